@@ -1,0 +1,146 @@
+"""A chain: backends in a row, opened from right to left and closed from left to right."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path as FilePath
+from typing import Any, cast
+
+import trio
+
+from . import registry
+from .channel import CLEANUP_SECONDS, Nowhere, Sender
+from .errors import Invalid, SwarmError, ungrouped
+from .grammar import ChainSyntaxError, ChainText, StageText, parse
+from .options import bind, build
+from .service import Backend
+
+
+class Chain:
+    """Backends in a row. Opening it any number of times gives chains that share nothing.
+
+    >>> Chain.read("debug | exec")
+    """
+
+    def __init__(self, *backends: Backend) -> None:
+        if not backends:
+            raise Invalid("a chain needs at least one backend")
+        self.backends = backends
+
+    @classmethod
+    def read(cls, source: str | ChainText | Chain | Sequence[Any]) -> Chain:
+        """A chain from its text, its tree, or a list of tables (`{"backend": "debug", "json": true}`).
+
+        Raises:
+            ChainSyntaxError: the text isn't a chain, or an argument is wrong; points at the place.
+            Invalid: a table is wrong; names the key.
+            Internal: a backend's package can't be imported.
+        """
+        if isinstance(source, Chain):
+            return source
+        if isinstance(source, str):
+            source = parse(source)
+        if isinstance(source, ChainText):
+            text = source.source
+            return cls(*(_stage(stage, text) for stage in source.stages))
+        return cls(*(_from_table(table) for table in source))
+
+    @classmethod
+    def read_words(cls, words: Sequence[str]) -> Chain:
+        """A chain from shell arguments: each is a chain, and they follow each other. Raises as `read`."""
+        return cls(*(backend for word in words for backend in cls.read(word).backends))
+
+    @classmethod
+    def read_file(cls, path: FilePath) -> Chain:
+        """A chain from a TOML file: `chain = "…"`, or a `[[stage]]` for each with `backend = "…"` and its arguments.
+
+        Raises:
+            Invalid: it can't be read, or is no such file; else as `read`.
+        """
+        try:
+            content = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+            raise Invalid(f"{path}: {exc}") from exc
+        if set(content) not in ({"chain"}, {"stage"}):
+            raise Invalid(f'{path}: it should hold chain = "…", or [[stage]] tables; it has {", ".join(content) or "nothing"}')
+        source = content.popitem()[1]
+        if not isinstance(source, str | list):
+            raise Invalid(f"{path}: chain should be text, stage a list of tables")
+        return cls.read(cast("str | list[Any]", source))
+
+    @asynccontextmanager
+    async def open(self, next: Sender | None = None) -> AsyncIterator[Sender]:
+        """Open every stage, the last first; gives the channel of the first. Closes the first first.
+
+        A stage has `CLEANUP_SECONDS` to close, then it is cancelled, and so also when the caller is cancelled.
+        `next` is what follows the last stage; by default a request that comes there is answered `not_implemented`.
+
+        Raises:
+            SwarmError: a stage can't be opened; or one failed while open (the body is cancelled then).
+        """
+        sender = next or Nowhere()
+        stages: list[_OpenStage] = []
+        with ungrouped():
+            async with trio.open_nursery() as nursery:
+                try:
+                    for backend in reversed(self.backends):
+                        stage = _OpenStage(backend)
+                        stages.insert(0, stage)
+                        sender = await nursery.start(stage.run, sender)
+                    yield sender
+                finally:
+                    for stage in stages:
+                        await stage.close()
+
+
+class _OpenStage:
+    """A stage in a task of its own, so that closing it can have a deadline of its own.
+
+    It is shielded from whatever cancels the chain's user: it ends when it is closed, in its turn.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._scope = trio.CancelScope(shield=True)
+        self._closing = trio.Event()
+        self._closed = trio.Event()
+
+    async def run(self, next: Sender, *, task_status: trio.TaskStatus[Sender]) -> None:
+        try:
+            with self._scope, ungrouped():
+                async with self._backend.open(next) as sender:
+                    task_status.started(sender)
+                    await self._closing.wait()
+        finally:
+            self._closed.set()
+
+    async def close(self) -> None:
+        self._closing.set()
+        self._scope.deadline = trio.current_time() + CLEANUP_SECONDS
+        with trio.CancelScope(shield=True):  # bounded by the deadline just set
+            await self._closed.wait()
+
+
+def _stage(stage: StageText, source: str) -> Backend:
+    try:
+        kind = registry.find(stage.name.text)
+    except SwarmError as exc:
+        raise ChainSyntaxError(exc.message, source, stage.name.start, stage.name.end) from exc
+    return bind(stage.name, kind, stage.arguments, source)
+
+
+def _from_table(table: Any) -> Backend:
+    if isinstance(table, Backend):
+        return table
+    if not isinstance(table, Mapping):
+        raise Invalid(f"a stage should be a table with backend = …, not {table!r}")
+    values = dict(cast("Mapping[str, Any]", table))
+    name = values.pop("backend", None)
+    if not isinstance(name, str):
+        raise Invalid(f'a stage needs its backend = "…"; this one has {", ".join(values) or "nothing"}')
+    try:
+        return build(name, registry.find(name), values)
+    except SwarmError as exc:
+        raise Invalid(exc.message) from exc

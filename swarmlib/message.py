@@ -1,0 +1,152 @@
+"""Message and verbs: the one thing that travels between backends (design, section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import orjson
+import trio
+
+from .errors import Invalid, SwarmError
+
+if TYPE_CHECKING:
+    from .channel import Reply, Sender
+
+Path: TypeAlias = tuple[str, ...]
+
+
+class Verb(StrEnum):
+    """What a message asks (the first twelve) or answers (the last four; `set` and `log` do both)."""
+
+    SPAWN = "spawn"
+    ATTACH = "attach"
+    START = "start"
+    STOP = "stop"
+    LS = "ls"
+    GET = "get"
+    SET = "set"
+    RM = "rm"
+    LOG = "log"
+    WATCH = "watch"
+    CONNECT = "connect"
+    FILE = "file"
+    ACK = "ack"
+    ERROR = "error"
+
+
+REQUESTS: Final = frozenset(Verb) - {Verb.ACK, Verb.ERROR}
+REPLIES: Final = frozenset({Verb.ACK, Verb.SET, Verb.LOG, Verb.ERROR})
+FINAL: Final = frozenset({Verb.ACK, Verb.ERROR})
+"""The replies of which every request gets exactly one."""
+
+_UNDECODED: Final[Any] = object()
+
+
+class Json:
+    """A JSON value that keeps the bytes that it came in, and is decoded only by who looks at `data`.
+
+    >>> Json.of({"Id": "web"}).raw
+    b'{"Id":"web"}'
+    """
+
+    __slots__ = ("_data", "_raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw: bytes | None = raw
+        self._data: Any = _UNDECODED
+
+    @classmethod
+    def of(cls, data: Any) -> Json:
+        """The JSON of `data`, encoded when its bytes are asked for."""
+        value = cls(b"")
+        value._raw = None
+        value._data = data
+        return value
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes as they came, or as `data` encodes.
+
+        Raises:
+            Invalid: `data` is nothing that JSON can express.
+        """
+        if self._raw is None:
+            try:
+                self._raw = orjson.dumps(self._data)
+            except TypeError as exc:
+                raise Invalid(f"not a JSON value: {exc}") from exc
+        return self._raw
+
+    @property
+    def data(self) -> Any:
+        """The decoded value. It is shared: copy before changing it.
+
+        Raises:
+            Invalid: the bytes are not JSON; the error says where.
+        """
+        if self._data is _UNDECODED:
+            try:
+                self._data = orjson.loads(self._raw or b"")
+            except orjson.JSONDecodeError as exc:
+                raise Invalid(f"the body is not JSON: {exc}") from exc
+        return self._data
+
+    def __repr__(self) -> str:
+        return f"Json({self.raw!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Json) and (self.raw == other.raw or self.data == other.data)
+
+    __hash__ = None  # type: ignore[assignment]  # equal values may have different bytes
+
+
+@dataclass(slots=True)
+class Message:
+    """A request or a reply.
+
+    path: the object below the service that the message is sent to; `()` is the service itself.
+    args: small options; the keys are strings, the values what msgpack can carry.
+    value: the object that the verb speaks of; the line of a `log`; the error of an `error`.
+    ret: of a request, where its replies go. None for a one-way message.
+    channel: of an `ack`, the channel to the object that was spawned or attached to.
+    att: a byte stream that travels with the message: a `HalfCloseableStream` for a conversation (`connect`),
+        any receive stream for bytes one way (`file`). Who receives the message closes it.
+    deadline: on trio's clock; when it passes, the work is cancelled and answered `timeout`.
+    """
+
+    verb: Verb
+    path: Path = ()
+    args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    value: Json | bytes | SwarmError | None = None
+    ret: Reply | None = None
+    channel: Sender | None = None
+    att: trio.abc.ReceiveStream | None = None
+    deadline: float = math.inf
+
+    @property
+    def json(self) -> Any:
+        """The decoded value; None where the message has none.
+
+        Raises:
+            Invalid: the value is not JSON.
+        """
+        return self.value.data if isinstance(self.value, Json) else None
+
+    @property
+    def error(self) -> SwarmError:
+        """The error of an `error` reply.
+
+        Raises:
+            TypeError: this message is none.
+        """
+        if isinstance(self.value, SwarmError):
+            return self.value
+        raise TypeError(f"a {self.verb} message holds no error")
+
+    def but(self, **changes: Any) -> Message:
+        """A copy with some fields changed; the original stays as it is for whoever else holds it."""
+        return replace(self, **changes)

@@ -1,0 +1,48 @@
+"""Plug-ins: backends found by the entry points of every installed package (group `swarmlib.backends`)."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+from .errors import Internal, NotFound
+from .service import Backend
+
+GROUP: Final = "swarmlib.backends"
+
+
+@cache
+def _found() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def names() -> list[str]:
+    """The names of all installed backends, sorted."""
+    return sorted(_found())
+
+
+def find(name: str) -> type[Backend]:
+    """The backend of that name, imported now.
+
+    Raises:
+        NotFound: no package installed here has it; the message names the nearest.
+        Internal: its package has it, but can't be imported, or gives something else than a backend.
+    """
+    point = _found().get(name)
+    if point is None:
+        raise NotFound(f"there is no backend {name!r}; {nearest(name, names())}")
+    try:
+        kind = point.load()
+    except (ImportError, AttributeError) as exc:
+        raise Internal(f"backend {name!r} ({point.value}) can't be imported: {exc}") from exc
+    if not (isinstance(kind, type) and issubclass(kind, Backend)):
+        raise Internal(f"backend {name!r} ({point.value}) is not a swarmlib.Backend")
+    return kind
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A hint for a word that is not one of `known`: the nearest, or all of them."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known) or 'none'}"

@@ -1,0 +1,263 @@
+"""The contract of a backend, and the three helper bases that cover nearly all of them (design, section 5)."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, ClassVar, Self
+
+import trio
+
+from .channel import CLEANUP_SECONDS, Reply, Sender
+from .errors import Internal, SwarmError, TimedOut, Unavailable, Unsupported, sole
+from .message import REQUESTS, Message, Verb
+
+_log = logging.getLogger("swarmlib")
+
+
+class Backend(ABC):
+    """The plug-in: it holds its arguments (a dataclass's fields), and can be opened any number of times at once."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name in errors: its class's, in lower case."""
+        return type(self).__name__.lower()
+
+    @abstractmethod
+    def open(self, next: Sender, /) -> AbstractAsyncContextManager[Sender]:
+        """Open a stage: takes the channel of the stage after it, gives the channel of this one.
+
+        Its tasks live in a nursery inside the context, and are gone when the context ends. What it was given
+        (`next`) it doesn't close.
+
+        Raises:
+            SwarmError: the stage can't be opened (a port in use, material that can't be read).
+        """
+
+
+class _Stage(Backend):
+    """What the bases share: opening makes a copy, so that two stages of one backend share no state."""
+
+    next: Sender
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Around the stage's life; override it to set up this stage's own state, and to clean up after it."""
+        yield
+
+    def _bound_to(self, next: Sender) -> Self:
+        stage = copy.copy(self)
+        stage.next = next
+        return stage
+
+
+class Filter(_Stage):
+    """A stage that passes messages on, in the sender's own task: no queue, no hop.
+
+    Override `send`; pass on with `await self.next.send(message)`. What it raises becomes the `error` reply.
+    To see or change replies, put a `Tap` around `message.ret`.
+    """
+
+    async def send(self, message: Message) -> None:
+        """Judge, change, answer or pass on one message."""
+        await self.next.send(message)
+
+    @asynccontextmanager
+    async def open(self, next: Sender, /) -> AsyncIterator[Sender]:
+        """See `Backend.open`."""
+        stage = self._bound_to(next)
+        async with stage.lifespan():
+            inlet = _FilterInlet(stage)
+            try:
+                yield inlet
+            finally:
+                await inlet.aclose()
+
+
+class _FilterInlet(trio.abc.SendChannel[Message]):
+    """A filter's channel: it turns what `send` raises into the error reply, and refuses once the stage is closed."""
+
+    def __init__(self, stage: Filter) -> None:
+        self._stage = stage
+        self._send = stage.send
+        self._closed = False
+
+    async def send(self, value: Message) -> None:
+        if self._closed:
+            await refuse(value, _closed(self._stage))
+            return
+        try:
+            await self._send(value)
+        except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
+            await refuse(value, as_error(exc, self._stage.name, value))
+
+    async def aclose(self) -> None:
+        self._closed = True
+
+
+_Handler = Callable[[Message], Awaitable[Any]]
+
+
+class Server(_Stage):
+    """A stage that answers: one async method a verb, each message in a task of its own.
+
+    A method that returns a value answers with it (`spawn` in the `ack`, the others in a `set` before it); one that
+    returns None is acknowledged, unless it has replied by itself. Verbs without a method go to `next`. When the
+    caller goes away or the deadline passes, the method is cancelled.
+    """
+
+    max_calls: ClassVar[int] = 10_000
+    """Calls under way at once; the next sender waits."""
+
+    @asynccontextmanager
+    async def open(self, next: Sender, /) -> AsyncIterator[Sender]:
+        """See `Backend.open`."""
+        stage = self._bound_to(next)
+        async with stage.lifespan(), trio.open_nursery() as nursery:
+            inlet = _ServerInlet(stage, nursery)
+            try:
+                yield inlet
+            finally:
+                await inlet.aclose()
+                nursery.cancel_scope.cancel()
+
+    def handlers(self) -> Mapping[Verb, _Handler]:
+        """The methods by the verb that they are named for."""
+        return {verb: getattr(self, verb.value) for verb in REQUESTS if hasattr(self, verb.value)}
+
+
+class _ServerInlet(trio.abc.SendChannel[Message]):
+    def __init__(self, stage: Server, nursery: trio.Nursery) -> None:
+        self._stage = stage
+        self._nursery = nursery
+        self._handlers = stage.handlers()
+        self._active = 0
+        self._waiting = trio.lowlevel.ParkingLot()
+        self._closed = False
+
+    async def send(self, value: Message) -> None:
+        handler = self._handlers.get(value.verb)
+        if handler is None:
+            await self._stage.next.send(value)
+            return
+        while self._active >= self._stage.max_calls and not self._closed:
+            await self._waiting.park()
+        if self._closed:
+            await refuse(value, _closed(self._stage))
+            return
+        self._active += 1
+        self._nursery.start_soon(self._run, handler, value)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        self._waiting.unpark_all()
+
+    async def _run(self, handler: _Handler, message: Message) -> None:
+        try:
+            if message.ret is None:
+                await self._run_one_way(handler, message)
+            else:
+                await self._run_call(handler, message, message.ret)
+        finally:
+            self._active -= 1
+            self._waiting.unpark()
+
+    async def _run_one_way(self, handler: _Handler, message: Message) -> None:
+        try:
+            await handler(message)
+        except Exception as exc:  # noqa: BLE001 - nobody waits for it: the log is the only place left
+            as_error(exc, self._stage.name, message)
+
+    async def _run_call(self, handler: _Handler, message: Message, ret: Reply) -> None:
+        with trio.CancelScope(deadline=message.deadline) as scope:
+            ret.on_gone(scope.cancel)
+            try:
+                await _answer(handler, message, ret)
+            except trio.Cancelled:
+                if not scope.cancel_called:
+                    await refuse(message, _closed(self._stage))
+                raise
+            except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
+                await refuse(message, as_error(exc, self._stage.name, message))
+        if scope.cancelled_caught and not ret.gone:
+            late = TimedOut(f"no answer to {message.verb} within its deadline", backend=self._stage.name)
+            await refuse(message, late)
+        await ret.aclose()
+
+
+async def _answer(handler: _Handler, message: Message, ret: Reply) -> None:
+    result = await handler(message)
+    if ret.answered:
+        return
+    if result is None or message.verb is Verb.SPAWN:
+        await ret.ack(result)
+    else:
+        await ret.set(result)
+        await ret.ack()
+
+
+class Source(_Stage):
+    """A stage at the head of a chain: it takes no messages, and sends its own to `next`."""
+
+    @abstractmethod
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Send to `self.next` until cancelled; call `task_status.started()` once ready (sockets bound)."""
+
+    @asynccontextmanager
+    async def open(self, next: Sender, /) -> AsyncIterator[Sender]:
+        """See `Backend.open`."""
+        stage = self._bound_to(next)
+        async with stage.lifespan(), trio.open_nursery() as nursery:
+            await nursery.start(stage.run)
+            try:
+                yield _SourceInlet(stage.name)
+            finally:
+                nursery.cancel_scope.cancel()
+
+
+class _SourceInlet(trio.abc.SendChannel[Message]):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def send(self, value: Message) -> None:
+        await refuse(value, Unsupported(f"{self._name} takes no messages: it stands at the head of a chain"))
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+async def refuse(message: Message, error: SwarmError) -> None:
+    """Give `error` as the final reply, if there is a caller that still waits for one, and end the replies.
+
+    It must get through also when the sender is cancelled, so it is shielded, for `CLEANUP_SECONDS` at most.
+    """
+    ret = message.ret
+    if ret is None or ret.gone:
+        return
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
+        try:
+            if not ret.answered:
+                await ret.error(error)
+            await ret.aclose()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the caller went away meanwhile: nobody is left to tell
+
+
+def as_error(exc: Exception, backend: str, message: Message) -> SwarmError:
+    """What the caller is told of `exc`: an expected failure as it is; a bug as `internal`, and logged with its traceback."""
+    found = sole(exc)
+    if isinstance(found, SwarmError):
+        found.backend = found.backend or backend
+        found.path = found.path or message.path
+        return found
+    if isinstance(found, trio.BrokenResourceError) and message.ret is not None and message.ret.gone:
+        return Unavailable("the caller went away", backend=backend)
+    _log.error("%s failed at %s %s", backend, message.verb, "/".join(message.path), exc_info=exc)
+    return Internal(f"a bug in {backend}: {type(found).__name__}: {found}", backend=backend, path=message.path)
+
+
+def _closed(stage: _Stage) -> SwarmError:
+    return Unavailable(f"{stage.name} is closed", backend=stage.name)
