@@ -112,12 +112,15 @@ class Server(_Stage):
     max_calls: ClassVar[int] = 10_000
     """Calls under way at once; the next sender waits."""
 
+    inlet: Sender
+    """This stage's own channel, for an answer that takes several of its verbs."""
+
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncIterator[Sender]:
         """See `Backend.open`."""
         stage = self._bound_to(next)
         async with stage.lifespan(), trio.open_nursery() as nursery:
-            inlet = _ServerInlet(stage, nursery)
+            inlet = stage.inlet = _ServerInlet(stage, nursery)
             try:
                 yield inlet
             finally:

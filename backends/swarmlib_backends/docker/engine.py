@@ -1,0 +1,152 @@
+"""How an engine is reached (unix, tcp, TLS, ssh), and the connections to it that are kept for the next request."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import trio
+
+from swarmlib import Invalid, Unavailable
+
+from ..dockerapi.http1 import Incoming
+from ..dockerapi.tls import TlsStream
+
+CONNECT_SECONDS: Final = 10.0
+MAX_IDLE: Final = 64
+"""Connections kept for the next request, at most."""
+_DIAL: Final = "docker system dial-stdio"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where an engine is."""
+
+    address: str
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def parts(self) -> SplitResult:
+        """The address, taken apart."""
+        return urlsplit(self.address)
+
+    def check(self) -> None:
+        """Raise Invalid unless the address is one that can be dialled."""
+        parts = self.parts
+        try:
+            complete = {
+                "unix": bool(parts.path),
+                "tcp": bool(parts.hostname and parts.port),
+                "ssh": bool(parts.hostname) and (parts.port or 22) > 0 and not (parts.hostname or "").startswith("-"),
+            }[parts.scheme]
+        except (KeyError, ValueError):
+            complete = False
+        if not complete:
+            raise Invalid(f"{self.address!r} is no engine's address: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
+
+
+class Connection:
+    """One connection to an engine."""
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
+        self.stream = stream
+        self.incoming = Incoming(stream, requests=False)
+
+    def stale(self) -> bool:
+        """Whether the engine closed it while it was idle."""
+        transport = self.stream.transport if isinstance(self.stream, TlsStream) else self.stream
+        if not isinstance(transport, trio.SocketStream):
+            return False
+        try:
+            return not socket.socket.recv(transport.socket._sock, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)  # type: ignore[attr-defined]
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
+class Engine:
+    """The connections to one engine."""
+
+    def __init__(self, endpoint: Endpoint, nursery: trio.Nursery) -> None:
+        self.endpoint = endpoint
+        self._nursery = nursery
+        self._idle: list[Connection] = []
+
+    async def connection(self) -> Connection:
+        """A connection that nobody else uses: give it back with `keep`, or `close` it.
+
+        Raises:
+            Unavailable: the engine can't be reached.
+        """
+        while self._idle:
+            kept = self._idle.pop()
+            if not kept.stale():
+                return kept
+            await trio.aclose_forcefully(kept.stream)
+        return Connection(await self._dial())
+
+    async def keep(self, connection: Connection) -> None:
+        """Take back a connection on which a response was read to its end."""
+        if len(self._idle) < MAX_IDLE:
+            self._idle.append(connection)
+        else:
+            await trio.aclose_forcefully(connection.stream)
+
+    async def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            await trio.aclose_forcefully(self._idle.pop().stream)
+
+    async def _dial(self) -> trio.abc.HalfCloseableStream:
+        address = self.endpoint.address
+        try:
+            with trio.fail_after(CONNECT_SECONDS):
+                return await self._open()
+        except trio.TooSlowError as exc:
+            raise Unavailable(f"engine {address} took no connection within {CONNECT_SECONDS:.0f} s") from exc
+        except OSError as exc:
+            raise Unavailable(f"engine {address} can't be reached: {exc.strerror or exc}") from exc
+
+    async def _open(self) -> trio.abc.HalfCloseableStream:
+        parts = self.endpoint.parts
+        if parts.scheme == "unix":
+            return await trio.open_unix_socket(parts.path)
+        if parts.scheme == "ssh":
+            return await self._open_ssh(parts)
+        stream = await trio.open_tcp_stream(parts.hostname or "", parts.port or 0)
+        if self.endpoint.tls is None:
+            return stream
+        return await TlsStream.handshake(stream, self.endpoint.tls, parts.hostname)
+
+    async def _open_ssh(self, parts: SplitResult) -> trio.abc.HalfCloseableStream:
+        command = ["ssh", "-o", f"ConnectTimeout={CONNECT_SECONDS:.0f}", "-o", "BatchMode=yes", "-T"]
+        command += ["-p", str(parts.port)] if parts.port else []
+        command += ["-l", parts.username] if parts.username else []
+        remote = f"docker --host unix://{shlex.quote(parts.path)} system dial-stdio" if parts.path.strip("/") else _DIAL
+        run = partial(trio.run_process, stdin=subprocess.PIPE, stdout=subprocess.PIPE, check=False)
+        process: trio.Process = await self._nursery.start(run, [*command, "--", parts.hostname or "", remote])
+        if process.stdin is None or process.stdout is None:
+            raise Unavailable("ssh gave no pipes")
+        return trio.StapledStream(process.stdin, process.stdout)
+
+
+@asynccontextmanager
+async def open_engine(endpoint: Endpoint) -> AsyncIterator[Engine]:
+    """The connections to an engine, closed at the end."""
+    endpoint.check()
+    async with trio.open_nursery() as nursery:
+        engine = Engine(endpoint, nursery)
+        try:
+            yield engine
+        finally:
+            await engine.close()
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,80 @@
+"""Which engine `docker` means: an address, a Docker context, or what the environment says, as the docker CLI finds it.
+
+Contexts and TLS material are read by the docker SDK, imported only when there are any.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path as FilePath
+from typing import Any
+
+from swarmlib import Invalid
+
+from .engine import Endpoint
+
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+
+
+def locate(address: str, context: str, cert_path: str) -> Endpoint:
+    """The endpoint for a stage's arguments.
+
+    Raises:
+        Invalid: the context doesn't exist, or the TLS material can't be read.
+    """
+    if address and context:
+        raise Invalid("give an address or --context, not both")
+    if address:
+        return Endpoint(address, _tls_from(cert_path) if cert_path else None)
+    if context:
+        return _from_context(context)
+    if host := os.environ.get("DOCKER_HOST"):
+        certs = cert_path or (os.environ.get("DOCKER_CERT_PATH", "") if os.environ.get("DOCKER_TLS_VERIFY") else "")
+        return Endpoint(host, _tls_from(certs) if certs else None)
+    if name := os.environ.get("DOCKER_CONTEXT") or _current_context():
+        return _from_context(name)
+    return Endpoint(DEFAULT_ADDRESS)
+
+
+def _current_context() -> str:
+    config = FilePath(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "config.json"
+    if not config.exists():
+        return ""
+    from docker.context.config import get_current_context_name
+
+    name = str(get_current_context_name())
+    return "" if name == "default" else name
+
+
+def _from_context(name: str) -> Endpoint:
+    from docker.context import ContextAPI
+
+    found: Any = ContextAPI.get_context(name)
+    if found is None:
+        raise Invalid(f"there is no Docker context {name!r}; `docker context ls` lists them")
+    config = found.TLSConfig
+    return Endpoint(found.Host, _context_tls(config) if config is not None else None)
+
+
+def _context_tls(config: Any) -> ssl.SSLContext:
+    cert, key = config.cert or (None, None)
+    return _client_context(config.ca_cert, cert, key, verify=bool(config.verify))
+
+
+def _tls_from(directory: str) -> ssl.SSLContext:
+    folder = FilePath(directory)
+    return _client_context(str(folder / "ca.pem"), str(folder / "cert.pem"), str(folder / "key.pem"), verify=True)
+
+
+def _client_context(ca: str | None, cert: str | None, key: str | None, *, verify: bool) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if cert:
+            context.load_cert_chain(cert, key)
+    except OSError as exc:  # ssl.SSLError is one
+        raise Invalid(f"the TLS material can't be read ({ca}, {cert}, {key}): {exc}") from exc
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

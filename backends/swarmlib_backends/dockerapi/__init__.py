@@ -1,0 +1,1 @@
+"""What the docker pair shares: the routing table, HTTP/1.1 framing, and streams."""

@@ -1,0 +1,282 @@
+"""HTTP/1.1 framing over a byte stream, for both ends of the docker pair. The parsing is llhttp's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+import httptools
+import trio
+
+from swarmlib import Invalid, SwarmError, TooLarge, Unavailable
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of one head, at most."""
+READ_SIZE: Final = 256 * 1024
+LAST_CHUNK: Final = b"0\r\n\r\n"
+_HOP_BY_HOP: Final = frozenset(
+    {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"te", b"trailer"}
+)
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+@dataclass(slots=True)
+class Head:
+    """The head of a request (`method`, `target`) or of a response (`status`)."""
+
+    method: str = ""
+    target: str = ""
+    status: int = 0
+    headers: Headers = field(default_factory=Headers)
+    keep_alive: bool = True
+    upgrade: bool = False
+    framed: bool = False
+    """Whether the body's end is marked (by its length or chunks), rather than by the connection's end."""
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of a header; `name` in lower case."""
+        for known, value in self.headers:
+            if known.lower() == name:
+                return value
+        return None
+
+
+_END: Final = object()
+
+
+class Incoming:
+    """The messages that come in on a stream: `next_head`, then `next_chunk` until it gives b""."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream, *, requests: bool) -> None:
+        self._stream = stream
+        self._requests = requests
+        self._parser: Any = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parser = (httptools.HttpRequestParser if self._requests else httptools.HttpResponseParser)(self)
+        self._events = deque[Any]()
+        self._head = Head()
+        self._head_bytes = 0
+        self._reading_head = False
+        self._rest = b""
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._head = Head()
+        self._reading_head = True
+
+    def on_url(self, url: bytes) -> None:
+        self._head.target += url.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head.headers.append((name, value))
+        lower = name.lower()
+        if lower in (b"content-length", b"transfer-encoding"):
+            self._head.framed = True
+
+    def on_headers_complete(self) -> None:
+        head = self._head
+        self._reading_head = False
+        self._head_bytes = 0
+        head.keep_alive = self._parser.should_keep_alive()
+        if self._requests:
+            head.method = self._parser.get_method().decode("latin-1")
+            head.upgrade = self._parser.should_upgrade()
+        else:
+            head.status = self._parser.get_status_code()
+        self._events.append(head)
+
+    def on_body(self, body: bytes) -> None:
+        self._events.append(body)
+
+    def on_message_complete(self) -> None:
+        self._events.append(_END)
+
+    # What the owner calls.
+
+    @property
+    def mid_head(self) -> bool:
+        """Whether a part of a head has come, but not all of it."""
+        return self._reading_head
+
+    def buffered_head(self) -> bool:
+        """Whether `next_head` can answer with no more reading."""
+        return any(isinstance(event, Head) for event in self._events)
+
+    async def read(self) -> bool:
+        """Read once more from the stream; False at its end.
+
+        Raises:
+            Invalid: what came is not HTTP. TooLarge: the head is. Unavailable: the connection broke.
+        """
+        try:
+            data = await self._stream.receive_some(READ_SIZE)
+        except trio.BrokenResourceError as exc:
+            raise Unavailable("the connection broke") from exc
+        if not data:
+            return False
+        self._feed(bytes(data))
+        return True
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._rest = data[upgrade.args[0] :]
+        except httptools.HttpParserError as exc:
+            raise Invalid(f"this is not HTTP/1.1: {exc}") from exc
+        if self._reading_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                raise TooLarge(f"the head is over {MAX_HEAD} bytes")
+
+    async def next_head(self) -> Head | None:
+        """The next message's head; None at the stream's end. Raises as `read`, and Unavailable if it ends in a head."""
+        while True:
+            while self._events:
+                event = self._events.popleft()
+                if isinstance(event, Head):
+                    return event
+            if not await self.read():
+                if self._reading_head:
+                    raise Unavailable("the connection ended in the middle of a head")
+                return None
+
+    async def next_chunk(self) -> bytes:
+        """The next piece of the body, b"" at its end. Raises as `read`, and Unavailable if it is cut short."""
+        while not self._events:
+            if not await self.read():
+                if self._head.framed:
+                    raise Unavailable("the connection ended in the middle of a body")
+                return b""
+        event = self._events.popleft()
+        if event is not _END:
+            return event  # type: ignore[no-any-return]
+        return b""
+
+    async def body(self, limit: int) -> bytes:
+        """All of the body that is left.
+
+        Raises:
+            TooLarge: it is over `limit` bytes; else as `next_chunk`.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while chunk := await self.next_chunk():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"the body is over {limit} bytes")
+            parts.append(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def take_over(self) -> bytes:
+        """What was read past the head of a message that became a raw stream; from here on, read the stream itself."""
+        raw = b"".join(event for event in self._events if isinstance(event, bytes)) + self._rest
+        self._events.clear()
+        self._rest = b""
+        return raw
+
+    def forget_body(self) -> None:
+        """The message has no body, whatever its head says (the answer to a HEAD request)."""
+        self._reset()
+
+
+class BodyStream(trio.abc.ReceiveStream):
+    """A message's body as a stream."""
+
+    def __init__(self, incoming: Incoming, on_close: Any = None) -> None:
+        self._incoming = incoming
+        self._on_close = on_close
+        self._closed = False
+        self.complete = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The next piece, of any size.
+
+        Raises:
+            trio.BrokenResourceError: the connection broke, or ended in the middle.
+            trio.ClosedResourceError: the stream is closed.
+        """
+        if self._closed:
+            raise trio.ClosedResourceError("this body is closed")
+        if self.complete:
+            return b""
+        try:
+            chunk = await self._incoming.next_chunk()
+        except SwarmError as exc:
+            raise trio.BrokenResourceError(exc.message) from exc
+        self.complete = not chunk
+        return chunk
+
+    async def aclose(self) -> None:
+        """Stop reading; what is unread is the owner's to deal with."""
+        if not self._closed:
+            self._closed = True
+            if self._on_close is not None:
+                await self._on_close(self)
+
+
+class RawStream(trio.abc.HalfCloseableStream):
+    """A connection that became a raw stream, with what was read of it before."""
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, early: bytes) -> None:
+        self._stream = stream
+        self._early = early
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What was read before, then what comes."""
+        if self._early:
+            early, self._early = self._early, b""
+            return early
+        return bytes(await self._stream.receive_some(max_bytes or READ_SIZE))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send."""
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait for room."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """Close the sending half."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+
+def response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of a response's head."""
+    lines = [b"%s: %s\r\n" % header for header in headers]
+    return b"HTTP/1.1 %d %s\r\n%s\r\n" % (status, _REASONS.get(status, b"Status"), b"".join(lines))
+
+
+def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of a request's head."""
+    lines = [b"%s: %s\r\n" % header for header in headers]
+    return b"%s %s HTTP/1.1\r\n%s\r\n" % (method.encode(), target.encode(), b"".join(lines))
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body; `data` must not be empty, which would be the last."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """The headers without those that speak of one connection only."""
+    return [header for header in headers if header[0].lower() not in _HOP_BY_HOP]
+
+
+async def copy(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:
+    """Copy bytes until `source` ends; raises what either stream does."""
+    while data := await source.receive_some(READ_SIZE):
+        await sink.send_all(data)

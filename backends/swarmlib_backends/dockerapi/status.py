@@ -1,0 +1,90 @@
+"""Errors to HTTP statuses and back, without loss (design, section 6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from swarmlib import (
+    Ambiguous,
+    Conflict,
+    Denied,
+    Internal,
+    Invalid,
+    Json,
+    NotFound,
+    SwarmError,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+    Unsupported,
+)
+
+_STATUS: Final[dict[str, int]] = {
+    Invalid.code: 400,
+    Denied.code: 403,
+    NotFound.code: 404,
+    Conflict.code: 409,
+    Ambiguous.code: 409,
+    TooLarge.code: 413,
+    Internal.code: 500,
+    Unsupported.code: 501,
+    Unavailable.code: 503,
+    TimedOut.code: 504,
+}
+_CLASS: Final[dict[int, type[SwarmError]]] = {
+    400: Invalid,
+    401: Denied,
+    403: Denied,
+    404: NotFound,
+    405: Unsupported,
+    406: Invalid,
+    408: TimedOut,
+    409: Conflict,
+    413: TooLarge,
+    431: TooLarge,
+    500: Internal,
+    501: Unsupported,
+    503: Unavailable,
+    504: TimedOut,
+}
+
+
+def status_of(error: SwarmError) -> int:
+    """The HTTP status of an error: the engine's own where it came from one."""
+    return int(error.details.get("status", _STATUS[error.code]))
+
+
+def error_body(error: SwarmError) -> bytes:
+    """Docker's error object, in the engine's own bytes where it came from one."""
+    raw = error.details.get("body")
+    return raw if isinstance(raw, bytes) else orjson.dumps({"message": error.message}) + b"\n"
+
+
+def error_of(status: int, body: bytes, backend: str) -> SwarmError:
+    """The error that an engine's answer means; keeps its status and bytes."""
+    kind = _CLASS.get(status, Invalid if status < 500 else Internal)
+    return kind(_message_in(body) or f"status {status}", backend=backend, details={"status": status, "body": body})
+
+
+def _message_in(body: bytes) -> str:
+    try:
+        return str(orjson.loads(body)["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return body.decode("utf-8", "replace").strip()
+
+
+def in_band(error: SwarmError) -> bytes:
+    """An error after the head of a progress stream is out: the line that Docker clients look for."""
+    raw = error.details.get("line")
+    if isinstance(raw, bytes):
+        return raw
+    return orjson.dumps({"errorDetail": {"message": error.message}, "error": error.message}) + b"\r\n"
+
+
+def error_in(line: Json, backend: str) -> SwarmError | None:
+    """The error that a line of a progress stream tells of, if it does; keeps its bytes."""
+    if b'"error"' not in line.raw or not isinstance(line.data, dict) or "error" not in line.data:
+        return None
+    return Internal(str(line.data["error"]), backend=backend, details={"line": line.raw})

@@ -1,0 +1,106 @@
+"""A TLS stream that can be half-closed, which trio's SSLStream can't and `docker run -i` needs.
+
+TLS lets one side send close_notify and go on reading; `ssl.SSLObject` over two memory BIOs does so: `unwrap` writes
+the alert and then wants to read the other side's, which we leave for later.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from swarmlib import Unavailable
+
+
+class TlsStream(trio.abc.HalfCloseableStream):
+    """TLS over `transport`; open it with `TlsStream.handshake`."""
+
+    def __init__(self, transport: trio.SocketStream, context: ssl.SSLContext, hostname: str | None, *, server: bool) -> None:
+        self.transport = transport
+        self._received = ssl.MemoryBIO()
+        self._to_send = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._received, self._to_send, server_side=server, server_hostname=hostname)
+        self._send_lock = trio.Lock()
+        self._half_closed = False
+
+    @classmethod
+    async def handshake(
+        cls, transport: trio.SocketStream, context: ssl.SSLContext, hostname: str | None = None, *, server: bool = False
+    ) -> TlsStream:
+        """Shake hands; on failure the transport is closed.
+
+        Raises:
+            Unavailable: the other side isn't trusted, doesn't trust us, or speaks no TLS.
+        """
+        stream = cls(transport, context, hostname, server=server)
+        try:
+            await stream._run(stream._tls.do_handshake)
+        except (ssl.SSLError, trio.BrokenResourceError) as exc:
+            await trio.aclose_forcefully(transport)
+            raise Unavailable(f"the TLS handshake failed: {exc}") from exc
+        return stream
+
+    async def _run(self, action: Callable[..., Any], *args: Any) -> Any:
+        while True:
+            try:
+                result = action(*args)
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._fill()
+            else:
+                await self._flush()
+                return result
+
+    async def _flush(self) -> None:
+        async with self._send_lock:
+            if data := self._to_send.read():
+                await self.transport.send_all(data)
+
+    async def _fill(self) -> None:
+        data = await self.transport.receive_some(256 * 1024)
+        if data:
+            self._received.write(data)
+        else:
+            self._received.write_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """See `trio.abc.ReceiveStream`; the other side's close_notify is the end."""
+        try:
+            return bytes(await self._run(self._tls.read, max_bytes or 256 * 1024))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+        except ssl.SSLError as exc:
+            raise trio.BrokenResourceError(str(exc)) from exc
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """See `trio.abc.SendStream`."""
+        if self._half_closed:
+            raise trio.ClosedResourceError("the sending half is closed")
+        view = memoryview(data)
+        while view:
+            view = view[self._tls.write(view) :]
+            await self._flush()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """See `trio.abc.SendStream`."""
+        await self.transport.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """Send close_notify, and go on reading."""
+        if self._half_closed:
+            return
+        self._half_closed = True
+        try:
+            self._tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass  # the other side's close_notify comes when it is done
+        except ssl.SSLError as exc:
+            raise trio.BrokenResourceError(str(exc)) from exc
+        await self._flush()
+
+    async def aclose(self) -> None:
+        """Close at once: HTTP/1.1 marks its own ends, so that nothing is gained by waiting for an alert."""
+        await self.transport.aclose()
