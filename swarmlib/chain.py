@@ -29,6 +29,11 @@ class Chain:
             raise Invalid("a chain needs at least one backend")
         self.backends = backends
 
+    @property
+    def name(self) -> str:
+        """The names of its backends, for errors and for people."""
+        return " | ".join(backend.name for backend in self.backends)
+
     @classmethod
     def read(cls, source: str | ChainText | Chain | Sequence[Any]) -> Chain:
         """A chain from its text, its tree, or a list of tables (`{"backend": "debug", "json": true}`).

@@ -114,9 +114,16 @@ ERRORS: Mapping[str, type[SwarmError]] = {
 
 
 def sole(exc: BaseException) -> BaseException:
-    """The one exception inside nested groups, or `exc` itself where there are several."""
+    """The one exception inside nested groups, or `exc` itself where there are several.
+
+    Of several expected failures the first stands for all: they are what tasks side by side met.
+    """
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
+    if isinstance(exc, BaseExceptionGroup):
+        found = [sole(part) for part in exc.exceptions]
+        if all(isinstance(part, SwarmError) for part in found):
+            return found[0]
     return exc
 
 

@@ -7,7 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import trio
 
@@ -98,6 +98,8 @@ class _FilterInlet(trio.abc.SendChannel[Message]):
         self._closed = True
 
 
+_HANDED_ON: Final[Any] = object()
+
 _Handler = Callable[[Message], Awaitable[Any]]
 
 
@@ -126,6 +128,12 @@ class Server(_Stage):
             finally:
                 await inlet.aclose()
                 nursery.cancel_scope.cancel()
+
+    @staticmethod
+    async def hand_on(message: Message, to: Sender) -> Any:
+        """Leave a request to another channel: `return await self.hand_on(message, to)`. Whoever gets it answers it."""
+        await to.send(message)
+        return _HANDED_ON
 
     def handlers(self) -> Mapping[Verb, _Handler]:
         """The methods by the verb that they are named for."""
@@ -178,7 +186,8 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
         with trio.CancelScope(deadline=message.deadline) as scope:
             ret.on_gone(scope.cancel)
             try:
-                await _answer(handler, message, ret)
+                if await _answer(handler, message, ret) is _HANDED_ON:
+                    return
             except trio.Cancelled:
                 if not scope.cancel_called:
                     await refuse(message, _closed(self._stage))
@@ -191,15 +200,16 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
         await ret.aclose()
 
 
-async def _answer(handler: _Handler, message: Message, ret: Reply) -> None:
+async def _answer(handler: _Handler, message: Message, ret: Reply) -> Any:
     result = await handler(message)
-    if ret.answered:
-        return
+    if result is _HANDED_ON or ret.answered:
+        return result
     if result is None or message.verb is Verb.SPAWN:
         await ret.ack(result)
     else:
         await ret.set(result)
         await ret.ack()
+    return result
 
 
 class Source(_Stage):

@@ -231,6 +231,7 @@ class _Connection:
             found = table.route(head.method, head.target)
         except SwarmError as exc:
             await self._incoming.body(MAX_BODY)
+            self._incoming.stay()
             response = _error_response(exc, keep_alive=head.keep_alive, bodyless=head.method == "HEAD")
             await self.stream.send_all(response)
             return None
@@ -240,10 +241,14 @@ class _Connection:
             await self.stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
         ret = _HttpReply(exchange)
         message = Message(found.row.verb, found.path, args, ret=ret)
+        if found.row.upload and head.upgrade:
+            raise Invalid("an upload can't ask for an upgrade")
         if found.row.upload:
             message.att = exchange.upload = http1.BodyStream(self._incoming)
         elif body := await self._incoming.body(MAX_BODY):
             message.value = Json(body)
+        if found.row.kind is not Kind.HIJACK:
+            self._incoming.stay()
         self._current = exchange
         await dispatch(self._next, message, ret)
         return exchange
@@ -255,6 +260,7 @@ class _Connection:
         if exchange.tunnel is not None:
             await self._tunnel(exchange.tunnel)
             return False
+        self._incoming.stay()
         return exchange.keep_alive
 
     async def _tunnel(self, engine: trio.abc.HalfCloseableStream) -> None:

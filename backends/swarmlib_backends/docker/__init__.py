@@ -49,6 +49,11 @@ class Docker(Server):
     cert_path: str = option("a folder with ca.pem, cert.pem and key.pem: speak TLS over tcp://", default="")
     timeout: float = option("seconds that the engine may take to answer ls and get", default=60.0)
 
+    @property
+    def name(self) -> str:
+        """The backend and the engine: an error must say which of many it speaks of."""
+        return f"docker {self.address or self.context}".strip()
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Hold the connections to the engine."""

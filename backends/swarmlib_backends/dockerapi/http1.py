@@ -64,6 +64,9 @@ class Incoming:
         self._head = Head()
         self._head_bytes = 0
         self._reading_head = False
+        self._upgraded = False
+        self._owed = 0
+        self._body_ended = False
         self._rest = b""
 
     # What the parser calls.
@@ -126,16 +129,49 @@ class Incoming:
         return True
 
     def _feed(self, data: bytes) -> None:
+        if self._upgraded:
+            self._rest += data
+            self._take_owed()
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._rest = data[upgrade.args[0] :]
+            self._begin_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as exc:
             raise Invalid(f"this is not HTTP/1.1: {exc}") from exc
         if self._reading_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
                 raise TooLarge(f"the head is over {MAX_HEAD} bytes")
+
+    def _begin_upgrade(self, rest: bytes) -> None:
+        # The parser takes all that follows such a head for the other protocol, but exec's start has a body first.
+        self._upgraded = True
+        self._rest = rest
+        if not self._requests:
+            return
+        if self._head.get(b"transfer-encoding") is not None:
+            raise Invalid("a request that asks for an upgrade can't have a chunked body")
+        self._owed = int(self._head.get(b"content-length") or 0)
+        self._events.pop()  # the parser's own end of the message
+        self._take_owed()
+
+    def _take_owed(self) -> None:
+        if self._owed and self._rest:
+            body, self._rest = self._rest[: self._owed], self._rest[self._owed :]
+            self._owed -= len(body)
+            self._events.append(body)
+        if not self._owed and not self._body_ended:
+            self._body_ended = True
+            self._events.append(_END)
+
+    def stay(self) -> None:
+        """The upgrade that a request asked for was not granted: what follows it is HTTP still. Raises as `read`."""
+        if self._upgraded:
+            rest = self._rest
+            self._reset()
+            if rest:
+                self._feed(rest)
 
     async def next_head(self) -> Head | None:
         """The next message's head; None at the stream's end. Raises as `read`, and Unavailable if it ends in a head."""

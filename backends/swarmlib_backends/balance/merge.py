@@ -1,0 +1,92 @@
+"""One answer out of many: how the lists and summaries of several engines become those of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+from swarmlib import Path
+
+Parts: TypeAlias = "list[tuple[str, Any]]"
+"""Each member's name, and its own answer."""
+
+_SUMS: Final = (
+    "Containers",
+    "ContainersRunning",
+    "ContainersPaused",
+    "ContainersStopped",
+    "Images",
+    "NCPU",
+    "MemTotal",
+)
+_LAYERS: Final = "LayersSize"
+
+
+def containers(parts: Parts) -> list[Any]:
+    """Every engine's containers, the newest first, each with its engine in `Node`."""
+    merged = [{**item, "Node": node} for node, items in parts for item in items]
+    return sorted(merged, key=lambda item: item.get("Created", 0), reverse=True)
+
+
+def images(parts: Parts) -> list[Any]:
+    """Every engine's images, each once, with the tags that it has anywhere."""
+    merged: dict[str, dict[str, Any]] = {}
+    for _, items in parts:
+        for item in items:
+            known = merged.setdefault(item["Id"], dict(item))
+            for key in ("RepoTags", "RepoDigests"):
+                known[key] = list(dict.fromkeys([*(known.get(key) or []), *(item.get(key) or [])]))
+    return sorted(merged.values(), key=lambda item: item.get("Created", 0), reverse=True)
+
+
+def info(parts: Parts) -> dict[str, Any]:
+    """The first engine's description, with the counts and resources of all summed, and each one's share."""
+    merged = dict(parts[0][1])
+    for key in _SUMS:
+        merged[key] = sum(item.get(key, 0) for _, item in parts)
+    warnings = [f"{node}: {text}" for node, item in parts for text in item.get("Warnings") or []]
+    shares = [[node, f"{item.get('Containers', 0)} containers, {item.get('Images', 0)} images"] for node, item in parts]
+    merged |= {"Name": "swarmlib", "Warnings": warnings, "SystemStatus": shares}
+    return merged
+
+
+def version(parts: Parts) -> dict[str, Any]:
+    """The version of the engine with the lowest API: what a client may count on everywhere."""
+    return min((item for _, item in parts), key=lambda item: _number(item.get("ApiVersion", "0")))
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def usage(parts: Parts) -> dict[str, Any]:
+    """Disk usage: the lists of all in a row, the sizes summed."""
+    merged: dict[str, Any] = {_LAYERS: sum(item.get(_LAYERS) or 0 for _, item in parts)}
+    for key in dict.fromkeys(key for _, item in parts for key in item if key != _LAYERS):
+        values = [item.get(key) for _, item in parts]
+        lists = [value or [] for value in values if value is None or isinstance(value, list)]
+        merged[key] = joined(lists) if len(lists) == len(values) else values[0]
+    return merged
+
+
+def joined(lists: Iterable[Any]) -> list[Any]:
+    """The lists in a row."""
+    return [item for part in lists for item in part or []]
+
+
+def deleted(parts: Parts) -> Any:
+    """What a prune or an image's removal says it removed, of every engine that did."""
+    answers = [item for _, item in parts if item is not None]
+    if not answers:
+        return None
+    if isinstance(answers[0], list):
+        return joined(answers)
+    merged: dict[str, Any] = {}
+    for key in dict.fromkeys(key for item in answers for key in item):
+        values = [item.get(key) for item in answers]
+        merged[key] = sum(values) if all(isinstance(v, int) for v in values) else joined(values)
+    return merged
+
+
+LISTS: Final[Mapping[Path, Callable[[Parts], Any]]] = {("containers",): containers, ("images",): images}
+SUMMARIES: Final[Mapping[Path, Callable[[Parts], Any]]] = {(): info, ("version",): version, ("df",): usage}
