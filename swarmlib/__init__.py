@@ -4,7 +4,7 @@
         print(await swarm.ls())
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from .chain import Chain
@@ -75,7 +75,7 @@ __all__ = [
 
 
 @asynccontextmanager
-async def connect(chain: str | Chain) -> AsyncIterator[Client]:
+async def connect(chain: str | Chain) -> AsyncGenerator[Client]:
     """Open a chain and give the verbs over it; leaving the context closes every stage.
 
     Raises:

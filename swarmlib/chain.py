@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
 from typing import Any, cast
@@ -69,14 +69,15 @@ class Chain:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
             raise Invalid(f"{path}: {exc}") from exc
         if set(content) not in ({"chain"}, {"stage"}):
-            raise Invalid(f'{path}: it should hold chain = "…", or [[stage]] tables; it has {", ".join(content) or "nothing"}')
+            held = ", ".join(content) or "nothing"
+            raise Invalid(f'{path}: it should hold chain = "…", or [[stage]] tables; it has {held}')
         source = content.popitem()[1]
         if not isinstance(source, str | list):
             raise Invalid(f"{path}: chain should be text, stage a list of tables")
         return cls.read(cast("str | list[Any]", source))
 
     @asynccontextmanager
-    async def open(self, next: Sender | None = None) -> AsyncIterator[Sender]:
+    async def open(self, next: Sender | None = None) -> AsyncGenerator[Sender]:
         """Open every stage, the last first; gives the channel of the first. Closes the first first.
 
         A stage has `CLEANUP_SECONDS` to close, then it is cancelled, and so also when the caller is cancelled.

@@ -67,7 +67,7 @@ class Reply(trio.abc.SendChannel[Message]):
 
     @abstractmethod
     def on_gone(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called (in the caller's task; it must not block) when the caller goes away, or now if it has."""
+        """Have `callback` called, in the caller's task, when it goes away, or now if it has; it must not block."""
 
     @abstractmethod
     async def _deliver(self, reply: Message) -> None:
@@ -140,7 +140,7 @@ class Replies(trio.abc.ReceiveChannel[Message]):
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._buffer = deque[Message]()
+        self._buffer: deque[Message] = deque()
         self._reader: trio.lowlevel.Task | None = None
         self._writers: trio.lowlevel.ParkingLot | None = None
         self._ended = False
@@ -226,7 +226,7 @@ class Replies(trio.abc.ReceiveChannel[Message]):
 
 
 class _PairedReply(Reply):
-    """The answering end of a pair in memory. Only the message holds it: if it is dropped unanswered, the caller is told."""
+    """The answering end of a pair in memory. Only the message holds it: when it is dropped, the caller is told."""
 
     def __init__(self, replies: Replies) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +50,7 @@ class Client:
         self.sender = sender
 
     @asynccontextmanager
-    async def request(self, verb: Verb, path: Path = (), **fields: Any) -> AsyncIterator[Replies]:
+    async def request(self, verb: Verb, path: Path = (), **fields: Any) -> AsyncGenerator[Replies]:
         """Send a request and give its replies; leaving the context ends the call. `fields` are the message's."""
         ret, replies = open_reply()
         message = Message(verb, path, ret=ret, deadline=trio.current_effective_deadline(), **fields)
@@ -86,7 +86,7 @@ class Client:
         """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
         where = path or WORKLOADS
         answer = await self.call(Verb.SPAWN, where, args=args, value=as_json(value))
-        made = answer.value or {}
+        made: Mapping[str, Any] = answer.value or {}
         return Handle(self, (*where, made.get("Id", "")), made)
 
     async def start(self, *path: str, **args: Any) -> None:
@@ -102,7 +102,7 @@ class Client:
         return (await self.call(Verb.RM, path, args=args)).value
 
     @asynccontextmanager
-    async def watch(self, *path: str, **args: Any) -> AsyncIterator[AsyncIterator[Any]]:
+    async def watch(self, *path: str, **args: Any) -> AsyncGenerator[AsyncIterator[Any]]:
         """Changes from now on, each a decoded value; without a path, all of the service's events."""
         async with self.request(Verb.WATCH, path, args=args) as replies:
             await _acked(replies)
@@ -110,7 +110,7 @@ class Client:
                 yield values
 
     @asynccontextmanager
-    async def attach(self, *path: str, **args: Any) -> AsyncIterator[Attachment]:
+    async def attach(self, *path: str, **args: Any) -> AsyncGenerator[Attachment]:
         """A conversation with an object, until either side ends it."""
         async with self.request(Verb.ATTACH, path, args=args) as replies:
             ack = await _acked(replies)
@@ -123,7 +123,9 @@ class Client:
             return answer.ack.att
         raise Internal(f"connect gave no stream for {'/'.join(path)}")
 
-    async def file(self, *path: str, att: trio.abc.ReceiveStream | None = None, **args: Any) -> trio.abc.ReceiveStream | None:
+    async def file(
+        self, *path: str, att: trio.abc.ReceiveStream | None = None, **args: Any
+    ) -> trio.abc.ReceiveStream | None:
         """A tar of files out of an object, that the caller closes; or, with `att`, into it."""
         return (await self.call(Verb.FILE, path, args=args, att=att)).ack.att
 
@@ -196,7 +198,7 @@ async def _acked(replies: Replies) -> Message:
             return reply
 
 
-async def _values(replies: Replies) -> AsyncIterator[Any]:
+async def _values(replies: Replies) -> AsyncGenerator[Any]:
     while True:
         try:
             reply = await next_reply(replies)

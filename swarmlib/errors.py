@@ -6,9 +6,9 @@ backend that met it, with `raise … from exc`. What is not one of these is a bu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 
 class SwarmError(Exception):
@@ -118,17 +118,17 @@ def sole(exc: BaseException) -> BaseException:
 
     Of several expected failures the first stands for all: they are what tasks side by side met.
     """
-    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
-        exc = exc.exceptions[0]
-    if isinstance(exc, BaseExceptionGroup):
-        found = [sole(part) for part in exc.exceptions]
-        if all(isinstance(part, SwarmError) for part in found):
-            return found[0]
-    return exc
+    if not isinstance(exc, BaseExceptionGroup):
+        return exc
+    group = cast("BaseExceptionGroup[BaseException]", exc)
+    found = [sole(part) for part in group.exceptions]
+    if len(found) == 1 or all(isinstance(part, SwarmError) for part in found):
+        return found[0]
+    return group
 
 
 @contextmanager
-def ungrouped() -> Iterator[None]:
+def ungrouped() -> Generator[None]:
     """Raise a group's only exception as itself: a nursery that a caller can't see must not show in its errors."""
     try:
         yield

@@ -85,7 +85,10 @@ class _Mark:
 
 _Token: TypeAlias = "Word | _Mark"
 _END: Final = "the end"
-_WORD: Final = re.compile(r"""[^\s|()'"\\]+|'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|\\(?P<escaped>.)""", re.DOTALL)
+_WORD: Final = re.compile(
+    r"""[^\s|()'"\\]+ | '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | \\(?P<escaped>.)""",
+    re.DOTALL | re.VERBOSE,
+)
 _SPACE: Final = re.compile(r"\s*")
 
 
@@ -122,7 +125,8 @@ def _word(text: str, start: int) -> Word:
     while at < len(text) and not text[at].isspace() and text[at] not in "|()":
         piece = _WORD.match(text, at)
         if piece is None:
-            problem = "a backslash with nothing after it" if text[at] == "\\" else f"this quote {text[at]} is not closed"
+            last = text[at] == "\\"
+            problem = "a backslash with nothing after it" if last else f"this quote {text[at]} is not closed"
             raise ChainSyntaxError(problem, text, at)
         quoted = quoted or piece.lastgroup is not None
         parts.append(_unquoted(piece))

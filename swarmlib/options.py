@@ -28,15 +28,14 @@ def argument(help: str, *, default: Any = dataclasses.MISSING) -> Any:
 
 
 def option(help: str, *, default: Any) -> Any:
-    """A field given as `--name VALUE`; a bool that is False by default as the flag `--name`; a list as often as wanted."""
+    """A field given as `--name VALUE`; a bool (False by default) as the flag `--name`; a list as often as wanted."""
     return _field(help, positional=False, default=default)
 
 
 def _field(help: str, *, positional: bool, default: Any) -> Any:
     metadata = {_META: (help, positional)}
     if isinstance(default, list):
-        values = cast("list[Any]", default)
-        return dataclasses.field(default_factory=values.copy, metadata=metadata)
+        return dataclasses.field(default_factory=lambda: list(cast("list[Any]", default)), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -186,7 +185,8 @@ class _Binder:
                 self._take_position(word)
         missing = [p.label for p in self._positions if p.required and p.name not in self._fields]
         if missing:
-            self._fail(f"{self._name.text} needs {missing[0]}; usage: {usage(self._name.text, self._backend)}", self._name)
+            shown = usage(self._name.text, self._backend)
+            self._fail(f"{self._name.text} needs {missing[0]}; usage: {shown}", self._name)
         try:
             return self._backend(**self._fields)
         except (ValueError, Invalid) as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ClassVar, Final, Self
 
@@ -44,7 +44,7 @@ class _Stage(Backend):
     next: Sender
 
     @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[None]:
+    async def lifespan(self) -> AsyncGenerator[None]:
         """Around the stage's life; override it to set up this stage's own state, and to clean up after it."""
         yield
 
@@ -66,7 +66,7 @@ class Filter(_Stage):
         await self.next.send(message)
 
     @asynccontextmanager
-    async def open(self, next: Sender, /) -> AsyncIterator[Sender]:
+    async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
         """See `Backend.open`."""
         stage = self._bound_to(next)
         async with stage.lifespan():
@@ -118,7 +118,7 @@ class Server(_Stage):
     """This stage's own channel, for an answer that takes several of its verbs."""
 
     @asynccontextmanager
-    async def open(self, next: Sender, /) -> AsyncIterator[Sender]:
+    async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
         """See `Backend.open`."""
         stage = self._bound_to(next)
         async with stage.lifespan(), trio.open_nursery() as nursery:
@@ -220,7 +220,7 @@ class Source(_Stage):
         """Send to `self.next` until cancelled; call `task_status.started()` once ready (sockets bound)."""
 
     @asynccontextmanager
-    async def open(self, next: Sender, /) -> AsyncIterator[Sender]:
+    async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
         """See `Backend.open`."""
         stage = self._bound_to(next)
         async with stage.lifespan(), trio.open_nursery() as nursery:
@@ -260,7 +260,7 @@ async def refuse(message: Message, error: SwarmError) -> None:
 
 
 def as_error(exc: Exception, backend: str, message: Message) -> SwarmError:
-    """What the caller is told of `exc`: an expected failure as it is; a bug as `internal`, and logged with its traceback."""
+    """What the caller is told of `exc`: an expected failure as it is; a bug as `internal`, and logged."""
     found = sole(exc)
     if isinstance(found, SwarmError):
         found.backend = found.backend or backend

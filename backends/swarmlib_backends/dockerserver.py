@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path as FilePath
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -63,7 +62,7 @@ class DockerServer(Source):
     """A Docker API endpoint for the chain that follows it."""
 
     addresses: list[str] = argument("where to listen: tcp://HOST:PORT or unix:///PATH")
-    insecure: bool = option("listen on TCP addresses other machines reach, though anyone there gets root here", default=False)
+    insecure: bool = option("listen where other machines reach it, though anyone there gets root here", default=False)
     group: str = option("let this group use the unix sockets too (mode 0660)", default="")
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -77,7 +76,7 @@ class DockerServer(Source):
             await _Connection(stream, self.next).serve()
 
     @asynccontextmanager
-    async def _listeners(self) -> AsyncIterator[list[trio.SocketListener]]:
+    async def _listeners(self) -> AsyncGenerator[list[trio.SocketListener]]:
         listeners: list[trio.SocketListener] = []
         try:
             for address in self.addresses:
@@ -88,7 +87,7 @@ class DockerServer(Source):
                 await trio.aclose_forcefully(listener)
             for address in self.addresses:
                 if address.startswith("unix://"):
-                    FilePath(urlsplit(address).path).unlink(missing_ok=True)
+                    _remove(urlsplit(address).path)
 
     async def _listen(self, address: str) -> list[trio.SocketListener]:
         parts = urlsplit(address)
@@ -128,6 +127,11 @@ class DockerServer(Source):
             _give_to_group(path, self.group)
         sock.listen(_BACKLOG)
         return trio.SocketListener(sock)
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _is_loopback(host: str) -> bool:
@@ -478,7 +482,8 @@ class _HttpReply(Reply):
 
 
 async def _dropped(exchange: _Exchange) -> None:
-    await exchange.write(_error_response(Unavailable("a stage dropped the request without an answer"), keep_alive=False))
+    error = Unavailable("a stage dropped the request without an answer")
+    await exchange.write(_error_response(error, keep_alive=False))
     exchange.keep_alive = False
     exchange.finish()
     exchange.connection.abort()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import trio
 
@@ -30,7 +30,6 @@ from swarmlib import (
     next_reply,
     option,
 )
-
 from swarmlib.message import FINAL
 
 from . import merge
@@ -46,6 +45,9 @@ _KNOWN_OWNERS: Final = 100_000
 """Ids whose owner is remembered, at most."""
 
 
+_Found: TypeAlias = tuple[Member, dict[str, Any]]
+
+
 @dataclass
 class Balance(Server):
     """Many engines as one: lists merged, each object's calls sent to its owner, new workloads placed."""
@@ -55,7 +57,7 @@ class Balance(Server):
     deadline: float = option("seconds that one engine may hold up a merged answer", default=5.0)
 
     @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[None]:
+    async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the members open."""
         async with open_members(self.members) as self._members:
             # Only full ids are remembered: they never move to another engine, as a name can.
@@ -87,7 +89,7 @@ class Balance(Server):
         return await self._to_owner(message)
 
     async def spawn(self, message: Message) -> Any:
-        """A new workload, on the member that the strategy chooses; an exec, at its container's owner; a pull, everywhere."""
+        """A new workload, where the strategy says; an exec, at its container's owner; a pull, everywhere."""
         if message.path == _CONTAINERS:
             return await self._place(message)
         if message.path == _IMAGES:
@@ -204,7 +206,7 @@ class Balance(Server):
 
     def _pick(self, path: Path, outcome: Outcome) -> Member:
         ref = path[1]
-        found = [(member, answer.value or {}) for member, answer in outcome.answers]
+        found: list[_Found] = [(member, answer.value or {}) for member, answer in outcome.answers]
         if path[0] == "images" and found:
             return found[0][0]
         exact = [hit for hit in found if ref in (hit[1].get("ID"), hit[1].get("Id"))]
@@ -219,14 +221,14 @@ class Balance(Server):
         raise self._nobody_has(outcome)
 
     def _nobody_has(self, outcome: Outcome) -> SwarmError:
-        """Not found, unless one that might have it could not be asked; an engine's own refusal (an ambiguous prefix) first."""
+        """Not found; but first a refusal (an ambiguous prefix), and that one which might have it can't be asked."""
         errors = [exc for _, exc in outcome.failures]
         refused = [exc for exc in errors if not isinstance(exc, NotFound)]
         return refused[0] if refused else errors[0]
 
-    def _remember(self, id: str, member: Member) -> None:
-        if len(id) == 64:
-            self._owners[id] = member
+    def _remember(self, full_id: str, member: Member) -> None:
+        if len(full_id) == 64:
+            self._owners[full_id] = member
             if len(self._owners) > _KNOWN_OWNERS:
                 self._owners.popitem(last=False)
 
@@ -271,7 +273,7 @@ class Balance(Server):
 
         def learn(reply: Message) -> Message:
             if reply.verb is Verb.ACK:
-                self._remember((reply.json or {}).get("Id", ""), member)
+                self._remember(str(cast("dict[str, Any]", reply.json or {}).get("Id", "")), member)
             if reply.verb in FINAL:
                 settled()
             return reply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,7 +76,7 @@ async def ask_all(members: Sequence[Member], message: Message, deadline: float) 
 
 
 @asynccontextmanager
-async def open_members(chains: Sequence[Chain]) -> AsyncIterator[list[Member]]:
+async def open_members(chains: Sequence[Chain]) -> AsyncGenerator[list[Member]]:
     """Open every chain; two with the same name are told apart by a number."""
     async with AsyncExitStack() as stack:
         members: list[Member] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from swarmlib import Path
 
@@ -44,7 +44,7 @@ def info(parts: Parts) -> dict[str, Any]:
     merged = dict(parts[0][1])
     for key in _SUMS:
         merged[key] = sum(item.get(key, 0) for _, item in parts)
-    warnings = [f"{node}: {text}" for node, item in parts for text in item.get("Warnings") or []]
+    warnings = [f"{node}: {text}" for node, item in parts for text in cast("list[Any]", item.get("Warnings") or [])]
     shares = [[node, f"{item.get('Containers', 0)} containers, {item.get('Images', 0)} images"] for node, item in parts]
     merged |= {"Name": "swarmlib", "Warnings": warnings, "SystemStatus": shares}
     return merged
@@ -64,14 +64,14 @@ def usage(parts: Parts) -> dict[str, Any]:
     merged: dict[str, Any] = {_LAYERS: sum(item.get(_LAYERS) or 0 for _, item in parts)}
     for key in dict.fromkeys(key for _, item in parts for key in item if key != _LAYERS):
         values = [item.get(key) for _, item in parts]
-        lists = [value or [] for value in values if value is None or isinstance(value, list)]
+        lists: list[Any] = [value or [] for value in values if value is None or isinstance(value, list)]
         merged[key] = joined(lists) if len(lists) == len(values) else values[0]
     return merged
 
 
 def joined(lists: Iterable[Any]) -> list[Any]:
     """The lists in a row."""
-    return [item for part in lists for item in part or []]
+    return [item for part in lists for item in cast("list[Any]", part or [])]
 
 
 def deleted(parts: Parts) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -55,7 +55,7 @@ class Docker(Server):
         return f"docker {self.address or self.context}".strip()
 
     @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[None]:
+    async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the connections to the engine."""
         async with open_engine(locate(self.address, self.context, self.cert_path)) as self._engine:
             yield

@@ -6,7 +6,7 @@ import shlex
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -140,7 +140,7 @@ class Engine:
 
 
 @asynccontextmanager
-async def open_engine(endpoint: Endpoint) -> AsyncIterator[Engine]:
+async def open_engine(endpoint: Endpoint) -> AsyncGenerator[Engine]:
     """The connections to an engine, closed at the end."""
     endpoint.check()
     async with trio.open_nursery() as nursery:

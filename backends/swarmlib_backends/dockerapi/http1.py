@@ -72,19 +72,23 @@ class Incoming:
     # What the parser calls.
 
     def on_message_begin(self) -> None:
+        """A head begins."""
         self._head = Head()
         self._reading_head = True
 
     def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
         self._head.target += url.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
         self._head.headers.append((name, value))
         lower = name.lower()
         if lower in (b"content-length", b"transfer-encoding"):
             self._head.framed = True
 
     def on_headers_complete(self) -> None:
+        """The head is whole."""
         head = self._head
         self._reading_head = False
         self._head_bytes = 0
@@ -97,9 +101,11 @@ class Incoming:
         self._events.append(head)
 
     def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
         self._events.append(body)
 
     def on_message_complete(self) -> None:
+        """The body is whole."""
         self._events.append(_END)
 
     # What the owner calls.

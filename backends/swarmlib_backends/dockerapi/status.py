@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -85,6 +85,9 @@ def in_band(error: SwarmError) -> bytes:
 
 def error_in(line: Json, backend: str) -> SwarmError | None:
     """The error that a line of a progress stream tells of, if it does; keeps its bytes."""
-    if b'"error"' not in line.raw or not isinstance(line.data, dict) or "error" not in line.data:
+    if b'"error"' not in line.raw:
         return None
-    return Internal(str(line.data["error"]), backend=backend, details={"line": line.raw})
+    data: Any = line.data
+    if not isinstance(data, dict) or "error" not in data:
+        return None
+    return Internal(str(cast("dict[str, Any]", data)["error"]), backend=backend, details={"line": line.raw})

@@ -76,6 +76,9 @@ class Row:
         return self.template.replace("{name}", quote(name, safe="/:@")).replace("{id}", quote(name, safe=":@"))
 
 
+_FROM_BODY: Final = ("fromSrc", "-")
+
+
 def _rows() -> tuple[Row, ...]:
     spawn, start, stop, ls, get = Verb.SPAWN, Verb.START, Verb.STOP, Verb.LS, Verb.GET
     change, rm, watch, connect, file = Verb.SET, Verb.RM, Verb.WATCH, Verb.CONNECT, Verb.FILE
@@ -121,7 +124,7 @@ def _rows() -> tuple[Row, ...]:
         Row("ExecInspect", "GET", "/exec/{id}/json", get, "exec/*"),
         # Images
         Row("ImageList", "GET", "/images/json", ls, "images"),
-        Row("ImageImport", "POST", "/images/create", spawn, "images", Kind.PROGRESS, upload=True, when=("fromSrc", "-")),
+        Row("ImageImport", "POST", "/images/create", spawn, "images", Kind.PROGRESS, upload=True, when=_FROM_BODY),
         Row("ImageCreate", "POST", "/images/create", spawn, "images", Kind.PROGRESS),
         Row("ImageInspect", "GET", "/images/{name}/json", get, "images/*"),
         Row("ImageTag", "POST", "/images/{name}/tag", change, "images/*/tag", status=201),

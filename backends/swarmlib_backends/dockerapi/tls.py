@@ -18,7 +18,9 @@ from swarmlib import Unavailable
 class TlsStream(trio.abc.HalfCloseableStream):
     """TLS over `transport`; open it with `TlsStream.handshake`."""
 
-    def __init__(self, transport: trio.SocketStream, context: ssl.SSLContext, hostname: str | None, *, server: bool) -> None:
+    def __init__(
+        self, transport: trio.SocketStream, context: ssl.SSLContext, hostname: str | None, *, server: bool
+    ) -> None:
         self.transport = transport
         self._received = ssl.MemoryBIO()
         self._to_send = ssl.MemoryBIO()

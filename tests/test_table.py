@@ -1,0 +1,84 @@
+"""The routing table: complete for its families, and the same read from either side."""
+
+from pathlib import Path
+from string import ascii_letters
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from swarmlib_backends.dockerapi import table
+from swarmlib_backends.dockerapi.table import ROWS, Row, Verb
+
+from swarmlib import Invalid, NotFound, Unsupported
+
+OPENAPI = Path(__file__).parent / "data" / "docker-v1.41.yaml"
+FAMILIES = {"Container", "Exec", "System"}
+IMAGES = {"ImageList", "ImageInspect", "ImageCreate", "ImageTag", "ImageDelete"}
+
+words = st.text(ascii_letters + "0123456789é /%?&=+:;", min_size=1, max_size=12)
+names = words.filter(lambda w: not any(part in ("", ".", "..") for part in w.split("/")))
+queries = st.dictionaries(words.filter(lambda w: w[0] != ":"), st.one_of(words, st.lists(words, min_size=2)), max_size=4)
+versions = st.one_of(st.none(), st.sampled_from(["1.24", "1.41"]))
+
+
+def _operations() -> list[tuple[str, str, str]]:
+    paths = yaml.load(OPENAPI.read_text(), yaml.CSafeLoader)["paths"]
+    return [
+        (method.upper(), path, operation["operationId"])
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if FAMILIES & set(operation["tags"]) or operation["operationId"] in IMAGES
+    ]
+
+
+@pytest.mark.parametrize(("method", "path", "name"), _operations(), ids=lambda part: part)
+def test_every_operation_of_the_families_has_a_row(method: str, path: str, name: str) -> None:
+    rows = [row for row in ROWS if row.method == method and row.template == path]
+    assert name in [row.name for row in rows]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@given(name=names, query=queries, version=versions)
+def test_request_to_message_to_request_is_the_identity(
+    row: Row, name: str, query: dict[str, str | list[str]], version: str | None
+) -> None:
+    if row.when:
+        query = {**query, row.when[0]: row.when[1]}
+    elif row.name == "ImageCreate":
+        query.pop("fromSrc", None)
+    args = query if version is None else {**query, ":version": version}
+    target = table.target(row, row.path(name), args)
+    found = table.route(row.method, target)
+    assert found.row is row
+    assert found.path == row.path(name)
+    assert found.args == args
+    assert table.row_of(found.row.verb, found.path, upload=row.upload) is row
+    assert table.target(found.row, found.path, found.args) == target
+
+
+def test_names_may_hold_slashes_where_the_api_says_so() -> None:
+    found = table.route("GET", "/v1.41/images/registry:5000/team/app:1.0/json")
+    assert found.row.name == "ImageInspect"
+    assert found.path == ("images", "registry:5000/team/app:1.0")
+    assert found.args == {":version": "1.41"}
+
+
+@pytest.mark.parametrize(
+    "target", ["containers/json", "//containers/json", "/containers/../json", "/containers/%2e%2e/json", "/a/\0"]
+)
+def test_a_path_that_is_not_normal_is_refused(target: str) -> None:
+    with pytest.raises(Invalid, match="is not normal"):
+        table.route("GET", target)
+
+
+def test_a_query_can_not_pass_for_what_the_table_keeps_for_itself() -> None:
+    with pytest.raises(Invalid, match="begins with a colon"):
+        table.route("GET", "/containers/json?:x-registry-auth=forged")
+
+
+def test_what_has_no_row_is_not_found() -> None:
+    with pytest.raises(NotFound):
+        table.route("GET", "/nothing/here")
+    with pytest.raises(Unsupported, match="nothing for stop on images/a"):
+        table.row_of(Verb.STOP, ("images", "a"), upload=False)
