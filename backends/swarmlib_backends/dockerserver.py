@@ -38,6 +38,7 @@ from swarmlib import (
 
 from .dockerapi import http1, table
 from .dockerapi.http1 import Head, Headers, Incoming
+from .dockerapi.sockets import lean
 from .dockerapi.status import error_body, in_band, status_of
 from .dockerapi.table import Kind, Row
 
@@ -73,7 +74,7 @@ class DockerServer(Source):
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         async with stream:
-            await _Connection(stream, self.next).serve()
+            await _Connection(lean(stream), self.next).serve()
 
     @asynccontextmanager
     async def _listeners(self) -> AsyncGenerator[list[trio.SocketListener]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import socket
 import ssl
 import subprocess
 from collections.abc import AsyncGenerator
@@ -18,6 +17,7 @@ import trio
 from swarmlib import Invalid, Unavailable
 
 from ..dockerapi.http1 import Incoming
+from ..dockerapi.sockets import Socket, lean
 from ..dockerapi.tls import TlsStream
 
 CONNECT_SECONDS: Final = 10.0
@@ -63,14 +63,7 @@ class Connection:
     def stale(self) -> bool:
         """Whether the engine closed it while it was idle."""
         transport = self.stream.transport if isinstance(self.stream, TlsStream) else self.stream
-        if not isinstance(transport, trio.SocketStream):
-            return False
-        try:
-            return not socket.socket.recv(transport.socket._sock, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)  # type: ignore[attr-defined]
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        return isinstance(transport, Socket) and transport.readable()
 
 
 class Engine:
@@ -119,10 +112,10 @@ class Engine:
     async def _open(self) -> trio.abc.HalfCloseableStream:
         parts = self.endpoint.parts
         if parts.scheme == "unix":
-            return await trio.open_unix_socket(parts.path)
+            return lean(await trio.open_unix_socket(parts.path))
         if parts.scheme == "ssh":
             return await self._open_ssh(parts)
-        stream = await trio.open_tcp_stream(parts.hostname or "", parts.port or 0)
+        stream = lean(await trio.open_tcp_stream(parts.hostname or "", parts.port or 0))
         if self.endpoint.tls is None:
             return stream
         return await TlsStream.handshake(stream, self.endpoint.tls, parts.hostname)

@@ -126,12 +126,12 @@ class Incoming:
             Invalid: what came is not HTTP. TooLarge: the head is. Unavailable: the connection broke.
         """
         try:
-            data = await self._stream.receive_some(READ_SIZE)
+            data = await self._stream.receive_some()
         except trio.BrokenResourceError as exc:
             raise Unavailable("the connection broke") from exc
         if not data:
             return False
-        self._feed(bytes(data))
+        self._feed(data if isinstance(data, bytes) else bytes(data))
         return True
 
     def _feed(self, data: bytes) -> None:

@@ -19,7 +19,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
     """TLS over `transport`; open it with `TlsStream.handshake`."""
 
     def __init__(
-        self, transport: trio.SocketStream, context: ssl.SSLContext, hostname: str | None, *, server: bool
+        self, transport: trio.abc.HalfCloseableStream, context: ssl.SSLContext, hostname: str | None, *, server: bool
     ) -> None:
         self.transport = transport
         self._received = ssl.MemoryBIO()
@@ -30,7 +30,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     @classmethod
     async def handshake(
-        cls, transport: trio.SocketStream, context: ssl.SSLContext, hostname: str | None = None, *, server: bool = False
+        cls, transport: trio.abc.HalfCloseableStream, context: ssl.SSLContext, hostname: str | None = None, *, server: bool = False
     ) -> TlsStream:
         """Shake hands; on failure the transport is closed.
 
