@@ -7,10 +7,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmlib_backends.dockerapi import table
-from swarmlib_backends.dockerapi.table import ROWS, Row, Verb
 
 from swarmlib import Invalid, NotFound, Unsupported
+from swarmlib_backends.dockerapi import table
+from swarmlib_backends.dockerapi.table import ROWS, Row, Verb
 
 OPENAPI = Path(__file__).parent / "data" / "docker-v1.41.yaml"
 FAMILIES = {"Container", "Exec", "System"}

@@ -1,0 +1,22 @@
+"""What many tests share: two real engines for the whole run, and a gateway over them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engines import Engine, Swarmd, engine, swarmd
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[tuple[Engine, Engine]]:
+    """Two engines, each with a busybox image."""
+    with engine() as first, engine() as second:
+        yield first, second
+
+
+@pytest.fixture(scope="session")
+def gateway(engines: tuple[Engine, Engine]) -> Iterator[Swarmd]:
+    """The main job: both engines behind one endpoint, with debug in between."""
+    members = " ".join(f'"docker {each.host}"' for each in engines)
+    with swarmd("debug", f"balance {members}") as running:
+        yield running

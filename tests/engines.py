@@ -1,0 +1,215 @@
+"""Real Docker engines and the real docker CLI, for tests and benchmarks.
+
+Each engine runs in mount and network namespaces of its own, so that its bridge, its mounts and its containers'
+ports are its own; its unix socket is reached from outside as any other.
+"""
+
+import io
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Self
+
+BUSYBOX = Path("/bin/busybox")
+START_SECONDS = 60
+_SETUP = "mount --make-rshared /; ip link set lo up; exec dockerd"
+
+
+def wait_until(ready: Callable[[], object], what: str, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait for something outside this process, which only asking can tell; fails after START_SECONDS."""
+    deadline = time.monotonic() + START_SECONDS
+    pause = 0.01
+    while not ready():
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"{what}: it ended with {process.returncode}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {START_SECONDS} s")
+        select.select([], [], [], pause)
+        pause = min(pause * 1.5, 0.25)
+
+
+class Engine:
+    """One dockerd and its folder; ended, with all its mounts, at the end of its context."""
+
+    def __init__(self, folder: Path, extra: Sequence[str] = (), namespaces: str = "-nm") -> None:
+        self.folder = folder
+        self.socket = folder / "docker.sock"
+        self.host = f"unix://{self.socket}"
+        self._extra = extra
+        self._namespaces = namespaces
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it, and wait until it answers."""
+        if shutil.which("dockerd") is None:
+            raise RuntimeError("these tests need dockerd: install docker.io, as .ci/setup does")
+        options = [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
+        command = ["unshare", self._namespaces, "sh", "-c", f'{_SETUP} "$@"', "dockerd", *options, "-H", self.host]
+        log = (self.folder / "log").open("ab")
+        self._process = subprocess.Popen([*command, *self._extra], stdout=log, stderr=log)
+        log.close()
+        wait_until(self._answers, f"dockerd in {self.folder}", self._process)
+        return self
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(5)
+            try:
+                probe.connect(str(self.socket))
+                probe.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+                return b"200 OK" in probe.recv(64)
+            except OSError:
+                return False
+
+    def freeze(self) -> None:
+        """Stop its process, as a machine that hangs would: connections are taken, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill it as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it and what it left behind."""
+        if self._process is not None:
+            self.thaw()
+            self._process.terminate()
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._end_containerd()
+
+    def _end_containerd(self) -> None:
+        pidfile = self.folder / "exec" / "containerd" / "containerd.pid"
+        try:
+            os.kill(int(pidfile.read_text()), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            pass  # it ended with its engine, as it should
+
+    def load_busybox(self) -> None:
+        """Make the image busybox:latest out of the machine's static busybox."""
+        docker(self.host, "import", "-c", 'CMD ["sh"]', "-", "busybox:latest", input=busybox_tar(), check=True)
+
+
+def busybox_tar() -> bytes:
+    """A root file system with busybox and its applets in it."""
+    applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(BUSYBOX, "bin/busybox")
+        for applet in set(applets) - {"busybox"}:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        for name in ("tmp", "etc"):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o777
+            tar.addfile(folder)
+    return buffer.getvalue()
+
+
+@contextmanager
+def engine(extra: Sequence[str] = (), namespaces: str = "-nm") -> Iterator[Engine]:
+    """A running engine with a busybox image."""
+    folder = Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp"))
+    started = Engine(folder, extra, namespaces)
+    try:
+        started.start()
+        started.load_busybox()
+        yield started
+    finally:
+        started.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_CONFIG = tempfile.mkdtemp(prefix="docker-config-")
+
+
+def docker(
+    host: str, *args: str, input: bytes | None = None, timeout: float = 60, check: bool = False
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the real docker CLI against `host`, with an empty configuration."""
+    return subprocess.run(
+        ["docker", "--config", _CONFIG, "-H", host, *args],
+        input=input if input is not None else b"",
+        capture_output=True,
+        timeout=timeout,
+        check=check,
+    )
+
+
+@contextmanager
+def docker_process(host: str, *args: str, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """The real docker CLI, running; its stdout is a pipe unless `options` say otherwise. Ended with the context."""
+    pipes: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    command = ["docker", "--config", _CONFIG, "-H", host, *args]
+    process = subprocess.Popen(command, **(pipes | options))  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nobody uses now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Swarmd:
+    """A swarmd in a process of its own, listening on a loopback port."""
+
+    def __init__(self, stages: Sequence[str], log: IO[bytes], port: int) -> None:
+        self.log = Path(log.name)
+        self.port = port
+        self.host = f"tcp://127.0.0.1:{port}"
+        command = [sys.executable, "-W", "error", "-m", "swarmd", f"dockerserver {self.host}", *stages]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def accepts(self) -> bool:
+        """Whether it listens yet."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def swarmd(*stages: str) -> Iterator[Swarmd]:
+    """`swarmd 'dockerserver tcp://127.0.0.1:PORT' STAGES…`, ended with SIGTERM, on which it must exit with 143."""
+    with tempfile.NamedTemporaryFile() as log:
+        started = Swarmd(stages, log, free_port())
+        try:
+            wait_until(started.accepts, "swarmd", started.process)
+            yield started
+        except RuntimeError as exc:
+            raise RuntimeError(f"{exc}: {started.log.read_text()}") from exc
+        finally:
+            started.process.terminate()
+            code = started.process.wait(20)
+        assert code == 143, started.log.read_text()
