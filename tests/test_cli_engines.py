@@ -103,21 +103,21 @@ def test_logs_are_whole_and_followed_to_the_end(host: str) -> None:
 
 def test_stop_kill_wait_rename_restart_rm(host: str) -> None:
     out(host, "run", "-d", "--name", "box", "busybox", "sleep", "1000")
-    out(host, "rename", "box", "b")
-    out(host, "restart", "-t", "0", "b")
-    out(host, "pause", "b")
-    out(host, "unpause", "b")
-    with docker_process(host, "wait", "b") as waiting:
-        out(host, "kill", "-s", "KILL", "b")
+    out(host, "rename", "box", "case")
+    out(host, "restart", "-t", "0", "case")
+    out(host, "pause", "case")
+    out(host, "unpause", "case")
+    with docker_process(host, "wait", "case") as waiting:
+        out(host, "kill", "-s", "KILL", "case")
         assert waiting.stdout is not None
         assert waiting.stdout.read() == b"137\n"
-    assert out(host, "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "b") == "exited 137"
-    out(host, "start", "b")
-    out(host, "stop", "-t", "0", "b")
-    out(host, "rm", "b")
-    gone = docker(host, "inspect", "b")
+    assert out(host, "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "case") == "exited 137"
+    out(host, "start", "case")
+    out(host, "stop", "-t", "0", "case")
+    out(host, "rm", "case")
+    gone = docker(host, "inspect", "case")
     assert gone.returncode == 1
-    assert b"No such object: b" in gone.stderr
+    assert b"No such object: case" in gone.stderr
 
 
 def test_top_stats_update_diff(host: str) -> None:

@@ -15,6 +15,11 @@ STREAMS: Final = {0: "stdin", 1: "stdout", 2: "stderr"}
 _HEAD: Final = struct.Struct(">BxxxL")
 
 
+def framed(stream: int, data: bytes) -> bytes:
+    """One frame."""
+    return _HEAD.pack(stream, len(data)) + data
+
+
 async def lines(source: trio.abc.ReceiveStream, *, tty: bool) -> AsyncIterator[tuple[str, bytes]]:
     """The lines of a stream, each with the name of the stream that it came on, without their ends.
 

@@ -1,0 +1,178 @@
+"""The debug backend: a line on stderr for each message that passes, and one for each reply.
+
+    #7 > ls containers {"all": "1"}
+    #7 < set 1.84 ms 530 B
+    #7 < ack 1.91 ms
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Final, TextIO, cast
+
+from swarmlib import Filter, Invalid, Json, Message, SwarmError, Tap, Verb, option
+from swarmlib.message import FINAL
+
+HIDDEN: Final = "***"
+_SECRET: Final = re.compile("auth|token|password|secret|key|credential", re.IGNORECASE)
+
+
+@dataclass
+class Debug(Filter):
+    """Writes one line a message and one a reply to stderr, secrets left out.
+
+    Each call has a number, which its replies carry too, and every reply its time since the message. Sizes are
+    those of the JSON value; an attached stream shows as `+stream`.
+    """
+
+    json: bool = option("one JSON object a line, for programs", default=False)
+    filter: list[str] = option("only messages whose 'verb path' fits this, such as 'ls*'", default=[])
+    values: bool = option("print the values too, not only their sizes", default=False)
+    out: TextIO | None = field(default=None, repr=False)
+    """Where lines go; by default `sys.stderr` as it is when the stage opens."""
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Set up this stage's own numbers and filter."""
+        self._numbers = itertools.count(1)
+        self._fits = re.compile("|".join(map(fnmatch.translate, self.filter)) or ".*", re.DOTALL).match
+        self._out = self.out or sys.stderr
+        self._form: Callable[[dict[str, Any]], str] = json.dumps if self.json else _plain
+        yield
+
+    async def send(self, message: Message) -> None:
+        """Show the message, and have its replies shown; pass it on."""
+        if not self._fits(f"{message.verb} {'/'.join(message.path)}"):
+            await self.next.send(message)
+            return
+        number = next(self._numbers)
+        ret = message.ret
+        self.write(_request(number, message, self.values))
+        if ret is not None:
+            call = _Call(self, number)
+            ret.on_gone(call.gone)
+            message = message.but(ret=Tap(ret, call.see))
+        await self.next.send(message)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Write one line. Where it can't be written (stderr closed), the traffic goes on without it."""
+        try:
+            self._out.write(self._form(line) + "\n")
+        except (OSError, ValueError):
+            self._out = _Null()
+
+
+class _Null:
+    def write(self, _: str, /) -> int:
+        return 0
+
+
+class _Call:
+    """One call under way. It holds no reply channel: a channel that is dropped must be noticed as dropped."""
+
+    __slots__ = ("_answered", "_began", "_number", "_stage")
+
+    def __init__(self, stage: Debug, number: int) -> None:
+        self._stage = stage
+        self._number = number
+        self._began = perf_counter()
+        self._answered = False
+
+    def see(self, reply: Message) -> Message:
+        """Show a reply; it goes on as it is."""
+        self._answered = self._answered or reply.verb in FINAL
+        line: dict[str, Any] = {"call": self._number, "reply": reply.verb.value, "ms": self._age()}
+        if isinstance(reply.value, SwarmError):
+            line["error"] = reply.value.code
+            line["message"] = reply.value.message
+        self._stage.write(_with_content(line, reply, self._stage.values))
+        return reply
+
+    def gone(self) -> None:
+        """Show that the caller went away before the answer."""
+        if not self._answered:
+            self._stage.write({"call": self._number, "reply": "gone", "ms": self._age()})
+
+    def _age(self) -> float:
+        return round((perf_counter() - self._began) * 1000, 2)
+
+
+def _request(number: int, message: Message, values: bool) -> dict[str, Any]:
+    line: dict[str, Any] = {"call": number, "verb": message.verb.value, "path": message.path}
+    return _with_content(line, message, values)
+
+
+def _with_content(line: dict[str, Any], message: Message, values: bool) -> dict[str, Any]:
+    if message.args:
+        line["args"] = redacted(message.args)
+    if isinstance(message.value, Json):
+        _add_value(line, message.value, values)
+    elif message.verb is Verb.LOG and isinstance(message.value, bytes):
+        line["bytes"] = len(message.value)
+    if message.att is not None:
+        line["stream"] = True
+    return line
+
+
+def _add_value(line: dict[str, Any], value: Json, values: bool) -> None:
+    try:
+        line["bytes"] = len(value.raw)
+        if values:
+            line["value"] = redacted(value.data)
+    except Invalid:  # what isn't JSON is for whoever decodes it to refuse
+        line.setdefault("bytes", None)
+
+
+def redacted(value: Any) -> Any:
+    """JSON-able data with every secret replaced: under a telling key, or as NAME=value, at any depth."""
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[Any, Any]", value)
+        return {str(k): HIDDEN if _SECRET.search(str(k)) else redacted(v) for k, v in fields.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(item) for item in cast("list[Any]", value)]
+    if isinstance(value, str):
+        return _redacted_text(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return f"<{type(value).__name__}>"
+
+
+def _redacted_text(text: str) -> str:
+    if text[:1] in ("{", "["):  # the Engine API's queries hold JSON in text (build arguments, filters)
+        try:
+            return json.dumps(redacted(json.loads(text)))
+        except ValueError:
+            pass
+    name, equals, _ = text.partition("=")
+    return f"{name}={HIDDEN}" if equals and _SECRET.search(name) else text
+
+
+def _plain(line: dict[str, Any]) -> str:
+    if "verb" in line:
+        parts = [f"#{line['call']} >", line["verb"], _printable("/".join(line["path"]))]
+    else:
+        parts = [f"#{line['call']} <", line["reply"], f"{line['ms']:.2f} ms"]
+    if "error" in line:
+        parts.append(f"{line['error']}: {_printable(line['message'])}")
+    if "args" in line:
+        parts.append(json.dumps(line["args"]))
+    if "bytes" in line:
+        parts.append("not JSON" if line["bytes"] is None else f"{line['bytes']} B")
+    if "stream" in line:
+        parts.append("+stream")
+    if "value" in line:
+        parts.append(json.dumps(line["value"]))
+    return " ".join(part for part in parts if part)
+
+
+def _printable(text: str) -> str:
+    """`text` in a form that can't break the line or drive the terminal."""
+    return text if text.isprintable() else json.dumps(text)

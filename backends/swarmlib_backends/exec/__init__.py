@@ -1,0 +1,403 @@
+"""`exec`: local processes as workloads, so that a chain is of use with no engine at all.
+
+It speaks the Docker Engine API's own objects. A workload's image is only a name here: the programs are the host's.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import trio
+
+from swarmlib import (
+    CLEANUP_SECONDS,
+    Ambiguous,
+    Conflict,
+    Invalid,
+    Json,
+    Message,
+    NotFound,
+    Reply,
+    Server,
+    Unsupported,
+    option,
+)
+
+from . import objects
+from .body import check, check_exec
+from .events import Events
+from .output import Output
+from .streams import Logs, Stdio, chosen_streams
+from .values import filters, is_true, number, signal_number
+from .workload import Workload
+
+__all__ = ["Exec"]
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_PONG: Final = [
+    (b"Content-Type", b"text/plain; charset=utf-8"),
+    (b"Api-Version", objects.API_VERSION.encode()),
+    (b"Ostype", b"linux"),
+]
+_GRACE: Final = 10.0
+"""Seconds between asking a workload to stop and making it, unless something else is said."""
+_CLOSING_GRACE: Final = CLEANUP_SECONDS / 2
+
+
+@dataclass
+class Exec(Server):
+    """Local processes as workloads: the programs of this machine, whatever image is named.
+
+    A workload is its session: when its process ends, all that it started ends too, unless it left the session.
+    """
+
+    log_bytes: int = option("bytes of output kept of each workload", default=16 * 1024 * 1024)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the processes. When the stage closes they are asked to end, then made to."""
+        self._workloads: dict[str, Workload] = {}
+        self._execs: dict[str, tuple[Workload, Workload]] = {}
+        """Processes in a workload's place, each with that workload."""
+        self._events = Events()
+        async with trio.open_nursery() as self._nursery:
+            try:
+                yield
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSING_GRACE):
+                    await self._stop_all()
+                self._nursery.cancel_scope.cancel()
+
+    async def _stop_all(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for workload in [*self._workloads.values(), *(made for made, _ in self._execs.values())]:
+                if workload.running:
+                    nursery.start_soon(workload.stop, signal.SIGTERM, _CLOSING_GRACE / 2)
+
+    # The verbs.
+
+    async def ls(self, message: Message) -> Any:
+        """The workloads; there are no images."""
+        match message.path:
+            case ("containers",):
+                return objects.listed(self._workloads.values(), message.args)
+            case ("images",):
+                return []
+            case _:
+                raise _no_such_place(message)
+
+    async def get(self, message: Message) -> Any:
+        """The service's or a workload's state."""
+        match message.path:
+            case ():
+                return objects.service_info(self._workloads.values())
+            case ("version",):
+                return objects.service_version()
+            case ("df",):
+                return objects.disk_usage(self._workloads.values())
+            case ("ping",) | ("ping", "head"):
+                await _reply(message).set(Json(b"OK"), headers=_PONG)
+                return None
+            case ("containers", ref):
+                return objects.inspect(self._find(ref))
+            case ("containers", ref, "top"):
+                return await _processes(self._find(ref), str(message.args.get("ps_args", "-ef")))
+            case ("exec", ref):
+                made, parent = self._find_exec(ref)
+                return objects.inspect_exec(made, parent.id)
+            case ("images", name):
+                raise NotFound(f"No such image: {name}")
+            case _:
+                raise _no_such_place(message)
+
+    async def spawn(self, message: Message) -> Any:
+        """A new workload, or a new process in a workload's place."""
+        match message.path:
+            case ("containers",):
+                return self._create(message)
+            case ("containers", ref, "exec"):
+                return self._create_exec(self._find(ref), message.json)
+            case _:
+                raise _no_such_place(message)
+
+    async def start(self, message: Message) -> None:
+        """Start a workload."""
+        workload = self._find_whole(message)
+        if workload.running:
+            await _reply(message).ack(status=304)
+        else:
+            await self._start(workload)
+
+    async def stop(self, message: Message) -> None:
+        """Stop a workload with grace, or send it a signal."""
+        match message.path:
+            case ("containers", ref, "kill"):
+                self._find(ref).signal(signal_number(str(message.args.get("signal") or "KILL")))
+            case _:
+                workload = self._find_whole(message)
+                if workload.running:
+                    await _stop(workload, message)
+                else:
+                    await _reply(message).ack(status=304)
+
+    async def set(self, message: Message) -> None:
+        """Change a workload."""
+        match message.path:
+            case ("containers" | "exec" as kind, ref, "resize"):
+                found = self._find(ref) if kind == "containers" else self._find_exec(ref)[0]
+                found.resize(int(number(message.args, "h", 0)), int(number(message.args, "w", 0)))
+            case ("containers", ref, "rename"):
+                workload = self._find(ref)
+                workload.name = self._free_name(str(message.args.get("name", "")))
+                self._events.tell(workload, "rename")
+            case ("containers", ref, "restart"):
+                await self._restart(self._find(ref), message)
+            case ("containers", ref, "pause"):
+                self._hold(self._find(ref), "running", "paused", signal.SIGSTOP)
+            case ("containers", ref, "unpause"):
+                self._hold(self._find(ref), "paused", "running", signal.SIGCONT)
+            case _:
+                raise _no_such_place(message)
+
+    async def rm(self, message: Message) -> Any:
+        """Remove a workload, or all that have ended."""
+        if message.path == ("containers",):
+            return self._prune(message)
+        workload = self._find_whole(message)
+        if workload.running:
+            if not is_true(message.args.get("force")):
+                raise Conflict(f"You cannot remove a running container {workload.id}. Stop it, or force the removal")
+            await workload.stop(signal.SIGKILL, 0)
+        self._forget(workload)
+        return None
+
+    async def watch(self, message: Message) -> None:
+        """Events, or the end of a workload."""
+        match message.path:
+            case ():
+                await self._events.send(message.args, _reply(message))
+            case ("containers", ref, "wait"):
+                await _send_end(self._find(ref), str(message.args.get("condition", "")), _reply(message))
+            case _:
+                raise _no_such_place(message)
+
+    async def connect(self, message: Message) -> None:
+        """A workload's stdio, or its logs, or a process started in its place."""
+        match message.path:
+            case ("containers", ref):
+                await _reply(message).ack(att=_stdio(self._find(ref), message.args))
+            case ("containers", ref, "logs"):
+                await _reply(message).ack(att=Logs(self._find(ref), message.args))
+            case ("exec", ref):
+                await self._start_exec(self._find_exec(ref)[0], message.json or {}, _reply(message))
+            case _:
+                raise _no_such_place(message)
+
+    async def attach(self, message: Message) -> None:
+        """A workload's output as `log` messages, and its state when it ends."""
+        workload, ret = self._find_whole(message), _reply(message)
+        follower = workload.output.follow(from_start=True)
+        partial = {1: b"", 2: b""}
+        try:
+            await ret.ack()
+            while (piece := await follower.next()) is not None:
+                *lines, partial[piece.stream] = (partial[piece.stream] + piece.data).split(b"\n")
+                for line in lines:
+                    await ret.log(line, stream=_STREAMS[piece.stream])
+        finally:
+            follower.close()
+        for stream, rest in partial.items():
+            if rest:
+                await ret.log(rest, stream=_STREAMS[stream])
+        await ret.set(objects.state(workload))
+
+    # Finding.
+
+    def _find_whole(self, message: Message) -> Workload:
+        if len(message.path) != 2 or message.path[0] != "containers":
+            raise _no_such_place(message)
+        return self._find(message.path[1])
+
+    def _find(self, ref: str) -> Workload:
+        found = self._workloads.get(ref) or self._named(ref.removeprefix("/"))
+        if found is not None:
+            return found
+        fitting = [w for w in self._workloads.values() if ref and w.id.startswith(ref)]
+        if len(fitting) > 1:
+            raise Ambiguous(f"{ref} fits more than one container: {', '.join(w.name for w in fitting)}")
+        if not fitting:
+            raise NotFound(f"No such container: {ref}")
+        return fitting[0]
+
+    def _named(self, name: str) -> Workload | None:
+        return next((w for w in self._workloads.values() if w.name == name), None)
+
+    def _find_exec(self, ref: str) -> tuple[Workload, Workload]:
+        found = self._execs.get(ref)
+        if found is None:
+            raise NotFound(f"No such exec instance: {ref}")
+        return found
+
+    # Making and unmaking.
+
+    def _create(self, message: Message) -> dict[str, Any]:
+        config = check(message.json)
+        name = self._free_name(str(message.args.get("name") or f"exec_{secrets.token_hex(4)}"))
+        host = cast("dict[str, Any]", config.get("HostConfig") or {})
+        workload = Workload(secrets.token_hex(32), name, config, Output(self.log_bytes))
+        workload.auto_remove = bool(host.get("AutoRemove"))
+        workload.size = _size(host.get("ConsoleSize"))
+        self._workloads[workload.id] = workload
+        self._events.tell(workload, "create")
+        return {"Id": workload.id, "Warnings": []}
+
+    def _free_name(self, name: str) -> str:
+        name = name.removeprefix("/")
+        if not _NAME.fullmatch(name):
+            raise Invalid(f"Invalid container name ({name}), only {_NAME.pattern} are allowed")
+        holder = self._named(name)
+        if holder is not None:
+            raise Conflict(f'The container name "/{name}" is already in use by container "{holder.id}"')
+        return name
+
+    async def _start(self, workload: Workload) -> None:
+        try:
+            await workload.start()
+        except Invalid:
+            if workload.auto_remove:
+                self._forget(workload)
+            raise
+        self._events.tell(workload, "start")
+        self._nursery.start_soon(self._supervise, workload)
+
+    async def _supervise(self, workload: Workload) -> None:
+        await workload.supervise()
+        self._events.tell(workload, "die", exitCode=str(workload.exit_code))
+        workload.tell_exit()
+        if workload.auto_remove:
+            self._forget(workload)
+
+    async def _restart(self, workload: Workload, message: Message) -> None:
+        keep, workload.auto_remove = workload.auto_remove, False
+        try:
+            if workload.running:
+                await _stop(workload, message)
+            await self._start(workload)
+        finally:
+            workload.auto_remove = keep
+
+    def _hold(self, workload: Workload, before: str, after: str, number: signal.Signals) -> None:
+        if workload.status != before:
+            raise Conflict(f"Container {workload.id} is {workload.status}, not {before}")
+        workload.signal(number)
+        workload.status = after
+        self._events.tell(workload, "pause" if after == "paused" else "unpause")
+
+    def _forget(self, workload: Workload) -> None:
+        if self._workloads.pop(workload.id, None) is None:
+            return  # it was removed while its removal was asked for
+        self._execs = {key: pair for key, pair in self._execs.items() if pair[1] is not workload}
+        workload.removed.set()
+        self._events.tell(workload, "destroy")
+
+    def _prune(self, message: Message) -> dict[str, Any]:
+        filters(message.args, set(), "what is pruned")
+        ended = [w for w in self._workloads.values() if not w.running]
+        for workload in ended:
+            self._forget(workload)
+        return {"ContainersDeleted": [w.id for w in ended], "SpaceReclaimed": 0}
+
+    # Processes in a workload's place.
+
+    def _create_exec(self, workload: Workload, body: Any) -> dict[str, Any]:
+        if workload.status != "running":
+            raise Conflict(f"Container {workload.id} is {workload.status}, not running")
+        config = check_exec(body, workload.config)
+        made = Workload(secrets.token_hex(32), workload.name, config, Output(self.log_bytes))
+        self._execs[made.id] = (made, workload)
+        return {"Id": made.id}
+
+    async def _start_exec(self, made: Workload, body: dict[str, Any], ret: Reply) -> None:
+        if made.status != "created":
+            raise Conflict(f"exec {made.id} has run already")
+        made.size = _size(body.get("ConsoleSize"))
+        follower = made.output.follow()
+        try:
+            await made.start()
+        except BaseException:
+            follower.close()
+            raise
+        self._nursery.start_soon(_supervise_exec, made)
+        if body.get("Detach"):
+            follower.close()
+            await ret.ack()
+        else:
+            await ret.ack(att=Stdio(made, follower, {1, 2}, stdin=bool(made.config.get("OpenStdin")), once=True))
+
+
+_STREAMS: Final = {1: "stdout", 2: "stderr"}
+
+
+async def _supervise_exec(made: Workload) -> None:
+    await made.supervise()
+    made.tell_exit()
+
+
+def _reply(message: Message) -> Reply:
+    if message.ret is None:
+        raise Invalid(f"{message.verb} needs a channel for its replies")
+    return message.ret
+
+
+def _no_such_place(message: Message) -> Unsupported:
+    return Unsupported(f"exec has no {message.verb} for {'/'.join(message.path) or 'the service'}", path=message.path)
+
+
+def _size(given: Any) -> tuple[int, int]:
+    return (int(given[0]), int(given[1])) if given else (0, 0)
+
+
+async def _stop(workload: Workload, message: Message) -> None:
+    text = message.args.get("signal") or workload.config.get("StopSignal") or "TERM"
+    default = workload.config.get("StopTimeout")
+    grace = number(message.args, "t", _GRACE if default is None else default)
+    await workload.stop(signal_number(str(text)), grace if grace >= 0 else float("inf"))
+
+
+def _stdio(workload: Workload, args: Any) -> Stdio:
+    config = workload.config
+    follower = workload.output.follow(from_start=is_true(args.get("logs")))
+    stdin = is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
+    return Stdio(workload, follower, chosen_streams(args), stdin=stdin, once=bool(config.get("StdinOnce")))
+
+
+async def _send_end(workload: Workload, condition: str, ret: Reply) -> None:
+    if condition not in ("", "not-running", "next-exit", "removed"):
+        raise Invalid(f"invalid condition: {condition!r}; there are not-running, next-exit, removed")
+    if condition == "removed":
+        end = workload.removed
+    elif condition == "next-exit" or workload.running:
+        end = workload.exit_event
+    else:
+        end = None
+    await ret.ack()
+    if end is not None:
+        await end.wait()
+    await ret.set({"StatusCode": workload.exit_code})
+
+
+async def _processes(workload: Workload, ps_args: str) -> dict[str, Any]:
+    if workload.process is None or not workload.running:
+        raise Conflict(f"Container {workload.id} is not running")
+    if ps_args != "-ef":
+        raise Unsupported("top takes no ps options here")
+    command = ["ps", "-o", "user,pid,ppid,pcpu,stime,tty,time,args", "-s", str(workload.process.pid)]
+    shown = await trio.run_process(command, capture_stdout=True, check=False)
+    titles, *rows = [line.split(None, 7) for line in shown.stdout.decode(errors="replace").splitlines()]
+    return {"Titles": titles, "Processes": rows}

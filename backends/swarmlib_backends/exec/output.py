@@ -1,0 +1,108 @@
+"""What a process wrote: kept for `logs`, and followed live by any number of readers."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+MAX_LAG: Final = 1 << 20
+"""Bytes that a follower may be behind before the process is held back, as a pipe holds it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some output: the stream that it came on (1 or 2), when (seconds since the epoch), and its bytes."""
+
+    stream: int
+    at: float
+    data: bytes
+
+
+class Output:
+    """The last `limit` bytes of a process's output; what a follower has not read yet is never dropped."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces = deque[Piece]()
+        self._first = 0
+        self._size = 0
+        self._followers: set[Follower] = set()
+        self._changed = trio.Event()
+        self.written = 0
+        self.runs_ended = 0
+
+    def pieces(self) -> list[Piece]:
+        """All that is kept."""
+        return list(self._pieces)
+
+    async def add(self, piece: Piece) -> None:
+        """Keep a piece; waits while a follower is too far behind."""
+        self._pieces.append(piece)
+        self._size += len(piece.data)
+        self.written += len(piece.data)
+        self._forget_oldest()
+        self._wake()
+        while any(self.written - follower.read > MAX_LAG for follower in self._followers):
+            await self._changed.wait()
+
+    def _forget_oldest(self) -> None:
+        unread = min((follower.at for follower in self._followers), default=self._first + len(self._pieces))
+        while self._size > self._limit and len(self._pieces) > 1 and self._first < unread:
+            self._size -= len(self._pieces.popleft().data)
+            self._first += 1
+
+    def end_run(self) -> None:
+        """No more will come in this run of the process."""
+        self.runs_ended += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def follow(self, *, from_start: bool = False) -> Follower:
+        """A reader of all that is kept or of what comes from now on, to the end of this run (or of the next one,
+        where none is under way). Close it.
+        """
+        at = self._first if from_start else self._first + len(self._pieces)
+        follower = Follower(self, at, self.written - (self._size if from_start else 0), self.runs_ended)
+        self._followers.add(follower)
+        return follower
+
+    async def next(self, follower: Follower) -> Piece | None:
+        """The piece that `follower` is at, or None at the end."""
+        while follower.at >= self._first + len(self._pieces):
+            if self.runs_ended > follower.since_run:
+                return None
+            await self._changed.wait()
+        piece = self._pieces[follower.at - self._first]
+        follower.at += 1
+        follower.read += len(piece.data)
+        self._wake()
+        return piece
+
+    def leave(self, follower: Follower) -> None:
+        """Forget a follower, and hold nothing back for it."""
+        self._followers.discard(follower)
+        self._wake()
+
+
+@dataclass(eq=False)
+class Follower:
+    """A reader's place in the output: the number of its next piece, and the bytes before it."""
+
+    output: Output
+    at: int
+    read: int
+    since_run: int
+
+    async def next(self) -> Piece | None:
+        """The next piece, or None at the end."""
+        return await self.output.next(self)
+
+    def close(self) -> None:
+        """Stop following."""
+        self.output.leave(self)

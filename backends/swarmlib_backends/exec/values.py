@@ -1,0 +1,65 @@
+"""What a request's options say, and times as the Docker API writes them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import orjson
+
+from swarmlib import Invalid, Unsupported
+
+NEVER: Final = "0001-01-01T00:00:00Z"
+
+
+def stamp(at: float) -> str:
+    """A time in seconds since the epoch, as the API writes it (RFC 3339 with nanoseconds); 0 is never."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z") if at else NEVER
+
+
+def is_true(value: Any) -> bool:
+    """Whether a query parameter is on, as the engine reads it."""
+    return str(value).lower() in ("1", "true")
+
+
+def number(args: Mapping[str, Any], name: str, default: float) -> float:
+    """A query parameter that is a number. Raises `Invalid` if it isn't."""
+    given = args.get(name)
+    try:
+        return float(given) if given not in (None, "") else default
+    except ValueError as exc:
+        raise Invalid(f"{name} should be a number, not {given!r}") from exc
+
+
+def signal_number(text: str) -> int:
+    """A signal by number or name, with or without SIG. Raises `Invalid` if there is none."""
+    try:
+        if text.isdigit():
+            return signal.Signals(int(text))
+        return signal.Signals[f"SIG{text.upper().removeprefix('SIG')}"]
+    except (KeyError, ValueError) as exc:
+        raise Invalid(f"Invalid signal: {text}") from exc
+
+
+def filters(args: Mapping[str, Any], known: set[str], what: str) -> dict[str, list[str]]:
+    """The filters of a request: lists, or the older form of objects.
+
+    Raises:
+        Invalid: they are no JSON of that form. Unsupported: one of them is not among the `known`.
+    """
+    try:
+        decoded = cast("dict[str, Any]", orjson.loads(args.get("filters") or "{}"))
+        found = {name: [str(value) for value in values] for name, values in decoded.items()}
+    except (orjson.JSONDecodeError, AttributeError, TypeError) as exc:
+        raise Invalid(f"filters should be a JSON object of lists: {exc}") from exc
+    if unknown := sorted(set(found) - known):
+        raise Unsupported(f"{what} can't be filtered by {', '.join(unknown)} here; only by {', '.join(sorted(known))}")
+    return found
+
+
+def labels_fit(labels: Mapping[str, str], wanted: list[str]) -> bool:
+    """Whether labels hold all of `name` or `name=value`."""
+    pairs = [entry.partition("=") for entry in wanted]
+    return all(name in labels and (not has_value or labels[name] == value) for name, has_value, value in pairs)

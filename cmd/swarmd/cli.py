@@ -1,0 +1,179 @@
+"""The command line of swarmd: what it accepts, and how it says what is wrong.
+
+Only click is imported at the top: `swarmd --help` and shell completion must be there at once. The chain's own
+machinery is imported by the subcommand that needs it; what runs a chain is in `serve`, what describes it in `show`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from swarmlib import Chain
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+_words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CHAIN...")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+_RAW: Final = {"allow_interspersed_args": False}
+
+
+class _ChainGroup(click.Group):
+    """A group in which `swarmd CHAIN...` is short for `swarmd run CHAIN...`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            return "run", self.get_command(ctx, "run"), args
+        return super().resolve_command(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return ["[OPTIONS]", "CHAIN... | COMMAND [ARGS]..."]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from swarmlib import registry
+
+        backends = [CompletionItem(name) for name in registry.names() if name.startswith(incomplete)]
+        return super().shell_complete(ctx, incomplete) + backends
+
+
+@click.group(cls=_ChainGroup, context_settings={**_RAW, "help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Log more to stderr, with tracebacks.")
+@click.version_option(package_name="swarmlib", prog_name="swarmd")
+def cli(verbose: bool) -> None:
+    """Run a chain of backends until Ctrl-C.
+
+    A chain is backends in a row: what the first one is asked, it asks the next. Each argument is one stage with
+    its own arguments, in quotes; one argument may also hold several stages, joined by '|'.
+
+    \b
+    One Docker API over the processes of this machine, with a line for each call:
+      swarmd 'dockerserver tcp://127.0.0.1:4243' debug exec
+      docker -H tcp://127.0.0.1:4243 run --rm any echo hello
+
+    \b
+    One Docker API over two engines:
+      swarmd 'dockerserver unix:///tmp/all.sock' \\
+             'balance "docker unix:///var/run/docker.sock" "docker ssh://me@host"'
+
+    \b
+    See what there is, and what a chain means before running it:
+      swarmd backends
+      swarmd backends balance
+      swarmd check 'dockerserver tcp://127.0.0.1:4243 | debug --json | exec'
+
+    \b
+    Keep a chain in a file:
+      swarmd run -f chain.toml
+
+    \b
+    Completion of words (bash here; zsh and fish are the same):
+      eval "$(_SWARMD_COMPLETE=bash_source swarmd)"
+
+    It ends with 0 or by a signal (130 for SIGINT, 143 for SIGTERM), 1 when a stage fails, 2 when the chain is wrong.
+    """
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(format="swarmd: %(levelname)s: %(message)s")
+    logging.getLogger("swarmlib").setLevel(level)
+
+
+@cli.command(context_settings=_RAW)
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="A TOML file that holds the chain.")
+@_words
+def run(file: Path | None, words: tuple[str, ...]) -> None:
+    """Run a chain until Ctrl-C."""
+    with reporting(EXIT_USAGE):
+        chain = _read(words, file)
+        _needs_source(chain)
+    from .serve import run_until_signal
+
+    with reporting(EXIT_FAILED):
+        raise SystemExit(run_until_signal(chain))
+
+
+@cli.command()
+@_json
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="A TOML file that holds the chain.")
+@_words
+def check(as_json: bool, file: Path | None, words: tuple[str, ...]) -> None:
+    """Explain a chain without running it: each stage and its arguments."""
+    with reporting(EXIT_USAGE):
+        chain = _read(words, file)
+    from . import show
+
+    click.echo(show.chain_json(chain) if as_json else show.chain_text(chain))
+
+
+@cli.command()
+@click.argument("name", required=False)
+@_json
+def backends(name: str | None, as_json: bool) -> None:
+    """List the installed backends; with NAME, explain one in full."""
+    from . import show
+
+    with reporting(EXIT_USAGE):
+        found = [show.backend(name)] if name else show.backends()
+    if as_json:
+        click.echo(show.as_json(found[0] if name else found))
+    elif name:
+        click.echo(show.backend_text(found[0]))
+    else:
+        show.print_backends(found, terminal=sys.stdout.isatty())
+
+
+def main() -> None:
+    """Run the command."""
+    cli.main(prog_name="swarmd")
+
+
+def _read(words: Sequence[str], file: Path | None) -> Chain:
+    if bool(words) == bool(file):
+        raise click.UsageError("give a chain, or a file with one (-f), not both")
+    for word in words:
+        if word.startswith("-"):
+            raise click.UsageError(f"{word} stands alone: quote a stage with its arguments, such as 'debug {word}'")
+    from swarmlib import Chain
+
+    return Chain.read_file(file) if file else Chain.read_words(words)
+
+
+def _needs_source(chain: Chain) -> None:
+    from swarmlib import Invalid, Source
+
+    if not isinstance(chain.backends[0], Source):
+        raise Invalid("the first stage must produce messages, such as dockerserver")
+
+
+@contextmanager
+def reporting(exit_code: int) -> Iterator[None]:
+    """Say a failure in one line (a chain's with its caret below) and end with `exit_code`."""
+    try:
+        yield
+    except click.ClickException:
+        raise
+    except Exception as exc:  # noqa: BLE001 - the last place that can turn it into words
+        for line in _failures(exc):
+            click.echo(f"swarmd: error: {line}", err=True)
+        logging.getLogger("swarmlib").info("the traceback of it", exc_info=exc)
+        raise SystemExit(exit_code) from None
+
+
+def _failures(exc: BaseException) -> list[str]:
+    from swarmlib import SwarmError
+
+    if isinstance(exc, BaseExceptionGroup):
+        inner: tuple[Any, ...] = exc.exceptions
+        return [line for one in inner for line in _failures(one)]
+    if isinstance(exc, SwarmError):
+        return [f"{exc.backend}: {exc.message}" if exc.backend else exc.message]
+    return [f"{type(exc).__name__}: {exc}"]

@@ -1,0 +1,43 @@
+"""Runs a chain until a signal, and closes every stage before the process ends."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+
+import click
+import trio
+
+from swarmlib import Chain
+from swarmlib.errors import ungrouped
+
+
+def run_until_signal(chain: Chain) -> int:
+    """Run `chain` until SIGINT or SIGTERM; gives the exit code that shells expect of that signal."""
+    return trio.run(_serve, chain)
+
+
+async def _serve(chain: Chain) -> int:
+    ending = _Ending()
+    with ungrouped(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ending.watch, signals)
+            with ending.scope:
+                async with chain.open():
+                    click.echo("swarmd: serving; Ctrl-C ends it", err=True)
+                    await trio.sleep_forever()
+            nursery.cancel_scope.cancel()
+    return ending.exit_code
+
+
+class _Ending:
+    """The first signal ends the chain; later ones are taken and dropped, as every stage's closing is bounded."""
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.exit_code = 0
+
+    async def watch(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            self.exit_code = self.exit_code or 128 + number
+            self.scope.cancel()

@@ -1,0 +1,149 @@
+"""Describes backends and chains, as text, as a table on a terminal, or as JSON."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import click
+
+from swarmlib import Backend, Chain, Source, SwarmError, registry
+from swarmlib.options import Parameter, parameters, usage
+
+
+@dataclass(frozen=True)
+class Option:
+    """One declared argument of a backend."""
+
+    name: str
+    usage: str
+    help: str
+    required: bool
+    default: Any
+
+
+@dataclass(frozen=True)
+class Description:
+    """An installed backend, as `swarmd backends` shows it."""
+
+    name: str
+    usage: str
+    summary: str
+    help: str
+    options: list[Option]
+
+
+def backends() -> list[Description]:
+    """All the installed backends; one that can't be imported says so in its summary."""
+    return [_backend_or_why(name) for name in registry.names()]
+
+
+def backend(name: str) -> Description:
+    """One installed backend.
+
+    Raises:
+        NotFound: there is none of that name.
+        Internal: it can't be imported.
+    """
+    kind = registry.find(name)
+    help = inspect.getdoc(kind) or ""
+    options = [_option(parameter) for parameter in parameters(kind)]
+    return Description(name, usage(name, kind), help.partition("\n")[0], help, options)
+
+
+def _backend_or_why(name: str) -> Description:
+    try:
+        return backend(name)
+    except SwarmError as exc:
+        return Description(name, name, f"({exc.message})", exc.message, [])
+
+
+def _option(found: Parameter) -> Option:
+    shown = found.usage.strip("[]")
+    return Option(found.name, shown, found.help, found.required, None if found.required else plain(found.default))
+
+
+def backend_text(found: Description) -> str:
+    """A backend in full: usage, what it does, each argument."""
+    width = max((len(option.usage) for option in found.options), default=0)
+    lines = [f"  {option.usage:{width}}  {option.help}{_default(option)}" for option in found.options]
+    return "\n".join([f"usage: {found.usage}", "", found.help, *([""] if lines else []), *lines])
+
+
+def _default(option: Option) -> str:
+    return f" (by default {option.default})" if option.default not in (None, False, "", []) else ""
+
+
+def print_backends(found: list[Description], *, terminal: bool) -> None:
+    """List backends: a table on a terminal, else one line each, its parts separated by tabs."""
+    if not terminal:
+        for one in found:
+            click.echo(f"{one.name}\t{one.usage}\t{one.summary}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("backend", "usage", "what it does", box=None, pad_edge=False, header_style="bold")
+    for one in found:
+        table.add_row(_literal(one.name), _literal(one.usage), _literal(one.summary))
+    Console().print(table)
+
+
+def _literal(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)  # a usage line is full of brackets, which rich would take for markup
+
+
+def chain_text(chain: Chain) -> str:
+    """Each stage of a chain in order, its arguments below it, and those of sub-chains below them."""
+    note = [] if isinstance(chain.backends[0], Source) else ["(it has no source, so it can be embedded but not run)"]
+    return "\n".join([*_stages(chain, ""), *note])
+
+
+def _stages(chain: Chain, indent: str) -> list[str]:
+    lines: list[str] = []
+    for number, stage in enumerate(chain.backends, 1):
+        summary = (inspect.getdoc(type(stage)) or "").partition("\n")[0]
+        lines.append(f"{indent}{number}. {stage.name}: {summary}")
+        for parameter in parameters(type(stage)):
+            lines += _argument(parameter, getattr(stage, parameter.name), indent + "   ")
+    return lines
+
+
+def _argument(parameter: Parameter, value: Any, indent: str) -> list[str]:
+    label = parameter.label if parameter.positional else parameter.flag
+    if isinstance(value, Chain):
+        return [f"{indent}{label}:", *_stages(value, indent + "  ")]
+    if parameter.many and value and isinstance(value[0], Chain):
+        chains = cast("list[Chain]", value)
+        return [line for one in chains for line in _argument(parameter, one, indent)]
+    return [f"{indent}{label} = {json.dumps(plain(value), ensure_ascii=False)}"]
+
+
+def chain_json(chain: Chain) -> str:
+    """What `chain_text` says, as JSON."""
+    return as_json(plain(chain))
+
+
+def plain(value: Any) -> Any:
+    """An argument's value as JSON data; a chain as the list of its stages."""
+    if isinstance(value, Chain):
+        return [_stage_data(stage) for stage in value.backends]
+    if isinstance(value, list):
+        return [plain(item) for item in cast("list[Any]", value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _stage_data(stage: Backend) -> dict[str, Any]:
+    bound = {p.name: plain(getattr(stage, p.name)) for p in parameters(type(stage))}
+    return {"backend": stage.name, "arguments": bound}
+
+
+def as_json(found: Any) -> str:
+    """Descriptions, or other data, as indented JSON."""
+    return json.dumps(found, indent=2, ensure_ascii=False, default=asdict)
