@@ -162,18 +162,23 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A conversation: `object` sends to the attached object, `messages` come from it."""
+    """A conversation: `object` sends to the attached object; iterating gives the messages that come from it."""
 
     object: Client
     replies: Replies
 
-    async def messages(self) -> AsyncIterator[Message]:
-        """Its `log` and `set` messages, until it ends the conversation."""
-        while True:
-            try:
-                yield await next_reply(self.replies)
-            except trio.EndOfChannel:
-                return
+    def __aiter__(self) -> Attachment:
+        return self
+
+    async def __anext__(self) -> Message:
+        """Its next `log` or `set`, until it ends the conversation. Raises what an `error` says."""
+        try:
+            return await next_reply(self.replies)
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+    def messages(self) -> Attachment:
+        return self
 
 
 async def next_reply(replies: Replies) -> Message:

@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
@@ -101,10 +101,8 @@ class Engine:
 
     def _end_containerd(self) -> None:
         pidfile = self.folder / "exec" / "containerd" / "containerd.pid"
-        try:
+        with suppress(FileNotFoundError, ProcessLookupError, ValueError):  # it ended with its engine, as it should
             os.kill(int(pidfile.read_text()), signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            pass  # it ended with its engine, as it should
 
     def load_busybox(self) -> None:
         """Make the image busybox:latest out of the machine's static busybox."""
@@ -171,6 +169,14 @@ def docker_process(host: str, *args: str, **options: object) -> Iterator[subproc
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def read_until(fd: int, wanted: bytes) -> None:
+    """Read from a file descriptor until something is seen; fail if it doesn't come."""
+    seen = b""
+    while wanted not in seen:
+        assert select.select([fd], [], [], 20)[0], f"waited for {wanted!r}, saw {seen!r}"
+        seen += os.read(fd, 4096)
 
 
 def free_port() -> int:

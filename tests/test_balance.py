@@ -145,7 +145,7 @@ async def test_a_burst_is_spread_too() -> None:
 
 async def test_a_name_that_any_engine_has_is_taken() -> None:
     async with open_chain(over(*two())) as swarm:
-        with pytest.raises(Conflict, match='"/db" is already in use .* on B'):
+        with pytest.raises(Conflict, match=r'"/db" is already in use .* on B'):
             await swarm.spawn({"Image": "x"}, name="db")
 
 

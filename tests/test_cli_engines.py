@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import secrets
-import select
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Engine, Swarmd, docker, docker_process, engine, swarmd
+from tests.engines import Engine, Swarmd, docker, docker_process, engine, read_until, swarmd
 
 pytestmark = pytest.mark.engine
 
@@ -79,13 +78,6 @@ def test_a_terminal_has_its_size_and_passes_ctrl_c(host: str) -> None:
         os.write(master, b"exit 5\n")
         assert shell.wait(20) == 5
     os.close(master)
-
-
-def read_until(fd: int, wanted: bytes) -> None:
-    seen = b""
-    while wanted not in seen:
-        assert select.select([fd], [], [], 20)[0], f"waited for {wanted!r}, saw {seen!r}"
-        seen += os.read(fd, 4096)
 
 
 def test_logs_are_whole_and_followed_to_the_end(host: str) -> None:

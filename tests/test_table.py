@@ -18,7 +18,8 @@ IMAGES = {"ImageList", "ImageInspect", "ImageCreate", "ImageTag", "ImageDelete"}
 
 words = st.text(ascii_letters + "0123456789é /%?&=+:;", min_size=1, max_size=12)
 names = words.filter(lambda w: not any(part in ("", ".", "..") for part in w.split("/")))
-queries = st.dictionaries(words.filter(lambda w: w[0] != ":"), st.one_of(words, st.lists(words, min_size=2)), max_size=4)
+parameters = words.filter(lambda w: w[0] != ":")
+queries = st.dictionaries(parameters, st.one_of(words, st.lists(words, min_size=2)), max_size=4)
 versions = st.one_of(st.none(), st.sampled_from(["1.24", "1.41"]))
 
 

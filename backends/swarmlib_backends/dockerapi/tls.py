@@ -30,7 +30,12 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     @classmethod
     async def handshake(
-        cls, transport: trio.abc.HalfCloseableStream, context: ssl.SSLContext, hostname: str | None = None, *, server: bool = False
+        cls,
+        transport: trio.abc.HalfCloseableStream,
+        context: ssl.SSLContext,
+        hostname: str | None = None,
+        *,
+        server: bool = False,
     ) -> TlsStream:
         """Shake hands; on failure the transport is closed.
 

@@ -7,8 +7,25 @@ from typing import Any, Final, cast
 from swarmlib import Invalid, Unsupported
 
 _HONOURED: Final = frozenset(
-    "Cmd Entrypoint Env WorkingDir User Tty OpenStdin StdinOnce AttachStdin AttachStdout AttachStderr Image Labels "
-    "StopSignal StopTimeout HostConfig NetworkingConfig".split()
+    {
+        "Cmd",
+        "Entrypoint",
+        "Env",
+        "WorkingDir",
+        "User",
+        "Tty",
+        "OpenStdin",
+        "StdinOnce",
+        "AttachStdin",
+        "AttachStdout",
+        "AttachStderr",
+        "Image",
+        "Labels",
+        "StopSignal",
+        "StopTimeout",
+        "HostConfig",
+        "NetworkingConfig",
+    }
 )
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "AutoRemove": (True,),
@@ -41,7 +58,20 @@ def check(body: Any) -> dict[str, Any]:
 
 
 _EXEC_FIELDS: Final = frozenset(
-    "AttachStdin AttachStdout AttachStderr Tty Cmd Env WorkingDir User ConsoleSize Detach DetachKeys Container".split()
+    {
+        "AttachStdin",
+        "AttachStdout",
+        "AttachStderr",
+        "Tty",
+        "Cmd",
+        "Env",
+        "WorkingDir",
+        "User",
+        "ConsoleSize",
+        "Detach",
+        "DetachKeys",
+        "Container",
+    }
 )
 
 
@@ -59,7 +89,7 @@ def check_exec(body: Any, parent: dict[str, Any]) -> dict[str, Any]:
     if not given.get("Cmd"):
         raise Invalid("No exec command specified")
     inherited = {name: parent.get(name) for name in ("WorkingDir", "User")}
-    env = [*(parent.get("Env") or []), *given.get("Env", [])]
+    env: list[str] = (parent.get("Env") or []) + given.get("Env", [])
     return inherited | given | {"OpenStdin": bool(given.get("AttachStdin")), "Env": env}
 
 

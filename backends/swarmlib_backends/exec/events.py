@@ -29,7 +29,8 @@ class Events:
     def tell(self, workload: Workload, action: str, **attributes: str) -> None:
         """Make an event of the Engine API of what happened."""
         image = workload.config.get("Image", "")
-        about = {"image": image, "name": workload.name, **attributes, **(workload.config.get("Labels") or {})}
+        labels: dict[str, str] = workload.config.get("Labels") or {}
+        about = {"image": image, "name": workload.name, **attributes, **labels}
         now = time.time_ns()
         event: dict[str, Any] = {
             "status": action,
@@ -62,17 +63,18 @@ class Events:
         kept = [event for event in self._kept if since <= event["timeNano"] / 1e9 <= until]
         sender, receiver = trio.open_memory_channel[dict[str, Any]](_MAX_UNREAD)
         self._watchers.add(sender)
-        with sender, receiver, trio.CancelScope(deadline=trio.current_time() + until - time.time()):
-            try:
+        try:
+            with sender, receiver:
                 for event in kept:
                     if _fits(event, wanted):
                         await ret.set(event)
-                async for event in receiver:
-                    if _fits(event, wanted):
-                        await ret.set(event)
-            finally:
-                self._watchers.discard(sender)
-            raise Unavailable("the events came faster than they were read")
+                with trio.CancelScope(deadline=trio.current_time() + until - time.time()):
+                    async for event in receiver:
+                        if _fits(event, wanted):
+                            await ret.set(event)
+                    raise Unavailable("the events came faster than they were read")
+        finally:
+            self._watchers.discard(sender)
 
 
 def _fits(event: dict[str, Any], wanted: Mapping[str, list[str]]) -> bool:

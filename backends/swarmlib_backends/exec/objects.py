@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ def listed(workloads: Iterable[Workload], args: Mapping[str, Any]) -> list[Any]:
 
 
 def _fits(workload: Workload, wanted: Mapping[str, list[str]]) -> bool:
-    tests = {
+    tests: dict[str, Callable[[str], bool]] = {
         "name": lambda value: re.search(value, f"/{workload.name}") is not None,
         "id": workload.id.startswith,
         "status": lambda value: workload.status == value,

@@ -21,7 +21,7 @@ def chosen_streams(args: Mapping[str, Any]) -> set[int]:
 
 
 class Stdio(trio.abc.HalfCloseableStream):
-    """A client's stream to a workload: what it sends is stdin, what it receives is output, framed unless a terminal's."""
+    """A client's stream to a workload: it sends stdin, and receives the output, framed unless it is a terminal's."""
 
     def __init__(self, workload: Workload, follower: Follower, streams: set[int], *, stdin: bool, once: bool) -> None:
         self._workload = workload

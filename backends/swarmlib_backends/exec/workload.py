@@ -107,17 +107,16 @@ class Workload:
         if self.tty:
             return await self._open_on_terminal(options)
         stdin = subprocess.PIPE if self.config.get("OpenStdin") else subprocess.DEVNULL
-        pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return await trio.lowlevel.open_process(self.command, **pipes, **options)
+        pipe = subprocess.PIPE
+        return await trio.lowlevel.open_process(self.command, stdin=stdin, stdout=pipe, stderr=pipe, **options)
 
     async def _open_on_terminal(self, options: dict[str, Any]) -> trio.Process:
         master, slave = pty.openpty()
         self._master = trio.lowlevel.FdStream(master)
         try:
             self.resize(*self.size)
-            ends = dict.fromkeys(("stdin", "stdout", "stderr"), slave)
-            take_terminal = partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0)
-            return await trio.lowlevel.open_process(self.command, **ends, preexec_fn=take_terminal, **options)
+            options["preexec_fn"] = partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0)  # make it the session's terminal
+            return await trio.lowlevel.open_process(self.command, stdin=slave, stdout=slave, stderr=slave, **options)
         except BaseException:
             os.close(master)
             self._master = None
@@ -128,7 +127,8 @@ class Workload:
     def _environment(self) -> dict[str, str]:
         base = {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/")}
         terminal = {"TERM": "xterm"} if self.tty else {}
-        given = [entry.partition("=") for entry in self.config.get("Env") or []]
+        entries: list[str] = self.config.get("Env") or []
+        given = [entry.partition("=") for entry in entries]
         return base | terminal | {name: value for name, is_set, value in given if is_set}
 
     async def supervise(self) -> None:
@@ -206,15 +206,16 @@ class Workload:
     async def stop(self, number: int, grace: float) -> None:
         """Ask it to end, make it after `grace` seconds, and wait for that."""
         await self.started.wait()
+        ended = self.exit_event
         self.signal(number)
         if self.status == "paused":
             self.signal(signal.SIGCONT)
         with trio.move_on_after(grace):
-            await self.exit_event.wait()
+            await ended.wait()
             return
-        if self.running:
-            self.signal(signal.SIGKILL)
-            await self.exit_event.wait()
+        if self.process is not None and self.process.returncode is None:
+            self._signal_group(self.process, signal.SIGKILL)
+        await ended.wait()
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell it its terminal's size; 0 leaves it as it is."""
