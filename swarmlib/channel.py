@@ -215,8 +215,9 @@ class Replies(trio.abc.ReceiveChannel[Message]):
         self.gone = True
         unread, self._buffer = self._buffer, deque()
         callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+        if not self._ended:  # else there is no work left
+            for callback in callbacks:
+                callback()
         self._wake_reader()
         if self._writers:
             self._writers.unpark_all()

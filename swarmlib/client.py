@@ -52,16 +52,23 @@ class Client:
     @asynccontextmanager
     async def request(self, verb: Verb, path: Path = (), **fields: Any) -> AsyncGenerator[Replies]:
         """Send a request and give its replies; leaving the context ends the call. `fields` are the message's."""
-        ret, replies = open_reply()
-        message = Message(verb, path, ret=ret, deadline=trio.current_effective_deadline(), **fields)
-        async with replies:
-            await dispatch(self.sender, message, ret)
-            del ret, message  # only the stages hold it now: if they drop it, that ends the call
+        async with await self._send(verb, path, fields) as replies:
             yield replies
+
+    async def _send(self, verb: Verb, path: Path, fields: dict[str, Any]) -> Replies:
+        # Only the stages hold `ret` when this returns: if they drop it, that ends the call.
+        ret, replies = open_reply()
+        try:
+            deadline = trio.current_effective_deadline()
+            await dispatch(self.sender, Message(verb, path, ret=ret, deadline=deadline, **fields), ret)
+        except BaseException:
+            await replies.aclose()
+            raise
+        return replies
 
     async def call(self, verb: Verb, path: Path = (), **fields: Any) -> Answer:
         """Send a request and wait for its final reply. Raises what an `error` reply says."""
-        async with self.request(verb, path, **fields) as replies:
+        async with await self._send(verb, path, fields) as replies:
             before: list[Message] = []
             while True:
                 reply = await next_reply(replies)
