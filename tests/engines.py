@@ -97,16 +97,23 @@ class Engine:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._end_containerd()
-
-    def _end_containerd(self) -> None:
-        pidfile = self.folder / "exec" / "containerd" / "containerd.pid"
-        with suppress(FileNotFoundError, ProcessLookupError, ValueError):  # it ended with its engine, as it should
-            os.kill(int(pidfile.read_text()), signal.SIGKILL)
+        for pid in processes_of(self.folder):  # containerd and its shims, of an engine that was killed
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def load_busybox(self) -> None:
         """Make the image busybox:latest out of the machine's static busybox."""
         docker(self.host, "import", "-c", 'CMD ["sh"]', "-", "busybox:latest", input=busybox_tar(), check=True)
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The processes that have a folder's path in their command line."""
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended just now
+            if f"{folder}/".encode() in entry.read_bytes():
+                found.append(int(entry.parent.name))
+    return found
 
 
 def busybox_tar() -> bytes:
