@@ -95,6 +95,7 @@ class Chain:
                         stage = _OpenStage(backend)
                         stages.insert(0, stage)
                         sender = await nursery.start(stage.run, sender)
+                        stage.shield()
                     yield sender
                 finally:
                     for stage in stages:
@@ -104,12 +105,13 @@ class Chain:
 class _OpenStage:
     """A stage in a task of its own, so that closing it can have a deadline of its own.
 
-    It is shielded from whatever cancels the chain's user: it ends when it is closed, in its turn.
+    Opening it can be cancelled. Once open it is shielded from whatever cancels the chain's user: it ends when it is
+    closed, in its turn.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._scope = trio.CancelScope(shield=True)
+        self._scope = trio.CancelScope()
         self._closing = trio.Event()
         self._closed = trio.Event()
 
@@ -121,6 +123,9 @@ class _OpenStage:
                     await self._closing.wait()
         finally:
             self._closed.set()
+
+    def shield(self) -> None:
+        self._scope.shield = True
 
     async def close(self) -> None:
         self._closing.set()

@@ -1,0 +1,377 @@
+"""The core's promises to every caller: one final reply, prompt cancellation, backpressure, and orderly closing."""
+
+import gc
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from swarmlib import (
+    CLEANUP_SECONDS,
+    Backend,
+    Chain,
+    Client,
+    Conflict,
+    Filter,
+    Internal,
+    Message,
+    Sender,
+    Server,
+    Source,
+    SwarmError,
+    TimedOut,
+    Unavailable,
+    Unsupported,
+    Verb,
+    open_reply,
+)
+from swarmlib.channel import REPLY_CAPACITY, Replies
+
+
+@asynccontextmanager
+async def over(*backends: Backend) -> AsyncGenerator[Client]:
+    async with Chain(*backends).open() as sender:
+        yield Client(sender)
+
+
+async def final_replies(sender: Sender, message: Message, replies: Replies) -> list[Message]:
+    """Every final reply to a message: the promise is that there is exactly one."""
+    await sender.send(message)
+    return [reply async for reply in replies if reply.verb in (Verb.ACK, Verb.ERROR)]
+
+
+class Slow(Server):
+    """Its `get` waits for ever, and counts those that wait."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Message] = []
+
+    async def get(self, message: Message) -> None:
+        self.waiting.append(message)
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.waiting.remove(message)
+
+
+class Faulty(Server):
+    """Each verb fails in its own way."""
+
+    async def get(self, _: Message) -> None:
+        raise Conflict("it is taken")
+
+    async def set(self, _: Message) -> None:
+        raise ValueError("a bug")
+
+    async def start(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.ack()
+        raise ValueError("a bug after the answer")
+
+    async def stop(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.ack()
+        await message.ret.ack()
+
+
+class Thief(Filter):
+    """Takes messages and forgets them."""
+
+    async def send(self, message: Message) -> None:
+        del message
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind", "problem"),
+    [
+        (Verb.GET, Conflict, "it is taken"),
+        (Verb.SET, Internal, "a bug in faulty: ValueError: a bug"),
+        (Verb.LS, Unsupported, "no backend of this chain answers ls for box"),
+    ],
+)
+async def test_a_failure_is_the_callers_error_with_its_code(
+    verb: Verb, kind: type[SwarmError], problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with over(Filter(), Faulty()) as client:
+        with pytest.raises(kind, match=problem) as raised:
+            await client.call(verb, ("box",))
+    assert type(raised.value) is kind
+    assert raised.value.path == ("box",)
+    bugs = [record for record in caplog.records if record.exc_info]
+    assert len(bugs) == (kind is Internal)
+
+
+@pytest.mark.parametrize("verb", [Verb.START, Verb.STOP])
+async def test_a_bug_after_the_answer_is_logged_and_never_a_second_answer(
+    verb: Verb, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Chain(Faulty()).open() as sender:
+        ret, replies = open_reply()
+        found = await final_replies(sender, Message(verb, ret=ret), replies)
+    assert [reply.verb for reply in found] == [Verb.ACK]
+    assert caplog.records[0].levelno == logging.ERROR
+
+
+async def test_a_dropped_request_is_answered_for_the_stage_that_dropped_it() -> None:
+    async with over(Thief(), Slow()) as client:
+        with pytest.raises(Unavailable, match="dropped the request"):
+            await client.get("box")
+
+
+@dataclass
+class Dying(Backend):
+    """A server whose nursery a failing task takes down when it is told to."""
+
+    die: trio.Event = field(default_factory=trio.Event)
+
+    @asynccontextmanager
+    async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
+        async with Slow().open(next) as inlet, trio.open_nursery() as nursery:
+            nursery.start_soon(self._wait)
+            yield inlet
+
+    async def _wait(self) -> None:
+        await self.die.wait()
+        raise Unavailable("the stage died")
+
+
+async def test_when_a_stage_dies_its_calls_are_answered_and_the_chain_ends_with_its_error() -> None:
+    stage = Dying()
+    ret, replies = open_reply()
+    found: list[Message] = []
+
+    async def collect() -> None:
+        found.extend([reply async for reply in replies])
+
+    async def use() -> None:
+        async with Chain(Filter(), stage).open() as sender:
+            await sender.send(Message(Verb.GET, ret=ret))
+            await wait_all_tasks_blocked()
+            stage.die.set()
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(collect)
+        with pytest.raises(Unavailable, match="the stage died"):
+            await use()
+    assert [reply.verb for reply in found] == [Verb.ERROR]
+    assert isinstance(found[0].value, Unavailable)
+
+
+async def test_when_the_chain_closes_under_a_call_the_call_is_answered() -> None:
+    failures: list[SwarmError] = []
+
+    async def ask(client: Client) -> None:
+        try:
+            await client.get("box")
+        except SwarmError as exc:
+            failures.append(exc)
+
+    async with trio.open_nursery() as nursery, over(Filter(), Slow()) as client:
+        nursery.start_soon(ask, client)
+        await wait_all_tasks_blocked()
+    assert [(type(exc), exc.message) for exc in failures] == [(Unavailable, "slow is closed")]
+    with pytest.raises(Unavailable, match="filter is closed"):
+        await client.get("box")
+
+
+async def test_a_deadline_of_the_message_ends_the_work(autojump_clock: MockClock) -> None:
+    slow = Slow()
+    async with Chain(Filter(), slow).open() as sender:
+        ret, replies = open_reply()
+        found = await final_replies(sender, Message(Verb.GET, ret=ret, deadline=trio.current_time() + 7), replies)
+    assert isinstance(found[0].value, TimedOut)
+    assert trio.current_time() - autojump_clock.current_time() < 1e-6
+    assert slow.waiting == []
+
+
+async def test_a_caller_that_is_cancelled_cancels_the_work_in_every_stage() -> None:
+    first, second = Slow(), Slow()
+
+    class Both(Server):
+        async def get(self, message: Message) -> None:
+            async with trio.open_nursery() as nursery:
+                for inner in (first_client, second_client):
+                    nursery.start_soon(inner.get, *message.path)
+
+    async with over(first) as first_client, over(Filter(), second) as second_client, over(Filter(), Both()) as client:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.get, "box")
+            await wait_all_tasks_blocked()
+            assert (len(first.waiting), len(second.waiting)) == (1, 1)
+            nursery.cancel_scope.cancel()
+        await wait_all_tasks_blocked()
+        assert (first.waiting, second.waiting) == ([], [])
+
+
+def _living() -> tuple[int, int, int]:
+    gc.collect()
+    messages = sum(isinstance(each, Message | Replies) for each in gc.get_objects())
+    return trio.lowlevel.current_statistics().tasks_living, len(os.listdir("/proc/self/fd")), messages
+
+
+async def test_ten_thousand_cancelled_calls_leave_nothing_behind() -> None:
+    async with over(*[Filter() for _ in range(3)], Slow()) as client:
+        before = _living()
+        for _ in range(100):
+            async with trio.open_nursery() as nursery:
+                for _ in range(100):
+                    nursery.start_soon(client.get, "box")
+                await wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+        await wait_all_tasks_blocked()
+        assert _living() == before
+
+
+class Chatty(Server):
+    """Sends as many `set` as it can, and counts them."""
+
+    sent = 0
+
+    async def watch(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.ack()
+        for number in range(REPLY_CAPACITY * 10):
+            await message.ret.set(number)
+            Chatty.sent = number + 1
+
+
+async def test_backpressure_reaches_the_sender_of_replies() -> None:
+    async with over(Filter(), Chatty()) as client, client.watch() as numbers:
+        await wait_all_tasks_blocked()
+        assert REPLY_CAPACITY - 1 <= Chatty.sent <= REPLY_CAPACITY + 1
+        assert [number async for number in numbers] == list(range(REPLY_CAPACITY * 10))
+
+
+class Few(Slow):
+    max_calls = 2
+
+
+async def test_backpressure_reaches_the_sender_of_requests() -> None:
+    few = Few()
+    async with over(Filter(), few) as client, trio.open_nursery() as nursery:
+        scopes = [trio.CancelScope() for _ in range(3)]
+
+        async def ask(scope: trio.CancelScope) -> None:
+            with scope:
+                await client.get("box")
+
+        for scope in scopes:
+            nursery.start_soon(ask, scope)
+        await wait_all_tasks_blocked()
+        assert len(few.waiting) == 2
+        scopes[0].cancel()
+        scopes[1].cancel()
+        scopes[2].cancel()
+        await wait_all_tasks_blocked()
+        assert few.waiting == []
+
+
+@dataclass
+class Named(Filter):
+    """Notes when it opens and closes."""
+
+    label: str
+    log: list[str]
+    fails: bool = False
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        if self.fails:
+            raise Unavailable(f"{self.label} can't be opened")
+        self.log.append(f"open {self.label}")
+        try:
+            yield
+        finally:
+            self.log.append(f"close {self.label}")
+
+
+async def test_a_chain_opens_from_right_to_left_and_closes_from_left_to_right() -> None:
+    log: list[str] = []
+    async with Chain(*(Named(label, log) for label in "abc")).open():
+        assert log == ["open c", "open b", "open a"]
+    assert log[3:] == ["close a", "close b", "close c"]
+
+
+async def test_it_closes_in_order_also_when_its_user_is_cancelled() -> None:
+    log: list[str] = []
+    with trio.CancelScope() as scope:
+        async with Chain(*(Named(label, log) for label in "abc")).open():
+            scope.cancel()
+            await trio.sleep_forever()
+    assert log[3:] == ["close a", "close b", "close c"]
+
+
+async def test_opening_can_be_cancelled() -> None:
+    log: list[str] = []
+    with trio.move_on_after(0) as scope:
+        async with Chain(*(Named(label, log) for label in "ab")).open():
+            raise AssertionError("it should not have opened")
+    assert scope.cancelled_caught
+    assert log == ["open b", "close b"]
+
+
+@dataclass
+class Hanging(Filter):
+    """Takes for ever to clean up, unless it is cancelled."""
+
+    log: list[str]
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            self.log.append("cleaning")
+            await trio.sleep_forever()
+
+
+async def test_a_stage_that_hangs_in_its_cleanup_is_cut_at_the_deadline(autojump_clock: MockClock) -> None:
+    log: list[str] = []
+    began = trio.current_time()
+    async with Chain(Hanging(log), Named("b", log)).open():
+        pass
+    assert log == ["open b", "cleaning", "close b"]
+    assert trio.current_time() - began == pytest.approx(CLEANUP_SECONDS)
+
+
+async def test_a_stage_that_cannot_open_closes_those_that_have() -> None:
+    log: list[str] = []
+    with pytest.raises(Unavailable, match="a can't be opened"):
+        async with Chain(Named("a", log, fails=True), Named("b", log)).open():
+            raise AssertionError("it should not have opened")
+    assert log == ["open b", "close b"]
+
+
+async def test_two_openings_of_one_chain_share_no_state() -> None:
+    class Counter(Server):
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncGenerator[None]:
+            self.count = 0
+            yield
+
+        async def get(self, _: Message) -> Any:
+            self.count += 1
+            return self.count
+
+    chain = Chain(Filter(), Counter())
+    async with chain.open() as one, chain.open() as other:
+        assert [await Client(one).get("x") for _ in range(3)] == [1, 2, 3]
+        assert await Client(other).get("x") == 1
+
+
+async def test_a_source_takes_no_messages() -> None:
+    class Head(Source):
+        async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+            task_status.started()
+            await trio.sleep_forever()
+
+    async with over(Head()) as client:
+        with pytest.raises(Unsupported, match="stands at the head"):
+            await client.ls()
