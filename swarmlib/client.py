@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import trio
 
@@ -93,8 +93,7 @@ class Client:
         """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
         where = path or WORKLOADS
         answer = await self.call(Verb.SPAWN, where, args=args, value=as_json(value))
-        made: Mapping[str, Any] = answer.value or {}
-        return Handle(self, (*where, made.get("Id", "")), made)
+        return Handle(self, (*where, _id_of(answer.value)), answer.value)
 
     async def start(self, *path: str, **args: Any) -> None:
         """Start an object."""
@@ -135,6 +134,10 @@ class Client:
     ) -> trio.abc.ReceiveStream | None:
         """A tar of files out of an object, that the caller closes; or, with `att`, into it."""
         return (await self.call(Verb.FILE, path, args=args, att=att)).ack.att
+
+
+def _id_of(made: Any) -> str:
+    return str(cast("dict[str, Any]", made).get("Id", "")) if isinstance(made, dict) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +186,6 @@ class Attachment:
             return await next_reply(self.replies)
         except trio.EndOfChannel:
             raise StopAsyncIteration from None
-
-    def messages(self) -> Attachment:
-        return self
 
 
 async def next_reply(replies: Replies) -> Message:

@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -40,7 +40,7 @@ class Debug(Filter):
     """Where lines go; by default `sys.stderr` as it is when the stage opens."""
 
     @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[None]:
+    async def lifespan(self) -> AsyncGenerator[None]:
         """Set up this stage's own numbers and filter."""
         self._numbers = itertools.count(1)
         self._fits = re.compile("|".join(map(fnmatch.translate, self.filter)) or ".*", re.DOTALL).match

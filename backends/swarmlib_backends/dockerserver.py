@@ -38,9 +38,9 @@ from swarmlib import (
 
 from .dockerapi import http1, table
 from .dockerapi.http1 import Head, Headers, Incoming
+from .dockerapi.rows import Kind, Row
 from .dockerapi.sockets import lean
 from .dockerapi.status import error_body, in_band, status_of
-from .dockerapi.table import Kind, Row
 
 MAX_BODY: Final = 16 * 1024 * 1024
 """Bytes of a JSON body, at most."""

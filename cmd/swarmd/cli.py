@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -155,13 +155,13 @@ def _needs_source(chain: Chain) -> None:
 
 
 @contextmanager
-def reporting(exit_code: int) -> Iterator[None]:
+def reporting(exit_code: int) -> Generator[None]:
     """Say a failure in one line (a chain's with its caret below) and end with `exit_code`."""
     try:
         yield
     except click.ClickException:
         raise
-    except Exception as exc:  # noqa: BLE001 - the last place that can turn it into words
+    except Exception as exc:  # the last place that can turn it into words
         for line in _failures(exc):
             click.echo(f"swarmd: error: {line}", err=True)
         logging.getLogger("swarmlib").info("the traceback of it", exc_info=exc)
@@ -172,8 +172,8 @@ def _failures(exc: BaseException) -> list[str]:
     from swarmlib import SwarmError
 
     if isinstance(exc, BaseExceptionGroup):
-        inner: tuple[Any, ...] = exc.exceptions
-        return [line for one in inner for line in _failures(one)]
+        group = cast("BaseExceptionGroup[BaseException]", exc)
+        return [line for one in group.exceptions for line in _failures(one)]
     if isinstance(exc, SwarmError):
         return [f"{exc.backend}: {exc.message}" if exc.backend else exc.message]
     return [f"{type(exc).__name__}: {exc}"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -39,6 +40,8 @@ __all__ = ["Balance"]
 
 _CONTAINERS: Final[Path] = ("containers",)
 _IMAGES: Final[Path] = ("images",)
+_SWARM_MODE: Final = frozenset({"swarm", "nodes", "services", "tasks", "secrets", "configs"})
+_ANYWHERE: Final = frozenset({"ping", "distribution"})
 _CHANGE_SECONDS: Final = 60.0
 """How long a member may take over a change that goes to several; it works on the disk."""
 _KNOWN_OWNERS: Final = 100_000
@@ -65,6 +68,15 @@ class Balance(Server):
             self._turns = count()
             yield
 
+    def handlers(self) -> Mapping[Verb, Any]:
+        """The verbs; what speaks of swarm mode goes to a manager, whatever the verb."""
+        return {verb: partial(self._routed, handler) for verb, handler in super().handlers().items()}
+
+    async def _routed(self, handler: Callable[[Message], Awaitable[Any]], message: Message) -> Any:
+        if message.path[:1] and message.path[0] in _SWARM_MODE:
+            return await self._to_manager(message)
+        return await handler(message)
+
     async def ls(self, message: Message) -> Any:
         """What every member has, merged."""
         merged = merge.LISTS.get(message.path)
@@ -76,26 +88,34 @@ class Balance(Server):
         """A summary of all members, or one object's state, from its owner."""
         if message.path in merge.SUMMARIES:
             return await self._summary(message)
-        if len(message.path) < 2 or message.path[0] == "ping":
+        if len(message.path) < 2 or message.path[0] in _ANYWHERE:
             return await self._to_any(message)
         return await self._to_owner(message)
 
     async def set(self, message: Message) -> Any:
         """A change to one object; a tag goes to every member that has the image."""
-        if message.path[:1] == _IMAGES:
+        if message.path[:1] == _IMAGES and message.path[2:] == ("tag",):
             return await self._to_holders(message)
         if len(message.path) < 2:
             return await self._to_any(message)
         return await self._to_owner(message)
 
     async def spawn(self, message: Message) -> Any:
-        """A new workload, where the strategy says; an exec, at its container's owner; a pull, everywhere."""
-        if message.path == _CONTAINERS:
-            return await self._place(message)
-        if message.path == _IMAGES:
-            return await self._pull(message)
-        owner = await self._owner(message.path)
-        return await self._remembering(message, owner)
+        """A new object where the strategy says; an exec or a commit at its container's owner; a pull everywhere."""
+        match message.path:
+            case ("containers",):
+                return await self._place(message)
+            case ("images",) if message.att is None and message.ret is not None:
+                return await self._everywhere(message, message.ret)
+            case ("volumes",):
+                return await self.hand_on(message, (await self._for_volume(message)).sender)
+            case ("commit",):
+                owner = await self._owner((*_CONTAINERS, str(message.args.get("container", ""))))
+                return await self.hand_on(message, owner.sender)
+            case (_, _, *_):
+                return await self._remembering(message, await self._owner(message.path))
+            case _:
+                return await self._remembering(message, await self._chosen())
 
     async def start(self, message: Message) -> Any:
         """To the owner."""
@@ -104,16 +124,25 @@ class Balance(Server):
     stop = start
     attach = start
     connect = start
-    file = start
+
+    async def file(self, message: Message) -> Any:
+        """To the owner; images are loaded where the strategy says, and several saved where the first is."""
+        if message.path != _IMAGES:
+            return await self._to_owner(message)
+        if message.att is not None:
+            return await self.hand_on(message, (await self._chosen()).sender)
+        names: str | list[str] = message.args.get("names", "")
+        first = names if isinstance(names, str) else names[0]
+        return await self.hand_on(message, (await self._owner((*_IMAGES, first))).sender)
 
     async def rm(self, message: Message) -> Any:
         """To the owner; a prune to every member, an image's removal to every one that has it."""
-        if message.path[:1] == _IMAGES:
-            return await self._to_holders(message)
         if len(message.path) == 1:
             outcome = await ask_all(self._members, message, _CHANGE_SECONDS)
             outcome.must_have_answers()
             return merge.deleted(outcome.values)
+        if message.path[0] == "images":
+            return await self._to_holders(message)
         return await self._to_owner(message)
 
     async def watch(self, message: Message) -> Any:
@@ -163,16 +192,14 @@ class Balance(Server):
                 if reply.verb is Verb.SET:
                     await ret.send(reply.but(args={}))
 
-    async def _pull(self, message: Message) -> Any:
-        if message.att is not None or message.ret is None:
-            return await self.hand_on(message, (await self._chosen()).sender)
+    async def _everywhere(self, message: Message, ret: Reply) -> None:
         async with trio.open_nursery() as nursery:
             for member in self._members:
-                nursery.start_soon(self._pull_on, member, message, message.ret)
-        return None
+                nursery.start_soon(self._relay_progress, member, message, ret)
 
-    async def _pull_on(self, member: Member, message: Message, ret: Reply) -> None:
-        async with Client(member.sender).request(message.verb, message.path, args=message.args) as replies:
+    async def _relay_progress(self, member: Member, message: Message, ret: Reply) -> None:
+        fields = {"args": message.args, "value": message.value}
+        async with Client(member.sender).request(message.verb, message.path, **fields) as replies:
             while (reply := await next_reply(replies)).verb is not Verb.ACK:
                 await ret.send(reply)
 
@@ -192,6 +219,12 @@ class Balance(Server):
                     await message.ret.send(reply)
             return None
         raise failure or Unavailable("there are no members")
+
+    async def _to_manager(self, message: Message) -> Any:
+        """To a manager of a swarm; without one, to the first that answers, which says what is missing."""
+        about = (await self._ask(Message(Verb.GET))).answers
+        managers = [member for member, answer in about if _is_manager(answer.value)]
+        return await self.hand_on(message, (managers or [about[0][0]])[0].sender)
 
     async def _to_owner(self, message: Message) -> Any:
         return await self.hand_on(message, (await self._owner(message.path)).sender)
@@ -251,6 +284,15 @@ class Balance(Server):
                     "to be able to reuse that name."
                 )
 
+    async def _for_volume(self, message: Message) -> Member:
+        """Where a volume of that name is, so that making it twice makes one; else where the strategy says."""
+        body: dict[str, Any] = message.json or {}
+        if name := body.get("Name"):
+            holders = (await ask_all(self._members, Message(Verb.GET, ("volumes", name)), self.deadline)).answers
+            if holders:
+                return holders[0][0]
+        return await self._chosen()
+
     async def _chosen(self) -> Member:
         outcome = await self._ask(Message(Verb.LS, _CONTAINERS, {"all": "1"}))
         healthy = [member for member, _ in outcome.answers]
@@ -280,3 +322,8 @@ class Balance(Server):
 
         message.ret.on_gone(settled)
         return await self.hand_on(message.but(ret=Tap(message.ret, learn)), member.sender)
+
+
+def _is_manager(info: dict[str, Any]) -> bool:
+    swarm: dict[str, Any] = info.get("Swarm") or {}
+    return bool(swarm.get("ControlAvailable"))

@@ -20,6 +20,7 @@ _SUMS: Final = (
     "MemTotal",
 )
 _LAYERS: Final = "LayersSize"
+_EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
 
 
 def containers(parts: Parts) -> list[Any]:
@@ -37,6 +38,29 @@ def images(parts: Parts) -> list[Any]:
             for key in ("RepoTags", "RepoDigests"):
                 known[key] = list(dict.fromkeys([*(known.get(key) or []), *(item.get(key) or [])]))
     return sorted(merged.values(), key=lambda item: item.get("Created", 0), reverse=True)
+
+
+def networks(parts: Parts) -> list[Any]:
+    """Every engine's networks; the three that every engine has, once."""
+    merged = [{**item, "Node": node} for node, items in parts for item in items]
+    first = {item["Name"]: item for item in reversed(merged) if item["Name"] in _EVERYWHERE}
+    return [item for item in merged if first.get(item["Name"], item) is item]
+
+
+def volumes(parts: Parts) -> dict[str, Any]:
+    """Every engine's volumes, and what each has to say of them."""
+    lists: list[tuple[str, list[dict[str, Any]], list[str]]] = [
+        (node, answer.get("Volumes") or [], answer.get("Warnings") or []) for node, answer in parts
+    ]
+    return {
+        "Volumes": [{**item, "Node": node} for node, items, _ in lists for item in items],
+        "Warnings": [f"{node}: {text}" for node, _, texts in lists for text in texts],
+    }
+
+
+def plugins(parts: Parts) -> list[Any]:
+    """Every engine's plugins."""
+    return [{**item, "Node": node} for node, items in parts for item in items]
 
 
 def info(parts: Parts) -> dict[str, Any]:
@@ -88,5 +112,11 @@ def deleted(parts: Parts) -> Any:
     return merged
 
 
-LISTS: Final[Mapping[Path, Callable[[Parts], Any]]] = {("containers",): containers, ("images",): images}
+LISTS: Final[Mapping[Path, Callable[[Parts], Any]]] = {
+    ("containers",): containers,
+    ("images",): images,
+    ("networks",): networks,
+    ("volumes",): volumes,
+    ("plugins",): plugins,
+}
 SUMMARIES: Final[Mapping[Path, Callable[[Parts], Any]]] = {(): info, ("version",): version, ("df",): usage}

@@ -28,8 +28,8 @@ from swarmlib import (
 
 from ..dockerapi import http1, stdcopy, table
 from ..dockerapi.http1 import BodyStream, Head, Headers
+from ..dockerapi.rows import ROWS, Kind, Row
 from ..dockerapi.status import error_in, error_of
-from ..dockerapi.table import Kind, Row
 from .engine import Connection, Engine, open_engine
 from .locate import locate
 
@@ -62,7 +62,7 @@ class Docker(Server):
 
     def handlers(self) -> Mapping[Verb, Any]:
         """Every verb of the table is forwarded; `attach` is made of several of its rows."""
-        return {row.verb: self._forward for row in table.ROWS} | {Verb.ATTACH: self._attach}
+        return {row.verb: self._forward for row in ROWS} | {Verb.ATTACH: self._attach}
 
     async def _forward(self, message: Message) -> None:
         row = table.row_of(message.verb, message.path, upload=message.att is not None)
