@@ -85,6 +85,8 @@ class _Mark:
 
 _Token: TypeAlias = "Word | _Mark"
 _END: Final = "the end"
+MAX_DEPTH: Final = 50
+"""Chains within chains, at most."""
 _WORD: Final = re.compile(
     r"""[^\s|()'"\\]+ | '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | \\(?P<escaped>.)""",
     re.DOTALL | re.VERBOSE,
@@ -147,6 +149,7 @@ class _Parser:
         self._text = text
         self._tokens = _tokens(text)
         self._ahead = next(self._tokens)
+        self._depth = 0
 
     def chain_to_end(self) -> ChainText:
         chain = self._chain()
@@ -179,8 +182,12 @@ class _Parser:
 
     def _nested(self) -> ChainText:
         opening = self._ahead
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            self._fail(f"chains are nested more than {MAX_DEPTH} deep")
         self._advance()
         chain = self._chain()
+        self._depth -= 1
         if not self._is(")"):
             raise ChainSyntaxError("this ( is not closed", self._text, opening.start)
         self._advance()
