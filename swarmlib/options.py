@@ -219,6 +219,8 @@ class _Binder:
         try:
             converted = _converted(found.kind, value.text if isinstance(value, Word) else value)
         except ChainSyntaxError as exc:
+            if exc.text == self._source:
+                raise  # it points at its place itself
             self._fail(f"{found.label}: {exc.problem}", at, exc)
         except (ValueError, SwarmError) as exc:
             self._fail(f"{self._name.text}: {found.label}: {exc}", at, exc)

@@ -1,0 +1,151 @@
+"""A backend's declared arguments: bound from words, from tables, and shown as usage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from swarmlib import Chain, ChainSyntaxError, Filter, Internal, Invalid, argument, option
+from swarmlib.grammar import parse
+from swarmlib.options import bind, build, usage
+from swarmlib.registry import find
+
+
+@dataclass
+class Sample(Filter):
+    """One of each kind."""
+
+    target: str = argument("where to")
+    members: list[Chain] = argument("chains", default=[])
+    mode: Literal["fast", "safe"] = option("how", default="safe")
+    count: int = option("how many", default=1)
+    wait: float | None = option("seconds", default=None)
+    quiet: bool = option("say nothing", default=False)
+    tags: list[str] = option("labels", default=[])
+
+
+def sample(text: str) -> Sample:
+    stage = parse(text).stages[0]
+    made = bind(stage.name, Sample, stage.arguments, text)
+    assert isinstance(made, Sample)
+    return made
+
+
+def test_words_are_bound_by_their_declaration() -> None:
+    made = sample("sample here --mode fast --count=3 --quiet --tags a --tags 'b c' --wait 0.5 (debug | exec) 'exec'")
+    assert (made.target, made.mode, made.count, made.quiet, made.tags) == ("here", "fast", 3, True, ["a", "b c"])
+    assert made.wait == 0.5
+    assert [chain.name for chain in made.members] == ["debug | exec", "exec"]
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    made = sample("sample here")
+    assert (made.members, made.mode, made.count, made.wait, made.quiet, made.tags) == ([], "safe", 1, None, False, [])
+    assert made.tags is not sample("sample here").tags
+
+
+def test_a_quoted_word_is_no_option() -> None:
+    assert sample("sample '--mode'").target == "--mode"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "at"),
+    [
+        ("sample", "sample needs TARGET; usage: sample", "sample"),
+        ("sample x --moed fast", "sample has no option --moed; did you mean '--mode'?", "--moed"),
+        ("sample x --mode quick", "'quick' is none of fast, safe", "--mode"),
+        ("sample x --count many", "'many' is no int", "--count"),
+        ("sample x --count", "--count needs a value", "--count"),
+        ("sample x --quiet=yes", "--quiet is a flag", "--quiet=yes"),
+        ("sample x --count 1 --count 2", "COUNT is given twice", "--count"),
+        ("sample (debug)", "takes a word, no sub-chain", "debug"),
+        ("sample x nosuch", "there is no backend 'nosuch'", "nosuch"),
+        ("sample x (exec | dbug)", "did you mean 'debug'?", "dbug"),
+    ],
+)
+def test_a_wrong_word_is_pointed_at(text: str, problem: str, at: str) -> None:
+    with pytest.raises(ChainSyntaxError) as raised:
+        sample(text)
+    assert problem in raised.value.problem
+    line, pointer = raised.value.message.splitlines()[-2:]
+    assert line[pointer.index("^") :].startswith(at[0])
+
+
+def test_a_table_is_bound_by_the_same_declaration() -> None:
+    table = {"target": "x", "members": ["debug | exec", [{"backend": "exec"}]], "mode": "fast", "quiet": True}
+    made = build("sample", Sample, table)
+    assert isinstance(made, Sample)
+    assert [chain.name for chain in made.members] == ["debug | exec", "exec"]
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ({}, "sample needs target"),
+        ({"target": "x", "quite": True}, "did you mean 'quiet'"),
+        ({"target": "x", "quiet": 1}, "quiet: 1 should be true or false"),
+        ({"target": "x", "tags": "a"}, "tags: 'a' should be a list"),
+        ({"target": "x", "mode": "quick"}, "none of fast, safe"),
+    ],
+)
+def test_a_wrong_table_names_the_key(table: dict[str, object], problem: str) -> None:
+    with pytest.raises(Invalid, match=problem):
+        build("sample", Sample, table)
+
+
+def test_usage_comes_from_the_declaration() -> None:
+    assert usage("sample", Sample) == (
+        "sample [--mode fast|safe] [--count COUNT] [--wait WAIT] [--quiet] [--tags TAG] TARGET [MEMBER…]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("chain = ", "Invalid value"),
+        ("", "it has nothing"),
+        ("other = 1", "it has other"),
+        ("chain = 1", "chain should be text"),
+        ("stage = [1]", "a stage should be a table"),
+        ("[[stage]]\njson = true", "needs its backend"),
+        ('[[stage]]\nbackend = "nosuch"', "there is no backend 'nosuch'"),
+        ('chain = "debug |"', "the name of a backend should stand here"),
+    ],
+)
+def test_a_wrong_file_says_what_it_should_hold(content: str, problem: str, tmp_path: Path) -> None:
+    file = tmp_path / "chain.toml"
+    file.write_text(content)
+    with pytest.raises(Invalid, match=problem):
+        Chain.read_file(file)
+    with pytest.raises(Invalid, match=r"nosuch\.toml"):
+        Chain.read_file(tmp_path / "nosuch.toml")
+
+
+def test_a_file_holds_a_chain_in_either_form(tmp_path: Path) -> None:
+    file = tmp_path / "chain.toml"
+    stages = '[[stage]]\nbackend = "debug"\njson = true\n[[stage]]\nbackend = "exec"'
+    for content in ('chain = "debug --json | exec"', stages):
+        file.write_text(content)
+        assert Chain.read_file(file).name == "debug | exec"
+
+
+def test_a_chain_needs_a_stage() -> None:
+    with pytest.raises(Invalid, match="at least one"):
+        Chain()
+
+
+def test_a_plug_in_that_is_broken_is_told_from_one_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import EntryPoint
+
+    from swarmlib import registry
+
+    points = {
+        "broken": EntryPoint("broken", "nosuchmodule:X", registry.GROUP),
+        "odd": EntryPoint("odd", "json:dumps", registry.GROUP),
+    }
+    monkeypatch.setattr(registry, "_found", lambda: points)
+    with pytest.raises(Internal, match="can't be imported"):
+        find("broken")
+    with pytest.raises(Internal, match=r"is not a swarmlib\.Backend"):
+        find("odd")
