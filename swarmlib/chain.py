@@ -121,6 +121,9 @@ class _OpenStage:
                 async with self._backend.open(next) as sender:
                     task_status.started(sender)
                     await self._closing.wait()
+        except SwarmError as exc:
+            exc.backend = exc.backend or self._backend.name
+            raise
         finally:
             self._closed.set()
 

@@ -63,6 +63,7 @@ class Incoming:
         self._events = deque[Any]()
         self._head = Head()
         self._head_bytes = 0
+        self._unparsed = 0
         self._reading_head = False
         self._upgraded = False
         self._owed = 0
@@ -74,15 +75,18 @@ class Incoming:
     def on_message_begin(self) -> None:
         """A head begins."""
         self._head = Head()
+        self._head_bytes = 0
         self._reading_head = True
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
         self._head.target += url.decode("latin-1")
+        self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
         self._head.headers.append((name, value))
+        self._head_bytes += len(name) + len(value)
         lower = name.lower()
         if lower in (b"content-length", b"transfer-encoding"):
             self._head.framed = True
@@ -91,7 +95,6 @@ class Incoming:
         """The head is whole."""
         head = self._head
         self._reading_head = False
-        self._head_bytes = 0
         head.keep_alive = self._parser.should_keep_alive()
         if self._requests:
             head.method = self._parser.get_method().decode("latin-1")
@@ -145,10 +148,10 @@ class Incoming:
             self._begin_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as exc:
             raise Invalid(f"this is not HTTP/1.1: {exc}") from exc
-        if self._reading_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD:
-                raise TooLarge(f"the head is over {MAX_HEAD} bytes")
+        # A header that has only begun is not counted yet: what came without ending the head is, a second time perhaps.
+        self._unparsed = self._unparsed + len(data) if self._reading_head else 0
+        if max(self._head_bytes, self._unparsed) > MAX_HEAD:
+            raise TooLarge(f"the head is over {MAX_HEAD} bytes", details={"status": 431})
 
     def _begin_upgrade(self, rest: bytes) -> None:
         # The parser takes all that follows such a head for the other protocol, but exec's start has a body first.

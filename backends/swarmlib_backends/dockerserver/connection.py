@@ -1,0 +1,150 @@
+"""One client's connection: requests one after another, each an exchange."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import trio
+
+from swarmlib import Invalid, Json, Message, Sender, SwarmError, TimedOut, Unavailable, dispatch
+
+from ..dockerapi import http1, table
+from ..dockerapi.http1 import Head, Headers, Incoming
+from ..dockerapi.rows import Kind, Row
+from .reply import Exchange, HttpReply, error_response
+
+MAX_BODY: Final = 16 * 1024 * 1024
+"""Bytes of a JSON body, at most."""
+HEAD_SECONDS: Final = 20.0
+"""How long a client may take over one head once it has begun."""
+
+
+class Connection:
+    """Reads a client's requests and sends them on as messages."""
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, next: Sender) -> None:
+        self.stream = stream
+        self._next = next
+        self._incoming = Incoming(stream, requests=True)
+        self._current: Exchange | None = None
+        self._scope = trio.CancelScope()
+
+    async def serve(self) -> None:
+        """Serve requests until either side ends it."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as self.nursery:
+                    await self._requests()
+                    self.nursery.cancel_scope.cancel()
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client went away in the middle of a response: the call was cancelled, nobody is left to tell
+        finally:
+            if self._current is not None:
+                self._current.client_gone()
+
+    def abort(self) -> None:
+        """Cut the connection: a response is broken off, and that is how the client learns of it."""
+        self._scope.cancel()
+
+    async def _requests(self) -> None:
+        while True:
+            try:
+                head = await self._next_head()
+                if head is None:
+                    return
+                exchange = await self._begin(head)
+            except SwarmError as exc:
+                await self._previous_done()
+                await self.stream.send_all(error_response(exc, keep_alive=False))
+                return
+            if exchange is not None and not await self._conversation_goes_on(exchange):
+                return
+
+    async def _next_head(self) -> Head | None:
+        incoming = self._incoming
+        while not incoming.buffered_head() and not incoming.mid_head:
+            if not await self._read():
+                return None
+        if not incoming.buffered_head():
+            with trio.move_on_after(HEAD_SECONDS) as patience:
+                while not incoming.buffered_head() and await self._read():
+                    pass
+            if patience.cancelled_caught:
+                raise TimedOut(f"the head was not complete within {HEAD_SECONDS:.0f} s", details={"status": 408})
+        head = await incoming.next_head()
+        await self._previous_done()
+        return head
+
+    async def _read(self) -> bool:
+        try:
+            return await self._incoming.read()
+        except Unavailable:
+            return False
+
+    async def _previous_done(self) -> None:
+        if self._current is not None:
+            await self._current.done.wait()
+            self._current = None
+
+    async def _begin(self, head: Head) -> Exchange | None:
+        try:
+            found = table.route(head.method, head.target)
+        except SwarmError as exc:
+            await self._incoming.body(MAX_BODY)
+            self._incoming.stay()
+            response = error_response(exc, keep_alive=head.keep_alive, bodyless=head.method == "HEAD")
+            await self.stream.send_all(response)
+            return None
+        exchange = Exchange(self, head, found.row)
+        args = _with_headers(found.args, head.headers, found.row)
+        if (head.get(b"expect") or b"").lower() == b"100-continue":
+            await self.stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+        message = Message(found.row.verb, found.path, args)
+        if found.row.upload and head.upgrade:
+            raise Invalid("an upload can't ask for an upgrade")
+        if found.row.upload:
+            message.att = exchange.upload = http1.BodyStream(self._incoming)
+        elif body := await self._incoming.body(MAX_BODY):
+            message.value = Json(body)
+        if found.row.kind is not Kind.HIJACK:
+            self._incoming.stay()
+        self._current = exchange
+        message.ret = HttpReply(exchange)
+        await dispatch(self._next, message, message.ret)
+        return exchange
+
+    async def _conversation_goes_on(self, exchange: Exchange) -> bool:
+        if not exchange.waited_for:
+            return True
+        await exchange.done.wait()
+        if exchange.tunnel is not None:
+            await self._tunnel(exchange.tunnel)
+            return False
+        self._incoming.stay()
+        return exchange.keep_alive
+
+    async def _tunnel(self, engine: trio.abc.HalfCloseableStream) -> None:
+        client = http1.RawStream(self.stream, self._incoming.take_over())
+
+        async def upstream() -> None:
+            try:
+                await http1.copy(client, engine)
+                await engine.send_eof()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # the workload no longer reads: what it has still to say goes on
+
+        async with engine, trio.open_nursery() as nursery:
+            nursery.start_soon(upstream)
+            await http1.copy(engine, client)
+            nursery.cancel_scope.cancel()
+
+
+def _with_headers(args: Any, headers: Headers, row: Row) -> dict[str, Any]:
+    found = dict(args)
+    websocket = row.name == "ContainerAttachWebsocket"
+    for name, value in headers:
+        lower = name.lower().decode("latin-1")
+        kept = lower in table.KEPT_HEADERS or (websocket and lower in table.WEBSOCKET_HEADERS)
+        if kept or (lower == "content-type" and row.upload):
+            found[f":{lower}"] = value.decode("latin-1")
+    return found

@@ -1,0 +1,125 @@
+"""Where a server listens: TCP addresses that only this machine reaches, and unix sockets that only their owner uses."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import trio
+
+from swarmlib import Denied, Invalid, Unavailable
+
+_BACKLOG: Final = 1024
+
+
+@asynccontextmanager
+async def listening(
+    addresses: Sequence[str], *, insecure: bool, group: str
+) -> AsyncGenerator[list[trio.SocketListener]]:
+    """Listen on every address; closed, and its unix sockets removed, at the end.
+
+    Raises:
+        Invalid: an address is none, or there is no such group. Denied: other machines reach it.
+        Unavailable: it is in use, or can't be bound.
+    """
+    listeners: list[trio.SocketListener] = []
+    bound: dict[str, int] = {}
+    try:
+        for address in addresses:
+            parts = urlsplit(address)
+            try:
+                if parts.scheme == "tcp":
+                    listeners += await _listen_tcp(address, parts, insecure=insecure)
+                elif parts.scheme == "unix" and parts.path:
+                    listeners.append(await _listen_unix(parts.path, group))
+                    bound[parts.path] = os.stat(parts.path).st_ino
+                else:
+                    raise Invalid(f"can't listen on {address}: it should be tcp://HOST:PORT or unix:///PATH")
+            except OSError as exc:
+                raise Unavailable(f"can't listen on {address}: {exc.strerror or exc}") from exc
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.socket.close()
+        for path, inode in bound.items():
+            _remove(path, inode)
+
+
+def _remove(path: str, inode: int) -> None:
+    """Remove a socket, unless another server has put its own in its place."""
+    with suppress(FileNotFoundError):
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)
+
+
+async def _listen_tcp(address: str, parts: SplitResult, *, insecure: bool) -> list[trio.SocketListener]:
+    try:
+        host, port = parts.hostname or "", parts.port
+    except ValueError as exc:
+        raise Invalid(f"can't listen on {address}: {exc}") from exc
+    if port is None or not host:
+        raise Invalid(f"can't listen on {address}: it needs a host and a port")
+    if not insecure and not _is_loopback(host):
+        raise Denied(
+            f"refused to listen on {address}: other machines reach it, and whoever does is root here; "
+            "listen on 127.0.0.1 or a unix socket, or say --insecure"
+        )
+    return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _listen_unix(path: str, group: str) -> trio.SocketListener:
+    await _remove_stale(path)
+    group_id = _group_id(group) if group else None
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await _bind_private(sock, path)
+        if group_id is not None:
+            os.chown(path, -1, group_id)
+            os.chmod(path, 0o660)
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketListener(sock)
+
+
+async def _bind_private(sock: trio.socket.SocketType, path: str) -> None:
+    before = os.umask(0o177)  # from its first moment nobody else can connect
+    try:
+        await sock.bind(path)
+    finally:
+        os.umask(before)
+
+
+async def _remove_stale(path: str) -> None:
+    """Remove a socket that a server which is gone left behind; one that still answers makes bind fail, as it should."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+        (await trio.open_unix_socket(path)).socket.close()
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        os.unlink(path)
+
+
+def _group_id(group: str) -> int:
+    import grp  # it is not there on Windows
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError as exc:
+        raise Invalid(f"there is no group {group!r}") from exc

@@ -1,0 +1,301 @@
+"""dockerserver and docker at their worst: clients and engines that stall, lie, break off or are not there."""
+
+import json
+import os
+import socket
+import stat
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
+
+from swarmlib import Chain, Client, Denied, Invalid, Message, Server, TimedOut, Unavailable
+from swarmlib_backends.docker import Docker
+from swarmlib_backends.dockerserver import DockerServer
+from swarmlib_backends.dockerserver.connection import HEAD_SECONDS, MAX_BODY, Connection
+from tests.engines import free_port
+
+
+class Boxes(Server):
+    """Containers enough for these tests; `waiting` are the calls under way."""
+
+    waiting = 0
+
+    async def ls(self, _: Message) -> list[Any]:
+        return []
+
+    async def spawn(self, message: Message) -> Any:
+        return {"Id": message.json["name"]}
+
+    async def get(self, _: Message) -> Any:
+        Boxes.waiting += 1
+        try:
+            await trio.sleep_forever()
+        finally:
+            Boxes.waiting -= 1
+
+
+@asynccontextmanager
+async def client() -> AsyncGenerator[trio.abc.HalfCloseableStream]:
+    """A client's end of a connection in memory, at whose other end is dockerserver over `Boxes`."""
+    near, far = memory_stream_pair()
+    async with Chain(Boxes()).open() as sender, trio.open_nursery() as nursery:
+
+        async def serve() -> None:
+            async with far:
+                await Connection(far, sender).serve()
+
+        nursery.start_soon(serve)
+        yield near
+        await near.aclose()
+
+
+async def received(stream: trio.abc.ReceiveStream) -> bytes:
+    return b"".join([bytes(part) async for part in stream])
+
+
+def answers(data: bytes) -> list[tuple[int, Any]]:
+    """The statuses and JSON bodies of responses that came one after another."""
+    found: list[tuple[int, Any]] = []
+    while data:
+        head, _, data = data.partition(b"\r\n\r\n")
+        lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        length = int(lengths[0].split(b":")[1]) if lengths else 0
+        found.append((int(head.split()[1]), json.loads(data[:length]) if length else None))
+        data = data[length:]
+    return found
+
+
+async def exchange(request: bytes) -> list[tuple[int, Any]]:
+    async with client() as stream:
+        await stream.send_all(request)
+        await stream.send_eof()
+        return answers(await received(stream))
+
+
+def request(method: str, target: str, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", "Host: docker", *headers]
+    lines += [f"Content-Length: {len(body)}"] if body else []
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def test_half_a_head_and_silence_is_a_timeout(autojump_clock: MockClock) -> None:
+    async with client() as stream:
+        await stream.send_all(b"GET /containers/json HTTP/1.1\r\nHost: do")
+        [(status, body)] = answers(await received(stream))
+        assert status == 408
+        assert "not complete within" in body["message"]
+        assert autojump_clock.current_time() == pytest.approx(HEAD_SECONDS)
+
+
+async def test_a_client_that_is_idle_between_requests_is_left_in_peace(autojump_clock: MockClock) -> None:
+    async with client() as stream:
+        await trio.sleep(HEAD_SECONDS * 100)
+        await stream.send_all(request("GET", "/containers/json"))
+        await stream.send_eof()
+        assert answers(await received(stream)) == [(200, [])]
+
+
+LIST = request("GET", "/containers/json")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "problem"),
+    [
+        (b"\x16\x03\x01\x00garbage\r\n\r\n", 400, "this is not HTTP/1.1"),
+        (b"GET / HTTP/9.9\r\n\r\n", 400, "this is not HTTP/1.1"),
+        (request("GET", "/nosuch"), 404, "page not found"),
+        (request("GET", "/containers/../info"), 400, "is not normal"),
+        (request("GET", "//containers/json"), 400, "is not normal"),
+        (request("POST", "/containers/create", b"{oops"), 400, "not JSON"),
+        (request("GET", "/containers/json?:x-registry-auth=x"), 400, "begins with a colon"),
+        (b"GET /x HTTP/1.1\r\n" + b"A: " + b"a" * 100_000 + b"\r\n\r\n", 431, "over 65536 bytes"),
+        (b"GET /x HTTP/1.1\r\n" + b"A: " + b"a" * 100_000, 431, "over 65536 bytes"),
+        (request("POST", "/containers/create", b" " * (MAX_BODY + 1)), 413, "the body is over"),
+        (request("POST", "/containers/create", b"{}", "Transfer-Encoding: chunked"), 400, "this is not HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "this is not HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n", 400, "this is not HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\nA : b\r\n\r\n", 400, "this is not HTTP/1.1"),
+        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "this is not HTTP/1.1"),
+        (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "this is not HTTP/1.1"),
+    ],
+)
+async def test_bad_input_is_answered_in_dockers_form(sent: bytes, status: int, problem: str) -> None:
+    with trio.fail_after(5):
+        found = await exchange(sent)
+    assert [each[0] for each in found] == [status]
+    assert problem in found[0][1]["message"]
+
+
+async def test_requests_sent_at_once_are_answered_in_order() -> None:
+    one, two = (request("POST", "/containers/create", b'{"name": "%d"}' % n) for n in (1, 2))
+    assert await exchange(one + LIST + two) == [(201, {"Id": "1"}), (200, []), (201, {"Id": "2"})]
+
+
+async def test_after_an_unknown_path_the_connection_goes_on() -> None:
+    assert [status for status, _ in await exchange(request("POST", "/nosuch", b"12345") + LIST)] == [404, 200]
+
+
+async def test_a_client_that_goes_away_cancels_its_call() -> None:
+    async with client() as stream:
+        await stream.send_all(request("GET", "/containers/box/json"))
+        await wait_all_tasks_blocked()
+        assert Boxes.waiting == 1
+        await stream.aclose()
+        await wait_all_tasks_blocked()
+        assert Boxes.waiting == 0
+
+
+async def test_the_body_is_asked_for_by_100_continue() -> None:
+    async with client() as stream:
+        head = request("POST", "/containers/create", b"{}", "Expect: 100-continue")[:-2]
+        await stream.send_all(head)
+        assert await stream.receive_some(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+# Where it listens.
+
+
+async def opened(*addresses: str, **options: Any) -> None:
+    async with Chain(DockerServer(list(addresses), **options), Boxes()).open():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "problem"),
+    [
+        ("tcp://0.0.0.0:0", Denied, "refused to listen on tcp://0.0.0.0:0: other machines reach it"),
+        ("tcp://[::]:0", Denied, "say --insecure"),
+        ("tcp://127.0.0.1", Invalid, "needs a host and a port"),
+        ("tcp://127.0.0.1:99999", Invalid, "can't listen on tcp://127.0.0.1:99999"),
+        ("http://127.0.0.1:1", Invalid, "should be tcp://HOST:PORT or unix:///PATH"),
+        ("unix:///nosuch/folder/docker.sock", Unavailable, "No such file or directory"),
+    ],
+)
+async def test_an_address_that_will_not_do_is_named(address: str, kind: type[Exception], problem: str) -> None:
+    with pytest.raises(kind) as raised:
+        await opened(address)
+    assert problem in str(raised.value)
+
+
+async def test_insecure_says_yes_to_what_other_machines_reach() -> None:
+    await opened("tcp://0.0.0.0:0", insecure=True)
+
+
+async def test_a_port_in_use_is_named() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"tcp://127.0.0.1:{port}: Address already in use"):
+            await opened(f"tcp://127.0.0.1:{port}")
+
+
+async def test_a_unix_socket_is_its_owners_and_gone_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    chain = Chain(DockerServer([f"unix://{path}"]), Boxes())
+    for _ in range(2):
+        async with chain.open():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            with pytest.raises(Unavailable, match="Address already in use"):
+                await opened(f"unix://{path}")
+            assert path.exists()
+        assert not path.exists()
+        with closing(socket.socket(socket.AF_UNIX)) as stale:
+            stale.bind(str(path))
+    os.unlink(path)
+    async with Chain(DockerServer([f"unix://{path}"], group="daemon"), Boxes()).open():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    with pytest.raises(Invalid, match="there is no group 'nosuch'"):
+        await opened(f"unix://{path}", group="nosuch")
+    path.write_text("not a socket")
+    with pytest.raises(Unavailable, match="Address already in use"):
+        await opened(f"unix://{path}")
+    assert path.read_text() == "not a socket"
+
+
+# The engine's side.
+
+
+@asynccontextmanager
+async def over_engine(
+    behaviour: Callable[[trio.SocketStream], Awaitable[None]], timeout: float = 60
+) -> AsyncGenerator[Client]:
+    """`docker` over an engine that behaves so on every connection."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            await behaviour(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listeners[0].socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, handle, listeners)
+        async with Chain(Docker(f"tcp://127.0.0.1:{port}", timeout=timeout)).open() as sender:
+            yield Client(sender)
+        nursery.cancel_scope.cancel()
+
+
+async def read_head(stream: trio.SocketStream) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = bytes(await stream.receive_some())
+        if not part:
+            return data
+        data += part
+    return data
+
+
+async def test_an_engine_that_is_not_there_is_named() -> None:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    async with Chain(Docker(address)).open() as sender:
+        with pytest.raises(Unavailable, match=address):
+            await Client(sender).ls()
+    async with Chain(Docker("unix:///nosuch.sock")).open() as sender:
+        with pytest.raises(Unavailable, match=r"unix:///nosuch\.sock"):
+            await Client(sender).ls()
+
+
+async def test_an_engine_that_does_not_answer_is_given_up_in_time() -> None:
+    async def frozen(stream: trio.SocketStream) -> None:
+        await read_head(stream)
+        await trio.sleep_forever()
+
+    async with over_engine(frozen, timeout=0.05) as swarm:
+        with pytest.raises(TimedOut, match="did not answer within 0.05 s"):
+            await swarm.ls()
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (b"SSH-2.0-OpenSSH\r\n", "not HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "in the middle of a head"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[", "in the middle of a body"),
+        (b"", "closed before an answer came"),
+    ],
+)
+async def test_an_engine_that_breaks_off_or_lies_is_an_error_that_names_it(said: bytes, problem: str) -> None:
+    async def lying(stream: trio.SocketStream) -> None:
+        await read_head(stream)
+        await stream.send_all(said)
+
+    async with over_engine(lying) as swarm:
+        with pytest.raises((Unavailable, Invalid)) as raised:
+            await swarm.ls()
+        assert problem in str(raised.value)
+        assert raised.value.backend.startswith("docker tcp://127.0.0.1:")
+
+
+async def test_an_answer_that_is_not_json_is_said_to_be_none() -> None:
+    async def odd(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\noops")
+
+    async with over_engine(odd) as swarm:
+        with pytest.raises(Invalid, match="not JSON"):
+            await swarm.ls()
+        with pytest.raises(Invalid, match="not JSON"):
+            await swarm.ls()
