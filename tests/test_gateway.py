@@ -264,7 +264,7 @@ async def test_an_engine_that_does_not_answer_is_given_up_in_time() -> None:
         await trio.sleep_forever()
 
     async with over_engine(frozen, timeout=0.05) as swarm:
-        with pytest.raises(TimedOut, match="did not answer within 0.05 s"):
+        with pytest.raises(TimedOut, match=r"did not answer within 0\.05 s"):
             await swarm.ls()
 
 

@@ -37,9 +37,12 @@ def locate(address: str, context: str, cert_path: str) -> Endpoint:
     return Endpoint(DEFAULT_ADDRESS)
 
 
+def _config_file() -> FilePath:
+    return FilePath(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "config.json"
+
+
 def _current_context() -> str:
-    config = FilePath(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "config.json"
-    if not config.exists():
+    if not _config_file().exists():
         return ""
     from docker.context.config import get_current_context_name
 
@@ -52,6 +55,8 @@ def _from_context(name: str) -> Endpoint:
 
     found: Any = ContextAPI.get_context(name)
     if found is None:
+        if not _config_file().exists():
+            raise Invalid(f"contexts are found beside a config.json, and there is no {_config_file()}; {{}} will do")
         raise Invalid(f"there is no Docker context {name!r}; `docker context ls` lists them")
     config = found.TLSConfig
     return Endpoint(found.Host, _context_tls(config) if config is not None else None)

@@ -63,16 +63,14 @@ def error_body(error: SwarmError) -> bytes:
 
 
 def error_of(status: int, body: bytes, backend: str) -> SwarmError:
-    """The error that an engine's answer means; keeps its status and bytes."""
+    """The error that an engine's answer means; keeps its status, and its bytes if they are Docker's error object."""
     kind = _CLASS.get(status, Invalid if status < 500 else Internal)
-    return kind(_message_in(body) or f"status {status}", backend=backend, details={"status": status, "body": body})
-
-
-def _message_in(body: bytes) -> str:
     try:
-        return str(orjson.loads(body)["message"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return body.decode("utf-8", "replace").strip()
+        message = str(orjson.loads(body)["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):  # what else answers there (a proxy, a TLS port)
+        said = body.decode("utf-8", "replace").strip() or f"status {status}"
+        return kind(f"{backend}: {said}", backend=backend, details={"status": status})
+    return kind(message, backend=backend, details={"status": status, "body": body})
 
 
 def in_band(error: SwarmError) -> bytes:
