@@ -6,6 +6,7 @@ ports are its own; its unix socket is reached from outside as any other.
 
 import io
 import os
+import pty
 import select
 import shutil
 import signal
@@ -184,6 +185,25 @@ def read_until(fd: int, wanted: bytes) -> None:
     while wanted not in seen:
         assert select.select([fd], [], [], 20)[0], f"waited for {wanted!r}, saw {seen!r}"
         seen += os.read(fd, 4096)
+
+
+def use_a_terminal(host: str, *image: str, prompt: bytes) -> None:
+    """`docker run -it` on a real terminal: it has that terminal's size, and Ctrl-C reaches what runs in it."""
+    master, slave = pty.openpty()
+    subprocess.run(["stty", "rows", "33", "cols", "77"], stdin=slave, check=True)
+    tty = {"stdin": slave, "stdout": slave, "stderr": slave}
+    with docker_process(host, "run", "--rm", "-it", *image, "sh", **tty) as shell:
+        os.close(slave)
+        read_until(master, prompt)
+        os.write(master, b"while [ \"$(stty size)\" != '33 77' ]; do sleep 0; done; echo si''zed\n")
+        read_until(master, b"sized\r\n")
+        os.write(master, b"echo be''gun; cat\n")
+        read_until(master, b"begun\r\n")
+        os.write(master, b"\x03")
+        read_until(master, prompt)
+        os.write(master, b"exit 5\n")
+        assert shell.wait(20) == 5
+    os.close(master)
 
 
 def free_port() -> int:

@@ -1,10 +1,7 @@
 """The real docker CLI through `dockerserver | debug | balance` over two real engines."""
 
 import json
-import os
-import pty
 import secrets
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from io import BytesIO
@@ -12,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Engine, Swarmd, docker, docker_process, engine, read_until, swarmd
+from tests.engines import Engine, Swarmd, docker, docker_process, engine, swarmd, use_a_terminal
 
 pytestmark = pytest.mark.engine
 
@@ -63,21 +60,7 @@ def test_exec_carries_stdin_and_the_exit_code(host: str) -> None:
 
 
 def test_a_terminal_has_its_size_and_passes_ctrl_c(host: str) -> None:
-    master, slave = pty.openpty()
-    subprocess.run(["stty", "rows", "33", "cols", "77"], stdin=slave, check=True)
-    tty = {"stdin": slave, "stdout": slave, "stderr": slave}
-    with docker_process(host, "run", "--rm", "-it", "busybox", "sh", **tty) as shell:
-        os.close(slave)
-        read_until(master, b"# ")
-        os.write(master, b"while [ \"$(stty size)\" != '33 77' ]; do usleep 10000; done; echo si''zed\n")
-        read_until(master, b"sized")
-        os.write(master, b"echo be''gun; cat\n")
-        read_until(master, b"begun\r\n")
-        os.write(master, b"\x03")
-        read_until(master, b"# ")
-        os.write(master, b"exit 5\n")
-        assert shell.wait(20) == 5
-    os.close(master)
+    use_a_terminal(host, "busybox", prompt=b"# ")
 
 
 def test_logs_are_whole_and_followed_to_the_end(host: str) -> None:

@@ -1,14 +1,12 @@
 """The real docker CLI through `dockerserver | debug | exec`: the embedded default, with no engine at all."""
 
-import os
-import pty
 import secrets
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.engines import docker, docker_process, read_until, swarmd
+from tests.engines import docker, docker_process, swarmd, use_a_terminal
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +68,7 @@ def test_logs_keep_the_streams_apart_and_are_followed_to_the_end(host: str) -> N
 
 
 def test_a_terminal_has_its_size_and_passes_ctrl_c(host: str) -> None:
-    master, slave = pty.openpty()
-    subprocess.run(["stty", "rows", "33", "cols", "77"], stdin=slave, check=True)
-    tty = {"stdin": slave, "stdout": slave, "stderr": slave}
-    with docker_process(host, "run", "--rm", "-it", "-e", "PS1=ready> ", "any", "sh", **tty) as shell:
-        os.close(slave)
-        read_until(master, b"ready> ")
-        os.write(master, b"while [ \"$(stty size)\" != '33 77' ]; do sleep 0.01; done; echo si''zed\n")
-        read_until(master, b"sized\r\n")
-        os.write(master, b"echo be''gun; cat\n")
-        read_until(master, b"begun\r\n")
-        os.write(master, b"\x03")
-        read_until(master, b"ready> ")
-        os.write(master, b"exit 5\n")
-        assert shell.wait(20) == 5
-    os.close(master)
+    use_a_terminal(host, "-e", "PS1=ready> ", "any", prompt=b"ready> ")
 
 
 def test_what_a_process_cannot_have_is_said(host: str) -> None:

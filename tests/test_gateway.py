@@ -94,7 +94,8 @@ async def test_half_a_head_and_silence_is_a_timeout(autojump_clock: MockClock) -
 
 async def test_a_client_that_is_idle_between_requests_is_left_in_peace(autojump_clock: MockClock) -> None:
     async with client() as stream:
-        await trio.sleep(HEAD_SECONDS * 100)
+        autojump_clock.jump(HEAD_SECONDS * 100)
+        await wait_all_tasks_blocked()
         await stream.send_all(request("GET", "/containers/json"))
         await stream.send_eof()
         assert answers(await received(stream)) == [(200, [])]

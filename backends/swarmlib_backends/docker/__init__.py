@@ -175,14 +175,19 @@ class _Call:
         await self._by_kind(head, ret)
 
     async def _refused(self, head: Head) -> None:
+        raise error_of(head.status, await self._body(head), self._name)
+
+    async def _body(self, head: Head) -> bytes:
+        """All of the response's body; after it the connection can serve the next request."""
         incoming = self._connection.incoming
         body = b""
         if self._row.method == "HEAD":
             incoming.forget_body()
         else:
             body = await incoming.body(MAX_VALUE)
+        # A message's end without its body's end leaves the connection unusable; an upload cut short does too.
         self._whole = head.keep_alive and self._message.att is None
-        raise error_of(head.status, body, self._name)
+        return body
 
     async def _by_kind(self, head: Head, ret: Reply) -> None:
         kind = self._row.kind
@@ -211,14 +216,7 @@ class _Call:
         return args
 
     async def _value(self, head: Head, ret: Reply) -> None:
-        incoming = self._connection.incoming
-        body = b""
-        if self._row.method == "HEAD":
-            incoming.forget_body()
-        else:
-            body = await incoming.body(MAX_VALUE)
-        # A message's end without its body's end leaves the connection unusable; an upload cut short does too.
-        self._whole = head.keep_alive and self._message.att is None
+        body = await self._body(head)
         value = Json(body) if body else None
         if value is None or self._message.verb is Verb.SPAWN:
             await ret.ack(value, **self._args(head))
