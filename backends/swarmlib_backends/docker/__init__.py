@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -84,6 +84,8 @@ class Docker(Server):
                 raise
             raise self._lost(exc) from exc
         except Unavailable as exc:
+            if "status" in exc.details:  # the engine's own answer, which names what is unavailable itself
+                raise
             raise self._lost(exc) from exc
         finally:
             await call.settle()
@@ -108,8 +110,8 @@ async def _send_lines(client: Client, path: Path, ret: Reply, *, tty: bool) -> N
     answer = await client.call(Verb.CONNECT, (*path, "logs"), args={"follow": "1", "stdout": "1", "stderr": "1"})
     if answer.ack.att is None:
         return
-    async with answer.ack.att as stream:
-        async for name, line in stdcopy.lines(stream, tty=tty):
+    async with answer.ack.att as stream, aclosing(stdcopy.lines(stream, tty=tty)) as lines:
+        async for name, line in lines:
             await ret.log(line, stream=name)
 
 
@@ -195,8 +197,9 @@ class _Call:
             await self._value(head, ret)
         elif kind is Kind.WATCH:
             await ret.ack(None, **self._args(head))
-            async for line in self._lines():
-                await ret.set(line)
+            async with aclosing(self._lines()) as lines:
+                async for line in lines:
+                    await ret.set(line)
             self._whole = head.keep_alive
         elif kind is Kind.PROGRESS:
             await self._progress(head, ret)
@@ -226,16 +229,17 @@ class _Call:
 
     async def _progress(self, head: Head, ret: Reply) -> None:
         args = self._args(head)
-        async for line in self._lines():
-            error = error_in(line, self._name)
-            if error is not None:
-                raise error
-            await ret.set(line, **args)
-            args = {}
+        async with aclosing(self._lines()) as lines:
+            async for line in lines:
+                error = error_in(line, self._name)
+                if error is not None:
+                    raise error
+                await ret.set(line, **args)
+                args = {}
         self._whole = head.keep_alive and self._message.att is None
         await ret.ack(**args)
 
-    async def _lines(self) -> AsyncIterator[Json]:
+    async def _lines(self) -> AsyncGenerator[Json]:
         incoming = self._connection.incoming
         partial = b""
         while data := await incoming.next_chunk():

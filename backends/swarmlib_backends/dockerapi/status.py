@@ -73,6 +73,11 @@ def error_of(status: int, body: bytes, backend: str) -> SwarmError:
     return kind(message, backend=backend, details={"status": status, "body": body})
 
 
+def came_in_band(error: SwarmError) -> bool:
+    """Whether an engine told of it in a progress stream, after a head that promised success."""
+    return "line" in error.details
+
+
 def in_band(error: SwarmError) -> bytes:
     """An error after the head of a progress stream is out: the line that Docker clients look for."""
     raw = error.details.get("line")

@@ -6,7 +6,7 @@ Source: the Engine API's ContainerAttach, "Stream format".
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import trio
@@ -20,7 +20,7 @@ def framed(stream: int, data: bytes) -> bytes:
     return _HEAD.pack(stream, len(data)) + data
 
 
-async def lines(source: trio.abc.ReceiveStream, *, tty: bool) -> AsyncIterator[tuple[str, bytes]]:
+async def lines(source: trio.abc.ReceiveStream, *, tty: bool) -> AsyncGenerator[tuple[str, bytes]]:
     """The lines of a stream, each with the name of the stream that it came on, without their ends.
 
     Raises what `source` does, and `trio.BrokenResourceError` when it ends inside a frame.
@@ -35,7 +35,7 @@ async def lines(source: trio.abc.ReceiveStream, *, tty: bool) -> AsyncIterator[t
             yield name, rest
 
 
-async def _pieces(source: trio.abc.ReceiveStream, *, tty: bool) -> AsyncIterator[tuple[str, bytes]]:
+async def _pieces(source: trio.abc.ReceiveStream, *, tty: bool) -> AsyncGenerator[tuple[str, bytes]]:
     buffer = b""
     async for data in source:
         if tty:

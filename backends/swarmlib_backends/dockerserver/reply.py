@@ -12,7 +12,7 @@ from swarmlib import Json, Message, Reply, SwarmError, Unavailable, Verb
 from ..dockerapi import http1
 from ..dockerapi.http1 import Head, Headers
 from ..dockerapi.rows import Kind, Row
-from ..dockerapi.status import error_body, in_band, status_of
+from ..dockerapi.status import came_in_band, error_body, in_band, status_of
 
 _JSON: Final = (b"Content-Type", b"application/json")
 _RAW: Final = (b"Content-Type", b"application/vnd.docker.raw-stream")
@@ -202,13 +202,16 @@ class HttpReply(Reply):
 
     async def _error(self, error: SwarmError) -> None:
         exchange = self._exchange
+        progress = self._row.kind is Kind.PROGRESS
+        if progress and not self._head_out and came_in_band(error):
+            await exchange.write(self._stream_head(Message(Verb.SET), _JSON))
         if not self._head_out:
             keep_alive = exchange.keep_alive and exchange.upload is None
             bodyless = self._row.method == "HEAD"
             await exchange.write(error_response(error, keep_alive=keep_alive, bodyless=bodyless))
             exchange.keep_alive = keep_alive
             exchange.finish()
-        elif self._row.kind is Kind.PROGRESS:
+        elif progress:
             await exchange.write(http1.chunk(in_band(error)))
         else:
             exchange.connection.abort()

@@ -1,0 +1,156 @@
+"""Every family of the Engine API by the real docker CLI: what it shows through the gateway is what it shows directly.
+
+The same commands run against one new engine directly and against another through `dockerserver | docker`; what they
+print is compared, but for ids, times and sizes on disk.
+"""
+
+import io
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines import docker, engine, swarmd
+
+pytestmark = pytest.mark.engine
+
+VOLUMES = """
+volume create data
+volume ls
+volume inspect data -f {{.Name}}
+run --rm -v data:/d busybox sh -c "echo hi >/d/x"
+run --rm -v data:/d busybox cat /d/x
+volume rm data
+volume rm nosuch
+volume prune -f
+"""
+NETWORKS = """
+network create one
+network ls --format {{.Name}}
+run -d --name joined --network one busybox sleep 1000
+network inspect one -f {{len .Containers}}
+network create two
+network connect two joined
+network connect nosuch joined
+network disconnect two joined
+network rm one
+rm -f joined
+network rm one two
+network prune -f
+"""
+IMAGES = """
+create --name made busybox touch /x
+start -a made
+diff made
+commit made made:1
+history made:1 --format {{.CreatedBy}}
+tag made:1 made:2
+images made --format {{.Tag}}
+save made:1 made:2 -o SCRATCH/saved.tar
+rm made
+rmi -f made:1 made:2
+load -i SCRATCH/saved.tar
+load -i SCRATCH/garbage
+rmi -f made:1 made:2
+export nosuch -o SCRATCH/exported.tar
+image inspect nosuch
+image prune -f
+pull nosuch/nosuch
+push busybox
+search busybox
+"""
+BUILD = """
+build -q -t built SCRATCH
+run --rm built
+build -f SCRATCH/Failing SCRATCH
+build -f SCRATCH/Wrong SCRATCH
+build --build-arg WHO=there -t built SCRATCH
+run --rm built
+rmi -f built
+builder prune -f
+"""
+SWARM = """
+node ls
+swarm init --advertise-addr 127.0.0.1
+node ls --format {{.Status}}
+service create -d --name web busybox sleep 1000
+service ls --format {{.Name}}
+service inspect web -f {{.Spec.Name}}
+service update -d --label-add a=b web
+service ps web --format {{.Name}}
+config create settings SCRATCH/garbage
+config ls --format {{.Name}}
+config inspect settings --pretty
+config rm settings
+secret create key SCRATCH/garbage
+secret ls --format {{.Name}}
+secret rm key nosuch
+service rm web
+swarm update --task-history-limit 3
+swarm join-token -q worker
+swarm unlock-key -q
+swarm leave
+swarm leave --force
+"""
+SYSTEM = """
+version -f {{.Server.Version}}
+info -f {{.ServerVersion}}
+plugin ls
+plugin install nosuch/nosuch --grant-all-permissions
+plugin rm nosuch
+login -u me -p no 127.0.0.1:1
+system prune -f --filter until=1h
+"""
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[tuple[str, str]]:
+    """An engine as it is, and another behind the gateway."""
+    with engine() as direct, engine() as behind, swarmd("debug", f"docker {behind.host}") as gateway:
+        yield direct.host, gateway.host
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nARG WHO=here\nRUN echo $WHO >/built\nCMD cat /built\n")
+    (tmp_path / "Failing").write_text("FROM busybox\nRUN exit 3\n")
+    (tmp_path / "Wrong").write_text("NOSUCH instruction\n")
+    (tmp_path / "garbage").write_text("this is no tar\n")
+    return tmp_path
+
+
+def shown(host: str, commands: str, scratch: Path) -> list[str]:
+    """What each command prints and how it ends, without what is never the same twice."""
+    found: list[str] = []
+    for line in commands.strip().splitlines():
+        words = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', line)]
+        done = docker(host, *(word.replace("SCRATCH", str(scratch)) for word in words))
+        text = f"{done.stdout.decode()}{done.stderr.decode()}"
+        found.append(f"$ {line}\n{_steady(text)}= {done.returncode}")
+    return found
+
+
+def _steady(text: str) -> str:
+    text = re.sub(r"SWMTKN\S+|\b[0-9a-f]{12}\b|\b[0-9a-f]{64}\b|\b[0-9a-z]{25}\b", "ID", text)
+    text = re.sub(r"(?m)^.*(DEPRECATED: The legacy builder|Loading layer).*$", "", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S* .*", "TIME", text)
+    return re.sub(r"\d+(\.\d+)?[kMG]?B\b", "SIZE", text)
+
+
+@pytest.mark.parametrize("family", ["VOLUMES", "NETWORKS", "IMAGES", "BUILD", "SWARM", "SYSTEM"])
+def test_a_family_looks_the_same_through_the_gateway(
+    family: str, hosts: tuple[str, str], scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+    direct, through = (shown(host, globals()[family], scratch) for host in hosts)
+    assert through == direct
+    assert any(each.endswith("= 0") for each in direct)
+
+
+def test_a_saved_image_is_a_whole_tar(hosts: tuple[str, str]) -> None:
+    for host in hosts:
+        saved = docker(host, "save", "busybox", check=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(saved)) as tar:
+            assert "manifest.json" in tar.getnames()
