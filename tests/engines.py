@@ -216,11 +216,11 @@ def free_port() -> int:
 class Swarmd:
     """A swarmd in a process of its own, listening on a loopback port."""
 
-    def __init__(self, stages: Sequence[str], log: IO[bytes], port: int) -> None:
+    def __init__(self, stages: Sequence[str], log: IO[bytes], port: int, listen: str) -> None:
         self.log = Path(log.name)
         self.port = port
         self.host = f"tcp://127.0.0.1:{port}"
-        command = [sys.executable, "-W", "error", "-m", "swarmd", f"dockerserver {self.host}", *stages]
+        command = [sys.executable, "-W", "error", "-m", "swarmd", f"dockerserver {self.host} {listen}", *stages]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def accepts(self) -> bool:
@@ -233,10 +233,10 @@ class Swarmd:
 
 
 @contextmanager
-def swarmd(*stages: str) -> Iterator[Swarmd]:
-    """`swarmd 'dockerserver tcp://127.0.0.1:PORT' STAGES…`, ended with SIGTERM, on which it must exit with 143."""
+def swarmd(*stages: str, listen: str = "") -> Iterator[Swarmd]:
+    """`swarmd 'dockerserver tcp://127.0.0.1:PORT LISTEN' STAGES…`, ended with SIGTERM, to which 143 is its answer."""
     with tempfile.NamedTemporaryFile() as log:
-        started = Swarmd(stages, log, free_port())
+        started = Swarmd(stages, log, free_port(), listen)
         try:
             wait_until(started.accepts, "swarmd", started.process)
             yield started

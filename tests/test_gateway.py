@@ -173,7 +173,7 @@ async def opened(*addresses: str, **options: Any) -> None:
         ("tcp://[::]:0", Denied, "say --insecure"),
         ("tcp://127.0.0.1", Invalid, "needs a host and a port"),
         ("tcp://127.0.0.1:99999", Invalid, "can't listen on tcp://127.0.0.1:99999"),
-        ("http://127.0.0.1:1", Invalid, "should be tcp://HOST:PORT or unix:///PATH"),
+        ("http://127.0.0.1:1", Invalid, "should be tcp://HOST:PORT, unix:///PATH or fd://"),
         ("unix:///nosuch/folder/docker.sock", Unavailable, "No such file or directory"),
     ],
 )
@@ -300,3 +300,58 @@ async def test_an_answer_that_is_not_json_is_said_to_be_none() -> None:
             await swarm.ls()
         with pytest.raises(Invalid, match="not JSON"):
             await swarm.ls()
+
+
+# What has no row.
+
+
+async def passed_on(sent: bytes, said: bytes) -> tuple[bytes, bytes]:
+    """What an engine gets of a request through `dockerserver | docker`, and the client of its answer."""
+    got: list[bytes] = []
+
+    async def engine(stream: trio.SocketStream) -> None:
+        got.append(b"")
+        while not got[-1].endswith((b"end", b"\r\n0\r\n\r\n")):
+            got[-1] += bytes(await stream.receive_some())
+        await stream.send_all(said)
+
+    async with over_engine(engine) as swarm:
+        near, far = memory_stream_pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Connection(far, swarm.sender).serve)
+            await near.send_all(sent)
+            answer = b""
+            while not answer.endswith(said):
+                answer += await near.receive_some()
+            nursery.cancel_scope.cancel()
+    return got[0], answer
+
+
+async def test_a_request_that_has_no_row_is_passed_on_whole() -> None:
+    said = b"HTTP/1.1 299 New\r\nX-New: 1\r\nConnection: close\r\n\r\nnews"
+    got, answer = await passed_on(request("POST", "/v9.9/new?a=b&a=c", b"the end", "X-Registry-Auth: me"), said)
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert head.split(b"\r\n")[0] == b"POST /v9.9/new?a=b&a=c HTTP/1.1"
+    assert {b"X-Registry-Auth: me", b"Content-Length: 7", b"Connection: close"} <= {
+        line.title() if line.startswith(b"content") else line for line in head.split(b"\r\n")
+    }
+    assert body == b"the end"
+    assert answer == said
+
+
+async def test_a_chunked_body_and_an_upgrade_are_passed_on_too() -> None:
+    said = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    chunked = b"POST /new HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    got, _ = await passed_on(chunked, said)
+    assert got.partition(b"\r\n\r\n")[2] == b"3\r\nabc\r\n0\r\n\r\n"
+    upgrade = request("POST", "/session", b"", "Connection: Upgrade", "Upgrade: h2c", "X-Docker-Expose-Session-Uuid: 1")
+    said = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI"
+    got, answer = await passed_on(upgrade + b"frames end", said)
+    assert b"Upgrade: h2c" in got
+    assert b"X-Docker-Expose-Session-Uuid: 1" in got
+    assert got.endswith(b"\r\n\r\nframes end")
+    assert answer == said
+
+
+async def test_where_nothing_takes_it_it_is_not_found() -> None:
+    assert [status for status, _ in await exchange(request("PUT", "/new", b"12345") + LIST)] == [404, 200]

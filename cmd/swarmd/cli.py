@@ -131,6 +131,29 @@ def backends(name: str | None, as_json: bool) -> None:
         show.print_backends(found, terminal=sys.stdout.isatty())
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+def certs(folder: Path, hosts: tuple[str, ...]) -> None:
+    """Make certificates for a first try of TLS, in Docker's own file names.
+
+    FOLDER gets an authority (ca.pem, ca-key.pem), a server's certificate for localhost and each HOST (server-cert.pem,
+    server-key.pem), and a client's (cert.pem, key.pem). Nothing is overwritten.
+
+    \b
+      swarmd certs certs swarm.example.org
+      swarmd 'dockerserver tcp://0.0.0.0:2376 --tlsverify --tlscacert certs/ca.pem
+              --tlscert certs/server-cert.pem --tlskey certs/server-key.pem' docker
+      docker --tlsverify --tlscacert certs/ca.pem --tlscert certs/cert.pem --tlskey certs/key.pem
+             -H tcp://swarm.example.org:2376 ps
+    """
+    with reporting(EXIT_USAGE):
+        from .certs import make
+
+        for path in make(folder, hosts):
+            click.echo(path)
+
+
 def main() -> None:
     """Run the command."""
     cli.main(prog_name="swarmd")

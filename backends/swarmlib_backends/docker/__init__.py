@@ -28,7 +28,7 @@ from swarmlib import (
 
 from ..dockerapi import http1, stdcopy, table
 from ..dockerapi.http1 import BodyStream, Head, Headers
-from ..dockerapi.rows import ROWS, Kind, Row
+from ..dockerapi.rows import ROWS, WHOLE, Kind, Row
 from ..dockerapi.status import error_in, error_of
 from .engine import Connection, Engine, open_engine
 from .locate import locate
@@ -130,6 +130,9 @@ class _Call:
     async def run(self) -> None:
         """Send the request and relay the response."""
         message, stream = self._message, self._connection.stream
+        if self._row is WHOLE:
+            await self._pass_on()
+            return
         if message.att is None:
             body = message.value.raw if isinstance(message.value, Json) else b""
             await stream.send_all(self._request(len(body)) + body)
@@ -140,6 +143,18 @@ class _Call:
             nursery.start_soon(self._upload, message.att)
             await self._relay()
             nursery.cancel_scope.cancel()
+
+    async def _pass_on(self) -> None:
+        """Send the head of a request that has no row, and hand over the connection, on which its response comes."""
+        args = self._message.args
+        given: Mapping[str, str] = args[":headers"]
+        headers = [_header(f":{name}", value) for name, value in given.items() if name.lower() != "host"]
+        ending = b"Upgrade" if "Upgrade" in given else b"close"
+        headers += [(b"Host", b"docker"), (b"Connection", ending)]
+        await self._connection.stream.send_all(http1.request_head(args[":method"], args[":target"], headers))
+        self._handed_over = True
+        if self._message.ret is not None:
+            await self._message.ret.ack(att=http1.RawStream(self._connection.stream, b""))
 
     def _request(self, length: int | None) -> bytes:
         row, message = self._row, self._message

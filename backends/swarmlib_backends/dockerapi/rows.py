@@ -23,6 +23,7 @@ class Kind(Enum):
     PROGRESS = "JSON values as they come, then `ack`; a failure after the first comes in-band"
     STREAM = "`ack` with bytes one way"
     HIJACK = "`ack` with bytes both ways"
+    WHOLE = "`ack` with bytes both ways, the response's head among them"
 
 
 @dataclass(frozen=True)
@@ -188,3 +189,9 @@ ROWS: Final = (
     Row("ConfigUpdate", "POST", "/configs/{id}/update", _SET, "configs/*"),
     Row("ConfigDelete", "DELETE", "/configs/{id}", _RM, "configs/*", status=204),
 )
+
+WHOLE: Final = Row("Whole", "", "", _CONNECT, "whole", Kind.WHOLE)
+"""What has no row (a newer client's request, BuildKit's sessions): passed on as it is, head and all.
+
+Its args are `:method`, `:target` and `:headers` (an object of names and values).
+"""

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from swarmlib import Invalid, NotFound, Path, Unsupported, Verb
 
-from .rows import ROWS, Row
+from .rows import ROWS, WHOLE, Row
 
 KEPT_HEADERS: Final = frozenset({"x-registry-auth", "x-registry-config"})
 """Request headers that mean something to an engine, and travel as args. They are secrets: never logged."""
@@ -28,7 +28,7 @@ WEBSOCKET_HEADERS: Final = frozenset(
 )
 
 _BY_METHOD: Final = {m: [r for r in ROWS if r.method == m] for m in {r.method for r in ROWS}}
-_BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in ROWS}
+_BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in (*ROWS, WHOLE)}
 _VERSIONED: Final = re.compile(r"/v(\d+\.\d+)(/.*)")
 
 
@@ -47,7 +47,7 @@ def route(method: str, target: str) -> Route:
 
     Raises:
         Invalid: the target is no normal path, or uses a name that the table keeps for itself.
-        NotFound: no row has it.
+        NotFound: no row has it; it may be passed on as `whole` then.
     """
     full, _, query = target.partition("?")
     versioned = _VERSIONED.fullmatch(full)
@@ -62,6 +62,11 @@ def route(method: str, target: str) -> Route:
                 args[":version"] = versioned[1]
             return Route(row, row.path(name), args)
     raise NotFound("page not found")
+
+
+def whole(method: str, target: str, headers: Mapping[str, str]) -> Route:
+    """The route of a request that has no row."""
+    return Route(WHOLE, WHOLE.path(""), {":method": method, ":target": target, ":headers": headers})
 
 
 def _check_normal(place: str) -> None:

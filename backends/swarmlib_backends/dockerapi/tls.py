@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import trio
 
 from swarmlib import Unavailable
+
+_LINGER_SECONDS: Final = 1.0
+"""How long the other side may take to read why a handshake failed."""
 
 
 class TlsStream(trio.abc.HalfCloseableStream):
@@ -46,9 +49,21 @@ class TlsStream(trio.abc.HalfCloseableStream):
         try:
             await stream._run(stream._tls.do_handshake)
         except (ssl.SSLError, trio.BrokenResourceError) as exc:
+            with trio.move_on_after(_LINGER_SECONDS):
+                await stream._say_why()
             await trio.aclose_forcefully(transport)
             raise Unavailable(f"the TLS handshake failed: {exc}") from exc
         return stream
+
+    async def _say_why(self) -> None:
+        """Send the alert that the handshake ended with, and read on: closing on unread bytes would take it back."""
+        try:
+            await self._flush()
+            await self.transport.send_eof()
+            while await self.transport.receive_some(256 * 1024):
+                pass
+        except trio.BrokenResourceError:
+            pass  # the other side did not wait for it
 
     async def _run(self, action: Callable[..., Any], *args: Any) -> Any:
         while True:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Invalid, Json, Message, Sender, SwarmError, TimedOut, Unavailable, dispatch
+from swarmlib import Invalid, Json, Message, NotFound, Sender, SwarmError, TimedOut, Unavailable, dispatch
 
 from ..dockerapi import http1, table
 from ..dockerapi.http1 import Head, Headers, Incoming
@@ -88,7 +88,7 @@ class Connection:
 
     async def _begin(self, head: Head) -> Exchange | None:
         try:
-            found = table.route(head.method, head.target)
+            found = _route(head)
         except SwarmError as exc:
             await self._incoming.body(MAX_BODY)
             self._incoming.stay()
@@ -104,9 +104,11 @@ class Connection:
             raise Invalid("an upload can't ask for an upgrade")
         if found.row.upload:
             message.att = exchange.upload = http1.BodyStream(self._incoming)
+        elif found.row.kind is Kind.WHOLE:
+            pass  # its body goes with the stream
         elif body := await self._incoming.body(MAX_BODY):
             message.value = Json(body)
-        if found.row.kind is not Kind.HIJACK:
+        if not exchange.conversation:
             self._incoming.stay()
         self._current = exchange
         message.ret = HttpReply(exchange)
@@ -118,25 +120,51 @@ class Connection:
             return True
         await exchange.done.wait()
         if exchange.tunnel is not None:
-            await self._tunnel(exchange.tunnel)
+            await self._tunnel(exchange, exchange.tunnel)
             return False
         self._incoming.stay()
         return exchange.keep_alive
 
-    async def _tunnel(self, engine: trio.abc.HalfCloseableStream) -> None:
-        client = http1.RawStream(self.stream, self._incoming.take_over())
-
+    async def _tunnel(self, exchange: Exchange, engine: trio.abc.HalfCloseableStream) -> None:
         async def upstream() -> None:
             try:
-                await http1.copy(client, engine)
-                await engine.send_eof()
+                if exchange.row.kind is Kind.WHOLE and not exchange.head.upgrade:
+                    await self._send_body(exchange.head, engine)
+                else:
+                    await http1.copy(http1.RawStream(self.stream, self._incoming.take_over()), engine)
+                    await engine.send_eof()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the workload no longer reads: what it has still to say goes on
 
         async with engine, trio.open_nursery() as nursery:
             nursery.start_soon(upstream)
-            await http1.copy(engine, client)
+            await http1.copy(engine, self.stream)
+            await self.stream.send_eof()  # over TLS, an end without this one's word looks like a cut
             nursery.cancel_scope.cancel()
+
+    async def _send_body(self, head: Head, engine: trio.abc.HalfCloseableStream) -> None:
+        """The body of a request that is passed on whole. Its end is no end of the stream, which would end the call."""
+        chunked = head.get(b"transfer-encoding") is not None
+        while data := await self._incoming.next_chunk():
+            await engine.send_all(http1.chunk(data) if chunked else data)
+        if chunked:
+            await engine.send_all(http1.LAST_CHUNK)
+        while await self.stream.receive_some(http1.READ_SIZE):
+            pass  # a request behind this one: the connection ends with this response, and the client sends it again
+        self.abort()
+
+
+def _route(head: Head) -> table.Route:
+    try:
+        return table.route(head.method, head.target)
+    except NotFound:
+        headers: dict[str, str] = {}
+        for name, value in http1.end_to_end(head.headers):
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        framing = (b"content-length", b"transfer-encoding", b"upgrade")
+        kept = {name.decode().title(): found.decode("latin-1") for name in framing if (found := head.get(name))}
+        return table.whole(head.method, head.target, headers | kept)
 
 
 def _with_headers(args: Any, headers: Headers, row: Row) -> dict[str, Any]:

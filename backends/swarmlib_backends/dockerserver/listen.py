@@ -1,4 +1,6 @@
-"""Where a server listens: TCP addresses that only this machine reaches, and unix sockets that only their owner uses."""
+"""Where a server listens: TCP addresses that only this machine or a certificate's holder reaches, unix sockets that
+only their owner uses, and sockets that whoever started this process opened for it (systemd's socket activation).
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,17 @@ import trio
 from swarmlib import Denied, Invalid, Unavailable
 
 _BACKLOG: Final = 1024
+_FORMS: Final = "tcp://HOST:PORT, unix:///PATH or fd://"
+_FIRST_INHERITED: Final = 3  # sd_listen_fds(3)
 
 
 @asynccontextmanager
 async def listening(
-    addresses: Sequence[str], *, insecure: bool, group: str
+    addresses: Sequence[str], *, exposed: bool, group: str
 ) -> AsyncGenerator[list[trio.SocketListener]]:
     """Listen on every address; closed, and its unix sockets removed, at the end.
+
+    exposed: TCP addresses that other machines reach are allowed.
 
     Raises:
         Invalid: an address is none, or there is no such group. Denied: other machines reach it.
@@ -35,12 +41,14 @@ async def listening(
             parts = urlsplit(address)
             try:
                 if parts.scheme == "tcp":
-                    listeners += await _listen_tcp(address, parts, insecure=insecure)
+                    listeners += await _listen_tcp(address, parts, exposed=exposed)
+                elif address == "fd://":
+                    listeners += _inherited()
                 elif parts.scheme == "unix" and parts.path:
                     listeners.append(await _listen_unix(parts.path, group))
                     bound[parts.path] = os.stat(parts.path).st_ino
                 else:
-                    raise Invalid(f"can't listen on {address}: it should be tcp://HOST:PORT or unix:///PATH")
+                    raise Invalid(f"can't listen on {address}: it should be {_FORMS}")
             except OSError as exc:
                 raise Unavailable(f"can't listen on {address}: {exc.strerror or exc}") from exc
         yield listeners
@@ -58,19 +66,28 @@ def _remove(path: str, inode: int) -> None:
             os.unlink(path)
 
 
-async def _listen_tcp(address: str, parts: SplitResult, *, insecure: bool) -> list[trio.SocketListener]:
+async def _listen_tcp(address: str, parts: SplitResult, *, exposed: bool) -> list[trio.SocketListener]:
     try:
         host, port = parts.hostname or "", parts.port
     except ValueError as exc:
         raise Invalid(f"can't listen on {address}: {exc}") from exc
     if port is None or not host:
         raise Invalid(f"can't listen on {address}: it needs a host and a port")
-    if not insecure and not _is_loopback(host):
+    if not exposed and not _is_loopback(host):
         raise Denied(
             f"refused to listen on {address}: other machines reach it, and whoever does is root here; "
-            "listen on 127.0.0.1 or a unix socket, or say --insecure"
+            "listen on 127.0.0.1 or a unix socket, ask for certificates (--tlsverify), or say --insecure"
         )
     return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+
+
+def _inherited() -> list[trio.SocketListener]:
+    """The sockets that the process was started with, as sd_listen_fds(3) describes."""
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    if count < 1 or os.environ.get("LISTEN_PID") != str(os.getpid()):
+        raise Invalid("can't listen on fd://: this process was started with no sockets (LISTEN_FDS)")
+    found = [socket.socket(fileno=number) for number in range(_FIRST_INHERITED, _FIRST_INHERITED + count)]
+    return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in found]
 
 
 def _is_loopback(host: str) -> bool:

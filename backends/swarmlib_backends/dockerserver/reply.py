@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import trio
 
-from swarmlib import Json, Message, Reply, SwarmError, Unavailable, Verb
+from swarmlib import Json, Message, NotFound, Reply, SwarmError, Unavailable, Unsupported, Verb
 
 from ..dockerapi import http1
 from ..dockerapi.http1 import Head, Headers
@@ -65,7 +65,12 @@ class Exchange:
     @property
     def waited_for(self) -> bool:
         """Whether the connection's task reads no more until this is done: what comes belongs to this exchange."""
-        return self.row.kind is Kind.HIJACK or self.upload is not None
+        return self.conversation or self.upload is not None
+
+    @property
+    def conversation(self) -> bool:
+        """Whether the connection becomes a stream to the chain, if the chain agrees."""
+        return self.row.kind in (Kind.HIJACK, Kind.WHOLE)
 
     def on_gone(self, callback: Callable[[], object]) -> None:
         """See `Reply.on_gone`."""
@@ -147,6 +152,9 @@ class HttpReply(Reply):
             self._exchange.connection.nursery.start_soon(self._pump, reply.att)
         elif kind is Kind.HIJACK:
             await self._hijack(reply)
+        elif kind is Kind.WHOLE:
+            self._exchange.tunnel = _both_ways(reply)
+            self._exchange.finish()
         elif not self._head_out:
             await self._exchange.write(self._stream_head(reply, _JSON))
 
@@ -158,7 +166,7 @@ class HttpReply(Reply):
         if headers is None:
             headers = [*_OWN_HEADERS, _JSON] if body else _OWN_HEADERS
         exchange = self._exchange
-        bodyless = self._row.method == "HEAD"
+        bodyless = exchange.head.method == "HEAD"
         keep_alive = exchange.keep_alive
         await exchange.write(_response(status, headers, body, keep_alive=keep_alive, bodyless=bodyless))
         exchange.finish()
@@ -171,8 +179,6 @@ class HttpReply(Reply):
         if reply.att is None:
             await self._whole(reply)
             return
-        if not isinstance(reply.att, trio.abc.HalfCloseableStream):
-            raise TypeError("connect must give a stream that can be half-closed")
         headers = reply.args.get("headers") or [_RAW]
         if exchange.head.upgrade:
             protocol = exchange.head.get(b"upgrade") or b"tcp"
@@ -180,7 +186,7 @@ class HttpReply(Reply):
             await exchange.write(http1.response_head(101, [*headers, *upgrade]))
         else:
             await exchange.write(http1.response_head(200, headers))
-        exchange.tunnel = reply.att
+        exchange.tunnel = _both_ways(reply)
         exchange.finish()
 
     def _stream_head(self, reply: Message, content_type: tuple[bytes, bytes]) -> bytes:
@@ -202,12 +208,14 @@ class HttpReply(Reply):
 
     async def _error(self, error: SwarmError) -> None:
         exchange = self._exchange
+        if self._row.kind is Kind.WHOLE and isinstance(error, Unsupported):
+            error = NotFound("page not found")  # as an engine says it of what it doesn't have
         progress = self._row.kind is Kind.PROGRESS
         if progress and not self._head_out and came_in_band(error):
             await exchange.write(self._stream_head(Message(Verb.SET), _JSON))
         if not self._head_out:
             keep_alive = exchange.keep_alive and exchange.upload is None
-            bodyless = self._row.method == "HEAD"
+            bodyless = exchange.head.method == "HEAD"
             await exchange.write(error_response(error, keep_alive=keep_alive, bodyless=bodyless))
             exchange.keep_alive = keep_alive
             exchange.finish()
@@ -226,6 +234,12 @@ class HttpReply(Reply):
         exchange: Exchange | None = getattr(self, "_exchange", None)
         if exchange is not None and not self.answered and not exchange.gone:
             exchange.connection.nursery.start_soon(_dropped, exchange)
+
+
+def _both_ways(reply: Message) -> trio.abc.HalfCloseableStream:
+    if not isinstance(reply.att, trio.abc.HalfCloseableStream):
+        raise TypeError("connect must give a stream that can be half-closed")
+    return reply.att
 
 
 async def _dropped(exchange: Exchange) -> None:
