@@ -6,8 +6,11 @@ print is compared, but for ids, times and sizes on disk.
 
 import io
 import re
+import socket
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -154,3 +157,30 @@ def test_a_saved_image_is_a_whole_tar(hosts: tuple[str, str]) -> None:
         saved = docker(host, "save", "busybox", check=True).stdout
         with tarfile.open(fileobj=io.BytesIO(saved)) as tar:
             assert "manifest.json" in tar.getnames()
+
+
+@pytest.mark.parametrize(
+    ("path", "opening"),
+    [("/session", b"PRI * HTTP/2.0"), ("/grpc", bytes([0, 0, 30, 4]))],  # there a client's preface, here SETTINGS
+)
+def test_buildkits_sessions_become_streams_to_the_engine(path: str, opening: bytes, hosts: tuple[str, str]) -> None:
+    port = int(hosts[1].rpartition(":")[2])
+    headers = ["Host: docker", "Connection: Upgrade", "Upgrade: h2c", "X-Docker-Expose-Session-Uuid: one"]
+    with closing(socket.create_connection(("127.0.0.1", port), 20)) as client:
+        client.sendall("\r\n".join([f"POST {path} HTTP/1.1", *headers, "", ""]).encode())
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        answer = client.recv(4096)
+        while len(answer.partition(b"\r\n\r\n")[2]) < len(opening):
+            answer += client.recv(4096)
+    head, _, frames = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101")
+    assert b"h2c" in head
+    assert frames[: len(opening)] == opening
+
+
+def test_a_path_that_nobody_knows_is_the_engines_own_not_found(hosts: tuple[str, str]) -> None:
+    port = int(hosts[1].rpartition(":")[2])
+    with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as client:
+        client.request("POST", "/v1.41/nosuch/thing?a=b", body=b"{}")
+        response = client.getresponse()
+        assert (response.status, response.read()) == (404, b'{"message":"page not found"}\n')

@@ -192,7 +192,7 @@ class _Call:
         await self._by_kind(head, ret)
 
     async def _refused(self, head: Head) -> None:
-        raise error_of(head.status, await self._body(head), self._name)
+        raise error_of(head.status, http1.end_to_end(head.headers), await self._body(head), self._name)
 
     async def _body(self, head: Head) -> bytes:
         """All of the response's body; after it the connection can serve the next request."""

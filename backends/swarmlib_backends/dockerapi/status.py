@@ -21,6 +21,8 @@ from swarmlib import (
     Unsupported,
 )
 
+from .http1 import Headers
+
 _STATUS: Final[dict[str, int]] = {
     Invalid.code: 400,
     Denied.code: 403,
@@ -62,15 +64,32 @@ def error_body(error: SwarmError) -> bytes:
     return raw if isinstance(raw, bytes) else orjson.dumps({"message": error.message}) + b"\n"
 
 
-def error_of(status: int, body: bytes, backend: str) -> SwarmError:
-    """The error that an engine's answer means; keeps its status, and its bytes if they are Docker's error object."""
+def error_headers(error: SwarmError) -> Headers | None:
+    """The engine's own headers, where it came from one."""
+    return error.details.get("headers")
+
+
+def error_of(status: int, headers: Headers, body: bytes, backend: str) -> SwarmError:
+    """The error that an engine's answer means; keeps all of it, if it is an engine's."""
     kind = _CLASS.get(status, Invalid if status < 500 else Internal)
+    message = _message_in(body)
+    # To a client that is too old an engine says it in plain text, and to HEAD it says nothing.
+    if message is not None or any(name.lower() == b"api-version" for name, _ in headers):
+        details = {"status": status, "headers": headers, "body": body}
+        return kind(message or _text(status, body), backend=backend, details=details)
+    # Something else answers there (a proxy, a TLS port).
+    return kind(f"{backend}: {_text(status, body)}", backend=backend, details={"status": status})
+
+
+def _message_in(body: bytes) -> str | None:
     try:
-        message = str(orjson.loads(body)["message"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):  # what else answers there (a proxy, a TLS port)
-        said = body.decode("utf-8", "replace").strip() or f"status {status}"
-        return kind(f"{backend}: {said}", backend=backend, details={"status": status})
-    return kind(message, backend=backend, details={"status": status, "body": body})
+        return str(orjson.loads(body)["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def _text(status: int, body: bytes) -> str:
+    return body.decode("utf-8", "replace").strip() or f"status {status}"
 
 
 def came_in_band(error: SwarmError) -> bool:

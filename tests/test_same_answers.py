@@ -1,0 +1,145 @@
+"""The same raw request, directly and through `dockerserver | docker`, has the same answer: status, headers and body."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection, HTTPResponse
+
+import docker as sdk
+import pytest
+
+from swarmlib import Verb
+from swarmlib_backends.dockerapi.rows import ROWS, Kind
+from tests.engines import Engine, Swarmd, docker, engine, swarmd
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[tuple[Engine, Swarmd]]:
+    """An engine with one of each kind of object, and the gateway before it."""
+    with engine() as started, swarmd(f"docker {started.host}") as gateway:
+        docker(started.host, "swarm", "init", "--advertise-addr", "127.0.0.1", check=True)
+        docker(started.host, "run", "-d", "--name", "thing", "busybox", "sh", "-c", "echo line; sleep 1000", check=True)
+        docker(started.host, "volume", "create", "thing", check=True)
+        docker(started.host, "network", "create", "thing", check=True)
+        docker(started.host, "tag", "busybox", "thing", check=True)
+        for kind in ("config", "secret"):
+            docker(started.host, kind, "create", "thing", "-", input=b"data", check=True)
+        yield started, gateway
+
+
+class UnixConnection(HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("docker", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(self._path)
+
+
+def ask(connection: HTTPConnection, method: str, target: str, body: str | None) -> tuple[int, dict[str, str], bytes]:
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    with closing(connection):
+        connection.request(method, target, body, headers)
+        response: HTTPResponse = connection.getresponse()
+        seen = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, seen, response.read()
+
+
+def both(one: tuple[Engine, Swarmd], method: str, target: str, body: str | None = None) -> None:
+    started, gateway = one
+    direct = ask(UnixConnection(str(started.socket)), method, target, body)
+    through = ask(HTTPConnection("127.0.0.1", gateway.port, timeout=30), method, target, body)
+    assert through[0] == direct[0]
+    assert _steady_headers(through[1]) == _steady_headers(direct[1])
+    assert _steady(through[2]) == _steady(direct[2])
+
+
+def _steady_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Without the time, and what is each connection's own: its end, and how a body's end is marked."""
+    unsteady = {"date", "content-length", "transfer-encoding", "connection"}
+    return {name: value for name, value in headers.items() if name not in unsteady}
+
+
+def _steady(body: bytes) -> object:
+    """The body without what changes from one moment to the next."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return body
+    if isinstance(value, list):  # an engine lists some things in no order
+        value = sorted(value, key=lambda item: json.dumps(item, sort_keys=True))
+    text = json.dumps(value, sort_keys=True)
+    text = re.sub(r'"\d+", "(\d\d:\d\d)"', r'"CPU", "\1"', text)
+    text = re.sub(r'"(SystemTime|NFd|NGoroutines|Status|LastTagTime|Version)": [^,}]*', "", text)
+    return re.sub(r"\d+ (seconds?|minutes?) ago", "", text)
+
+
+_READS = [
+    row
+    for row in ROWS
+    if row.method in ("GET", "HEAD") and row.kind in (Kind.VALUE, Kind.STREAM) and row.verb is not Verb.CONNECT
+]
+
+
+@pytest.mark.parametrize("row", _READS, ids=lambda row: row.name)
+def test_every_read_of_the_table(row: object, one: tuple[Engine, Swarmd]) -> None:
+    assert isinstance(row, type(ROWS[0]))
+    template = row.template.replace("{id}", "thing").replace("{name}", "thing")
+    query = {"ContainerArchive": "?path=/etc", "ContainerArchiveInfo": "?path=/etc", "ImageGetAll": "?names=thing"}
+    both(one, row.method, f"/v1.41{template}{query.get(row.name, '')}")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("GET", "/v1.41/containers/nosuch/json", None),
+        ("GET", "/v1.41/containers/thing/logs", None),
+        ("GET", "/v1.41/containers/thing/logs?stdout=1&tail=1", None),
+        ("GET", "/v1.41/containers/json?filters=oops", None),
+        ("GET", "/v1.41/containers/json?limit=oops", None),
+        ("GET", "/v9.9/info", None),
+        ("GET", "/v1.1/info", None),
+        ("GET", "/info", None),
+        ("POST", "/v1.41/containers/create", "{oops"),
+        ("POST", "/v1.41/containers/create", "{}"),
+        ("POST", "/v1.41/containers/create?name=thing", '{"Image": "busybox"}'),
+        ("POST", "/v1.41/containers/create", '{"Image": "nosuch"}'),
+        ("POST", "/v1.41/containers/thing/start", None),
+        ("POST", "/v1.41/containers/thing/rename?name=thing", None),
+        ("POST", "/v1.41/containers/thing/kill?signal=NOSUCH", None),
+        ("POST", "/v1.41/exec/nosuch/start", "{}"),
+        ("POST", "/v1.41/images/create?fromImage=nosuch/nosuch", None),
+        ("DELETE", "/v1.41/containers/thing", None),
+        ("DELETE", "/v1.41/networks/bridge", None),
+        ("DELETE", "/v1.41/images/nosuch", None),
+        ("GET", "/v1.41/nosuch", None),
+        ("PATCH", "/v1.41/info", None),
+        ("HEAD", "/v1.41/containers/thing/archive?path=/nosuch", None),
+        ("HEAD", "/_ping", None),
+    ],
+)
+def test_errors_and_odd_requests(method: str, target: str, body: str | None, one: tuple[Engine, Swarmd]) -> None:
+    both(one, method, target, body)
+
+
+def test_the_docker_sdk_for_python(one: tuple[Engine, Swarmd]) -> None:
+    with closing(sdk.DockerClient(base_url=one[1].host)) as client:
+        assert client.ping()
+        assert client.containers.run("busybox", "echo hello", remove=True) == b"hello\n"
+        thing = client.containers.get("thing")
+        assert thing.logs() == b"line\n"
+        assert thing.exec_run(["sh", "-c", "echo there; exit 3"]) == (3, b"there\n")
+        assert [each.name for each in client.containers.list()] == ["thing"]
+        assert client.volumes.get("thing").name == "thing"
+        with pytest.raises(sdk.errors.NotFound):
+            client.containers.get("nosuch")
+        with pytest.raises(sdk.errors.ImageNotFound):
+            client.images.get("nosuch")
