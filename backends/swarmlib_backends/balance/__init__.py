@@ -94,8 +94,13 @@ class Balance(Server):
 
     async def set(self, message: Message) -> Any:
         """A change to one object; a tag goes to every member that has the image."""
-        if message.path[:1] == _IMAGES and message.path[2:] == ("tag",):
-            return await self._to_holders(message)
+        match message.path:
+            case ("images", _, "tag"):
+                return await self._to_holders(message)
+            case ("images", name, "push") if tag := message.args.get("tag"):
+                return await self.hand_on(message, (await self._owner((*_IMAGES, f"{name}:{tag}"))).sender)
+            case _:
+                pass
         if len(message.path) < 2:
             return await self._to_any(message)
         return await self._to_owner(message)
