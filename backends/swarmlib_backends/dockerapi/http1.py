@@ -17,7 +17,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of one head, at most."""
-READ_SIZE: Final = 256 * 1024
+READ_SIZE: Final = 1024 * 1024
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"te", b"trailer"}
@@ -202,9 +202,14 @@ class Incoming:
                     raise Unavailable("the connection ended in the middle of a body")
                 return b""
         event = self._events.popleft()
-        if event is not _END:
+        if event is _END:
+            return b""
+        if not (self._events and isinstance(self._events[0], bytes)):
             return event  # type: ignore[no-any-return]
-        return b""
+        pieces = [event]  # one write for all that one read brought
+        while self._events and isinstance(self._events[0], bytes):
+            pieces.append(self._events.popleft())
+        return b"".join(pieces)
 
     async def body(self, limit: int) -> bytes:
         """All of the body that is left.

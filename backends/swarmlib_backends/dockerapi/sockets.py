@@ -10,10 +10,14 @@ from __future__ import annotations
 import os
 import select
 import sys
+from typing import Final
 
 import trio
 
-READ_SIZE = 64 * 1024
+READ_SIZE: Final = 64 * 1024
+"""Bytes of a first read: a buffer for more costs a small request more than the read itself."""
+MAX_READ_SIZE: Final = 1024 * 1024
+"""Bytes of a read on a stream that fills each one."""
 
 
 class Socket(trio.abc.HalfCloseableStream):
@@ -22,6 +26,7 @@ class Socket(trio.abc.HalfCloseableStream):
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self._fd = stream.socket.fileno()
+        self._read_size = READ_SIZE
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
@@ -30,11 +35,14 @@ class Socket(trio.abc.HalfCloseableStream):
                 raise trio.ClosedResourceError("this socket is closed")
             await trio.lowlevel.wait_readable(self._fd)
             try:
-                return os.read(self._fd, max_bytes or READ_SIZE)
+                data = os.read(self._fd, min(max_bytes or MAX_READ_SIZE, self._read_size))
             except BlockingIOError:
                 continue  # woken in vain, which the kernel allows itself
             except OSError as exc:
                 raise trio.BrokenResourceError(f"the connection broke: {exc.strerror}") from exc
+            full = len(data) == self._read_size
+            self._read_size = min(2 * self._read_size, MAX_READ_SIZE) if full else READ_SIZE
+            return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See `trio.abc.SendStream`."""
