@@ -204,10 +204,10 @@ class Incoming:
         event = self._events.popleft()
         if event is _END:
             return b""
-        if not (self._events and isinstance(self._events[0], bytes)):
+        if not (self._events and type(self._events[0]) is bytes):
             return event  # type: ignore[no-any-return]
         pieces = [event]  # one write for all that one read brought
-        while self._events and isinstance(self._events[0], bytes):
+        while self._events and type(self._events[0]) is bytes:
             pieces.append(self._events.popleft())
         return b"".join(pieces)
 
