@@ -123,6 +123,12 @@ LIST = request("GET", "/containers/json")
         (b"GET / HTTP/1.1\r\nA : b\r\n\r\n", 400, "this is not HTTP/1.1"),
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "this is not HTTP/1.1"),
         (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "this is not HTTP/1.1"),
+        (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\n{}\r\n0\r\n\r\n", 400, "this is not HTTP/1.1"),
+        (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400, "this is not HTTP/1.1"),
+        (b"GET /containers/json HTTP/1.1\nHost: x\n\n", 400, "this is not HTTP/1.1"),
+        (b"GET /containers/json HTTP/1.1\r\nA: b\rC: d\r\n\r\n", 400, "this is not HTTP/1.1"),
+        (b"GET http://x/containers/json HTTP/1.1\r\n\r\n", 400, "is not normal"),
+        (b"GET /containers/json HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", 400, "one Host, not several"),
     ],
 )
 async def test_bad_input_is_answered_in_dockers_form(sent: bytes, status: int, problem: str) -> None:

@@ -73,6 +73,8 @@ class Connection:
                 raise TimedOut(f"the head was not complete within {HEAD_SECONDS:.0f} s", details={"status": 408})
         head = await incoming.next_head()
         await self._previous_done()
+        if head is not None and sum(name.lower() == b"host" for name, _ in head.headers) > 1:
+            raise Invalid("a request has one Host, not several")  # RFC 9112, 3.2: who looked at the other was deceived
         return head
 
     async def _read(self) -> bool:
