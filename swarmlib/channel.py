@@ -24,7 +24,7 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from .errors import SwarmError, Unavailable, Unsupported
-from .message import REPLIES, Json, Message, Verb
+from .message import FINAL, REPLIES, Json, Message, Verb
 
 Sender: TypeAlias = trio.abc.SendChannel[Message]
 
@@ -143,6 +143,7 @@ class Replies(trio.abc.ReceiveChannel[Message]):
         self._buffer: deque[Message] = deque()
         self._reader: trio.lowlevel.Task | None = None
         self._writers: trio.lowlevel.ParkingLot | None = None
+        self._failed = False
         self._ended = False
         self._callbacks: list[Callable[[], object]] = []
         self.gone = False
@@ -187,19 +188,36 @@ class Replies(trio.abc.ReceiveChannel[Message]):
 
     async def put(self, reply: Message) -> None:
         """Take a reply from the other end, waiting while `capacity` are unread. A final one never waits."""
-        while len(self._buffer) >= self._capacity and reply.verb not in (Verb.ACK, Verb.ERROR) and not self.gone:
-            if self._writers is None:
-                self._writers = trio.lowlevel.ParkingLot()
-            await self._writers.park()
+        if len(self._buffer) >= self._capacity and reply.verb not in FINAL:
+            await self._room()
         if self.gone:
             raise trio.BrokenResourceError("the caller went away")
         self._buffer.append(reply)
         self._wake_reader()
+        if reply.verb is Verb.ERROR:
+            self._failed = True
+            self._wake_writers()
+
+    async def _room(self) -> None:
+        """Wait while `capacity` are unread. What waits when an error or the end comes is refused."""
+        if self._writers is None:
+            self._writers = trio.lowlevel.ParkingLot()
+        while len(self._buffer) >= self._capacity and not (self.gone or self._failed or self._ended):
+            await self._writers.park()
+        if self._ended and not self.gone:
+            raise trio.ClosedResourceError("this reply channel was closed meanwhile")
+        if self._failed and not self.gone:
+            raise ContractError("an error was sent meanwhile")
+
+    def _wake_writers(self) -> None:
+        if self._writers:
+            self._writers.unpark_all()
 
     def end(self) -> None:
         """Take the other end's word that no more will come."""
         self._ended = True
         self._wake_reader()
+        self._wake_writers()
 
     def on_gone(self, callback: Callable[[], object]) -> None:
         """See `Reply.on_gone`."""
@@ -215,12 +233,10 @@ class Replies(trio.abc.ReceiveChannel[Message]):
         self.gone = True
         unread, self._buffer = self._buffer, deque()
         callbacks, self._callbacks = self._callbacks, []
-        if not self._ended:  # else there is no work left
-            for callback in callbacks:
-                callback()
+        for callback in callbacks:  # also after the end: a stage that failed may have left work in those behind it
+            callback()
         self._wake_reader()
-        if self._writers:
-            self._writers.unpark_all()
+        self._wake_writers()
         for reply in unread:
             if reply.att is not None:
                 await trio.aclose_forcefully(reply.att)

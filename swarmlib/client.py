@@ -125,8 +125,11 @@ class Client:
     async def connect(self, *path: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
         """A byte stream to an object (its stdio, say), that the caller closes."""
         answer = await self.call(Verb.CONNECT, path, args=args, value=as_json(value))
-        if isinstance(answer.ack.att, trio.abc.HalfCloseableStream):
-            return answer.ack.att
+        stream = answer.ack.att
+        if isinstance(stream, trio.abc.HalfCloseableStream):
+            return stream
+        if stream is not None:
+            await trio.aclose_forcefully(stream)
         raise Internal(f"connect gave no stream for {'/'.join(path)}")
 
     async def file(

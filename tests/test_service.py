@@ -1,0 +1,398 @@
+"""The helper bases' contracts, one by one: who answers, what is handed on, and what a late or early end does."""
+
+import logging
+import math
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from swarmlib import (
+    Chain,
+    Client,
+    Conflict,
+    ContractError,
+    Filter,
+    Internal,
+    Message,
+    Nowhere,
+    Reply,
+    Sender,
+    Server,
+    Source,
+    SwarmError,
+    Tap,
+    TimedOut,
+    Unavailable,
+    Verb,
+    dispatch,
+    open_reply,
+)
+
+
+async def verbs(sender: Sender, message: Message) -> list[Verb]:
+    """The verbs of all replies to a request."""
+    ret, replies = open_reply()
+    async with replies:
+        await sender.send(message.but(ret=ret))
+        del ret
+        return [reply.verb async for reply in replies]
+
+
+class Forms(Server):
+    """Answers in each form that a method may."""
+
+    async def get(self, _: Message) -> str:
+        return "a value"
+
+    async def spawn(self, _: Message) -> dict[str, str]:
+        return {"Id": "new"}
+
+    async def start(self, _: Message) -> None:
+        return None
+
+    async def ls(self, message: Message) -> list[str]:
+        assert message.ret is not None
+        await message.ret.ack(["its own"])
+        return ["ignored"]
+
+    async def rm(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.aclose()
+
+
+@pytest.mark.parametrize(
+    ("verb", "replies"),
+    [
+        (Verb.GET, [Verb.SET, Verb.ACK]),
+        (Verb.SPAWN, [Verb.ACK]),
+        (Verb.START, [Verb.ACK]),
+        (Verb.LS, [Verb.ACK]),
+        (Verb.RM, [Verb.ERROR]),
+    ],
+)
+async def test_what_a_method_returns_decides_the_replies(verb: Verb, replies: list[Verb]) -> None:
+    async with Chain(Forms()).open() as sender:
+        assert await verbs(sender, Message(verb)) == replies
+
+
+async def test_a_spawned_value_is_in_the_ack_and_another_in_a_set() -> None:
+    async with Chain(Forms()).open() as sender:
+        client = Client(sender)
+        assert (await client.call(Verb.SPAWN)).ack.json == {"Id": "new"}
+        answer = await client.call(Verb.GET)
+        assert ([m.json for m in answer.before], answer.ack.json) == (["a value"], None)
+
+
+class Everything(Server):
+    """Notes what comes to it."""
+
+    def __init__(self) -> None:
+        self.came: list[Message] = []
+
+    async def _note(self, message: Message) -> None:
+        self.came.append(message)
+
+    get = start = log = _note
+
+
+async def test_a_verb_without_a_method_goes_to_the_next_stage() -> None:
+    last = Everything()
+    async with Chain(Forms(), last).open() as sender:
+        await Client(sender).call(Verb.GET, ("a",))
+        await sender.send(Message(Verb.LOG, ("b",), value=b"line"))
+        await wait_all_tasks_blocked()
+    assert [(m.verb, m.path) for m in last.came] == [(Verb.LOG, ("b",))]
+
+
+async def test_what_is_handed_on_is_answered_by_whoever_gets_it() -> None:
+    class Chooser(Server):
+        async def get(self, message: Message) -> Any:
+            return await self.hand_on(message.but(path=("other", *message.path)), self.next)
+
+    last = Everything()
+    async with Chain(Chooser(), last).open() as sender:
+        assert await verbs(sender, Message(Verb.GET, ("a",))) == [Verb.ACK]
+    assert [m.path for m in last.came] == [("other", "a")]
+
+
+async def test_a_server_can_ask_itself() -> None:
+    class Recursive(Server):
+        async def get(self, message: Message) -> int:
+            depth = int(message.path[0])
+            return 1 + await Client(self.inlet).get(str(depth - 1)) if depth else 0
+
+    async with Chain(Recursive()).open() as sender:
+        assert await Client(sender).get("5") == 5
+
+
+class Strict(Filter):
+    """Fails in its `send`: as it expects to, or by a bug."""
+
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.RM:
+            raise Conflict("not that one")
+        raise KeyError("a bug")
+
+
+async def test_an_error_names_the_stage_and_the_path_that_it_came_from() -> None:
+    async with Chain(Filter(), Strict(), Filter()).open() as sender:
+        with pytest.raises(Conflict, match="not that one") as raised:
+            await Client(sender).rm("containers", "web")
+    assert (raised.value.backend, raised.value.path) == ("strict", ("containers", "web"))
+
+
+async def test_a_filters_bug_is_internal_to_the_caller_and_a_traceback_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Chain(Strict()).open() as sender:
+        with pytest.raises(Internal, match="a bug in strict: KeyError"):
+            await Client(sender).get("x")
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is not None
+    assert record.exc_info[0] is KeyError
+
+
+async def test_a_bug_in_one_call_leaves_the_others_alone() -> None:
+    class Mixed(Server):
+        async def get(self, message: Message) -> str:
+            await trio.lowlevel.checkpoint()
+            if message.path == ("bad",):
+                raise ValueError("a bug")
+            return "fine"
+
+    found: list[str] = []
+
+    async def ask(client: Client, name: str) -> None:
+        try:
+            found.append(await client.get(name))
+        except Internal:
+            found.append("internal")
+
+    async with Chain(Mixed()).open() as sender, trio.open_nursery() as nursery:
+        for name in ("good", "bad", "good"):
+            nursery.start_soon(ask, Client(sender), name)
+    assert sorted(found) == ["fine", "fine", "internal"]
+
+
+async def test_a_one_way_message_that_fails_is_logged_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    class Listener(Server):
+        async def log(self, _: Message) -> None:
+            raise ValueError("a bug")
+
+        async def get(self, _: Message) -> str:
+            return "alive"
+
+    async with Chain(Filter(), Listener()).open() as sender:
+        await sender.send(Message(Verb.LOG, value=b"line"))
+        await wait_all_tasks_blocked()
+        assert await Client(sender).get("x") == "alive"
+    assert [record.message for record in caplog.records] == ["listener failed at log "]
+
+
+async def test_a_one_way_message_may_end_nowhere() -> None:
+    await Nowhere().send(Message(Verb.LOG, value=b"line"))
+    assert await verbs(Nowhere(), Message(Verb.GET)) == [Verb.ERROR]
+
+
+class Single(Server):
+    """One call at a time, each until it is let go."""
+
+    max_calls = 1
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.let_go = {name: trio.Event() for name in "abc"}
+
+    async def get(self, message: Message) -> None:
+        self.begun.append(message.path[0])
+        await self.let_go[message.path[0]].wait()
+
+
+async def test_a_call_over_the_bound_begins_when_one_ends() -> None:
+    single = Single()
+    async with Chain(single).open() as sender, trio.open_nursery() as nursery:
+        for name, begun in (("a", "a"), ("b", "a"), ("c", "a")):
+            nursery.start_soon(Client(sender).get, name)
+            await wait_all_tasks_blocked()
+            assert single.begun == [begun]
+        for name, begun in (("a", "ab"), ("b", "abc"), ("c", "abc")):
+            single.let_go[name].set()
+            await wait_all_tasks_blocked()
+            assert single.begun == list(begun)
+
+
+async def test_a_call_that_waits_for_its_turn_is_answered_when_the_chain_closes() -> None:
+    failures: list[str] = []
+
+    async def ask(client: Client, name: str) -> None:
+        with pytest.raises(Unavailable, match="single is closed"):
+            await client.get(name)
+        failures.append(name)
+
+    single = Single()
+    async with trio.open_nursery() as nursery, Chain(single).open() as sender:
+        for name in "abc":
+            nursery.start_soon(ask, Client(sender), name)
+            await wait_all_tasks_blocked()
+    assert sorted(failures) == ["a", "b", "c"]
+    assert single.begun == ["a"]
+
+
+class Stuck(Server):
+    """Waits for ever; where `stubborn`, its cleanup takes a second more."""
+
+    def __init__(self, stubborn: bool = False) -> None:
+        self.stubborn = stubborn
+        self.waiting: list[Message] = []
+
+    async def get(self, message: Message) -> None:
+        self.waiting.append(message)
+        try:
+            await trio.sleep_forever()
+        finally:
+            if self.stubborn:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                    await trio.sleep_forever()
+            self.waiting.remove(message)
+
+
+@pytest.mark.parametrize(("stubborn", "seconds"), [(False, 7), (True, 8)])
+async def test_a_late_answer_is_a_timeout_at_the_deadline(
+    stubborn: bool, seconds: float, autojump_clock: MockClock
+) -> None:
+    stuck = Stuck(stubborn)
+    ret, replies = open_reply()
+    began = trio.current_time()
+    async with Chain(Filter(), stuck).open() as sender:
+        await sender.send(Message(Verb.GET, ret=ret, deadline=began + 7))
+        error = (await replies.receive()).error
+        assert trio.current_time() - began == pytest.approx(seconds)
+        assert (type(error), error.backend, stuck.waiting) == (TimedOut, "stuck", [])
+        with pytest.raises(trio.EndOfChannel):
+            await replies.receive()
+
+
+class Patient(Filter):
+    """Takes the deadline off, so that only the caller's going away can end the work."""
+
+    async def send(self, message: Message) -> None:
+        await self.next.send(message.but(deadline=math.inf))
+
+
+async def test_a_caller_that_gives_up_leaves_no_work_behind(autojump_clock: MockClock) -> None:
+    stuck = Stuck()
+    async with Chain(Patient(), stuck).open() as sender:
+        with pytest.raises(trio.TooSlowError), trio.fail_after(3):
+            await Client(sender).get("x")
+        await wait_all_tasks_blocked()
+        assert stuck.waiting == []
+
+
+async def test_a_failure_of_sending_itself_is_the_callers_answer(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(trio.abc.SendChannel[Message]):
+        async def send(self, value: Message) -> None:
+            raise OSError("no way through")
+
+        async def aclose(self) -> None: ...
+
+    ret, replies = open_reply()
+    async with replies:
+        await dispatch(Broken(), Message(Verb.GET, ("x",), ret=ret), ret)
+        error = (await replies.receive()).error
+    assert isinstance(error, Internal)
+    assert "OSError: no way through" in error.message
+
+
+async def test_a_tap_that_fails_still_gives_the_caller_one_answer(caplog: pytest.LogCaptureFixture) -> None:
+    def see(reply: Message) -> Message:
+        raise ValueError("a bug")
+
+    class Watching(Filter):
+        async def send(self, message: Message) -> None:
+            assert message.ret is not None
+            await self.next.send(message.but(ret=Tap(message.ret, see)))
+
+    async with Chain(Watching(), Forms()).open() as sender:
+        assert await verbs(sender, Message(Verb.START)) == [Verb.ERROR]
+    assert caplog.records[0].exc_info is not None
+
+
+async def test_a_tap_that_holds_back_the_final_reply_does_not_keep_the_caller_waiting() -> None:
+    ret, replies = open_reply()
+    tap = Tap(ret, lambda _: None)
+    await tap.ack()
+    await tap.aclose()
+    async with replies:
+        assert isinstance((await replies.receive()).error, Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("then", "refused"),
+    [
+        (lambda ret: ret.error(Conflict("taken")), ContractError),
+        (lambda ret: ret.aclose(), trio.ClosedResourceError),
+    ],
+    ids=["error", "close"],
+)
+async def test_a_set_that_waits_when_the_call_ends_is_refused_and_never_seen(
+    then: Any, refused: type[Exception]
+) -> None:
+    ret, replies = open_reply(capacity=1)
+    await ret.set(1)
+    outcomes: list[type[Exception]] = []
+
+    async def set_late(ret: Reply) -> None:
+        with pytest.raises(refused):
+            await ret.set(2)
+        outcomes.append(refused)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(set_late, ret)
+        await wait_all_tasks_blocked()
+        await then(ret)
+    assert outcomes == [refused]
+    await ret.aclose()
+    async with replies:
+        assert [reply.verb async for reply in replies] == [Verb.SET, Verb.ERROR]
+
+
+class Head(Source):
+    """Asks `next` once, and says what it heard; then waits, or ends, or fails."""
+
+    def __init__(self, fails_before: SwarmError | None = None, fails_after: SwarmError | None = None) -> None:
+        self.fails_before = fails_before
+        self.fails_after = fails_after
+        self.heard: list[Any] = []
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        if self.fails_before:
+            raise self.fails_before
+        task_status.started()
+        self.heard.append(await Client(self.next).get("x"))
+        if self.fails_after:
+            raise self.fails_after
+        await trio.sleep_forever()
+
+
+async def test_a_source_speaks_to_the_stage_after_it_and_ends_with_the_chain() -> None:
+    head = Head()
+    async with Chain(head, Filter(), Forms()).open():
+        await wait_all_tasks_blocked()
+        assert head.heard == ["a value"]
+
+
+async def test_a_source_that_cannot_begin_fails_the_opening_with_its_name() -> None:
+    with pytest.raises(Unavailable, match="port in use") as raised:
+        async with Chain(Head(fails_before=Unavailable("port in use")), Forms()).open():
+            raise AssertionError("it should not have opened")
+    assert raised.value.backend == "head"
+
+
+async def test_a_source_that_fails_ends_its_chain_with_that_error() -> None:
+    with pytest.raises(Unavailable, match="the socket is gone") as raised:
+        async with Chain(Head(fails_after=Unavailable("the socket is gone")), Forms()).open():
+            await trio.sleep_forever()
+    assert raised.value.backend == "head"
