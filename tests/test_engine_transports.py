@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import secrets
+import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
+from swarmlib import Chain, Client, Unavailable
+from swarmlib_backends.docker import Docker
 from swarmlib_backends.dockerapi.tls import TlsStream
-from tests.engines import Engine, docker, engine, free_port, swarmd, wait_until
+from tests.engines import Engine, Swarmd, docker, docker_process, engine, free_port, swarmd, wait_until
 
 needs_engine = pytest.mark.engine
 
@@ -142,10 +145,46 @@ def test_ssh(engines: tuple[Engine, Engine], tmp_path: Path, monkeypatch: pytest
             half_closes(running.host)
             version = docker(running.host, "version", "-f", "{{json .Server.Version}}", check=True).stdout
             assert json.loads(version)
+            one_login_serves_many_streams(running)
+            assert len(ssh_of(running)) == 1
+            for pid in ssh_of(running):
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not ssh_of(running), "ssh is gone")
+            assert docker(running.host, "ps").returncode == 0, "it is started again"
+            [last] = ssh_of(running)
+        assert not Path(f"/proc/{last}").exists(), "it ends with swarmd"
         with swarmd(f"docker ssh://{user}@127.0.0.1:{free_port()}/run/docker.sock") as running:
             refused = docker(running.host, "ps")
             assert refused.returncode == 1
             assert b"engine ssh://" in refused.stderr
+            assert b"Connection refused" in refused.stderr
+        with swarmd(f"docker ssh://nobody@127.0.0.1:{port}") as running:
+            assert b"Permission denied" in docker(running.host, "ps").stderr
+
+
+def ssh_of(running: Swarmd) -> list[int]:
+    """The ssh processes that a swarmd has started."""
+    found = subprocess.run(["pgrep", "-P", str(running.process.pid), "ssh"], capture_output=True, text=True).stdout
+    return [int(pid) for pid in found.split()]
+
+
+def one_login_serves_many_streams(running: Swarmd) -> None:
+    """More streams at once than sshd would take sessions on one connection."""
+    docker(running.host, "run", "-d", "--name", "far", "busybox", "sh", "-c", "echo up; exec sleep 1000", check=True)
+    try:
+        with ExitStack() as stack:
+            for _ in range(15):
+                following = stack.enter_context(docker_process(running.host, "logs", "-f", "far"))
+                assert following.stdout is not None
+                assert following.stdout.readline() == b"up\n"
+    finally:
+        docker(running.host, "rm", "-f", "far", check=True)
+
+
+async def test_a_named_pipe_needs_windows() -> None:
+    async with Chain(Docker("npipe:////./pipe/docker_engine")).open() as sender:
+        with pytest.raises(Unavailable, match=r"//\./pipe/docker_engine is a named pipe of Windows"):
+            await Client(sender).ls()
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -30,7 +30,7 @@ from ..dockerapi import http1, stdcopy, table
 from ..dockerapi.http1 import BodyStream, Head, Headers
 from ..dockerapi.rows import ROWS, WHOLE, Kind, Row
 from ..dockerapi.status import error_in, error_of
-from .engine import Connection, Engine, open_engine
+from .engine import ADDRESS_FORMS, Connection, Engine, open_engine
 from .locate import locate
 
 __all__ = ["Docker"]
@@ -42,9 +42,9 @@ _READS: Final = frozenset({Verb.LS, Verb.GET})
 
 @dataclass
 class Docker(Server):
-    """A Docker engine, by unix socket, TCP, TLS or ssh; by default the one that the docker CLI would use."""
+    """A Docker engine, by unix socket, TCP, TLS, ssh or pipe; by default the one that the docker CLI would use."""
 
-    address: str = argument("unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]", default="")
+    address: str = argument(ADDRESS_FORMS, default="")
     context: str = option("a Docker context's name, instead of an address", default="")
     cert_path: str = option("a folder with ca.pem, cert.pem and key.pem: speak TLS over tcp://", default="")
     timeout: float = option("seconds that the engine may take to answer ls and get", default=60.0)

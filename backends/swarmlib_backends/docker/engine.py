@@ -1,14 +1,11 @@
-"""How an engine is reached (unix, tcp, TLS, ssh), and the connections to it that are kept for the next request."""
+"""How an engine is reached (unix, tcp, TLS, ssh, npipe), and the connections kept for its next requests."""
 
 from __future__ import annotations
 
-import shlex
 import ssl
-import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,11 +16,15 @@ from swarmlib import Invalid, Unavailable
 from ..dockerapi.http1 import Incoming
 from ..dockerapi.sockets import Socket, lean
 from ..dockerapi.tls import TlsStream
+from .npipe import open_pipe
+from .ssh import SshTunnel
 
 CONNECT_SECONDS: Final = 10.0
 MAX_IDLE: Final = 64
 """Connections kept for the next request, at most."""
-_DIAL: Final = "docker system dial-stdio"
+ADDRESS_FORMS: Final = (
+    "unix:///PATH, tcp://HOST:PORT, ssh://[USER@]HOST[:PORT][/SOCKET], or on Windows npipe:////./pipe/NAME"
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,13 @@ class Endpoint:
             complete = {
                 "unix": bool(parts.path),
                 "tcp": bool(parts.hostname and parts.port),
+                "npipe": bool(parts.path),
                 "ssh": bool(parts.hostname) and (parts.port or 22) > 0 and not (parts.hostname or "").startswith("-"),
             }[parts.scheme]
         except (KeyError, ValueError):
             complete = False
         if not complete:
-            raise Invalid(f"{self.address!r} is no engine's address: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
+            raise Invalid(f"{self.address!r} is no engine's address: {ADDRESS_FORMS}")
 
 
 class Connection:
@@ -71,7 +73,7 @@ class Engine:
 
     def __init__(self, endpoint: Endpoint, nursery: trio.Nursery) -> None:
         self.endpoint = endpoint
-        self._nursery = nursery
+        self._ssh = SshTunnel(endpoint.parts, nursery) if endpoint.parts.scheme == "ssh" else None
         self._idle: list[Connection] = []
 
     async def connection(self) -> Connection:
@@ -106,6 +108,8 @@ class Engine:
                 return await self._open()
         except trio.TooSlowError as exc:
             raise Unavailable(f"engine {address} took no connection within {CONNECT_SECONDS:.0f} s") from exc
+        except Unavailable as exc:
+            raise Unavailable(f"engine {address} can't be reached: {exc.message}") from exc
         except OSError as exc:
             raise Unavailable(f"engine {address} can't be reached: {exc.strerror or exc}") from exc
 
@@ -113,23 +117,14 @@ class Engine:
         parts = self.endpoint.parts
         if parts.scheme == "unix":
             return lean(await trio.open_unix_socket(parts.path))
-        if parts.scheme == "ssh":
-            return await self._open_ssh(parts)
+        if parts.scheme == "npipe":
+            return await open_pipe(parts.path)
+        if self._ssh is not None:
+            return lean(await self._ssh.connect())
         stream = lean(await trio.open_tcp_stream(parts.hostname or "", parts.port or 0))
         if self.endpoint.tls is None:
             return stream
         return await TlsStream.handshake(stream, self.endpoint.tls, parts.hostname)
-
-    async def _open_ssh(self, parts: SplitResult) -> trio.abc.HalfCloseableStream:
-        command = ["ssh", "-o", f"ConnectTimeout={CONNECT_SECONDS:.0f}", "-o", "BatchMode=yes", "-T"]
-        command += ["-p", str(parts.port)] if parts.port else []
-        command += ["-l", parts.username] if parts.username else []
-        remote = f"docker --host unix://{shlex.quote(parts.path)} system dial-stdio" if parts.path.strip("/") else _DIAL
-        run = partial(trio.run_process, stdin=subprocess.PIPE, stdout=subprocess.PIPE, check=False)
-        process: trio.Process = await self._nursery.start(run, [*command, "--", parts.hostname or "", remote])
-        if process.stdin is None or process.stdout is None:
-            raise Unavailable("ssh gave no pipes")
-        return trio.StapledStream(process.stdin, process.stdout)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -14,7 +15,7 @@ from swarmlib import Invalid
 
 from .engine import Endpoint
 
-DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+DEFAULT_ADDRESS = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 
 
 def locate(address: str, context: str, cert_path: str) -> Endpoint:
