@@ -187,12 +187,44 @@ async def test_a_named_pipe_needs_windows() -> None:
             await Client(sender).ls()
 
 
-@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_either_side_of_tls_may_end_its_half_first(newest: ssl.TLSVersion, certificates: Path) -> None:
+def contexts(certificates: Path, newest: ssl.TLSVersion) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's and the client's."""
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates / "ca.pem"))
     server.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
     client = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
     client.maximum_version = newest
+    return server, client
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("first_read", [10, 100_000])
+async def test_what_came_before_a_half_close_is_still_read(
+    first_read: int, newest: ssl.TLSVersion, certificates: Path
+) -> None:
+    server, client = contexts(certificates, newest)
+    near, far = memory_stream_pair()
+    data = secrets.token_bytes(200_000)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            accepted: list[TlsStream] = []
+
+            async def accept() -> None:
+                accepted.append(await TlsStream.handshake(far, server, server=True))
+
+            nursery.start_soon(accept)
+            reading = await TlsStream.handshake(near, client, "localhost")
+        await accepted[0].send_all(data)
+        await accepted[0].send_eof()
+        received = await reading.receive_some(first_read)
+        await reading.send_eof()
+        while part := await reading.receive_some():
+            received += part
+        assert received == data
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_either_side_of_tls_may_end_its_half_first(newest: ssl.TLSVersion, certificates: Path) -> None:
+    server, client = contexts(certificates, newest)
     near, far = memory_stream_pair()
     data = secrets.token_bytes(200_000)
 

@@ -13,11 +13,24 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
-from swarmlib import Chain, Client, Denied, Invalid, Message, Server, TimedOut, Unavailable
+from swarmlib import Chain, Client, Conflict, Denied, Filter, Invalid, Message, Server, TimedOut, Unavailable
 from swarmlib_backends.docker import Docker
 from swarmlib_backends.dockerserver import DockerServer
-from swarmlib_backends.dockerserver.connection import HEAD_SECONDS, MAX_BODY, Connection
+from swarmlib_backends.dockerserver.connection import BODY_SECONDS, HEAD_SECONDS, MAX_BODY, Connection
+from swarmlib_backends.dockerserver.crowd import Crowd
 from tests.engines import free_port
+
+
+class PassesOnAndFails(Filter):
+    """It breaks the rule that a message which was passed on is not answered."""
+
+    passed = 0
+
+    async def send(self, message: Message) -> None:
+        PassesOnAndFails.passed += 1
+        await self.next.send(message)
+        await wait_all_tasks_blocked()
+        raise Conflict("too late")
 
 
 class Boxes(Server):
@@ -31,6 +44,12 @@ class Boxes(Server):
     async def spawn(self, message: Message) -> Any:
         return {"Id": message.json["name"]}
 
+    async def file(self, message: Message) -> Any:
+        if message.path[:1] == ("containers",):
+            raise Denied("nothing is written here")
+        assert message.att is not None
+        return await message.att.receive_some()  # type: ignore[attr-defined]
+
     async def get(self, _: Message) -> Any:
         Boxes.waiting += 1
         try:
@@ -40,14 +59,14 @@ class Boxes(Server):
 
 
 @asynccontextmanager
-async def client() -> AsyncGenerator[trio.abc.HalfCloseableStream]:
-    """A client's end of a connection in memory, at whose other end is dockerserver over `Boxes`."""
+async def client(*filters: Filter) -> AsyncGenerator[trio.abc.HalfCloseableStream]:
+    """A client's end of a connection in memory, at whose other end is dockerserver over filters and `Boxes`."""
     near, far = memory_stream_pair()
-    async with Chain(Boxes()).open() as sender, trio.open_nursery() as nursery:
+    async with Chain(*filters, Boxes()).open() as sender, trio.open_nursery() as nursery:
 
         async def serve() -> None:
             async with far:
-                await Connection(far, sender).serve()
+                await Connection(far, sender, Crowd(100)).serve()
 
         nursery.start_soon(serve)
         yield near
@@ -102,6 +121,8 @@ async def test_a_client_that_is_idle_between_requests_is_left_in_peace(autojump_
 
 
 LIST = request("GET", "/containers/json")
+TRAILED = b"POST /containers/create HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+LONG = b"a" * 100_000
 
 
 @pytest.mark.parametrize(
@@ -114,8 +135,10 @@ LIST = request("GET", "/containers/json")
         (request("GET", "//containers/json"), 400, "is not normal"),
         (request("POST", "/containers/create", b"{oops"), 400, "not JSON"),
         (request("GET", "/containers/json?:x-registry-auth=x"), 400, "begins with a colon"),
-        (b"GET /x HTTP/1.1\r\n" + b"A: " + b"a" * 100_000 + b"\r\n\r\n", 431, "over 65536 bytes"),
-        (b"GET /x HTTP/1.1\r\n" + b"A: " + b"a" * 100_000, 431, "over 65536 bytes"),
+        (b"GET /x HTTP/1.1\r\nA: " + LONG + b"\r\n\r\n", 431, "over 65536 bytes"),
+        (b"GET /x HTTP/1.1\r\nA: " + LONG, 431, "over 65536 bytes"),
+        (b"GET /x HTTP/1.1\r\n" + b"A: b\r\n" * 257 + b"\r\n", 431, "over 256 headers"),
+        (TRAILED + b"A: " + LONG + b"\r\n\r\n", 431, "over 65536 bytes"),
         (request("POST", "/containers/create", b" " * (MAX_BODY + 1)), 413, "the body is over"),
         (request("POST", "/containers/create", b"{}", "Transfer-Encoding: chunked"), 400, "this is not HTTP/1.1"),
         (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "this is not HTTP/1.1"),
@@ -138,6 +161,16 @@ async def test_bad_input_is_answered_in_dockers_form(sent: bytes, status: int, p
     assert problem in found[0][1]["message"]
 
 
+@pytest.mark.parametrize("begun", [TRAILED + b"A: ", TRAILED.replace(b"0\r\n", b"2;")])
+async def test_what_has_only_begun_is_bounded_too(begun: bytes) -> None:
+    async with client() as stream:
+        for part in (begun, LONG):
+            await stream.send_all(part)
+            await wait_all_tasks_blocked()
+        [(status, _)] = answers(await received(stream))
+        assert status == 431
+
+
 async def test_requests_sent_at_once_are_answered_in_order() -> None:
     one, two = (request("POST", "/containers/create", b'{"name": "%d"}' % n) for n in (1, 2))
     assert await exchange(one + LIST + two) == [(201, {"Id": "1"}), (200, []), (201, {"Id": "2"})]
@@ -157,11 +190,80 @@ async def test_a_client_that_goes_away_cancels_its_call() -> None:
         assert Boxes.waiting == 0
 
 
-async def test_the_body_is_asked_for_by_100_continue() -> None:
+@pytest.mark.parametrize("target", ["/containers/create", "//odd", "/images/load"])
+async def test_the_body_is_asked_for_by_100_continue(target: str) -> None:
     async with client() as stream:
-        head = request("POST", "/containers/create", b"{}", "Expect: 100-continue")[:-2]
+        head = request("POST", target, b"{}", "Expect: 100-continue")[:-2]
         await stream.send_all(head)
         assert await stream.receive_some(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def test_a_body_that_is_refused_is_not_asked_for() -> None:
+    async with client() as stream:
+        await stream.send_all(request("PUT", "/containers/box/archive", b"tar", "Expect: 100-continue")[:-3])
+        [(status, body)] = answers(await received(stream))
+        assert (status, body) == (403, {"message": "nothing is written here"})
+
+
+async def test_half_a_body_and_silence_is_a_timeout(autojump_clock: MockClock) -> None:
+    async with client() as stream:
+        await stream.send_all(request("POST", "/containers/create", b"{}")[:-1])
+        [(status, body)] = answers(await received(stream))
+        assert status == 408
+        assert "the body was not complete within" in body["message"]
+        assert autojump_clock.current_time() == pytest.approx(BODY_SECONDS)
+
+
+async def test_trailers_are_no_headers() -> None:
+    trailed = TRAILED.replace(b"2\r\n{}", b'f\r\n{"name": "one"}')
+    found = await exchange(trailed + b"X-Registry-Auth: me\r\nHost: b\r\n\r\n" + LIST)
+    assert found == [(201, {"Id": "one"}), (200, [])]
+
+
+async def test_what_a_failed_stage_left_behind_is_cancelled_with_its_answer() -> None:
+    async with client(PassesOnAndFails()) as stream:
+        await stream.send_all(request("GET", "/containers/box/json"))
+        head = bytes(await stream.receive_some())
+        assert head.startswith(b"HTTP/1.1 409")
+        await wait_all_tasks_blocked()
+        assert Boxes.waiting == 0
+        assert PassesOnAndFails.passed == 1
+
+
+# Too many.
+
+
+async def test_the_one_that_is_idle_the_longest_makes_room() -> None:
+    chain = Chain(Boxes())
+    ends: list[trio.abc.HalfCloseableStream] = []
+    crowd = Crowd(2)
+    async with chain.open() as sender, trio.open_nursery() as nursery:
+
+        async def serve(far: trio.abc.HalfCloseableStream) -> None:
+            async with far:
+                with crowd.place() as found:
+                    if found:
+                        await Connection(far, sender, crowd).serve()
+
+        async def connect() -> trio.abc.HalfCloseableStream:
+            near, far = memory_stream_pair()
+            ends.append(near)
+            nursery.start_soon(serve, far)
+            await wait_all_tasks_blocked()
+            return near
+
+        first, second = await connect(), await connect()
+        await first.send_all(LIST)
+        assert b"200 OK" in await first.receive_some()
+        third = await connect()
+        assert await second.receive_some() == b"", "the first was idle for less long"
+        for each in (first, third):
+            await each.send_all(request("GET", "/containers/box/json"))
+        await wait_all_tasks_blocked()
+        assert Boxes.waiting == 2
+        assert await (await connect()).receive_some() == b"", "both are in the middle of a call"
+        for each in ends:
+            await each.aclose()
 
 
 # Where it listens.
@@ -324,7 +426,7 @@ async def passed_on(sent: bytes, said: bytes) -> tuple[bytes, bytes]:
     async with over_engine(engine) as swarm:
         near, far = memory_stream_pair()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Connection(far, swarm.sender).serve)
+            nursery.start_soon(Connection(far, swarm.sender, Crowd(100)).serve)
             await near.send_all(sent)
             answer = b""
             while not answer.endswith(said):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import AsyncIterator
+from typing import Final
 
 import click
 import trio
@@ -11,10 +13,26 @@ import trio
 from swarmlib import Chain
 from swarmlib.errors import ungrouped
 
+_FILES: Final = 65_536
+
 
 def run_until_signal(chain: Chain) -> int:
     """Run `chain` until SIGINT or SIGTERM; gives the exit code that shells expect of that signal."""
+    _allow_many_files()
     return trio.run(_serve, chain)
+
+
+def _allow_many_files() -> None:
+    """A client takes two files, its own and the engine's, and the usual limit of 1024 is meant for programs that use
+    select(), which this one doesn't. Processes that it starts inherit what is set here, hence not the most there is.
+    """
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(chain: Chain) -> int:

@@ -37,6 +37,7 @@ __all__ = ["Docker"]
 
 MAX_VALUE: Final = 256 * 1024 * 1024
 """Bytes of one JSON value from an engine, at most."""
+_JSON: Final = (b"Content-Type", b"application/json")
 _READS: Final = frozenset({Verb.LS, Verb.GET})
 
 
@@ -163,7 +164,8 @@ class _Call:
         if length is None:
             headers.append((b"Transfer-Encoding", b"chunked"))
         elif length or row.method == "POST":
-            headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % length)]
+            headers += [] if ":content-type" in message.args else [_JSON]
+            headers.append((b"Content-Length", b"%d" % length))
         if row.kind is Kind.HIJACK:
             protocol = b"websocket" if row.name == "ContainerAttachWebsocket" else b"tcp"
             headers += [(b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
@@ -220,7 +222,8 @@ class _Call:
             await self._progress(head, ret)
         elif kind is Kind.STREAM:
             self._handed_over = True
-            body = BodyStream(self._connection.incoming, self._body_closed if head.keep_alive else self._body_cut)
+            closed = self._body_closed if head.keep_alive else self._body_cut
+            body = BodyStream(self._connection.incoming, on_close=closed)
             await ret.ack(att=body, **self._args(head))
         else:
             self._handed_over = True

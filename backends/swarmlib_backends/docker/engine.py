@@ -14,7 +14,7 @@ import trio
 from swarmlib import Invalid, Unavailable
 
 from ..dockerapi.http1 import Incoming
-from ..dockerapi.sockets import Socket, lean
+from ..dockerapi.sockets import Socket, find_dead_peers, lean
 from ..dockerapi.tls import TlsStream
 from .npipe import open_pipe
 from .ssh import SshTunnel
@@ -121,7 +121,9 @@ class Engine:
             return await open_pipe(parts.path)
         if self._ssh is not None:
             return lean(await self._ssh.connect())
-        stream = lean(await trio.open_tcp_stream(parts.hostname or "", parts.port or 0))
+        dialled = await trio.open_tcp_stream(parts.hostname or "", parts.port or 0)
+        find_dead_peers(dialled.socket)
+        stream = lean(dialled)
         if self.endpoint.tls is None:
             return stream
         return await TlsStream.handshake(stream, self.endpoint.tls, parts.hostname)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -16,7 +16,9 @@ from swarmlib import Invalid, SwarmError, TooLarge, Unavailable
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 MAX_HEAD: Final = 64 * 1024
-"""Bytes of one head, at most."""
+"""Bytes of one head with its trailers, at most; and of anything else that isn't a body."""
+MAX_HEADERS: Final = 256
+"""Headers of one head, at most."""
 READ_SIZE: Final = 1024 * 1024
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _HOP_BY_HOP: Final = frozenset(
@@ -84,9 +86,11 @@ class Incoming:
         self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        self._head.headers.append((name, value))
+        """A header; or a trailer, which is left out, as RFC 9110 (6.5.1) allows: no engine or client sends any."""
         self._head_bytes += len(name) + len(value)
+        if not self._reading_head:
+            return
+        self._head.headers.append((name, value))
         lower = name.lower()
         if lower in (b"content-length", b"transfer-encoding"):
             self._head.framed = True
@@ -142,16 +146,19 @@ class Incoming:
             self._rest += data
             self._take_owed()
             return
+        events = len(self._events)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._begin_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as exc:
             raise Invalid(f"this is not HTTP/1.1: {exc}") from exc
-        # A header that has only begun is not counted yet: what came without ending the head is, a second time perhaps.
-        self._unparsed = self._unparsed + len(data) if self._reading_head else 0
+        # A header (or a chunk's extension) that has only begun shows nowhere else than in bytes that brought nothing.
+        self._unparsed = 0 if len(self._events) > events else self._unparsed + len(data)
         if max(self._head_bytes, self._unparsed) > MAX_HEAD:
             raise TooLarge(f"the head is over {MAX_HEAD} bytes", details={"status": 431})
+        if len(self._head.headers) > MAX_HEADERS:
+            raise TooLarge(f"the head has over {MAX_HEADERS} headers", details={"status": 431})
 
     def _begin_upgrade(self, rest: bytes) -> None:
         # The parser takes all that follows such a head for the other protocol, but exec's start has a body first.
@@ -238,11 +245,15 @@ class Incoming:
         self._reset()
 
 
-class BodyStream(trio.abc.ReceiveStream):
-    """A message's body as a stream."""
+_Hook: TypeAlias = "Callable[[BodyStream], Awaitable[object]]"
 
-    def __init__(self, incoming: Incoming, on_close: Any = None) -> None:
+
+class BodyStream(trio.abc.ReceiveStream):
+    """A message's body as a stream. `before` is called once, when the first piece is asked for."""
+
+    def __init__(self, incoming: Incoming, *, before: _Hook | None = None, on_close: _Hook | None = None) -> None:
         self._incoming = incoming
+        self._before = before
         self._on_close = on_close
         self._closed = False
         self.complete = False
@@ -258,6 +269,9 @@ class BodyStream(trio.abc.ReceiveStream):
             raise trio.ClosedResourceError("this body is closed")
         if self.complete:
             return b""
+        if self._before is not None:
+            before, self._before = self._before, None
+            await before(self)
         try:
             chunk = await self._incoming.next_chunk()
         except SwarmError as exc:

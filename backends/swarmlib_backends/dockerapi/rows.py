@@ -26,6 +26,15 @@ class Kind(Enum):
     WHOLE = "`ack` with bytes both ways, the response's head among them"
 
 
+_SECRETS: Final = frozenset({b"x-registry-auth", b"x-registry-config"})
+"""Never logged."""
+_BODY: Final = frozenset({b"content-type", b"content-encoding"})
+_ENCODING: Final = frozenset({b"accept-encoding"})
+_WEBSOCKET: Final = frozenset(
+    {b"origin", *(b"sec-websocket-" + name for name in (b"key", b"version", b"protocol", b"extensions"))}
+)
+
+
 @dataclass(frozen=True)
 class Row:
     """One operation: its request on the left, its message on the right, and how it answers."""
@@ -52,6 +61,14 @@ class Row:
     def shape(self) -> tuple[str | None, ...]:
         """The object path, with None where a name stands."""
         return tuple(None if part == "*" else part for part in self.object.split("/") if part)
+
+    @cached_property
+    def kept_headers(self) -> frozenset[bytes]:
+        """The request headers, in lower case, that mean something to an engine here, and so travel as args."""
+        if self.name == "ContainerAttachWebsocket":
+            return _SECRETS | _WEBSOCKET
+        # Only archives are compressed. A stage that reads lists or objects is spared the question.
+        return _SECRETS | _BODY | (_ENCODING if self.kind is Kind.STREAM else frozenset[bytes]())
 
     def path(self, name: str) -> Path:
         """The object path for a name."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import sys
 from typing import Final
 
@@ -75,6 +76,17 @@ class Socket(trio.abc.HalfCloseableStream):
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(0))
+
+
+def find_dead_peers(sock: trio.socket.SocketType) -> None:
+    """Have the kernel ask a silent peer whether it is still there: a stream has no idle timeout, and a machine that
+    lost its power says no goodbye. Sockets that a listening one accepts inherit this.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+            if hasattr(socket, name):  # an older Windows has no say in it
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def lean(stream: trio.SocketStream) -> trio.abc.HalfCloseableStream:

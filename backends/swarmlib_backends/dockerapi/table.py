@@ -3,7 +3,7 @@
 `dockerserver` looks a request up by method and target, `docker` looks a message up by verb and object path. In the
 args of a message, the query's parameters stand under their names (a list where one is repeated); what is no query
 parameter stands under a name that begins with a colon, which no query may use: `:version` of the target, and the
-headers in KEPT_HEADERS. The body is the message's value (JSON) or, in rows that say so, its attachment.
+row's `kept_headers`. The body is the message's value (JSON) or, in rows that say so, its attachment.
 The rows themselves are in `rows`.
 """
 
@@ -19,13 +19,6 @@ from urllib.parse import parse_qsl, unquote, urlencode
 from swarmlib import Invalid, NotFound, Path, Unsupported, Verb
 
 from .rows import ROWS, WHOLE, Row
-
-KEPT_HEADERS: Final = frozenset({"x-registry-auth", "x-registry-config"})
-"""Request headers that mean something to an engine, and travel as args. They are secrets: never logged."""
-
-WEBSOCKET_HEADERS: Final = frozenset(
-    {"sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions", "origin"}
-)
 
 _BY_METHOD: Final = {m: [r for r in ROWS if r.method == m] for m in {r.method for r in ROWS}}
 _BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in (*ROWS, WHOLE)}

@@ -30,6 +30,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._tls = context.wrap_bio(self._received, self._to_send, server_side=server, server_hostname=hostname)
         self._send_lock = trio.Lock()
         self._half_closed = False
+        self._transport_ended = False
+        self._decrypted = b""
 
     @classmethod
     async def handshake(
@@ -86,10 +88,15 @@ class TlsStream(trio.abc.HalfCloseableStream):
         if data:
             self._received.write(data)
         else:
+            self._transport_ended = True
             self._received.write_eof()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`; the other side's close_notify is the end."""
+        if self._decrypted:
+            limit = max_bytes or len(self._decrypted)
+            decrypted, self._decrypted = self._decrypted[:limit], self._decrypted[limit:]
+            return decrypted
         try:
             return bytes(await self._run(self._tls.read, max_bytes or 256 * 1024))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -115,12 +122,19 @@ class TlsStream(trio.abc.HalfCloseableStream):
         if self._half_closed:
             return
         self._half_closed = True
+        if self._transport_ended:
+            return  # nobody is there to be told
+        # `unwrap` also looks for the other side's close_notify, and loses the data that it finds in its place.
+        self._decrypted += self._tls.read(pending) if (pending := self._tls.pending()) else b""
+        unread = self._received.read()
         try:
             self._tls.unwrap()
         except ssl.SSLWantReadError:
             pass  # the other side's close_notify comes when it is done
         except ssl.SSLError as exc:
             raise trio.BrokenResourceError(str(exc)) from exc
+        finally:
+            self._received.write(unread)
         await self._flush()
 
     async def aclose(self) -> None:

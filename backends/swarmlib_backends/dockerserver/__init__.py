@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Final
@@ -21,7 +22,9 @@ from swarmlib import Invalid, Source, Unavailable, argument, option
 from ..dockerapi.sockets import lean
 from ..dockerapi.tls import TlsStream
 from .connection import Connection
+from .crowd import Crowd
 from .listen import listening
+from .reply import error_response
 
 __all__ = ["DockerServer"]
 
@@ -41,10 +44,14 @@ class DockerServer(Source):
     tlscert: str = option("this server's certificate", default="~/.docker/cert.pem")
     tlskey: str = option("this server's key", default="~/.docker/key.pem")
     insecure: bool = option("listen where other machines reach it, though anyone there gets root here", default=False)
+    max_connections: int = option("clients at once, at most; then who has been idle the longest goes", default=10_000)
     group: str = option("let this group use the unix sockets too (mode 0660)", default="")
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled."""
+        if self.max_connections < 1:
+            raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
+        self._crowd = Crowd(self.max_connections)
         self._tls = self._tls_context() if self.tls or self.tlsverify else None
         exposed = self.insecure or self.tlsverify
         async with listening(self.addresses, exposed=exposed, group=self.group) as listeners:
@@ -65,12 +72,23 @@ class DockerServer(Source):
         return context
 
     async def _serve(self, stream: trio.SocketStream) -> None:
+        tls = None if self._tls is None or stream.socket.family == socket.AF_UNIX else self._tls
         async with stream:
-            if self._tls is None or stream.socket.family == socket.AF_UNIX:
-                await Connection(lean(stream), self.next).serve()
-            elif (secured := await _secured(stream, self._tls)) is not None:
-                async with secured:
-                    await Connection(secured, self.next).serve()
+            with self._crowd.place() as found:
+                if not found:
+                    await _turn_away(stream, in_words=tls is None)
+                elif tls is None:
+                    await Connection(lean(stream), self.next, self._crowd).serve()
+                elif (secured := await _secured(stream, tls)) is not None:
+                    async with secured:
+                        await Connection(secured, self.next, self._crowd).serve()
+
+
+async def _turn_away(stream: trio.SocketStream, *, in_words: bool) -> None:
+    full = Unavailable("too many clients are connected, all in the middle of a call; try again later")
+    if in_words:
+        with suppress(trio.BrokenResourceError):  # it did not wait to be told
+            await stream.send_all(error_response(full, keep_alive=False))
 
 
 async def _secured(stream: trio.SocketStream, context: ssl.SSLContext) -> TlsStream | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import trio
@@ -11,26 +12,34 @@ from swarmlib import Invalid, Json, Message, NotFound, Sender, SwarmError, Timed
 from ..dockerapi import http1, table
 from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
+from .crowd import Crowd
 from .reply import Exchange, HttpReply, error_response
 
 MAX_BODY: Final = 16 * 1024 * 1024
 """Bytes of a JSON body, at most."""
 HEAD_SECONDS: Final = 20.0
 """How long a client may take over one head once it has begun."""
+BODY_SECONDS: Final = 60.0
+"""How long a client may take over a JSON body. An upload may take as long as it wants to."""
+
+
+_USUAL: Final = (b"content-type", b"application/json")
 
 
 class Connection:
     """Reads a client's requests and sends them on as messages."""
 
-    def __init__(self, stream: trio.abc.HalfCloseableStream, next: Sender) -> None:
+    def __init__(self, stream: trio.abc.HalfCloseableStream, next: Sender, crowd: Crowd) -> None:
         self.stream = stream
         self._next = next
+        self._crowd = crowd
         self._incoming = Incoming(stream, requests=True)
         self._current: Exchange | None = None
         self._scope = trio.CancelScope()
 
     async def serve(self) -> None:
         """Serve requests until either side ends it."""
+        self.idle()
         try:
             with self._scope:
                 async with trio.open_nursery() as self.nursery:
@@ -39,12 +48,17 @@ class Connection:
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client went away in the middle of a response: the call was cancelled, nobody is left to tell
         finally:
+            self._crowd.busy(self)
             if self._current is not None:
-                self._current.client_gone()
+                self._current.cancel()
 
     def abort(self) -> None:
         """Cut the connection: a response is broken off, and that is how the client learns of it."""
         self._scope.cancel()
+
+    def idle(self) -> None:
+        """Nothing is under way: the connection may be cut to make room for another."""
+        self._crowd.idle(self)
 
     async def _requests(self) -> None:
         while True:
@@ -86,29 +100,30 @@ class Connection:
     async def _previous_done(self) -> None:
         if self._current is not None:
             await self._current.done.wait()
+            self._current.cancel()
             self._current = None
 
     async def _begin(self, head: Head) -> Exchange | None:
+        self._crowd.busy(self)
         try:
             found = _route(head)
         except SwarmError as exc:
-            await self._incoming.body(MAX_BODY)
+            await self._body(head)
             self._incoming.stay()
             response = error_response(exc, keep_alive=head.keep_alive, bodyless=head.method == "HEAD")
             await self.stream.send_all(response)
+            self.idle()
             return None
         exchange = Exchange(self, head, found.row)
         args = _with_headers(found.args, head.headers, found.row)
-        if (head.get(b"expect") or b"").lower() == b"100-continue":
-            await self.stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
         message = Message(found.row.verb, found.path, args)
         if found.row.upload and head.upgrade:
             raise Invalid("an upload can't ask for an upgrade")
         if found.row.upload:
-            message.att = exchange.upload = http1.BodyStream(self._incoming)
+            message.att = exchange.upload = self._upload(head)
         elif found.row.kind is Kind.WHOLE:
             pass  # its body goes with the stream
-        elif body := await self._incoming.body(MAX_BODY):
+        elif body := await self._body(head):
             message.value = Json(body)
         if not exchange.conversation:
             self._incoming.stay()
@@ -116,6 +131,22 @@ class Connection:
         message.ret = HttpReply(exchange)
         await dispatch(self._next, message, message.ret)
         return exchange
+
+    def _upload(self, head: Head) -> http1.BodyStream:
+        """The body as a stream. Who asked to be invited is when a stage reads it, and not where one refuses it."""
+        return http1.BodyStream(self._incoming, before=self._invite if _expects(head) else None)
+
+    async def _invite(self, _: object = None) -> None:
+        await self.stream.send_all(http1.response_head(100, []))
+
+    async def _body(self, head: Head) -> bytes:
+        if not head.framed:  # then it is empty; but its end is still to be taken
+            return await self._incoming.body(MAX_BODY)
+        if _expects(head):
+            await self._invite()
+        with trio.move_on_after(BODY_SECONDS):
+            return await self._incoming.body(MAX_BODY)
+        raise TimedOut(f"the body was not complete within {BODY_SECONDS:.0f} s", details={"status": 408})
 
     async def _conversation_goes_on(self, exchange: Exchange) -> bool:
         if not exchange.waited_for:
@@ -156,6 +187,10 @@ class Connection:
         self.abort()
 
 
+def _expects(head: Head) -> bool:
+    return (head.get(b"expect") or b"").lower() == b"100-continue"
+
+
 def _route(head: Head) -> table.Route:
     try:
         return table.route(head.method, head.target)
@@ -169,12 +204,11 @@ def _route(head: Head) -> table.Route:
         return table.whole(head.method, head.target, headers | kept)
 
 
-def _with_headers(args: Any, headers: Headers, row: Row) -> dict[str, Any]:
+def _with_headers(args: Mapping[str, Any], headers: Headers, row: Row) -> dict[str, Any]:
     found = dict(args)
-    websocket = row.name == "ContainerAttachWebsocket"
+    kept = row.kept_headers
     for name, value in headers:
-        lower = name.lower().decode("latin-1")
-        kept = lower in table.KEPT_HEADERS or (websocket and lower in table.WEBSOCKET_HEADERS)
-        if kept or (lower == "content-type" and row.upload):
-            found[f":{lower}"] = value.decode("latin-1")
+        lower = name.lower()
+        if lower in kept and (row.upload or (lower, value) != _USUAL):
+            found[f":{lower.decode()}"] = value.decode("latin-1")
     return found

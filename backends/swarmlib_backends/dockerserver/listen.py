@@ -17,6 +17,8 @@ import trio
 
 from swarmlib import Denied, Invalid, Unavailable
 
+from ..dockerapi.sockets import find_dead_peers
+
 _BACKLOG: Final = 1024
 _FORMS: Final = "tcp://HOST:PORT, unix:///PATH or fd://"
 _FIRST_INHERITED: Final = 3  # sd_listen_fds(3)
@@ -51,6 +53,8 @@ async def listening(
                     raise Invalid(f"can't listen on {address}: it should be {_FORMS}")
             except OSError as exc:
                 raise Unavailable(f"can't listen on {address}: {exc.strerror or exc}") from exc
+        for listener in listeners:
+            find_dead_peers(listener.socket)
         yield listeners
     finally:
         for listener in listeners:

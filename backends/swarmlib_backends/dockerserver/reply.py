@@ -34,6 +34,9 @@ class ClientConnection(Protocol):
     def abort(self) -> None:
         """Cut the connection."""
 
+    def idle(self) -> None:
+        """Nothing is under way any more."""
+
 
 def error_response(error: SwarmError, *, keep_alive: bool, bodyless: bool = False) -> bytes:
     """The response that says an error, in Docker's own form."""
@@ -79,12 +82,12 @@ class Exchange:
         else:
             self._callbacks.append(callback)
 
-    def client_gone(self) -> None:
-        """Cancel what works for this exchange, if anything still does."""
-        if not self.done.is_set():
-            self.gone = True
-            for callback in self._callbacks:
-                callback()
+    def cancel(self) -> None:
+        """The client is through with this: cancel what still works for it. Twice is harmless."""
+        self.gone = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
     async def write(self, data: bytes) -> None:
         """Write to the client; a response that is broken off, by an error or a cancellation, cuts the connection."""
@@ -101,6 +104,8 @@ class Exchange:
         if self.upload is not None and not self.upload.complete:
             self.keep_alive = False  # the rest of the body still stands in the way of the next request
         self.done.set()
+        if self.tunnel is None:
+            self.connection.idle()
         if not self.keep_alive and not self.waited_for:
             self.connection.abort()  # whole, but the connection's task is waiting for a request that won't come
 
@@ -219,6 +224,7 @@ class HttpReply(Reply):
             await exchange.write(error_response(error, keep_alive=keep_alive, bodyless=bodyless))
             exchange.keep_alive = keep_alive
             exchange.finish()
+            exchange.cancel()  # a stage that failed may have left work in those behind it
         elif progress:
             await exchange.write(http1.chunk(in_band(error)))
         else:
