@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -148,8 +148,8 @@ class _Call:
     async def _pass_on(self) -> None:
         """Send the head of a request that has no row, and hand over the connection, on which its response comes."""
         args = self._message.args
-        given: Mapping[str, str] = args[":headers"]
-        headers = [_header(f":{name}", value) for name, value in given.items() if name.lower() != "host"]
+        given: Mapping[str, Sequence[str]] = args[":headers"]
+        headers = [_header(f":{name}", value) for name, values in given.items() for value in values]
         ending = b"Upgrade" if "Upgrade" in given else b"close"
         headers += [(b"Host", b"docker"), (b"Connection", ending)]
         await self._connection.stream.send_all(http1.request_head(args[":method"], args[":target"], headers))

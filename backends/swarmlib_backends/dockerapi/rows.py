@@ -210,5 +210,5 @@ ROWS: Final = (
 WHOLE: Final = Row("Whole", "", "", _CONNECT, "whole", Kind.WHOLE)
 """What has no row (a newer client's request, BuildKit's sessions): passed on as it is, head and all.
 
-Its args are `:method`, `:target` and `:headers` (an object of names and values).
+Its args are `:method`, `:target` and `:headers` (each name's values).
 """

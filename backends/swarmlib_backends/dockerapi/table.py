@@ -57,7 +57,7 @@ def route(method: str, target: str) -> Route:
     raise NotFound("page not found")
 
 
-def whole(method: str, target: str, headers: Mapping[str, str]) -> Route:
+def whole(method: str, target: str, headers: Mapping[str, list[str]]) -> Route:
     """The route of a request that has no row."""
     return Route(WHOLE, WHOLE.path(""), {":method": method, ":target": target, ":headers": headers})
 

@@ -23,6 +23,7 @@ BODY_SECONDS: Final = 60.0
 """How long a client may take over a JSON body. An upload may take as long as it wants to."""
 
 
+_FRAMING: Final = (b"content-length", b"transfer-encoding", b"upgrade")
 _USUAL: Final = (b"content-type", b"application/json")
 
 
@@ -195,13 +196,12 @@ def _route(head: Head) -> table.Route:
     try:
         return table.route(head.method, head.target)
     except NotFound:
-        headers: dict[str, str] = {}
-        for name, value in http1.end_to_end(head.headers):
-            key, text = name.decode("latin-1"), value.decode("latin-1")
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        framing = (b"content-length", b"transfer-encoding", b"upgrade")
-        kept = {name.decode().title(): found.decode("latin-1") for name in framing if (found := head.get(name))}
-        return table.whole(head.method, head.target, headers | kept)
+        framing = [(name.title(), value) for name in _FRAMING if (value := head.get(name))]
+        headers: dict[str, list[str]] = {}  # BuildKit repeats some
+        for name, value in [*http1.end_to_end(head.headers), *framing]:
+            if name.lower() != b"host":
+                headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        return table.whole(head.method, head.target, headers)
 
 
 def _with_headers(args: Mapping[str, Any], headers: Headers, row: Row) -> dict[str, Any]:
