@@ -1,6 +1,8 @@
 """The real docker CLI through `dockerserver | debug | balance` over two real engines."""
 
 import json
+import os
+import pty
 import secrets
 import tarfile
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Engine, Swarmd, docker, docker_process, engine, swarmd, use_a_terminal
+from tests.engines import Engine, Swarmd, docker, docker_process, engine, read_until, swarmd, use_a_terminal
 
 pytestmark = pytest.mark.engine
 
@@ -74,6 +76,21 @@ def test_logs_are_whole_and_followed_to_the_end(host: str) -> None:
         out(host, "exec", "slow", "sh", "-c", "echo mid > /go")
         assert following.stdout.read() == b"mid\ntwo\n"
         assert following.wait(10) == 0
+
+
+def test_attach_and_detach(host: str) -> None:
+    out(host, "create", "-i", "--name", "echo", "busybox", "cat")
+    assert docker(host, "start", "-ai", "echo", input=b"back\n").stdout == b"back\n"
+    out(host, "run", "-dit", "--name", "tty", "busybox", "sh")
+    master, slave = pty.openpty()
+    with docker_process(host, "attach", "tty", stdin=slave, stdout=slave, stderr=slave) as attached:
+        os.close(slave)
+        os.write(master, b"echo he''re\n")
+        read_until(master, b"here\r\n")
+        os.write(master, b"\x10\x11")  # Ctrl-P, Ctrl-Q
+        assert attached.wait(20) == 0
+    os.close(master)
+    assert out(host, "inspect", "-f", "{{.State.Status}}", "tty") == "running"
 
 
 def test_stop_kill_wait_rename_restart_rm(host: str) -> None:

@@ -91,6 +91,10 @@ secret create key SCRATCH/garbage
 secret ls --format {{.Name}}
 secret rm key nosuch
 service rm web
+stack deploy -c SCRATCH/stack.yml pile
+stack ls --format {{.Name}}
+stack services pile --format {{.Name}}
+stack rm pile
 swarm update --task-history-limit 3
 swarm join-token -q worker
 swarm unlock-key -q
@@ -120,6 +124,7 @@ def scratch(tmp_path: Path) -> Path:
     (tmp_path / "Dockerfile").write_text("FROM busybox\nARG WHO=here\nRUN echo $WHO >/built\nCMD cat /built\n")
     (tmp_path / "Failing").write_text("FROM busybox\nRUN exit 3\n")
     (tmp_path / "Wrong").write_text("NOSUCH instruction\n")
+    (tmp_path / "stack.yml").write_text('version: "3.8"\nservices: {one: {image: busybox, command: sleep 1000}}\n')
     (tmp_path / "garbage").write_text("this is no tar\n")
     return tmp_path
 

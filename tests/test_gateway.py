@@ -44,6 +44,12 @@ class Boxes(Server):
     async def spawn(self, message: Message) -> Any:
         return {"Id": message.json["name"]}
 
+    async def watch(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.ack()
+        for number in (1, 2):
+            await message.ret.set({"n": number})
+
     async def file(self, message: Message) -> Any:
         if message.path[:1] == ("containers",):
             raise Denied("nothing is written here")
@@ -218,6 +224,15 @@ async def test_trailers_are_no_headers() -> None:
     trailed = TRAILED.replace(b"2\r\n{}", b'f\r\n{"name": "one"}')
     found = await exchange(trailed + b"X-Registry-Auth: me\r\nHost: b\r\n\r\n" + LIST)
     assert found == [(201, {"Id": "one"}), (200, [])]
+
+
+async def test_to_http_1_0_a_stream_ends_with_the_connection() -> None:
+    async with client() as stream:
+        await stream.send_all(b"GET /events HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        head, _, body = (await received(stream)).partition(b"\r\n\r\n")
+        assert b"chunked" not in head.lower()
+        assert b"Connection: close" in head
+        assert body == b'{"n":1}\n{"n":2}\n'
 
 
 async def test_what_a_failed_stage_left_behind_is_cancelled_with_its_answer() -> None:

@@ -1,8 +1,11 @@
 """The same raw request, directly and through `dockerserver | docker`, has the same answer: status, headers and body."""
 
+import gzip
+import io
 import json
 import re
 import socket
+import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
@@ -53,10 +56,13 @@ def ask(connection: HTTPConnection, method: str, target: str, body: str | None) 
         return response.status, seen, response.read()
 
 
+def connections(one: tuple[Engine, Swarmd]) -> tuple[HTTPConnection, HTTPConnection]:
+    """One directly, and one through the gateway."""
+    return UnixConnection(str(one[0].socket)), HTTPConnection("127.0.0.1", one[1].port, timeout=30)
+
+
 def both(one: tuple[Engine, Swarmd], method: str, target: str, body: str | None = None) -> None:
-    started, gateway = one
-    direct = ask(UnixConnection(str(started.socket)), method, target, body)
-    through = ask(HTTPConnection("127.0.0.1", gateway.port, timeout=30), method, target, body)
+    direct, through = (ask(connection, method, target, body) for connection in connections(one))
     assert through[0] == direct[0]
     assert _steady_headers(through[1]) == _steady_headers(direct[1])
     assert _steady(through[2]) == _steady(direct[2])
@@ -128,6 +134,67 @@ def test_every_read_of_the_table(row: object, one: tuple[Engine, Swarmd]) -> Non
 )
 def test_errors_and_odd_requests(method: str, target: str, body: str | None, one: tuple[Engine, Swarmd]) -> None:
     both(one, method, target, body)
+
+
+def test_an_archive_is_compressed_for_who_takes_it_so(one: tuple[Engine, Swarmd]) -> None:
+    found: list[tuple[str | None, list[str]]] = []
+    for connection in connections(one):
+        with closing(connection):
+            target = "/v1.41/containers/thing/archive?path=/bin/busybox"
+            connection.request("GET", target, headers={"Accept-Encoding": "gzip"})
+            response = connection.getresponse()
+            with tarfile.open(fileobj=io.BytesIO(gzip.decompress(response.read()))) as tar:
+                found.append((response.getheader("Content-Encoding"), tar.getnames()))
+    assert found == [("gzip", ["busybox"])] * 2
+
+
+def test_a_compressed_upload_is_unpacked(one: tuple[Engine, Swarmd]) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("packed"))
+    for connection in connections(one):
+        with closing(connection):
+            connection.request("PUT", "/v1.41/containers/thing/archive?path=/tmp", buffer.getvalue())
+            assert connection.getresponse().status == 200
+        docker(one[0].host, "exec", "thing", "rm", "/tmp/packed", check=True)
+
+
+def raw(connection: HTTPConnection, sent: bytes) -> bytes:
+    """What comes back until the other side ends it, or for `101` until it has said so."""
+    with closing(connection):
+        connection.connect()
+        connection.sock.sendall(sent)
+        received = b""
+        while part := connection.sock.recv(65536):
+            received += part
+        return received
+
+
+def without_date(received: bytes) -> list[bytes]:
+    return sorted(line for line in received.splitlines() if not line.lower().startswith(b"date:"))
+
+
+END = b"Host: docker\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        # Chunks, with an extension and a trailer.
+        b"POST /v1.41/volumes/create HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+        b"Trailer: X-Sum\r\n" + END + b'\r\n8;a=b\r\n{"Name":\r\n8\r\n"thing"}\r\n0\r\nX-Sum: 1\r\n\r\n',
+        b"HEAD /_ping HTTP/1.1\r\n" + END + b"\r\n",
+        # One behind the other.
+        b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n" * 3 + b"GET /_ping HTTP/1.1\r\n" + END + b"\r\n",
+        b"POST /v1.41/volumes/create HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 16\r\n"
+        b"Expect: 100-continue\r\n" + END + b'\r\n{"Name":"thing"}',
+        b"POST /v1.41/volumes/create HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n" + END + b"\r\n{}",
+    ],
+    ids=["chunks", "HEAD", "pipelined", "100-continue", "not called JSON"],
+)
+def test_raw_requests(sent: bytes, one: tuple[Engine, Swarmd]) -> None:
+    direct, through = (without_date(raw(connection, sent)) for connection in connections(one))
+    assert through == direct
 
 
 def test_the_docker_sdk_for_python(one: tuple[Engine, Swarmd]) -> None:

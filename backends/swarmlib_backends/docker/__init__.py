@@ -231,7 +231,10 @@ class _Call:
             await ret.ack(att=raw, **self._args(head, raw=True))
 
     def _args(self, head: Head, *, raw: bool = False) -> dict[str, Any]:
-        args: dict[str, Any] = {"headers": http1.end_to_end(head.headers)}
+        headers = http1.end_to_end(head.headers)
+        if self._row.method == "HEAD" and (length := head.get(b"content-length")) is not None:
+            headers.append((b"Content-Length", length))  # of the body that isn't there
+        args: dict[str, Any] = {"headers": headers}
         if head.status != self._row.status and not raw:
             args["status"] = head.status
         return args

@@ -37,6 +37,8 @@ class Head:
     headers: Headers = field(default_factory=Headers)
     keep_alive: bool = True
     upgrade: bool = False
+    chunks: bool = True
+    """Whether its sender understands a chunked body: HTTP/1.0 does not."""
     framed: bool = False
     """Whether the body's end is marked (by its length or chunks), rather than by the connection's end."""
 
@@ -103,6 +105,8 @@ class Incoming:
         if self._requests:
             head.method = self._parser.get_method().decode("latin-1")
             head.upgrade = self._parser.should_upgrade()
+            head.chunks = self._parser.get_http_version() != "1.0"
+            head.keep_alive = head.keep_alive and head.chunks  # to 1.0 a stream ends with the connection
         else:
             head.status = self._parser.get_status_code()
         self._events.append(head)

@@ -89,6 +89,12 @@ class Exchange:
         for callback in callbacks:
             callback()
 
+    async def write_chunk(self, data: bytes, *, before: bytes = b"") -> None:
+        """Write a piece of a stream; b"" is its end."""
+        if self.head.chunks:
+            data = http1.chunk(data) if data else http1.LAST_CHUNK
+        await self.write(before + data if before else data)
+
     async def write(self, data: bytes) -> None:
         """Write to the client; a response that is broken off, by an error or a cancellation, cuts the connection."""
         whole = False
@@ -145,8 +151,8 @@ class HttpReply(Reply):
             self._value = reply
             return
         line = reply.value.raw if isinstance(reply.value, Json) else b"null"
-        data = http1.chunk(line if line.endswith(b"\n") else line + b"\n")
-        await self._exchange.write(data if self._head_out else self._stream_head(reply, _JSON) + data)
+        head = b"" if self._head_out else self._stream_head(reply, _JSON)
+        await self._exchange.write_chunk(line if line.endswith(b"\n") else line + b"\n", before=head)
 
     async def _ack(self, reply: Message) -> None:
         kind = self._row.kind
@@ -198,15 +204,16 @@ class HttpReply(Reply):
         self._head_out = True
         headers = reply.args.get("headers") or [*_OWN_HEADERS, content_type]
         ending: Headers = [] if self._exchange.keep_alive else [(b"Connection", b"close")]
-        return http1.response_head(int(reply.args.get("status", self._row.status)), [*headers, _CHUNKED, *ending])
+        framing: Headers = [_CHUNKED] if self._exchange.head.chunks else []
+        return http1.response_head(int(reply.args.get("status", self._row.status)), [*headers, *framing, *ending])
 
     async def _pump(self, att: trio.abc.ReceiveStream) -> None:
         exchange = self._exchange
         async with att:
             try:
                 while data := await att.receive_some(http1.READ_SIZE):
-                    await exchange.write(http1.chunk(bytes(data)))
-                await exchange.write(http1.LAST_CHUNK)
+                    await exchange.write_chunk(bytes(data))
+                await exchange.write_chunk(b"")
             except trio.BrokenResourceError:
                 exchange.connection.abort()  # the engine's end broke, or the client's: no honest end can be written
         exchange.finish()
@@ -226,14 +233,14 @@ class HttpReply(Reply):
             exchange.finish()
             exchange.cancel()  # a stage that failed may have left work in those behind it
         elif progress:
-            await exchange.write(http1.chunk(in_band(error)))
+            await exchange.write_chunk(in_band(error))
         else:
             exchange.connection.abort()
 
     async def _finish(self) -> None:
         exchange = self._exchange
         if self._head_out and self._row.kind in (Kind.WATCH, Kind.PROGRESS) and not exchange.gone:
-            await exchange.write(http1.LAST_CHUNK)
+            await exchange.write_chunk(b"")
             exchange.finish()
 
     def __del__(self) -> None:
