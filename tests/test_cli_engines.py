@@ -78,17 +78,20 @@ def test_logs_are_whole_and_followed_to_the_end(host: str) -> None:
         assert following.wait(10) == 0
 
 
-def test_attach_and_detach(host: str) -> None:
+def test_attach_and_detach(host: str, engines: tuple[Engine, Engine], tmp_path: Path) -> None:
     out(host, "create", "-i", "--name", "echo", "busybox", "cat")
     assert docker(host, "start", "-ai", "echo", input=b"back\n").stdout == b"back\n"
     out(host, "run", "-dit", "--name", "tty", "busybox", "sh")
+    members = " ".join(f'"docker {each.host}"' for each in engines)
+    unix = f"unix://{tmp_path}/docker.sock"  # over TCP this CLI does not end when it is detached, from an engine neither
     master, slave = pty.openpty()
-    with docker_process(host, "attach", "tty", stdin=slave, stdout=slave, stderr=slave) as attached:
-        os.close(slave)
-        os.write(master, b"echo he''re\n")
-        read_until(master, b"here\r\n")
-        os.write(master, b"\x10\x11")  # Ctrl-P, Ctrl-Q
-        assert attached.wait(20) == 0
+    with swarmd(f"balance {members}", listen=unix):
+        with docker_process(unix, "attach", "tty", stdin=slave, stdout=slave, stderr=slave) as attached:
+            os.close(slave)
+            os.write(master, b"echo he''re\n")
+            read_until(master, b"here\r\n")
+            os.write(master, b"\x10\x11")  # Ctrl-P, Ctrl-Q
+            assert attached.wait(20) == 1
     os.close(master)
     assert out(host, "inspect", "-f", "{{.State.Status}}", "tty") == "running"
 
