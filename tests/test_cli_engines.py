@@ -83,15 +83,15 @@ def test_attach_and_detach(host: str, engines: tuple[Engine, Engine], tmp_path: 
     assert docker(host, "start", "-ai", "echo", input=b"back\n").stdout == b"back\n"
     out(host, "run", "-dit", "--name", "tty", "busybox", "sh")
     members = " ".join(f'"docker {each.host}"' for each in engines)
-    unix = f"unix://{tmp_path}/docker.sock"  # over TCP this CLI does not end when it is detached, from an engine neither
+    unix = f"unix://{tmp_path}/docker.sock"  # over TCP this CLI does not end when detached, not from an engine either
     master, slave = pty.openpty()
-    with swarmd(f"balance {members}", listen=unix):
-        with docker_process(unix, "attach", "tty", stdin=slave, stdout=slave, stderr=slave) as attached:
-            os.close(slave)
-            os.write(master, b"echo he''re\n")
-            read_until(master, b"here\r\n")
-            os.write(master, b"\x10\x11")  # Ctrl-P, Ctrl-Q
-            assert attached.wait(20) == 1
+    tty = {"stdin": slave, "stdout": slave, "stderr": slave}
+    with swarmd(f"balance {members}", listen=unix), docker_process(unix, "attach", "tty", **tty) as attached:
+        os.close(slave)
+        os.write(master, b"echo he''re\n")
+        read_until(master, b"here\r\n")
+        os.write(master, b"\x10\x11")  # Ctrl-P, Ctrl-Q
+        assert attached.wait(20) == 1
     os.close(master)
     assert out(host, "inspect", "-f", "{{.State.Status}}", "tty") == "running"
 

@@ -1,4 +1,5 @@
 """Bytes through each kind of stream, direct and through `dockerserver | docker`, and the memory that it takes.
+Both ways begin at a unix socket.
 
     python -m tests.bench.streams [--mib 1024] [--rounds 3]
 
@@ -9,15 +10,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.bench.common import in_turns, need, show
+from tests.bench.common import in_turns, need, peak_memory, show
 from tests.engines import docker, engine, swarmd
 
 
@@ -30,17 +31,12 @@ def rate(mib: int, host: str, args: list[str], source: Path | None) -> float:
     return mib / (time.perf_counter() - began)
 
 
-def peak_memory(pid: int) -> float:
-    """MiB that a process has had resident at most."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
-
-
 def commands(mib: int, folder: Path) -> dict[str, tuple[list[str], Path | None]]:
     """The docker commands by what they are called, and what each reads."""
     zeros = ["dd", "if=/dev/zero", "bs=1M", f"count={mib}"]
+    unlogged = ["run", "--rm", "--network", "none", "--log-driver", "none", "busybox"]
     return {
+        "attach, out": ([*unlogged, *zeros], None),
         "exec, out": (["exec", "box", *zeros], None),
         "exec, in": (["exec", "-i", "box", "dd", "of=/dev/null", "bs=1M"], folder / "plain"),
         "cp, out": (["cp", "box:/big", "-"], None),
@@ -71,13 +67,16 @@ def main() -> None:
     given = parser.parse_args()
     need("dockerd", "docker")
     rows: list[tuple[object, ...]] = []
-    with tempfile.TemporaryDirectory() as name, engine() as started, swarmd(f"docker {started.host}") as ours:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        started = stack.enter_context(engine())
+        through = f"unix://{folder}/docker.sock"
+        ours = stack.enter_context(swarmd(f"docker {started.host}", listen=through))
         prepare(started.host, given.mib, folder)
         for what, (args, source) in commands(given.mib, folder).items():
             ways: dict[str, Callable[[], float]] = {
                 way: partial(rate, given.mib, host, args, source)
-                for way, host in (("direct", started.host), ("through", ours.host))
+                for way, host in (("direct", started.host), ("through", through))
             }
             found = in_turns(ways, given.rounds)
             ratio = found["through"] / found["direct"]
