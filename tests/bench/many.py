@@ -24,7 +24,7 @@ from tests.engines import docker, engine, swarmd
 
 _LOG_BYTES = 200_000
 _EXEC_BYTES = 5 << 20
-_LINE = "2026-11-24T12:00:00Z INFO request served method=GET path=/containers/json status=200 took=1.3ms client=10.0.0.1"
+_LINE = "2026-11-24T12:00:00Z INFO request served method=GET path=/containers/json status=200 took=1.3ms client=::1"
 _SAY = ["sh", "-c", f"yes '{_LINE}' | head -c {_LOG_BYTES}; exec sleep 3600"]
 _EXEC = ["dd", "if=/dev/zero", "bs=64k", f"count={_EXEC_BYTES >> 16}"]
 
