@@ -235,6 +235,23 @@ async def test_to_http_1_0_a_stream_ends_with_the_connection() -> None:
         assert body == b'{"n":1}\n{"n":2}\n'
 
 
+async def test_a_client_that_goes_away_at_the_last_byte_harms_nobody() -> None:
+    near, far = memory_stream_pair()
+    send_all = far.send_all
+
+    async def send_all_but_the_end(data: bytes) -> None:
+        if data.endswith(b"0\r\n\r\n"):
+            raise trio.BrokenResourceError("the connection broke")
+        await send_all(data)
+
+    far.send_all = send_all_but_the_end  # type: ignore[method-assign, assignment]
+    async with Chain(Boxes()).open() as sender:
+        await near.send_all(request("GET", "/events"))
+        with trio.fail_after(5):
+            await Connection(far, sender, Crowd(1)).serve()
+        assert await Client(sender).ls() == []
+
+
 async def test_what_a_failed_stage_left_behind_is_cancelled_with_its_answer() -> None:
     async with client(PassesOnAndFails()) as stream:
         await stream.send_all(request("GET", "/containers/box/json"))
