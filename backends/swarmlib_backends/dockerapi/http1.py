@@ -336,7 +336,7 @@ def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]
 
 def chunk(data: bytes) -> bytes:
     """One chunk of a chunked body; `data` must not be empty, which would be the last."""
-    return b"%x\r\n%s\r\n" % (len(data), data)
+    return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))  # formatting all of it takes 20 times as long
 
 
 def end_to_end(headers: Headers) -> Headers:

@@ -17,7 +17,7 @@ import trio
 
 READ_SIZE: Final = 64 * 1024
 """Bytes of a first read: a buffer for more costs a small request more than the read itself."""
-MAX_READ_SIZE: Final = 1024 * 1024
+MAX_READ_SIZE: Final = 256 * 1024
 """Bytes of a read on a stream that fills each one."""
 
 
