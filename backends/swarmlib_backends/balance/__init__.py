@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -35,13 +35,14 @@ from swarmlib.message import FINAL
 
 from . import merge
 from .members import Member, Outcome, ask_all, open_members
+from .versions import ARG, Range, at_version, common, parsed
 
 __all__ = ["Balance"]
 
 _CONTAINERS: Final[Path] = ("containers",)
 _IMAGES: Final[Path] = ("images",)
 _SWARM_MODE: Final = frozenset({"swarm", "nodes", "services", "tasks", "secrets", "configs"})
-_ANYWHERE: Final = frozenset({"ping", "distribution"})
+_ANYWHERE: Final = frozenset({"distribution"})
 _CHANGE_SECONDS: Final = 60.0
 """How long a member may take over a change that goes to several; it works on the disk."""
 _KNOWN_OWNERS: Final = 100_000
@@ -66,6 +67,7 @@ class Balance(Server):
             # Only full ids are remembered: they never move to another engine, as a name can.
             self._owners = OrderedDict[str, Member]()
             self._turns = count()
+            self._ranges_asked = False
             yield
 
     def handlers(self) -> Mapping[Verb, Any]:
@@ -73,6 +75,8 @@ class Balance(Server):
         return {verb: partial(self._routed, handler) for verb, handler in super().handlers().items()}
 
     async def _routed(self, handler: Callable[[Message], Awaitable[Any]], message: Message) -> Any:
+        if ARG in message.args:
+            await self._check_version(message.args[ARG])
         if message.path[:1] and message.path[0] in _SWARM_MODE:
             return await self._to_manager(message)
         return await handler(message)
@@ -88,6 +92,8 @@ class Balance(Server):
         """A summary of all members, or one object's state, from its owner."""
         if message.path in merge.SUMMARIES:
             return await self._summary(message)
+        if message.path[:1] == ("ping",):
+            return await self._ping(message)
         if len(message.path) < 2 or message.path[0] in _ANYWHERE:
             return await self._to_any(message)
         return await self._to_owner(message)
@@ -157,6 +163,37 @@ class Balance(Server):
         if message.ret is not None:
             await self._events(message, message.ret)
         return None
+
+    # API versions.
+
+    def _advertised(self) -> Range | None:
+        known = [member.sender.range for member in self._members if member.sender.range is not None]
+        return common(known) if known else None
+
+    async def _learn_ranges(self, members: Sequence[Member]) -> None:
+        async with trio.open_nursery() as nursery:
+            for member in members:
+                nursery.start_soon(member.learn_range, self.deadline)
+
+    async def _check_version(self, asked: str) -> None:
+        """Refuse a version that the gateway doesn't advertise, as an engine would."""
+        if not self._ranges_asked:  # a client that knows what it wants need not have begun with a ping
+            self._ranges_asked = True
+            await self._learn_ranges(self._members)
+        if (advertised := self._advertised()) is not None:
+            advertised.check(parsed(asked))
+
+    async def _ping(self, message: Message) -> None:
+        """One member's answer, with the API version that works on all. A client begins with this, so that it is also
+        when an engine that was replaced by one of another version is noticed.
+        """
+        outcome = await self._ask(message)
+        await self._learn_ranges([member for member, answer in outcome.answers if not member.sender.speaks(answer)])
+        advertised = self._advertised()
+        first = outcome.answers[0][1]
+        if message.ret is not None:
+            for reply in [*first.before, first.ack]:
+                await message.ret.send(reply if advertised is None else at_version(reply, advertised))
 
     # Asking many.
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import trio
 
-from swarmlib import Chain, Client, Message, Sender, SwarmError, TimedOut
+from swarmlib import Chain, Client, Message, SwarmError, TimedOut, Verb
 from swarmlib.client import Answer
+
+from .versions import Bridge, Range
+
+VERSION = ("version",)
 
 
 @dataclass(eq=False)
@@ -18,8 +22,17 @@ class Member:
     """One chain: its name (the `Node` of its objects), its channel, and the spawns that it has yet to list."""
 
     name: str
-    sender: Sender
+    sender: Bridge
     pending: int = field(default=0)
+
+    async def learn_range(self, deadline: float) -> None:
+        """Ask which API versions it speaks. One that can't be asked, or has none, is spoken to as the client speaks.
+
+        deadline: in seconds.
+        """
+        with suppress(SwarmError):
+            answer = await self.ask(Message(Verb.GET, VERSION), deadline)
+            self.sender.range = Range.of(answer.value)
 
     async def ask(self, message: Message, deadline: float) -> Answer:
         """The same request to this member.
@@ -83,5 +96,5 @@ async def open_members(chains: Sequence[Chain]) -> AsyncGenerator[list[Member]]:
         for chain in chains:
             same = sum(member.name.split("#")[0] == chain.name for member in members)
             name = f"{chain.name}#{same + 1}" if same else chain.name
-            members.append(Member(name, await stack.enter_async_context(chain.open())))
+            members.append(Member(name, Bridge(await stack.enter_async_context(chain.open()))))
         yield members

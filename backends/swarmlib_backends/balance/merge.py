@@ -7,6 +7,8 @@ from typing import Any, Final, TypeAlias, cast
 
 from swarmlib import Path
 
+from .versions import Range, common, said_by
+
 Parts: TypeAlias = "list[tuple[str, Any]]"
 """Each member's name, and its own answer."""
 
@@ -75,12 +77,10 @@ def info(parts: Parts) -> dict[str, Any]:
 
 
 def version(parts: Parts) -> dict[str, Any]:
-    """The version of the engine with the lowest API: what a client may count on everywhere."""
-    return min((item for _, item in parts), key=lambda item: _number(item.get("ApiVersion", "0")))
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+    """The version of the oldest engine, with the API versions that a client may count on everywhere."""
+    ranges = [Range.of(item) for _, item in parts]
+    oldest = min(range(len(parts)), key=lambda index: ranges[index].newest)
+    return said_by(parts[oldest][1], common(ranges))
 
 
 def usage(parts: Parts) -> dict[str, Any]:

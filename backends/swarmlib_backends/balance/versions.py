@@ -1,0 +1,138 @@
+"""One API version for engines of several: what is advertised works on every engine.
+
+Each engine knows a range of versions. The gateway advertises the lowest of their newest, and the highest of their
+oldest. Where two engines have no version in common, each is spoken to at the one of its own that is nearest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypeAlias, cast
+
+import trio
+
+from swarmlib import Invalid, Message, Sender
+from swarmlib.client import Answer
+
+Version: TypeAlias = tuple[int, ...]
+
+ARG: Final = ":version"
+"""The argument that carries the version of a request's target."""
+
+
+_HEADER: Final = b"api-version"
+
+
+class Range(NamedTuple):
+    """The oldest and the newest version that an engine speaks."""
+
+    oldest: Version
+    newest: Version
+
+    @classmethod
+    def of(cls, about: Any) -> Range:
+        """From an engine's answer to `get version`."""
+        return cls(parsed(about.get("MinAPIVersion") or "0"), parsed(about["ApiVersion"]))
+
+    def nearest(self, version: Version) -> Version:
+        """The version of this range that is nearest to another."""
+        return max(self.oldest, min(self.newest, version))
+
+    def check(self, version: Version) -> None:
+        """Refuse what is outside, in Docker's own words.
+
+        Raises:
+            Invalid: it is too old, or too new.
+        """
+        if version > self.newest:
+            raise Invalid(
+                f"client version {text(version)} is too new. Maximum supported API version is {text(self.newest)}"
+            )
+        if version < self.oldest:
+            raise Invalid(
+                f"client version {text(version)} is too old. Minimum supported API version is {text(self.oldest)}, "
+                "please upgrade your client to a newer version"
+            )
+
+
+def common(ranges: Sequence[Range]) -> Range:
+    """What to advertise for engines of these ranges; there must be one at least."""
+    newest = min(each.newest for each in ranges)
+    return Range(min(newest, max(each.oldest for each in ranges)), newest)
+
+
+def parsed(version: str) -> Version:
+    """A version as numbers.
+
+    Raises:
+        Invalid: it is none.
+    """
+    try:
+        return tuple(map(int, version.split(".")))
+    except ValueError as exc:
+        raise Invalid(f"{version!r} is no API version; 1.41 is one") from exc
+
+
+def text(version: Version) -> str:
+    """A version as clients write it."""
+    return ".".join(map(str, version))
+
+
+def said_by(about: dict[str, Any], advertised: Range) -> dict[str, Any]:
+    """An engine's answer to `get version`, with the advertised range in each place that names one."""
+    names = {"ApiVersion": text(advertised.newest), "MinAPIVersion": text(advertised.oldest)}
+    parts: list[dict[str, Any]] = about.get("Components") or []
+    merged = about | names
+    if parts:
+        merged["Components"] = [_component(part, names) for part in parts]
+    return merged
+
+
+def _component(part: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    details: dict[str, Any] = part.get("Details") or {}
+    return part | {"Details": details | names} if part.get("Name") == "Engine" else part
+
+
+def api_version(answer: Answer) -> str | None:
+    """The version in the headers of an engine's answer, if it has any."""
+    for reply in [*answer.before, answer.ack]:
+        for name, value in reply.args.get("headers", ()):
+            if name.lower() == _HEADER:
+                return cast("bytes", value).decode("latin-1")
+    return None
+
+
+def at_version(reply: Message, advertised: Range) -> Message:
+    """A reply whose headers, if it has any, say the advertised version."""
+    headers = reply.args.get("headers")
+    if headers is None:
+        return reply
+    newest = text(advertised.newest).encode()
+    said = [(name, newest if name.lower() == _HEADER else value) for name, value in headers]
+    return reply.but(args={**reply.args, "headers": said})
+
+
+class Bridge(trio.abc.SendChannel[Message]):
+    """The channel to one engine, which is spoken to at versions that it knows."""
+
+    def __init__(self, engine: Sender) -> None:
+        self._engine = engine
+        self.range: Range | None = None
+        """None until it is known."""
+
+    def speaks(self, ping: Answer) -> bool:
+        """Whether the range is known, and an engine's answer to a ping still agrees with it."""
+        said = api_version(ping)
+        return self.range is not None and said in (None, text(self.range.newest))
+
+    async def send(self, value: Message) -> None:
+        """Send, at the nearest version; raises what the engine's channel does."""
+        asked = value.args.get(ARG)
+        if asked is not None and self.range is not None:
+            spoken = text(self.range.nearest(parsed(asked)))
+            if spoken != asked:
+                value = value.but(args={**value.args, ARG: spoken})
+        await self._engine.send(value)
+
+    async def aclose(self) -> None:
+        """Nothing of its own to close."""
