@@ -111,11 +111,12 @@ def test_skopeo_copies_an_image_out_and_in(plain: Swarmd, tmp_path: Path) -> Non
     docker(plain.host, "rmi", "copied:1", check=True)
 
 
-def test_buildkit_builds_through_its_own_sessions(plain: Swarmd, tmp_path: Path) -> None:
+def test_buildkit_builds_through_its_own_sessions(plain: Swarmd, gateway: Swarmd, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY big /big\nRUN sha256sum /big >/sum\nCMD cat /sum\n")
     (tmp_path / "big").write_bytes(secrets.token_bytes(3_000_000))
-    build = ("/usr/bin/docker", "-H", plain.host, "build", "--no-cache", "-t", "kit", str(tmp_path))  # Debian's has it
-    assert "exporting to image" in run(*build, DOCKER_BUILDKIT="1")
     wanted = run("sha256sum", str(tmp_path / "big")).split()[0]
-    assert docker(plain.host, "run", "--rm", "kit", check=True).stdout.decode().split()[0] == wanted
-    docker(plain.host, "rmi", "kit", check=True)
+    for running in (plain, gateway):  # over one engine, and over two
+        build = ("/usr/bin/docker", "-H", running.host, "build", "--no-cache", "-t", "kit", str(tmp_path))
+        assert "exporting to image" in run(*build, DOCKER_BUILDKIT="1")  # Debian's CLI has it built in
+        assert docker(plain.host, "run", "--rm", "kit", check=True).stdout.decode().split()[0] == wanted
+        docker(plain.host, "rmi", "kit", check=True)

@@ -33,6 +33,7 @@ from swarmlib import (
 )
 from swarmlib.message import FINAL
 
+from ..dockerapi.rows import WHOLE
 from . import merge
 from .members import Member, Outcome, ask_all, open_members
 from .versions import ARG, Range, at_version, common, parsed
@@ -42,6 +43,7 @@ __all__ = ["Balance"]
 _CONTAINERS: Final[Path] = ("containers",)
 _IMAGES: Final[Path] = ("images",)
 _SWARM_MODE: Final = frozenset({"swarm", "nodes", "services", "tasks", "secrets", "configs"})
+_BUILDKIT: Final = ("/session", "/grpc")
 _ANYWHERE: Final = frozenset({"distribution"})
 _CHANGE_SECONDS: Final = 60.0
 """How long a member may take over a change that goes to several; it works on the disk."""
@@ -123,6 +125,8 @@ class Balance(Server):
             case ("commit",):
                 owner = await self._owner((*_CONTAINERS, str(message.args.get("container", ""))))
                 return await self.hand_on(message, owner.sender)
+            case ("build",) if message.args.get("session"):
+                return await self.hand_on(message, (await self._builder()).sender)
             case (_, _, *_):
                 return await self._remembering(message, await self._owner(message.path))
             case _:
@@ -134,7 +138,12 @@ class Balance(Server):
 
     stop = start
     attach = start
-    connect = start
+
+    async def connect(self, message: Message) -> Any:
+        """To the owner; BuildKit's sessions to the builder."""
+        if message.path == WHOLE.path("") and str(message.args.get(":target", "")).endswith(_BUILDKIT):
+            return await self.hand_on(message, (await self._builder()).sender)
+        return await self._to_owner(message)
 
     async def file(self, message: Message) -> Any:
         """To the owner; images are loaded where the strategy says, and several saved where the first is."""
@@ -334,6 +343,10 @@ class Balance(Server):
             if holders:
                 return holders[0][0]
         return await self._chosen()
+
+    async def _builder(self) -> Member:
+        """The first that is up. A build by BuildKit takes several connections, which must meet; and its cache stays."""
+        return (await self._ask(Message(Verb.GET, ("ping",)))).answers[0][0]
 
     async def _chosen(self) -> Member:
         outcome = await self._ask(Message(Verb.LS, _CONTAINERS, {"all": "1"}))
