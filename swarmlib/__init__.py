@@ -12,6 +12,7 @@ from .channel import CLEANUP_SECONDS, Below, ContractError, Nowhere, Replies, Re
 from .client import Answer, Attachment, Client, Handle, dispatch, next_reply
 from .errors import (
     ERRORS,
+    UNSENT,
     Ambiguous,
     Conflict,
     Denied,
@@ -32,6 +33,7 @@ from .service import Backend, Filter, Server, Source, refuse
 __all__ = [
     "CLEANUP_SECONDS",
     "ERRORS",
+    "UNSENT",
     "Ambiguous",
     "Answer",
     "Attachment",

@@ -24,15 +24,16 @@ class Chain:
     >>> Chain.read("debug | exec")
     """
 
-    def __init__(self, *backends: Backend) -> None:
+    def __init__(self, *backends: Backend, label: str = "") -> None:
         if not backends:
             raise Invalid("a chain needs at least one backend")
         self.backends = backends
+        self.label = label
 
     @property
     def name(self) -> str:
-        """The names of its backends, for errors and for people."""
-        return " | ".join(backend.name for backend in self.backends)
+        """Its label, else the names of its backends, for errors and for people."""
+        return self.label or " | ".join(backend.name for backend in self.backends)
 
     @classmethod
     def read(cls, source: str | ChainText | Chain | Sequence[Any]) -> Chain:
@@ -49,7 +50,7 @@ class Chain:
             source = parse(source)
         if isinstance(source, ChainText):
             text = source.source
-            return cls(*(_stage(stage, text) for stage in source.stages))
+            return cls(*(_stage(stage, text) for stage in source.stages), label=source.label)
         return cls(*(_from_table(table) for table in source))
 
     @classmethod

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
+
+
+UNSENT: Final = "unsent"
+"""The detail of an `Unavailable` that says: the request left for nowhere, so it surely did not happen."""
 
 
 class SwarmError(Exception):

@@ -1,6 +1,6 @@
 """The text of a chain (design, section 7), read into a tree that knows its places, and printed back.
 
-    chain := stage ('|' stage)*
+    chain := [LABEL '='] stage ('|' stage)*
     stage := WORD argument*
     argument := WORD | '(' chain ')'
 
@@ -62,15 +62,16 @@ class StageText:
 
 @dataclass(frozen=True)
 class ChainText:
-    """Stages in a row; `source` is the text that the places in it point into."""
+    """Stages in a row; `source` is the text that the places in it point into, `label` what the user calls it."""
 
     stages: tuple[StageText, ...]
     source: str = field(default="", compare=False)
     start: int = field(default=0, compare=False)
     end: int = field(default=0, compare=False)
+    label: str = ""
 
     def __str__(self) -> str:
-        return " | ".join(map(str, self.stages))
+        return (f"{self.label}=" if self.label else "") + " | ".join(map(str, self.stages))
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ _WORD: Final = re.compile(
     r"""[^\s|()'"\\]+ | '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | \\(?P<escaped>.)""",
     re.DOTALL | re.VERBOSE,
 )
+_LABEL: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)=")
 _SPACE: Final = re.compile(r"\s*")
 
 
@@ -159,11 +161,25 @@ class _Parser:
 
     def _chain(self) -> ChainText:
         start = self._ahead.start
+        label = self._label()
         stages = [self._stage()]
         while self._is("|"):
             self._advance()
             stages.append(self._stage())
-        return ChainText(tuple(stages), self._text, start, self._ahead.start)
+        return ChainText(tuple(stages), self._text, start, self._ahead.start, label)
+
+    def _label(self) -> str:
+        """Take `LABEL=` off the word ahead, if it has one: `a=docker`, or `a= docker`."""
+        word = self._ahead
+        found = _LABEL.match(word.text) if isinstance(word, Word) and not word.quoted else None
+        if found is None or not isinstance(word, Word):
+            return ""
+        rest = word.text[found.end() :]
+        if rest:
+            self._ahead = Word(rest, False, word.start + found.end(), word.end)
+        else:
+            self._advance()
+        return found[1]
 
     def _stage(self) -> StageText:
         name = self._ahead

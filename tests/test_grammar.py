@@ -52,6 +52,8 @@ def read(text: str) -> ChainText | ChainSyntaxError:
         ("""balance "docker unix:///a.sock" 'docker ssh://b'""", "balance 'docker unix:///a.sock' 'docker ssh://b'"),
         (r"a b\ c \| '' \"x\"", """a 'b c' '|' '' '"x"'"""),
         ("a\n  b", "a b"),
+        ("balance (a=docker x) (b.c= debug | exec y=z)", "balance (a=docker x) (b.c=debug | exec y=z)"),
+        ("balance ('a=docker' x)", "balance ('a=docker' x)"),
     ],
 )
 def test_chains(text: str, printed: str) -> None:
@@ -66,6 +68,7 @@ def test_chains(text: str, printed: str) -> None:
         ("debug | | exec", "the name of a backend should stand here", "        ^"),
         ("balance (docker", "this ( is not closed", "        ^"),
         ("balance docker)", "this ) closes nothing", "              ^"),
+        ("a=", "the name of a backend should stand here", "  ^"),
         ("debug 'x", "this quote ' is not closed", "      ^"),
         ("debug \\", "a backslash with nothing after it", "      ^"),
         ("debug\n| )", "the name of a backend should stand here", "  ^"),

@@ -71,6 +71,12 @@ def test_names_may_hold_slashes_where_the_api_says_so() -> None:
     assert found.args == {":version": "1.41"}
 
 
+@pytest.mark.parametrize(("target", "row"), [("json", "ContainerInspect"), ("logs", "ContainerLogs")])
+def test_a_container_may_be_named_with_its_engine(target: str, row: str) -> None:
+    found = table.route("GET", f"/containers/a/web/{target}")
+    assert (found.row.name, found.path[:2]) == (row, ("containers", "a/web"))
+
+
 @pytest.mark.parametrize(
     "target", ["containers/json", "//containers/json", "/containers/../json", "/containers/%2e%2e/json", "/a/\0"]
 )

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import trio
 
-from swarmlib import Invalid, Unavailable
+from swarmlib import UNSENT, Invalid, Unavailable
 
 from ..dockerapi.http1 import Incoming
 from ..dockerapi.sockets import Socket, find_dead_peers, lean
@@ -107,11 +107,11 @@ class Engine:
             with trio.fail_after(CONNECT_SECONDS):
                 return await self._open()
         except trio.TooSlowError as exc:
-            raise Unavailable(f"engine {address} took no connection within {CONNECT_SECONDS:.0f} s") from exc
+            raise _unreached(f"engine {address} took no connection within {CONNECT_SECONDS:.0f} s") from exc
         except Unavailable as exc:
-            raise Unavailable(f"engine {address} can't be reached: {exc.message}") from exc
+            raise _unreached(f"engine {address} can't be reached: {exc.message}") from exc
         except OSError as exc:
-            raise Unavailable(f"engine {address} can't be reached: {exc.strerror or exc}") from exc
+            raise _unreached(f"engine {address} can't be reached: {exc.strerror or exc}") from exc
 
     async def _open(self) -> trio.abc.HalfCloseableStream:
         parts = self.endpoint.parts
@@ -127,6 +127,10 @@ class Engine:
         if self.endpoint.tls is None:
             return stream
         return await TlsStream.handshake(stream, self.endpoint.tls, parts.hostname)
+
+
+def _unreached(text: str) -> Unavailable:
+    return Unavailable(text, details={UNSENT: True})
 
 
 @asynccontextmanager

@@ -53,9 +53,14 @@ class Row:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches a target's path; `{name}` may hold slashes, as an image's does."""
-        text = re.escape(self.template).replace(r"\{name\}", "(?P<name>.+)").replace(r"\{id\}", "(?P<id>[^/]+)")
-        return re.compile(text)
+        """Matches a target's path."""
+        text = re.escape(self.template).replace(r"\{name\}", "(?P<name>.+)")
+        return re.compile(text.replace(r"\{id\}", "(?P<id>.+)" if self.nested_names else "(?P<id>[^/]+)"))
+
+    @cached_property
+    def nested_names(self) -> bool:
+        """Whether a name may hold slashes: an image's does, and a container's (`ENGINE/NAME`, or a link's alias)."""
+        return "{name}" in self.template or self.template.startswith("/containers/")
 
     @cached_property
     def shape(self) -> tuple[str | None, ...]:
@@ -79,7 +84,8 @@ class Row:
         if None not in self.shape:
             return self.template
         name = path[self.shape.index(None)]
-        return self.template.replace("{name}", quote(name, safe="/:@")).replace("{id}", quote(name, safe=":@"))
+        quoted = quote(name, safe="/:@" if self.nested_names else ":@")
+        return self.template.replace("{name}", quoted).replace("{id}", quoted)
 
 
 _FROM_BODY: Final = ("fromSrc", "-")

@@ -17,6 +17,7 @@ from ..dockerapi.status import came_in_band, error_body, error_headers, in_band,
 _JSON: Final = (b"Content-Type", b"application/json")
 _RAW: Final = (b"Content-Type", b"application/vnd.docker.raw-stream")
 _CHUNKED: Final = (b"Transfer-Encoding", b"chunked")
+_UNPRINTABLE: Final = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
 _OWN_HEADERS: Final[Headers] = [
     (b"Api-Version", b"1.41"),
     (b"Docker-Experimental", b"false"),
@@ -176,6 +177,8 @@ class HttpReply(Reply):
         headers = reply.args.get("headers") or ack.args.get("headers")
         if headers is None:
             headers = [*_OWN_HEADERS, _JSON] if body else _OWN_HEADERS
+        if missing := reply.args.get("warnings"):
+            headers = [*headers, *(_warning(text) for text in missing)]
         exchange = self._exchange
         bodyless = exchange.head.method == "HEAD"
         keep_alive = exchange.keep_alive
@@ -247,6 +250,12 @@ class HttpReply(Reply):
         exchange: Exchange | None = getattr(self, "_exchange", None)
         if exchange is not None and not self.answered and not exchange.gone:
             exchange.connection.nursery.start_soon(_dropped, exchange)
+
+
+def _warning(text: str) -> tuple[bytes, bytes]:
+    """Code 199: for a person to read (RFC 7234, 5.5)."""
+    printable = text.encode("ascii", "replace").translate(_UNPRINTABLE)
+    return b"Warning", b'199 swarmlib "%s"' % printable.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
 def _both_ways(reply: Message) -> trio.abc.HalfCloseableStream:
