@@ -1,0 +1,277 @@
+"""Who owns what: every engine's objects by id, name and id prefix, and the list of containers kept ready to send.
+
+All of it is memory; `mirror` keeps it true. Finding an object costs the same for one engine and for a thousand.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+import orjson
+
+from .ages import human, since, template
+
+if TYPE_CHECKING:
+    from .members import Member
+
+LABEL: Final = "swarmlib.node"
+"""The label that tells an object's engine."""
+_KNOWN_EXECS: Final = 100_000
+"""Processes in containers whose engine is remembered, at most."""
+_FOREVER: Final = float("inf")
+
+
+class Item:
+    """One object on one engine."""
+
+    __slots__ = ("id", "member", "names")
+
+    def __init__(self, member: Member, id: str, names: Iterable[str]) -> None:
+        self.member = member
+        self.id = id
+        self.names = tuple(names)
+
+    @property
+    def label(self) -> str:
+        """What tells it from others of the same name."""
+        return f"{self.member.name}/{self.names[0] if self.names else self.id[:12]}"
+
+
+class Container(Item):
+    """One container: its summary, ready to send but for its age, and what placement must know of it."""
+
+    __slots__ = ("_after", "_base", "_before", "_status", "_until", "body", "claim", "created", "known", "state")
+
+    def __init__(self, member: Member, id: str, names: Iterable[str] = ()) -> None:
+        super().__init__(member, id, names)
+        self.body = b""
+        self.created = 0.0
+        self.state = "created"
+        self.claim = NOTHING
+        self.known = False
+        """Whether its claim is known."""
+        self._before = self._after = ""
+        self._base = 0.0
+        self._status = b""
+        self._until = 0.0
+
+    def tell(self, summary: dict[str, Any], state: Mapping[str, Any] | None) -> None:
+        """Take over what its engine says: its entry in a list, and the `State` of its inspection if that is known."""
+        rest = {key: value for key, value in summary.items() if key != "Status"}
+        rest["Labels"] = {**(summary.get("Labels") or {}), LABEL: self.member.name}
+        rest["Node"] = self.member.name
+        self.body = orjson.dumps(rest)[:-1]
+        self.created = summary.get("Created", 0)
+        self.state = summary.get("State", "")
+        status: str = summary.get("Status", "")
+        ages = template(status)
+        self._before, self._after = ages or (status, "")
+        moment = since(str((state or {}).get("StartedAt" if status.startswith("Up") else "FinishedAt", "")))
+        self._base = moment if ages else 0.0
+        self._until = 0.0
+        if not self._base:
+            self._status, self._until = _field(status), _FOREVER
+
+    def parts(self, now: float) -> tuple[bytes, bytes, float]:
+        """Its summary in two pieces, and until when they are true; `now` is the time on its engine's clock."""
+        if now >= self._until:
+            age, lasts = human(now - self._base)
+            self._status = _field(f"{self._before}{age}{self._after}")
+            self._until = self._base + lasts
+        return self.body, self._status, self._until
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Its summary, without the status; {} until it is known."""
+        return cast("dict[str, Any]", orjson.loads(self.body + b"}")) if self.body else {}
+
+
+def _field(status: str) -> bytes:
+    return b',"Status":' + orjson.dumps(status) + b"}"
+
+
+class Claim:
+    """What a container takes of its engine: CPUs, bytes of memory, and (protocol, host address, port)s."""
+
+    __slots__ = ("cpus", "memory", "ports")
+
+    def __init__(self, cpus: float = 0, memory: int = 0, ports: Iterable[tuple[str, str, int]] = ()) -> None:
+        self.cpus = cpus
+        self.memory = memory
+        self.ports = tuple(ports)
+
+
+NOTHING: Final = Claim()
+
+AnItem = TypeVar("AnItem", bound=Item)
+
+
+class Table(Generic[AnItem]):
+    """The objects of one kind on all engines, by id, name, and unique id prefix."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, tuple[AnItem, ...]] = {}
+        self._by_name: dict[str, tuple[AnItem, ...]] = {}
+        self._ids: list[str] | None = None
+        """The ids in order, for prefixes; None until somebody asks for one."""
+
+    def add(self, item: AnItem) -> None:
+        """Take up an object."""
+        others = self._by_id.get(item.id, ())
+        self._by_id[item.id] = (*others, item)
+        if self._ids is not None and not others:
+            insort(self._ids, item.id)
+        self._name(item)
+
+    def remove(self, item: AnItem) -> None:
+        """Forget an object that was added."""
+        _without(self._by_id, item.id, item)
+        if self._ids is not None and item.id not in self._by_id:
+            del self._ids[bisect_left(self._ids, item.id)]
+        self._unname(item)
+
+    def rename(self, item: AnItem, names: Iterable[str]) -> None:
+        """Give an object that was added other names."""
+        self._unname(item)
+        item.names = tuple(names)
+        self._name(item)
+
+    def _name(self, item: AnItem) -> None:
+        for name in item.names:
+            self._by_name[name] = (*self._by_name.get(name, ()), item)
+
+    def _unname(self, item: AnItem) -> None:
+        for name in item.names:
+            _without(self._by_name, name, item)
+
+    def find(self, ref: str) -> tuple[AnItem, ...]:
+        """What `ref` may mean, as an engine reads it: an id, else a name, else the beginning of ids."""
+        return self._by_id.get(ref) or self._by_name.get(ref) or self._beginning_with(ref)
+
+    def _beginning_with(self, prefix: str) -> tuple[AnItem, ...]:
+        if not prefix:
+            return ()
+        if self._ids is None:
+            self._ids = sorted(self._by_id)
+        at = bisect_left(self._ids, prefix)
+        found: list[AnItem] = []
+        while at < len(self._ids) and self._ids[at].startswith(prefix):
+            found += self._by_id[self._ids[at]]
+            at += 1
+        return tuple(found)
+
+
+def _without(table: dict[str, tuple[AnItem, ...]], key: str, item: AnItem) -> None:
+    left = tuple(each for each in table.get(key, ()) if each is not item)
+    if left:
+        table[key] = left
+    else:
+        table.pop(key, None)
+
+
+class Index:
+    """The objects of all engines."""
+
+    def __init__(self) -> None:
+        self.containers = Table[Container]()
+        self.images = Table[Item]()
+        self.networks = Table[Item]()
+        self.volumes = Table[Item]()
+        self._execs = OrderedDict[str, Item]()
+        self._order: list[Container] = []
+        self._sorted = True
+        self._lists: dict[bool, tuple[bytes, float]] = {}
+
+    def table(self, kind: str) -> Table[Any] | None:
+        """The table of a kind of objects, by the first word of their paths."""
+        return {
+            "containers": self.containers,
+            "images": self.images,
+            "networks": self.networks,
+            "volumes": self.volumes,
+        }.get(kind)
+
+    def find(self, kind: str, ref: str) -> tuple[Item, ...]:
+        """What `ref` may mean among the objects of a kind; () where that isn't known."""
+        if kind == "exec":
+            known = self._execs.get(ref)
+            return (known,) if known else ()
+        if kind == "images":
+            return self._find_image(ref)
+        table = self.table(kind)
+        return table.find(ref.lstrip("/")) if table is not None else ()
+
+    def _find_image(self, ref: str) -> tuple[Item, ...]:
+        return self.images.find(image_name(ref)) or self.images.find(ref) or self.images.find(f"sha256:{ref}")
+
+    def add_exec(self, id: str, member: Member) -> None:
+        """Remember where a process in a container is."""
+        self._execs[id] = Item(member, id, ())
+        if len(self._execs) > _KNOWN_EXECS:
+            self._execs.popitem(last=False)
+
+    # The list of containers.
+
+    def changed(self) -> None:
+        """A container's summary changed, or which engines are up."""
+        self._lists.clear()
+
+    def add(self, container: Container) -> None:
+        """Take up a container."""
+        self.containers.add(container)
+        self._order.append(container)
+        self._sorted = False
+        self._lists.clear()
+
+    def remove(self, containers: set[Container]) -> None:
+        """Forget containers."""
+        for container in containers:
+            self.containers.remove(container)
+        self._order = [each for each in self._order if each not in containers]
+        self._lists.clear()
+
+    def listed(self, *, running: bool, now: float) -> bytes:
+        """The JSON list of the containers of the engines that are up, the newest first; `now` is our clock's."""
+        known = self._lists.get(running)
+        if known is not None and now < known[1]:
+            return known[0]
+        if not self._sorted:
+            self._order.sort(key=_created, reverse=True)
+            self._sorted = True
+        self._lists[running] = made = _joined(self._order, running, now)
+        return made[0]
+
+    def listed_of(self, members: Iterable[Member], *, running: bool, now: float) -> bytes:
+        """The same, of some engines."""
+        chosen = [each for member in members for each in member.mirror.containers.values()]
+        return _joined(sorted(chosen, key=_created, reverse=True), running, now)[0]
+
+
+def _created(container: Container) -> float:
+    return container.created
+
+
+def _joined(containers: Iterable[Container], running: bool, now: float) -> tuple[bytes, float]:
+    pieces: list[bytes] = []
+    lasts = _FOREVER
+    for each in containers:
+        if (running and each.state not in RUNNING) or not each.body or not each.member.up:
+            continue
+        skew = each.member.skew
+        body, status, until = each.parts(now + skew)
+        pieces += (b",", body, status)
+        lasts = min(lasts, until - skew)
+    return b"[" + b"".join(pieces[1:]) + b"]\n", lasts
+
+
+RUNNING: Final = frozenset({"running", "paused", "restarting"})
+"""The states of what `docker ps` shows without `--all`."""
+
+
+def image_name(ref: str) -> str:
+    """An image's name as engines list it: with its tag, without the registry that is meant where none is named."""
+    name = ref.removeprefix("docker.io/").removeprefix("library/")
+    return name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
