@@ -1,50 +1,335 @@
-"""The members of a balance: chains that are asked together, each within a deadline of its own."""
+"""The members of a balance: chains that are asked together. Each is watched: up, down, and up again.
+
+A member is up while its event stream runs and it answers a ping within the deadline. When it is down, calls to it end
+at once, what waits for it is cut, and it is tried again with growing pauses until it is back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import logging
+import random
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import trio
 
-from swarmlib import Chain, Client, Message, SwarmError, TimedOut, Verb
+from swarmlib import UNSENT, Client, Message, Reply, SwarmError, Tap, TimedOut, Unavailable, Unsupported, Verb, next_reply, refuse
 from swarmlib.client import Answer
+from swarmlib.errors import ungrouped
 
+from .ages import since
+from .index import NOTHING, Claim, Index
+from .mirror import Mirror
 from .versions import Bridge, Range
 
-VERSION = ("version",)
+_log = logging.getLogger("swarmlib.balance")
+
+_FIRST_PAUSE: Final = 0.2
+_LAST_PAUSE: Final = 5.0
+_DRIFT_CHECKS: Final = 12
+"""Pings between two checks of whether the index still agrees with the engine."""
+
+Announce = Callable[[dict[str, Any]], None]
 
 
-@dataclass(eq=False)
+@dataclass
+class Load:
+    """What the containers of a member take of it."""
+
+    cpus: float = 0.0
+    memory: int = 0
+
+
 class Member:
-    """One chain: its name (the `Node` of its objects), its channel, and the spawns that it has yet to list."""
+    """One chain: its name (the `Node` of its objects), its channel, its objects, and how it is."""
 
-    name: str
-    sender: Bridge
-    pending: int = field(default=0)
+    def __init__(self, name: str, sender: Bridge, index: Index, deadline: float, announce: Announce) -> None:
+        self.name = name
+        self.sender = sender
+        self.deadline = deadline
+        self.mirror = Mirror(self, index)
+        self.load = Load()
+        self.ports: dict[tuple[str, str, int], int] = {}
+        """What is claimed of each port, by how many containers."""
+        self.placing: list[Claim] = []
+        """The claims of containers that are being made."""
+        self.about: Mapping[str, Any] = {}
+        """What the engine says of itself (`info`)."""
+        self.skew = 0.0
+        """Seconds that its clock is ahead of ours."""
+        self.watchable = True
+        """Whether it tells events, so that its objects are in the index."""
+        self.failure: SwarmError | None = None
+        """Why it is down; None while it is not known to be."""
+        self.known = trio.Event()
+        """Set once it is known whether it is up."""
+        self._up = False
+        self._index = index
+        self._announce = announce
+        self._suspected = trio.Event()
+        self._down_since = 0.0
+        self._asking = set[trio.CancelScope]()
+        self._forwarded = weakref.WeakSet[Forwarded]()
 
-    async def learn_range(self, deadline: float) -> None:
-        """Ask which API versions it speaks. One that can't be asked, or has none, is spoken to as the client speaks.
+    def __repr__(self) -> str:
+        return f"<member {self.name}: {'up' if self._up else self.failure or 'not known yet'}>"
 
-        deadline: in seconds.
-        """
-        with suppress(SwarmError):
-            answer = await self.ask(Message(Verb.GET, VERSION), deadline)
-            self.sender.range = Range.of(answer.value)
+    @property
+    def up(self) -> bool:
+        """Whether it answers, as far as is known."""
+        return self._up
 
-    async def ask(self, message: Message, deadline: float) -> Answer:
-        """The same request to this member.
+    @property
+    def count(self) -> int:
+        """Its containers, with those that are being made."""
+        return len(self.mirror.containers) + len(self.placing)
+
+    def take(self, claim: Claim, sign: int) -> None:
+        """Count what a container takes of the engine, or gives back."""
+        if claim is NOTHING:
+            return
+        self.load.cpus += sign * claim.cpus
+        self.load.memory += sign * claim.memory
+        for port in claim.ports:
+            self.ports[port] = self.ports.get(port, 0) + sign
+
+    # Calls.
+
+    def must_be_up(self) -> None:
+        """Raise at once what a call to it would end with.
 
         Raises:
-            SwarmError: what the member answers; TimedOut, naming it, when it does not within `deadline` seconds.
+            Unavailable: it is down; says since when and why.
         """
-        with trio.move_on_after(deadline):
-            return await Client(self.sender).call(
-                message.verb, message.path, args=message.args, value=message.value
-            )
-        raise TimedOut(f"{self.name} did not answer within {deadline:g} s", backend=self.name)
+        if self.failure is not None:
+            lasted = trio.current_time() - self._down_since
+            text = f"{self.name} is down ({self.failure.message}), for {lasted:.0f} s now; it is tried again and again"
+            raise Unavailable(text, backend=self.name, details={UNSENT: True})
+
+    async def ask(self, message: Message, deadline: float | None = None) -> Answer:
+        """The same request to this member; by default within its deadline.
+
+        Raises:
+            SwarmError: what the member answers; TimedOut, naming it, when it does not within `deadline` seconds;
+                Unavailable, when it is down, or goes down meanwhile.
+        """
+        limit = self.deadline if deadline is None else deadline
+        with trio.CancelScope(deadline=trio.current_time() + limit) as scope:
+            self._asking.add(scope)
+            try:
+                return await self._call(message)
+            finally:
+                self._asking.discard(scope)
+        if trio.current_time() < scope.deadline:
+            raise self._lost()
+        self.suspect()
+        raise TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
+
+    async def _call(self, message: Message) -> Answer:
+        fields = {"args": message.args, "value": message.value, "att": message.att}
+        try:
+            return await Client(self.sender).call(message.verb, message.path, **fields)
+        except Unavailable as exc:
+            if exc.details.get(UNSENT):
+                self.suspect()
+            raise
+
+    async def forward(self, message: Message, see: Callable[[Message], None] | None = None) -> None:
+        """Hand a request over; whoever is behind answers it. `see` is shown each reply.
+
+        Raises:
+            Unavailable: it is down.
+        """
+        self.must_be_up()
+        if message.ret is not None:
+            ret = Forwarded(message.ret, see)
+            self._forwarded.add(ret)
+            message = message.but(ret=ret)
+        await self.sender.send(message)
+
+    def suspect(self) -> None:
+        """Something failed that should not: look at once whether it is up."""
+        self._suspected.set()
+
+    async def learn_range(self) -> None:
+        """Ask which API versions it speaks; raises what asking does. One that has none is spoken to as the client
+        speaks.
+        """
+        self.sender.range = Range.of((await self.ask(Message(Verb.GET, ("version",)))).value)
+
+    # Its life.
+
+    async def keep(self) -> None:
+        """Follow its events, for ever; when it is down, try again."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                with ungrouped():
+                    await self._follow()
+            except SwarmError as exc:
+                if self._up:
+                    pause = _FIRST_PAUSE
+                await self._fail(exc)
+            await trio.sleep(pause * random.uniform(0.75, 1.25))
+            pause = min(pause * 2, _LAST_PAUSE)
+
+    async def _follow(self) -> None:
+        async with Client(self.sender).request(Verb.WATCH) as replies:
+            try:
+                with trio.fail_after(self.deadline):
+                    while (await next_reply(replies)).verb is not Verb.ACK:
+                        pass
+            except Unsupported:
+                self.watchable = False
+            except trio.TooSlowError:
+                raise TimedOut(f"it did not answer within {self.deadline:g} s") from None
+            await self._learn()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._check)
+                if self.watchable:
+                    await self._take_events(replies)
+                else:
+                    await trio.sleep_forever()
+
+    async def _learn(self) -> None:
+        self._suspected = trio.Event()
+        await self._describe()
+        if self.watchable:
+            await self.mirror.sync()
+        was_down, self.failure, self._up = self.failure, None, True
+        self._index.changed()
+        self.known.set()
+        if was_down is not None:
+            _log.warning("%s is up again", self.name)
+            self._announce(self._event("engine_connect", ""))
+
+    async def _describe(self) -> None:
+        try:
+            self.about = (await self.ask(Message(Verb.GET))).value or {}
+            self.skew = since(str(self.about.get("SystemTime", ""))) - time.time() if "SystemTime" in self.about else 0.0
+            await self.learn_range()
+        except Unsupported:
+            return  # it holds workloads, but is no engine: it has nothing to say of itself
+        except (KeyError, TypeError, AttributeError, ValueError) as exc:
+            raise Unavailable(f"its answers make no sense: {exc!r}") from exc
+
+    async def _take_events(self, replies: trio.abc.ReceiveChannel[Message]) -> None:
+        while True:
+            try:
+                reply = await next_reply(replies)
+            except trio.EndOfChannel:
+                raise Unavailable("its event stream ended") from None
+            if reply.verb is Verb.SET and self.mirror.apply(reply.json or {}):
+                await self.mirror.settle()  # it must be known before its engine dies
+
+    async def _check(self) -> None:
+        checks = 0
+        while True:
+            with trio.move_on_after(self.deadline):
+                await self._suspected.wait()
+            self._suspected = trio.Event()
+            checks += 1
+            try:
+                await self.ask(Message(Verb.GET, ("ping",)))
+                if checks % _DRIFT_CHECKS == 0 and self.watchable:
+                    await self._describe()
+                    await self.mirror.drift()
+            except Unsupported:
+                pass  # it can't be pinged, but it answers
+
+    async def _fail(self, failure: SwarmError) -> None:
+        was_up, first, self._up = self._up, self.failure is None, False
+        self.failure = failure
+        if first:
+            self._down_since = trio.current_time()
+            _log.warning("%s is down: %s", self.name, failure.message)
+        self.known.set()
+        self._index.changed()
+        await self._cut()
+        if was_up:
+            self._announce(self._event("engine_disconnect", failure.message))
+
+    async def _cut(self) -> None:
+        """End what waits for an answer: it may have happened or not, which is what the caller is told."""
+        for scope in list(self._asking):
+            scope.cancel()
+        for ret in list(self._forwarded):
+            await ret.cut(self._lost())
+
+    def _lost(self) -> Unavailable:
+        why = self.failure.message if self.failure else "it did not answer"
+        return Unavailable(f"{self.name} went down before it answered: {why}", backend=self.name)
+
+    async def leave(self) -> None:
+        """It is no member any more: forget what it has."""
+        await self._fail(Unavailable(f"{self.name} has left"))
+        self.mirror.forget_all()
+
+    def _event(self, action: str, reason: str) -> dict[str, Any]:
+        now = time.time_ns()
+        attributes = {"name": self.name, **({"error": reason} if reason else {})}
+        return {
+            "Type": "daemon",
+            "Action": action,
+            "Actor": {"ID": self.name, "Attributes": attributes},
+            "scope": "local",
+            "time": now // 10**9,
+            "timeNano": now,
+        }
+
+
+class _Line:
+    """Whether a forwarded call is still connected. It knows nothing of the call, which so can be dropped."""
+
+    def __init__(self) -> None:
+        self.cut = False
+        self.callbacks: list[Callable[[], object]] = []
+
+    def end(self) -> None:
+        self.cut = True
+        callbacks, self.callbacks = self.callbacks, []
+        for callback in callbacks:
+            callback()
+
+
+class Forwarded(Tap):
+    """The reply channel of a call that one member has: cut when that member goes down before it has answered."""
+
+    def __init__(self, inner: Reply, see: Callable[[Message], None] | None) -> None:
+        super().__init__(inner, self._look)
+        self._show = see
+        self._line = _Line()
+        self._begun = False
+        inner.on_gone(self._line.end)
+
+    @property
+    def gone(self) -> bool:
+        """See `Reply.gone`."""
+        return self._line.cut
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """See `Reply.on_gone`."""
+        if self._line.cut:
+            callback()
+        else:
+            self._line.callbacks.append(callback)
+
+    def _look(self, reply: Message) -> Message:
+        if self._line.cut:
+            raise trio.BrokenResourceError("the call was cut")
+        self._begun = True
+        if self._show is not None:
+            self._show(reply)
+        return reply
+
+    async def cut(self, error: SwarmError) -> None:
+        """Answer with an error, unless answers have come: a stream that has begun may yet go on."""
+        if not self._begun and not self._line.cut:
+            self._line.end()
+            await refuse(Message(Verb.GET, ret=self._inner), error)
 
 
 @dataclass
@@ -59,19 +344,38 @@ class Outcome:
         """Each answering member's name and value, in the members' order."""
         return [(member.name, answer.value) for member, answer in self.answers]
 
+    @property
+    def missing(self) -> list[str]:
+        """What there is to say of each member whose answer is missing."""
+        return [f"{member.name} is missing: {exc.message}" for member, exc in self.failures if is_missing(exc)]
+
     def must_have_answers(self) -> None:
         """Raise the first failure if nobody answered."""
         if not self.answers:
-            raise self.failures[0][1]
+            raise self.failures[0][1] if self.failures else Unavailable("balance has no members now")
 
 
-async def ask_all(members: Sequence[Member], message: Message, deadline: float) -> Outcome:
-    """Ask every member at once; one that is down or frozen holds up nobody for longer than `deadline` seconds."""
+def is_missing(error: SwarmError) -> bool:
+    """Whether an error means that a member did not have its say, and not that this is what it says."""
+    return isinstance(error, Unavailable | TimedOut)
+
+
+async def ask_all(
+    members: Sequence[Member],
+    message: Message,
+    deadline: float | None = None,
+    each: Callable[[Member], Message] | None = None,
+) -> Outcome:
+    """Ask every member at once; one that is down or frozen holds up nobody for longer than `deadline` seconds.
+
+    each: what to ask a member, where that differs.
+    """
     found: dict[Member, Answer | SwarmError] = {}
 
     async def ask(member: Member) -> None:
         try:
-            found[member] = await member.ask(message, deadline)
+            member.must_be_up()
+            found[member] = await member.ask(each(member) if each else message, deadline)
         except SwarmError as exc:
             found[member] = exc
 
@@ -87,14 +391,3 @@ async def ask_all(members: Sequence[Member], message: Message, deadline: float) 
             outcome.answers.append((member, answer))
     return outcome
 
-
-@asynccontextmanager
-async def open_members(chains: Sequence[Chain]) -> AsyncGenerator[list[Member]]:
-    """Open every chain; two with the same name are told apart by a number."""
-    async with AsyncExitStack() as stack:
-        members: list[Member] = []
-        for chain in chains:
-            same = sum(member.name.split("#")[0] == chain.name for member in members)
-            name = f"{chain.name}#{same + 1}" if same else chain.name
-            members.append(Member(name, Bridge(await stack.enter_async_context(chain.open()))))
-        yield members

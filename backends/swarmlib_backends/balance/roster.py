@@ -1,0 +1,173 @@
+"""Which chains are members: those that were given, and those of a file that is read again when it changes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+import trio
+
+from swarmlib import Chain, ChainSyntaxError, Invalid, SwarmError
+
+from .index import Index
+from .members import Member
+from .versions import Bridge
+
+_log = logging.getLogger("swarmlib.balance")
+
+_LOOK_SECONDS: Final = 1.0
+"""Between two looks at the file."""
+_UNREAD_EVENTS: Final = 1000
+
+
+@dataclass
+class _Joined:
+    """A member and the scope that its chain is open in."""
+
+    chain: Chain
+    member: Member
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+class Roster:
+    """The members, who come and go."""
+
+    def __init__(self, deadline: float, nursery: trio.Nursery) -> None:
+        self.index = Index()
+        self._deadline = deadline
+        self._nursery = nursery
+        self._joined: list[_Joined] = []
+        self._from_file: dict[str, _Joined] = {}
+        self._listeners: set[trio.MemorySendChannel[dict[str, Any]]] = set()
+        self._members: list[Member] = []
+
+    @property
+    def members(self) -> list[Member]:
+        """All of them, in the order that they were given; those that are down too."""
+        return self._members
+
+    def named(self, name: str) -> Member | None:
+        """The member of a name."""
+        return next((member for member in self._members if member.name == name), None)
+
+    async def known(self) -> None:
+        """Wait until it is known of each whether it is up; each has its deadline for it."""
+        for member in self._members:
+            if not member.known.is_set():
+                await member.known.wait()
+
+    async def join(self, chain: Chain) -> _Joined:
+        """Open a chain and make it a member.
+
+        Raises:
+            SwarmError: it can't be opened.
+        """
+        names = {member.name for member in self._members}
+        name, number = chain.name, 1
+        while name in names:
+            number += 1
+            name = f"{chain.name}#{number}"
+        joined: _Joined = await self._nursery.start(self._live, chain, name)
+        self._joined.append(joined)
+        self._members = [each.member for each in self._joined]
+        return joined
+
+    async def _live(self, chain: Chain, name: str, *, task_status: trio.TaskStatus[_Joined]) -> None:
+        async with chain.open() as sender:
+            joined = _Joined(chain, Member(name, Bridge(sender), self.index, self._deadline, self.announce))
+            task_status.started(joined)
+            with joined.scope:
+                await joined.member.keep()
+
+    async def leave(self, joined: _Joined) -> None:
+        """End a membership; what waits for an answer of it is told so."""
+        self._joined.remove(joined)
+        self._members = [each.member for each in self._joined]
+        joined.scope.cancel()
+        await joined.member.leave()
+
+    # What happens to members, for those who watch events.
+
+    def announce(self, event: dict[str, Any]) -> None:
+        """Tell all who listen."""
+        for listener in list(self._listeners):
+            try:
+                listener.send_nowait(event)
+            except trio.WouldBlock:
+                self._listeners.discard(listener)
+                listener.close()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncGenerator[trio.MemoryReceiveChannel[dict[str, Any]]]:
+        """The events of members that come and go; it ends early for who doesn't read."""
+        sender, receiver = trio.open_memory_channel[dict[str, Any]](_UNREAD_EVENTS)
+        self._listeners.add(sender)
+        with sender, receiver:
+            try:
+                yield receiver
+            finally:
+                self._listeners.discard(sender)
+
+    # The file.
+
+    async def read(self, path: FilePath) -> None:
+        """Make the members those of the file, beside those that were given.
+
+        Raises:
+            Invalid: the file can't be read, or a line of it is no chain; nothing is changed then.
+            SwarmError: one can't be opened; the others are.
+        """
+        wanted = await _chains_in(path)
+        for text, joined in list(self._from_file.items()):
+            if text not in wanted:
+                del self._from_file[text]
+                await self.leave(joined)
+        for text, chain in wanted.items():
+            if text not in self._from_file:
+                self._from_file[text] = await self.join(chain)
+
+    async def follow(self, path: FilePath, seen: object) -> None:
+        """Read the file again whenever it changes; one that can't be used is logged, and changes nothing."""
+        while True:
+            await trio.sleep(_LOOK_SECONDS)
+            now = await stamp(path)
+            if now != seen:
+                seen = now
+                try:
+                    await self.read(path)
+                except SwarmError as exc:
+                    _log.error("the members stay as they are: %s", exc.message)
+
+
+async def stamp(path: FilePath) -> object:
+    """What changes when a file does."""
+    try:
+        found = await trio.Path(path).stat()
+    except OSError as exc:
+        return str(exc)
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+async def _chains_in(path: FilePath) -> Mapping[str, Chain]:
+    try:
+        lines = (await trio.Path(path).read_text("utf-8")).splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Invalid(f"{path}: {exc}") from exc
+    return _chains(path, lines)
+
+
+def _chains(path: FilePath, lines: Sequence[str]) -> Mapping[str, Chain]:
+    found: dict[str, Chain] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            found[text] = Chain.read(text)
+        except ChainSyntaxError as exc:
+            raise Invalid(f"{path}, line {number}: {exc.message}") from exc
+    return found
