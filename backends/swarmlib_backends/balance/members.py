@@ -66,7 +66,7 @@ class Member:
         """Why it is down; None while it is not known to be."""
         self.known = trio.Event()
         """Set once it is known whether it is up."""
-        self._up = False
+        self._up = trio.Event()
         self._index = index
         self._announce = announce
         self._suspected = trio.Event()
@@ -75,12 +75,17 @@ class Member:
         self._forwarded = weakref.WeakSet[Forwarded]()
 
     def __repr__(self) -> str:
-        return f"<member {self.name}: {'up' if self._up else self.failure or 'not known yet'}>"
+        return f"<member {self.name}: {'up' if self.up else self.failure or 'not known yet'}>"
 
     @property
     def up(self) -> bool:
         """Whether it answers, as far as is known."""
-        return self._up
+        return self._up.is_set()
+
+    async def wait_up(self) -> None:
+        """Return when it is up."""
+        while not self.up:
+            await self._up.wait()
 
     @property
     def count(self) -> int:
@@ -170,9 +175,9 @@ class Member:
                 with ungrouped():
                     await self._follow()
             except SwarmError as exc:
-                if self._up:
+                if self.up:
                     pause = _FIRST_PAUSE
-                await self._fail(exc)
+                await self.fail(exc)
             await trio.sleep(pause * random.uniform(0.75, 1.25))
             pause = min(pause * 2, _LAST_PAUSE)
 
@@ -199,12 +204,13 @@ class Member:
         await self._describe()
         if self.watchable:
             await self.mirror.sync()
-        was_down, self.failure, self._up = self.failure, None, True
+        was_down, self.failure = self.failure, None
+        self._up.set()
         self._index.changed()
         self.known.set()
         if was_down is not None:
             _log.warning("%s is up again", self.name)
-            self._announce(self._event("engine_connect", ""))
+        self._announce(self._event("engine_connect", ""))
 
     async def _describe(self) -> None:
         try:
@@ -240,9 +246,13 @@ class Member:
             except Unsupported:
                 pass  # it can't be pinged, but it answers
 
-    async def _fail(self, failure: SwarmError) -> None:
-        was_up, first, self._up = self._up, self.failure is None, False
-        self.failure = failure
+    async def fail(self, failure: SwarmError) -> None:
+        """It is down. What waits for it is told so."""
+        was_up = self.up
+        if was_up:
+            self._up = trio.Event()
+            self._suspected.set()
+        first, self.failure = self.failure is None, failure
         if first:
             self._down_since = trio.current_time()
             _log.warning("%s is down: %s", self.name, failure.message)
@@ -265,7 +275,7 @@ class Member:
 
     async def leave(self) -> None:
         """It is no member any more: forget what it has."""
-        await self._fail(Unavailable(f"{self.name} has left"))
+        await self.fail(Unavailable(f"{self.name} has left"))
         self.mirror.forget_all()
 
     def _event(self, action: str, reason: str) -> dict[str, Any]:

@@ -77,11 +77,18 @@ class Roster:
         return joined
 
     async def _live(self, chain: Chain, name: str, *, task_status: trio.TaskStatus[_Joined]) -> None:
-        async with chain.open() as sender:
-            joined = _Joined(chain, Member(name, Bridge(sender), self.index, self._deadline, self.announce))
-            task_status.started(joined)
-            with joined.scope:
-                await joined.member.keep()
+        joined: _Joined | None = None
+        try:
+            async with chain.open() as sender:
+                joined = _Joined(chain, Member(name, Bridge(sender), self.index, self._deadline, self.announce))
+                task_status.started(joined)
+                with joined.scope:
+                    await joined.member.keep()
+        except SwarmError as exc:
+            if joined is None:
+                raise
+            _log.error("%s is lost: %s", name, exc.message)  # one of its stages ended; the other members go on
+            await joined.member.fail(exc)
 
     async def leave(self, joined: _Joined) -> None:
         """End a membership; what waits for an answer of it is told so."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, cast
-
-import orjson
+from typing import Any, Final
 
 from swarmlib import Invalid, Unsupported
+
+from ..dockerapi.filters import decode
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 
@@ -44,16 +44,12 @@ def signal_number(text: str) -> int:
 
 
 def filters(args: Mapping[str, Any], known: set[str], what: str) -> dict[str, list[str]]:
-    """The filters of a request: lists, or the older form of objects.
+    """The filters of a request.
 
     Raises:
         Invalid: they are no JSON of that form. Unsupported: one of them is not among the `known`.
     """
-    try:
-        decoded = cast("dict[str, Any]", orjson.loads(args.get("filters") or "{}"))
-        found = {name: [str(value) for value in values] for name, values in decoded.items()}
-    except (orjson.JSONDecodeError, AttributeError, TypeError) as exc:
-        raise Invalid(f"filters should be a JSON object of lists: {exc}") from exc
+    found = decode(args)
     if unknown := sorted(set(found) - known):
         raise Unsupported(f"{what} can't be filtered by {', '.join(unknown)} here; only by {', '.join(sorted(known))}")
     return found

@@ -1,0 +1,84 @@
+"""Which engines a list, a prune or a watch concerns, and what each is asked: filters that only the whole can judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final, Self
+
+from ..dockerapi.filters import decode, encode
+from .index import LABEL
+from .members import Member
+
+_RELATIVE: Final = ("before", "since")
+"""Filters that name an object, which only its own engine knows. In a list of containers they may also be parameters."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A request's args, taken apart."""
+
+    args: Mapping[str, Any]
+    """As they came, without what chooses engines."""
+    filters: Mapping[str, list[str]]
+    nodes: Sequence[str] | None = None
+    """Patterns of the engines' names; None for all."""
+
+    @classmethod
+    def of(cls, args: Mapping[str, Any]) -> Self:
+        """Take the `node` filter, and the label that stands for it, out of a request's args.
+
+        Raises:
+            Invalid: its filters are no JSON.
+        """
+        if "filters" not in args:
+            return cls(args, {})
+        filters = decode(args)
+        labels = filters.get("label", [])
+        nodes = [*filters.pop("node", []), *(each.partition("=")[2] or "*" for each in labels if _is_node(each))]
+        if not nodes:
+            return cls(args, filters)
+        rest = [each for each in labels if not _is_node(each)]
+        filters = {name: values for name, values in filters.items() if name != "label"}
+        filters |= {"label": rest} if rest else {}
+        return cls(with_filters(args, filters), filters, nodes)
+
+    def chosen(self, members: Sequence[Member]) -> list[Member]:
+        """The engines that it speaks of."""
+        patterns = self.nodes
+        if patterns is None:
+            return list(members)
+        return [member for member in members if any(fnmatchcase(member.name, pattern) for pattern in patterns)]
+
+    @property
+    def relative(self) -> dict[str, str]:
+        """The objects that it names as the bounds of a list."""
+        bounds = {name: self.filters[name][0] for name in _RELATIVE if self.filters.get(name)}
+        return bounds | {name: str(self.args[name]) for name in _RELATIVE if self.args.get(name)}
+
+    def without_relative(self) -> Mapping[str, Any]:
+        """The args for an engine that doesn't know those objects; without a limit, which counts what is left."""
+        kept = {name: value for name, value in self.args.items() if name not in (*_RELATIVE, "limit")}
+        filters = {name: values for name, values in self.filters.items() if name not in _RELATIVE}
+        if "limit" in self.args and "all" not in kept:
+            kept["all"] = "1"
+        return with_filters(kept, filters)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it asks for nothing but what the index holds."""
+        asked = {name for name, value in self.args.items() if name[0] != ":" and value not in ("", "0", "false")}
+        return not self.filters and asked <= {"all", "filters"}
+
+
+def _is_node(label: str) -> bool:
+    return label == LABEL or label.startswith(f"{LABEL}=")
+
+
+def with_filters(args: Mapping[str, Any], filters: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The args with other filters."""
+    rest = {name: value for name, value in args.items() if name != "filters"}
+    return rest | ({"filters": encode(filters)} if filters else {})
+
+

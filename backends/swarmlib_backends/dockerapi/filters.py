@@ -1,0 +1,28 @@
+"""The `filters` of a request: a JSON object of lists, or the older form of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import orjson
+
+from swarmlib import Invalid
+
+
+def decode(args: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The filters among a request's args, each with its values.
+
+    Raises:
+        Invalid: they are no JSON of either form.
+    """
+    try:
+        decoded = cast("dict[str, Any]", orjson.loads(args.get("filters") or "{}"))
+        return {name: [str(value) for value in values] for name, values in decoded.items()}
+    except (orjson.JSONDecodeError, AttributeError, TypeError) as exc:
+        raise Invalid(f"filters should be a JSON object of lists: {exc}") from exc
+
+
+def encode(filters: Mapping[str, list[str]]) -> str:
+    """The form that every engine reads; the inverse of `decode`."""
+    return orjson.dumps(filters).decode()
