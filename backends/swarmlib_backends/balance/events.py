@@ -93,7 +93,7 @@ async def relay(roster: Roster, message: Message, ret: Reply) -> None:
         for member in selection.chosen(roster.members):
             feeds.add(member)
         if not message.args.get("until"):
-            nursery.start_soon(feeds.follow, roster, news, ret)
+            nursery.start_soon(feeds.follow, roster, news)
         await _in_order(feeds, receiver, ret)
         nursery.cancel_scope.cancel()
 
@@ -115,16 +115,15 @@ class _Feeds:
         self.active[member] = feed = _Feed(member, self._selection)
         self._nursery.start_soon(feed.run, self._out)
 
-    async def follow(self, roster: Roster, news: trio.MemoryReceiveChannel[dict[str, Any]], ret: Reply) -> None:
-        """Pass on what becomes of the engines, and take up the events of those that join."""
+    async def follow(self, roster: Roster, news: trio.MemoryReceiveChannel[dict[str, Any]]) -> None:
+        """Give what becomes of the engines, and the events of those that join."""
+        wanted = self._selection.filters.get("event")
         async for event in news:
-            chosen = self._selection.chosen(roster.members)
-            for member in chosen:
+            for member in self._selection.chosen(roster.members):
                 if member not in self.active:
                     self.add(member)
-            about_chosen = any(member.name == event["Actor"]["ID"] for member in chosen)
-            if about_chosen and self._engines and event["Action"] in self._selection.filters.get("event", [event["Action"]]):
-                await ret.set(event | {"Node": event["Actor"]["ID"]})
+                if member.name == event["Actor"]["ID"] and self._engines and event["Action"] in (wanted or event["Action"]):
+                    await self._out.send((self.active[member], Message(Verb.SET, value=Json.of(event))))
 
 
 def _speaks_of_engines(selection: Selection) -> bool:

@@ -152,6 +152,10 @@ class Mirror:
 
     # What is known without asking.
 
+    def image_names(self) -> list[str]:
+        """The tags and digests of its images."""
+        return [name for item in self._others["images"].values() for name in item.names]
+
     def apply(self, event: Mapping[str, Any]) -> bool:
         """Take over an event; says whether it concerns a container that may be rescheduled."""
         actor: dict[str, Any] = event.get("Actor") or {}

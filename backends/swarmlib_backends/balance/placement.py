@@ -1,0 +1,232 @@
+"""Which engine a new container goes to: filters rule engines out, each with its reason; the strategy picks of the rest."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from itertools import count
+from typing import Any, Final, Literal, TypeAlias
+
+from swarmlib import Unavailable
+
+from .index import RUNNING, Index
+from .members import Member
+from .wish import Rule, Wish
+
+Strategy: TypeAlias = Literal["spread", "binpack", "random", "round-robin", "least-loaded", "hash"]
+
+_ABOUT: Final = {
+    "storagedriver": "Driver",
+    "driver": "Driver",
+    "kernelversion": "KernelVersion",
+    "operatingsystem": "OperatingSystem",
+    "ostype": "OSType",
+    "architecture": "Architecture",
+}
+"""What rules may say of an engine besides its own labels, and where `info` says it."""
+_SLOTS: Final = "containerslots"
+
+Reason: TypeAlias = "str | None"
+"""Why an engine can't have a container; None if it can."""
+
+
+class Placement:
+    """Chooses engines."""
+
+    def __init__(self, strategy: Strategy, index: Index) -> None:
+        self._strategy = strategy
+        self._index = index
+        self._turns = count()
+
+    def choose(self, wish: Wish, members: Sequence[Member], tried: Mapping[Member, str]) -> Member:
+        """The engine for a container.
+
+        members: all there are. tried: those that have refused it, and why.
+
+        Raises:
+            Unavailable: no engine fits; says why each was ruled out.
+        """
+        reasons: dict[Member, str] = {}
+        rules = [*self._rules(wish)]
+        fitting: list[Member] = []
+        for member in members:
+            reason = tried.get(member) or _health(member)
+            for rule in rules:
+                reason = reason or rule(member)
+            if reason is None:
+                fitting.append(member)
+            else:
+                reasons[member] = reason
+        if not fitting:
+            said = "; ".join(f"{member.name}: {reason}" for member, reason in reasons.items())
+            raise Unavailable(f"no engine fits this container: {said or 'there is none'}")
+        return self._pick(wish, self._preferred(wish, fitting))
+
+    def _rules(self, wish: Wish) -> Iterator[Callable[[Member], Reason]]:
+        """What can rule an engine out; only what the container has a wish for."""
+        for rule in wish.constraints:
+            if not rule.soft:
+                yield lambda member, rule=rule: _constraint(rule, member)
+        yield _slots
+        for kind, ref in wish.beside:
+            if (holders := {item.member for item in self._index.find(kind, ref)}) and not self._is_everywhere(kind, ref):
+                yield lambda member, what=(kind, ref, holders): _beside(*what, member)
+        for rule in wish.affinities:
+            if not rule.soft:
+                yield lambda member, rule=rule: self._affinity(rule, member)
+        if wish.claim.ports:
+            yield lambda member: _port(wish, member)
+        if wish.claim.cpus or wish.claim.memory:
+            yield lambda member: _resources(wish, member)
+
+    def _is_everywhere(self, kind: str, ref: str) -> bool:
+        return kind == "networks" and ref in ("bridge", "host", "none")
+
+    def _preferred(self, wish: Wish, members: list[Member]) -> list[Member]:
+        """Those that soft rules prefer; a rule that would leave none is let go."""
+        soft: list[Callable[[Member], Reason]] = [
+            *((lambda member, rule=rule: _constraint(rule, member)) for rule in wish.constraints if rule.soft),
+            *((lambda member, rule=rule: self._affinity(rule, member)) for rule in wish.affinities if rule.soft),
+            _processes,
+        ]
+        for rule in soft:
+            members = [member for member in members if rule(member) is None] or members
+        return members
+
+    def _affinity(self, rule: Rule, member: Member) -> Reason:
+        if any(map(rule.fits, self._values(rule, member))) is rule.wanted:
+            return None
+        return f"affinity {rule.text}: it has {'no such' if rule.wanted else 'such a'} {_affinity_noun(rule.key)}"
+
+    def _values(self, rule: Rule, member: Member) -> Iterator[str]:
+        """What an affinity is compared with, of one engine."""
+        if rule.key in ("container", "image") and rule.exact is not None:
+            kind = f"{rule.key}s"
+            yield from (rule.exact for item in self._index.find(kind, rule.exact) if item.member is member)
+        elif rule.key == "container":
+            yield from (name for each in member.mirror.containers.values() for name in (*each.names, each.id))
+        elif rule.key == "image":
+            yield from member.mirror.image_names()
+        else:
+            for each in member.mirror.containers.values():
+                labels: Mapping[str, str] = each.summary.get("Labels") or {}
+                if rule.key in labels:
+                    yield labels[rule.key]
+
+    def _pick(self, wish: Wish, members: Sequence[Member]) -> Member:
+        match self._strategy:
+            case "spread":
+                return min(members, key=lambda member: (_share(wish, member), member.count))
+            case "binpack":
+                return max(members, key=lambda member: (_share(wish, member), member.count))
+            case "random":
+                return random.choice(members)  # nothing secret
+            case "round-robin":
+                return members[next(self._turns) % len(members)]
+            case "least-loaded":
+                return min(members, key=_busy)
+            case "hash":
+                return max(members, key=lambda member: blake2b(f"{member.name}\0{wish.key}".encode()).digest())
+
+
+@contextmanager
+def placing(member: Member, wish: Wish) -> Iterator[None]:
+    """While a container is being made, count it as its engine's."""
+    member.placing.append(wish.claim)
+    member.take(wish.claim, 1)
+    try:
+        yield
+    finally:
+        member.placing.remove(wish.claim)
+        member.take(wish.claim, -1)
+
+
+def _health(member: Member) -> Reason:
+    if member.up:
+        return None
+    return f"it is down ({member.failure.message})" if member.failure else "it has not answered yet"
+
+
+def _constraint(rule: Rule, member: Member) -> Reason:
+    value = _property(rule.key, member)
+    if (value is not None and rule.fits(value)) is rule.wanted:
+        return None
+    return f"constraint {rule.text}: its {rule.key} is {'not set' if value is None else value}"
+
+
+def _property(key: str, member: Member) -> str | None:
+    if key == "node":
+        return member.name
+    labels: list[str] = member.about.get("Labels") or []
+    for name, _, value in (each.partition("=") for each in labels):
+        if name == key:
+            return value
+    known = _ABOUT.get(key.lower())
+    return None if known is None else str(member.about.get(known, ""))
+
+
+def _slots(member: Member) -> Reason:
+    if not member.about.get("Labels"):
+        return None
+    slots = _property(_SLOTS, member)
+    if slots is None or not slots.isdigit() or member.count < int(slots):
+        return None
+    return f"all its {slots} container slots are taken"
+
+
+def _beside(kind: str, ref: str, holders: set[Member], member: Member) -> Reason:
+    if member in holders:
+        return None
+    names = ", ".join(sorted(each.name for each in holders))
+    return f"the {kind.removesuffix('s')} {ref} is on {names}"
+
+
+def _port(wish: Wish, member: Member) -> Reason:
+    for protocol, address, port in wish.claim.ports:
+        for (other, bound, number), holders in member.ports.items():
+            clash = address == bound or {"", "0.0.0.0", "::"} & {address, bound}  # noqa: S104 - compared, not bound
+            if holders and (protocol, port) == (other, number) and clash:
+                return f"its port {port}/{protocol} is taken"
+    return None
+
+
+def _resources(wish: Wish, member: Member) -> Reason:
+    memory, cpus = int(member.about.get("MemTotal") or 0), float(member.about.get("NCPU") or 0)
+    if wish.claim.memory and wish.claim.memory + member.load.memory > memory:
+        free = max(memory - member.load.memory, 0)
+        return f"{_mib(wish.claim.memory)} of memory are wanted, {_mib(free)} of {_mib(memory)} are free"
+    if wish.claim.cpus and wish.claim.cpus + member.load.cpus > cpus:
+        return f"{wish.claim.cpus:g} CPUs are wanted, {max(cpus - member.load.cpus, 0):g} of {cpus:g} are free"
+    return None
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
+
+
+def _processes(member: Member) -> Reason:
+    return "its workloads are processes, not containers" if member.about.get("Driver") == "exec" else None
+
+
+def _affinity_noun(key: str) -> str:
+    return key if key in ("container", "image") else "label on a container"
+
+
+def _share(wish: Wish, member: Member) -> float:
+    """How much of the engine would be reserved, of 2: its CPUs and its memory. 0 for who reserves nothing."""
+    share = 0.0
+    if wish.claim.cpus and (cpus := float(member.about.get("NCPU") or 0)):
+        share += (member.load.cpus + wish.claim.cpus) / cpus
+    if wish.claim.memory and (memory := int(member.about.get("MemTotal") or 0)):
+        share += (member.load.memory + wish.claim.memory) / memory
+    return share
+
+
+def _busy(member: Member) -> float:
+    """Running containers for each CPU."""
+    running = sum(each.state in RUNNING for each in member.mirror.containers.values()) + len(member.placing)
+    return running / float(member.about.get("NCPU") or 1)
+
+

@@ -1,0 +1,179 @@
+"""What a new container asks of its engine, in the old Swarm's notation: read out of the body of its create.
+
+    -e constraint:region==us*       -e affinity:container!=web      -e constraint:storage==~ssd   (`~`: if it can be)
+    --label com.docker.swarm.constraints='["region==us*"]'          -e reschedule:on-node-failure
+
+What stands in the environment is moved to labels, so that the container can be told from others later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import Any, Final, Self, cast
+
+import orjson
+
+from swarmlib import Invalid
+
+from .index import LABEL, Claim
+from .mirror import RESCHEDULE, claim_of
+
+_LABELS: Final = {
+    "constraint": "com.docker.swarm.constraints",
+    "affinity": "com.docker.swarm.affinities",
+    "reschedule": RESCHEDULE,
+}
+_RULE: Final = re.compile(r"(?P<key>[A-Za-z_][\w.\-]*)(?P<operator>==|!=)(?P<soft>~?)(?P<value>.+)")
+_OWN_NETWORKS: Final = frozenset({"", "default", "bridge", "host", "none", "nat"})
+"""Network modes that every engine has."""
+_MODES: Final = ("NetworkMode", "IpcMode", "PidMode")
+ON_FAILURE: Final = "on-node-failure"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`key==value`: the value may hold `*`, or be a /regular expression/."""
+
+    text: str
+    key: str
+    wanted: bool
+    soft: bool
+    pattern: re.Pattern[str]
+    exact: str | None
+    """The value, if it is no pattern."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """A rule from its text.
+
+        Raises:
+            Invalid: it is none.
+        """
+        found = _RULE.fullmatch(text)
+        if found is None:
+            raise Invalid(f"{text!r} is no rule for placement; region==us, region!=us and region==~us are")
+        value = found["value"]
+        is_regex = len(value) > 2 and value[0] == value[-1] == "/"
+        try:
+            pattern = re.compile(value[1:-1]) if is_regex else re.compile(translate(value))
+        except re.error as exc:
+            raise Invalid(f"{text!r}: {value} is no regular expression: {exc}") from exc
+        plain = not is_regex and not set(value) & set("*?[")
+        return cls(text, found["key"], found["operator"] == "==", bool(found["soft"]), pattern, value if plain else None)
+
+    def fits(self, value: str) -> bool:
+        """Whether a value is the one that is spoken of, wanted or not."""
+        return self.pattern.search(value) is not None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What decides where a container can go."""
+
+    name: str
+    image: str
+    claim: Claim
+    constraints: list[Rule] = field(default_factory=list[Rule])
+    affinities: list[Rule] = field(default_factory=list[Rule])
+    beside: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """(kind, name) of what it uses, which must be on the same engine."""
+    host_ports: bool = False
+    """Its ports are the engine's own."""
+
+    @property
+    def key(self) -> str:
+        """What a placement by hash goes by."""
+        return self.name or self.image
+
+
+def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
+    """The wish in the body of a create, and the body to send instead where it must be another.
+
+    Raises:
+        Invalid: it is no create body, or a rule in it is none.
+    """
+    if not isinstance(body, dict):
+        raise Invalid("the body of a create should be a JSON object")
+    given = cast("dict[str, Any]", body)
+    cleaned = _cleaned(given)
+    labels: Mapping[str, str] = (cleaned or given).get("Labels") or {}
+    host: dict[str, Any] = given.get("HostConfig") or {}
+    exposed = list(cast("dict[str, Any]", given.get("ExposedPorts") or {}))
+    on_host = host.get("NetworkMode") == "host" and bool(exposed)
+    claim = claim_of(host)
+    if on_host:
+        ports = [(each.partition("/")[2] or "tcp", "", int(each.partition("/")[0])) for each in exposed if each[0].isdigit()]
+        claim = Claim(claim.cpus, claim.memory, [*claim.ports, *ports])
+    wish = Wish(
+        name=name,
+        image=str(given.get("Image") or ""),
+        claim=claim,
+        constraints=[Rule.read(text) for text in _listed(labels, "constraint")],
+        affinities=[Rule.read(text) for text in _listed(labels, "affinity")],
+        beside=[*dict.fromkeys(_used(given, host))],
+        host_ports=on_host,
+    )
+    return wish, cleaned
+
+
+def reschedules(labels: Mapping[str, str]) -> bool:
+    """Whether a container is to be made anew elsewhere when its engine dies."""
+    return ON_FAILURE in _listed(labels, "reschedule")
+
+
+def _listed(labels: Mapping[str, str], kind: str) -> list[str]:
+    text = labels.get(_LABELS[kind])
+    if not text:
+        return []
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, list):
+        raise Invalid(f"the label {_LABELS[kind]} should hold a JSON list of texts, not {text!r}")
+    return [str(each) for each in cast("list[Any]", found)]
+
+
+def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The body with the rules in its labels instead of its environment; None if it has none there."""
+    env: list[str] = body.get("Env") or []
+    found: dict[str, list[str]] = {}
+    kept: list[str] = []
+    for entry in env:
+        kind, _, rule = entry.partition(":")
+        if kind in _LABELS and rule:
+            found.setdefault(kind, []).append(rule)
+        else:
+            kept.append(entry)
+    labels: dict[str, str] = body.get("Labels") or {}
+    if not found and LABEL not in labels:
+        return None
+    made = {name: value for name, value in labels.items() if name != LABEL}
+    for kind, rules in found.items():
+        made[_LABELS[kind]] = orjson.dumps([*_listed(labels, kind), *rules]).decode()
+    return body | {"Env": kept, "Labels": made}
+
+
+def _used(body: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for each in host.get("VolumesFrom") or []:
+        yield "containers", str(each).partition(":")[0]
+    for each in host.get("Links") or []:
+        yield "containers", str(each).partition(":")[0].lstrip("/")
+    for mode in _MODES:
+        if str(host.get(mode) or "").startswith("container:"):
+            yield "containers", str(host[mode]).partition(":")[2]
+    network = str(host.get("NetworkMode") or "")
+    if network not in _OWN_NETWORKS and ":" not in network:
+        yield "networks", network
+    endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+    yield from (("networks", str(each)) for each in endpoints if each not in _OWN_NETWORKS)
+    for each in host.get("Binds") or []:
+        source = str(each).partition(":")[0]
+        if ":" in str(each) and source[:1] not in ("/", "~", ".", ""):
+            yield "volumes", source
+    for mount in host.get("Mounts") or []:
+        if mount.get("Type") == "volume" and mount.get("Source"):
+            yield "volumes", str(mount["Source"])
