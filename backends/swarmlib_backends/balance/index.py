@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import orjson
 
@@ -93,12 +93,16 @@ def _field(status: str) -> bytes:
     return b',"Status":' + orjson.dumps(status) + b"}"
 
 
+Port: TypeAlias = tuple[str, str, int]
+"""Of an engine: protocol, address, number."""
+
+
 class Claim:
-    """What a container takes of its engine: CPUs, bytes of memory, and (protocol, host address, port)s."""
+    """What a container takes of its engine: CPUs, bytes of memory, ports."""
 
     __slots__ = ("cpus", "memory", "ports")
 
-    def __init__(self, cpus: float = 0, memory: int = 0, ports: Iterable[tuple[str, str, int]] = ()) -> None:
+    def __init__(self, cpus: float = 0, memory: int = 0, ports: Iterable[Port] = ()) -> None:
         self.cpus = cpus
         self.memory = memory
         self.ports = tuple(ports)
@@ -269,6 +273,8 @@ def _joined(containers: Iterable[Container], running: bool, now: float) -> tuple
 
 RUNNING: Final = frozenset({"running", "paused", "restarting"})
 """The states of what `docker ps` shows without `--all`."""
+ENDED: Final = frozenset({"exited", "dead", "removing"})
+"""The states of what holds no port any more."""
 
 
 def image_name(ref: str) -> str:

@@ -21,7 +21,7 @@ from swarmlib.client import Answer
 from swarmlib.errors import ungrouped
 
 from .ages import since
-from .index import NOTHING, Claim, Index
+from .index import NOTHING, Claim, Index, Port
 from .mirror import Mirror
 from .versions import Bridge, Range
 
@@ -52,7 +52,7 @@ class Member:
         self.deadline = deadline
         self.mirror = Mirror(self, index)
         self.load = Load()
-        self.ports: dict[tuple[str, str, int], int] = {}
+        self.ports: dict[Port, int] = {}
         """What is claimed of each port, by how many containers."""
         self.placing: list[Claim] = []
         """The claims of containers that are being made."""

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from swarmlib import Path
 
+from .index import LABEL
 from .versions import Range, common, said_by
 
 Parts: TypeAlias = "list[tuple[str, Any]]"
@@ -22,40 +23,71 @@ _SUMS: Final = (
     "MemTotal",
 )
 _LAYERS: Final = "LayersSize"
-_EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
+EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
+"""The networks that every engine has."""
+
+
+def owned(item: Any, node: str, labels: str = "Labels") -> dict[str, Any]:
+    """An object that says its engine, in a field and a label."""
+    return {**item, "Node": node, labels: {**(item.get(labels) or {}), LABEL: node}}
+
+
+def inspected(item: Any, node: str) -> dict[str, Any]:
+    """An inspection that says its object's engine; a container has its labels in its configuration."""
+    if "Config" in item:
+        return {**item, "Node": node, "Config": {**(item["Config"] or {}), "Labels": _labelled(item["Config"], node)}}
+    return owned(item, node)
+
+
+def _labelled(config: dict[str, Any] | None, node: str) -> dict[str, str]:
+    return {**((config or {}).get("Labels") or {}), LABEL: node}
 
 
 def containers(parts: Parts) -> list[Any]:
-    """Every engine's containers, the newest first, each with its engine in `Node`."""
-    merged = [{**item, "Node": node} for node, items in parts for item in items]
+    """Every engine's containers, the newest first, each with its engine."""
+    merged = [owned(item, node) for node, items in parts for item in items or []]
     return sorted(merged, key=lambda item: item.get("Created", 0), reverse=True)
 
 
 def images(parts: Parts) -> list[Any]:
-    """Every engine's images, each once, with the tags that it has anywhere."""
+    """Every engine's images, each once, with the tags that it has anywhere and the engines that have it."""
     merged: dict[str, dict[str, Any]] = {}
-    for _, items in parts:
-        for item in items:
-            known = merged.setdefault(item["Id"], dict(item))
+    for node, items in parts:
+        for item in items or []:
+            known = merged.setdefault(item["Id"], {**item, "Nodes": []})
+            known["Nodes"].append(node)
             for key in ("RepoTags", "RepoDigests"):
-                known[key] = list(dict.fromkeys([*(known.get(key) or []), *(item.get(key) or [])]))
+                known[key] = _real_names([*(known.get(key) or []), *(item.get(key) or [])])
+            if len(known["Nodes"]) > 1 and item.get("Containers", -1) >= 0:
+                known["Containers"] = max(known.get("Containers", 0), 0) + item["Containers"]
     return sorted(merged.values(), key=lambda item: item.get("Created", 0), reverse=True)
 
 
+def _real_names(names: list[str]) -> list[str]:
+    """Each once; `<none>` only if there is no other, as an engine has it."""
+    once = list(dict.fromkeys(names))
+    return [name for name in once if not name.startswith("<none>")] or once
+
+
 def networks(parts: Parts) -> list[Any]:
-    """Every engine's networks; the three that every engine has, once."""
-    merged = [{**item, "Node": node} for node, items in parts for item in items]
-    first = {item["Name"]: item for item in reversed(merged) if item["Name"] in _EVERYWHERE}
-    return [item for item in merged if first.get(item["Name"], item) is item]
+    """Every engine's networks; those that every engine has, and those of a swarm, once."""
+    merged: dict[str, dict[str, Any]] = {}
+    for node, items in parts:
+        for item in items or []:
+            if item["Name"] in EVERYWHERE:
+                merged.setdefault(item["Name"], item)
+            else:
+                merged.setdefault(item["Id"], owned(item, node))
+    return list(merged.values())
 
 
 def volumes(parts: Parts) -> dict[str, Any]:
     """Every engine's volumes, and what each has to say of them."""
     lists: list[tuple[str, list[dict[str, Any]], list[str]]] = [
-        (node, answer.get("Volumes") or [], answer.get("Warnings") or []) for node, answer in parts
+        (node, (answer or {}).get("Volumes") or [], (answer or {}).get("Warnings") or []) for node, answer in parts
     ]
     return {
-        "Volumes": [{**item, "Node": node} for node, items, _ in lists for item in items],
+        "Volumes": [owned(item, node) for node, items, _ in lists for item in items],
         "Warnings": [f"{node}: {text}" for node, _, texts in lists for text in texts],
     }
 
@@ -71,9 +103,18 @@ def info(parts: Parts) -> dict[str, Any]:
     for key in _SUMS:
         merged[key] = sum(item.get(key, 0) for _, item in parts)
     warnings = [f"{node}: {text}" for node, item in parts for text in cast("list[Any]", item.get("Warnings") or [])]
-    shares = [[node, f"{item.get('Containers', 0)} containers, {item.get('Images', 0)} images"] for node, item in parts]
+    shares = [[node, _share(item)] for node, item in parts]
+    # The docker CLI shows what a driver says of itself; it stopped showing `SystemStatus`, which was made for this.
+    drivers = [[f"Node {node}", share] for node, share in shares]
     merged |= {"Name": "swarmlib", "Warnings": warnings, "SystemStatus": shares}
+    merged["DriverStatus"] = [*(merged.get("DriverStatus") or []), *drivers]
     return merged
+
+
+def _share(item: dict[str, Any]) -> str:
+    running, memory = item.get("ContainersRunning", 0), (item.get("MemTotal") or 0) / 2**30
+    held = f"{item.get('Containers', 0)} containers ({running} running), {item.get('Images', 0)} images"
+    return f"{held}, {item.get('NCPU', 0)} CPUs, {memory:.1f} GiB, version {item.get('ServerVersion', 'unknown')}"
 
 
 def version(parts: Parts) -> dict[str, Any]:
@@ -84,13 +125,28 @@ def version(parts: Parts) -> dict[str, Any]:
 
 
 def usage(parts: Parts) -> dict[str, Any]:
-    """Disk usage: the lists of all in a row, the sizes summed."""
+    """Disk usage: the sizes summed, the lists of all in a row, each entry with its engine, and each engine's share."""
     merged: dict[str, Any] = {_LAYERS: sum(item.get(_LAYERS) or 0 for _, item in parts)}
     for key in dict.fromkeys(key for _, item in parts for key in item if key != _LAYERS):
-        values = [item.get(key) for _, item in parts]
-        lists: list[Any] = [value or [] for value in values if value is None or isinstance(value, list)]
-        merged[key] = joined(lists) if len(lists) == len(values) else values[0]
+        values = [(node, item.get(key)) for node, item in parts]
+        if all(value is None or isinstance(value, list) for _, value in values):
+            merged[key] = [{**each, "Node": node} for node, value in values for each in value or []]
+        else:
+            merged[key] = _summed([value for _, value in values])
+    merged["Nodes"] = {node: {_LAYERS: item.get(_LAYERS) or 0} for node, item in parts}
     return merged
+
+
+def _summed(values: Iterable[Any]) -> Any:
+    """Numbers added, lists in a row, objects field by field (the usage of API 1.52 and later); else the first."""
+    given = [value for value in values if value is not None]
+    if given and all(isinstance(value, dict) for value in given):
+        return {key: _summed(value.get(key) for value in given) for key in dict.fromkeys(k for v in given for k in v)}
+    if given and all(isinstance(value, list) for value in given):
+        return joined(given)
+    if given and all(isinstance(value, int) and not isinstance(value, bool) for value in given):
+        return sum(given)
+    return given[0] if given else None
 
 
 def joined(lists: Iterable[Any]) -> list[Any]:
@@ -105,11 +161,7 @@ def deleted(parts: Parts) -> Any:
         return None
     if isinstance(answers[0], list):
         return joined(answers)
-    merged: dict[str, Any] = {}
-    for key in dict.fromkeys(key for item in answers for key in item):
-        values = [item.get(key) for item in answers]
-        merged[key] = sum(values) if all(isinstance(v, int) for v in values) else joined(values)
-    return merged
+    return _summed(answers)
 
 
 LISTS: Final[Mapping[Path, Callable[[Parts], Any]]] = {

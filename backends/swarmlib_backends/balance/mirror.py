@@ -30,6 +30,8 @@ _FILTERED: Final = 50
 _SUMMARY_EVENTS: Final = frozenset(
     {"start", "die", "stop", "kill", "oom", "pause", "unpause", "restart", "rename", "update"}
 )
+_STATES: Final = {"start": "running", "die": "exited", "pause": "paused", "unpause": "running"}
+"""What a container is after an event."""
 _KINDS: Final = ("images", "networks", "volumes")
 _GARBAGE: Final = (KeyError, TypeError, AttributeError, ValueError)
 
@@ -48,6 +50,11 @@ class Mirror:
         self._stale_kinds: set[str] = set()
         self._asking = trio.Lock()
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether something must be asked, or is being asked, before the index can be shown."""
+        return bool(self._stale or self._stale_kinds) or self._asking.locked()
+
     # Asking the engine.
 
     async def sync(self) -> None:
@@ -63,7 +70,7 @@ class Mirror:
 
     async def settle(self) -> None:
         """Ask for what is stale. What was so when this was called is true when it returns. Raises as `sync`."""
-        if not self._stale and not self._stale_kinds:
+        if not self.unsettled:
             return
         async with self._asking:
             kinds, self._stale_kinds = self._stale_kinds, set()
@@ -186,8 +193,10 @@ class Mirror:
         elif action.startswith("exec_") and "execID" in attributes:
             self._index.add_exec(str(attributes["execID"]), self._member)
         elif action in _SUMMARY_EVENTS or action.startswith("health_status"):
-            if action == "rename" and id in self.containers:
-                self._index.containers.rename(self.containers[id], [name])
+            if (container := self.containers.get(id)) is not None:
+                container.state = _STATES.get(action, container.state)
+                if action == "rename":
+                    self._index.containers.rename(container, [name])
             self.touch(id)
 
     def _came_or_went(self, kind: str, action: str, id: str, names: Sequence[str]) -> None:

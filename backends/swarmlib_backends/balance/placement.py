@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from swarmlib import Unavailable
 
-from .index import RUNNING, Index
+from .index import ENDED, RUNNING, Index, Port
 from .members import Member
 from .wish import Rule, Wish
 
@@ -184,12 +184,22 @@ def _beside(kind: str, ref: str, holders: set[Member], member: Member) -> Reason
 
 
 def _port(wish: Wish, member: Member) -> Reason:
-    for protocol, address, port in wish.claim.ports:
-        for (other, bound, number), holders in member.ports.items():
-            clash = address == bound or {"", "0.0.0.0", "::"} & {address, bound}  # noqa: S104 - compared, not bound
-            if holders and (protocol, port) == (other, number) and clash:
-                return f"its port {port}/{protocol} is taken"
+    for wanted in wish.claim.ports:
+        if any(holders and _clash(wanted, port) for port, holders in member.ports.items()) and _in_use(wanted, member):
+            return f"its port {wanted[2]}/{wanted[0]} is taken"
     return None
+
+
+def _in_use(wanted: Port, member: Member) -> bool:
+    """Whether something that runs, or is about to, has the port; what has ended may keep its claim, and has let go."""
+    alive = [each.claim for each in member.mirror.containers.values() if each.state not in ENDED]
+    return any(_clash(wanted, port) for claim in [*alive, *member.placing] for port in claim.ports)
+
+
+def _clash(one: Port, other: Port) -> bool:
+    everywhere = {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    same = one[1] == other[1] or one[1] in everywhere or other[1] in everywhere
+    return same and one[0] == other[0] and one[2] == other[2]
 
 
 def _resources(wish: Wish, member: Member) -> Reason:

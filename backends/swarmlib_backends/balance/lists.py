@@ -1,0 +1,140 @@
+"""Lists of many engines as one: of containers from the index, where it can say all that is asked; else from the engines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import trio
+
+from swarmlib import Json, Message, NotFound, SwarmError, Unavailable, Unsupported, Verb
+from swarmlib.errors import ungrouped
+
+from . import merge
+from .ages import since
+from .members import Member, Outcome, ask_all
+from .roster import Roster
+from .select import Selection
+
+_CONTAINERS: Final = ("containers",)
+
+
+async def settle(members: Sequence[Member]) -> None:
+    """Bring the index up to date for these engines. One that fails at it is down from now on."""
+    async with trio.open_nursery() as nursery:
+        for member in members:
+            if member.up and member.mirror.unsettled:
+                nursery.start_soon(_settle, member)
+
+
+async def _settle(member: Member) -> None:
+    try:
+        with ungrouped():
+            await member.mirror.settle()
+    except SwarmError as exc:
+        member.suspect()
+        await member.fail(exc)
+
+
+def missing(members: Sequence[Member]) -> list[str]:
+    """What there is to say of each member that is down."""
+    return [
+        f"{member.name} is missing: {member.failure.message if member.failure else 'it has not answered yet'}"
+        for member in members
+        if not member.up
+    ]
+
+
+async def answer(message: Message, roster: Roster, *, strict: bool) -> None:
+    """Answer an `ls` of a family.
+
+    Raises:
+        Invalid: its filters are wrong. SwarmError: no engine answers; or, if `strict`, one does not.
+    """
+    selection = Selection.of(message.args)
+    members = selection.chosen(roster.members)
+    if message.path == _CONTAINERS and selection.plain and all(each.watchable for each in members):
+        await _from_index(message, roster, selection, members, strict=strict)
+        return
+    outcome = await _ask(message, roster, selection, members)
+    partial(outcome.missing, strict=strict)
+    if members:
+        outcome.must_have_answers()
+    found = merge.LISTS[message.path](outcome.values)
+    limit = int(selection.args.get("limit") or 0)
+    await _reply(message, Json.of(found[:limit] if limit > 0 else found), outcome.missing)
+
+
+def partial(missing: Sequence[str], *, strict: bool) -> None:
+    """Refuse a partial answer where only a whole one will do.
+
+    Raises:
+        Unavailable: it is partial; says what is missing.
+    """
+    if missing and strict:
+        raise Unavailable(f"the answer would not be whole, and --strict is set: {'; '.join(missing)}")
+
+
+async def _from_index(
+    message: Message, roster: Roster, selection: Selection, members: list[Member], *, strict: bool
+) -> None:
+    await settle(members)
+    absent = missing(members)
+    partial(absent, strict=strict)
+    if absent and len(absent) == len(members):
+        raise Unavailable("; ".join(absent))
+    running = str(message.args.get("all", "")).lower() not in ("1", "true")
+    now = time.time()
+    if selection.nodes is None:
+        raw = roster.index.listed(running=running, now=now)
+    else:
+        raw = roster.index.listed_of(members, running=running, now=now)
+    await _reply(message, Json(raw), absent)
+
+
+async def _reply(message: Message, value: Json, absent: Sequence[str]) -> None:
+    if message.ret is not None:
+        await message.ret.set(value, **({"warnings": list(absent)} if absent else {}))
+        await message.ret.ack()
+
+
+async def _ask(message: Message, roster: Roster, selection: Selection, members: Sequence[Member]) -> Outcome:
+    """Ask the engines. One that doesn't know the object that bounds the list is asked for all, and bounded here."""
+    bounds = {name: await _bound(message.path, ref, roster) for name, ref in selection.relative.items()}
+    knowing = [member for member in members if all(member in holders for holders, _ in bounds.values())]
+
+    def each(member: Member) -> Message:
+        return message.but(args=selection.args if member in knowing else selection.without_relative())
+
+    outcome = await ask_all(members, message, each=each)
+    outcome.failures = [(member, exc) for member, exc in outcome.failures if not isinstance(exc, Unsupported)]
+    refused = [exc for _, exc in outcome.failures if not isinstance(exc, Unavailable) and exc.details.get("status")]
+    if refused:
+        raise refused[0]  # the request itself is wrong, as an engine says
+    if bounds:
+        times = {name: created for name, (_, created) in bounds.items()}
+        for member, given in outcome.answers:
+            if member not in knowing:
+                given.before[:] = [_bounded(reply, times) for reply in given.before]
+    return outcome
+
+
+async def _bound(path: Sequence[str], ref: str, roster: Roster) -> tuple[set[Member], float]:
+    """The engines that have the object, and when it was made."""
+    holders = {item.member for item in roster.index.find(path[0], ref)}
+    for member in holders:
+        found = (await member.ask(Message(Verb.GET, (path[0], ref)))).value
+        return holders, since(str(found.get("Created", "")))
+    raise NotFound(f"No such {path[0].removesuffix('s')}: {ref}")
+
+
+def _bounded(reply: Message, times: Mapping[str, float]) -> Message:
+    if reply.verb is not Verb.SET:
+        return reply
+    kept = [
+        item
+        for item in reply.json or []
+        if item["Created"] < int(times.get("before", float("1e18"))) and item["Created"] > int(times.get("since", 0))
+    ]
+    return reply.but(value=Json.of(kept))
