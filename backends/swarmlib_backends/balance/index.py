@@ -5,6 +5,7 @@ All of it is memory; `mirror` keeps it true. Finding an object costs the same fo
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -27,10 +28,11 @@ _FOREVER: Final = float("inf")
 class Item:
     """One object on one engine."""
 
-    __slots__ = ("id", "member", "names")
+    __slots__ = ("group", "id", "member", "names")
 
     def __init__(self, member: Member, id: str, names: Iterable[str]) -> None:
         self.member = member
+        self.group = ""
         self.id = id
         self.names = tuple(names)
 
@@ -184,6 +186,9 @@ class Index:
         self.images = Table[Item]()
         self.networks = Table[Item]()
         self.volumes = Table[Item]()
+        self.moved: set[str] = set()
+        """The ids of containers that others stand in for."""
+        self._groups: dict[str, list[Item]] = {}
         self._execs = OrderedDict[str, Item]()
         self._order: list[Container] = []
         self._sorted = True
@@ -211,6 +216,22 @@ class Index:
     def _find_image(self, ref: str) -> tuple[Item, ...]:
         return self.images.find(image_name(ref)) or self.images.find(ref) or self.images.find(f"sha256:{ref}")
 
+    def group(self, item: Item, group: str) -> None:
+        """Say what an object belongs with; "" for nothing."""
+        if item.group == group:
+            return
+        if item.group:
+            self._groups[item.group].remove(item)
+            if not self._groups[item.group]:
+                del self._groups[item.group]
+        item.group = sys.intern(group)
+        if group:
+            self._groups.setdefault(group, []).append(item)
+
+    def holders_of_group(self, group: str) -> set[Member]:
+        """The engines that have something of a group."""
+        return {item.member for item in self._groups.get(group, ())}
+
     def add_exec(self, id: str, member: Member) -> None:
         """Remember where a process in a container is."""
         self._execs[id] = Item(member, id, ())
@@ -234,6 +255,7 @@ class Index:
         """Forget containers."""
         for container in containers:
             self.containers.remove(container)
+            self.group(container, "")
         self._order = [each for each in self._order if each not in containers]
         self._lists.clear()
 

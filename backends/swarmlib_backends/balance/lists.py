@@ -20,18 +20,20 @@ from .select import Selection
 _CONTAINERS: Final = ("containers",)
 
 
-async def settle(members: Sequence[Member]) -> None:
-    """Bring the index up to date for these engines. One that fails at it is down from now on."""
+async def settle(members: Sequence[Member], *kinds: str) -> None:
+    """Bring the index up to date for these engines and kinds. An engine that fails at it is down from now on."""
+    waiting = [member for member in members if member.up and any(map(member.mirror.unsettled, kinds))]
+    if not waiting:
+        return
     async with trio.open_nursery() as nursery:
-        for member in members:
-            if member.up and member.mirror.unsettled:
-                nursery.start_soon(_settle, member)
+        for member in waiting:
+            nursery.start_soon(_settle, member, kinds)
 
 
-async def _settle(member: Member) -> None:
+async def _settle(member: Member, kinds: Sequence[str]) -> None:
     try:
         with ungrouped():
-            await member.mirror.settle()
+            await member.mirror.settle(*kinds)
     except SwarmError as exc:
         member.suspect()
         await member.fail(exc)
@@ -79,7 +81,7 @@ def partial(missing: Sequence[str], *, strict: bool) -> None:
 async def _from_index(
     message: Message, roster: Roster, selection: Selection, members: list[Member], *, strict: bool
 ) -> None:
-    await settle(members)
+    await settle(members, "containers")
     absent = missing(members)
     partial(absent, strict=strict)
     if absent and len(absent) == len(members):

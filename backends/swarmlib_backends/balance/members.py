@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import trio
 
@@ -27,12 +27,15 @@ from .versions import Bridge, Range
 
 _log = logging.getLogger("swarmlib.balance")
 
+CHANGE_SECONDS: Final = 60.0
+"""How long a member may take over a change that balance itself asks of it; it works on the disk."""
 _FIRST_PAUSE: Final = 0.2
 _LAST_PAUSE: Final = 5.0
 _DRIFT_CHECKS: Final = 12
 """Pings between two checks of whether the index still agrees with the engine."""
 
-Announce = Callable[[dict[str, Any]], None]
+Announce: TypeAlias = Callable[[dict[str, Any]], None]
+See: TypeAlias = Callable[[Message], Message | None]
 
 
 @dataclass
@@ -142,8 +145,8 @@ class Member:
                 self.suspect()
             raise
 
-    async def forward(self, message: Message, see: Callable[[Message], None] | None = None) -> None:
-        """Hand a request over; whoever is behind answers it. `see` is shown each reply.
+    async def forward(self, message: Message, see: See | None = None) -> None:
+        """Hand a request over; whoever is behind answers it. `see` is shown each reply, and may give another for it.
 
         Raises:
             Unavailable: it is down.
@@ -204,6 +207,7 @@ class Member:
         await self._describe()
         if self.watchable:
             await self.mirror.sync()
+            await self._drop_moved()
         was_down, self.failure = self.failure, None
         self._up.set()
         self._index.changed()
@@ -211,6 +215,13 @@ class Member:
         if was_down is not None:
             _log.warning("%s is up again", self.name)
         self._announce(self._event("engine_connect", ""))
+
+    async def _drop_moved(self) -> None:
+        """Remove the containers that were made anew elsewhere while this engine was down; never their volumes."""
+        for id in self._index.moved.intersection(self.mirror.containers):
+            _log.warning("%s: removing %s, which was made anew on another engine meanwhile", self.name, id[:12])
+            await self.ask(Message(Verb.RM, ("containers", id), {"force": "1", "v": "0"}), CHANGE_SECONDS)
+            self.mirror.removed("containers", id)
 
     async def _describe(self) -> None:
         try:
@@ -229,7 +240,7 @@ class Member:
             except trio.EndOfChannel:
                 raise Unavailable("its event stream ended") from None
             if reply.verb is Verb.SET and self.mirror.apply(reply.json or {}):
-                await self.mirror.settle()  # it must be known before its engine dies
+                await self.mirror.settle("containers")  # it must be known before its engine dies
 
     async def _check(self) -> None:
         checks = 0
@@ -308,7 +319,7 @@ class _Line:
 class Forwarded(Tap):
     """The reply channel of a call that one member has: cut when that member goes down before it has answered."""
 
-    def __init__(self, inner: Reply, see: Callable[[Message], None] | None) -> None:
+    def __init__(self, inner: Reply, see: See | None) -> None:
         super().__init__(inner, self._look)
         self._show = see
         self._line = _Line()
@@ -331,9 +342,7 @@ class Forwarded(Tap):
         if self._line.cut:
             raise trio.BrokenResourceError("the call was cut")
         self._begun = True
-        if self._show is not None:
-            self._show(reply)
-        return reply
+        return reply if self._show is None else self._show(reply) or reply
 
     async def cut(self, error: SwarmError) -> None:
         """Answer with an error, unless answers have come: a stream that has begun may yet go on."""

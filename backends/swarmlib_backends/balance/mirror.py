@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("swarmlib.balance")
 
 RESCHEDULE: Final = "com.docker.swarm.reschedule-policies"
+MOVED: Final = "swarmlib.rescheduled-from"
+"""The label of a container that stands in for one of an engine that died; holds that one's id."""
+_PROJECT: Final = "com.docker.compose.project"
 _INSPECTIONS: Final = 8
 """Inspections of one engine at once."""
 _FILTERED: Final = 50
@@ -50,10 +53,9 @@ class Mirror:
         self._stale_kinds: set[str] = set()
         self._asking = trio.Lock()
 
-    @property
-    def unsettled(self) -> bool:
+    def unsettled(self, kind: str) -> bool:
         """Whether something must be asked, or is being asked, before the index can be shown."""
-        return bool(self._stale or self._stale_kinds) or self._asking.locked()
+        return bool(self._stale if kind == "containers" else kind in self._stale_kinds) or self._asking.locked()
 
     # Asking the engine.
 
@@ -66,15 +68,22 @@ class Mirror:
         self._stale.update(self.containers)
         self._stale_kinds.update(_KINDS)
         self._stale.add("")
-        await self.settle()
+        await self.settle("containers", *_KINDS)
 
-    async def settle(self) -> None:
-        """Ask for what is stale. What was so when this was called is true when it returns. Raises as `sync`."""
-        if not self.unsettled:
+    async def settle(self, *wanted: str) -> None:
+        """Ask for what is stale of these kinds. What was so when this was called is true when it returns.
+
+        Raises:
+            SwarmError: as `sync`.
+        """
+        if not any(map(self.unsettled, wanted)):
             return
         async with self._asking:
-            kinds, self._stale_kinds = self._stale_kinds, set()
-            ids, self._stale = self._stale, set()
+            kinds = self._stale_kinds.intersection(wanted)
+            self._stale_kinds -= kinds
+            ids = set[str]()
+            if "containers" in wanted:
+                ids, self._stale = self._stale, ids
             try:
                 async with trio.open_nursery() as nursery:
                     for kind in kinds:
@@ -102,13 +111,12 @@ class Mirror:
     async def _relist(self, kind: str) -> None:
         listed: Any = await self._ask(Verb.LS, (kind,))
         entries: list[dict[str, Any]] = (listed or {}).get("Volumes") or [] if kind == "volumes" else listed or []
-        found = {each.get("Id") or each["Name"]: _names(kind, each) for each in entries}
-        known = self._others[kind]
-        for id, item in list(known.items()):
-            if found.get(id) != item.names:
+        found = {each.get("Id") or each["Name"]: (_names(kind, each), _group(kind, each)) for each in entries}
+        for id, item in list(self._others[kind].items()):
+            if found.get(id) != (item.names, item.group):
                 self._forget(kind, id)
-        for id, names in found.items():
-            self._learn(kind, id, names)
+        for id, (names, group) in found.items():
+            self.learn(kind, id, names, group)
 
     async def _refresh(self, ids: set[str]) -> None:
         """Take over what the engine says of some containers; of all, if the id "" is among them."""
@@ -134,10 +142,14 @@ class Mirror:
             return
         container = self._container(id, [name.lstrip("/") for name in summary.get("Names") or []])
         container.tell(summary, inspected.get("State"))
+        self._index.group(container, _group("containers", summary))
         self.claim(container, claim_of(inspected.get("HostConfig") or {}))
         self._index.changed()
-        if RESCHEDULE in (summary.get("Labels") or {}):
+        labels: dict[str, str] = summary.get("Labels") or {}
+        if RESCHEDULE in labels:
             self.inspected[id] = inspected
+        if MOVED in labels:
+            self._index.moved.add(labels[MOVED])
 
     async def drift(self) -> int:
         """List the containers, and mark as stale what differs from what is known; gives how many did.
@@ -201,7 +213,8 @@ class Mirror:
 
     def _came_or_went(self, kind: str, action: str, id: str, names: Sequence[str]) -> None:
         if action == "create":
-            self._learn(kind, id, tuple(names))
+            self.learn(kind, id, tuple(names))
+            self._stale_kinds.add(kind)  # its labels are not in the event
         elif action in ("destroy", "remove"):
             self._forget(kind, id)
 
@@ -261,15 +274,18 @@ class Mirror:
         if gone:
             self._index.remove(gone)
 
-    def _learn(self, kind: str, id: str, names: tuple[str, ...]) -> None:
+    def learn(self, kind: str, id: str, names: tuple[str, ...], group: str = "") -> None:
+        """Know of an object that is no container."""
         if id not in self._others[kind]:
             self._others[kind][id] = item = Item(self._member, id, names)
             self._table(kind).add(item)
+            self._index.group(item, group)
 
     def _forget(self, kind: str, id: str) -> None:
         item = self._others[kind].pop(id, None)
         if item is not None:
             self._table(kind).remove(item)
+            self._index.group(item, "")
 
     def _table(self, kind: str) -> Any:
         return self._index.table(kind)
@@ -280,6 +296,15 @@ def _names(kind: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
         tags = [*(entry.get("RepoTags") or []), *(entry.get("RepoDigests") or [])]
         return tuple(tag for tag in tags if "<none>" not in tag)
     return (str(entry["Name"]),)
+
+
+def _group(kind: str, entry: Mapping[str, Any]) -> str:
+    return "" if kind == "images" else group_of(entry.get("Labels"))
+
+
+def group_of(labels: Mapping[str, str] | None) -> str:
+    """What its labels say it belongs with: the Compose project, whose parts must be on one engine."""
+    return (labels or {}).get(_PROJECT, "")
 
 
 def claim_of(host_config: Mapping[str, Any]) -> Claim:

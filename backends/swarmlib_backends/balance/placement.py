@@ -91,6 +91,8 @@ class Placement:
             *((lambda member, rule=rule: self._affinity(rule, member)) for rule in wish.affinities if rule.soft),
             _processes,
         ]
+        if holders := self._index.holders_of_group(wish.group):
+            soft.append(lambda member: None if member in holders else f"{wish.group} is elsewhere")
         for rule in soft:
             members = [member for member in members if rule(member) is None] or members
         return members

@@ -19,7 +19,7 @@ import orjson
 from swarmlib import Invalid
 
 from .index import LABEL, Claim
-from .mirror import RESCHEDULE, claim_of
+from .mirror import RESCHEDULE, claim_of, group_of
 
 _LABELS: Final = {
     "constraint": "com.docker.swarm.constraints",
@@ -80,8 +80,8 @@ class Wish:
     affinities: list[Rule] = field(default_factory=list[Rule])
     beside: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """(kind, name) of what it uses, which must be on the same engine."""
-    host_ports: bool = False
-    """Its ports are the engine's own."""
+    group: str = ""
+    """What it belongs with."""
 
     @property
     def key(self) -> str:
@@ -102,9 +102,8 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
     labels: Mapping[str, str] = (cleaned or given).get("Labels") or {}
     host: dict[str, Any] = given.get("HostConfig") or {}
     exposed = list(cast("dict[str, Any]", given.get("ExposedPorts") or {}))
-    on_host = host.get("NetworkMode") == "host" and bool(exposed)
     claim = claim_of(host)
-    if on_host:
+    if host.get("NetworkMode") == "host":
         ports = [(each.partition("/")[2] or "tcp", "", int(each.partition("/")[0])) for each in exposed if each[0].isdigit()]
         claim = Claim(claim.cpus, claim.memory, [*claim.ports, *ports])
     wish = Wish(
@@ -114,7 +113,7 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
         constraints=[Rule.read(text) for text in _listed(labels, "constraint")],
         affinities=[Rule.read(text) for text in _listed(labels, "affinity")],
         beside=[*dict.fromkeys(_used(given, host))],
-        host_ports=on_host,
+        group=group_of(labels),
     )
     return wish, cleaned
 
