@@ -1,7 +1,7 @@
 """swarmlib: services composed of backends that all speak one set of verbs.
 
-    async with swarmlib.connect("debug | docker") as swarm:
-        print(await swarm.ls())
+async with swarmlib.connect("debug | docker") as swarm:
+    print(await swarm.ls())
 """
 
 from collections.abc import AsyncGenerator

@@ -10,7 +10,6 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, cast
 
-
 UNSENT: Final = "unsent"
 """The detail of an `Unavailable` that says: the request left for nowhere, so it surely did not happen."""
 

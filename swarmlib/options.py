@@ -1,9 +1,9 @@
 """A backend's arguments: declared once, as the fields of its dataclass; usage, binding and errors come from there.
 
-    @dataclass
-    class Balance(Server):
-        members: list[Chain] = argument("a chain for each engine")
-        strategy: Literal["spread", "round-robin"] = option("where new workloads go", default="spread")
+@dataclass
+class Balance(Server):
+    members: list[Chain] = argument("a chain for each engine")
+    strategy: Literal["spread", "round-robin"] = option("where new workloads go", default="spread")
 """
 
 from __future__ import annotations

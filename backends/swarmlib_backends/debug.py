@@ -1,8 +1,8 @@
 """The debug backend: a line on stderr for each message that passes, and one for each reply.
 
-    #7 > ls containers {"all": "1"}
-    #7 < set 1.84 ms 530 B
-    #7 < ack 1.91 ms
+#7 > ls containers {"all": "1"}
+#7 < set 1.84 ms 530 B
+#7 < ack 1.91 ms
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """CPU seconds of `swarmd --help`, against a Python that does nothing.
 
-    python -m tests.bench.startup [--runs 20]
+python -m tests.bench.startup [--runs 20]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Calls a second through chains of 0, 1 and 10 filters, against a bare request and reply over trio's memory channels.
 
-    python -m tests.bench.verbs [--seconds 0.5] [--rounds 7]
+python -m tests.bench.verbs [--seconds 0.5] [--rounds 7]
 """
 
 from __future__ import annotations

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
-from typing import Any, Final, Literal, TypeAlias, cast
+from pathlib import Path as FilePath
+from typing import Any, Final, cast
 
 import trio
 
 from swarmlib import (
-    Ambiguous,
     Chain,
     Client,
-    Conflict,
+    Invalid,
     Message,
     NotFound,
     Path,
     Reply,
     Server,
     SwarmError,
-    Tap,
     Unavailable,
     Unsupported,
     Verb,
@@ -31,12 +28,19 @@ from swarmlib import (
     next_reply,
     option,
 )
-from swarmlib.message import FINAL
+from swarmlib.errors import ungrouped
 
 from ..dockerapi.rows import WHOLE
-from . import merge
-from .members import Member, Outcome, ask_all, open_members
+from . import effects, events, lists, merge, owners, roster
+from .members import CHANGE_SECONDS, Member, Outcome, ask_all
+from .mirror import group_of
+from .placement import Placement, Strategy
+from .rescheduling import Rescheduler
+from .roster import Roster
+from .select import Selection
+from .spawning import NO_WISH, Spawner
 from .versions import ARG, Range, at_version, common, parsed
+from .wish import Wish
 
 __all__ = ["Balance"]
 
@@ -45,50 +49,65 @@ _IMAGES: Final[Path] = ("images",)
 _SWARM_MODE: Final = frozenset({"swarm", "nodes", "services", "tasks", "secrets", "configs"})
 _BUILDKIT: Final = ("/session", "/grpc")
 _ANYWHERE: Final = frozenset({"distribution"})
-_CHANGE_SECONDS: Final = 60.0
-"""How long a member may take over a change that goes to several; it works on the disk."""
-_KNOWN_OWNERS: Final = 100_000
-"""Ids whose owner is remembered, at most."""
-
-
-_Found: TypeAlias = tuple[Member, dict[str, Any]]
+_WITH_NODE: Final = frozenset({"containers", "networks", "volumes"})
 
 
 @dataclass
 class Balance(Server):
-    """Many engines as one: lists merged, each object's calls sent to its owner, new workloads placed."""
+    """Many engines as one: lists merged, each object's calls sent to its owner, new containers placed.
 
-    members: list[Chain] = argument("a chain for each engine, quoted or in parentheses")
-    strategy: Literal["spread", "round-robin"] = option("where new workloads go", default="spread")
-    deadline: float = option("seconds that one engine may hold up a merged answer", default=5.0)
+    Name the members (a=docker …): objects then say `Node: a`, and `--filter node=a` and `a/web` mean it. Where a
+    container goes can be said as in the old Swarm: `-e constraint:region==us`, `-e affinity:container==web`.
+    """
+
+    members: list[Chain] = argument("a chain for each engine, quoted or in parentheses", default=[])
+    watch_file: str = option("a file of members, a chain a line, read again when it changes", default="")
+    strategy: Strategy = option("where new containers go", default="spread")
+    deadline: float = option("seconds that one engine may hold up an answer of several", default=5.0)
+    strict: bool = option("refuse an answer from which an engine is missing", default=False)
+    reschedule_after: float = option("seconds after which what may be rescheduled leaves a dead engine", default=30.0)
+
+    def __post_init__(self) -> None:
+        if not self.members and not self.watch_file:
+            raise Invalid("it needs members, or --watch-file with a file of them")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
-        """Hold the members open."""
-        async with open_members(self.members) as self._members:
-            # Only full ids are remembered: they never move to another engine, as a name can.
-            self._owners = OrderedDict[str, Member]()
-            self._turns = count()
-            self._ranges_asked = False
-            yield
+        """Hold the members open, and follow what happens to them."""
+        with ungrouped():
+            async with trio.open_nursery() as nursery:
+                self._roster = Roster(self.deadline, nursery)
+                for chain in self.members:
+                    await self._roster.join(chain)
+                if self.watch_file:
+                    path = FilePath(self.watch_file)
+                    seen = await roster.stamp(path)
+                    await self._roster.read(path)
+                    nursery.start_soon(self._roster.follow, path, seen)
+                self._spawner = Spawner(self._roster, Placement(self.strategy, self._roster.index))
+                nursery.start_soon(Rescheduler(self._roster, self._spawner, self.reschedule_after).run)
+                yield
+                nursery.cancel_scope.cancel()
 
     def handlers(self) -> Mapping[Verb, Any]:
         """The verbs; what speaks of swarm mode goes to a manager, whatever the verb."""
         return {verb: partial(self._routed, handler) for verb, handler in super().handlers().items()}
 
     async def _routed(self, handler: Callable[[Message], Awaitable[Any]], message: Message) -> Any:
+        await self._roster.known()
         if ARG in message.args:
-            await self._check_version(message.args[ARG])
+            self._check_version(message.args[ARG])
         if message.path[:1] and message.path[0] in _SWARM_MODE:
             return await self._to_manager(message)
         return await handler(message)
 
+    # Looking.
+
     async def ls(self, message: Message) -> Any:
         """What every member has, merged."""
-        merged = merge.LISTS.get(message.path)
-        if merged is None:
+        if message.path not in merge.LISTS:
             return await self._to_owner(message)
-        return merged((await self._ask(message)).values)
+        return await lists.answer(message, self._roster, strict=self.strict)
 
     async def get(self, message: Message) -> Any:
         """A summary of all members, or one object's state, from its owner."""
@@ -98,7 +117,35 @@ class Balance(Server):
             return await self._ping(message)
         if len(message.path) < 2 or message.path[0] in _ANYWHERE:
             return await self._to_any(message)
+        if len(message.path) == 2 and message.path[0] in _WITH_NODE:
+            return await self._to_owner(message, effects.says_node)
         return await self._to_owner(message)
+
+    async def watch(self, message: Message) -> Any:
+        """Every member's events; or one object's changes, from its owner."""
+        if message.path:
+            return await self._to_owner(message, effects.touches)
+        if message.ret is not None:
+            await events.relay(self._roster, message, message.ret)
+        return None
+
+    async def _summary(self, message: Message) -> Any:
+        outcome = await self._ask(message)
+        merged = merge.SUMMARIES[message.path](outcome.values)
+        if not message.path:
+            merged["Warnings"] += outcome.missing
+        if message.ret is not None:
+            await message.ret.set(merged, **_warned(outcome))
+        return None
+
+    async def _ask(self, message: Message) -> Outcome:
+        """Every engine's answer; what is none (a backend without networks) is not missing."""
+        outcome = await ask_all(self._roster.members, message)
+        lists.partial(outcome.missing, strict=self.strict)
+        outcome.must_have_answers()
+        return outcome
+
+    # Changing one object.
 
     async def set(self, message: Message) -> Any:
         """A change to one object; a tag goes to every member that has the image."""
@@ -106,43 +153,28 @@ class Balance(Server):
             case ("images", _, "tag"):
                 return await self._to_holders(message)
             case ("images", name, "push") if tag := message.args.get("tag"):
-                return await self.hand_on(message, (await self._owner((*_IMAGES, f"{name}:{tag}"))).sender)
+                owner, _ = await owners.find(self._roster, (*_IMAGES, f"{name}:{tag}"))
+                return await self._forward(message, owner)
             case _:
                 pass
         if len(message.path) < 2:
             return await self._to_any(message)
-        return await self._to_owner(message)
-
-    async def spawn(self, message: Message) -> Any:
-        """A new object where the strategy says; an exec or a commit at its container's owner; a pull everywhere."""
-        match message.path:
-            case ("containers",):
-                return await self._place(message)
-            case ("images",) if message.att is None and message.ret is not None:
-                return await self._everywhere(message, message.ret)
-            case ("volumes",):
-                return await self.hand_on(message, (await self._for_volume(message)).sender)
-            case ("commit",):
-                owner = await self._owner((*_CONTAINERS, str(message.args.get("container", ""))))
-                return await self.hand_on(message, owner.sender)
-            case ("build",) if message.args.get("session"):
-                return await self.hand_on(message, (await self._builder()).sender)
-            case (_, _, *_):
-                return await self._remembering(message, await self._owner(message.path))
-            case _:
-                return await self._remembering(message, await self._chosen())
+        return await self._to_owner(message, effects.touches)
 
     async def start(self, message: Message) -> Any:
         """To the owner."""
-        return await self._to_owner(message)
+        return await self._to_owner(message, effects.touches)
 
     stop = start
-    attach = start
+
+    async def attach(self, message: Message) -> Any:
+        """To the owner."""
+        return await self._to_owner(message)
 
     async def connect(self, message: Message) -> Any:
         """To the owner; BuildKit's sessions to the builder."""
         if message.path == WHOLE.path("") and str(message.args.get(":target", "")).endswith(_BUILDKIT):
-            return await self.hand_on(message, (await self._builder()).sender)
+            return await self._forward(message, self._builder())
         return await self._to_owner(message)
 
     async def file(self, message: Message) -> Any:
@@ -150,118 +182,125 @@ class Balance(Server):
         if message.path != _IMAGES:
             return await self._to_owner(message)
         if message.att is not None:
-            return await self.hand_on(message, (await self._chosen()).sender)
+            return await self._forward(message, self._spawner.choose(), effects.touches_images)
         names: str | list[str] = message.args.get("names", "")
         first = names if isinstance(names, str) else names[0]
-        return await self.hand_on(message, (await self._owner((*_IMAGES, first))).sender)
+        owner, _ = await owners.find(self._roster, (*_IMAGES, first))
+        return await self._forward(message, owner)
 
     async def rm(self, message: Message) -> Any:
         """To the owner; a prune to every member, an image's removal to every one that has it."""
         if len(message.path) == 1:
-            outcome = await ask_all(self._members, message, _CHANGE_SECONDS)
-            outcome.must_have_answers()
-            return merge.deleted(outcome.values)
+            return await self._prune(message)
         if message.path[0] == "images":
             return await self._to_holders(message)
-        return await self._to_owner(message)
+        return await self._to_owner(message, effects.removes)
 
-    async def watch(self, message: Message) -> Any:
-        """Every member's events; or one object's changes, from its owner."""
-        if message.path:
-            return await self._to_owner(message)
+    async def _prune(self, message: Message) -> Any:
+        selection = Selection.of(message.args)
+        members = selection.chosen(self._roster.members)
+        outcome = await ask_all(members, message.but(args=selection.args), CHANGE_SECONDS)
+        lists.partial(outcome.missing, strict=self.strict)
+        outcome.must_have_answers()
+        kind = message.path[0]
+        for member, answer in outcome.answers:
+            member.mirror.touch_kind(kind)
+            for id in cast("dict[str, Any]", answer.value or {}).get("ContainersDeleted") or []:
+                member.mirror.removed("containers", id)
         if message.ret is not None:
-            await self._events(message, message.ret)
+            await message.ret.set(merge.deleted(outcome.values), **_warned(outcome))
         return None
 
-    # API versions.
+    async def _to_owner(self, message: Message, learn: effects.Learn | None = None) -> Any:
+        member, ref = await owners.find(self._roster, message.path)
+        if ref != message.path[1]:
+            message = message.but(path=(message.path[0], ref, *message.path[2:]))
+        return await self._forward(message, member, learn)
 
-    def _advertised(self) -> Range | None:
-        known = [member.sender.range for member in self._members if member.sender.range is not None]
-        return common(known) if known else None
-
-    async def _learn_ranges(self, members: Sequence[Member]) -> None:
-        async with trio.open_nursery() as nursery:
-            for member in members:
-                nursery.start_soon(member.learn_range, self.deadline)
-
-    async def _check_version(self, asked: str) -> None:
-        """Refuse a version that the gateway doesn't advertise, as an engine would."""
-        if not self._ranges_asked:  # a client that knows what it wants need not have begun with a ping
-            self._ranges_asked = True
-            await self._learn_ranges(self._members)
-        if (advertised := self._advertised()) is not None:
-            advertised.check(parsed(asked))
-
-    async def _ping(self, message: Message) -> None:
-        """One member's answer, with the API version that works on all. A client begins with this, so that it is also
-        when an engine that was replaced by one of another version is noticed.
-        """
-        outcome = await self._ask(message)
-        await self._learn_ranges([member for member, answer in outcome.answers if not member.sender.speaks(answer)])
-        advertised = self._advertised()
-        first = outcome.answers[0][1]
-        if message.ret is not None:
-            for reply in [*first.before, first.ack]:
-                await message.ret.send(reply if advertised is None else at_version(reply, advertised))
-
-    # Asking many.
-
-    async def _ask(self, message: Message) -> Outcome:
-        outcome = await ask_all(self._members, message, self.deadline)
-        outcome.must_have_answers()
-        return outcome
-
-    async def _summary(self, message: Message) -> Any:
-        outcome = await self._ask(message)
-        merged = merge.SUMMARIES[message.path](outcome.values)
-        if not message.path:
-            merged["Warnings"] += [f"{member.name} is missing: {exc}" for member, exc in outcome.failures]
-        return merged
+    async def _forward(self, message: Message, member: Member, learn: effects.Learn | None = None) -> Any:
+        see = None if learn is None else learn(self._roster.index, member, message)
+        return await self.hand_on(member.prepared(message, see), member.sender)
 
     async def _to_holders(self, message: Message) -> Any:
-        """To every member that has the object; those that have not are no failure while one has."""
-        outcome = await ask_all(self._members, message, _CHANGE_SECONDS)
-        failed = [exc for _, exc in outcome.failures if not isinstance(exc, NotFound)]
+        """To every member that has the image; those that have not are no failure while one has."""
+        outcome = await ask_all(self._roster.members, message, CHANGE_SECONDS)
+        for member, _ in outcome.answers:
+            member.mirror.touch_kind("images")
+        failed = [exc for _, exc in outcome.failures if not isinstance(exc, NotFound | Unsupported)]
         if failed and not outcome.answers:
             raise failed[0]
         outcome.must_have_answers()
         return merge.deleted(outcome.values)
 
-    async def _events(self, message: Message, ret: Reply) -> None:
-        await ret.ack()
-        async with trio.open_nursery() as nursery:
-            for member in self._members:
-                nursery.start_soon(self._relay_events, member, message, ret)
+    # Making.
 
-    async def _relay_events(self, member: Member, message: Message, ret: Reply) -> None:
-        async with Client(member.sender).request(Verb.WATCH, args=message.args) as replies:
-            while True:
-                try:
-                    reply = await next_reply(replies)
-                except (SwarmError, trio.EndOfChannel):
-                    return  # its events are missing while it is; the others' go on
-                if reply.verb is Verb.SET:
-                    await ret.send(reply.but(args={}))
+    async def spawn(self, message: Message) -> Any:
+        """A new object where the strategy says; an exec or a commit at its container's owner; a pull everywhere."""
+        match message.path:
+            case ("containers",):
+                return await self._create(message)
+            case ("images",) if message.att is None and message.ret is not None:
+                return await self._everywhere(message, message.ret)
+            case ("networks" | "volumes" as kind,):
+                return await self._forward(message, await self._for_part(kind, message), effects.makes)
+            case ("commit",):
+                container = str(message.args.get("container", ""))
+                owner, ref = await owners.find(self._roster, (*_CONTAINERS, container))
+                args = {**message.args, "container": ref}
+                return await self._forward(message.but(args=args), owner, effects.touches_images)
+            case ("build",):
+                return await self._forward(message, self._builder(), effects.touches_images)
+            case (_, _, *_):
+                return await self._to_owner(message, effects.makes_exec)
+            case _:
+                return await self._forward(message, self._spawner.choose(), effects.touches_images)
+
+    async def _create(self, message: Message) -> Any:
+        answer = await self._spawner.create(message.but(ret=None))
+        if message.ret is not None:
+            for reply in [*answer.before, answer.ack]:
+                await message.ret.send(reply)
+
+    async def _for_part(self, kind: str, message: Message) -> Member:
+        """Where a network or volume goes: to its like of that name, which may refuse it; else beside its group."""
+        body: dict[str, Any] = message.json or {}
+        if kind == "networks" and (body.get("Driver") == "overlay" or body.get("Scope") == "swarm"):
+            return await self._manager()
+        await lists.settle(self._roster.members, "containers", "networks", "volumes")
+        if name := body.get("Name"):
+            if items := [item for item in self._roster.index.find(kind, name) if name in item.names]:
+                return items[0].member
+        return self._spawner.choose(Wish("", "", NO_WISH.claim, group=group_of(body.get("Labels"))))
 
     async def _everywhere(self, message: Message, ret: Reply) -> None:
+        """To every member that is up; which are not is said in between."""
+        absent = lists.missing(self._roster.members)
+        lists.partial(absent, strict=self.strict)
+        present = [member for member in self._roster.members if member.up]
+        if not present:
+            raise Unavailable("; ".join(absent))
+        outcome = _Everywhere(message, ret)
         async with trio.open_nursery() as nursery:
-            for member in self._members:
-                nursery.start_soon(self._relay_progress, member, message, ret)
+            for member in present:
+                nursery.start_soon(outcome.relay, member)
+        if outcome.unsupported == len(present):
+            raise Unsupported(f"no member can {message.verb} {'/'.join(message.path)}", path=message.path)
+        for text in absent:
+            await ret.set({"status": text})
 
-    async def _relay_progress(self, member: Member, message: Message, ret: Reply) -> None:
-        fields = {"args": message.args, "value": message.value}
-        async with Client(member.sender).request(message.verb, message.path, **fields) as replies:
-            while (reply := await next_reply(replies)).verb is not Verb.ACK:
-                await ret.send(reply)
+    def _builder(self) -> Member:
+        """The first that is up. A build by BuildKit takes several connections, which must meet; and its cache stays."""
+        return owners.first_up(self._roster.members)
 
-    # Finding one.
+    # Asking one of all.
 
     async def _to_any(self, message: Message) -> Any:
         """To the first member that answers: what is asked of no object is the same everywhere."""
         failure: SwarmError | None = None
-        for member in self._members:
+        for member in self._roster.members:
             try:
-                answer = await member.ask(message, self.deadline)
+                member.must_be_up()
+                answer = await member.ask(message)
             except SwarmError as exc:
                 failure = failure or exc
                 continue
@@ -269,114 +308,61 @@ class Balance(Server):
                 for reply in [*answer.before, answer.ack]:
                     await message.ret.send(reply)
             return None
-        raise failure or Unavailable("there are no members")
+        raise failure or Unavailable("balance has no members now")
 
     async def _to_manager(self, message: Message) -> Any:
-        """To a manager of a swarm; without one, to the first that answers, which says what is missing."""
+        return await self._forward(message, await self._manager())
+
+    async def _manager(self) -> Member:
+        """A manager of a swarm; without one, the first that answers, which says what is missing."""
         about = (await self._ask(Message(Verb.GET))).answers
         managers = [member for member, answer in about if _is_manager(answer.value)]
-        return await self.hand_on(message, (managers or [about[0][0]])[0].sender)
+        return (managers or [about[0][0]])[0]
 
-    async def _to_owner(self, message: Message) -> Any:
-        return await self.hand_on(message, (await self._owner(message.path)).sender)
+    # API versions.
 
-    async def _owner(self, path: Path) -> Member:
-        if len(path) < 2:
-            raise Unsupported(f"balance can't tell which engine {'/'.join(path) or 'this'} concerns", path=path)
-        known = self._owners.get(path[1])
-        if known is not None:
-            return known
-        return self._pick(path, await ask_all(self._members, Message(Verb.GET, path[:2]), self.deadline))
+    def _advertised(self) -> Range | None:
+        known = [member.sender.range for member in self._roster.members if member.sender.range is not None]
+        return common(known) if known else None
 
-    def _pick(self, path: Path, outcome: Outcome) -> Member:
-        ref = path[1]
-        found: list[_Found] = [(member, answer.value or {}) for member, answer in outcome.answers]
-        if path[0] == "images" and found:
-            return found[0][0]
-        exact = [hit for hit in found if ref in (hit[1].get("ID"), hit[1].get("Id"))]
-        named = [hit for hit in found if str(hit[1].get("Name", "")).lstrip("/") == ref.lstrip("/")]
-        fitting = exact or named or found
-        if len(fitting) > 1:
-            candidates = ", ".join(f"{member.name}{value.get('Name', '')}" for member, value in fitting)
-            raise Ambiguous(f"{ref} fits more than one {path[0].rstrip('s')}: {candidates}", path=path)
-        if fitting:
-            self._remember(exact[0][1].get("Id", ref) if exact else "", fitting[0][0])
-            return fitting[0][0]
-        raise self._nobody_has(outcome)
+    def _check_version(self, asked: str) -> None:
+        """Refuse a version that the gateway doesn't advertise, as an engine would."""
+        if (advertised := self._advertised()) is not None:
+            advertised.check(parsed(asked))
 
-    def _nobody_has(self, outcome: Outcome) -> SwarmError:
-        """Not found; but first a refusal (an ambiguous prefix), and that one which might have it can't be asked."""
-        errors = [exc for _, exc in outcome.failures]
-        refused = [exc for exc in errors if not isinstance(exc, NotFound)]
-        return refused[0] if refused else errors[0]
+    async def _ping(self, message: Message) -> None:
+        """One member's answer, with the API version that works on all."""
+        member = owners.first_up(self._roster.members)
+        answer = await member.ask(message)
+        advertised = self._advertised()
+        if message.ret is not None:
+            for reply in [*answer.before, answer.ack]:
+                await message.ret.send(reply if advertised is None else at_version(reply, advertised))
 
-    def _remember(self, full_id: str, member: Member) -> None:
-        if len(full_id) == 64:
-            self._owners[full_id] = member
-            if len(self._owners) > _KNOWN_OWNERS:
-                self._owners.popitem(last=False)
 
-    # Placing a new one.
+class _Everywhere:
+    """One request to several members, whose progress is told as one."""
 
-    async def _place(self, message: Message) -> Any:
-        name = message.args.get("name")
-        if name:
-            await self._refuse_taken(str(name))
-        member = await self._chosen()
-        return await self._remembering(message, member)
+    def __init__(self, message: Message, ret: Reply) -> None:
+        self._message = message
+        self._ret = ret
+        self.unsupported = 0
 
-    async def _refuse_taken(self, name: str) -> None:
-        asked = Message(Verb.GET, (*_CONTAINERS, name))
-        for member, answer in (await ask_all(self._members, asked, self.deadline)).answers:
-            if str(answer.value["Name"]).lstrip("/") == name:
-                raise Conflict(
-                    f'Conflict. The container name "/{name}" is already in use by container '
-                    f'"{answer.value["Id"]}" on {member.name}. You have to remove (or rename) that container '
-                    "to be able to reuse that name."
-                )
+    async def relay(self, member: Member) -> None:
+        """Relay one member's progress."""
+        message = self._message
+        fields = {"args": message.args, "value": message.value}
+        async with Client(member.sender).request(message.verb, message.path, **fields) as replies:
+            try:
+                while (reply := await next_reply(replies)).verb is not Verb.ACK:
+                    await self._ret.send(reply)
+            except Unsupported:
+                self.unsupported += 1
+        member.mirror.touch_kind("images")
 
-    async def _for_volume(self, message: Message) -> Member:
-        """Where a volume of that name is, so that making it twice makes one; else where the strategy says."""
-        body: dict[str, Any] = message.json or {}
-        if name := body.get("Name"):
-            holders = (await ask_all(self._members, Message(Verb.GET, ("volumes", name)), self.deadline)).answers
-            if holders:
-                return holders[0][0]
-        return await self._chosen()
 
-    async def _builder(self) -> Member:
-        """The first that is up. A build by BuildKit takes several connections, which must meet; and its cache stays."""
-        return (await self._ask(Message(Verb.GET, ("ping",)))).answers[0][0]
-
-    async def _chosen(self) -> Member:
-        outcome = await self._ask(Message(Verb.LS, _CONTAINERS, {"all": "1"}))
-        healthy = [member for member, _ in outcome.answers]
-        if self.strategy == "round-robin":
-            return healthy[next(self._turns) % len(healthy)]
-        load = {member: len(answer.value or []) + member.pending for member, answer in outcome.answers}
-        return min(healthy, key=load.__getitem__)
-
-    async def _remembering(self, message: Message, member: Member) -> Any:
-        """Hand a spawn to a member, and learn its id from the answer."""
-        if message.ret is None:
-            return await self.hand_on(message, member.sender)
-        member.pending += 1
-        waiting = True
-
-        def settled() -> None:
-            nonlocal waiting
-            member.pending -= waiting
-            waiting = False
-
-        def learn(reply: Message) -> Message:
-            if reply.verb is Verb.ACK:
-                self._remember(str(cast("dict[str, Any]", reply.json or {}).get("Id", "")), member)
-            if reply.verb in FINAL:
-                settled()
-            return reply
-
-        message.ret.on_gone(settled)
-        return await self.hand_on(message.but(ret=Tap(message.ret, learn)), member.sender)
+def _warned(outcome: Outcome) -> dict[str, Any]:
+    return {"warnings": outcome.missing} if outcome.missing else {}
 
 
 def _is_manager(info: dict[str, Any]) -> bool:

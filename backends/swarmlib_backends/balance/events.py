@@ -122,7 +122,11 @@ class _Feeds:
             for member in self._selection.chosen(roster.members):
                 if member not in self.active:
                     self.add(member)
-                if member.name == event["Actor"]["ID"] and self._engines and event["Action"] in (wanted or event["Action"]):
+                if (
+                    member.name == event["Actor"]["ID"]
+                    and self._engines
+                    and event["Action"] in (wanted or event["Action"])
+                ):
                     await self._out.send((self.active[member], Message(Verb.SET, value=Json.of(event))))
 
 
@@ -130,9 +134,7 @@ def _speaks_of_engines(selection: Selection) -> bool:
     return set(selection.filters) <= _FOR_ENGINES and "daemon" in selection.filters.get("type", ["daemon"])
 
 
-async def _in_order(
-    feeds: _Feeds, events: trio.MemoryReceiveChannel[tuple[_Feed, Message | None]], ret: Reply
-) -> None:
+async def _in_order(feeds: _Feeds, events: trio.MemoryReceiveChannel[tuple[_Feed, Message | None]], ret: Reply) -> None:
     """Send events on as soon as no engine can have an earlier one, or has had a moment to say so."""
     held: list[tuple[int, int, float, _Feed, Message]] = []
     turn = count()

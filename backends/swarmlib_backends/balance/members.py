@@ -16,7 +16,20 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from swarmlib import UNSENT, Client, Message, Reply, SwarmError, Tap, TimedOut, Unavailable, Unsupported, Verb, next_reply, refuse
+from swarmlib import (
+    UNSENT,
+    Client,
+    Message,
+    Reply,
+    SwarmError,
+    Tap,
+    TimedOut,
+    Unavailable,
+    Unsupported,
+    Verb,
+    next_reply,
+    refuse,
+)
 from swarmlib.client import Answer
 from swarmlib.errors import ungrouped
 
@@ -145,18 +158,20 @@ class Member:
                 self.suspect()
             raise
 
-    async def forward(self, message: Message, see: See | None = None) -> None:
-        """Hand a request over; whoever is behind answers it. `see` is shown each reply, and may give another for it.
+    def prepared(self, message: Message, see: See | None = None) -> Message:
+        """A request as it is to be handed on to this member's channel: its call is cut if the member goes down first.
+
+        see: is shown each reply, and may give another for it.
 
         Raises:
             Unavailable: it is down.
         """
         self.must_be_up()
-        if message.ret is not None:
-            ret = Forwarded(message.ret, see)
-            self._forwarded.add(ret)
-            message = message.but(ret=ret)
-        await self.sender.send(message)
+        if message.ret is None:
+            return message
+        ret = Forwarded(message.ret, see)
+        self._forwarded.add(ret)
+        return message.but(ret=ret)
 
     def suspect(self) -> None:
         """Something failed that should not: look at once whether it is up."""
@@ -226,7 +241,9 @@ class Member:
     async def _describe(self) -> None:
         try:
             self.about = (await self.ask(Message(Verb.GET))).value or {}
-            self.skew = since(str(self.about.get("SystemTime", ""))) - time.time() if "SystemTime" in self.about else 0.0
+            self.skew = (
+                since(str(self.about.get("SystemTime", ""))) - time.time() if "SystemTime" in self.about else 0.0
+            )
             await self.learn_range()
         except Unsupported:
             return  # it holds workloads, but is no engine: it has nothing to say of itself
@@ -409,4 +426,3 @@ async def ask_all(
         else:
             outcome.answers.append((member, answer))
     return outcome
-

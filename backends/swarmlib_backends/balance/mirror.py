@@ -318,5 +318,3 @@ def claim_of(host_config: Mapping[str, Any]) -> Claim:
     ]
     memory = host_config.get("Memory") or host_config.get("MemoryReservation") or 0
     return Claim((host_config.get("NanoCpus") or 0) / 1e9, int(memory), ports)
-
-

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import count
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from swarmlib import Unavailable
 
@@ -71,7 +71,9 @@ class Placement:
                 yield lambda member, rule=rule: _constraint(rule, member)
         yield _slots
         for kind, ref in wish.beside:
-            if (holders := {item.member for item in self._index.find(kind, ref)}) and not self._is_everywhere(kind, ref):
+            if (holders := {item.member for item in self._index.find(kind, ref)}) and not self._is_everywhere(
+                kind, ref
+            ):
                 yield lambda member, what=(kind, ref, holders): _beside(*what, member)
         for rule in wish.affinities:
             if not rule.soft:
@@ -199,7 +201,7 @@ def _in_use(wanted: Port, member: Member) -> bool:
 
 
 def _clash(one: Port, other: Port) -> bool:
-    everywhere = {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    everywhere = {"", "0.0.0.0", "::"}
     same = one[1] == other[1] or one[1] in everywhere or other[1] in everywhere
     return same and one[0] == other[0] and one[2] == other[2]
 
@@ -240,5 +242,3 @@ def _busy(member: Member) -> float:
     """Running containers for each CPU."""
     running = sum(each.state in RUNNING for each in member.mirror.containers.values()) + len(member.placing)
     return running / float(member.about.get("NCPU") or 1)
-
-

@@ -80,5 +80,3 @@ def with_filters(args: Mapping[str, Any], filters: Mapping[str, list[str]]) -> d
     """The args with other filters."""
     rest = {name: value for name, value in args.items() if name != "filters"}
     return rest | ({"filters": encode(filters)} if filters else {})
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -65,7 +65,7 @@ class Spawner:
             return await self._create(wish, message)
 
     @contextmanager
-    def _reserved(self, name: str, instead_of: Container | None) -> Any:
+    def _reserved(self, name: str, instead_of: Container | None) -> Iterator[None]:
         if not name:
             yield
             return
@@ -119,17 +119,24 @@ class Spawner:
     async def _bring(self, image: str, target: Member) -> bool:
         """Stream an image from an engine that has it, once however many want it; says whether there is one."""
         lock = self._bringing.setdefault((target, image), trio.Lock())
-        async with lock:
-            await settle(self._roster.members, "images")
-            holders = [item.member for item in self._roster.index.find("images", image) if item.member.up]
-            if target in holders:
-                return True
-            alike = [member for member in holders if _same_platform(member, target)]
-            if not alike:
-                return False
-            await _stream(image, alike, target)
-            target.mirror.touch_kind("images")
+        try:
+            async with lock:
+                return await self._bring_once(image, target)
+        finally:
+            if not lock.statistics().tasks_waiting:
+                self._bringing.pop((target, image), None)
+
+    async def _bring_once(self, image: str, target: Member) -> bool:
+        await settle(self._roster.members, "images")
+        holders = [item.member for item in self._roster.index.find("images", image) if item.member.up]
+        if target in holders:
             return True
+        alike = [member for member in holders if _same_platform(member, target)]
+        if not alike:
+            return False
+        await _stream(image, alike, target)
+        target.mirror.touch_kind("images")
+        return True
 
 
 def _same_platform(one: Member, other: Member) -> bool:

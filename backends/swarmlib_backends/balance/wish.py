@@ -62,7 +62,9 @@ class Rule:
         except re.error as exc:
             raise Invalid(f"{text!r}: {value} is no regular expression: {exc}") from exc
         plain = not is_regex and not set(value) & set("*?[")
-        return cls(text, found["key"], found["operator"] == "==", bool(found["soft"]), pattern, value if plain else None)
+        return cls(
+            text, found["key"], found["operator"] == "==", bool(found["soft"]), pattern, value if plain else None
+        )
 
     def fits(self, value: str) -> bool:
         """Whether a value is the one that is spoken of, wanted or not."""
@@ -104,7 +106,9 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
     exposed = list(cast("dict[str, Any]", given.get("ExposedPorts") or {}))
     claim = claim_of(host)
     if host.get("NetworkMode") == "host":
-        ports = [(each.partition("/")[2] or "tcp", "", int(each.partition("/")[0])) for each in exposed if each[0].isdigit()]
+        ports = [
+            (each.partition("/")[2] or "tcp", "", int(each.partition("/")[0])) for each in exposed if each[0].isdigit()
+        ]
         claim = Claim(claim.cpus, claim.memory, [*claim.ports, *ports])
     wish = Wish(
         name=name,

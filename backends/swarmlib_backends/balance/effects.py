@@ -1,0 +1,101 @@
+"""What the answers to forwarded calls teach the index, so that who changes something and looks at once sees it.
+
+Each function gives what is shown the replies of one call. That must not hold the call itself: a stage that drops a
+call is noticed by that nobody holds it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+from swarmlib import Json, Message, Verb
+
+from . import merge
+from .index import Container, Index
+from .members import Member, See
+from .mirror import group_of
+
+Learn: TypeAlias = Callable[[Index, Member, Message], See]
+
+
+def says_node(index: Index, member: Member, message: Message) -> See:
+    """An inspection says its object's engine."""
+
+    def see(reply: Message) -> Message | None:
+        if reply.verb is Verb.SET and isinstance(reply.json, dict):
+            return reply.but(value=Json.of(merge.inspected(reply.json, member.name)))
+        return None
+
+    return see
+
+
+def touches(index: Index, member: Member, message: Message) -> See:
+    """The container that it speaks of has changed."""
+    container = _container(index, member, message)
+    name = str(message.args.get("name", "")) if message.path[2:] == ("rename",) else ""
+
+    def see(reply: Message) -> None:
+        if container is None:
+            return
+        member.mirror.touch(container.id)
+        if reply.verb is Verb.ACK and name and container.id in member.mirror.containers:
+            index.containers.rename(container, [name])
+
+    return see
+
+
+def _container(index: Index, member: Member, message: Message) -> Container | None:
+    kind, ref = message.path[:2]
+    if kind == "networks":
+        ref = str(cast("dict[str, Any]", message.json or {}).get("Container", ""))
+    elif kind != "containers":
+        return None
+    return next((each for each in index.containers.find(ref) if each.member is member), None)
+
+
+def touches_images(index: Index, member: Member, message: Message) -> See:
+    """The engine's images have changed."""
+
+    def see(reply: Message) -> None:
+        member.mirror.touch_kind("images")
+
+    return see
+
+
+def removes(index: Index, member: Member, message: Message) -> See:
+    """The object is gone."""
+    kind, ref = message.path[:2]
+    found = [item.id for item in index.find(kind, ref) if item.member is member]
+
+    def see(reply: Message) -> None:
+        if reply.verb is Verb.ACK:
+            for id in found:
+                member.mirror.removed(kind, id)
+
+    return see
+
+
+def makes(index: Index, member: Member, message: Message) -> See:
+    """There is a new network or volume."""
+    kind = message.path[0]
+    body: dict[str, Any] = message.json or {}
+    name, group = str(body.get("Name", "")), group_of(body.get("Labels"))
+
+    def see(reply: Message) -> None:
+        made: dict[str, Any] = (reply.json or {}) if reply.verb is Verb.ACK else {}
+        if id := made.get("Id") or made.get("Name"):
+            member.mirror.learn(kind, id, (name or id,), group)
+
+    return see
+
+
+def makes_exec(index: Index, member: Member, message: Message) -> See:
+    """There is a new process in a container."""
+
+    def see(reply: Message) -> None:
+        made: dict[str, Any] = (reply.json or {}) if reply.verb is Verb.ACK else {}
+        if "Id" in made:
+            index.add_exec(made["Id"], member)
+
+    return see
