@@ -267,9 +267,9 @@ class Balance(Server):
         if kind == "networks" and (body.get("Driver") == "overlay" or body.get("Scope") == "swarm"):
             return await self._manager()
         await lists.settle(self._roster.members, "containers", "networks", "volumes")
-        if name := body.get("Name"):
-            if items := [item for item in self._roster.index.find(kind, name) if name in item.names]:
-                return items[0].member
+        name = str(body.get("Name") or "")
+        if items := [item for item in self._roster.index.find(kind, name) if name in item.names]:
+            return items[0].member
         return self._spawner.choose(Wish("", "", NO_WISH.claim, group=group_of(body.get("Labels"))))
 
     async def _everywhere(self, message: Message, ret: Reply) -> None:

@@ -196,12 +196,13 @@ class Index:
 
     def table(self, kind: str) -> Table[Any] | None:
         """The table of a kind of objects, by the first word of their paths."""
-        return {
+        tables: dict[str, Table[Any]] = {
             "containers": self.containers,
             "images": self.images,
             "networks": self.networks,
             "volumes": self.volumes,
-        }.get(kind)
+        }
+        return tables.get(kind)
 
     def find(self, kind: str, ref: str) -> tuple[Item, ...]:
         """What `ref` may mean among the objects of a kind; () where that isn't known."""

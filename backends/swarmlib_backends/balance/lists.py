@@ -1,4 +1,4 @@
-"""Lists of many engines as one: of containers from the index, where it can say all that is asked; else from the engines."""
+"""Lists of many engines as one: of containers from the index, where it can say all that is asked, else from all."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from swarmlib import (
     UNSENT,
     Client,
     Message,
+    Replies,
     Reply,
     SwarmError,
     Tap,
@@ -35,7 +36,7 @@ from swarmlib.errors import ungrouped
 
 from .ages import since
 from .index import NOTHING, Claim, Index, Port
-from .mirror import Mirror
+from .mirror import Mirror, sensible
 from .versions import Bridge, Range
 
 _log = logging.getLogger("swarmlib.balance")
@@ -240,17 +241,15 @@ class Member:
 
     async def _describe(self) -> None:
         try:
-            self.about = (await self.ask(Message(Verb.GET))).value or {}
-            self.skew = (
-                since(str(self.about.get("SystemTime", ""))) - time.time() if "SystemTime" in self.about else 0.0
-            )
-            await self.learn_range()
+            with sensible(self.name):
+                self.about = (await self.ask(Message(Verb.GET))).value or {}
+                now = since(str(self.about.get("SystemTime", "")))
+                self.skew = now - time.time() if now else 0.0
+                await self.learn_range()
         except Unsupported:
-            return  # it holds workloads, but is no engine: it has nothing to say of itself
-        except (KeyError, TypeError, AttributeError, ValueError) as exc:
-            raise Unavailable(f"its answers make no sense: {exc!r}") from exc
+            pass  # it holds workloads, but is no engine: it has nothing to say of itself
 
-    async def _take_events(self, replies: trio.abc.ReceiveChannel[Message]) -> None:
+    async def _take_events(self, replies: Replies) -> None:
         while True:
             try:
                 reply = await next_reply(replies)

@@ -7,13 +7,15 @@ somebody wants to see it, so that an engine whose containers nobody lists is not
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 import trio
 
 from swarmlib import Message, NotFound, Path, Unavailable, Unsupported, Verb
+from swarmlib.errors import ungrouped
 
 from .index import Claim, Container, Index, Item
 
@@ -37,6 +39,24 @@ _STATES: Final = {"start": "running", "die": "exited", "pause": "paused", "unpau
 """What a container is after an event."""
 _KINDS: Final = ("images", "networks", "volumes")
 _GARBAGE: Final = (KeyError, TypeError, AttributeError, ValueError)
+
+
+@contextmanager
+def sensible(name: str) -> Generator[None]:
+    """Around the reading of an engine's answers: what is none of an engine's is the engine's failure, not a bug here.
+
+    Raises:
+        Unavailable: the answers are none that an engine gives.
+    """
+    try:
+        with ungrouped():
+            yield
+    except _GARBAGE as exc:
+        raise Unavailable(f"its answers make no sense: {exc!r}", backend=name) from exc
+    except BaseExceptionGroup as group:
+        if group.split(_GARBAGE)[1] is not None:
+            raise
+        raise Unavailable(f"its answers make no sense: {group.exceptions[0]!r}", backend=name) from group
 
 
 class Mirror:
@@ -84,22 +104,19 @@ class Mirror:
             ids = set[str]()
             if "containers" in wanted:
                 ids, self._stale = self._stale, ids
+            settled = False
             try:
-                async with trio.open_nursery() as nursery:
-                    for kind in kinds:
-                        nursery.start_soon(self._relist, kind)
-                    if ids:
-                        nursery.start_soon(self._refresh, ids)
-            except BaseException as exc:
-                self._stale_kinds |= kinds
-                self._stale |= ids
-                self._reraise(exc)
-
-    def _reraise(self, exc: BaseException) -> None:
-        parts = cast("BaseExceptionGroup[BaseException]", exc).exceptions if isinstance(exc, BaseExceptionGroup) else ()
-        if parts and all(isinstance(part, _GARBAGE) for part in parts):
-            raise Unavailable(f"its answers make no sense: {parts[0]!r}", backend=self._member.name) from exc
-        raise exc
+                with sensible(self._member.name):
+                    async with trio.open_nursery() as nursery:
+                        for kind in kinds:
+                            nursery.start_soon(self._relist, kind)
+                        if ids:
+                            nursery.start_soon(self._refresh, ids)
+                settled = True
+            finally:
+                if not settled:
+                    self._stale_kinds |= kinds
+                    self._stale |= ids
 
     async def _ask(self, verb: Verb, path: Path, **args: str) -> Any:
         """The engine's answer; None where it has nothing of the kind (processes have no networks)."""
@@ -157,11 +174,9 @@ class Mirror:
         Raises:
             SwarmError: as `sync`.
         """
-        try:
+        with sensible(self._member.name):
             listed: list[dict[str, Any]] = await self._ask(Verb.LS, ("containers",), all="1") or []
             found = {each["Id"]: str(each.get("State", "")) for each in listed}
-        except _GARBAGE as exc:
-            raise Unavailable(f"its answers make no sense: {exc!r}", backend=self._member.name) from exc
         known = {id: each.state for id, each in self.containers.items() if id not in self._stale}
         differing = {id for id in found.keys() | known.keys() if found.get(id) != known.get(id)} - self._stale
         self._stale |= differing

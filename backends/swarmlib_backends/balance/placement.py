@@ -1,10 +1,11 @@
-"""Which engine a new container goes to: filters rule engines out, each with its reason; the strategy picks of the rest."""
+"""Which engine a new container goes to: filters rule engines out, each with its reason, and the strategy picks one."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import blake2b
 from itertools import count
 from typing import Final, Literal, TypeAlias
@@ -68,20 +69,20 @@ class Placement:
         """What can rule an engine out; only what the container has a wish for."""
         for rule in wish.constraints:
             if not rule.soft:
-                yield lambda member, rule=rule: _constraint(rule, member)
+                yield partial(_constraint, rule)
         yield _slots
         for kind, ref in wish.beside:
             if (holders := {item.member for item in self._index.find(kind, ref)}) and not self._is_everywhere(
                 kind, ref
             ):
-                yield lambda member, what=(kind, ref, holders): _beside(*what, member)
+                yield partial(_beside, kind, ref, holders)
         for rule in wish.affinities:
             if not rule.soft:
-                yield lambda member, rule=rule: self._affinity(rule, member)
+                yield partial(self._affinity, rule)
         if wish.claim.ports:
-            yield lambda member: _port(wish, member)
+            yield partial(_port, wish)
         if wish.claim.cpus or wish.claim.memory:
-            yield lambda member: _resources(wish, member)
+            yield partial(_resources, wish)
 
     def _is_everywhere(self, kind: str, ref: str) -> bool:
         return kind == "networks" and ref in ("bridge", "host", "none")
@@ -89,12 +90,12 @@ class Placement:
     def _preferred(self, wish: Wish, members: list[Member]) -> list[Member]:
         """Those that soft rules prefer; a rule that would leave none is let go."""
         soft: list[Callable[[Member], Reason]] = [
-            *((lambda member, rule=rule: _constraint(rule, member)) for rule in wish.constraints if rule.soft),
-            *((lambda member, rule=rule: self._affinity(rule, member)) for rule in wish.affinities if rule.soft),
+            *(partial(_constraint, rule) for rule in wish.constraints if rule.soft),
+            *(partial(self._affinity, rule) for rule in wish.affinities if rule.soft),
             _processes,
         ]
         if holders := self._index.holders_of_group(wish.group):
-            soft.append(lambda member: None if member in holders else f"{wish.group} is elsewhere")
+            soft.append(partial(_beside, "group", wish.group, holders))
         for rule in soft:
             members = [member for member in members if rule(member) is None] or members
         return members
