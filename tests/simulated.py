@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import trio
 
-from swarmlib import UNSENT, Conflict, Message, NotFound, Server, SwarmError, Unavailable
+from swarmlib import UNSENT, Conflict, Message, NotFound, Sender, Server, SwarmError, Unavailable
 
 _ids = count(1)
 
@@ -93,6 +93,10 @@ class Engine(Server):
     @property
     def name(self) -> str:
         return self.label
+
+    def _bound_to(self, next: Sender) -> Self:
+        self.next = next  # no copy: the test holds the stage itself
+        return self
 
     # For tests.
 
@@ -270,9 +274,13 @@ class Engine(Server):
         for event in [each for each in self.told if each["timeNano"] >= since * 10**9]:
             sender.send_nowait(event)
         self.watchers.append(sender)
-        async with receiver:
-            async for event in receiver:
-                await message.ret.set(event)
+        try:
+            async with receiver:
+                async for event in receiver:
+                    await message.ret.set(event)
+        finally:
+            if sender in self.watchers:
+                self.watchers.remove(sender)
 
     async def file(self, message: Message) -> Any:
         await self._enter(message)
@@ -300,5 +308,3 @@ class Bytes(trio.abc.ReceiveStream):
 
     async def aclose(self) -> None:
         await trio.lowlevel.checkpoint()
-
-

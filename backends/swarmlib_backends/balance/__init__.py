@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import trio
 
@@ -30,6 +30,7 @@ from swarmlib import (
 )
 from swarmlib.errors import ungrouped
 
+from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
 from . import effects, events, lists, merge, owners, roster
 from .members import CHANGE_SECONDS, Member, Outcome, ask_all
@@ -205,7 +206,7 @@ class Balance(Server):
         kind = message.path[0]
         for member, answer in outcome.answers:
             member.mirror.touch_kind(kind)
-            for id in cast("dict[str, Any]", answer.value or {}).get("ContainersDeleted") or []:
+            for id in items(fields(answer.value).get("ContainersDeleted")):
                 member.mirror.removed("containers", id)
         if message.ret is not None:
             await message.ret.set(merge.deleted(outcome.values), **_warned(outcome))

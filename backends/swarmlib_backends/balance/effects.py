@@ -7,10 +7,11 @@ call is noticed by that nobody holds it any more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 from swarmlib import Json, Message, Verb
 
+from ..dockerapi.nulls import fields
 from . import merge
 from .index import Container, Index
 from .members import Member, See
@@ -23,8 +24,8 @@ def says_node(index: Index, member: Member, message: Message) -> See:
     """An inspection says its object's engine."""
 
     def see(reply: Message) -> Message | None:
-        if reply.verb is Verb.SET and isinstance(reply.json, dict):
-            return reply.but(value=Json.of(merge.inspected(reply.json, member.name)))
+        if reply.verb is Verb.SET:
+            return reply.but(value=Json.of(merge.inspected(fields(reply.json), member.name)))
         return None
 
     return see
@@ -48,7 +49,7 @@ def touches(index: Index, member: Member, message: Message) -> See:
 def _container(index: Index, member: Member, message: Message) -> Container | None:
     kind, ref = message.path[:2]
     if kind == "networks":
-        ref = str(cast("dict[str, Any]", message.json or {}).get("Container", ""))
+        ref = str(fields(message.json).get("Container", ""))
     elif kind != "containers":
         return None
     return next((each for each in index.containers.find(ref) if each.member is member), None)
@@ -79,11 +80,11 @@ def removes(index: Index, member: Member, message: Message) -> See:
 def makes(index: Index, member: Member, message: Message) -> See:
     """There is a new network or volume."""
     kind = message.path[0]
-    body: dict[str, Any] = message.json or {}
+    body = fields(message.json)
     name, group = str(body.get("Name", "")), group_of(body.get("Labels"))
 
     def see(reply: Message) -> None:
-        made: dict[str, Any] = (reply.json or {}) if reply.verb is Verb.ACK else {}
+        made = fields(reply.json) if reply.verb is Verb.ACK else {}
         if id := made.get("Id") or made.get("Name"):
             member.mirror.learn(kind, id, (name or id,), group)
 
@@ -94,7 +95,7 @@ def makes_exec(index: Index, member: Member, message: Message) -> See:
     """There is a new process in a container."""
 
     def see(reply: Message) -> None:
-        made: dict[str, Any] = (reply.json or {}) if reply.verb is Verb.ACK else {}
+        made = fields(reply.json) if reply.verb is Verb.ACK else {}
         if "Id" in made:
             index.add_exec(made["Id"], member)
 

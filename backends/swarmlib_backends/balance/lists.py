@@ -11,6 +11,7 @@ import trio
 from swarmlib import Json, Message, NotFound, SwarmError, Unavailable, Unsupported, Verb
 from swarmlib.errors import ungrouped
 
+from ..dockerapi.nulls import items
 from . import merge
 from .ages import since
 from .members import Member, Outcome, ask_all
@@ -136,7 +137,7 @@ def _bounded(reply: Message, times: Mapping[str, float]) -> Message:
         return reply
     kept = [
         item
-        for item in reply.json or []
+        for item in items(reply.json)
         if item["Created"] < int(times.get("before", float("1e18"))) and item["Created"] > int(times.get("since", 0))
     ]
     return reply.but(value=Json.of(kept))

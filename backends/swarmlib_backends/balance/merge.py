@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from swarmlib import Path
 
+from ..dockerapi.nulls import fields, items
 from .index import LABEL
 from .versions import Range, common, said_by
 
@@ -29,35 +30,35 @@ EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
 
 def owned(item: Any, node: str, labels: str = "Labels") -> dict[str, Any]:
     """An object that says its engine, in a field and a label."""
-    return {**item, "Node": node, labels: {**(item.get(labels) or {}), LABEL: node}}
+    return {**item, "Node": node, labels: {**fields(item.get(labels)), LABEL: node}}
 
 
 def inspected(item: Any, node: str) -> dict[str, Any]:
     """An inspection that says its object's engine; a container has its labels in its configuration."""
     if "Config" in item:
-        return {**item, "Node": node, "Config": {**(item["Config"] or {}), "Labels": _labelled(item["Config"], node)}}
+        return {**item, "Node": node, "Config": {**fields(item["Config"]), "Labels": _labelled(item["Config"], node)}}
     return owned(item, node)
 
 
 def _labelled(config: dict[str, Any] | None, node: str) -> dict[str, str]:
-    return {**((config or {}).get("Labels") or {}), LABEL: node}
+    return {**fields(fields(config).get("Labels")), LABEL: node}
 
 
 def containers(parts: Parts) -> list[Any]:
     """Every engine's containers, the newest first, each with its engine."""
-    merged = [owned(item, node) for node, items in parts for item in items or []]
+    merged = [owned(item, node) for node, found in parts for item in items(found)]
     return sorted(merged, key=lambda item: item.get("Created", 0), reverse=True)
 
 
 def images(parts: Parts) -> list[Any]:
     """Every engine's images, each once, with the tags that it has anywhere and the engines that have it."""
     merged: dict[str, dict[str, Any]] = {}
-    for node, items in parts:
-        for item in items or []:
+    for node, found in parts:
+        for item in items(found):
             known = merged.setdefault(item["Id"], {**item, "Nodes": []})
             known["Nodes"].append(node)
             for key in ("RepoTags", "RepoDigests"):
-                known[key] = _real_names([*(known.get(key) or []), *(item.get(key) or [])])
+                known[key] = _real_names([*items(known.get(key)), *items(item.get(key))])
             if len(known["Nodes"]) > 1 and item.get("Containers", -1) >= 0:
                 known["Containers"] = max(known.get("Containers", 0), 0) + item["Containers"]
     return sorted(merged.values(), key=lambda item: item.get("Created", 0), reverse=True)
@@ -72,8 +73,8 @@ def _real_names(names: list[str]) -> list[str]:
 def networks(parts: Parts) -> list[Any]:
     """Every engine's networks; those that every engine has, and those of a swarm, once."""
     merged: dict[str, dict[str, Any]] = {}
-    for node, items in parts:
-        for item in items or []:
+    for node, found in parts:
+        for item in items(found):
             if item["Name"] in EVERYWHERE:
                 merged.setdefault(item["Name"], item)
             else:
@@ -84,17 +85,17 @@ def networks(parts: Parts) -> list[Any]:
 def volumes(parts: Parts) -> dict[str, Any]:
     """Every engine's volumes, and what each has to say of them."""
     lists: list[tuple[str, list[dict[str, Any]], list[str]]] = [
-        (node, (answer or {}).get("Volumes") or [], (answer or {}).get("Warnings") or []) for node, answer in parts
+        (node, items(fields(answer).get("Volumes")), items(fields(answer).get("Warnings"))) for node, answer in parts
     ]
     return {
-        "Volumes": [owned(item, node) for node, items, _ in lists for item in items],
+        "Volumes": [owned(item, node) for node, found, _ in lists for item in found],
         "Warnings": [f"{node}: {text}" for node, _, texts in lists for text in texts],
     }
 
 
 def plugins(parts: Parts) -> list[Any]:
     """Every engine's plugins."""
-    return [{**item, "Node": node} for node, items in parts for item in items]
+    return [{**item, "Node": node} for node, found in parts for item in items(found)]
 
 
 def info(parts: Parts) -> dict[str, Any]:
@@ -102,12 +103,12 @@ def info(parts: Parts) -> dict[str, Any]:
     merged = dict(parts[0][1])
     for key in _SUMS:
         merged[key] = sum(item.get(key, 0) for _, item in parts)
-    warnings = [f"{node}: {text}" for node, item in parts for text in cast("list[Any]", item.get("Warnings") or [])]
+    warnings = [f"{node}: {text}" for node, item in parts for text in items(item.get("Warnings"))]
     shares = [[node, _share(item)] for node, item in parts]
     # The docker CLI shows what a driver says of itself; it stopped showing `SystemStatus`, which was made for this.
     drivers = [[f"Node {node}", share] for node, share in shares]
     merged |= {"Name": "swarmlib", "Warnings": warnings, "SystemStatus": shares}
-    merged["DriverStatus"] = [*(merged.get("DriverStatus") or []), *drivers]
+    merged["DriverStatus"] = [*items(merged.get("DriverStatus")), *drivers]
     return merged
 
 
@@ -130,7 +131,7 @@ def usage(parts: Parts) -> dict[str, Any]:
     for key in dict.fromkeys(key for _, item in parts for key in item if key != _LAYERS):
         values = [(node, item.get(key)) for node, item in parts]
         if all(value is None or isinstance(value, list) for _, value in values):
-            merged[key] = [{**each, "Node": node} for node, value in values for each in value or []]
+            merged[key] = [{**each, "Node": node} for node, value in values for each in items(value)]
         else:
             merged[key] = _summed([value for _, value in values])
     merged["Nodes"] = {node: {_LAYERS: item.get(_LAYERS) or 0} for node, item in parts}
@@ -151,7 +152,7 @@ def _summed(values: Iterable[Any]) -> Any:
 
 def joined(lists: Iterable[Any]) -> list[Any]:
     """The lists in a row."""
-    return [item for part in lists for item in cast("list[Any]", part or [])]
+    return [item for part in lists for item in items(part)]
 
 
 def deleted(parts: Parts) -> Any:

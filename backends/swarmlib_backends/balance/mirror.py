@@ -17,6 +17,7 @@ import trio
 from swarmlib import Message, NotFound, Path, Unavailable, Unsupported, Verb
 from swarmlib.errors import ungrouped
 
+from ..dockerapi.nulls import fields, items
 from .index import Claim, Container, Index, Item
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Mirror:
 
     async def _relist(self, kind: str) -> None:
         listed: Any = await self._ask(Verb.LS, (kind,))
-        entries: list[dict[str, Any]] = (listed or {}).get("Volumes") or [] if kind == "volumes" else listed or []
+        entries: list[dict[str, Any]] = items(fields(listed).get("Volumes") if kind == "volumes" else listed)
         found = {each.get("Id") or each["Name"]: (_names(kind, each), _group(kind, each)) for each in entries}
         for id, item in list(self._others[kind].items()):
             if found.get(id) != (item.names, item.group):
@@ -157,7 +158,7 @@ class Mirror:
         if inspected is None:  # it went meanwhile
             self._forget_containers({id})
             return
-        container = self._container(id, [name.lstrip("/") for name in summary.get("Names") or []])
+        container = self._container(id, [name.lstrip("/") for name in items(summary.get("Names"))])
         container.tell(summary, inspected.get("State"))
         self._index.group(container, _group("containers", summary))
         self.claim(container, claim_of(inspected.get("HostConfig") or {}))
@@ -276,8 +277,8 @@ class Mirror:
     def forget_all(self) -> None:
         """The engine leaves."""
         self._forget_containers(set(self.containers))
-        for kind, items in self._others.items():
-            for id in list(items):
+        for kind, known in self._others.items():
+            for id in list(known):
                 self._forget(kind, id)
 
     def _forget_containers(self, ids: set[str]) -> None:
@@ -308,7 +309,7 @@ class Mirror:
 
 def _names(kind: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
     if kind == "images":
-        tags = [*(entry.get("RepoTags") or []), *(entry.get("RepoDigests") or [])]
+        tags: list[str] = [*items(entry.get("RepoTags")), *items(entry.get("RepoDigests"))]
         return tuple(tag for tag in tags if "<none>" not in tag)
     return (str(entry["Name"]),)
 

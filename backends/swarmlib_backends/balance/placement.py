@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
@@ -123,21 +123,29 @@ class Placement:
     def _pick(self, wish: Wish, members: Sequence[Member]) -> Member:
         match self._strategy:
             case "spread":
-                return min(members, key=lambda member: (_share(wish, member), member.count))
+                return min(members, key=partial(_fullness, wish))
             case "binpack":
-                return max(members, key=lambda member: (_share(wish, member), member.count))
+                return max(members, key=partial(_fullness, wish))
             case "random":
                 return random.choice(members)  # nothing secret
             case "round-robin":
                 return members[next(self._turns) % len(members)]
             case "least-loaded":
                 return min(members, key=_busy)
-            case "hash":
-                return max(members, key=lambda member: blake2b(f"{member.name}\0{wish.key}".encode()).digest())
+            case _:  # by hash: the highest stays the highest for most keys when engines come and go
+                return max(members, key=partial(_weight, wish.key))
+
+
+def _fullness(wish: Wish, member: Member) -> tuple[float, int]:
+    return _share(wish, member), member.count
+
+
+def _weight(key: str, member: Member) -> bytes:
+    return blake2b(f"{member.name}\0{key}".encode()).digest()
 
 
 @contextmanager
-def placing(member: Member, wish: Wish) -> Iterator[None]:
+def placing(member: Member, wish: Wish) -> Generator[None]:
     """While a container is being made, count it as its engine's."""
     member.placing.append(wish.claim)
     member.take(wish.claim, 1)

@@ -16,6 +16,7 @@ import trio
 
 from swarmlib import Json, Message, SwarmError, Verb
 
+from ..dockerapi.nulls import fields
 from .index import LABEL, Container
 from .members import CHANGE_SECONDS, Member
 from .mirror import MOVED
@@ -95,7 +96,7 @@ def _may_move(container: Container, inspected: Mapping[str, Any]) -> bool:
 def _body(container: Container, inspected: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a create that makes a container like the one that was inspected."""
     config: dict[str, Any] = inspected["Config"]
-    labels = {name: value for name, value in (config.get("Labels") or {}).items() if name != LABEL}
+    labels = {name: value for name, value in fields(config.get("Labels")).items() if name != LABEL}
     body = {name: value for name, value in config.items() if name not in ("Hostname", "MacAddress")}
     if config.get("Hostname") != container.id[:12]:
         body["Hostname"] = config.get("Hostname")

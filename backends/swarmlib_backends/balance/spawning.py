@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -65,7 +65,7 @@ class Spawner:
             return await self._create(wish, message)
 
     @contextmanager
-    def _reserved(self, name: str, instead_of: Container | None) -> Iterator[None]:
+    def _reserved(self, name: str, instead_of: Container | None) -> Generator[None]:
         if not name:
             yield
             return

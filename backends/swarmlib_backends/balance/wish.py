@@ -18,6 +18,7 @@ import orjson
 
 from swarmlib import Invalid
 
+from ..dockerapi.nulls import fields, items
 from .index import LABEL, Claim
 from .mirror import RESCHEDULE, claim_of, group_of
 
@@ -101,9 +102,9 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
         raise Invalid("the body of a create should be a JSON object")
     given = cast("dict[str, Any]", body)
     cleaned = _cleaned(given)
-    labels: Mapping[str, str] = (cleaned or given).get("Labels") or {}
-    host: dict[str, Any] = given.get("HostConfig") or {}
-    exposed = list(cast("dict[str, Any]", given.get("ExposedPorts") or {}))
+    labels: Mapping[str, str] = fields((cleaned or given).get("Labels"))
+    host = fields(given.get("HostConfig"))
+    exposed = list(fields(given.get("ExposedPorts")))
     claim = claim_of(host)
     if host.get("NetworkMode") == "host":
         ports = [
@@ -142,7 +143,7 @@ def _listed(labels: Mapping[str, str], kind: str) -> list[str]:
 
 def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
     """The body with the rules in its labels instead of its environment; None if it has none there."""
-    env: list[str] = body.get("Env") or []
+    env: list[str] = items(body.get("Env"))
     found: dict[str, list[str]] = {}
     kept: list[str] = []
     for entry in env:
@@ -151,7 +152,7 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
             found.setdefault(kind, []).append(rule)
         else:
             kept.append(entry)
-    labels: dict[str, str] = body.get("Labels") or {}
+    labels: dict[str, str] = fields(body.get("Labels"))
     if not found and LABEL not in labels:
         return None
     made = {name: value for name, value in labels.items() if name != LABEL}
@@ -161,9 +162,9 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _used(body: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for each in host.get("VolumesFrom") or []:
+    for each in items(host.get("VolumesFrom")):
         yield "containers", str(each).partition(":")[0]
-    for each in host.get("Links") or []:
+    for each in items(host.get("Links")):
         yield "containers", str(each).partition(":")[0].lstrip("/")
     for mode in _MODES:
         if str(host.get(mode) or "").startswith("container:"):
@@ -171,12 +172,12 @@ def _used(body: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tuple[st
     network = str(host.get("NetworkMode") or "")
     if network not in _OWN_NETWORKS and ":" not in network:
         yield "networks", network
-    endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+    endpoints = fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig"))
     yield from (("networks", str(each)) for each in endpoints if each not in _OWN_NETWORKS)
-    for each in host.get("Binds") or []:
+    for each in items(host.get("Binds")):
         source = str(each).partition(":")[0]
         if ":" in str(each) and source[:1] not in ("/", "~", ".", ""):
             yield "volumes", source
-    for mount in host.get("Mounts") or []:
+    for mount in map(fields, items(host.get("Mounts"))):
         if mount.get("Type") == "volume" and mount.get("Source"):
             yield "volumes", str(mount["Source"])
