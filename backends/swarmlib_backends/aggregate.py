@@ -1,0 +1,126 @@
+"""`aggregate`: several chains under one roof, with no placement: what is started, stopped, attached to or listed, is so
+in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from swarmlib import (
+    Chain,
+    Client,
+    Message,
+    NotFound,
+    Reply,
+    Server,
+    SwarmError,
+    Unsupported,
+    Verb,
+    argument,
+    next_reply,
+)
+
+from .dockerapi.nulls import items
+
+
+@dataclass
+class Aggregate(Server):
+    """Several chains at once: `ls` lists all, `start`, `stop` and `attach` reach every one that has the object.
+
+    Without a path they reach every chain itself. What comes back of an attachment says its chain in `member`.
+    """
+
+    members: list[Chain] = argument("a chain, quoted or in parentheses")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the members open."""
+        async with AsyncExitStack() as stack:
+            self._clients = [(c.name, Client(await stack.enter_async_context(c.open()))) for c in self.members]
+            yield
+
+    async def ls(self, message: Message) -> Any:
+        """What all have, in the members' order, each entry with its `Node`."""
+        answers = await self._all(message)
+        listed = [(name, items(answer.value)) for name, answer in answers]
+        return [
+            {**entry, "Node": name} if isinstance(entry, dict) else entry for name, each in listed for entry in each
+        ]
+
+    async def start(self, message: Message) -> None:
+        """In every chain that has it."""
+        await self._all(message)
+
+    stop = start
+
+    async def attach(self, message: Message) -> None:
+        """To every chain's; their messages come as they are, each with its `member`, until the last has ended."""
+        if message.ret is None:
+            return
+        conversation = _Conversation(message, message.ret)
+        async with trio.open_nursery() as nursery:
+            for name, client in self._clients:
+                nursery.start_soon(conversation.relay, name, client)
+        conversation.must_have_been()
+
+    async def _all(self, message: Message) -> list[tuple[str, Any]]:
+        """Every member's answer; one that has no such object is no failure while another has."""
+        found: dict[str, Any] = {}
+        failed: dict[str, SwarmError] = {}
+
+        async def ask(name: str, client: Client) -> None:
+            try:
+                found[name] = await client.call(message.verb, message.path, args=message.args, value=message.value)
+            except SwarmError as exc:
+                failed[name] = exc
+
+        async with trio.open_nursery() as nursery:
+            for name, client in self._clients:
+                nursery.start_soon(ask, name, client)
+        _raise_first(failed, len(found))
+        return [(name, found[name]) for name, _ in self._clients if name in found]
+
+
+class _Conversation:
+    """Attachments to several, told as one."""
+
+    def __init__(self, message: Message, ret: Reply) -> None:
+        self._message = message
+        self._ret = ret
+        self._begun = 0
+        self._failed: dict[str, SwarmError] = {}
+
+    async def relay(self, name: str, client: Client) -> None:
+        message = self._message
+        try:
+            async with client.request(Verb.ATTACH, message.path, args=message.args) as replies:
+                while True:
+                    await self._pass_on(name, await next_reply(replies))
+        except trio.EndOfChannel:
+            return
+        except SwarmError as exc:
+            self._failed[name] = exc
+
+    async def _pass_on(self, name: str, reply: Message) -> None:
+        if reply.verb is not Verb.ACK:
+            await self._ret.send(reply.but(args={**reply.args, "member": name}))
+            return
+        self._begun += 1
+        if self._begun == 1:
+            await self._ret.ack()
+
+    def must_have_been(self) -> None:
+        _raise_first(self._failed, self._begun)
+
+
+def _raise_first(failed: dict[str, SwarmError], succeeded: int) -> None:
+    """Raise the first failure; that a member has no such object, or no such verb, only if none has."""
+    excused = [exc for exc in failed.values() if isinstance(exc, NotFound | Unsupported)]
+    real = [exc for exc in failed.values() if exc not in excused]
+    if real or (excused and not succeeded):
+        raise (real or excused)[0]

@@ -1,0 +1,63 @@
+"""Requests a second of `GET /containers/json`, merged from two engines of 100 containers; beside one engine, and HAProxy.
+
+    python -m tests.bench.merged [--seconds 2] [--rounds 3]
+
+Needs Debian's wrk and haproxy, and dockerd.
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+
+from tests.bench.common import need, reachable_engine, show
+from tests.bench.gateway import haproxy, wrk
+from tests.engines import docker, engine, swarmd
+
+_PATHS = ("/containers/json?all=1", "/containers/json?all=0")
+
+
+def _fill(host: str) -> None:
+    def create(number: int) -> None:
+        docker(host, "create", "--network", "none", "--name", f"{host[-20:-12]}{number}", "busybox", "true", check=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(create, range(100)))
+
+
+def measure(ports: dict[str, int], seconds: int, rounds: int) -> list[tuple[object, ...]]:
+    """A row for each path and number of connections; the ways take turns."""
+    rows: list[tuple[object, ...]] = []
+    for path in _PATHS:
+        for connections in (1, 16):
+            found: dict[str, list[float]] = {way: [] for way in ports}
+            for _ in range(rounds):
+                for way, port in ports.items():
+                    found[way].append(wrk(port, path, connections, seconds).rate)
+            rows.append((f"{path} by {connections}", *(f"{median(rates):,.0f}" for rates in found.values())))
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    need("wrk", "haproxy", "dockerd")
+    with reachable_engine() as (first, direct), engine() as second, haproxy(first) as proxied:
+        for each in (first, second):
+            _fill(each.host)
+        with swarmd(f"balance (a=docker {first.host}) (b=docker {second.host})") as ours:
+            listed = docker(ours.host, "ps", "-aq").stdout.count(b"\n")
+            if listed != 200:
+                raise RuntimeError(f"{listed} containers are listed, of 200")
+            ways = {"one engine, direct": direct, "HAProxy before one": proxied, "balance of two": ours.port}
+            rows = measure(ways, given.seconds, given.rounds)
+    columns = ["request by connections", "one engine, direct", "HAProxy before one", "balance of two"]
+    show("Requests a second; one engine lists its own 100 containers, balance those of both", columns, rows)
+
+
+if __name__ == "__main__":
+    main()
