@@ -1,4 +1,4 @@
-"""Requests a second of `GET /containers/json`, merged from two engines of 100 containers; beside one engine, and HAProxy.
+"""Requests a second of `GET /containers/json`, merged from two engines of 100 containers each; beside one, and HAProxy.
 
     python -m tests.bench.merged [--seconds 2] [--rounds 3]
 

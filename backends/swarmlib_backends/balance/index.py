@@ -45,7 +45,7 @@ class Item:
 class Container(Item):
     """One container: its summary, ready to send but for its age, and what placement must know of it."""
 
-    __slots__ = ("_after", "_base", "_before", "_status", "_until", "body", "claim", "created", "known", "state")
+    __slots__ = ("_after", "_base", "_before", "_status", "_until", "body", "claim", "created", "state")
 
     def __init__(self, member: Member, id: str, names: Iterable[str] = ()) -> None:
         super().__init__(member, id, names)
@@ -53,8 +53,6 @@ class Container(Item):
         self.created = 0.0
         self.state = "created"
         self.claim = NOTHING
-        self.known = False
-        """Whether its claim is known."""
         self._before = self._after = ""
         self._base = 0.0
         self._status = b""

@@ -255,7 +255,7 @@ class Mirror:
         """Know what a container takes of its engine."""
         self._member.take(container.claim, -1)
         self._member.take(claim, 1)
-        container.claim, container.known = claim, True
+        container.claim = claim
 
     def touch(self, id: str) -> None:
         """A container changed: its summary must be asked for before it is shown."""

@@ -88,6 +88,8 @@ class Spawner:
                 )
 
     async def _create(self, wish: Wish, message: Message) -> Answer:
+        if wish.compares:
+            await settle(self._roster.members, "containers")
         refused: dict[Member, SwarmError] = {}
         while True:
             try:

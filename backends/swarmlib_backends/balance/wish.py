@@ -87,6 +87,11 @@ class Wish:
     """What it belongs with."""
 
     @property
+    def compares(self) -> bool:
+        """Whether it is compared with what other containers are and have."""
+        return bool(self.claim.ports or self.claim.cpus or self.claim.memory or self.affinities)
+
+    @property
     def key(self) -> str:
         """What a placement by hash goes by."""
         return self.name or self.image
