@@ -83,10 +83,13 @@ class Engine:
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill it as a crash would."""
+        """Kill it, with all that it runs, as the crash of its machine would."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+        self._kill_children()
+        # Where nobody collects orphans, the engine would find this one's process still there, and wait for it.
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
         """End it and what it left behind."""
@@ -98,7 +101,11 @@ class Engine:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for pid in processes_of(self.folder):  # containerd and its shims, of an engine that was killed
+        self._kill_children()
+
+    def _kill_children(self) -> None:
+        """End containerd and its shims, which outlive an engine that was killed."""
+        for pid in processes_of(self.folder):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -108,13 +115,16 @@ class Engine:
 
 
 def processes_of(folder: Path) -> list[int]:
-    """The processes that have a folder's path in their command line."""
-    found: list[int] = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    """An engine's containerd and shims, which have its folder in their command line, and the containers' processes."""
+    shims: list[int] = []
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended just now
-            if f"{folder}/".encode() in entry.read_bytes():
-                found.append(int(entry.parent.name))
-    return found
+            command = (entry / "cmdline").read_bytes()
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if f"{folder}/".encode() in command and b"containerd" in command.partition(b"\0")[0]:
+                shims.append(int(entry.name))
+    return [*shims, *(pid for pid, parent in parents.items() if parent in shims and pid not in shims)]
 
 
 def busybox_tar() -> bytes:

@@ -31,12 +31,13 @@ volumes: {data: {}}
 """
 
 
-def composer(host: str, folder: Path) -> Callable[..., str]:
+def composer(host: str, folder: Path, project: str = "project") -> Callable[..., str]:
     """docker-compose in a project's folder."""
     if shutil.which("docker-compose") is None:
         raise RuntimeError("this test needs docker-compose, as .ci/setup installs it")
+    folder.mkdir(exist_ok=True)
     (folder / "docker-compose.yml").write_text(PROJECT)
-    environment = {**os.environ, "DOCKER_HOST": host, "COMPOSE_PROJECT_NAME": "project"}
+    environment = {**os.environ, "DOCKER_HOST": host, "COMPOSE_PROJECT_NAME": project}
 
     def compose(*args: str) -> str:
         command = ["docker-compose", "--no-ansi", *args]

@@ -58,18 +58,19 @@ class Container(Item):
         self._status = b""
         self._until = 0.0
 
-    def tell(self, summary: dict[str, Any], state: Mapping[str, Any] | None) -> None:
-        """Take over what its engine says: its entry in a list, and the `State` of its inspection if that is known."""
+    def tell(self, summary: dict[str, Any], inspected: Mapping[str, Any]) -> None:
+        """Take over what its engine says: its entry in a list, and its inspection."""
+        state: Mapping[str, Any] = inspected.get("State") or {}
         rest = {key: value for key, value in summary.items() if key != "Status"}
         rest["Labels"] = {**(summary.get("Labels") or {}), LABEL: self.member.name}
         rest["Node"] = self.member.name
         self.body = orjson.dumps(rest)[:-1]
-        self.created = summary.get("Created", 0)
+        self.created = since(str(inspected.get("Created", ""))) or summary.get("Created", 0)
         self.state = summary.get("State", "")
         status: str = summary.get("Status", "")
         ages = template(status)
         self._before, self._after = ages or (status, "")
-        moment = since(str((state or {}).get("StartedAt" if status.startswith("Up") else "FinishedAt", "")))
+        moment = since(str(state.get("StartedAt" if status.startswith("Up") else "FinishedAt", "")))
         self._base = moment if ages else 0.0
         self._until = 0.0
         if not self._base:

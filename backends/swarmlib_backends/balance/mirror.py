@@ -159,7 +159,7 @@ class Mirror:
             self._forget_containers({id})
             return
         container = self._container(id, [name.lstrip("/") for name in items(summary.get("Names"))])
-        container.tell(summary, inspected.get("State"))
+        container.tell(summary, inspected)
         self._index.group(container, _group("containers", summary))
         self.claim(container, claim_of(inspected.get("HostConfig") or {}))
         self._index.changed()
