@@ -1,0 +1,130 @@
+"""The index: found as an engine finds, whatever came and went; and texts that stay true while time passes."""
+
+from typing import Any, cast
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from swarmlib_backends.balance.ages import human, since, template
+from swarmlib_backends.balance.index import Container, Index, Item, Table, image_name
+from swarmlib_backends.balance.members import Member
+
+ids = st.text("ab", min_size=1, max_size=4)
+names = st.lists(st.sampled_from(["x", "y", "ab"]), max_size=2, unique=True)
+
+
+class Tables(RuleBasedStateMachine):
+    """A table against a plain list of its items."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table[Item]()
+        self.items: list[Item] = []
+
+    @rule(id=ids, names=names)
+    def add(self, id: str, names: list[str]) -> None:
+        item = Item(cast("Member", None), id, names)
+        self.table.add(item)
+        self.items.append(item)
+
+    @rule(at=st.integers(0, 20))
+    def remove(self, at: int) -> None:
+        if self.items:
+            self.table.remove(self.items.pop(at % len(self.items)))
+
+    @rule(at=st.integers(0, 20), names=names)
+    def rename(self, at: int, names: list[str]) -> None:
+        if self.items:
+            self.table.rename(self.items[at % len(self.items)], names)
+
+    @invariant()
+    def finds(self) -> None:
+        for ref in ("a", "b", "ab", "aab", "x", "y", "nosuch", ""):
+            exact = [each for each in self.items if each.id == ref]
+            named = [each for each in self.items if ref in each.names]
+            begun = [each for each in self.items if ref and each.id.startswith(ref)]
+            assert set(self.table.find(ref)) == set(exact or named or begun)
+
+
+TestTables = Tables.TestCase
+TestTables.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+
+
+@given(st.floats(0, 4e8))
+def test_an_age_holds_until_it_says(age: float) -> None:
+    text, lasts = human(age)
+    assert lasts > age
+    middle = (age + lasts) / 2
+    if middle < lasts - 1e-3:
+        assert human(middle)[0] == text
+    assert human(lasts + 1)[0] != text
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (0, "Less than a second"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "About a minute"),
+        (3599, "59 minutes"),
+        (3600, "About an hour"),
+        (5400, "2 hours"),
+        (47 * 3600, "47 hours"),
+        (13 * 86400, "13 days"),
+        (14 * 86400, "2 weeks"),
+        (60 * 86400, "2 months"),
+        (730 * 86400, "2 years"),
+    ],
+)
+def test_ages_in_docker_s_words(age: float, text: str) -> None:
+    assert human(age)[0] == text
+    assert template(f"Up {text} (healthy)") == ("Up ", " (healthy)")
+    assert template(f"Exited (137) {text} ago") == ("Exited (137) ", " ago")
+
+
+def test_what_tells_no_age_stays_as_it_is() -> None:
+    assert template("Created") is None
+    assert since("0001-01-01T00:00:00Z") == since("") == 0
+    assert since("1970-01-01T01:00:00.5+01:00") == 0.5
+
+
+class Up:
+    """What a container must know of its member."""
+
+    name, up, skew = "a", True, 0.0
+
+
+def test_a_list_is_kept_and_changes_with_time_and_with_what_happens() -> None:
+    index = Index()
+    box = Container(cast("Member", Up()), "1" * 64, ["web"])
+    index.add(box)
+    summary: dict[str, Any] = {"Id": box.id, "State": "running", "Status": "Up 3 seconds (healthy)", "Labels": None}
+    box.tell(summary, {"State": {"StartedAt": "1970-01-01T00:01:40Z"}})
+    first = index.listed(running=True, now=103)
+    assert index.listed(running=True, now=103.5) is first
+    listed = orjson.loads(index.listed(running=True, now=160))
+    assert listed == [
+        {**summary, "Status": "Up About a minute (healthy)", "Node": "a", "Labels": {"swarmlib.node": "a"}}
+    ]
+    box.tell({**summary, "State": "exited", "Status": "Exited (0) 1 second ago"}, {})
+    index.changed()
+    assert orjson.loads(index.listed(running=True, now=160)) == []
+    assert orjson.loads(index.listed(running=False, now=160))[0]["Status"] == "Exited (0) 1 second ago"
+
+
+@pytest.mark.parametrize(
+    ("ref", "name"),
+    [
+        ("busybox", "busybox:latest"),
+        ("docker.io/library/busybox", "busybox:latest"),
+        ("host:5000/app", "host:5000/app:latest"),
+        ("host:5000/app:1", "host:5000/app:1"),
+        ("app@sha256:0", "app@sha256:0"),
+    ],
+)
+def test_images_are_named_as_engines_list_them(ref: str, name: str) -> None:
+    assert image_name(ref) == name
