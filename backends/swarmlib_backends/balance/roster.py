@@ -44,6 +44,8 @@ class Roster:
         self._from_file: dict[str, _Joined] = {}
         self._listeners: set[trio.MemorySendChannel[dict[str, Any]]] = set()
         self._members: list[Member] = []
+        self._unknown: list[Member] = []
+        """Those of which it was not known, when last looked, whether they are up."""
 
     @property
     def members(self) -> list[Member]:
@@ -56,9 +58,9 @@ class Roster:
 
     async def known(self) -> None:
         """Wait until it is known of each whether it is up; each has its deadline for it."""
-        for member in self._members:
-            if not member.known.is_set():
-                await member.known.wait()
+        while self._unknown:
+            await self._unknown[-1].known.wait()
+            self._unknown = [member for member in self._unknown if not member.known.is_set()]
 
     async def join(self, chain: Chain) -> _Joined:
         """Open a chain and make it a member.
@@ -73,6 +75,7 @@ class Roster:
             name = f"{chain.name}#{number}"
         joined: _Joined = await self._nursery.start(self._live, chain, name)
         self._joined.append(joined)
+        self._unknown.append(joined.member)
         self._members = [each.member for each in self._joined]
         return joined
 
