@@ -72,6 +72,12 @@ class Engine:
             except OSError:
                 return False
 
+    @property
+    def pid(self) -> int:
+        """Its process, in whose namespaces it lives."""
+        assert self._process is not None
+        return self._process.pid
+
     def freeze(self) -> None:
         """Stop its process, as a machine that hangs would: connections are taken, nothing is answered."""
         assert self._process is not None

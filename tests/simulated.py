@@ -80,6 +80,8 @@ class Engine(Server):
     volumes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     trouble: list[SwarmError] = field(default_factory=list[SwarmError])
     frozen: bool = False
+    delay: float = 0.0
+    """Seconds that it takes over each call."""
     info: dict[str, Any] = field(default_factory=dict[str, Any])
     version: str = "1.41"
     asked: list[str] = field(default_factory=list[str])
@@ -152,6 +154,7 @@ class Engine(Server):
         self.asked.append(f"{message.verb} {'/'.join(message.path)}".strip())
         if self.frozen:
             await trio.sleep_forever()
+        await trio.sleep(self.delay)
         if self.trouble:
             raise self.trouble[0]
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from swarmlib import Ambiguous, Chain, Client, Conflict, NotFound, TimedOut, Unavailable
+from swarmlib import Ambiguous, Chain, Client, Conflict, NotFound, TimedOut, Unavailable, Verb
 from swarmlib import connect as open_chain
 from swarmlib_backends.balance import Balance, merge
 from tests.simulated import Engine
@@ -210,7 +210,7 @@ async def test_a_dead_engine_does_not_spoil_the_rest_and_what_is_missing_is_said
         await swarm.ls()
         with a.down():
             await trio.testing.wait_all_tasks_blocked()
-            answer = await swarm.call(trio_ls(), ("containers",))
+            answer = await swarm.call(Verb.LS, ("containers",))
             assert named(answer.value) == {("db", "B")}
             assert "A is missing: " in answer.before[0].args["warnings"][0]
             info = await swarm.get()
@@ -221,12 +221,6 @@ async def test_a_dead_engine_does_not_spoil_the_rest_and_what_is_missing_is_said
                 await swarm.spawn({"Image": "busybox"}, name="web")
     assert "A is missing" in info["Warnings"][0]
     assert made.id in b.boxes
-
-
-def trio_ls() -> Any:
-    from swarmlib import Verb
-
-    return Verb.LS
 
 
 async def test_an_engine_that_comes_back_heals_with_what_changed_meanwhile(
@@ -258,6 +252,22 @@ async def test_a_frozen_engine_holds_up_nobody_for_longer_than_its_deadline(
         start = trio.current_time()
         assert named(await swarm.ls()) == {("db", "B")}
         assert trio.current_time() == start
+
+
+async def test_an_engine_that_takes_two_seconds_a_call_slows_no_list(autojump_clock: trio.testing.MockClock) -> None:
+    a, b = two(delay=2.0)
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        start = trio.current_time()
+        for _ in range(3):
+            assert named(await swarm.ls()) == {("web", "A"), ("db", "B")}
+            await swarm.stop("containers", "db")
+            await swarm.start("containers", "db")
+        assert trio.current_time() == start
+        await swarm.stop("containers", "web")
+        assert trio.current_time() - start == pytest.approx(2.0)
+        await trio.sleep(60)
+        assert not (await swarm.get())["Warnings"]
 
 
 async def test_a_call_in_the_hands_of_an_engine_that_freezes_is_ended(autojump_clock: trio.testing.MockClock) -> None:

@@ -5,8 +5,9 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -279,3 +280,62 @@ def test_processes_and_containers_stand_in_one_list_and_members_come_and_go(
         members.write_text(f"b=docker {pair[1].host}\n")
         wait_until(lambda: names(gateway) == {"process"}, "a leaves")
     docker(pair[0].host, "rm", "-f", "box")
+
+
+@contextmanager
+def linked(to: Engine) -> Iterator[str]:
+    """A network link into an engine's namespace; gives the name of our end. The engine has 198.51.100.2."""
+    inside = ["nsenter", "-t", str(to.pid), "-n"]
+    commands = [
+        ["ip", "link", "add", "swarmlib0", "type", "veth", "peer", "name", "swarmlib1", "netns", str(to.pid)],
+        ["ip", "address", "add", "198.51.100.1/30", "dev", "swarmlib0"],
+        ["ip", "link", "set", "swarmlib0", "up"],
+        [*inside, "ip", "address", "add", "198.51.100.2/30", "dev", "swarmlib1"],
+        [*inside, "ip", "link", "set", "swarmlib1", "up"],
+    ]
+    try:
+        for command in commands:
+            subprocess.run(command, check=True)
+        yield "swarmlib0"
+    finally:
+        subprocess.run(["ip", "link", "del", "swarmlib0"], check=True)
+
+
+def test_an_engine_that_is_cut_off_is_missed_and_heals(pair: tuple[Engine, Engine]) -> None:
+    _, b = pair
+    with (
+        engine(["-H", "tcp://0.0.0.0:2375", "--tls=false"]) as far,
+        linked(far) as link,
+        swarmd(f"balance --deadline 1 (far=docker tcp://198.51.100.2:2375) (b=docker {b.host})") as gateway,
+    ):
+        out(gateway.host, "run", "-d", "--name", "away", "-e", "constraint:node==far", "busybox", "sleep", "1000")
+        out(gateway.host, "run", "-d", "--name", "near", "-e", "constraint:node==b", "busybox", "sleep", "1000")
+        subprocess.run(["ip", "link", "set", link, "down"], check=True)
+        wait_until(lambda: names(gateway) == {"near"}, "it is missed")
+        assert b"far is down (" in docker(gateway.host, "stop", "away").stderr
+        subprocess.run(["ip", "link", "set", link, "up"], check=True)
+        wait_until(lambda: names(gateway) == {"near", "away"}, "it is back")
+        out(gateway.host, "rm", "-f", "away", "near")
+
+
+def test_what_answers_garbage_is_missed_and_harms_nothing(pair: tuple[Engine, Engine], tmp_path: Path) -> None:
+    path = tmp_path / "garbage.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        answers = Thread(target=_answer_garbage, args=(listener,), daemon=True)
+        answers.start()
+        with swarmd(f"balance --deadline 2 (bad=docker unix://{path}) (b=docker {pair[1].host})") as gateway:
+            assert out(gateway.host, "run", "--rm", "busybox", "echo", "fine") == "fine"
+            assert "bad is missing" in docker(gateway.host, "info").stderr.decode()
+        listener.shutdown(socket.SHUT_RDWR)
+        answers.join(10)
+
+
+def _answer_garbage(listener: socket.socket) -> None:
+    with suppress(OSError):  # the listener is shut down
+        while True:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"\x16\x03\x01 what is this\r\n\r\n")
