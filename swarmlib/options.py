@@ -27,13 +27,16 @@ def argument(help: str, *, default: Any = dataclasses.MISSING) -> Any:
     return _field(help, positional=True, default=default)
 
 
-def option(help: str, *, default: Any) -> Any:
-    """A field given as `--name VALUE`; a bool (False by default) as the flag `--name`; a list as often as wanted."""
-    return _field(help, positional=False, default=default)
+def option(help: str, *, default: Any, name: str = "") -> Any:
+    """A field given as `--name VALUE`; a bool (False by default) as the flag `--name`; a list as often as wanted.
+
+    name: what users write, where the field can't be called so.
+    """
+    return _field(help, positional=False, default=default, name=name)
 
 
-def _field(help: str, *, positional: bool, default: Any) -> Any:
-    metadata = {_META: (help, positional)}
+def _field(help: str, *, positional: bool, default: Any, name: str = "") -> Any:
+    metadata = {_META: (help, positional, name)}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(cast("list[Any]", default)), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -44,6 +47,7 @@ class Parameter:
     """One declared argument, as usage and binding see it."""
 
     name: str
+    field: str
     help: str
     positional: bool
     required: bool
@@ -84,12 +88,12 @@ def parameters(backend: type[Backend]) -> list[Parameter]:
 
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> Parameter:
-    help, positional = field.metadata[_META]
+    help, positional, name = field.metadata[_META]
     many = get_origin(hint) is list
     kind = _not_none(get_args(hint)[0] if many else hint)
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    return Parameter(field.name, help, positional, required, many, kind, default)
+    return Parameter(name or field.name, field.name, help, positional, required, many, kind, default)
 
 
 def _not_none(hint: Any) -> Any:
@@ -126,10 +130,10 @@ def build(name: str, backend: type[Backend], values: Mapping[str, Any]) -> Backe
         if found is None:
             raise Invalid(f"{name} has no option {key!r}; {nearest(key, list(known))}")
         try:
-            fields[found.name] = _plain_value(found, value)
+            fields[found.field] = _plain_value(found, value)
         except (ValueError, SwarmError) as exc:
             raise Invalid(f"{name}: {key}: {exc}") from exc
-    missing = [p.name for p in known.values() if p.required and p.name not in fields]
+    missing = [p.name for p in known.values() if p.required and p.field not in fields]
     if missing:
         raise Invalid(f"{name} needs {', '.join(missing)}; usage: {usage(name, backend)}")
     return backend(**fields)
@@ -183,7 +187,7 @@ class _Binder:
                 self._take_option(word, waiting)
             else:
                 self._take_position(word)
-        missing = [p.label for p in self._positions if p.required and p.name not in self._fields]
+        missing = [p.label for p in self._positions if p.required and p.field not in self._fields]
         if missing:
             shown = usage(self._name.text, self._backend)
             self._fail(f"{self._name.text} needs {missing[0]}; usage: {shown}", self._name)
@@ -210,7 +214,7 @@ class _Binder:
 
     def _take_position(self, word: Word | ChainText) -> None:
         for found in self._positions:
-            if found.many or found.name not in self._fields:
+            if found.many or found.field not in self._fields:
                 self._store(found, word, word)
                 return
         self._fail(f"{self._name.text} has no use for this; usage: {usage(self._name.text, self._backend)}", word)
@@ -225,11 +229,11 @@ class _Binder:
         except (ValueError, SwarmError) as exc:
             self._fail(f"{self._name.text}: {found.label}: {exc}", at, exc)
         if found.many:
-            self._fields.setdefault(found.name, []).append(converted)
-        elif found.name in self._fields:
+            self._fields.setdefault(found.field, []).append(converted)
+        elif found.field in self._fields:
             self._fail(f"{found.label} is given twice", at)
         else:
-            self._fields[found.name] = converted
+            self._fields[found.field] = converted
 
     def _fail(self, problem: str, at: Word | ChainText, cause: Exception | None = None) -> NoReturn:
         raise ChainSyntaxError(problem, self._source, at.start, at.end) from cause

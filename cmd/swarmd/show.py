@@ -109,7 +109,7 @@ def _stages(chain: Chain, indent: str) -> list[str]:
         summary = (inspect.getdoc(type(stage)) or "").partition("\n")[0]
         lines.append(f"{indent}{number}. {stage.name}: {summary}")
         for parameter in parameters(type(stage)):
-            lines += _argument(parameter, getattr(stage, parameter.name), indent + "   ")
+            lines += _argument(parameter, getattr(stage, parameter.field), indent + "   ")
     return lines
 
 
@@ -140,7 +140,7 @@ def plain(value: Any) -> Any:
 
 
 def _stage_data(stage: Backend) -> dict[str, Any]:
-    bound = {p.name: plain(getattr(stage, p.name)) for p in parameters(type(stage))}
+    bound = {p.name: plain(getattr(stage, p.field)) for p in parameters(type(stage))}
     return {"backend": stage.name, "arguments": bound}
 
 

@@ -62,7 +62,7 @@ class Balance(Server):
     """
 
     members: list[Chain] = argument("a chain for each engine, quoted or in parentheses", default=[])
-    watch_file: str = option("a file of members, a chain a line, read again when it changes", default="")
+    watch_file: str = option("a FILE of members, a chain a line, read again when it changes", default="", name="watch")
     strategy: Strategy = option("where new containers go", default="spread")
     deadline: float = option("seconds that one engine may hold up an answer of several", default=5.0)
     strict: bool = option("refuse an answer from which an engine is missing", default=False)
@@ -70,7 +70,7 @@ class Balance(Server):
 
     def __post_init__(self) -> None:
         if not self.members and not self.watch_file:
-            raise Invalid("it needs members, or --watch-file with a file of them")
+            raise Invalid("it needs members, or --watch with a file of them")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

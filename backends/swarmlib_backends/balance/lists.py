@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from swarmlib import Json, Message, NotFound, SwarmError, Unavailable, Unsupported, Verb
+from swarmlib import Conflict, Denied, Invalid, Json, Message, NotFound, SwarmError, Unavailable, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nulls import items
@@ -19,6 +19,8 @@ from .roster import Roster
 from .select import Selection
 
 _CONTAINERS: Final = ("containers",)
+_CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
+"""What an engine says of a request that is wrong on every engine."""
 
 
 async def settle(members: Sequence[Member], *kinds: str) -> None:
@@ -111,10 +113,8 @@ async def _ask(message: Message, roster: Roster, selection: Selection, members: 
         return message.but(args=selection.args if member in knowing else selection.without_relative())
 
     outcome = await ask_all(members, message, each=each)
-    outcome.failures = [(member, exc) for member, exc in outcome.failures if not isinstance(exc, Unsupported)]
-    refused = [exc for _, exc in outcome.failures if not isinstance(exc, Unavailable) and exc.details.get("status")]
-    if refused:
-        raise refused[0]  # the request itself is wrong, as an engine says
+    if refused := [exc for _, exc in outcome.failures if isinstance(exc, _CLIENTS_FAULT)]:
+        raise refused[0]
     if bounds:
         times = {name: created for name, (_, created) in bounds.items()}
         for member, given in outcome.answers:

@@ -381,18 +381,14 @@ class Outcome:
 
     @property
     def missing(self) -> list[str]:
-        """What there is to say of each member whose answer is missing."""
-        return [f"{member.name} is missing: {exc.message}" for member, exc in self.failures if is_missing(exc)]
+        """What there is to say of each member that has not answered. One that has nothing of the kind has."""
+        failed = [(member, exc) for member, exc in self.failures if not isinstance(exc, Unsupported)]
+        return [f"{member.name} is missing: {exc.message}" for member, exc in failed]
 
     def must_have_answers(self) -> None:
         """Raise the first failure if nobody answered."""
         if not self.answers:
             raise self.failures[0][1] if self.failures else Unavailable("balance has no members now")
-
-
-def is_missing(error: SwarmError) -> bool:
-    """Whether an error means that a member did not have its say, and not that this is what it says."""
-    return isinstance(error, Unavailable | TimedOut)
 
 
 async def ask_all(
