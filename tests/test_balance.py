@@ -254,6 +254,35 @@ async def test_a_frozen_engine_holds_up_nobody_for_longer_than_its_deadline(
         assert trio.current_time() == start
 
 
+async def test_an_engine_that_fails_at_a_list_alone_is_missed_and_heals(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = two()
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        await swarm.stop("containers", "web")
+        a.trouble = [Unavailable("connection reset")]
+        assert named(await swarm.ls(all="1")) == {("db", "B")}
+        a.trouble = []
+        await trio.sleep(10)
+        assert named(await swarm.ls(all="1")) == {("web", "A"), ("db", "B")}
+
+
+async def test_what_comes_and_goes_while_the_engine_is_asked_is_not_mistaken(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = two(delay=1.0)
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        box = a.add("brief")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(swarm.ls)
+            await trio.sleep(1.5)  # it is listed, and now inspected
+            a.remove(box)
+            a.add("late")
+        assert named(await swarm.ls()) == {("web", "A"), ("late", "A"), ("db", "B")}
+
+
 async def test_an_engine_that_takes_two_seconds_a_call_slows_no_list(autojump_clock: trio.testing.MockClock) -> None:
     a, b = two(delay=2.0)
     async with open_chain(over(a, b)) as swarm:

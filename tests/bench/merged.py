@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 from concurrent.futures import ThreadPoolExecutor
-from statistics import median
+from functools import partial
 
-from tests.bench.common import need, reachable_engine, show
+from tests.bench.common import in_turns, need, reachable_engine, show
 from tests.bench.gateway import haproxy, wrk
 from tests.engines import docker, engine, swarmd
 
@@ -26,16 +26,17 @@ def _fill(host: str) -> None:
         list(pool.map(create, range(100)))
 
 
+def _rate(port: int, path: str, connections: int, seconds: int) -> float:
+    return wrk(port, path, connections, seconds).rate
+
+
 def measure(ports: dict[str, int], seconds: int, rounds: int) -> list[tuple[object, ...]]:
     """A row for each path and number of connections; the ways take turns."""
     rows: list[tuple[object, ...]] = []
     for path in _PATHS:
         for connections in (1, 16):
-            found: dict[str, list[float]] = {way: [] for way in ports}
-            for _ in range(rounds):
-                for way, port in ports.items():
-                    found[way].append(wrk(port, path, connections, seconds).rate)
-            rows.append((f"{path} by {connections}", *(f"{median(rates):,.0f}" for rates in found.values())))
+            ways = {way: partial(_rate, port, path, connections, seconds) for way, port in ports.items()}
+            rows.append((f"{path} by {connections}", *(f"{rate:,.0f}" for rate in in_turns(ways, rounds).values())))
     return rows
 
 

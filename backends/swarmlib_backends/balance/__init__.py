@@ -125,7 +125,8 @@ class Balance(Server):
     async def watch(self, message: Message) -> Any:
         """Every member's events; or one object's changes, from its owner."""
         if message.path:
-            return await self._to_owner(message, effects.touches)
+            learn = effects.touches if message.path[2:] == ("wait",) else None
+            return await self._to_owner(message, learn)
         if message.ret is not None:
             await events.relay(self._roster, message, message.ret)
         return None

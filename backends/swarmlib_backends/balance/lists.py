@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from swarmlib import Conflict, Denied, Invalid, Json, Message, NotFound, SwarmError, Unavailable, Verb
+from swarmlib import Conflict, Denied, Invalid, Json, Message, NotFound, SwarmError, TimedOut, Unavailable, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nulls import items
@@ -35,11 +35,12 @@ async def settle(members: Sequence[Member], *kinds: str) -> None:
 
 async def _settle(member: Member, kinds: Sequence[str]) -> None:
     try:
-        with ungrouped():
+        with ungrouped(), trio.fail_after(member.deadline):
             await member.mirror.settle(*kinds)
     except SwarmError as exc:
-        member.suspect()
         await member.fail(exc)
+    except trio.TooSlowError:
+        await member.fail(TimedOut(f"it did not answer within {member.deadline:g} s"))
 
 
 def missing(members: Sequence[Member]) -> list[str]:

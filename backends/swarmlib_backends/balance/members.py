@@ -87,6 +87,7 @@ class Member:
         self._index = index
         self._announce = announce
         self._suspected = trio.Event()
+        self._following = trio.CancelScope()
         self._down_since = 0.0
         self._asking = set[trio.CancelScope]()
         self._forwarded = weakref.WeakSet[Forwarded]()
@@ -191,7 +192,7 @@ class Member:
         pause = _FIRST_PAUSE
         while True:
             try:
-                with ungrouped():
+                with ungrouped(), trio.CancelScope() as self._following:
                     await self._follow()
             except SwarmError as exc:
                 if self.up:
@@ -278,7 +279,7 @@ class Member:
         was_up = self.up
         if was_up:
             self._up = trio.Event()
-            self._suspected.set()
+        self._following.cancel()
         first, self.failure = self.failure is None, failure
         if first:
             self._down_since = trio.current_time()

@@ -73,6 +73,8 @@ class Mirror:
         self._stale: set[str] = set()
         self._stale_kinds: set[str] = set()
         self._asking = trio.Lock()
+        self._gone: set[str] = set()
+        """The containers that went while the engine is being asked: its answers may still speak of them."""
 
     def unsettled(self, kind: str) -> bool:
         """Whether something must be asked, or is being asked, before the index can be shown."""
@@ -106,6 +108,7 @@ class Mirror:
             if "containers" in wanted:
                 ids, self._stale = self._stale, ids
             settled = False
+            self._gone.clear()
             try:
                 with sensible(self._member.name):
                     async with trio.open_nursery() as nursery:
@@ -127,10 +130,11 @@ class Mirror:
             return None
 
     async def _relist(self, kind: str) -> None:
+        known = dict(self._others[kind])  # what comes while the engine is asked need not be in its answer
         listed: Any = await self._ask(Verb.LS, (kind,))
         entries: list[dict[str, Any]] = items(fields(listed).get("Volumes") if kind == "volumes" else listed)
         found = {each.get("Id") or each["Name"]: (_names(kind, each), _group(kind, each)) for each in entries}
-        for id, item in list(self._others[kind].items()):
+        for id, item in known.items():
             if found.get(id) != (item.names, item.group):
                 self._forget(kind, id)
         for id, (names, group) in found.items():
@@ -139,9 +143,10 @@ class Mirror:
     async def _refresh(self, ids: set[str]) -> None:
         """Take over what the engine says of some containers; of all, if the id "" is among them."""
         whole = "" in ids or len(ids) > _FILTERED
+        known = set(self.containers)
         args = {"all": "1"} if whole else {"all": "1", "filters": orjson.dumps({"id": sorted(ids)}).decode()}
         summaries: list[dict[str, Any]] = await self._ask(Verb.LS, ("containers",), **args) or []
-        gone = (set(self.containers) if whole else ids) - {each["Id"] for each in summaries}
+        gone = (known if whole else ids) - {each["Id"] for each in summaries}
         self._forget_containers(gone)
         waiting = [each for each in summaries if each["Id"] in ids or each["Id"] not in self.containers][::-1]
         async with trio.open_nursery() as nursery:
@@ -155,7 +160,7 @@ class Mirror:
 
     def _tell(self, summary: dict[str, Any], inspected: dict[str, Any] | None) -> None:
         id: str = summary["Id"]
-        if inspected is None:  # it went meanwhile
+        if inspected is None or id in self._gone:
             self._forget_containers({id})
             return
         container = self._container(id, [name.lstrip("/") for name in items(summary.get("Names"))])
@@ -230,9 +235,9 @@ class Mirror:
     def _came_or_went(self, kind: str, action: str, id: str, names: Sequence[str]) -> None:
         if action == "create":
             self.learn(kind, id, tuple(names))
-            self._stale_kinds.add(kind)  # its labels are not in the event
         elif action in ("destroy", "remove"):
             self._forget(kind, id)
+        self._stale_kinds.add(kind)  # an event doesn't tell labels, and a list that was just asked for may be older
 
     def spawned(self, id: str, name: str, claim: Claim | None = None) -> Container:
         """Know of a container that is new."""
@@ -287,6 +292,8 @@ class Mirror:
             self._member.take(container.claim, -1)
             self.inspected.pop(container.id, None)
         self._stale -= ids
+        if self._asking.locked():
+            self._gone |= ids
         if gone:
             self._index.remove(gone)
 
