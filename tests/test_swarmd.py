@@ -56,13 +56,16 @@ def test_one_backend_is_explained() -> None:
 
 
 def test_check_explains_a_chain_and_its_sub_chains() -> None:
-    shown = run("check", "dockerserver tcp://127.0.0.1:1", "debug --json", "balance (debug | exec) exec").stdout
+    shown = run("check", "dockerserver tcp://127.0.0.1:1", "debug --json", "balance (a=debug | exec) exec").stdout
     stages = [line.strip() for line in shown.splitlines()]
     assert any(stage.startswith("3. balance:") for stage in stages)
     assert any(stage.startswith("2. exec:") for stage in stages)
     assert "--json = true" in stages
+    assert "MEMBER a:" in stages
     found = json.loads(run("check", "--json", "debug | exec").stdout)
     assert [stage["backend"] for stage in found] == ["debug", "exec"]
+    (balanced,) = json.loads(run("check", "--json", "balance (a=exec)").stdout)
+    assert balanced["arguments"]["members"][0]["label"] == "a"
 
 
 @pytest.mark.parametrize("command", [(), ("check",), ("run",)])

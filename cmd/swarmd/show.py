@@ -116,7 +116,7 @@ def _stages(chain: Chain, indent: str) -> list[str]:
 def _argument(parameter: Parameter, value: Any, indent: str) -> list[str]:
     label = parameter.label if parameter.positional else parameter.flag
     if isinstance(value, Chain):
-        return [f"{indent}{label}:", *_stages(value, indent + "  ")]
+        return [f"{indent}{' '.join([label, value.label]).strip()}:", *_stages(value, indent + "  ")]
     if parameter.many and value and isinstance(value[0], Chain):
         chains = cast("list[Chain]", value)
         return [line for one in chains for line in _argument(parameter, one, indent)]
@@ -129,9 +129,10 @@ def chain_json(chain: Chain) -> str:
 
 
 def plain(value: Any) -> Any:
-    """An argument's value as JSON data; a chain as the list of its stages."""
+    """An argument's value as JSON data; a chain as the list of its stages, with its label if it has one."""
     if isinstance(value, Chain):
-        return [_stage_data(stage) for stage in value.backends]
+        stages = [_stage_data(stage) for stage in value.backends]
+        return {"label": value.label, "stages": stages} if value.label else stages
     if isinstance(value, list):
         return [plain(item) for item in cast("list[Any]", value)]
     if value is None or isinstance(value, bool | int | float | str):
