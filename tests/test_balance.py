@@ -323,6 +323,18 @@ async def test_an_engine_that_answers_garbage_is_down_and_says_why() -> None:
     assert "its answers make no sense" in info["Warnings"][0]
 
 
+async def test_an_event_that_is_none_is_garbage_too(autojump_clock: trio.testing.MockClock) -> None:
+    a, b = two()
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        for watcher in a.watchers:
+            watcher.send_nowait([1, 2])  # type: ignore[arg-type]
+        await trio.testing.wait_all_tasks_blocked()
+        assert named(await swarm.ls()) == {("db", "B")}
+        await trio.sleep(10)
+        assert named(await swarm.ls()) == {("web", "A"), ("db", "B")}
+
+
 async def test_strict_refuses_a_partial_answer() -> None:
     a, b = two()
     async with open_chain(over(a, b, strict=True)) as swarm:

@@ -153,6 +153,17 @@ async def test_each_engine_that_is_ruled_out_says_why() -> None:
         assert reason in refused.value.message
 
 
+async def test_the_cpus_of_an_engine_are_given_to_the_last_tenth_and_come_back() -> None:
+    async with connect(over(Engine("A"))) as swarm:
+        tenth = {"NanoCpus": 10**8}
+        for number in range(20):
+            await place(swarm, f"c{number}", HostConfig=tenth)
+        with pytest.raises(Unavailable, match=r"0\.1 CPUs are wanted, 0 of 2 are free"):
+            await place(swarm, HostConfig=tenth)
+        await swarm.rm("containers", "c7")
+        assert await place(swarm, HostConfig=tenth) == "A"
+
+
 async def test_a_port_of_what_has_ended_is_free() -> None:
     a = Engine("A")
     ports = {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}

@@ -99,11 +99,11 @@ Port: TypeAlias = tuple[str, str, int]
 
 
 class Claim:
-    """What a container takes of its engine: CPUs, bytes of memory, ports."""
+    """What a container takes of its engine: billionths of a CPU, bytes of memory, ports."""
 
     __slots__ = ("cpus", "memory", "ports")
 
-    def __init__(self, cpus: float = 0, memory: int = 0, ports: Iterable[Port] = ()) -> None:
+    def __init__(self, cpus: int = 0, memory: int = 0, ports: Iterable[Port] = ()) -> None:
         self.cpus = cpus
         self.memory = memory
         self.ports = tuple(ports)

@@ -56,8 +56,10 @@ See: TypeAlias = Callable[[Message], Message | None]
 class Load:
     """What the containers of a member take of it."""
 
-    cpus: float = 0.0
+    cpus: int = 0
+    """In billionths."""
     memory: int = 0
+    """In bytes."""
 
 
 class Member:
@@ -256,7 +258,9 @@ class Member:
                 reply = await next_reply(replies)
             except trio.EndOfChannel:
                 raise Unavailable("its event stream ended") from None
-            if reply.verb is Verb.SET and self.mirror.apply(reply.json or {}):
+            with sensible(self.name):
+                eager = reply.verb is Verb.SET and self.mirror.apply(reply.json or {})
+            if eager:
                 await self.mirror.settle("containers")  # it must be known before its engine dies
 
     async def _check(self) -> None:

@@ -340,4 +340,4 @@ def claim_of(host_config: Mapping[str, Any]) -> Claim:
         if str(each.get("HostPort") or "").isdigit() and int(each["HostPort"])
     ]
     memory = host_config.get("Memory") or host_config.get("MemoryReservation") or 0
-    return Claim((host_config.get("NanoCpus") or 0) / 1e9, int(memory), ports)
+    return Claim(int(host_config.get("NanoCpus") or 0), int(memory), ports)

@@ -216,13 +216,18 @@ def _clash(one: Port, other: Port) -> bool:
 
 
 def _resources(wish: Wish, member: Member) -> Reason:
-    memory, cpus = int(member.about.get("MemTotal") or 0), float(member.about.get("NCPU") or 0)
+    memory, cpus = int(member.about.get("MemTotal") or 0), _billionths(member)
     if wish.claim.memory and wish.claim.memory + member.load.memory > memory:
         free = max(memory - member.load.memory, 0)
         return f"{_mib(wish.claim.memory)} of memory are wanted, {_mib(free)} of {_mib(memory)} are free"
     if wish.claim.cpus and wish.claim.cpus + member.load.cpus > cpus:
-        return f"{wish.claim.cpus:g} CPUs are wanted, {max(cpus - member.load.cpus, 0):g} of {cpus:g} are free"
+        free = max(cpus - member.load.cpus, 0)
+        return f"{wish.claim.cpus / 1e9:g} CPUs are wanted, {free / 1e9:g} of {cpus / 1e9:g} are free"
     return None
+
+
+def _billionths(member: Member) -> int:
+    return int(member.about.get("NCPU") or 0) * 10**9
 
 
 def _mib(size: int) -> str:
@@ -240,7 +245,7 @@ def _affinity_noun(key: str) -> str:
 def _share(wish: Wish, member: Member) -> float:
     """How much of the engine would be reserved, of 2: its CPUs and its memory. 0 for who reserves nothing."""
     share = 0.0
-    if wish.claim.cpus and (cpus := float(member.about.get("NCPU") or 0)):
+    if wish.claim.cpus and (cpus := _billionths(member)):
         share += (member.load.cpus + wish.claim.cpus) / cpus
     if wish.claim.memory and (memory := int(member.about.get("MemTotal") or 0)):
         share += (member.load.memory + wish.claim.memory) / memory
