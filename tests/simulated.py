@@ -16,6 +16,7 @@ import trio
 from swarmlib import UNSENT, Conflict, Message, NotFound, Sender, Server, SwarmError, Unavailable
 
 _ids = count(1)
+_FAR_FUTURE = "9999999999"
 
 
 def stamp(at: float) -> str:
@@ -272,9 +273,10 @@ class Engine(Server):
         await self._enter(message)
         assert message.ret
         await message.ret.ack()
-        since = float(message.args.get("since") or "inf")
+        seconds, _, fraction = str(message.args.get("since") or _FAR_FUTURE).partition(".")
+        since = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
         sender, receiver = trio.open_memory_channel[dict[str, Any]](1000)
-        for event in [each for each in self.told if each["timeNano"] >= since * 10**9]:
+        for event in [each for each in self.told if each["timeNano"] >= since]:
             sender.send_nowait(event)
         self.watchers.append(sender)
         try:

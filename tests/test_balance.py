@@ -275,11 +275,13 @@ async def test_what_comes_and_goes_while_the_engine_is_asked_is_not_mistaken(
     async with open_chain(over(a, b)) as swarm:
         await swarm.ls()
         box = a.add("brief")
+        await trio.testing.wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(swarm.ls)
             await trio.sleep(1.5)  # it is listed, and now inspected
             a.remove(box)
             a.add("late")
+            await trio.testing.wait_all_tasks_blocked()
         assert named(await swarm.ls()) == {("web", "A"), ("late", "A"), ("db", "B")}
 
 
