@@ -1,5 +1,6 @@
 """balance over members in memory: where each verb goes, and what a member that fails does to the rest."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import trio.testing
 from swarmlib import Ambiguous, Chain, Client, Conflict, NotFound, TimedOut, Unavailable, Verb
 from swarmlib import connect as open_chain
 from swarmlib_backends.balance import Balance, merge
-from tests.simulated import Engine
+from tests.simulated import Engine, stamp
 
 ID_A, ID_B = "a" * 64, "b" * 64
 
@@ -168,6 +169,15 @@ async def test_a_check_finds_what_came_without_an_event(autojump_clock: trio.tes
         assert ("unseen", "A") not in named(await swarm.ls())
         await trio.sleep(100)
         assert ("unseen", "A") in named(await swarm.ls())
+
+
+async def test_an_age_is_told_by_its_engine_s_own_clock() -> None:
+    ahead = 3600.0
+    a = Engine("A", info={"SystemTime": stamp(time.time() + ahead)})
+    box = a.add("web")
+    box.started += ahead - 90
+    async with open_chain(over(a)) as swarm:
+        assert [item["Status"] for item in await swarm.ls()] == ["Up About a minute"]
 
 
 async def test_filters_and_limits_are_right_for_the_whole() -> None:

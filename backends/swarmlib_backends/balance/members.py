@@ -245,9 +245,9 @@ class Member:
     async def _describe(self) -> None:
         try:
             with sensible(self.name):
+                asked = time.time()
                 self.about = (await self.ask(Message(Verb.GET))).value or {}
-                now = since(str(self.about.get("SystemTime", "")))
-                self.skew = now - time.time() if now else 0.0
+                self.skew = _skew(asked, since(str(self.about.get("SystemTime", ""))), time.time())
                 await self.learn_range()
         except Unsupported:
             pass  # it holds workloads, but is no engine: it has nothing to say of itself
@@ -321,6 +321,11 @@ class Member:
             "time": now // 10**9,
             "timeNano": now,
         }
+
+
+def _skew(asked: float, told: float, answered: float) -> float:
+    """How far a clock is ahead that said `told` at some moment between two of ours; 0 where it may be right."""
+    return 0.0 if not told or asked <= told <= answered else told - (asked + answered) / 2
 
 
 class _Line:
