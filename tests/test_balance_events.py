@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from swarmlib import Chain, connect
+from swarmlib import Chain, Invalid, connect
 from swarmlib_backends.balance import Balance
 from tests.simulated import Engine
 
@@ -65,3 +65,26 @@ async def test_engines_that_go_and_come_are_told_of_unless_something_else_is_ask
         ("daemon", "engine_connect", "A"),
     ]
     assert gone["Actor"]["Attributes"]["error"] == "its event stream ended"
+
+
+async def test_a_watch_that_an_engine_refuses_is_refused(autojump_clock: trio.testing.MockClock) -> None:
+    a, b = Engine("A"), Engine("B")
+    async with connect(over(a, b)) as swarm:
+        await swarm.ls()
+        a.trouble = b.trouble = [Invalid("invalid filter 'nosuch'")]
+        with pytest.raises(Invalid, match="invalid filter"):
+            async with swarm.watch(filters='{"nosuch": ["x"]}'):
+                pass
+
+
+async def test_what_is_no_event_ends_nobody_s_watch(autojump_clock: trio.testing.MockClock) -> None:
+    a, b = Engine("A"), Engine("B")
+    async with connect(over(a, b)) as swarm, swarm.watch(filters='{"type": ["container"]}') as events:
+        await trio.testing.wait_all_tasks_blocked()
+        for watcher in a.watchers:
+            watcher.send_nowait({"Type": "container", "timeNano": "soon"})
+        b.add("box")
+        assert (await anext(events))["Node"] == "B"
+        await trio.sleep(10)
+        a.add("later")
+        assert (await anext(events))["Node"] == "A"

@@ -8,19 +8,17 @@ from typing import Final
 
 import trio
 
-from swarmlib import Conflict, Denied, Invalid, Json, Message, NotFound, SwarmError, TimedOut, Unavailable, Verb
+from swarmlib import Json, Message, NotFound, SwarmError, TimedOut, Unavailable, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nulls import items
 from . import merge
 from .ages import since
-from .members import Member, Outcome, ask_all
+from .members import CLIENTS_FAULT, Member, Outcome, ask_all
 from .roster import Roster
 from .select import Selection
 
 _CONTAINERS: Final = ("containers",)
-_CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
-"""What an engine says of a request that is wrong on every engine."""
 
 
 async def settle(members: Sequence[Member], *kinds: str) -> None:
@@ -114,7 +112,7 @@ async def _ask(message: Message, roster: Roster, selection: Selection, members: 
         return message.but(args=selection.args if member in knowing else selection.without_relative())
 
     outcome = await ask_all(members, message, each=each)
-    if refused := [exc for _, exc in outcome.failures if isinstance(exc, _CLIENTS_FAULT)]:
+    if refused := [exc for _, exc in outcome.failures if isinstance(exc, CLIENTS_FAULT)]:
         raise refused[0]
     if bounds:
         times = {name: created for name, (_, created) in bounds.items()}

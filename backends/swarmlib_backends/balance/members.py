@@ -19,7 +19,11 @@ import trio
 from swarmlib import (
     UNSENT,
     Client,
+    Conflict,
+    Denied,
+    Invalid,
     Message,
+    NotFound,
     Replies,
     Reply,
     SwarmError,
@@ -41,6 +45,8 @@ from .versions import Bridge, Range
 
 _log = logging.getLogger("swarmlib.balance")
 
+CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
+"""What an engine says of a request that is wrong on every engine."""
 CHANGE_SECONDS: Final = 60.0
 """How long a member may take over a change that balance itself asks of it; it works on the disk."""
 _FIRST_PAUSE: Final = 0.2
