@@ -43,11 +43,14 @@ def out(host: str, *args: str) -> str:
 
 
 def request(gateway: Swarmd, method: str, target: str) -> tuple[bytes, bytes]:
-    """The head and the body of one raw request."""
-    with closing(socket.create_connection(("127.0.0.1", gateway.port), 20)) as sock:
-        sock.sendall(
-            f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
-        )
+    """The head and the body of one raw request to the gateway."""
+    return exchange(socket.create_connection(("127.0.0.1", gateway.port), 20), method, target)
+
+
+def exchange(sock: socket.socket, method: str, target: str) -> tuple[bytes, bytes]:
+    """The head and the body of one raw request. HTTP/1.0, so that no body comes in chunks."""
+    with closing(sock):
+        sock.sendall(f"{method} {target} HTTP/1.0\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
         answer = b""
         while data := sock.recv(65536):
             answer += data
@@ -142,8 +145,9 @@ def test_the_index_says_what_the_engines_say(both: Swarmd, pair: tuple[Engine, E
 
 
 def _direct(each: Engine, target: str) -> list[dict[str, object]]:
-    curl = ["curl", "-s", "--unix-socket", str(each.socket), f"http://x{target}"]
-    found: list[dict[str, object]] = json.loads(subprocess.run(curl, capture_output=True, check=True).stdout)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(str(each.socket))
+    found: list[dict[str, object]] = json.loads(exchange(sock, "GET", target)[1])
     return found
 
 
