@@ -128,3 +128,15 @@ def test_a_list_is_kept_and_changes_with_time_and_with_what_happens() -> None:
 )
 def test_images_are_named_as_engines_list_them(ref: str, name: str) -> None:
     assert image_name(ref) == name
+
+
+def test_what_is_told_after_a_list_was_made_stands_in_its_place_in_the_next() -> None:
+    index = Index()
+    old, new = (Container(cast("Member", Up()), digit * 64, [digit]) for digit in "12")
+    index.add(old)
+    old.tell({"Id": old.id, "State": "exited", "Status": "Created", "Created": 100}, {})
+    index.add(new)  # its event has come; what it is, is not known yet
+    assert len(orjson.loads(index.listed(running=False, now=0))) == 1
+    new.tell({"Id": new.id, "State": "exited", "Status": "Created", "Created": 200}, {})
+    index.changed()
+    assert [each["Created"] for each in orjson.loads(index.listed(running=False, now=0))] == [200, 100]

@@ -190,7 +190,7 @@ class Index:
         self._groups: dict[str, list[Item]] = {}
         self._execs = OrderedDict[str, Item]()
         self._order: list[Container] = []
-        self._sorted = True
+        """Nearly in the order of the list, so that sorting it costs little."""
         self._lists: dict[bool, tuple[bytes, float]] = {}
 
     def table(self, kind: str) -> Table[Any] | None:
@@ -248,7 +248,6 @@ class Index:
         """Take up a container."""
         self.containers.add(container)
         self._order.append(container)
-        self._sorted = False
         self._lists.clear()
 
     def remove(self, containers: set[Container]) -> None:
@@ -264,9 +263,7 @@ class Index:
         known = self._lists.get(running)
         if known is not None and now < known[1]:
             return known[0]
-        if not self._sorted:
-            self._order.sort(key=_created, reverse=True)
-            self._sorted = True
+        self._order.sort(key=_created, reverse=True)
         self._lists[running] = made = _joined(self._order, running, now)
         return made[0]
 
