@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -28,6 +28,7 @@ from swarmlib import (
     next_reply,
     option,
 )
+from swarmlib.client import Answer
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nulls import fields, items
@@ -40,8 +41,7 @@ from .rescheduling import Rescheduler
 from .roster import Roster
 from .select import Selection
 from .spawning import NO_WISH, Spawner
-from .versions import ARG, Range, at_version, common, parsed
-from .wish import Wish
+from .versions import ARG, at_version, parsed
 
 __all__ = ["Balance"]
 
@@ -136,9 +136,7 @@ class Balance(Server):
         merged = merge.SUMMARIES[message.path](outcome.values)
         if not message.path:
             merged["Warnings"] += outcome.missing
-        if message.ret is not None:
-            await message.ret.set(merged, **_warned(outcome))
-        return None
+        await lists.reply(message, merged, outcome.missing)
 
     async def _ask(self, message: Message) -> Outcome:
         """Every engine's answer; what is none (a backend without networks) is not missing."""
@@ -209,9 +207,7 @@ class Balance(Server):
             member.mirror.touch_kind(kind)
             for id in items(fields(answer.value).get("ContainersDeleted")):
                 member.mirror.removed("containers", id)
-        if message.ret is not None:
-            await message.ret.set(merge.deleted(outcome.values), **_warned(outcome))
-        return None
+        await lists.reply(message, merge.deleted(outcome.values), outcome.missing)
 
     async def _to_owner(self, message: Message, learn: effects.Learn | None = None) -> Any:
         member, ref = await owners.find(self._roster, message.path)
@@ -258,10 +254,7 @@ class Balance(Server):
                 return await self._forward(message, self._spawner.choose(), effects.touches_images)
 
     async def _create(self, message: Message) -> Any:
-        answer = await self._spawner.create(message.but(ret=None))
-        if message.ret is not None:
-            for reply in [*answer.before, answer.ack]:
-                await message.ret.send(reply)
+        await _pass_on(await self._spawner.create(message.but(ret=None)), message)
 
     async def _for_part(self, kind: str, message: Message) -> Member:
         """Where a network or volume goes: to its like of that name, which may refuse it; else beside its group."""
@@ -272,7 +265,7 @@ class Balance(Server):
         name = str(body.get("Name") or "")
         if items := [item for item in self._roster.index.find(kind, name) if name in item.names]:
             return items[0].member
-        return self._spawner.choose(Wish("", "", NO_WISH.claim, group=group_of(body.get("Labels"))))
+        return self._spawner.choose(replace(NO_WISH, group=group_of(body.get("Labels"))))
 
     async def _everywhere(self, message: Message, ret: Reply) -> None:
         """To every member that is up; which are not is said in between."""
@@ -306,10 +299,7 @@ class Balance(Server):
             except SwarmError as exc:
                 failure = failure or exc
                 continue
-            if message.ret is not None:
-                for reply in [*answer.before, answer.ack]:
-                    await message.ret.send(reply)
-            return None
+            return await _pass_on(answer, message)
         raise failure or Unavailable("balance has no members now")
 
     async def _to_manager(self, message: Message) -> Any:
@@ -323,23 +313,19 @@ class Balance(Server):
 
     # API versions.
 
-    def _advertised(self) -> Range | None:
-        known = [member.sender.range for member in self._roster.members if member.sender.range is not None]
-        return common(known) if known else None
-
     def _check_version(self, asked: str) -> None:
         """Refuse a version that the gateway doesn't advertise, as an engine would."""
-        if (advertised := self._advertised()) is not None:
+        if (advertised := self._roster.advertised.range) is not None:
             advertised.check(parsed(asked))
 
     async def _ping(self, message: Message) -> None:
         """One member's answer, with the API version that works on all."""
         member = owners.first_up(self._roster.members)
         answer = await member.ask(message)
-        advertised = self._advertised()
-        if message.ret is not None:
-            for reply in [*answer.before, answer.ack]:
-                await message.ret.send(reply if advertised is None else at_version(reply, advertised))
+        if (advertised := self._roster.advertised.range) is not None:
+            before = [at_version(reply, advertised) for reply in answer.before]
+            answer = Answer(at_version(answer.ack, advertised), before)
+        await _pass_on(answer, message)
 
 
 class _Everywhere:
@@ -363,8 +349,11 @@ class _Everywhere:
         member.mirror.touch_kind("images")
 
 
-def _warned(outcome: Outcome) -> dict[str, Any]:
-    return {"warnings": outcome.missing} if outcome.missing else {}
+async def _pass_on(answer: Answer, message: Message) -> None:
+    """Give a request the answer that one engine gave."""
+    if message.ret is not None:
+        for reply in [*answer.before, answer.ack]:
+            await message.ret.send(reply)
 
 
 def _is_manager(info: dict[str, Any]) -> bool:

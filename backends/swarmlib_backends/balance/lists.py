@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -43,11 +43,7 @@ async def _settle(member: Member, kinds: Sequence[str]) -> None:
 
 def missing(members: Sequence[Member]) -> list[str]:
     """What there is to say of each member that is down."""
-    return [
-        f"{member.name} is missing: {member.failure.message if member.failure else 'it has not answered yet'}"
-        for member in members
-        if not member.up
-    ]
+    return [f"{member.name} is missing: {member.trouble}" for member in members if not member.up]
 
 
 async def answer(message: Message, roster: Roster, *, strict: bool) -> None:
@@ -67,7 +63,7 @@ async def answer(message: Message, roster: Roster, *, strict: bool) -> None:
         outcome.must_have_answers()
     found = merge.LISTS[message.path](outcome.values)
     limit = int(selection.args.get("limit") or 0)
-    await _reply(message, Json.of(found[:limit] if limit > 0 else found), outcome.missing)
+    await reply(message, Json.of(found[:limit] if limit > 0 else found), outcome.missing)
 
 
 def partial(missing: Sequence[str], *, strict: bool) -> None:
@@ -94,10 +90,11 @@ async def _from_index(
         raw = roster.index.listed(running=running, now=now)
     else:
         raw = roster.index.listed_of(members, running=running, now=now)
-    await _reply(message, Json(raw), absent)
+    await reply(message, Json(raw), absent)
 
 
-async def _reply(message: Message, value: Json, absent: Sequence[str]) -> None:
+async def reply(message: Message, value: Any, absent: Sequence[str]) -> None:
+    """Answer with a merged value, and with what is missing from it."""
     if message.ret is not None:
         await message.ret.set(value, **({"warnings": list(absent)} if absent else {}))
         await message.ret.ack()

@@ -108,6 +108,11 @@ class Member:
         """Whether it answers, as far as is known."""
         return self._up.is_set()
 
+    @property
+    def trouble(self) -> str:
+        """Why it is not up."""
+        return self.failure.message if self.failure else "it has not answered yet"
+
     async def wait_up(self) -> None:
         """Return when it is up."""
         while not self.up:
@@ -191,7 +196,7 @@ class Member:
         """Ask which API versions it speaks; raises what asking does. One that has none is spoken to as the client
         speaks.
         """
-        self.sender.range = Range.of((await self.ask(Message(Verb.GET, ("version",)))).value)
+        self.sender.learn(Range.of((await self.ask(Message(Verb.GET, ("version",)))).value))
 
     # Its life.
 

@@ -72,9 +72,7 @@ class Placement:
                 yield partial(_constraint, rule)
         yield _slots
         for kind, ref in wish.beside:
-            if (holders := {item.member for item in self._index.find(kind, ref)}) and not self._is_everywhere(
-                kind, ref
-            ):
+            if holders := {item.member for item in self._index.find(kind, ref)}:
                 yield partial(_beside, kind, ref, holders)
         for rule in wish.affinities:
             if not rule.soft:
@@ -83,9 +81,6 @@ class Placement:
             yield partial(_port, wish)
         if wish.claim.cpus or wish.claim.memory:
             yield partial(_resources, wish)
-
-    def _is_everywhere(self, kind: str, ref: str) -> bool:
-        return kind == "networks" and ref in ("bridge", "host", "none")
 
     def _preferred(self, wish: Wish, members: list[Member]) -> list[Member]:
         """Those that soft rules prefer; a rule that would leave none is let go."""
@@ -159,7 +154,7 @@ def placing(member: Member, wish: Wish) -> Generator[None]:
 def _health(member: Member) -> Reason:
     if member.up:
         return None
-    return f"it is down ({member.failure.message})" if member.failure else "it has not answered yet"
+    return f"it is down ({member.failure.message})" if member.failure else member.trouble
 
 
 def _constraint(rule: Rule, member: Member) -> Reason:

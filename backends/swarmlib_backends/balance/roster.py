@@ -15,7 +15,7 @@ from swarmlib import Chain, ChainSyntaxError, Invalid, SwarmError
 
 from .index import Index
 from .members import Member
-from .versions import Bridge
+from .versions import Advertised, Bridge
 
 _log = logging.getLogger("swarmlib.balance")
 
@@ -38,6 +38,7 @@ class Roster:
 
     def __init__(self, deadline: float, nursery: trio.Nursery) -> None:
         self.index = Index()
+        self.advertised = Advertised()
         self._deadline = deadline
         self._nursery = nursery
         self._joined: list[_Joined] = []
@@ -83,7 +84,9 @@ class Roster:
         joined: _Joined | None = None
         try:
             async with chain.open() as sender:
-                joined = _Joined(chain, Member(name, Bridge(sender), self.index, self._deadline, self.announce))
+                joined = _Joined(
+                    chain, Member(name, Bridge(sender, self.advertised), self.index, self._deadline, self.announce)
+                )
                 task_status.started(joined)
                 with joined.scope:
                     await joined.member.keep()
@@ -98,6 +101,7 @@ class Roster:
         self._joined.remove(joined)
         self._members = [each.member for each in self._joined]
         joined.scope.cancel()
+        self.advertised.forget(joined.member.sender)
         await joined.member.leave()
 
     # What happens to members, for those who watch events.

@@ -7,12 +7,11 @@ oldest. Where two engines have no version in common, each is spoken to at the on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import trio
 
 from swarmlib import Invalid, Message, Sender
-from swarmlib.client import Answer
 
 Version: TypeAlias = tuple[int, ...]
 
@@ -93,15 +92,6 @@ def _component(part: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return part | {"Details": details | names} if part.get("Name") == "Engine" else part
 
 
-def api_version(answer: Answer) -> str | None:
-    """The version in the headers of an engine's answer, if it has any."""
-    for reply in [*answer.before, answer.ack]:
-        for name, value in reply.args.get("headers", ()):
-            if name.lower() == _HEADER:
-                return cast("bytes", value).decode("latin-1")
-    return None
-
-
 def at_version(reply: Message, advertised: Range) -> Message:
     """A reply whose headers, if it has any, say the advertised version."""
     headers = reply.args.get("headers")
@@ -112,18 +102,44 @@ def at_version(reply: Message, advertised: Range) -> Message:
     return reply.but(args={**reply.args, "headers": said})
 
 
+class Advertised:
+    """The versions that work on every engine. Each request asks for them, so they are kept until an engine's change."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[Bridge, Range] = {}
+        self._common: Range | None = None
+
+    @property
+    def range(self) -> Range | None:
+        """None while no engine's range is known."""
+        if self._common is None and self._ranges:
+            self._common = common(list(self._ranges.values()))
+        return self._common
+
+    def learn(self, engine: Bridge, range: Range) -> None:
+        """Know what an engine speaks."""
+        self._ranges[engine] = range
+        self._common = None
+
+    def forget(self, engine: Bridge) -> None:
+        """It is no member any more."""
+        self._ranges.pop(engine, None)
+        self._common = None
+
+
 class Bridge(trio.abc.SendChannel[Message]):
     """The channel to one engine, which is spoken to at versions that it knows."""
 
-    def __init__(self, engine: Sender) -> None:
+    def __init__(self, engine: Sender, advertised: Advertised) -> None:
         self._engine = engine
+        self._advertised = advertised
         self.range: Range | None = None
         """None until it is known."""
 
-    def speaks(self, ping: Answer) -> bool:
-        """Whether the range is known, and an engine's answer to a ping still agrees with it."""
-        said = api_version(ping)
-        return self.range is not None and said in (None, text(self.range.newest))
+    def learn(self, range: Range) -> None:
+        """Know what it speaks."""
+        self.range = range
+        self._advertised.learn(self, range)
 
     async def send(self, value: Message) -> None:
         """Send, at the nearest version; raises what the engine's channel does."""

@@ -20,6 +20,7 @@ from swarmlib import Invalid
 
 from ..dockerapi.nulls import fields, items
 from .index import LABEL, Claim
+from .merge import EVERYWHERE
 from .mirror import RESCHEDULE, claim_of, group_of
 
 _LABELS: Final = {
@@ -28,7 +29,7 @@ _LABELS: Final = {
     "reschedule": RESCHEDULE,
 }
 _RULE: Final = re.compile(r"(?P<key>[A-Za-z_][\w.\-]*)(?P<operator>==|!=)(?P<soft>~?)(?P<value>.+)")
-_OWN_NETWORKS: Final = frozenset({"", "default", "bridge", "host", "none", "nat"})
+_OWN_NETWORKS: Final = EVERYWHERE | {"", "default", "nat"}
 """Network modes that every engine has."""
 _MODES: Final = ("NetworkMode", "IpcMode", "PidMode")
 ON_FAILURE: Final = "on-node-failure"
