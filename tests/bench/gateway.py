@@ -91,13 +91,19 @@ def measure(ports: dict[str, int], seconds: int, rounds: int) -> list[tuple[obje
     return rows
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str | None) -> argparse.Namespace:
+    """What is given to a benchmark by wrk, whose programs must be there."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     need("wrk", "haproxy", "dockerd")
+    return given
+
+
+def main() -> None:
+    """Measure and print."""
+    given = arguments(__doc__)
     with reachable_engine() as (started, direct), haproxy(started) as proxied, swarmd(f"docker {started.host}") as ours:
         for number in range(5):
             docker(started.host, "run", "-d", "--network", "none", "--name", f"c{number}", "busybox", "sleep", "600")

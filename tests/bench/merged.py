@@ -7,12 +7,11 @@ Needs Debian's wrk and haproxy, and dockerd.
 
 from __future__ import annotations
 
-import argparse
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from tests.bench.common import in_turns, need, reachable_engine, show
-from tests.bench.gateway import haproxy, wrk
+from tests.bench.common import in_turns, reachable_engine, show
+from tests.bench.gateway import arguments, haproxy, wrk
 from tests.engines import docker, engine, swarmd
 
 _PATHS = ("/containers/json?all=1", "/containers/json?all=0")
@@ -42,11 +41,7 @@ def measure(ports: dict[str, int], seconds: int, rounds: int) -> list[tuple[obje
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    need("wrk", "haproxy", "dockerd")
+    given = arguments(__doc__)
     with reachable_engine() as (first, direct), engine() as second, haproxy(first) as proxied:
         for each in (first, second):
             _fill(each.host)
