@@ -2,87 +2,28 @@
 
 async with swarmlib.connect("debug | docker") as swarm:
     print(await swarm.ls())
+
+Its names are in `_public`, and are loaded all together when the first of them is used: to import trio takes longer
+than many a program runs, and not every program that imports swarmlib gets to use it.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
-from .chain import Chain
-from .channel import CLEANUP_SECONDS, Below, ContractError, Nowhere, Replies, Reply, Sender, Tap, open_reply
-from .client import Answer, Attachment, Client, Handle, dispatch, next_reply
-from .errors import (
-    ERRORS,
-    UNSENT,
-    Ambiguous,
-    Conflict,
-    Denied,
-    Internal,
-    Invalid,
-    NotFound,
-    SwarmError,
-    TimedOut,
-    TooLarge,
-    Unavailable,
-    Unsupported,
-)
-from .grammar import ChainSyntaxError
-from .message import Json, Message, Path, Verb
-from .options import argument, option
-from .service import Backend, Filter, Server, Source, refuse
+if TYPE_CHECKING:
+    from ._public import *  # noqa: F403 - its `__all__` is the list
+    from ._public import __all__ as __all__
+else:
 
-__all__ = [
-    "CLEANUP_SECONDS",
-    "ERRORS",
-    "UNSENT",
-    "Ambiguous",
-    "Answer",
-    "Attachment",
-    "Backend",
-    "Below",
-    "Chain",
-    "ChainSyntaxError",
-    "Client",
-    "Conflict",
-    "ContractError",
-    "Denied",
-    "Filter",
-    "Handle",
-    "Internal",
-    "Invalid",
-    "Json",
-    "Message",
-    "NotFound",
-    "Nowhere",
-    "Path",
-    "Replies",
-    "Reply",
-    "Sender",
-    "Server",
-    "Source",
-    "SwarmError",
-    "Tap",
-    "TimedOut",
-    "TooLarge",
-    "Unavailable",
-    "Unsupported",
-    "Verb",
-    "argument",
-    "connect",
-    "dispatch",
-    "next_reply",
-    "open_reply",
-    "option",
-    "refuse",
-]
+    def __getattr__(name: str) -> Any:
+        if name.startswith("_") and name != "__all__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _public
 
+        globals().update({public: getattr(_public, public) for public in _public.__all__}, __all__=_public.__all__)
+        try:
+            return globals()[name]
+        except KeyError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
-@asynccontextmanager
-async def connect(chain: str | Chain) -> AsyncGenerator[Client]:
-    """Open a chain and give the verbs over it; leaving the context closes every stage.
-
-    Raises:
-        ChainSyntaxError: the text isn't a chain; points at the place.
-        SwarmError: a stage can't be opened.
-    """
-    async with Chain.read(chain).open() as sender:
-        yield Client(sender)
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

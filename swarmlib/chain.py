@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import trio
 
@@ -22,13 +21,22 @@ class Chain:
     """Backends in a row. Opening it any number of times gives chains that share nothing.
 
     >>> Chain.read("debug | exec")
+    <Chain debug | exec>
     """
 
-    def __init__(self, *backends: Backend, label: str = "") -> None:
-        if not backends:
-            raise Invalid("a chain needs at least one backend")
-        self.backends = backends
+    def __init__(self, *stages: Stages, label: str = "") -> None:
+        """A chain of backends, other chains and their texts: `Chain("debug", Docker("unix:///a.sock"))`.
+
+        Raises:
+            Invalid: there are none; else as `read`.
+        """
+        self.backends = tuple(backend for each in stages for backend in _backends(each))
         self.label = label
+        if not self.backends:
+            raise Invalid("a chain needs at least one backend")
+
+    def __repr__(self) -> str:
+        return f"<Chain {self.name}>"
 
     @property
     def name(self) -> str:
@@ -36,8 +44,8 @@ class Chain:
         return self.label or " | ".join(backend.name for backend in self.backends)
 
     @classmethod
-    def read(cls, source: str | ChainText | Chain | Sequence[Any]) -> Chain:
-        """A chain from its text, its tree, or a list of tables (`{"backend": "debug", "json": true}`).
+    def read(cls, source: Stages | ChainText | Sequence[Any]) -> Chain:
+        """A chain from its text, its tree, one backend, or a list of tables (`{"backend": "debug", "json": true}`).
 
         Raises:
             ChainSyntaxError: the text isn't a chain, or an argument is wrong; points at the place.
@@ -46,6 +54,8 @@ class Chain:
         """
         if isinstance(source, Chain):
             return source
+        if isinstance(source, Backend):
+            return cls(source)
         if isinstance(source, str):
             source = parse(source)
         if isinstance(source, ChainText):
@@ -56,7 +66,7 @@ class Chain:
     @classmethod
     def read_words(cls, words: Sequence[str]) -> Chain:
         """A chain from shell arguments: each is a chain, and they follow each other. Raises as `read`."""
-        return cls(*(backend for word in words for backend in cls.read(word).backends))
+        return cls(*words)
 
     @classmethod
     def read_file(cls, path: FilePath) -> Chain:
@@ -65,6 +75,8 @@ class Chain:
         Raises:
             Invalid: it can't be read, or is no such file; else as `read`.
         """
+        import tomllib
+
         try:
             content = tomllib.loads(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
@@ -101,6 +113,14 @@ class Chain:
                 finally:
                     for stage in stages:
                         await stage.close()
+
+
+Stages: TypeAlias = str | Backend | Chain
+"""What a chain can be made of: a backend, a chain, or its text."""
+
+
+def _backends(stages: Stages) -> Sequence[Backend]:
+    return (stages,) if isinstance(stages, Backend) else Chain.read(stages).backends
 
 
 class _OpenStage:

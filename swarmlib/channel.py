@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
@@ -233,8 +233,14 @@ class Replies(trio.abc.ReceiveChannel[Message]):
 
     async def aclose(self) -> None:
         """Go away: the work for the call is cancelled, what is unread is closed. Twice is harmless."""
+        for reply in self.leave():
+            if reply.att is not None:
+                await trio.aclose_forcefully(reply.att)
+
+    def leave(self) -> Collection[Message]:
+        """Go away, as `aclose` does, at once. Gives what is unread: the attachments in it are the caller's to close."""
         if self.gone:
-            return
+            return ()
         self.gone = True
         unread, self._buffer = self._buffer, deque()
         callbacks, self._callbacks = self._callbacks, []
@@ -242,9 +248,7 @@ class Replies(trio.abc.ReceiveChannel[Message]):
             callback()
         self._wake_reader()
         self._wake_writers()
-        for reply in unread:
-            if reply.att is not None:
-                await trio.aclose_forcefully(reply.att)
+        return unread
 
 
 class _PairedReply(Reply):

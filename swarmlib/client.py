@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any, Literal, cast, overload
 
 import trio
 
-from .channel import Below, Replies, Reply, Sender, as_json, open_reply
-from .errors import Internal, SwarmError
-from .message import Message, Path, Verb
-from .service import as_error, refuse
+from .chain import Chain
+from .channel import Replies, Sender, as_json, open_reply
+from .errors import Internal
+from .handles import Attachment, Handle, Workload
+from .message import Json, Message, Path, Verb
+from .objects import Event, Finished, Image, Network, Volume, WorkloadSummary, listed
+from .request import Answer, answer, dispatch
+from .run import run
+from .watch import Watch
 
 WORKLOADS: Path = ("containers",)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The final `ack` of a call, and the `set` and `log` messages before it."""
+@asynccontextmanager
+async def connect(chain: str | Chain) -> AsyncGenerator[Client]:
+    """Open a chain and give the verbs over it; leaving the context closes every stage.
 
-    ack: Message
-    before: list[Message]
-
-    @property
-    def value(self) -> Any:
-        """The decoded object: of the last `set`, else of the `ack`; None where neither has one."""
-        sets = [m for m in self.before if m.verb is Verb.SET]
-        return sets[-1].json if sets else self.ack.json
-
-
-async def dispatch(sender: Sender, message: Message, ret: Reply) -> None:
-    """Send a request; what sending itself raises is given to `ret` as the error reply."""
-    try:
-        await sender.send(message)
-    except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
-        await refuse(message.but(ret=ret), as_error(exc, "", message))
+    Raises:
+        ChainSyntaxError: the text isn't a chain; points at the place.
+        SwarmError: a stage can't be opened.
+    """
+    async with Chain.read(chain).open() as sender:
+        yield Client(sender)
 
 
 class Client:
     """Typed verbs over a sender. Paths are given as words: `swarm.get("containers", "web")`.
+
+    Keywords are the Engine API's query parameters, and may be Python values: `swarm.ls(all=True, filters={"label":
+    "tier=web"})`. What is listed and told of are `Record`s: mappings of the Engine API's own JSON.
 
     Every method raises what the error reply says (a `SwarmError` of the class of its code). A cancelled call is
     cancelled in every stage; a deadline around it (`trio.fail_after`) travels with it.
@@ -57,6 +55,8 @@ class Client:
 
     async def _send(self, verb: Verb, path: Path, fields: dict[str, Any]) -> Replies:
         # Only the stages hold `ret` when this returns: if they drop it, that ends the call.
+        if args := fields.get("args"):
+            fields["args"] = {name: _parameter(name, value) for name, value in args.items()}
         ret, replies = open_reply()
         try:
             deadline = trio.current_effective_deadline()
@@ -69,17 +69,28 @@ class Client:
     async def call(self, verb: Verb, path: Path = (), **fields: Any) -> Answer:
         """Send a request and wait for its final reply. Raises what an `error` reply says."""
         async with await self._send(verb, path, fields) as replies:
-            before: list[Message] = []
-            while True:
-                reply = await next_reply(replies)
-                if reply.verb is Verb.ACK:
-                    return Answer(reply, before)
-                before.append(reply)
+            return await answer(replies)
 
-    async def ls(self, *path: str, **args: Any) -> list[Any]:
-        """What is in `path`; by default the workloads. Options such as `all="1"` go as `args`."""
-        found = (await self.call(Verb.LS, path or WORKLOADS, args=args)).value
-        return found or []
+    @overload
+    async def ls(self, /, **args: Any) -> list[WorkloadSummary]: ...
+    @overload
+    async def ls(self, kind: Literal["containers"], /, **args: Any) -> list[WorkloadSummary]: ...
+    @overload
+    async def ls(self, kind: Literal["images"], /, **args: Any) -> list[Image]: ...
+    @overload
+    async def ls(self, kind: Literal["networks"], /, **args: Any) -> list[Network]: ...
+    @overload
+    async def ls(self, kind: Literal["volumes"], /, **args: Any) -> list[Volume]: ...
+    @overload
+    async def ls(self, /, *path: str, **args: Any) -> list[Any]: ...
+    async def ls(self, /, *path: str, **args: Any) -> list[Any]:
+        """What is in `path`; by default the workloads that run, with `all=True` all of them.
+
+        Raises:
+            Internal: the service gave something else than that place holds.
+        """
+        where = path or WORKLOADS
+        return listed(where, (await self.call(Verb.LS, where, args=args)).value)
 
     async def get(self, *path: str, **args: Any) -> Any:
         """An object's state; without a path, the service's."""
@@ -89,38 +100,58 @@ class Client:
         """Change an object: `swarm.set("containers", "web", "rename", name="www")`."""
         return (await self.call(Verb.SET, path, args=args, value=as_json(value))).value
 
-    async def spawn(self, value: Any = None, *path: str, **args: Any) -> Handle:
+    @overload
+    async def spawn(self, value: Any = None, /, **args: Any) -> Workload: ...
+    @overload
+    async def spawn(self, value: Any, /, *path: str, **args: Any) -> Handle: ...
+    async def spawn(self, value: Any = None, /, *path: str, **args: Any) -> Handle:
         """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
         where = path or WORKLOADS
-        answer = await self.call(Verb.SPAWN, where, args=args, value=as_json(value))
-        return Handle(self, (*where, _id_of(answer.value)), answer.value)
+        made = (await self.call(Verb.SPAWN, where, args=args, value=as_json(value))).value
+        kind = Workload if where == WORKLOADS else Handle
+        return kind(self, (*where, _id_of(made)), made)
+
+    def workload(self, name: str) -> Workload:
+        """A handle to a workload, by its id, name or unique id prefix. Nothing is asked: it may not exist."""
+        return Workload(self, (*WORKLOADS, name))
 
     async def start(self, *path: str, **args: Any) -> None:
-        """Start an object."""
-        await self.call(Verb.START, path, args=args)
+        """Start an object; one word is a workload's name."""
+        await self.call(Verb.START, _named(path), args=args)
 
     async def stop(self, *path: str, **args: Any) -> None:
-        """Stop an object: with grace, then by force."""
-        await self.call(Verb.STOP, path, args=args)
+        """Stop an object: with grace, then by force; one word is a workload's name."""
+        await self.call(Verb.STOP, _named(path), args=args)
 
     async def rm(self, *path: str, **args: Any) -> Any:
-        """Remove an object; gives what the service says of it."""
+        """Remove an object; gives what the service says of it. One word is a place: what is unused in it is removed."""
         return (await self.call(Verb.RM, path, args=args)).value
 
-    @asynccontextmanager
-    async def watch(self, *path: str, **args: Any) -> AsyncGenerator[AsyncIterator[Any]]:
-        """Changes from now on, each a decoded value; without a path, all of the service's events."""
-        async with self.request(Verb.WATCH, path, args=args) as replies:
-            await _acked(replies)
-            async with aclosing(_values(replies)) as values:
-                yield values
+    @overload
+    def watch(self, **args: Any) -> Watch[Event]: ...
+    @overload
+    def watch(self, *path: str, **args: Any) -> Watch[Any]: ...
+    def watch(self, *path: str, **args: Any) -> Watch[Any]:
+        """Changes from now on: without a path the service's events, else an object's, each a decoded value.
+
+        async for event in swarm.watch(filters={"type": "container", "event": ["start", "die"]}): ...
+        """
+        return self.watch_at(path, args)
+
+    def watch_at(self, path: Path, args: Mapping[str, Any]) -> Watch[Any]:
+        """`watch`, with the path and the options as they are."""
+        return Watch(partial(self._send, Verb.WATCH, path, {"args": args}), _value if path else Event.read)
+
+    def attach(self, *path: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
+        """A conversation with an object, until either side ends it; one word is a workload's name."""
+        return self.attach_at(_named(path), args)
 
     @asynccontextmanager
-    async def attach(self, *path: str, **args: Any) -> AsyncGenerator[Attachment]:
-        """A conversation with an object, until either side ends it."""
+    async def attach_at(self, path: Path, args: Mapping[str, Any]) -> AsyncGenerator[Attachment]:
+        """`attach`, with the path and the options as they are."""
         async with self.request(Verb.ATTACH, path, args=args) as replies:
-            ack = await _acked(replies)
-            yield Attachment(Client(ack.channel or Below(self.sender, path)), replies)
+            channel = (await answer(replies)).ack.channel
+            yield Attachment(self, path, replies) if channel is None else Attachment(Client(channel), (), replies)
 
     async def connect(self, *path: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
         """A byte stream to an object (its stdio, say), that the caller closes."""
@@ -138,86 +169,64 @@ class Client:
         """A tar of files out of an object, that the caller closes; or, with `att`, into it."""
         return (await self.call(Verb.FILE, path, args=args, att=att)).ack.att
 
+    async def run(
+        self,
+        image: str,
+        command: str | Sequence[str] = (),
+        *,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        name: str = "",
+        check: bool = False,
+        **config: Any,
+    ) -> Finished:
+        """Run a workload to its end, and remove it, whatever happens; gives its output and exit code.
+
+        command: words, or text that is split as a shell would; by default the image's own. stdin: all of its input;
+        None for no input at all. env: variables. check: raise if it fails. config: more of the Engine API's container,
+        such as `User="nobody"`, `HostConfig={"Memory": 1 << 26}`. Its output is held in memory. When this is cancelled,
+        the workload is ended and removed.
+
+        Raises:
+            Failed: with `check`, it ended with another code than 0.
+            NotFound: the service doesn't have the image.
+            TimedOut: the workload could not be removed within `CLEANUP_SECONDS`.
+        """
+        finished = await run(self, image, command, stdin=stdin, env=env, name=name, config=config)
+        return finished.check() if check else finished
+
+
+def _named(path: Path) -> Path:
+    """One word is a workload's name, where nothing else could be meant."""
+    return (*WORKLOADS, *path) if len(path) == 1 else path
+
+
+def _parameter(name: str, value: Any) -> Any:
+    """A query parameter as the Engine API wants it, from a Python value."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, Mapping):
+        given = cast("Mapping[str, Any]", value)
+        return Json.of(_filters(given) if name == "filters" else given).raw.decode()
+    return value
+
+
+def _filters(given: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Filters as the Engine API wants them: lists of text, where Python has a word, a number or a bool."""
+    return {name: [_filter(each) for each in _several(value)] for name, value in given.items()}
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else (value,)
+
+
+def _filter(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _value(value: Any) -> Any:
+    return value
+
 
 def _id_of(made: Any) -> str:
     return str(cast("dict[str, Any]", made).get("Id", "")) if isinstance(made, dict) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """An object that was spawned: its path, and what the service said of it."""
-
-    client: Client
-    path: Path
-    made: Any
-
-    @property
-    def id(self) -> str:
-        """The object's id; empty where the service gave none (an image pull)."""
-        return self.path[-1]
-
-    async def get(self) -> Any:
-        """Its state."""
-        return await self.client.get(*self.path)
-
-    async def start(self) -> None:
-        """Start it."""
-        await self.client.start(*self.path)
-
-    async def stop(self, **args: Any) -> None:
-        """Stop it; `t` is the grace in seconds."""
-        await self.client.stop(*self.path, **args)
-
-    async def rm(self, **args: Any) -> None:
-        """Remove it."""
-        await self.client.rm(*self.path, **args)
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A conversation: `object` sends to the attached object; iterating gives the messages that come from it."""
-
-    object: Client
-    replies: Replies
-
-    def __aiter__(self) -> Attachment:
-        return self
-
-    async def __anext__(self) -> Message:
-        """Its next `log` or `set`, until it ends the conversation. Raises what an `error` says."""
-        try:
-            return await next_reply(self.replies)
-        except trio.EndOfChannel:
-            raise StopAsyncIteration from None
-
-
-async def next_reply(replies: Replies) -> Message:
-    """The next reply; an `error` is raised.
-
-    Raises:
-        SwarmError: what the error reply says.
-        trio.EndOfChannel: there is none any more.
-    """
-    reply = await replies.receive()
-    if reply.verb is Verb.ERROR:
-        # A fresh traceback each time: the error object may be shared by several callers (a fan-out).
-        error: SwarmError = reply.error
-        raise error.with_traceback(None)
-    return reply
-
-
-async def _acked(replies: Replies) -> Message:
-    while True:
-        reply = await next_reply(replies)
-        if reply.verb is Verb.ACK:
-            return reply
-
-
-async def _values(replies: Replies) -> AsyncGenerator[Any]:
-    while True:
-        try:
-            reply = await next_reply(replies)
-        except trio.EndOfChannel:
-            return
-        if reply.verb is Verb.SET:
-            yield reply.json

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import Internal, NotFound
 from .service import Backend
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "swarmlib.backends"
 
 
 @cache
 def _found() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
@@ -44,5 +47,7 @@ def find(name: str) -> type[Backend]:
 
 def nearest(word: str, known: list[str]) -> str:
     """A hint for a word that is not one of `known`: the nearest, or all of them."""
+    import difflib
+
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known) or 'none'}"

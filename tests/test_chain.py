@@ -240,7 +240,7 @@ async def test_a_child_can_be_attached_to_through_filters_and_below_it_too() -> 
     web = ("containers", "web")
     async with Chain(Counting(), Filter(), Shelf()).open() as sender, Client(sender).attach(*web) as child:
         assert [reply.value async for reply in child] == [b"containers/web"]
-        async with child.object.attach("exec") as grandchild:
+        async with child.attach("exec") as grandchild:
             assert [reply.value async for reply in grandchild] == [b"containers/web/exec"]
 
 

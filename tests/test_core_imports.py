@@ -45,9 +45,13 @@ def imported(source: Path) -> Iterator[str]:
 
 
 def test_importing_the_core_loads_nothing_foreign() -> None:
-    loaded = loaded_by("import swarmlib")
+    loaded = loaded_by("import swarmlib; swarmlib.connect")
     assert {"swarmlib", "trio"} <= loaded
     assert loaded & FOREIGN == set()
+
+
+def test_importing_the_core_without_using_it_loads_not_even_trio() -> None:
+    assert loaded_by("import swarmlib") & {"trio", "orjson", "logging"} == set()
 
 
 def test_listing_the_backends_and_reading_a_chains_text_import_none() -> None:

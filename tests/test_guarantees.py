@@ -243,7 +243,7 @@ class Chatty(Server):
 
 
 async def test_backpressure_reaches_the_sender_of_replies() -> None:
-    async with over(Filter(), Chatty()) as client, client.watch() as numbers:
+    async with over(Filter(), Chatty()) as client, client.watch("numbers") as numbers:
         await wait_all_tasks_blocked()
         assert REPLY_CAPACITY - 1 <= Chatty.sent <= REPLY_CAPACITY + 1
         assert [number async for number in numbers] == list(range(REPLY_CAPACITY * 10))

@@ -28,8 +28,8 @@ from swarmlib import (
     next_reply,
     option,
 )
-from swarmlib.client import Answer
 from swarmlib.errors import ungrouped
+from swarmlib.request import Answer
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE

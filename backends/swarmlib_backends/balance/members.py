@@ -35,8 +35,8 @@ from swarmlib import (
     next_reply,
     refuse,
 )
-from swarmlib.client import Answer
 from swarmlib.errors import ungrouped
+from swarmlib.request import Answer
 
 from .ages import since
 from .index import NOTHING, Claim, Index, Port

@@ -20,7 +20,7 @@ from swarmlib import (
     Unsupported,
     Verb,
 )
-from swarmlib.client import Answer
+from swarmlib.request import Answer
 
 from . import wish as wishes
 from .index import NOTHING, Container

@@ -25,8 +25,9 @@ from swarmlib import (
     argument,
     option,
 )
+from swarmlib.stdio import lines
 
-from ..dockerapi import http1, stdcopy, table
+from ..dockerapi import http1, table
 from ..dockerapi.http1 import BodyStream, Head, Headers
 from ..dockerapi.rows import ROWS, WHOLE, Kind, Row
 from ..dockerapi.status import error_in, error_of
@@ -111,9 +112,9 @@ async def _send_lines(client: Client, path: Path, ret: Reply, *, tty: bool) -> N
     answer = await client.call(Verb.CONNECT, (*path, "logs"), args={"follow": "1", "stdout": "1", "stderr": "1"})
     if answer.ack.att is None:
         return
-    async with answer.ack.att as stream, aclosing(stdcopy.lines(stream, tty=tty)) as lines:
-        async for name, line in lines:
-            await ret.log(line, stream=name)
+    async with answer.ack.att as stream, aclosing(lines(stream, tty=tty)) as found:
+        async for line in found:
+            await ret.log(line.data, stream=line.stream)
 
 
 class _Call:

@@ -8,8 +8,8 @@ from typing import Any
 import trio
 
 from swarmlib import Invalid
+from swarmlib.stdio import framed
 
-from ..dockerapi.stdcopy import framed
 from .output import Follower, Piece
 from .values import is_true, number, stamp
 from .workload import Workload

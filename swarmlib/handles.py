@@ -1,0 +1,222 @@
+"""Handles: one object of a service, with the client's verbs for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+import trio
+
+from .channel import Replies
+from .errors import Internal
+from .message import Message, Path, Verb
+from .objects import Finished, Line, State, WorkloadDetails
+from .request import next_reply
+from .stdio import lines
+from .talk import talk, words
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+_PAUSE: Final = 0.01
+
+
+class Handle:
+    """One object: every verb of the client's, for it (`net.rm()`) or what is below it (`web.get("top")`).
+
+    client, path: where it is. made: what the service said when it was spawned, else None. Each verb takes, gives and
+    raises what the client's does.
+    """
+
+    def __init__(self, client: Client, path: Path, made: Any = None) -> None:
+        self.client = client
+        self.path = path
+        self.made = made
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'/'.join(self.path)}>"
+
+    @property
+    def id(self) -> str:
+        """Its name in its path: the id that it was spawned with, or whatever it was asked for by."""
+        return self.path[-1] if self.path else ""
+
+    async def ls(self, *below: str, **args: Any) -> list[Any]:
+        """What is in it."""
+        return await self.client.ls(*self.path, *below, **args)
+
+    async def get(self, *below: str, **args: Any) -> Any:
+        """Its state."""
+        return await self.client.get(*self.path, *below, **args)
+
+    async def set(self, *below: str, value: Any = None, **args: Any) -> Any:
+        """Change it: `web.set("rename", name="www")`."""
+        return await self.client.set(*self.path, *below, value=value, **args)
+
+    async def spawn(self, value: Any, *below: str, **args: Any) -> Handle:
+        """Make an object below it."""
+        return await self.client.spawn(value, *self.path, *below, **args)
+
+    async def start(self, *below: str, **args: Any) -> None:
+        """Start it."""
+        await self.client.call(Verb.START, (*self.path, *below), args=args)
+
+    async def stop(self, *below: str, **args: Any) -> None:
+        """Stop it; `t` is the grace in seconds."""
+        await self.client.call(Verb.STOP, (*self.path, *below), args=args)
+
+    async def rm(self, *below: str, **args: Any) -> Any:
+        """Remove it; of a workload, `force=True` also while it runs, `v=True` with its anonymous volumes."""
+        return await self.client.rm(*self.path, *below, **args)
+
+    def watch(self, *below: str, **args: Any) -> Watch[Any]:
+        """Its changes: `web.watch("stats")`."""
+        return self.client.watch_at((*self.path, *below), args)
+
+    def attach(self, *below: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
+        """A conversation with it."""
+        return self.client.attach_at((*self.path, *below), args)
+
+    async def connect(self, *below: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
+        """A byte stream to it."""
+        return await self.client.connect(*self.path, *below, value=value, **args)
+
+    async def file(
+        self, *below: str, att: trio.abc.ReceiveStream | None = None, **args: Any
+    ) -> trio.abc.ReceiveStream | None:
+        """A tar of files: `web.file("archive", path="/etc")` out of it, and with `att` into it."""
+        return await self.client.file(*self.path, *below, att=att, **args)
+
+
+class Workload(Handle):
+    """A workload (a container, a process, a VM): besides the verbs, what programs do with it."""
+
+    async def details(self) -> WorkloadDetails:
+        """All there is to know of it."""
+        return WorkloadDetails.read(await self.get())
+
+    async def kill(self, signal: str = "KILL") -> None:
+        """Send it a signal."""
+        await self.stop("kill", signal=signal)
+
+    async def wait(self, condition: str = "not-running") -> int:
+        """Wait for its end; gives its exit code. At once, if it doesn't run.
+
+        condition: `next-exit` waits for the next end even so, `removed` until it is gone.
+
+        Raises:
+            Internal: it can't be waited for any more; says why.
+        """
+        async with self.watch("wait", condition=condition) as ends:
+            return await exit_code(ends)
+
+    async def logs(self, **args: Any) -> list[Line]:
+        """The lines that it has written; `tail=10`, `since`, `stderr=False` and their like choose."""
+        async with self.follow(**{"follow": False, **args}) as found:
+            return [line async for line in found]
+
+    @asynccontextmanager
+    async def follow(self, **args: Any) -> AsyncGenerator[AsyncIterator[Line]]:
+        """The lines that it has written and those that come, to its end; `tail=0`: only those that come."""
+        chosen = {"follow": True, "stdout": True, "stderr": True, **args}
+        tty = (await self.details()).tty
+        answer = await self.client.call(Verb.CONNECT, (*self.path, "logs"), args=chosen)
+        if answer.ack.att is None:
+            raise Internal(f"the logs of {self.id} came without a stream", path=self.path)
+        async with answer.ack.att as stream, aclosing(lines(stream, tty=tty)) as found:
+            yield found
+
+    async def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = False,
+        **config: Any,
+    ) -> Finished:
+        """Run a program in it to its end; gives its output and exit code.
+
+        command: words, or text that is split as a shell would. stdin: all of its input; None for no input at all.
+        env: variables besides the workload's. check: raise if it fails. config: more of the Engine API's exec, such as
+        `User="nobody"`, `WorkingDir="/tmp"`. When this is cancelled the program goes on: an engine can't end it.
+
+        Raises:
+            Failed: with `check`, it ended with another code than 0.
+            Conflict: the workload doesn't run.
+        """
+        body = {"Cmd": words(command), "Env": variables(env), "AttachStdin": stdin is not None}
+        made = await self.spawn({**body, "AttachStdout": True, "AttachStderr": True, **config}, "exec")
+        program = Handle(self.client, ("exec", made.id))
+        tty = bool(config.get("Tty"))
+        stdout, stderr = await talk(await program.connect(value={"Detach": False, "Tty": tty}), stdin, tty=tty)
+        # Its end may be known a moment later than its output's, and an engine has no `wait` for it.
+        while (state := await program.get())["Running"]:  # noqa: ASYNC110 - another process's state
+            await trio.sleep(_PAUSE)
+        finished = Finished(stdout, stderr, int(state["ExitCode"] or 0))
+        return finished.check() if check else finished
+
+
+class Attachment(Workload):
+    """A conversation with a workload, and a handle to it. Iterating gives the messages that come from it."""
+
+    def __init__(self, client: Client, path: Path, replies: Replies) -> None:
+        super().__init__(client, path)
+        self.replies = replies
+        self.state = State({})
+        """What was told last of how it is: at its end, with its exit code."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        """Its next `log` or `set`, until it ends the conversation. Raises what an `error` says."""
+        try:
+            message = await next_reply(self.replies)
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+        told = message.json
+        if message.verb is Verb.SET and isinstance(told, dict):
+            self.state = State(cast("dict[str, Any]", told))
+        return message
+
+    def lines(self) -> Lines:
+        """The lines that it writes, to its end; `state` is known then."""
+        return Lines(self)
+
+
+class Lines:
+    """The lines of a conversation, for `async for`."""
+
+    def __init__(self, attachment: Attachment) -> None:
+        self._attachment = attachment
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Line:
+        """The next line. Raises what an `error` says."""
+        while not isinstance(line := (message := await anext(self._attachment)).value, bytes):
+            pass
+        return Line(str(message.args.get("stream", "stdout")), line)
+
+
+def variables(env: Mapping[str, str] | None) -> list[str]:
+    """Environment variables as the Engine API writes them."""
+    return [f"{name}={value}" for name, value in (env or {}).items()]
+
+
+async def exit_code(ends: Watch[Any]) -> int:
+    """What a `wait` says in the end.
+
+    Raises:
+        Internal: it says none; says why.
+    """
+    async for end in ends:
+        if error := end.get("Error"):
+            raise Internal(str(error.get("Message")))
+        return int(end["StatusCode"])
+    raise Internal("the wait ended without an exit code")

@@ -1,0 +1,366 @@
+"""The Engine API's objects as a Python program reads them.
+
+Each is a view of the JSON that the service gave: a mapping with the Engine API's own keys, all of them, and attributes
+for what programs ask for most. Not dataclasses: those would copy what is looked at by nobody (a list of 100 workloads
+would cost ten times as much), and lose what a newer engine adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Self, TypeVar, cast
+
+from .errors import Internal, SwarmError
+
+_NEVER: Final = "0001-01-01T00:00:00Z"
+
+
+class Record(Mapping[str, Any]):
+    """A JSON object: `record["Names"]` is what the service said, `record.raw` all of it. Shared: don't change it."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = raw
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """The record of a decoded JSON value.
+
+        Raises:
+            Internal: it is no object.
+        """
+        if not isinstance(value, dict):
+            raise Internal(f"the service gave {value!r:.80} where an object should be")
+        return cls(cast("dict[str, Any]", value))
+
+    def __getitem__(self, key: str) -> Any:
+        return self.raw[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.raw!r})"
+
+    @property
+    def id(self) -> str:
+        """Its id; "" where it has none."""
+        return self._text("Id")
+
+    @property
+    def node(self) -> str:
+        """The engine that has it, as `balance` and `aggregate` say; "" where there is only one."""
+        return self._text("Node")
+
+    def _text(self, key: str) -> str:
+        return str(self.raw.get(key) or "")
+
+    def _part(self, key: str) -> dict[str, Any]:
+        return self.raw.get(key) or {}
+
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+class WorkloadSummary(Record):
+    """A workload in a list. Source: the Engine API's ContainerSummary."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """Its name, without the slash."""
+        return next(iter(self.names), "")
+
+    @property
+    def names(self) -> list[str]:
+        """Its name, and those that links to it gave it (`other/alias`), without the leading slash."""
+        names: list[str] = self.raw.get("Names") or []
+        return sorted((name.removeprefix("/") for name in names), key=lambda name: name.count("/"))
+
+    @property
+    def image(self) -> str:
+        """The image, as it was named when the workload was made."""
+        return self._text("Image")
+
+    @property
+    def state(self) -> str:
+        """`created`, `running`, `paused`, `restarting`, `exited`, …"""
+        return self._text("State")
+
+    @property
+    def status(self) -> str:
+        """The state for people, such as `Up 3 minutes`."""
+        return self._text("Status")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self._part("Labels")
+
+    @property
+    def created(self) -> datetime:
+        """When it was made."""
+        return _at(self.raw.get("Created"))
+
+
+class WorkloadDetails(Record):
+    """All there is to know of a workload. Source: the Engine API's ContainerInspect."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """Its name, without the slash."""
+        return self._text("Name").removeprefix("/")
+
+    @property
+    def image(self) -> str:
+        """The image, as it was named when the workload was made."""
+        return str(self._part("Config").get("Image") or "")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self._part("Config").get("Labels") or {}
+
+    @property
+    def tty(self) -> bool:
+        """Whether it has a terminal; then its output is one stream, stdout."""
+        return bool(self._part("Config").get("Tty"))
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was made; None where that isn't known."""
+        return _time(self.raw.get("Created"))
+
+    @property
+    def state(self) -> State:
+        """How it is."""
+        return State(self._part("State"))
+
+
+class State(Record):
+    """How a workload is. Source: the Engine API's ContainerState."""
+
+    __slots__ = ()
+
+    @property
+    def status(self) -> str:
+        """`created`, `running`, `paused`, `restarting`, `exited`, …"""
+        return self._text("Status")
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs (a paused one does)."""
+        return bool(self.raw.get("Running"))
+
+    @property
+    def exit_code(self) -> int:
+        """How it ended the last time; 0 if it hasn't yet."""
+        return int(self.raw.get("ExitCode") or 0)
+
+    @property
+    def error(self) -> str:
+        """Why it could not be started; "" if it could."""
+        return self._text("Error")
+
+    @property
+    def started(self) -> datetime | None:
+        """When it was started the last time; None for never."""
+        return _time(self.raw.get("StartedAt"))
+
+    @property
+    def finished(self) -> datetime | None:
+        """When it ended the last time; None for never."""
+        return _time(self.raw.get("FinishedAt"))
+
+
+class Event(Record):
+    """Something that happened. Source: the Engine API's EventMessage."""
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> str:
+        """The kind of object: `container`, `image`, `network`, …"""
+        return self._text("Type")
+
+    @property
+    def action(self) -> str:
+        """What happened: `create`, `start`, `die`, …"""
+        return self._text("Action")
+
+    @property
+    def id(self) -> str:
+        """The object's id."""
+        return str(self._part("Actor").get("ID") or "")
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What is told of the object: its name, image, labels, a dead one's `exitCode`."""
+        return self._part("Actor").get("Attributes") or {}
+
+    @property
+    def name(self) -> str:
+        """The object's name; "" where it has none."""
+        return self.attributes.get("name", "")
+
+    @property
+    def time(self) -> datetime:
+        """When, by the service's clock."""
+        return _at((self.raw.get("timeNano") or 0) / 1e9 or self.raw.get("time"))
+
+
+class Image(Record):
+    """An image in a list. Source: the Engine API's ImageSummary."""
+
+    __slots__ = ()
+
+    @property
+    def tags(self) -> list[str]:
+        """Its names, such as `busybox:latest`."""
+        tags: list[str] = self.raw.get("RepoTags") or []
+        return [tag for tag in tags if tag != "<none>:<none>"]
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return int(self.raw.get("Size") or 0)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self._part("Labels")
+
+    @property
+    def created(self) -> datetime:
+        """When it was built."""
+        return _at(self.raw.get("Created"))
+
+
+class _Named(Record):
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._text("Name")
+
+    @property
+    def driver(self) -> str:
+        """What provides it, such as `bridge` or `local`."""
+        return self._text("Driver")
+
+    @property
+    def scope(self) -> str:
+        """How far it reaches: `local`, or `swarm`."""
+        return self._text("Scope")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self._part("Labels")
+
+
+class Network(_Named):
+    """A network. Source: the Engine API's Network."""
+
+    __slots__ = ()
+
+
+class Volume(_Named):
+    """A volume; it has a name, and no id. Source: the Engine API's Volume."""
+
+    __slots__ = ()
+
+    @property
+    def mountpoint(self) -> str:
+        """Where it is on its engine's machine."""
+        return self._text("Mountpoint")
+
+
+LISTED: Final[Mapping[tuple[str, ...], type[Record]]] = {
+    ("containers",): WorkloadSummary,
+    ("images",): Image,
+    ("networks",): Network,
+    ("volumes",): Volume,
+}
+"""What a list at a path holds; elsewhere it is plain JSON."""
+
+
+def listed(path: tuple[str, ...], value: Any) -> list[Any]:
+    """The entries of a list's answer.
+
+    Raises:
+        Internal: it is no list, or an entry is no object where one should be.
+    """
+    if path == ("volumes",) and isinstance(value, dict):  # the one list that the Engine API wraps
+        value = cast("dict[str, Any]", value).get("Volumes")
+    if not isinstance(value, list | None):
+        raise Internal(f"the service gave {value!r:.80} where a list should be")
+    entries = cast("list[Any]", value or [])
+    kind = LISTED.get(path)
+    return entries if kind is None else [kind.read(entry) for entry in entries]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a workload's output, without its end; `stream` is `stdout` or `stderr`."""
+
+    stream: str
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """As UTF-8; what is none shows as U+FFFD."""
+        return self.data.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended, and all that it wrote."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+
+    @property
+    def text(self) -> str:
+        """What it wrote to stdout, as UTF-8; what is none shows as U+FFFD."""
+        return self.stdout.decode("utf-8", "replace")
+
+    def check(self) -> Finished:
+        """Itself, if the program succeeded.
+
+        Raises:
+            Failed: it ended with another code than 0.
+        """
+        if self.exit_code:
+            raise Failed(self)
+        return self
+
+
+class Failed(SwarmError):
+    """A program that had to succeed ended with another code than 0; `finished` has all of it."""
+
+    code = Internal.code  # on the wire; to a program of another process it is a failure like any other
+
+    def __init__(self, finished: Finished) -> None:
+        last = finished.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        super().__init__(f"it ended with exit code {finished.exit_code}{': ' if last else ''}{last}")
+        self.finished = finished
+
+
+def _at(seconds: Any) -> datetime:
+    return datetime.fromtimestamp(seconds or 0, UTC)
+
+
+def _time(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if text and text != _NEVER else None

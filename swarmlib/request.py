@@ -1,0 +1,56 @@
+"""A request from the asking side: it is sent, and its replies are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .channel import Replies, Reply, Sender
+from .errors import SwarmError
+from .message import Message, Verb
+from .service import as_error, refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The final `ack` of a call, and the `set` and `log` messages before it."""
+
+    ack: Message
+    before: list[Message]
+
+    @property
+    def value(self) -> Any:
+        """The decoded object: of the last `set`, else of the `ack`; None where neither has one."""
+        sets = [m for m in self.before if m.verb is Verb.SET]
+        return sets[-1].json if sets else self.ack.json
+
+
+async def dispatch(sender: Sender, message: Message, ret: Reply) -> None:
+    """Send a request; what sending itself raises is given to `ret` as the error reply."""
+    try:
+        await sender.send(message)
+    except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
+        await refuse(message.but(ret=ret), as_error(exc, "", message))
+
+
+async def next_reply(replies: Replies) -> Message:
+    """The next reply; an `error` is raised.
+
+    Raises:
+        SwarmError: what the error reply says.
+        trio.EndOfChannel: there is none any more.
+    """
+    reply = await replies.receive()
+    if reply.verb is Verb.ERROR:
+        # A fresh traceback each time: the error object may be shared by several callers (a fan-out).
+        error: SwarmError = reply.error
+        raise error.with_traceback(None)
+    return reply
+
+
+async def answer(replies: Replies) -> Answer:
+    """The final reply, and those before it. Raises what an `error` says."""
+    before: list[Message] = []
+    while (reply := await next_reply(replies)).verb is not Verb.ACK:
+        before.append(reply)
+    return Answer(reply, before)

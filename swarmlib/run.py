@@ -1,0 +1,92 @@
+"""A workload run to its end and removed, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from .channel import CLEANUP_SECONDS
+from .errors import NotFound, TimedOut
+from .handles import Workload, exit_code, variables
+from .objects import Finished
+from .talk import talk, words
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+async def run(
+    client: Client,
+    image: str,
+    command: str | Sequence[str],
+    *,
+    stdin: bytes | None,
+    env: Mapping[str, str] | None,
+    name: str,
+    config: Mapping[str, Any],
+) -> Finished:
+    """See `Client.run`."""
+    has_input = stdin is not None
+    body: dict[str, Any] = {"Image": image, "OpenStdin": has_input, "StdinOnce": has_input, "Env": variables(env)}
+    if command := words(command):
+        body["Cmd"] = command
+    spawn = partial(client.spawn, {**body, **config}, **({"name": name} if name else {}))
+    async with _passing(spawn) as workload:
+        # Both before it starts, so that nothing of it is missed.
+        stream = await workload.connect(stream=True, stdin=has_input, stdout=True, stderr=True)
+        async with stream, workload.watch("wait", condition="next-exit") as ends:
+            await workload.start()
+            stdout, stderr = await talk(stream, stdin, tty=bool(config.get("Tty")))
+            return Finished(stdout, stderr, await exit_code(ends))
+
+
+@asynccontextmanager
+async def _passing(spawn: Callable[[], Awaitable[Workload]]) -> AsyncGenerator[Workload]:
+    """A workload that is removed in the end, also when the caller was cancelled while it was made."""
+    made: list[Workload] = []
+
+    async def make() -> None:
+        made.append(await spawn())
+
+    try:
+        await _in_any_case(make)
+        yield made[0]
+    finally:
+        for workload in made:
+            await _remove(workload)
+
+
+async def _in_any_case(step: Callable[[], Awaitable[None]]) -> None:
+    """Do a step, of which the outcome must be known: cancelled meanwhile, it may take `CLEANUP_SECONDS` to end."""
+    scope = trio.CancelScope(shield=True)  # its deadline comes with the cancellation
+    ended = trio.Event()
+    failed: list[Exception] = []
+
+    async def attempt() -> None:
+        try:
+            with scope:
+                await step()
+        except Exception as exc:  # noqa: BLE001 - raised below; here it would come in a group with the cancellation
+            failed.append(exc)
+        ended.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(attempt)
+        try:
+            await ended.wait()
+        finally:
+            scope.deadline = trio.current_time() + CLEANUP_SECONDS
+    for exc in failed:
+        raise exc
+
+
+async def _remove(workload: Workload) -> None:
+    deadline = trio.current_time() + CLEANUP_SECONDS
+    with trio.CancelScope(shield=True, deadline=deadline) as scope, suppress(NotFound):  # another one may remove it
+        await workload.rm(force=True, v=True)
+    if scope.cancelled_caught:
+        raise TimedOut(f"{workload.id} was not removed within {CLEANUP_SECONDS:g} s", path=workload.path)

@@ -1,0 +1,50 @@
+"""A program's whole conversation: its input goes in while its output is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from .errors import Unavailable, ungrouped
+from .stdio import Demultiplexer
+
+
+def words(command: str | Sequence[str]) -> list[str]:
+    """A command's words; text is split as a shell would."""
+    if isinstance(command, str):
+        import shlex
+
+        return shlex.split(command)
+    return list(command)
+
+
+async def talk(stream: trio.abc.HalfCloseableStream, stdin: bytes | None, *, tty: bool) -> tuple[bytes, bytes]:
+    """Give a program its input and collect what it writes, both at once, to its end; closes the stream.
+
+    Raises:
+        Unavailable: the stream broke off.
+    """
+    frames = Demultiplexer(tty=tty)
+    output = {"stdout": bytearray(), "stderr": bytearray()}
+    with ungrouped():
+        async with stream, trio.open_nursery() as nursery:
+            if stdin is not None:
+                nursery.start_soon(_feed, stream, stdin)
+            try:
+                async for data in stream:
+                    for name, piece in frames.feed(bytes(data)):
+                        output[name] += piece
+                frames.end()
+            except trio.BrokenResourceError as exc:
+                raise Unavailable(f"the program's output broke off: {exc}") from exc
+            nursery.cancel_scope.cancel()
+    return bytes(output["stdout"]), bytes(output["stderr"])
+
+
+async def _feed(stream: trio.abc.HalfCloseableStream, stdin: bytes) -> None:
+    try:
+        await stream.send_all(stdin)
+        await stream.send_eof()
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass  # it has closed its stdin, or ended: what it wrote says the rest

@@ -1,0 +1,92 @@
+"""A watch: what one call tells of, value after value, for `async for`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Generic, Self, TypeVar
+
+import trio
+
+from .channel import Replies
+from .message import Verb
+from .request import answer, next_reply
+
+T = TypeVar("T")
+
+
+class Watch(Generic[T]):
+    """The changes that a call tells of, from when it is entered, or first asked for one.
+
+    async with swarm.watch() as events:        # from here on nothing is missed; the call ends with the context
+        async for event in events: ...
+
+    async for event in swarm.watch(): ...      # the call ends with the loop, however that ends
+
+    Without a context the call ends when nobody holds the watch any more, as after a loop over it; who keeps it, to go
+    on later, ends it with `aclose`.
+    """
+
+    def __init__(self, send: Callable[[], Awaitable[Replies]], read: Callable[[Any], T]) -> None:
+        self._send = send
+        self._read = read
+        self._replies: Replies | None = None
+        self._token = trio.lowlevel.current_trio_token()
+        self._over: type[Exception] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin. Raises what the service says."""
+        try:
+            await self._open()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """The next change.
+
+        Raises:
+            SwarmError: what the service says. The watch is closed then, as it is when this is cancelled.
+            trio.ClosedResourceError: the watch is closed.
+        """
+        if self._over is not None:
+            raise self._over
+        try:
+            return self._read(await self._next(self._replies or await self._open()))
+        except trio.EndOfChannel:
+            self._over = StopAsyncIteration
+            await self.aclose()
+            raise StopAsyncIteration from None
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _open(self) -> Replies:
+        self._replies = replies = await self._send()
+        await answer(replies)
+        return replies
+
+    @staticmethod
+    async def _next(replies: Replies) -> Any:
+        while (reply := await next_reply(replies)).verb is not Verb.SET:
+            pass
+        return reply.json
+
+    async def aclose(self) -> None:
+        """End the call. Twice is harmless."""
+        self._over = self._over or trio.ClosedResourceError
+        if self._replies is not None:
+            await self._replies.aclose()
+
+    def __del__(self) -> None:
+        replies: Replies | None = getattr(self, "_replies", None)
+        if replies is not None and not replies.gone:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(replies.leave)  # what is dropped may be collected in any thread
