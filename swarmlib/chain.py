@@ -36,7 +36,8 @@ class Chain:
             raise Invalid("a chain needs at least one backend")
 
     def __repr__(self) -> str:
-        return f"<Chain {self.name}>"
+        stages = " | ".join(backend.name for backend in self.backends)
+        return f"<Chain {self.label}={stages}>" if self.label else f"<Chain {stages}>"
 
     @property
     def name(self) -> str:
@@ -61,6 +62,8 @@ class Chain:
         if isinstance(source, ChainText):
             text = source.source
             return cls(*(_stage(stage, text) for stage in source.stages), label=source.label)
+        if not isinstance(source, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - from untyped code
+            raise Invalid(f"a chain is made of backends, chains and their texts, not of {source!r}")
         return cls(*(_from_table(table) for table in source))
 
     @classmethod

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, overload
 
 import trio
 
-from .chain import Chain
+from .chain import Chain, Stages
 from .channel import Replies, Sender, as_json, open_reply
 from .errors import Internal
 from .handles import Attachment, Handle, Workload
@@ -23,14 +23,14 @@ WORKLOADS: Path = ("containers",)
 
 
 @asynccontextmanager
-async def connect(chain: str | Chain) -> AsyncGenerator[Client]:
-    """Open a chain and give the verbs over it; leaving the context closes every stage.
+async def connect(*stages: Stages) -> AsyncGenerator[Client]:
+    """Open a chain (its text, a `Chain`, or its stages) and give the verbs over it; leaving the context closes it.
 
     Raises:
         ChainSyntaxError: the text isn't a chain; points at the place.
         SwarmError: a stage can't be opened.
     """
-    async with Chain.read(chain).open() as sender:
+    async with Chain(*stages).open() as sender:
         yield Client(sender)
 
 

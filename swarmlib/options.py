@@ -4,6 +4,9 @@
 class Balance(Server):
     members: list[Chain] = argument("a chain for each engine")
     strategy: Literal["spread", "round-robin"] = option("where new workloads go", default="spread")
+
+The same declaration reads the words of a chain's text, the tables of a TOML file, and calls in Python:
+`Balance("docker unix:///a.sock", Exec(), strategy="spread")`.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ class Parameter:
     positional: bool
     required: bool
     many: bool
+    optional: bool
     kind: Any
     default: Any
 
@@ -82,8 +86,8 @@ def parameters(backend: type[Backend]) -> list[Parameter]:
     """The declared arguments of a backend, in order."""
     if not dataclasses.is_dataclass(backend):
         return []
-    hints = get_type_hints(backend)
     declared = [f for f in dataclasses.fields(backend) if _META in f.metadata]
+    hints = get_type_hints(backend) if declared else {}
     return [_parameter(f, hints[f.name]) for f in declared]
 
 
@@ -93,7 +97,8 @@ def _parameter(field: dataclasses.Field[Any], hint: Any) -> Parameter:
     kind = _not_none(get_args(hint)[0] if many else hint)
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    return Parameter(name or field.name, field.name, help, positional, required, many, kind, default)
+    optional = kind is not hint and not many
+    return Parameter(name or field.name, field.name, help, positional, required, many, optional, kind, default)
 
 
 def _not_none(hint: Any) -> Any:
@@ -129,26 +134,66 @@ def build(name: str, backend: type[Backend], values: Mapping[str, Any]) -> Backe
         found = known.get(key.replace("-", "_"))
         if found is None:
             raise Invalid(f"{name} has no option {key!r}; {nearest(key, list(known))}")
-        try:
-            fields[found.field] = _plain_value(found, value)
-        except (ValueError, SwarmError) as exc:
-            raise Invalid(f"{name}: {key}: {exc}") from exc
+        fields[found.field] = _read(name, key, found, value)
     missing = [p.name for p in known.values() if p.required and p.field not in fields]
     if missing:
         raise Invalid(f"{name} needs {', '.join(missing)}; usage: {usage(name, backend)}")
     return backend(**fields)
 
 
+def called(backend: type[Backend], positions: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a call in Python gives a backend: positions go by the fields' order, and to a list all that are
+    left; values are converted as those of a chain's text are.
+
+    Raises:
+        Invalid: a value is of the wrong kind; it names the field.
+        TypeError: a position is one too many, or its field is given by name too.
+    """
+    declared = {p.field: p for p in parameters(backend)}
+    fields = _by_position(backend, declared, list(positions))
+    if twice := fields.keys() & named.keys():
+        raise TypeError(f"{backend.__name__}: {', '.join(twice)} is given by position and by name")
+    fields |= named
+    return {
+        key: _read(backend.__name__, key, declared[key], fields[key]) if key in declared else fields[key]
+        for key in fields
+    }
+
+
+def _by_position(backend: type[Backend], declared: Mapping[str, Parameter], waiting: list[Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(backend):  # type: ignore[arg-type]  # what has parameters is a dataclass
+        if not waiting:
+            break
+        found = declared.get(field.name)
+        if found is not None and found.many and not (len(waiting) == 1 and isinstance(waiting[0], list)):
+            fields[field.name], waiting = waiting, []
+        elif field.init and not field.kw_only:
+            fields[field.name] = waiting.pop(0)
+    if waiting:
+        raise TypeError(f"{backend.__name__} has no use for {waiting[0]!r}")
+    return fields
+
+
+def _read(name: str, key: str, parameter: Parameter, value: Any) -> Any:
+    try:
+        return _plain_value(parameter, value)
+    except (ValueError, SwarmError) as exc:
+        raise Invalid(f"{name}: {key}: {exc}") from exc
+
+
 def _plain_value(parameter: Parameter, value: Any) -> Any:
     if parameter.many:
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):
             raise ValueError(f"{value!r} should be a list")
-        return [_converted(parameter.kind, item) for item in cast("list[Any]", value)]
-    return _converted(parameter.kind, value)
+        return [_converted(parameter.kind, item) for item in cast("Sequence[Any]", value)]
+    return None if value is None and parameter.optional else _converted(parameter.kind, value)
 
 
 def _converted(kind: Any, value: Any) -> Any:
     """A value of the declared kind from a word, a sub-chain, or a value that has the kind already."""
+    if isinstance(kind, type) and isinstance(value, kind):
+        return value
     read: Callable[[Any], Any] | None = getattr(kind, "read", None)
     if read is not None:
         return read(value)
@@ -158,14 +203,14 @@ def _converted(kind: Any, value: Any) -> Any:
             raise ValueError(f"{str(value)!r} is none of {', '.join(choices)}")
         return get_args(kind)[choices.index(str(value))]
     if kind is bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"{value!r} should be true or false")
-        return value
+        raise ValueError(f"{value!r} should be true or false")
     if isinstance(value, ChainText):
         raise ValueError("takes a word, no sub-chain")
     try:
+        if value is None:  # which `str` would take for text
+            raise ValueError
         return kind(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise ValueError(f"{value!r} is no {kind.__name__}") from None
 
 

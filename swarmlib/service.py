@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import trio
 
@@ -18,8 +18,25 @@ from .message import REQUESTS, Message, Verb
 _log = logging.getLogger("swarmlib")
 
 
-class Backend(ABC):
-    """The plug-in: it holds its arguments (a dataclass's fields), and can be opened any number of times at once."""
+class _BackendType(ABCMeta):
+    """The type of backends' classes: a call of one reads its arguments as they are declared (see `options`)."""
+
+    if not TYPE_CHECKING:  # checkers see what the class's own `__init__` takes
+
+        def __call__(cls, *positions: Any, **named: Any) -> Any:
+            from .options import called, parameters  # which imports this module
+
+            if parameters(cls):
+                positions, named = (), called(cls, positions, named)
+            return super().__call__(*positions, **named)
+
+
+class Backend(metaclass=_BackendType):
+    """The plug-in: it holds its arguments (a dataclass's fields), and can be opened any number of times at once.
+
+    A declared argument that is a chain may be given as a backend or a chain's text too, and a list by position as its
+    items: `Balance("docker unix:///a.sock", Exec())`.
+    """
 
     @property
     def name(self) -> str:

@@ -1,1 +1,28 @@
-"""The backends that come with swarmlib."""
+"""The backends that come with swarmlib, for chains made in Python: `Chain(Debug(), Balance(Docker(), Exec()))`.
+
+Each is loaded when its name is used: from the module of that name, in lower case.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .aggregate import Aggregate
+    from .balance import Balance
+    from .debug import Debug
+    from .docker import Docker
+    from .dockerserver import DockerServer
+    from .exec import Exec
+
+__all__ = ["Aggregate", "Balance", "Debug", "Docker", "DockerServer", "Exec"]
+
+if not TYPE_CHECKING:  # checkers see the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(f".{name.lower()}", __name__), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -18,6 +18,7 @@ from swarmlib import (
     NotFound,
     Reply,
     Server,
+    Stages,
     SwarmError,
     Unsupported,
     Verb,
@@ -36,6 +37,10 @@ class Aggregate(Server):
     """
 
     members: list[Chain] = argument("a chain, quoted or in parentheses")
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *members: Stages) -> None: ...
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -20,6 +20,7 @@ from swarmlib import (
     Path,
     Reply,
     Server,
+    Stages,
     SwarmError,
     Unavailable,
     Unsupported,
@@ -67,6 +68,18 @@ class Balance(Server):
     deadline: float = option("seconds that one engine may hold up an answer of several", default=5.0)
     strict: bool = option("refuse an answer from which an engine is missing", default=False)
     reschedule_after: float = option("seconds after which what may be rescheduled leaves a dead engine", default=30.0)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *members: Stages,
+            watch_file: str = "",
+            strategy: Strategy = "spread",
+            deadline: float = 5.0,
+            strict: bool = False,
+            reschedule_after: float = 30.0,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if not self.members and not self.watch_file:

@@ -13,7 +13,7 @@ import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -46,6 +46,21 @@ class DockerServer(Source):
     insecure: bool = option("listen where other machines reach it, though anyone there gets root here", default=False)
     max_connections: int = option("clients at once, at most; then who has been idle the longest goes", default=10_000)
     group: str = option("let this group use the unix sockets too (mode 0660)", default="")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *addresses: str,
+            tls: bool = False,
+            tlsverify: bool = False,
+            tlscacert: str = "~/.docker/ca.pem",
+            tlscert: str = "~/.docker/cert.pem",
+            tlskey: str = "~/.docker/key.pem",
+            insecure: bool = False,
+            max_connections: int = 10_000,
+            group: str = "",
+        ) -> None: ...
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled."""
