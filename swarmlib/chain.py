@@ -30,7 +30,7 @@ class Chain:
         Raises:
             Invalid: there are none; else as `read`.
         """
-        self.backends = tuple(backend for each in stages for backend in _backends(each))
+        self.backends: tuple[Backend, ...] = tuple(backend for each in stages for backend in _backends(each))
         self.label = label
         if not self.backends:
             raise Invalid("a chain needs at least one backend")

@@ -151,7 +151,7 @@ class Replies(trio.abc.ReceiveChannel[Message]):
         self._failed = False
         self._ended = False
         self._callbacks: list[Callable[[], object]] = []
-        self.gone = False
+        self.gone: bool = False
 
     async def receive(self) -> Message:
         """The next reply.

@@ -136,18 +136,14 @@ class Client:
 
         async for event in swarm.watch(filters={"type": "container", "event": ["start", "die"]}): ...
         """
-        return self.watch_at(path, args)
-
-    def watch_at(self, path: Path, args: Mapping[str, Any]) -> Watch[Any]:
-        """`watch`, with the path and the options as they are."""
         return Watch(partial(self._send, Verb.WATCH, path, {"args": args}), _value if path else Event.read)
 
     def attach(self, *path: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
         """A conversation with an object, until either side ends it; one word is a workload's name."""
-        return self.attach_at(_named(path), args)
+        return self.attach_to(_named(path), args)
 
     @asynccontextmanager
-    async def attach_at(self, path: Path, args: Mapping[str, Any]) -> AsyncGenerator[Attachment]:
+    async def attach_to(self, path: Path, args: Mapping[str, Any]) -> AsyncGenerator[Attachment]:
         """`attach`, with the path and the options as they are."""
         async with self.request(Verb.ATTACH, path, args=args) as replies:
             channel = (await answer(replies)).ack.channel

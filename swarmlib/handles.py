@@ -74,11 +74,11 @@ class Handle:
 
     def watch(self, *below: str, **args: Any) -> Watch[Any]:
         """Its changes: `web.watch("stats")`."""
-        return self.client.watch_at((*self.path, *below), args)
+        return self.client.watch(*self.path, *below, **args)
 
     def attach(self, *below: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
         """A conversation with it."""
-        return self.client.attach_at((*self.path, *below), args)
+        return self.client.attach_to((*self.path, *below), args)
 
     async def connect(self, *below: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
         """A byte stream to it."""
@@ -166,7 +166,7 @@ class Attachment(Workload):
     def __init__(self, client: Client, path: Path, replies: Replies) -> None:
         super().__init__(client, path)
         self.replies = replies
-        self.state = State({})
+        self.state: State = State({})
         """What was told last of how it is: at its end, with its exit code."""
 
     def __aiter__(self) -> Self:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, ClassVar, Final, Self, TypeVar, cast
 
 from .errors import Internal, SwarmError
 
@@ -23,7 +23,7 @@ class Record(Mapping[str, Any]):
     __slots__ = ("raw",)
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        self.raw = raw
+        self.raw: Mapping[str, Any] = raw
 
     @classmethod
     def read(cls, value: Any) -> Self:
@@ -350,7 +350,7 @@ class Finished:
 class Failed(SwarmError):
     """A program that had to succeed ended with another code than 0; `finished` has all of it."""
 
-    code = Internal.code  # on the wire; to a program of another process it is a failure like any other
+    code: ClassVar[str] = Internal.code  # on the wire; to a program of another process it is a failure like any other
 
     def __init__(self, finished: Finished) -> None:
         last = finished.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]

@@ -14,7 +14,7 @@ import trio
 
 from .objects import Line
 
-_NAMES: Final = ("stdout", "stdout", "stderr", "stderr")
+STREAMS: Final = ("stdout", "stdout", "stderr", "stderr")
 """By number, as Docker's own clients take them: 0 would be stdin, 3 is what the engine itself has to say."""
 _HEAD: Final = struct.Struct(">B3xL")
 
@@ -48,7 +48,7 @@ class Demultiplexer:
                 piece = data[at : at + self._left]
                 if not piece:
                     break
-                pieces.append((_NAMES[self._stream], piece))
+                pieces.append((STREAMS[self._stream], piece))
                 self._left -= len(piece)
                 at += len(piece)
             else:
@@ -69,7 +69,7 @@ class Demultiplexer:
 
 def _head(data: bytes, at: int) -> tuple[int, int]:
     stream, length = _HEAD.unpack_from(data, at)
-    if stream >= len(_NAMES) or any(data[at + 1 : at + 4]):
+    if stream >= len(STREAMS) or any(data[at + 1 : at + 4]):
         raise trio.BrokenResourceError(f"no frame of a workload's output begins with {data[at : at + _HEAD.size]!r}")
     return stream, length
 

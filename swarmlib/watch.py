@@ -31,7 +31,7 @@ class Watch(Generic[T]):
         self._send = send
         self._read = read
         self._replies: Replies | None = None
-        self._token = trio.lowlevel.current_trio_token()
+        self._token: trio.lowlevel.TrioToken | None = None
         self._over: type[Exception] | None = None
 
     async def __aenter__(self) -> Self:
@@ -69,6 +69,7 @@ class Watch(Generic[T]):
             raise
 
     async def _open(self) -> Replies:
+        self._token = trio.lowlevel.current_trio_token()
         self._replies = replies = await self._send()
         await answer(replies)
         return replies
@@ -87,6 +88,6 @@ class Watch(Generic[T]):
 
     def __del__(self) -> None:
         replies: Replies | None = getattr(self, "_replies", None)
-        if replies is not None and not replies.gone:
+        if replies is not None and self._token is not None and not replies.gone:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(replies.leave)  # what is dropped may be collected in any thread

@@ -1,14 +1,35 @@
-"""The client's typed verbs, over a small service in memory; and what the core may import."""
+"""The client's typed verbs, over a small service in memory."""
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import MemoryReceiveStream, memory_stream_pair
+from trio.testing import MemoryReceiveStream, memory_stream_pair, wait_all_tasks_blocked
 
-from swarmlib import Chain, Client, Filter, Internal, Message, NotFound, Server, Tap, Verb
+from swarmlib import (
+    Chain,
+    Client,
+    Event,
+    Filter,
+    Image,
+    Internal,
+    Line,
+    Message,
+    Network,
+    NotFound,
+    Server,
+    Tap,
+    Unavailable,
+    Verb,
+    Volume,
+    Workload,
+    WorkloadSummary,
+    connect,
+)
 
 
 class Shelf(Server):
@@ -50,8 +71,8 @@ class Shelf(Server):
     async def attach(self, message: Message) -> None:
         assert message.ret is not None
         await message.ret.ack()
-        await message.ret.log(b"line")
-        await message.ret.error(NotFound("it went")) if message.path[-1] == "bad" else await message.ret.set("end")
+        await message.ret.log(b"line", stream="stderr")
+        await message.ret.set({"ExitCode": 3, "FinishedAt": "2026-01-02T03:04:05.123456789Z"})
 
     async def connect(self, message: Message) -> None:
         assert message.ret is not None
@@ -74,8 +95,8 @@ class Shelf(Server):
 
 @asynccontextmanager
 async def shelf() -> AsyncGenerator[Client]:
-    async with Chain(Filter(), Shelf()).open() as sender:
-        yield Client(sender)
+    async with connect(Filter(), Shelf()) as swarm:
+        yield swarm
 
 
 async def test_an_objects_life() -> None:
@@ -86,24 +107,26 @@ async def test_an_objects_life() -> None:
         await swarm.set(*box.path, value={"a": 2})
         assert await box.get() == {"a": 2}
         await swarm.spawn(None, name="hidden")
-        assert (await swarm.ls("things"), await swarm.ls("things", all=True)) == (["box"], ["box", "hidden"])
+        assert (await swarm.ls("things"), await swarm.ls("things", all="1")) == (["box"], ["box", "hidden"])
         await box.rm()
         with pytest.raises(NotFound, match="no box"):
             await box.get()
 
 
-async def test_a_watch_gives_values_to_its_end() -> None:
+async def test_a_watch_gives_values_to_its_end_and_stays_ended() -> None:
     async with shelf() as swarm, swarm.watch("things") as values:
         assert [value async for value in values] == ["before", "after"]
+        assert [value async for value in values] == []
 
 
-async def test_an_attachment_gives_messages_and_raises_what_an_error_says() -> None:
+async def test_an_attachment_gives_lines_or_messages_and_knows_the_state_in_the_end() -> None:
     async with shelf() as swarm:
-        async with swarm.attach("good") as attached:
-            assert [(m.verb, m.value if m.verb is Verb.LOG else m.json) async for m in attached] == [
-                (Verb.LOG, b"line"),
-                (Verb.SET, "end"),
-            ]
+        async with swarm.attach("web") as web:
+            assert [message.verb async for message in web] == [Verb.LOG, Verb.SET]
+        async with swarm.attach("web") as web:
+            assert (web.path, web.state.exit_code, web.state.finished) == (("containers", "web"), 0, None)
+            assert [line async for line in web.lines()] == [Line("stderr", b"line")]
+            assert (web.state.exit_code, web.state.finished) == (3, datetime(2026, 1, 2, 3, 4, 5, 123456, UTC))
         await swarm.spawn({"b": 1}, name="mine")
         async with swarm.attach("containers", "mine") as attached:
             assert await attached.get() == {"b": 1}
@@ -127,19 +150,32 @@ async def test_streams_come_and_go() -> None:
         assert await swarm.get("tar") == "files"
 
 
+class Look(Filter):
+    """Keeps the messages that come, and has one answer to all."""
+
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        seen.clear()
+        yield
+
+    async def send(self, message: Message) -> None:
+        seen.append(message.but(ret=None))
+        assert message.ret is not None
+        await message.ret.ack(self.answer)
+
+
+seen: list[Message] = []
+
+
 async def test_the_callers_deadline_travels_in_the_message() -> None:
-    seen: list[float] = []
-
-    class Look(Filter):
-        async def send(self, message: Message) -> None:
-            seen.append(message.deadline)
-            await self.next.send(message)
-
-    async with Chain(Look(), Shelf()).open() as sender:
+    async with connect(Look()) as swarm:
         with trio.fail_after(5) as scope:
-            await Client(sender).ls()
-        await Client(sender).ls()
-    assert seen == [scope.deadline, float("inf")]
+            await swarm.ls()
+        await swarm.ls()
+    assert [message.deadline for message in seen] == [scope.deadline, math.inf]
 
 
 async def test_what_is_spawned_through_filters_can_be_used() -> None:
@@ -153,3 +189,234 @@ async def test_what_is_spawned_through_filters_can_be_used() -> None:
     async with Chain(Watching(), Watching(), Shelf()).open() as sender:
         box = await Client(sender).spawn({"a": 1}, name="box")
         assert await box.get() == {"a": 1}
+
+
+async def test_keywords_may_be_python_values() -> None:
+    async with connect(Look()) as swarm:
+        await swarm.ls(all=True, size=False, limit=3, filters={"label": ["a=b", "c"], "dangling": True, "exited": 0})
+        await swarm.spawn(None, "build", buildargs={"A": "b"}, filters='{"as": ["it is"]}')
+    assert dict(seen[0].args) == {
+        "all": "1",
+        "size": "0",
+        "limit": 3,
+        "filters": '{"label":["a=b","c"],"dangling":["true"],"exited":["0"]}',
+    }
+    assert dict(seen[1].args) == {"buildargs": '{"A":"b"}', "filters": '{"as": ["it is"]}'}
+
+
+async def test_one_word_is_a_workloads_name_where_nothing_else_could_be_meant() -> None:
+    async with connect(Look()) as swarm:
+        await swarm.start("web")
+        await swarm.stop("web", t=0)
+        async with swarm.attach("web"), swarm.attach("networks", "net"), swarm.attach():
+            await swarm.rm("images")
+        assert isinstance(swarm.workload("web"), Workload)
+        await swarm.workload("web").rm()
+    assert [(message.verb, *message.path) for message in seen] == [
+        ("start", "containers", "web"),
+        ("stop", "containers", "web"),
+        ("attach", "containers", "web"),
+        ("attach", "networks", "net"),
+        ("attach",),
+        ("rm", "images"),
+        ("rm", "containers", "web"),
+    ]
+
+
+async def test_a_handles_verbs_reach_it_and_what_is_below_it() -> None:
+    async with connect(Look()) as swarm:
+        web = swarm.workload("web")
+        await web.ls("things")
+        await web.get("top")
+        await web.set("rename", name="www")
+        await web.spawn({}, "exec")
+        await web.start()
+        await web.kill("HUP")
+        await web.file("archive", path="/etc")
+        async with web.watch("stats"), web.attach("below"):
+            pass
+        with pytest.raises(Internal, match="no stream for containers/web/logs"):
+            await web.connect("logs")
+        with pytest.raises(Internal, match="where an object should be"):
+            await web.details()
+    assert {message.path[:2] for message in seen} == {("containers", "web")}
+    assert [(message.verb.value, *message.path[2:]) for message in seen] == [
+        ("ls", "things"),
+        ("get", "top"),
+        ("set", "rename"),
+        ("spawn", "exec"),
+        ("start",),
+        ("stop", "kill"),
+        ("file", "archive"),
+        ("watch", "stats"),
+        ("attach", "below"),
+        ("connect", "logs"),
+        ("get",),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ((), WorkloadSummary),
+        (("containers",), WorkloadSummary),
+        (("images",), Image),
+        (("networks",), Network),
+        (("volumes",), Volume),
+        (("plugins",), dict),
+    ],
+)
+async def test_a_list_holds_what_its_place_holds(path: tuple[str, ...], kind: type) -> None:
+    async with connect(Look([{"Id": "x"}])) as swarm:
+        (found,) = await swarm.ls(*path)
+        assert type(found) is kind
+        assert found["Id"] == "x"
+    async with connect(Look()) as swarm:
+        assert await swarm.ls(*path) == []
+
+
+async def test_the_engine_apis_one_wrapped_list_is_a_list_like_the_others() -> None:
+    async with connect(Look({"Volumes": [{"Name": "data"}], "Warnings": None})) as swarm:
+        assert [volume.name for volume in await swarm.ls("volumes")] == ["data"]
+    async with connect(Look({"Volumes": None})) as swarm:
+        assert await swarm.ls("volumes") == []
+
+
+async def test_an_answer_that_makes_no_sense_is_the_services_failure() -> None:
+    async with connect(Look("x")) as swarm:
+        with pytest.raises(Internal, match="gave 'x' where a list should be"):
+            await swarm.ls()
+    async with connect(Look(["x"])) as swarm:
+        with pytest.raises(Internal, match="gave 'x' where an object should be"):
+            await swarm.ls()
+
+
+class Ticking(Server):
+    """Tells of one event after another, and knows how many still listen."""
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        listening.clear()
+        yield
+
+    async def watch(self, message: Message) -> None:
+        assert message.ret is not None
+        if message.args.get("refuse"):
+            raise Unavailable("not now")
+        listening.append(message)
+        try:
+            await message.ret.ack()
+            await message.ret.set({"Type": "container", "Action": "start"})
+            if message.args.get("garbage"):
+                await message.ret.set(7)
+            await trio.sleep_forever()
+        finally:
+            listening.remove(message)
+
+
+listening: list[Message] = []
+
+
+async def listeners() -> int:
+    """How many listen, once all has come to rest."""
+    await wait_all_tasks_blocked()
+    return len(listening)
+
+
+async def test_a_loop_over_a_watch_gives_events_and_a_break_ends_the_call() -> None:
+    async with connect(Ticking()) as swarm:
+        async for event in swarm.watch():
+            assert isinstance(event, Event)
+            assert (event.type, event.action, await listeners()) == ("container", "start", 1)
+            break
+        assert await listeners() == 0
+
+
+async def test_what_is_raised_in_a_loop_over_a_watch_ends_the_call() -> None:
+    async with connect(Ticking()) as swarm:
+
+        async def stumble() -> None:
+            async for _ in swarm.watch():
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await stumble()
+        assert await listeners() == 0
+
+
+async def test_a_loop_over_a_watch_that_is_cancelled_ends_the_call() -> None:
+    async with connect(Ticking()) as swarm:
+        with trio.CancelScope() as scope:
+            async for _ in swarm.watch():
+                scope.cancel()
+        assert scope.cancelled_caught
+        assert await listeners() == 0
+
+
+async def test_a_watch_that_is_kept_goes_on_and_ends_when_it_is_closed() -> None:
+    async with connect(Ticking()) as swarm:
+        watch = swarm.watch()
+        async for _ in watch:
+            break
+        assert await listeners() == 1
+        await watch.aclose()
+        assert await listeners() == 0
+        with pytest.raises(trio.ClosedResourceError):
+            await anext(watch)
+        await watch.aclose()
+
+
+async def test_a_watch_that_another_thread_drops_ends_in_its_own() -> None:
+    async with connect(Ticking()) as swarm:
+        kept = [swarm.watch()]
+        await anext(kept[0])
+        await trio.to_thread.run_sync(kept.clear)
+        assert await listeners() == 0
+
+
+async def test_a_watch_in_a_context_has_begun_when_it_is_entered_and_ends_with_it() -> None:
+    async with connect(Ticking()) as swarm:
+        async with swarm.watch() as events:
+            assert await listeners() == 1
+        assert await listeners() == 0
+        with pytest.raises(trio.ClosedResourceError):
+            await anext(events)
+
+
+async def test_a_watch_that_was_never_begun_asks_nothing() -> None:
+    async with connect(Ticking()) as swarm:
+        swarm.watch()
+        unused = swarm.watch()
+        await unused.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await anext(unused)
+        assert await listeners() == 0
+
+
+@pytest.mark.parametrize("begin", [lambda watch: watch.__aenter__(), anext])
+async def test_a_watch_that_is_refused_says_so_and_is_closed(begin: Any) -> None:
+    async with connect(Ticking()) as swarm:
+        watch = swarm.watch(refuse=True)
+        with pytest.raises(Unavailable, match="not now"):
+            await begin(watch)
+        with pytest.raises(trio.ClosedResourceError):
+            await anext(watch)
+
+
+async def test_an_event_that_is_none_is_the_services_failure_and_ends_the_watch() -> None:
+    async with connect(Ticking()) as swarm:
+        with pytest.raises(Internal, match="gave 7 where an object should be"):
+            async for _ in swarm.watch(garbage=True):
+                pass
+        assert await listeners() == 0
+
+
+def test_a_watch_that_outlives_its_program_is_dropped_in_peace() -> None:
+    async def keep() -> Any:
+        async with connect(Ticking()) as swarm:
+            watch = swarm.watch()
+            await anext(watch)
+            return watch
+
+    watch = trio.run(keep)
+    del watch
