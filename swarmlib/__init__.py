@@ -7,14 +7,14 @@ Its names are in `_public`, and are loaded all together when the first of them i
 than many a program runs, and not every program that imports swarmlib gets to use it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._public import *  # noqa: F403 - its `__all__` is the list
     from ._public import __all__ as __all__
 else:
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name.startswith("_") and name != "__all__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from . import _public

@@ -3,7 +3,7 @@
 Each is loaded when its name is used: from the module of that name, in lower case.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .aggregate import Aggregate
@@ -17,7 +17,7 @@ __all__ = ["Aggregate", "Balance", "Debug", "Docker", "DockerServer", "Exec"]
 
 if not TYPE_CHECKING:  # checkers see the names above, and no others
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
