@@ -11,6 +11,7 @@ import trio
 
 from swarmlib import (
     Client,
+    Internal,
     Json,
     Message,
     Path,
@@ -102,17 +103,33 @@ class Docker(Server):
         if len(message.path) != 2 or message.path[0] != "containers":
             raise Unsupported("only a container can be attached to", path=message.path)
         client = Client(self.inlet)
-        state = await client.get(*message.path)
-        await message.ret.ack()
-        await _send_lines(client, message.path, message.ret, tty=state["Config"]["Tty"])
+        details = await client.get(*message.path)
+        async with await _output(client, message.path, details) as stream:
+            await message.ret.ack()
+            await _send_lines(stream, message.ret, tty=details["Config"]["Tty"])
         await message.ret.set((await client.get(*message.path))["State"])
 
 
-async def _send_lines(client: Client, path: Path, ret: Reply, *, tty: bool) -> None:
-    answer = await client.call(Verb.CONNECT, (*path, "logs"), args={"follow": "1", "stdout": "1", "stderr": "1"})
-    if answer.ack.att is None:
-        return
-    async with answer.ack.att as stream, aclosing(lines(stream, tty=tty)) as found:
+async def _output(client: Client, path: Path, details: Any) -> trio.abc.ReceiveStream:
+    """All that a container writes, from its first start on."""
+    if _not_started(details):  # its log would end at once
+        stream = await client.connect(*path, stream=True, stdout=True, stderr=True)
+        if _not_started(await client.get(*path)):
+            return stream
+        await trio.aclose_forcefully(stream)  # it was started in between: the beginning may be missing
+    args = {"follow": True, "stdout": True, "stderr": True}
+    log = (await client.call(Verb.CONNECT, (*path, "logs"), args=args)).ack.att
+    if log is None:
+        raise Internal(f"the logs of {path[-1]} came without a stream")
+    return log
+
+
+def _not_started(details: Any) -> bool:
+    return bool(details["State"]["Status"] == "created")
+
+
+async def _send_lines(stream: trio.abc.ReceiveStream, ret: Reply, *, tty: bool) -> None:
+    async with aclosing(lines(stream, tty=tty)) as found:
         async for line in found:
             await ret.log(line.data, stream=line.stream)
 
