@@ -160,12 +160,12 @@ async def test_a_workloads_life_by_its_handle(chain: str) -> None:
 
 async def test_lines_are_followed_to_the_end(chain: str) -> None:
     async with opened(chain) as swarm:
-        script = f"trap 'echo down; exit' HUP; echo up; {LOOP}"
+        script = f"trap 'echo down; exit 6' HUP; echo up; {LOOP}"
         box = await swarm.spawn({"Image": "busybox", "Cmd": ["sh", "-c", script]})
         await box.start()
         async with box.follow(stderr=False) as lines:  # where a shell tells that HUP ended its `sleep` too
             assert (await anext(lines)).text == "up"
             await box.kill("HUP")
             assert [line.text async for line in lines] == ["down"]
-        assert await box.wait() == 0
+        assert await box.wait() == 6
         await box.rm()
