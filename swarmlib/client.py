@@ -13,8 +13,9 @@ from .chain import Chain, Stages
 from .channel import Replies, Sender, as_json, open_reply
 from .errors import Internal
 from .handles import Attachment, Handle, Workload
-from .message import Json, Message, Path, Verb
+from .message import Message, Path, Verb
 from .objects import Event, Finished, Image, Network, Volume, WorkloadSummary, listed
+from .parameters import parameters
 from .request import Answer, answer, dispatch
 from .run import run
 from .watch import Watch
@@ -55,8 +56,6 @@ class Client:
 
     async def _send(self, verb: Verb, path: Path, fields: dict[str, Any]) -> Replies:
         # Only the stages hold `ret` when this returns: if they drop it, that ends the call.
-        if args := fields.get("args"):
-            fields["args"] = {name: _parameter(name, value) for name, value in args.items()}
         ret, replies = open_reply()
         try:
             deadline = trio.current_effective_deadline()
@@ -90,15 +89,15 @@ class Client:
             Internal: the service gave something else than that place holds.
         """
         where = path or WORKLOADS
-        return listed(where, (await self.call(Verb.LS, where, args=args)).value)
+        return listed(where, (await self.call(Verb.LS, where, args=parameters(args))).value)
 
     async def get(self, *path: str, **args: Any) -> Any:
         """An object's state; without a path, the service's."""
-        return (await self.call(Verb.GET, path, args=args)).value
+        return (await self.call(Verb.GET, path, args=parameters(args))).value
 
     async def set(self, *path: str, value: Any = None, **args: Any) -> Any:
         """Change an object: `swarm.set("containers", "web", "rename", name="www")`."""
-        return (await self.call(Verb.SET, path, args=args, value=as_json(value))).value
+        return (await self.call(Verb.SET, path, args=parameters(args), value=as_json(value))).value
 
     @overload
     async def spawn(self, value: Any = None, /, **args: Any) -> Workload: ...
@@ -107,7 +106,7 @@ class Client:
     async def spawn(self, value: Any = None, /, *path: str, **args: Any) -> Handle:
         """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
         where = path or WORKLOADS
-        made = (await self.call(Verb.SPAWN, where, args=args, value=as_json(value))).value
+        made = (await self.call(Verb.SPAWN, where, args=parameters(args), value=as_json(value))).value
         kind = Workload if where == WORKLOADS else Handle
         return kind(self, (*where, _id_of(made)), made)
 
@@ -117,15 +116,15 @@ class Client:
 
     async def start(self, *path: str, **args: Any) -> None:
         """Start an object; one word is a workload's name."""
-        await self.call(Verb.START, _named(path), args=args)
+        await self.call(Verb.START, _named(path), args=parameters(args))
 
     async def stop(self, *path: str, **args: Any) -> None:
         """Stop an object: with grace, then by force; one word is a workload's name."""
-        await self.call(Verb.STOP, _named(path), args=args)
+        await self.call(Verb.STOP, _named(path), args=parameters(args))
 
     async def rm(self, *path: str, **args: Any) -> Any:
         """Remove an object; gives what the service says of it. One word is a place: what is unused in it is removed."""
-        return (await self.call(Verb.RM, path, args=args)).value
+        return (await self.call(Verb.RM, path, args=parameters(args))).value
 
     @overload
     def watch(self, **args: Any) -> Watch[Event]: ...
@@ -136,7 +135,7 @@ class Client:
 
         async for event in swarm.watch(filters={"type": "container", "event": ["start", "die"]}): ...
         """
-        return Watch(partial(self._send, Verb.WATCH, path, {"args": args}), _value if path else Event.read)
+        return Watch(partial(self._send, Verb.WATCH, path, {"args": parameters(args)}), _value if path else Event.read)
 
     def attach(self, *path: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
         """A conversation with an object, until either side ends it; one word is a workload's name."""
@@ -145,13 +144,13 @@ class Client:
     @asynccontextmanager
     async def attach_to(self, path: Path, args: Mapping[str, Any]) -> AsyncGenerator[Attachment]:
         """`attach`, with the path and the options as they are."""
-        async with self.request(Verb.ATTACH, path, args=args) as replies:
+        async with self.request(Verb.ATTACH, path, args=parameters(args)) as replies:
             channel = (await answer(replies)).ack.channel
             yield Attachment(self, path, replies) if channel is None else Attachment(Client(channel), (), replies)
 
     async def connect(self, *path: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
         """A byte stream to an object (its stdio, say), that the caller closes."""
-        answer = await self.call(Verb.CONNECT, path, args=args, value=as_json(value))
+        answer = await self.call(Verb.CONNECT, path, args=parameters(args), value=as_json(value))
         stream = answer.ack.att
         if isinstance(stream, trio.abc.HalfCloseableStream):
             return stream
@@ -163,7 +162,7 @@ class Client:
         self, *path: str, att: trio.abc.ReceiveStream | None = None, **args: Any
     ) -> trio.abc.ReceiveStream | None:
         """A tar of files out of an object, that the caller closes; or, with `att`, into it."""
-        return (await self.call(Verb.FILE, path, args=args, att=att)).ack.att
+        return (await self.call(Verb.FILE, path, args=parameters(args), att=att)).ack.att
 
     async def run(
         self,
@@ -195,29 +194,6 @@ class Client:
 def _named(path: Path) -> Path:
     """One word is a workload's name, where nothing else could be meant."""
     return (*WORKLOADS, *path) if len(path) == 1 else path
-
-
-def _parameter(name: str, value: Any) -> Any:
-    """A query parameter as the Engine API wants it, from a Python value."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, Mapping):
-        given = cast("Mapping[str, Any]", value)
-        return Json.of(_filters(given) if name == "filters" else given).raw.decode()
-    return value
-
-
-def _filters(given: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Filters as the Engine API wants them: lists of text, where Python has a word, a number or a bool."""
-    return {name: [_filter(each) for each in _several(value)] for name, value in given.items()}
-
-
-def _several(value: Any) -> Sequence[Any]:
-    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else (value,)
-
-
-def _filter(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _value(value: Any) -> Any:

@@ -12,6 +12,7 @@ from .channel import Replies
 from .errors import Internal
 from .message import Message, Path, Verb
 from .objects import Finished, Line, State, WorkloadDetails
+from .parameters import parameters
 from .request import next_reply
 from .stdio import lines
 from .talk import talk, words
@@ -62,11 +63,11 @@ class Handle:
 
     async def start(self, *below: str, **args: Any) -> None:
         """Start it."""
-        await self.client.call(Verb.START, (*self.path, *below), args=args)
+        await self.client.call(Verb.START, (*self.path, *below), args=parameters(args))
 
     async def stop(self, *below: str, **args: Any) -> None:
         """Stop it; `t` is the grace in seconds."""
-        await self.client.call(Verb.STOP, (*self.path, *below), args=args)
+        await self.client.call(Verb.STOP, (*self.path, *below), args=parameters(args))
 
     async def rm(self, *below: str, **args: Any) -> Any:
         """Remove it; of a workload, `force=True` also while it runs, `v=True` with its anonymous volumes."""
@@ -123,7 +124,7 @@ class Workload(Handle):
         """The lines that it has written and those that come, to its end; `tail=0`: only those that come."""
         chosen = {"follow": True, "stdout": True, "stderr": True, **args}
         tty = (await self.details()).tty
-        answer = await self.client.call(Verb.CONNECT, (*self.path, "logs"), args=chosen)
+        answer = await self.client.call(Verb.CONNECT, (*self.path, "logs"), args=parameters(chosen))
         if answer.ack.att is None:
             raise Internal(f"the logs of {self.id} came without a stream", path=self.path)
         async with answer.ack.att as stream, aclosing(lines(stream, tty=tty)) as found:

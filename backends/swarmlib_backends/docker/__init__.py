@@ -117,7 +117,7 @@ async def _output(client: Client, path: Path, details: Any) -> trio.abc.ReceiveS
         if _not_started(await client.get(*path)):
             return stream
         await trio.aclose_forcefully(stream)  # it was started in between: the beginning may be missing
-    args = {"follow": True, "stdout": True, "stderr": True}
+    args = {"follow": "1", "stdout": "1", "stderr": "1"}
     log = (await client.call(Verb.CONNECT, (*path, "logs"), args=args)).ack.att
     if log is None:
         raise Internal(f"the logs of {path[-1]} came without a stream")
