@@ -135,7 +135,8 @@ class Client:
 
         async for event in swarm.watch(filters={"type": "container", "event": ["start", "die"]}): ...
         """
-        return Watch(partial(self._send, Verb.WATCH, path, {"args": parameters(args)}), _value if path else Event.read)
+        send = partial(self._send, Verb.WATCH, path, {"args": parameters(args)})
+        return Watch(send, _value) if path else Watch(send, Event.read, endless="until" not in args)
 
     def attach(self, *path: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
         """A conversation with an object, until either side ends it; one word is a workload's name."""

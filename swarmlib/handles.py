@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 import trio
 
 from .channel import Replies
-from .errors import Internal
+from .errors import Internal, Unavailable
 from .message import Message, Path, Verb
 from .objects import Finished, Line, State, WorkloadDetails
 from .parameters import parameters
@@ -199,10 +199,17 @@ class Lines:
         return self
 
     async def __anext__(self) -> Line:
-        """The next line. Raises what an `error` says."""
-        while not isinstance(line := (message := await anext(self._attachment)).value, bytes):
-            pass
-        return Line(str(message.args.get("stream", "stdout")), line)
+        """The next line.
+
+        Raises:
+            SwarmError: what an `error` says. Unavailable: the conversation broke off before the workload's end.
+        """
+        async for message in self._attachment:
+            if isinstance(message.value, bytes):
+                return Line(str(message.args.get("stream", "stdout")), message.value)
+        if not self._attachment.state:
+            raise Unavailable(f"the attachment to {self._attachment.id} broke off", path=self._attachment.path)
+        raise StopAsyncIteration
 
 
 def variables(env: Mapping[str, str] | None) -> list[str]:

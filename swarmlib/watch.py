@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import trio
 
 from .channel import Replies
+from .errors import Unavailable
 from .message import Verb
 from .request import answer, next_reply
 
 T = TypeVar("T")
+
+_BROKE_OFF: Final = "the events broke off: the service is gone, or they came faster than they were read"
 
 
 class Watch(Generic[T]):
@@ -27,9 +30,12 @@ class Watch(Generic[T]):
     on later, ends it with `aclose`.
     """
 
-    def __init__(self, send: Callable[[], Awaitable[Replies]], read: Callable[[Any], T]) -> None:
+    def __init__(
+        self, send: Callable[[], Awaitable[Replies]], read: Callable[[Any], T], *, endless: bool = False
+    ) -> None:
         self._send = send
         self._read = read
+        self._endless = endless
         self._replies: Replies | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._over: type[Exception] | None = None
@@ -54,6 +60,7 @@ class Watch(Generic[T]):
 
         Raises:
             SwarmError: what the service says. The watch is closed then, as it is when this is cancelled.
+            Unavailable: what has no end by itself (the service's events) broke off.
             trio.ClosedResourceError: the watch is closed.
         """
         if self._over is not None:
@@ -61,9 +68,9 @@ class Watch(Generic[T]):
         try:
             return self._read(await self._next(self._replies or await self._open()))
         except trio.EndOfChannel:
-            self._over = StopAsyncIteration
+            self._over = None if self._endless else StopAsyncIteration
             await self.aclose()
-            raise StopAsyncIteration from None
+            raise (Unavailable(_BROKE_OFF) if self._endless else StopAsyncIteration) from None
         except BaseException:
             await self.aclose()
             raise

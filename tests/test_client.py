@@ -72,7 +72,8 @@ class Shelf(Server):
         assert message.ret is not None
         await message.ret.ack()
         await message.ret.log(b"line", stream="stderr")
-        await message.ret.set({"ExitCode": 3, "FinishedAt": "2026-01-02T03:04:05.123456789Z"})
+        if message.path[-1] != "lost":
+            await message.ret.set({"ExitCode": 3, "FinishedAt": "2026-01-02T03:04:05.123456789Z"})
 
     async def connect(self, message: Message) -> None:
         assert message.ret is not None
@@ -127,6 +128,11 @@ async def test_an_attachment_gives_lines_or_messages_and_knows_the_state_in_the_
             assert (web.path, web.state.exit_code, web.state.finished) == (("containers", "web"), 0, None)
             assert [line async for line in web.lines()] == [Line("stderr", b"line")]
             assert (web.state.exit_code, web.state.finished) == (3, datetime(2026, 1, 2, 3, 4, 5, 123456, UTC))
+        async with swarm.attach("lost") as lost:
+            lines = lost.lines()
+            assert (await anext(lines)).text == "line"
+            with pytest.raises(Unavailable, match="the attachment to lost broke off"):
+                await anext(lines)
         await swarm.spawn({"b": 1}, name="mine")
         async with swarm.attach("containers", "mine") as attached:
             assert await attached.get() == {"b": 1}
@@ -309,7 +315,8 @@ class Ticking(Server):
             await message.ret.set({"Type": "container", "Action": "start"})
             if message.args.get("garbage"):
                 await message.ret.set(7)
-            await trio.sleep_forever()
+            if not message.args.get("brief"):
+                await trio.sleep_forever()
         finally:
             listening.remove(message)
 
@@ -409,6 +416,15 @@ async def test_an_event_that_is_none_is_the_services_failure_and_ends_the_watch(
             async for _ in swarm.watch(garbage=True):
                 pass
         assert await listeners() == 0
+
+
+async def test_events_that_break_off_are_no_end_but_those_until_a_time_have_one() -> None:
+    async with connect(Ticking()) as swarm:
+        assert [event.action async for event in swarm.watch(brief=True, until=1)] == ["start"]
+        watch = swarm.watch(brief=True)
+        assert (await anext(watch)).action == "start"
+        with pytest.raises(Unavailable, match="the events broke off"):
+            await anext(watch)
 
 
 def test_a_watch_that_outlives_its_program_is_dropped_in_peace() -> None:
