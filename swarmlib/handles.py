@@ -12,15 +12,14 @@ from .channel import Replies
 from .errors import Internal, Unavailable
 from .message import Message, Path, Verb
 from .objects import Finished, Line, State, WorkloadDetails
-from .parameters import parameters
+from .parameters import parameters, variables, words
 from .request import next_reply
 from .stdio import lines
-from .talk import talk, words
+from .talk import talk
 from .watch import Watch
 
 if TYPE_CHECKING:
     from .client import Client
-
 
 _PAUSE: Final = 0.01
 
@@ -184,19 +183,16 @@ class Attachment(Workload):
             self.state = State(cast("dict[str, Any]", told))
         return message
 
-    def lines(self) -> Lines:
+    def lines(self) -> AsyncIterator[Line]:
         """The lines that it writes, to its end; `state` is known then."""
-        return Lines(self)
+        return _Lines(self)
 
 
-class Lines:
+class _Lines(AsyncIterator[Line]):
     """The lines of a conversation, for `async for`."""
 
     def __init__(self, attachment: Attachment) -> None:
         self._attachment = attachment
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> Line:
         """The next line.
@@ -210,11 +206,6 @@ class Lines:
         if not self._attachment.state:
             raise Unavailable(f"the attachment to {self._attachment.id} broke off", path=self._attachment.path)
         raise StopAsyncIteration
-
-
-def variables(env: Mapping[str, str] | None) -> list[str]:
-    """Environment variables as the Engine API writes them."""
-    return [f"{name}={value}" for name, value in (env or {}).items()]
 
 
 async def exit_code(ends: Watch[Any]) -> int:

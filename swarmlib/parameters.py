@@ -1,4 +1,4 @@
-"""The Engine API's query parameters, from Python values."""
+"""What the Engine API's requests hold, from Python values."""
 
 from __future__ import annotations
 
@@ -37,3 +37,17 @@ def _several(value: Any) -> Sequence[Any]:
 
 def _filter(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def words(command: str | Sequence[str]) -> list[str]:
+    """A command's words; text is split as a shell would."""
+    if isinstance(command, str):
+        import shlex
+
+        return shlex.split(command)
+    return list(command)
+
+
+def variables(env: Mapping[str, str] | None) -> list[str]:
+    """Environment variables as the Engine API writes them."""
+    return [f"{name}={value}" for name, value in (env or {}).items()]

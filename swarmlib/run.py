@@ -11,9 +11,10 @@ import trio
 
 from .channel import CLEANUP_SECONDS
 from .errors import NotFound, TimedOut
-from .handles import Workload, exit_code, variables
+from .handles import Workload, exit_code
 from .objects import Finished
-from .talk import talk, words
+from .parameters import variables, words
+from .talk import talk
 
 if TYPE_CHECKING:
     from .client import Client
@@ -35,7 +36,7 @@ async def run(
     if command := words(command):
         body["Cmd"] = command
     spawn = partial(client.spawn, {**body, **config}, **({"name": name} if name else {}))
-    async with _passing(spawn) as workload:
+    async with _temporary(spawn) as workload:
         # Both before it starts, so that nothing of it is missed.
         stream = await workload.connect(stream=True, stdin=has_input, stdout=True, stderr=True)
         async with stream, workload.watch("wait", condition="next-exit") as ends:
@@ -45,7 +46,7 @@ async def run(
 
 
 @asynccontextmanager
-async def _passing(spawn: Callable[[], Awaitable[Workload]]) -> AsyncGenerator[Workload]:
+async def _temporary(spawn: Callable[[], Awaitable[Workload]]) -> AsyncGenerator[Workload]:
     """A workload that is removed in the end, also when the caller was cancelled while it was made."""
     made: list[Workload] = []
 

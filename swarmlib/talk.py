@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import trio
 
 from .errors import Unavailable, ungrouped
 from .stdio import Demultiplexer
-
-
-def words(command: str | Sequence[str]) -> list[str]:
-    """A command's words; text is split as a shell would."""
-    if isinstance(command, str):
-        import shlex
-
-        return shlex.split(command)
-    return list(command)
 
 
 async def talk(stream: trio.abc.HalfCloseableStream, stdin: bytes | None, *, tty: bool) -> tuple[bytes, bytes]:

@@ -38,6 +38,7 @@ class Watch(Generic[T]):
         self._endless = endless
         self._replies: Replies | None = None
         self._token: trio.lowlevel.TrioToken | None = None
+        self._entered = False
         self._over: type[Exception] | None = None
 
     async def __aenter__(self) -> Self:
@@ -47,6 +48,7 @@ class Watch(Generic[T]):
         except BaseException:
             await self.aclose()
             raise
+        self._entered = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -59,20 +61,22 @@ class Watch(Generic[T]):
         """The next change.
 
         Raises:
-            SwarmError: what the service says. The watch is closed then, as it is when this is cancelled.
+            SwarmError: what the service says. The watch is closed then; and also, outside a context, when this is
+                cancelled.
             Unavailable: what has no end by itself (the service's events) broke off.
             trio.ClosedResourceError: the watch is closed.
         """
         if self._over is not None:
-            raise self._over
+            raise self._over("the watch is over")
         try:
             return self._read(await self._next(self._replies or await self._open()))
         except trio.EndOfChannel:
             self._over = None if self._endless else StopAsyncIteration
             await self.aclose()
             raise (Unavailable(_BROKE_OFF) if self._endless else StopAsyncIteration) from None
-        except BaseException:
-            await self.aclose()
+        except BaseException as exc:
+            if not (self._entered and isinstance(exc, trio.Cancelled)):
+                await self.aclose()
             raise
 
     async def _open(self) -> Replies:

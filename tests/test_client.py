@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MemoryReceiveStream, memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import MemoryReceiveStream, MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from swarmlib import (
     Chain,
@@ -388,6 +388,16 @@ async def test_a_watch_in_a_context_has_begun_when_it_is_entered_and_ends_with_i
         assert await listeners() == 0
         with pytest.raises(trio.ClosedResourceError):
             await anext(events)
+
+
+async def test_to_wait_in_vain_does_not_end_a_watch_in_a_context(autojump_clock: MockClock) -> None:
+    async with connect(Ticking()) as swarm, swarm.watch() as events:
+        assert (await anext(events)).action == "start"
+        for _ in range(2):
+            with trio.move_on_after(60) as patience:
+                await anext(events)
+            assert patience.cancelled_caught
+        assert await listeners() == 1
 
 
 async def test_a_watch_that_was_never_begun_asks_nothing() -> None:
