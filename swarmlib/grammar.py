@@ -25,7 +25,7 @@ class ChainSyntaxError(Invalid):
         self.problem = problem
         self.text = text
         self.start = start
-        self.end = max(start + 1, end if end is not None else start + 1)
+        self.end: int = max(start + 1, end if end is not None else start + 1)
         super().__init__(f"{problem}\n{self._pointer()}")
 
     def _pointer(self) -> str:

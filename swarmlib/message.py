@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 import orjson
 import trio
@@ -101,7 +101,7 @@ class Json:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Json) and (self.raw == other.raw or self.data == other.data)
 
-    __hash__ = None  # type: ignore[assignment]  # equal values may have different bytes
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # equal values may have different bytes
 
 
 @dataclass(slots=True)

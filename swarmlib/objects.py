@@ -246,6 +246,8 @@ class Image(Record):
 
 
 class _Named(Record):
+    """What a network and a volume have in common."""
+
     __slots__ = ()
 
     @property
