@@ -31,16 +31,21 @@ def gateway_to_one(engines: tuple[Engine, Engine]) -> Iterator[str]:
         yield f"docker {running.host}"
 
 
-@pytest.fixture(
-    params=["exec", pytest.param("docker", marks=pytest.mark.engine), pytest.param("gateway", marks=pytest.mark.engine)]
-)
+_GATEWAY = pytest.param("gateway", marks=pytest.mark.engine)
+_DOCKER = pytest.param("docker", marks=pytest.mark.engine)
+
+
+@pytest.fixture(params=["exec", _GATEWAY])
 def chain(request: pytest.FixtureRequest) -> str:
-    """Each kind of chain."""
+    """Each kind of chain: over processes; and over an engine, through the gateway or straight."""
     if request.param == "exec":
         return "debug --filter nothing | exec"
     if request.param == "docker":
         return f"docker {request.getfixturevalue('engines')[0].host}"
     return str(request.getfixturevalue("gateway_to_one"))
+
+
+straight_too = pytest.mark.parametrize("chain", ["exec", _GATEWAY, _DOCKER], indirect=True)
 
 
 @asynccontextmanager
@@ -53,6 +58,7 @@ async def opened(chain: str) -> AsyncGenerator[Client]:
             assert {each.id for each in await swarm.ls(all=True)} == before
 
 
+@straight_too
 async def test_a_run_gives_both_outputs_as_they_were_and_the_exit_code(chain: str) -> None:
     async with opened(chain) as swarm:
         script = "echo out; printf '\\000\\377 %s' $GREETING >&2; cat; exit 3"
@@ -66,6 +72,7 @@ async def test_a_run_without_input_reads_an_end_and_text_is_split_as_a_shell_wou
         assert await swarm.run("busybox", ["cat"], stdin=b"") == Finished(b"", b"", 0)
 
 
+@straight_too
 async def test_a_run_may_read_and_write_much_at_once(chain: str) -> None:
     async with opened(chain) as swarm:
         much = b"0123456789abcdef" * (4 << 16)
@@ -124,6 +131,7 @@ async def test_a_program_in_a_workload_has_its_own_input_output_and_exit_code(ch
         await box.rm(force=True)
 
 
+@straight_too
 async def test_a_workloads_life_by_its_handle(chain: str) -> None:
     async with opened(chain) as swarm:
         name = f"web-{secrets.token_hex(4)}"
