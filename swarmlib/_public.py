@@ -20,7 +20,7 @@ from .errors import (
 )
 from .grammar import ChainSyntaxError
 from .handles import Attachment, Handle, Workload
-from .message import Json, Message, Path, Verb
+from .message import CALLER, Json, Message, Path, Verb
 from .objects import (
     Event,
     Failed,
@@ -36,10 +36,11 @@ from .objects import (
 )
 from .options import argument, option
 from .request import Answer, dispatch, next_reply
-from .service import Backend, Filter, Server, Source, refuse
+from .service import Backend, Filter, Handler, Server, Source, refuse
 from .watch import Watch
 
 __all__ = [
+    "CALLER",
     "CLEANUP_SECONDS",
     "ERRORS",
     "UNSENT",
@@ -59,6 +60,7 @@ __all__ = [
     "Filter",
     "Finished",
     "Handle",
+    "Handler",
     "Image",
     "Internal",
     "Invalid",

@@ -43,6 +43,11 @@ REPLIES: Final = frozenset({Verb.ACK, Verb.SET, Verb.LOG, Verb.ERROR})
 FINAL: Final = frozenset({Verb.ACK, Verb.ERROR})
 """The replies of which every request gets exactly one."""
 
+CALLER: Final = ":caller"
+"""The arg of a request that says who asks, as the source that took it knows: `cert:NAME` by a TLS certificate, `uid:N`
+by a unix socket, `ip:ADDRESS` by a plain TCP connection. Nothing that a client sends can set it.
+"""
+
 _UNDECODED: Final[Any] = object()
 
 

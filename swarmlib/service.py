@@ -7,7 +7,7 @@ import logging
 from abc import ABCMeta, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 import trio
 
@@ -117,7 +117,8 @@ class _FilterInlet(trio.abc.SendChannel[Message]):
 
 _HANDED_ON: Final[Any] = object()
 
-_Handler = Callable[[Message], Awaitable[Any]]
+Handler: TypeAlias = Callable[[Message], Awaitable[Any]]
+"""What handles a message: one of a `Server`'s methods."""
 
 
 class Server(_Stage):
@@ -134,10 +135,13 @@ class Server(_Stage):
     inlet: Sender
     """This stage's own channel, for an answer that takes several of its verbs."""
 
+    _by_verb: Mapping[Verb, Handler]
+
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
         """See `Backend.open`."""
         stage = self._bound_to(next)
+        stage._by_verb = stage.handlers()
         async with stage.lifespan(), trio.open_nursery() as nursery:
             inlet = stage.inlet = _ServerInlet(stage, nursery)
             try:
@@ -152,22 +156,30 @@ class Server(_Stage):
         await to.send(message)
         return _HANDED_ON
 
-    def handlers(self) -> Mapping[Verb, _Handler]:
+    def handlers(self) -> Mapping[Verb, Handler]:
         """The methods by the verb that they are named for."""
         return {verb: getattr(self, verb.value) for verb in REQUESTS if hasattr(self, verb.value)}
+
+    def choose(self, message: Message) -> Handler | None:
+        """What handles a message, decided as it arrives, in the order of arrival; None where it goes on to `next`.
+
+        By default the verb's method. A stage that has to do with some messages only overrides it: the others cost it
+        neither a task nor a hop.
+        """
+        return self._by_verb.get(message.verb)
 
 
 class _ServerInlet(trio.abc.SendChannel[Message]):
     def __init__(self, stage: Server, nursery: trio.Nursery) -> None:
         self._stage = stage
         self._nursery = nursery
-        self._handlers = stage.handlers()
+        self._choose = stage.choose
         self._active = 0
         self._waiting = trio.lowlevel.ParkingLot()
         self._closed = False
 
     async def send(self, value: Message) -> None:
-        handler = self._handlers.get(value.verb)
+        handler = self._choose(value)
         if handler is None:
             await self._stage.next.send(value)
             return
@@ -183,7 +195,7 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
         self._closed = True
         self._waiting.unpark_all()
 
-    async def _run(self, handler: _Handler, message: Message) -> None:
+    async def _run(self, handler: Handler, message: Message) -> None:
         try:
             if message.ret is None:
                 await self._run_one_way(handler, message)
@@ -193,13 +205,13 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
             self._active -= 1
             self._waiting.unpark()
 
-    async def _run_one_way(self, handler: _Handler, message: Message) -> None:
+    async def _run_one_way(self, handler: Handler, message: Message) -> None:
         try:
             await handler(message)
         except Exception as exc:  # noqa: BLE001 - nobody waits for it: the log is the only place left
             as_error(exc, self._stage.name, message)
 
-    async def _run_call(self, handler: _Handler, message: Message, ret: Reply) -> None:
+    async def _run_call(self, handler: Handler, message: Message, ret: Reply) -> None:
         with trio.CancelScope(deadline=message.deadline) as scope:
             ret.on_gone(scope.cancel)
             try:
@@ -217,7 +229,7 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
         await ret.aclose()
 
 
-async def _answer(handler: _Handler, message: Message, ret: Reply) -> Any:
+async def _answer(handler: Handler, message: Message, ret: Reply) -> Any:
     result = await handler(message)
     if result is _HANDED_ON or ret.answered:
         return result

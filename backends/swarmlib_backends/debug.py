@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
 import json
 import re
@@ -20,6 +19,8 @@ from typing import Any, Final, TextIO, cast
 
 from swarmlib import Filter, Invalid, Json, Message, SwarmError, Tap, Verb, option
 from swarmlib.message import FINAL
+
+from .patterns import fitting
 
 HIDDEN: Final = "***"
 _SECRET: Final = re.compile("auth|token|password|secret|key|credential", re.IGNORECASE)
@@ -43,14 +44,14 @@ class Debug(Filter):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Set up this stage's own numbers and filter."""
         self._numbers = itertools.count(1)
-        self._fits = re.compile("|".join(map(fnmatch.translate, self.filter)) or ".*", re.DOTALL).match
+        self._fits = fitting(self.filter, otherwise=True)
         self._out = self.out or sys.stderr
         self._form: Callable[[dict[str, Any]], str] = json.dumps if self.json else _plain
         yield
 
     async def send(self, message: Message) -> None:
         """Show the message, and have its replies shown; pass it on."""
-        if not self._fits(f"{message.verb} {'/'.join(message.path)}"):
+        if not self._fits(message):
             await self.next.send(message)
             return
         number = next(self._numbers)

@@ -45,6 +45,7 @@ _CLASS: Final[dict[int, type[SwarmError]]] = {
     408: TimedOut,
     409: Conflict,
     413: TooLarge,
+    429: Unavailable,
     431: TooLarge,
     500: Internal,
     501: Unsupported,

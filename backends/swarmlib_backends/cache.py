@@ -1,0 +1,196 @@
+"""`cache`: an answer serves all who ask the same within a time."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import orjson
+import trio
+from cachetools import TTLCache
+
+from swarmlib import (
+    CALLER,
+    Client,
+    Handler,
+    Invalid,
+    Json,
+    Message,
+    Sender,
+    Server,
+    SwarmError,
+    Tap,
+    Unsupported,
+    Verb,
+    option,
+)
+from swarmlib.message import FINAL
+
+from .calls import LOOKS, ask
+from .patterns import fitting
+from .quantities import Size
+
+_PASSIVE: Final = frozenset({*LOOKS, Verb.WATCH, Verb.ATTACH, Verb.LOG})
+"""What can pass without making an answer stale."""
+_WATCH_AGAIN_SECONDS: Final = 1.0
+_OVERHEAD: Final = 500
+"""What an answer is taken to need besides the bytes of its values."""
+_log = logging.getLogger("swarmlib")
+_Answer: TypeAlias = list[Message]
+
+
+@dataclass
+class Cache(Server):
+    """Keeps the answers to `ls` and `get` for some seconds; who asks while one is under way waits for that one.
+
+    What is the same is told by verb, path and args, not by who asks: a stage that judges callers belongs before this
+    one. Whatever passes that may change something (any verb but ls, get, watch, attach, log) makes it forget all, as
+    it passes and when it is answered, so that no caller sees the state before their own change; what changes by itself
+    shows after `--for` seconds, or with `--watch` at the next event. Errors are not kept.
+
+    cache --for 2 --watch
+    """
+
+    seconds: float = option("seconds that an answer serves", default=1.0, name="for")
+    size: Size = option("bytes of answers kept; beyond that go those longest not asked for", default=Size.read("64MiB"))
+    filter: list[str] = option("only ls and get whose 'verb path' fits this, such as 'ls*'", default=[])
+    watch_events: bool = option("forget all at each event of the service", default=False, name="watch")
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0:
+            raise Invalid(f"--for should be more than 0 seconds, not {self.seconds:g}")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Keep the answers and the calls under way."""
+        self._fits = fitting(self.filter, otherwise=True)
+        self._answers = TTLCache[bytes, _Answer](self.size.bytes, self.seconds, trio.current_time, _size)
+        self._flights: dict[bytes, _Flight] = {}
+        async with trio.open_nursery() as self._nursery:
+            if self.watch_events:
+                self._nursery.start_soon(self._follow_events)
+            yield
+            self._nursery.cancel_scope.cancel()
+
+    def choose(self, message: Message) -> Handler | None:
+        """Looks that fit, and what may change something; the rest passes."""
+        if message.verb not in _PASSIVE:
+            self.forget()
+            return self._change
+        plain = message.ret is not None and message.value is None and message.att is None
+        return self._look if plain and message.verb in LOOKS and self._fits(message) else None
+
+    def forget(self) -> None:
+        """Forget all answers; a call under way is for those who wait for it already."""
+        self._answers.clear()
+        self._flights.clear()
+
+    async def _change(self, message: Message) -> Any:
+        if message.ret is not None:
+            message.ret.on_gone(self.forget)
+            message = message.but(ret=Tap(message.ret, self._see))
+        return await self.hand_on(message, self.next)
+
+    def _see(self, reply: Message) -> Message:
+        if reply.verb in FINAL:
+            self.forget()
+        return reply
+
+    async def _look(self, message: Message) -> None:
+        assert message.ret is not None  # by `choose`
+        key = _key(message)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = await self._flight(key, message).answer()
+        for reply in answer:
+            await message.ret.send(reply)
+
+    def _flight(self, key: bytes, message: Message) -> _Flight:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight()
+            # Nobody's in particular: it has no deadline, and ends when the last who waits for it is gone.
+            self._nursery.start_soon(self._fly, key, flight, message.but(ret=None, deadline=math.inf))
+        return flight
+
+    async def _fly(self, key: bytes, flight: _Flight, message: Message) -> None:
+        await flight.fly(self.next, message)
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+            if flight.landed and _size(flight.replies) <= self.size.bytes:
+                self._answers[key] = flight.replies
+
+    async def _follow_events(self) -> None:
+        """Forget at each event. Where there are none to be had, answers live for their seconds, as without this."""
+        told = False
+        while True:
+            try:
+                async with Client(self.next).watch() as events:
+                    told = False
+                    self.forget()
+                    async for _ in events:
+                        self.forget()
+            except SwarmError as exc:
+                if not told:
+                    _log.warning("cache: no events, so answers are kept for %g s: %s", self.seconds, exc)
+                told = True
+            await trio.sleep(_WATCH_AGAIN_SECONDS)
+
+
+class _Flight:
+    """One call for all who ask the same meanwhile."""
+
+    def __init__(self) -> None:
+        self.replies: _Answer = []
+        self._error: SwarmError | None = None
+        self._scope = trio.CancelScope()
+        self._done = trio.Event()
+        self._waiting = 0
+
+    @property
+    def landed(self) -> bool:
+        """Whether it has a whole answer."""
+        return self._done.is_set() and self._error is None and not self._scope.cancelled_caught
+
+    async def fly(self, next: Sender, message: Message) -> None:
+        """Make the call."""
+        with self._scope:
+            async with await ask(next, message) as replies:
+                async for reply in replies:
+                    await self._take(reply)
+        self._done.set()
+
+    async def _take(self, reply: Message) -> None:
+        if reply.verb is Verb.ERROR:
+            self._error = reply.error
+        elif reply.att is None:
+            self.replies.append(reply)
+        else:
+            await trio.aclose_forcefully(reply.att)
+            self._error = Unsupported("it is answered by a stream, which can't be kept: leave it out with --filter")
+
+    async def answer(self) -> _Answer:
+        """Wait for it; what nobody waits for any more is cancelled. Raises what its error says."""
+        self._waiting += 1
+        try:
+            await self._done.wait()
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._scope.cancel()
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        return self.replies
+
+
+def _key(message: Message) -> bytes:
+    args = {name: value for name, value in message.args.items() if name != CALLER}
+    return orjson.dumps((message.verb, message.path, args), default=repr, option=orjson.OPT_SORT_KEYS)
+
+
+def _size(answer: _Answer) -> int:
+    return sum(_OVERHEAD + len(reply.value.raw) for reply in answer if isinstance(reply.value, Json))

@@ -1,0 +1,42 @@
+"""What the stages that follow a call to its end share: asking the next stage anew, and handing its replies on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from swarmlib import Message, Replies, Reply, Sender, Verb, dispatch, open_reply
+
+LOOKS: Final = frozenset({Verb.LS, Verb.GET})
+"""The verbs that change nothing and are answered with one value: asking twice is as asking once."""
+
+
+async def ask(next: Sender, message: Message) -> Replies:
+    """Send a request on with a reply pair of its own: `async with await ask(…) as replies`, at whose end what works for
+    it is cancelled. Its deadline stays as it is.
+    """
+    # Only the stages hold `ret` when this returns: if they drop it, that ends the call.
+    ret, replies = open_reply()
+    try:
+        await dispatch(next, message.but(ret=ret), ret)
+    except BaseException:
+        await replies.aclose()
+        raise
+    return replies
+
+
+async def hand_over(reply: Message, ret: Reply) -> None:
+    """Pass a reply on; its stream is closed where it can't be, so that it never stays open unowned."""
+    try:
+        await ret.send(reply)
+    except BaseException:
+        if reply.att is not None:
+            await trio.aclose_forcefully(reply.att)
+        raise
+
+
+async def relay(replies: Replies, ret: Reply) -> None:
+    """Pass on all replies, to their end."""
+    async for reply in replies:
+        await hand_over(reply, ret)

@@ -1,0 +1,275 @@
+"""`chaos`: the faults of real networks and engines, by chance, and the same ones each time for the same seed."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import random
+import re
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NoReturn, Self, TypeAlias
+
+import trio
+
+from swarmlib import ERRORS, UNSENT, Handler, Invalid, Message, Replies, Reply, Server, Unavailable, option
+from swarmlib.message import FINAL
+from swarmlib.registry import nearest
+
+from .calls import ask, hand_over
+from .patterns import Judge, Rule, fitting
+from .quantities import ByteRate, Rate, seconds
+from .streams import Passage
+
+_log = logging.getLogger("swarmlib")
+_Draw: TypeAlias = Callable[[random.Random], float]
+
+_MEAN_CUT_BYTES: Final = 16 * 1024
+_MEAN_CUT_REPLIES: Final = 3
+_PIECE_SECONDS: Final = 0.05
+_MAX_PIECE: Final = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long messages are held up: a distribution of seconds."""
+
+    draw: _Draw
+    text: str
+
+    @classmethod
+    def read(cls, text: object) -> Self:
+        """Read one of the forms that `Chaos` tells of.
+
+        Raises:
+            ValueError: it is none.
+        """
+        given = str(text)
+        try:
+            return cls(_distribution(given), given)
+        except (ValueError, KeyError, TypeError) as exc:
+            forms = "50ms, 50ms±20ms, uniform(10ms,90ms), normal(50ms,20ms), lognormal(50ms,0.5) or exponential(50ms)"
+            raise ValueError(f"{given!r} should be such as {forms}") from exc
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _distribution(text: str) -> _Draw:
+    if function := _FUNCTION.fullmatch(text):
+        return _DISTRIBUTIONS[function[1]](*(part.strip() for part in function[2].split(",")))
+    middle, _, spread = text.replace("+-", "±").partition("±")
+    around, either = seconds(middle), seconds(spread or "0")
+    return lambda chance: chance.uniform(around - either, around + either)
+
+
+def _uniform(least: str, most: str) -> _Draw:
+    bounds = seconds(least), seconds(most)
+    return lambda chance: chance.uniform(*bounds)
+
+
+def _normal(mean: str, deviation: str) -> _Draw:
+    parameters = seconds(mean), seconds(deviation)
+    return lambda chance: chance.normalvariate(*parameters)
+
+
+def _lognormal(median: str, sigma: str) -> _Draw:
+    parameters = math.log(seconds(median)), float(sigma)
+    return lambda chance: chance.lognormvariate(*parameters)
+
+
+def _exponential(mean: str) -> _Draw:
+    rate = 1 / seconds(mean)
+    return lambda chance: chance.expovariate(rate)
+
+
+_FUNCTION: Final = re.compile(r"\s*(\w+)\((.*)\)\s*")
+_DISTRIBUTIONS: Final[dict[str, Callable[..., _Draw]]] = {
+    "uniform": _uniform,
+    "normal": _normal,
+    "lognormal": _lognormal,
+    "exponential": _exponential,
+}
+
+
+@dataclass(frozen=True)
+class _Faults:
+    """What one call meets."""
+
+    delay: float = 0.0
+    error: str = ""
+    lost: bool = False
+    cut_bytes: float = math.inf
+    cut_replies: float = math.inf
+
+
+_NONE: Final = _Faults()
+
+
+@dataclass
+class Chaos(Server):
+    """Holds up, fails, loses, cuts and slows what passes, as the options say and a seed decides.
+
+    Each call's faults are drawn from the seed and the call's number alone, so that the same messages in the same order
+    meet the same faults, whatever the time they take. The seed that was taken is logged; give it with `--seed` to see
+    the same again.
+
+    latency: `50ms`, `50ms±20ms` (or `50ms+-20ms`: uniform around it), `uniform(10ms,90ms)`, `normal(50ms,20ms)`,
+    `lognormal(50ms,0.5)` (the median, and the sigma of its logarithm), `exponential(50ms)`.
+    errors: `PATTERN=CHANCE` or `PATTERN=CHANCE:CODE`; the codes are those of swarmlib's errors, such as unavailable.
+
+    chaos --latency '50ms±20ms' --errors 'ls containers=0.1' --errors 'spawn *=0.5:conflict' --drop 0.01 --seed 7
+    """
+
+    latency: Latency | None = option("how long each message is held up", default=None)
+    errors: list[Rule] = option("messages that fail, as PATTERN=CHANCE[:CODE], such as 'ls containers=0.1'", default=[])
+    drop: float = option(
+        "the chance that a call's replies never come: only the caller's own deadline ends it", default=0.0
+    )
+    cut: float = option("the chance that a call's streams break, or its watch ends, after a while", default=0.0)
+    slow: ByteRate | None = option("how fast streams are, such as 64KiB/s", default=None)
+    filter: list[str] = option("only messages whose 'verb path' fits this, such as 'connect *'", default=[])
+    seed: int | None = option("what decides the faults; by default another each time", default=None)
+
+    def __post_init__(self) -> None:
+        self._errors = [_error(rule) for rule in self.errors]
+        _chance("--drop", self.drop)
+        _chance("--cut", self.cut)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Count this stage's own calls."""
+        self._fits = fitting(self.filter, otherwise=True)
+        self._numbers = itertools.count(1)
+        self._seed = secrets.randbits(32) if self.seed is None else self.seed
+        _log.warning("chaos: the faults are those of --seed %d", self._seed)
+        yield
+
+    def choose(self, message: Message) -> Handler | None:
+        """The messages that meet a fault; the rest passes."""
+        if not self._fits(message):
+            return None
+        number = next(self._numbers)
+        faults = self._faults(number, message)
+        if faults == _NONE:
+            return partial(self._suffer, faults) if self.slow else None
+        _log.info("chaos: call %d, %s %s: %s", number, message.verb, "/".join(message.path), faults)
+        return partial(self._suffer, faults)
+
+    def _faults(self, number: int, message: Message) -> _Faults:
+        """What call `number` meets. Each kind has chances of its own, so that one option leaves the others' alone."""
+
+        def chance(kind: str) -> random.Random:
+            return random.Random(f"{self._seed} {number} {kind}")
+
+        delay = max(0.0, self.latency.draw(chance("latency"))) if self.latency else 0.0
+        error = self._error(chance("errors"), message) if self._errors else ""
+        lost = self.drop > 0 and chance("drop").random() < self.drop
+        cut = chance("cut") if self.cut else None
+        if cut is None or cut.random() >= self.cut:
+            return _Faults(delay, error, lost)
+        return _Faults(
+            delay, error, lost, *(int(cut.expovariate(1 / mean)) for mean in (_MEAN_CUT_BYTES, _MEAN_CUT_REPLIES))
+        )
+
+    def _error(self, chance: random.Random, message: Message) -> str:
+        rolls = [chance.random() for _ in self._errors]
+        hit = (error for roll, error in zip(rolls, self._errors, strict=True) if roll < error.chance)
+        return next((error.code for error in hit if error.fits(message)), "")
+
+    async def _suffer(self, faults: _Faults, message: Message) -> None:
+        await trio.sleep(faults.delay)
+        if faults.error:
+            # It did not happen, which `retry` may know. What did, and is not told of, is `--drop`.
+            raise ERRORS[faults.error](f"chaos: {faults.error}", details={UNSENT: True})
+        message = self._troubled(message, faults)
+        if message.ret is None:
+            await self.next.send(message)
+            return
+        async with await ask(self.next, message) as replies:
+            if faults.lost:
+                await _lose(replies)
+            await self._relay(replies, message.ret, faults)
+
+    async def _relay(self, replies: Replies, ret: Reply, faults: _Faults) -> None:
+        left = faults.cut_replies
+        async for reply in replies:
+            if left == 0 and reply.verb not in FINAL:
+                return
+            left -= reply.verb not in FINAL
+            await hand_over(self._troubled(reply, faults), ret)
+
+    def _troubled(self, message: Message, faults: _Faults) -> Message:
+        if message.att is None:
+            return message
+        return message.but(att=_Troubled(message.att, self.slow, faults.cut_bytes).alike)
+
+
+async def _lose(replies: Replies) -> NoReturn:
+    async for reply in replies:
+        if reply.att is not None:
+            await trio.aclose_forcefully(reply.att)
+    await trio.sleep_forever()
+
+
+class _Troubled(Passage):
+    """A stream that is slow, or breaks after some bytes."""
+
+    def __init__(self, inner: trio.abc.ReceiveStream, rate: Rate | None, cut_after: float) -> None:
+        super().__init__(inner)
+        self._rate = rate.per_second if rate else math.inf
+        self._left = cut_after
+        self._waiting = b""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if not self._waiting:
+            self._waiting = bytes(await super().receive_some(max_bytes))
+        size = min(self._piece, max_bytes or self._piece)
+        piece, self._waiting = self._waiting[:size], self._waiting[size:]
+        return await self._passing(piece)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        for start in range(0, len(data), self._piece):
+            await super().send_all(await self._passing(bytes(data[start : start + self._piece])))
+
+    @property
+    def _piece(self) -> int:
+        """Bytes that may go at once: few enough to be slow evenly."""
+        return max(1, int(min(self._rate * _PIECE_SECONDS, _MAX_PIECE)))
+
+    async def _passing(self, piece: bytes) -> bytes:
+        await trio.sleep(len(piece) / self._rate)
+        self._left -= len(piece)
+        if self._left < 0:
+            await trio.aclose_forcefully(self.inner)
+            raise trio.BrokenResourceError("chaos: the stream was cut")
+        return piece
+
+
+@dataclass(frozen=True)
+class _Error:
+    fits: Judge
+    chance: float
+    code: str
+
+
+def _error(rule: Rule) -> _Error:
+    chance, _, code = rule.value.partition(":")
+    code = code or Unavailable.code
+    if code not in ERRORS:
+        raise Invalid(f"--errors {rule}: {code!r} is no error's code; {nearest(code, list(ERRORS))}")
+    return _Error(rule.fits, _chance(f"--errors {rule}", chance), code)
+
+
+def _chance(what: str, given: float | str) -> float:
+    try:
+        chance = float(given)
+    except ValueError:
+        chance = math.nan
+    if not 0 <= chance <= 1:
+        raise Invalid(f"{what}: {given!r} should be a chance from 0 to 1")
+    return chance

@@ -1,0 +1,151 @@
+"""`limit`: so many calls at once, so many a second, and a fair share for each client."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NoReturn
+
+import trio
+
+from swarmlib import CALLER, UNSENT, Handler, Invalid, Message, Server, Unavailable, option
+from swarmlib.message import FINAL
+
+from .calls import ask, hand_over
+from .quantities import Rate
+
+_TOO_MANY_REQUESTS: Final = 429  # RFC 6585, 4
+
+
+@dataclass
+class Limit(Server):
+    """Lets so many calls through at once (`--concurrent`), and so many a second (`--rate`); the others wait in turn.
+
+    Turns go round the clients (a certificate's name, a unix socket's user, an address: whatever the source says), so
+    that one who asks a thousand times holds up another's single call by one turn only. Where `--queue` calls wait
+    already, one more is answered `unavailable` at once (over HTTP: 429), and `retry` before this knows that it did no
+    harm. A call has its place until it is answered; a watch or a stream goes on without one.
+
+    limit --rate 50/s --burst 100 --concurrent 20
+    """
+
+    rate: Rate | None = option("calls let through, such as 50/s or 600/m; by default any number", default=None)
+    burst: int = option("calls let through at once after a quiet time, before the rate counts", default=1)
+    concurrent: int = option("calls under way at once; 0 is any number", default=0)
+    queue: int = option("calls that may wait", default=1000)
+
+    def __post_init__(self) -> None:
+        if self.burst < 1 or self.concurrent < 0 or self.queue < 0:
+            raise Invalid("--burst should be 1 or more, --concurrent and --queue no less than 0")
+        if self.rate is None and not self.concurrent:
+            raise Invalid("it limits nothing: give --rate, --concurrent, or both")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Keep the gate."""
+        self._gate = _Gate(self.concurrent or math.inf, self.rate.per_second if self.rate else math.inf, self.burst)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._gate.keep_time)
+            yield
+            nursery.cancel_scope.cancel()
+
+    def choose(self, message: Message) -> Handler | None:
+        """Every call gets its place in the line as it arrives; a one-way message passes."""
+        if message.ret is None:
+            return None
+        ticket = self._gate.join(str(message.args.get(CALLER, "")))
+        if not ticket.admitted.is_set() and self._gate.waiting > self.queue:
+            self._gate.leave(ticket)
+            return self._turn_away
+        return partial(self._call, ticket)
+
+    async def _turn_away(self, _: Message) -> NoReturn:
+        details = {UNSENT: True, "status": _TOO_MANY_REQUESTS}
+        raise Unavailable(f"too many calls: {self.queue} wait already; try again later", details=details)
+
+    async def _call(self, ticket: _Ticket, message: Message) -> None:
+        assert message.ret is not None  # by `choose`
+        try:
+            await ticket.admitted.wait()
+            async with await ask(self.next, message) as replies:
+                async for reply in replies:
+                    if reply.verb in FINAL:
+                        self._gate.leave(ticket)
+                    await hand_over(reply, message.ret)
+        finally:
+            self._gate.leave(ticket)
+
+
+class _Ticket:
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.admitted = trio.Event()
+        self.left = False
+
+
+class _Gate:
+    """Who may pass: a line for each client, and turns that go round them.
+
+    The rate is kept as the time from which the next call conforms (GCRA, as in ATM's traffic contract): one number,
+    and no tokens to be filled up.
+    """
+
+    def __init__(self, places: float, per_second: float, burst: int) -> None:
+        self._places = places
+        self._interval = 1 / per_second
+        self._tolerance = (burst - 1) * self._interval
+        self._conforms = -math.inf
+        self._lines: dict[str, deque[_Ticket]] = {}  # the first is next
+        self._timed = trio.Event()
+        self.waiting = 0
+
+    def join(self, client: str) -> _Ticket:
+        """Stand in line; the ticket is `admitted` at once where there is a place."""
+        ticket = _Ticket(client)
+        self._lines.setdefault(client, deque()).append(ticket)
+        self.waiting += 1
+        self._admit()
+        return ticket
+
+    def leave(self, ticket: _Ticket) -> None:
+        """Give back the place, or stop waiting for one. Twice is harmless."""
+        if ticket.left:
+            return
+        ticket.left = True
+        if ticket.admitted.is_set():
+            self._places += 1
+            self._admit()
+        else:
+            self._take(ticket)
+
+    def _take(self, ticket: _Ticket) -> None:
+        """Take it out of its line; the client's next one has its turn after the others' next ones."""
+        line = self._lines.pop(ticket.client)
+        line.remove(ticket)
+        if line:
+            self._lines[ticket.client] = line
+        self.waiting -= 1
+
+    def _admit(self) -> None:
+        now = trio.current_time()
+        while self._lines and self._places > 0:
+            if self._conforms - self._tolerance > now:
+                self._timed.set()
+                return
+            ticket = next(iter(self._lines.values()))[0]
+            self._take(ticket)
+            ticket.admitted.set()
+            self._places -= 1
+            self._conforms = max(self._conforms, now) + self._interval
+
+    async def keep_time(self) -> None:
+        """Admit who waits for nothing but the time to pass."""
+        while True:
+            await self._timed.wait()
+            self._timed = trio.Event()
+            await trio.sleep_until(self._conforms - self._tolerance)
+            self._admit()

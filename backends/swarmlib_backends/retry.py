@@ -1,0 +1,107 @@
+"""`retry`: what failed is asked again, where that can do no harm."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from swarmlib import UNSENT, Handler, Invalid, Message, Server, SwarmError, TimedOut, Unavailable, Verb, option
+
+from .calls import LOOKS, ask, hand_over, relay
+from .patterns import fitting
+from .streams import Passage
+
+
+@dataclass
+class Retry(Server):
+    """Asks again what failed, after a pause that doubles each time, where asking twice does no harm.
+
+    An `ls` or `get` that was `unavailable` or late is asked again, and so is what `--also` names. Anything else only
+    if it surely did not happen (the engine could not be reached at all, or a `limit` turned it away). A call of which
+    the caller has seen a reply, or whose upload was begun to be read, has had its one chance. Nobody waits past their
+    deadline: the last failure is the answer.
+
+    retry --attempts 5 --also 'stop containers/*'
+    """
+
+    attempts: int = option("tries in all", default=3)
+    pause: float = option("seconds before the second try; twice as long before each one after", default=0.1)
+    longest: float = option("seconds that a pause lasts at most", default=5.0)
+    also: list[str] = option("what may happen twice, by its 'verb path', such as 'stop containers/*'", default=[])
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.pause < 0 or self.longest < 0:
+            raise Invalid("--attempts should be 1 or more, --pause and --longest no less than 0")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Read the patterns once."""
+        self._may_repeat = fitting(self.also)
+        yield
+
+    def choose(self, message: Message) -> Handler | None:
+        """Every call but a one-way message, of whose fate nothing is known."""
+        return self._call if message.ret is not None else None
+
+    async def _call(self, message: Message) -> None:
+        body = None if message.att is None else _Upload(message.att)
+        if body is not None:
+            message = message.but(att=body.alike)
+        for pause in self._pauses():
+            failed = await self._attempt(message)
+            if failed is None:
+                return
+            used = body is not None and body.used
+            if used or not self._harmless(message, failed) or trio.current_time() + pause >= message.deadline:
+                raise failed
+            await trio.sleep(pause)
+
+    def _pauses(self) -> Iterator[float]:
+        """The pause after each try, with some chance in it, so that who failed together does not come together."""
+        for number in range(self.attempts - 1):
+            pause = min(self.longest, self.pause * 2**number)
+            yield random.uniform(pause / 2, pause)
+        yield math.inf
+
+    def _harmless(self, message: Message, failed: SwarmError) -> bool:
+        if isinstance(failed, Unavailable) and failed.details.get(UNSENT):
+            return True
+        repeatable = message.verb in LOOKS or self._may_repeat(message)
+        return repeatable and isinstance(failed, Unavailable | TimedOut)
+
+    async def _attempt(self, message: Message) -> SwarmError | None:
+        """Ask once. A failure is returned, if the caller has seen nothing of this try; replies to a look are held
+        back until it has succeeded.
+        """
+        assert message.ret is not None  # by `choose`
+        async with await ask(self.next, message) as replies:
+            before: list[Message] = []
+            async for reply in replies:
+                if reply.verb is Verb.ERROR:
+                    return reply.error
+                before.append(reply)
+                if reply.verb is Verb.ACK or message.verb not in LOOKS:
+                    break
+            for reply in before:
+                await hand_over(reply, message.ret)
+            await relay(replies, message.ret)
+        return None
+
+
+class _Upload(Passage):
+    """The caller's attachment, of which is known whether it can still be sent from its beginning."""
+
+    used = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        self.used = True
+        return await super().receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        self.used = True
+        await super().aclose()

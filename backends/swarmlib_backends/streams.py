@@ -1,0 +1,57 @@
+"""Streams that stand before other streams, to see, slow or break what passes: the taps of attachments."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import trio
+
+
+class Passage(trio.abc.HalfCloseableStream):
+    """A stream through which another one's bytes pass; a subclass does to them what it is there for.
+
+    Give it away as `passage.alike`, which can be sent to only if the stream behind it can.
+    """
+
+    def __init__(self, inner: trio.abc.ReceiveStream) -> None:
+        self.inner = inner
+
+    @property
+    def alike(self) -> trio.abc.ReceiveStream:
+        """This stream, as much of one as the one behind it."""
+        return self if isinstance(self.inner, trio.abc.HalfCloseableStream) else _OneWay(self)
+
+    @property
+    def _sink(self) -> trio.abc.HalfCloseableStream:
+        return cast("trio.abc.HalfCloseableStream", self.inner)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """See `trio.abc.ReceiveStream`."""
+        return await self.inner.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """See `trio.abc.SendStream`."""
+        await self._sink.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """See `trio.abc.SendStream`."""
+        await self._sink.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """See `trio.abc.HalfCloseableStream`."""
+        await self._sink.send_eof()
+
+    async def aclose(self) -> None:
+        """See `trio.abc.AsyncResource`."""
+        await self.inner.aclose()
+
+
+class _OneWay(trio.abc.ReceiveStream):
+    def __init__(self, passage: Passage) -> None:
+        self._passage = passage
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._passage.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._passage.aclose()

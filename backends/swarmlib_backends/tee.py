@@ -1,0 +1,117 @@
+"""`tee`: a copy of each message goes to a second chain, which can't be felt in the first."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from swarmlib import Chain, Filter, Invalid, Message, Replies, Sender, argument, option
+from swarmlib.message import FINAL
+
+from .calls import ask
+from .patterns import fitting
+
+COPY_SECONDS: Final = 60.0
+"""How long a copy may take to be answered before it is given up."""
+_log = logging.getLogger("swarmlib")
+
+
+@dataclass
+class Tee(Filter):
+    """Sends a copy of each message to a second chain, and drops what that answers.
+
+    The copies go in the order of the messages. A copy ends with its answer: a watch or a stream that it was given is
+    closed. Nothing of it reaches the first chain: no reply, no failure, no slowness (while `--queue` copies are under
+    way, messages go uncopied). A message with an attachment is not copied, as its bytes can be read but once. That
+    messages are left out is logged at the first one, and how many at the end.
+
+    tee (debug | docker unix:///shadow.sock) --filter 'ls*' --filter 'get*'
+    """
+
+    chain: Chain = argument("the second chain, quoted or in parentheses")
+    filter: list[str] = option("only messages whose 'verb path' fits this, such as 'ls*'", default=[])
+    queue: int = option("copies under way at once", default=1000)
+
+    def __post_init__(self) -> None:
+        if self.queue < 1:
+            raise Invalid(f"--queue should be 1 or more, not {self.queue}")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the second chain open."""
+        self._fits = fitting(self.filter, otherwise=True)
+        self._left_out = Counter[str]()
+        self._under_way = 0
+        self._copies, copies = trio.open_memory_channel[Message](self.queue)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._run, copies)
+            try:
+                yield
+            finally:
+                nursery.cancel_scope.cancel()
+                if self._left_out:
+                    _log.warning("tee: not copied: %s", ", ".join(f"{n} {why}" for why, n in self._left_out.items()))
+
+    async def send(self, message: Message) -> None:
+        """Pass the message on, after its copy."""
+        if self._fits(message):
+            self._copy(message)
+        await self.next.send(message)
+
+    def _copy(self, message: Message) -> None:
+        if message.att is not None:
+            self._leave_out("with an attachment")
+        elif self._under_way >= self.queue:
+            self._leave_out("while the second chain was behind")
+        else:
+            try:
+                self._copies.send_nowait(message.but(ret=None))  # who holds a `ret` keeps its caller waiting
+                self._under_way += 1
+            except trio.BrokenResourceError:
+                self._leave_out("since the second chain failed")
+
+    def _leave_out(self, why: str) -> None:
+        self._left_out[why] += 1
+        if self._left_out[why] == 1:
+            _log.warning("tee: a message %s is not copied to %s, nor are more of them", why, self.chain.name)
+
+    async def _run(self, copies: trio.MemoryReceiveChannel[Message], *, task_status: trio.TaskStatus[None]) -> None:
+        """Open the second chain, and send it its copies. That it can't be opened is the first chain's affair too; how
+        it fares after that is not.
+        """
+        opened = False
+        try:
+            async with copies, self.chain.open() as sender, trio.open_nursery() as nursery:
+                opened = True
+                task_status.started()
+                async for message in copies:
+                    await self._send(message, sender, nursery)
+        except Exception as exc:
+            if not opened:
+                raise
+            _log.error("tee: %s failed, and gets no more copies: %s", self.chain.name, exc)
+
+    async def _send(self, message: Message, sender: Sender, nursery: trio.Nursery) -> None:
+        deadline = trio.current_time() + COPY_SECONDS
+        with trio.move_on_at(deadline):
+            replies = await ask(sender, message.but(deadline=deadline))
+            nursery.start_soon(self._drop, replies, deadline)
+            return
+        self._under_way -= 1
+
+    async def _drop(self, replies: Replies, deadline: float) -> None:
+        """Read to the answer, and leave."""
+        with trio.move_on_at(deadline):
+            async with replies:
+                async for reply in replies:
+                    if reply.att is not None:
+                        await trio.aclose_forcefully(reply.att)
+                    if reply.verb in FINAL:
+                        break
+        self._under_way -= 1

@@ -1,0 +1,94 @@
+"""`timeout`: who waits too long for an answer is told so, and what worked for it is cancelled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import trio
+
+from swarmlib import Handler, Invalid, Message, Sender, Server, TimedOut, option
+
+from .calls import ask, hand_over
+from .patterns import Rule
+from .streams import Passage
+
+
+@dataclass
+class Timeout(Server):
+    """Answers `timeout` where nothing comes for too long, and cancels the work behind it.
+
+    Time runs until the answer. Any sign of life begins it anew: a line of a pull's progress, a piece of an upload
+    that is read. It does not run while the caller is behind, nor once a watch or a stream has begun.
+
+    timeout --after 10 --for 'spawn images=300' --for 'stop *=60'
+    """
+
+    after: float = option("seconds to wait for an answer", default=30.0)
+    rules: list[Rule] = option("'VERB PATH=SECONDS', for what fits; the first that does counts", default=[], name="for")
+
+    def __post_init__(self) -> None:
+        self._limits = [(rule.fits, _seconds(rule.value)) for rule in self.rules]
+        _seconds(self.after)
+
+    def choose(self, message: Message) -> Handler | None:
+        """Every call; a one-way message is not waited for."""
+        return self._call if message.ret is not None else None
+
+    async def _call(self, message: Message) -> None:
+        after = next((limit for fits, limit in self._limits if fits(message)), self.after)
+        with trio.CancelScope() as scope:
+            await _follow(message, self.next, _Patience(scope, after))
+        if scope.cancelled_caught:
+            what = f"{message.verb} {'/'.join(message.path)}".rstrip()
+            raise TimedOut(f"{what}: nothing came within {after:g} s", backend=self.name)
+
+
+async def _follow(message: Message, next: Sender, patience: _Patience) -> None:
+    ret = message.ret
+    assert ret is not None  # by `choose`
+    if message.att is not None:
+        message = message.but(att=_Upload(message.att, patience).alike)
+    patience.begin()
+    async with await ask(next, message) as replies:
+        async for reply in replies:
+            patience.end()
+            await hand_over(reply, ret)
+            if not ret.answered:
+                patience.begin()
+
+
+class _Patience:
+    def __init__(self, scope: trio.CancelScope, seconds: float) -> None:
+        self._scope = scope
+        self._seconds = seconds
+
+    def begin(self) -> None:
+        self._scope.deadline = trio.current_time() + self._seconds
+
+    def end(self) -> None:
+        self._scope.deadline = math.inf
+
+
+class _Upload(Passage):
+    """The caller's attachment: waiting for the caller's next piece is no waiting for an answer."""
+
+    def __init__(self, inner: trio.abc.ReceiveStream, patience: _Patience) -> None:
+        super().__init__(inner)
+        self._patience = patience
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        self._patience.end()
+        data = await super().receive_some(max_bytes)
+        self._patience.begin()
+        return data
+
+
+def _seconds(given: float | str) -> float:
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise Invalid(f"{given!r} should be a number of seconds, more than 0")
+    return seconds

@@ -1,0 +1,120 @@
+"""timeout: who waits too long is told so, and what worked for it is cancelled."""
+
+import pytest
+import trio
+from trio.testing import MockClock, memory_stream_one_way_pair, wait_all_tasks_blocked
+
+from swarmlib import Chain, Client, Invalid, Message, Server, TimedOut, Verb, next_reply
+from swarmlib_backends.timeout import Timeout
+
+
+class Slow(Server):
+    """Takes as many seconds as its path says over each step."""
+
+    def __init__(self) -> None:
+        self.cancelled: list[str] = []
+
+    async def get(self, message: Message) -> str:
+        try:
+            await trio.sleep(float(message.path[0]))
+        except trio.Cancelled:
+            self.cancelled.append(message.path[0])
+            raise
+        return "done"
+
+    start = get
+
+    async def spawn(self, message: Message) -> None:
+        assert message.ret is not None
+        for number in range(5):
+            await message.ret.set(number)
+            await trio.sleep(float(message.path[0]))
+
+    async def watch(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.ack()
+        await trio.sleep(float(message.path[0]))
+        await message.ret.set("event")
+
+    async def file(self, message: Message) -> None:
+        assert message.att is not None
+        while await message.att.receive_some():
+            pass
+        await trio.sleep(float(message.path[0]))
+
+
+async def test_what_takes_too_long_is_answered_and_cancelled(autojump_clock: MockClock) -> None:
+    stage = Slow()
+    async with Chain(Timeout(after=5), stage).open() as sender:
+        assert await Client(sender).get("4") == "done"
+        began = trio.current_time()
+        with pytest.raises(TimedOut, match=r"get 6: nothing came within 5 s") as caught:
+            await Client(sender).get("6")
+        assert trio.current_time() - began == pytest.approx(5)
+        await wait_all_tasks_blocked()
+        assert (caught.value.backend, stage.cancelled) == ("timeout", ["6"])
+
+
+async def test_each_kind_of_call_may_have_a_time_of_its_own(autojump_clock: MockClock) -> None:
+    async with Chain(Chain.read("timeout --after 5 --for 'start 6*=7' --for start=9").backends[0], Slow()).open() as to:
+        await Client(to).start("6")
+        with pytest.raises(TimedOut):
+            await Client(to).start("7")
+
+
+async def test_progress_is_a_sign_of_life(autojump_clock: MockClock) -> None:
+    async with Chain(Timeout(after=5), Slow()).open() as sender:
+        await Client(sender).spawn(None, "4")
+        with pytest.raises(TimedOut):
+            await Client(sender).spawn(None, "6")
+
+
+async def test_a_watch_that_has_begun_may_be_silent(autojump_clock: MockClock) -> None:
+    async with Chain(Timeout(after=5), Slow()).open() as sender, Client(sender).watch("1000") as events:
+        assert [event async for event in events] == ["event"]
+
+
+async def test_time_does_not_run_while_the_caller_is_behind(autojump_clock: MockClock) -> None:
+    class Many(Server):
+        async def spawn(self, message: Message) -> None:
+            assert message.ret is not None
+            for number in range(100):
+                await message.ret.set(number)
+
+    async with Chain(Timeout(after=5), Many()).open() as sender, Client(sender).request(Verb.SPAWN) as replies:
+        await trio.sleep(1000)
+        verbs = [(await next_reply(replies)).verb for _ in range(101)]
+    assert verbs == [Verb.SET] * 100 + [Verb.ACK]
+
+
+async def test_an_upload_may_take_as_long_as_its_sender_wants(autojump_clock: MockClock) -> None:
+    async with Chain(Timeout(after=5), Slow()).open() as sender:
+        for seconds, answered in (("4", True), ("6", False)):
+            body, upload = memory_stream_one_way_pair()
+
+            async def slowly(body: trio.abc.SendStream = body) -> None:
+                for _ in range(3):
+                    await trio.sleep(100)
+                    await body.send_all(b"piece")
+                await body.aclose()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(slowly)
+                try:
+                    await Client(sender).file(seconds, att=upload)
+                except TimedOut:
+                    assert not answered
+
+
+async def test_the_callers_own_deadline_counts_too(autojump_clock: MockClock) -> None:
+    async with Chain(Timeout(after=50), Slow()).open() as sender:
+        with pytest.raises(trio.TooSlowError), trio.fail_after(1):
+            await Client(sender).get("6")
+
+
+@pytest.mark.parametrize(
+    "text", ["timeout --after 0", "timeout --for ls=soon", "timeout --for ls", "timeout --for ls=-1"]
+)
+def test_times_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(Invalid, match=r"number of seconds|PATTERN=VALUE"):
+        Chain.read(text)
