@@ -14,6 +14,7 @@ from swarmlib import (
     Conflict,
     ContractError,
     Filter,
+    Handler,
     Internal,
     Message,
     Nowhere,
@@ -104,6 +105,28 @@ async def test_a_verb_without_a_method_goes_to_the_next_stage() -> None:
         await sender.send(Message(Verb.LOG, ("b",), value=b"line"))
         await wait_all_tasks_blocked()
     assert [(m.verb, m.path) for m in last.came] == [(Verb.LOG, ("b",))]
+
+
+async def test_a_server_may_choose_as_a_message_arrives_in_the_order_of_arrival() -> None:
+    class Odd(Server):
+        chosen: list[str] = []  # noqa: RUF012 - shared by the opened copies
+
+        def choose(self, message: Message) -> Handler | None:
+            self.chosen.append(message.path[0])
+            return self.answer if int(message.path[0]) % 2 else None
+
+        async def answer(self, message: Message) -> str:
+            return "odd"
+
+    class Even(Server):
+        async def get(self, message: Message) -> str:
+            return "even"
+
+    async with Chain(Odd(), Even()).open() as sender:
+        assert [await Client(sender).get(str(number)) for number in range(3)] == ["even", "odd", "even"]
+        for number in range(3, 50):
+            await sender.send(Message(Verb.GET, (str(number),)))
+    assert Odd.chosen == list(map(str, range(50)))
 
 
 async def test_what_is_handed_on_is_answered_by_whoever_gets_it() -> None:

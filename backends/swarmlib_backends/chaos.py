@@ -51,7 +51,7 @@ class Latency:
         given = str(text)
         try:
             return cls(_distribution(given), given)
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError, ZeroDivisionError) as exc:
             forms = "50ms, 50ms±20ms, uniform(10ms,90ms), normal(50ms,20ms), lognormal(50ms,0.5) or exponential(50ms)"
             raise ValueError(f"{given!r} should be such as {forms}") from exc
 
