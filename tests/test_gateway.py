@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
-from swarmlib import Chain, Client, Conflict, Denied, Filter, Invalid, Message, Server, TimedOut, Unavailable
+from swarmlib import CALLER, Chain, Client, Conflict, Denied, Filter, Invalid, Message, Server, TimedOut, Unavailable
 from swarmlib_backends.docker import Docker
 from swarmlib_backends.dockerserver import DockerServer
 from swarmlib_backends.dockerserver.connection import BODY_SECONDS, HEAD_SECONDS, MAX_BODY, Connection
@@ -397,6 +397,19 @@ async def test_an_engine_that_is_not_there_is_named() -> None:
     async with Chain(Docker("unix:///nosuch.sock")).open() as sender:
         with pytest.raises(Unavailable, match=r"unix:///nosuch\.sock"):
             await Client(sender).ls()
+
+
+async def test_an_engine_is_not_told_who_asks() -> None:
+    heads: list[bytes] = []
+
+    async def engine(stream: trio.SocketStream) -> None:
+        heads.append(await read_head(stream))
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+
+    async with over_engine(engine) as swarm:
+        assert await swarm.ls(all="1", **{CALLER: "uid:7"}) == []
+    assert heads[0].splitlines()[0] == b"GET /containers/json?all=1 HTTP/1.1"
+    assert b"uid:7" not in heads[0]
 
 
 async def test_an_engine_that_does_not_answer_is_given_up_in_time() -> None:

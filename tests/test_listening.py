@@ -1,5 +1,6 @@
 """dockerserver over TLS and by socket activation, with the real docker CLI; and `swarmd certs`."""
 
+import json
 import os
 import secrets
 import socket
@@ -114,3 +115,20 @@ def test_sockets_are_inherited_as_from_systemd(tmp_path: Path) -> None:
     without = subprocess.run([*SWARMD, "dockerserver fd://", "exec"], capture_output=True, text=True, env=os.environ)
     assert without.returncode == 1
     assert "this process was started with no sockets" in without.stderr
+
+
+def callers(running: Swarmd) -> set[str]:
+    """Who `debug --json` says has asked."""
+    lines = [json.loads(line) for line in running.log.read_text().splitlines() if line.startswith("{")]
+    return {line["args"][":caller"] for line in lines if "verb" in line}
+
+
+def test_a_message_says_who_asks(certificates: Path, engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+    with swarmd("debug --json", f"docker {engines[0].host}", listen=f"unix://{tmp_path}/s") as running:
+        docker(running.host, "ps", check=True)
+        assert callers(running) == {"ip:127.0.0.1"}
+        docker(f"unix://{tmp_path}/s", "ps", check=True)
+        assert callers(running) == {"ip:127.0.0.1", f"uid:{os.getuid()}"}
+    with swarmd("debug --json", "exec", listen=server_options(certificates)) as running:
+        docker(running.host, *client_options(certificates), "ps", check=True)
+        assert callers(running) == {"cert:client"}

@@ -9,12 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-import orjson
 import trio
 from cachetools import TTLCache
 
 from swarmlib import (
-    CALLER,
     Client,
     Handler,
     Invalid,
@@ -30,7 +28,7 @@ from swarmlib import (
 )
 from swarmlib.message import FINAL
 
-from .calls import LOOKS, ask
+from .calls import LOOKS, ask, key_of
 from .patterns import fitting
 from .quantities import Size
 
@@ -102,7 +100,7 @@ class Cache(Server):
 
     async def _look(self, message: Message) -> None:
         assert message.ret is not None  # by `choose`
-        key = _key(message)
+        key = key_of(message, args=message.args)
         answer = self._answers.get(key)
         if answer is None:
             answer = await self._flight(key, message).answer()
@@ -185,11 +183,6 @@ class _Flight:
         if self._error is not None:
             raise self._error.with_traceback(None)
         return self.replies
-
-
-def _key(message: Message) -> bytes:
-    args = {name: value for name, value in message.args.items() if name != CALLER}
-    return orjson.dumps((message.verb, message.path, args), default=repr, option=orjson.OPT_SORT_KEYS)
 
 
 def _size(answer: _Answer) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import orjson
 import trio
 
-from swarmlib import Message, Replies, Reply, Sender, Verb, dispatch, open_reply
+from swarmlib import CALLER, Message, Replies, Reply, Sender, Verb, dispatch, open_reply
 
 LOOKS: Final = frozenset({Verb.LS, Verb.GET})
 """The verbs that change nothing and are answered with one value: asking twice is as asking once."""
@@ -40,3 +41,10 @@ async def relay(replies: Replies, ret: Reply) -> None:
     """Pass on all replies, to their end."""
     async for reply in replies:
         await hand_over(reply, ret)
+
+
+def key_of(message: Message, *, args: Any, value: Any = None) -> bytes:
+    """What tells requests apart: equal for those that ask the same, whoever asks."""
+    asked = {name: args[name] for name in args if name != CALLER}
+    parts = (message.verb, message.path, asked, value, message.att is not None)
+    return orjson.dumps(parts, default=repr, option=orjson.OPT_SORT_KEYS)

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Final, TextIO, cast
+from typing import Any, TextIO
 
 from swarmlib import Filter, Invalid, Json, Message, SwarmError, Tap, Verb, option
 from swarmlib.message import FINAL
 
 from .patterns import fitting
-
-HIDDEN: Final = "***"
-_SECRET: Final = re.compile("auth|token|password|secret|key|credential", re.IGNORECASE)
+from .redact import redacted
 
 
 @dataclass
@@ -130,30 +127,6 @@ def _add_value(line: dict[str, Any], value: Json, values: bool) -> None:
             line["value"] = redacted(value.data)
     except Invalid:  # what isn't JSON is for whoever decodes it to refuse
         line.setdefault("bytes", None)
-
-
-def redacted(value: Any) -> Any:
-    """JSON-able data with every secret replaced: under a telling key, or as NAME=value, at any depth."""
-    if isinstance(value, Mapping):
-        fields = cast("Mapping[Any, Any]", value)
-        return {str(k): HIDDEN if _SECRET.search(str(k)) else redacted(v) for k, v in fields.items()}
-    if isinstance(value, list | tuple):
-        return [redacted(item) for item in cast("list[Any]", value)]
-    if isinstance(value, str):
-        return _redacted_text(value)
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return f"<{type(value).__name__}>"
-
-
-def _redacted_text(text: str) -> str:
-    if text[:1] in ("{", "["):  # the Engine API's queries hold JSON in text (build arguments, filters)
-        try:
-            return json.dumps(redacted(json.loads(text)))
-        except ValueError:
-            pass
-    name, equals, _ = text.partition("=")
-    return f"{name}={HIDDEN}" if equals and _SECRET.search(name) else text
 
 
 def _plain(line: dict[str, Any]) -> str:

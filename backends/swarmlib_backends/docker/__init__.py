@@ -10,6 +10,7 @@ from typing import Any, Final
 import trio
 
 from swarmlib import (
+    CALLER,
     Client,
     Internal,
     Json,
@@ -40,6 +41,7 @@ __all__ = ["Docker"]
 MAX_VALUE: Final = 256 * 1024 * 1024
 """Bytes of one JSON value from an engine, at most."""
 _JSON: Final = (b"Content-Type", b"application/json")
+_NO_HEADERS: Final = frozenset({":version", CALLER})
 _READS: Final = frozenset({Verb.LS, Verb.GET})
 
 
@@ -310,7 +312,7 @@ class _Call:
 
 
 def _is_header(name: str) -> bool:
-    return name.startswith(":") and name != ":version"
+    return name.startswith(":") and name not in _NO_HEADERS
 
 
 def _header(name: str, value: Any) -> tuple[bytes, bytes]:

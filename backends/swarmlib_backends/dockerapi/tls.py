@@ -7,7 +7,7 @@ the alert and then wants to read the other side's, which we leave for later.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import trio
@@ -90,6 +90,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
         else:
             self._transport_ended = True
             self._received.write_eof()
+
+    @property
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """The other side's certificate, as `ssl.SSLSocket.getpeercert` gives it: only if it was verified."""
+        return self._tls.getpeercert()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`; the other side's close_notify is the end."""

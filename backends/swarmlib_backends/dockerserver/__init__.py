@@ -21,6 +21,7 @@ from swarmlib import Invalid, Source, Unavailable, argument, option
 
 from ..dockerapi.sockets import lean
 from ..dockerapi.tls import TlsStream
+from . import callers
 from .connection import Connection
 from .crowd import Crowd
 from .listen import listening
@@ -93,10 +94,14 @@ class DockerServer(Source):
                 if not found:
                     await _turn_away(stream, in_words=tls is None)
                 elif tls is None:
-                    await Connection(lean(stream), self.next, self._crowd).serve()
+                    await self._converse(lean(stream), callers.by_socket(stream.socket))
                 elif (secured := await _secured(stream, tls)) is not None:
                     async with secured:
-                        await Connection(secured, self.next, self._crowd).serve()
+                        caller = callers.by_certificate(secured.peer_certificate)
+                        await self._converse(secured, caller or callers.by_socket(stream.socket))
+
+    async def _converse(self, stream: trio.abc.HalfCloseableStream, caller: str) -> None:
+        await Connection(stream, self.next, self._crowd, caller).serve()
 
 
 async def _turn_away(stream: trio.SocketStream, *, in_words: bool) -> None:

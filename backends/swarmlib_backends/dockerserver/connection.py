@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Invalid, Json, Message, NotFound, Sender, SwarmError, TimedOut, Unavailable, dispatch
+from swarmlib import CALLER, Invalid, Json, Message, NotFound, Sender, SwarmError, TimedOut, Unavailable, dispatch
 
 from ..dockerapi import http1, table
 from ..dockerapi.http1 import Head, Headers, Incoming
@@ -30,8 +30,9 @@ _USUAL: Final = (b"content-type", b"application/json")
 class Connection:
     """Reads a client's requests and sends them on as messages."""
 
-    def __init__(self, stream: trio.abc.HalfCloseableStream, next: Sender, crowd: Crowd) -> None:
+    def __init__(self, stream: trio.abc.HalfCloseableStream, next: Sender, crowd: Crowd, caller: str = "") -> None:
         self.stream = stream
+        self._caller = caller
         self._next = next
         self._crowd = crowd
         self._incoming = Incoming(stream, requests=True)
@@ -117,6 +118,8 @@ class Connection:
             return None
         exchange = Exchange(self, head, found.row)
         args = _with_headers(found.args, head.headers, found.row)
+        if self._caller:
+            args[CALLER] = self._caller
         message = Message(found.row.verb, found.path, args)
         if found.row.upload and head.upgrade:
             raise Invalid("an upload can't ask for an upgrade")

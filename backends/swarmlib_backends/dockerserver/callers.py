@@ -1,0 +1,29 @@
+"""Who a client is: what `CALLER` says of it. The form tells how it is known, so that none can pass for another kind."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any, Final
+
+import trio
+
+_CREDENTIALS: Final = struct.Struct("3i")  # struct ucred, unix(7)
+
+
+def by_socket(sock: trio.socket.SocketType) -> str:
+    """`uid:N` by a unix socket (empty where the platform does not tell), `ip:ADDRESS` by TCP."""
+    if sock.family != socket.AF_UNIX:
+        return f"ip:{sock.getpeername()[0]}"
+    if not hasattr(socket, "SO_PEERCRED"):
+        return ""
+    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return f"uid:{uid}"
+
+
+def by_certificate(certificate: Mapping[str, Any] | None) -> str:
+    """`cert:NAME` by the common name of a certificate that was verified; empty without one."""
+    subject = (certificate or {}).get("subject", ())
+    names = [value for part in subject for key, value in part if key == "commonName"]
+    return f"cert:{names[0]}" if names else ""
