@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -43,8 +44,7 @@ async def relay(replies: Replies, ret: Reply) -> None:
         await hand_over(reply, ret)
 
 
-def key_of(message: Message, *, args: Any, value: Any = None) -> bytes:
+def key_of(message: Message, *, args: Mapping[str, Any], value: Any = None, upload: bool = False) -> bytes:
     """What tells requests apart: equal for those that ask the same, whoever asks."""
-    asked = {name: args[name] for name in args if name != CALLER}
-    parts = (message.verb, message.path, asked, value, message.att is not None)
-    return orjson.dumps(parts, default=repr, option=orjson.OPT_SORT_KEYS)
+    asked = {name: given for name, given in args.items() if name != CALLER}
+    return orjson.dumps((message.verb, message.path, asked, value, upload), default=repr, option=orjson.OPT_SORT_KEYS)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from swarmlib import Invalid, Json, SwarmError
+
 HIDDEN: Final = "***"
 _SECRET: Final = re.compile("auth|token|password|secret|key|credential", re.IGNORECASE)
 
@@ -42,3 +44,17 @@ def _redacted_text(text: str, secret: bool) -> str:
             pass
     name, equals, _ = text.partition("=")
     return f"{name}={HIDDEN}" if equals and _SECRET.search(name) else text
+
+
+def without_secrets(value: Json | bytes | SwarmError | None) -> Json | bytes | SwarmError | None:
+    """A message's value as it may be kept: its own bytes, where there is nothing to hide. What is no JSON (an engine's
+    plain OK) is hidden whole where it has a telling name in it.
+    """
+    if not isinstance(value, Json):
+        return value
+    try:
+        data = value.data
+    except Invalid:
+        return Json.of(HIDDEN) if _SECRET.search(value.raw.decode("utf-8", "replace")) else value
+    shown = redacted(data)
+    return value if shown == data else Json.of(shown)

@@ -19,7 +19,7 @@ class Passage(trio.abc.HalfCloseableStream):
     @property
     def alike(self) -> trio.abc.ReceiveStream:
         """This stream, as much of one as the one behind it."""
-        return self if isinstance(self.inner, trio.abc.HalfCloseableStream) else _OneWay(self)
+        return self if isinstance(self.inner, trio.abc.HalfCloseableStream) else OneWay(self)
 
     @property
     def _sink(self) -> trio.abc.HalfCloseableStream:
@@ -46,12 +46,16 @@ class Passage(trio.abc.HalfCloseableStream):
         await self.inner.aclose()
 
 
-class _OneWay(trio.abc.ReceiveStream):
-    def __init__(self, passage: Passage) -> None:
-        self._passage = passage
+class OneWay(trio.abc.ReceiveStream):
+    """The receiving half of a stream, and no more than that."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._passage.receive_some(max_bytes)
+        """See `trio.abc.ReceiveStream`."""
+        return await self._stream.receive_some(max_bytes)
 
     async def aclose(self) -> None:
-        await self._passage.aclose()
+        """See `trio.abc.AsyncResource`."""
+        await self._stream.aclose()

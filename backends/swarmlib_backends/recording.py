@@ -1,0 +1,248 @@
+"""The file of `record` and `replay`: what was asked and what came of it, in the order in which it happened.
+
+It is a stream of msgpack objects: the header `["swarmlib recording", VERSION, CREATED]` (seconds since 1970), then a
+record after another, each `[CRC32, BYTES]`. The bytes, which the checksum is of, are msgpack again:
+
+    [WHAT, CALL, AT, DATA]
+
+WHAT is one of `What`, CALL the number of the call that it belongs to, AT the seconds since CREATED. DATA is a message
+in the wire's form (`swarmlib.wire.codec`; a stream that it held is a reference), or a stream's bytes.
+
+A record is written whole or not at all, so the file is good at any moment; of one that was cut off or damaged all is
+good that stands before the damage.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import msgpack as untyped_msgpack
+
+from swarmlib import Conflict, Invalid, Message, Unavailable
+from swarmlib.wire import codec
+from swarmlib.wire.codec import Ref, RefKind, Refs
+
+msgpack: Final[Any] = untyped_msgpack
+MAGIC: Final = "swarmlib recording"
+VERSION: Final = 1
+MAX_RECORD: Final = 512 * 1024 * 1024
+"""Bytes of one record, at most: more than the largest value that a backend gives."""
+PIECE: Final = 1024 * 1024
+"""Bytes of a stream in one record, at most."""
+_log = logging.getLogger("swarmlib")
+
+
+class What(StrEnum):
+    """What a record tells of its call."""
+
+    ASK = "ask"
+    """The request."""
+    REPLY = "reply"
+    END = "end"
+    """No more replies came."""
+    GONE = "gone"
+    """The caller went away."""
+    SENT = "sent"
+    """Bytes from the caller: of the request's attachment, or in the conversation. No bytes: their end."""
+    RECEIVED = "received"
+    """Bytes to the caller. No bytes: their end."""
+    BROKE = "broke"
+    """The stream to the caller broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record, and where it stands in the file."""
+
+    what: What
+    call: int
+    at: float
+    length: int
+    """Bytes of its data, which `Recording.data` reads again."""
+    place: int
+    size: int
+
+
+def message_of(data: bytes) -> tuple[Message, RefKind | None]:
+    """The message in a record, and the kind of stream that was its attachment.
+
+    Raises:
+        Invalid: it is none.
+    """
+    message, refs = codec.decode(data, now=0)
+    return message, refs.att.kind if refs.att else None
+
+
+def bytes_of(message: Message, stream: RefKind | None) -> bytes:
+    """A message as data of a record.
+
+    Raises:
+        Invalid: it holds what can't be carried.
+    """
+    return codec.encode(message, Refs(att=Ref(stream, 0) if stream else None), now=0)
+
+
+class Writer:
+    """A file that is being recorded to. Where it can't be written any more, it says so once, and takes no more."""
+
+    def __init__(self, path: str, *, append: bool, force: bool) -> None:
+        """Begin a file of its owner alone (mode 0600), or go on with one.
+
+        Raises:
+            Conflict: it exists already, and neither `append` nor `force` is given; or another records to it.
+            Invalid: it is to be appended to, and no recording, or damaged.
+            Unavailable: it can't be opened.
+        """
+        flags = os.O_RDWR | os.O_CREAT | (0 if append or force else os.O_EXCL)
+        try:
+            self._file: int | None = os.open(path, flags, 0o600)
+        except FileExistsError as exc:
+            raise Conflict(f"{path} exists already: --append goes on with it, --force begins it anew") from exc
+        except OSError as exc:
+            raise Unavailable(f"can't record to {path}: {exc.strerror}") from exc
+        self._path = path
+        try:
+            self._begin(self._file, append=append)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, file: int, *, append: bool) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise Conflict(f"another records to {self._path}") from exc
+        if append and os.fstat(file).st_size:
+            self._go_on(file)
+            return
+        os.ftruncate(file, 0)
+        self.calls, self._created, self._size = 0, time.time(), 0
+        self._write(msgpack.packb([MAGIC, VERSION, self._created]))
+
+    def _go_on(self, file: int) -> None:
+        with closing(Recording(self._path)) as before:
+            self.calls = max((event.call for event in before.events()), default=0)
+            self._created, self._size = before.created, before.good
+            if before.damage:
+                raise Invalid(f"{before.damage}; to go on without the rest: truncate -s {before.good} {self._path}")
+        os.lseek(file, self._size, os.SEEK_SET)
+
+    def put(self, what: What, call: int, data: bytes = b"") -> None:
+        """Write a record."""
+        record = msgpack.packb([what.value, call, time.time() - self._created, data])
+        self._write(msgpack.packb([zlib.crc32(record), record]))
+
+    def _write(self, data: bytes) -> None:
+        if self._file is None:
+            return
+        try:
+            if os.write(self._file, data) == len(data):
+                self._size += len(data)
+                return
+            problem = "no room for it"
+        except OSError as exc:
+            problem = str(exc.strerror)
+        _log.error("record: %s can't be written (%s): nothing more is recorded", self._path, problem)
+        with suppress(OSError):  # then it ends with a record that is cut off, which a reader knows
+            os.ftruncate(self._file, self._size)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Twice is harmless."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class Recording:
+    """A file that was recorded. It may be larger than memory: bytes can be read again where they stand."""
+
+    def __init__(self, path: str) -> None:
+        """Open it and read its header.
+
+        Raises:
+            Invalid: it is no recording, or of a version that is unknown here.
+            Unavailable: it can't be read.
+        """
+        try:
+            self._file = open(path, "rb")  # noqa: SIM115 - closed by `close`
+        except OSError as exc:
+            raise Unavailable(f"can't read {path}: {exc.strerror}") from exc
+        self._path = path
+        self.created = 0.0
+        self.good = 0
+        """Bytes from the beginning that are good, as far as `events` has come."""
+        self.count = 0
+        """Records that are good, as far as `events` has come."""
+        self.damage = ""
+        """What is wrong with the file, and where, once `events` has come there."""
+        self._objects = msgpack.Unpacker(self._file, max_buffer_size=MAX_RECORD)
+        try:
+            self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file. Twice is harmless."""
+        self._file.close()
+
+    def _read_header(self) -> None:
+        try:
+            magic, version, created = next(self._objects)
+        except _UNREADABLE as exc:
+            raise Invalid(f"{self._path} is no swarmlib recording") from exc
+        if magic != MAGIC:
+            raise Invalid(f"{self._path} is no swarmlib recording")
+        if version != VERSION:
+            raise Invalid(f"{self._path} is a recording of version {version!r}; this swarmlib reads version {VERSION}")
+        self.created = float(created)
+        self.good = self._objects.tell()
+
+    def events(self) -> Iterator[Event]:
+        """The records in order, up to the end or the first that is damaged; once only."""
+        try:
+            for found in self._objects:
+                place, self.good = self.good, self._objects.tell()
+                try:
+                    event = _event(found, place, self.good - place)
+                except _UNREADABLE:
+                    self.good = place
+                    raise
+                self.count += 1
+                yield event
+        except _UNREADABLE as exc:
+            self._damaged(str(exc) or type(exc).__name__)
+        else:
+            if self.good != os.fstat(self._file.fileno()).st_size:
+                self._damaged("the last record is cut off")
+
+    def _damaged(self, why: str) -> None:
+        self.damage = (
+            f"{self._path} is damaged at byte {self.good} ({why}); the {self.count} records before it are good"
+        )
+
+    def data(self, event: Event) -> bytes:
+        """The data of one of its records, read again."""
+        _, record = msgpack.unpackb(os.pread(self._file.fileno(), event.size, event.place))
+        return bytes(msgpack.unpackb(record)[3])
+
+
+def _event(found: Any, place: int, size: int) -> Event:
+    checksum, record = found
+    if zlib.crc32(record) != checksum:
+        raise ValueError("the checksum is wrong")
+    what, call, at, data = msgpack.unpackb(record)
+    return Event(What(what), int(call), float(at), len(data), place, size)
+
+
+_UNREADABLE: Final = (msgpack.UnpackException, StopIteration, ValueError, TypeError)

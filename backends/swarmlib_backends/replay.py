@@ -1,0 +1,339 @@
+"""`replay`: a recording answers in the place of what was recorded."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal, NoReturn, cast
+
+import orjson
+import trio
+
+from swarmlib import Handler, Invalid, Json, Message, NotFound, Server, SwarmError, Unavailable, argument, option
+from swarmlib.wire.codec import RefKind
+
+from .calls import hand_over, key_of
+from .recording import Event, Recording, What, message_of
+from .redact import redacted, without_secrets
+from .streams import OneWay
+
+_NEAREST: Final = 3
+_UNLIKE: Final = frozenset({":version"})
+"""Args that may differ from the recorded ones: clients of another version ask for the same."""
+_COMPARED: Final = 1000
+"""Requests that are looked through for the nearest, at most: it takes a millisecond for a few."""
+_SHOWN: Final = 100
+"""Characters or bytes of anything that is shown in an error."""
+_OF_STREAMS: Final = frozenset({What.SENT, What.RECEIVED, What.BROKE})
+_log = logging.getLogger("swarmlib")
+
+
+@dataclass
+class Replay(Server):
+    """Answers from a file of `record`, in the place of the engine that was recorded.
+
+    A request is answered as the recorded one that is the same: in verb, path, args and value, with secrets left out and
+    whoever asks. Of several that are the same, the first is answered as the first was, and so on, and when there are no
+    more, as the last. With `--match order`, requests must come in the order in which they were recorded. What was not
+    recorded is `not_found`, with what comes nearest, or with `--pass` goes to the next stage.
+
+    A conversation goes as it was recorded: what was answered to the caller's first 5 bytes comes after these. Bytes
+    that differ from the recorded ones break it off; those of an upload are read, and not compared. Of a damaged file
+    what stands before the damage is replayed, and the log says how much that is.
+
+    replay session.swarm
+    """
+
+    file: str = argument("the file that was recorded")
+    match: Literal["request", "order"] = option("what finds the recorded call", default="request")
+    speed: float = option("how many times as fast as recorded; 0: at once", default=0.0)
+    pass_on: bool = option("let what was not recorded go to the next stage", default=False, name="pass")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.speed < float("inf"):
+            raise Invalid(f"--speed should be 0 or more, not {self.speed:g}")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the file open."""
+        with closing(Recording(self.file)) as self._recording:
+            calls = _calls(self._recording)
+            if self._recording.damage:
+                _log.warning("replay: %s", self._recording.damage)
+            self._found = _InOrder(calls) if self.match == "order" else _ByRequest(calls)
+            yield
+
+    def choose(self, message: Message) -> Handler | None:
+        """The recorded call that answers it, found as it arrives."""
+        asked = _Asked.of(message, upload=message.att is not None)
+        call = self._found.take(asked.key)
+        if call is not None:
+            return partial(self._play, call)
+        return None if self.pass_on else partial(self._refuse, asked)
+
+    async def _refuse(self, asked: _Asked, _: Message) -> NoReturn:
+        error = NotFound(f"not recorded: {asked}; {self._found.hint(asked)}", backend=self.name)
+        _log.warning("replay: %s", error.message)  # a docker CLI makes a missing image of it
+        raise error
+
+    async def _play(self, call: _Call, message: Message) -> None:
+        ret = message.ret
+        if ret is None:
+            return
+        pace = _Pace(self.speed, call.at)
+        for number, event in enumerate(call.events):
+            await pace.until(event.at)
+            if event.what is What.SENT and message.att is not None:
+                await _drain(message.att)
+            elif event.what is What.REPLY:
+                await hand_over(self._reply(call, number), ret)
+            elif event.what is What.END:
+                return
+        if not ret.answered:
+            raise Unavailable("the recording ends before the answer", backend=self.name)
+        await trio.sleep_forever()  # it was the recorded caller who ended it, as ours will
+
+    def _reply(self, call: _Call, number: int) -> Message:
+        reply, stream = message_of(self._recording.data(call.events[number]))
+        if stream is None:
+            return reply
+        pace = _Pace(self.speed, call.events[number].at)
+        played = _Conversation(self._recording, call.events[number:], pace, call.asked.name)
+        return reply.but(att=played if stream is RefKind.DUPLEX else OneWay(played))
+
+
+async def _drain(upload: trio.abc.ReceiveStream) -> None:
+    while await upload.receive_some():
+        pass
+
+
+class _Pace:
+    """The recorded time from one thing to the next, as much faster as asked."""
+
+    def __init__(self, speed: float, at: float) -> None:
+        self._speed = speed
+        self._at = at
+
+    async def until(self, at: float) -> None:
+        """Let as much time pass as did."""
+        if self._speed:
+            await trio.sleep(max(0.0, at - self._at) / self._speed)
+        self._at = at
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request, as it is found and told of."""
+
+    key: bytes
+    name: str
+    """Its verb and path."""
+
+    @classmethod
+    def of(cls, message: Message, *, upload: bool) -> _Asked:
+        args = {name: given for name, given in redacted(message.args).items() if name not in _UNLIKE}
+        value = without_secrets(message.value)
+        key = key_of(message, args=args, value=_data(value), upload=upload)
+        return cls(key, f"{message.verb} {'/'.join(message.path)}".rstrip())
+
+    def __str__(self) -> str:
+        _, _, args, value, upload = self._parts
+        parts = [self.name, *(_short(part) for part in (args, value) if part), *(["+stream"] if upload else [])]
+        return " ".join(parts)
+
+    @property
+    def _parts(self) -> list[Any]:
+        return cast("list[Any]", orjson.loads(self.key))
+
+    def differences(self, other: _Asked) -> list[str]:
+        """How the other one is not the same."""
+        mine, others = self._parts, other._parts
+        names = ("verb", "path", "args", "value", "stream")
+        return [how for name, one, two in zip(names, mine, others, strict=True) for how in _differences(name, one, two)]
+
+
+def _data(value: Json | bytes | SwarmError | None) -> Any:
+    if not isinstance(value, Json):
+        return value
+    try:
+        return value.data
+    except Invalid:
+        return value.raw
+
+
+def _differences(name: str, one: Any, two: Any) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(two, dict):
+        ours, theirs = cast("dict[str, Any]", one), cast("dict[str, Any]", two)
+        for key in ours | theirs:
+            yield from _differences(f"{name}.{key}", ours.get(key), theirs.get(key))
+    elif one != two:
+        yield f"{name} {_short(two)}"
+
+
+def _short(data: Any) -> str:
+    text = orjson.dumps(data).decode()
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+@dataclass(frozen=True)
+class _Call:
+    asked: _Asked
+    at: float
+    events: list[Event]
+
+
+def _calls(recording: Recording) -> list[_Call]:
+    """The recorded calls in the order in which they were asked. Reads the file to its end or its damage."""
+    calls: dict[int, _Call] = {}
+    for event in recording.events():
+        if event.what is What.ASK:
+            request, upload = message_of(recording.data(event))
+            calls[event.call] = _Call(_Asked.of(request, upload=upload is not None), event.at, [])
+        elif event.call in calls:
+            calls[event.call].events.append(event)
+    return list(calls.values())
+
+
+class _ByRequest:
+    """Finds a call by what it asks, whenever it comes."""
+
+    def __init__(self, calls: list[_Call]) -> None:
+        self._alike: dict[bytes, deque[_Call]] = defaultdict(deque)
+        for call in calls:
+            self._alike[call.asked.key].append(call)
+
+    def take(self, key: bytes) -> _Call | None:
+        """The next of those alike; the last one stays."""
+        alike = self._alike.get(key)
+        if alike is None:
+            return None
+        return alike.popleft() if len(alike) > 1 else alike[0]
+
+    def hint(self, asked: _Asked) -> str:
+        """What comes nearest: the same verb on the same object and how it differs, else the most alike."""
+        recorded = [calls[0].asked for calls in self._alike.values()][:_COMPARED]
+        same = [asked.differences(other) for other in recorded if other.name == asked.name]
+        if same:
+            return f"what was has {', '.join(min(same, key=len)[:_NEAREST])}"
+        names = difflib.get_close_matches(asked.name, {other.name for other in recorded}, _NEAREST, cutoff=0)
+        return f"the nearest that were: {', '.join(names)}" if names else "nothing was"
+
+
+class _InOrder:
+    """Finds a call only when it is its turn."""
+
+    def __init__(self, calls: list[_Call]) -> None:
+        self._waiting = deque(calls)
+
+    def take(self, key: bytes) -> _Call | None:
+        """The next call, if it is this."""
+        return self._waiting.popleft() if self._waiting and self._waiting[0].asked.key == key else None
+
+    def hint(self, _: _Asked) -> str:
+        """What should come."""
+        return f"the next that was: {self._waiting[0].asked}" if self._waiting else "all that was has been replayed"
+
+
+class _Conversation(trio.abc.HalfCloseableStream):
+    """A recorded stream: each piece from the service comes once what the caller had sent before it has been sent."""
+
+    def __init__(self, recording: Recording, events: Sequence[Event], pace: _Pace, name: str) -> None:
+        self._recording = recording
+        self._left = deque(event for event in events if event.what in _OF_STREAMS)
+        self._inputs = deque(event for event in self._left if event.what is What.SENT)
+        self._came = 0
+        """Inputs that came, and are still in `left`."""
+        self._expected = b""
+        """The rest of the first input."""
+        self._pace = pace
+        self._name = name
+        self._piece = b""
+        self._changed = trio.Event()
+        self._differs = ""
+        self._closed = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What was received; after that nothing, where the recorded caller had left."""
+        if not self._piece:
+            self._piece = await self._received()
+        size = max_bytes or len(self._piece)
+        piece, self._piece = self._piece[:size], self._piece[size:]
+        return piece
+
+    async def _received(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        while not self._ready():
+            await self._changed.wait()
+        event = self._left[0]
+        await self._pace.until(event.at)
+        if event.what is What.BROKE:
+            raise trio.BrokenResourceError("the recorded stream broke here")
+        if event.length:
+            self._left.popleft()  # an end stays, for who asks again
+        return self._recording.data(event)
+
+    def _ready(self) -> bool:
+        self._check()
+        while self._came and self._left[0].what is What.SENT:
+            self._left.popleft()
+            self._came -= 1
+        return bool(self._left) and self._left[0].what is not What.SENT
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Compare with what was sent. What comes after that is not looked at, where its end was not recorded either."""
+        await trio.lowlevel.checkpoint()
+        self._check()
+        rest = bytes(data)
+        while rest and self._inputs:
+            expected = self._expected or self._recording.data(self._inputs[0])
+            size = min(len(rest), len(expected))
+            if not expected or rest[:size] != expected[:size]:
+                self._differ(f"{rest[:_SHOWN]!r} was sent, where there was {expected[:_SHOWN] or 'the end'!r}")
+            rest, self._expected = rest[size:], expected[size:]
+            if not self._expected:
+                self._take_input()
+
+    async def send_eof(self) -> None:
+        """Compare the end too."""
+        await trio.lowlevel.checkpoint()
+        self._check()
+        if self._expected or (self._inputs and self._inputs[0].length):
+            self._differ("the caller's end came early")
+        if self._inputs:
+            self._take_input()
+
+    def _take_input(self) -> None:
+        self._inputs.popleft()
+        self._came += 1
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this stream is closed")
+        if self._differs:
+            raise trio.BrokenResourceError(self._differs)
+
+    def _differ(self, how: str) -> NoReturn:
+        self._differs = f"replay: {self._name}: the conversation is not the recorded one: {how}"
+        _log.warning("%s", self._differs)
+        self._notify()
+        raise trio.BrokenResourceError(self._differs)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """There is always room."""
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Leave."""
+        self._closed = True
+        self._notify()
+        await trio.lowlevel.checkpoint()
