@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -29,6 +30,8 @@ _COMPARED: Final = 1000
 """Requests that are looked through for the nearest, at most: it takes a millisecond for a few."""
 _SHOWN: Final = 100
 """Characters or bytes of anything that is shown in an error."""
+_PATIENCE: Final = 5.0
+"""Seconds that an answer waits for what the caller had sent before it. Perhaps it was only chance that it came later."""
 _OF_STREAMS: Final = frozenset({What.SENT, What.RECEIVED, What.BROKE})
 _log = logging.getLogger("swarmlib")
 
@@ -42,9 +45,9 @@ class Replay(Server):
     more, as the last. With `--match order`, requests must come in the order in which they were recorded. What was not
     recorded is `not_found`, with what comes nearest, or with `--pass` goes to the next stage.
 
-    A conversation goes as it was recorded: what was answered to the caller's first 5 bytes comes after these. Bytes
-    that differ from the recorded ones break it off; those of an upload are read, and not compared. Of a damaged file
-    what stands before the damage is replayed, and the log says how much that is.
+    A conversation goes as it was recorded: what came after the caller's first 5 bytes comes after these, or when they
+    have not come for 5 seconds. Bytes that differ from the recorded ones break it off; those of an upload are read, and
+    not compared. Of a damaged file what stands before the damage is replayed, and the log says how much that is.
 
     replay session.swarm
     """
@@ -247,7 +250,7 @@ class _Conversation(trio.abc.HalfCloseableStream):
         self._left = deque(event for event in events if event.what in _OF_STREAMS)
         self._inputs = deque(event for event in self._left if event.what is What.SENT)
         self._came = 0
-        """Inputs that came, and are still in `left`."""
+        """Inputs that came and are still in `left`, less those that are still to come and are not."""
         self._expected = b""
         """The rest of the first input."""
         self._pace = pace
@@ -268,7 +271,11 @@ class _Conversation(trio.abc.HalfCloseableStream):
     async def _received(self) -> bytes:
         await trio.lowlevel.checkpoint()
         while not self._ready():
-            await self._changed.wait()
+            with trio.move_on_after(_PATIENCE if self._left else math.inf) as patience:
+                await self._changed.wait()
+            if patience.cancelled_caught:
+                self._left.popleft()
+                self._came -= 1  # it is still to come
         event = self._left[0]
         await self._pace.until(event.at)
         if event.what is What.BROKE:
@@ -279,7 +286,7 @@ class _Conversation(trio.abc.HalfCloseableStream):
 
     def _ready(self) -> bool:
         self._check()
-        while self._came and self._left[0].what is What.SENT:
+        while self._came > 0 and self._left[0].what is What.SENT:
             self._left.popleft()
             self._came -= 1
         return bool(self._left) and self._left[0].what is not What.SENT
