@@ -31,7 +31,7 @@ _COMPARED: Final = 1000
 _SHOWN: Final = 100
 """Characters or bytes of anything that is shown in an error."""
 _PATIENCE: Final = 5.0
-"""Seconds that an answer waits for what the caller had sent before it. Perhaps it was only chance that it came later."""
+"""Seconds that an answer waits for what the caller had sent before it: perhaps only chance had it come later."""
 _OF_STREAMS: Final = frozenset({What.SENT, What.RECEIVED, What.BROKE})
 _log = logging.getLogger("swarmlib")
 
