@@ -70,12 +70,19 @@ async def test_one_more_than_may_wait_is_turned_away_and_did_no_harm(autojump_cl
         for name in ("runs", "waits"):
             nursery.start_soon(Client(sender).get, name)
             await wait_all_tasks_blocked()
-        with pytest.raises(Unavailable, match="1 wait already") as caught:
+        with pytest.raises(Unavailable, match="1 of yours wait already") as caught:
             await Client(sender).get("is one too many")
     assert caught.value.details[UNSENT] is True
     assert status_of(caught.value) == 429
     assert isinstance(error_of(429, [], b'{"message":"too many"}', "docker"), Unavailable)
     assert stage.order == ["runs", "waits"]
+
+
+async def test_a_client_that_fills_its_line_keeps_no_other_out(autojump_clock: MockClock) -> None:
+    stage = Works()
+    calls = [("greedy", f"g{n}") for n in range(3)] + [("modest", "m0"), ("modest", "m1")]
+    await ask(Limit(concurrent=1, queue=2), stage, calls)
+    assert sorted(stage.order) == ["g0", "g1", "g2", "m0", "m1"]
 
 
 async def test_without_a_queue_what_finds_a_place_passes(autojump_clock: MockClock) -> None:

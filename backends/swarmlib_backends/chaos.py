@@ -106,6 +106,10 @@ class _Faults:
     cut_bytes: float = math.inf
     cut_replies: float = math.inf
 
+    def __str__(self) -> str:
+        told = {"held up": self.delay, "fails": self.error, "lost": self.lost, "cut after bytes": self.cut_bytes}
+        return ", ".join(f"{what} {how}" for what, how in told.items() if how and how != math.inf)
+
 
 _NONE: Final = _Faults()
 

@@ -26,9 +26,9 @@ class Limit(Server):
     """Lets so many calls through at once (`--concurrent`), and so many a second (`--rate`); the others wait in turn.
 
     Turns go round the clients (a certificate's name, a unix socket's user, an address: whatever the source says), so
-    that one who asks a thousand times holds up another's single call by one turn only. Where `--queue` calls wait
-    already, one more is answered `unavailable` at once (over HTTP: 429), and `retry` before this knows that it did no
-    harm. A call has its place until it is answered; a watch or a stream goes on without one.
+    that one who asks a thousand times holds up another's single call by one turn only. A client of whom `--queue` calls
+    wait already is answered `unavailable` at once (over HTTP: 429), and `retry` before this knows that it did no harm.
+    A call has its place until it is answered; a watch or a stream goes on without one.
 
     limit --rate 50/s --burst 100 --concurrent 20
     """
@@ -36,7 +36,7 @@ class Limit(Server):
     rate: Rate | None = option("calls let through, such as 50/s or 600/m; by default any number", default=None)
     burst: int = option("calls let through at once after a quiet time, before the rate counts", default=1)
     concurrent: int = option("calls under way at once; 0 is any number", default=0)
-    queue: int = option("calls that may wait", default=1000)
+    queue: int = option("calls of one client that may wait", default=100)
 
     def __post_init__(self) -> None:
         if self.burst < 1 or self.concurrent < 0 or self.queue < 0:
@@ -58,14 +58,14 @@ class Limit(Server):
         if message.ret is None:
             return None
         ticket = self._gate.join(str(message.args.get(CALLER, "")))
-        if not ticket.admitted.is_set() and self._gate.waiting > self.queue:
+        if not ticket.admitted.is_set() and self._gate.waiting(ticket.client) > self.queue:
             self._gate.leave(ticket)
             return self._turn_away
         return partial(self._call, ticket)
 
     async def _turn_away(self, _: Message) -> NoReturn:
         details = {UNSENT: True, "status": _TOO_MANY_REQUESTS}
-        raise Unavailable(f"too many calls: {self.queue} wait already; try again later", details=details)
+        raise Unavailable(f"too many calls: {self.queue} of yours wait already; try again later", details=details)
 
     async def _call(self, ticket: _Ticket, message: Message) -> None:
         assert message.ret is not None  # by `choose`
@@ -101,15 +101,17 @@ class _Gate:
         self._conforms = -math.inf
         self._lines: dict[str, deque[_Ticket]] = {}  # the first is next
         self._timed = trio.Event()
-        self.waiting = 0
 
     def join(self, client: str) -> _Ticket:
         """Stand in line; the ticket is `admitted` at once where there is a place."""
         ticket = _Ticket(client)
         self._lines.setdefault(client, deque()).append(ticket)
-        self.waiting += 1
         self._admit()
         return ticket
+
+    def waiting(self, client: str) -> int:
+        """How many of a client's wait."""
+        return len(self._lines.get(client, ()))
 
     def leave(self, ticket: _Ticket) -> None:
         """Give back the place, or stop waiting for one. Twice is harmless."""
@@ -128,7 +130,6 @@ class _Gate:
         line.remove(ticket)
         if line:
             self._lines[ticket.client] = line
-        self.waiting -= 1
 
     def _admit(self) -> None:
         now = trio.current_time()

@@ -14,9 +14,9 @@ good that stands before the damage.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -118,7 +118,7 @@ class Writer:
 
     def _begin(self, file: int, *, append: bool) -> None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError as exc:
             raise Conflict(f"another records to {self._path}") from exc
         if append and os.fstat(file).st_size:
@@ -163,6 +163,13 @@ class Writer:
             self._file = None
 
 
+def _lock(file: int) -> None:
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 class Recording:
     """A file that was recorded. It may be larger than memory: bytes can be read again where they stand."""
 
@@ -174,7 +181,8 @@ class Recording:
             Unavailable: it can't be read.
         """
         try:
-            self._file = open(path, "rb")  # noqa: SIM115 - closed by `close`
+            self._file = open(path, "rb")  # noqa: SIM115 - closed by `close`, as the other
+            self._again = open(path, "rb")  # noqa: SIM115
         except OSError as exc:
             raise Unavailable(f"can't read {path}: {exc.strerror}") from exc
         self._path = path
@@ -195,6 +203,7 @@ class Recording:
     def close(self) -> None:
         """Close the file. Twice is harmless."""
         self._file.close()
+        self._again.close()
 
     def _read_header(self) -> None:
         try:
@@ -233,7 +242,8 @@ class Recording:
 
     def data(self, event: Event) -> bytes:
         """The data of one of its records, read again."""
-        _, record = msgpack.unpackb(os.pread(self._file.fileno(), event.size, event.place))
+        self._again.seek(event.place)
+        _, record = msgpack.unpackb(self._again.read(event.size))
         return bytes(msgpack.unpackb(record)[3])
 
 

@@ -19,7 +19,8 @@ class Timeout(Server):
     """Answers `timeout` where nothing comes for too long, and cancels the work behind it.
 
     Time runs until the answer. Any sign of life begins it anew: a line of a pull's progress, a piece of an upload
-    that is read. It does not run while the caller is behind, nor once a watch or a stream has begun.
+    that is read. It does not run while the caller is behind, nor once a watch or a stream has begun. What takes long in
+    silence (a stop with a long grace, a commit) needs a time of its own.
 
     timeout --after 10 --for 'spawn images=300' --for 'stop *=60'
     """
