@@ -13,6 +13,7 @@ import swarmlib
 FOREIGN = {
     "aiohttp",
     "azure",
+    "cachetools",
     "click",
     "docker",
     "h11",

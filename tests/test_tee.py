@@ -104,7 +104,7 @@ async def test_more_than_the_queue_holds_is_left_out_and_counted(caplog: pytest.
         assert shadow.seen[-1] == "get again"
     told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 2
-    assert told[1] == "tee: not copied: 5 while the second chain was behind"
+    assert told[1] == "tee: not copied: 5 (the second chain was behind)"
 
 
 async def test_a_copy_that_is_never_answered_is_given_up(autojump_clock: MockClock) -> None:
@@ -212,7 +212,7 @@ async def test_a_second_chain_that_breaks_down_gets_no_more_and_harms_nothing(ca
             await wait_all_tasks_blocked()
     told = [record.message for record in caplog.records]
     assert any("failed, and gets no more copies" in line for line in told)
-    assert told[-1] == "tee: not copied: 2 since the second chain failed"
+    assert told[-1] == "tee: not copied: 2 (the second chain had failed)"
 
 
 async def test_a_second_chain_that_can_not_be_opened_is_said_at_once() -> None:

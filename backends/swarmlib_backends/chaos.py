@@ -134,7 +134,9 @@ class Chaos(Server):
     drop: float = option(
         "the chance that a call's replies never come: only the caller's own deadline ends it", default=0.0
     )
-    cut: float = option("the chance that a call's streams break, or its watch ends, after a while", default=0.0)
+    cut: float = option(
+        "the chance that a call's streams break, or its watch ends (on average after 16 KiB, 3 replies)", default=0.0
+    )
     slow: ByteRate | None = option("how fast streams are, such as 64KiB/s", default=None)
     filter: list[str] = option("only messages whose 'verb path' fits this, such as 'connect *'", default=[])
     seed: int | None = option("what decides the faults; by default another each time", default=None)
@@ -159,9 +161,10 @@ class Chaos(Server):
             return None
         number = next(self._numbers)
         faults = self._faults(number, message)
-        if faults == _NONE:
-            return partial(self._suffer, faults) if self.slow else None
-        _log.info("chaos: call %d, %s %s: %s", number, message.verb, "/".join(message.path), faults)
+        if faults != _NONE:
+            _log.info("chaos: call %d, %s %s: %s", number, message.verb, "/".join(message.path), faults)
+        elif self.slow is None:
+            return None
         return partial(self._suffer, faults)
 
     def _faults(self, number: int, message: Message) -> _Faults:
@@ -176,9 +179,8 @@ class Chaos(Server):
         cut = chance("cut") if self.cut else None
         if cut is None or cut.random() >= self.cut:
             return _Faults(delay, error, lost)
-        return _Faults(
-            delay, error, lost, *(int(cut.expovariate(1 / mean)) for mean in (_MEAN_CUT_BYTES, _MEAN_CUT_REPLIES))
-        )
+        size, replies = cut.expovariate(1 / _MEAN_CUT_BYTES), cut.expovariate(1 / _MEAN_CUT_REPLIES)
+        return _Faults(delay, error, lost, int(size), int(replies))
 
     def _error(self, chance: random.Random, message: Message) -> str:
         rolls = [chance.random() for _ in self._errors]
@@ -233,8 +235,9 @@ class _Troubled(Passage):
         if not self._waiting:
             self._waiting = bytes(await super().receive_some(max_bytes))
         size = min(self._piece, max_bytes or self._piece)
-        piece, self._waiting = self._waiting[:size], self._waiting[size:]
-        return await self._passing(piece)
+        piece = await self._passing(self._waiting[:size])
+        self._waiting = self._waiting[size:]  # only now: a wait that is cancelled loses nothing
+        return piece
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         for start in range(0, len(data), self._piece):

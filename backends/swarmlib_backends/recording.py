@@ -207,14 +207,13 @@ class Recording:
 
     def _read_header(self) -> None:
         try:
-            magic, version, created = next(self._objects)
+            magic, version, self.created = next(self._objects)
         except _UNREADABLE as exc:
             raise Invalid(f"{self._path} is no swarmlib recording") from exc
         if magic != MAGIC:
             raise Invalid(f"{self._path} is no swarmlib recording")
         if version != VERSION:
             raise Invalid(f"{self._path} is a recording of version {version!r}; this swarmlib reads version {VERSION}")
-        self.created = float(created)
         self.good = self._objects.tell()
 
     def events(self) -> Iterator[Event]:

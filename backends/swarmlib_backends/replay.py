@@ -58,7 +58,7 @@ class Replay(Server):
     pass_on: bool = option("let what was not recorded go to the next stage", default=False, name="pass")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.speed < float("inf"):
+        if not 0 <= self.speed < math.inf:
             raise Invalid(f"--speed should be 0 or more, not {self.speed:g}")
 
     @asynccontextmanager
@@ -223,7 +223,8 @@ class _ByRequest:
         same = [asked.differences(other) for other in recorded if other.name == asked.name]
         if same:
             return f"what was has {', '.join(min(same, key=len)[:_NEAREST])}"
-        names = difflib.get_close_matches(asked.name, {other.name for other in recorded}, _NEAREST, cutoff=0)
+        known = dict.fromkeys(other.name for other in recorded)
+        names = difflib.get_close_matches(asked.name, known, _NEAREST, cutoff=0)
         return f"the nearest that were: {', '.join(names)}" if names else "nothing was"
 
 

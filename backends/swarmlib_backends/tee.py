@@ -56,7 +56,7 @@ class Tee(Filter):
             finally:
                 nursery.cancel_scope.cancel()
                 if self._left_out:
-                    _log.warning("tee: not copied: %s", ", ".join(f"{n} {why}" for why, n in self._left_out.items()))
+                    _log.warning("tee: not copied: %s", ", ".join(f"{n} ({why})" for why, n in self._left_out.items()))
 
     async def send(self, message: Message) -> None:
         """Pass the message on, after its copy."""
@@ -66,20 +66,22 @@ class Tee(Filter):
 
     def _copy(self, message: Message) -> None:
         if message.att is not None:
-            self._leave_out("with an attachment")
+            self._leave_out("it has an attachment")
         elif self._under_way >= self.queue:
-            self._leave_out("while the second chain was behind")
+            self._leave_out("the second chain was behind")
         else:
             try:
                 self._copies.send_nowait(message.but(ret=None))  # who holds a `ret` keeps its caller waiting
                 self._under_way += 1
             except trio.BrokenResourceError:
-                self._leave_out("since the second chain failed")
+                self._leave_out("the second chain had failed")
 
     def _leave_out(self, why: str) -> None:
         self._left_out[why] += 1
         if self._left_out[why] == 1:
-            _log.warning("tee: a message %s is not copied to %s, nor are more of them", why, self.chain.name)
+            _log.warning(
+                "tee: a message was not copied to %s (%s); at the end it is said how many", self.chain.name, why
+            )
 
     async def _run(self, copies: trio.MemoryReceiveChannel[Message], *, task_status: trio.TaskStatus[None]) -> None:
         """Open the second chain, and send it its copies. That it can't be opened is the first chain's affair too; how
