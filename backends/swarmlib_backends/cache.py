@@ -109,7 +109,7 @@ class Cache(Server):
 
     def _flight(self, key: bytes, message: Message) -> _Flight:
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None or flight.abandoned:
             flight = self._flights[key] = _Flight()
             # Nobody's in particular: it has no deadline, and ends when the last who waits for it is gone.
             self._nursery.start_soon(self._fly, key, flight, message.but(ret=None, deadline=math.inf))
@@ -148,6 +148,11 @@ class _Flight:
         self._scope = trio.CancelScope()
         self._done = trio.Event()
         self._waiting = 0
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for it any more: it is being cancelled, and can't be joined."""
+        return self._scope.cancel_called
 
     @property
     def landed(self) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import sys
 import time
 import zlib
@@ -112,14 +113,19 @@ class Writer:
         self._path = path
         try:
             self._begin(self._file, append=append)
+        except OSError as exc:
+            self.close()
+            raise Unavailable(f"can't record to {path}: {exc.strerror}") from exc
         except BaseException:
             self.close()
             raise
 
     def _begin(self, file: int, *, append: bool) -> None:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise Unavailable(f"can't record to {self._path}: it is no file")
         try:
-            _lock(file)
-        except OSError as exc:
+            _claim(file)
+        except BlockingIOError as exc:
             raise Conflict(f"another records to {self._path}") from exc
         if append and os.fstat(file).st_size:
             self._go_on(file)
@@ -163,11 +169,13 @@ class Writer:
             self._file = None
 
 
-def _lock(file: int) -> None:
+def _claim(file: int) -> None:
+    """See that no other records to it, nor anyone else can read it, also where it was there before."""
     if sys.platform != "win32":
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.fchmod(file, 0o600)
 
 
 class Recording:
