@@ -32,6 +32,8 @@ _MEAN_CUT_BYTES: Final = 16 * 1024
 _MEAN_CUT_REPLIES: Final = 3
 _PIECE_SECONDS: Final = 0.05
 _MAX_PIECE: Final = 256 * 1024
+_MAX_SIGMA: Final = 10
+"""Beyond it a lognormal distribution reaches times that no float holds."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def _normal(mean: str, deviation: str) -> _Draw:
 
 def _lognormal(median: str, sigma: str) -> _Draw:
     parameters = math.log(seconds(median)), float(sigma)
+    if not 0 <= parameters[1] <= _MAX_SIGMA:
+        raise ValueError(f"sigma should be from 0 to {_MAX_SIGMA}")
     return lambda chance: chance.lognormvariate(*parameters)
 
 
