@@ -187,6 +187,39 @@ async def test_a_cut_stream_breaks_after_some_bytes_both_ways() -> None:
             await stream.aclose()
 
 
+async def test_who_waits_to_receive_learns_of_a_cut_while_sending() -> None:
+    class Silent(Server):
+        async def connect(self, message: Message) -> None:
+            assert message.ret is not None
+            await message.ret.ack(att=Deaf())
+
+    class Deaf(trio.abc.HalfCloseableStream):
+        """It says nothing, and a close does not wake who waits for it."""
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            await trio.sleep_forever()
+            raise AssertionError
+
+        async def send_all(self, data: object) -> None:
+            await trio.lowlevel.checkpoint()
+
+        async def aclose(self) -> None:
+            await trio.lowlevel.checkpoint()
+
+        wait_send_all_might_not_block = send_eof = aclose
+
+    async def receive(stream: trio.abc.ReceiveStream) -> None:
+        with pytest.raises(trio.BrokenResourceError, match="chaos"):
+            await stream.receive_some()
+
+    async with Chain(chaos("--cut 1"), Silent()).open() as sender, trio.open_nursery() as nursery:
+        stream = await Client(sender).connect("x")
+        nursery.start_soon(receive, stream)
+        await wait_all_tasks_blocked()
+        with pytest.raises(trio.BrokenResourceError, match="chaos"):
+            await stream.send_all(bytes(1_000_000))
+
+
 async def test_a_cut_watch_ends_early_and_an_answer_is_whole() -> None:
     async with Chain(chaos("--cut 1"), Service()).open() as sender:
         assert await Client(sender).get("x") == "fine"

@@ -234,10 +234,14 @@ class _Troubled(Passage):
         self._rate = rate.per_second if rate else math.inf
         self._left = cut_after
         self._waiting = b""
+        self._receiving = trio.CancelScope()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if not self._waiting:
-            self._waiting = bytes(await super().receive_some(max_bytes))
+            with trio.CancelScope() as self._receiving:
+                self._waiting = bytes(await super().receive_some(max_bytes))
+            if self._receiving.cancelled_caught:
+                raise _cut()
         size = min(self._piece, max_bytes or self._piece)
         piece = await self._passing(self._waiting[:size])
         self._waiting = self._waiting[size:]  # only now: a wait that is cancelled loses nothing
@@ -256,9 +260,14 @@ class _Troubled(Passage):
         await trio.sleep(len(piece) / self._rate)
         self._left -= len(piece)
         if self._left < 0:
+            self._receiving.cancel()  # who waits to receive learns of it too
             await trio.aclose_forcefully(self.inner)
-            raise trio.BrokenResourceError("chaos: the stream was cut")
+            raise _cut()
         return piece
+
+
+def _cut() -> trio.BrokenResourceError:
+    return trio.BrokenResourceError("chaos: the stream was cut")
 
 
 @dataclass(frozen=True)
