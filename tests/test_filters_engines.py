@@ -79,6 +79,16 @@ def test_the_same_seed_fails_the_same_calls_of_the_docker_cli() -> None:
     assert first == faults()
 
 
+def test_a_conversation_that_is_cut_ends_for_the_docker_cli_too() -> None:
+    with swarmd("chaos --seed 5 --cut 1 --filter 'connect exec/*'", "exec") as running:
+        out(running.host, "run", "-d", "--name", "box", "any", "sleep", "60")
+        cut = docker(running.host, "exec", "-i", "box", "cat", input=bytes(3_000_000), timeout=20)
+        assert cut.returncode == 1
+        assert len(cut.stdout) < 100_000
+        assert out(running.host, "ps", "--format", "{{.Names}}") == "box\n"
+        out(running.host, "rm", "-f", "box")
+
+
 def test_filters_in_a_row_serve_the_docker_cli(tmp_path: Path) -> None:
     second = f"debug --json | record {tmp_path}/copies | exec"
     row = ("limit --concurrent 4 --rate 1000/s", "timeout --after 20", "retry", "cache --for 5 --watch")
