@@ -43,7 +43,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_backends_are_listed_with_their_usage() -> None:
     rows = [line.split("\t") for line in run("backends").stdout.splitlines()]
-    assert [row[0] for row in rows] == ["aggregate", "balance", "debug", "docker", "dockerserver", "exec"]
+    names = [row[0] for row in rows]
+    assert names == sorted(names)
+    assert {"aggregate", "balance", "debug", "docker", "dockerserver", "exec", "record", "retry"} <= set(names)
     assert rows[1][1].startswith("balance [--watch WATCH] [--strategy spread|binpack|")
     listed = json.loads(run("backends", "--json").stdout)
     assert [each["name"] for each in listed] == [row[0] for row in rows]

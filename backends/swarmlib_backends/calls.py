@@ -38,12 +38,6 @@ async def hand_over(reply: Message, ret: Reply) -> None:
         raise
 
 
-async def relay(replies: Replies, ret: Reply) -> None:
-    """Pass on all replies, to their end."""
-    async for reply in replies:
-        await hand_over(reply, ret)
-
-
 def key_of(message: Message, *, args: Mapping[str, Any], value: Any = None, upload: bool = False) -> bytes:
     """What tells requests apart: equal for those that ask the same, whoever asks."""
     asked = {name: given for name, given in args.items() if name != CALLER}

@@ -12,7 +12,7 @@ import trio
 
 from swarmlib import UNSENT, Handler, Invalid, Message, Server, SwarmError, TimedOut, Unavailable, Verb, option
 
-from .calls import LOOKS, ask, hand_over, relay
+from .calls import LOOKS, ask, hand_over
 from .patterns import fitting
 from .streams import Passage
 
@@ -89,7 +89,8 @@ class Retry(Server):
                     break
             for reply in before:
                 await hand_over(reply, message.ret)
-            await relay(replies, message.ret)
+            async for reply in replies:
+                await hand_over(reply, message.ret)
         return None
 
 
