@@ -35,7 +35,7 @@ from .objects import (
     WorkloadSummary,
 )
 from .options import argument, option
-from .request import Answer, dispatch, next_reply
+from .request import Answer, ask, dispatch, next_reply
 from .service import Backend, Filter, Handler, Server, Source, refuse
 from .watch import Watch
 
@@ -92,6 +92,7 @@ __all__ = [
     "WorkloadDetails",
     "WorkloadSummary",
     "argument",
+    "ask",
     "connect",
     "dispatch",
     "next_reply",

@@ -10,13 +10,13 @@ from typing import Any, Literal, cast, overload
 import trio
 
 from .chain import Chain, Stages
-from .channel import Replies, Sender, as_json, open_reply
+from .channel import Replies, Sender, as_json
 from .errors import Internal
 from .handles import Attachment, Handle, Workload
 from .message import Message, Path, Verb
 from .objects import Event, Finished, Image, Network, Volume, WorkloadSummary, listed
 from .parameters import parameters
-from .request import Answer, answer, dispatch
+from .request import Answer, answer, ask
 from .run import run
 from .watch import Watch
 
@@ -55,15 +55,8 @@ class Client:
             yield replies
 
     async def _send(self, verb: Verb, path: Path, fields: dict[str, Any]) -> Replies:
-        # Only the stages hold `ret` when this returns: if they drop it, that ends the call.
-        ret, replies = open_reply()
-        try:
-            deadline = trio.current_effective_deadline()
-            await dispatch(self.sender, Message(verb, path, ret=ret, deadline=deadline, **fields), ret)
-        except BaseException:
-            await replies.aclose()
-            raise
-        return replies
+        deadline = trio.current_effective_deadline()
+        return await ask(self.sender, Message(verb, path, deadline=deadline, **fields))
 
     async def call(self, verb: Verb, path: Path = (), **fields: Any) -> Answer:
         """Send a request and wait for its final reply. Raises what an `error` reply says."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .channel import Replies, Reply, Sender
+from .channel import Replies, Reply, Sender, open_reply
 from .errors import SwarmError
 from .message import Message, Verb
 from .service import as_error, refuse
@@ -31,6 +31,20 @@ async def dispatch(sender: Sender, message: Message, ret: Reply) -> None:
         await sender.send(message)
     except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
         await refuse(message.but(ret=ret), as_error(exc, "", message))
+
+
+async def ask(sender: Sender, message: Message) -> Replies:
+    """Send a request and give its replies: `async with await ask(…) as replies`, at whose end what works for it is
+    cancelled. The message must be the caller's own (a copy, `message.but()`, of one that came): it gets its `ret` here.
+    """
+    # Only the stages hold `ret` when this returns: if they drop it, that ends the call.
+    message.ret, replies = open_reply()
+    try:
+        await dispatch(sender, message, message.ret)
+    except BaseException:
+        await replies.aclose()
+        raise
+    return replies
 
 
 async def next_reply(replies: Replies) -> Message:

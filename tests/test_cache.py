@@ -18,7 +18,7 @@ class Service(Server):
         self.asked: list[str] = []
         self.cancelled: list[str] = []
         self.go = trio.Event()
-        self.events, self.receiver = trio.open_memory_channel[str](10)
+        self.events, self.receiver = trio.open_memory_channel[dict[str, str]](10)
 
     async def get(self, message: Message) -> Any:
         name = "/".join(message.path)
@@ -213,7 +213,7 @@ async def test_an_event_makes_it_forget(autojump_clock: MockClock) -> None:
     async with Chain(Cache(seconds=1000, watch_events=True), service).open() as sender:
         await wait_all_tasks_blocked()
         assert [await Client(sender).get("a"), await Client(sender).get("a")] == [[1], [1]]
-        await service.events.send("die")
+        await service.events.send({"Type": "container", "Action": "die"})
         await wait_all_tasks_blocked()
         assert await Client(sender).get("a") == [2]
 

@@ -25,7 +25,7 @@ from swarmlib import (
     Verb,
     connect,
 )
-from swarmlib_backends.calls import ask
+from swarmlib.request import ask
 from swarmlib_backends.chaos import Chaos, Latency
 from swarmlib_backends.retry import Retry
 
@@ -140,7 +140,7 @@ async def test_errors_are_by_verb_and_path_with_the_code_that_was_told() -> None
             await Client(sender).ls()
         with pytest.raises(Unavailable, match="chaos"):
             await Client(sender).stop("a")
-        assert await Client(sender).ls("images") == "fine"
+        assert (await Client(sender).call(Verb.LS, ("images",))).value == "fine"
         assert await Client(sender).get("web") == "fine"
     assert service.happened == ["images", "web"]
 
@@ -223,7 +223,7 @@ async def test_who_waits_to_receive_learns_of_a_cut_while_sending() -> None:
 async def test_a_cut_watch_ends_early_and_an_answer_is_whole() -> None:
     async with Chain(chaos("--cut 1"), Service()).open() as sender:
         assert await Client(sender).get("x") == "fine"
-        async with Client(sender).watch() as events:
+        async with Client(sender).watch("x") as events:
             assert len([event async for event in events]) < 100
 
 

@@ -56,7 +56,8 @@ class Service(Server):
             await trio.sleep(10)
         return {"Number": len(self.asked), "Env": [f"PASSWORD={SECRET}", "MODE=fast"]}
 
-    ls = get
+    async def ls(self, message: Message) -> list[Any]:
+        return [await self.get(message)]
 
     async def spawn(self, message: Message) -> Any:
         assert message.ret is not None
@@ -152,11 +153,11 @@ async def everything(swarm: Client) -> list[Any]:
     answer = await swarm.call(Verb.SPAWN, ("images",), args={"fromImage": "x"})
     seen += [reply.json for reply in answer.before]
     seen.append((await swarm.spawn({"Image": "x"})).id)
-    async with swarm.watch() as events:
+    async with swarm.watch(until=1) as events:
         seen += [event async for event in events]
     async with swarm.attach("containers", "abc") as attached:
         seen += [(reply.verb, reply.value) async for reply in attached]
-        seen.append(await attached.object.get("state"))
+        seen.append(await attached.get("state"))
     seen += [await converse(swarm, b"one", b"two"), await upload(swarm, bytes(3_000_000))]
     return seen
 
@@ -433,7 +434,7 @@ async def test_a_one_way_message_is_recorded_and_may_be_replayed(tmp_path: Path)
 
 
 async def test_a_caller_that_goes_away_leaves_no_replay_behind(recorded: Path) -> None:
-    async with replaying(recorded) as swarm, swarm.request(Verb.WATCH) as replies:
+    async with replaying(recorded) as swarm, swarm.request(Verb.WATCH, args={"until": 1}) as replies:
         assert (await next_reply(replies)).verb is Verb.ACK
 
 

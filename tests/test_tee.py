@@ -159,9 +159,9 @@ async def test_only_what_fits_is_copied() -> None:
     tee.chain = Chain(shadow)
     async with Chain(tee, Main()).open() as sender:
         await Client(sender).get("a")
-        await Client(sender).stop("b")
+        await Client(sender).stop("box", "b")
         await wait_all_tasks_blocked()
-    assert shadow.seen == ["stop b"]
+    assert shadow.seen == ["stop box"]
 
 
 async def test_a_dropped_request_is_still_noticed_as_dropped() -> None:

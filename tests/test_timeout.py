@@ -22,7 +22,8 @@ class Slow(Server):
             raise
         return "done"
 
-    start = get
+    async def start(self, message: Message) -> None:
+        await trio.sleep(float(message.path[1]))
 
     async def spawn(self, message: Message) -> None:
         assert message.ret is not None
@@ -56,7 +57,9 @@ async def test_what_takes_too_long_is_answered_and_cancelled(autojump_clock: Moc
 
 
 async def test_each_kind_of_call_may_have_a_time_of_its_own(autojump_clock: MockClock) -> None:
-    async with Chain(Chain.read("timeout --after 5 --for 'start 6*=7' --for start=9").backends[0], Slow()).open() as to:
+    async with Chain(
+        Chain.read("timeout --after 5 --for 'start */6*=7' --for start=9").backends[0], Slow()
+    ).open() as to:
         await Client(to).start("6")
         with pytest.raises(TimedOut):
             await Client(to).start("7")

@@ -8,12 +8,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .aggregate import Aggregate
     from .balance import Balance
+    from .cache import Cache
+    from .chaos import Chaos
     from .debug import Debug
     from .docker import Docker
     from .dockerserver import DockerServer
     from .exec import Exec
+    from .limit import Limit
+    from .record import Record
+    from .replay import Replay
+    from .retry import Retry
+    from .tee import Tee
+    from .timeout import Timeout
 
-__all__ = ["Aggregate", "Balance", "Debug", "Docker", "DockerServer", "Exec"]
+__all__ = [
+    "Aggregate",
+    "Balance",
+    "Cache",
+    "Chaos",
+    "Debug",
+    "Docker",
+    "DockerServer",
+    "Exec",
+    "Limit",
+    "Record",
+    "Replay",
+    "Retry",
+    "Tee",
+    "Timeout",
+]
 
 if not TYPE_CHECKING:  # checkers see the names above, and no others
 

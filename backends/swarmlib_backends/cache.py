@@ -24,11 +24,12 @@ from swarmlib import (
     Tap,
     Unsupported,
     Verb,
+    ask,
     option,
 )
 from swarmlib.message import FINAL
 
-from .calls import LOOKS, ask, key_of
+from .calls import LOOKS, key_of
 from .patterns import fitting
 from .quantities import Size
 
@@ -162,7 +163,7 @@ class _Flight:
     async def fly(self, next: Sender, message: Message) -> None:
         """Make the call."""
         with self._scope:
-            async with await ask(next, message) as replies:
+            async with await ask(next, message.but()) as replies:
                 async for reply in replies:
                     await self._take(reply)
         self._done.set()

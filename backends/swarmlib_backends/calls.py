@@ -1,4 +1,4 @@
-"""What the stages that follow a call to its end share: asking the next stage anew, and handing its replies on."""
+"""What the stages that follow a call to its end share: what tells calls apart, and handing replies on."""
 
 from __future__ import annotations
 
@@ -8,24 +8,10 @@ from typing import Any, Final
 import orjson
 import trio
 
-from swarmlib import CALLER, Message, Replies, Reply, Sender, Verb, dispatch, open_reply
+from swarmlib import CALLER, Message, Reply, Verb
 
 LOOKS: Final = frozenset({Verb.LS, Verb.GET})
 """The verbs that change nothing and are answered with one value: asking twice is as asking once."""
-
-
-async def ask(next: Sender, message: Message) -> Replies:
-    """Send a request on with a reply pair of its own: `async with await ask(…) as replies`, at whose end what works for
-    it is cancelled. Its deadline stays as it is.
-    """
-    # Only the stages hold `ret` when this returns: if they drop it, that ends the call.
-    ret, replies = open_reply()
-    try:
-        await dispatch(next, message.but(ret=ret), ret)
-    except BaseException:
-        await replies.aclose()
-        raise
-    return replies
 
 
 async def hand_over(reply: Message, ret: Reply) -> None:

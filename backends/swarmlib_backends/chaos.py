@@ -16,11 +16,11 @@ from typing import Final, NoReturn, Self, TypeAlias
 
 import trio
 
-from swarmlib import ERRORS, UNSENT, Handler, Invalid, Message, Replies, Reply, Server, Unavailable, option
+from swarmlib import ERRORS, UNSENT, Handler, Invalid, Message, Replies, Reply, Server, Unavailable, ask, option
 from swarmlib.message import FINAL
 from swarmlib.registry import nearest
 
-from .calls import ask, hand_over
+from .calls import hand_over
 from .patterns import Judge, Rule, fitting
 from .quantities import ByteRate, Rate, seconds
 from .streams import Passage
@@ -200,7 +200,7 @@ class Chaos(Server):
         if message.ret is None:
             await self.next.send(message)
             return
-        async with await ask(self.next, message) as replies:
+        async with await ask(self.next, message.but()) as replies:
             if faults.lost:
                 await _lose(replies)
             await self._relay(replies, message.ret, faults)

@@ -12,10 +12,10 @@ from typing import Final, NoReturn
 
 import trio
 
-from swarmlib import CALLER, UNSENT, Handler, Invalid, Message, Server, Unavailable, option
+from swarmlib import CALLER, UNSENT, Handler, Invalid, Message, Server, Unavailable, ask, option
 from swarmlib.message import FINAL
 
-from .calls import ask, hand_over
+from .calls import hand_over
 from .quantities import Rate
 
 _TOO_MANY_REQUESTS: Final = 429  # RFC 6585, 4
@@ -71,7 +71,7 @@ class Limit(Server):
         assert message.ret is not None  # by `choose`
         try:
             await ticket.admitted.wait()
-            async with await ask(self.next, message) as replies:
+            async with await ask(self.next, message.but()) as replies:
                 async for reply in replies:
                     if reply.verb in FINAL:
                         self._gate.leave(ticket)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import trio
 
-from swarmlib import UNSENT, Handler, Invalid, Message, Server, SwarmError, TimedOut, Unavailable, Verb, option
+from swarmlib import UNSENT, Handler, Invalid, Message, Server, SwarmError, TimedOut, Unavailable, Verb, ask, option
 
-from .calls import LOOKS, ask, hand_over
+from .calls import LOOKS, hand_over
 from .patterns import fitting
 from .streams import Passage
 
@@ -79,7 +79,7 @@ class Retry(Server):
         back until it has succeeded.
         """
         assert message.ret is not None  # by `choose`
-        async with await ask(self.next, message) as replies:
+        async with await ask(self.next, message.but()) as replies:
             before: list[Message] = []
             async for reply in replies:
                 if reply.verb is Verb.ERROR:

@@ -11,10 +11,9 @@ from typing import Final
 
 import trio
 
-from swarmlib import Chain, Filter, Invalid, Message, Replies, Sender, argument, option
+from swarmlib import Chain, Filter, Invalid, Message, Replies, Sender, argument, ask, option
 from swarmlib.message import FINAL
 
-from .calls import ask
 from .patterns import fitting
 
 COPY_SECONDS: Final = 60.0

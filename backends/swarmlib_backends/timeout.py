@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import trio
 
-from swarmlib import Handler, Invalid, Message, Sender, Server, TimedOut, option
+from swarmlib import Handler, Invalid, Message, Sender, Server, TimedOut, ask, option
 
-from .calls import ask, hand_over
+from .calls import hand_over
 from .patterns import Rule
 from .streams import Passage
 
@@ -51,7 +51,7 @@ async def _follow(message: Message, next: Sender, patience: _Patience) -> None:
     if message.att is not None:
         message = message.but(att=_Upload(message.att, patience).alike)
     patience.begin()
-    async with await ask(next, message) as replies:
+    async with await ask(next, message.but()) as replies:
         async for reply in replies:
             patience.end()
             await hand_over(reply, ret)
