@@ -181,7 +181,7 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
     async def send(self, value: Message) -> None:
         handler = self._choose(value)
         if handler is None:
-            await self._stage.next.send(value)
+            await (refuse(value, _closed(self._stage)) if self._closed else self._stage.next.send(value))
             return
         while self._active >= self._stage.max_calls and not self._closed:
             await self._waiting.park()

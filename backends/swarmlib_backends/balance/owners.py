@@ -95,7 +95,10 @@ async def _probed(roster: Roster, kind: str, ref: str) -> Member:
 
 
 def _nobody_has(outcome: Outcome) -> SwarmError:
-    """Not found; but first a refusal (an ambiguous prefix), and that one which might have it can't be asked."""
-    errors = [exc for _, exc in outcome.failures if not isinstance(exc, Unsupported)]
+    """Not found; but first a refusal (an ambiguous prefix), and that one which might have it can't be asked. That a
+    member has no such objects counts last.
+    """
+    failures = [exc for _, exc in outcome.failures]
+    errors = [exc for exc in failures if not isinstance(exc, Unsupported)]
     refused = [exc for exc in errors if not isinstance(exc, NotFound)]
-    return (refused or errors or [Unavailable("balance has no members now")])[0]
+    return (refused or errors or failures or [Unavailable("balance has no members now")])[0]

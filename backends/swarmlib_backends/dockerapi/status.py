@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 import orjson
 
 from swarmlib import (
+    ERRORS,
     Ambiguous,
     Conflict,
     Denied,
@@ -52,6 +53,8 @@ _CLASS: Final[dict[int, type[SwarmError]]] = {
     503: Unavailable,
     504: TimedOut,
 }
+_CODE: Final = b"Swarmlib-Error"
+"""A header with the error's code, where its status alone would mean another: 409 has two."""
 
 
 def status_of(error: SwarmError) -> int:
@@ -70,9 +73,15 @@ def error_headers(error: SwarmError) -> Headers | None:
     return error.details.get("headers")
 
 
+def code_headers(error: SwarmError) -> Headers:
+    """What a response must say besides its status, so that `error_of` gives the same error again."""
+    return [] if _CLASS.get(status_of(error)) is type(error) else [(_CODE, error.code.encode())]
+
+
 def error_of(status: int, headers: Headers, body: bytes, backend: str) -> SwarmError:
     """The error that an engine's answer means; keeps all of it, if it is an engine's."""
-    kind = _CLASS.get(status, Invalid if status < 500 else Internal)
+    code = next((value.decode("latin-1") for name, value in headers if name.lower() == _CODE.lower()), "")
+    kind = ERRORS.get(code) or _CLASS.get(status, Invalid if status < 500 else Internal)
     message = _message_in(body)
     # To a client that is too old an engine says it in plain text, and to HEAD it says nothing.
     if message is not None or any(name.lower() == b"api-version" for name, _ in headers):

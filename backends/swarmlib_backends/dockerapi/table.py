@@ -98,8 +98,15 @@ def row_of(verb: Verb, path: Path, *, upload: bool) -> Row:
 
 
 def target(row: Row, path: Path, args: Mapping[str, Any]) -> str:
-    """The request target of a message; the inverse of `route`."""
+    """The request target of a message; the inverse of `route`.
+
+    Raises:
+        Invalid: the name in the path makes it no normal one (`..`, or nothing), which an engine would take for another.
+    """
+    place = row.target(path)
+    if "/." in place or "//" in place:
+        _check_normal(place)
     version = args.get(":version")
     prefix = f"/v{version}" if version else ""
     query = urlencode({k: v for k, v in args.items() if k[0] != ":"}, doseq=True) if args else ""
-    return f"{prefix}{row.target(path)}{'?' if query else ''}{query}"
+    return f"{prefix}{place}{'?' if query else ''}{query}"

@@ -12,7 +12,7 @@ from swarmlib import Json, Message, NotFound, Reply, SwarmError, Unavailable, Un
 from ..dockerapi import http1
 from ..dockerapi.http1 import Head, Headers
 from ..dockerapi.rows import Kind, Row
-from ..dockerapi.status import came_in_band, error_body, error_headers, in_band, status_of
+from ..dockerapi.status import came_in_band, code_headers, error_body, error_headers, in_band, status_of
 
 _JSON: Final = (b"Content-Type", b"application/json")
 _RAW: Final = (b"Content-Type", b"application/vnd.docker.raw-stream")
@@ -41,7 +41,7 @@ class ClientConnection(Protocol):
 
 def error_response(error: SwarmError, *, keep_alive: bool, bodyless: bool = False) -> bytes:
     """The response that says an error, in Docker's own form."""
-    headers = error_headers(error) or [*_OWN_HEADERS, _JSON]
+    headers = error_headers(error) or [*_OWN_HEADERS, _JSON, *code_headers(error)]
     return _response(status_of(error), headers, error_body(error), keep_alive=keep_alive, bodyless=bodyless)
 
 

@@ -1,0 +1,268 @@
+"""The bench that a rule works on: one opening of the backend that is checked, with the kit's leaf and witnesses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import trio
+
+from ..chain import Chain
+from ..channel import CLEANUP_SECONDS, Nowhere, Replies, Sender, open_reply
+from ..client import Client, Handle, dispatch, next_reply
+from ..errors import SwarmError, ungrouped
+from ..message import FINAL, REQUESTS, Message, Path, Verb
+from ..service import Backend, Server, Source
+from .leaf import REFERENCE, Leaf
+from .reference import Reference
+from .transcript import Transcript, Witness, WitnessStage, short
+
+STALL_SECONDS: Final = 0.1
+"""How long nothing must move for it to count as held up."""
+NOSUCH: Final = "swarmlib-nosuch"
+"""A name that no object and no place has."""
+_CONVERSATIONS: Final = frozenset({Verb.ATTACH, Verb.WATCH, Verb.CONNECT})
+
+
+class Broken(Exception):
+    """A rule is broken; the text says what was seen."""
+
+
+def must(condition: object, problem: str) -> None:
+    """Raise `Broken` unless it is so."""
+    if not condition:
+        raise Broken(problem)
+
+
+@dataclass(eq=False)
+class Subject:
+    """What is checked, and how: the arguments of `check_backend`."""
+
+    make: Callable[[], Backend]
+    leaf: Leaf | None = None
+    over: Reference | None = None
+    client: Callable[[], Backend] | None = None
+    verbs: frozenset[Verb] | None = None
+
+    @cached_property
+    def sample(self) -> Backend:
+        """One that is looked at, but never opened."""
+        return self.make()
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it stands at the head of a chain, and takes no messages."""
+        return isinstance(self.sample, Source)
+
+    @cached_property
+    def does(self) -> frozenset[Verb]:
+        """The verbs that its maker declares; by default all, or a leaf's and a client's own methods."""
+        if self.verbs is not None:
+            return self.verbs
+        answering = self.client() if self.client else self.sample
+        if isinstance(answering, Server) and (self.leaf is not None or self.client is not None):
+            return frozenset(answering.handlers()) & REQUESTS
+        return REQUESTS
+
+    @property
+    def some_verb(self) -> tuple[Verb, Path]:
+        """Something that it does, on an object that isn't there."""
+        where = (*(self.leaf or REFERENCE).place, NOSUCH)
+        return next((verb, where) for verb in (Verb.GET, Verb.START, Verb.LS, *sorted(REQUESTS)) if verb in self.does)
+
+    def lacks(self, need: str) -> str | None:
+        """Why a rule with this need does not apply, or None. A need is a verb, a field of `Leaf`, or a word below."""
+        if need in REQUESTS:
+            return None if Verb(need) in self.does else f"it does no {need}"
+        unless = {
+            "reference": (self.leaf is None, "it is a leaf: nothing stands behind it that could be watched"),
+            "messages": (not self.is_source or self.client, "no client was given that reaches this source"),
+            "stage": (not self.is_source, "it is a source"),
+            "source": (self.is_source, "it is no source"),
+            "alone": (self.client is None, "it speaks when its client does"),
+            "declared": (self.verbs is not None, "its maker declared no verbs"),
+        }
+        if need in unless:
+            holds, reason = unless[need]
+            return None if holds else reason
+        if self.leaf is None:
+            return None
+        described = getattr(self.leaf, need) is not None
+        return self.lacks(Verb.SPAWN) if described else f"its maker describes none (Leaf.{need})"
+
+    @asynccontextmanager
+    async def opened(self, transcript: Transcript, backend: Backend | None = None) -> AsyncGenerator[Bench]:
+        """Open it, with witnesses on both sides. The kit's leaf is open as long as the bench is."""
+        reference = None if self.leaf else self.over or Reference()
+        bench = Bench(self, reference, transcript)
+        with ungrouped():
+            async with trio.open_nursery() as nursery, (reference or _Empty()).open(Nowhere()) as straight:
+                await nursery.start(bench.hold_open, backend or self.make())
+                async with Chain(self.client() if self.client else _Through(bench)).open() as sender:
+                    bench.swarm = Client(Witness(sender, transcript))
+                    bench.setup = Client(straight) if reference else bench.swarm
+                    async with bench.cleaned_up():
+                        yield bench
+                bench.closing.set()
+
+
+class _Empty(Backend):
+    """Holds the place of the kit's leaf, where there is none."""
+
+    @asynccontextmanager
+    async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
+        yield next
+
+
+@dataclass
+class _Through(Backend):
+    """What reaches a backend that is no source: its own channel."""
+
+    bench: Bench
+
+    @asynccontextmanager
+    async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
+        yield self.bench.inlet
+
+
+@dataclass(eq=False)
+class Bench:
+    """One opening. What a rule is about goes by `swarm`, what prepares it by `setup`, past the backend if it can."""
+
+    subject: Subject
+    watched: Reference | None
+    transcript: Transcript
+    swarm: Client = field(init=False)
+    setup: Client = field(init=False)
+    inlet: Sender = field(init=False)
+    """The backend's own channel."""
+    closing: trio.Event = field(default_factory=trio.Event)
+    _closed: trio.Event = field(default_factory=trio.Event)
+    _made: list[Handle] = field(default_factory=list[Handle])
+
+    @property
+    def leaf(self) -> Leaf:
+        """What the workloads are like."""
+        return self.subject.leaf or REFERENCE
+
+    @property
+    def reference(self) -> Reference:
+        """The kit's own leaf, for rules that need `reference`."""
+        assert self.watched is not None
+        return self.watched
+
+    async def hold_open(self, backend: Backend, *, task_status: trio.TaskStatus[None]) -> None:
+        """Hold the backend open until it is told to close."""
+        behind = () if self.watched is None else (WitnessStage(self.transcript), self.watched)
+        try:
+            async with Chain(backend, *behind).open() as self.inlet:
+                task_status.started()
+                await self.closing.wait()
+        finally:
+            self._closed.set()
+
+    async def close(self) -> float:
+        """Close the backend, before anything else is; gives the seconds that it took."""
+        began = trio.current_time()
+        self.closing.set()
+        await self._closed.wait()
+        return trio.current_time() - began
+
+    # Workloads.
+
+    async def spawned(self, kind: str, by: Client | None = None) -> Handle:
+        """A workload of that kind (`idle`, `talks`, `echoes`), not started."""
+        made = await (by or self.setup).spawn(getattr(self.leaf, kind), *self.leaf.place)
+        self._made.append(Handle(self.setup, made.path, made.made))
+        return Handle(self.swarm, made.path, made.made)
+
+    async def started(self, kind: str) -> Handle:
+        """A workload of that kind that runs."""
+        made = await self.spawned(kind)
+        await self.setup.start(*made.path)
+        return made
+
+    @asynccontextmanager
+    async def cleaned_up(self) -> AsyncGenerator[None]:
+        """At the end remove what was made: a leaf may be a real engine."""
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
+                for made in self._made:
+                    await _removed(made)
+
+    # Asking.
+
+    async def error_of(self, verb: Verb, path: Path, message: Message | None = None) -> SwarmError | None:
+        """The error that a request is answered with; None where it is acknowledged."""
+        return await error_of(self.swarm.sender, verb, path, message)
+
+    async def works(self, after: str) -> None:
+        """Check that it still answers."""
+        verb, path = self.subject.some_verb
+        with trio.move_on_after(CLEANUP_SECONDS):
+            error = await self.error_of(verb, path)
+            must(error and error.code in ("not_found", "not_implemented"), f"{after}, it answers with {told(error)}")
+            return
+        raise Broken(f"{after}, it answers nothing within {CLEANUP_SECONDS:g} s")
+
+
+async def _removed(made: Handle) -> None:
+    for undo in (made.stop, made.rm):
+        with suppress(SwarmError):  # the rule has done it itself, or has broken the backend
+            await undo()
+
+
+@asynccontextmanager
+async def asking(sender: Sender, verb: Verb, path: Path, message: Message | None = None) -> AsyncGenerator[Replies]:
+    """Send a request, its other fields those of `message`; leaving the context ends the call."""
+    ret, replies = open_reply()
+    async with replies:
+        request = (message or Message(verb)).but(verb=verb, path=path, ret=ret)
+        await dispatch(sender, request, ret)
+        del ret, request  # only the stages hold the channel now: one that drops it must be found out
+        yield replies
+
+
+async def finals(replies: Replies, verb: Verb) -> list[Message]:
+    """The final replies; up to the first one of a conversation, which goes on. A stream among them is closed."""
+    found: list[Message] = []
+    async for reply in replies:
+        if reply.att is not None:
+            await trio.aclose_forcefully(reply.att)
+        if reply.verb in FINAL:
+            found.append(reply)
+            if verb in _CONVERSATIONS:
+                break
+    return found
+
+
+async def error_of(sender: Sender, verb: Verb, path: Path, message: Message | None = None) -> SwarmError | None:
+    """The error that a request is answered with; None where it is acknowledged."""
+    async with asking(sender, verb, path, message) as replies:
+        found = await finals(replies, verb)
+    must(found, f"{verb} {'/'.join(path)} ended without a final reply")
+    return found[0].error if found[0].verb is Verb.ERROR else None
+
+
+async def acked(replies: Replies) -> Message:
+    """The `ack` among the next replies. Raises what an `error` says."""
+    while (reply := await next_reply(replies)).verb is not Verb.ACK:
+        pass
+    return reply
+
+
+async def stalled(progress: Callable[[], int]) -> None:
+    """Wait until `progress` has not changed for STALL_SECONDS."""
+    seen = -1
+    while seen != (seen := progress()):  # noqa: ASYNC110 - that nothing happens is no event
+        await trio.sleep(STALL_SECONDS)
+
+
+def told(error: SwarmError | None) -> str:
+    """An error, or that there was none."""
+    return "an ack" if error is None else f"{error.code} ({short(error.message)})"

@@ -1,0 +1,121 @@
+"""`check_backend`: the whole contract, rule by rule, against one backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+import trio
+
+from ..errors import sole
+from ..message import Verb
+from ..service import Backend
+from .bench import Broken, Subject
+from .leaf import Leaf
+from .reference import Reference
+from .rules import RULES, Rule
+from .transcript import Transcript
+
+PATIENCE = 30.0
+"""Seconds that a rule may take, by default."""
+
+
+class ConformanceError(AssertionError):
+    """A backend breaks a rule: `rule` is its name, `sentence` what it says, `problem` what was seen instead, and
+    `transcript` the messages that show it.
+    """
+
+    def __init__(self, backend: str, rule: Rule, problem: str, transcript: str) -> None:
+        super().__init__(
+            f"{backend} breaks the rule {rule.name}: {rule.sentence}.\n  Seen: {problem}.\n  Messages:\n{transcript}"
+        )
+        self.rule = rule.name
+        self.sentence = rule.sentence
+        self.problem = problem
+        self.transcript = transcript
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one rule; `skipped` says why it did not apply, and is empty where it was kept."""
+
+    rule: str
+    sentence: str
+    skipped: str = ""
+
+    def __str__(self) -> str:
+        return f"{'not applicable' if self.skipped else 'passed':15}{self.rule}" + (
+            f" ({self.skipped})" if self.skipped else ""
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """The verdicts on a backend that breaks no rule."""
+
+    backend: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def passed(self) -> list[str]:
+        """The rules that it keeps."""
+        return [verdict.rule for verdict in self.verdicts if not verdict.skipped]
+
+    @property
+    def not_applicable(self) -> dict[str, str]:
+        """The rules that don't apply, each with the reason."""
+        return {verdict.rule: verdict.skipped for verdict in self.verdicts if verdict.skipped}
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.backend}: {len(self.passed)} rules kept", *map(str, self.verdicts)])
+
+
+async def check_backend(
+    make: Callable[[], Backend],
+    *,
+    leaf: Leaf | None = None,
+    over: Reference | None = None,
+    client: Callable[[], Backend] | None = None,
+    verbs: Collection[str] | None = None,
+    patience: float = PATIENCE,
+    rules: Iterable[Rule] = RULES,
+) -> Report:
+    """Hold a backend to the contract, rule by rule; the first that it breaks ends it.
+
+    make: makes the backend; each rule opens a new one. Without `leaf`, the kit puts its own `Reference` behind it.
+    leaf: for a backend that has the workloads itself: what they are like.
+    over: your own `Reference`, for a backend that reaches it also by its arguments (`Aggregate([Chain(over)])`).
+    client: for a source that speaks when it is spoken to: makes a backend that reaches it from outside.
+    verbs: what it does; the others must be answered by `denied` or `not_implemented`. By default, the methods of a
+        leaf or client that is a `Server`, else every verb.
+    patience: seconds that a rule may take.
+    rules: those to check; by default all.
+
+    Raises:
+        ConformanceError: a rule is broken; it says which, and shows the messages.
+    """
+    subject = Subject(make, leaf, over, client, None if verbs is None else frozenset(map(Verb, verbs)))
+    return Report(subject.sample.name, tuple([await _verdict(rule, subject, patience) for rule in rules]))
+
+
+async def _verdict(rule: Rule, subject: Subject, patience: float) -> Verdict:
+    reasons = [reason for need in rule.needs if (reason := subject.lacks(need))]
+    if reasons:
+        return Verdict(rule.name, rule.sentence, reasons[0])
+    transcript = Transcript()
+    try:
+        with trio.fail_after(patience), transcript.noting_bugs():
+            await rule.check(subject, transcript)
+    except Exception as exc:  # whatever goes wrong breaks the rule, and is its error's cause
+        problem = _problem(exc, patience)
+        raise ConformanceError(subject.sample.name, rule, problem, str(transcript)) from exc
+    return Verdict(rule.name, rule.sentence)
+
+
+def _problem(exc: Exception, patience: float) -> str:
+    found = sole(exc)
+    if isinstance(found, Broken):
+        return str(found)
+    if isinstance(found, trio.TooSlowError):
+        return f"it was not done within {patience:g} s"
+    return f"{type(found).__name__}: {found}"

@@ -1,0 +1,52 @@
+"""What a leaf's maker tells the kit of its workloads, so that the kit can use them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import trio
+
+from ..message import Path
+from .reference import LINES
+
+
+def as_it_comes(stream: trio.abc.ReceiveStream) -> AsyncIterable[bytes | bytearray]:
+    """The bytes of a stream that is not framed."""
+    return stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaf:
+    """What a leaf has. What is left out it has not, and those rules don't apply; what is given must be there.
+
+    place: where workloads are spawned and listed.
+    idle: the body to spawn for a workload that, once started, runs until it is stopped.
+    talks: for one that, once started, writes `lines` and ends; its `attach` gives them.
+    echoes: for one whose `connect` stream gives back what is sent there, and ends when that ends.
+    connect_args: the `args` of that `connect`.
+    unframed: reads the payload out of that stream, where the leaf frames it (Docker does without a TTY).
+    files: the words after an `idle` workload's path on which `file` puts a tar into `folder` (`args`: `path`), and
+        gives a tar of what is there.
+    """
+
+    place: Path = ("containers",)
+    idle: Any = None
+    talks: Any = None
+    lines: tuple[bytes, ...] = ()
+    echoes: Any = None
+    connect_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    unframed: Callable[[trio.abc.ReceiveStream], AsyncIterable[bytes | bytearray]] = as_it_comes
+    files: Path | None = None
+    folder: str = "/tmp"
+
+
+REFERENCE: Final = Leaf(
+    idle={"Image": "idle"},
+    talks={"Image": "talks"},
+    lines=LINES,
+    echoes={"Image": "echoes"},
+    files=("archive",),
+)
+"""What the kit's own `Reference` has."""

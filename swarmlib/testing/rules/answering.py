@@ -1,0 +1,153 @@
+"""One final reply to every request, and the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import trio
+
+from ...channel import CLEANUP_SECONDS
+from ...errors import ERRORS
+from ...message import REQUESTS, Json, Message, Path, Verb
+from ..bench import NOSUCH, Bench, Broken, must, told
+from ..reference import Trouble
+from .rule import rule
+
+ANSWERED: Final = REQUESTS - {Verb.LOG}
+"""The verbs that are answered; a `log` goes one way."""
+REFUSALS: Final = frozenset({"not_found", "not_implemented", "invalid", "denied", "too_large"})
+"""The errors by which a request can be refused for what it asks."""
+
+
+def _requests(bench: Bench) -> Iterator[tuple[Verb, Path]]:
+    """Each verb on places and objects that aren't there: nothing that would change a real engine."""
+    place = bench.leaf.place
+    for path in ((NOSUCH,), (NOSUCH, "x"), (*place, NOSUCH), (*place, NOSUCH, NOSUCH)):
+        yield from ((verb, path) for verb in sorted(ANSWERED))
+
+
+async def _answers(bench: Bench) -> dict[str, str]:
+    """Each request with its answer: the code of the error, `ack`, or nothing where none came."""
+    found: dict[str, str] = {}
+    for verb, path in _requests(bench):
+        request = f"{verb} {'/'.join(path)}"
+        found[request] = ""
+        with trio.move_on_after(CLEANUP_SECONDS):
+            error = await bench.error_of(verb, path)
+            found[request] = error.code if error else "ack"
+    return found
+
+
+@rule("messages")
+async def answers_everything(bench: Bench) -> None:
+    """Every request gets a final reply, whatever its verb and its path."""
+    silent = [request for request, answer in (await _answers(bench)).items() if not answer]
+    must(not silent, f"no final reply within {CLEANUP_SECONDS:g} s to {silent[:3]}")
+
+
+@rule("messages")
+async def gives_the_answer_itself(bench: Bench) -> None:
+    """It gives the final reply itself, and leaves none to a channel that is closed or dropped."""
+    await _answers(bench)
+    unanswered = bench.transcript.unanswered
+    must(not unanswered, f"{len(unanswered)} requests were left without one, the first {unanswered[:1]}")
+
+
+@rule("messages")
+async def answers_once(bench: Bench) -> None:
+    """No request gets a second final reply, and nothing follows an error."""
+    await _answers(bench)
+    if bench.subject.lacks("idle") is None:
+        workload = await bench.started("idle")
+        for verb in sorted({Verb.GET, Verb.LS, Verb.STOP} & bench.subject.does):
+            await bench.error_of(verb, bench.leaf.place if verb is Verb.LS else workload.path)
+    breaches = bench.transcript.breaches
+    must(not breaches, f"the contract of the reply channel was broken {len(breaches)} times, first by {breaches[:1]}")
+
+
+@rule("messages")
+async def has_no_bugs(bench: Bench) -> None:
+    """Nothing that is asked ends in a bug: no `internal` error, no unexpected exception in the log."""
+    internal = [request for request, answer in (await _answers(bench)).items() if answer == "internal"]
+    must(not internal, f"internal errors to {internal[:3]}")
+    must(not bench.transcript.bugs, f"bugs in the log: {bench.transcript.bugs[:3]}")
+
+
+@rule("messages", Verb.GET)
+async def says_not_found(bench: Bench) -> None:
+    """An object that isn't there is `not_found`."""
+    for verb in sorted({Verb.GET, Verb.START, Verb.STOP, Verb.RM} & bench.subject.does):
+        error = await bench.error_of(verb, (*bench.leaf.place, NOSUCH))
+        must(error and error.code == "not_found", f"{verb} of an object that isn't there gave {told(error)}")
+
+
+@rule("messages")
+async def refuses_unknown_places(bench: Bench) -> None:
+    """A place that isn't there is refused (`not_implemented`, `not_found`)."""
+    for verb in sorted(ANSWERED & bench.subject.does):
+        error = await bench.error_of(verb, (NOSUCH, "x"))
+        must(error and error.code in REFUSALS, f"{verb} {NOSUCH}/x gave {told(error)}")
+
+
+@rule("messages", Verb.SPAWN)
+async def refuses_what_makes_no_sense(bench: Bench) -> None:
+    """What can't be understood is refused, and is no bug."""
+    for raw in (b"[1]", b'"word"', b'{"cut off', b"\xff"):
+        error = await bench.error_of(Verb.SPAWN, bench.leaf.place, Message(Verb.SPAWN, value=Json(raw)))
+        must(error, f"spawn of {raw!r} was acknowledged")
+    must(not bench.transcript.bugs, f"bugs in the log: {bench.transcript.bugs[:3]}")
+    await bench.works("after a spawn that makes no sense")
+
+
+@rule("messages")
+async def answers_what_comes_too_late(bench: Bench) -> None:
+    """A request that comes after its deadline is answered too."""
+    verb, path = bench.subject.some_verb
+    with trio.move_on_after(CLEANUP_SECONDS):
+        error = await bench.error_of(verb, path, Message(verb, deadline=trio.current_time() - 1))
+        must(error and error.code in REFUSALS | {"timeout"}, f"the caller was told {told(error)}")
+        return
+    raise Broken(f"no final reply within {CLEANUP_SECONDS:g} s")
+
+
+@rule("messages", "declared")
+async def does_no_more_than_declared(bench: Bench) -> None:
+    """A verb that it doesn't do is an error, and reaches nothing."""
+    for verb in sorted(ANSWERED - bench.subject.does):
+        error = await bench.error_of(verb, (*bench.leaf.place, NOSUCH))
+        must(
+            error and error.code in ("denied", "not_implemented"), f"{verb}, which it should not do, gave {told(error)}"
+        )
+
+
+@rule("messages", "reference", Verb.GET)
+async def passes_errors_on(bench: Bench) -> None:
+    """An error of the stage behind it reaches the caller with its code and message."""
+    for code, kind in ERRORS.items():
+        failing = bench.reference.add(f"fails-{code}")
+        bench.reference.trouble(failing.id, kind(f"it is {code}"))
+        error = await bench.error_of(Verb.GET, ("containers", failing.id))
+        must(error and error.code == code and code in error.message, f"of {code} the caller was told {told(error)}")
+
+
+@rule("messages", "reference", Verb.GET)
+async def lets_a_dropped_request_be_noticed(bench: Bench) -> None:
+    """A request that the stage behind it drops is an error to the caller, at once."""
+    dropped = bench.reference.add("dropped")
+    bench.reference.trouble(dropped.id, Trouble.DROPPED)
+    with trio.move_on_after(CLEANUP_SECONDS):
+        error = await bench.error_of(Verb.GET, ("containers", dropped.id))
+        must(error and error.code == "unavailable", f"the caller was told {told(error)}")
+        return
+    raise Broken("the caller was told nothing: something still holds the request's reply channel")
+
+
+@rule("stage", "messages", "reference", Verb.LOG)
+async def passes_on_what_goes_one_way(bench: Bench) -> None:
+    """What goes one way is passed on, and harms nothing."""
+    await bench.swarm.sender.send(Message(Verb.LOG, value=b"a line"))
+    with trio.move_on_after(CLEANUP_SECONDS):
+        await bench.reference.until(lambda: b"a line" in bench.reference.logged)
+    must(b"a line" in bench.reference.logged, "a log line did not come through")
+    await bench.works("after a message that goes one way")

@@ -1,0 +1,129 @@
+"""Calls that are given up, late, slow or read slowly."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from ...channel import CLEANUP_SECONDS, open_reply
+from ...client import dispatch
+from ...message import Message, Verb
+from ..bench import Bench, acked, asking, must, stalled, told
+from ..reference import FLOOD, Trouble
+from .rule import rule
+
+AHEAD: Final = 1000
+"""Replies that may be under way to a caller that doesn't read them, in all buffers between."""
+MANY: Final = 10
+"""Conversations that are left, one after another."""
+LATE: Final = 0.2
+"""Seconds of the deadline that a call misses."""
+
+
+@rule("messages")
+async def survives_a_caller_that_has_gone_before(bench: Bench) -> None:
+    """A call that its caller gave up before it was sent does no harm."""
+    verb, path = bench.subject.some_verb
+    ret, replies = open_reply()
+    await replies.aclose()
+    await dispatch(bench.swarm.sender, Message(verb, path, ret=ret), ret)
+    await bench.works("after a call that was given up before it was sent")
+
+
+@rule("messages", "reference", Verb.GET)
+async def cancels_the_work_when_the_caller_goes(bench: Bench) -> None:
+    """When its caller goes away, the work for a call is cancelled also in the stage behind."""
+    reference = bench.reference
+    held = reference.add("held")
+    reference.trouble(held.id, Trouble.HELD)
+    async with asking(bench.swarm.sender, Verb.GET, ("containers", held.id)):
+        await reference.until(lambda: bool(reference.under_way))
+    with trio.move_on_after(CLEANUP_SECONDS):
+        await reference.until(lambda: not reference.under_way)
+    must(not reference.under_way, f"the call still went on {CLEANUP_SECONDS:g} s after its caller had gone")
+
+
+@rule("messages", "idle", Verb.ATTACH)
+async def leaves_the_object_alone_when_a_conversation_ends(bench: Bench) -> None:
+    """Who leaves a conversation leaves the object as it was, and the backend at work."""
+    workload = await bench.started("idle")
+    for _ in range(3):
+        async with asking(bench.swarm.sender, Verb.ATTACH, workload.path) as replies:
+            await acked(replies)
+    await bench.works("after a conversation that was left")
+    listed = await bench.setup.ls(*bench.leaf.place)
+    must(any(each["Id"] == workload.id for each in listed), "the workload ran no more when its attachment was left")
+
+
+@rule("messages", "idle", Verb.ATTACH)
+async def ends_what_worked_for_a_conversation(bench: Bench) -> None:
+    """When conversations are left, what worked for them ends."""
+    workload = await bench.started("idle")
+    before = _tasks()
+    for _ in range(MANY):
+        async with asking(bench.swarm.sender, Verb.ATTACH, workload.path) as replies:
+            await acked(replies)
+    await stalled(_tasks)
+    left = _tasks() - before
+    must(left < MANY, f"{left} tasks are left of {MANY} conversations")
+
+
+def _tasks() -> int:
+    return trio.lowlevel.current_statistics().tasks_living
+
+
+@rule("messages", "reference", Verb.GET)
+async def keeps_deadlines(bench: Bench) -> None:
+    """A deadline travels with the message: when it passes, the caller is told `timeout`, and the work is cancelled."""
+    reference = bench.reference
+    held = reference.add("late")
+    reference.trouble(held.id, Trouble.HELD)
+    began = trio.current_time()
+    with trio.move_on_after(CLEANUP_SECONDS):
+        error = await bench.error_of(Verb.GET, ("containers", held.id), Message(Verb.GET, deadline=began + LATE))
+        must(error and error.code == "timeout", f"the caller was told {told(error)}")
+        await reference.until(lambda: not reference.under_way)
+    took = trio.current_time() - began
+    must(took < CLEANUP_SECONDS, f"a call with a deadline {LATE:g} s ahead went on for {took:g} s")
+
+
+@rule("messages", "idle", Verb.ATTACH, Verb.GET)
+async def lets_no_conversation_hold_up_a_call(bench: Bench) -> None:
+    """A conversation holds up no call."""
+    talking, other = await bench.started("idle"), await bench.spawned("idle")
+    async with asking(bench.swarm.sender, Verb.ATTACH, talking.path) as replies:
+        await acked(replies)
+        for each in (other, talking):
+            with trio.move_on_after(CLEANUP_SECONDS) as patience:
+                await each.get()
+            must(not patience.cancelled_caught, "a call was not answered during a conversation")
+
+
+@rule("messages", "reference", Verb.GET)
+async def lets_no_call_hold_up_another(bench: Bench) -> None:
+    """A call that takes long holds up no other."""
+    reference = bench.reference
+    held, free = reference.add("held"), reference.add("free")
+    reference.trouble(held.id, Trouble.HELD)
+    slow = [asking(bench.swarm.sender, Verb.GET, ("containers", held.id)) for _ in range(2)]
+    async with slow[0], slow[1]:
+        await reference.until(lambda: len(reference.under_way) > 1)
+        with trio.move_on_after(CLEANUP_SECONDS) as patience:
+            await bench.swarm.get("containers", free.id)
+    must(not patience.cancelled_caught, "a call was not answered while two others were under way")
+
+
+@rule("messages", "reference", Verb.WATCH)
+async def holds_back_replies_that_nobody_reads(bench: Bench) -> None:
+    """A caller that doesn't read holds up who replies; when it reads again, all comes in order."""
+    reference = bench.reference
+    box = reference.add("flood")
+    reference.flooded = 0
+    async with asking(bench.swarm.sender, Verb.WATCH, ("containers", box.id, "stats")) as replies:
+        await acked(replies)
+        await stalled(lambda: reference.flooded)
+        ahead = reference.flooded
+        must(ahead <= AHEAD, f"{ahead} replies were taken from the stage behind, of which the caller had read none")
+        numbers = [reply.json["number"] async for reply in replies if reply.verb is Verb.SET]
+    must(numbers == list(range(FLOOD)), f"of {FLOOD} replies {len(numbers)} came, or in another order")

@@ -1,0 +1,115 @@
+"""What becomes of objects: made, listed, changed, removed, and found under any name."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import trio
+
+from ...channel import CLEANUP_SECONDS
+from ...client import Client
+from ...errors import NotFound
+from ...message import Verb
+from ..bench import Bench, Broken, must, told
+from ..transcript import short
+from .answering import REFUSALS
+from .rule import rule
+
+NAMES: Final = (
+    "två ord",
+    "日本語\U0001f433",
+    "a/b",
+    "../up",
+    "a?b=c&d#e%2F",
+    "'quoted' \"twice\" \\ back",
+    "-rf",
+    "line\nend\ttab",
+    "x" * 65536,
+)
+"""Names that some layer may take for something else."""
+
+
+@rule("messages", "idle", Verb.SPAWN, Verb.GET, Verb.RM)
+async def keeps_what_is_spawned(bench: Bench) -> None:
+    """What was spawned is there under its id until it is removed."""
+    made = await bench.spawned("idle", by=bench.swarm)
+    must(made.id, "the ack of a spawn should say the Id of what was made")
+    found: dict[str, Any] = await made.get()
+    must(made.id in found.values(), f"get of {made.id} gave another: {short(str(found))}")
+    await made.rm()
+    try:
+        await made.get()
+    except NotFound:
+        return
+    raise Broken("what was removed is still there")
+
+
+@rule("messages", "idle", Verb.SPAWN, Verb.START, Verb.STOP, Verb.RM)
+async def starts_and_stops(bench: Bench) -> None:
+    """A workload that was started can be stopped, and then removed."""
+    made = await bench.spawned("idle", by=bench.swarm)
+    await made.start()
+    await made.stop()
+    await made.rm()
+
+
+@rule("messages", "idle", Verb.LS)
+async def lists_what_there_is(bench: Bench) -> None:
+    """`ls` lists every workload that runs, and with `all` also those that don't."""
+    resting, running = await bench.spawned("idle"), await bench.started("idle")
+    must(running.id in await _listed(bench), "a workload that runs is not listed")
+    ids = await _listed(bench, all="1")
+    must({running.id, resting.id} <= set(ids), "with all, a workload that is not started is not listed")
+    must(len(ids) == len(set(ids)), "an object is listed more than once")
+
+
+async def _listed(bench: Bench, **args: str) -> list[str]:
+    found = await bench.swarm.ls(*bench.leaf.place, **args)
+    return [str(each["Id"]) for each in found]
+
+
+@rule("messages", "idle", Verb.WATCH)
+async def tells_of_changes(bench: Bench) -> None:
+    """A watch tells of a change that comes after its ack."""
+    async with bench.swarm.watch() as changes:
+        made = await bench.spawned("idle")
+        with trio.move_on_after(CLEANUP_SECONDS):
+            async for change in changes:
+                if made.id in str(change):
+                    return
+    raise Broken(f"no event of a spawn within {CLEANUP_SECONDS:g} s")
+
+
+@rule("messages", Verb.GET)
+async def keeps_odd_names_apart(bench: Bench) -> None:
+    """An odd name (unicode, blanks, slashes, 64 KiB) names one object, or is refused: it is never taken for another."""
+    for name in NAMES:
+        path = (*bench.leaf.place, name)
+        there = bench.watched.add(name) if bench.watched else None
+        error = await bench.error_of(Verb.GET, path)
+        if error is None:
+            must(there, f"{short(name)!r} is no object here, and yet get found one")
+            found = (await Client(bench.swarm.sender).get(*path))["Name"]
+            must(found == f"/{name}", f"get of {short(name)!r} gave {short(found)!r}")
+        else:
+            must(error.code in REFUSALS, f"get of {short(name)!r} gave {told(error)}")
+            verbatim = bench.watched and not bench.subject.is_source
+            must(not verbatim, f"the stage behind it has {short(name)!r}, and yet get gave {told(error)}")
+
+
+@rule("messages", "idle", Verb.GET)
+async def answers_concurrent_calls_each_with_its_own(bench: Bench) -> None:
+    """What is asked of many objects at once is answered for each."""
+    made = [await bench.spawned("idle") for _ in range(5)]
+    mixed: list[str] = []
+
+    async def ask(number: int) -> None:
+        wanted = made[number % len(made)]
+        found = await wanted.get()
+        if wanted.id not in found.values():
+            mixed.append(wanted.id)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(ask, number)
+    must(not mixed, f"{len(mixed)} of 100 calls at once got another one's answer")

@@ -1,0 +1,135 @@
+"""Opening and closing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from ...channel import CLEANUP_SECONDS, Nowhere
+from ...message import Message, Verb
+from ..bench import Bench, Subject, acked, asking, error_of, finals, must, told
+from ..reference import Reference, Trouble
+from ..transcript import Transcript, Witness
+from .rule import opening_rule, rule
+
+LOAD: Final = 20
+"""Calls under way when a backend closes under load."""
+
+
+@opening_rule()
+async def leaves_nothing_behind(subject: Subject, transcript: Transcript) -> None:
+    """When it has closed, nothing that it started is left."""
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with subject.opened(transcript) as bench:
+        await _used(bench)
+    left = trio.lowlevel.current_statistics().tasks_living - before
+    must(left <= 0, f"{left} of its tasks still run")
+
+
+@rule()
+async def closes_in_time(bench: Bench) -> None:
+    """It closes within 5 s (`CLEANUP_SECONDS`)."""
+    await _used(bench)
+    took = await bench.close()
+    must(took < CLEANUP_SECONDS, f"it was cut off after {took:g} s")
+
+
+async def _used(bench: Bench) -> None:
+    if bench.subject.lacks("messages") is None:
+        await bench.works("after opening")
+
+
+@opening_rule("stage")
+async def opens_any_number_of_times(subject: Subject, transcript: Transcript) -> None:
+    """It can be opened again, also while it is open, and the openings share no state."""
+    backend = subject.make()
+    async with subject.opened(transcript, backend) as first:
+        async with subject.opened(transcript, backend) as second:
+            await second.works("opened a second time")
+        await first.works("when another opening of it has closed")
+    async with subject.opened(transcript, backend) as third:
+        await third.works("opened once more")
+
+
+@opening_rule("stage")
+async def answers_unavailable_when_closed(subject: Subject, transcript: Transcript) -> None:
+    """Once closed, it answers what still comes with `unavailable`."""
+    async with Reference().open(Nowhere()) as behind:
+        async with subject.make().open(behind) as sender:
+            pass
+        with trio.move_on_after(CLEANUP_SECONDS):
+            error = await error_of(Witness(sender, transcript), *subject.some_verb)
+            must(error and error.code == "unavailable", f"it answered with {told(error)}")
+            return
+    must(False, f"it answered nothing within {CLEANUP_SECONDS:g} s")
+
+
+@rule("messages", "reference", Verb.GET)
+async def answers_what_is_under_way_when_it_closes(bench: Bench) -> None:
+    """It closes in time under load, and every call that is under way then gets its final reply."""
+    held = bench.reference.add("held")
+    bench.reference.trouble(held.id, Trouble.HELD)
+    answered: list[list[Message]] = []
+
+    async def ask() -> None:
+        async with asking(bench.swarm.sender, Verb.GET, ("containers", held.id)) as replies:
+            answered.append(await finals(replies, Verb.GET))
+
+    with trio.move_on_after(3 * CLEANUP_SECONDS):
+        async with trio.open_nursery() as nursery:
+            for _ in range(LOAD):
+                nursery.start_soon(ask)
+            await bench.reference.until(lambda: len(bench.reference.under_way) >= LOAD)
+            took = await bench.close()
+            must(took < CLEANUP_SECONDS, f"under load it was cut off after {took:g} s")
+    once = sum(len(replies) == 1 for replies in answered)
+    must(once == LOAD, f"of {LOAD} calls under way, {once} got a final reply")
+
+
+@rule("messages", "idle", Verb.ATTACH)
+async def ends_conversations_when_it_closes(bench: Bench) -> None:
+    """When it closes, the conversations that are under way end."""
+    workload = await bench.started("idle")
+    ended = trio.Event()
+
+    async def converse(*, task_status: trio.TaskStatus[None]) -> None:
+        async with asking(bench.swarm.sender, Verb.ATTACH, workload.path) as replies:
+            await acked(replies)
+            task_status.started()
+            async for _ in replies:
+                pass
+            ended.set()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(converse)
+        await bench.close()
+        with trio.move_on_after(CLEANUP_SECONDS):
+            await ended.wait()
+        nursery.cancel_scope.cancel()
+    must(ended.is_set(), f"an attachment had not ended {CLEANUP_SECONDS:g} s after the closing")
+
+
+@rule("source")
+async def a_source_takes_no_messages(bench: Bench) -> None:
+    """A source takes no messages: it answers them with `not_implemented`."""
+    error = await error_of(Witness(bench.inlet, bench.transcript), Verb.LS, ("containers",))
+    must(error and error.code == "not_implemented", f"it answered with {told(error)}")
+
+
+@rule("source", "alone")
+async def a_source_speaks_and_closes_under_load(bench: Bench) -> None:
+    """A source that needs no client speaks to the stage after it, and closes in time while its calls are under way."""
+    reference = bench.reference
+    reference.holds_all = True
+    try:
+        with trio.move_on_after(CLEANUP_SECONDS):
+            await reference.until(lambda: bool(reference.under_way))
+        must(
+            reference.under_way,
+            f"it sent nothing within {CLEANUP_SECONDS:g} s; does it need a `client` that reaches it?",
+        )
+        took = await bench.close()
+        must(took < CLEANUP_SECONDS, f"it was cut off after {took:g} s")
+    finally:
+        reference.holds_all = False

@@ -1,0 +1,182 @@
+"""What passed between a caller, a backend and the stage behind it, written down while it happens.
+
+    #1 > get containers/web {"size": "1"}
+      #1 > get containers/web {"size": "1"}
+      #1 < set {"Id": "web"}
+      #1 < ack
+    #1 < set {"Id": "web"}
+    #1 < ack
+
+What the backend sent on is indented, with numbers of its own. `!` marks a breach of the reply contract.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+
+from ..channel import ContractError, Reply, Sender, Tap
+from ..errors import SwarmError
+from ..message import FINAL, Json, Message
+from ..service import Filter
+
+_SHOWN: Final = 160
+"""Characters of one value in a transcript, at most."""
+
+
+class Transcript:
+    """The lines, and what they hold of broken promises."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.breaches: list[str] = []
+        """Replies that the contract forbids."""
+        self.unanswered: list[str] = []
+        """Requests whose reply channel was closed or dropped without a final reply."""
+        self.bugs: list[str] = []
+        """What backends logged as bugs."""
+
+    def __str__(self) -> str:
+        return "\n".join(f"    {line}" for line in self.lines) or "    (no messages)"
+
+    @contextmanager
+    def noting_bugs(self) -> Generator[None]:
+        """Write down what backends log as bugs meanwhile."""
+        handler = _BugHandler(self)
+        logger = logging.getLogger("swarmlib")
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+
+
+class _BugHandler(logging.Handler):
+    def __init__(self, transcript: Transcript) -> None:
+        super().__init__(logging.ERROR)
+        self._transcript = transcript
+
+    def emit(self, record: logging.LogRecord) -> None:
+        exc = record.exc_info[1] if record.exc_info else None
+        text = f"{record.getMessage()}: {type(exc).__name__}: {exc}" if exc else record.getMessage()
+        self._transcript.bugs.append(text)
+        self._transcript.lines.append(f"! a bug: {short(text)}")
+
+
+class Witness(trio.abc.SendChannel[Message]):
+    """A sender that writes down what is sent through it, and the replies to that."""
+
+    def __init__(self, inner: Sender, transcript: Transcript, indent: str = "") -> None:
+        self._inner = inner
+        self._transcript = transcript
+        self._indent = indent
+        self._number = 0
+
+    async def send(self, value: Message) -> None:
+        """Write down a message, and pass it on."""
+        self._number += 1
+        call = _Call(self._transcript, f"{self._indent}#{self._number}", describe(value))
+        call.note(">", call.request)
+        if value.ret is not None:
+            value.ret.on_gone(call.gone)
+            value = value.but(ret=_WitnessReply(value.ret, call))
+        await self._inner.send(value)
+
+    async def aclose(self) -> None:
+        """Nothing of its own to close."""
+
+
+class _Call:
+    """One call. It holds no reply channel: a channel that is dropped must be noticed as dropped."""
+
+    def __init__(self, transcript: Transcript, number: str, request: str) -> None:
+        self.transcript = transcript
+        self.request = request
+        self._number = number
+        self._answered = False
+
+    def note(self, mark: str, text: str) -> None:
+        """Write down a line of this call."""
+        self.transcript.lines.append(f"{self._number} {mark} {text}")
+
+    def see(self, reply: Message) -> Message:
+        """Write down a reply."""
+        self._answered = self._answered or reply.verb in FINAL
+        self.note("<", describe(reply))
+        return reply
+
+    def gone(self) -> None:
+        """Write down that the caller did not wait for the answer."""
+        if not self._answered:
+            self.note("x", "the caller went away")
+
+
+class _WitnessReply(Tap):
+    def __init__(self, inner: Reply, call: _Call) -> None:
+        super().__init__(inner, call.see)
+        self._call = call
+
+    async def send(self, value: Message) -> None:
+        try:
+            await super().send(value)
+        except ContractError as exc:
+            self._call.note("!", str(exc))
+            self._call.transcript.breaches.append(f"{exc}, to {self._call.request}")
+            raise
+
+    async def aclose(self) -> None:
+        self._look("closed")
+        await super().aclose()
+
+    def __del__(self) -> None:
+        if getattr(self, "_call", None) is not None:
+            self._look("dropped")
+
+    def _look(self, how: str) -> None:
+        if not self.answered and not self.gone:
+            self._call.note("!", f"the reply channel was {how} without a final reply")
+            self._call.transcript.unanswered.append(self._call.request)
+
+
+class WitnessStage(Filter):
+    """A stage that writes down what passes: it stands between a backend and what is behind it."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self._witness: Witness | None = None
+
+    async def send(self, message: Message) -> None:
+        """Write down a message, and pass it on."""
+        if self._witness is None:
+            self._witness = Witness(self.next, self._transcript, "  ")
+        await self._witness.send(message)
+
+
+def describe(message: Message) -> str:
+    """A message in one line."""
+    parts = [message.verb.value, short("/".join(message.path))]
+    if message.args:
+        parts.append(short(json.dumps(dict(message.args), default=repr)))
+    if isinstance(message.value, SwarmError):
+        parts[1:] = [f"{message.value.code}: {short(message.value.message)}"]
+    elif message.value is not None:
+        parts.append(_start(message.value.raw if isinstance(message.value, Json) else message.value))
+    if message.att is not None:
+        parts.append("+stream")
+    return " ".join(part for part in parts if part)
+
+
+def _start(raw: bytes) -> str:
+    """The beginning of a value, which may be long."""
+    text = raw[:_SHOWN].decode("utf-8", "backslashreplace").strip()
+    return text if len(raw) <= _SHOWN else f"{text}… ({len(raw)} bytes)"
+
+
+def short(text: str) -> str:
+    """Text that fits a line."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"

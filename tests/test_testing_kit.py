@@ -1,0 +1,689 @@
+"""The conformance kit itself: for each of its rules a backend that breaks that one, and no other."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MemoryReceiveStream, MockClock
+
+from swarmlib import (
+    Backend,
+    Client,
+    Conflict,
+    ContractError,
+    Filter,
+    Internal,
+    Message,
+    NotFound,
+    Reply,
+    Sender,
+    Server,
+    Source,
+    Tap,
+    Unavailable,
+    Verb,
+    open_reply,
+)
+from swarmlib.channel import Replies
+from swarmlib.message import REQUESTS
+from swarmlib.testing import RULES, ConformanceError, Leaf, Reference, check_backend
+from swarmlib.testing.bench import NOSUCH
+from swarmlib.testing.rules import streams
+
+Wrong = Callable[[], Backend]
+WRONG: dict[str, tuple[Wrong, dict[str, Any]]] = {}
+"""The wrong backend for each rule, and how it is checked."""
+
+
+def breaks(rule: str, **how: Any) -> Callable[[Any], Any]:
+    """Note a class, or what makes one, as the backend that breaks `rule`."""
+
+    def noted(make: Any) -> Any:
+        WRONG[rule] = (make, how)
+        return make
+
+    return noted
+
+
+class Working(Filter):
+    """A filter with a nursery; what it keeps is kept as long as the backend itself."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        async with trio.open_nursery() as self.nursery:
+            self.is_open = True
+            yield
+            self.is_open = False
+            self.nursery.cancel_scope.cancel()
+
+    def later(self, action: Callable[..., Any], *args: Any) -> None:
+        if self.is_open:
+            self.nursery.start_soon(action, *args)
+
+
+async def pump(ret: Reply, replies: Replies, scope: trio.CancelScope | None = None) -> None:
+    """Relay replies; when the caller is gone, `scope` is cancelled."""
+    with scope or trio.CancelScope():
+        async with replies:
+            async for reply in replies:
+                with suppress(trio.BrokenResourceError):
+                    await ret.send(reply)
+        await ret.aclose()
+
+
+def replies_through(message: Message, see: Callable[[Message], Message | None]) -> Message:
+    return message if message.ret is None else message.but(ret=Tap(message.ret, see))
+
+
+# Opening and closing.
+
+
+@breaks("leaves_nothing_behind")
+class Starts(Filter):
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        trio.lowlevel.spawn_system_task(trio.sleep_forever)
+        yield
+
+
+@breaks("closes_in_time")
+class Lingers(Filter):
+    """It takes for ever to close once it was asked for what isn't there."""
+
+    lingers = False
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        yield
+        if self.lingers:
+            await trio.sleep_forever()
+
+    async def send(self, message: Message) -> None:
+        self.lingers = self.lingers or message.path[-1:] == (NOSUCH,)
+        await self.next.send(message)
+
+
+@breaks("opens_any_number_of_times")
+class Shares(Filter):
+    def __init__(self) -> None:
+        self.shared = {"closed": False}
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        yield
+        self.shared["closed"] = True
+
+    async def send(self, message: Message) -> None:
+        if self.shared["closed"]:
+            raise Unavailable("it is closed")
+        await self.next.send(message)
+
+
+@breaks("answers_unavailable_when_closed")
+class Transparent(Backend):
+    @asynccontextmanager
+    async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
+        yield next
+
+
+class Keeps(Working):
+    """It relays the replies to one verb, and when it closes it keeps their channels, so that nobody is told."""
+
+    def __init__(self, verb: Verb) -> None:
+        super().__init__()
+        self.verb = verb
+
+    async def send(self, message: Message) -> None:
+        if message.verb is self.verb and message.ret is not None:
+            scope = trio.CancelScope()
+            message.ret.on_gone(scope.cancel)
+            self.kept.append(message.ret)
+            ret, replies = open_reply()
+            self.later(pump, message.ret, replies, scope)
+            message = message.but(ret=ret)
+        await self.next.send(message)
+
+
+breaks("answers_what_is_under_way_when_it_closes")(lambda: Keeps(Verb.GET))
+breaks("ends_conversations_when_it_closes")(lambda: Keeps(Verb.ATTACH))
+
+
+@breaks("a_source_takes_no_messages")
+class TakesMessages(Source):
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        while True:
+            await Client(self.next).ls()
+            await trio.sleep(1)
+
+    @asynccontextmanager
+    async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
+        async with super().open(next):
+            yield next
+
+
+@breaks("a_source_speaks_and_closes_under_load")
+class Mute(Source):
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.sleep_forever()
+
+
+# Answering.
+
+
+@breaks("answers_everything")
+class Silent(Working):
+    async def send(self, message: Message) -> None:
+        if message.path == (NOSUCH,) and message.verb is Verb.FILE:
+            self.kept.append(message)
+        else:
+            await self.next.send(message)
+
+
+@breaks("gives_the_answer_itself")
+class Drops(Filter):
+    async def send(self, message: Message) -> None:
+        if message.path != (NOSUCH,):
+            await self.next.send(message)
+
+
+@breaks("answers_once")
+class Twice(Filter):
+    async def send(self, message: Message) -> None:
+        if message.path == (NOSUCH,) and message.ret is not None:
+            await message.ret.error(NotFound("no such place"))
+            with pytest.raises(ContractError):
+                await message.ret.ack()
+        else:
+            await self.next.send(message)
+
+
+@breaks("has_no_bugs")
+class Buggy(Filter):
+    async def send(self, message: Message) -> None:
+        if message.path == (NOSUCH,):
+            raise KeyError("a bug")
+        await self.next.send(message)
+
+
+@breaks("says_not_found")
+class Forgiving(Filter):
+    """To remove what isn't there is no error to it."""
+
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.RM and message.path[-1] == NOSUCH and message.ret is not None:
+            await message.ret.ack()
+        else:
+            await self.next.send(message)
+
+
+@breaks("refuses_unknown_places")
+class Agrees(Filter):
+    async def send(self, message: Message) -> None:
+        if message.path == (NOSUCH, "x") and message.verb is Verb.SET and message.ret is not None:
+            await message.ret.ack()
+        else:
+            await self.next.send(message)
+
+
+@breaks("refuses_what_makes_no_sense")
+class Careless(Filter):
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.SPAWN and message.value is not None:
+            message.json.get("Image")
+        await self.next.send(message)
+
+
+@breaks("answers_what_comes_too_late")
+class TooLate(Working):
+    async def send(self, message: Message) -> None:
+        if message.deadline < trio.current_time():
+            self.kept.append(message)
+        else:
+            await self.next.send(message)
+
+
+breaks("does_no_more_than_declared", verbs=REQUESTS - {Verb.STOP})(Filter)
+
+
+@breaks("passes_errors_on")
+class Blurs(Filter):
+    async def send(self, message: Message) -> None:
+        await self.next.send(replies_through(message, self.blur))
+
+    def blur(self, reply: Message) -> Message:
+        return reply.but(value=Internal("it failed")) if isinstance(reply.value, Conflict) else reply
+
+
+@breaks("lets_a_dropped_request_be_noticed")
+class Remembers(Working):
+    async def send(self, message: Message) -> None:
+        self.kept.append(message.ret)
+        await self.next.send(message)
+
+
+@breaks("passes_on_what_goes_one_way")
+class LosesLogs(Filter):
+    async def send(self, message: Message) -> None:
+        if message.verb is not Verb.LOG:
+            await self.next.send(message)
+
+
+# Objects.
+
+
+@breaks("keeps_what_is_spawned")
+class RemovesNothing(Filter):
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.RM and NOSUCH not in message.path and message.ret is not None:
+            await message.ret.ack()
+        else:
+            await self.next.send(message)
+
+
+@breaks("starts_and_stops")
+class Unstoppable(Filter):
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.STOP and NOSUCH not in message.path:
+            raise Conflict("it can't be stopped")
+        await self.next.send(message)
+
+
+@breaks("lists_what_there_is")
+class RunningOnly(Filter):
+    async def send(self, message: Message) -> None:
+        await self.next.send(message.but(args={}) if message.verb is Verb.LS else message)
+
+
+@breaks("tells_of_changes")
+class HidesEvents(Filter):
+    async def send(self, message: Message) -> None:
+        hides = message.verb is Verb.WATCH and message.path == ()
+        await self.next.send(replies_through(message, self.hide) if hides else message)
+
+    def hide(self, reply: Message) -> Message | None:
+        return None if reply.verb is Verb.SET else reply
+
+
+@breaks("keeps_odd_names_apart")
+class SplitsNames(Filter):
+    async def send(self, message: Message) -> None:
+        await self.next.send(message.but(path=tuple("/".join(message.path).split("/")) if message.path else ()))
+
+
+@breaks("answers_concurrent_calls_each_with_its_own")
+class Mixes(Filter):
+    async def send(self, message: Message) -> None:
+        self.last = message.path
+        await trio.lowlevel.checkpoint()
+        await self.next.send(message.but(path=self.last))
+
+
+# Calls.
+
+
+@breaks("survives_a_caller_that_has_gone_before")
+class Offended(Filter):
+    offended = False
+
+    async def send(self, message: Message) -> None:
+        self.offended = self.offended or (message.ret is not None and message.ret.gone)
+        if self.offended:
+            raise Unavailable("not any more")
+        await self.next.send(message)
+
+
+@breaks("cancels_the_work_when_the_caller_goes")
+class GoesOn(Working):
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.GET and message.ret is not None:
+            ret, replies = open_reply()
+            self.later(pump, message.ret, replies)
+            message = message.but(ret=ret)
+        await self.next.send(message)
+
+
+@breaks("leaves_the_object_alone_when_a_conversation_ends")
+class StopsWhatIsLeft(Working):
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.ATTACH and message.ret is not None:
+            stop = Message(Verb.STOP, message.path)
+            message.ret.on_gone(lambda: self.later(self.next.send, stop))
+        await self.next.send(message)
+
+
+@breaks("ends_what_worked_for_a_conversation")
+class Leaks(Working):
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.ATTACH:
+            self.later(trio.sleep_forever)
+        await self.next.send(message)
+
+
+@breaks("keeps_deadlines")
+class Patient(Filter):
+    async def send(self, message: Message) -> None:
+        await self.next.send(message.but(deadline=float("inf")))
+
+
+@breaks("lets_no_conversation_hold_up_a_call")
+class OneConversation(Filter):
+    free: trio.Event | None = None
+
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.ATTACH and message.ret is not None:
+            self.free = trio.Event()
+            message.ret.on_gone(self.free.set)
+        elif self.free is not None:
+            await self.free.wait()
+        await self.next.send(message)
+
+
+@breaks("lets_no_call_hold_up_another")
+class OneObject(Filter):
+    """While one object is asked for, others have to wait."""
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        self.path: Any = None
+        self.calls = 0
+        self.changed = trio.Event()
+        yield
+
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.GET and message.ret is not None:
+            while self.calls and self.path != message.path:
+                await self.changed.wait()
+            self.path, self.calls = message.path, self.calls + 1
+            message.ret.on_gone(self.done)
+        await self.next.send(message)
+
+    def done(self) -> None:
+        self.calls -= 1
+        self.changed.set()
+        self.changed = trio.Event()
+
+
+@breaks("holds_back_replies_that_nobody_reads")
+class Gathers(Working):
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.WATCH and message.path and message.ret is not None:
+            scope = trio.CancelScope()
+            message.ret.on_gone(scope.cancel)
+            ret, replies = open_reply(capacity=1_000_000)
+            self.later(pump, message.ret, replies, scope)
+            message = message.but(ret=ret)
+        await self.next.send(message)
+
+
+# Streams.
+
+
+@breaks("gives_every_line")
+class SkipsBlankLines(Filter):
+    async def send(self, message: Message) -> None:
+        await self.next.send(replies_through(message, self.skip))
+
+    def skip(self, reply: Message) -> Message | None:
+        return None if reply.verb is Verb.LOG and not reply.value else reply
+
+
+class Through(trio.abc.HalfCloseableStream):
+    """A stream around another."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return bytes(await self.inner.receive_some(max_bytes))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.inner.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.inner.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        await self.inner.send_eof()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+@dataclass
+class Wraps(Filter):
+    """It puts a stream of its own around each that `verb` gives."""
+
+    stream: Callable[[Any], Any]
+    verb: Verb = Verb.CONNECT
+
+    async def send(self, message: Message) -> None:
+        taken = message.verb is self.verb and message.att is None
+        await self.next.send(replies_through(message, self.wrap) if taken else message)
+
+    def wrap(self, reply: Message) -> Message:
+        return reply.but(att=self.stream(reply.att)) if reply.att is not None else reply
+
+
+class Delays(Through):
+    """It sends the first piece at once, and holds a small one after it back for the next; at the end it is lost."""
+
+    sent = 0
+    waiting = b""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += 1
+        piece, self.waiting = (b"", bytes(data)) if self.sent > 1 and len(data) < 1024 else (data, b"")
+        if piece:
+            await self.inner.send_all(piece)
+
+
+class Hoards(Through):
+    """It remembers all that passes."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.hoard: list[bytearray] = []
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.hoard.append(bytearray(data))
+        await self.inner.send_all(data)
+
+
+class Spools(Through):
+    """It takes all at once, into a file."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the stream
+        self.taken, self.given, self.ended = 0, 0, False
+        self.more = trio.Event()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint()
+        self.file.seek(self.taken)
+        self.taken += self.file.write(data)
+        self.more.set()
+
+    async def send_eof(self) -> None:
+        self.ended = True
+        self.more.set()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        while self.given == self.taken and not self.ended:
+            await self.more.wait()
+            self.more = trio.Event()
+        await trio.lowlevel.checkpoint()
+        self.file.seek(self.given)
+        data = self.file.read(65536)
+        self.given += len(data)
+        return data
+
+    async def aclose(self) -> None:
+        self.file.close()
+        await super().aclose()
+
+
+class Beheads(Through):
+    """It loses the first block."""
+
+    lost = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        data = await super().receive_some(max_bytes)
+        if not self.lost:
+            self.lost, data = True, data[512:]
+        return data
+
+
+breaks("half_closes_streams")(lambda: Wraps(Delays))
+breaks("passes_big_streams_in_flat_memory")(lambda: Wraps(Hoards))
+breaks("holds_back_a_stream_that_nobody_reads")(lambda: Wraps(Spools))
+breaks("gives_back_files")(lambda: Wraps(Beheads, Verb.FILE))
+
+
+@breaks("keeps_a_stream_whose_call_has_ended")
+class ClosesStreams(Working):
+    async def send(self, message: Message) -> None:
+        if message.verb is Verb.CONNECT and message.ret is not None:
+            ret = message.ret
+
+            def see(reply: Message) -> Message:
+                if reply.att is not None:
+                    ret.on_gone(lambda: self.later(trio.aclose_forcefully, reply.att))
+                return reply
+
+            message = replies_through(message, see)
+        await self.next.send(message)
+
+
+@breaks("passes_big_files_in_flat_memory")
+class ReadsFirst(Filter):
+    async def send(self, message: Message) -> None:
+        if message.att is not None:
+            async with message.att as given:
+                whole = b"".join([bytes(piece) async for piece in given])
+            stream = MemoryReceiveStream()
+            stream.put_data(whole)
+            stream.put_eof()
+            message = message.but(att=stream)
+        await self.next.send(message)
+
+
+async def broken(make: Wrong, **how: Any) -> dict[str, ConformanceError]:
+    """Every rule that a backend breaks."""
+    found: dict[str, ConformanceError] = {}
+    for rule in RULES:
+        try:
+            await check_backend(make, rules=[rule], **how)
+        except ConformanceError as exc:
+            found[rule.name] = exc
+    return found
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Big is 8 MiB here: with as many wrong backends as there are rules, 100 would take minutes."""
+    monkeypatch.setattr(streams, "BIG", 8 << 20)
+    monkeypatch.setattr(streams, "FLAT", 2 << 20)
+
+
+def test_every_rule_has_a_backend_that_breaks_it() -> None:
+    assert set(WRONG) == {rule.name for rule in RULES}
+    assert len(RULES) == len(WRONG)
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("rule", [rule.name for rule in RULES])
+async def test_a_backend_that_breaks_one_rule_fails_by_that_one_and_no_other(
+    rule: str, autojump_clock: MockClock
+) -> None:
+    make, how = WRONG[rule]
+    found = await broken(make, **how)
+    assert list(found) == [rule]
+    assert found[rule].rule == rule
+
+
+@pytest.mark.usefixtures("_small")
+async def test_a_filter_that_does_nothing_breaks_none(autojump_clock: MockClock) -> None:
+    assert await broken(Filter) == {}
+
+
+async def test_a_broken_rule_is_named_and_shown_by_the_messages(autojump_clock: MockClock) -> None:
+    with pytest.raises(ConformanceError) as raised:
+        await check_backend(Forgiving)
+    assert str(raised.value).splitlines() == [
+        "forgiving breaks the rule says_not_found: An object that isn't there is `not_found`.",
+        "  Seen: rm of an object that isn't there gave an ack.",
+        "  Messages:",
+        "    #1 > get containers/swarmlib-nosuch",
+        "      #1 > get containers/swarmlib-nosuch",
+        "      #1 < error not_found: there is no workload swarmlib-nosuch",
+        "    #1 < error not_found: there is no workload swarmlib-nosuch",
+        "    #2 > rm containers/swarmlib-nosuch",
+        "    #2 < ack",
+    ]
+
+
+async def test_a_backend_that_never_answers_is_not_waited_for(autojump_clock: MockClock) -> None:
+    class Hangs(Filter):
+        async def send(self, message: Message) -> None:
+            await trio.sleep_forever()
+
+    with pytest.raises(ConformanceError, match=r"after opening, it answers nothing within 5 s"):
+        await check_backend(Hangs)
+
+
+async def test_one_that_cannot_be_opened_says_why(autojump_clock: MockClock) -> None:
+    class Fails(Filter):
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncGenerator[None]:
+            raise Unavailable("the disk is full")
+            yield
+
+    with pytest.raises(ConformanceError, match="Seen: Unavailable: the disk is full"):
+        await check_backend(Fails)
+
+
+class Empty(Server):
+    """A leaf that has nothing, and says so."""
+
+    async def ls(self, message: Message) -> list[Any]:
+        if message.path != ("containers",):
+            raise NotFound("no such place")
+        return []
+
+
+async def test_what_a_leaf_has_not_is_told_as_not_applicable_with_the_reason(autojump_clock: MockClock) -> None:
+    report = await check_backend(Empty, leaf=Leaf())
+    assert "answers_everything" in report.passed
+    reasons = report.not_applicable
+    assert set(report.passed) | set(reasons) == {rule.name for rule in RULES}
+    assert reasons["lists_what_there_is"] == "its maker describes none (Leaf.idle)"
+    assert reasons["says_not_found"] == "it does no get"
+    assert "not applicable says_not_found (it does no get)" in str(report)
+
+
+async def test_what_its_maker_says_it_has_must_be_there(autojump_clock: MockClock) -> None:
+    with pytest.raises(ConformanceError, match="Unsupported: no backend of this chain answers spawn"):
+        await check_backend(Empty, leaf=Leaf(idle={"Image": "idle"}), verbs=["ls", "get", "spawn"])
+
+
+async def test_the_reference_is_a_leaf_like_any_other(autojump_clock: MockClock) -> None:
+    from swarmlib.testing import REFERENCE
+
+    report = await check_backend(Reference, leaf=REFERENCE)
+    assert "passes_big_files_in_flat_memory" in report.passed
+
+
+async def test_a_source_without_a_client_is_told_what_it_needs(autojump_clock: MockClock) -> None:
+    with pytest.raises(ConformanceError, match="does it need a `client` that reaches it"):
+        await check_backend(Mute)
