@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from swarmlib import Ambiguous, Chain, Client, Conflict, NotFound, TimedOut, Unavailable, Verb
+from swarmlib import Ambiguous, Chain, Client, Conflict, NotFound, TimedOut, Unavailable, Unsupported, Verb
 from swarmlib import connect as open_chain
 from swarmlib_backends.balance import Balance, merge
 from tests.simulated import Engine, stamp
@@ -45,6 +45,12 @@ async def test_lists_are_merged_and_each_object_tells_its_engine() -> None:
     assert named(found) == {("web", "A"), ("db", "B")}
     assert {item["Labels"]["swarmlib.node"] for item in found} == {"A", "B"}
     assert (seen["Node"], seen["Config"]["Labels"]) == ("A", {"swarmlib.node": "A"})
+
+
+async def test_a_place_that_no_member_has_is_said_to_be_missing() -> None:
+    async with open_chain(Chain(Balance([Chain.read("exec")]))) as swarm:
+        with pytest.raises(Unsupported, match="exec has no get for nosuch/x"):
+            await swarm.stop("nosuch", "x")
 
 
 @pytest.mark.parametrize("ref", [ID_B, "db", "bbb", "B/db", "B/bbb"])

@@ -419,3 +419,11 @@ async def test_a_source_that_fails_ends_its_chain_with_that_error() -> None:
         async with Chain(Head(fails_after=Unavailable("the socket is gone")), Forms()).open():
             await trio.sleep_forever()
     assert raised.value.backend == "head"
+
+
+async def test_a_server_that_is_closed_answers_also_what_it_has_no_method_for() -> None:
+    async with Forms().open(Nowhere()) as sender:
+        pass
+    for verb in (Verb.GET, Verb.WATCH):  # it has a method for the first alone
+        with pytest.raises(Unavailable, match="forms is closed"):
+            await Client(sender).call(verb, ("x",))

@@ -8,9 +8,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmlib import Invalid, NotFound, Unsupported, Verb
+from swarmlib import ERRORS, Invalid, NotFound, SwarmError, Unsupported, Verb
 from swarmlib_backends.dockerapi import table
 from swarmlib_backends.dockerapi.rows import ROWS, Row
+from swarmlib_backends.dockerapi.status import code_headers, error_body, error_of, status_of
 
 DATA = Path(__file__).parent / "data"
 PASSED_ON_WHOLE = {("POST", "/session")}
@@ -95,3 +96,22 @@ def test_what_has_no_row_is_not_found() -> None:
         table.route("GET", "/nothing/here")
     with pytest.raises(Unsupported, match="nothing for stop on images/a"):
         table.row_of(Verb.STOP, ("images", "a"), upload=False)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../images/json", "a//b", "/", ""])
+def test_a_name_that_makes_the_target_another_one_is_refused(name: str) -> None:
+    row = table.row_of(Verb.GET, ("containers", name), upload=False)
+    with pytest.raises(Invalid, match="is not normal"):
+        table.target(row, ("containers", name), {})
+
+
+def test_a_name_with_dots_and_slashes_that_is_normal_is_kept() -> None:
+    row = table.row_of(Verb.GET, ("containers", "a/.b..c"), upload=False)
+    assert table.target(row, ("containers", "a/.b..c"), {}) == "/containers/a/.b..c/json"
+
+
+@pytest.mark.parametrize("kind", ERRORS.values(), ids=lambda kind: kind.code)
+def test_an_error_is_the_same_again_after_http(kind: type[SwarmError]) -> None:
+    error = kind("it failed")
+    found = error_of(status_of(error), code_headers(error), error_body(error), "docker")
+    assert (type(found), found.message) == (kind, "it failed")

@@ -21,7 +21,7 @@ from typing import Final
 import trio
 
 from ..channel import ContractError, Reply, Sender, Tap
-from ..errors import SwarmError
+from ..errors import Invalid, SwarmError
 from ..message import FINAL, Json, Message
 from ..service import Filter
 
@@ -164,11 +164,20 @@ def describe(message: Message) -> str:
         parts.append(short(json.dumps(dict(message.args), default=repr)))
     if isinstance(message.value, SwarmError):
         parts[1:] = [f"{message.value.code}: {short(message.value.message)}"]
+    elif isinstance(message.value, Json):
+        parts.append(_json(message.value))
     elif message.value is not None:
-        parts.append(_start(message.value.raw if isinstance(message.value, Json) else message.value))
+        parts.append(_start(message.value))
     if message.att is not None:
         parts.append("+stream")
     return " ".join(part for part in parts if part)
+
+
+def _json(value: Json) -> str:
+    try:
+        return _start(value.raw)
+    except Invalid as exc:
+        return exc.message
 
 
 def _start(raw: bytes) -> str:
