@@ -154,6 +154,29 @@ def certs(folder: Path, hosts: tuple[str, ...]) -> None:
             click.echo(path)
 
 
+@cli.command("new-backend")
+@click.option("--kind", type=click.Choice(["filter", "leaf", "source"]), default="filter", show_default=True)
+@click.argument("name")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def new_backend(name: str, folder: Path, kind: str) -> None:
+    """Write the package of a backend of your own: it works, and has its tests.
+
+    A filter stands between stages, a leaf has workloads, a source stands at the head. FOLDER must be new or empty.
+
+    \b
+      swarmd new-backend mine swarmlib-mine
+      cd swarmlib-mine
+      pip install -e '.[test]'
+      pytest
+      swarmd 'dockerserver tcp://127.0.0.1:4243' mine exec
+    """
+    with reporting(EXIT_USAGE):
+        from .new_backend import make
+
+        for path in make(name, folder, kind):
+            click.echo(path)
+
+
 def main() -> None:
     """Run the command."""
     cli.main(prog_name="swarmd")

@@ -94,9 +94,15 @@ class Subject:
         return self.lacks(Verb.SPAWN) if described else f"its maker describes none (Leaf.{need})"
 
     @asynccontextmanager
-    async def opened(self, transcript: Transcript, backend: Backend | None = None) -> AsyncGenerator[Bench]:
-        """Open it, with witnesses on both sides. The kit's leaf is open as long as the bench is."""
+    async def opened(
+        self, transcript: Transcript, backend: Backend | None = None, *, held: bool = False
+    ) -> AsyncGenerator[Bench]:
+        """Open it, with witnesses on both sides. The kit's leaf is open as long as the bench is; if `held`, it answers
+        nothing.
+        """
         reference = None if self.leaf else self.over or Reference()
+        if reference:
+            reference.holds_all = held
         bench = Bench(self, reference, transcript)
         with ungrouped():
             async with trio.open_nursery() as nursery, (reference or _Empty()).open(Nowhere()) as straight:

@@ -85,7 +85,7 @@ class Reference(Server):
         """How many values of FLOOD have been sent."""
         self.holds_all = False
         """Whether every call is held."""
-        self._trouble: dict[str, SwarmError | Trouble] = {}
+        self._trouble: dict[str, SwarmError | Trouble | None] = {}
         self._watchers: list[trio.MemorySendChannel[dict[str, Any]]] = []
         self._changed = trio.Event()
 
@@ -101,9 +101,11 @@ class Reference(Server):
         self.workloads[made.id] = made
         return made
 
-    def trouble(self, name: str, what: SwarmError | Trouble) -> None:
-        """From now on every call to the object of that name fails, is held or is dropped."""
-        self._trouble[name] = what
+    def trouble(self, ref: str, what: SwarmError | Trouble | None) -> None:
+        """From now on every call that names an object so (by id or by name) fails, is held or is dropped; None ends
+        that.
+        """
+        self._trouble[ref] = what
 
     async def until(self, ready: Callable[[], bool]) -> None:
         """Wait until something is so; it is looked at whenever a call begins or ends here."""

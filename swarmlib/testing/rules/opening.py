@@ -117,19 +117,15 @@ async def a_source_takes_no_messages(bench: Bench) -> None:
     must(error and error.code == "not_implemented", f"it answered with {told(error)}")
 
 
-@rule("source", "alone")
-async def a_source_speaks_and_closes_under_load(bench: Bench) -> None:
+@opening_rule("source", "alone")
+async def a_source_speaks_and_closes_under_load(subject: Subject, transcript: Transcript) -> None:
     """A source that needs no client speaks to the stage after it, and closes in time while its calls are under way."""
-    reference = bench.reference
-    reference.holds_all = True
-    try:
+    async with subject.opened(transcript, held=True) as bench:
         with trio.move_on_after(CLEANUP_SECONDS):
-            await reference.until(lambda: bool(reference.under_way))
+            await bench.reference.until(lambda: bool(bench.reference.under_way))
         must(
-            reference.under_way,
-            f"it sent nothing within {CLEANUP_SECONDS:g} s; does it need a `client` that reaches it?",
+            bench.reference.under_way,
+            f"it sent nothing within {CLEANUP_SECONDS:g} s; does it need a `client` that reaches it, or less patience?",
         )
         took = await bench.close()
-        must(took < CLEANUP_SECONDS, f"it was cut off after {took:g} s")
-    finally:
-        reference.holds_all = False
+    must(took < CLEANUP_SECONDS, f"it was cut off after {took:g} s")

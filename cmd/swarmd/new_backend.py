@@ -1,0 +1,64 @@
+"""Writes the package of a new backend: `templates/` holds it whole, once for each kind, under the name `example`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Final
+
+import swarmlib
+from swarmlib import Invalid, registry, testing
+
+KINDS: Final = ("filter", "leaf", "source")
+_NAME: Final = re.compile("[a-z][a-z0-9]*")
+_OWN_WORDS: Final = {*dir(swarmlib), *dir(testing), "None", "True", "False", "Any"}
+
+
+def make(name: str, folder: Path, kind: str) -> list[Path]:
+    """Write the package of the backend `name` into `folder`; gives the files.
+
+    Raises:
+        Invalid: the name is none for a backend, or taken; the folder is not empty, or can't be written.
+    """
+    _check_name(name)
+    written: list[Path] = []
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise Invalid(f"{folder} is not empty: a new backend needs a folder of its own")
+        for path, content in [*_template("common"), *_template(kind)]:
+            target = folder / _named(path, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_named(content, name), "utf-8")
+            written.append(target)
+    except OSError as exc:
+        raise Invalid(f"can't write {exc.filename}: {exc.strerror}") from exc
+    return sorted(written)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise Invalid(f"{name!r} is no name for a backend: lower-case letters and digits, a letter first")
+    if name in registry.names():
+        raise Invalid(f"there is a backend {name!r} already: choose another name")
+    if name.capitalize() in _OWN_WORDS:
+        raise Invalid(f"{name.capitalize()}, its class, would hide swarmlib's or Python's own: choose another name")
+
+
+def _named(text: str, name: str) -> str:
+    return text.replace("Example", name.capitalize()).replace("example", name)
+
+
+def _template(kind: str) -> Iterator[tuple[str, str]]:
+    """The files of a template: each one's path, and its content."""
+    return _below(files("swarmd") / "templates" / kind, "")
+
+
+def _below(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
+    for entry in folder.iterdir():
+        if entry.is_file():
+            yield f"{prefix}{entry.name}", entry.read_text("utf-8")
+        elif entry.name != "__pycache__":
+            yield from _below(entry, f"{prefix}{entry.name}/")

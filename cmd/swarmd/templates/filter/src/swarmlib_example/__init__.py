@@ -1,0 +1,35 @@
+"""The backend `example`: a label for every workload that is spawned through it."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from swarmlib import Filter, Invalid, Json, Message, Verb, option
+
+__all__ = ["Example"]
+
+
+@dataclass
+class Example(Filter):
+    """Puts a label on every workload that is spawned through it."""
+
+    label: str = option("the label, as NAME=VALUE", default="via=example")
+
+    def __post_init__(self) -> None:
+        if "=" not in self.label.lstrip("="):
+            raise Invalid(f"{self.label!r} is no label: it should be NAME=VALUE")
+
+    async def send(self, message: Message) -> None:
+        """Label what is spawned; pass everything on."""
+        if message.verb is Verb.SPAWN and message.path == ("containers",):
+            message = message.but(value=Json.of(self._labelled(message.json)))
+        await self.next.send(message)
+
+    def _labelled(self, body: Any) -> Any:
+        if not isinstance(body, dict):
+            return body  # the stage that would make it says what is wrong with it
+        fields = cast("dict[str, Any]", body)
+        name, _, value = self.label.partition("=")
+        labels: Any = fields.get("Labels") or {}
+        if not isinstance(labels, dict):
+            return fields
+        return {**fields, "Labels": {**cast("dict[str, Any]", labels), name: value}}

@@ -1,0 +1,40 @@
+"""Tests of the backend `example`."""
+
+import re
+
+from swarmlib.testing import Leaf, check_backend
+from swarmlib.testing.script import ack, error, expect, ls, set, spawn, subset  # noqa: A004 - the script's own word
+from swarmlib_example import Example
+
+LEAF = Leaf(idle={"Cmd": []}, talks={"Cmd": ["one", "two"]}, lines=(b"one", b"two"))
+
+
+async def test_it_keeps_the_contract() -> None:
+    """The whole contract of a backend, by swarmlib's conformance kit."""
+    report = await check_backend(Example, leaf=LEAF)
+    assert "gives_every_line" in report.passed
+
+
+async def test_what_is_spawned_is_listed_with_all() -> None:
+    """A workload that was not started shows only with `all`."""
+    await (
+        expect(Example())
+        << spawn({"Cmd": ["hello"]})
+        >> ack({"Id": re.compile("[0-9a-f]{64}")})
+        << ls()
+        >> set([])
+        >> ack()
+        << ls(all="1")
+        >> set([subset({"State": "created"})])
+        >> ack()
+    )
+
+
+async def test_what_it_cannot_honour_is_refused_by_name() -> None:
+    """No field is ignored."""
+    await (expect(Example(most=0)) << spawn({"Cmd": []}) >> error("conflict"))
+    await (
+        expect(Example())
+        << spawn({"Cmd": [], "Tty": True})
+        >> error("not_implemented", "a workload of example can't have Tty")
+    )

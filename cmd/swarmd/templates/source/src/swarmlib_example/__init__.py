@@ -1,0 +1,38 @@
+"""The backend `example`: starts workloads again that have ended."""
+
+import logging
+from dataclasses import dataclass
+
+import trio
+from swarmlib import Client, Invalid, Source, SwarmError, option
+
+__all__ = ["Example"]
+
+_log = logging.getLogger("swarmlib.example")
+
+
+@dataclass
+class Example(Source):
+    """Starts workloads again that have ended."""
+
+    interval: float = option("seconds between two looks", default=5.0)
+
+    def __post_init__(self) -> None:
+        if self.interval <= 0:
+            raise Invalid(f"the interval should be more than 0 seconds, not {self.interval:g}")
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Look, and look again, until the chain closes."""
+        task_status.started()
+        swarm = Client(self.next)
+        while True:
+            try:
+                await self._look(swarm)
+            except SwarmError as exc:
+                _log.warning("example: %s", exc)  # the stage after it may be down for a while
+            await trio.sleep(self.interval)
+
+    async def _look(self, swarm: Client) -> None:
+        for workload in await swarm.ls(all="1"):
+            if workload["State"] == "exited":
+                await swarm.start("containers", workload["Id"])
