@@ -95,7 +95,7 @@ class Starts(Filter):
 
 @breaks("closes_in_time")
 class Lingers(Filter):
-    """It takes for ever to close once it was asked for what isn't there."""
+    """It takes for ever to close once something that was asked for wasn't there."""
 
     lingers = False
 
@@ -106,8 +106,11 @@ class Lingers(Filter):
             await trio.sleep_forever()
 
     async def send(self, message: Message) -> None:
-        self.lingers = self.lingers or message.path[-1:] == (NOSUCH,)
-        await self.next.send(message)
+        await self.next.send(replies_through(message, self.see))
+
+    def see(self, reply: Message) -> Message:
+        self.lingers = self.lingers or isinstance(reply.value, NotFound)
+        return reply
 
 
 @breaks("opens_any_number_of_times")
@@ -687,3 +690,22 @@ async def test_the_reference_is_a_leaf_like_any_other(autojump_clock: MockClock)
 async def test_a_source_without_a_client_is_told_what_it_needs(autojump_clock: MockClock) -> None:
     with pytest.raises(ConformanceError, match="does it need a `client` that reaches it"):
         await check_backend(Mute)
+
+
+async def test_a_leaf_that_is_taken_for_a_filter_is_told_so(autojump_clock: MockClock) -> None:
+    with pytest.raises(ConformanceError, match="a backend that answers itself is checked with `leaf`"):
+        await check_backend(Reference)
+
+
+@pytest.mark.parametrize(
+    ("make", "how", "problem"),
+    [
+        (Filter, {"client": Filter}, "filter is none"),
+        (Empty, {"leaf": Leaf(), "over": Reference()}, "nothing stands behind it"),
+        (Mute, {"leaf": Leaf()}, "nothing stands behind it"),
+        (Filter, {"verbs": ["list"]}, "'list' is not a valid Verb"),
+    ],
+)
+async def test_what_does_not_go_together_is_refused(make: Wrong, how: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        await check_backend(make, **how)

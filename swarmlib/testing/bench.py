@@ -24,6 +24,8 @@ STALL_SECONDS: Final = 0.1
 """How long nothing must move for it to count as held up."""
 NOSUCH: Final = "swarmlib-nosuch"
 """A name that no object and no place has."""
+REFUSALS: Final = frozenset({"not_found", "not_implemented", "invalid", "denied", "too_large"})
+"""The errors by which a request can be refused for what it asks."""
 _CONVERSATIONS: Final = frozenset({Verb.ATTACH, Verb.WATCH, Verb.CONNECT})
 
 
@@ -69,9 +71,10 @@ class Subject:
 
     @property
     def some_verb(self) -> tuple[Verb, Path]:
-        """Something that it does, on an object that isn't there."""
-        where = (*(self.leaf or REFERENCE).place, NOSUCH)
-        return next((verb, where) for verb in (Verb.GET, Verb.START, Verb.LS, *sorted(REQUESTS)) if verb in self.does)
+        """Something that it does, and that changes nothing: on an object that isn't there, or a list."""
+        place = (self.leaf or REFERENCE).place
+        verb = next(verb for verb in (Verb.GET, Verb.LS, *sorted(REQUESTS)) if verb in self.does)
+        return verb, place if verb is Verb.LS else (*place, NOSUCH)
 
     def lacks(self, need: str) -> str | None:
         """Why a rule with this need does not apply, or None. A need is a verb, a field of `Leaf`, or a word below."""
@@ -207,12 +210,20 @@ class Bench:
         """The error that a request is answered with; None where it is acknowledged."""
         return await error_of(self.swarm.sender, verb, path, message)
 
+    async def arrived(self, calls: int) -> None:
+        """Wait until so many calls are under way in the kit's leaf."""
+        with trio.move_on_after(CLEANUP_SECONDS):
+            await self.reference.until(lambda: len(self.reference.under_way) >= calls)
+            return
+        hint = "a backend that answers itself is checked with `leaf`"
+        raise Broken(f"of {calls} calls {len(self.reference.under_way)} reached the stage behind it; {hint}")
+
     async def works(self, after: str) -> None:
         """Check that it still answers."""
         verb, path = self.subject.some_verb
         with trio.move_on_after(CLEANUP_SECONDS):
             error = await self.error_of(verb, path)
-            must(error and error.code in ("not_found", "not_implemented"), f"{after}, it answers with {told(error)}")
+            must(error is None or error.code in REFUSALS, f"{after}, it answers with {told(error)}")
             return
         raise Broken(f"{after}, it answers nothing within {CLEANUP_SECONDS:g} s")
 
@@ -267,6 +278,15 @@ async def stalled(progress: Callable[[], int]) -> None:
     seen = -1
     while seen != (seen := progress()):  # noqa: ASYNC110 - that nothing happens is no event
         await trio.sleep(STALL_SECONDS)
+
+
+async def becomes(ready: Callable[[], bool]) -> bool:
+    """Wait for something that no event tells of, for CLEANUP_SECONDS at most; gives whether it came."""
+    with trio.move_on_after(CLEANUP_SECONDS):
+        while not ready():  # noqa: ASYNC110 - see above
+            await trio.sleep(STALL_SECONDS / 10)
+        return True
+    return False
 
 
 def told(error: SwarmError | None) -> str:

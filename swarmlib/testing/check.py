@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
@@ -16,7 +17,7 @@ from .reference import Reference
 from .rules import RULES, Rule
 from .transcript import Transcript
 
-PATIENCE = 30.0
+PATIENCE: Final = 30.0
 """Seconds that a rule may take, by default."""
 
 
@@ -93,8 +94,13 @@ async def check_backend(
 
     Raises:
         ConformanceError: a rule is broken; it says which, and shows the messages.
+        ValueError: a verb is none, or `leaf`, `over` and `client` don't go together or with the backend.
     """
     subject = Subject(make, leaf, over, client, None if verbs is None else frozenset(map(Verb, verbs)))
+    if client and not subject.is_source:
+        raise ValueError(f"client is what reaches a source, and {subject.sample.name} is none")
+    if leaf and (over or subject.is_source):
+        raise ValueError("leaf is for a backend that has the workloads itself: nothing stands behind it")
     return Report(subject.sample.name, tuple([await _verdict(rule, subject, patience) for rule in rules]))
 
 

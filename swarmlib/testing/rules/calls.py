@@ -9,9 +9,10 @@ import trio
 from ...channel import CLEANUP_SECONDS, open_reply
 from ...client import dispatch
 from ...message import Message, Verb
-from ..bench import Bench, acked, asking, must, stalled, told
+from ..bench import Bench, Subject, acked, asking, becomes, must, stalled, told
 from ..reference import FLOOD, Trouble
-from .rule import rule
+from ..transcript import Transcript
+from .rule import opening_rule, rule
 
 AHEAD: Final = 1000
 """Replies that may be under way to a caller that doesn't read them, in all buffers between."""
@@ -31,17 +32,16 @@ async def survives_a_caller_that_has_gone_before(bench: Bench) -> None:
     await bench.works("after a call that was given up before it was sent")
 
 
-@rule("messages", "reference", Verb.GET)
-async def cancels_the_work_when_the_caller_goes(bench: Bench) -> None:
+@opening_rule("messages", "reference")
+async def cancels_the_work_when_the_caller_goes(subject: Subject, transcript: Transcript) -> None:
     """When its caller goes away, the work for a call is cancelled also in the stage behind."""
-    reference = bench.reference
-    held = reference.add("held")
-    reference.trouble(held.id, Trouble.HELD)
-    async with asking(bench.swarm.sender, Verb.GET, ("containers", held.id)):
-        await reference.until(lambda: bool(reference.under_way))
-    with trio.move_on_after(CLEANUP_SECONDS):
-        await reference.until(lambda: not reference.under_way)
-    must(not reference.under_way, f"the call still went on {CLEANUP_SECONDS:g} s after its caller had gone")
+    async with subject.opened(transcript, held=True) as bench:
+        reference = bench.reference
+        async with asking(bench.swarm.sender, *subject.some_verb):
+            await bench.arrived(1)
+        with trio.move_on_after(CLEANUP_SECONDS):
+            await reference.until(lambda: not reference.under_way)
+        must(not reference.under_way, f"the call still went on {CLEANUP_SECONDS:g} s after its caller had gone")
 
 
 @rule("messages", "idle", Verb.ATTACH)
@@ -64,28 +64,26 @@ async def ends_what_worked_for_a_conversation(bench: Bench) -> None:
     for _ in range(MANY):
         async with asking(bench.swarm.sender, Verb.ATTACH, workload.path) as replies:
             await acked(replies)
-    await stalled(_tasks)
-    left = _tasks() - before
-    must(left < MANY, f"{left} tasks are left of {MANY} conversations")
+    ended = await becomes(lambda: _tasks() - before < MANY)
+    must(ended, f"{_tasks() - before} tasks are left of {MANY} conversations")
 
 
 def _tasks() -> int:
     return trio.lowlevel.current_statistics().tasks_living
 
 
-@rule("messages", "reference", Verb.GET)
-async def keeps_deadlines(bench: Bench) -> None:
+@opening_rule("messages", "reference")
+async def keeps_deadlines(subject: Subject, transcript: Transcript) -> None:
     """A deadline travels with the message: when it passes, the caller is told `timeout`, and the work is cancelled."""
-    reference = bench.reference
-    held = reference.add("late")
-    reference.trouble(held.id, Trouble.HELD)
-    began = trio.current_time()
-    with trio.move_on_after(CLEANUP_SECONDS):
-        error = await bench.error_of(Verb.GET, ("containers", held.id), Message(Verb.GET, deadline=began + LATE))
-        must(error and error.code == "timeout", f"the caller was told {told(error)}")
-        await reference.until(lambda: not reference.under_way)
-    took = trio.current_time() - began
-    must(took < CLEANUP_SECONDS, f"a call with a deadline {LATE:g} s ahead went on for {took:g} s")
+    verb, path = subject.some_verb
+    async with subject.opened(transcript, held=True) as bench:
+        began = trio.current_time()
+        with trio.move_on_after(CLEANUP_SECONDS):
+            error = await bench.error_of(verb, path, Message(verb, deadline=began + LATE))
+            must(error and error.code == "timeout", f"the caller was told {told(error)}")
+            await bench.reference.until(lambda: not bench.reference.under_way)
+        took = trio.current_time() - began
+        must(took < CLEANUP_SECONDS, f"a call with a deadline {LATE:g} s ahead went on for {took:g} s")
 
 
 @rule("messages", "idle", Verb.ATTACH, Verb.GET)
@@ -108,7 +106,7 @@ async def lets_no_call_hold_up_another(bench: Bench) -> None:
     reference.trouble(held.id, Trouble.HELD)
     slow = [asking(bench.swarm.sender, Verb.GET, ("containers", held.id)) for _ in range(2)]
     async with slow[0], slow[1]:
-        await reference.until(lambda: len(reference.under_way) > 1)
+        await bench.arrived(2)
         with trio.move_on_after(CLEANUP_SECONDS) as patience:
             await bench.swarm.get("containers", free.id)
     must(not patience.cancelled_caught, "a call was not answered while two others were under way")

@@ -10,9 +10,8 @@ from ...channel import CLEANUP_SECONDS
 from ...client import Client
 from ...errors import NotFound
 from ...message import Verb
-from ..bench import Bench, Broken, must, told
+from ..bench import REFUSALS, Bench, Broken, must, told
 from ..transcript import short
-from .answering import REFUSALS
 from .rule import rule
 
 NAMES: Final = (

@@ -8,8 +8,8 @@ import trio
 
 from ...channel import CLEANUP_SECONDS, Nowhere
 from ...message import Message, Verb
-from ..bench import Bench, Subject, acked, asking, error_of, finals, must, told
-from ..reference import Reference, Trouble
+from ..bench import Bench, Subject, acked, asking, becomes, error_of, finals, must, told
+from ..reference import Reference
 from ..transcript import Transcript, Witness
 from .rule import opening_rule, rule
 
@@ -65,24 +65,24 @@ async def answers_unavailable_when_closed(subject: Subject, transcript: Transcri
     must(False, f"it answered nothing within {CLEANUP_SECONDS:g} s")
 
 
-@rule("messages", "reference", Verb.GET)
-async def answers_what_is_under_way_when_it_closes(bench: Bench) -> None:
+@opening_rule("messages", "reference")
+async def answers_what_is_under_way_when_it_closes(subject: Subject, transcript: Transcript) -> None:
     """It closes in time under load, and every call that is under way then gets its final reply."""
-    held = bench.reference.add("held")
-    bench.reference.trouble(held.id, Trouble.HELD)
     answered: list[list[Message]] = []
+    verb, path = subject.some_verb
 
-    async def ask() -> None:
-        async with asking(bench.swarm.sender, Verb.GET, ("containers", held.id)) as replies:
-            answered.append(await finals(replies, Verb.GET))
+    async def ask(bench: Bench) -> None:
+        async with asking(bench.swarm.sender, verb, path) as replies:
+            answered.append(await finals(replies, verb))
 
-    with trio.move_on_after(3 * CLEANUP_SECONDS):
-        async with trio.open_nursery() as nursery:
-            for _ in range(LOAD):
-                nursery.start_soon(ask)
-            await bench.reference.until(lambda: len(bench.reference.under_way) >= LOAD)
-            took = await bench.close()
-            must(took < CLEANUP_SECONDS, f"under load it was cut off after {took:g} s")
+    async with subject.opened(transcript, held=True) as bench, trio.open_nursery() as nursery:
+        for _ in range(LOAD):
+            nursery.start_soon(ask, bench)
+        await bench.arrived(LOAD)
+        took = await bench.close()
+        must(took < CLEANUP_SECONDS, f"under load it was cut off after {took:g} s")
+        await becomes(lambda: len(answered) == LOAD)
+        nursery.cancel_scope.cancel()
     once = sum(len(replies) == 1 for replies in answered)
     must(once == LOAD, f"of {LOAD} calls under way, {once} got a final reply")
 
