@@ -1,5 +1,7 @@
 """The conformance kit itself: for each of its rules a backend that breaks that one, and no other."""
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -30,7 +32,7 @@ from swarmlib import (
 )
 from swarmlib.channel import Replies
 from swarmlib.message import REQUESTS
-from swarmlib.testing import RULES, ConformanceError, Leaf, Reference, check_backend
+from swarmlib.testing import REFERENCE, RULES, ConformanceError, Leaf, Reference, check_backend
 from swarmlib.testing.bench import NOSUCH
 from swarmlib.testing.rules import streams
 
@@ -681,14 +683,12 @@ async def test_what_its_maker_says_it_has_must_be_there(autojump_clock: MockCloc
 
 
 async def test_the_reference_is_a_leaf_like_any_other(autojump_clock: MockClock) -> None:
-    from swarmlib.testing import REFERENCE
-
     report = await check_backend(Reference, leaf=REFERENCE)
     assert "passes_big_files_in_flat_memory" in report.passed
 
 
 async def test_a_source_without_a_client_is_told_what_it_needs(autojump_clock: MockClock) -> None:
-    with pytest.raises(ConformanceError, match="does it need a `client` that reaches it"):
+    with pytest.raises(ConformanceError, match="does it need a `client`"):
         await check_backend(Mute)
 
 
@@ -704,8 +704,22 @@ async def test_a_leaf_that_is_taken_for_a_filter_is_told_so(autojump_clock: Mock
         (Empty, {"leaf": Leaf(), "over": Reference()}, "nothing stands behind it"),
         (Mute, {"leaf": Leaf()}, "nothing stands behind it"),
         (Filter, {"verbs": ["list"]}, "'list' is not a valid Verb"),
+        (Filter, {"verbs": []}, "at least one that is answered"),
     ],
 )
 async def test_what_does_not_go_together_is_refused(make: Wrong, how: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         await check_backend(make, **how)
+
+
+async def test_what_a_rule_spawned_is_removed_also_from_a_leaf_that_the_rule_has_closed() -> None:
+    engine = Reference()
+    await check_backend(lambda: engine, leaf=REFERENCE)
+    assert engine.workloads == {}
+
+
+def test_the_kit_needs_no_pytest_and_the_core_needs_no_kit() -> None:
+    program = "import sys; sys.modules['pytest'] = None; import swarmlib; before = {*sys.modules}; "
+    program += "import swarmlib.testing.script; print('swarmlib.testing' in before)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

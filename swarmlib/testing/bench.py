@@ -11,32 +11,20 @@ from typing import Final
 import trio
 
 from ..chain import Chain
-from ..channel import CLEANUP_SECONDS, Nowhere, Replies, Sender, open_reply
-from ..client import Client, Handle, dispatch, next_reply
+from ..channel import CLEANUP_SECONDS, Nowhere, Sender
+from ..client import Client, Handle
 from ..errors import SwarmError, ungrouped
-from ..message import FINAL, REQUESTS, Message, Path, Verb
+from ..message import REQUESTS, Message, Path, Verb
 from ..service import Backend, Server, Source
+from .asking import Broken, error_of, must, told
 from .leaf import REFERENCE, Leaf
 from .reference import Reference
-from .transcript import Transcript, Witness, WitnessStage, short
+from .transcript import Transcript, Witness, WitnessStage
 
-STALL_SECONDS: Final = 0.1
-"""How long nothing must move for it to count as held up."""
 NOSUCH: Final = "swarmlib-nosuch"
 """A name that no object and no place has."""
 REFUSALS: Final = frozenset({"not_found", "not_implemented", "invalid", "denied", "too_large"})
 """The errors by which a request can be refused for what it asks."""
-_CONVERSATIONS: Final = frozenset({Verb.ATTACH, Verb.WATCH, Verb.CONNECT})
-
-
-class Broken(Exception):
-    """A rule is broken; the text says what was seen."""
-
-
-def must(condition: object, problem: str) -> None:
-    """Raise `Broken` unless it is so."""
-    if not condition:
-        raise Broken(problem)
 
 
 @dataclass(eq=False)
@@ -150,7 +138,7 @@ class Bench:
     """The backend's own channel."""
     closing: trio.Event = field(default_factory=trio.Event)
     _closed: trio.Event = field(default_factory=trio.Event)
-    _made: list[Handle] = field(default_factory=list[Handle])
+    _made: list[Path] = field(default_factory=list[Path])
 
     @property
     def leaf(self) -> Leaf:
@@ -185,7 +173,7 @@ class Bench:
     async def spawned(self, kind: str, by: Client | None = None) -> Handle:
         """A workload of that kind (`idle`, `talks`, `echoes`), not started."""
         made = await (by or self.setup).spawn(getattr(self.leaf, kind), *self.leaf.place)
-        self._made.append(Handle(self.setup, made.path, made.made))
+        self._made.append(made.path)
         return Handle(self.swarm, made.path, made.made)
 
     async def started(self, kind: str) -> Handle:
@@ -196,13 +184,22 @@ class Bench:
 
     @asynccontextmanager
     async def cleaned_up(self) -> AsyncGenerator[None]:
-        """At the end remove what was made: a leaf may be a real engine."""
+        """At the end remove what was made: a leaf may be a real engine. If it has closed, it is opened again for that."""
         try:
             yield
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
-                for made in self._made:
-                    await _removed(made)
+                if self._closed.is_set() and self.watched is None and self._made:
+                    async with Chain(self.subject.make()).open() as sender:
+                        await self._remove_all(Client(sender))
+                else:
+                    await self._remove_all(self.setup)
+
+    async def _remove_all(self, by: Client) -> None:
+        for path in self._made:
+            for undo in (by.stop, by.rm):
+                with suppress(SwarmError):  # the rule has done it itself, or has broken the backend
+                    await undo(*path)
 
     # Asking.
 
@@ -226,69 +223,3 @@ class Bench:
             must(error is None or error.code in REFUSALS, f"{after}, it answers with {told(error)}")
             return
         raise Broken(f"{after}, it answers nothing within {CLEANUP_SECONDS:g} s")
-
-
-async def _removed(made: Handle) -> None:
-    for undo in (made.stop, made.rm):
-        with suppress(SwarmError):  # the rule has done it itself, or has broken the backend
-            await undo()
-
-
-@asynccontextmanager
-async def asking(sender: Sender, verb: Verb, path: Path, message: Message | None = None) -> AsyncGenerator[Replies]:
-    """Send a request, its other fields those of `message`; leaving the context ends the call."""
-    ret, replies = open_reply()
-    async with replies:
-        request = (message or Message(verb)).but(verb=verb, path=path, ret=ret)
-        await dispatch(sender, request, ret)
-        del ret, request  # only the stages hold the channel now: one that drops it must be found out
-        yield replies
-
-
-async def finals(replies: Replies, verb: Verb) -> list[Message]:
-    """The final replies; up to the first one of a conversation, which goes on. A stream among them is closed."""
-    found: list[Message] = []
-    async for reply in replies:
-        if reply.att is not None:
-            await trio.aclose_forcefully(reply.att)
-        if reply.verb in FINAL:
-            found.append(reply)
-            if verb in _CONVERSATIONS:
-                break
-    return found
-
-
-async def error_of(sender: Sender, verb: Verb, path: Path, message: Message | None = None) -> SwarmError | None:
-    """The error that a request is answered with; None where it is acknowledged."""
-    async with asking(sender, verb, path, message) as replies:
-        found = await finals(replies, verb)
-    must(found, f"{verb} {'/'.join(path)} ended without a final reply")
-    return found[0].error if found[0].verb is Verb.ERROR else None
-
-
-async def acked(replies: Replies) -> Message:
-    """The `ack` among the next replies. Raises what an `error` says."""
-    while (reply := await next_reply(replies)).verb is not Verb.ACK:
-        pass
-    return reply
-
-
-async def stalled(progress: Callable[[], int]) -> None:
-    """Wait until `progress` has not changed for STALL_SECONDS."""
-    seen = -1
-    while seen != (seen := progress()):  # noqa: ASYNC110 - that nothing happens is no event
-        await trio.sleep(STALL_SECONDS)
-
-
-async def becomes(ready: Callable[[], bool]) -> bool:
-    """Wait for something that no event tells of, for CLEANUP_SECONDS at most; gives whether it came."""
-    with trio.move_on_after(CLEANUP_SECONDS):
-        while not ready():  # noqa: ASYNC110 - see above
-            await trio.sleep(STALL_SECONDS / 10)
-        return True
-    return False
-
-
-def told(error: SwarmError | None) -> str:
-    """An error, or that there was none."""
-    return "an ack" if error is None else f"{error.code} ({short(error.message)})"

@@ -11,7 +11,8 @@ import trio
 from ..errors import sole
 from ..message import Verb
 from ..service import Backend
-from .bench import Broken, Subject
+from .asking import Broken
+from .bench import Subject
 from .leaf import Leaf
 from .reference import Reference
 from .rules import RULES, Rule
@@ -97,6 +98,8 @@ async def check_backend(
         ValueError: a verb is none, or `leaf`, `over` and `client` don't go together or with the backend.
     """
     subject = Subject(make, leaf, over, client, None if verbs is None else frozenset(map(Verb, verbs)))
+    if not subject.does - {Verb.LOG}:
+        raise ValueError("verbs should name at least one that is answered")
     if client and not subject.is_source:
         raise ValueError(f"client is what reaches a source, and {subject.sample.name} is none")
     if leaf and (over or subject.is_source):

@@ -10,7 +10,8 @@ import trio
 from ...channel import CLEANUP_SECONDS
 from ...errors import ERRORS
 from ...message import REQUESTS, Json, Message, Path, Verb
-from ..bench import NOSUCH, REFUSALS, Bench, Broken, must, told
+from ..asking import Broken, must, told
+from ..bench import NOSUCH, REFUSALS, Bench
 from ..reference import Trouble
 from .rule import rule
 
@@ -111,12 +112,11 @@ async def answers_what_comes_too_late(bench: Bench) -> None:
 
 @rule("messages", "declared")
 async def does_no_more_than_declared(bench: Bench) -> None:
-    """A verb that it doesn't do is an error, and reaches nothing."""
+    """A verb that it doesn't do is answered with `denied` or `not_implemented`."""
     for verb in sorted(ANSWERED - bench.subject.does):
         error = await bench.error_of(verb, (*bench.leaf.place, NOSUCH))
-        must(
-            error and error.code in ("denied", "not_implemented"), f"{verb}, which it should not do, gave {told(error)}"
-        )
+        refused = error and error.code in ("denied", "not_implemented")
+        must(refused, f"{verb}, which it should not do, gave {told(error)}")
 
 
 @rule("messages", "reference", Verb.GET)

@@ -9,7 +9,8 @@ import trio
 from ...channel import CLEANUP_SECONDS, open_reply
 from ...client import dispatch
 from ...message import Message, Verb
-from ..bench import Bench, Subject, acked, asking, becomes, must, stalled, told
+from ..asking import acked, asking, becomes, must, stalled, told
+from ..bench import Bench, Subject
 from ..reference import FLOOD, Trouble
 from ..transcript import Transcript
 from .rule import opening_rule, rule

@@ -10,7 +10,8 @@ from ...channel import CLEANUP_SECONDS
 from ...client import Client
 from ...errors import NotFound
 from ...message import Verb
-from ..bench import REFUSALS, Bench, Broken, must, told
+from ..asking import Broken, must, told
+from ..bench import REFUSALS, Bench
 from ..transcript import short
 from .rule import rule
 

@@ -8,7 +8,8 @@ import trio
 
 from ...channel import CLEANUP_SECONDS, Nowhere
 from ...message import Message, Verb
-from ..bench import Bench, Subject, acked, asking, becomes, error_of, finals, must, told
+from ..asking import acked, asking, becomes, error_of, finals, must, told
+from ..bench import Bench, Subject
 from ..reference import Reference
 from ..transcript import Transcript, Witness
 from .rule import opening_rule, rule
@@ -125,7 +126,7 @@ async def a_source_speaks_and_closes_under_load(subject: Subject, transcript: Tr
             await bench.reference.until(lambda: bool(bench.reference.under_way))
         must(
             bench.reference.under_way,
-            f"it sent nothing within {CLEANUP_SECONDS:g} s; does it need a `client` that reaches it, or less patience?",
+            f"it sent nothing within {CLEANUP_SECONDS:g} s; does it need a `client`, or a shorter interval?",
         )
         took = await bench.close()
     must(took < CLEANUP_SECONDS, f"it was cut off after {took:g} s")

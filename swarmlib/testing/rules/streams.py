@@ -13,7 +13,8 @@ from typing import Any, Final
 import trio
 
 from ...message import Message, Verb
-from ..bench import Bench, Broken, acked, asking, must, stalled, told
+from ..asking import Broken, acked, asking, must, stalled, told
+from ..bench import Bench
 from .rule import rule
 
 BIG: Final = 100 * 1024 * 1024
