@@ -705,10 +705,11 @@ async def test_a_leaf_that_is_taken_for_a_filter_is_told_so(autojump_clock: Mock
         (Mute, {"leaf": Leaf()}, "nothing stands behind it"),
         (Filter, {"verbs": ["list"]}, "'list' is not a valid Verb"),
         (Filter, {"verbs": []}, "at least one that is answered"),
+        (lambda: "filter", {}, "make should give a swarmlib.Backend, not 'filter'"),
     ],
 )
 async def test_what_does_not_go_together_is_refused(make: Wrong, how: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises((TypeError, ValueError), match=problem):
         await check_backend(make, **how)
 
 

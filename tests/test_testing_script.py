@@ -88,8 +88,14 @@ async def test_streams_go_and_come() -> None:
         >> ack()
         << file("containers", "box", "archive")
         >> ack(att=b"a tar")
-        << log(value=b"one way")
     )
+
+
+async def test_a_line_goes_one_way() -> None:
+    leaf = Reference()
+    async with Chain(leaf).open() as sender:
+        await (expect(sender) << log(value=b"one way") << ls() >> set([]) >> ack())
+    assert leaf.logged == [b"one way"]
 
 
 @pytest.mark.parametrize("chain", ["exec", Chain.read("exec"), Chain.read("exec").backends[0]])
@@ -168,12 +174,30 @@ async def test_a_reply_that_does_not_come_is_not_waited_for_longer_than_said(aut
     assert autojump_clock.current_time() == pytest.approx(2)
 
 
+async def test_a_request_that_is_not_taken_is_not_waited_for(autojump_clock: MockClock) -> None:
+    class Hangs(Filter):
+        async def send(self, message: Message) -> None:
+            await trio.sleep_forever()
+
+    with pytest.raises(AssertionError, match="the request was not taken within 5 s"):
+        await (expect(Hangs()) << get("x") >> ack())
+
+
+async def test_a_value_that_is_no_json_is_its_bytes() -> None:
+    await (expect("exec") << get("ping") >> set(b"OK") >> ack())
+
+
 async def test_a_dropped_request_shows_as_an_error() -> None:
     class Drops(Filter):
         async def send(self, message: Message) -> None:
             del message
 
     await (expect(Drops()) << get("x") >> error("unavailable", lambda text: "dropped" in text))
+
+
+def test_a_script_that_is_never_awaited_is_a_warning() -> None:
+    with pytest.warns(RuntimeWarning, match="the script `ls containers` … was never awaited"):
+        (lambda: expect("exec") << ls() >> set([]) >> ack())()
 
 
 @pytest.mark.parametrize(
@@ -184,6 +208,7 @@ async def test_a_dropped_request_shows_as_an_error() -> None:
         (lambda: expect("exec") << ls() >> ls(), "ls is a request"),
         (lambda: expect("exec") << set([1]), "takes the words of a path"),
         (lambda: expect("exec") << ls() >> set("a", "b"), "takes one value"),
+        (lambda: expect("exec") << log(value=b"x") >> ack(), "goes one way"),
     ],
 )
 def test_a_word_in_the_wrong_place_is_refused_where_it_stands(wrong: Any, problem: str) -> None:

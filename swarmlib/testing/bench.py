@@ -184,7 +184,7 @@ class Bench:
 
     @asynccontextmanager
     async def cleaned_up(self) -> AsyncGenerator[None]:
-        """At the end remove what was made: a leaf may be a real engine. If it has closed, it is opened again for that."""
+        """At the end remove what was made: a leaf may be a real engine. If it has closed, it is opened once more."""
         try:
             yield
         finally:

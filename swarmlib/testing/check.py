@@ -95,9 +95,12 @@ async def check_backend(
 
     Raises:
         ConformanceError: a rule is broken; it says which, and shows the messages.
+        TypeError: `make` doesn't give a backend.
         ValueError: a verb is none, or `leaf`, `over` and `client` don't go together or with the backend.
     """
     subject = Subject(make, leaf, over, client, None if verbs is None else frozenset(map(Verb, verbs)))
+    if not isinstance(subject.sample, Backend):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
+        raise TypeError(f"make should give a swarmlib.Backend, not {subject.sample!r}")
     if not subject.does - {Verb.LOG}:
         raise ValueError("verbs should name at least one that is answered")
     if client and not subject.is_source:

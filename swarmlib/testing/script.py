@@ -10,8 +10,9 @@ arguments that the methods of `swarmlib.Client` have; `ack`, `error`, `set` and 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -20,8 +21,8 @@ import trio
 from ..chain import Chain
 from ..channel import Replies, Sender, as_json, open_reply
 from ..client import WORKLOADS, dispatch
-from ..errors import SwarmError
-from ..message import Message, Verb
+from ..errors import Invalid, SwarmError
+from ..message import Json, Message, Verb
 from ..service import Backend
 from .matching import ANY, mismatch, shown, subset
 
@@ -88,9 +89,7 @@ class _Expected:
     att: bytes | None
 
     def __str__(self) -> str:
-        parts = [self.verb.value] if self.value is _UNSAID else [self.verb.value, shown(self.value)]
-        parts += [f"{name}={shown(value)}" for name, value in self.args.items()]
-        return " ".join(parts if self.att is None else [*parts, f"att={self.att!r}"])
+        return _line(self.verb, self.value, self.args, self.att)
 
     def mismatch(self, got: _Got) -> str | None:
         """What of a reply is not as expected; None where all is."""
@@ -113,9 +112,14 @@ class _Got:
     att: bytes | None = None
 
     def __str__(self) -> str:
-        parts = [self.verb.value] if self.value is None else [self.verb.value, shown(self.value)]
-        parts += [f"{name}={shown(value)}" for name, value in self.args.items()]
-        return " ".join(parts if self.att is None else [*parts, f"att={self.att!r}"])
+        return _line(self.verb, _UNSAID if self.value is None else self.value, self.args, self.att)
+
+
+def _line(verb: Verb, value: Any, args: Mapping[str, Any], att: bytes | None) -> str:
+    """A reply as a script would say it."""
+    parts = [verb.value] if value is _UNSAID else [verb.value, shown(value)]
+    parts += [f"{name}={shown(each)}" for name, each in args.items()]
+    return " ".join(parts if att is None else [*parts, f"att={att!r}"])
 
 
 @dataclass
@@ -137,7 +141,7 @@ class Script:
     `watch`, which is left then; a request without expected replies is sent, and left at once. Of a reply only what is
     said is compared: `ack()` fits every ack, `ack(None)` one without a value, and `args` may be more than are named.
 
-    Awaiting it raises:
+    One that is never awaited is a RuntimeWarning. Awaiting it raises:
         AssertionError: a reply is another, none comes within `seconds`, or one too many; both sides are printed.
         SwarmError: the chain can't be opened.
     """
@@ -146,24 +150,35 @@ class Script:
         self._chain = chain
         self._seconds = seconds
         self._exchanges: list[_Exchange] = []
+        self._due = False
 
     def __lshift__(self, request: Step) -> Script:
+        self._due = False
         request.request()  # so that a reply in this place is refused where it stands
         self._exchanges.append(_Exchange(request))
+        self._due = True
         return self
 
     def __rshift__(self, reply: Step) -> Script:
+        self._due = False
         if not self._exchanges:
             raise TypeError("a script begins with a request: expect(chain) << ls() >> …")
+        if self._exchanges[-1].request.verb is Verb.LOG:
+            raise TypeError("a log goes one way: nothing answers it")
         self._exchanges[-1].replies.append(reply.expected())
+        self._due = True
         return self
 
     def __await__(self) -> Generator[Any, Any, None]:
+        self._due = False
         return self._run().__await__()
 
+    def __del__(self) -> None:
+        if getattr(self, "_due", False):  # as of a coroutine: a test without its `await` must not pass
+            warnings.warn(f"the script `{self._exchanges[0]}` … was never awaited", RuntimeWarning, stacklevel=1)
+
     async def _run(self) -> None:
-        async with AsyncExitStack() as stack:
-            sender = await stack.enter_async_context(_opened(self._chain))
+        async with _opened(self._chain) as sender:
             for exchange in self._exchanges:
                 await _Run(exchange, self._seconds).run(sender)
 
@@ -186,10 +201,17 @@ class _Run:
         self._got: list[_Got] = []
 
     async def run(self, sender: Sender) -> None:
+        message = self._exchange.request.request()
+        if message.verb is Verb.LOG:
+            await sender.send(message)
+            return
         ret, replies = open_reply()
         async with replies:
-            await dispatch(sender, self._exchange.request.request().but(ret=ret), ret)
+            with trio.move_on_after(self._seconds) as patience:
+                await dispatch(sender, message.but(ret=ret), ret)
             del ret  # only the stages hold it now
+            if patience.cancelled_caught:
+                raise self._failure(f"the request was not taken within {self._seconds:g} s", 0)
             for number, expected in enumerate(self._exchange.replies):
                 got = await self._next(replies, "no reply")
                 if problem := "the replies ended" if got is None else expected.mismatch(got):
@@ -212,17 +234,14 @@ class _Run:
         raise self._failure(f"{late} within {self._seconds:g} s", len(self._got))
 
     async def _read(self, reply: Message) -> _Got:
-        value = reply.value if isinstance(reply.value, bytes) else reply.json
-        if isinstance(reply.value, SwarmError):
-            value = {"code": reply.value.code, "message": reply.value.message}
         att = None if reply.att is None else await self._stream(reply.att)
-        return _Got(reply.verb, value, dict(reply.args), att)
+        return _Got(reply.verb, _value(reply), dict(reply.args), att)
 
     async def _stream(self, att: trio.abc.ReceiveStream) -> bytes | None:
         """All that a stream gives, if the script says what that should be; it is closed in any case."""
         async with att:
             if not any(expected.att is not None for expected in self._exchange.replies):
-                return b""
+                return None
             given = self._exchange.request.att
             async with trio.open_nursery() as nursery:
                 if given is not None and isinstance(att, trio.abc.HalfCloseableStream):
@@ -235,6 +254,18 @@ class _Run:
         return AssertionError(f"{problem}\n{expected}\n{got}")
 
 
+def _value(reply: Message) -> Any:
+    """A reply's value as data; bytes where it is no JSON."""
+    if isinstance(reply.value, SwarmError):
+        return {"code": reply.value.code, "message": reply.value.message}
+    if not isinstance(reply.value, Json):
+        return reply.value
+    try:
+        return reply.value.data
+    except Invalid:
+        return reply.value.raw
+
+
 def _side(title: str, exchange: _Exchange, replies: list[str], at: int) -> str:
     """One side of a mismatch, with a mark at the reply in question."""
     lines = [f"{'->' if number == at else '  '} >> {reply}" for number, reply in enumerate(replies)]
@@ -244,8 +275,9 @@ def _side(title: str, exchange: _Exchange, replies: list[str], at: int) -> str:
 
 
 async def _send(stream: trio.abc.HalfCloseableStream, data: bytes) -> None:
-    await stream.send_all(data)
-    await stream.send_eof()
+    with suppress(trio.BrokenResourceError):  # who reads no further may still have something to say
+        await stream.send_all(data)
+        await stream.send_eof()
 
 
 class _Bytes(trio.abc.ReceiveStream):
