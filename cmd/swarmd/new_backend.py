@@ -12,7 +12,6 @@ from typing import Final
 import swarmlib
 from swarmlib import Invalid, registry, testing
 
-KINDS: Final = ("filter", "leaf", "source")
 _NAME: Final = re.compile("[a-z][a-z0-9]*")
 _OWN_WORDS: Final = {*dir(swarmlib), *dir(testing), "None", "True", "False", "Any"}
 
