@@ -4,7 +4,8 @@ async with swarmlib.connect("debug | docker") as swarm:
     print(await swarm.ls())
 
 Its names are in `_public`, and are loaded all together when the first of them is used: to import trio takes longer
-than many a program runs, and not every program that imports swarmlib gets to use it.
+than many a program runs, and not every program that imports swarmlib gets to use it. So are its
+modules, each by itself.
 """
 
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ else:
     def __getattr__(name: str) -> object:
         if name.startswith("_") and name != "__all__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module, util
+
+        if util.find_spec(f"{__name__}.{name}"):
+            return import_module(f".{name}", __name__)
         from . import _public
 
         globals().update({public: getattr(_public, public) for public in _public.__all__}, __all__=_public.__all__)

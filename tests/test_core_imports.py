@@ -69,3 +69,11 @@ def test_a_chain_imports_only_the_backends_that_it_names() -> None:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.relative_to(CORE).as_posix())
 def test_no_file_of_the_core_names_a_foreign_module(source: Path) -> None:
     assert set(imported(source)) & FOREIGN == set()
+
+
+def test_each_module_can_be_the_first_that_is_imported() -> None:
+    names = [
+        ".".join(each.relative_to(CORE.parent).with_suffix("").parts).removesuffix(".__init__") for each in SOURCES
+    ]
+    afresh = "[sys.modules.pop(each) for each in [*sys.modules] if each.partition('.')[0] == 'swarmlib']"
+    loaded_by(f"import importlib, sys\nfor name in {names}:\n    {afresh}\n    importlib.import_module(name)\npass")

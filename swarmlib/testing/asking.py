@@ -9,9 +9,9 @@ from typing import Final
 import trio
 
 from ..channel import CLEANUP_SECONDS, Replies, Sender, open_reply
-from ..client import dispatch, next_reply
 from ..errors import SwarmError
 from ..message import FINAL, Message, Path, Verb
+from ..request import dispatch, next_reply
 from .transcript import short
 
 STALL_SECONDS: Final = 0.1

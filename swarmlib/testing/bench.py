@@ -12,8 +12,9 @@ import trio
 
 from ..chain import Chain
 from ..channel import CLEANUP_SECONDS, Nowhere, Sender
-from ..client import Client, Handle
+from ..client import Client
 from ..errors import SwarmError, ungrouped
+from ..handles import Handle
 from ..message import REQUESTS, Message, Path, Verb
 from ..service import Backend, Server, Source
 from .asking import Broken, error_of, must, told

@@ -20,9 +20,10 @@ import trio
 
 from ..chain import Chain
 from ..channel import Replies, Sender, as_json, open_reply
-from ..client import WORKLOADS, dispatch
+from ..client import WORKLOADS
 from ..errors import Invalid, SwarmError
 from ..message import Json, Message, Verb
+from ..request import dispatch
 from ..service import Backend
 from .matching import ANY, mismatch, shown, subset
 

@@ -7,8 +7,8 @@ from typing import Final
 import trio
 
 from ...channel import CLEANUP_SECONDS, open_reply
-from ...client import dispatch
 from ...message import Message, Verb
+from ...request import dispatch
 from ..asking import acked, asking, becomes, must, stalled, told
 from ..bench import Bench, Subject
 from ..reference import FLOOD, Trouble
