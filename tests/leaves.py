@@ -6,18 +6,17 @@ from typing import Any
 
 import trio
 
+from swarmlib.stdio import Demultiplexer
 from swarmlib.testing import Leaf
 
 
 async def unframed(stream: trio.abc.ReceiveStream) -> AsyncGenerator[bytes]:
-    """The payload of Docker's frames: 8 bytes of head, the last 4 of them the length."""
-    buffer = bytearray()
+    """The payload of Docker's frames."""
+    frames = Demultiplexer()
     async for data in stream:
-        buffer += data
-        while len(buffer) >= 8 and len(buffer) >= 8 + (length := int.from_bytes(buffer[4:8], "big")):
-            yield bytes(buffer[8 : 8 + length])
-            del buffer[: 8 + length]
-    assert not buffer, "the stream ended inside a frame"
+        for _, piece in frames.feed(bytes(data)):
+            yield piece
+    frames.end()
 
 
 def processes(**more: Any) -> Leaf:

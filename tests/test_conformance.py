@@ -5,14 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from swarmlib import Chain
+import swarmlib
+from swarmlib import Chain, Filter
 from swarmlib.testing import Reference, check_backend
-from swarmlib_backends.aggregate import Aggregate
-from swarmlib_backends.balance import Balance
-from swarmlib_backends.debug import Debug
-from swarmlib_backends.docker import Docker
-from swarmlib_backends.dockerserver import DockerServer
-from swarmlib_backends.exec import Exec
+from swarmlib.testing.rules import RULES
+from swarmlib_backends import (
+    Aggregate,
+    Balance,
+    Cache,
+    Chaos,
+    Debug,
+    Docker,
+    DockerServer,
+    Exec,
+    Limit,
+    Record,
+    Replay,
+    Retry,
+    Tee,
+    Timeout,
+)
 from tests.engines import Engine
 from tests.leaves import containers, processes
 
@@ -24,6 +36,35 @@ KEPT = 1 << 20
 
 async def test_debug() -> None:
     await check_backend(lambda: Debug(values=True, out=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        Cache(),
+        Chaos(latency="1ms±1ms"),
+        Limit(rate="1000/s", concurrent=100),
+        Retry(),
+        Tee(Chain("debug --filter nothing")),
+        Timeout(after=60),
+    ],
+    ids=lambda stage: stage.name,
+)
+async def test_filters(filter: Filter) -> None:
+    await check_backend(lambda: filter)
+
+
+async def test_record(tmp_path: Path) -> None:
+    # A file is written by one stage at a time: it can't be opened any number of times at once.
+    rules = [rule for rule in RULES if rule.name != "opens_any_number_of_times"]
+    await check_backend(lambda: Record(str(tmp_path / "session"), force=True), rules=rules)
+
+
+async def test_replay(tmp_path: Path) -> None:
+    file = str(tmp_path / "session")
+    async with swarmlib.connect(Record(file), Reference()):
+        pass
+    await check_backend(lambda: Replay(file, pass_on=True))
 
 
 async def test_aggregate() -> None:

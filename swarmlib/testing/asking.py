@@ -40,6 +40,11 @@ async def asking(sender: Sender, verb: Verb, path: Path, message: Message | None
         yield replies
 
 
+def different(verb: Verb, count: int) -> list[Message]:
+    """Messages that ask for as many different things: a stage may make one call of those that ask the same."""
+    return [Message(verb, args={"call": str(number)}) for number in range(count)]
+
+
 async def finals(replies: Replies, verb: Verb) -> list[Message]:
     """The final replies; up to the first one of a conversation, which goes on. A stream among them is closed."""
     found: list[Message] = []

@@ -9,7 +9,7 @@ import trio
 from ...channel import CLEANUP_SECONDS, open_reply
 from ...message import Message, Verb
 from ...request import dispatch
-from ..asking import acked, asking, becomes, must, stalled, told
+from ..asking import acked, asking, becomes, different, must, stalled, told
 from ..bench import Bench, Subject
 from ..reference import FLOOD, Trouble
 from ..transcript import Transcript
@@ -105,7 +105,8 @@ async def lets_no_call_hold_up_another(bench: Bench) -> None:
     reference = bench.reference
     held, free = reference.add("held"), reference.add("free")
     reference.trouble(held.id, Trouble.HELD)
-    slow = [asking(bench.swarm.sender, Verb.GET, ("containers", held.id)) for _ in range(2)]
+    path = ("containers", held.id)
+    slow = [asking(bench.swarm.sender, Verb.GET, path, message) for message in different(Verb.GET, 2)]
     async with slow[0], slow[1]:
         await bench.arrived(2)
         with trio.move_on_after(CLEANUP_SECONDS) as patience:

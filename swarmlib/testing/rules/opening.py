@@ -8,7 +8,7 @@ import trio
 
 from ...channel import CLEANUP_SECONDS, Nowhere
 from ...message import Message, Verb
-from ..asking import acked, asking, becomes, error_of, finals, must, told
+from ..asking import acked, asking, becomes, different, error_of, finals, must, told
 from ..bench import Bench, Subject
 from ..reference import Reference
 from ..transcript import Transcript, Witness
@@ -72,13 +72,13 @@ async def answers_what_is_under_way_when_it_closes(subject: Subject, transcript:
     answered: list[list[Message]] = []
     verb, path = subject.some_verb
 
-    async def ask(bench: Bench) -> None:
-        async with asking(bench.swarm.sender, verb, path) as replies:
+    async def ask(bench: Bench, message: Message) -> None:
+        async with asking(bench.swarm.sender, verb, path, message) as replies:
             answered.append(await finals(replies, verb))
 
     async with subject.opened(transcript, held=True) as bench, trio.open_nursery() as nursery:
-        for _ in range(LOAD):
-            nursery.start_soon(ask, bench)
+        for message in different(verb, LOAD):
+            nursery.start_soon(ask, bench, message)
         await bench.arrived(LOAD)
         took = await bench.close()
         must(took < CLEANUP_SECONDS, f"under load it was cut off after {took:g} s")
