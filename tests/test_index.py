@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from swarmlib_backends.balance.ages import human, since, template
 from swarmlib_backends.balance.index import Container, Index, Item, Table, image_name
 from swarmlib_backends.balance.members import Member
+from swarmlib_backends.dockerapi.ages import human, since, template
 
 ids = st.text("ab", min_size=1, max_size=4)
 names = st.lists(st.sampled_from(["x", "y", "ab"]), max_size=2, unique=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import orjson
 
-from .ages import human, since, template
+from ..dockerapi.ages import human, since, template
 
 if TYPE_CHECKING:
     from .members import Member

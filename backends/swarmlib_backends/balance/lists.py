@@ -11,9 +11,9 @@ import trio
 from swarmlib import Json, Message, NotFound, SwarmError, TimedOut, Unavailable, Verb
 from swarmlib.errors import ungrouped
 
+from ..dockerapi.ages import since
 from ..dockerapi.nulls import items
 from . import merge
-from .ages import since
 from .members import CLIENTS_FAULT, Member, Outcome, ask_all
 from .roster import Roster
 from .select import Selection

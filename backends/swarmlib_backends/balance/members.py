@@ -38,7 +38,7 @@ from swarmlib import (
 from swarmlib.errors import ungrouped
 from swarmlib.request import Answer
 
-from .ages import since
+from ..dockerapi.ages import since
 from .index import NOTHING, Claim, Index, Port
 from .mirror import Mirror, sensible
 from .versions import Bridge, Range

@@ -20,7 +20,6 @@ from swarmlib import (
     Ambiguous,
     Conflict,
     Invalid,
-    Json,
     Message,
     NotFound,
     Reply,
@@ -29,22 +28,18 @@ from swarmlib import (
     option,
 )
 
+from ..dockerapi.clock import Clock
+from ..dockerapi.events import Events, container_event
+from ..dockerapi.output import Output
+from ..dockerapi.streams import Logs, Stdio, chosen_streams, send_lines
+from ..dockerapi.values import filters, is_true, number, pong, signal_number
 from . import objects
 from .body import check, check_exec
-from .events import Events
-from .output import Output
-from .streams import Logs, Stdio, chosen_streams
-from .values import filters, is_true, number, signal_number
 from .workload import Workload
 
 __all__ = ["Exec"]
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_PONG: Final = [
-    (b"Content-Type", b"text/plain; charset=utf-8"),
-    (b"Api-Version", objects.API_VERSION.encode()),
-    (b"Ostype", b"linux"),
-]
 _GRACE: Final = 10.0
 """Seconds between asking a workload to stop and making it, unless something else is said."""
 _CLOSING_GRACE: Final = CLEANUP_SECONDS / 2
@@ -65,7 +60,7 @@ class Exec(Server):
         self._workloads: dict[str, Workload] = {}
         self._execs: dict[str, tuple[Workload, Workload]] = {}
         """Processes in a workload's place, each with that workload."""
-        self._events = Events()
+        self._events = Events(Clock())
         async with trio.open_nursery() as self._nursery:
             try:
                 yield
@@ -102,8 +97,7 @@ class Exec(Server):
             case ("df",):
                 return objects.disk_usage(self._workloads.values())
             case ("ping",) | ("ping", "head"):
-                await _reply(message).set(Json(b"OK"), headers=_PONG)
-                return None
+                return await pong(_reply(message))
             case ("containers", ref):
                 return objects.inspect(self._find(ref))
             case ("containers", ref, "top"):
@@ -155,7 +149,7 @@ class Exec(Server):
             case ("containers", ref, "rename"):
                 workload = self._find(ref)
                 workload.name = self._free_name(str(message.args.get("name", "")))
-                self._events.tell(workload, "rename")
+                self._tell(workload, "rename")
             case ("containers", ref, "restart"):
                 await self._restart(self._find(ref), message)
             case ("containers", ref, "pause"):
@@ -203,18 +197,11 @@ class Exec(Server):
         """A workload's output as `log` messages, and its state when it ends."""
         workload, ret = self._find_whole(message), _reply(message)
         follower = workload.output.follow(from_start=True)
-        partial = {1: b"", 2: b""}
         try:
             await ret.ack()
-            while (piece := await follower.next()) is not None:
-                *lines, partial[piece.stream] = (partial[piece.stream] + piece.data).split(b"\n")
-                for line in lines:
-                    await ret.log(line, stream=_STREAMS[piece.stream])
+            await send_lines(follower, ret)
         finally:
             follower.close()
-        for stream, rest in partial.items():
-            if rest:
-                await ret.log(rest, stream=_STREAMS[stream])
         await ret.set(objects.state(workload))
 
     # Finding.
@@ -254,7 +241,7 @@ class Exec(Server):
         workload.auto_remove = bool(host.get("AutoRemove"))
         workload.size = _size(host.get("ConsoleSize"))
         self._workloads[workload.id] = workload
-        self._events.tell(workload, "create")
+        self._tell(workload, "create")
         return {"Id": workload.id, "Warnings": []}
 
     def _free_name(self, name: str) -> str:
@@ -273,12 +260,12 @@ class Exec(Server):
             if workload.auto_remove:
                 self._forget(workload)
             raise
-        self._events.tell(workload, "start")
+        self._tell(workload, "start")
         self._nursery.start_soon(self._supervise, workload)
 
     async def _supervise(self, workload: Workload) -> None:
         await workload.supervise()
-        self._events.tell(workload, "die", exitCode=str(workload.exit_code))
+        self._tell(workload, "die", exitCode=str(workload.exit_code))
         workload.tell_exit()
         if workload.auto_remove:
             self._forget(workload)
@@ -297,14 +284,19 @@ class Exec(Server):
             raise Conflict(f"Container {workload.id} is {workload.status}, not {before}")
         workload.signal(number)
         workload.status = after
-        self._events.tell(workload, "pause" if after == "paused" else "unpause")
+        self._tell(workload, "pause" if after == "paused" else "unpause")
+
+    def _tell(self, workload: Workload, action: str, **attributes: str) -> None:
+        labels: dict[str, str] = workload.config.get("Labels") or {}
+        image = workload.config.get("Image", "")
+        self._events.tell(container_event(workload.id, workload.name, image, labels, action, attributes))
 
     def _forget(self, workload: Workload) -> None:
         if self._workloads.pop(workload.id, None) is None:
             return  # it was removed while its removal was asked for
         self._execs = {key: pair for key, pair in self._execs.items() if pair[1] is not workload}
         workload.removed.set()
-        self._events.tell(workload, "destroy")
+        self._tell(workload, "destroy")
 
     def _prune(self, message: Message) -> dict[str, Any]:
         filters(message.args, set(), "what is pruned")
@@ -339,9 +331,6 @@ class Exec(Server):
             await ret.ack()
         else:
             await ret.ack(att=Stdio(made, follower, {1, 2}, stdin=bool(made.config.get("OpenStdin")), once=True))
-
-
-_STREAMS: Final = {1: "stdout", 2: "stderr"}
 
 
 async def _supervise_exec(made: Workload) -> None:

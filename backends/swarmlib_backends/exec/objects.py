@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-from .values import NEVER, filters, is_true, labels_fit, number, stamp
+from ..dockerapi.ages import human
+from ..dockerapi.values import API_VERSION, NEVER, filters, is_true, labels_fit, number, stamp
 from .workload import Workload
 
-API_VERSION: Final = "1.41"
 _LIST_FILTERS: Final = {"name", "id", "status", "label", "ancestor", "exited"}
 
 
@@ -71,11 +71,7 @@ def _status_text(workload: Workload) -> str:
 
 
 def _ago(at: float) -> str:
-    seconds = int(time.time() - at)
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} seconds"
+    return human(time.time() - at)[0]
 
 
 def state(workload: Workload) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import trio
 
 from swarmlib import Conflict, Invalid
 
-from .output import Output, Piece
+from ..dockerapi.output import Output, Piece
 
 _DRAIN_SECONDS: Final = 1.0
 """How long output may still come after the exit, from processes that left the session with the pipes open."""

@@ -7,11 +7,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from swarmlib import Invalid, Unsupported
+from swarmlib import Invalid, Json, Reply, Unsupported
 
-from ..dockerapi.filters import decode
+from .filters import decode
 
+API_VERSION: Final = "1.41"
+"""The version of the API that the backends here which are no engine speak."""
 NEVER: Final = "0001-01-01T00:00:00Z"
+_PONG: Final = [
+    (b"Content-Type", b"text/plain; charset=utf-8"),
+    (b"Api-Version", API_VERSION.encode()),
+    (b"Ostype", b"linux"),
+]
 
 
 def stamp(at: float) -> str:
@@ -59,3 +66,9 @@ def labels_fit(labels: Mapping[str, str], wanted: list[str]) -> bool:
     """Whether labels hold all of `name` or `name=value`."""
     pairs = [entry.partition("=") for entry in wanted]
     return all(name in labels and (not has_value or labels[name] == value) for name, has_value, value in pairs)
+
+
+async def pong(ret: Reply) -> None:
+    """Answer a ping."""
+    await ret.set(Json(b"OK"), headers=_PONG)
+    await ret.ack()

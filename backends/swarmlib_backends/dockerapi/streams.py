@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
-from swarmlib import Invalid
-from swarmlib.stdio import framed
+from swarmlib import Invalid, Reply
+from swarmlib.stdio import STREAMS, framed
 
-from .output import Follower, Piece
+from .output import Follower, Line, Lines, Output
 from .values import is_true, number, stamp
-from .workload import Workload
+
+
+class Workload(Protocol):
+    """What the streams need of a workload."""
+
+    output: Output
+
+    @property
+    def tty(self) -> bool:
+        """Whether it has a terminal."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether more output may come."""
+        ...
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Give it input."""
+
+    async def end_input(self) -> None:
+        """Close its stdin."""
 
 
 def chosen_streams(args: Mapping[str, Any]) -> set[int]:
@@ -59,47 +80,62 @@ class Stdio(trio.abc.HalfCloseableStream):
 
 
 class Logs(trio.abc.ReceiveStream):
-    """The kept output, whole or its last lines, and what follows if that is asked for."""
+    """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end.
+
+    Raises:
+        Invalid: no stream is chosen, or a time is no number.
+    """
 
     def __init__(self, workload: Workload, args: Mapping[str, Any]) -> None:
-        self._workload = workload
+        self._tty = workload.tty
         self._streams = chosen_streams(args)
         if not self._streams:
             raise Invalid("Bad parameters: you must choose at least one stream")
         self._stamped = is_true(args.get("timestamps"))
         self._since, self._until = number(args, "since", 0.0), number(args, "until", 0.0) or float("inf")
-        kept = [line for piece in workload.output.pieces() if self._wanted(piece) for line in _lines(piece)]
+        self._follower = workload.output.follow() if is_true(args.get("follow")) and workload.running else None
+        self._lines = Lines()
+        kept = [line for piece in workload.output.pieces() for line in self._lines.add(piece)]
+        if not workload.running:
+            kept += self._lines.rest()
+        wanted = [line for line in kept if self._since <= line.at <= self._until]
         tail = str(args.get("tail", "all"))
-        self._ready = b"".join(map(self._shown, kept[-int(tail) :] if tail.isdigit() and int(tail) else kept))
-        if tail == "0":
-            self._ready = b""
-        follows = is_true(args.get("follow")) and workload.running
-        self._follower = workload.output.follow() if follows else None
+        self._ready = b"".join(
+            map(self._shown, wanted[max(len(wanted) - int(tail), 0) :] if tail.isdigit() else wanted)
+        )
 
-    def _wanted(self, piece: Piece) -> bool:
-        return piece.stream in self._streams and self._since <= piece.at <= self._until
-
-    def _shown(self, piece: Piece) -> bytes:
-        data = f"{stamp(piece.at)} ".encode() + piece.data if self._stamped else piece.data
-        return data if self._workload.tty else framed(piece.stream, data)
+    def _shown(self, line: Line) -> bytes:
+        if line.stream not in self._streams or not self._since <= line.at <= self._until:
+            return b""
+        data = f"{stamp(line.at)} ".encode() + line.data if self._stamped else line.data
+        return data if self._tty else framed(line.stream, data)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next piece, or b"" at the end."""
-        if self._ready:
-            ready, self._ready = self._ready, b""
-            return ready
-        while self._follower is not None and (piece := await self._follower.next()) is not None:
-            if self._wanted(piece):
-                return b"".join(map(self._shown, _lines(piece)))
-        return b""
+        """The next lines, or b"" at the end."""
+        while not self._ready and self._follower is not None:
+            piece = await self._follower.next()
+            self._ready = b"".join(map(self._shown, self._lines.rest() if piece is None else self._lines.add(piece)))
+            if piece is None:
+                self._leave()
+        ready, self._ready = self._ready, b""
+        return ready
+
+    def _leave(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
 
     async def aclose(self) -> None:
         """Stop following."""
-        if self._follower is not None:
-            self._follower.close()
+        self._leave()
         await trio.lowlevel.checkpoint()
 
 
-def _lines(piece: Piece) -> list[Piece]:
-    """A piece cut at its line ends: only there may a time stamp stand, and lines are what a tail counts."""
-    return [Piece(piece.stream, piece.at, line) for line in piece.data.splitlines(keepends=True)]
+async def send_lines(follower: Follower, ret: Reply) -> None:
+    """Send what a workload writes, to the end of its run, as `log` messages."""
+    lines = Lines()
+    while (piece := await follower.next()) is not None:
+        for line in lines.add(piece):
+            await ret.log(line.data.removesuffix(b"\n"), stream=STREAMS[line.stream])
+    for line in lines.rest():
+        await ret.log(line.data, stream=STREAMS[line.stream])

@@ -21,6 +21,36 @@ class Piece:
     data: bytes
 
 
+_RUN_ENDED: Final = 0
+"""The stream of the empty piece that stands between two runs."""
+
+Line = Piece
+"""A piece that is a whole line, at the time of its end."""
+
+
+class Lines:
+    """Joins pieces to lines: only between those may a time stamp stand, and they are what a tail counts."""
+
+    def __init__(self) -> None:
+        self._partial: dict[int, Piece] = {}
+
+    def add(self, piece: Piece) -> list[Line]:
+        """The lines that end in this piece, with their line ends."""
+        if piece.stream == _RUN_ENDED:
+            return self.rest()
+        before = self._partial.pop(piece.stream, None)
+        data = before.data + piece.data if before else piece.data
+        lines = [Line(piece.stream, piece.at, line) for line in data.splitlines(keepends=True)]
+        if lines and not lines[-1].data.endswith(b"\n"):
+            self._partial[piece.stream] = lines.pop()
+        return lines
+
+    def rest(self) -> list[Line]:
+        """The lines that had no end."""
+        rest, self._partial = self._partial, {}
+        return list(rest.values())
+
+
 class Output:
     """The last `limit` bytes of a process's output; what a follower has not read yet is never dropped."""
 
@@ -57,6 +87,7 @@ class Output:
     def end_run(self) -> None:
         """No more will come in this run of the process."""
         self.runs_ended += 1
+        self._pieces.append(Piece(_RUN_ENDED, 0, b""))
         self._wake()
 
     def _wake(self) -> None:

@@ -1,0 +1,109 @@
+"""What happened to a stage's objects, told to whoever watches, and kept for who asks later."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+import trio
+
+from swarmlib import Reply, Unavailable
+
+from .clock import Clock
+from .values import filters, labels_fit, number
+
+_KEPT: Final = 256
+"""As many as an engine keeps."""
+_MAX_UNREAD: Final = 10_000
+_FILTERS: Final = {"event", "container", "type", "label", "image", "network", "volume", "scope", "daemon"}
+_WITH_DETAILS: Final = {"health_status", "exec_create", "exec_start"}
+"""Actions that go on after their name: a filter for one of these asks for all that begin so."""
+
+
+def container_event(
+    id: str, name: str, image: str, labels: Mapping[str, str], action: str, attributes: Mapping[str, str]
+) -> dict[str, Any]:
+    """What happened to a container."""
+    about = {"image": image, "name": name, **labels, **attributes}
+    head = {"status": action, "id": id, "from": image}
+    return head | {"Type": "container", "Action": action, "Actor": {"ID": id, "Attributes": about}}
+
+
+class Events:
+    """The last events, and the channels of those who watch."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept = deque[dict[str, Any]](maxlen=_KEPT)
+        self._watchers: set[trio.MemorySendChannel[dict[str, Any]]] = set()
+
+    def tell(self, happened: dict[str, Any]) -> None:
+        """Give an event its time, keep it, and tell who watches."""
+        now = int(self._clock.now() * 1e9)
+        event = happened | {"scope": "local", "time": now // 10**9, "timeNano": now}
+        self._kept.append(event)
+        for watcher in list(self._watchers):
+            try:
+                watcher.send_nowait(event)
+            except trio.WouldBlock:  # it doesn't read: its watch ends with an error rather than with a gap
+                self._watchers.discard(watcher)
+                watcher.close()
+
+    async def send(self, args: Mapping[str, Any], ret: Reply) -> None:
+        """Acknowledge a watch, and send it the events that it asks for, until its `until`.
+
+        Raises:
+            Invalid, Unsupported: its filters are wrong. Unavailable: its reader is too far behind.
+        """
+        wanted = filters(args, _FILTERS, "events")
+        since, until = number(args, "since", float("inf")), number(args, "until", float("inf"))
+        await ret.ack()
+        kept = [event for event in self._kept if since <= event["timeNano"] / 1e9 <= until]
+        sender, receiver = trio.open_memory_channel[dict[str, Any]](_MAX_UNREAD)
+        self._watchers.add(sender)
+        try:
+            with sender, receiver:
+                for event in kept:
+                    if _fits(event, wanted):
+                        await ret.set(event)
+                with self._clock.until(until):
+                    async for event in receiver:
+                        if _fits(event, wanted):
+                            await ret.set(event)
+                    raise Unavailable("the events came faster than they were read")
+        finally:
+            self._watchers.discard(sender)
+
+
+def _fits(event: dict[str, Any], wanted: Mapping[str, list[str]]) -> bool:
+    attributes = event["Actor"]["Attributes"]
+    tests = (
+        _is_action(event["Action"], wanted.get("event", [])),
+        _is_one(wanted.get("type", []), event["Type"]),
+        _is_one(wanted.get("scope", []), event["scope"]),
+        _is_one(wanted.get("image", []), *_image_names(event)),
+        *(_begins(event, wanted.get(kind, [])) for kind in ("container", "network", "volume", "daemon")),
+    )
+    return all(tests) and labels_fit(attributes, wanted.get("label", []))
+
+
+def _is_one(wanted: list[str], *names: str) -> bool:
+    return not wanted or bool(set(wanted) & set(names))
+
+
+def _is_action(action: str, wanted: list[str]) -> bool:
+    if _WITH_DETAILS & set(wanted):
+        return any(action.startswith(each) for each in wanted)
+    return _is_one(wanted, action)
+
+
+def _image_names(event: dict[str, Any]) -> list[str]:
+    named = "name" if event["Type"] == "image" else "image"
+    names = [event["Actor"]["ID"], event["Actor"]["Attributes"].get(named, "")]
+    return names + [name.rpartition(":")[0] for name in names if ":" in name]
+
+
+def _begins(event: dict[str, Any], wanted: list[str]) -> bool:
+    names = [event["Actor"]["ID"], event["Actor"]["Attributes"].get("name", "")]
+    return not wanted or any(name.startswith(each) for name in names for each in wanted)
