@@ -94,12 +94,13 @@ class Output:
         self._changed.set()
         self._changed = trio.Event()
 
-    def follow(self, *, from_start: bool = False) -> Follower:
+    def follow(self, *, from_start: bool = False, live: bool = True) -> Follower:
         """A reader of all that is kept or of what comes from now on, to the end of this run (or of the next one,
-        where none is under way). Close it.
+        where none is under way); to what is kept now, if not `live`. Close it.
         """
         at = self._first if from_start else self._first + len(self._pieces)
-        follower = Follower(self, at, self.written - (self._size if from_start else 0), self.runs_ended)
+        since_run = self.runs_ended if live else -1
+        follower = Follower(self, at, self.written - (self._size if from_start else 0), since_run)
         self._followers.add(follower)
         return follower
 

@@ -78,10 +78,19 @@ def code_headers(error: SwarmError) -> Headers:
     return [] if _CLASS.get(status_of(error)) is type(error) else [(_CODE, error.code.encode())]
 
 
+def refusal(status: int, message: str) -> SwarmError:
+    """The error that an engine says in these words, with this status."""
+    return _class(status)(message, details={"status": status})
+
+
+def _class(status: int) -> type[SwarmError]:
+    return _CLASS.get(status, Invalid if status < 500 else Internal)
+
+
 def error_of(status: int, headers: Headers, body: bytes, backend: str) -> SwarmError:
     """The error that an engine's answer means; keeps all of it, if it is an engine's."""
     code = next((value.decode("latin-1") for name, value in headers if name.lower() == _CODE.lower()), "")
-    kind = ERRORS.get(code) or _CLASS.get(status, Invalid if status < 500 else Internal)
+    kind = ERRORS.get(code) or _class(status)
     message = _message_in(body)
     # To a client that is too old an engine says it in plain text, and to HEAD it says nothing.
     if message is not None or any(name.lower() == b"api-version" for name, _ in headers):

@@ -17,7 +17,10 @@ from .values import is_true, number, stamp
 class Workload(Protocol):
     """What the streams need of a workload."""
 
-    output: Output
+    @property
+    def output(self) -> Output:
+        """What it has written."""
+        ...
 
     @property
     def tty(self) -> bool:

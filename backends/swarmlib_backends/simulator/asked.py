@@ -1,0 +1,104 @@
+"""What the operations of a simulated engine read out of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias, cast
+
+import trio
+
+from swarmlib import Invalid, Message, Reply, TooLarge
+
+from ..dockerapi.filters import decode
+from ..dockerapi.status import refusal
+from ..dockerapi.values import labels_fit
+
+Operations: TypeAlias = Mapping[str, Callable[[Message], Awaitable[Any]]]
+"""By the names of their rows in the routing table."""
+
+MAX_UPLOAD: Final = 256 * 1024 * 1024
+"""Bytes of an upload, at most: it is kept in memory."""
+
+
+def ref_of(message: Message) -> str:
+    """The name of the object that is spoken of."""
+    return message.path[1]
+
+
+def reply_of(message: Message) -> Reply:
+    """Where the answer goes. Raises `Invalid` if that is nowhere."""
+    if message.ret is None:
+        raise Invalid(f"{message.verb} needs a channel for its replies")
+    return message.ret
+
+
+def body_of(message: Message) -> dict[str, Any]:
+    """The JSON object of a request; empty where it has none. Raises `Invalid` for other JSON."""
+    body = message.json
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        raise refusal(500, f"the body should be a JSON object, not {type(body).__name__}")
+    return cast("dict[str, Any]", body)
+
+
+def filters_of(message: Message, known: set[str]) -> dict[str, list[str]]:
+    """The filters of a request.
+
+    Raises:
+        Invalid: they are no JSON of that form, or one is not known.
+    """
+    found = decode(message.args)
+    for name in found:
+        if name not in known:
+            raise Invalid(f"Invalid filter '{name}'")
+    return found
+
+
+def labels_wanted(labels: Mapping[str, str], wanted: Mapping[str, list[str]]) -> bool:
+    """Whether labels fit the filters `label` and `label!`."""
+    excluded = any(labels_fit(labels, [each]) for each in wanted.get("label!", []))
+    return labels_fit(labels, wanted.get("label", [])) and not excluded
+
+
+def go_int(message: Message, name: str, default: int, status: int = 500) -> int:
+    """A whole number among the args; as an engine, `status` for one that is none."""
+    given = message.args.get(name)
+    if given in (None, ""):
+        return default
+    try:
+        return int(str(given))
+    except ValueError as exc:
+        raise refusal(status, f'strconv.Atoi: parsing "{given}": invalid syntax') from exc
+
+
+async def upload_of(message: Message) -> bytes:
+    """All bytes of an upload. Raises `TooLarge` over the bound, `Invalid` if there is none."""
+    if message.att is None:
+        raise Invalid(f"{message.verb} on {'/'.join(message.path)} needs a stream of bytes")
+    data = bytearray()
+    async with message.att:
+        async for piece in message.att:
+            data += piece
+            if len(data) > MAX_UPLOAD:
+                raise TooLarge(f"the upload is over {MAX_UPLOAD} bytes")
+    return bytes(data)
+
+
+class Bytes(trio.abc.ReceiveStream):
+    """A stream of bytes that are there."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The next bytes, or b"" at the end."""
+        await trio.lowlevel.checkpoint()
+        piece = self._data[self._at : self._at + (max_bytes or 1 << 16)]
+        self._at += len(piece)
+        return piece
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,222 @@
+"""A simulated container: what it is, and how it is. What happens to it is in `lifecycle`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import trio
+
+from ..dockerapi.output import Output
+from ..dockerapi.values import signal_number
+from .files import Files
+from .images import Image
+from .networks import Endpoint
+from .process import Pipe, Process
+
+_LOG_BYTES: Final = 16 * 1024 * 1024
+DEFAULT_GRACE: Final = 10
+
+
+@dataclass(slots=True, eq=False)
+class Mount:
+    """Something that is mounted: a volume (by its `name`), a folder of the host (`source`), or a tmpfs."""
+
+    type: str
+    target: str
+    name: str = ""
+    source: str = ""
+    mode: str = ""
+    writable: bool = True
+    propagation: str = ""
+    anonymous: bool = False
+
+
+@dataclass(slots=True)
+class Probe:
+    """One check of a container's health."""
+
+    start: float
+    end: float
+    exit_code: int
+    output: str
+
+
+@dataclass(slots=True)
+class Health:
+    """How healthy a container is, and its last probes."""
+
+    status: str = "starting"
+    failing: int = 0
+    log: list[Probe] = field(default_factory=list[Probe])
+
+
+@dataclass(slots=True, eq=False)
+class Exec:
+    """A process to be, that is, or was, in a container."""
+
+    id: str
+    container: Container
+    config: dict[str, Any]
+    output: Output = field(default_factory=lambda: Output(_LOG_BYTES))
+    stdin: Pipe = field(default_factory=Pipe)
+    process: Process | None = None
+    exit_code: int | None = None
+    begun: bool = False
+
+    @property
+    def tty(self) -> bool:
+        """Whether it has a terminal."""
+        return bool(self.config.get("Tty"))
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.exit_code is None
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Give it input."""
+        await self.stdin.write(data)
+
+    async def end_input(self) -> None:
+        """Close its stdin."""
+        self.stdin.end()
+
+
+@dataclass(slots=True, eq=False)
+class Container:
+    """Times are seconds since the epoch, 0 for never. `config` and `host` are what its inspect shows."""
+
+    id: str
+    name: str
+    created: float
+    image: Image
+    config: dict[str, Any]
+    host: dict[str, Any]
+    networks: dict[str, Endpoint]
+    """By the networks' names."""
+    mounts: Sequence[Mount] = ()
+    ports: dict[str, list[dict[str, str]] | None] = field(default_factory=dict[str, "list[dict[str, str]] | None"])
+    running: bool = False
+    paused: bool = False
+    restarting: bool = False
+    oom_killed: bool = False
+    exit_code: int = 0
+    error: str = ""
+    started: float = 0.0
+    finished: float = 0.0
+    pid: int = 0
+    restarts: int = 0
+    backoff: float = 0.0
+    """Seconds before the last restart; 0 if it was long ago."""
+    manually_stopped: bool = False
+    stoppers: int = 0
+    """Calls of `stop` that wait for its end, after which they have something to tell."""
+    health: Health | None = None
+    process: Process | None = None
+    """What runs in it; None too for one that was seeded, which only sleeps."""
+    execs: dict[str, Exec] = field(default_factory=dict[str, Exec])
+    life: trio.CancelScope | None = None
+    """Around what goes on while it runs, or waits to be restarted."""
+    summary: bytes = b""
+    """Its part of a list, true until `fresh_until`; empty when it has changed."""
+    fresh_until: float = 0.0
+    _output: Output | None = None
+    _stdin: Pipe | None = None
+    _files: Files | None = None
+    _exited: trio.Event | None = None
+    _removed: trio.Event | None = None
+
+    @property
+    def output(self) -> Output:
+        """What it has written."""
+        if self._output is None:
+            self._output = Output(_LOG_BYTES)
+        return self._output
+
+    @property
+    def stdin(self) -> Pipe:
+        """The input of this run, or of the next one."""
+        if self._stdin is None:
+            self._stdin = Pipe()
+        return self._stdin
+
+    @property
+    def files(self) -> Files:
+        """Its file system."""
+        if self._files is None:
+            self._files = Files(self.image.files)
+        return self._files
+
+    @property
+    def exited(self) -> trio.Event:
+        """Set at the end of this run, or of the next one; each run has its own."""
+        if self._exited is None:
+            self._exited = trio.Event()
+        return self._exited
+
+    @property
+    def removed(self) -> trio.Event:
+        """Set when it is gone."""
+        if self._removed is None:
+            self._removed = trio.Event()
+        return self._removed
+
+    @property
+    def status(self) -> str:
+        """Its state in one word."""
+        if self.running:
+            return "paused" if self.paused else "restarting" if self.restarting else "running"
+        return "exited" if self.started else "created"
+
+    @property
+    def tty(self) -> bool:
+        """Whether it has a terminal."""
+        return bool(self.config.get("Tty"))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return cast("dict[str, str]", self.config.get("Labels") or {})
+
+    @property
+    def command(self) -> list[str]:
+        """The words of its command, at least one."""
+        words = [*(self.config.get("Entrypoint") or []), *(self.config.get("Cmd") or [])]
+        return words[1:] if words[0] == "" and len(words) > 1 else words
+
+    @property
+    def stop_signal(self) -> int:
+        """How it is asked to end."""
+        return int(signal_number(str(self.config.get("StopSignal") or "TERM")))
+
+    @property
+    def grace(self) -> float:
+        """Seconds that it then has."""
+        given = self.config.get("StopTimeout")
+        return DEFAULT_GRACE if given is None else float(given)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to what runs in it; returns at once."""
+        if self.process is not None:
+            self.process.signal(number)
+
+    def end_run(self) -> None:
+        """Tell who waits for the end of this run, or follows its output."""
+        if self._output is not None:
+            self._output.end_run()
+        if self._stdin is not None:
+            self._stdin.close()
+            self._stdin = None
+        if self._exited is not None:
+            self._exited.set()
+            self._exited = None
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Give it input, for this run or the next one."""
+        await self.stdin.write(data)
+
+    async def end_input(self) -> None:
+        """Close its stdin."""
+        self.stdin.end()

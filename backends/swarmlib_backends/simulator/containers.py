@@ -1,0 +1,389 @@
+"""The operations of containers: from create to remove, logs and stdio, stats, and the files in them."""
+
+from __future__ import annotations
+
+import base64
+import posixpath
+import signal
+from typing import Any, Final
+
+import orjson
+import trio
+
+from swarmlib import Json, Message, SwarmError, Unsupported
+
+from ..dockerapi.nulls import fields
+from ..dockerapi.status import refusal
+from ..dockerapi.streams import Logs, Stdio, chosen_streams
+from ..dockerapi.values import API_VERSION, is_true, number, signal_number
+from . import create, stats, views
+from .asked import Bytes, Operations, body_of, filters_of, go_int, labels_wanted, ref_of, reply_of, upload_of
+from .container import Container
+from .engine import Engine
+from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
+from .listing import listed
+from .networks import Endpoint
+
+_LAST_SIGNAL: Final = 64
+_TITLES: Final = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+
+
+class Containers:
+    """Answers what is asked of containers."""
+
+    def __init__(self, engine: Engine, lifecycle: Lifecycle) -> None:
+        self._engine = engine
+        self._life = lifecycle
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        return {
+            "ContainerList": self._ls,
+            "ContainerCreate": self._create,
+            "ContainerPrune": self._prune,
+            "ContainerInspect": self._get,
+            "ContainerTop": self._top,
+            "ContainerLogs": self._logs,
+            "ContainerChanges": self._changes,
+            "ContainerExport": self._export,
+            "ContainerStats": self._stats,
+            "ContainerResize": self._resize,
+            "ContainerStart": self._start,
+            "ContainerStop": self._stop,
+            "ContainerRestart": self._restart,
+            "ContainerKill": self._kill,
+            "ContainerUpdate": self._update,
+            "ContainerRename": self._rename,
+            "ContainerPause": self._pause,
+            "ContainerUnpause": self._unpause,
+            "ContainerAttach": self._attach,
+            "ContainerWait": self._wait,
+            "ContainerDelete": self._rm,
+            "ContainerArchive": self._archive,
+            "ContainerArchiveInfo": self._archive_info,
+            "PutContainerArchive": self._put_archive,
+        }
+
+    def _find(self, message: Message) -> Container:
+        return self._engine.find(ref_of(message))
+
+    async def _ls(self, message: Message) -> Json:
+        return Json(listed(self._engine, message))
+
+    async def _get(self, message: Message) -> dict[str, Any]:
+        container = self._find(message)
+        shown = views.inspect(container)
+        return shown | views.sizes(container) if is_true(message.args.get("size")) else shown
+
+    # Making, changing and unmaking.
+
+    async def _create(self, message: Message) -> dict[str, Any]:
+        body = message.json
+        if body is None or body == {}:
+            raise refusal(400, "Config cannot be empty in order to create a container")
+        return self.make(body_of(message), str(message.args.get("name") or ""))
+
+    def make(self, body: dict[str, Any], name: str = "") -> dict[str, Any]:
+        """Make a container.
+
+        Raises:
+            SwarmError: it can't be made so.
+        """
+        engine = self._engine
+        if not body.get("Image"):
+            raise refusal(400, "No command specified")
+        host = create.host_of(body, engine)
+        asked = create.networks_asked(body)
+        image = engine.images.find(str(body["Image"]))
+        id = engine.names.id()
+        config = create.config_of(body, image, id)
+        mounts = create.mounts_of(config, host, engine)
+        name = self._free_name(create.check_name(name)) if name else engine.names.name(engine.by_name)
+        create.make_volumes(mounts, engine)
+        networks = _networks(host["NetworkMode"], asked)
+        container = Container(id, name, engine.clock.now(), image, config, host, networks, mounts)
+        self.add(container)
+        engine.tell(container, "create")
+        return {"Id": id, "Warnings": []}
+
+    def add(self, container: Container) -> None:
+        """Add one that was made."""
+        self._engine.containers[container.id] = container
+        self._engine.by_name[container.name] = container
+        self._engine.listed.clear()
+
+    def _free_name(self, name: str) -> str:
+        holder = self._engine.by_name.get(name)
+        if holder is not None:
+            text = f'Conflict. The container name "/{name}" is already in use by container "{holder.id}"'
+            raise refusal(409, f"{text}. You have to remove (or rename) that container to be able to reuse that name.")
+        return name
+
+    async def _rename(self, message: Message) -> None:
+        name = str(message.args.get("name") or "")
+        if not name:
+            raise refusal(400, "Neither old nor new names may be empty")
+        container = self._find(message)
+        before = container.name
+        if name.removeprefix("/") == before:
+            raise refusal(400, "Renaming a container with the same name as its current name")
+        try:
+            name = self._free_name(create.check_name(name if name.startswith("/") else f"/{name}"))
+        except SwarmError as exc:
+            raise type(exc)(f"Error when allocating new name: {exc.message}", details=exc.details) from exc
+        del self._engine.by_name[before]
+        container.name = name
+        self._engine.by_name[name] = container
+        self._engine.changed(container)
+        self._engine.tell(container, "rename", oldName=f"/{before}")
+
+    async def _update(self, message: Message) -> dict[str, Any]:
+        if message.json is None:
+            raise refusal(500, "EOF")
+        body = body_of(message)
+        create.check_resources(body, self._engine)
+        create.check_restart_policy(fields(body.get("RestartPolicy")))
+        container = self._find(message)
+        container.host = create.update(container.host, body, container.id)
+        self._engine.tell(container, "update")
+        return {"Warnings": None}
+
+    async def _rm(self, message: Message) -> None:
+        container, args = self._find(message), message.args
+        if is_true(args.get("link")):
+            raise Unsupported("the simulator has no links between containers")
+        if container.running:
+            if not is_true(args.get("force")):
+                raise _in_the_way(container)
+            container.stoppers += 1  # it is removed here, also if it would remove itself
+            try:
+                await self._life.kill(container)
+            finally:
+                container.stoppers -= 1
+        self._life.remove(container, volumes=is_true(args.get("v")))
+
+    async def _prune(self, message: Message) -> dict[str, Any]:
+        wanted = filters_of(message, {"label", "label!", "until"})
+        now = self._engine.clock.now()
+        ended = [each for each in reversed(self._engine.containers.values()) if _is_pruned(each, wanted, now)]
+        for each in ended:
+            self._life.remove(each, volumes=False)
+        self._engine.tell_of("container", "prune", "", {"reclaimed": "0"})
+        return {"ContainersDeleted": [each.id for each in ended] or None, "SpaceReclaimed": 0}
+
+    # Starting and ending.
+
+    async def _start(self, message: Message) -> None:
+        container = self._find(message)
+        if container.paused:
+            raise refusal(409, "cannot start a paused container, try unpause instead")
+        if container.running:
+            await reply_of(message).ack(status=304)
+        else:
+            self._life.start(container)
+
+    async def _stop(self, message: Message) -> None:
+        container = self._find(message)
+        if container.running:
+            await self._stop_running(container, message)
+        else:
+            await reply_of(message).ack(status=304)
+
+    async def _stop_running(self, container: Container, message: Message) -> None:
+        asked = message.args.get("signal")
+        signal_ = int(signal_number(str(asked))) if asked else container.stop_signal
+        await self._life.stop(container, signal_, number(message.args, "t", container.grace))
+
+    async def _restart(self, message: Message) -> None:
+        container = self._find(message)
+        if container.running:
+            container.stoppers += 1  # one that removes itself stays
+            try:
+                await self._stop_running(container, message)
+            finally:
+                container.stoppers -= 1
+        try:
+            self._life.start(container)
+        except SwarmError as exc:
+            text = f"Cannot restart container {ref_of(message)}: {exc.message}"
+            raise type(exc)(text, details=exc.details) from exc
+        self._engine.tell(container, "restart")
+
+    async def _kill(self, message: Message) -> None:
+        text = str(message.args.get("signal") or "KILL")
+        wanted = _signal(text)
+        try:
+            container = self._find(message)
+            if wanted > _LAST_SIGNAL:
+                raise refusal(500, f"The linux daemon does not support signal {wanted}")
+            if wanted == signal.SIGKILL:
+                await self._life.kill(container)
+            else:
+                self._life.signal(container, wanted)
+        except SwarmError as exc:
+            text = f"Cannot kill container: {ref_of(message)}: {exc.message}"
+            raise type(exc)(text, details=exc.details) from exc
+
+    async def _pause(self, message: Message) -> None:
+        self._life.pause(self._find(message))
+
+    async def _unpause(self, message: Message) -> None:
+        self._life.unpause(self._find(message))
+
+    async def _wait(self, message: Message) -> None:
+        container, ret = self._find(message), reply_of(message)
+        condition = str(message.args.get("condition") or "not-running")
+        ended: trio.Event | None = None
+        if condition == "removed":
+            ended = container.removed
+        elif condition == "next-exit" or container.running:
+            ended = container.exited
+        await ret.ack()
+        if ended is not None:
+            await ended.wait()
+        await ret.set({"Error": None, "StatusCode": container.exit_code})
+
+    # Looking into it.
+
+    async def _top(self, message: Message) -> dict[str, Any]:
+        container = self._find(message)
+        if str(message.args.get("ps_args") or "-ef") != "-ef":
+            raise Unsupported("top takes no ps options in the simulator")
+        if not container.running:
+            raise not_running(container)
+        check_not_restarting(container)
+        user = container.config["User"] or "root"
+        found = [(process.pid, " ".join(process.command)) for process in processes(container)]
+        rows = found or [(container.pid, " ".join(container.command))]
+        fixed = ["0", stats.clock_time(container.started), "?", "00:00:00"]
+        return {"Processes": [[user, str(pid), "1", *fixed, text] for pid, text in rows], "Titles": _TITLES}
+
+    async def _stats(self, message: Message) -> None:
+        container, ret = self._find(message), reply_of(message)
+        await ret.ack()
+        streams = is_true(message.args.get("stream", "1"))
+        once = is_true(message.args.get("one-shot")) or not container.running
+        before = stats.Sample.none() if once else stats.sample(self._engine, container)
+        while self._engine.containers.get(container.id) is container:
+            if not once:
+                await self._engine.clock.sleep(1.0)
+            now = stats.sample(self._engine, container)
+            await ret.set(stats.shown(self._engine, container, before, now))
+            if not streams:
+                return
+            before, once = now, False
+
+    async def _logs(self, message: Message) -> None:
+        if not chosen_streams(message.args):
+            raise refusal(400, "Bad parameters: you must choose at least one stream")
+        container = self._find(message)
+        for name in ("since", "until"):
+            _check_time(str(message.args.get(name) or "0"))
+        await reply_of(message).ack(att=Logs(container, message.args))
+
+    async def _attach(self, message: Message) -> None:
+        container, args = self._find(message), message.args
+        if container.paused:
+            raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
+        check_not_restarting(container)
+        await reply_of(message).ack(att=_stdio(container, args))
+
+    async def _resize(self, message: Message) -> None:
+        height, width = (go_int(message, name, 0, 400) for name in ("h", "w"))
+        container = self._find(message)
+        if not container.running:
+            raise not_running(container)
+        self._engine.tell(container, "resize", height=str(height), width=str(width))
+
+    # Files.
+
+    async def _changes(self, message: Message) -> list[Any] | None:
+        return self._find(message).files.changes() or None
+
+    async def _export(self, message: Message) -> None:
+        container = self._find(message)
+        await reply_of(message).ack(att=Bytes(container.files.pack("/")))
+        self._engine.tell(container, "export")
+
+    async def _archive(self, message: Message) -> None:
+        container, path, stat = self._place(message)
+        self._engine.tell(container, "archive-path")
+        headers = [*_stat_headers(stat), (b"Content-Type", b"application/x-tar")]
+        await reply_of(message).ack(att=Bytes(container.files.pack(path)), headers=headers)
+
+    async def _archive_info(self, message: Message) -> None:
+        _, _, stat = self._place(message)
+        await reply_of(message).ack(headers=_stat_headers(stat))
+
+    async def _put_archive(self, message: Message) -> None:
+        container, path, stat = self._place(message)
+        if not stat["mode"] >> 31:
+            raise refusal(400, "extraction point is not a directory")
+        data = await upload_of(message)
+        container.files.unpack(path, data, now=self._engine.clock.now())
+        self._engine.tell(container, "extract-to-dir")
+
+    def _place(self, message: Message) -> tuple[Container, str, dict[str, Any]]:
+        given = str(message.args.get("path") or "")
+        if not given:
+            raise refusal(400, "bad parameter: pathcannot be empty")
+        container = self._find(message)
+        path = posixpath.normpath(posixpath.join("/", given))
+        stat = container.files.stat(path) if path != "/" else _ROOT_STAT
+        if stat is None:
+            raise refusal(404, f"Could not find the file {given} in container {ref_of(message)}")
+        return container, path, stat
+
+
+_ROOT_STAT: Final = {
+    "name": "/",
+    "size": 4096,
+    "mode": 1 << 31 | 0o755,
+    "mtime": "1970-01-01T00:00:00Z",
+    "linkTarget": "",
+}
+
+
+def _networks(mode: str, asked: dict[str, dict[str, Any]]) -> dict[str, Endpoint]:
+    if mode.startswith("container:"):
+        return {}
+    name = "bridge" if mode == "default" else mode
+    return {name: Endpoint(asked.get(name, {}))}
+
+
+def _is_pruned(container: Container, wanted: dict[str, list[str]], now: float) -> bool:
+    old = all(container.created < stats.before(value, now) for value in wanted.get("until", []))
+    return old and not container.running and labels_wanted(container.labels, wanted)
+
+
+def _in_the_way(container: Container) -> SwarmError:
+    status = container.status
+    how = "Unpause and then stop" if status == "paused" else "Stop"
+    text = f"You cannot remove a {status} container {container.id}"
+    return refusal(409, f"{text}. {how} the container before attempting removal or force remove")
+
+
+def _signal(text: str) -> int:
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    return int(signal_number(text))
+
+
+def _check_time(text: str) -> None:
+    seconds = text.partition(".")[0]
+    if not seconds.lstrip("-").isdigit():
+        raise refusal(500, f'strconv.ParseInt: parsing "{text}": invalid syntax')
+
+
+def _stdio(container: Container, args: Any) -> Stdio:
+    live = is_true(args.get("stream"))
+    follower = container.output.follow(from_start=is_true(args.get("logs")), live=live)
+    stdin = live and is_true(args.get("stdin")) and bool(container.config["OpenStdin"])
+    once = bool(container.config["StdinOnce"])
+    return Stdio(container, follower, chosen_streams(args), stdin=stdin, once=once)
+
+
+def _stat_headers(stat: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+    shown = base64.b64encode(orjson.dumps(stat))
+    return [(b"Api-Version", API_VERSION.encode()), (b"X-Docker-Container-Path-Stat", shown)]

@@ -1,0 +1,409 @@
+"""What a create or an update may ask for: checked as an engine does, in its words, and completed with its defaults."""
+
+from __future__ import annotations
+
+import copy
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from swarmlib import SwarmError
+
+from ..dockerapi.nulls import fields, items
+from ..dockerapi.status import refusal
+from ..dockerapi.values import signal_number
+from .container import Mount
+from .engine import Engine
+from .images import Image
+
+_NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_LEAST_MEMORY: Final = 6 * 1024 * 1024
+_MILLISECOND: Final = 1_000_000
+_CONFIG: Final[dict[str, Any]] = {
+    "Hostname": "",
+    "Domainname": "",
+    "User": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Env": None,
+    "Cmd": None,
+    "Image": "",
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": {},
+}
+_HOST: Final[dict[str, Any]] = {
+    "Binds": None,
+    "ContainerIDFile": "",
+    "LogConfig": {"Type": "json-file", "Config": {}},
+    "NetworkMode": "default",
+    "PortBindings": None,
+    "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
+    "AutoRemove": False,
+    "VolumeDriver": "",
+    "VolumesFrom": None,
+    "CapAdd": None,
+    "CapDrop": None,
+    "CgroupnsMode": "host",
+    "Dns": None,
+    "DnsOptions": None,
+    "DnsSearch": None,
+    "ExtraHosts": None,
+    "GroupAdd": None,
+    "IpcMode": "private",
+    "Cgroup": "",
+    "Links": None,
+    "OomScoreAdj": 0,
+    "PidMode": "",
+    "Privileged": False,
+    "PublishAllPorts": False,
+    "ReadonlyRootfs": False,
+    "SecurityOpt": None,
+    "UTSMode": "",
+    "UsernsMode": "",
+    "ShmSize": 67108864,
+    "Runtime": "runc",
+    "ConsoleSize": [0, 0],
+    "Isolation": "",
+    "CpuShares": 0,
+    "Memory": 0,
+    "NanoCpus": 0,
+    "CgroupParent": "",
+    "BlkioWeight": 0,
+    "BlkioWeightDevice": None,
+    "BlkioDeviceReadBps": None,
+    "BlkioDeviceWriteBps": None,
+    "BlkioDeviceReadIOps": None,
+    "BlkioDeviceWriteIOps": None,
+    "CpuPeriod": 0,
+    "CpuQuota": 0,
+    "CpuRealtimePeriod": 0,
+    "CpuRealtimeRuntime": 0,
+    "CpusetCpus": "",
+    "CpusetMems": "",
+    "Devices": None,
+    "DeviceCgroupRules": None,
+    "DeviceRequests": None,
+    "KernelMemory": 0,
+    "KernelMemoryTCP": 0,
+    "MemoryReservation": 0,
+    "MemorySwap": 0,
+    "MemorySwappiness": None,
+    "OomKillDisable": False,
+    "PidsLimit": None,
+    "Ulimits": None,
+    "CpuCount": 0,
+    "CpuPercent": 0,
+    "IOMaximumIOps": 0,
+    "IOMaximumBandwidth": 0,
+    "MaskedPaths": [
+        "/proc/asound",
+        "/proc/acpi",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/sys/firmware",
+    ],
+    "ReadonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+}
+_DEFAULT_IF_EMPTY: Final = (
+    "NetworkMode",
+    "ShmSize",
+    "IpcMode",
+    "CgroupnsMode",
+    "Runtime",
+    "OomKillDisable",
+    "ConsoleSize",
+)
+UPDATABLE: Final = (
+    "BlkioWeight",
+    "CpuPeriod",
+    "CpuQuota",
+    "CpuRealtimePeriod",
+    "CpuRealtimeRuntime",
+    "CpuShares",
+    "CpusetCpus",
+    "CpusetMems",
+    "KernelMemory",
+    "Memory",
+    "MemoryReservation",
+    "MemorySwap",
+    "NanoCpus",
+    "PidsLimit",
+)
+
+
+def check_name(name: str) -> str:
+    """A container's name without the slash before it. Raises `Invalid` if it has not the form of one."""
+    if not _NAME.fullmatch(name):
+        raise refusal(400, f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    return name.removeprefix("/")
+
+
+def config_of(body: Mapping[str, Any], image: Image, id: str) -> dict[str, Any]:
+    """The configuration of a container, with what it takes from its image.
+
+    Raises:
+        SwarmError: it asks for what can't be.
+    """
+    given = {name: value for name, value in body.items() if name not in ("HostConfig", "NetworkingConfig")}
+    config = _CONFIG | {name: value for name, value in given.items() if value is not None or name not in _CONFIG}
+    own = image.config
+    entrypoint, command = _words(given.get("Entrypoint")), _words(given.get("Cmd"))
+    if not entrypoint:
+        command = command or own.get("Cmd")
+        entrypoint = entrypoint if entrypoint is not None and given.get("Cmd") else own.get("Entrypoint")
+    config |= {"Cmd": command, "Entrypoint": entrypoint}
+    config["Env"] = _merged_env(items(own.get("Env")), items(given.get("Env"))) or None
+    config["Labels"] = fields(own.get("Labels")) | fields(given.get("Labels"))
+    for name in ("User", "WorkingDir", "StopSignal", "Healthcheck"):
+        if not config.get(name) and own.get(name):
+            config[name] = own[name]
+    for name in ("Volumes", "ExposedPorts"):
+        if merged := fields(own.get(name)) | fields(given.get(name)):
+            config[name] = merged
+    config["Hostname"] = config["Hostname"] or id[:12]
+    _check_config(config)
+    return config
+
+
+def _words(value: Any) -> list[str] | None:
+    return [value] if isinstance(value, str) else value
+
+
+def _merged_env(own: list[str], given: list[str]) -> list[str]:
+    named = {entry.partition("=")[0] for entry in given}
+    return [*given, *(entry for entry in own if entry.partition("=")[0] not in named)]
+
+
+def _check_config(config: dict[str, Any]) -> None:
+    if not config["Cmd"] and not config["Entrypoint"]:
+        raise refusal(400, "No command specified")
+    for entry in items(config["Env"]):
+        if entry.startswith("="):
+            raise refusal(400, f"invalid environment variable: {entry}")
+    if config["WorkingDir"] and not config["WorkingDir"].startswith("/"):
+        where = config["WorkingDir"]
+        raise refusal(400, f"the working directory '{where}' is invalid, it needs to be an absolute path")
+    if config.get("StopSignal"):
+        signal_number(str(config["StopSignal"]))
+    health = fields(config.get("Healthcheck"))
+    for name in ("Interval", "Timeout", "StartPeriod"):
+        if 0 != int(health.get(name) or 0) < _MILLISECOND:
+            raise refusal(400, f"{name} in Healthcheck cannot be less than 1ms")
+    if int(health.get("Retries") or 0) < 0:
+        raise refusal(400, "Retries in Healthcheck cannot be negative")
+
+
+def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
+    """The host's side of a configuration.
+
+    Raises:
+        SwarmError: it asks for what can't be, or for more than there is.
+    """
+    given = fields(body.get("HostConfig"))
+    host = _HOST | given
+    for name in _DEFAULT_IF_EMPTY:
+        host[name] = host[name] or copy.copy(_HOST[name])
+    policy = fields(given.get("RestartPolicy"))
+    host["RestartPolicy"] = {"Name": "", "MaximumRetryCount": 0} | policy
+    log = fields(given.get("LogConfig"))
+    host["LogConfig"] = {"Type": log.get("Type") or "json-file", "Config": fields(log.get("Config"))}
+    if ports := fields(given.get("PortBindings")):
+        host["PortBindings"] = {port: [_binding(each) for each in items(bound)] for port, bound in ports.items()}
+    if host["Memory"] and not host["MemorySwap"]:
+        host["MemorySwap"] = 2 * host["Memory"]
+    if host["NetworkMode"].startswith("container:"):
+        host["NetworkMode"] = _joined_network(body, host, engine)
+    check_restart_policy(host["RestartPolicy"])
+    if host["AutoRemove"] and policy.get("Name") not in (None, "", "no"):
+        raise refusal(400, "can't create 'AutoRemove' container with restart policy")
+    if host["ShmSize"] < 0:
+        raise refusal(400, "SHM size can not be less than 0")
+    check_resources(host, engine)
+    return host
+
+
+def _binding(given: dict[str, Any]) -> dict[str, str]:
+    port = str(given.get("HostPort") or "")
+    if not re.fullmatch(r"(\d+(-\d+)?)?", port):
+        raise refusal(400, f'invalid port specification: "{port}"')
+    return {"HostIp": str(given.get("HostIp") or ""), "HostPort": port}
+
+
+def _joined_network(body: Mapping[str, Any], host: dict[str, Any], engine: Engine) -> str:
+    if body.get("Hostname"):
+        raise refusal(400, "conflicting options: hostname and the network mode")
+    if host.get("PortBindings") or host["PublishAllPorts"]:
+        raise refusal(400, "conflicting options: port publishing and the container type network mode")
+    ref = host["NetworkMode"].partition(":")[2]
+    try:
+        return f"container:{engine.find(ref).id}"
+    except SwarmError:
+        return str(host["NetworkMode"])  # an engine too says so only at the start
+
+
+def check_restart_policy(policy: Mapping[str, Any]) -> None:
+    """Raises `Invalid` unless it is one of an engine's."""
+    name, count = policy.get("Name") or "", int(policy.get("MaximumRetryCount") or 0)
+    if name in ("always", "unless-stopped", "no"):
+        if count:
+            raise refusal(400, f"maximum retry count cannot be used with restart policy '{name}'")
+    elif name == "on-failure":
+        if count < 0:
+            raise refusal(400, "maximum retry count cannot be negative")
+    elif name:
+        raise refusal(400, f"invalid restart policy '{name}'")
+
+
+def check_resources(host: Mapping[str, Any], engine: Engine) -> None:
+    """Raises `Invalid` unless the machine has what is asked for."""
+    memory, swap = int(host.get("Memory") or 0), int(host.get("MemorySwap") or 0)
+    if 0 < memory < _LEAST_MEMORY:
+        raise refusal(400, "Minimum memory limit allowed is 6MB")
+    if memory > 0 and 0 < swap < memory:
+        raise refusal(400, "Minimum memoryswap limit should be larger than memory limit, see usage")
+    if memory == 0 and swap > 0:
+        raise refusal(400, "You should always set the Memory limit when using Memoryswap limit, see usage")
+    cpus = int(host.get("NanoCpus") or 0)
+    if cpus < 0 or cpus > engine.cpus * 10**9:
+        text = f"Range of CPUs is from 0.01 to {engine.cpus}.00, as there are only {engine.cpus} CPUs available"
+        raise refusal(400, text)
+    if named := str(host.get("CpusetCpus") or ""):
+        _check_cpus(named, engine.cpus)
+
+
+def _check_cpus(named: str, cpus: int) -> None:
+    wanted: set[int] = set()
+    for part in named.split(","):
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if found is None:
+            raise refusal(400, f"Invalid value {named} for cpuset cpus: invalid format: {part}")
+        wanted |= set(range(int(found[1]), int(found[2] or found[1]) + 1))
+    if max(wanted, default=0) >= cpus:
+        available = f"0-{cpus - 1}" if cpus > 1 else "0"
+        raise refusal(400, f"Requested CPUs are not available - requested {named}, available: {available}")
+
+
+def update(host: dict[str, Any], body: Mapping[str, Any], id: str) -> dict[str, Any]:
+    """The host's side of a configuration after an update that was checked.
+
+    Raises:
+        SwarmError: it contradicts what the container has.
+    """
+    asked = {name: value for name in UPDATABLE if (value := body.get(name))}
+    memory, swap = int(asked.get("Memory", 0)), int(asked.get("MemorySwap", 0))
+    if memory and not swap and memory > host["MemorySwap"] >= 0:
+        text = (
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+        )
+        raise refusal(409, f"Cannot update container {id}: {text}")
+    policy = fields(body.get("RestartPolicy"))
+    if policy.get("Name"):
+        if host["AutoRemove"]:
+            text = "Restart policy cannot be updated because AutoRemove is enabled for the container"
+            raise refusal(409, f"Cannot update container {id}: {text}")
+        asked["RestartPolicy"] = {"Name": "", "MaximumRetryCount": 0} | policy
+    return host | asked
+
+
+def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine) -> list[Mount]:
+    """What a container mounts; the volumes are made later, by `make_volumes`.
+
+    Raises:
+        SwarmError: a specification is wrong, or the container whose volumes it wants doesn't exist.
+    """
+    found: dict[str, Mount] = {}
+    for spec in items(host.get("VolumesFrom")):
+        for mount in _from_container(spec, engine):
+            found[mount.target] = mount
+    for spec in items(host.get("Binds")):
+        mount = _bind(spec)
+        found[mount.target] = mount
+    for given in items(host.get("Mounts")):
+        mount = _mount(given)
+        found[mount.target] = mount
+    for target in fields(config.get("Volumes")):
+        path = posixpath.normpath(target)
+        found.setdefault(path, Mount("volume", path, anonymous=True))
+    return list(found.values())
+
+
+def _from_container(spec: str, engine: Engine) -> list[Mount]:
+    ref, _, mode = spec.partition(":")
+    if mode not in ("", "ro", "rw", "z", "Z"):
+        raise refusal(400, f"invalid mode: {mode}")
+    try:
+        source = engine.find(ref)
+    except SwarmError as exc:
+        raise refusal(400, exc.message) from exc
+    mounts = [copy.copy(mount) for mount in source.mounts]
+    for mount in mounts:
+        mount.writable = mount.writable and mode != "ro"
+    return mounts
+
+
+def _bind(spec: str) -> Mount:
+    parts = spec.split(":")
+    if len(parts) > 3 or not all(parts):
+        raise refusal(500, f"invalid volume specification: '{spec}'")
+    source, target, mode = ("", parts[0], "") if len(parts) == 1 else (parts[0], parts[1], (parts[2:] or [""])[0])
+    if not target.startswith("/"):
+        text = f"invalid mount config for type \"volume\": invalid mount path: '{target}' mount path must be absolute"
+        raise refusal(500, f"invalid volume specification: '{spec}': {text}")
+    target = posixpath.normpath(target)
+    writable = "ro" not in mode.split(",")
+    if not source.startswith("/"):
+        return Mount("volume", target, name=source, mode=mode or "z", writable=writable, anonymous=not source)
+    return Mount(
+        "bind", target, source=posixpath.normpath(source), mode=mode, writable=writable, propagation="rprivate"
+    )
+
+
+def _mount(given: dict[str, Any]) -> Mount:
+    kind, target = str(given.get("Type") or ""), str(given.get("Target") or "")
+    source, writable = str(given.get("Source") or ""), not given.get("ReadOnly")
+    if kind not in ("bind", "volume", "tmpfs", "npipe"):
+        raise refusal(400, f'invalid mount config for type "{kind}": mount type unknown')
+    if not target:
+        raise refusal(400, f'invalid mount config for type "{kind}": field Target must not be empty')
+    if not target.startswith("/"):
+        text = f"invalid mount path: '{target}' mount path must be absolute"
+        raise refusal(400, f'invalid mount config for type "{kind}": {text}')
+    if kind == "bind" and not source:
+        raise refusal(400, 'invalid mount config for type "bind": field Source must not be empty')
+    target = posixpath.normpath(target)
+    if kind == "volume":
+        return Mount(kind, target, name=source, mode="z", writable=writable, anonymous=not source)
+    propagation = str(fields(given.get("BindOptions")).get("Propagation") or "rprivate") if kind == "bind" else ""
+    return Mount(kind, target, source=source if kind == "bind" else "", writable=writable, propagation=propagation)
+
+
+def make_volumes(mounts: list[Mount], engine: Engine) -> None:
+    """Make the volumes that are mounted and not there yet."""
+    for mount in mounts:
+        if mount.type == "volume":
+            mount.name = engine.volumes.make(mount.name).name
+
+
+def networks_asked(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The endpoints that a create configures, by the networks' names.
+
+    Raises:
+        SwarmError: there is more than one.
+    """
+    asked = cast("dict[str, Any]", fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig")))
+    if len(asked) > 1:
+        raise refusal(400, f"Container cannot be connected to network endpoints: {', '.join(sorted(asked))}")
+    return {name: fields(given) for name, given in asked.items()}

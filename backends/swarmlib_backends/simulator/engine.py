@@ -1,0 +1,132 @@
+"""What all parts of a simulated engine share: its time, its events, its machine, and the tables of its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+
+from swarmlib import NotFound
+
+from ..dockerapi.clock import Clock
+from ..dockerapi.events import Events, container_event
+from ..dockerapi.status import refusal
+from .container import Container, Exec
+from .images import Image, ImageStore
+from .names import Names
+from .networks import Endpoint, Network, NetworkStore
+from .process import Program
+from .programs import PROGRAMS
+from .volumes import VolumeStore
+
+
+class Engine:
+    """One simulated engine."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        cpus: int,
+        memory: int,
+        labels: list[str],
+        clock: Clock,
+        seed: int | None,
+        online: bool,
+        programs: Mapping[str, Program],
+        nursery: trio.Nursery,
+    ) -> None:
+        self.name = name
+        self.cpus = cpus
+        self.memory = memory
+        self.labels = labels
+        self.clock = clock
+        self.online = online
+        self.nursery = nursery
+        self.names = Names(seed)
+        self.id = self.names.id()
+        self.events = Events(clock)
+        self.images = ImageStore(self)
+        self.networks = NetworkStore(self)
+        self.volumes = VolumeStore(self)
+        self.containers: dict[str, Container] = {}
+        """By id, the oldest first."""
+        self.by_name: dict[str, Container] = {}
+        self.execs: dict[str, Exec] = {}
+        self.listed: dict[tuple[Any, ...], tuple[float, bytes]] = {}
+        """Whole lists by what they were asked for, and until when they are true; forgotten at every change."""
+        self._programs = programs
+        self._last_pid = 1000
+
+    def next_pid(self) -> int:
+        """A process id that was not used before."""
+        self._last_pid += 1
+        return self._last_pid
+
+    def program(self, name: str, container: Container) -> Program | None:
+        """A program by its name or path in a container; what users gave comes before what a busybox has."""
+        given = self._programs.get(name)
+        if given is not None:
+            return given
+        if "/" in name:
+            node = container.files.get(name)
+            return PROGRAMS.get(name.rpartition("/")[2]) if node is not None and not node.is_folder else None
+        return PROGRAMS.get(name)
+
+    def program_of_image(self, image: str) -> Program | None:
+        """What users gave for an image, whatever its command."""
+        return self._programs.get(image) or self._programs.get(image.partition(":")[0])
+
+    def find(self, ref: str) -> Container:
+        """A container by id, name, or a prefix of its id.
+
+        Raises:
+            NotFound: there is none. SwarmError: it is a prefix of more than one id.
+        """
+        found = self.containers.get(ref) or self.by_name.get(ref.removeprefix("/"))
+        if found is not None:
+            return found
+        fitting = [id for id in self.containers if id.startswith(ref)] if ref else []
+        if len(fitting) > 1:
+            raise refusal(500, f"Multiple IDs found with provided prefix: {ref}")
+        if not fitting:
+            raise NotFound(f"No such container: {ref}")
+        return self.containers[fitting[0]]
+
+    def changed(self, container: Container) -> None:
+        """A container is not any more what lists say."""
+        container.summary = b""
+        self.listed.clear()
+
+    def all_changed(self) -> None:
+        """Lists are not true any more."""
+        self.listed.clear()
+        for container in self.containers.values():
+            container.summary = b""
+
+    def tell(self, container: Container, action: str, **attributes: str) -> None:
+        """Make an event of what happened to a container."""
+        image = container.config["Image"]
+        self.events.tell(container_event(container.id, container.name, image, container.labels, action, attributes))
+
+    def tell_of(self, kind: str, action: str, id: str, attributes: Mapping[str, str]) -> None:
+        """Make an event of what happened to another object."""
+        head = {"status": action, "id": id} if kind == "image" else {}
+        self.events.tell(head | {"Type": kind, "Action": action, "Actor": {"ID": id, "Attributes": dict(attributes)}})
+
+    def tell_network(self, action: str, network: Network, container: Container | None = None) -> None:
+        """Make an event of what happened to a network."""
+        of = {"container": container.id} if container is not None else {}
+        self.tell_of("network", action, network.id, {**of, "name": network.name, "type": network.driver})
+
+    # What follows is said here once for those that need it of each other.
+
+    def containers_of(self, image: Image) -> list[Container]:
+        """The containers of an image, the newest first."""
+        return [each for each in reversed(self.containers.values()) if each.image is image]
+
+    def endpoints_of(self, network: Network) -> list[tuple[Container, Endpoint]]:
+        """The containers that a network is connected to now."""
+        pairs = ((each, each.networks.get(network.name)) for each in network.members.values())
+        return [(container, found) for container, found in pairs if found is not None and found.id]

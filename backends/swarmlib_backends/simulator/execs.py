@@ -1,0 +1,97 @@
+"""The operations of processes in containers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swarmlib import Message, NotFound, SwarmError
+
+from ..dockerapi.output import Piece
+from ..dockerapi.status import refusal
+from ..dockerapi.streams import Stdio
+from . import views
+from .asked import Operations, body_of, go_int, ref_of, reply_of
+from .container import Container, Exec
+from .engine import Engine
+from .lifecycle import Lifecycle, check_not_restarting, not_running
+
+
+class Execs:
+    """Answers what is asked of processes in containers."""
+
+    def __init__(self, engine: Engine, lifecycle: Lifecycle) -> None:
+        self._engine = engine
+        self._life = lifecycle
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        return {
+            "ContainerExec": self._create,
+            "ExecStart": self._start,
+            "ExecResize": self._resize,
+            "ExecInspect": self._get,
+        }
+
+    def _find(self, message: Message) -> Exec:
+        found = self._engine.execs.get(ref_of(message))
+        if found is None:
+            raise NotFound(f"No such exec instance: {ref_of(message)}")
+        return found
+
+    async def _get(self, message: Message) -> dict[str, Any]:
+        return views.inspect_exec(self._find(message))
+
+    async def _create(self, message: Message) -> dict[str, Any]:
+        body = body_of(message)
+        if not body.get("Cmd"):
+            raise refusal(400, "No exec command specified")
+        container = self._engine.find(ref_of(message))
+        if container.paused:
+            raise refusal(409, f"Container {ref_of(message)} is paused, unpause the container before exec")
+        _check_runs(container)
+        made = Exec(self._engine.names.id(), container, body)
+        self._engine.execs[made.id] = container.execs[made.id] = made
+        self._engine.tell(container, f"exec_create: {' '.join(body['Cmd'])}", execID=made.id)
+        return {"Id": made.id}
+
+    async def _start(self, message: Message) -> None:
+        each, ret = self._find(message), reply_of(message)
+        container = each.container
+        if container.paused:
+            raise refusal(409, f"Container {container.id} is paused, unpause the container before exec")
+        if each.running:
+            raise refusal(409, f"Error: Exec command {each.id} is already running")
+        if each.begun:
+            raise refusal(409, f"Error: Exec command {each.id} has already run")
+        _check_runs(container)
+        detached = bool(body_of(message).get("Detach"))
+        follower = None if detached else each.output.follow()
+        try:
+            program = self._life.begin_exec(each)
+        except SwarmError as exc:
+            if follower is None:
+                raise
+            await each.output.add(Piece(1, self._engine.clock.now(), f"{exc.message}\r\n".encode()))
+            program = None
+        if program is not None:
+            self._engine.nursery.start_soon(self._life.run_exec, each, program)
+        if follower is None:
+            await ret.ack()
+            return
+        streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if each.config.get(name)}
+        stdin = bool(each.config.get("AttachStdin"))
+        await ret.ack(att=Stdio(each, follower, streams, stdin=stdin, once=True))
+
+    async def _resize(self, message: Message) -> None:
+        height, width = (go_int(message, name, 0, 400) for name in ("h", "w"))
+        each = self._find(message)
+        if not each.running:
+            raise refusal(500, "timeout waiting for exec session ready")
+        self._engine.tell(each.container, "resize", height=str(height), width=str(width))
+
+
+def _check_runs(container: Container) -> None:
+    if not container.running:
+        raise not_running(container)
+    check_not_restarting(container)

@@ -1,0 +1,168 @@
+"""A file system in memory: an image's files, and what a container changed of them. Tar goes in and comes out."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import stat
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..dockerapi.status import refusal
+from ..dockerapi.values import stamp
+
+ADDED: Final = 1
+CHANGED: Final = 0
+DELETED: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A file, folder or link. `mode` has the type in it, as `stat` says it; `changed` is in seconds since the epoch."""
+
+    mode: int
+    data: bytes = b""
+    link: str = ""
+    changed: float = 0.0
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return stat.S_ISDIR(self.mode)
+
+
+def folder(changed: float = 0.0, mode: int = 0o755) -> Node:
+    """A folder."""
+    return Node(stat.S_IFDIR | mode, changed=changed)
+
+
+def file(data: bytes, changed: float = 0.0, mode: int = 0o644) -> Node:
+    """A plain file."""
+    return Node(stat.S_IFREG | mode, data, changed=changed)
+
+
+class Files:
+    """Paths are absolute and normal. `base` belongs to the image, and is never changed."""
+
+    def __init__(self, base: Mapping[str, Node]) -> None:
+        self._base = base
+        self._own: dict[str, Node | None] = {}
+
+    def get(self, path: str) -> Node | None:
+        """What stands at a path, if something does."""
+        found = self._own.get(path, _UNKNOWN)
+        return self._base.get(path) if found is _UNKNOWN else found
+
+    def put(self, path: str, node: Node) -> None:
+        """Put something at a path, and the folders above it."""
+        above = posixpath.dirname(path)
+        if path != "/" and self.get(above) is None:
+            self.put(above, folder(node.changed))
+        self._own[path] = node
+
+    def remove(self, path: str) -> None:
+        """Remove what stands at a path, and below it."""
+        for each in [*self.below(path), path]:
+            if each in self._base:
+                self._own[each] = None
+            else:
+                self._own.pop(each, None)
+
+    def below(self, path: str) -> list[str]:
+        """All paths below a folder, sorted."""
+        prefix = path.rstrip("/") + "/"
+        mine = {each for each, node in self._own.items() if node is not None}
+        kept = {each for each in self._base if self._own.get(each, _UNKNOWN) is _UNKNOWN}
+        return sorted(each for each in mine | kept if each.startswith(prefix) and each != prefix)
+
+    def changes(self) -> list[dict[str, Any]]:
+        """What differs from the image, as the API tells it."""
+        own = sorted(self._own.items())
+        told = {path: DELETED if node is None else CHANGED if path in self._base else ADDED for path, node in own}
+        for path in list(told):
+            while (path := posixpath.dirname(path)) != "/":
+                told.setdefault(path, CHANGED)
+        return [{"Path": path, "Kind": kind} for path, kind in sorted(told.items())]
+
+    @property
+    def size(self) -> int:
+        """Bytes of what differs."""
+        return sum(len(node.data) for node in self._own.values() if node is not None)
+
+    def merged(self) -> dict[str, Node]:
+        """All of it, as an image keeps it."""
+        kept = {path: node for path, node in self._base.items() if path not in self._own}
+        return kept | {path: node for path, node in self._own.items() if node is not None}
+
+    def stat(self, path: str) -> dict[str, Any] | None:
+        """What a `HEAD` of an archive tells of a path; None if nothing stands there."""
+        node = self.get(path)
+        if node is None:
+            return None
+        mode = stat.S_IMODE(node.mode) | (_GO_FOLDER if node.is_folder else 0) | (_GO_LINK if node.link else 0)
+        size = 4096 if node.is_folder else len(node.data)
+        found = {"name": posixpath.basename(path) or "/", "size": size, "mode": mode, "mtime": stamp(node.changed)}
+        return found | {"linkTarget": node.link}
+
+    def pack(self, path: str) -> bytes:
+        """A tar of what stands at a path, named from its last part on; of everything for `/`."""
+        parent = posixpath.dirname(path)
+        paths = self.below(path) if path == "/" else [path, *self.below(path)]
+        return tar({posixpath.relpath(each, parent): node for each in paths if (node := self.get(each))})
+
+    def unpack(self, path: str, data: bytes, *, now: float) -> None:
+        """Put a tar's content into a folder.
+
+        Raises:
+            SwarmError: it is no tar.
+        """
+        for name, node in untar(data, now):
+            self.put(posixpath.normpath(posixpath.join(path, name)), node)
+
+
+_UNKNOWN: Final[Any] = object()
+_GO_FOLDER: Final = 1 << 31
+_GO_LINK: Final = 1 << 27
+"""The bits of Go's `os.FileMode`."""
+
+
+def tar(nodes: Mapping[str, Node]) -> bytes:
+    """A tar of nodes by their names in it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, node in nodes.items():
+            info = tarfile.TarInfo(name)
+            info.mode, info.mtime, info.linkname = stat.S_IMODE(node.mode), int(node.changed), node.link
+            info.type = tarfile.DIRTYPE if node.is_folder else tarfile.SYMTYPE if node.link else tarfile.REGTYPE
+            info.size = len(node.data)
+            archive.addfile(info, io.BytesIO(node.data))
+    return buffer.getvalue()
+
+
+def untar(data: bytes, now: float) -> Iterator[tuple[str, Node]]:
+    """The nodes of a tar, compressed or not, by their names in it, none of which leads out of it.
+
+    Raises:
+        SwarmError: it is no tar.
+    """
+    if not data.strip(b"\0"):
+        return
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as archive:
+            for info in archive:
+                name = posixpath.normpath("/" + info.name).lstrip("/") or "."
+                yield name, _node(archive, info, now)
+    except tarfile.TarError as exc:
+        raise refusal(500, f"Error processing tar file(exit status 1): {exc}") from exc
+
+
+def _node(archive: tarfile.TarFile, info: tarfile.TarInfo, now: float) -> Node:
+    changed = float(info.mtime) or now
+    if info.isdir():
+        return folder(changed, info.mode)
+    if info.issym() or info.islnk():
+        return Node(stat.S_IFLNK | 0o777, link=info.linkname, changed=changed)
+    content = archive.extractfile(info)
+    return file(content.read() if content else b"", changed, info.mode)

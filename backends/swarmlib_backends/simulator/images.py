@@ -1,0 +1,586 @@
+"""Images: a busybox from the start, and what is pulled, tagged, imported, committed or loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import orjson
+
+from swarmlib import Invalid, Message, NotFound, SwarmError, Unsupported
+
+from ..dockerapi.nulls import fields, items
+from ..dockerapi.status import refusal
+from ..dockerapi.values import is_true, stamp
+from .asked import Bytes, Operations, body_of, filters_of, labels_wanted, ref_of, reply_of, upload_of
+from .files import Node, file, folder, tar, untar
+from .programs import PROGRAMS
+from .references import familiar, normal, repository
+
+if TYPE_CHECKING:
+    from .container import Container
+    from .engine import Engine
+
+_FILTERS: Final = {"before", "dangling", "label", "label!", "reference", "since"}
+_NO_CONFIG: Final[dict[str, Any]] = {
+    "Hostname": "",
+    "Domainname": "",
+    "User": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Env": None,
+    "Cmd": None,
+    "Image": "",
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": None,
+}
+_REGISTRY: Final = "https://registry-1.docker.io/v2/"
+_INDEX: Final = "index.docker.io"
+
+
+def busybox() -> dict[str, Node]:
+    """The files of an image that can run something."""
+    links = {f"/bin/{name}": Node(0o120777, link="busybox") for name in PROGRAMS if name.isalpha()}
+    folders = {path: folder() for path in ("/bin", "/etc", "/tmp")}
+    return folders | links | {"/bin/busybox": file(b"#!simulated\n", mode=0o755)}
+
+
+@dataclass(eq=False)
+class Image:
+    """An image. `id` begins with `sha256:`."""
+
+    id: str
+    created: float
+    config: dict[str, Any]
+    files: Mapping[str, Node]
+    tags: list[str] = field(default_factory=list[str])
+    """Normal references."""
+    digests: list[str] = field(default_factory=list[str])
+    parent: Image | None = None
+    comment: str = ""
+    author: str = ""
+    container: str = ""
+    container_config: dict[str, Any] = field(default_factory=dict[str, Any])
+    layers: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(len(node.data) for node in self.files.values())
+
+    @property
+    def short(self) -> str:
+        """As errors name it."""
+        return self.id.removeprefix("sha256:")[:12]
+
+
+class ImageStore:
+    """The images of an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._images: dict[str, Image] = {}
+        self._tags: dict[str, Image] = {}
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        return {
+            "ImageList": self._ls,
+            "ImageImport": self._import,
+            "ImageCreate": self._pull,
+            "ImageInspect": self._get,
+            "ImageTag": self._tag,
+            "ImageDelete": self._rm,
+            "ImageHistory": self._history,
+            "ImagePush": self._push,
+            "ImagePrune": self._prune,
+            "ImageSearch": self._search,
+            "ImageGet": self._save,
+            "ImageGetAll": self._save_all,
+            "ImageLoad": self._load,
+            "ImageCommit": self._commit,
+        }
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    # Finding.
+
+    def lookup(self, ref: str) -> Image | None:
+        """An image by reference, id, or a prefix of its id; None if there is none.
+
+        Raises:
+            SwarmError: it is no reference.
+        """
+        id = ref.removeprefix("sha256:")
+        if f"sha256:{id}" in self._images:
+            return self._images[f"sha256:{id}"]
+        if not ref.startswith("sha256:") and (found := self._tags.get(normal(ref))) is not None:
+            return found
+        fitting = [image for each, image in self._images.items() if id and each.startswith(f"sha256:{id}")]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def find(self, ref: str) -> Image:
+        """As `lookup`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self.lookup(ref)
+        if found is None:
+            raise NotFound(f"No such image: {ref if ref.startswith('sha256:') else normal(ref)}")
+        return found
+
+    def shown(self, ref: str, image: Image) -> str:
+        """What a list of containers says: what the user wrote, if it is still that image."""
+        return ref if self.lookup(ref) is image else image.id
+
+    # Making.
+
+    def add(self, ref: str | None, **about: Any) -> Image:
+        """A new image, tagged if it has a reference."""
+        given: dict[str, Any] = {"created": self._engine.clock.now(), "config": dict(_NO_CONFIG), "files": {}, **about}
+        id = given.pop("id", None) or f"sha256:{self._engine.names.id()}"
+        made = self._images[id] = Image(id, **given)
+        if not made.layers:
+            made.layers = (f"sha256:{self._engine.names.id()}",)
+        if ref is not None:
+            self.tag(made, ref)
+        return made
+
+    def add_runnable(self, ref: str) -> Image:
+        """An image with a busybox in it, as one that was pulled."""
+        return self.add(normal(ref), config=_NO_CONFIG | {"Cmd": ["sh"]}, files=busybox())
+
+    def tag(self, image: Image, ref: str) -> None:
+        """Give an image a (normal) reference, which another may have had."""
+        before = self._tags.get(ref)
+        if before is not None:
+            before.tags.remove(ref)
+        self._tags[ref] = image
+        image.tags.append(ref)
+        self._engine.all_changed()
+
+    def _tell(self, action: str, image: Image, name: str | None = None) -> None:
+        labels = fields(image.config.get("Labels"))
+        self._engine.tell_of("image", action, image.id, {**labels, "name": name or image.id})
+
+    # Operations.
+
+    async def _ls(self, message: Message) -> list[Any]:
+        wanted = filters_of(message, _FILTERS)
+        for value in wanted.get("dangling", []):
+            if value not in ("true", "1", "false", "0"):
+                raise refusal(400, f"Invalid filter 'dangling=[{value}]'")
+        bounds = {name: self.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
+        newest = sorted(self._images.values(), key=lambda image: -image.created)
+        return [self.summary(each, tags) for each in newest if (tags := self._chosen(each, wanted, bounds)) is not None]
+
+    def _chosen(self, image: Image, wanted: dict[str, list[str]], bounds: dict[str, float]) -> list[str] | None:
+        """The tags of an image that a list shows; None if it doesn't show it."""
+        if image.created >= bounds.get("before", float("inf")) or image.created <= bounds.get("since", 0.0):
+            return None
+        if not labels_wanted(fields(image.config.get("Labels")), wanted):
+            return None
+        if (dangling := wanted.get("dangling")) and is_true(dangling[0]) is bool(image.tags):
+            return None
+        if not image.tags and self._children(image):
+            return None
+        if patterns := wanted.get("reference"):
+            tags = [tag for tag in image.tags if any(_fits_pattern(tag, pattern) for pattern in patterns)]
+            return tags or None
+        return image.tags
+
+    def summary(self, image: Image, tags: list[str], containers: int = -1) -> dict[str, Any]:
+        """An image in a list."""
+        return {
+            "Containers": containers,
+            "Created": int(image.created),
+            "Id": image.id,
+            "Labels": image.config.get("Labels"),
+            "ParentId": image.parent.id if image.parent else "",
+            "RepoDigests": image.digests or (None if image.tags else ["<none>@<none>"]),
+            "RepoTags": sorted(tags) or (None if image.digests else ["<none>:<none>"]),
+            "SharedSize": -1,
+            "Size": image.size,
+            "VirtualSize": image.size,
+        }
+
+    def disk_usage(self) -> list[dict[str, Any]]:
+        """What `system df` shows."""
+        return [
+            self.summary(each, each.tags, len(self._engine.containers_of(each))) | {"SharedSize": 0}
+            for each in self._images.values()
+        ]
+
+    @property
+    def layers_size(self) -> int:
+        """Bytes of all layers, each counted once."""
+        return sum(image.size for image in self._images.values() if image.parent is None)
+
+    async def _get(self, message: Message) -> dict[str, Any]:
+        ref = ref_of(message)
+        try:
+            image = self.find(ref)
+        except SwarmError as exc:
+            raise type(exc)(f"no such image: {ref}: {exc.message}", details=exc.details) from exc
+        return {
+            "Id": image.id,
+            "RepoTags": sorted(image.tags),
+            "RepoDigests": image.digests,
+            "Parent": image.parent.id if image.parent else "",
+            "Comment": image.comment,
+            "Created": stamp(image.created),
+            "Container": image.container,
+            "ContainerConfig": _NO_CONFIG | image.container_config,
+            "DockerVersion": "",
+            "Author": image.author,
+            "Config": image.config,
+            "Architecture": "amd64",
+            "Os": "linux",
+            "Size": image.size,
+            "VirtualSize": image.size,
+            "GraphDriver": {"Name": "simulator", "Data": None},
+            "RootFS": {"Type": "layers", "Layers": list(image.layers)},
+            "Metadata": {"LastTagTime": stamp(image.created)},
+        }
+
+    async def _history(self, message: Message) -> list[Any]:
+        image: Image | None = self.find(ref_of(message))
+        shown: list[Any] = []
+        while image is not None:
+            size = image.size - (image.parent.size if image.parent else 0)
+            by = " ".join(items(image.container_config.get("Cmd")))
+            about = {"Comment": image.comment, "Created": int(image.created), "CreatedBy": by, "Id": image.id}
+            shown.append(about | {"Size": size, "Tags": sorted(image.tags) or None})
+            image = image.parent
+        return shown
+
+    async def _tag(self, message: Message) -> None:
+        image = self.find(ref_of(message))
+        ref = _given(message, "repo", "tag", status=500)
+        self.tag(image, ref)
+        self._tell("tag", image, _as_given(message))
+
+    async def _pull(self, message: Message) -> None:
+        ret = reply_of(message)
+        name = str(message.args.get("fromImage") or "")
+        ref = _given(message, "fromImage", "tag", status=400)
+        if not self._engine.online:
+            raise refusal(500, _unreachable(_REGISTRY))
+        tag = ref.removeprefix(repository(ref)).lstrip(":@")
+        shown = repository(ref) if "/" in ref else f"library/{repository(ref)}"
+        await ret.set({"status": f"Pulling from {shown}", "id": tag})
+        found = self._tags.get(ref)
+        if found is None:
+            found = self.add_runnable(ref)
+            layer = found.layers[0].removeprefix("sha256:")[:12]
+            for step in ("Pulling fs layer", "Download complete", "Pull complete"):
+                await ret.set({"status": step, "progressDetail": {}, "id": layer})
+            result = f"Downloaded newer image for {ref}"
+        else:
+            result = f"Image is up to date for {ref}"
+        await ret.set({"status": f"Digest: {found.id}"})
+        await ret.set({"status": f"Status: {result}"})
+        self._engine.tell_of("image", "pull", familiar_with_tag(ref), {"name": name.partition(":")[0]})
+
+    async def _push(self, message: Message) -> None:
+        if ":x-registry-auth" not in message.args:
+            raise refusal(400, "Bad parameters and missing X-Registry-Auth: EOF")
+        ret = reply_of(message)
+        ref = normal(_joined(ref_of(message), message.args.get("tag")))
+        image = self._tags.get(ref)
+        if image is None:
+            raise refusal(404, f"An image does not exist locally with the tag: {repository(ref)}")
+        if not self._engine.online:
+            raise refusal(500, _unreachable(_REGISTRY))
+        await ret.set({"status": f"The push refers to repository [docker.io/{repository(ref)}]"})
+        await ret.set({"status": "Pushed", "progressDetail": {}, "id": image.layers[0].removeprefix("sha256:")[:12]})
+        await ret.set({"status": f"{ref.rpartition(':')[2]}: digest: {image.id} size: 1"})
+        self._tell("push", image, familiar(ref))
+
+    async def _search(self, message: Message) -> list[Any]:
+        term = str(message.args.get("term") or "")
+        if not self._engine.online:
+            raise refusal(500, _unreachable(f"https://{_INDEX}/v1/search?q={term}&n=25"))
+        names = sorted({repository(tag) for tag in self._tags if term in tag})
+        about = {"description": "", "is_automated": False, "star_count": 0}
+        return [{**about, "name": name, "is_official": "/" not in name} for name in names]
+
+    # Removing.
+
+    async def _rm(self, message: Message) -> list[Any]:
+        ref, force = ref_of(message), is_true(message.args.get("force"))
+        image = self.find(ref)
+        prune = not is_true(message.args.get("noprune"))
+        if image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}"):
+            return self._rm_by_id(image, force, prune)
+        users = self._engine.containers_of(image)
+        if users and not force and len(image.tags) == 1:
+            raise refusal(
+                409,
+                f'conflict: unable to remove repository reference "{ref}" (must force) - '
+                f"container {users[0].id[:12]} is using its referenced image {image.short}",
+            )
+        told = [self._untag(image, normal(ref))]
+        if not image.tags and not users and not self._children(image):
+            told += self._delete(image, prune)
+        return told
+
+    def _rm_by_id(self, image: Image, force: bool, prune: bool) -> list[Any]:
+        hard, soft = self._in_the_way(image)
+        problem = hard or (None if force else soft)
+        if problem:
+            forced = "cannot be forced" if hard else "must be forced"
+            raise refusal(409, f"conflict: unable to delete {image.short} ({forced}) - {problem}")
+        return [self._untag(image, tag) for tag in list(image.tags)] + self._delete(image, prune)
+
+    def _in_the_way(self, image: Image) -> tuple[str, str]:
+        """What keeps an image from being deleted, whatever is asked, and unless it is forced."""
+        users = self._engine.containers_of(image)
+        running = next((each for each in users if each.running), None)
+        if self._children(image):
+            return "image has dependent child images", ""
+        if running is not None:
+            return f"image is being used by running container {running.id[:12]}", ""
+        if len({repository(tag) for tag in image.tags}) > 1:
+            return "", "image is referenced in multiple repositories"
+        if users:
+            return "", f"image is being used by stopped container {users[0].id[:12]}"
+        return "", ""
+
+    def _children(self, image: Image) -> list[Image]:
+        return [each for each in self._images.values() if each.parent is image]
+
+    def _untag(self, image: Image, tag: str) -> dict[str, str]:
+        image.tags.remove(tag)
+        del self._tags[tag]
+        self._engine.all_changed()
+        self._tell("untag", image)
+        return {"Untagged": tag}
+
+    def _delete(self, image: Image, prune: bool) -> list[dict[str, str]]:
+        del self._images[image.id]
+        self._engine.tell_of("image", "delete", image.id, {"name": image.id})
+        told = [{"Deleted": image.id}]
+        parent = image.parent
+        if parent is None:
+            return told + [{"Deleted": layer} for layer in image.layers]
+        free = not (parent.tags or self._engine.containers_of(parent) or self._children(parent))
+        return told + (self._delete(parent, prune) if prune and free else [])
+
+    async def _prune(self, message: Message) -> dict[str, Any]:
+        wanted = filters_of(message, {"dangling", "label", "label!", "until"})
+        everything = wanted.get("dangling", ["true"])[0] in ("false", "0")
+        told: list[Any] = []
+        freed = 0
+        for image in list(self._images.values()):
+            used = self._engine.containers_of(image) or self._children(image)
+            if image.id in self._images and not used and (everything or not image.tags):
+                freed += image.size
+                told += [*(self._untag(image, tag) for tag in list(image.tags)), *self._delete(image, True)]
+        self._engine.tell_of("image", "prune", "", {"reclaimed": str(freed)})
+        return {"ImagesDeleted": told or None, "SpaceReclaimed": freed}
+
+    # Tar in and out.
+
+    async def _import(self, message: Message) -> None:
+        ret = reply_of(message)
+        if message.args.get("fromSrc") != "-":
+            raise Unsupported("the simulator imports what is sent to it, not what a URL names")
+        ref = _given(message, "repo", "tag", status=400) if message.args.get("repo") else None
+        config = _with_changes(dict(_NO_CONFIG), items(_as_list(message.args.get("changes"))))
+        nodes = _rooted(untar(await upload_of(message), self._engine.clock.now()))
+        comment = str(message.args.get("message") or "Imported from -")
+        made = self.add(ref, config=config, files=nodes, comment=comment)
+        self._tell("import", made)
+        await ret.set({"status": made.id})
+
+    async def _save(self, message: Message) -> None:
+        await reply_of(message).ack(att=Bytes(self._saved([ref_of(message)])))
+
+    async def _save_all(self, message: Message) -> None:
+        await reply_of(message).ack(att=Bytes(self._saved(_as_list(message.args.get("names")))))
+
+    def _saved(self, refs: list[str]) -> bytes:
+        nodes: dict[str, Node] = {}
+        manifest: list[dict[str, Any]] = []
+        for ref in refs:
+            image = self._existing(ref)
+            name = image.id.removeprefix("sha256:")
+            about = {"config": image.config, "created": stamp(image.created), "os": "linux", "architecture": "amd64"}
+            nodes[f"{name}.json"] = file(orjson.dumps(about), image.created)
+            nodes[f"{name}/layer.tar"] = file(tar({k.lstrip("/"): v for k, v in image.files.items()}), image.created)
+            by_id = image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}")
+            tags = image.tags if not by_id and repository(normal(ref)) == ref else [] if by_id else [normal(ref)]
+            manifest.append({"Config": f"{name}.json", "RepoTags": tags or None, "Layers": [f"{name}/layer.tar"]})
+            self._tell("save", image)
+        return tar(nodes | {"manifest.json": file(orjson.dumps(manifest))})
+
+    def _existing(self, ref: str) -> Image:
+        found = self.lookup(ref)
+        if found is None:
+            raise NotFound(f"No such image: {ref}")
+        return found
+
+    async def _load(self, message: Message) -> None:
+        ret = reply_of(message)
+        nodes = dict(untar(await upload_of(message), self._engine.clock.now()))
+        if "manifest.json" not in nodes:
+            raise refusal(500, "open manifest.json: no such file or directory")
+        for each in orjson.loads(nodes["manifest.json"].data):
+            for line in self._load_one(each, nodes):
+                await ret.set({"stream": f"{line}\n"})
+
+    def _load_one(self, described: dict[str, Any], nodes: Mapping[str, Node]) -> list[str]:
+        data = nodes[described["Config"]].data
+        name = posixpath.basename(described["Config"]).removesuffix(".json")
+        id = f"sha256:{name if len(name) == 64 else hashlib.sha256(data).hexdigest()}"
+        layers = [nodes[layer].data for layer in described["Layers"]]
+        image = self._images.get(id)
+        if image is None:
+            files: dict[str, Node] = {}
+            for layer in layers:
+                files |= _rooted(untar(layer, self._engine.clock.now()))
+            config = _NO_CONFIG | fields(orjson.loads(data).get("config"))
+            image = self.add(None, id=id, config=config, files=files)
+        for tag in items(described.get("RepoTags")):
+            if self._tags.get(normal(tag)) is not image:
+                self.tag(image, normal(tag))
+        self._tell("load", image)
+        return [f"Loaded image: {tag}" for tag in items(described.get("RepoTags"))] or [f"Loaded image ID: {id}"]
+
+    async def _commit(self, message: Message) -> dict[str, str]:
+        args = message.args
+        container = self._engine.find(str(args.get("container") or ""))
+        ref = _given(message, "repo", "tag", status=400) if args.get("repo") else None
+        made = self._committed(container, body_of(message), message)
+        if ref is not None:
+            self.tag(made, ref)
+            self._tell("tag", made, _as_given(message))
+        about = {"comment": made.comment, "imageID": made.id, "imageRef": _as_given(message) if ref else ""}
+        self._engine.tell(container, "commit", **about)
+        return {"Id": made.id}
+
+    def _committed(self, container: Container, body: dict[str, Any], message: Message) -> Image:
+        kept = {name: container.config.get(name) for name in _INHERITED}
+        config = _NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in _NO_CONFIG}
+        config["Labels"] = (fields(container.config.get("Labels")) | fields(body.get("Labels"))) or None
+        return self.add(
+            None,
+            config=_with_changes(config, _as_list(message.args.get("changes"))),
+            files=container.files.merged(),
+            parent=container.image,
+            layers=container.image.layers,
+            comment=str(message.args.get("comment") or ""),
+            author=str(message.args.get("author") or ""),
+            container=container.id,
+            container_config=container.config,
+        )
+
+
+_INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
+
+
+def familiar_with_tag(ref: str) -> str:
+    """A reference as the events of images say it."""
+    return ref
+
+
+def _unreachable(url: str) -> str:
+    host = url.split("/")[2]
+    return f'Get "{url}": dial tcp: lookup {host}: no such host'
+
+
+def _joined(name: str, tag: Any) -> str:
+    if not tag:
+        return name
+    return f"{name}@{tag}" if str(tag).startswith("sha256:") else f"{name}:{tag}"
+
+
+def _given(message: Message, name: str, tag: str, *, status: int) -> str:
+    """The normal reference that two args make."""
+    return normal(_joined(str(message.args.get(name) or ""), message.args.get(tag)), status=status)
+
+
+def _as_given(message: Message) -> str:
+    return _joined(str(message.args.get("repo") or ""), message.args.get("tag"))
+
+
+def _as_list(value: Any) -> list[str]:
+    return (
+        []
+        if value is None
+        else [str(each) for each in cast("list[Any]", value)]
+        if isinstance(value, list)
+        else [str(value)]
+    )
+
+
+def _rooted(nodes: Iterable[tuple[str, Node]]) -> dict[str, Node]:
+    return {f"/{name}": node for name, node in nodes if name != "."}
+
+
+def _fits_pattern(tag: str, pattern: str) -> bool:
+    name = repository(tag)
+    return any(fnmatchcase(each, pattern) for each in (tag, name)) and ("/" in pattern or "/" not in name)
+
+
+def _with_changes(config: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """A configuration after some lines of a Dockerfile.
+
+    Raises:
+        Invalid: a line is none of those that change a configuration.
+    """
+    for line in changes:
+        instruction, _, rest = line.strip().partition(" ")
+        _change(config, instruction.upper(), rest.strip(), line)
+    return config
+
+
+def _change(config: dict[str, Any], instruction: str, rest: str, line: str) -> None:
+    match instruction:
+        case "CMD" | "ENTRYPOINT":
+            config[instruction.capitalize()] = _command(rest)
+        case "ENV":
+            config["Env"] = [*items(config["Env"]), *_pairs(rest)]
+        case "LABEL":
+            config["Labels"] = fields(config["Labels"]) | dict(pair.split("=", 1) for pair in _pairs(rest))
+        case "USER":
+            config["User"] = rest
+        case "WORKDIR":
+            config["WorkingDir"] = rest
+        case "EXPOSE":
+            ports = [each if "/" in each else f"{each}/tcp" for each in rest.split()]
+            config["ExposedPorts"] = fields(config.get("ExposedPorts")) | {port: {} for port in ports}
+        case "VOLUME":
+            config["Volumes"] = fields(config["Volumes"]) | {path: {} for path in _command(rest, shell=False)}
+        case _:
+            raise Invalid(
+                f"{line!r} can't change an image; CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR can"
+            )
+
+
+def _command(text: str, *, shell: bool = True) -> list[str]:
+    try:
+        return [str(each) for each in cast("list[Any]", orjson.loads(text))]
+    except (orjson.JSONDecodeError, TypeError):
+        return ["/bin/sh", "-c", text] if shell else text.split()
+
+
+def _pairs(text: str) -> list[str]:
+    words = shlex.split(text)
+    return words if all("=" in word for word in words) else ["=".join(text.split(None, 1))]

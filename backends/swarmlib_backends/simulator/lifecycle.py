@@ -1,0 +1,453 @@
+"""The life of simulated containers: started, stopped, killed, paused, restarted by their policy, removed.
+
+What changes a state does it in one step, without waiting: no other call ever sees half of it.
+
+    created ──start──▶ running ◀─pause, unpause─▶ paused
+                        │   ▲                        (a signal that ends it unpauses it first)
+                       end  └─start, or its policy after a growing pause─┐
+                        ▼                                                │
+                     exited, or restarting ──────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from swarmlib import SwarmError
+
+from ..dockerapi.nulls import fields, items
+from ..dockerapi.output import Piece
+from ..dockerapi.status import refusal
+from .container import Container, Exec, Health
+from .engine import Engine
+from .health import Prober
+from .process import KILLED, Process, Program, Run, Sink
+
+_FIRST_BACKOFF: Final = 0.1
+_LONGEST_BACKOFF: Final = 60.0
+_LONG_ENOUGH: Final = 10.0
+"""Seconds after which a run counts as a good one: the next pause is the shortest again."""
+_FIRST_FREE_PORT: Final = 49153
+_NOT_FOUND: Final = "executable file not found in $PATH"
+
+
+class Lifecycle:
+    """Moves the containers of an engine from state to state."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._prober = Prober(engine, self.begin_exec, self.run_exec)
+        self._host_ports: dict[tuple[str, int], Container] = {}
+        """By protocol and number, who has them."""
+
+    # Start.
+
+    def start(self, container: Container) -> None:
+        """Start one that doesn't run, as asked by a user.
+
+        Raises:
+            SwarmError: it can't be started. It says why then, and is removed if it removes itself.
+        """
+        container.restarts, container.backoff, container.manually_stopped = 0, 0.0, False
+        self._start(container)
+
+    def _start(self, container: Container) -> None:
+        try:
+            self._begin(container)
+        except SwarmError as exc:
+            container.error, container.exit_code = exc.message, exc.details.get("exit_code", 128)
+            container.restarting = container.running = False
+            self._release(container)
+            self._engine.changed(container)
+            if container.host["AutoRemove"]:
+                self.remove(container)
+            raise
+
+    def _begin(self, container: Container) -> None:
+        engine = self._engine
+        self._join_networks(container)
+        for mount in container.mounts:
+            if mount.type == "volume":
+                about = {"read/write": str(mount.writable).lower(), "destination": mount.target, "propagation": ""}
+                engine.tell_of("volume", "mount", mount.name, {**about, "container": container.id, "driver": "local"})
+        program = self._program(container, container.command, of_image=True)
+        process = Process(engine.next_pid(), container.command, engine.clock, first=not container.host.get("Init"))
+        process.on_use = partial(self._check_memory, container)
+        container.process = process
+        self.mark_running(container, process.pid)
+        if not container.config["OpenStdin"]:
+            container.stdin.end()
+        given = self._given(container, process, container)
+        engine.nursery.start_soon(self._live, container, process, program, given)
+
+    def mark_running(self, container: Container, pid: int) -> None:
+        """Make the state of one that runs from now on."""
+        container.running, container.paused, container.restarting, container.oom_killed = True, False, False, False
+        container.pid, container.exit_code, container.error = pid, 0, ""
+        container.started = self._engine.clock.now()
+        container.life = trio.CancelScope()
+        self._begin_health(container)
+        self._engine.changed(container)
+        self._engine.tell(container, "start")
+
+    def _begin_health(self, container: Container) -> None:
+        probe = self._prober.probe_of(container)
+        if probe is None:
+            container.health = None
+            return
+        kept = container.health.log if container.health else []
+        container.health = Health(log=kept)
+        if container.life is not None:
+            self._engine.nursery.start_soon(self._prober.run, container, container.life, probe)
+
+    def _program(self, container: Container, command: list[str], *, of_image: bool = False) -> Program:
+        engine = self._engine
+        self._check_user(container.config["User"])
+        found = engine.program(command[0], container)
+        if found is None and of_image:
+            found = engine.program_of_image(container.config["Image"])
+        if found is None:
+            raise _no_program(command[0], container)
+        return found
+
+    @staticmethod
+    def _check_user(user: str) -> None:
+        name = str(user or "").partition(":")[0]
+        if name and not name.isdigit() and name != "root":
+            raise refusal(500, f"unable to find user {name}: no matching entries in passwd file")
+
+    def _given(self, container: Container, process: Process, of: Container | Exec) -> Run:
+        """What a process of a container, or of an exec in it, is given."""
+
+        async def write(stream: int, data: bytes) -> None:
+            await process.thawed()
+            stream, data = (1, data.replace(b"\n", b"\r\n")) if of.tty else (stream, data)
+            await of.output.add(Piece(stream, self._engine.clock.now(), data))
+
+        return Run(
+            process.command,
+            _environment(container, of.config),
+            of.stdin,
+            Sink(partial(write, 1)),
+            Sink(partial(write, 2)),
+            container.files,
+            process,
+            lambda name: self._engine.program(name, container),
+        )
+
+    async def _live(self, container: Container, process: Process, program: Program, given: Run) -> None:
+        code = await process.run(program, given)
+        if container.process is process:
+            self.ended(container, code)
+
+    def _check_memory(self, container: Container) -> None:
+        """Kill one that says that it uses more memory than it may, as the kernel does."""
+        limit = container.host["Memory"]
+        if limit and sum(process.memory for process in processes(container)) > limit and container.process is not None:
+            container.oom_killed = True
+            self._engine.tell(container, "oom")
+            container.process.kill()
+
+    # Networks and ports.
+
+    def _join_networks(self, container: Container) -> None:
+        engine, mode = self._engine, container.host["NetworkMode"]
+        if mode.startswith("container:"):
+            self._join_container(container, mode.partition(":")[2])
+            return
+        for name, endpoint in sorted(container.networks.items()):
+            engine.networks.join(container, engine.networks.find(name), endpoint.given)
+        if mode not in ("host", "none"):
+            self._bind_ports(container)
+
+    def _join_container(self, container: Container, ref: str) -> None:
+        other = self._engine.find(ref)
+        if not other.running:
+            raise refusal(409, f"cannot join network of a non running container: {other.id}")
+
+    def _bind_ports(self, container: Container) -> None:
+        bindings = fields(container.host["PortBindings"])
+        for port in sorted(fields(container.config.get("ExposedPorts"))):
+            port = port if "/" in port else f"{port}/tcp"
+            bound = items(bindings.get(port) or bindings.get(port.removesuffix("/tcp")))
+            if not bound and container.host["PublishAllPorts"]:
+                bound = [{"HostIp": "", "HostPort": ""}]
+            container.ports[port] = [each for given in bound for each in self._bind(container, port, given)] or None
+
+    def _bind(self, container: Container, port: str, given: dict[str, str]) -> list[dict[str, str]]:
+        protocol, address = port.partition("/")[2], given["HostIp"] or "0.0.0.0"
+        number = int(given["HostPort"].partition("-")[0] or self._free_port(protocol))
+        if (protocol, number) in self._host_ports:
+            endpoint = next((each.id for each in container.networks.values() if each.id), "")
+            text = f"driver failed programming external connectivity on endpoint {container.name} ({endpoint})"
+            raise refusal(500, f"{text}: Bind for {address}:{number} failed: port is already allocated")
+        self._host_ports[protocol, number] = container
+        both = [address] if given["HostIp"] else [address, "::"]
+        return [{"HostIp": each, "HostPort": str(number)} for each in both]
+
+    def _free_port(self, protocol: str) -> int:
+        number = _FIRST_FREE_PORT
+        while (protocol, number) in self._host_ports:
+            number += 1
+        return number
+
+    def _release(self, container: Container) -> None:
+        """Give back the addresses, the ports and the volumes of one that doesn't run any more."""
+        self._engine.networks.leave_all(container)
+        if container.ports:
+            self._host_ports = {key: each for key, each in self._host_ports.items() if each is not container}
+            container.ports = {}
+
+    # The end.
+
+    def ended(self, container: Container, code: int) -> None:
+        """The first process of a container has ended."""
+        engine = self._engine
+        container.exit_code, container.pid, container.paused = code, 0, False
+        container.finished, container.process = engine.clock.now(), None
+        if container.life is not None:
+            container.life.cancel()
+        for each in list(container.execs.values()):
+            if each.process is not None and each.exit_code is None:
+                each.process.kill()
+            if not each.running:
+                self._forget_exec(each)
+        again = self._restarts(container)
+        container.running = container.restarting = again
+        engine.tell(container, "die", exitCode=str(code))
+        self._release(container)
+        for mount in container.mounts:
+            if mount.type == "volume":
+                engine.tell_of("volume", "unmount", mount.name, {"container": container.id, "driver": "local"})
+        engine.changed(container)
+        container.end_run()
+        if again:
+            self._restart_later(container)
+        elif container.host["AutoRemove"] and not container.stoppers:
+            self.remove(container)
+
+    def _forget_exec(self, each: Exec) -> None:
+        """One that never ran, or has ended: an engine forgets it with its container's run."""
+        if not each.begun:
+            self._engine.execs.pop(each.id, None)
+            each.container.execs.pop(each.id, None)
+
+    def _restarts(self, container: Container) -> bool:
+        policy = container.host["RestartPolicy"]
+        limit = policy["MaximumRetryCount"]
+        match policy["Name"]:
+            case "always" | "unless-stopped":
+                wanted = True
+            case "on-failure":
+                wanted = container.exit_code != 0 and (not limit or container.restarts < limit)
+            case _:
+                wanted = False
+        return wanted and not container.manually_stopped
+
+    def _restart_later(self, container: Container) -> None:
+        if container.finished - container.started >= _LONG_ENOUGH:
+            container.backoff = 0.0
+        container.backoff = min(2 * container.backoff or _FIRST_BACKOFF, _LONGEST_BACKOFF)
+        container.restarts += 1
+        container.life = trio.CancelScope()
+        self._engine.nursery.start_soon(self._restart, container, container.life)
+
+    async def _restart(self, container: Container, life: trio.CancelScope) -> None:
+        with life:
+            await self._engine.clock.sleep(container.backoff)
+            with suppress(SwarmError):  # its state says why
+                self._start(container)
+
+    def _end_restarting(self, container: Container) -> None:
+        """It waits to be restarted: it won't be."""
+        if container.life is not None:
+            container.life.cancel()
+        container.running = container.restarting = False
+        self._engine.changed(container)
+        container.end_run()
+
+    # What users ask for.
+
+    def signal(self, container: Container, number: int) -> None:
+        """Send a signal to one that runs; it is not restarted when it ends of it.
+
+        Raises:
+            SwarmError: it doesn't run.
+        """
+        if not container.running:
+            raise not_running(container)
+        stop = container.config.get("StopSignal")
+        if not stop or number in (signal.SIGKILL, container.stop_signal):
+            container.manually_stopped = True
+            if container.paused:
+                self.unpause(container)
+        if container.restarting:
+            self._end_restarting(container)
+            return
+        self._engine.tell(container, "kill", signal=str(int(number)))
+        if container.process is not None:
+            container.process.signal(number)
+        elif number == signal.SIGKILL:  # one that was seeded, and only sleeps
+            self.ended(container, KILLED)
+
+    async def kill(self, container: Container) -> None:
+        """Kill it, and wait for its end.
+
+        Raises:
+            SwarmError: it doesn't run.
+        """
+        ended = container.exited
+        self.signal(container, signal.SIGKILL)
+        if container.running:
+            await ended.wait()
+
+    async def stop(self, container: Container, number: int, grace: float) -> None:
+        """Ask it to end, kill it after `grace` seconds (never if that is negative), and wait for its end."""
+        container.stoppers += 1
+        try:
+            ended = container.exited
+            self.signal(container, number)
+            if container.running:
+                until = float("inf") if grace < 0 else self._engine.clock.now() + grace
+                with self._engine.clock.until(until):
+                    await ended.wait()
+                if container.running and not ended.is_set():
+                    await self.kill(container)
+            self._engine.tell(container, "stop")
+        finally:
+            container.stoppers -= 1
+        if not container.running and container.host["AutoRemove"] and not container.stoppers:
+            self.remove(container)
+
+    def pause(self, container: Container) -> None:
+        """Let nothing in it go on.
+
+        Raises:
+            SwarmError: it doesn't run, or is paused.
+        """
+        if not container.running:
+            raise not_running(container)
+        if container.paused:
+            raise refusal(409, f"Container {container.id} is already paused")
+        check_not_restarting(container)
+        for process in processes(container):
+            process.freeze()
+        container.paused = True
+        self._engine.changed(container)
+        self._engine.tell(container, "pause")
+
+    def unpause(self, container: Container) -> None:
+        """Let it go on.
+
+        Raises:
+            SwarmError: it is not paused.
+        """
+        if not container.paused:
+            raise refusal(500, f"Container {container.id} is not paused")
+        for process in processes(container):
+            process.thaw()
+        container.paused = False
+        self._engine.changed(container)
+        self._engine.tell(container, "unpause")
+
+    def remove(self, container: Container, *, volumes: bool | None = None) -> None:
+        """Remove one that doesn't run; with its anonymous volumes, if that is said or it removes itself."""
+        engine = self._engine
+        if engine.containers.pop(container.id, None) is None:
+            return  # it was removed meanwhile
+        if engine.by_name.get(container.name) is container:
+            del engine.by_name[container.name]
+        for each in container.execs:
+            engine.execs.pop(each, None)
+        if container.host["AutoRemove"] if volumes is None else volumes:
+            for mount in container.mounts:
+                if mount.anonymous and engine.volumes.has(mount.name) and not engine.volumes.users(mount.name):
+                    engine.volumes.remove(mount.name)
+        engine.listed.clear()
+        engine.tell(container, "destroy")
+        container.removed.set()
+
+    # Processes in a container.
+
+    def begin_exec(self, each: Exec) -> Program:
+        """Make what is needed to run it.
+
+        Raises:
+            SwarmError: there is no such program.
+        """
+        each.begun = True
+        container, command = each.container, list(each.config["Cmd"])
+        self._engine.tell(container, f"exec_start: {' '.join(command)}", execID=each.id)
+        try:
+            program = self._program(container, command)
+        except SwarmError as exc:
+            each.exit_code = 126
+            each.output.end_run()
+            reason = exc.message.partition("unable to start")[2]
+            if reason:
+                text = f"OCI runtime exec failed: exec failed: unable to start{reason}"
+                raise refusal(400, text) from exc
+            raise
+        each.process = Process(self._engine.next_pid(), command, self._engine.clock, first=False)
+        each.process.on_use = partial(self._check_memory, container)
+        if not each.config.get("AttachStdin"):
+            each.stdin.end()
+        return program
+
+    async def run_exec(self, each: Exec, program: Program) -> None:
+        """Run it to its end."""
+        if each.process is None:
+            return
+        code = await each.process.run(program, self._given(each.container, each.process, each))
+        each.exit_code = code
+        each.stdin.close()
+        each.output.end_run()
+        self._engine.tell(each.container, "exec_die", execID=each.id, exitCode=str(code))
+
+
+def processes(container: Container) -> list[Process]:
+    """What runs in a container."""
+    first = [container.process] if container.process is not None else []
+    return first + [each.process for each in container.execs.values() if each.process is not None and each.running]
+
+
+def not_running(container: Container) -> SwarmError:
+    """What is said of a call that needs it to run."""
+    return refusal(409, f"Container {container.id} is not running")
+
+
+def check_not_restarting(container: Container) -> None:
+    """Raises `Conflict` if it is about to be restarted."""
+    if container.restarting:
+        raise refusal(409, f"Container {container.id} is restarting, wait until the container is running")
+
+
+def _no_program(name: str, container: Container) -> SwarmError:
+    node = container.files.get(name) if "/" in name else None
+    if "/" not in name:
+        problem, code = _NOT_FOUND, 127
+    elif node is None:
+        problem, code = f"stat {name}: no such file or directory", 127
+    else:
+        problem, code = "permission denied", 126
+    text = (
+        "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process"
+    )
+    error = refusal(400, f'{text}: exec: "{name}": {problem}: unknown')
+    error.details = {**error.details, "exit_code": code}
+    return error
+
+
+def _environment(container: Container, config: dict[str, Any]) -> dict[str, str]:
+    base = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+    base["HOSTNAME"] = container.config["Hostname"]
+    if config.get("Tty"):
+        base["TERM"] = "xterm"
+    entries = [*items(container.config["Env"]), *(items(config.get("Env")) if config is not container.config else [])]
+    given = [entry.partition("=") for entry in entries]
+    return {**base, **{name: value for name, is_set, value in given if is_set}, "HOME": "/root"}

@@ -1,0 +1,397 @@
+"""Networks: bridge, host and none, and those that are made; their addresses, and who is connected."""
+
+from __future__ import annotations
+
+import heapq
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from swarmlib import Message, NotFound
+
+from ..dockerapi.nulls import fields, items
+from ..dockerapi.status import refusal
+from ..dockerapi.values import is_true, stamp
+from .asked import Operations, body_of, filters_of, labels_wanted, ref_of
+
+if TYPE_CHECKING:
+    from .container import Container
+    from .engine import Engine
+
+_PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}
+_FILTERS: Final = {"dangling", "driver", "id", "label", "label!", "name", "scope", "type"}
+_NOT_A_MANAGER: Final = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
+    "to connect this node to swarm and try again."
+)
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """A container's place in a network; it has an id and an address only while the container runs."""
+
+    given: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the user asked for: aliases, an address, links."""
+    id: str = ""
+    network_id: str = ""
+    address: str = ""
+    prefix: int = 0
+    gateway: str = ""
+    mac: str = ""
+    aliases: list[str] | None = None
+
+    def clear(self) -> None:
+        """The container doesn't run any more."""
+        self.id = self.address = self.gateway = self.mac = ""
+        self.prefix = 0
+
+
+class Addresses:
+    """The addresses of a subnet: the lowest that is free is given next."""
+
+    def __init__(self, subnet: ipaddress.IPv4Network, gateway: str | None) -> None:
+        self.subnet = subnet
+        self.gateway = gateway or str(subnet[1])
+        self._used = {0, subnet.num_addresses - 1, int(ipaddress.IPv4Address(self.gateway)) - int(subnet[0])}
+        self._freed: list[int] = []
+        self._next = 1
+
+    def take(self, wanted: str | None, name: str) -> str:
+        """An address that nobody has.
+
+        Raises:
+            SwarmError: there is none, or the wanted one is not free.
+        """
+        if wanted:
+            number = int(ipaddress.IPv4Address(wanted)) - int(self.subnet[0])
+            if number in self._used or not 0 < number < self.subnet.num_addresses:
+                raise refusal(403, "Address already in use")
+        else:
+            number = self._lowest(name)
+        self._used.add(number)
+        return str(self.subnet[number])
+
+    def _lowest(self, name: str) -> int:
+        while self._freed:
+            number = heapq.heappop(self._freed)
+            if number not in self._used:
+                return number
+        while self._next in self._used:
+            self._next += 1
+        if self._next >= self.subnet.num_addresses:
+            raise refusal(403, f"no available IPv4 addresses on this network's address pools: {name}")
+        return self._next
+
+    def free(self, address: str) -> None:
+        """Take an address back."""
+        number = int(ipaddress.IPv4Address(address)) - int(self.subnet[0])
+        self._used.discard(number)
+        heapq.heappush(self._freed, number)
+
+
+@dataclass(eq=False)
+class Network:
+    """A network; `addresses` is None for host and none."""
+
+    id: str
+    name: str
+    driver: str
+    created: float
+    addresses: Addresses | None
+    body: dict[str, Any] = field(default_factory=dict[str, Any])
+    """As it was asked for."""
+    members: dict[str, Container] = field(default_factory=dict[str, "Container"])
+    """The running containers that are connected, by id."""
+
+    @property
+    def predefined(self) -> bool:
+        """Whether it is one of the three that every engine has."""
+        return self.name in _PREDEFINED
+
+    @property
+    def own_subnet(self) -> bool:
+        """Whether its subnet was chosen by who made it, so that addresses may be too."""
+        return bool(items(fields(self.body.get("IPAM")).get("Config")))
+
+
+class NetworkStore:
+    """The networks of an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._networks: dict[str, Network] = {}
+        for name, driver in _PREDEFINED.items():
+            subnet = ipaddress.IPv4Network("172.17.0.0/16") if driver == "bridge" else None
+            self._add(name, driver, Addresses(subnet, None) if subnet else None, {})
+
+    def _add(self, name: str, driver: str, addresses: Addresses | None, body: dict[str, Any]) -> Network:
+        made = Network(self._engine.names.id(), name, driver, self._engine.clock.now(), addresses, body)
+        self._networks[made.id] = made
+        return made
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        return {
+            "NetworkList": self._ls,
+            "NetworkCreate": self._create,
+            "NetworkPrune": self._prune,
+            "NetworkInspect": self._get,
+            "NetworkConnect": self._connect,
+            "NetworkDisconnect": self._disconnect,
+            "NetworkDelete": self._rm,
+        }
+
+    def find(self, ref: str) -> Network:
+        """A network by id, name, or a prefix of its id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        exact = self._networks.get(ref) or next((each for each in self._networks.values() if each.name == ref), None)
+        fitting = [exact] if exact else [each for id, each in self._networks.items() if ref and id.startswith(ref)]
+        if len(fitting) > 1:
+            raise refusal(400, f"network {ref} is ambiguous ({len(fitting)} matches found on ID prefix)")
+        if not fitting:
+            raise NotFound(f"network {ref} not found")
+        return fitting[0]
+
+    async def _ls(self, message: Message) -> list[Any]:
+        wanted = filters_of(message, _FILTERS)
+        return [_shown(each, {}) for each in self._networks.values() if _fits(each, wanted, self._dangling(each))]
+
+    def _dangling(self, network: Network) -> bool:
+        return not network.predefined and not network.members
+
+    async def _get(self, message: Message) -> dict[str, Any]:
+        network = self.find(ref_of(message))
+        return _shown(network, {each.id: _member(each, network) for each in network.members.values()})
+
+    async def _create(self, message: Message) -> dict[str, Any]:
+        body = body_of(message)
+        name, driver = str(body.get("Name") or ""), str(body.get("Driver") or "bridge")
+        if not name.strip():
+            raise refusal(500, f"invalid name: {name}")
+        if name in _PREDEFINED:
+            raise refusal(403, f"operation is not permitted on predefined {name} network ")
+        if driver in ("host", "null"):
+            raise refusal(403, f'only one instance of "{driver}" network is allowed')
+        if driver == "overlay":
+            raise refusal(500, _NOT_A_MANAGER)
+        if driver not in ("bridge", "macvlan", "ipvlan"):
+            raise NotFound(f'plugin "{driver}" not found')
+        same = next((each for each in self._networks.values() if each.name == name), None)
+        if same is not None and body.get("CheckDuplicate"):
+            raise refusal(409, f"network with name {name} already exists")
+        made = self._add(name, driver, self._pool(body), body)
+        self._engine.tell_network("create", made)
+        warning = f"Network with name {name} (id : {same.id}) already exists" if same else ""
+        return {"Id": made.id, "Warning": warning}
+
+    def _pool(self, body: dict[str, Any]) -> Addresses:
+        taken = [each.addresses.subnet for each in self._networks.values() if each.addresses]
+        given = [each for each in items(fields(body.get("IPAM")).get("Config")) if fields(each).get("Subnet")]
+        if not given:
+            free = (pool for pool in _pools() if not any(pool.overlaps(each) for each in taken))
+            subnet = next(free, None)
+            if subnet is None:
+                text = "could not find an available, non-overlapping IPv4 address pool among the defaults"
+                raise refusal(404, f"{text} to assign to the network")
+            return Addresses(subnet, None)
+        try:
+            subnet = ipaddress.IPv4Network(given[0]["Subnet"], strict=False)
+        except ValueError as exc:
+            text = given[0]["Subnet"]
+            raise refusal(500, f"Invalid subnet {text} : invalid CIDR address: {text}") from exc
+        if any(subnet.overlaps(each) for each in taken):
+            raise refusal(403, "Pool overlaps with other one on this address space")
+        return Addresses(subnet, given[0].get("Gateway"))
+
+    async def _rm(self, message: Message) -> None:
+        network = self.find(ref_of(message))
+        if network.predefined:
+            raise refusal(403, f"{network.name} is a pre-defined network and cannot be removed")
+        if network.members:
+            text = f"network {network.name} id {network.id} has active endpoints"
+            raise refusal(403, f"error while removing network: {text}")
+        self._remove(network)
+
+    def _remove(self, network: Network) -> None:
+        del self._networks[network.id]
+        self._engine.tell_network("destroy", network)
+
+    async def _prune(self, message: Message) -> dict[str, Any]:
+        wanted = filters_of(message, {"label", "label!", "until"})
+        unused = [each for each in self._networks.values() if self._dangling(each) and _fits(each, wanted, True)]
+        for each in unused:
+            self._remove(each)
+        self._engine.tell_of("network", "prune", "", {"reclaimed": "0"})
+        return {"NetworksDeleted": [each.name for each in unused] or None}
+
+    async def _connect(self, message: Message) -> None:
+        body = body_of(message)
+        container, network = self._both(message, body)
+        given = dict(fields(body.get("EndpointConfig")))
+        if container.host["NetworkMode"].startswith("container:"):
+            text = "container sharing network namespace with another container or host"
+            raise refusal(400, f"{text} cannot be connected to any other network")
+        if network.name == "host" or "host" in container.networks:
+            raise refusal(400, "container cannot be disconnected from host network or connected to host network")
+        if (network.name == "none" or "none" in container.networks) and network.name not in container.networks:
+            raise refusal(
+                400,
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+            )
+        if container.running:
+            if network.name in container.networks:
+                raise refusal(403, f"endpoint with name {container.name} already exists in network {network.name}")
+            self.join(container, network, given)
+        container.networks.setdefault(network.name, Endpoint(given))
+        self._engine.changed(container)
+        if not container.running:
+            self._tell_both(container, network)
+
+    def _tell_both(self, container: Container, network: Network) -> None:
+        """As an engine does, which connects one that doesn't run for a moment, to see whether it can."""
+        for action in ("connect", "disconnect"):
+            self._engine.tell_network(action, network, container)
+
+    async def _disconnect(self, message: Message) -> None:
+        body = body_of(message)
+        container, network = self._both(message, body)
+        if network.name == "host" and container.running:
+            raise refusal(400, "container cannot be disconnected from host network or connected to host network")
+        if network.name not in container.networks:
+            raise refusal(500, f"container {container.id} is not connected to network {network.name}")
+        self.leave(container, network)
+        del container.networks[network.name]
+        self._engine.changed(container)
+
+    def _both(self, message: Message, body: dict[str, Any]) -> tuple[Container, Network]:
+        container = self._engine.find(str(body.get("Container") or ""))
+        return container, self.find(ref_of(message))
+
+    def join(self, container: Container, network: Network, given: dict[str, Any]) -> None:
+        """Give a container that runs an address in a network.
+
+        Raises:
+            SwarmError: there is none.
+        """
+        endpoint = container.networks.get(network.name) or Endpoint(given)
+        wanted = fields(given.get("IPAMConfig")).get("IPv4Address")
+        if wanted and not network.own_subnet:
+            raise refusal(
+                400,
+                "user specified IP address is supported only when connecting to networks with user configured subnets",
+            )
+        if network.addresses is not None:
+            endpoint.address = network.addresses.take(wanted, network.name)
+            endpoint.prefix, endpoint.gateway = network.addresses.subnet.prefixlen, network.addresses.gateway
+            octets = ipaddress.IPv4Address(endpoint.address).packed
+            endpoint.mac = given.get("MacAddress") or "02:42:" + ":".join(f"{octet:02x}" for octet in octets)
+        endpoint.id, endpoint.network_id = self._engine.names.id(), network.id
+        own = [] if network.predefined else [container.id[:12]]
+        asked = [each for each in items(given.get("Aliases")) if each not in own]
+        endpoint.aliases = (asked + own) or None
+        container.networks[network.name] = endpoint
+        network.members[container.id] = container
+        self._engine.tell_network("connect", network, container)
+
+    def leave(self, container: Container, network: Network) -> None:
+        """Take a container's address back, if it has one."""
+        endpoint = container.networks[network.name]
+        if not endpoint.id:
+            return
+        if network.addresses is not None and endpoint.address:
+            network.addresses.free(endpoint.address)
+        endpoint.clear()
+        network.members.pop(container.id, None)
+        self._engine.tell_network("disconnect", network, container)
+
+    def leave_all(self, container: Container) -> None:
+        """Take all of a container's addresses back: it has ended."""
+        for endpoint in list(container.networks.values()):
+            network = self._networks.get(endpoint.network_id)
+            if network is not None:
+                self.leave(container, network)
+
+
+def _pools() -> list[ipaddress.IPv4Network]:
+    first = [ipaddress.IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32)]
+    return first + list(ipaddress.IPv4Network("192.168.0.0/16").subnets(new_prefix=20))
+
+
+def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> bool:
+    for value in wanted.get("dangling", []):
+        if value not in ("true", "1", "false", "0"):
+            raise refusal(400, 'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")')
+        if is_true(value) is not dangling:
+            return False
+    for value in wanted.get("type", []):
+        if value not in ("custom", "builtin"):
+            raise refusal(500, f"invalid filter: 'type'='{value}'")
+        if network.predefined is not (value == "builtin"):
+            return False
+    labels = fields(network.body.get("Labels"))
+    tests: dict[str, Callable[[str], bool]] = {
+        "driver": lambda value: network.driver == value,
+        "scope": lambda value: value == "local",
+        "id": lambda value: value in network.id,
+        "name": lambda value: value in network.name,
+    }
+    return labels_wanted(labels, wanted) and all(
+        any(test(value) for value in wanted[key]) for key, test in tests.items() if wanted.get(key)
+    )
+
+
+def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:
+    body = network.body
+    ipam = fields(body.get("IPAM"))
+    return {
+        "Name": network.name,
+        "Id": network.id,
+        "Created": stamp(network.created),
+        "Scope": "local",
+        "Driver": network.driver,
+        "EnableIPv6": bool(body.get("EnableIPv6")),
+        "IPAM": {
+            "Driver": ipam.get("Driver") or "default",
+            "Options": ipam.get("Options"),
+            "Config": _pool_shown(network),
+        },
+        "Internal": bool(body.get("Internal")),
+        "Attachable": bool(body.get("Attachable")),
+        "Ingress": bool(body.get("Ingress")),
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": bool(body.get("ConfigOnly")),
+        "Containers": members,
+        "Options": _BRIDGE_OPTIONS if network.name == "bridge" else fields(body.get("Options")),
+        "Labels": fields(body.get("Labels")),
+    }
+
+
+def _pool_shown(network: Network) -> list[Any]:
+    if network.addresses is None:
+        return []
+    if network.own_subnet:
+        return items(fields(network.body.get("IPAM")).get("Config"))
+    gateway = {} if network.predefined else {"Gateway": network.addresses.gateway}
+    return [{"Subnet": str(network.addresses.subnet), **gateway}]
+
+
+def _member(container: Container, network: Network) -> dict[str, Any]:
+    endpoint = container.networks[network.name]
+    address = f"{endpoint.address}/{endpoint.prefix}" if endpoint.address else ""
+    shown = {"Name": container.name, "EndpointID": endpoint.id, "MacAddress": endpoint.mac}
+    return cast("dict[str, Any]", shown | {"IPv4Address": address, "IPv6Address": ""})
+
+
+_BRIDGE_OPTIONS: Final = {
+    "com.docker.network.bridge.default_bridge": "true",
+    "com.docker.network.bridge.enable_icc": "true",
+    "com.docker.network.bridge.enable_ip_masquerade": "true",
+    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+    "com.docker.network.bridge.name": "docker0",
+    "com.docker.network.driver.mtu": "1500",
+}

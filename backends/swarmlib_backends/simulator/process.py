@@ -1,0 +1,184 @@
+"""A simulated process: a program that runs, its stdin, its output, and the signals that it gets."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import trio
+
+from ..dockerapi.clock import Clock
+from .files import Files
+
+_PIPE_PIECES: Final = 64
+KILLED: Final = 128 + signal.SIGKILL
+
+
+class Pipe(trio.abc.ReceiveStream):
+    """A process's stdin: what is written waits here until it is read; a writer waits when it is full."""
+
+    def __init__(self) -> None:
+        self._sender, self._receiver = trio.open_memory_channel[bytes](_PIPE_PIECES)
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Add bytes. Raises `trio.BrokenResourceError` when nobody will read them."""
+        try:
+            await self._sender.send(bytes(data))
+        except trio.ClosedResourceError as exc:
+            raise trio.BrokenResourceError("the stdin is closed") from exc
+
+    def end(self) -> None:
+        """No more will be written."""
+        self._sender.close()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The next piece, whole; b"" at the end."""
+        try:
+            return await self._receiver.receive()
+        except trio.EndOfChannel:
+            return b""
+
+    async def aclose(self) -> None:
+        """Read no more: who writes is told."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """As `aclose`."""
+        self._receiver.close()
+
+
+class Sink(trio.abc.SendStream):
+    """Where a program writes: its stdout or stderr."""
+
+    def __init__(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        self._write = write
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write; waits while a client that follows is too far behind, or the container is paused."""
+        await self._write(bytes(data))
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait for nothing: `send_all` does."""
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+        await trio.lowlevel.checkpoint()
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a program is given. It returns its exit code."""
+
+    args: Sequence[str]
+    """Its command line, its own name first."""
+    env: dict[str, str]
+    stdin: trio.abc.ReceiveStream
+    stdout: Sink
+    stderr: Sink
+    files: Files
+    """Its container's."""
+    process: Process
+    program: Callable[[str], Program | None]
+    """Finds another program by its name."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the engine's clock, and then for the container to be no longer paused."""
+        await self.process.clock.sleep(seconds)
+        await self.process.thawed()
+
+    def on_signal(self, number: int, handler: Callable[[], None]) -> None:
+        """Have `handler` called at a signal. The first process of a container ignores those that have none."""
+        self.process.handlers[number] = handler
+
+    def use(self, *, memory: int = 0, cpus: float = 0.0) -> None:
+        """Say what it uses from now on: bytes, and how many CPUs it keeps busy; for `stats` and the memory's limit."""
+        self.process.use(memory, cpus)
+
+
+Program: TypeAlias = Callable[[Run], Awaitable[int]]
+
+
+class Process:
+    """One run of a program, from `run` to its `code`."""
+
+    def __init__(self, pid: int, command: Sequence[str], clock: Clock, *, first: bool) -> None:
+        self.pid = pid
+        self.command = command
+        self.clock = clock
+        self.started = clock.now()
+        self.handlers: dict[int, Callable[[], None]] = {}
+        self.memory = 0
+        self.code: int | None = None
+        self.on_use: Callable[[], None] = _nothing
+        self._first = first
+        """Whether it is its container's first, which ignores a signal that it has no handler for."""
+        self._scope = trio.CancelScope()
+        self._end = 0
+        self._frozen: trio.Event | None = None
+        self._cpus = 0.0
+        self._busy = 0.0
+        self._since = self.started
+
+    async def run(self, program: Program, given: Run) -> int:
+        """Run it to its end; gives its exit code."""
+        with self._scope:
+            try:
+                code = await program(given)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                code = 128 + signal.SIGPIPE
+            await self.thawed()
+            self._end = code & 0xFF
+        self.code = self._end
+        return self._end
+
+    def kill(self, code: int = KILLED) -> None:
+        """End it now."""
+        self._end = code
+        self._scope.cancel()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        handler = self.handlers.get(number)
+        if number == signal.SIGKILL:
+            self.kill()
+        elif handler is not None:
+            handler()
+        elif not self._first and number not in _HARMLESS:
+            self.kill(128 + number)
+
+    def freeze(self) -> None:
+        """Let it not go on."""
+        self._frozen = self._frozen or trio.Event()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        if self._frozen is not None:
+            self._frozen.set()
+            self._frozen = None
+
+    async def thawed(self) -> None:
+        """Wait until it may go on."""
+        while self._frozen is not None:
+            await self._frozen.wait()
+
+    def use(self, memory: int, cpus: float) -> None:
+        """See `Run.use`."""
+        self._busy, self._since = self.busy, self.clock.now()
+        self.memory, self._cpus = memory, cpus
+        self.on_use()
+
+    @property
+    def busy(self) -> float:
+        """CPU seconds that it has used."""
+        return self._busy + self._cpus * (self.clock.now() - self._since)
+
+
+def _nothing() -> None:
+    """Nobody asks for what it uses."""
+
+
+_HARMLESS: Final = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}

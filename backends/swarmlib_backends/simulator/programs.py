@@ -1,0 +1,218 @@
+"""The programs of a simulated container: those of a busybox that tests use."""
+
+from __future__ import annotations
+
+import codecs
+import posixpath
+from typing import Final
+
+import trio
+
+from .files import file, folder
+from .process import Program, Run
+from .shell import SHELLS
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+async def _true(run: Run) -> int:
+    return 0
+
+
+async def _false(run: Run) -> int:
+    return 1
+
+
+async def _echo(run: Run) -> int:
+    words = list(run.args[1:])
+    options = ""
+    while words and words[0] in ("-n", "-e", "-ne", "-en"):
+        options += words.pop(0)
+    text = " ".join(words) + ("" if "n" in options else "\n")
+    await run.stdout.send_all(_unescaped(text) if "e" in options else text.encode())
+    return 0
+
+
+def _unescaped(text: str) -> bytes:
+    return codecs.escape_decode(text.encode())[0]
+
+
+async def _printf(run: Run) -> int:
+    if len(run.args) < 2:
+        return await _usage(run, "usage: printf FORMAT [ARG]...")
+    form = run.args[1].replace("%d", "%s")
+    count = form.replace("%%", "").count("%s")
+    values = [*run.args[2 : 2 + count], *[""] * count][:count]
+    await run.stdout.send_all(_unescaped(form % tuple(values)))
+    return 0
+
+
+async def _usage(run: Run, text: str, code: int = 1) -> int:
+    await run.stderr.send_all(f"{text}\n".encode())
+    return code
+
+
+async def _sleep(run: Run) -> int:
+    if len(run.args) < 2:
+        return await _usage(run, "sleep: missing operand")
+    seconds = 0.0
+    for word in run.args[1:]:
+        number, unit = (word[:-1], word[-1]) if word[-1:] in _UNITS else (word, "s")
+        try:
+            seconds += float(number) * _UNITS[unit]
+        except ValueError:
+            return await _usage(run, f"sleep: invalid number '{word}'")
+    await run.sleep(seconds)
+    return 0
+
+
+async def _cat(run: Run) -> int:
+    code = 0
+    for name in run.args[1:] or ["-"]:
+        if name == "-":
+            async for data in run.stdin:
+                await run.stdout.send_all(data)
+            continue
+        node = run.files.get(_path(name))
+        if node is None or node.is_folder:
+            code = await _usage(run, f"cat: {_no_file(name)}" if node is None else "cat: read error: Is a directory")
+        else:
+            await run.stdout.send_all(node.data)
+    return code
+
+
+def _no_file(name: str) -> str:
+    return f"can't open '{name}': No such file or directory"
+
+
+def _path(name: str) -> str:
+    return posixpath.normpath(posixpath.join("/", name))
+
+
+async def _tail(run: Run) -> int:
+    await _cat_files(run)
+    if any(word in ("-f", "-F") for word in run.args[1:]):
+        await run.sleep(float("inf"))
+    return 0
+
+
+async def _cat_files(run: Run) -> None:
+    for name in run.args[1:]:
+        node = None if name.startswith("-") else run.files.get(_path(name))
+        if node is not None and not node.is_folder:
+            await run.stdout.send_all(node.data)
+
+
+async def _env(run: Run) -> int:
+    await run.stdout.send_all("".join(f"{name}={value}\n" for name, value in run.env.items()).encode())
+    return 0
+
+
+async def _hostname(run: Run) -> int:
+    await run.stdout.send_all(f"{run.env.get('HOSTNAME', '')}\n".encode())
+    return 0
+
+
+async def _touch(run: Run) -> int:
+    for name in _names(run):
+        node = run.files.get(_path(name))
+        run.files.put(_path(name), file(node.data if node else b"", run.process.clock.now()))
+    return 0
+
+
+async def _mkdir(run: Run) -> int:
+    for name in _names(run):
+        if run.files.get(_path(name)) is not None and "-p" not in run.args:
+            return await _usage(run, f"mkdir: can't create directory '{name}': File exists")
+        run.files.put(_path(name), folder(run.process.clock.now()))
+    return 0
+
+
+async def _rm(run: Run) -> int:
+    options = "".join(word for word in run.args[1:] if word.startswith("-"))
+    for name in _names(run):
+        node = run.files.get(_path(name))
+        if node is None and "f" not in options:
+            return await _usage(run, f"rm: can't remove '{name}': No such file or directory")
+        if node is not None and node.is_folder and "r" not in options:
+            return await _usage(run, f"rm: '{name}' is a directory")
+        run.files.remove(_path(name))
+    return 0
+
+
+async def _ls(run: Run) -> int:
+    for name in _names(run) or ["/"]:
+        path = _path(name)
+        node = run.files.get(path)
+        if node is None and path != "/":
+            return await _usage(run, f"ls: {name}: No such file or directory")
+        shown = [name] if node is not None and not node.is_folder else _inside(run, path)
+        await run.stdout.send_all("".join(f"{each}\n" for each in shown).encode())
+    return 0
+
+
+def _inside(run: Run, path: str) -> list[str]:
+    return [posixpath.basename(each) for each in run.files.below(path) if posixpath.dirname(each) == path]
+
+
+def _names(run: Run) -> list[str]:
+    return [word for word in run.args[1:] if not word.startswith("-")]
+
+
+async def _test(run: Run) -> int:
+    words = list(run.args[1:])
+    if run.args[0] == "[" and (not words or words.pop() != "]"):
+        return await _usage(run, "sh: missing ]", 2)
+    wanted = True
+    while words and words[0] == "!":
+        wanted = not wanted
+        words.pop(0)
+    match words:
+        case []:
+            found = False
+        case [text]:
+            found = bool(text)
+        case ["-n", text]:
+            found = bool(text)
+        case ["-z", text]:
+            found = not text
+        case ["-e" | "-f" | "-d" | "-s" as kind, name]:
+            node = run.files.get(_path(name))
+            found = node is not None and (kind == "-e" or (node.is_folder if kind == "-d" else not node.is_folder))
+            found = found and (kind != "-s" or bool(node and node.data))
+        case [left, "=" | "==", right]:
+            found = left == right
+        case [left, "!=", right]:
+            found = left != right
+        case _:
+            return await _usage(run, f"sh: {words[-1]}: unknown operand", 2)
+    return 0 if found is wanted else 1
+
+
+async def _yes(run: Run) -> int:
+    line = (" ".join(run.args[1:]) or "y").encode() + b"\n"
+    while True:
+        await run.stdout.send_all(line * 512)
+        await trio.lowlevel.checkpoint()
+
+
+PROGRAMS: Final[dict[str, Program]] = {
+    **SHELLS,
+    ":": _true,
+    "[": _test,
+    "cat": _cat,
+    "echo": _echo,
+    "env": _env,
+    "false": _false,
+    "hostname": _hostname,
+    "ls": _ls,
+    "mkdir": _mkdir,
+    "printf": _printf,
+    "rm": _rm,
+    "sleep": _sleep,
+    "tail": _tail,
+    "test": _test,
+    "touch": _touch,
+    "true": _true,
+    "yes": _yes,
+}

@@ -1,0 +1,179 @@
+"""The operations of the engine itself, and what it says to those of families that it has not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.metadata import version
+from typing import Any, Final
+
+from swarmlib import Message, NotFound, Unsupported
+
+from ..dockerapi.rows import ROWS
+from ..dockerapi.status import refusal
+from ..dockerapi.values import API_VERSION, pong, stamp
+from . import views
+from .asked import Operations, body_of, ref_of, reply_of
+from .engine import Engine
+
+_VERSION: Final = version("swarmlib")
+_KERNEL: Final = "6.1.0-simulated"
+_SWARM: Final = ("Swarm", "Node", "Service", "Task", "Secret", "Config")
+"""What the names of the rows of swarm mode begin with."""
+_NOT_A_MANAGER: Final = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
+    "to connect this node to swarm and try again."
+)
+
+
+class System:
+    """Answers what is asked of the engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        swarm = {row.name: self._no_swarm for row in ROWS if row.name.startswith(_SWARM)}
+        return swarm | {
+            "SystemPing": self._ping,
+            "SystemPingHead": self._ping,
+            "SystemVersion": self._version,
+            "SystemInfo": self._info,
+            "SystemDataUsage": self._df,
+            "SystemEvents": self._events,
+            "SystemAuth": self._auth,
+            "SwarmInit": self._no_init,
+            "SwarmJoin": self._no_init,
+            "SwarmLeave": self._no_leave,
+            "PluginList": self._no_plugins,
+            "PluginInspect": self._no_plugin,
+            "BuildPrune": self._build_prune,
+        }
+
+    async def _ping(self, message: Message) -> None:
+        await pong(reply_of(message))
+
+    async def _version(self, message: Message) -> dict[str, Any]:
+        about = {"ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}
+        about |= {"KernelVersion": _KERNEL, "GitCommit": "", "GoVersion": "", "BuildTime": ""}
+        engine = {"Name": "Engine", "Version": _VERSION, "Details": about}
+        return {"Platform": {"Name": "swarmlib simulator"}, "Components": [engine], "Version": _VERSION} | about
+
+    async def _info(self, message: Message) -> dict[str, Any]:
+        engine = self._engine
+        states = Counter(each.status for each in engine.containers.values())
+        running = states["running"] + states["restarting"]
+        return {
+            "ID": engine.id,
+            "Containers": len(engine.containers),
+            "ContainersRunning": running,
+            "ContainersPaused": states["paused"],
+            "ContainersStopped": states["created"] + states["exited"],
+            "Images": len(engine.images),
+            "Driver": "simulator",
+            "DriverStatus": None,
+            "Plugins": {
+                "Volume": ["local"],
+                "Network": ["bridge", "host", "null"],
+                "Authorization": None,
+                "Log": ["json-file"],
+            },
+            "MemoryLimit": True,
+            "SwapLimit": True,
+            "KernelMemory": True,
+            "CpuCfsPeriod": True,
+            "CpuCfsQuota": True,
+            "CPUShares": True,
+            "CPUSet": True,
+            "PidsLimit": True,
+            "IPv4Forwarding": True,
+            "BridgeNfIptables": True,
+            "BridgeNfIp6tables": True,
+            "Debug": False,
+            "OomKillDisable": True,
+            "SystemTime": stamp(engine.clock.now()),
+            "LoggingDriver": "json-file",
+            "CgroupDriver": "none",
+            "CgroupVersion": "1",
+            "NEventsListener": 0,
+            "KernelVersion": _KERNEL,
+            "OperatingSystem": "swarmlib simulator",
+            "OSVersion": _VERSION,
+            "OSType": "linux",
+            "Architecture": "x86_64",
+            "IndexServerAddress": "https://index.docker.io/v1/",
+            "RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}, "Mirrors": []},
+            "NCPU": engine.cpus,
+            "MemTotal": engine.memory,
+            "GenericResources": None,
+            "DockerRootDir": views.ROOT,
+            "HttpProxy": "",
+            "HttpsProxy": "",
+            "NoProxy": "",
+            "Name": engine.name,
+            "Labels": engine.labels,
+            "ExperimentalBuild": False,
+            "ServerVersion": _VERSION,
+            "Runtimes": {"runc": {"path": "runc"}},
+            "DefaultRuntime": "runc",
+            "Swarm": {
+                "NodeID": "",
+                "NodeAddr": "",
+                "LocalNodeState": "inactive",
+                "ControlAvailable": False,
+                "Error": "",
+                "RemoteManagers": None,
+            },
+            "LiveRestoreEnabled": False,
+            "Isolation": "",
+            "InitBinary": "docker-init",
+            "SecurityOptions": [],
+            "Warnings": None,
+        }
+
+    async def _df(self, message: Message) -> dict[str, Any]:
+        engine, now = self._engine, self._engine.clock.now()
+        containers = [
+            views.summarized(engine, each, now)[0] | views.sizes(each) for each in reversed(engine.containers.values())
+        ]
+        return {
+            "LayersSize": engine.images.layers_size,
+            "Images": engine.images.disk_usage(),
+            "Containers": containers,
+            "Volumes": engine.volumes.disk_usage(),
+            "BuildCache": None,
+            "BuilderSize": 0,
+        }
+
+    async def _events(self, message: Message) -> None:
+        await self._engine.events.send(message.args, reply_of(message))
+
+    async def _auth(self, message: Message) -> dict[str, str]:
+        if not self._engine.online:
+            raise refusal(
+                500, 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
+            )
+        if not body_of(message).get("username"):
+            raise refusal(400, "a login needs a username")
+        return {"Status": "Login Succeeded", "IdentityToken": ""}
+
+    # What it has not.
+
+    async def _no_swarm(self, message: Message) -> None:
+        raise refusal(503, _NOT_A_MANAGER)
+
+    async def _no_init(self, message: Message) -> None:
+        raise Unsupported("the simulator has no swarm mode")
+
+    async def _no_leave(self, message: Message) -> None:
+        raise refusal(503, "This node is not part of a swarm")
+
+    async def _no_plugins(self, message: Message) -> list[Any]:
+        return []
+
+    async def _no_plugin(self, message: Message) -> None:
+        raise NotFound(f'plugin "{ref_of(message)}" not found')
+
+    async def _build_prune(self, message: Message) -> dict[str, Any]:
+        return {"CachesDeleted": None, "SpaceReclaimed": 0}

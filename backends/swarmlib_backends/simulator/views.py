@@ -1,0 +1,233 @@
+"""What an engine shows of its containers: summaries in lists, and all there is at an inspect."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import orjson
+
+from ..dockerapi.ages import human
+from ..dockerapi.values import stamp
+from .container import Container, Exec, Health, Mount
+from .engine import Engine
+from .networks import Endpoint
+
+ROOT: Final = "/var/lib/docker"
+
+
+def summary(engine: Engine, container: Container) -> bytes:
+    """A container in a list, as JSON; made anew only when it has changed, or its age has another text."""
+    now = engine.clock.now()
+    if not container.summary or now >= container.fresh_until:
+        shown, container.fresh_until = summarized(engine, container, now)
+        container.summary = orjson.dumps(shown)
+    return container.summary
+
+
+def summarized(engine: Engine, container: Container, now: float) -> tuple[dict[str, Any], float]:
+    """A container in a list, and until when that is true."""
+    status, fresh_until = _status(container, now)
+    shown = {
+        "Id": container.id,
+        "Names": [f"/{container.name}"],
+        "Image": engine.images.shown(container.config["Image"], container.image),
+        "ImageID": container.image.id,
+        "Command": _command(container.command),
+        "Created": int(container.created),
+        "Ports": _ports(container),
+        "Labels": container.labels,
+        "State": container.status,
+        "Status": status,
+        "HostConfig": {"NetworkMode": container.host["NetworkMode"]},
+        "NetworkSettings": {"Networks": _networks(container)},
+        "Mounts": [_mount(mount) for mount in container.mounts],
+    }
+    return shown, fresh_until
+
+
+def sizes(container: Container) -> dict[str, int]:
+    """What a list adds when sizes are asked for."""
+    own = container.files.size
+    return ({"SizeRw": own} if own else {}) | {"SizeRootFs": container.image.size + own}
+
+
+def _command(words: list[str]) -> str:
+    return " ".join([words[0], *(f"'{word}'" if " " in word else word for word in words[1:])])
+
+
+def _ports(container: Container) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = []
+    for port, bindings in sorted(container.ports.items()):
+        number, _, protocol = port.partition("/")
+        inside = {"PrivatePort": int(number)}
+        if not bindings:
+            shown.append({**inside, "Type": protocol})
+        for each in bindings or []:
+            shown.append({"IP": each["HostIp"], **inside, "PublicPort": int(each["HostPort"]), "Type": protocol})
+    return shown
+
+
+def _status(container: Container, now: float) -> tuple[str, float]:
+    if not container.running and not container.started:
+        return "Created", math.inf
+    up = container.running and not container.restarting
+    since = container.started if up else container.finished
+    age, changes_at = human(now - since)
+    if up:
+        note = " (Paused)" if container.paused else _health_note(container.health)
+        return f"Up {age}{note}", since + changes_at
+    what = "Restarting" if container.restarting else "Exited"
+    return f"{what} ({container.exit_code}) {age} ago", since + changes_at
+
+
+def _health_note(health: Health | None) -> str:
+    if health is None:
+        return ""
+    return " (health: starting)" if health.status == "starting" else f" ({health.status})"
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    named = {"Name": mount.name} if mount.type == "volume" else {}
+    source = f"{ROOT}/volumes/{mount.name}/_data" if mount.type == "volume" else mount.source
+    driver = {"Driver": "local"} if mount.type == "volume" else {}
+    return {
+        "Type": mount.type,
+        **named,
+        "Source": source,
+        "Destination": mount.target,
+        **driver,
+        "Mode": mount.mode,
+        "RW": mount.writable,
+        "Propagation": mount.propagation,
+    }
+
+
+def _networks(container: Container) -> dict[str, Any]:
+    return {name: endpoint(each) for name, each in container.networks.items()}
+
+
+def endpoint(each: Endpoint) -> dict[str, Any]:
+    """How a container is connected to a network."""
+    given = each.given
+    return {
+        "IPAMConfig": given.get("IPAMConfig"),
+        "Links": given.get("Links"),
+        "Aliases": each.aliases,
+        "NetworkID": each.network_id,
+        "EndpointID": each.id,
+        "Gateway": each.gateway,
+        "IPAddress": each.address,
+        "IPPrefixLen": each.prefix,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "MacAddress": each.mac,
+        "DriverOpts": given.get("DriverOpts"),
+    }
+
+
+def state(container: Container) -> dict[str, Any]:
+    """How a container is."""
+    shown = {
+        "Status": container.status,
+        "Running": container.running,
+        "Paused": container.paused,
+        "Restarting": container.restarting,
+        "OOMKilled": container.oom_killed,
+        "Dead": False,
+        "Pid": container.pid,
+        "ExitCode": container.exit_code,
+        "Error": container.error,
+        "StartedAt": stamp(container.started),
+        "FinishedAt": stamp(container.finished),
+    }
+    return shown if container.health is None else shown | {"Health": _health(container.health)}
+
+
+def _health(health: Health) -> dict[str, Any]:
+    log = [
+        {"Start": stamp(probe.start), "End": stamp(probe.end), "ExitCode": probe.exit_code, "Output": probe.output}
+        for probe in health.log
+    ]
+    return {"Status": health.status, "FailingStreak": health.failing, "Log": log}
+
+
+def inspect(container: Container) -> dict[str, Any]:
+    """All there is to know of a container."""
+    path, *args = container.command
+    folder = f"{ROOT}/containers/{container.id}" if container.started else ""
+    return {
+        "Id": container.id,
+        "Created": stamp(container.created),
+        "Path": path,
+        "Args": args,
+        "State": state(container),
+        "Image": container.image.id,
+        "ResolvConfPath": f"{folder}/resolv.conf" if folder else "",
+        "HostnamePath": f"{folder}/hostname" if folder else "",
+        "HostsPath": f"{folder}/hosts" if folder else "",
+        "LogPath": f"{folder}/{container.id}-json.log" if folder else "",
+        "Name": f"/{container.name}",
+        "RestartCount": container.restarts,
+        "Driver": "simulator",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": [each.id for each in container.execs.values() if each.running] or None,
+        "HostConfig": container.host,
+        "GraphDriver": {"Name": "simulator", "Data": None},
+        "Mounts": [_mount(mount) for mount in container.mounts],
+        "Config": container.config,
+        "NetworkSettings": _network_settings(container),
+    }
+
+
+def _network_settings(container: Container) -> dict[str, Any]:
+    bridge = container.networks.get("bridge") or Endpoint()
+    return {
+        "Bridge": "",
+        "SandboxID": "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "Ports": container.ports,
+        "SandboxKey": "",
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": bridge.id,
+        "Gateway": bridge.gateway,
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": bridge.address,
+        "IPPrefixLen": bridge.prefix,
+        "IPv6Gateway": "",
+        "MacAddress": bridge.mac,
+        "Networks": _networks(container),
+    }
+
+
+def inspect_exec(each: Exec) -> dict[str, Any]:
+    """All there is to know of a process in a container."""
+    entrypoint, *arguments = each.config["Cmd"]
+    user = {"user": each.config["User"]} if each.config.get("User") else {}
+    return {
+        "ID": each.id,
+        "Running": each.running,
+        "ExitCode": each.exit_code,
+        "ProcessConfig": {
+            "tty": each.tty,
+            "entrypoint": entrypoint,
+            "arguments": arguments,
+            "privileged": bool(each.config.get("Privileged")),
+            **user,
+        },
+        "OpenStdin": bool(each.config.get("AttachStdin")),
+        "OpenStderr": bool(each.config.get("AttachStderr")),
+        "OpenStdout": bool(each.config.get("AttachStdout")),
+        "CanRemove": False,
+        "ContainerID": each.container.id,
+        "DetachKeys": each.config.get("DetachKeys", ""),
+        "Pid": each.process.pid if each.process else 0,
+    }

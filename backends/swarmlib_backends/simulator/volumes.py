@@ -1,0 +1,180 @@
+"""Volumes: made by name or by containers, in use as long as a container mounts them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from swarmlib import Message, NotFound, Unsupported
+
+from ..dockerapi.nulls import fields
+from ..dockerapi.status import refusal
+from ..dockerapi.values import is_true, stamp
+from .asked import Operations, body_of, filters_of, labels_wanted, ref_of
+
+if TYPE_CHECKING:
+    from .container import Container
+    from .engine import Engine
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_FILTERS: Final = {"dangling", "driver", "label", "label!", "name"}
+
+
+@dataclass(eq=False)
+class Volume:
+    """A volume."""
+
+    name: str
+    created: float
+    labels: dict[str, str] | None
+    options: dict[str, str] | None
+
+
+class VolumeStore:
+    """The volumes of an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._volumes: dict[str, Volume] = {}
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        return {
+            "VolumeList": self._ls,
+            "VolumeCreate": self._create,
+            "VolumePrune": self._prune,
+            "VolumeInspect": self._get,
+            "VolumeUpdate": self._update,
+            "VolumeDelete": self._rm,
+        }
+
+    def users(self, name: str) -> list[Container]:
+        """The containers that mount a volume."""
+        return [
+            each
+            for each in self._engine.containers.values()
+            if any(mount.type == "volume" and mount.name == name for mount in each.mounts)
+        ]
+
+    def make(self, name: str, labels: dict[str, str] | None = None, options: dict[str, str] | None = None) -> Volume:
+        """The volume of that name, made if there is none.
+
+        Raises:
+            SwarmError: the name has not the form of one.
+        """
+        name = name or self._engine.names.id()
+        if len(name) < 2:
+            raise refusal(
+                400, f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
+            )
+        if not _NAME.fullmatch(name):
+            raise refusal(
+                400,
+                f'create {name}: "{name}" includes invalid characters for a local volume name, only '
+                '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
+            )
+        made = self._volumes.get(name)
+        if made is None:
+            made = self._volumes[name] = Volume(name, self._engine.clock.now(), labels, options)
+        self._engine.tell_of("volume", "create", name, {"driver": "local"})
+        return made
+
+    def remove(self, name: str) -> None:
+        """Remove a volume that nobody mounts."""
+        del self._volumes[name]
+        self._engine.tell_of("volume", "destroy", name, {"driver": "local"})
+
+    def has(self, name: str) -> bool:
+        """Whether there is one of that name."""
+        return name in self._volumes
+
+    async def _ls(self, message: Message) -> dict[str, Any]:
+        wanted = filters_of(message, _FILTERS)
+        for value in wanted.get("dangling", []):
+            if value not in ("true", "1", "false", "0"):
+                raise refusal(400, f"Invalid filter 'dangling=[{value}]'")
+        used = self._use()
+        return {"Volumes": [_shown(v) for v in self._volumes.values() if _fits(v, wanted, used)], "Warnings": None}
+
+    def _use(self) -> Counter[str]:
+        """How many containers mount each volume."""
+        return Counter(
+            name
+            for each in self._engine.containers.values()
+            for name in {mount.name for mount in each.mounts if mount.type == "volume"}
+        )
+
+    async def _get(self, message: Message) -> dict[str, Any]:
+        return _shown(self._find(ref_of(message)))
+
+    def _find(self, name: str) -> Volume:
+        found = self._volumes.get(name)
+        if found is None:
+            raise NotFound(f"get {name}: no such volume")
+        return found
+
+    async def _create(self, message: Message) -> dict[str, Any]:
+        body = body_of(message)
+        name, driver = str(body.get("Name") or ""), body.get("Driver") or "local"
+        if driver != "local":
+            raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
+        options = fields(body.get("DriverOpts"))
+        for option in options:
+            if option not in ("type", "o", "device", "size"):
+                raise refusal(400, f'create {name}: invalid option: "{option}"')
+        return _shown(self.make(name, body.get("Labels"), options or None))
+
+    async def _update(self, message: Message) -> None:
+        raise Unsupported("page not found", details={"status": 404})
+
+    async def _rm(self, message: Message) -> None:
+        name = ref_of(message)
+        if name not in self._volumes and is_true(message.args.get("force")):
+            return
+        self._find(name)
+        if users := self.users(name):
+            ids = ", ".join(each.id for each in users)
+            raise refusal(409, f"remove {name}: volume is in use - [{ids}]")
+        self.remove(name)
+
+    async def _prune(self, message: Message) -> dict[str, Any]:
+        wanted = filters_of(message, {"label", "label!", "all"})
+        used = self._use()
+        unused = [name for name, volume in self._volumes.items() if not used[name] and _fits(volume, wanted, used)]
+        for name in unused:
+            self.remove(name)
+        self._engine.tell_of("volume", "prune", "", {"reclaimed": "0"})
+        return {"VolumesDeleted": unused or None, "SpaceReclaimed": 0}
+
+    def disk_usage(self) -> list[dict[str, Any]]:
+        """What `system df` shows."""
+        used = self._use()
+        return [_shown(v) | {"UsageData": {"RefCount": used[v.name], "Size": 0}} for v in self._volumes.values()]
+
+
+def _fits(volume: Volume, wanted: dict[str, list[str]], used: Counter[str]) -> bool:
+    labels = fields(volume.labels)
+    tests: dict[str, Callable[[str], bool]] = {
+        "dangling": lambda value: is_true(value) is not bool(used[volume.name]),
+        "driver": lambda value: value == "local",
+        "name": lambda value: value in volume.name,
+    }
+    return labels_wanted(labels, wanted) and all(
+        any(test(value) for value in wanted[key]) for key, test in tests.items() if wanted.get(key)
+    )
+
+
+def _shown(volume: Volume) -> dict[str, Any]:
+    return {
+        "CreatedAt": stamp(volume.created)[:19] + "Z",
+        "Driver": "local",
+        "Labels": volume.labels,
+        "Mountpoint": f"/var/lib/docker/volumes/{volume.name}/_data",
+        "Name": volume.name,
+        "Options": volume.options,
+        "Scope": "local",
+    }
