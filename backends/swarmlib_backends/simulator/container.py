@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import trio
 
+from ..dockerapi.nulls import items
 from ..dockerapi.output import Output
 from ..dockerapi.values import signal_number
 from .files import Files
@@ -31,6 +32,8 @@ class Mount:
     writable: bool = True
     propagation: str = ""
     anonymous: bool = False
+    inherited: bool = False
+    """Whether it is another container's too, as `VolumesFrom` asked."""
 
 
 @dataclass(slots=True)
@@ -146,7 +149,7 @@ class Container:
     def files(self) -> Files:
         """Its file system."""
         if self._files is None:
-            self._files = Files(self.image.files)
+            self._files = Files(self.image.root)
         return self._files
 
     @property
@@ -183,7 +186,7 @@ class Container:
     @property
     def command(self) -> list[str]:
         """The words of its command, at least one."""
-        words = [*(self.config.get("Entrypoint") or []), *(self.config.get("Cmd") or [])]
+        words: list[str] = [*items(self.config.get("Entrypoint")), *items(self.config.get("Cmd"))]
         return words[1:] if words[0] == "" and len(words) > 1 else words
 
     @property

@@ -93,16 +93,21 @@ class Containers:
         engine = self._engine
         if not body.get("Image"):
             raise refusal(400, "No command specified")
+        create.check_modes(body)
+        create.check_config(body)
         host = create.host_of(body, engine)
         asked = create.networks_asked(body)
         image = engine.images.find(str(body["Image"]))
         id = engine.names.id()
-        config = create.config_of(body, image, id)
-        mounts = create.mounts_of(config, host, engine)
+        config = create.config_of(body, image, engine.name if host["NetworkMode"] == "host" else id[:12])
         name = self._free_name(create.check_name(name)) if name else engine.names.name(engine.by_name)
-        create.make_volumes(mounts, engine)
-        networks = _networks(host["NetworkMode"], asked)
-        container = Container(id, name, engine.clock.now(), image, config, host, networks, mounts)
+        container = Container(id, name, engine.clock.now(), image, config, host, _networks(host["NetworkMode"], asked))
+        try:
+            container.mounts = create.mounts_of(config, host, engine)
+            create.make_volumes(container.mounts, engine)
+        except SwarmError:
+            engine.tell(container, "destroy")  # as an engine does, though it never told of a create
+            raise
         self.add(container)
         engine.tell(container, "create")
         return {"Id": id, "Warnings": []}
@@ -142,9 +147,9 @@ class Containers:
         if message.json is None:
             raise refusal(500, "EOF")
         body = body_of(message)
+        container = self._find(message)
         create.check_resources(body, self._engine)
         create.check_restart_policy(fields(body.get("RestartPolicy")))
-        container = self._find(message)
         container.host = create.update(container.host, body, container.id)
         self._engine.tell(container, "update")
         return {"Warnings": None}
@@ -206,8 +211,7 @@ class Containers:
         try:
             self._life.start(container)
         except SwarmError as exc:
-            text = f"Cannot restart container {ref_of(message)}: {exc.message}"
-            raise type(exc)(text, details=exc.details) from exc
+            raise refusal(500, f"Cannot restart container {ref_of(message)}: {exc.message}") from exc
         self._engine.tell(container, "restart")
 
     async def _kill(self, message: Message) -> None:
@@ -242,7 +246,8 @@ class Containers:
         await ret.ack()
         if ended is not None:
             await ended.wait()
-        await ret.set({"Error": None, "StatusCode": container.exit_code})
+        error = {"Message": container.error} if container.error else None
+        await ret.set({"Error": error, "StatusCode": container.exit_code})
 
     # Looking into it.
 
@@ -253,6 +258,7 @@ class Containers:
         if not container.running:
             raise not_running(container)
         check_not_restarting(container)
+        self._engine.tell(container, "top")
         user = container.config["User"] or "root"
         found = [(process.pid, " ".join(process.command)) for process in processes(container)]
         rows = found or [(container.pid, " ".join(container.command))]
@@ -287,6 +293,7 @@ class Containers:
         if container.paused:
             raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
         check_not_restarting(container)
+        self._engine.tell(container, "attach")
         await reply_of(message).ack(att=_stdio(container, args))
 
     async def _resize(self, message: Message) -> None:
@@ -330,26 +337,18 @@ class Containers:
             raise refusal(400, "bad parameter: pathcannot be empty")
         container = self._find(message)
         path = posixpath.normpath(posixpath.join("/", given))
-        stat = container.files.stat(path) if path != "/" else _ROOT_STAT
+        stat = container.files.stat(path)
         if stat is None:
             raise refusal(404, f"Could not find the file {given} in container {ref_of(message)}")
         return container, path, stat
 
 
-_ROOT_STAT: Final = {
-    "name": "/",
-    "size": 4096,
-    "mode": 1 << 31 | 0o755,
-    "mtime": "1970-01-01T00:00:00Z",
-    "linkTarget": "",
-}
-
-
 def _networks(mode: str, asked: dict[str, dict[str, Any]]) -> dict[str, Endpoint]:
     if mode.startswith("container:"):
         return {}
-    name = "bridge" if mode == "default" else mode
-    return {name: Endpoint(asked.get(name, {}))}
+    if asked:
+        return {"bridge" if name == "default" else name: Endpoint(given) for name, given in asked.items()}
+    return {"bridge" if mode == "default" else mode: Endpoint()}
 
 
 def _is_pruned(container: Container, wanted: dict[str, list[str]], now: float) -> bool:

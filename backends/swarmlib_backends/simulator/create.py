@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import posixpath
 import re
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from swarmlib import SwarmError
 
@@ -151,11 +151,11 @@ def check_name(name: str) -> str:
     return name.removeprefix("/")
 
 
-def config_of(body: Mapping[str, Any], image: Image, id: str) -> dict[str, Any]:
+def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str, Any]:
     """The configuration of a container, with what it takes from its image.
 
     Raises:
-        SwarmError: it asks for what can't be.
+        SwarmError: there is nothing to run.
     """
     given = {name: value for name, value in body.items() if name not in ("HostConfig", "NetworkingConfig")}
     config = _CONFIG | {name: value for name, value in given.items() if value is not None or name not in _CONFIG}
@@ -173,8 +173,9 @@ def config_of(body: Mapping[str, Any], image: Image, id: str) -> dict[str, Any]:
     for name in ("Volumes", "ExposedPorts"):
         if merged := fields(own.get(name)) | fields(given.get(name)):
             config[name] = merged
-    config["Hostname"] = config["Hostname"] or id[:12]
-    _check_config(config)
+    config["Hostname"] = config["Hostname"] or hostname
+    if not config["Cmd"] and not config["Entrypoint"]:
+        raise refusal(400, "No command specified")
     return config
 
 
@@ -187,17 +188,16 @@ def _merged_env(own: list[str], given: list[str]) -> list[str]:
     return [*given, *(entry for entry in own if entry.partition("=")[0] not in named)]
 
 
-def _check_config(config: dict[str, Any]) -> None:
-    if not config["Cmd"] and not config["Entrypoint"]:
-        raise refusal(400, "No command specified")
-    for entry in items(config["Env"]):
-        if entry.startswith("="):
-            raise refusal(400, f"invalid environment variable: {entry}")
-    if config["WorkingDir"] and not config["WorkingDir"].startswith("/"):
-        where = config["WorkingDir"]
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raises what is said of a configuration that can't be."""
+    where = str(config.get("WorkingDir") or "/")
+    if not where.startswith("/"):
         raise refusal(400, f"the working directory '{where}' is invalid, it needs to be an absolute path")
     if config.get("StopSignal"):
         signal_number(str(config["StopSignal"]))
+    for entry in items(config.get("Env")):
+        if entry.startswith("="):
+            raise refusal(400, f"invalid environment variable: {entry}")
     health = fields(config.get("Healthcheck"))
     for name in ("Interval", "Timeout", "StartPeriod"):
         if 0 != int(health.get(name) or 0) < _MILLISECOND:
@@ -225,14 +225,27 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
     if host["Memory"] and not host["MemorySwap"]:
         host["MemorySwap"] = 2 * host["Memory"]
     if host["NetworkMode"].startswith("container:"):
-        host["NetworkMode"] = _joined_network(body, host, engine)
-    check_restart_policy(host["RestartPolicy"])
+        host["NetworkMode"] = _joined_network(host["NetworkMode"].partition(":")[2], engine)
     if host["AutoRemove"] and policy.get("Name") not in (None, "", "no"):
         raise refusal(400, "can't create 'AutoRemove' container with restart policy")
-    if host["ShmSize"] < 0:
+    check_restart_policy(host["RestartPolicy"])
+    if given.get("ShmSize", 0) < 0:
         raise refusal(400, "SHM size can not be less than 0")
     check_resources(host, engine)
     return host
+
+
+def check_modes(body: Mapping[str, Any]) -> None:
+    """Raises what is said of options that exclude each other."""
+    host = fields(body.get("HostConfig"))
+    if not str(host.get("NetworkMode") or "").startswith("container:"):
+        return
+    if body.get("Hostname"):
+        raise refusal(400, "conflicting options: hostname and the network mode")
+    if host.get("PortBindings") or host.get("PublishAllPorts"):
+        raise refusal(400, "conflicting options: port publishing and the container type network mode")
+    if body.get("ExposedPorts"):
+        raise refusal(400, "conflicting options: port exposing and the container type network mode")
 
 
 def _binding(given: dict[str, Any]) -> dict[str, str]:
@@ -242,16 +255,11 @@ def _binding(given: dict[str, Any]) -> dict[str, str]:
     return {"HostIp": str(given.get("HostIp") or ""), "HostPort": port}
 
 
-def _joined_network(body: Mapping[str, Any], host: dict[str, Any], engine: Engine) -> str:
-    if body.get("Hostname"):
-        raise refusal(400, "conflicting options: hostname and the network mode")
-    if host.get("PortBindings") or host["PublishAllPorts"]:
-        raise refusal(400, "conflicting options: port publishing and the container type network mode")
-    ref = host["NetworkMode"].partition(":")[2]
+def _joined_network(ref: str, engine: Engine) -> str:
     try:
         return f"container:{engine.find(ref).id}"
     except SwarmError:
-        return str(host["NetworkMode"])  # an engine too says so only at the start
+        return f"container:{ref}"  # an engine too says so only at the start
 
 
 def check_restart_policy(policy: Mapping[str, Any]) -> None:
@@ -350,7 +358,7 @@ def _from_container(spec: str, engine: Engine) -> list[Mount]:
         raise refusal(400, exc.message) from exc
     mounts = [copy.copy(mount) for mount in source.mounts]
     for mount in mounts:
-        mount.writable = mount.writable and mode != "ro"
+        mount.mode, mount.writable, mount.inherited = "", mount.writable and mode != "ro", True
     return mounts
 
 
@@ -390,10 +398,10 @@ def _mount(given: dict[str, Any]) -> Mount:
     return Mount(kind, target, source=source if kind == "bind" else "", writable=writable, propagation=propagation)
 
 
-def make_volumes(mounts: list[Mount], engine: Engine) -> None:
+def make_volumes(mounts: Sequence[Mount], engine: Engine) -> None:
     """Make the volumes that are mounted and not there yet."""
     for mount in mounts:
-        if mount.type == "volume":
+        if mount.type == "volume" and not mount.inherited:
             mount.name = engine.volumes.make(mount.name).name
 
 
@@ -403,7 +411,7 @@ def networks_asked(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         SwarmError: there is more than one.
     """
-    asked = cast("dict[str, Any]", fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig")))
+    asked = fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig"))
     if len(asked) > 1:
         raise refusal(400, f"Container cannot be connected to network endpoints: {', '.join(sorted(asked))}")
     return {name: fields(given) for name, given in asked.items()}

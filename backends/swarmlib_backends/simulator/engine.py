@@ -112,7 +112,7 @@ class Engine:
 
     def tell_of(self, kind: str, action: str, id: str, attributes: Mapping[str, str]) -> None:
         """Make an event of what happened to another object."""
-        head = {"status": action, "id": id} if kind == "image" else {}
+        head = {"status": action, **({"id": id} if id else {})} if kind in ("container", "image") else {}
         self.events.tell(head | {"Type": kind, "Action": action, "Actor": {"ID": id, "Attributes": dict(attributes)}})
 
     def tell_network(self, action: str, network: Network, container: Container | None = None) -> None:

@@ -52,13 +52,15 @@ class Files:
 
     def get(self, path: str) -> Node | None:
         """What stands at a path, if something does."""
+        if path == "/":
+            return _ROOT
         found = self._own.get(path, _UNKNOWN)
         return self._base.get(path) if found is _UNKNOWN else found
 
     def put(self, path: str, node: Node) -> None:
         """Put something at a path, and the folders above it."""
         above = posixpath.dirname(path)
-        if path != "/" and self.get(above) is None:
+        if self.get(above) is None:
             self.put(above, folder(node.changed))
         self._own[path] = node
 
@@ -122,6 +124,7 @@ class Files:
             self.put(posixpath.normpath(posixpath.join(path, name)), node)
 
 
+_ROOT: Final = folder()
 _UNKNOWN: Final[Any] = object()
 _GO_FOLDER: Final = 1 << 31
 _GO_LINK: Final = 1 << 27

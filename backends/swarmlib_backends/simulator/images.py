@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
@@ -20,7 +21,7 @@ from ..dockerapi.values import is_true, stamp
 from .asked import Bytes, Operations, body_of, filters_of, labels_wanted, ref_of, reply_of, upload_of
 from .files import Node, file, folder, tar, untar
 from .programs import PROGRAMS
-from .references import familiar, normal, repository
+from .references import familiar, is_id, normal, repository
 
 if TYPE_CHECKING:
     from .container import Container
@@ -57,6 +58,14 @@ def busybox() -> dict[str, Node]:
     return folders | links | {"/bin/busybox": file(b"#!simulated\n", mode=0o755)}
 
 
+ADDED: Final[Mapping[str, Node]] = {
+    **{path: folder() for path in ("/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/sys")},
+    **{path: file(b"") for path in ("/.dockerenv", "/dev/console", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf")},
+    "/etc/mtab": Node(0o120777, link="/proc/mounts"),
+}
+"""What an engine adds to an image's files in each container."""
+
+
 @dataclass(eq=False)
 class Image:
     """An image. `id` begins with `sha256:`."""
@@ -74,6 +83,11 @@ class Image:
     container: str = ""
     container_config: dict[str, Any] = field(default_factory=dict[str, Any])
     layers: tuple[str, ...] = ()
+
+    @cached_property
+    def root(self) -> Mapping[str, Node]:
+        """What a container begins with: its files, and those that an engine adds."""
+        return {**ADDED, **self.files}
 
     @property
     def size(self) -> int:
@@ -128,7 +142,7 @@ class ImageStore:
         id = ref.removeprefix("sha256:")
         if f"sha256:{id}" in self._images:
             return self._images[f"sha256:{id}"]
-        if not ref.startswith("sha256:") and (found := self._tags.get(normal(ref))) is not None:
+        if not is_id(id) and not ref.startswith("sha256:") and (found := self._tags.get(normal(ref))) is not None:
             return found
         fitting = [image for each, image in self._images.items() if id and each.startswith(f"sha256:{id}")]
         return fitting[0] if len(fitting) == 1 else None
@@ -141,7 +155,8 @@ class ImageStore:
         """
         found = self.lookup(ref)
         if found is None:
-            raise NotFound(f"No such image: {ref if ref.startswith('sha256:') else normal(ref)}")
+            id = ref.removeprefix("sha256:")
+            raise NotFound(f"No such image: {f'sha256:{id}' if id != ref or is_id(id) else normal(ref)}")
         return found
 
     def shown(self, ref: str, image: Image) -> str:
@@ -377,8 +392,10 @@ class ImageStore:
         self._engine.tell_of("image", "delete", image.id, {"name": image.id})
         told = [{"Deleted": image.id}]
         parent = image.parent
+        kept = parent.layers if parent else ()
+        told += [{"Deleted": layer} for layer in reversed(image.layers) if layer not in kept]
         if parent is None:
-            return told + [{"Deleted": layer} for layer in image.layers]
+            return told
         free = not (parent.tags or self._engine.containers_of(parent) or self._children(parent))
         return told + (self._delete(parent, prune) if prune and free else [])
 
@@ -478,13 +495,14 @@ class ImageStore:
     def _committed(self, container: Container, body: dict[str, Any], message: Message) -> Image:
         kept = {name: container.config.get(name) for name in _INHERITED}
         config = _NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in _NO_CONFIG}
-        config["Labels"] = (fields(container.config.get("Labels")) | fields(body.get("Labels"))) or None
+        config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
         return self.add(
             None,
             config=_with_changes(config, _as_list(message.args.get("changes"))),
             files=container.files.merged(),
             parent=container.image,
-            layers=container.image.layers,
+            layers=container.image.layers
+            + ((f"sha256:{self._engine.names.id()}",) if container.files.changes() else ()),
             comment=str(message.args.get("comment") or ""),
             author=str(message.args.get("author") or ""),
             container=container.id,

@@ -80,7 +80,7 @@ class Lifecycle:
         process.on_use = partial(self._check_memory, container)
         container.process = process
         self.mark_running(container, process.pid)
-        if not container.config["OpenStdin"]:
+        if not (container.config["OpenStdin"] or container.tty):
             container.stdin.end()
         given = self._given(container, process, container)
         engine.nursery.start_soon(self._live, container, process, program, given)
@@ -160,10 +160,17 @@ class Lifecycle:
         if mode.startswith("container:"):
             self._join_container(container, mode.partition(":")[2])
             return
-        for name, endpoint in sorted(container.networks.items()):
-            engine.networks.join(container, engine.networks.find(name), endpoint.given)
-        if mode not in ("host", "none"):
-            self._bind_ports(container)
+        networks = {name: engine.networks.find(name) for name in sorted(container.networks)}
+        if not {"host", "none"} & set(networks):
+            try:
+                self._bind_ports(container)
+            except SwarmError:
+                for name, network in list(networks.items())[:1]:
+                    container.networks[name].network_id = network.id
+                    engine.tell_network("disconnect", network, container)
+                raise
+        for name, network in networks.items():
+            engine.networks.join(container, network, container.networks[name].given)
 
     def _join_container(self, container: Container, ref: str) -> None:
         other = self._engine.find(ref)
@@ -183,8 +190,8 @@ class Lifecycle:
         protocol, address = port.partition("/")[2], given["HostIp"] or "0.0.0.0"
         number = int(given["HostPort"].partition("-")[0] or self._free_port(protocol))
         if (protocol, number) in self._host_ports:
-            endpoint = next((each.id for each in container.networks.values() if each.id), "")
-            text = f"driver failed programming external connectivity on endpoint {container.name} ({endpoint})"
+            endpoint = f"{container.name} ({self._engine.names.id()})"
+            text = f"driver failed programming external connectivity on endpoint {endpoint}"
             raise refusal(500, f"{text}: Bind for {address}:{number} failed: port is already allocated")
         self._host_ports[protocol, number] = container
         both = [address] if given["HostIp"] else [address, "::"]

@@ -41,6 +41,9 @@ class Endpoint:
     mac: str = ""
     aliases: list[str] | None = None
 
+    def __post_init__(self) -> None:
+        self.aliases = self.aliases or self.given.get("Aliases")
+
     def clear(self) -> None:
         """The container doesn't run any more."""
         self.id = self.address = self.gateway = self.mac = ""
@@ -121,6 +124,7 @@ class NetworkStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._networks: dict[str, Network] = {}
+        self._last_pool = 0
         for name, driver in _PREDEFINED.items():
             subnet = ipaddress.IPv4Network("172.17.0.0/16") if driver == "bridge" else None
             self._add(name, driver, Addresses(subnet, None) if subnet else None, {})
@@ -193,12 +197,7 @@ class NetworkStore:
         taken = [each.addresses.subnet for each in self._networks.values() if each.addresses]
         given = [each for each in items(fields(body.get("IPAM")).get("Config")) if fields(each).get("Subnet")]
         if not given:
-            free = (pool for pool in _pools() if not any(pool.overlaps(each) for each in taken))
-            subnet = next(free, None)
-            if subnet is None:
-                text = "could not find an available, non-overlapping IPv4 address pool among the defaults"
-                raise refusal(404, f"{text} to assign to the network")
-            return Addresses(subnet, None)
+            return Addresses(self._next_pool(taken), None)
         try:
             subnet = ipaddress.IPv4Network(given[0]["Subnet"], strict=False)
         except ValueError as exc:
@@ -207,6 +206,16 @@ class NetworkStore:
         if any(subnet.overlaps(each) for each in taken):
             raise refusal(403, "Pool overlaps with other one on this address space")
         return Addresses(subnet, given[0].get("Gateway"))
+
+    def _next_pool(self, taken: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+        """The next pool that is free; as an engine, from where the last one was taken on."""
+        for number in range(len(_POOLS)):
+            at = (self._last_pool + 1 + number) % len(_POOLS)
+            if not any(_POOLS[at].overlaps(each) for each in taken):
+                self._last_pool = at
+                return _POOLS[at]
+        text = "could not find an available, non-overlapping IPv4 address pool among the defaults"
+        raise refusal(404, f"{text} to assign to the network")
 
     async def _rm(self, message: Message) -> None:
         network = self.find(ref_of(message))
@@ -231,46 +240,72 @@ class NetworkStore:
 
     async def _connect(self, message: Message) -> None:
         body = body_of(message)
-        container, network = self._both(message, body)
-        given = dict(fields(body.get("EndpointConfig")))
-        if container.host["NetworkMode"].startswith("container:"):
-            text = "container sharing network namespace with another container or host"
-            raise refusal(400, f"{text} cannot be connected to any other network")
-        if network.name == "host" or "host" in container.networks:
-            raise refusal(400, "container cannot be disconnected from host network or connected to host network")
-        if (network.name == "none" or "none" in container.networks) and network.name not in container.networks:
-            raise refusal(
-                400,
-                "container cannot be connected to multiple networks with one of the networks in private (none) mode",
-            )
+        container, given = self._engine.find(str(body.get("Container") or "")), dict(fields(body.get("EndpointConfig")))
+        ref = ref_of(message)
         if container.running:
+            if container.host["NetworkMode"].startswith("container:"):
+                text = "container sharing network namespace with another container or host"
+                raise refusal(400, f"{text} cannot be connected to any other network")
+            network = self.find(ref)
+            self._check(container, network, given)
             if network.name in container.networks:
                 raise refusal(403, f"endpoint with name {container.name} already exists in network {network.name}")
             self.join(container, network, given)
-        container.networks.setdefault(network.name, Endpoint(given))
+        else:
+            self._connect_later(container, ref, given)
         self._engine.changed(container)
-        if not container.running:
-            self._tell_both(container, network)
 
-    def _tell_both(self, container: Container, network: Network) -> None:
-        """As an engine does, which connects one that doesn't run for a moment, to see whether it can."""
-        for action in ("connect", "disconnect"):
-            self._engine.tell_network(action, network, container)
+    def _connect_later(self, container: Container, ref: str, given: dict[str, Any]) -> None:
+        """Connect one that doesn't run: whether there is such a network is seen at its start."""
+        try:
+            network = self.find(ref)
+        except NotFound:
+            container.networks[ref] = Endpoint(given)
+            return
+        self._check(container, network, given)
+        container.networks[network.name] = Endpoint(given, aliases=_aliases(container, network, given))
+
+    @staticmethod
+    def _check(container: Container, network: Network, given: dict[str, Any]) -> None:
+        """Raises what is said of a connection that can't be."""
+        address = fields(given.get("IPAMConfig")).get("IPv4Address")
+        if network.predefined and address:
+            raise refusal(400, "user specified IP address is supported on user defined networks only")
+        if network.predefined and given.get("Aliases"):
+            raise refusal(400, "network-scoped alias is supported only for containers in user defined networks")
+        if address and not network.own_subnet:
+            text = (
+                "user specified IP address is supported only when connecting to networks with user configured subnets"
+            )
+            raise refusal(400, text)
+        if network.name == "host" and container.host["NetworkMode"] != "host":
+            raise refusal(400, "container cannot be disconnected from host network or connected to host network")
+        others = set(container.networks) - {network.name}
+        if "none" in others or (network.name == "none" and others):
+            text = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+            raise refusal(400, text)
 
     async def _disconnect(self, message: Message) -> None:
         body = body_of(message)
-        container, network = self._both(message, body)
-        if network.name == "host" and container.running:
+        container, ref = self._engine.find(str(body.get("Container") or "")), ref_of(message)
+        network: Network | None
+        try:
+            network = self.find(ref)
+        except NotFound:
+            if container.running and not body.get("Force"):
+                raise
+            network = None
+        name = network.name if network else ref
+        if name == "host" and container.running and container.host["NetworkMode"] == "host":
             raise refusal(400, "container cannot be disconnected from host network or connected to host network")
-        if network.name not in container.networks:
-            raise refusal(500, f"container {container.id} is not connected to network {network.name}")
-        self.leave(container, network)
-        del container.networks[network.name]
+        if name not in container.networks:
+            what = "network" if container.running else "the network"
+            raise refusal(500, f"container {container.id} is not connected to {what} {name}")
+        if network is not None:
+            self.leave(container, network)
+            self._engine.tell_network("disconnect", network, container)
+        del container.networks[name]
         self._engine.changed(container)
-
-    def _both(self, message: Message, body: dict[str, Any]) -> tuple[Container, Network]:
-        container = self._engine.find(str(body.get("Container") or ""))
-        return container, self.find(ref_of(message))
 
     def join(self, container: Container, network: Network, given: dict[str, Any]) -> None:
         """Give a container that runs an address in a network.
@@ -278,22 +313,16 @@ class NetworkStore:
         Raises:
             SwarmError: there is none.
         """
+        self._check(container, network, given)
         endpoint = container.networks.get(network.name) or Endpoint(given)
         wanted = fields(given.get("IPAMConfig")).get("IPv4Address")
-        if wanted and not network.own_subnet:
-            raise refusal(
-                400,
-                "user specified IP address is supported only when connecting to networks with user configured subnets",
-            )
         if network.addresses is not None:
             endpoint.address = network.addresses.take(wanted, network.name)
             endpoint.prefix, endpoint.gateway = network.addresses.subnet.prefixlen, network.addresses.gateway
             octets = ipaddress.IPv4Address(endpoint.address).packed
             endpoint.mac = given.get("MacAddress") or "02:42:" + ":".join(f"{octet:02x}" for octet in octets)
         endpoint.id, endpoint.network_id = self._engine.names.id(), network.id
-        own = [] if network.predefined else [container.id[:12]]
-        asked = [each for each in items(given.get("Aliases")) if each not in own]
-        endpoint.aliases = (asked + own) or None
+        endpoint.aliases = _aliases(container, network, given)
         container.networks[network.name] = endpoint
         network.members[container.id] = container
         self._engine.tell_network("connect", network, container)
@@ -317,9 +346,15 @@ class NetworkStore:
                 self.leave(container, network)
 
 
-def _pools() -> list[ipaddress.IPv4Network]:
-    first = [ipaddress.IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32)]
-    return first + list(ipaddress.IPv4Network("192.168.0.0/16").subnets(new_prefix=20))
+def _aliases(container: Container, network: Network, given: dict[str, Any]) -> list[str] | None:
+    own = [] if network.predefined else [container.id[:12]]
+    return [*(each for each in items(given.get("Aliases")) if each not in own), *own] or None
+
+
+_POOLS: Final = [
+    *(ipaddress.IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32)),
+    *ipaddress.IPv4Network("192.168.0.0/16").subnets(new_prefix=20),
+]
 
 
 def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> bool:

@@ -47,6 +47,11 @@ def _problem(text: str) -> str:
     return "invalid reference format"
 
 
+def is_id(text: str) -> bool:
+    """Whether it is an image's id, without `sha256:`."""
+    return _ID.fullmatch(text) is not None
+
+
 def familiar(text: str) -> str:
     """What an engine repeats to the user: a normal reference without `:latest`."""
     return text.removesuffix(":latest")

@@ -16,7 +16,7 @@ from .lifecycle import processes
 _LEAST_MEMORY: Final = 600_000
 """Bytes that a process has if it says nothing."""
 _NANO: Final = 10**9
-_NO_BLOCKS: Final = dict.fromkeys(
+_NO_BLOCKS: Final[dict[str, Any]] = dict.fromkeys(
     (
         "io_service_bytes_recursive",
         "io_serviced_recursive",
@@ -61,7 +61,7 @@ def shown(engine: Engine, container: Container, before: Sample, now: Sample) -> 
     alive = bool(now.at)
     limit = container.host["Memory"] or engine.memory
     memory = {"usage": now.memory, "max_usage": now.memory, "stats": {"cache": 0}, "limit": limit}
-    block = {name: [] for name in _NO_BLOCKS} if alive else _NO_BLOCKS
+    block: dict[str, Any] = {name: [] for name in _NO_BLOCKS} if alive else _NO_BLOCKS
     networks = {"networks": {f"eth{n}": _IDLE for n in range(len(container.networks))}} if alive else {}
     return {
         "read": stamp(now.at) if alive else NEVER,

@@ -40,7 +40,7 @@ def summarized(engine: Engine, container: Container, now: float) -> tuple[dict[s
         "State": container.status,
         "Status": status,
         "HostConfig": {"NetworkMode": container.host["NetworkMode"]},
-        "NetworkSettings": {"Networks": _networks(container)},
+        "NetworkSettings": {"Networks": {name: _in_a_list(each) for name, each in container.networks.items()}},
         "Mounts": [_mount(mount) for mount in container.mounts],
     }
     return shown, fresh_until
@@ -104,11 +104,14 @@ def _mount(mount: Mount) -> dict[str, Any]:
 
 
 def _networks(container: Container) -> dict[str, Any]:
-    return {name: endpoint(each) for name, each in container.networks.items()}
+    return {name: _endpoint(each) for name, each in container.networks.items()}
 
 
-def endpoint(each: Endpoint) -> dict[str, Any]:
-    """How a container is connected to a network."""
+def _in_a_list(each: Endpoint) -> dict[str, Any]:
+    return _endpoint(each) | {"Aliases": None, "Links": None, "DriverOpts": None}
+
+
+def _endpoint(each: Endpoint) -> dict[str, Any]:
     given = each.given
     return {
         "IPAMConfig": given.get("IPAMConfig"),

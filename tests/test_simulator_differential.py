@@ -1,0 +1,176 @@
+"""The simulator is held to a real engine: the same scripts on both, and their answers, lists and events compared."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import HealthCheck, Phase, given, settings
+
+from swarmlib import Chain, Verb, connect
+from swarmlib_backends.simulator import Simulator
+from tests import scripts
+from tests.differential import Side, Step, clean, compare
+from tests.engines import Engine, engine
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Engine]:
+    """An engine of its own: each script begins with nothing on it."""
+    with engine() as started:
+        yield started
+
+
+async def hold(real: Engine, script: list[Step]) -> None:
+    """Run a script on the engine and on a simulator of the same machine."""
+    async with connect(f"docker {real.host}") as client:
+        info = await client.get()
+        machine = Simulator(cpus=info["NCPU"], memory=str(info["MemTotal"]), hostname=socket.gethostname())
+        async with connect(Chain(machine)) as simulated:
+            side = Side(client)
+            await clean(side)
+            await compare(script, side, Side(simulated))
+
+
+def create(name: str, *words: str, **more: Any) -> Step:
+    body = {"Image": "busybox", "Cmd": list(words), "HostConfig": {}, **more}
+    return Step(Verb.SPAWN, ("containers",), {"name": name}, body)
+
+
+def start(name: str) -> Step:
+    return Step(Verb.START, ("containers", name))
+
+
+def wait(name: str) -> Step:
+    return Step(Verb.WATCH, ("containers", name, "wait"), kind="wait")
+
+
+def kill(name: str, signal: str = "KILL") -> Step:
+    return Step(Verb.STOP, ("containers", name, "kill"), {"signal": signal})
+
+
+def change(container: str, what: str, **args: str) -> Step:
+    return Step(Verb.SET, ("containers", container, what), args)
+
+
+def remove(name: str, **args: str) -> Step:
+    return Step(Verb.RM, ("containers", name), args)
+
+
+LIFE = [
+    create("one", "sleep", "1000"),
+    start("one"),
+    start("one"),
+    change("one", "pause"),
+    change("one", "pause"),
+    remove("one"),
+    kill("one", "TERM"),
+    change("one", "unpause"),
+    Step(Verb.STOP, ("containers", "one"), {"t": "0"}),
+    Step(Verb.STOP, ("containers", "one"), {"t": "0"}),
+    kill("one"),
+    change("one", "restart", t="0"),
+    change("one", "rename", name="two"),
+    remove("two"),
+    remove("two", force="1"),
+    remove("two", force="1"),
+]
+ENDS = [
+    create("one", "sh", "-c", "echo out; echo err >&2; exit 3"),
+    start("one"),
+    wait("one"),
+    Step(Verb.CONNECT, ("containers", "one", "logs"), {"stdout": "1", "stderr": "1"}, kind="lines"),
+    create("gone", "true", HostConfig={"AutoRemove": True}, Volumes={"/anonymous": {}}),
+    start("gone"),
+    create("gone", "nosuch", HostConfig={"AutoRemove": True}),
+    start("gone"),
+    Step(Verb.RM, ("containers",)),
+]
+RESTARTED = [
+    create("one", "false", HostConfig={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}}),
+    start("one"),
+    create("two", "true", HostConfig={"RestartPolicy": {"Name": "on-failure"}}),
+    start("two"),
+]
+NETWORKS = [
+    create("one", "sleep", "1000"),
+    create("two", "sleep", "1000", HostConfig={"NetworkMode": "net"}),
+    start("two"),
+    Step(Verb.SPAWN, ("networks",), {}, {"Name": "net", "IPAM": {"Config": [{"Subnet": "10.77.0.0/24"}]}}),
+    start("two"),
+    Step(Verb.SET, ("networks", "net", "connect"), {}, {"Container": "one", "EndpointConfig": {"Aliases": ["db"]}}),
+    start("one"),
+    Step(Verb.SET, ("networks", "net", "connect"), {}, {"Container": "one"}),
+    Step(Verb.RM, ("networks", "net")),
+    Step(Verb.SET, ("networks", "net", "disconnect"), {}, {"Container": "one"}),
+    Step(Verb.SET, ("networks", "net", "disconnect"), {}, {"Container": "one"}),
+    remove("two", force="1"),
+    Step(Verb.RM, ("networks", "net")),
+    Step(Verb.RM, ("networks", "bridge")),
+]
+_WEB = {"ExposedPorts": {"80/tcp": {}}, "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}}
+PORTS = [
+    create("one", "sleep", "1000", **_WEB),
+    create("two", "sleep", "1000", **_WEB),
+    start("one"),
+    start("two"),
+    kill("one"),
+    start("two"),
+]
+IMAGES = [
+    Step(Verb.SET, ("images", "busybox", "tag"), {"repo": "tagged", "tag": "one"}),
+    create("one", "sh", "-c", "echo data > /tmp/file", Image="tagged:one"),
+    start("one"),
+    Step(Verb.GET, ("containers", "one", "changes")),
+    Step(Verb.SPAWN, ("commit",), {"container": "one", "repo": "committed", "comment": "why"}, {"Labels": {"a": "b"}}),
+    Step(Verb.RM, ("images", "tagged:one")),
+    create("two", "cat", "/tmp/file", Image="committed"),
+    start("two"),
+    Step(Verb.CONNECT, ("containers", "two", "logs"), {"stdout": "1"}, kind="lines"),
+    Step(Verb.RM, ("images", "committed")),
+    Step(Verb.LS, ("containers",), {"all": "1", "filters": '{"ancestor": ["busybox"]}'}),
+    remove("two"),
+    Step(Verb.RM, ("images", "committed")),
+]
+VOLUMES = [
+    create("one", "sleep", "1000", HostConfig={"Binds": ["vol:/data:ro"]}, Volumes={"/anonymous": {}}),
+    start("one"),
+    Step(Verb.RM, ("volumes", "vol")),
+    create("two", "true", HostConfig={"VolumesFrom": ["one"]}),
+    start("two"),
+    remove("one", force="1", v="1"),
+    remove("two", v="1"),
+    Step(Verb.RM, ("volumes", "vol")),
+]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [LIFE, ENDS, RESTARTED, NETWORKS, PORTS, IMAGES, VOLUMES],
+    ids=["life", "ends", "restarted", "networks", "ports", "images", "volumes"],
+)
+async def test_a_life_is_the_same_on_both(script: list[Step], real: Engine) -> None:
+    await hold(real, script)
+
+
+@settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(script=scripts.scripts)
+def test_any_calls_are_answered_as_an_engine_answers_them(script: list[Step], real: Engine) -> None:
+    trio.run(hold, real, script)
+
+
+async def test_the_comparison_sees_a_difference() -> None:
+    wish = create("one", "sleep", "1000", HostConfig={"NanoCpus": 3_000_000_000})
+    async with connect("simulator --cpus 2") as two, connect("simulator --cpus 4") as four:
+        with pytest.raises(AssertionError, match=r"Range of CPUs is from 0\.01 to 2\.00"):
+            await compare([wish], Side(two), Side(four))
