@@ -20,6 +20,7 @@ import trio
 
 from swarmlib import Client, Json, SwarmError, Verb
 from swarmlib_backends.dockerapi import stdcopy
+from swarmlib_backends.dockerapi.ages import since
 from swarmlib_backends.dockerapi.status import status_of
 
 PATIENCE = 20
@@ -89,19 +90,22 @@ class Side:
         """What the answer says, with nothing in it that is this side's own."""
         try:
             with trio.fail_after(PATIENCE):
-                return self._plain(await self._answer(step))
+                return self.plain(await self._answer(step))
         except SwarmError as exc:
             if step.verb is Verb.GET and step.path[-1] == "archive":
                 return type(exc).__name__, status_of(exc)  # the answer to a HEAD has no words
-            return type(exc).__name__, status_of(exc), self._plain(_UNORDERED_TEXT.sub("...", exc.message.strip()))
+            return type(exc).__name__, status_of(exc), self.plain(_UNORDERED_TEXT.sub("...", exc.message.strip()))
 
     async def _answer(self, step: Step) -> Any:
-        value = Json.of(step.body) if step.body is not None else None
+        body = step.body
+        if isinstance(body, dict) and "Image" in body:
+            body = body | {"Image": self._substituted(body["Image"])}
+        value = Json.of(body) if body is not None else None
         path = tuple(self._substituted(part) for part in step.path)
         if step.kind == "wait":
             async with self.client.request(step.verb, path, args=step.args, value=value) as replies:
                 return [reply.json async for reply in replies if reply.verb is Verb.SET]
-        att = Upload(_tar_of("file", b"data")) if step.upload else None
+        att = Upload(tar_of("file", b"data")) if step.upload else None
         answer = await self.client.call(step.verb, path, args=step.args, value=value, att=att)
         if step.kind in ("lines", "raw") and answer.ack.att is not None:
             async with answer.ack.att as stream:
@@ -118,8 +122,8 @@ class Side:
 
     async def settle(self) -> None:
         """Wait for the end of what ends by itself."""
-        while await self._unsettled():
-            await trio.sleep(0.01)  # noqa: ASYNC110 - an engine can only be asked
+        while await self._unsettled():  # noqa: ASYNC110 - an engine can only be asked
+            await trio.sleep(0.01)
 
     async def _unsettled(self) -> bool:
         return any([await self._goes_on(each) for each in await self.client.ls(all="1")])
@@ -158,11 +162,12 @@ class Side:
             named = step.args.get("name") or (step.body or {}).get("Name") or "exec"
             self._known[str(value.get("Id", ""))] = f"<network {named}>" if step.path == ("networks",) else f"<{named}>"
 
-    def _plain(self, value: Any, key: str = "") -> Any:
+    def plain(self, value: Any, key: str = "") -> Any:
+        """A value with nothing in it that is this side's own."""
         if isinstance(value, dict):
-            return {self._text(k): self._plain(v, k) for k, v in _steady(value).items() if k not in _OWN}
+            return {self._text(k): self.plain(v, k) for k, v in _steady(value).items() if k not in _OWN}
         if isinstance(value, list | tuple):
-            found = [self._plain(each) for each in value]
+            found = [self.plain(each) for each in value]
             return sorted(found, key=_encoded) if key in _UNORDERED else found
         return self._text(value) if isinstance(value, str) else value
 
@@ -233,7 +238,7 @@ _READ = {"unordered": _sorted_by_name, "top": _top, "image": _image}
 """What is comparable of some values."""
 
 
-def _tar_of(name: str, data: bytes) -> bytes:
+def tar_of(name: str, data: bytes) -> bytes:
     """A tar with one file."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -253,7 +258,7 @@ LS = Step(Verb.LS, ("containers",), {"all": "1"})
 async def compare(script: list[Step], first: Side, second: Side, *, events: bool = True) -> None:
     """Run a script on both sides; fail at the first step whose answers, or what is left behind, differ."""
     done: list[Step] = []
-    since = [await _now(side) for side in (first, second)]
+    begun = [await _now(side) for side in (first, second)]
     for side in (first, second):
         await side.learn()
     for step in script:
@@ -267,7 +272,7 @@ async def compare(script: list[Step], first: Side, second: Side, *, events: bool
                     nursery.start_soon(_into, answers, number, side, each, each is step)
             assert answers[1] == answers[0], _difference(done, each, answers)
     if events:
-        told = [await _events(side, at) for side, at in zip((first, second), since, strict=True)]
+        told = [await _events(side, at) for side, at in zip((first, second), begun, strict=True)]
         assert told[1] == told[0], _difference(done, "events", told)
 
 
@@ -331,10 +336,10 @@ async def _now(side: Side) -> str:
     return str(info["SystemTime"])
 
 
-async def _events(side: Side, since: str) -> Any:
+async def _events(side: Side, begun: str) -> list[Any]:
     until = await _now(side)
-    async with side.client.watch(since=_seconds(since), until=_seconds(until)) as events:
-        told = [side._plain(event) async for event in events]
+    async with side.client.watch(since=_seconds(begun), until=_seconds(until)) as events:
+        told = [side.plain(event) async for event in events]
     # An engine mounts the volumes of a container in no order.
     groups = [list(group) for _, group in groupby(told, lambda event: event["Type"] == "volume")]
     return [
@@ -343,8 +348,6 @@ async def _events(side: Side, since: str) -> Any:
 
 
 def _seconds(stamp: str) -> str:
-    from swarmlib_backends.dockerapi.ages import since
-
     fraction = re.search(r"\.(\d+)Z", stamp)
     return f"{int(since(stamp))}.{(fraction[1] if fraction else '0').ljust(9, '0')}"
 

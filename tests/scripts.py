@@ -181,7 +181,7 @@ def _on(
 
 
 def _runs(ref: str) -> list[Step]:
-    """Run it until it ends, if it is one that ends by itself; the harness sees to it that nothing else is waited for."""
+    """Run it to its end, if it is one that ends by itself; the harness waits for nothing else."""
     return [Step(Verb.START, ("containers", ref)), Step(Verb.WATCH, ("containers", ref, "wait"), kind="wait")]
 
 
@@ -191,7 +191,7 @@ def _exec(ref: str, body: dict[str, Any]) -> list[Step]:
     return [
         Step(Verb.SPAWN, ("containers", ref, "exec"), {}, body),
         start,
-        Step(Verb.GET, ("exec", "@exec"), kind="value"),
+        Step(Verb.GET, ("exec", "@exec")),
     ]
 
 
@@ -248,48 +248,93 @@ _ENDPOINTS: tuple[dict[str, Any], ...] = (
     {"IPAMConfig": {"IPv4Address": "10.77.0.99"}},
 )
 _networks_named = of("net", "net", "other", "bridge", "host", "none", "nosuch")
+_NETWORK_FILTERS: tuple[Any, ...] = (
+    {},
+    {"name": ["net"]},
+    {"driver": ["bridge"]},
+    {"type": ["custom"]},
+    {"type": ["oops"]},
+    {"dangling": ["true"]},
+    {"dangling": ["oops"]},
+    {"label": ["k=v"]},
+    {"scope": ["local"]},
+    {"oops": ["x"]},
+)
+_VOLUMES: tuple[dict[str, Any], ...] = (
+    {"Name": "vol"},
+    {"Name": "vol", "Labels": {"k": "v"}},
+    {"Name": "v"},
+    {"Name": "a/b"},
+    {"Name": "vol", "Driver": "nosuch"},
+    {"Name": "vol", "DriverOpts": {"oops": "1"}},
+)
+_VOLUME_FILTERS: tuple[Any, ...] = (
+    {"dangling": ["true"]},
+    {"dangling": ["oops"]},
+    {"name": ["vo"]},
+    {"label": ["k=v"]},
+    {"driver": ["local"]},
+    {"oops": ["x"]},
+)
+_IMAGE_FILTERS: tuple[Any, ...] = (
+    {"dangling": ["true"]},
+    {"dangling": ["oops"]},
+    {"reference": ["tag*"]},
+    {"reference": ["busybox"]},
+    {"before": ["nosuch"]},
+    {"label": ["k"]},
+    {"oops": ["x"]},
+)
+
+
+def _connect(network: str, container: str, given: dict[str, Any]) -> list[Step]:
+    body = {"Container": container, "EndpointConfig": given}
+    return [Step(Verb.SET, ("networks", network, "connect"), {}, body)]
+
+
+def _disconnect(network: str, container: str) -> list[Step]:
+    return [Step(Verb.SET, ("networks", network, "disconnect"), {}, {"Container": container})]
+
+
+def _listed(place: str, kind: str = "value") -> Any:
+    return lambda each: [Step(Verb.LS, (place,), filters(each), kind=kind)]
+
+
+def _tag(ref: str, repo: str, tag: str) -> list[Step]:
+    return [Step(Verb.SET, ("images", ref, "tag"), {"repo": repo, "tag": tag})]
+
+
+def _commit(ref: str, body: dict[str, Any]) -> list[Step]:
+    return [Step(Verb.SPAWN, ("commit",), {"container": ref, "repo": "committed", "comment": "c"}, body)]
+
 
 _networks = st.one_of(
     st.sampled_from(_NETWORKS).map(lambda body: [Step(Verb.SPAWN, ("networks",), {}, body)]),
-    of([Step(Verb.SPAWN, ("networks",), {}, _NETWORKS[0])]),
+    of([Step(Verb.SPAWN, ("networks",), {}, _NETWORKS[0])], [Step(Verb.RM, ("networks",))]),
     _networks_named.map(lambda name: [Step(Verb.RM, ("networks", name))]),
-    st.builds(
-        lambda name, ref, given: [Step(Verb.SET, ("networks", name, "connect"), {}, {"Container": ref, "EndpointConfig": given})],
-        _networks_named, of(*NAMES, "nosuch"), st.sampled_from(_ENDPOINTS),
-    ),
-    st.builds(
-        lambda name, ref: [Step(Verb.SET, ("networks", name, "disconnect"), {}, {"Container": ref})],
-        _networks_named, of(*NAMES, "nosuch"),
-    ),
-    of([Step(Verb.RM, ("networks",))]),
-    of({}, {"name": ["net"]}, {"driver": ["bridge"]}, {"type": ["custom"]}, {"type": ["oops"]}, {"dangling": ["true"]},
-       {"dangling": ["oops"]}, {"label": ["k=v"]}, {"scope": ["local"]}, {"oops": ["x"]})
-    .map(lambda each: [Step(Verb.LS, ("networks",), filters(each), kind="unordered")]),
-)  # fmt: skip
-
+    st.builds(_connect, _networks_named, of(*NAMES, "nosuch"), st.sampled_from(_ENDPOINTS)),
+    st.builds(_disconnect, _networks_named, of(*NAMES, "nosuch")),
+    st.sampled_from(_NETWORK_FILTERS).map(_listed("networks", "unordered")),
+)
+_volumes_named = of("vol", "nosuch")
 _volumes = st.one_of(
-    of({"Name": "vol"}, {"Name": "vol", "Labels": {"k": "v"}}, {"Name": "v"}, {"Name": "a/b"}, {"Name": "vol", "Driver": "nosuch"},
-       {"Name": "vol", "DriverOpts": {"oops": "1"}}).map(lambda body: [Step(Verb.SPAWN, ("volumes",), {}, body)]),
-    of("vol", "nosuch").map(lambda name: [Step(Verb.RM, ("volumes", name))]),
-    of("vol", "nosuch").map(lambda name: [Step(Verb.RM, ("volumes", name), {"force": "1"})]),
-    of("vol", "nosuch").map(lambda name: [Step(Verb.GET, ("volumes", name))]),
+    st.sampled_from(_VOLUMES).map(lambda body: [Step(Verb.SPAWN, ("volumes",), {}, body)]),
+    st.builds(lambda name, args: [Step(Verb.RM, ("volumes", name), args)], _volumes_named, of({}, {"force": "1"})),
+    _volumes_named.map(lambda name: [Step(Verb.GET, ("volumes", name))]),
     of([Step(Verb.RM, ("volumes",))]),
-    of({"dangling": ["true"]}, {"dangling": ["oops"]}, {"name": ["vo"]}, {"label": ["k=v"]}, {"driver": ["local"]}, {"oops": ["x"]})
-    .map(lambda each: [Step(Verb.LS, ("volumes",), filters(each))]),
-)  # fmt: skip
-
+    st.sampled_from(_VOLUME_FILTERS).map(_listed("volumes")),
+)
 _image_refs = of("busybox", "tagged:one", "tagged", "other", "committed", "nosuch", "UPPER", "@tagged:one")
+_removed_refs = of("tagged:one", "tagged:two", "other:one", "committed", "nosuch")
 _images_calls = st.one_of(
-    st.builds(lambda ref, repo, tag: [Step(Verb.SET, ("images", ref, "tag"), {"repo": repo, "tag": tag})],
-              of("busybox", "busybox", "tagged:one", "nosuch"), of("tagged", "other", "UPPER"), of("one", "two")),
-    of("tagged:one", "tagged:two", "other:one", "committed", "nosuch").map(lambda ref: [Step(Verb.RM, ("images", ref))]),
+    st.builds(_tag, of("busybox", "busybox", "tagged:one", "nosuch"), of("tagged", "other", "UPPER"), of("one", "two")),
+    _removed_refs.map(lambda ref: [Step(Verb.RM, ("images", ref))]),
     _image_refs.map(lambda ref: [Step(Verb.GET, ("images", ref), kind="image")]),
     of("busybox", "tagged:one", "nosuch").map(lambda ref: [Step(Verb.GET, ("images", ref, "history"))]),
-    names.map(lambda ref: [Step(Verb.SPAWN, ("commit",), {"container": ref, "repo": "committed", "comment": "c"}, {})]),
-    of({"dangling": ["true"]}, {"dangling": ["oops"]}, {"reference": ["tag*"]}, {"reference": ["busybox"]}, {"before": ["nosuch"]},
-       {"oops": ["x"]}, {"label": ["k"]}).map(lambda each: [Step(Verb.LS, ("images",), filters(each))]),
+    st.builds(_commit, names, of({}, {"Labels": {"k": "v"}, "Cmd": ["true"]})),
+    st.sampled_from(_IMAGE_FILTERS).map(_listed("images")),
     of([Step(Verb.RM, ("images",))]),
-)  # fmt: skip
+)
 
 _calls = st.one_of(_containers, _containers, _containers, _networks, _volumes, _images_calls)
 scripts = st.builds(
@@ -297,4 +342,4 @@ scripts = st.builds(
     _creates(plain=True),
     st.lists(_calls, min_size=4, max_size=12),
 )
-"""Scripts: the first call makes a container that can run."""
+"""Scripts; the first call makes a container that an engine makes."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import trio
@@ -18,6 +19,7 @@ from .process import Pipe, Process
 
 _LOG_BYTES: Final = 16 * 1024 * 1024
 DEFAULT_GRACE: Final = 10
+_NO_PORTS: Final[Mapping[str, list[dict[str, str]] | None]] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False)
@@ -100,7 +102,7 @@ class Container:
     networks: dict[str, Endpoint]
     """By the networks' names."""
     mounts: Sequence[Mount] = ()
-    ports: dict[str, list[dict[str, str]] | None] = field(default_factory=dict[str, "list[dict[str, str]] | None"])
+    ports: Mapping[str, list[dict[str, str]] | None] = field(default_factory=lambda: _NO_PORTS)
     running: bool = False
     paused: bool = False
     restarting: bool = False
@@ -122,8 +124,10 @@ class Container:
     execs: dict[str, Exec] = field(default_factory=dict[str, Exec])
     life: trio.CancelScope | None = None
     """Around what goes on while it runs, or waits to be restarted."""
-    summary: bytes = b""
-    """Its part of a list, true until `fresh_until`; empty when it has changed."""
+    summary: tuple[bytes, bytes] | None = None
+    """Its part of a list, before and after the text of its age; None when it has changed."""
+    status_text: bytes = b""
+    """That text, true until `fresh_until`."""
     fresh_until: float = 0.0
     _output: Output | None = None
     _stdin: Pipe | None = None

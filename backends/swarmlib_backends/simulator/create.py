@@ -213,6 +213,8 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
         SwarmError: it asks for what can't be, or for more than there is.
     """
     given = fields(body.get("HostConfig"))
+    for each in items(given.get("Mounts")):
+        _mount(each)
     host = _HOST | given
     for name in _DEFAULT_IF_EMPTY:
         host[name] = host[name] or copy.copy(_HOST[name])

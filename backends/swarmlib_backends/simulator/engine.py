@@ -96,14 +96,14 @@ class Engine:
 
     def changed(self, container: Container) -> None:
         """A container is not any more what lists say."""
-        container.summary = b""
+        container.summary = None
         self.listed.clear()
 
     def all_changed(self) -> None:
         """Lists are not true any more."""
         self.listed.clear()
         for container in self.containers.values():
-            container.summary = b""
+            container.summary = None
 
     def tell(self, container: Container, action: str, **attributes: str) -> None:
         """Make an event of what happened to a container."""

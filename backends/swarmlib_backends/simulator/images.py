@@ -484,16 +484,21 @@ class ImageStore:
         args = message.args
         container = self._engine.find(str(args.get("container") or ""))
         ref = _given(message, "repo", "tag", status=400) if args.get("repo") else None
+        pauses = container.running and not container.paused and is_true(args.get("pause", "1"))
+        if pauses:  # for as long as it takes, which is no time here
+            self._engine.tell(container, "pause")
         made = self._committed(container, body_of(message), message)
         if ref is not None:
             self.tag(made, ref)
             self._tell("tag", made, _as_given(message))
         about = {"comment": made.comment, "imageID": made.id, "imageRef": _as_given(message) if ref else ""}
         self._engine.tell(container, "commit", **about)
+        if pauses:
+            self._engine.tell(container, "unpause")
         return {"Id": made.id}
 
     def _committed(self, container: Container, body: dict[str, Any], message: Message) -> Image:
-        kept = {name: container.config.get(name) for name in _INHERITED}
+        kept = {name: container.config.get(name) for name in (_INHERITED if body else container.config)}
         config = _NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in _NO_CONFIG}
         config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
         return self.add(

@@ -90,7 +90,7 @@ class Lifecycle:
         container.running, container.paused, container.restarting, container.oom_killed = True, False, False, False
         container.pid, container.exit_code, container.error = pid, 0, ""
         container.started = self._engine.clock.now()
-        container.life = trio.CancelScope()
+        container.life = None
         self._begin_health(container)
         self._engine.changed(container)
         self._engine.tell(container, "start")
@@ -102,8 +102,8 @@ class Lifecycle:
             return
         kept = container.health.log if container.health else []
         container.health = Health(log=kept)
-        if container.life is not None:
-            self._engine.nursery.start_soon(self._prober.run, container, container.life, probe)
+        container.life = trio.CancelScope()
+        self._engine.nursery.start_soon(self._prober.run, container, container.life, probe)
 
     def _program(self, container: Container, command: list[str], *, of_image: bool = False) -> Program:
         engine = self._engine
@@ -179,12 +179,14 @@ class Lifecycle:
 
     def _bind_ports(self, container: Container) -> None:
         bindings = fields(container.host["PortBindings"])
+        ports: dict[str, list[dict[str, str]] | None] = {}
         for port in sorted(fields(container.config.get("ExposedPorts"))):
             port = port if "/" in port else f"{port}/tcp"
             bound = items(bindings.get(port) or bindings.get(port.removesuffix("/tcp")))
             if not bound and container.host["PublishAllPorts"]:
                 bound = [{"HostIp": "", "HostPort": ""}]
-            container.ports[port] = [each for given in bound for each in self._bind(container, port, given)] or None
+            ports[port] = [each for given in bound for each in self._bind(container, port, given)] or None
+        container.ports = ports
 
     def _bind(self, container: Container, port: str, given: dict[str, str]) -> list[dict[str, str]]:
         protocol, address = port.partition("/")[2], given["HostIp"] or "0.0.0.0"
@@ -206,9 +208,9 @@ class Lifecycle:
     def _release(self, container: Container) -> None:
         """Give back the addresses, the ports and the volumes of one that doesn't run any more."""
         self._engine.networks.leave_all(container)
-        if container.ports:
+        if any(each is container for each in self._host_ports.values()):
             self._host_ports = {key: each for key, each in self._host_ports.items() if each is not container}
-            container.ports = {}
+        container.ports = {}
 
     # The end.
 

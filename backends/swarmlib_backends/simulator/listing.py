@@ -20,6 +20,7 @@ from .engine import Engine
 
 _STATUSES: Final = {"created", "restarting", "running", "removing", "paused", "exited", "dead"}
 _HEALTHS: Final = {"starting", "healthy", "unhealthy", "none"}
+_KEPT_LISTS: Final = 16
 _FILTERS: Final = {
     "ancestor",
     "before",
@@ -50,10 +51,13 @@ def listed(engine: Engine, message: Message) -> bytes:
     if kept is not None and engine.clock.now() < kept[0]:
         return kept[1]
     chosen = _chosen(engine, message)
-    parts = [views.summary(engine, each) for each in chosen]
+    now = engine.clock.now()
+    parts = [views.summary(engine, each, now) for each in chosen]
     if is_true(message.args.get("size")):
         parts = [orjson.dumps(orjson.loads(part) | views.sizes(each)) for part, each in zip(parts, chosen, strict=True)]
     whole = b"[" + b",".join(parts) + b"]\n"
+    if len(engine.listed) >= _KEPT_LISTS:
+        engine.listed.clear()
     engine.listed[key] = min((each.fresh_until for each in chosen), default=float("inf")), whole
     return whole
 

@@ -6,6 +6,7 @@ Source: the grammar in github.com/distribution/reference.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from ..dockerapi.status import refusal
@@ -20,6 +21,7 @@ _REFERENCE: Final = re.compile(
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 
 
+@lru_cache(maxsize=1024)
 def normal(text: str, *, status: int = 400) -> str:
     """`busybox` as `busybox:latest`; the digest of one with a digest stays.
 

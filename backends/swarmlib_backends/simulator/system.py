@@ -6,6 +6,8 @@ from collections import Counter
 from importlib.metadata import version
 from typing import Any, Final
 
+import orjson
+
 from swarmlib import Message, NotFound, Unsupported
 
 from ..dockerapi.rows import ROWS
@@ -135,7 +137,8 @@ class System:
     async def _df(self, message: Message) -> dict[str, Any]:
         engine, now = self._engine, self._engine.clock.now()
         containers = [
-            views.summarized(engine, each, now)[0] | views.sizes(each) for each in reversed(engine.containers.values())
+            orjson.loads(views.summary(engine, each, now)) | views.sizes(each)
+            for each in reversed(engine.containers.values())
         ]
         return {
             "LayersSize": engine.images.layers_size,
