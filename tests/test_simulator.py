@@ -164,6 +164,16 @@ async def test_programs_of_the_users_own() -> None:
         assert await ended(client, "web") == 3
 
 
+async def test_a_program_that_fails_ends_and_says_why_in_its_output() -> None:
+    async def broken(run: Run) -> int:
+        raise ValueError("a mistake")
+
+    async with swarm(programs={"broken": broken}) as client:
+        code, lines = await run(client, "broken")
+        assert (code, lines[-1]) == (1, ("stderr", b"ValueError: a mistake"))
+        assert (await run(client, "sh", "-c", "broken & wait; echo $?", name="beside"))[0] == 0
+
+
 async def test_one_that_uses_more_memory_than_it_may_is_killed(autojump_clock: MockClock) -> None:
     async def hungry(run: Run) -> int:
         for megabytes in range(1000):

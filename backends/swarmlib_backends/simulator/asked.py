@@ -16,6 +16,10 @@ from ..dockerapi.values import labels_fit
 Operations: TypeAlias = Mapping[str, Callable[[Message], Awaitable[Any]]]
 """By the names of their rows in the routing table."""
 
+NOT_A_MANAGER: Final = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
+    "to connect this node to swarm and try again."
+)
 MAX_UPLOAD: Final = 256 * 1024 * 1024
 """Bytes of an upload, at most: it is kept in memory."""
 

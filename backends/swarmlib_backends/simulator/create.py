@@ -15,30 +15,12 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_number
 from .container import Mount
 from .engine import Engine
-from .images import Image
+from .images import NO_CONFIG, Image
 
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _LEAST_MEMORY: Final = 6 * 1024 * 1024
 _MILLISECOND: Final = 1_000_000
-_CONFIG: Final[dict[str, Any]] = {
-    "Hostname": "",
-    "Domainname": "",
-    "User": "",
-    "AttachStdin": False,
-    "AttachStdout": False,
-    "AttachStderr": False,
-    "Tty": False,
-    "OpenStdin": False,
-    "StdinOnce": False,
-    "Env": None,
-    "Cmd": None,
-    "Image": "",
-    "Volumes": None,
-    "WorkingDir": "",
-    "Entrypoint": None,
-    "OnBuild": None,
-    "Labels": {},
-}
+_CONFIG: Final[dict[str, Any]] = NO_CONFIG | {"Labels": {}}
 _HOST: Final[dict[str, Any]] = {
     "Binds": None,
     "ContainerIDFile": "",

@@ -16,7 +16,7 @@ from .container import Container, Exec
 from .images import Image, ImageStore
 from .names import Names
 from .networks import Endpoint, Network, NetworkStore
-from .process import Program
+from .process import Program, contained
 from .programs import PROGRAMS
 from .volumes import VolumeStore
 
@@ -56,7 +56,7 @@ class Engine:
         self.execs: dict[str, Exec] = {}
         self.listed: dict[tuple[Any, ...], tuple[float, bytes]] = {}
         """Whole lists by what they were asked for, and until when they are true; forgotten at every change."""
-        self._programs = programs
+        self._programs = {name: contained(program) for name, program in programs.items()}
         self._last_pid = 1000
 
     def next_pid(self) -> int:

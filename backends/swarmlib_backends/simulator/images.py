@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 _FILTERS: Final = {"before", "dangling", "label", "label!", "reference", "since"}
-_NO_CONFIG: Final[dict[str, Any]] = {
+NO_CONFIG: Final[dict[str, Any]] = {
     "Hostname": "",
     "Domainname": "",
     "User": "",
@@ -47,6 +47,7 @@ _NO_CONFIG: Final[dict[str, Any]] = {
     "OnBuild": None,
     "Labels": None,
 }
+"""The configuration of an image, or of a container, that says nothing."""
 _REGISTRY: Final = "https://registry-1.docker.io/v2/"
 _INDEX: Final = "index.docker.io"
 
@@ -167,7 +168,7 @@ class ImageStore:
 
     def add(self, ref: str | None, **about: Any) -> Image:
         """A new image, tagged if it has a reference."""
-        given: dict[str, Any] = {"created": self._engine.clock.now(), "config": dict(_NO_CONFIG), "files": {}, **about}
+        given: dict[str, Any] = {"created": self._engine.clock.now(), "config": dict(NO_CONFIG), "files": {}, **about}
         id = given.pop("id", None) or f"sha256:{self._engine.names.id()}"
         made = self._images[id] = Image(id, **given)
         if not made.layers:
@@ -178,7 +179,7 @@ class ImageStore:
 
     def add_runnable(self, ref: str) -> Image:
         """An image with a busybox in it, as one that was pulled."""
-        return self.add(normal(ref), config=_NO_CONFIG | {"Cmd": ["sh"]}, files=busybox())
+        return self.add(normal(ref), config=NO_CONFIG | {"Cmd": ["sh"]}, files=busybox())
 
     def tag(self, image: Image, ref: str) -> None:
         """Give an image a (normal) reference, which another may have had."""
@@ -260,7 +261,7 @@ class ImageStore:
             "Comment": image.comment,
             "Created": stamp(image.created),
             "Container": image.container,
-            "ContainerConfig": _NO_CONFIG | image.container_config,
+            "ContainerConfig": NO_CONFIG | image.container_config,
             "DockerVersion": "",
             "Author": image.author,
             "Config": image.config,
@@ -310,7 +311,7 @@ class ImageStore:
             result = f"Image is up to date for {ref}"
         await ret.set({"status": f"Digest: {found.id}"})
         await ret.set({"status": f"Status: {result}"})
-        self._engine.tell_of("image", "pull", familiar_with_tag(ref), {"name": name.partition(":")[0]})
+        self._engine.tell_of("image", "pull", ref, {"name": name.partition(":")[0]})
 
     async def _push(self, message: Message) -> None:
         if ":x-registry-auth" not in message.args:
@@ -419,7 +420,7 @@ class ImageStore:
         if message.args.get("fromSrc") != "-":
             raise Unsupported("the simulator imports what is sent to it, not what a URL names")
         ref = _given(message, "repo", "tag", status=400) if message.args.get("repo") else None
-        config = _with_changes(dict(_NO_CONFIG), items(_as_list(message.args.get("changes"))))
+        config = _with_changes(dict(NO_CONFIG), items(_as_list(message.args.get("changes"))))
         nodes = _rooted(untar(await upload_of(message), self._engine.clock.now()))
         comment = str(message.args.get("message") or "Imported from -")
         made = self.add(ref, config=config, files=nodes, comment=comment)
@@ -472,7 +473,7 @@ class ImageStore:
             files: dict[str, Node] = {}
             for layer in layers:
                 files |= _rooted(untar(layer, self._engine.clock.now()))
-            config = _NO_CONFIG | fields(orjson.loads(data).get("config"))
+            config = NO_CONFIG | fields(orjson.loads(data).get("config"))
             image = self.add(None, id=id, config=config, files=files)
         for tag in items(described.get("RepoTags")):
             if self._tags.get(normal(tag)) is not image:
@@ -499,7 +500,7 @@ class ImageStore:
 
     def _committed(self, container: Container, body: dict[str, Any], message: Message) -> Image:
         kept = {name: container.config.get(name) for name in (_INHERITED if body else container.config)}
-        config = _NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in _NO_CONFIG}
+        config = NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in NO_CONFIG}
         config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
         return self.add(
             None,
@@ -516,11 +517,6 @@ class ImageStore:
 
 
 _INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
-
-
-def familiar_with_tag(ref: str) -> str:
-    """A reference as the events of images say it."""
-    return ref
 
 
 def _unreachable(url: str) -> str:

@@ -13,7 +13,7 @@ from swarmlib import Message, NotFound
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Operations, body_of, filters_of, labels_wanted, ref_of
+from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, labels_wanted, ref_of
 
 if TYPE_CHECKING:
     from .container import Container
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 _PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}
 _FILTERS: Final = {"dangling", "driver", "id", "label", "label!", "name", "scope", "type"}
-_NOT_A_MANAGER: Final = (
-    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
-    "to connect this node to swarm and try again."
-)
 
 
 @dataclass(slots=True)
@@ -182,7 +178,7 @@ class NetworkStore:
         if driver in ("host", "null"):
             raise refusal(403, f'only one instance of "{driver}" network is allowed')
         if driver == "overlay":
-            raise refusal(500, _NOT_A_MANAGER)
+            raise refusal(500, NOT_A_MANAGER)
         if driver not in ("bridge", "macvlan", "ipvlan"):
             raise NotFound(f'plugin "{driver}" not found')
         same = next((each for each in self._networks.values() if each.name == name), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -126,10 +127,7 @@ class Process:
     async def run(self, program: Program, given: Run) -> int:
         """Run it to its end; gives its exit code."""
         with self._scope:
-            try:
-                code = await program(given)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                code = 128 + signal.SIGPIPE
+            code = await program(given)
             await self.thawed()
             self._end = code & 0xFF
         self.code = self._end
@@ -175,6 +173,19 @@ class Process:
     def busy(self) -> float:
         """CPU seconds that it has used."""
         return self._busy + self._cpus * (self.clock.now() - self._since)
+
+
+def contained(program: Program) -> Program:
+    """A program whose mistakes end it as Python's programs end of theirs, and not the engine with it."""
+
+    async def run(given: Run) -> int:
+        try:
+            return await program(given)
+        except Exception:  # noqa: BLE001 - whatever it is, it is said in the container's output
+            await given.stderr.send_all(traceback.format_exc().encode())
+            return 1
+
+    return run
 
 
 def _nothing() -> None:

@@ -16,7 +16,6 @@ import posixpath
 import re
 import signal
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeAlias
@@ -102,19 +101,24 @@ async def sh(run: Run) -> int:
 async def _script(run: Run, text: str) -> int:
     shell = Shell(dict(run.env))
     async with trio.open_nursery() as shell.nursery:
-        code = await _run_text(shell, run, text)
+        code = await _guarded(partial(_parsed, text), shell, run)
         shell.nursery.cancel_scope.cancel()
     return code
 
 
-async def _run_text(shell: Shell, run: Run, text: str) -> int:
+async def _guarded(step: Step, shell: Shell, run: Run) -> int:
+    """Run a step to its end, also if it calls `exit` or is wrong."""
     try:
-        return await parse(text)(shell, run)
+        return await step(shell, run)
     except ShellSyntaxError as exc:
         await run.stderr.send_all(f"sh: syntax error: {exc}\n".encode())
         return 2
     except _Exit as exc:
         return exc.code
+
+
+async def _parsed(text: str, shell: Shell, run: Run) -> int:
+    return await parse(text)(shell, run)
 
 
 async def _lines(run: Run) -> int:
@@ -136,7 +140,7 @@ async def _lines(run: Run) -> int:
 
 async def _line(shell: Shell, run: Run, line: bytes) -> None:
     try:
-        await parse(line.decode("utf-8", "replace"))(shell, run)
+        await _parsed(line.decode("utf-8", "replace"), shell, run)
     except ShellSyntaxError as exc:
         shell.last = 2
         await run.stderr.send_all(f"sh: syntax error: {exc}\n".encode())
@@ -273,8 +277,7 @@ async def _background(step: Step, shell: Shell, run: Run) -> int:
     shell.jobs.append(done)
 
     async def job() -> None:
-        with suppress(_Exit):
-            await step(replace(shell, variables=dict(shell.variables), jobs=[]), run)
+        await _guarded(step, replace(shell, variables=dict(shell.variables), jobs=[]), run)
         done.set()
 
     if shell.nursery is not None:

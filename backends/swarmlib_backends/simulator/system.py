@@ -14,17 +14,13 @@ from ..dockerapi.rows import ROWS
 from ..dockerapi.status import refusal
 from ..dockerapi.values import API_VERSION, pong, stamp
 from . import views
-from .asked import Operations, body_of, ref_of, reply_of
+from .asked import NOT_A_MANAGER, Operations, body_of, ref_of, reply_of
 from .engine import Engine
 
 _VERSION: Final = version("swarmlib")
 _KERNEL: Final = "6.1.0-simulated"
 _SWARM: Final = ("Swarm", "Node", "Service", "Task", "Secret", "Config")
 """What the names of the rows of swarm mode begin with."""
-_NOT_A_MANAGER: Final = (
-    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
-    "to connect this node to swarm and try again."
-)
 
 
 class System:
@@ -164,7 +160,7 @@ class System:
     # What it has not.
 
     async def _no_swarm(self, message: Message) -> None:
-        raise refusal(503, _NOT_A_MANAGER)
+        raise refusal(503, NOT_A_MANAGER)
 
     async def _no_init(self, message: Message) -> None:
         raise Unsupported("the simulator has no swarm mode")
