@@ -616,7 +616,9 @@ def test_the_cli_from_run_to_rm(host: str) -> None:
 
 
 def test_the_cli_follows_logs_and_events(host: str) -> None:
-    with docker_process(host, "events", "--filter", "container=loop", "--format", "{{.Action}}") as events:
+    with docker_process(
+        host, "events", "--since", "1", "--filter", "container=loop", "--format", "{{.Action}}"
+    ) as events:
         assert events.stdout is not None
         out(host, "run", "-d", "--name", "loop", "busybox", "sh", "-c", "while :; do echo tick; sleep 0.01; done")
         with docker_process(host, "logs", "-f", "loop") as followed:

@@ -26,6 +26,7 @@ from .asked import ref_of, reply_of
 from .containers import Containers
 from .engine import Engine
 from .execs import Execs
+from .image_tars import ImageTars
 from .lifecycle import Lifecycle
 from .process import Program, Run
 from .seed import seed
@@ -76,7 +77,8 @@ class Simulator(Server):
             life = Lifecycle(engine)
             containers = Containers(engine, life)
             seed(engine, containers, life, images=self.images, count=self.containers)
-            families = (containers, Execs(engine, life), engine.images, engine.networks, engine.volumes, System(engine))
+            stores = (engine.images, engine.networks, engine.volumes)
+            families = (containers, Execs(engine, life), ImageTars(engine), System(engine), *stores)
             self._operations = {name: each for family in families for name, each in family.operations.items()}
             try:
                 yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any, Final, TypeAlias, cast
 
 import trio
@@ -16,6 +18,7 @@ from ..dockerapi.values import labels_fit
 Operations: TypeAlias = Mapping[str, Callable[[Message], Awaitable[Any]]]
 """By the names of their rows in the routing table."""
 
+_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 NOT_A_MANAGER: Final = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
     "to connect this node to swarm and try again."
@@ -63,6 +66,30 @@ def labels_wanted(labels: Mapping[str, str], wanted: Mapping[str, list[str]]) ->
     """Whether labels fit the filters `label` and `label!`."""
     excluded = any(labels_fit(labels, [each]) for each in wanted.get("label!", []))
     return labels_fit(labels, wanted.get("label", [])) and not excluded
+
+
+def is_pruned(labels: Mapping[str, str], created: float, wanted: Mapping[str, list[str]], now: float) -> bool:
+    """Whether an object fits the filters of a prune: `label`, `label!` and `until`.
+
+    Raises:
+        SwarmError: `until` is no time.
+    """
+    return labels_wanted(labels, wanted) and all(created < _before(value, now) for value in wanted.get("until", []))
+
+
+def _before(text: str, now: float) -> float:
+    """The moment that an `until` filter names: a duration before now, or a time; in seconds since the epoch.
+
+    Raises:
+        SwarmError: it is neither.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return now - sum(float(number) * _UNITS[unit] for number, unit in parts)
+    try:
+        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else datetime.fromisoformat(text).timestamp()
+    except ValueError as exc:
+        raise refusal(500, f'failed to parse value as time or duration: "{text}"') from exc
 
 
 def go_int(message: Message, name: str, default: int, status: int = 500) -> int:

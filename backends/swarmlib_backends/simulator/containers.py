@@ -17,11 +17,12 @@ from ..dockerapi.status import refusal
 from ..dockerapi.streams import Logs, Stdio, chosen_streams
 from ..dockerapi.values import API_VERSION, is_true, number, signal_number
 from . import create, stats, views
-from .asked import Bytes, Operations, body_of, filters_of, go_int, labels_wanted, ref_of, reply_of, upload_of
+from .asked import Bytes, Operations, body_of, filters_of, go_int, is_pruned, ref_of, reply_of, upload_of
 from .container import Container
 from .engine import Engine
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
 from .listing import listed
+from .mounts import make_volumes, mounts_of
 from .networks import Endpoint
 
 _LAST_SIGNAL: Final = 64
@@ -103,8 +104,8 @@ class Containers:
         name = self._free_name(create.check_name(name)) if name else engine.names.name(engine.by_name)
         container = Container(id, name, engine.clock.now(), image, config, host, _networks(host["NetworkMode"], asked))
         try:
-            container.mounts = create.mounts_of(config, host, engine)
-            create.make_volumes(container.mounts, engine)
+            container.mounts = mounts_of(config, host, engine)
+            make_volumes(container.mounts, engine)
         except SwarmError:
             engine.tell(container, "destroy")  # as an engine does, though it never told of a create
             raise
@@ -171,7 +172,8 @@ class Containers:
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"label", "label!", "until"})
         now = self._engine.clock.now()
-        ended = [each for each in reversed(self._engine.containers.values()) if _is_pruned(each, wanted, now)]
+        stopped = [each for each in reversed(self._engine.containers.values()) if not each.running]
+        ended = [each for each in stopped if is_pruned(each.labels, each.created, wanted, now)]
         for each in ended:
             self._life.remove(each, volumes=False)
         self._engine.tell_of("container", "prune", "", {"reclaimed": "0"})
@@ -349,11 +351,6 @@ def _networks(mode: str, asked: dict[str, dict[str, Any]]) -> dict[str, Endpoint
     if asked:
         return {"bridge" if name == "default" else name: Endpoint(given) for name, given in asked.items()}
     return {"bridge" if mode == "default" else mode: Endpoint()}
-
-
-def _is_pruned(container: Container, wanted: dict[str, list[str]], now: float) -> bool:
-    old = all(container.created < stats.before(value, now) for value in wanted.get("until", []))
-    return old and not container.running and labels_wanted(container.labels, wanted)
 
 
 def _in_the_way(container: Container) -> SwarmError:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from swarmlib import SwarmError
@@ -13,9 +12,9 @@ from swarmlib import SwarmError
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_number
-from .container import Mount
 from .engine import Engine
 from .images import NO_CONFIG, Image
+from .mounts import asked_mount
 
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _LEAST_MEMORY: Final = 6 * 1024 * 1024
@@ -196,7 +195,7 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
     """
     given = fields(body.get("HostConfig"))
     for each in items(given.get("Mounts")):
-        _mount(each)
+        asked_mount(each)
     host = _HOST | given
     for name in _DEFAULT_IF_EMPTY:
         host[name] = host[name] or copy.copy(_HOST[name])
@@ -308,85 +307,6 @@ def update(host: dict[str, Any], body: Mapping[str, Any], id: str) -> dict[str, 
             raise refusal(409, f"Cannot update container {id}: {text}")
         asked["RestartPolicy"] = {"Name": "", "MaximumRetryCount": 0} | policy
     return host | asked
-
-
-def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine) -> list[Mount]:
-    """What a container mounts; the volumes are made later, by `make_volumes`.
-
-    Raises:
-        SwarmError: a specification is wrong, or the container whose volumes it wants doesn't exist.
-    """
-    found: dict[str, Mount] = {}
-    for spec in items(host.get("VolumesFrom")):
-        for mount in _from_container(spec, engine):
-            found[mount.target] = mount
-    for spec in items(host.get("Binds")):
-        mount = _bind(spec)
-        found[mount.target] = mount
-    for given in items(host.get("Mounts")):
-        mount = _mount(given)
-        found[mount.target] = mount
-    for target in fields(config.get("Volumes")):
-        path = posixpath.normpath(target)
-        found.setdefault(path, Mount("volume", path, anonymous=True))
-    return list(found.values())
-
-
-def _from_container(spec: str, engine: Engine) -> list[Mount]:
-    ref, _, mode = spec.partition(":")
-    if mode not in ("", "ro", "rw", "z", "Z"):
-        raise refusal(400, f"invalid mode: {mode}")
-    try:
-        source = engine.find(ref)
-    except SwarmError as exc:
-        raise refusal(400, exc.message) from exc
-    mounts = [copy.copy(mount) for mount in source.mounts]
-    for mount in mounts:
-        mount.mode, mount.writable, mount.inherited = "", mount.writable and mode != "ro", True
-    return mounts
-
-
-def _bind(spec: str) -> Mount:
-    parts = spec.split(":")
-    if len(parts) > 3 or not all(parts):
-        raise refusal(500, f"invalid volume specification: '{spec}'")
-    source, target, mode = ("", parts[0], "") if len(parts) == 1 else (parts[0], parts[1], (parts[2:] or [""])[0])
-    if not target.startswith("/"):
-        text = f"invalid mount config for type \"volume\": invalid mount path: '{target}' mount path must be absolute"
-        raise refusal(500, f"invalid volume specification: '{spec}': {text}")
-    target = posixpath.normpath(target)
-    writable = "ro" not in mode.split(",")
-    if not source.startswith("/"):
-        return Mount("volume", target, name=source, mode=mode or "z", writable=writable, anonymous=not source)
-    return Mount(
-        "bind", target, source=posixpath.normpath(source), mode=mode, writable=writable, propagation="rprivate"
-    )
-
-
-def _mount(given: dict[str, Any]) -> Mount:
-    kind, target = str(given.get("Type") or ""), str(given.get("Target") or "")
-    source, writable = str(given.get("Source") or ""), not given.get("ReadOnly")
-    if kind not in ("bind", "volume", "tmpfs", "npipe"):
-        raise refusal(400, f'invalid mount config for type "{kind}": mount type unknown')
-    if not target:
-        raise refusal(400, f'invalid mount config for type "{kind}": field Target must not be empty')
-    if not target.startswith("/"):
-        text = f"invalid mount path: '{target}' mount path must be absolute"
-        raise refusal(400, f'invalid mount config for type "{kind}": {text}')
-    if kind == "bind" and not source:
-        raise refusal(400, 'invalid mount config for type "bind": field Source must not be empty')
-    target = posixpath.normpath(target)
-    if kind == "volume":
-        return Mount(kind, target, name=source, mode="z", writable=writable, anonymous=not source)
-    propagation = str(fields(given.get("BindOptions")).get("Propagation") or "rprivate") if kind == "bind" else ""
-    return Mount(kind, target, source=source if kind == "bind" else "", writable=writable, propagation=propagation)
-
-
-def make_volumes(mounts: Sequence[Mount], engine: Engine) -> None:
-    """Make the volumes that are mounted and not there yet."""
-    for mount in mounts:
-        if mount.type == "volume" and not mount.inherited:
-            mount.name = engine.volumes.make(mount.name).name
 
 
 def networks_asked(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import posixpath
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
-from swarmlib import Invalid, Message, NotFound, SwarmError, Unsupported
+from swarmlib import Message, NotFound, SwarmError
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Bytes, Operations, body_of, filters_of, labels_wanted, ref_of, reply_of, upload_of
-from .files import Node, file, folder, tar, untar
+from .asked import Operations, filters_of, is_pruned, labels_wanted, ref_of, reply_of
+from .files import Node, file, folder
 from .programs import PROGRAMS
 from .references import familiar, is_id, normal, repository
 
 if TYPE_CHECKING:
-    from .container import Container
     from .engine import Engine
 
 _FILTERS: Final = {"before", "dangling", "label", "label!", "reference", "since"}
@@ -114,7 +108,6 @@ class ImageStore:
         """What it answers."""
         return {
             "ImageList": self._ls,
-            "ImageImport": self._import,
             "ImageCreate": self._pull,
             "ImageInspect": self._get,
             "ImageTag": self._tag,
@@ -123,10 +116,6 @@ class ImageStore:
             "ImagePush": self._push,
             "ImagePrune": self._prune,
             "ImageSearch": self._search,
-            "ImageGet": self._save,
-            "ImageGetAll": self._save_all,
-            "ImageLoad": self._load,
-            "ImageCommit": self._commit,
         }
 
     def __len__(self) -> int:
@@ -190,7 +179,8 @@ class ImageStore:
         image.tags.append(ref)
         self._engine.all_changed()
 
-    def _tell(self, action: str, image: Image, name: str | None = None) -> None:
+    def tell(self, action: str, image: Image, name: str | None = None) -> None:
+        """Make an event of what happened to an image."""
         labels = fields(image.config.get("Labels"))
         self._engine.tell_of("image", action, image.id, {**labels, "name": name or image.id})
 
@@ -287,14 +277,14 @@ class ImageStore:
 
     async def _tag(self, message: Message) -> None:
         image = self.find(ref_of(message))
-        ref = _given(message, "repo", "tag", status=500)
+        ref = given_reference(message, "repo", "tag", status=500)
         self.tag(image, ref)
-        self._tell("tag", image, _as_given(message))
+        self.tell("tag", image, as_given(message))
 
     async def _pull(self, message: Message) -> None:
         ret = reply_of(message)
         name = str(message.args.get("fromImage") or "")
-        ref = _given(message, "fromImage", "tag", status=400)
+        ref = given_reference(message, "fromImage", "tag", status=400)
         if not self._engine.online:
             raise refusal(500, _unreachable(_REGISTRY))
         tag = ref.removeprefix(repository(ref)).lstrip(":@")
@@ -326,7 +316,7 @@ class ImageStore:
         await ret.set({"status": f"The push refers to repository [docker.io/{repository(ref)}]"})
         await ret.set({"status": "Pushed", "progressDetail": {}, "id": image.layers[0].removeprefix("sha256:")[:12]})
         await ret.set({"status": f"{ref.rpartition(':')[2]}: digest: {image.id} size: 1"})
-        self._tell("push", image, familiar(ref))
+        self.tell("push", image, familiar(ref))
 
     async def _search(self, message: Message) -> list[Any]:
         term = str(message.args.get("term") or "")
@@ -385,7 +375,7 @@ class ImageStore:
         image.tags.remove(tag)
         del self._tags[tag]
         self._engine.all_changed()
-        self._tell("untag", image)
+        self.tell("untag", image)
         return {"Untagged": tag}
 
     def _delete(self, image: Image, prune: bool) -> list[dict[str, str]]:
@@ -403,120 +393,17 @@ class ImageStore:
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"dangling", "label", "label!", "until"})
         everything = wanted.get("dangling", ["true"])[0] in ("false", "0")
+        now = self._engine.clock.now()
         told: list[Any] = []
         freed = 0
         for image in list(self._images.values()):
             used = self._engine.containers_of(image) or self._children(image)
-            if image.id in self._images and not used and (everything or not image.tags):
+            fits = is_pruned(fields(image.config.get("Labels")), image.created, wanted, now)
+            if image.id in self._images and fits and not used and (everything or not image.tags):
                 freed += image.size
                 told += [*(self._untag(image, tag) for tag in list(image.tags)), *self._delete(image, True)]
         self._engine.tell_of("image", "prune", "", {"reclaimed": str(freed)})
         return {"ImagesDeleted": told or None, "SpaceReclaimed": freed}
-
-    # Tar in and out.
-
-    async def _import(self, message: Message) -> None:
-        ret = reply_of(message)
-        if message.args.get("fromSrc") != "-":
-            raise Unsupported("the simulator imports what is sent to it, not what a URL names")
-        ref = _given(message, "repo", "tag", status=400) if message.args.get("repo") else None
-        config = _with_changes(dict(NO_CONFIG), items(_as_list(message.args.get("changes"))))
-        nodes = _rooted(untar(await upload_of(message), self._engine.clock.now()))
-        comment = str(message.args.get("message") or "Imported from -")
-        made = self.add(ref, config=config, files=nodes, comment=comment)
-        self._tell("import", made)
-        await ret.set({"status": made.id})
-
-    async def _save(self, message: Message) -> None:
-        await reply_of(message).ack(att=Bytes(self._saved([ref_of(message)])))
-
-    async def _save_all(self, message: Message) -> None:
-        await reply_of(message).ack(att=Bytes(self._saved(_as_list(message.args.get("names")))))
-
-    def _saved(self, refs: list[str]) -> bytes:
-        nodes: dict[str, Node] = {}
-        manifest: list[dict[str, Any]] = []
-        for ref in refs:
-            image = self._existing(ref)
-            name = image.id.removeprefix("sha256:")
-            about = {"config": image.config, "created": stamp(image.created), "os": "linux", "architecture": "amd64"}
-            nodes[f"{name}.json"] = file(orjson.dumps(about), image.created)
-            nodes[f"{name}/layer.tar"] = file(tar({k.lstrip("/"): v for k, v in image.files.items()}), image.created)
-            by_id = image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}")
-            tags = image.tags if not by_id and repository(normal(ref)) == ref else [] if by_id else [normal(ref)]
-            manifest.append({"Config": f"{name}.json", "RepoTags": tags or None, "Layers": [f"{name}/layer.tar"]})
-            self._tell("save", image)
-        return tar(nodes | {"manifest.json": file(orjson.dumps(manifest))})
-
-    def _existing(self, ref: str) -> Image:
-        found = self.lookup(ref)
-        if found is None:
-            raise NotFound(f"No such image: {ref}")
-        return found
-
-    async def _load(self, message: Message) -> None:
-        ret = reply_of(message)
-        nodes = dict(untar(await upload_of(message), self._engine.clock.now()))
-        if "manifest.json" not in nodes:
-            raise refusal(500, "open manifest.json: no such file or directory")
-        for each in orjson.loads(nodes["manifest.json"].data):
-            for line in self._load_one(each, nodes):
-                await ret.set({"stream": f"{line}\n"})
-
-    def _load_one(self, described: dict[str, Any], nodes: Mapping[str, Node]) -> list[str]:
-        data = nodes[described["Config"]].data
-        name = posixpath.basename(described["Config"]).removesuffix(".json")
-        id = f"sha256:{name if len(name) == 64 else hashlib.sha256(data).hexdigest()}"
-        layers = [nodes[layer].data for layer in described["Layers"]]
-        image = self._images.get(id)
-        if image is None:
-            files: dict[str, Node] = {}
-            for layer in layers:
-                files |= _rooted(untar(layer, self._engine.clock.now()))
-            config = NO_CONFIG | fields(orjson.loads(data).get("config"))
-            image = self.add(None, id=id, config=config, files=files)
-        for tag in items(described.get("RepoTags")):
-            if self._tags.get(normal(tag)) is not image:
-                self.tag(image, normal(tag))
-        self._tell("load", image)
-        return [f"Loaded image: {tag}" for tag in items(described.get("RepoTags"))] or [f"Loaded image ID: {id}"]
-
-    async def _commit(self, message: Message) -> dict[str, str]:
-        args = message.args
-        container = self._engine.find(str(args.get("container") or ""))
-        ref = _given(message, "repo", "tag", status=400) if args.get("repo") else None
-        pauses = container.running and not container.paused and is_true(args.get("pause", "1"))
-        if pauses:  # for as long as it takes, which is no time here
-            self._engine.tell(container, "pause")
-        made = self._committed(container, body_of(message), message)
-        if ref is not None:
-            self.tag(made, ref)
-            self._tell("tag", made, _as_given(message))
-        about = {"comment": made.comment, "imageID": made.id, "imageRef": _as_given(message) if ref else ""}
-        self._engine.tell(container, "commit", **about)
-        if pauses:
-            self._engine.tell(container, "unpause")
-        return {"Id": made.id}
-
-    def _committed(self, container: Container, body: dict[str, Any], message: Message) -> Image:
-        kept = {name: container.config.get(name) for name in (_INHERITED if body else container.config)}
-        config = NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in NO_CONFIG}
-        config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
-        return self.add(
-            None,
-            config=_with_changes(config, _as_list(message.args.get("changes"))),
-            files=container.files.merged(),
-            parent=container.image,
-            layers=container.image.layers
-            + ((f"sha256:{self._engine.names.id()}",) if container.files.changes() else ()),
-            comment=str(message.args.get("comment") or ""),
-            author=str(message.args.get("author") or ""),
-            container=container.id,
-            container_config=container.config,
-        )
-
-
-_INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
 
 
 def _unreachable(url: str) -> str:
@@ -530,76 +417,16 @@ def _joined(name: str, tag: Any) -> str:
     return f"{name}@{tag}" if str(tag).startswith("sha256:") else f"{name}:{tag}"
 
 
-def _given(message: Message, name: str, tag: str, *, status: int) -> str:
+def given_reference(message: Message, name: str, tag: str, *, status: int) -> str:
     """The normal reference that two args make."""
     return normal(_joined(str(message.args.get(name) or ""), message.args.get(tag)), status=status)
 
 
-def _as_given(message: Message) -> str:
+def as_given(message: Message) -> str:
+    """The reference that the args `repo` and `tag` make, as the user wrote it."""
     return _joined(str(message.args.get("repo") or ""), message.args.get("tag"))
-
-
-def _as_list(value: Any) -> list[str]:
-    return (
-        []
-        if value is None
-        else [str(each) for each in cast("list[Any]", value)]
-        if isinstance(value, list)
-        else [str(value)]
-    )
-
-
-def _rooted(nodes: Iterable[tuple[str, Node]]) -> dict[str, Node]:
-    return {f"/{name}": node for name, node in nodes if name != "."}
 
 
 def _fits_pattern(tag: str, pattern: str) -> bool:
     name = repository(tag)
     return any(fnmatchcase(each, pattern) for each in (tag, name)) and ("/" in pattern or "/" not in name)
-
-
-def _with_changes(config: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
-    """A configuration after some lines of a Dockerfile.
-
-    Raises:
-        Invalid: a line is none of those that change a configuration.
-    """
-    for line in changes:
-        instruction, _, rest = line.strip().partition(" ")
-        _change(config, instruction.upper(), rest.strip(), line)
-    return config
-
-
-def _change(config: dict[str, Any], instruction: str, rest: str, line: str) -> None:
-    match instruction:
-        case "CMD" | "ENTRYPOINT":
-            config[instruction.capitalize()] = _command(rest)
-        case "ENV":
-            config["Env"] = [*items(config["Env"]), *_pairs(rest)]
-        case "LABEL":
-            config["Labels"] = fields(config["Labels"]) | dict(pair.split("=", 1) for pair in _pairs(rest))
-        case "USER":
-            config["User"] = rest
-        case "WORKDIR":
-            config["WorkingDir"] = rest
-        case "EXPOSE":
-            ports = [each if "/" in each else f"{each}/tcp" for each in rest.split()]
-            config["ExposedPorts"] = fields(config.get("ExposedPorts")) | {port: {} for port in ports}
-        case "VOLUME":
-            config["Volumes"] = fields(config["Volumes"]) | {path: {} for path in _command(rest, shell=False)}
-        case _:
-            raise Invalid(
-                f"{line!r} can't change an image; CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR can"
-            )
-
-
-def _command(text: str, *, shell: bool = True) -> list[str]:
-    try:
-        return [str(each) for each in cast("list[Any]", orjson.loads(text))]
-    except (orjson.JSONDecodeError, TypeError):
-        return ["/bin/sh", "-c", text] if shell else text.split()
-
-
-def _pairs(text: str) -> list[str]:
-    words = shlex.split(text)
-    return words if all("=" in word for word in words) else ["=".join(text.split(None, 1))]

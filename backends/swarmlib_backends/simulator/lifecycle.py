@@ -20,19 +20,19 @@ import trio
 
 from swarmlib import SwarmError
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nulls import items
 from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
 from .container import Container, Exec, Health
 from .engine import Engine
 from .health import Prober
+from .ports import HostPorts
 from .process import KILLED, Process, Program, Run, Sink
 
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 60.0
 _LONG_ENOUGH: Final = 10.0
 """Seconds after which a run counts as a good one: the next pause is the shortest again."""
-_FIRST_FREE_PORT: Final = 49153
 _NOT_FOUND: Final = "executable file not found in $PATH"
 
 
@@ -42,8 +42,7 @@ class Lifecycle:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._prober = Prober(engine, self.begin_exec, self.run_exec)
-        self._host_ports: dict[tuple[str, int], Container] = {}
-        """By protocol and number, who has them."""
+        self._ports = HostPorts(engine.names)
 
     # Start.
 
@@ -163,7 +162,7 @@ class Lifecycle:
         networks = {name: engine.networks.find(name) for name in sorted(container.networks)}
         if not {"host", "none"} & set(networks):
             try:
-                self._bind_ports(container)
+                self._ports.bind(container)
             except SwarmError:
                 for name, network in list(networks.items())[:1]:
                     container.networks[name].network_id = network.id
@@ -177,40 +176,10 @@ class Lifecycle:
         if not other.running:
             raise refusal(409, f"cannot join network of a non running container: {other.id}")
 
-    def _bind_ports(self, container: Container) -> None:
-        bindings = fields(container.host["PortBindings"])
-        ports: dict[str, list[dict[str, str]] | None] = {}
-        for port in sorted(fields(container.config.get("ExposedPorts"))):
-            port = port if "/" in port else f"{port}/tcp"
-            bound = items(bindings.get(port) or bindings.get(port.removesuffix("/tcp")))
-            if not bound and container.host["PublishAllPorts"]:
-                bound = [{"HostIp": "", "HostPort": ""}]
-            ports[port] = [each for given in bound for each in self._bind(container, port, given)] or None
-        container.ports = ports
-
-    def _bind(self, container: Container, port: str, given: dict[str, str]) -> list[dict[str, str]]:
-        protocol, address = port.partition("/")[2], given["HostIp"] or "0.0.0.0"
-        number = int(given["HostPort"].partition("-")[0] or self._free_port(protocol))
-        if (protocol, number) in self._host_ports:
-            endpoint = f"{container.name} ({self._engine.names.id()})"
-            text = f"driver failed programming external connectivity on endpoint {endpoint}"
-            raise refusal(500, f"{text}: Bind for {address}:{number} failed: port is already allocated")
-        self._host_ports[protocol, number] = container
-        both = [address] if given["HostIp"] else [address, "::"]
-        return [{"HostIp": each, "HostPort": str(number)} for each in both]
-
-    def _free_port(self, protocol: str) -> int:
-        number = _FIRST_FREE_PORT
-        while (protocol, number) in self._host_ports:
-            number += 1
-        return number
-
     def _release(self, container: Container) -> None:
         """Give back the addresses, the ports and the volumes of one that doesn't run any more."""
         self._engine.networks.leave_all(container)
-        if any(each is container for each in self._host_ports.values()):
-            self._host_ports = {key: each for key, each in self._host_ports.items() if each is not container}
-        container.ports = {}
+        self._ports.release(container)
 
     # The end.
 

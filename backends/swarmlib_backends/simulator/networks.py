@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ from swarmlib import Message, NotFound
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, labels_wanted, ref_of
+from .addresses import Addresses, Pools
+from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, is_pruned, labels_wanted, ref_of
 
 if TYPE_CHECKING:
     from .container import Container
@@ -44,49 +44,6 @@ class Endpoint:
         """The container doesn't run any more."""
         self.id = self.address = self.gateway = self.mac = ""
         self.prefix = 0
-
-
-class Addresses:
-    """The addresses of a subnet: the lowest that is free is given next."""
-
-    def __init__(self, subnet: ipaddress.IPv4Network, gateway: str | None) -> None:
-        self.subnet = subnet
-        self.gateway = gateway or str(subnet[1])
-        self._used = {0, subnet.num_addresses - 1, int(ipaddress.IPv4Address(self.gateway)) - int(subnet[0])}
-        self._freed: list[int] = []
-        self._next = 1
-
-    def take(self, wanted: str | None, name: str) -> str:
-        """An address that nobody has.
-
-        Raises:
-            SwarmError: there is none, or the wanted one is not free.
-        """
-        if wanted:
-            number = int(ipaddress.IPv4Address(wanted)) - int(self.subnet[0])
-            if number in self._used or not 0 < number < self.subnet.num_addresses:
-                raise refusal(403, "Address already in use")
-        else:
-            number = self._lowest(name)
-        self._used.add(number)
-        return str(self.subnet[number])
-
-    def _lowest(self, name: str) -> int:
-        while self._freed:
-            number = heapq.heappop(self._freed)
-            if number not in self._used:
-                return number
-        while self._next in self._used:
-            self._next += 1
-        if self._next >= self.subnet.num_addresses:
-            raise refusal(403, f"no available IPv4 addresses on this network's address pools: {name}")
-        return self._next
-
-    def free(self, address: str) -> None:
-        """Take an address back."""
-        number = int(ipaddress.IPv4Address(address)) - int(self.subnet[0])
-        self._used.discard(number)
-        heapq.heappush(self._freed, number)
 
 
 @dataclass(eq=False)
@@ -120,7 +77,7 @@ class NetworkStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._networks: dict[str, Network] = {}
-        self._last_pool = 0
+        self._pools = Pools()
         for name, driver in _PREDEFINED.items():
             subnet = ipaddress.IPv4Network("172.17.0.0/16") if driver == "bridge" else None
             self._add(name, driver, Addresses(subnet, None) if subnet else None, {})
@@ -193,7 +150,7 @@ class NetworkStore:
         taken = [each.addresses.subnet for each in self._networks.values() if each.addresses]
         given = [each for each in items(fields(body.get("IPAM")).get("Config")) if fields(each).get("Subnet")]
         if not given:
-            return Addresses(self._next_pool(taken), None)
+            return Addresses(self._pools.next(taken), None)
         try:
             subnet = ipaddress.IPv4Network(given[0]["Subnet"], strict=False)
         except ValueError as exc:
@@ -202,16 +159,6 @@ class NetworkStore:
         if any(subnet.overlaps(each) for each in taken):
             raise refusal(403, "Pool overlaps with other one on this address space")
         return Addresses(subnet, given[0].get("Gateway"))
-
-    def _next_pool(self, taken: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
-        """The next pool that is free; as an engine, from where the last one was taken on."""
-        for number in range(len(_POOLS)):
-            at = (self._last_pool + 1 + number) % len(_POOLS)
-            if not any(_POOLS[at].overlaps(each) for each in taken):
-                self._last_pool = at
-                return _POOLS[at]
-        text = "could not find an available, non-overlapping IPv4 address pool among the defaults"
-        raise refusal(404, f"{text} to assign to the network")
 
     async def _rm(self, message: Message) -> None:
         network = self.find(ref_of(message))
@@ -228,7 +175,12 @@ class NetworkStore:
 
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"label", "label!", "until"})
-        unused = [each for each in self._networks.values() if self._dangling(each) and _fits(each, wanted, True)]
+        now = self._engine.clock.now()
+        unused = [
+            each
+            for each in self._networks.values()
+            if self._dangling(each) and is_pruned(fields(each.body.get("Labels")), each.created, wanted, now)
+        ]
         for each in unused:
             self._remove(each)
         self._engine.tell_of("network", "prune", "", {"reclaimed": "0"})
@@ -345,12 +297,6 @@ class NetworkStore:
 def _aliases(container: Container, network: Network, given: dict[str, Any]) -> list[str] | None:
     own = [] if network.predefined else [container.id[:12]]
     return [*(each for each in items(given.get("Aliases")) if each not in own), *own] or None
-
-
-_POOLS: Final = [
-    *(ipaddress.IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32)),
-    *ipaddress.IPv4Network("192.168.0.0/16").subnets(new_prefix=20),
-]
 
 
 def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> bool:

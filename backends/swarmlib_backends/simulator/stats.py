@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
-from ..dockerapi.status import refusal
 from ..dockerapi.values import NEVER, stamp
 from .container import Container
 from .engine import Engine
@@ -28,7 +26,6 @@ _NO_BLOCKS: Final[dict[str, Any]] = dict.fromkeys(
         "sectors_recursive",
     )
 )
-_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 @dataclass(frozen=True)
@@ -96,18 +93,3 @@ def _cpu(used: Sample, cpus: int) -> dict[str, Any]:
 def clock_time(at: float) -> str:
     """A time of the day, as `top` shows when a process was started."""
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M")
-
-
-def before(text: str, now: float) -> float:
-    """The moment that an `until` filter names: a duration before now, or a time; in seconds since the epoch.
-
-    Raises:
-        SwarmError: it is neither.
-    """
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return now - sum(float(number) * _UNITS[unit] for number, unit in parts)
-    try:
-        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else datetime.fromisoformat(text).timestamp()
-    except ValueError as exc:
-        raise refusal(500, f'failed to parse value as time or duration: "{text}"') from exc

@@ -142,7 +142,7 @@ class VolumeStore:
         self.remove(name)
 
     async def _prune(self, message: Message) -> dict[str, Any]:
-        wanted = filters_of(message, {"label", "label!", "all"})
+        wanted = filters_of(message, {"label", "label!"})
         used = self._use()
         unused = [name for name, volume in self._volumes.items() if not used[name] and _fits(volume, wanted, used)]
         for name in unused:

@@ -1,0 +1,158 @@
+"""Images out of tars and into them: import, save, load; and out of containers: commit."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+import orjson
+
+from swarmlib import Message, NotFound, Unsupported
+
+from ..dockerapi.nulls import fields, items
+from ..dockerapi.status import refusal
+from ..dockerapi.values import is_true, stamp
+from .asked import Bytes, Operations, body_of, ref_of, reply_of, upload_of
+from .container import Container
+from .dockerfile import with_changes
+from .engine import Engine
+from .files import Node, file, tar, untar
+from .images import NO_CONFIG, Image, as_given, given_reference
+from .references import normal, repository
+
+_INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
+
+
+class ImageTars:
+    """Answers what is asked of images and tars, and of commits."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._store = engine.images
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        return {
+            "ImageImport": self._import,
+            "ImageGet": self._save,
+            "ImageGetAll": self._save_all,
+            "ImageLoad": self._load,
+            "ImageCommit": self._commit,
+        }
+
+    async def _import(self, message: Message) -> None:
+        ret = reply_of(message)
+        if message.args.get("fromSrc") != "-":
+            raise Unsupported("the simulator imports what is sent to it, not what a URL names")
+        ref = given_reference(message, "repo", "tag", status=400) if message.args.get("repo") else None
+        config = with_changes(dict(NO_CONFIG), items(_as_list(message.args.get("changes"))))
+        nodes = _rooted(untar(await upload_of(message), self._engine.clock.now()))
+        comment = str(message.args.get("message") or "Imported from -")
+        made = self._store.add(ref, config=config, files=nodes, comment=comment)
+        self._store.tell("import", made)
+        await ret.set({"status": made.id})
+
+    async def _save(self, message: Message) -> None:
+        await reply_of(message).ack(att=Bytes(self._saved([ref_of(message)])))
+
+    async def _save_all(self, message: Message) -> None:
+        await reply_of(message).ack(att=Bytes(self._saved(_as_list(message.args.get("names")))))
+
+    def _saved(self, refs: list[str]) -> bytes:
+        nodes: dict[str, Node] = {}
+        manifest: list[dict[str, Any]] = []
+        for ref in refs:
+            image = self._existing(ref)
+            name = image.id.removeprefix("sha256:")
+            about = {"config": image.config, "created": stamp(image.created), "os": "linux", "architecture": "amd64"}
+            nodes[f"{name}.json"] = file(orjson.dumps(about), image.created)
+            nodes[f"{name}/layer.tar"] = file(tar({k.lstrip("/"): v for k, v in image.files.items()}), image.created)
+            by_id = image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}")
+            tags = image.tags if not by_id and repository(normal(ref)) == ref else [] if by_id else [normal(ref)]
+            manifest.append({"Config": f"{name}.json", "RepoTags": tags or None, "Layers": [f"{name}/layer.tar"]})
+            self._store.tell("save", image)
+        return tar(nodes | {"manifest.json": file(orjson.dumps(manifest))})
+
+    def _existing(self, ref: str) -> Image:
+        found = self._store.lookup(ref)
+        if found is None:
+            raise NotFound(f"No such image: {ref}")
+        return found
+
+    async def _load(self, message: Message) -> None:
+        ret = reply_of(message)
+        nodes = dict(untar(await upload_of(message), self._engine.clock.now()))
+        if "manifest.json" not in nodes:
+            raise refusal(500, "open manifest.json: no such file or directory")
+        for each in orjson.loads(nodes["manifest.json"].data):
+            for line in self._load_one(each, nodes):
+                await ret.set({"stream": f"{line}\n"})
+
+    def _load_one(self, described: dict[str, Any], nodes: Mapping[str, Node]) -> list[str]:
+        data = nodes[described["Config"]].data
+        name = posixpath.basename(described["Config"]).removesuffix(".json")
+        id = f"sha256:{name if len(name) == 64 else hashlib.sha256(data).hexdigest()}"
+        layers = [nodes[layer].data for layer in described["Layers"]]
+        image = self._store.lookup(id)
+        if image is None:
+            files: dict[str, Node] = {}
+            for layer in layers:
+                files |= _rooted(untar(layer, self._engine.clock.now()))
+            config = NO_CONFIG | fields(orjson.loads(data).get("config"))
+            image = self._store.add(None, id=id, config=config, files=files)
+        for tag in items(described.get("RepoTags")):
+            if self._store.lookup(normal(tag)) is not image:
+                self._store.tag(image, normal(tag))
+        self._store.tell("load", image)
+        return [f"Loaded image: {tag}" for tag in items(described.get("RepoTags"))] or [f"Loaded image ID: {id}"]
+
+    async def _commit(self, message: Message) -> dict[str, str]:
+        args = message.args
+        container = self._engine.find(str(args.get("container") or ""))
+        ref = given_reference(message, "repo", "tag", status=400) if args.get("repo") else None
+        pauses = container.running and not container.paused and is_true(args.get("pause", "1"))
+        if pauses:  # for as long as it takes, which is no time here
+            self._engine.tell(container, "pause")
+        made = self._committed(container, body_of(message), message)
+        if ref is not None:
+            self._store.tag(made, ref)
+            self._store.tell("tag", made, as_given(message))
+        about = {"comment": made.comment, "imageID": made.id, "imageRef": as_given(message) if ref else ""}
+        self._engine.tell(container, "commit", **about)
+        if pauses:
+            self._engine.tell(container, "unpause")
+        return {"Id": made.id}
+
+    def _committed(self, container: Container, body: dict[str, Any], message: Message) -> Image:
+        kept = {name: container.config.get(name) for name in (_INHERITED if body else container.config)}
+        config = NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in NO_CONFIG}
+        config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
+        return self._store.add(
+            None,
+            config=with_changes(config, _as_list(message.args.get("changes"))),
+            files=container.files.merged(),
+            parent=container.image,
+            layers=container.image.layers
+            + ((f"sha256:{self._engine.names.id()}",) if container.files.changes() else ()),
+            comment=str(message.args.get("comment") or ""),
+            author=str(message.args.get("author") or ""),
+            container=container.id,
+            container_config=container.config,
+        )
+
+
+def _as_list(value: Any) -> list[str]:
+    return (
+        []
+        if value is None
+        else [str(each) for each in cast("list[Any]", value)]
+        if isinstance(value, list)
+        else [str(value)]
+    )
+
+
+def _rooted(nodes: Iterable[tuple[str, Node]]) -> dict[str, Node]:
+    return {f"/{name}": node for name, node in nodes if name != "."}

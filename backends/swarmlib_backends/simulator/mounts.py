@@ -1,0 +1,95 @@
+"""What a container mounts, out of the four ways to ask for it: binds, mounts, volumes, and another container's."""
+
+from __future__ import annotations
+
+import copy
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from swarmlib import SwarmError
+
+from ..dockerapi.nulls import fields, items
+from ..dockerapi.status import refusal
+from .container import Mount
+from .engine import Engine
+
+
+def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine) -> list[Mount]:
+    """What a container mounts; the volumes are made later, by `make_volumes`.
+
+    Raises:
+        SwarmError: a specification is wrong, or the container whose volumes it wants doesn't exist.
+    """
+    found: dict[str, Mount] = {}
+    for spec in items(host.get("VolumesFrom")):
+        for mount in _from_container(spec, engine):
+            found[mount.target] = mount
+    for spec in items(host.get("Binds")):
+        mount = _bind(spec)
+        found[mount.target] = mount
+    for given in items(host.get("Mounts")):
+        mount = asked_mount(given)
+        found[mount.target] = mount
+    for target in fields(config.get("Volumes")):
+        path = posixpath.normpath(target)
+        found.setdefault(path, Mount("volume", path, anonymous=True))
+    return list(found.values())
+
+
+def _from_container(spec: str, engine: Engine) -> list[Mount]:
+    ref, _, mode = spec.partition(":")
+    if mode not in ("", "ro", "rw", "z", "Z"):
+        raise refusal(400, f"invalid mode: {mode}")
+    try:
+        source = engine.find(ref)
+    except SwarmError as exc:
+        raise refusal(400, exc.message) from exc
+    mounts = [copy.copy(mount) for mount in source.mounts]
+    for mount in mounts:
+        mount.mode, mount.writable, mount.inherited = "", mount.writable and mode != "ro", True
+    return mounts
+
+
+def _bind(spec: str) -> Mount:
+    parts = spec.split(":")
+    if len(parts) > 3 or not all(parts):
+        raise refusal(500, f"invalid volume specification: '{spec}'")
+    source, target, mode = ("", parts[0], "") if len(parts) == 1 else (parts[0], parts[1], (parts[2:] or [""])[0])
+    if not target.startswith("/"):
+        text = f"invalid mount config for type \"volume\": invalid mount path: '{target}' mount path must be absolute"
+        raise refusal(500, f"invalid volume specification: '{spec}': {text}")
+    target = posixpath.normpath(target)
+    writable = "ro" not in mode.split(",")
+    if not source.startswith("/"):
+        return Mount("volume", target, name=source, mode=mode or "z", writable=writable, anonymous=not source)
+    return Mount(
+        "bind", target, source=posixpath.normpath(source), mode=mode, writable=writable, propagation="rprivate"
+    )
+
+
+def asked_mount(given: dict[str, Any]) -> Mount:
+    """One of `HostConfig.Mounts`. Raises `Invalid` if it can't be."""
+    kind, target = str(given.get("Type") or ""), str(given.get("Target") or "")
+    source, writable = str(given.get("Source") or ""), not given.get("ReadOnly")
+    if kind not in ("bind", "volume", "tmpfs", "npipe"):
+        raise refusal(400, f'invalid mount config for type "{kind}": mount type unknown')
+    if not target:
+        raise refusal(400, f'invalid mount config for type "{kind}": field Target must not be empty')
+    if not target.startswith("/"):
+        text = f"invalid mount path: '{target}' mount path must be absolute"
+        raise refusal(400, f'invalid mount config for type "{kind}": {text}')
+    if kind == "bind" and not source:
+        raise refusal(400, 'invalid mount config for type "bind": field Source must not be empty')
+    target = posixpath.normpath(target)
+    if kind == "volume":
+        return Mount(kind, target, name=source, mode="z", writable=writable, anonymous=not source)
+    propagation = str(fields(given.get("BindOptions")).get("Propagation") or "rprivate") if kind == "bind" else ""
+    return Mount(kind, target, source=source if kind == "bind" else "", writable=writable, propagation=propagation)
+
+
+def make_volumes(mounts: Sequence[Mount], engine: Engine) -> None:
+    """Make the volumes that are mounted and not there yet."""
+    for mount in mounts:
+        if mount.type == "volume" and not mount.inherited:
+            mount.name = engine.volumes.make(mount.name).name
