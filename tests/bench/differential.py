@@ -8,7 +8,9 @@ import argparse
 import random
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from itertools import count
 
 import trio
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -18,6 +20,10 @@ from tests import scripts
 from tests.differential import Side, Step, clean, compare
 from tests.engines import engine
 from tests.test_simulator_differential import hold
+
+_BATCH = 20
+"""Scripts of one seed."""
+_CHECKS = list(HealthCheck)
 
 
 async def _hold_both(first: str, second: str, script: list[Step]) -> None:
@@ -34,28 +40,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--real", action="store_true", help="compare two real engines")
     options = parser.parse_args()
-    end = time.monotonic() + 60 * options.minutes
+    with ExitStack() as stack:
+        engines = [stack.enter_context(engine()) for _ in range(1 + options.real)]
+        hosts = [each.host for each in engines]
+        found = _search(
+            options, lambda script: _hold_both(*hosts, script) if options.real else hold(engines[0], script)
+        )
+    sys.exit(1 if found else 0)
+
+
+def _search(options: argparse.Namespace, check: Callable[[list[Step]], Awaitable[None]]) -> dict[str, int]:
+    """Check scripts until the time is up; prints each kind of difference once, and gives how often each was met."""
     found: dict[str, int] = {}
     held = 0
 
-    @settings(
-        max_examples=10**6,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @seed(options.seed)
+    @settings(max_examples=_BATCH, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=_CHECKS)
     @given(script=scripts.scripts)
     def run(script: list[Step]) -> None:
         nonlocal held
-        if time.monotonic() > end:
-            return
         try:
-            if options.real:
-                trio.run(_hold_both, engines[0].host, engines[1].host, script)
-            else:
-                trio.run(hold, engines[0], script)
+            trio.run(check, script)
             held += 1
         except AssertionError as exc:
             where = str(exc).partition("\nat ")[2]
@@ -63,13 +67,13 @@ def main() -> None:
             if found[where] == 1:
                 print(exc, flush=True)
 
-    with ExitStack() as stack:
-        engines = [stack.enter_context(engine()) for _ in range(1 + options.real)]
-        run()
-    print(
-        f"seed {options.seed}: {held} scripts had the same answers, {sum(found.values())} had not ({len(found)} kinds)"
-    )
-    sys.exit(1 if found else 0)
+    end = time.monotonic() + 60 * options.minutes
+    for number in count(options.seed):
+        seed(number)(run)()
+        if time.monotonic() > end:
+            break
+    print(f"seeds from {options.seed}: {held} scripts had the same answers, {sum(found.values())} had not")
+    return found
 
 
 if __name__ == "__main__":
