@@ -123,6 +123,7 @@ async def actions(client: Client, **args: str) -> list[str]:
         ("for i in 1; do echo; done", 2, b""),
         ("while true; do", 2, b""),
         ("echo >&7", 2, b""),
+        ("printf '%z'", 1, b""),
     ],
 )
 async def test_the_shell(script: str, code: int, out: bytes, autojump_clock: MockClock) -> None:
@@ -554,6 +555,22 @@ async def asked_for_nothing(client: Client, row: Row, name: str) -> None:
         if answer.ack.att is not None:
             await answer.ack.att.aclose()
     assert told
+
+
+@pytest.mark.parametrize("value", [5, "x", True, ["x"], {"x": 1}])
+@pytest.mark.parametrize("field", ["Image", "Cmd", "Env", "Labels", "Tty", "HostConfig", "Volumes", "Entrypoint"])
+async def test_a_field_of_another_kind_is_refused_by_its_name(field: str, value: Any) -> None:
+    async with swarm() as client:
+        try:
+            await client.spawn(body("true") | {field: value})
+        except (Invalid, NotFound):
+            return  # such a value it may have, but not this one
+        except Internal as exc:
+            problem = exc.message
+        else:
+            return  # it is of the right kind
+        assert problem.startswith("json: cannot unmarshal")
+        assert f".{field} " in problem
 
 
 # A cluster of any size.

@@ -92,6 +92,7 @@ class Containers:
             SwarmError: it can't be made so.
         """
         engine = self._engine
+        create.check_types(body)
         if not body.get("Image"):
             raise refusal(400, "No command specified")
         create.check_modes(body)
@@ -148,6 +149,7 @@ class Containers:
         if message.json is None:
             raise refusal(500, "EOF")
         body = body_of(message)
+        create.check_types(body, "HostConfig")
         container = self._find(message)
         create.check_resources(body, self._engine)
         create.check_restart_policy(fields(body.get("RestartPolicy")))

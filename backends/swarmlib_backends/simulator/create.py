@@ -107,6 +107,25 @@ _DEFAULT_IF_EMPTY: Final = (
     "OomKillDisable",
     "ConsoleSize",
 )
+_OBJECTS: Final = frozenset(
+    {"ExposedPorts", "Healthcheck", "HostConfig", "Labels", "LogConfig", "NetworkingConfig", "PortBindings"}
+) | {"RestartPolicy", "Volumes"}
+_LISTS: Final = frozenset({"Binds", "Env", "Links", "Mounts", "VolumesFrom"})
+_JSON_NAMES: Final[dict[Any, str]] = {
+    str: "string",
+    bool: "bool",
+    int: "number",
+    float: "number",
+    list: "array",
+    dict: "object",
+}
+_GO_NAMES: Final[dict[Any, str]] = {
+    str: "string",
+    bool: "bool",
+    int: "int64",
+    list: "[]string",
+    dict: "map[string]string",
+}
 UPDATABLE: Final = (
     "BlkioWeight",
     "CpuPeriod",
@@ -130,6 +149,29 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise refusal(400, f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     return name.removeprefix("/")
+
+
+def check_types(given: Mapping[str, Any], go: str = "ContainerConfigWrapper") -> None:
+    """Raises what an engine says of a body whose fields are not what they should be."""
+    for name, value in given.items():
+        kind = _kind_of(name)
+        wrong = kind is not None and not isinstance(value, kind)
+        if value is not None and (wrong or (isinstance(value, bool) and kind is int)):
+            text = f"json: cannot unmarshal {_JSON_NAMES[type(value)]} into Go struct field {go}.{name}"
+            raise refusal(500, f"{text} of type {'strslice.StrSlice' if isinstance(kind, tuple) else _GO_NAMES[kind]}")
+    if go == "ContainerConfigWrapper":
+        check_types(fields(given.get("HostConfig")), "HostConfig")
+
+
+def _kind_of(name: str) -> Any:
+    if name in _OBJECTS:
+        return dict
+    if name in _LISTS:
+        return list
+    if name in ("Cmd", "Entrypoint"):
+        return (list, str)
+    default = (_CONFIG | _HOST).get(name)
+    return type(default) if isinstance(default, bool | int | str) else None
 
 
 def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str, Any]:

@@ -56,7 +56,8 @@ class Engine:
         self.execs: dict[str, Exec] = {}
         self.listed: dict[tuple[Any, ...], tuple[float, bytes]] = {}
         """Whole lists by what they were asked for, and until when they are true; forgotten at every change."""
-        self._programs = {name: contained(program) for name, program in programs.items()}
+        self._given = {name: contained(program) for name, program in programs.items()}
+        self._programs = {name: contained(program) for name, program in PROGRAMS.items()}
         self._last_pid = 1000
 
     def next_pid(self) -> int:
@@ -66,17 +67,17 @@ class Engine:
 
     def program(self, name: str, container: Container) -> Program | None:
         """A program by its name or path in a container; what users gave comes before what a busybox has."""
-        given = self._programs.get(name)
+        given = self._given.get(name)
         if given is not None:
             return given
         if "/" in name:
             node = container.files.get(name)
-            return PROGRAMS.get(name.rpartition("/")[2]) if node is not None and not node.is_folder else None
-        return PROGRAMS.get(name)
+            return self._programs.get(name.rpartition("/")[2]) if node is not None and not node.is_folder else None
+        return self._programs.get(name)
 
     def program_of_image(self, image: str) -> Program | None:
         """What users gave for an image, whatever its command."""
-        return self._programs.get(image) or self._programs.get(image.partition(":")[0])
+        return self._given.get(image) or self._given.get(image.partition(":")[0])
 
     def find(self, ref: str) -> Container:
         """A container by id, name, or a prefix of its id.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import posixpath
+import re
 from typing import Final
 
 import trio
@@ -40,10 +41,12 @@ def _unescaped(text: str) -> bytes:
 async def _printf(run: Run) -> int:
     if len(run.args) < 2:
         return await _usage(run, "usage: printf FORMAT [ARG]...")
-    form = run.args[1].replace("%d", "%s")
-    count = form.replace("%%", "").count("%s")
-    values = [*run.args[2 : 2 + count], *[""] * count][:count]
-    await run.stdout.send_all(_unescaped(form % tuple(values)))
+    values = iter(run.args[2:])
+    unknown = re.search(r"%(?![sd%])", run.args[1])
+    if unknown is not None:
+        return await _usage(run, f"printf: {run.args[1][unknown.start() :]}: invalid format")
+    text = re.sub("%([sd%])", lambda found: "%" if found[1] == "%" else next(values, ""), run.args[1])
+    await run.stdout.send_all(_unescaped(text))
     return 0
 
 
