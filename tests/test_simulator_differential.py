@@ -157,7 +157,7 @@ async def test_a_life_is_the_same_on_both(script: list[Step], real: Engine) -> N
 
 
 @settings(
-    max_examples=10,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     database=None,

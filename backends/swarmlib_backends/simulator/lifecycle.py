@@ -33,6 +33,8 @@ _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 60.0
 _LONG_ENOUGH: Final = 10.0
 """Seconds after which a run counts as a good one: the next pause is the shortest again."""
+_NOT_STARTED: Final = 128
+"""The exit code of what could not even be tried."""
 _NOT_FOUND: Final = "executable file not found in $PATH"
 
 
@@ -59,7 +61,8 @@ class Lifecycle:
         try:
             self._begin(container)
         except SwarmError as exc:
-            container.error, container.exit_code = exc.message, exc.details.get("exit_code", 128)
+            container.error = exc.message
+            container.exit_code = exc.details.get("exit_code") or container.exit_code or _NOT_STARTED
             container.restarting = container.running = False
             self._release(container)
             self._engine.changed(container)
