@@ -160,7 +160,7 @@ async def test_programs_of_the_users_own() -> None:
 
     async with swarm(programs={"greet": greet, "web": greet}, images=["web:1"]) as client:
         assert (await run(client, "greet", "you", Env=["LANG=C"]))[1] == [("stdout", b"hello  C ['you']")]
-        made = await client.spawn({"Image": "web:1", "Cmd": ["serve"], "Env": ["LANG=C"]}, name="web")
+        made = await client.spawn({"Image": "web:1", "Env": ["LANG=C"]}, name="web")
         await made.start()
         assert await ended(client, "web") == 3
 

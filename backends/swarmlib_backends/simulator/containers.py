@@ -201,8 +201,8 @@ class Containers:
 
     async def _stop_running(self, container: Container, message: Message) -> None:
         asked = message.args.get("signal")
-        signal_ = int(signal_number(str(asked))) if asked else container.stop_signal
-        await self._life.stop(container, signal_, number(message.args, "t", container.grace))
+        wanted = int(signal_number(str(asked))) if asked else container.stop_signal
+        await self._life.stop(container, wanted, number(message.args, "t", container.grace))
 
     async def _restart(self, message: Message) -> None:
         container = self._find(message)

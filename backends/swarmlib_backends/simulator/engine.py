@@ -15,7 +15,7 @@ from ..dockerapi.status import refusal
 from .container import Container, Exec
 from .images import Image, ImageStore
 from .names import Names
-from .networks import Endpoint, Network, NetworkStore
+from .networks import Network, NetworkStore
 from .process import Program, contained
 from .programs import PROGRAMS
 from .volumes import VolumeStore
@@ -65,19 +65,18 @@ class Engine:
         self._last_pid += 1
         return self._last_pid
 
-    def program(self, name: str, container: Container) -> Program | None:
-        """A program by its name or path in a container; what users gave comes before what a busybox has."""
-        given = self._given.get(name)
-        if given is not None:
+    def program(self, name: str, container: Container, *, first: bool = False) -> Program | None:
+        """A program by its name or path in a container. What users gave comes before what a busybox has, and what they
+        gave for the image is what runs as its containers' `first`.
+        """
+        image = container.config["Image"]
+        by_image = self._given.get(image) or self._given.get(image.partition(":")[0]) if first else None
+        if given := self._given.get(name) or by_image:
             return given
         if "/" in name:
             node = container.files.get(name)
             return self._programs.get(name.rpartition("/")[2]) if node is not None and not node.is_folder else None
         return self._programs.get(name)
-
-    def program_of_image(self, image: str) -> Program | None:
-        """What users gave for an image, whatever its command."""
-        return self._given.get(image) or self._given.get(image.partition(":")[0])
 
     def find(self, ref: str) -> Container:
         """A container by id, name, or a prefix of its id.
@@ -121,13 +120,6 @@ class Engine:
         of = {"container": container.id} if container is not None else {}
         self.tell_of("network", action, network.id, {**of, "name": network.name, "type": network.driver})
 
-    # What follows is said here once for those that need it of each other.
-
     def containers_of(self, image: Image) -> list[Container]:
         """The containers of an image, the newest first."""
         return [each for each in reversed(self.containers.values()) if each.image is image]
-
-    def endpoints_of(self, network: Network) -> list[tuple[Container, Endpoint]]:
-        """The containers that a network is connected to now."""
-        pairs = ((each, each.networks.get(network.name)) for each in network.members.values())
-        return [(container, found) for container, found in pairs if found is not None and found.id]

@@ -77,7 +77,7 @@ class Lifecycle:
             if mount.type == "volume":
                 about = {"read/write": str(mount.writable).lower(), "destination": mount.target, "propagation": ""}
                 engine.tell_of("volume", "mount", mount.name, {**about, "container": container.id, "driver": "local"})
-        program = self._program(container, container.command, of_image=True)
+        program = self._program(container, container.command, first=True)
         process = Process(engine.next_pid(), container.command, engine.clock, first=not container.host.get("Init"))
         process.on_use = partial(self._check_memory, container)
         container.process = process
@@ -107,12 +107,9 @@ class Lifecycle:
         container.life = trio.CancelScope()
         self._engine.nursery.start_soon(self._prober.run, container, container.life, probe)
 
-    def _program(self, container: Container, command: list[str], *, of_image: bool = False) -> Program:
-        engine = self._engine
+    def _program(self, container: Container, command: list[str], *, first: bool = False) -> Program:
         self._check_user(container.config["User"])
-        found = engine.program(command[0], container)
-        if found is None and of_image:
-            found = engine.program_of_image(container.config["Image"])
+        found = self._engine.program(command[0], container, first=first)
         if found is None:
             raise _no_program(command[0], container)
         return found
