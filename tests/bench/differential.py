@@ -21,7 +21,7 @@ from tests.differential import Side, Step, clean, compare
 from tests.engines import engine
 from tests.test_simulator_differential import hold
 
-_BATCH = 20
+_BATCH = 5
 """Scripts of one seed."""
 _CHECKS = list(HealthCheck)
 
