@@ -19,7 +19,7 @@ import orjson
 import trio
 
 from swarmlib import Client, Json, SwarmError, Verb
-from swarmlib_backends.dockerapi import stdcopy
+from swarmlib.stdio import lines as lines_of
 from swarmlib_backends.dockerapi.ages import since
 from swarmlib_backends.dockerapi.status import status_of
 
@@ -109,7 +109,7 @@ class Side:
         answer = await self.client.call(step.verb, path, args=step.args, value=value, att=att)
         if step.kind in ("lines", "raw") and answer.ack.att is not None:
             async with answer.ack.att as stream:
-                lines = [line async for line in stdcopy.lines(stream, tty=step.kind == "raw")]
+                lines = [(line.stream, line.data) async for line in lines_of(stream, tty=step.kind == "raw")]
             # Two streams are two pipes: only within each is there an order.
             return sorted(
                 (name, b"\n".join(line for each, line in lines if each == name).decode()) for name, _ in lines
@@ -339,7 +339,7 @@ async def _now(side: Side) -> str:
 async def _events(side: Side, begun: str) -> list[Any]:
     until = await _now(side)
     async with side.client.watch(since=_seconds(begun), until=_seconds(until)) as events:
-        told = [side.plain(event) async for event in events]
+        told = [side.plain(event.raw) async for event in events]
     # An engine mounts the volumes of a container in no order.
     groups = [list(group) for _, group in groupby(told, lambda event: event["Type"] == "volume")]
     return [

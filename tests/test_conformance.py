@@ -22,6 +22,7 @@ from swarmlib_backends import (
     Record,
     Replay,
     Retry,
+    Simulator,
     Tee,
     Timeout,
 )
@@ -74,6 +75,11 @@ async def test_aggregate() -> None:
 
 async def test_exec() -> None:
     await check_backend(lambda: Exec(log_bytes=KEPT), leaf=processes())
+
+
+async def test_simulator() -> None:
+    # Its files are kept in memory, which is what it is for: no claim is made of theirs.
+    await check_backend(Simulator, leaf=processes())
 
 
 async def test_balance() -> None:

@@ -24,7 +24,7 @@ from swarmlib import (
     Verb,
     connect,
 )
-from swarmlib_backends.dockerapi import stdcopy
+from swarmlib.stdio import lines as lines_of
 from swarmlib_backends.dockerapi.rows import ROWS, Row
 from swarmlib_backends.simulator import Clock, Run, Simulator
 from tests.differential import Upload, tar_of
@@ -68,7 +68,7 @@ async def run(client: Client, *words: str, name: str = "job", **more: Any) -> tu
 async def logs(client: Client, name: str, *, tty: bool = False, **args: str) -> list[tuple[str, bytes]]:
     stream = await answer_stream(client, name, **{"stdout": "1", "stderr": "1", **args})
     async with stream:
-        return [line async for line in stdcopy.lines(stream, tty=tty)]
+        return [(line.stream, line.data) async for line in lines_of(stream, tty=tty)]
 
 
 async def answer_stream(client: Client, name: str, **args: str) -> trio.abc.ReceiveStream:
@@ -491,7 +491,7 @@ async def test_an_exec_runs_beside_and_ends_with_its_container(autojump_clock: M
         )
         stream = await client.connect("exec", made.id)
         async with stream:
-            assert [line async for line in stdcopy.lines(stream, tty=False)] == [("stdout", b"1 2")]
+            assert [(line.stream, line.data) async for line in lines_of(stream, tty=False)] == [("stdout", b"1 2")]
         assert (await client.get("exec", made.id))["ExitCode"] == 3
         long = await client.spawn({"Cmd": LONG}, "containers", "box", "exec")
         await client.call(Verb.CONNECT, ("exec", long.id), value=Json.of({"Detach": True}))

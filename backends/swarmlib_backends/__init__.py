@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .record import Record
     from .replay import Replay
     from .retry import Retry
+    from .simulator import Simulator
     from .tee import Tee
     from .timeout import Timeout
 
@@ -34,6 +35,7 @@ __all__ = [
     "Record",
     "Replay",
     "Retry",
+    "Simulator",
     "Tee",
     "Timeout",
 ]
