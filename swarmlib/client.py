@@ -39,7 +39,7 @@ class Client:
     """Typed verbs over a sender. Paths are given as words: `swarm.get("containers", "web")`.
 
     Keywords are the Engine API's query parameters, and may be Python values: `swarm.ls(all=True, filters={"label":
-    "tier=web"})`. What is listed and told of are `Record`s: mappings of the Engine API's own JSON.
+    "tier=web"})`. What is listed and told of are records (`Record`): mappings of the Engine API's own JSON.
 
     Every method raises what the error reply says (a `SwarmError` of the class of its code). A cancelled call is
     cancelled in every stage; a deadline around it (`trio.fail_after`) travels with it.
@@ -84,11 +84,11 @@ class Client:
         where = path or WORKLOADS
         return listed(where, (await self.call(Verb.LS, where, args=parameters(args))).value)
 
-    async def get(self, *path: str, **args: Any) -> Any:
+    async def get(self, /, *path: str, **args: Any) -> Any:
         """An object's state; without a path, the service's."""
         return (await self.call(Verb.GET, path, args=parameters(args))).value
 
-    async def set(self, *path: str, value: Any = None, **args: Any) -> Any:
+    async def set(self, /, *path: str, value: Any = None, **args: Any) -> Any:
         """Change an object: `swarm.set("containers", "web", "rename", name="www")`."""
         return (await self.call(Verb.SET, path, args=parameters(args), value=as_json(value))).value
 
@@ -107,23 +107,23 @@ class Client:
         """A handle to a workload, by its id, name or unique id prefix. Nothing is asked: it may not exist."""
         return Workload(self, (*WORKLOADS, name))
 
-    async def start(self, *path: str, **args: Any) -> None:
+    async def start(self, /, *path: str, **args: Any) -> None:
         """Start an object; one word is a workload's name."""
         await self.call(Verb.START, _named(path), args=parameters(args))
 
-    async def stop(self, *path: str, **args: Any) -> None:
+    async def stop(self, /, *path: str, **args: Any) -> None:
         """Stop an object: with grace, then by force; one word is a workload's name."""
         await self.call(Verb.STOP, _named(path), args=parameters(args))
 
-    async def rm(self, *path: str, **args: Any) -> Any:
+    async def rm(self, /, *path: str, **args: Any) -> Any:
         """Remove an object; gives what the service says of it. One word is a place: what is unused in it is removed."""
         return (await self.call(Verb.RM, path, args=parameters(args))).value
 
     @overload
-    def watch(self, **args: Any) -> Watch[Event]: ...
+    def watch(self, /, **args: Any) -> Watch[Event]: ...
     @overload
-    def watch(self, *path: str, **args: Any) -> Watch[Any]: ...
-    def watch(self, *path: str, **args: Any) -> Watch[Any]:
+    def watch(self, /, *path: str, **args: Any) -> Watch[Any]: ...
+    def watch(self, /, *path: str, **args: Any) -> Watch[Any]:
         """Changes from now on: without a path the service's events, else an object's, each a decoded value.
 
         async for event in swarm.watch(filters={"type": "container", "event": ["start", "die"]}): ...
@@ -131,7 +131,7 @@ class Client:
         send = partial(self._send, Verb.WATCH, path, {"args": parameters(args)})
         return Watch(send, _value) if path else Watch(send, Event.read, endless="until" not in args)
 
-    def attach(self, *path: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
+    def attach(self, /, *path: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
         """A conversation with an object, until either side ends it; one word is a workload's name."""
         return self.attach_to(_named(path), args)
 
@@ -142,7 +142,7 @@ class Client:
             channel = (await answer(replies)).ack.channel
             yield Attachment(self, path, replies) if channel is None else Attachment(Client(channel), (), replies)
 
-    async def connect(self, *path: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
+    async def connect(self, /, *path: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
         """A byte stream to an object (its stdio, say), that the caller closes."""
         answer = await self.call(Verb.CONNECT, path, args=parameters(args), value=as_json(value))
         stream = answer.ack.att
@@ -153,13 +153,14 @@ class Client:
         raise Internal(f"connect gave no stream for {'/'.join(path)}")
 
     async def file(
-        self, *path: str, att: trio.abc.ReceiveStream | None = None, **args: Any
+        self, /, *path: str, att: trio.abc.ReceiveStream | None = None, **args: Any
     ) -> trio.abc.ReceiveStream | None:
         """A tar of files out of an object, that the caller closes; or, with `att`, into it."""
         return (await self.call(Verb.FILE, path, args=parameters(args), att=att)).ack.att
 
     async def run(
         self,
+        /,
         image: str,
         command: str | Sequence[str] = (),
         *,

@@ -44,48 +44,48 @@ class Handle:
         """Its name in its path: the id that it was spawned with, or whatever it was asked for by."""
         return self.path[-1] if self.path else ""
 
-    async def ls(self, *below: str, **args: Any) -> list[Any]:
+    async def ls(self, /, *below: str, **args: Any) -> list[Any]:
         """What is in it."""
         return await self.client.ls(*self.path, *below, **args)
 
-    async def get(self, *below: str, **args: Any) -> Any:
+    async def get(self, /, *below: str, **args: Any) -> Any:
         """Its state."""
         return await self.client.get(*self.path, *below, **args)
 
-    async def set(self, *below: str, value: Any = None, **args: Any) -> Any:
+    async def set(self, /, *below: str, value: Any = None, **args: Any) -> Any:
         """Change it: `web.set("rename", name="www")`."""
         return await self.client.set(*self.path, *below, value=value, **args)
 
-    async def spawn(self, value: Any, *below: str, **args: Any) -> Handle:
+    async def spawn(self, value: Any, /, *below: str, **args: Any) -> Handle:
         """Make an object below it."""
         return await self.client.spawn(value, *self.path, *below, **args)
 
-    async def start(self, *below: str, **args: Any) -> None:
+    async def start(self, /, *below: str, **args: Any) -> None:
         """Start it."""
         await self.client.call(Verb.START, (*self.path, *below), args=parameters(args))
 
-    async def stop(self, *below: str, **args: Any) -> None:
+    async def stop(self, /, *below: str, **args: Any) -> None:
         """Stop it; `t` is the grace in seconds."""
         await self.client.call(Verb.STOP, (*self.path, *below), args=parameters(args))
 
-    async def rm(self, *below: str, **args: Any) -> Any:
+    async def rm(self, /, *below: str, **args: Any) -> Any:
         """Remove it; of a workload, `force=True` also while it runs, `v=True` with its anonymous volumes."""
         return await self.client.rm(*self.path, *below, **args)
 
-    def watch(self, *below: str, **args: Any) -> Watch[Any]:
+    def watch(self, /, *below: str, **args: Any) -> Watch[Any]:
         """Its changes: `web.watch("stats")`."""
         return self.client.watch(*self.path, *below, **args)
 
-    def attach(self, *below: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
+    def attach(self, /, *below: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
         """A conversation with it."""
         return self.client.attach_to((*self.path, *below), args)
 
-    async def connect(self, *below: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
+    async def connect(self, /, *below: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
         """A byte stream to it."""
         return await self.client.connect(*self.path, *below, value=value, **args)
 
     async def file(
-        self, *below: str, att: trio.abc.ReceiveStream | None = None, **args: Any
+        self, /, *below: str, att: trio.abc.ReceiveStream | None = None, **args: Any
     ) -> trio.abc.ReceiveStream | None:
         """A tar of files: `web.file("archive", path="/etc")` out of it, and with `att` into it."""
         return await self.client.file(*self.path, *below, att=att, **args)
@@ -113,13 +113,13 @@ class Workload(Handle):
         async with self.watch("wait", condition=condition) as ends:
             return await exit_code(ends)
 
-    async def logs(self, **args: Any) -> list[Line]:
+    async def logs(self, /, **args: Any) -> list[Line]:
         """The lines that it has written; `tail=10`, `since`, `stderr=False` and their like choose."""
         async with self.follow(**{"follow": False, **args}) as found:
             return [line async for line in found]
 
     @asynccontextmanager
-    async def follow(self, **args: Any) -> AsyncGenerator[AsyncIterator[Line]]:
+    async def follow(self, /, **args: Any) -> AsyncGenerator[AsyncIterator[Line]]:
         """The lines that it has written and those that come, to its end; `tail=0`: only those that come."""
         chosen = {"follow": True, "stdout": True, "stderr": True, **args}
         tty = (await self.details()).tty
@@ -131,6 +131,7 @@ class Workload(Handle):
 
     async def exec(
         self,
+        /,
         command: str | Sequence[str],
         *,
         stdin: bytes | None = None,
