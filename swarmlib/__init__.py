@@ -11,6 +11,8 @@ modules, each by itself.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from . import aio as aio
+    from . import sync as sync
     from ._public import *  # noqa: F403 - its `__all__` is the list
     from ._public import __all__ as __all__
 else:
@@ -31,4 +33,4 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__getattr__("__all__")})
+        return sorted({*globals(), *__getattr__("__all__"), "aio", "sync"})

@@ -55,6 +55,12 @@ def test_importing_the_core_without_using_it_loads_not_even_trio() -> None:
     assert loaded_by("import swarmlib") & {"trio", "orjson", "logging"} == set()
 
 
+def test_the_ways_in_from_threads_and_asyncio_are_loaded_when_they_are_used() -> None:
+    assert loaded_by("import swarmlib; swarmlib.connect") & {"asyncio"} == set()
+    used = "import swarmlib; assert {'aio', 'sync'} <= set(dir(swarmlib)); swarmlib.sync.connect, swarmlib.aio.connect"
+    assert loaded_by(used) & FOREIGN == set()
+
+
 def test_listing_the_backends_and_reading_a_chains_text_import_none() -> None:
     program = "from swarmlib import grammar, registry; registry.names(); grammar.parse('debug | docker')"
     assert loaded_by(program) & FOREIGN == set()

@@ -1,0 +1,418 @@
+"""The same API, blocking: for threads, notebooks and REPLs.
+
+with swarmlib.sync.connect("debug | docker") as swarm:
+    print(swarm.ls())
+
+The chain runs in a trio loop that has a thread of its own, and ends with the connection (`portal`). Any number of
+threads may call at once. Errors are those of the trio API. Ctrl-C in a call cancels that call, in every stage, and
+leaves the connection usable. What trio enters by `async with` is open once the call returns, as a file is: `with`
+closes it, or `close`, or that nobody refers to it any more.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextvars import ContextVar
+from functools import partial, wraps
+from queue import SimpleQueue
+from time import monotonic
+from typing import IO, TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, overload
+
+import trio
+
+from . import client, handles, watch
+from .chain import Stages
+from .message import Message, Path
+from .objects import Line, State
+from .portal import Call, Closed, Context, FileStream, Held, Loop, Work
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = ["Attachment", "Client", "Handle", "Lines", "Stream", "Watch", "Workload", "connect", "fail_after"]
+
+A = TypeVar("A")
+P = ParamSpec("P")
+T = TypeVar("T")
+U = TypeVar("U")
+
+_BUFFER: Final = 65_536
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
+
+
+@contextmanager
+def fail_after(seconds: float) -> Generator[None]:
+    """Give the calls inside this time in all, as `trio.fail_after` does; nested, the shorter counts.
+
+    A watch or conversation that is opened inside has that time from its opening to its end.
+
+    Raises:
+        TimedOut: a call was not answered in time; raised by the call.
+    """
+    before = _deadline.set(min(monotonic() + seconds, _deadline.get()))
+    try:
+        yield
+    finally:
+        _deadline.reset(before)
+
+
+def _seconds_left() -> float:
+    return _deadline.get() - monotonic()
+
+
+def _result(call: Call[T]) -> T:
+    """Launch a call, and wait for its result; whatever else ends the waiting (Ctrl-C) ends the call first."""
+    try:
+        _told_by(call.launch)
+    except BaseException:
+        call.abandon()
+        _told_by(call.when_ended)
+        raise
+    return call.result.get()
+
+
+def _told_by(ask: Callable[[Callable[[], object]], None]) -> None:
+    """Wait for what calls a listener in the loop. A `SimpleQueue` is made for Ctrl-C: its `get` is one step of C."""
+    told: SimpleQueue[None] = SimpleQueue()
+    ask(partial(told.put, None))
+    told.get()
+
+
+class Blocking(Generic[A]):
+    """An object of the trio API, `inner`, used from other threads for as long as what is `held` is open."""
+
+    def __init__(self, held: Held[Any], inner: A) -> None:
+        self.held = held
+        self.inner = inner
+
+    def wait_for(self, work: Work[T]) -> T:
+        """Have something done in the loop, and give its result."""
+        return _result(Call(self._context, work, _seconds_left()))
+
+    def enter(self, manager: AbstractAsyncContextManager[T], shown: Callable[[Held[Any], T], U]) -> U:
+        """Enter an async context manager; gives what is open, as `shown` makes it usable here."""
+        context = Context(self._context, manager, _seconds_left())
+        return shown(Held(context, self.held), _result(context))
+
+    @property
+    def _context(self) -> Context[Any]:
+        if self.held.context.loop.is_here:
+            raise RuntimeError("a blocking call in the connection's own loop would wait for itself")
+        return self.held.context
+
+
+class Closing(Blocking[A]):
+    """One that is open until it is closed: by `with`, by `close`, or when nobody refers to it any more."""
+
+    def close(self) -> None:
+        """End it, with all that goes on in it, and wait until it is gone. Twice is harmless.
+
+        Raises:
+            SwarmError: why it ended before, if it was not closed.
+        """
+        context = self._context
+        self.held.leave()
+        _told_by(context.when_ended)
+        with suppress(Closed):  # it went with what it was opened in
+            context.ended.get()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Iterating(Blocking[AsyncIterator[T]], Generic[T]):
+    """A plain iterator over what comes."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        """The next; waits for it.
+
+        Raises:
+            SwarmError: what the service says, or that this is closed.
+            TimedOut: see `fail_after`.
+        """
+        try:
+            return self.wait_for(self.inner.__anext__)
+        except StopAsyncIteration:
+            raise StopIteration from None
+        except trio.ClosedResourceError:
+            raise Closed("what is iterated over is closed") from None
+
+
+class Watch(Iterating[T], Closing[AsyncIterator[T]]):
+    """Changes, from the moment that it was opened."""
+
+
+class Lines(Iterating[Line], Closing[AsyncIterator[Line]]):
+    """The lines of a workload, those that come too."""
+
+
+def blocking(method: Callable[Concatenate[Any, P], Awaitable[T]]) -> Callable[Concatenate[Any, P], T]:
+    """A method of the trio API as one that waits for its result."""
+
+    @wraps(method)
+    def call(self: Blocking[Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.wait_for(partial(method, self.inner, *args, **kwargs))
+
+    return call
+
+
+def opening(
+    method: Callable[Concatenate[Any, P], AbstractAsyncContextManager[T]], shown: Callable[[Held[Any], T], U]
+) -> Callable[Concatenate[Any, P], U]:
+    """A method of the trio API that gives an async context manager, as one that enters it."""
+
+    @wraps(method)
+    def open(self: Blocking[Any], /, *args: P.args, **kwargs: P.kwargs) -> U:
+        return self.enter(method(self.inner, *args, **kwargs), shown)
+
+    return open
+
+
+def watching(method: Callable[Concatenate[Any, P], watch.Watch[T]]) -> Callable[Concatenate[Any, P], Watch[T]]:
+    """`opening`, for a watch: only a function of its own keeps overloads apart for type checkers."""
+    return opening(method, Watch)
+
+
+def streaming(
+    method: Callable[Concatenate[Any, P], Awaitable[trio.abc.ReceiveStream]],
+) -> Callable[Concatenate[Any, P], Stream]:
+    """A method of the trio API that gives a byte stream, as one that gives a file."""
+
+    @wraps(method)
+    def connect(self: Blocking[Any], /, *args: P.args, **kwargs: P.kwargs) -> Stream:
+        return Stream(self.held, self.wait_for(partial(method, self.inner, *args, **kwargs)))
+
+    return connect
+
+
+class Stream(io.BufferedReader):
+    """A byte stream as a file: reads are buffered, writes go out at once. For one reader and one writer at a time.
+
+    `read1()` gives what has come, `read(n)` waits for n bytes or the end. A stream that breaks raises `OSError`.
+    """
+
+    def __init__(self, held: Held[Any], stream: trio.abc.ReceiveStream) -> None:
+        self._raw = _RawStream(held, stream)
+        super().__init__(self._raw, _BUFFER)
+
+    def writable(self) -> bool:
+        """Whether it goes both ways."""
+        return self._raw.writable()
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Send all of `data`; gives its length."""
+        return self._raw.write(data)
+
+    def send_eof(self) -> None:
+        """Say that no more will be sent; what the other side sends can still be read."""
+        self._raw.send_eof()
+
+    def close(self) -> None:
+        """Close it; a read that another thread waits in ends."""
+        self._raw.close()  # first: until its read has ended, that thread has the buffer locked
+        super().close()
+
+
+class _RawStream(io.RawIOBase):
+    def __init__(self, held: Held[Any], stream: trio.abc.ReceiveStream) -> None:
+        self._loop: Blocking[Any] = Blocking(held, stream)
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return isinstance(self._loop.inner, trio.abc.HalfCloseableStream)
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        into = memoryview(buffer)
+        data = self._do(self._loop.inner.receive_some, len(into))
+        into[: len(data)] = data
+        return len(data)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        sent = bytes(data)
+        self._send("send_all", sent)
+        return len(sent)
+
+    def send_eof(self) -> None:
+        self._send("send_eof")
+
+    def _send(self, method: str, *args: Any) -> None:
+        if not self.writable():
+            raise io.UnsupportedOperation("this stream can only be read")
+        self._do(getattr(self._loop.inner, method), *args)
+
+    def _do(self, work: Callable[..., Awaitable[T]], *args: Any) -> T:
+        if self.closed:
+            raise ValueError("this stream is closed")
+        try:
+            return self._loop.wait_for(partial(work, *args))
+        except trio.ClosedResourceError:  # by another thread, meanwhile
+            raise ValueError("this stream is closed") from None
+        except trio.BrokenResourceError as exc:
+            raise ConnectionResetError(f"the stream broke off: {exc}") from exc
+
+    def close(self) -> None:
+        """Close it, without waiting: who calls this may be the collector, in the loop's own thread."""
+        if not self.closed:
+            super().close()
+            Call[None](self._loop.held.context, self._loop.inner.aclose).launch(lambda: None)
+
+
+def _file(
+    self: Blocking[Any],
+    method: Callable[..., Awaitable[trio.abc.ReceiveStream | None]],
+    *args: Any,
+    att: Any,
+    **kwargs: Any,
+) -> Stream | None:
+    source = None if att is None else FileStream(att)
+    stream = self.wait_for(partial(method, self.inner, *args, att=source, **kwargs))
+    return None if stream is None else Stream(self.held, stream)
+
+
+class Handle(Blocking[handles.Handle]):
+    """One object: every verb of the client's, for it or what is below it; see `swarmlib.Handle`."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.inner.path
+
+    @property
+    def made(self) -> Any:
+        """What the service said when it was spawned, else None."""
+        return self.inner.made
+
+    @property
+    def id(self) -> str:
+        """Its name in its path: the id that it was spawned with, or whatever it was asked for by."""
+        return self.inner.id
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
+
+    ls = blocking(handles.Handle.ls)
+    get = blocking(handles.Handle.get)
+    set = blocking(handles.Handle.set)
+    start = blocking(handles.Handle.start)
+    stop = blocking(handles.Handle.stop)
+    rm = blocking(handles.Handle.rm)
+    watch = watching(handles.Handle.watch)
+    connect = streaming(handles.Handle.connect)
+
+    def spawn(self, value: Any, /, *below: str, **args: Any) -> Handle:
+        """Make an object below it."""
+        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *below, **args)))
+
+    def attach(self, /, *below: str, **args: Any) -> Attachment:
+        """A conversation with it."""
+        return self.enter(self.inner.attach(*below, **args), Attachment)
+
+    def file(self, /, *below: str, att: IO[bytes] | None = None, **args: Any) -> Stream | None:
+        """A tar of files: `web.file("archive", path="/etc")` out of it, and with `att`, a file, into it."""
+        return _file(self, handles.Handle.file, *below, att=att, **args)
+
+
+class Workload(Handle):
+    """A workload; see `swarmlib.Workload`."""
+
+    details = blocking(handles.Workload.details)
+    kill = blocking(handles.Workload.kill)
+    wait = blocking(handles.Workload.wait)
+    logs = blocking(handles.Workload.logs)
+    exec = blocking(handles.Workload.exec)
+    follow = opening(handles.Workload.follow, Lines)
+
+
+def _handle(held: Held[Any], made: handles.Handle) -> Handle:
+    return Workload(held, made) if isinstance(made, handles.Workload) else Handle(held, made)
+
+
+class Attachment(Workload, Closing[handles.Handle]):
+    """A conversation with a workload, and a handle to it. Iterating gives the messages that come from it."""
+
+    def __init__(self, held: Held[Any], inner: handles.Attachment) -> None:
+        super().__init__(held, inner)
+        self._conversation = inner
+
+    @property
+    def state(self) -> State:
+        """What was told last of how it is: at its end, with its exit code."""
+        return self._conversation.state
+
+    def __iter__(self) -> Iterator[Message]:
+        return Iterating(self.held, self._conversation)
+
+    def lines(self) -> Iterator[Line]:
+        """The lines that it writes, to its end; `state` is known then."""
+        return Iterating(self.held, self._conversation.lines())
+
+
+class Client(Closing[client.Client]):
+    """The verbs over a chain; see `swarmlib.Client`."""
+
+    @classmethod
+    def over(cls, manager: AbstractAsyncContextManager[client.Client]) -> Self:
+        """Enter what gives a client of the trio API, in a thread of its own, which ends when this is closed."""
+        context = Context(Loop(), manager)
+        try:
+            return cls(Held(context), _result(context))
+        except BaseException:
+            context.loop.join()
+            raise
+
+    ls = blocking(client.Client.ls)
+    get = blocking(client.Client.get)
+    set = blocking(client.Client.set)
+    start = blocking(client.Client.start)
+    stop = blocking(client.Client.stop)
+    rm = blocking(client.Client.rm)
+    run = blocking(client.Client.run)
+    watch = watching(client.Client.watch)
+    attach = opening(client.Client.attach, Attachment)
+    connect = streaming(client.Client.connect)
+
+    @overload
+    def spawn(self, value: Any = None, /, **args: Any) -> Workload: ...
+    @overload
+    def spawn(self, value: Any, /, *path: str, **args: Any) -> Handle: ...
+    def spawn(self, value: Any = None, /, *path: str, **args: Any) -> Handle:
+        """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
+        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *path, **args)))
+
+    def workload(self, name: str) -> Workload:
+        """A handle to a workload, by its id, name or unique id prefix. Nothing is asked: it may not exist."""
+        return Workload(self.held, self.inner.workload(name))
+
+    def file(self, /, *path: str, att: IO[bytes] | None = None, **args: Any) -> Stream | None:
+        """A tar of files out of an object, as a file that the caller closes; or, with `att`, a file, into it."""
+        return _file(self, client.Client.file, *path, att=att, **args)
+
+    def close(self) -> None:
+        """Close every stage, and end the thread. Twice is harmless.
+
+        Raises:
+            SwarmError: a stage failed while it was open.
+        """
+        try:
+            super().close()
+        finally:
+            self.held.context.loop.join()
+
+
+def connect(*stages: Stages) -> Client:
+    """Open a chain in a thread of its own; `with` closes it, or `close`, or the end of the program.
+
+    Raises: as `swarmlib.connect`.
+    """
+    return Client.over(client.connect(*stages))

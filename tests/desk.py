@@ -1,0 +1,143 @@
+"""A small service for the tests of what is used from outside its loop: it tells what happens in it, to any thread."""
+
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from queue import SimpleQueue
+from typing import Any
+
+import trio
+from trio.testing import MemoryReceiveStream, memory_stream_pair
+
+from swarmlib import Message, NotFound, Server
+
+
+def python(program: str, warnings: str = "error") -> str:
+    """What a program prints, in an interpreter of its own, that ends well."""
+    run = [sys.executable, "-W", warnings, "-c", program]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+CLOSING = """
+from contextlib import asynccontextmanager
+from swarmlib import Server, aio, sync
+
+class Stage(Server):
+    @asynccontextmanager
+    async def lifespan(self):
+        yield
+        print("closed")
+
+    async def ls(self, message):
+        return []
+"""
+"""The beginning of such a program: a stage that says when it is closed."""
+
+
+class Desk(Server):
+    """Things by name; `told` says what began and ended."""
+
+    def __init__(self) -> None:
+        self.told: SimpleQueue[str] = SimpleQueue()
+
+    def seen(self) -> str:
+        """The next thing that happened."""
+        return self.told.get(timeout=20)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        self.things: dict[str, Any] = {}
+        self.news = trio.Event()
+        async with trio.open_nursery() as self.nursery:
+            self.told.put("open")
+            try:
+                yield
+            finally:
+                self.told.put("closed")
+                self.nursery.cancel_scope.cancel()
+
+    async def ls(self, message: Message) -> list[Any]:
+        return [{"Id": name} for name in self.things]
+
+    async def get(self, message: Message) -> Any:
+        name = message.path[-1]
+        if name == "deadline":
+            return message.deadline - trio.current_time()
+        if name == "never":
+            await self.forever("never")
+        if name not in self.things:
+            raise NotFound(f"no {name}")
+        return self.things[name]
+
+    async def forever(self, what: str) -> None:
+        self.told.put(what)
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.told.put(f"{what} ended")
+
+    async def spawn(self, message: Message) -> Any:
+        name = str(message.args["name"])
+        self.things[name] = message.json
+        self.news.set()
+        self.news = trio.Event()
+        return {"Id": name}
+
+    async def start(self, message: Message) -> None:
+        """Break."""
+
+        async def fail() -> None:
+            raise NotFound("the desk broke")
+
+        self.nursery.start_soon(fail)
+
+    async def watch(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.ack()
+        known = 0
+        self.told.put("watched")
+        try:
+            while True:
+                for name in list(self.things)[known:]:
+                    await message.ret.set({"Action": name})
+                known = len(self.things)
+                await self.news.wait()
+        finally:
+            self.told.put("watched ended")
+
+    async def attach(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.ack()
+        await message.ret.log(b"a line")
+        await message.ret.set({"ExitCode": 3})
+
+    async def connect(self, message: Message) -> None:
+        """An echo; `broken` is one that goes away when it is spoken to."""
+        assert message.ret is not None
+        near, far = memory_stream_pair()
+        self.nursery.start_soon(self.echo, far, message.path[-1] == "broken")
+        await message.ret.ack(att=near)
+
+    async def echo(self, stream: trio.StapledStream[Any, Any], broken: bool) -> None:
+        with suppress(trio.BrokenResourceError):
+            async with stream:
+                async for part in stream:
+                    if broken:
+                        return
+                    await stream.send_all(part)
+                await stream.send_eof()
+        self.told.put("echo ended")
+
+    async def file(self, message: Message) -> None:
+        assert message.ret is not None
+        if message.att is not None:
+            async with message.att:
+                self.things["tar"] = b"".join([bytes(part) async for part in message.att]).decode()
+        else:
+            tar = MemoryReceiveStream()
+            tar.put_data(b"first\nsecond\n")
+            tar.put_eof()
+            await message.ret.ack(att=tar)
