@@ -1,0 +1,61 @@
+"""The pytest plugin: the fixture `swarm`, a Docker API for a test, with no Docker.
+
+pytest loads this in every run on a machine that has swarmlib, so what it needs is imported when a test asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from .served import Served
+
+
+_OTHER_DOCKERS: Final = ("DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY")
+"""The variables that would have a Docker client use another one, or this one in another way."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the ini option `swarm_chain`."""
+    parser.addini("swarm_chain", "the chain that the fixture `swarm` serves (swarmlib)", default="simulator")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers",
+        "swarm(*stages, **options): what the fixture `swarm` serves for this test: the stages of a chain, "
+        "or the simulator with these options (swarmlib)",
+    )
+
+
+@pytest.fixture
+def swarm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A fresh simulated engine, which is this process's Docker while the test runs: `DOCKER_HOST` says where.
+
+    It is a `swarmlib.sync.Client` of that engine too, so a test can set the scene and look at what came of it.
+    """
+    from .served import served
+
+    with served(*_stages(request)) as swarm:
+        for name in _OTHER_DOCKERS:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("DOCKER_HOST", swarm.host)
+        yield swarm
+
+
+def _stages(request: pytest.FixtureRequest) -> tuple[Any, ...]:
+    """What to serve, as the marker says, else the ini option."""
+    marker = request.node.get_closest_marker("swarm")
+    stages: tuple[Any, ...] = marker.args if marker else ()
+    options: Mapping[str, Any] = marker.kwargs if marker else {}
+    if stages and options:
+        raise pytest.UsageError("@pytest.mark.swarm takes the stages of a chain, or options of the simulator, not both")
+    if options:
+        from .simulator import Simulator
+
+        return (Simulator(**options),)
+    return stages or (request.config.getini("swarm_chain"),)

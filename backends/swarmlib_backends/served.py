@@ -1,0 +1,38 @@
+"""A chain behind a Docker API server of its own, in this process: for tests of what uses Docker."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from swarmlib import Chain, Client, connect, sync
+from swarmlib.chain import Stages
+
+from .dockerserver import DockerServer
+
+
+class Served(sync.Client):
+    """The verbs over a chain, blocking; `host` is where any Docker client reaches the same chain."""
+
+    host: str
+
+
+@contextmanager
+def served(*stages: Stages) -> Generator[Served]:
+    """Serve a chain on a unix socket in a folder of its own, which only this user reaches, until the context ends.
+
+    Raises: as `swarmlib.connect`.
+    """
+    with tempfile.TemporaryDirectory(prefix="swarmlib-") as folder:
+        host = f"unix://{Path(folder, 'docker.sock')}"
+        with Served.over(_serving(host, stages)) as swarm:
+            swarm.host = host
+            yield swarm
+
+
+@asynccontextmanager
+async def _serving(host: str, stages: tuple[Stages, ...]) -> AsyncGenerator[Client]:
+    async with connect(*stages) as swarm, Chain(DockerServer(host)).open(swarm.sender):
+        yield swarm
