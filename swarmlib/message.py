@@ -113,14 +113,15 @@ class Json:
 class Message:
     """A request or a reply.
 
-    path: the object below the service that the message is sent to; `()` is the service itself.
-    args: small options; the keys are strings, the values what msgpack can carry.
-    value: the object that the verb speaks of; the line of a `log`; the error of an `error`.
-    ret: of a request, where its replies go. None for a one-way message.
-    channel: of an `ack`, the channel to the object that was spawned or attached to.
-    att: a byte stream that travels with the message: a `HalfCloseableStream` for a conversation (`connect`),
-        any receive stream for bytes one way (`file`). Who receives the message closes it.
-    deadline: on trio's clock; when it passes, the work is cancelled and answered `timeout`.
+    Attributes:
+        path: the object below the service that the message is sent to; `()` is the service itself.
+        args: small options; the keys are strings, the values what msgpack can carry.
+        value: the object that the verb speaks of; the line of a `log`; the error of an `error`.
+        ret: of a request, where its replies go. None for a one-way message.
+        channel: of an `ack`, the channel to the object that was spawned or attached to.
+        att: a byte stream that travels with the message: a `HalfCloseableStream` for a conversation (`connect`),
+            any receive stream for bytes one way (`file`). Who receives the message closes it.
+        deadline: on trio's clock; when it passes, the work is cancelled and answered `timeout`.
     """
 
     verb: Verb

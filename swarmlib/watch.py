@@ -19,12 +19,12 @@ _BROKE_OFF: Final = "the events broke off: the service is gone, or they came fas
 
 
 class Watch(Generic[T]):
-    """The changes that a call tells of, from when it is entered, or first asked for one.
+    """The changes that a call tells of, from when it is entered, or first asked for one::
 
-    async with swarm.watch() as events:        # from here on nothing is missed; the call ends with the context
-        async for event in events: ...
+        async with swarm.watch() as events:        # from here on nothing is missed; the call ends with the context
+            async for event in events: ...
 
-    async for event in swarm.watch(): ...      # the call ends with the loop, however that ends
+        async for event in swarm.watch(): ...      # the call ends with the loop, however that ends
 
     Without a context the call ends when nobody holds the watch any more, as after a loop over it; who keeps it, to go
     on later, ends it with `aclose`.
