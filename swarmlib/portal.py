@@ -8,7 +8,7 @@ contexts inside it, run in a nursery of that task, so whatever ends a context en
       └ watch()         a context inside it
           └ next()        a call
 
-anyio's BlockingPortal was weighed for this. Its calls take twice as long, a task that is cancelled by its future is let
+anyio's BlockingPortal was weighed for this. Its calls take longer, a task that is cancelled by its future is let
 go before it has ended, and a stream that comes in that moment is dropped, not closed.
 """
 
