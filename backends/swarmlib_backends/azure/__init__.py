@@ -1,0 +1,1 @@
+"""Azure: virtual machines as workloads and as Docker engines. Nothing of it is imported until a chain names it."""

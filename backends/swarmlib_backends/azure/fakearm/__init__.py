@@ -1,0 +1,114 @@
+"""A fake Azure on loopback: enough of Azure Resource Manager for the real SDK's clients to run against, unchanged.
+
+    async with fakearm.serving(seed=7, machines=mine) as arm:
+        compute = ComputeManagementClient(credential, arm.state.subscription, base_url=arm.url, ...)
+
+It keeps resource groups, networks and virtual machines with Azure's own rules, errors, asynchronous operations, quotas
+and throttling; everything that is left to chance comes from the seed. It also gives out tokens, as Entra and the
+managed identities do. A script of faults makes it fail, hang or break where a test wants it (`faults`), and `machines`
+brings the machines behind its virtual machines. Requests and answers are held against Microsoft's OpenAPI documents
+where it is given them (`spec`). `python -m swarmlib_backends.azure.fakearm --help` runs it from a shell.
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from swarmlib import CLEANUP_SECONDS
+
+from ... import certificates
+from .arm import VERSIONS, FakeArm
+from .faults import Fault, Faults
+from .groups import PROVIDERS
+from .http import serving as serving_https
+from .machines import Machine, Machines, NoMachines
+from .state import State
+from .throttle import ARM, Limit, Throttle
+from .tokens import Tokens
+from .world import Region
+
+if TYPE_CHECKING:
+    from .spec import Spec
+
+__all__ = [
+    "ARM",
+    "PROVIDERS",
+    "SUBSCRIPTION",
+    "VERSIONS",
+    "FakeArm",
+    "Fault",
+    "Limit",
+    "Machine",
+    "Machines",
+    "NoMachines",
+    "Region",
+    "serving",
+]
+
+SUBSCRIPTION: Final = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
+TENANT: Final = "84f1e4ea-8554-43e1-8709-f0b8589ea118"
+CLIENT: Final = "3f4b2a7e-0c39-4a3b-9a2f-0b3d5c1e7f10"
+SECRET: Final = "not~a~secret"
+
+
+@asynccontextmanager
+async def serving(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seed: int = 0,
+    subscription: str = SUBSCRIPTION,
+    machines: Machines | None = None,
+    spec: Spec | None = None,
+    registered: bool = True,
+    seconds: float = 0,
+    poll_seconds: float = 0.01,
+    limits: Mapping[str, Limit] | None = None,
+) -> AsyncGenerator[FakeArm]:
+    """Run a fake; it ends, and stops its machines, with the context.
+
+    port: 0 takes any that is free. seed: of all that is left to chance. machines: what is behind virtual machines; by
+    default nothing. spec: Microsoft's documents, to validate by. registered: whether the providers are, from the start.
+    seconds: how long operations on virtual machines take, more or less (others: a tenth). poll_seconds: how long
+    clients are asked to wait between two looks at an operation. limits: the throttling; `ARM` is the real one.
+
+    Raises:
+        Unavailable: the address is in use, or none of this machine's.
+    """
+    random = Random(seed)
+    server_tls, ca = _tls(host)
+    async with trio.open_nursery() as nursery:
+        state = State(subscription, random, machines or NoMachines(), nursery, seconds, poll_seconds)
+        state.registered = {name.lower(): "Registered" if registered else "NotRegistered" for name in PROVIDERS}
+        state.registered["microsoft.resources"] = "Registered"
+        tokens = Tokens(TENANT, CLIENT, SECRET, random)
+        client_tls = ssl.create_default_context(cadata=ca.decode())
+        arm = FakeArm(state, Faults(random), tokens, Throttle(dict(limits or {})), spec, ca, client_tls)
+        try:
+            async with serving_https(host, port, server_tls, arm.answer) as arm.url:
+                state.first_address = int(arm.url.rpartition(":")[2]) * 64  # two fakes at once: not the same addresses
+                yield arm
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.move_on_after(CLEANUP_SECONDS, shield=True):
+                await state.stop_machines()
+
+
+def _tls(host: str) -> tuple[ssl.SSLContext, bytes]:
+    authority = certificates.authority("fakearm")
+    issued = certificates.server(authority, [*dict.fromkeys(["localhost", "127.0.0.1", host])])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with tempfile.TemporaryDirectory(prefix="fakearm-") as folder:  # the ssl module reads files only
+        file = Path(folder) / "server.pem"
+        file.touch(0o600)
+        file.write_bytes(issued.pem + issued.key_pem)
+        context.load_cert_chain(file)
+    return context, authority.pem

@@ -1,0 +1,188 @@
+"""What can be asked of a virtual machine besides being there: power, maintenance, patches, diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from . import errors, instance
+from .http import Body
+from .kind import Action
+from .machines import Machine
+from .resource import Resource
+from .state import Call, State
+from .storage import all_disks, attach_listed, data_disks, detach_listed
+from .wishes import SIZES, machines_in, size_of, ssh_keys
+
+_HOLDING_ROOM: Final = ("starting", "running", "stopping", "stopped", "deallocating")
+
+
+class Actions:
+    """The actions of virtual machines, and the switching of their power."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        later = {
+            "start": self._start,
+            "poweroff": self._power_off,
+            "deallocate": self._deallocate,
+            "restart": self._restart,
+            "redeploy": self._restart,
+            "reimage": self._restart,
+            "performmaintenance": self._restart,
+            "reapply": self._nothing,
+            "converttomanageddisks": self._nothing,
+            "capture": self._capture,
+            "assesspatches": self._assess_patches,
+            "installpatches": self._install_patches,
+            "attachdetachdatadisks": self._attach_detach,
+        }
+        self.table: Mapping[str, Action] = {name: Action(run) for name, run in later.items()} | {
+            "generalize": Action(self._generalize, later=False),
+            "simulateeviction": Action(self._simulate_eviction, later=False),
+            "retrievebootdiagnosticsdata": Action(self._diagnostics, later=False),
+            "instanceview": Action(self._instance_view, later=False, method="GET"),
+            "vmsizes": Action(self._sizes, later=False, method="GET"),
+        }
+
+    def allocate(self, machine: Resource) -> None:
+        """Find room in the region's halls.
+
+        Raises:
+            ArmError: there is none (AllocationFailed).
+        """
+        size, region = size_of(machine), self._state.region(machine.location)
+        others = [each for each in machines_in(self._state, machine.location) if each is not machine]
+        held = sum(size_of(each).cores for each in others if instance.power_of(each) in _HOLDING_ROOM)
+        if held + size.cores > region.room:
+            raise errors.allocation_failed(size.name)
+
+    async def switch_on(self, machine: Resource) -> None:
+        """Have it run; returns once it does."""
+        instance.set_power(machine, "starting")
+        real = self._machine(machine)
+        machine.hidden["machine"] = real
+        await self._state.machines.start(real)
+        instance.set_power(machine, "running")
+
+    async def switch_off(self, machine: Resource, power: str) -> None:
+        """Have it run no longer."""
+        if (real := machine.hidden.get("machine")) is not None:
+            instance.set_power(machine, "deallocating" if power == "deallocated" else "stopping")
+            await self._state.machines.stop(real)
+            del machine.hidden["machine"]
+        instance.set_power(machine, power)
+
+    def _machine(self, machine: Resource) -> Machine:
+        profile: Body = machine.properties.get("osProfile", {})
+        public, private = self._addresses(machine)
+        return Machine(
+            id=str(machine.id),
+            name=machine.id.name,
+            size=size_of(machine).name,
+            public=public,
+            private=private,
+            admin=profile.get("adminUsername", ""),
+            keys=ssh_keys(machine),
+            custom_data=machine.hidden.get("custom_data", b""),
+            tags=dict(machine.body.get("tags") or {}),
+        )
+
+    def _addresses(self, machine: Resource) -> tuple[str, str]:
+        resources = self._state.resources
+        for reference in machine.properties["networkProfile"]["networkInterfaces"]:
+            interface = resources[reference["id"].lower()]
+            for each in interface.properties["ipConfigurations"]:
+                public = resources.get(each["properties"].get("publicIPAddress", {}).get("id", "").lower())
+                address = public.properties["ipAddress"] if public else ""
+                return address, each["properties"].get("privateIPAddress", "")
+        return "", ""
+
+    async def _start(self, machine: Resource, call: Call) -> None:
+        if instance.power_of(machine) != "running":
+            if instance.power_of(machine) == "deallocated":
+                self.allocate(machine)
+            await self.switch_on(machine)
+
+    async def _power_off(self, machine: Resource, call: Call) -> None:
+        if instance.power_of(machine) != "deallocated":
+            await self.switch_off(machine, "stopped")
+
+    async def _deallocate(self, machine: Resource, call: Call) -> None:
+        await self.switch_off(machine, "deallocated")
+
+    async def _restart(self, machine: Resource, call: Call) -> None:
+        if instance.power_of(machine) == "running":
+            await self.switch_off(machine, "stopped")
+            await self.switch_on(machine)
+
+    async def _nothing(self, machine: Resource, call: Call) -> None:
+        pass
+
+    async def _capture(self, machine: Resource, call: Call) -> Body:
+        schema = "http://schema.management.azure.com/schemas/2014-04-01-preview/VM_IP.json"
+        template = {"$schema": schema, "contentVersion": "1.0.0.0", "parameters": {}, "resources": [{}]}
+        return {"id": str(machine.id), **template}
+
+    async def _assess_patches(self, machine: Resource, call: Call) -> Body:
+        counts = {"criticalAndSecurityPatchCount": 0, "otherPatchCount": 0, "availablePatches": []}
+        return {"status": "Succeeded", "assessmentActivityId": self._state.uuid(), "rebootPending": False,
+                "startDateTime": datetime.now(UTC).isoformat(), **counts}  # fmt: skip
+
+    async def _install_patches(self, machine: Resource, call: Call) -> Body:
+        names = ("excluded", "notSelected", "pending", "installed", "failed")
+        counts = {f"{name}PatchCount": 0 for name in names}
+        return {"status": "Succeeded", "installationActivityId": self._state.uuid(), "rebootStatus": "NotNeeded",
+                "maintenanceWindowExceeded": False, "startDateTime": datetime.now(UTC).isoformat(),
+                "patches": [], **counts}  # fmt: skip
+
+    async def _attach_detach(self, machine: Resource, call: Call) -> Body:
+        body = call.json()
+        detach_listed(self._state, machine, body.get("dataDisksToDetach", []))
+        attach_listed(self._state, machine, body.get("dataDisksToAttach", []))
+        storage: Body = machine.properties["storageProfile"]
+        return storage | {"osDisk": all_disks(machine)[0], "dataDisks": data_disks(machine)}
+
+    async def _generalize(self, machine: Resource, call: Call) -> None:
+        if instance.power_of(machine) == "running":
+            message = f"Operation 'Generalize' is not allowed on VM '{machine.id.name}' since the VM is running."
+            raise errors.conflict("OperationNotAllowed", message)
+        machine.hidden["generalized"] = True
+
+    async def _simulate_eviction(self, machine: Resource, call: Call) -> None:
+        if machine.properties.get("priority") != "Spot":
+            message = f"Operation 'SimulateEviction' is only allowed on Spot VMs; '{machine.id.name}' is none."
+            raise errors.conflict("OperationNotAllowed", message)
+        await self.switch_off(machine, "deallocated")
+
+    async def _diagnostics(self, machine: Resource, call: Call) -> Body:
+        if not machine.properties.get("diagnosticsProfile", {}).get("bootDiagnostics", {}).get("enabled"):
+            message = f"Boot diagnostics is not enabled on VM '{machine.id.name}'."
+            raise errors.conflict("OperationNotAllowed", message)
+        base = f"{call.request.base}/fakearm/bootdiagnostics/{machine.properties['vmId']}"
+        return {"consoleScreenshotBlobUri": f"{base}/screenshot.bmp?sig=fake",
+                "serialConsoleLogBlobUri": f"{base}/serialconsole.log?sig=fake"}  # fmt: skip
+
+    async def _instance_view(self, machine: Resource, call: Call) -> Body:
+        return instance.view(machine)
+
+    async def _sizes(self, machine: Resource, call: Call) -> Body:
+        return sizes()
+
+
+def sizes() -> Body:
+    """The list of sizes."""
+    return {
+        "value": [
+            {
+                "name": each.name,
+                "numberOfCores": each.cores,
+                "osDiskSizeInMB": 1047552,
+                "resourceDiskSizeInMB": each.temp_disk_mb,
+                "memoryInMB": each.memory_mb,
+                "maxDataDiskCount": 4 * each.cores,
+            }
+            for each in SIZES.values()
+        ]
+    }

@@ -1,0 +1,121 @@
+"""The errors of ARM, with Azure's own codes and words: what a real subscription answers, and what clients parse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .http import Answer
+
+
+class ArmError(Exception):
+    """An error answer: status, Azure's code, a message; `target` names the parameter, `details` hold further errors."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        target: str = "",
+        details: Sequence[ArmError] = (),
+        retry_after: float = 0,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.target = target
+        self.details = details
+        self.retry_after = retry_after
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The object that `error` is in an answer or an operation."""
+        found: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.target:
+            found["target"] = self.target
+        if self.details:
+            found["details"] = [detail.body for detail in self.details]
+        return found
+
+    def answer(self) -> Answer:
+        """The answer that says it."""
+        headers = {"x-ms-failure-cause": "gateway" if self.status < 500 else "service"}
+        return Answer(self.status, {"error": self.body}, headers | retry_after(self.retry_after))
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """The header that asks a client to wait; below one second Azure's own, which counts milliseconds."""
+    if seconds >= 1:
+        return {"Retry-After": str(round(seconds))}
+    return {"x-ms-retry-after-ms": str(max(1, round(seconds * 1000)))} if seconds > 0 else {}
+
+
+def bad(code: str, message: str, target: str = "") -> ArmError:
+    """A request that can't be right, now or later."""
+    return ArmError(400, code, message, target=target)
+
+
+def parameter(name: str, message: str) -> ArmError:
+    """A parameter of Microsoft.Compute's that has a wrong value."""
+    return bad("InvalidParameter", message, name)
+
+
+def conflict(code: str, message: str, target: str = "") -> ArmError:
+    """A request that the state of things forbids."""
+    return ArmError(409, code, message, target=target)
+
+
+def retryable(code: str, message: str) -> ArmError:
+    """What Microsoft.Network says while something else must finish first."""
+    inner = ArmError(429, code, message)
+    return ArmError(429, "RetryableError", "A retryable error occurred.", details=[inner], retry_after=1)
+
+
+def missing(type: str, name: str, group: str) -> ArmError:
+    """No such resource."""
+    message = f"The Resource '{type}/{name}' under resource group '{group}' was not found."
+    return ArmError(
+        404, "ResourceNotFound", f"{message} For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+    )
+
+
+def missing_group(name: str) -> ArmError:
+    """No such resource group."""
+    return ArmError(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
+
+
+def missing_reference(user: str, used: str) -> ArmError:
+    """A resource that another one names isn't there."""
+    message = f"Resource {used} referenced by resource {user} was not found."
+    return bad("InvalidResourceReference", f"{message} Please make sure that the referenced resource exists.")
+
+
+def quota(what: str, location: str, limit: int, used: int, wanted: int) -> ArmError:
+    """More cores than the subscription may have."""
+    return conflict(
+        "OperationNotAllowed",
+        f"Operation could not be completed as it results in exceeding approved {what} quota. Additional details - "
+        f"Deployment Model: Resource Manager, Location: {location}, Current Limit: {limit}, Current Usage: {used}, "
+        f"Additional Required: {wanted}, (Minimum) New Limit Required: {used + wanted}.",
+    )
+
+
+def sku_not_available(size: str, location: str) -> ArmError:
+    """A size that this subscription can't have in this region at all."""
+    return conflict(
+        "SkuNotAvailable",
+        f"The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: {size}' is currently "
+        f"not available in location '{location}'. Please try another size or deploy to a different location or "
+        "different zone. See https://aka.ms/azureskunotavailable for details.",
+    )
+
+
+def allocation_failed(size: str) -> ArmError:
+    """The region has no room for it now."""
+    return conflict(
+        "AllocationFailed",
+        f"Allocation failed. We do not have sufficient capacity for the requested VM size in this region ({size}). "
+        "Read more about improving likelihood of allocation success at http://aka.ms/allocation-guidance",
+    )

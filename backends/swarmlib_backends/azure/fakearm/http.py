@@ -1,0 +1,141 @@
+"""HTTPS for the fake: requests come whole, answers go whole; or hang or break halfway, where a test wants that."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import orjson
+import trio
+
+from swarmlib import Invalid, SwarmError, Unavailable
+
+from ...dockerapi import http1
+from ...dockerapi.sockets import lean
+from ...dockerapi.tls import TlsStream
+
+MAX_BODY: Final = 4 * 1024 * 1024
+"""Bytes of a request's body, at most: ARM's own limit."""
+
+Body: TypeAlias = dict[str, Any]
+"""A JSON object."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request. `path` is decoded, the names of `headers` are in lower case, `base` is https://HOST:PORT."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    base: str
+
+
+@dataclass
+class Answer:
+    """An answer: `body` is JSON-able data, or bytes as they are; None for no body at all."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    halfway: Literal["", "hang", "cut"] = ""
+    """What happens when half of it is sent."""
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Answer | None]]
+"""Answers a request; None breaks the connection in place of an answer."""
+
+
+@asynccontextmanager
+async def serving(host: str, port: int, context: ssl.SSLContext, handler: Handler) -> AsyncGenerator[str]:
+    """Serve HTTPS on an address (port 0: any that is free) and give its URL; all connections end with the context.
+
+    Raises:
+        Unavailable: the address is in use, or is none of this machine's.
+    """
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    except OSError as exc:
+        raise Unavailable(f"can't listen on {host}:{port}: {exc.strerror or exc}") from exc
+    base = f"https://{host}:{listeners[0].socket.getsockname()[1]}"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            trio.serve_listeners, partial(_secure, context=context, base=base, handler=handler), listeners
+        )
+        yield base
+        nursery.cancel_scope.cancel()
+
+
+async def _secure(stream: trio.SocketStream, *, context: ssl.SSLContext, base: str, handler: Handler) -> None:
+    async with stream:
+        try:
+            secured = await TlsStream.handshake(lean(stream), context, server=True)
+            await _converse(secured, base, handler)
+        except (Unavailable, trio.BrokenResourceError):
+            pass  # the client went away, or speaks no TLS: nobody is left to tell
+
+
+async def _converse(stream: TlsStream, base: str, handler: Handler) -> None:
+    incoming = http1.Incoming(stream, requests=True)
+    try:
+        while (head := await incoming.next_head()) is not None:
+            request = _request(head, base, await incoming.body(MAX_BODY))
+            answer = await _while_connected(incoming, handler, request)
+            if answer is None or not await _send(stream, answer, bodyless=request.method == "HEAD"):
+                return
+            if not head.keep_alive:
+                return
+    except Unavailable:
+        raise
+    except SwarmError as exc:  # it is no HTTP, or too much of it
+        refusal = {"error": {"code": "BadRequest", "message": exc.message}}
+        await _send(stream, Answer(400, refusal, {"Connection": "close"}), bodyless=False)
+
+
+def _request(head: http1.Head, base: str, body: bytes) -> Request:
+    target = urlsplit(head.target)
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head.headers}
+    try:
+        query = dict(parse_qsl(target.query, keep_blank_values=True, errors="strict"))
+        return Request(head.method, unquote(target.path, errors="strict"), query, headers, body, base)
+    except ValueError as exc:
+        raise Invalid(f"the target is not UTF-8: {head.target}") from exc
+
+
+async def _while_connected(incoming: http1.Incoming, handler: Handler, request: Request) -> Answer | None:
+    """The handler's answer; a client that goes away meanwhile cancels it."""
+    answer: Answer | None = None
+
+    async def watch() -> None:
+        while await incoming.read():
+            pass  # the next request, early; it is parsed, and waits
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        answer = await handler(request)
+        nursery.cancel_scope.cancel()
+    return answer
+
+
+async def _send(stream: TlsStream, answer: Answer, *, bodyless: bool) -> bool:
+    """Send; False if the connection is of no use any more."""
+    raw = isinstance(answer.body, bytes)
+    body: bytes = answer.body if raw else b"" if answer.body is None else orjson.dumps(answer.body)
+    headers = {"Content-Length": str(len(body))} if body or answer.status not in (204, 304) else {}
+    if body:
+        headers["Content-Type"] = "text/plain; charset=utf-8" if raw else "application/json; charset=utf-8"
+    head = [(name.encode(), value.encode("latin-1", "replace")) for name, value in (headers | answer.headers).items()]
+    data = http1.response_head(answer.status, head) + (b"" if bodyless else body)
+    await stream.send_all(data[: len(data) - len(body) // 2 - 1] if answer.halfway else data)
+    if answer.halfway == "hang":
+        while await stream.receive_some():
+            pass
+    return not answer.halfway

@@ -1,0 +1,71 @@
+"""What a virtual machine's instance view shows: its power, its agent, its disks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from .http import Body
+from .resource import Resource
+from .storage import all_disks
+from .wishes import is_windows
+
+_POWER: Final = {
+    "starting": "VM starting",
+    "running": "VM running",
+    "stopping": "VM stopping",
+    "stopped": "VM stopped",
+    "deallocating": "VM deallocating",
+    "deallocated": "VM deallocated",
+}
+
+
+def set_power(machine: Resource, power: str) -> None:
+    """Note that the power is so from now on."""
+    assert power in _POWER
+    machine.hidden["power"] = power
+
+
+def power_of(machine: Resource) -> str:
+    """The power state, such as running; "" before there is any."""
+    return str(machine.hidden.get("power", ""))
+
+
+def status(code: str, shown: str, level: str = "Info") -> Body:
+    """One status."""
+    return {"code": code, "level": level, "displayStatus": shown, "time": datetime.now(UTC).isoformat()}
+
+
+def statuses(machine: Resource) -> list[Body]:
+    """Its provisioning state, and its power once it has any."""
+    state = machine.state
+    level = "Error" if state == "Failed" else "Info"
+    code = f"ProvisioningState/{state.lower()}"
+    if state == "Failed" and machine.operation is not None and machine.operation.error is not None:
+        code += f"/{machine.operation.error.code}"
+    found = [status(code, f"Provisioning {state.lower()}", level)]
+    if machine.hidden.get("generalized"):
+        found.append(status("OSState/generalized", "VM generalized"))
+    if power := power_of(machine):
+        found.append({"code": f"PowerState/{power}", "level": "Info", "displayStatus": _POWER[power]})
+    return found
+
+
+def view(machine: Resource) -> Body:
+    """The whole view; a machine that is not running tells nothing of its inside."""
+    done = status("ProvisioningState/succeeded", "Provisioning succeeded")
+    found: Body = {
+        "disks": [{"name": each["name"], "statuses": [done]} for each in all_disks(machine)],
+        "hyperVGeneration": "V1" if is_windows(machine) else "V2",
+        "statuses": statuses(machine),
+    }
+    if machine.properties.get("diagnosticsProfile", {}).get("bootDiagnostics", {}).get("enabled"):
+        found["bootDiagnostics"] = {}
+    if power_of(machine) == "running":
+        windows = is_windows(machine)
+        found["computerName"] = machine.properties.get("osProfile", {}).get("computerName", machine.id.name)
+        found["osName"] = "Windows Server 2022 Datacenter" if windows else "ubuntu"
+        found["osVersion"] = "10.0.20348.0" if windows else "24.04"
+        agent = status("ProvisioningState/succeeded", "Ready")
+        found["vmAgent"] = {"vmAgentVersion": "2.11.1.4", "statuses": [agent], "extensionHandlers": []}
+    return found

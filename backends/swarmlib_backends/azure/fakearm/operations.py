@@ -1,0 +1,77 @@
+"""Asynchronous operations: what goes on after ARM has answered 201 or 202, and how a client follows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+import trio
+
+from .errors import ArmError
+from .http import Answer, Body
+
+_log = logging.getLogger("swarmlib")
+
+Work: TypeAlias = Callable[[], Awaitable[Any]]
+"""What an operation does; it gives the operation's result (None for none), or raises an ArmError to fail."""
+
+
+@dataclass
+class Operation:
+    """One operation; `path` is where its status is asked for."""
+
+    id: str
+    path: str
+    started: datetime
+    ended: datetime | None = None
+    status: Literal["InProgress", "Succeeded", "Failed", "Canceled"] = "InProgress"
+    error: ArmError | None = None
+    result: Any = None
+    done: trio.Event = field(default_factory=trio.Event)
+    _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    async def run(self, work: Work) -> None:
+        """Do the work, and note how it ended."""
+        try:
+            with self._scope:
+                self.result = await work()
+                self._end("Succeeded")
+        except ArmError as exc:
+            self._end("Failed", exc)
+        except Exception as exc:
+            _log.exception("fakearm: an operation failed by a bug of the fake's, or of its machines")
+            self._end("Failed", ArmError(500, "InternalExecutionError", f"An internal execution error occurred: {exc}"))
+        finally:
+            self.done.set()
+
+    def preempt(self) -> None:
+        """A newer operation takes over."""
+        message = "Operation execution has been preempted by a more recent operation."
+        self._end("Canceled", ArmError(409, "OperationPreempted", message))
+        self._scope.cancel()
+
+    def _end(self, status: Literal["Succeeded", "Failed", "Canceled"], error: ArmError | None = None) -> None:
+        if self.status == "InProgress":
+            self.status, self.error, self.ended = status, error, datetime.now(UTC)
+
+    def body(self) -> Body:
+        """Its status, as `Azure-AsyncOperation` shows it."""
+        found: Body = {"startTime": self.started.isoformat(), "status": self.status, "name": self.id}
+        if self.ended is not None:
+            found["endTime"] = self.ended.isoformat()
+        if self.result is not None:
+            found["properties"] = {"output": self.result}
+        if self.error is not None:
+            found["error"] = self.error.body
+        return found
+
+    def outcome(self, headers: dict[str, str]) -> Answer:
+        """What `Location` answers: 202 with `headers` until it is done, then its result or its error."""
+        if self.status == "InProgress":
+            return Answer(202, None, headers)
+        if self.error is not None:
+            return self.error.answer()
+        return Answer(200 if self.result is not None else 204, self.result)

@@ -1,0 +1,120 @@
+"""Resources and their ids: /subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/NAME[/TYPE/NAME…]."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from .http import Body
+from .operations import Operation
+
+_ID: Final = re.compile(
+    r"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/([^/]+)((?:/[^/]+/[^/]+)+)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class ResourceId:
+    """An id. Azure compares ids without regard to case, and so does `key`."""
+
+    subscription: str
+    group: str
+    provider: str
+    types: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read an id; None if it is none."""
+        if (match := _ID.fullmatch(text)) is None:
+            return None
+        subscription, group, provider, rest = match.groups()
+        parts = rest.split("/")[1:]
+        return cls(subscription, group, provider, tuple(parts[::2]), tuple(parts[1::2]))
+
+    @property
+    def type(self) -> str:
+        """Its full type, such as Microsoft.Network/virtualNetworks/subnets."""
+        return "/".join((self.provider, *self.types))
+
+    @property
+    def name(self) -> str:
+        """Its own name, the last one."""
+        return self.names[-1]
+
+    @property
+    def parent(self) -> Self | None:
+        """The resource that it is a part of."""
+        if len(self.names) == 1:
+            return None
+        return type(self)(self.subscription, self.group, self.provider, self.types[:-1], self.names[:-1])
+
+    def sibling(self, name: str, kind: str = "", provider: str = "") -> Self:
+        """The id of another resource at the top of the same group."""
+        return type(self)(self.subscription, self.group, provider or self.provider, (kind or self.types[0],), (name,))
+
+    def child(self, kind: str, name: str) -> Self:
+        """The id of a part of it."""
+        return type(self)(self.subscription, self.group, self.provider, (*self.types, kind), (*self.names, name))
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others."""
+        return str(self).lower()
+
+    def __str__(self) -> str:
+        pairs = "".join(f"/{kind}/{name}" for kind, name in zip(self.types, self.names, strict=True))
+        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{self.provider}{pairs}"
+
+
+@dataclass
+class Resource:
+    """A resource: `body` is what GET shows, `hidden` what only the service knows (secrets, the power state)."""
+
+    id: ResourceId
+    body: Body
+    hidden: dict[str, Any] = field(default_factory=dict[str, Any])
+    refs: frozenset[str] = frozenset()
+    """The keys of the resources that it names; see `note_references`."""
+    operation: Operation | None = None
+    """The last one that worked on it."""
+
+    def note_references(self) -> None:
+        """Look again which resources the body names."""
+        self.refs = frozenset(each.lower() for each in references(self.body)) - {self.id.key}
+
+    @property
+    def properties(self) -> Body:
+        """Its `properties`."""
+        found: Body = self.body.setdefault("properties", {})
+        return found
+
+    @property
+    def busy(self) -> bool:
+        """Whether an operation is working on it."""
+        return self.operation is not None and self.operation.status == "InProgress"
+
+    @property
+    def location(self) -> str:
+        """Its region."""
+        return str(self.body.get("location", ""))
+
+    @property
+    def state(self) -> str:
+        """Its provisioning state."""
+        return str(self.properties.get("provisioningState", ""))
+
+    @state.setter
+    def state(self, value: str) -> None:
+        self.properties["provisioningState"] = value
+
+
+def references(value: Any) -> list[str]:
+    """Every id that a JSON value names, at any depth, in the values of `id`."""
+    if isinstance(value, dict):
+        found = [value["id"]] if isinstance(value.get("id"), str) else []
+        return found + [each for part in value.values() for each in references(part)]
+    if isinstance(value, list):
+        return [each for part in value for each in references(part)]
+    return []

@@ -1,0 +1,229 @@
+"""All that the fake knows: groups, resources, operations, registrations; and how its time and its dice are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
+from random import Random
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+import trio
+
+from . import errors
+from .faults import Fault
+from .http import Body, Request
+from .machines import Machines
+from .operations import Operation, Work
+from .resource import Resource, ResourceId
+from .world import Region, regions
+
+PUBLIC: Final = IPv4Network("127.64.0.0/10")
+"""Where public addresses are taken from: the loopback network, so that a machine on one can be reached."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request under way, with the faults that strike it."""
+
+    request: Request
+    faults: list[Fault]
+
+    def json(self) -> Body:
+        """The request's body.
+
+        Raises:
+            ArmError: it is no JSON object.
+        """
+        try:
+            found = orjson.loads(self.request.body)
+        except orjson.JSONDecodeError as exc:
+            raise errors.bad(
+                "InvalidRequestContent", f"The request content was invalid and could not be deserialized: {exc}."
+            ) from exc
+        if not isinstance(found, dict):
+            raise errors.bad("InvalidRequestContent", "The request content should be a JSON object.")
+        return found
+
+
+@dataclass
+class Group:
+    """A resource group."""
+
+    name: str
+    body: Body
+    operation: Operation | None = None
+    """Its deletion."""
+
+
+@dataclass
+class State:
+    """One subscription of one tenant."""
+
+    subscription: str
+    random: Random
+    machines: Machines
+    nursery: trio.Nursery
+    seconds: float
+    """How long an operation on a virtual machine takes, more or less; others take a tenth of it."""
+    poll_seconds: float
+    """How long a client is asked to wait before it asks for an operation again."""
+    first_address: int = 0
+    basic_addresses: bool = False
+    """Whether Basic public addresses can be made, as they could until 2025."""
+    regions: dict[str, Region] = field(default_factory=regions)
+    groups: dict[str, Group] = field(default_factory=dict[str, Group])
+    resources: dict[str, Resource] = field(default_factory=dict[str, Resource])
+    operations: dict[str, Operation] = field(default_factory=dict[str, Operation])
+    registered: dict[str, str] = field(default_factory=dict[str, str])
+    """The registration state of each provider, by its name in lower case."""
+
+    def uuid(self) -> str:
+        """A new one, of the dice."""
+        return str(UUID(int=self.random.getrandbits(128), version=4))
+
+    def of_type(self, type: str, group: str = "") -> Iterator[Resource]:
+        """The resources of a type; only a group's, if one is named."""
+        for resource in self.resources.values():
+            same = resource.id.type.lower() == type.lower()
+            if same and (not group or resource.id.group.lower() == group.lower()):
+                yield resource
+
+    def children(self, parent: ResourceId, kind: str) -> list[Resource]:
+        """The parts of a resource that are of one kind."""
+        start = f"{parent.key}/{kind.lower()}/"
+        return [each for key, each in self.resources.items() if key.startswith(start)]
+
+    def users_of(self, id: ResourceId) -> list[Resource]:
+        """The resources that name this one, without its own parts."""
+        key = id.key
+        return [each for each in self.resources.values() if key in each.refs and not each.id.key.startswith(f"{key}/")]
+
+    def get(self, id: ResourceId) -> Resource:
+        """A resource.
+
+        Raises:
+            ArmError: it isn't there, or its group isn't.
+        """
+        self.group(id.group)
+        if (found := self.resources.get(id.key)) is None:
+            raise errors.missing("/".join((id.provider, *id.types)), "/".join(id.names), id.group)
+        return found
+
+    def referenced(self, user: ResourceId, id: str) -> Resource:
+        """The resource that another one names.
+
+        Raises:
+            ArmError: it isn't there, or not ready.
+        """
+        found = self.resources.get(id.lower())
+        if found is None:
+            raise errors.missing_reference(str(user), id)
+        if found.busy or found.state not in ("Succeeded", "Failed", ""):
+            message = f"Cannot proceed with operation because resource {id} used by resource {user} is not in Succeeded"
+            raise errors.retryable(
+                "ReferencedResourceNotProvisioned", f"{message} state. Resource is in {found.state} state."
+            )
+        return found
+
+    def group(self, name: str) -> Group:
+        """A resource group.
+
+        Raises:
+            ArmError: it isn't there.
+        """
+        if (found := self.groups.get(name.lower())) is None:
+            raise errors.missing_group(name)
+        return found
+
+    def region(self, location: str, type: str = "") -> Region:
+        """A region, by its canonical name.
+
+        Raises:
+            ArmError: there is none of that name.
+        """
+        if (found := self.regions.get(location)) is None:
+            message = f"The provided location '{location}' is not available for resource type '{type}'."
+            listed = f"List of available regions for the resource type is '{','.join(self.regions)}'."
+            raise errors.bad("LocationNotAvailableForResourceType", f"{message} {listed}")
+        return found
+
+    def public_address(self) -> str:
+        """A public address that nobody has."""
+        taken = {each.properties.get("ipAddress") for each in self.of_type("Microsoft.Network/publicIPAddresses")}
+        for offset in range(PUBLIC.num_addresses):
+            address = str(PUBLIC[(self.first_address + offset) % PUBLIC.num_addresses])
+            if address not in taken and not address.endswith((".0", ".255")):
+                return address
+        raise errors.conflict("PublicIPCountLimitReached", "Cannot create more public IP addresses in this region.")
+
+    async def work(self, call: Call, weight: float) -> None:
+        """Let the time pass that an operation takes, and what the script of faults has for it.
+
+        Raises:
+            ArmError: the script has it fail.
+        """
+        await trio.sleep(self.seconds * weight * self.random.uniform(0.5, 1.5))
+        for fault in call.faults:
+            if fault.do == "slow":
+                await trio.sleep(fault.seconds)
+            elif fault.do == "hang-later":
+                await trio.sleep_forever()
+            elif fault.do == "fail-later":
+                raise fault.error
+
+    def begin(self, provider: str, location: str, work: Work, *, place: str = "") -> Operation:
+        """Start an operation; it goes on for as long as the fake runs.
+
+        place: where its status is found, if not with its provider.
+        """
+        id = self.uuid()
+        where = place or f"/subscriptions/{self.subscription}/providers/{provider}/locations/{location}/operations"
+        operation = Operation(id, f"{where}/{id}", datetime.now(UTC))
+        self.operations[id] = operation
+        self.nursery.start_soon(operation.run, work)
+        return operation
+
+    async def stop_machines(self) -> None:
+        """Stop every machine that runs, side by side."""
+        async with trio.open_nursery() as nursery:
+            for resource in self.resources.values():
+                if (real := resource.hidden.get("machine")) is not None:
+                    nursery.start_soon(self.machines.stop, real)
+
+    def waiting(self) -> dict[str, str]:
+        """The header that says when to ask again."""
+        return errors.retry_after(self.poll_seconds)
+
+    def next_private(self, subnet: Resource, user: Resource) -> str:
+        """A free address of a subnet for an interface; as in Azure, the first four of it are not for machines.
+
+        Raises:
+            ArmError: there is none.
+        """
+        network = IPv4Network(subnet.properties["addressPrefix"])
+        taken = set(_addresses([*self.users_of(subnet.id), user]))
+        for offset in range(4, network.num_addresses - 1):
+            if (address := str(network[offset])) not in taken:
+                return address
+        message = (
+            f"Subnet {subnet.id.name} with address prefix {network} does not have enough capacity for 1 IP addresses."
+        )
+        raise errors.bad("SubnetIsFull", message)
+
+
+def _addresses(interfaces: list[Resource]) -> Iterator[str]:
+    for interface in interfaces:
+        for each in interface.properties.get("ipConfigurations", []):
+            yield each.get("properties", {}).get("privateIPAddress", "")
+
+
+def valid_address(text: Any, inside: IPv4Network) -> bool:
+    """Whether text is an address of a network."""
+    try:
+        return IPv4Address(text) in inside
+    except ValueError:
+        return False

@@ -1,0 +1,129 @@
+"""Where tokens come from: Entra's endpoint for client secrets, and the two forms of managed identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from time import time
+from typing import Final
+from urllib.parse import parse_qs
+
+from .http import Answer, Body, Request
+
+LIFETIME: Final = 3600
+"""Seconds that a token is good for."""
+_IMDS: Final = "/metadata/identity/oauth2/token"
+_APP_SERVICE: Final = "/msi/token"
+
+
+@dataclass
+class Tokens:
+    """The tenant's door: who may come in, and the tokens that were given out.
+
+    identity: whether there is a managed identity, as on a machine of Azure's.
+    """
+
+    tenant: str
+    client_id: str
+    secret: str
+    random: Random
+    identity: bool = True
+    _issued: dict[str, float] = field(default_factory=dict[str, float])
+
+    def issue(self, seconds: float = LIFETIME) -> str:
+        """A new token, good for so long."""
+        token = f"fake.{self.random.getrandbits(128):032x}.token"
+        self._issued[token] = time() + seconds
+        return token
+
+    def good(self, token: str) -> bool | None:
+        """Whether a token is good; None if it was, once."""
+        ends = self._issued.get(token)
+        return False if ends is None else True if ends > time() else None
+
+    def answer(self, request: Request) -> Answer | None:
+        """The answer to a request for a token, or for how to ask for one; None if it is something else."""
+        path = request.path.lower()
+        if path == _IMDS:
+            return self._imds(request)
+        if path == _APP_SERVICE:
+            return self._app_service(request)
+        if path.endswith("/oauth2/v2.0/token"):
+            return self._entra(request)
+        if path.endswith("/v2.0/.well-known/openid-configuration"):
+            return self._configuration(request)
+        if path == "/common/discovery/instance":
+            return self._discovery(request)
+        return None
+
+    def environment(self, base: str) -> dict[str, str]:
+        """The variables by which azure-identity finds all of it."""
+        return {
+            "AZURE_AUTHORITY_HOST": base,
+            "AZURE_TENANT_ID": self.tenant,
+            "AZURE_CLIENT_ID": self.client_id,
+            "AZURE_CLIENT_SECRET": self.secret,
+        }
+
+    def managed_identity(self, base: str, *, app_service: bool = False) -> dict[str, str]:
+        """The variables by which azure-identity finds the managed identity."""
+        if app_service:
+            return {"IDENTITY_ENDPOINT": f"{base}{_APP_SERVICE}", "IDENTITY_HEADER": self.secret}
+        return {"AZURE_POD_IDENTITY_AUTHORITY_HOST": base}
+
+    def _entra(self, request: Request) -> Answer:
+        form = {key: values[0] for key, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
+        tenant = request.path.split("/")[1]
+        if tenant.lower() != self.tenant.lower():
+            return _refused(400, "invalid_request", 90002, f"Tenant '{tenant}' not found. Check to make sure you have the "
+                            "correct tenant ID and are signing into the correct cloud.")  # fmt: skip
+        if form.get("grant_type") != "client_credentials":
+            return _refused(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
+        if form.get("client_id") != self.client_id:
+            return _refused(400, "unauthorized_client", 700016, f"Application with identifier '{form.get('client_id')}' "
+                            f"was not found in the directory '{tenant}'.")  # fmt: skip
+        if form.get("client_secret") != self.secret:
+            return _refused(401, "invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent "
+                            "in the request is the client secret value, not the client secret ID.")  # fmt: skip
+        times = {"expires_in": LIFETIME, "ext_expires_in": LIFETIME}
+        return Answer(200, {"token_type": "Bearer", "access_token": self.issue(), **times})
+
+    def _configuration(self, request: Request) -> Answer:
+        tenant = f"{request.base}/{request.path.split('/')[1]}"
+        return Answer(200, {
+            "issuer": f"{tenant}/v2.0",
+            "authorization_endpoint": f"{tenant}/oauth2/v2.0/authorize",
+            "token_endpoint": f"{tenant}/oauth2/v2.0/token",
+            "device_authorization_endpoint": f"{tenant}/oauth2/v2.0/devicecode",
+        })  # fmt: skip
+
+    def _discovery(self, request: Request) -> Answer:
+        host = request.base.partition("//")[2]
+        hosts = {"preferred_network": host, "preferred_cache": host, "aliases": [host]}
+        endpoint = f"{request.base}/{self.tenant}/v2.0/.well-known/openid-configuration"
+        return Answer(200, {"tenant_discovery_endpoint": endpoint, "api-version": "1.1", "metadata": [hosts]})
+
+    def _imds(self, request: Request) -> Answer:
+        if request.headers.get("metadata") != "true":
+            return _refused(400, "invalid_request", 0, "Required metadata header not specified")
+        if not self.identity:
+            return _refused(400, "invalid_request", 0, "Identity not found")
+        return self._managed(request.query)
+
+    def _app_service(self, request: Request) -> Answer:
+        if request.headers.get("x-identity-header") != self.secret:
+            return _refused(401, "unauthorized", 0, "The X-IDENTITY-HEADER is missing or wrong")
+        if not self.identity:
+            return Answer(400, {"statusCode": 400, "message": "No User Assigned or Delegated Managed Identity found"})
+        return self._managed(request.query)
+
+    def _managed(self, query: Mapping[str, str]) -> Answer:
+        ends = int(time()) + LIFETIME
+        body: Body = {"access_token": self.issue(), "token_type": "Bearer", "resource": query.get("resource", "")}
+        return Answer(200, body | {"client_id": self.client_id, "expires_in": str(LIFETIME), "expires_on": str(ends)})
+
+
+def _refused(status: int, error: str, code: int, message: str) -> Answer:
+    text = f"AADSTS{code}: {message}" if code else message
+    return Answer(status, {"error": error, "error_description": text} | ({"error_codes": [code]} if code else {}))

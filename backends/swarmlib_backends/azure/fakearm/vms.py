@@ -1,0 +1,190 @@
+"""Microsoft.Compute/virtualMachines: made, changed, shown and deleted. What else they can do is in `actions`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from . import errors, instance, wishes
+from .actions import Actions
+from .errors import ArmError
+from .http import Body
+from .kind import Kind
+from .network import Interfaces, PublicAddresses
+from .resource import Resource
+from .state import Call, State
+from .storage import make_disks, prepare_disks, release_disks
+
+
+class VirtualMachines(Kind):
+    """Virtual machines, each with whatever the fake's `Machines` put behind it."""
+
+    type = "Microsoft.Compute/virtualMachines"
+    working = "Creating"
+    weight = 1.0
+
+    def __init__(self, state: State, interfaces: Interfaces, addresses: PublicAddresses) -> None:
+        super().__init__(state)
+        self._interfaces = interfaces
+        self._addresses = addresses
+        self._power = Actions(state)
+        self.actions = self._power.table
+
+    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+        """Check everything that Azure checks before it says 201, and fill in what it fills in."""
+        if old is not None:
+            _carry_over(resource, old)
+            wishes.check_unchanged(resource, old)
+        if old is None or wishes.size_of(resource) != wishes.size_of(old):
+            wishes.check_size(self.state, resource, old)
+        wishes.check_image(resource)
+        wishes.check_security(resource)
+        wishes.take_secrets(resource)
+        prepare_disks(self.state, resource, old)
+        wishes.fill(resource, windows=wishes.is_windows(resource))
+        self._prepare_interfaces(resource, old, call)
+        resource.body["etag"] = f'"{self.state.random.randrange(1, 10**6)}"'
+        resource.properties["vmId"] = old.properties["vmId"] if old else self.state.uuid()
+        resource.properties["timeCreated"] = old.properties["timeCreated"] if old else datetime.now(UTC).isoformat()
+
+    def _prepare_interfaces(self, machine: Resource, old: Resource | None, call: Call) -> None:
+        profile: Body = machine.properties.setdefault("networkProfile", {})
+        machine.hidden["made"] = self._wanted_interfaces(machine, profile, call) if old is None else []
+        listed: list[Body] = profile.setdefault("networkInterfaces", [])
+        if not listed and not machine.hidden["made"]:
+            raise errors.parameter("networkProfile", "Virtual machine must have at least one network interface.")
+        for each in listed:
+            found = self.state.referenced(machine.id, str(each.get("id")))
+            user = self._interfaces.machine(found)
+            if user is not None and user.id.key != machine.id.key:
+                message = f"Network Interface {found.id} is used by existing VM {user.id}."
+                raise errors.bad("NicInUse", message)
+            if found.location != machine.location:
+                message = f"Resource {found.id} is in location {found.location}, not in {machine.location}."
+                raise errors.bad("InvalidResourceReference", message)
+
+    def _wanted_interfaces(self, machine: Resource, profile: Body, call: Call) -> list[Resource]:
+        """The interfaces, and public addresses, that come with the machine."""
+        made: list[Resource] = []
+        for wanted in profile.pop("networkInterfaceConfigurations", []):
+            properties = copy.deepcopy(wanted.get("properties", {}))
+            option = properties.pop("deleteOption", "Detach")
+            primary = properties.pop("primary", True)
+            for each in properties.get("ipConfigurations", []):
+                if (public := each["properties"].pop("publicIPAddressConfiguration", None)) is not None:
+                    address = self._made(machine, "publicIPAddresses", public["name"], public)
+                    self._addresses.prepare(address, None, call)
+                    self.state.resources[address.id.key] = address  # the interface looks for it
+                    each["properties"]["publicIPAddress"] = {"id": str(address.id)}
+            body = {"properties": {key: value for key, value in properties.items() if key in _INTERFACE}}
+            interface = self._made(machine, "networkInterfaces", wanted["name"], body)
+            interface.hidden["implicit"] = True
+            self._interfaces.prepare(interface, None, call)
+            made.append(interface)
+            reference = {"id": str(interface.id), "properties": {"primary": primary, "deleteOption": option}}
+            profile.setdefault("networkInterfaces", []).append(reference)
+            self.state.resources[interface.id.key] = interface
+            interface.note_references()
+        return made
+
+    def _made(self, machine: Resource, kind: str, name: str, body: Body) -> Resource:
+        id = machine.id.sibling(f"{name}-{self.state.uuid()[:8]}", kind, "Microsoft.Network")
+        shown = {"id": str(id), "name": id.name, "type": id.type, "location": machine.location}
+        made = Resource(id, copy.deepcopy(body) | shown)
+        made.state = "Succeeded"
+        return made
+
+    def accepted(self, resource: Resource, old: Resource | None) -> None:
+        """Its disks are there from now on."""
+        make_disks(self.state, resource, old)
+        if old is None:
+            resource.hidden.pop("made")
+
+    async def provision(self, resource: Resource, old: Resource | None) -> None:
+        """Find room for it, and switch it on; a new size means that it starts again."""
+        if old is None:
+            self._power.allocate(resource)
+            await self._power.switch_on(resource)
+        elif wishes.size_of(resource) != wishes.size_of(old) and instance.power_of(resource) == "running":
+            await self._power.switch_off(resource, "stopped")
+            self._power.allocate(resource)
+            await self._power.switch_on(resource)
+
+    async def remove(self, resource: Resource) -> None:
+        """Switch it off; disks, interfaces and addresses go where they were to go with it."""
+        await self._power.switch_off(resource, "deallocated")
+        release_disks(self.state, resource)
+        for each in resource.properties["networkProfile"]["networkInterfaces"]:
+            if each.get("properties", {}).get("deleteOption") == "Delete":
+                self._drop_interface(each["id"].lower())
+        for extension in self.state.children(resource.id, "extensions"):
+            del self.state.resources[extension.id.key]
+
+    def _drop_interface(self, key: str) -> None:
+        interface = self.state.resources.pop(key, None)
+        for each in interface.properties["ipConfigurations"] if interface else []:
+            address = self.state.resources.get(each["properties"].get("publicIPAddress", {}).get("id", "").lower())
+            if address is not None and address.properties.get("deleteOption") == "Delete":
+                del self.state.resources[address.id.key]
+
+    def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
+        """With its instance view, user data and extensions, where they are asked for or belong."""
+        more: Body = {}
+        expand = query.get("$expand", "").lower()
+        if expand == "instanceview":
+            more["instanceView"] = instance.view(resource)
+        elif expand == "userdata" and "userData" in resource.hidden:
+            more["userData"] = resource.hidden["userData"]
+        extensions = [each.body for each in self.state.children(resource.id, "extensions")]
+        found = resource.body | {"properties": resource.properties | more}
+        return found | {"resources": extensions} if extensions else found
+
+    def patched(self, resource: Resource, patch: Body) -> Body:
+        """Anything may be in a patch; objects in it are merged with what is there, lists replace it."""
+        return merged(resource.body, patch)
+
+    def busy_error(self, resource: Resource) -> ArmError:
+        """What Microsoft.Compute says."""
+        message = "The request failed due to conflict with a concurrent request. To resolve it, please refer to"
+        return errors.conflict("Conflict", f"{message} https://aka.ms/activitylog to get more details.")
+
+
+class Extensions(Kind):
+    """Extensions of virtual machines: they are noted, and do nothing."""
+
+    type = "Microsoft.Compute/virtualMachines/extensions"
+    working = "Creating"
+    located = False
+
+    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+        """It is where its machine is; what is protected is never shown."""
+        parent = resource.id.parent
+        assert parent is not None
+        resource.body["location"] = self.state.get(parent).location
+        resource.properties.pop("protectedSettings", None)
+
+    def patched(self, resource: Resource, patch: Body) -> Body:
+        """Merged."""
+        return merged(resource.body, patch)
+
+
+_INTERFACE = frozenset({"ipConfigurations", "networkSecurityGroup", "enableAcceleratedNetworking", "dnsSettings",
+                        "enableIPForwarding", "disableTcpStateTracking", "auxiliaryMode", "auxiliarySku"})  # fmt: skip
+
+
+def merged(value: Any, patch: Any) -> Any:
+    """A JSON value with a patch on it."""
+    if not isinstance(value, dict) or not isinstance(patch, dict):
+        return patch
+    return {key: merged(value.get(key), patch[key]) if key in patch else value[key] for key in value | patch}
+
+
+def _carry_over(machine: Resource, old: Resource) -> None:
+    """What a changed body leaves out of these stays as it was."""
+    for name in ("storageProfile", "osProfile", "networkProfile", "hardwareProfile"):
+        if name in old.properties:
+            machine.properties.setdefault(name, copy.deepcopy(old.properties[name]))
+    if "zones" in old.body:
+        machine.body.setdefault("zones", old.body["zones"])

@@ -1,0 +1,140 @@
+"""The Azure SDK's HTTP transport on httpx, whose requests under trio end the moment that they are cancelled.
+
+azure-core's own transport for trio runs requests in threads: one in flight can't be cancelled before its timeout.
+
+    async with ComputeManagementClient(credential, subscription, transport=HttpxTransport()) as compute: ...
+
+Who uses clients and credentials side by side may give them all one transport: they share its connections.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+import trio
+from azure.core.exceptions import (
+    ServiceRequestError,
+    ServiceRequestTimeoutError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
+from azure.core.pipeline.transport import AsyncHttpTransport
+from azure.core.rest import AsyncHttpResponse, HttpRequest
+
+# azure-core's base for the responses of transports; its own three are made on it.
+from azure.core.rest._http_response_impl_async import AsyncHttpResponseImpl
+
+CONNECT_SECONDS: Final = 20.0
+READ_SECONDS: Final = 75.0
+"""ARM itself gives up a request after 60 s."""
+_BLOCK_SIZE: Final = 64 * 1024
+
+
+class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
+    """Sends the SDK's requests by httpx. Redirects are the pipeline's business, as in azure-core's own transports.
+
+    verify: the TLS context for servers whose authority the system doesn't know. Proxies and authorities are taken
+    from the environment as httpx does it (HTTPS_PROXY, SSL_CERT_FILE).
+    """
+
+    def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
+        self._client = httpx.AsyncClient(verify=verify or True)
+
+    async def open(self) -> None:
+        """Nothing to do: connections are made when they are needed."""
+
+    async def close(self) -> None:
+        """Close all connections; the transport is of no use afterwards."""
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.close()
+
+    async def sleep(self, duration: float) -> None:
+        """Sleep, in seconds."""
+        await trio.sleep(duration)
+
+    async def send(self, request: HttpRequest, **kwargs: Any) -> AsyncHttpResponse:
+        """Send a request; its answer's body is read already, unless `stream` is true.
+
+        Raises:
+            ServiceRequestError: the request never left; ServiceRequestTimeoutError if no connection came in time.
+            ServiceResponseError: no whole answer came; ServiceResponseTimeoutError if it did not in time.
+            TypeError: an option is set that this transport has not.
+        """
+        stream = kwargs.pop("stream", False)
+        connect, read = kwargs.pop("connection_timeout", CONNECT_SECONDS), kwargs.pop("read_timeout", READ_SECONDS)
+        if unknown := {name for name, value in kwargs.items() if value is not None}:
+            raise TypeError(f"{type(self).__name__} knows no {', '.join(sorted(unknown))}: give it a TLS context")
+        with _errors():
+            outgoing = self._client.build_request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                timeout=httpx.Timeout(read, connect=connect),
+                **_content(request),
+            )
+            answer = _Answer(request, await self._client.send(outgoing, stream=True))
+            if not stream:
+                await answer.read()
+        return answer
+
+
+class _Answer(AsyncHttpResponseImpl):
+    def __init__(self, request: HttpRequest, response: httpx.Response) -> None:
+        super().__init__(
+            request=request,
+            internal_response=response,
+            block_size=_BLOCK_SIZE,
+            status_code=response.status_code,
+            reason=response.reason_phrase,
+            content_type=response.headers.get("content-type"),
+            headers=response.headers,
+            stream_download_generator=_pieces,
+        )
+
+    async def close(self) -> None:
+        if not self.is_closed:
+            self._is_closed = True
+            await self._internal_response.aclose()
+
+
+async def _pieces(*, response: _Answer, pipeline: object, decompress: bool) -> AsyncIterator[bytes]:
+    internal: httpx.Response = response._internal_response
+    with _errors():
+        async for piece in internal.aiter_bytes(_BLOCK_SIZE) if decompress else internal.aiter_raw(_BLOCK_SIZE):
+            yield piece
+
+
+def _content(request: HttpRequest) -> dict[str, Any]:
+    body = request.content
+    return {"data": body} if isinstance(body, dict) else {"content": body}
+
+
+@contextmanager
+def _errors() -> Generator[None]:
+    try:
+        yield
+    except httpx.ConnectTimeout as exc:
+        raise ServiceRequestTimeoutError(f"no connection in time to {exc.request.url.host}", error=exc) from exc
+    except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.ProxyError) as exc:
+        raise ServiceRequestError(f"can't connect to {exc.request.url.host}: {exc}", error=exc) from exc
+    except httpx.InvalidURL as exc:
+        raise ServiceRequestError(str(exc), error=exc) from exc
+    except httpx.TimeoutException as exc:
+        raise ServiceResponseTimeoutError(f"{exc.request.url.host} did not answer in time", error=exc) from exc
+    except httpx.HTTPError as exc:
+        raise ServiceResponseError(f"the answer of {exc.request.url.host} broke: {exc}", error=exc) from exc

@@ -1,0 +1,88 @@
+"""Certificates for TLS with an authority of one's own: for it, and for the servers and clients that it vouches for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from swarmlib import Invalid
+
+_VALID: Final = timedelta(days=825)
+"""The longest that every client accepts of a server's certificate."""
+_LEAF: Final = x509.BasicConstraints(ca=False, path_length=None)
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate and its key."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @property
+    def key_pem(self) -> bytes:
+        """The key, unencrypted, in PKCS #8."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+
+def authority(name: str = "swarmlib authority") -> Issued:
+    """A new authority, which may vouch for servers and clients but for no further authority."""
+    return _issue(name, None, x509.BasicConstraints(ca=True, path_length=0))
+
+
+def server(issuer: Issued, hosts: Sequence[str]) -> Issued:
+    """A server's certificate for host names and addresses, named for the last of them.
+
+    Raises:
+        Invalid: one is neither a name nor an address.
+    """
+    names = x509.SubjectAlternativeName([_name(host) for host in hosts])
+    return _issue(hosts[-1], issuer, _LEAF, names, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))
+
+
+def client(issuer: Issued, name: str = "client") -> Issued:
+    """A client's certificate."""
+    return _issue(name, issuer, _LEAF, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
+
+
+def _issue(subject: str, issuer: Issued | None, *extensions: x509.ExtensionType) -> Issued:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer.certificate.subject if issuer else name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + _VALID)
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+    return Issued(key, builder.sign(issuer.key if issuer else key, hashes.SHA256()))
+
+
+def _name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return x509.DNSName(host)
+    except ValueError as exc:
+        raise Invalid(f"{host!r} is neither a host name nor an address") from exc
