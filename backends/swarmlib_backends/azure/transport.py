@@ -12,8 +12,9 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import httpx
 import trio
@@ -95,7 +96,7 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 
 class _Answer(AsyncHttpResponseImpl):
     def __init__(self, request: HttpRequest, response: httpx.Response) -> None:
-        super().__init__(
+        cast("Any", super()).__init__(  # it is untyped
             request=request,
             internal_response=response,
             block_size=_BLOCK_SIZE,
@@ -103,17 +104,16 @@ class _Answer(AsyncHttpResponseImpl):
             reason=response.reason_phrase,
             content_type=response.headers.get("content-type"),
             headers=response.headers,
-            stream_download_generator=_pieces,
+            stream_download_generator=partial(_pieces, response),
         )
 
     async def close(self) -> None:
         if not self.is_closed:
             self._is_closed = True
-            await self._internal_response.aclose()
+            await cast("Any", self)._internal_response.aclose()
 
 
-async def _pieces(*, response: _Answer, pipeline: object, decompress: bool) -> AsyncIterator[bytes]:
-    internal: httpx.Response = response._internal_response
+async def _pieces(internal: httpx.Response, *, decompress: bool, **_: object) -> AsyncIterator[bytes]:
     with _errors():
         async for piece in internal.aiter_bytes(_BLOCK_SIZE) if decompress else internal.aiter_raw(_BLOCK_SIZE):
             yield piece

@@ -13,7 +13,8 @@ from .machines import Machine
 from .resource import Resource
 from .state import Call, State
 from .storage import all_disks, attach_listed, data_disks, detach_listed
-from .wishes import SIZES, machines_in, size_of, ssh_keys
+from .wishes import machines_in, size_of, ssh_keys
+from .world import SIZES
 
 _HOLDING_ROOM: Final = ("starting", "running", "stopping", "stopped", "deallocating")
 
@@ -122,11 +123,11 @@ class Actions:
 
     async def _capture(self, machine: Resource, call: Call) -> Body:
         schema = "http://schema.management.azure.com/schemas/2014-04-01-preview/VM_IP.json"
-        template = {"$schema": schema, "contentVersion": "1.0.0.0", "parameters": {}, "resources": [{}]}
+        template: Body = {"$schema": schema, "contentVersion": "1.0.0.0", "parameters": {}, "resources": [{}]}
         return {"id": str(machine.id), **template}
 
     async def _assess_patches(self, machine: Resource, call: Call) -> Body:
-        counts = {"criticalAndSecurityPatchCount": 0, "otherPatchCount": 0, "availablePatches": []}
+        counts: Body = {"criticalAndSecurityPatchCount": 0, "otherPatchCount": 0, "availablePatches": []}
         return {"status": "Succeeded", "assessmentActivityId": self._state.uuid(), "rebootPending": False,
                 "startDateTime": datetime.now(UTC).isoformat(), **counts}  # fmt: skip
 

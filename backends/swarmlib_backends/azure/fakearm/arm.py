@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 from collections import deque
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import orjson
+import trio
 
+from . import errors
 from .compute import MACHINES, Compute
 from .crud import Crud
 from .disks import Disks
@@ -27,6 +30,8 @@ from .vms import Extensions, VirtualMachines
 
 if TYPE_CHECKING:
     from .spec import Described, Spec
+
+_log = logging.getLogger("swarmlib")
 
 VERSIONS: Final = {
     "Microsoft.Compute": "2024-07-01",
@@ -96,11 +101,18 @@ class FakeArm:
             found = self._unguarded(request) or await self._guarded(Call(request, faults))
         except ArmError as exc:
             found = exc.answer()
+        except Exception as exc:  # noqa: BLE001 - one request must not end the server
+            found = self._bug(request, exc)
         found.headers["x-ms-request-id"] = self.state.uuid()
         for fault in faults:
             if fault.do in ("hang-halfway", "cut-halfway"):
                 found.halfway = "hang" if fault.do == "hang-halfway" else "cut"
         return found
+
+    def _bug(self, request: Request, exc: Exception) -> Answer:
+        _log.error("fakearm: %s %s failed by a bug", request.method, request.path, exc_info=exc)
+        self.violations.append(f"{request.method} {request.path} failed: {exc!r}")
+        return ArmError(500, "InternalServerError", f"The fake has a bug: {exc!r}").answer()
 
     def _unguarded(self, request: Request) -> Answer | None:
         if (found := self.tokens.answer(request)) is not None:
@@ -123,7 +135,7 @@ class FakeArm:
             name = match[1] if match else path
             raise ArmError(404, "SubscriptionNotFound", f"The subscription '{name}' could not be found.")
         _check_version(path, request.query.get("api-version"))
-        described = self.spec and self.spec.find(request.method, path)
+        described = self.spec.find(request.method, path) if self.spec is not None else None
         if self.spec is not None and described is not None:
             _check_request(self.spec, described, request)
         try:
@@ -155,9 +167,8 @@ class FakeArm:
             raise ArmError(404, "InvalidResourceNamespace", message)
         if self.state.registered.get(name.lower()) == "NotRegistered":
             message = f"The subscription is not registered to use namespace '{name}'. See https://aka.ms/rps-not-found"
-            inner = ArmError(
-                409, "MissingSubscriptionRegistration", f"{message} for how to register subscriptions.", target=name
-            )
+            message += " for how to register subscriptions."
+            inner = errors.conflict("MissingSubscriptionRegistration", message, name)
             raise ArmError(409, inner.code, inner.message, details=[inner])
 
     async def _routed(self, path: str, rest: str, call: Call) -> Answer:
@@ -177,12 +188,12 @@ class FakeArm:
             if (found := await self._crud.act(id, name, call)) is not None:
                 return found
             if call.request.method == "GET":
-                return self._crud.list(f"{id.type}/{name}", call, parent=id)
+                return self._crud.listed(f"{id.type}/{name}", call, parent=id)
         raise ArmError(404, "NotFound", f"There is nothing for {call.request.method} at {path}.")
 
     def _listed(self, rest: str, call: Call) -> Answer | None:
         if (match := _GROUPS.fullmatch(rest)) and not match[1]:
-            return self._groups.list(call)
+            return self._groups.listed(call)
         if match := _RESOURCES.fullmatch(rest):
             return self._groups.resources(match[1] or "", call)
         if (match := _PROVIDERS.fullmatch(rest)) and not match[1]:
@@ -213,7 +224,7 @@ class FakeArm:
             case "microsoft.compute/skus":
                 return self._compute.skus(call)
             case _:
-                return self._crud.list(type, call, group)
+                return self._crud.listed(type, call, group)
 
     def _operation(self, id: str, status: bool, call: Call) -> Answer:
         if (operation := self.state.operations.get(id)) is None:
@@ -238,8 +249,6 @@ class FakeArm:
 
 
 async def _before(faults: Iterable[Fault]) -> Answer | None:
-    import trio
-
     for fault in faults:
         if fault.do == "hang":
             await trio.sleep_forever()
@@ -260,9 +269,8 @@ def _check_version(path: str, version: str | None) -> None:
         raise ArmError(400, "MissingApiVersionParameter", message)
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", version) or version[:10] < oldest:
         message = f"No registered resource provider found for API version '{version}' for type '{kind or provider}'."
-        raise ArmError(
-            400, "NoRegisteredProviderFound", f"{message} The supported api-versions are '{oldest}' and newer."
-        )
+        message += f" The supported api-versions are '{oldest}' and newer."
+        raise errors.bad("NoRegisteredProviderFound", message)
 
 
 def _check_request(spec: Spec, described: Described, request: Request) -> None:

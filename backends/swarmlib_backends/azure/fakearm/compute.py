@@ -37,9 +37,7 @@ class Compute:
         if group:
             self._state.group(group)
         if "$expand" in query and "$filter" not in query:
-            raise errors.bad(
-                "InvalidParameter", "$expand can only be specified with a valid $filter option.", "$expand"
-            )
+            raise errors.parameter("$expand", "$expand can only be specified with a valid $filter option.")
         found = machines_in(self._state, canonical(location)) if location else self._state.of_type(MACHINES, group)
         fits = _in_scale_set(query.get("$filter"))
         show = _status_only if query.get("statusOnly", "").lower() == "true" else self._show(query)
@@ -59,9 +57,10 @@ class Compute:
         region = self._state.region(canonical(location))
         machines = machines_in(self._state, region.name)
         regular = [each for each in machines if not is_spot(each)]
+        spot = [each for each in machines if is_spot(each)]
         found = [
             _usage("cores", "Total Regional vCPUs", regular, region.cores),
-            _usage("lowPriorityCores", "Total Regional Low-priority vCPUs", [*filter(is_spot, machines)], region.spot_cores),
+            _usage("lowPriorityCores", "Total Regional Low-priority vCPUs", spot, region.spot_cores),
             {"unit": "Count", "currentValue": len(machines), "limit": 25000,
              "name": {"value": "virtualMachines", "localizedValue": "Virtual Machines"}},
         ]  # fmt: skip

@@ -56,7 +56,7 @@ class Crud:
             case method:
                 raise ArmError(405, "MethodNotAllowed", f"The request's method {method} is not allowed here.")
 
-    def list(self, type: str, call: Call, group: str = "", parent: ResourceId | None = None) -> Answer:
+    def listed(self, type: str, call: Call, group: str = "", parent: ResourceId | None = None) -> Answer:
         """The resources of a type: all, a group's, or the parts of one resource; a page at a time.
 
         Raises:
@@ -212,9 +212,8 @@ class Crud:
         base, version = call.request.base, call.request.query.get("api-version", "")
         found = {"Azure-AsyncOperation": f"{base}{operation.path}?api-version={version}"}
         if location:
-            found["Location"] = (
-                f"{base}{operation.path.replace('/operations/', '/operationResults/')}?api-version={version}"
-            )
+            path = operation.path.replace("/operations/", "/operationResults/")
+            found["Location"] = f"{base}{path}?api-version={version}"
         return found | self._state.waiting()
 
     def _shown(self, kind: Kind, resource: Resource, query: Mapping[str, str]) -> Body:

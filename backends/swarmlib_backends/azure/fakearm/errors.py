@@ -106,9 +106,9 @@ def sku_not_available(size: str, location: str) -> ArmError:
     """A size that this subscription can't have in this region at all."""
     return conflict(
         "SkuNotAvailable",
-        f"The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: {size}' is currently "
-        f"not available in location '{location}'. Please try another size or deploy to a different location or "
-        "different zone. See https://aka.ms/azureskunotavailable for details.",
+        f"The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: {size}' is"
+        f" currently not available in location '{location}'. Please try another size or deploy to a different"
+        " location or different zone. See https://aka.ms/azureskunotavailable for details.",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from random import Random
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 import trio
 
@@ -141,13 +141,14 @@ class Faults:
             raise Invalid(f"can't read the faults in {file}: {exc}") from exc
         if not isinstance(lines, list):
             raise Invalid(f"{file} should hold a list of faults")
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(cast("list[Any]", lines), 1):
             self.add(_fault(line, f"{file}, fault {number}"))
 
 
 def _fault(line: Any, where: str) -> Fault:
     known = {each.name for each in fields(Fault) if each.init}
-    if not isinstance(line, dict) or set(line) - known or line.get("do") not in get_args(What):
+    given = cast("dict[str, Any]", line) if isinstance(line, dict) else {}
+    if set(given) - known or given.get("do") not in get_args(What):
         raise Invalid(f"{where}: it should be an object with do ({', '.join(get_args(What))}) and any of "
                       f"{', '.join(sorted(known - {'do'}))}; it is {json.dumps(line)}")  # fmt: skip
-    return Fault(**line)
+    return Fault(**given)

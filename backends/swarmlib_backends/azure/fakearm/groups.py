@@ -127,7 +127,7 @@ class Groups:
     def _resources(self, group: str) -> list[Resource]:
         return [each for each in self._state.resources.values() if each.id.group.lower() == group.lower()]
 
-    def list(self, call: Call) -> Answer:
+    def listed(self, call: Call) -> Answer:
         """All groups, or those with a tag."""
         fits = _tag_filter(call.request.query.get("$filter", ""))
         found = [group.body for group in self._state.groups.values() if fits(group.body)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -27,7 +26,7 @@ class Action:
     method: str = "POST"
 
 
-class Kind(ABC):
+class Kind:
     """A type of resource. Its checks raise ArmErrors, which are then the answer."""
 
     type: ClassVar[str]

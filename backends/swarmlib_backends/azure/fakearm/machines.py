@@ -31,7 +31,7 @@ class Machines(ABC):
 
     @abstractmethod
     async def start(self, machine: Machine) -> None:
-        """Power is on: boot it; done once it can be reached. May be cancelled, where the machine is deleted meanwhile."""
+        """Power is on: boot it; done once it can be reached. Cancelled where the machine is deleted meanwhile."""
 
     @abstractmethod
     async def stop(self, machine: Machine) -> None:

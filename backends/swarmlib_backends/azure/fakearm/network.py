@@ -355,7 +355,7 @@ class Interfaces(NetworkKind):
         """Check what it is connected to, and give it addresses."""
         super().prepare(resource, old, call)
         properties = resource.properties
-        configurations = properties.get("ipConfigurations") or []
+        configurations: list[Body] = properties.get("ipConfigurations") or []
         if not configurations:
             message = f"Network interface {resource.id} must have at least one IP configuration."
             raise errors.bad("NetworkInterfaceMustHaveOneIpConfiguration", message)

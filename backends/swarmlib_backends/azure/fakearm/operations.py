@@ -41,7 +41,7 @@ class Operation:
                 self._end("Succeeded")
         except ArmError as exc:
             self._end("Failed", exc)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - its client is told, and the fake goes on
             _log.exception("fakearm: an operation failed by a bug of the fake's, or of its machines")
             self._end("Failed", ArmError(500, "InternalExecutionError", f"An internal execution error occurred: {exc}"))
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from .http import Body
 from .operations import Operation
@@ -113,8 +113,16 @@ class Resource:
 def references(value: Any) -> list[str]:
     """Every id that a JSON value names, at any depth, in the values of `id`."""
     if isinstance(value, dict):
-        found = [value["id"]] if isinstance(value.get("id"), str) else []
-        return found + [each for part in value.values() for each in references(part)]
+        members = cast("Body", value)
+        found = [members["id"]] if isinstance(members.get("id"), str) else []
+        return found + [each for part in members.values() for each in references(part)]
     if isinstance(value, list):
-        return [each for part in value for each in references(part)]
+        return [each for part in cast("list[Any]", value) for each in references(part)]
     return []
+
+
+def dig(value: Any, *names: str) -> Any:
+    """The member of a member … of a JSON value; None where one isn't there."""
+    for name in names:
+        value = cast("Body", value).get(name) if isinstance(value, dict) else None
+    return value

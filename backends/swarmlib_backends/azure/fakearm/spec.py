@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urljoin
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from .http import Body
 
 try:
     from jsonschema import Draft4Validator, FormatChecker
-    from referencing import Registry, Resource
+    from referencing import Registry
     from referencing.jsonschema import DRAFT4
 except ImportError as exc:
     raise Invalid("validating needs jsonschema: pip install 'swarmlib[fakearm]'") from exc
@@ -62,7 +62,7 @@ class Spec:
 
     def __init__(self, folder: Path) -> None:
         self._raw: dict[str, Body] = {}
-        self._checkers: dict[tuple[str, str], Draft4Validator] = {}
+        self._checkers: dict[tuple[str, str], Any] = {}
         files = [each for each in sorted(folder.rglob("*.json")) if "examples" not in each.parts]
         for file in files:
             document = orjson.loads(file.read_bytes())
@@ -70,7 +70,7 @@ class Spec:
                 self._raw[file.resolve().as_uri()] = document
         if not self._raw:
             raise Invalid(f"there are no OpenAPI documents below {folder}")
-        self._registry: Registry[Any] = Registry(retrieve=self._compiled)  # type: ignore[call-arg]
+        self._registry: Any = cast("Any", Registry)(retrieve=self._compiled)
         self.operations = list(self._described())
         self._by_shape: dict[tuple[str, int], list[Described]] = {}
         for each in self.operations:
@@ -108,7 +108,7 @@ class Spec:
                 elif body is not None:
                     found += self._errors(body, each["schema"], operation.uri, f"{operation.id} {name}")
             elif place == "path":
-                found += _simple(f"path: {name}", values["{%s}" % name], each)
+                found += _simple(f"path: {name}", values[f"{{{name}}}"], each)
             elif place == "query":
                 known.add(name.lower())
                 value = next((value for key, value in query.items() if key.lower() == name.lower()), None)
@@ -140,17 +140,17 @@ class Spec:
         return self._errors(body, {"$ref": f"#/definitions/{name}"}, uri, f"{file} {name}")
 
     def _errors(self, body: Any, schema: Body, uri: str, key: str) -> list[str]:
-        checker = self._checkers.get((uri, key))
+        checker: Any = self._checkers.get((uri, key))
         if checker is None:
             checker = Draft4Validator(self._schema(schema, uri), registry=self._registry, format_checker=_FORMATS)
             self._checkers[uri, key] = checker
         return [f"{'.'.join(map(str, each.absolute_path)) or 'body'}: {each.message[:300]}"
                 for each in checker.iter_errors(without_nulls(body))]  # fmt: skip
 
-    def _compiled(self, uri: str) -> Resource[Any]:
+    def _compiled(self, uri: str) -> Any:
         raw = self._raw[uri]
         definitions = {name: self._schema(each, uri) for name, each in raw.get("definitions", {}).items()}
-        return Resource(contents={"definitions": definitions}, specification=DRAFT4)
+        return DRAFT4.create_resource({"definitions": definitions})
 
     def _resolved(self, node: Body, uri: str) -> Body:
         """A node, or what it refers to."""
@@ -199,7 +199,7 @@ class Spec:
         for name, each in raw.get("properties", {}).items():
             properties[name] = self._schema(each, uri)
         if (own := raw.get("additionalProperties")) is not None:
-            more = self._schema(own, uri) if isinstance(own, dict) else own
+            more = self._schema(cast("Body", own), uri) if isinstance(own, dict) else own
         read_only = {name for name, each in raw.get("properties", {}).items() if each.get("readOnly")}
         return properties, required + [name for name in raw.get("required", []) if name not in read_only], more
 
@@ -207,8 +207,8 @@ class Spec:
 def without_nulls(value: Any) -> Any:
     """A JSON value without the members that are null."""
     if isinstance(value, dict):
-        return {key: without_nulls(each) for key, each in value.items() if each is not None}
-    return [without_nulls(each) for each in value] if isinstance(value, list) else value
+        return {key: without_nulls(each) for key, each in cast("Body", value).items() if each is not None}
+    return [without_nulls(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def _fits(template: list[str], parts: list[str]) -> bool:
@@ -226,19 +226,21 @@ def _simple(where: str, text: str, parameter: Body) -> list[str]:
             value = {"true": True, "false": False}[text.lower()]
     except (ValueError, KeyError):
         return [f"{where}: {text!r} is no {kind}"]
-    schema = {key: parameter[key] for key in _KEPT if key in parameter}
+    schema: Body = {key: parameter[key] for key in _KEPT if key in parameter}
     if "enum" in parameter and not parameter.get("x-ms-enum", {}).get("modelAsString"):
         schema["enum"] = parameter["enum"]
-    return [f"{where}: {each.message}" for each in Draft4Validator(schema, format_checker=_FORMATS).iter_errors(value)]
+    checker: Any = Draft4Validator(schema, format_checker=_FORMATS)
+    return [f"{where}: {each.message}" for each in checker.iter_errors(value)]
 
 
 _FORMATS: Final = FormatChecker(())
 
 
 def _format(name: str, check: Callable[[str], object]) -> None:
-    @_FORMATS.checks(name, raises=ValueError)
     def checks(value: object) -> bool:
         return not isinstance(value, str) or check(value) is not None
+
+    _FORMATS.checks(name, raises=ValueError)(checks)
 
 
 _format("date-time", datetime.fromisoformat)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import orjson
@@ -46,7 +46,7 @@ class Call:
             ) from exc
         if not isinstance(found, dict):
             raise errors.bad("InvalidRequestContent", "The request content should be a JSON object.")
-        return found
+        return cast("Body", found)
 
 
 @dataclass

@@ -122,7 +122,7 @@ def attach_listed(state: State, machine: Resource, wanted: list[Body]) -> None:
         ArmError: one isn't there, or is another machine's.
     """
     for each in wanted:
-        disk = {"createOption": "Attach", "managedDisk": {"id": each["diskId"]}, **_kept(each)}
+        disk: Body = {"createOption": "Attach", "managedDisk": {"id": each["diskId"]}, **_kept(each)}
         disk["name"] = each["diskId"].rpartition("/")[2]
         disk.setdefault("lun", _free_lun(machine))
         disk.setdefault("caching", "None")

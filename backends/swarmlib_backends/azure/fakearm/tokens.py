@@ -74,18 +74,18 @@ class Tokens:
 
     def _entra(self, request: Request) -> Answer:
         form = {key: values[0] for key, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
-        tenant = request.path.split("/")[1]
+        tenant, client = request.path.split("/")[1], form.get("client_id")
         if tenant.lower() != self.tenant.lower():
-            return _refused(400, "invalid_request", 90002, f"Tenant '{tenant}' not found. Check to make sure you have the "
-                            "correct tenant ID and are signing into the correct cloud.")  # fmt: skip
+            message = f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID."
+            return _refused(400, "invalid_request", 90002, message)
         if form.get("grant_type") != "client_credentials":
             return _refused(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
-        if form.get("client_id") != self.client_id:
-            return _refused(400, "unauthorized_client", 700016, f"Application with identifier '{form.get('client_id')}' "
-                            f"was not found in the directory '{tenant}'.")  # fmt: skip
+        if client != self.client_id:
+            message = f"Application with identifier '{client}' was not found in the directory '{tenant}'."
+            return _refused(400, "unauthorized_client", 700016, message)
         if form.get("client_secret") != self.secret:
-            return _refused(401, "invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent "
-                            "in the request is the client secret value, not the client secret ID.")  # fmt: skip
+            message = "Invalid client secret provided. Ensure the secret being sent is the secret's value, not its ID."
+            return _refused(401, "invalid_client", 7000215, message)
         times = {"expires_in": LIFETIME, "ext_expires_in": LIFETIME}
         return Answer(200, {"token_type": "Bearer", "access_token": self.issue(), **times})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, cast
 
 from . import errors, instance, wishes
 from .actions import Actions
@@ -13,9 +13,13 @@ from .errors import ArmError
 from .http import Body
 from .kind import Kind
 from .network import Interfaces, PublicAddresses
-from .resource import Resource
+from .resource import Resource, dig
 from .state import Call, State
 from .storage import make_disks, prepare_disks, release_disks
+
+_INTERFACE: Final = ("ipConfigurations", "networkSecurityGroup", "enableAcceleratedNetworking", "dnsSettings",
+                     "enableIPForwarding", "disableTcpStateTracking", "auxiliaryMode", "auxiliarySku")  # fmt: skip
+"""What an interface that comes with a machine has of what was asked for."""
 
 
 class VirtualMachines(Kind):
@@ -124,8 +128,10 @@ class VirtualMachines(Kind):
 
     def _drop_interface(self, key: str) -> None:
         interface = self.state.resources.pop(key, None)
-        for each in interface.properties["ipConfigurations"] if interface else []:
-            address = self.state.resources.get(each["properties"].get("publicIPAddress", {}).get("id", "").lower())
+        if interface is None:
+            return
+        for each in interface.properties["ipConfigurations"]:
+            address = self.state.resources.get((dig(each, "properties", "publicIPAddress", "id") or "").lower())
             if address is not None and address.properties.get("deleteOption") == "Delete":
                 del self.state.resources[address.id.key]
 
@@ -143,7 +149,7 @@ class VirtualMachines(Kind):
 
     def patched(self, resource: Resource, patch: Body) -> Body:
         """Anything may be in a patch; objects in it are merged with what is there, lists replace it."""
-        return merged(resource.body, patch)
+        return cast("Body", merged(resource.body, patch))
 
     def busy_error(self, resource: Resource) -> ArmError:
         """What Microsoft.Compute says."""
@@ -167,18 +173,15 @@ class Extensions(Kind):
 
     def patched(self, resource: Resource, patch: Body) -> Body:
         """Merged."""
-        return merged(resource.body, patch)
-
-
-_INTERFACE = frozenset({"ipConfigurations", "networkSecurityGroup", "enableAcceleratedNetworking", "dnsSettings",
-                        "enableIPForwarding", "disableTcpStateTracking", "auxiliaryMode", "auxiliarySku"})  # fmt: skip
+        return cast("Body", merged(resource.body, patch))
 
 
 def merged(value: Any, patch: Any) -> Any:
     """A JSON value with a patch on it."""
     if not isinstance(value, dict) or not isinstance(patch, dict):
         return patch
-    return {key: merged(value.get(key), patch[key]) if key in patch else value[key] for key in value | patch}
+    before, after = cast("Body", value), cast("Body", patch)
+    return before | {name: merged(before.get(name), after[name]) for name in after}
 
 
 def _carry_over(machine: Resource, old: Resource) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from . import errors
 from .http import Body
-from .resource import Resource, ResourceId
+from .resource import Resource, ResourceId, dig
 from .state import State
 from .world import SIZES, Size, image_exists
 
@@ -76,8 +76,8 @@ def is_spot(machine: Resource) -> bool:
 
 def check_image(machine: Resource) -> None:
     """Raise an ArmError if the marketplace has no such image."""
-    image = machine.properties.get("storageProfile", {}).get("imageReference") or {}
-    publisher, offer, sku = (image.get(part) for part in ("publisher", "offer", "sku"))
+    image: Body = dig(machine.properties, "storageProfile", "imageReference") or {}
+    publisher, offer, sku = image.get("publisher"), image.get("offer"), image.get("sku")
     if publisher and offer and sku and not image_exists(publisher, offer, sku):
         message = f"The platform image '{publisher}:{offer}:{sku}:{image.get('version', 'latest')}' is not available."
         detail = "Verify that all fields in the storage profile are correct. For more details about storage profile"
@@ -156,7 +156,8 @@ def is_windows(machine: Resource) -> bool:
     stated = storage.get("osDisk", {}).get("osType")
     if stated is not None:
         return bool(stated == "Windows")
-    words = " ".join(str(each) for each in (storage.get("imageReference") or {}).values()).lower()
+    image: Body = storage.get("imageReference") or {}
+    words = " ".join(str(each) for each in image.values()).lower()
     return "windows" in words or "windowsConfiguration" in machine.properties.get("osProfile", {})
 
 
@@ -174,10 +175,9 @@ def same_or_unset(new: Any, old: Any) -> bool:
 def check_unchanged(machine: Resource, old: Resource) -> None:
     """Raise an ArmError if something is to change that can't."""
     for path in (("osProfile", "adminUsername"), ("osProfile", "computerName"), ("storageProfile", "imageReference")):
-        new, before = ((each.properties.get(path[0]) or {}).get(path[1]) for each in (machine, old))
-        if not same_or_unset(new, before):
-            name = path[1] if path[0] == "osProfile" else path[1]
-            raise errors.conflict("PropertyChangeNotAllowed", f"Changing property '{name}' is not allowed.", name)
+        if not same_or_unset(dig(machine.properties, *path), dig(old.properties, *path)):
+            message = f"Changing property '{path[1]}' is not allowed."
+            raise errors.conflict("PropertyChangeNotAllowed", message, path[1])
     if not same_or_unset(machine.body.get("zones"), old.body.get("zones")):
         raise errors.conflict("PropertyChangeNotAllowed", "Changing property 'zones' is not allowed.", "zones")
 
