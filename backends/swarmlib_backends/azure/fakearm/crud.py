@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from . import errors
 from .errors import ArmError
@@ -210,9 +210,10 @@ class Crud:
     def headers(self, operation: Operation, call: Call, *, location: bool) -> dict[str, str]:
         """The headers by which a client follows an operation."""
         base, version = call.request.base, call.request.query.get("api-version", "")
-        found = {"Azure-AsyncOperation": f"{base}{operation.path}?api-version={version}"}
+        path = quote(operation.path)
+        found = {"Azure-AsyncOperation": f"{base}{path}?api-version={version}"}
         if location:
-            path = operation.path.replace("/operations/", "/operationResults/")
+            path = path.replace("/operations/", "/operationResults/")
             found["Location"] = f"{base}{path}?api-version={version}"
         return found | self._state.waiting()
 
@@ -242,4 +243,4 @@ def _skipped(query: Mapping[str, str]) -> int:
 
 def _with_query(call: Call, more: Mapping[str, str]) -> str:
     query = urlencode(dict(call.request.query) | dict(more), safe="$/")
-    return f"{call.request.base}{call.request.path}?{query}"
+    return f"{call.request.base}{quote(call.request.path)}?{query}"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from typing import Final
+from urllib.parse import quote
 
 from . import errors
 from .crud import Crud
@@ -92,7 +93,7 @@ class Groups:
             group.operation = self._state.begin("Microsoft.Resources", "", work, place=place)
             group.body["properties"]["provisioningState"] = "Deleting"
         base, version = call.request.base, call.request.query["api-version"]
-        location = {"Location": f"{base}{group.operation.path}?api-version={version}"}
+        location = {"Location": f"{base}{quote(group.operation.path)}?api-version={version}"}
         return Answer(202, None, location | self._state.waiting())
 
     async def _remove(self, group: Group, call: Call) -> None:

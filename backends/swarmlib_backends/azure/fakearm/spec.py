@@ -148,9 +148,14 @@ class Spec:
                 for each in checker.iter_errors(without_nulls(body))]  # fmt: skip
 
     def _compiled(self, uri: str) -> Any:
-        raw = self._raw[uri]
+        raw = self._document(uri)
         definitions = {name: self._schema(each, uri) for name, each in raw.get("definitions", {}).items()}
         return DRAFT4.create_resource({"definitions": definitions})
+
+    def _document(self, uri: str) -> Body:
+        if (found := self._raw.get(uri)) is None:
+            raise Invalid(f"{uri} is referred to by another of the OpenAPI documents, but isn't there")
+        return found
 
     def _resolved(self, node: Body, uri: str) -> Body:
         """A node, or what it refers to."""
@@ -160,7 +165,7 @@ class Spec:
 
     def _target(self, ref: str, uri: str) -> tuple[Body, str]:
         base, _, pointer = urljoin(uri, ref).partition("#")
-        found: Any = self._raw[base]
+        found: Any = self._document(base)
         for part in pointer.strip("/").split("/"):
             found = found[part.replace("~1", "/").replace("~0", "~")]
         return found, base
@@ -228,7 +233,8 @@ def _simple(where: str, text: str, parameter: Body) -> list[str]:
         return [f"{where}: {text!r} is no {kind}"]
     schema: Body = {key: parameter[key] for key in _KEPT if key in parameter}
     if "enum" in parameter and not parameter.get("x-ms-enum", {}).get("modelAsString"):
-        schema["enum"] = parameter["enum"]
+        schema["enum"] = [each.lower() for each in parameter["enum"]]
+        value = text.lower()  # ARM does not mind the case
     checker: Any = Draft4Validator(schema, format_checker=_FORMATS)
     return [f"{where}: {each.message}" for each in checker.iter_errors(value)]
 

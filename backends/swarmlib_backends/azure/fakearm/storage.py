@@ -30,7 +30,9 @@ def prepare_disks(state: State, machine: Resource, old: Resource | None) -> None
     storage.setdefault("dataDisks", [])
     for disk in data_disks(machine):
         disk.setdefault("caching", "None")
-        disk.setdefault("name", f"{machine.id.name}_disk{disk.get('lun', 0)}_{state.uuid().replace('-', '')}")
+        lun = disk.get("lun", 0)
+        own = f"{machine.id.name}_disk{lun}_{state.uuid().replace('-', '')}" if is_managed(disk) else f"dataDisk{lun}"
+        disk.setdefault("name", own)
     for disk in all_disks(machine):
         if is_managed(disk):
             _check_disk(state, machine, disk)

@@ -82,9 +82,9 @@ _IMAGES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("canonical", "ubuntuserver"): frozenset({"16.04-lts", "18.04-lts"}),
     ("debian", "debian-12"): frozenset({"12", "12-gen2", "12-arm64"}),
     ("debian", "debian-11"): frozenset({"11", "11-gen2"}),
-    ("microsoftwindowsserver", "windowsserver"): frozenset(
-        {"2016-datacenter", "2019-datacenter", "2022-datacenter-g2"}
-    ),
+    ("microsoftwindowsserver", "windowsserver"): frozenset({"2016-datacenter", "2019-datacenter"}),
+    ("microsoftwindowsserver", "2019-datacenter-cvm"): frozenset({"windows-cvm"}),
+    ("microsoftwindowsserver", "windowsserver-gen2preview-preview"): frozenset({"windows10-tvm"}),
 }
 
 
