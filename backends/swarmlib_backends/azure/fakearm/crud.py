@@ -148,8 +148,10 @@ class Crud:
         self._state.group(id.group)
         if (resource := self._state.resources.get(id.key)) is None:
             return Answer(204)
-        kind.check_delete(resource)
         before = resource.operation
+        if before is not None and resource.busy and resource.state == "Deleting":
+            return Answer(202, None, self.headers(before, call, location=True))
+        kind.check_delete(resource)
         if before is not None and resource.busy:
             if kind.weight < 1:
                 raise kind.busy_error(resource)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
@@ -114,8 +114,9 @@ async def _while_connected(incoming: http1.Incoming, handler: Handler, request: 
     answer: Answer | None = None
 
     async def watch() -> None:
-        while await incoming.read():
-            pass  # the next request, early; it is parsed, and waits
+        with suppress(SwarmError):  # the connection broke, or what comes is no HTTP
+            while await incoming.read():
+                pass  # the next request, early; it is parsed, and waits
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:

@@ -55,43 +55,40 @@ class VirtualMachines(Kind):
 
     def _prepare_interfaces(self, machine: Resource, old: Resource | None, call: Call) -> None:
         profile: Body = machine.properties.setdefault("networkProfile", {})
-        machine.hidden["made"] = self._wanted_interfaces(machine, profile, call) if old is None else []
         listed: list[Body] = profile.setdefault("networkInterfaces", [])
-        if not listed and not machine.hidden["made"]:
-            raise errors.parameter("networkProfile", "Virtual machine must have at least one network interface.")
         for each in listed:
-            found = self.state.referenced(machine.id, str(each.get("id")))
-            user = self._interfaces.machine(found)
-            if user is not None and user.id.key != machine.id.key:
-                message = f"Network Interface {found.id} is used by existing VM {user.id}."
-                raise errors.bad("NicInUse", message)
-            if found.location != machine.location:
-                message = f"Resource {found.id} is in location {found.location}, not in {machine.location}."
-                raise errors.bad("InvalidResourceReference", message)
+            self._check_interface(machine, str(each.get("id")))
+        wanted: list[Body] = profile.pop("networkInterfaceConfigurations", [])
+        listed += [self._make_interface(machine, each, call) for each in wanted if old is None]
+        if not listed:
+            raise errors.parameter("networkProfile", "Virtual machine must have at least one network interface.")
 
-    def _wanted_interfaces(self, machine: Resource, profile: Body, call: Call) -> list[Resource]:
-        """The interfaces, and public addresses, that come with the machine."""
-        made: list[Resource] = []
-        for wanted in profile.pop("networkInterfaceConfigurations", []):
-            properties = copy.deepcopy(wanted.get("properties", {}))
-            option = properties.pop("deleteOption", "Detach")
-            primary = properties.pop("primary", True)
-            for each in properties.get("ipConfigurations", []):
-                if (public := each["properties"].pop("publicIPAddressConfiguration", None)) is not None:
-                    address = self._made(machine, "publicIPAddresses", public["name"], public)
-                    self._addresses.prepare(address, None, call)
-                    self.state.resources[address.id.key] = address  # the interface looks for it
-                    each["properties"]["publicIPAddress"] = {"id": str(address.id)}
-            body = {"properties": {key: value for key, value in properties.items() if key in _INTERFACE}}
-            interface = self._made(machine, "networkInterfaces", wanted["name"], body)
-            interface.hidden["implicit"] = True
-            self._interfaces.prepare(interface, None, call)
-            made.append(interface)
-            reference = {"id": str(interface.id), "properties": {"primary": primary, "deleteOption": option}}
-            profile.setdefault("networkInterfaces", []).append(reference)
-            self.state.resources[interface.id.key] = interface
-            interface.note_references()
-        return made
+    def _check_interface(self, machine: Resource, id: str) -> None:
+        found = self.state.referenced(machine.id, id)
+        user = self._interfaces.machine(found)
+        if user is not None and user.id.key != machine.id.key:
+            raise errors.bad("NicInUse", f"Network Interface {found.id} is used by existing VM {user.id}.")
+        if found.location != machine.location:
+            message = f"Resource {found.id} is in location {found.location}, not in {machine.location}."
+            raise errors.bad("InvalidResourceReference", message)
+
+    def _make_interface(self, machine: Resource, wanted: Body, call: Call) -> Body:
+        """Make an interface, and its public addresses, that come with the machine; gives the reference to it."""
+        properties: Body = copy.deepcopy(wanted.get("properties", {}))
+        for each in properties.get("ipConfigurations", []):
+            if (public := each["properties"].pop("publicIPAddressConfiguration", None)) is not None:
+                address = self._made(machine, "publicIPAddresses", public["name"], public)
+                self._addresses.prepare(address, None, call)
+                self.state.resources[address.id.key] = address  # the interface looks for it
+                each["properties"]["publicIPAddress"] = {"id": str(address.id)}
+        body = {"properties": {key: value for key, value in properties.items() if key in _INTERFACE}}
+        interface = self._made(machine, "networkInterfaces", wanted["name"], body)
+        interface.hidden["implicit"] = True
+        self._interfaces.prepare(interface, None, call)
+        interface.note_references()
+        self.state.resources[interface.id.key] = interface
+        option, primary = properties.get("deleteOption", "Detach"), properties.get("primary", True)
+        return {"id": str(interface.id), "properties": {"primary": primary, "deleteOption": option}}
 
     def _made(self, machine: Resource, kind: str, name: str, body: Body) -> Resource:
         id = machine.id.sibling(f"{name}-{self.state.uuid()[:8]}", kind, "Microsoft.Network")
@@ -103,8 +100,6 @@ class VirtualMachines(Kind):
     def accepted(self, resource: Resource, old: Resource | None) -> None:
         """Its disks are there from now on."""
         make_disks(self.state, resource, old)
-        if old is None:
-            resource.hidden.pop("made")
 
     async def provision(self, resource: Resource, old: Resource | None) -> None:
         """Find room for it, and switch it on; a new size means that it starts again."""
