@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import httpx
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
@@ -99,8 +100,6 @@ async def test_the_newest_api_version_of_the_sdk_is_answered_in_the_documented_o
 
 
 async def test_boot_diagnostics_are_a_file_that_anyone_with_the_address_may_read(sdk: Sdk, arm: FakeArm) -> None:
-    import httpx
-
     enabled = {"bootDiagnostics": {"enabled": True}}
     await sdk.machine("vm", await sdk.network_for("vm"), diagnosticsProfile=enabled)
     data = await sdk.compute.virtual_machines.retrieve_boot_diagnostics_data("prod", "vm")
