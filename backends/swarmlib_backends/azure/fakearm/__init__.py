@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from swarmlib import CLEANUP_SECONDS
+from swarmlib.errors import ungrouped
 
 from ... import certificates
 from .arm import VERSIONS, FakeArm
@@ -85,21 +86,24 @@ async def serving(
     """
     random = Random(seed)
     server_tls, ca = _tls(host)
-    async with trio.open_nursery() as nursery:
-        state = State(subscription, random, machines or NoMachines(), nursery, seconds, poll_seconds)
-        state.registered = {name.lower(): "Registered" if registered else "NotRegistered" for name in PROVIDERS}
-        state.registered["microsoft.resources"] = "Registered"
-        tokens = Tokens(TENANT, CLIENT, SECRET, random)
-        client_tls = ssl.create_default_context(cadata=ca.decode())
-        arm = FakeArm(state, Faults(random), tokens, Throttle(dict(limits or {})), spec, ca, client_tls)
-        try:
-            async with serving_https(host, port, server_tls, arm.answer) as arm.url:
-                state.first_address = int(arm.url.rpartition(":")[2]) * 64  # two fakes at once: not the same addresses
-                yield arm
-                nursery.cancel_scope.cancel()
-        finally:
-            with trio.move_on_after(CLEANUP_SECONDS, shield=True):
-                await state.stop_machines()
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            state = State(subscription, random, machines or NoMachines(), nursery, seconds, poll_seconds)
+            state.registered = {name.lower(): "Registered" if registered else "NotRegistered" for name in PROVIDERS}
+            state.registered["microsoft.resources"] = "Registered"
+            tokens = Tokens(TENANT, CLIENT, SECRET, random)
+            client_tls = ssl.create_default_context(cadata=ca.decode())
+            arm = FakeArm(state, Faults(random), tokens, Throttle(dict(limits or {})), spec, ca, client_tls)
+            try:
+                async with serving_https(host, port, server_tls, arm.answer) as arm.url:
+                    state.first_address = (
+                        int(arm.url.rpartition(":")[2]) * 64
+                    )  # two fakes at once: not the same addresses
+                    yield arm
+                    nursery.cancel_scope.cancel()
+            finally:
+                with trio.move_on_after(CLEANUP_SECONDS, shield=True):
+                    await state.stop_machines()
 
 
 def _tls(host: str) -> tuple[ssl.SSLContext, bytes]:

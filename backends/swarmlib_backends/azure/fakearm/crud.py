@@ -132,7 +132,7 @@ class Crud:
             try:
                 await self._state.work(call, kind.weight)
                 await kind.provision(resource, old)
-            except ArmError:
+            except Exception:
                 resource.state = "Failed"
                 raise
             resource.state = "Succeeded"
@@ -164,7 +164,7 @@ class Crud:
             try:
                 await self._state.work(call, kind.weight)
                 await kind.remove(resource)
-            except ArmError:
+            except Exception:
                 resource.state = "Failed"
                 raise
             self._state.resources.pop(resource.id.key, None)

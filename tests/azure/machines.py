@@ -1,0 +1,117 @@
+"""Real machines for the fake's virtual machines: each an sshd and a dockerd of its own, on the machine's own address.
+
+A machine has mount and process namespaces of its own: its /etc is this one's with its own changes on top, its /run is
+empty at first, and all its processes end with it. Its disk (Docker's data) stays from one start to the next. Of
+cloud-init it knows `write_files` below /etc.
+"""
+
+import base64
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import trio
+import yaml
+
+from swarmlib_backends.azure.fakearm import Machine, Machines
+from tests.engines import wait_until
+
+_BOOT = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs "$1/etc"
+mkdir "$1/etc/upper" "$1/etc/work" /run/sshd
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/etc/upper,workdir=$1/etc/work" /etc
+cp -r "$1/files/." /etc/
+cat "$1/passwd" >> /etc/passwd
+ln -s "$1/docker.sock" /run/docker.sock
+/usr/sbin/sshd -f "$1/sshd_config"
+exec dockerd --data-root="$1/data" -H "unix://$1/docker.sock" --bridge=none --iptables=false --ip6tables=false
+"""
+
+
+class RealMachines(Machines):
+    """Starts them; `close` removes their disks. Needs root."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="vms-", dir="/tmp"))
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def folder(self, machine: Machine) -> Path:
+        """Where its disk is, and the socket of its Docker engine."""
+        return self._folder / machine.name
+
+    async def start(self, machine: Machine) -> None:
+        await trio.to_thread.run_sync(self._boot, machine)
+
+    async def stop(self, machine: Machine) -> None:
+        if (process := self._running.pop(machine.id, None)) is not None:
+            process.kill()  # and with it go all that run in its namespace
+            await trio.to_thread.run_sync(process.wait)
+
+    def close(self) -> None:
+        assert self._running == {}
+        shutil.rmtree(self._folder)
+
+    def _boot(self, machine: Machine) -> None:
+        folder = self.folder(machine)
+        self._prepare(folder, machine)
+        command = ["unshare", "-mp", "--fork", "--kill-child", "--mount-proc", "sh", "-c", _BOOT, "sh", str(folder)]
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._running[machine.id] = process
+        wait_until(lambda: _accepts(socket.AF_UNIX, str(folder / "docker.sock")), f"{machine.name}'s dockerd", process)
+        wait_until(lambda: _accepts(socket.AF_INET, (machine.public, 22)), f"{machine.name}'s sshd", process)
+
+    def _prepare(self, folder: Path, machine: Machine) -> None:
+        for name in ("data", "etc", "files"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "docker.sock").unlink(missing_ok=True)
+        if not (folder / "host_key").exists():
+            key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")]
+            subprocess.run(key, check=True)
+        (folder / "authorized").write_text("".join(f"{each}\n" for each in machine.keys))
+        (folder / "passwd").write_text(f"{machine.admin}:x:0:0::/root:/bin/sh\n")
+        settings = {
+            "ListenAddress": machine.public,
+            "Port": 22,
+            "HostKey": folder / "host_key",
+            "AuthorizedKeysFile": folder / "authorized",
+            "PidFile": "none",
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "PermitRootLogin": "yes",
+        }
+        (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        for path, content in written_files(machine.custom_data).items():
+            file = folder / "files" / path.relative_to("/etc")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+
+
+def written_files(custom_data: bytes) -> dict[Path, bytes]:
+    """The files that cloud-init would write, by its `write_files`."""
+    if not custom_data.startswith(b"#cloud-config"):
+        return {}
+    listed: list[dict[str, Any]] = yaml.safe_load(custom_data).get("write_files", [])
+    return {Path(each["path"]): _content(each) for each in listed}
+
+
+def _content(file: dict[str, Any]) -> bytes:
+    if file.get("encoding") in ("b64", "base64"):
+        return base64.b64decode(file["content"])
+    return str(file["content"]).encode()
+
+
+def _accepts(family: int, address: Any) -> bool:
+    with closing(socket.socket(family)) as probe:
+        try:
+            probe.connect(address)
+        except OSError:
+            return False
+        return True
