@@ -96,9 +96,8 @@ async def serving(
             arm = FakeArm(state, Faults(random), tokens, Throttle(dict(limits or {})), spec, ca, client_tls)
             try:
                 async with serving_https(host, port, server_tls, arm.answer) as arm.url:
-                    state.first_address = (
-                        int(arm.url.rpartition(":")[2]) * 64
-                    )  # two fakes at once: not the same addresses
+                    # Two fakes at once should not give out the same addresses.
+                    state.first_address = int(arm.url.rpartition(":")[2]) * 64
                     yield arm
                     nursery.cancel_scope.cancel()
             finally:

@@ -70,7 +70,9 @@ class Spec:
                 self._raw[file.resolve().as_uri()] = document
         if not self._raw:
             raise Invalid(f"there are no OpenAPI documents below {folder}")
-        self._registry: Any = cast("Any", Registry)(retrieve=self._compiled)
+        self._registry: Any = cast("Any", Registry)()  # the definitions that were needed so far, each a resource
+        self._known: set[str] = set()
+        self._wanted: list[str] = []
         self.operations = list(self._described())
         self._by_shape: dict[tuple[str, int], list[Described]] = {}
         for each in self.operations:
@@ -142,15 +144,18 @@ class Spec:
     def _errors(self, body: Any, schema: Body, uri: str, key: str) -> list[str]:
         checker: Any = self._checkers.get((uri, key))
         if checker is None:
-            checker = Draft4Validator(self._schema(schema, uri), registry=self._registry, format_checker=_FORMATS)
-            self._checkers[uri, key] = checker
+            checker = self._checkers[uri, key] = self._checker(schema, uri)
         return [f"{'.'.join(map(str, each.absolute_path)) or 'body'}: {each.message[:300]}"
                 for each in checker.iter_errors(without_nulls(body))]  # fmt: skip
 
-    def _compiled(self, uri: str) -> Any:
-        raw = self._document(uri)
-        definitions = {name: self._schema(each, uri) for name, each in raw.get("definitions", {}).items()}
-        return DRAFT4.create_resource({"definitions": definitions})
+    def _checker(self, raw: Body, uri: str) -> Any:
+        schema = self._schema(raw, uri)
+        while self._wanted:
+            ref = self._wanted.pop()
+            definition = self._schema(*self._target(ref, ref))
+            self._registry = self._registry.with_resource(_name(ref), DRAFT4.create_resource(definition))
+        self._registry = self._registry.crawl()
+        return Draft4Validator(schema, registry=self._registry, format_checker=_FORMATS)
 
     def _document(self, uri: str) -> Body:
         if (found := self._raw.get(uri)) is None:
@@ -173,7 +178,11 @@ class Spec:
     def _schema(self, raw: Body, uri: str) -> Body:
         """A schema of Swagger's as one of JSON Schema's: references absolute, unknown properties refused."""
         if "$ref" in raw:
-            return {"$ref": urljoin(uri, raw["$ref"])}
+            ref = urljoin(uri, raw["$ref"])
+            if ref not in self._known:
+                self._known.add(ref)
+                self._wanted.append(ref)
+            return {"$ref": _name(ref)}
         found: Body = {key: raw[key] for key in _KEPT if key in raw}
         if "enum" in raw and not raw.get("x-ms-enum", {}).get("modelAsString"):
             found["enum"] = raw["enum"]
@@ -207,6 +216,11 @@ class Spec:
             more = self._schema(cast("Body", own), uri) if isinstance(own, dict) else own
         read_only = {name for name, each in raw.get("properties", {}).items() if each.get("readOnly")}
         return properties, required + [name for name in raw.get("required", []) if name not in read_only], more
+
+
+def _name(ref: str) -> str:
+    """A definition's own URI: where the library looks it up, a fragment would cost a walk each time."""
+    return ref.replace("#/", "/")
 
 
 def without_nulls(value: Any) -> Any:
