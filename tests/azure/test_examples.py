@@ -14,8 +14,9 @@ import pytest
 
 from swarmlib_backends.azure import fakearm
 from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.fakearm.http import without_nulls
 from swarmlib_backends.azure.fakearm.resource import dig, references
-from swarmlib_backends.azure.fakearm.spec import Described, Spec, without_nulls
+from swarmlib_backends.azure.fakearm.spec import Described, Spec
 from tests.azure.conftest import DOCUMENTS
 from tests.azure.sdk import opened
 

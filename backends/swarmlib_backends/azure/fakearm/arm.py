@@ -128,7 +128,8 @@ class FakeArm:
     def _bug(self, request: Request, exc: Exception) -> Answer:
         _log.error("fakearm: %s %s failed by a bug", request.method, request.path, exc_info=exc)
         self.violations.append(f"{request.method} {request.path} failed: {exc!r}")
-        return ArmError(500, "InternalServerError", f"The fake has a bug: {exc!r}").answer()
+        hint = "" if self.spec else "; or the request makes no sense, which only Microsoft's documents could tell"
+        return ArmError(500, "InternalServerError", f"The fake has a bug: {exc!r}{hint}").answer()
 
     def _unguarded(self, request: Request) -> Answer | None:
         if (found := self.tokens.answer(request)) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .http import Answer
@@ -55,6 +55,17 @@ def retry_after(seconds: float) -> dict[str, str]:
 def bad(code: str, message: str, target: str = "") -> ArmError:
     """A request that can't be right, now or later."""
     return ArmError(400, code, message, target=target)
+
+
+def required(body: Mapping[str, Any], name: str, where: object) -> Any:
+    """A member that must be there.
+
+    Raises:
+        ArmError: it isn't.
+    """
+    if name not in body:
+        raise bad("InvalidRequestFormat", f"Cannot parse the request: {where} lacks '{name}'.", name)
+    return body[name]
 
 
 def parameter(name: str, message: str) -> ArmError:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
@@ -24,6 +24,13 @@ MAX_BODY: Final = 4 * 1024 * 1024
 
 Body: TypeAlias = dict[str, Any]
 """A JSON object."""
+
+
+def without_nulls(value: Any) -> Any:
+    """A JSON value without the members that are null: to ARM they are not there."""
+    if isinstance(value, dict):
+        return {key: without_nulls(each) for key, each in cast("Body", value).items() if each is not None}
+    return [without_nulls(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

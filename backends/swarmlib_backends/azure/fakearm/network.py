@@ -46,9 +46,7 @@ class NetworkKind(Kind):
         return [self._part(resource, kind, each) for each in listed]
 
     def _part(self, resource: Resource, kind: str, body: Body) -> Resource:
-        if not body.get("name"):
-            raise errors.bad("InvalidRequestFormat", f"Cannot parse the request: a part of {resource.id} has no name.")
-        id = resource.id.child(kind, body["name"])
+        id = resource.id.child(kind, errors.required(body, "name", f"a part of {resource.id}"))
         fresh = {"properties": body.get("properties", {}) | {"provisioningState": "Succeeded"}}
         return Resource(id, {"id": str(id), "name": id.name, "type": id.type, **fresh})
 
@@ -184,7 +182,7 @@ def prepare_subnet(kind: NetworkKind, subnet: Resource) -> None:
     properties.setdefault("privateEndpointNetworkPolicies", "Disabled")
     properties.setdefault("privateLinkServiceNetworkPolicies", "Enabled")
     if group := properties.get("networkSecurityGroup"):
-        kind.state.referenced(subnet.id, group["id"])
+        kind.state.referenced(subnet.id, errors.required(group, "id", "networkSecurityGroup"))
 
 
 def subnet_view(kind: NetworkKind, subnet: Resource) -> Body:
@@ -360,7 +358,7 @@ class Interfaces(NetworkKind):
             message = f"Network interface {resource.id} must have at least one IP configuration."
             raise errors.bad("NetworkInterfaceMustHaveOneIpConfiguration", message)
         if group := properties.get("networkSecurityGroup"):
-            self.state.referenced(resource.id, group["id"])
+            self.state.referenced(resource.id, errors.required(group, "id", "networkSecurityGroup"))
         properties.setdefault("enableAcceleratedNetworking", False)
         properties.setdefault("enableIPForwarding", False)
         properties.setdefault("dnsSettings", {"dnsServers": [], "appliedDnsServers": []})
@@ -370,7 +368,7 @@ class Interfaces(NetworkKind):
         _keep_addresses(resource, old)
 
     def _configure(self, resource: Resource, configuration: Body, *, primary: bool) -> None:
-        id = f"{resource.id}/ipConfigurations/{configuration.get('name', '')}"
+        id = f"{resource.id}/ipConfigurations/{errors.required(configuration, 'name', 'an IP configuration')}"
         properties: Body = configuration.setdefault("properties", {})
         configuration.update(id=id, type=f"{self.type}/ipConfigurations", etag=resource.body["etag"])
         properties.setdefault("privateIPAddressVersion", "IPv4")
@@ -393,7 +391,7 @@ class Interfaces(NetworkKind):
             raise errors.bad("PrivateIPAddressNotInSubnet", message)
 
     def _check_public(self, resource: Resource, id: str, address: Body) -> None:
-        found = self.state.referenced(resource.id, address["id"])
+        found = self.state.referenced(resource.id, errors.required(address, "id", "publicIPAddress"))
         user = address_user(self, found.id)
         if user is not None and not user.lower().startswith(f"{resource.id.key}/"):
             message = f"Resource {user} is already using public IP address {found.id}."

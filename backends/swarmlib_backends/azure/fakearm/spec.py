@@ -21,7 +21,7 @@ import orjson
 
 from swarmlib import Invalid
 
-from .http import Body
+from .http import Body, without_nulls
 
 try:
     from jsonschema import Draft4Validator, FormatChecker
@@ -190,6 +190,7 @@ class Spec:
             found["items"] = self._schema(raw["items"], uri)
         properties, required, more = self._members(raw, uri)
         if properties:
+            found["type"] = "object"  # which the documents often leave out
             found["properties"] = properties
         if required:
             found["required"] = required
@@ -221,13 +222,6 @@ class Spec:
 def _name(ref: str) -> str:
     """A definition's own URI: where the library looks it up, a fragment would cost a walk each time."""
     return ref.replace("#/", "/")
-
-
-def without_nulls(value: Any) -> Any:
-    """A JSON value without the members that are null."""
-    if isinstance(value, dict):
-        return {key: without_nulls(each) for key, each in cast("Body", value).items() if each is not None}
-    return [without_nulls(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def _fits(template: list[str], parts: list[str]) -> bool:

@@ -15,7 +15,7 @@ import trio
 
 from . import errors
 from .faults import Fault
-from .http import Body, Request
+from .http import Body, Request, without_nulls
 from .machines import Machines
 from .operations import Operation, Work
 from .resource import Resource, ResourceId
@@ -46,7 +46,7 @@ class Call:
             ) from exc
         if not isinstance(found, dict):
             raise errors.bad("InvalidRequestContent", "The request content should be a JSON object.")
-        return cast("Body", found)
+        return cast("Body", without_nulls(found))
 
 
 @dataclass

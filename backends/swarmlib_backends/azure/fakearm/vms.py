@@ -76,13 +76,15 @@ class VirtualMachines(Kind):
         """Make an interface, and its public addresses, that come with the machine; gives the reference to it."""
         properties: Body = copy.deepcopy(wanted.get("properties", {}))
         for each in properties.get("ipConfigurations", []):
-            if (public := each["properties"].pop("publicIPAddressConfiguration", None)) is not None:
-                address = self._made(machine, "publicIPAddresses", public["name"], public)
+            if (public := each.setdefault("properties", {}).pop("publicIPAddressConfiguration", None)) is not None:
+                address = self._made(
+                    machine, "publicIPAddresses", errors.required(public, "name", "an address"), public
+                )
                 self._addresses.prepare(address, None, call)
                 self.state.resources[address.id.key] = address  # the interface looks for it
                 each["properties"]["publicIPAddress"] = {"id": str(address.id)}
         body = {"properties": {key: value for key, value in properties.items() if key in _INTERFACE}}
-        interface = self._made(machine, "networkInterfaces", wanted["name"], body)
+        interface = self._made(machine, "networkInterfaces", errors.required(wanted, "name", "an interface"), body)
         interface.hidden["implicit"] = True
         self._interfaces.prepare(interface, None, call)
         interface.note_references()
