@@ -40,7 +40,7 @@ class Actions:
             "attachdetachdatadisks": self._attach_detach,
         }
         self.table: Mapping[str, Action] = {name: Action(run) for name, run in later.items()} | {
-            "generalize": Action(self._generalize, later=False),
+            "generalize": Action(self._generalize, later=False, empty=200),
             "simulateeviction": Action(self._simulate_eviction, later=False),
             "retrievebootdiagnosticsdata": Action(self._diagnostics, later=False),
             "instanceview": Action(self._instance_view, later=False, method="GET"),

@@ -91,7 +91,7 @@ class Crud:
         if action.later:
             return self._act_later(kind, action, resource, call)
         result = await action.run(resource, call)
-        return Answer(200 if result is not None or name.lower() == "generalize" else 204, result)
+        return Answer(action.empty if result is None else 200, result)
 
     def _act_later(self, kind: Kind, action: Action, resource: Resource, call: Call) -> Answer:
         self._refuse_busy(kind, resource)

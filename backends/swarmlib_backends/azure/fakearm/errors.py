@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from .http import Answer
@@ -48,7 +49,7 @@ class ArmError(Exception):
 def retry_after(seconds: float) -> dict[str, str]:
     """The header that asks a client to wait; below one second Azure's own, which counts milliseconds."""
     if seconds >= 1:
-        return {"Retry-After": str(round(seconds))}
+        return {"Retry-After": str(ceil(seconds))}
     return {"x-ms-retry-after-ms": str(max(1, round(seconds * 1000)))} if seconds > 0 else {}
 
 
@@ -78,10 +79,10 @@ def conflict(code: str, message: str, target: str = "") -> ArmError:
     return ArmError(409, code, message, target=target)
 
 
-def retryable(code: str, message: str) -> ArmError:
+def retryable(code: str, message: str, retry_after: float) -> ArmError:
     """What Microsoft.Network says while something else must finish first."""
     inner = ArmError(429, code, message)
-    return ArmError(429, "RetryableError", "A retryable error occurred.", details=[inner], retry_after=1)
+    return ArmError(429, "RetryableError", "A retryable error occurred.", details=[inner], retry_after=retry_after)
 
 
 def missing(type: str, name: str, group: str) -> ArmError:

@@ -17,13 +17,14 @@ from .state import Call, State
 class Action:
     """Something else that can be asked of a resource: METHOD …/NAME/ACTION.
 
-    `run` gives the answer's body (None: none). If it is `later`, the request is answered with 202, and `run` is the
-    operation's work.
+    `run` gives the answer's body (None: none, and the status is then `empty`). If it is `later`, the request is
+    answered with 202, and `run` is the operation's work.
     """
 
     run: Callable[[Resource, Call], Awaitable[Any]]
     later: bool = True
     method: str = "POST"
+    empty: int = 204
 
 
 class Kind:
@@ -75,4 +76,5 @@ class Kind:
         message = (
             "Another operation on this or dependent resource is in progress. To retrieve status of the operation use"
         )
-        return errors.retryable("AnotherOperationInProgress", f"{message} uri: {resource.operation.path}.")
+        message += f" uri: {resource.operation.path}."
+        return errors.retryable("AnotherOperationInProgress", message, self.state.poll_seconds)

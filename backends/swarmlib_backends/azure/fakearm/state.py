@@ -124,9 +124,8 @@ class State:
             raise errors.missing_reference(str(user), id)
         if found.busy or found.state not in ("Succeeded", "Failed", ""):
             message = f"Cannot proceed with operation because resource {id} used by resource {user} is not in Succeeded"
-            raise errors.retryable(
-                "ReferencedResourceNotProvisioned", f"{message} state. Resource is in {found.state} state."
-            )
+            message += f" state. Resource is in {found.state} state."
+            raise errors.retryable("ReferencedResourceNotProvisioned", message, self.poll_seconds)
         return found
 
     def group(self, name: str) -> Group:

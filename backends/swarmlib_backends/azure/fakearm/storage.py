@@ -50,8 +50,10 @@ def _check_disk(state: State, machine: Resource, disk: Body) -> None:
         disk.setdefault("diskSizeGB", 127 if disk.get("osType") == "Windows" else 30)
         return
     if found.body.get("managedBy", str(machine.id)).lower() != machine.id.key:
-        raise errors.conflict("AttachDiskWhileBeingDetached" if found.busy else "OperationNotAllowed",
-                              f"Disk '{found.id}' is already attached to VM '{found.body['managedBy']}'.")  # fmt: skip
+        message = (
+            f"Disk '{found.id}' cannot be attached as the disk is already owned by VM '{found.body['managedBy']}'."
+        )
+        raise errors.conflict("ConflictingUserInput", message)
     managed["storageAccountType"] = found.body["sku"]["name"]
     disk.setdefault("diskSizeGB", found.properties["diskSizeGB"])
 
