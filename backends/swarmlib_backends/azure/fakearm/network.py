@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from . import errors
 from .http import Body
 from .kind import Kind
-from .resource import Resource, ResourceId
+from .resource import Resource, ResourceId, dig
 from .state import Call, valid_address
 
 _RULES: Final = (
@@ -363,7 +364,10 @@ class Interfaces(NetworkKind):
         properties.setdefault("enableIPForwarding", False)
         properties.setdefault("dnsSettings", {"dnsServers": [], "appliedDnsServers": []})
         properties["nicType"] = "Standard"
+        subnet = dig(configurations[0], "properties", "subnet")
         for index, configuration in enumerate(configurations):
+            if subnet is not None:  # the first one's, where another says nothing of it
+                configuration.setdefault("properties", {}).setdefault("subnet", copy.deepcopy(subnet))
             self._configure(resource, configuration, primary=index == 0)
         _keep_addresses(resource, old)
 

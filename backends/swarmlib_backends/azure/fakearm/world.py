@@ -70,8 +70,9 @@ SIZES: Final[Mapping[str, Size]] = {
 """Sizes by their names in lower case."""
 
 REGIONS: Final = (
-    "eastus", "eastus2", "eastus2euap", "westus", "westus2", "westus3", "centralus", "northeurope", "westeurope",
-    "uksouth", "germanywestcentral", "francecentral", "swedencentral", "switzerlandnorth", "southeastasia",
+    "eastus", "eastus2", "eastus2euap", "westus", "westus2", "westus3", "centralus", "northcentralus", "westcentralus",
+    "northeurope", "westeurope", "uksouth", "germanywestcentral", "francecentral", "swedencentral", "switzerlandnorth",
+    "southeastasia",
 )  # fmt: skip
 
 _IMAGES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
