@@ -2,11 +2,14 @@
 
 A machine has mount and process namespaces of its own: its /etc is this one's with its own changes on top, its /run is
 empty at first, and all its processes end with it. Its disk (Docker's data) stays from one start to the next. Of
-cloud-init it knows `write_files` below /etc.
+cloud-init it knows `write_files` below /etc; Docker listens on /run/docker.sock, or where /etc/docker/daemon.json says
+(its `hosts` should then have that socket too).
 """
 
 import base64
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,9 +32,10 @@ mkdir "$1/etc/upper" "$1/etc/work" /run/sshd
 mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/etc/upper,workdir=$1/etc/work" /etc
 cp -r "$1/files/." /etc/
 cat "$1/passwd" >> /etc/passwd
-ln -s "$1/docker.sock" /run/docker.sock
 /usr/sbin/sshd -f "$1/sshd_config"
-exec dockerd --data-root="$1/data" -H "unix://$1/docker.sock" --bridge=none --iptables=false --ip6tables=false
+data="$1/data"
+grep -qs '"hosts"' /etc/docker/daemon.json && set -- || set -- -H unix:///run/docker.sock
+exec dockerd --data-root="$data" --bridge=none --iptables=false --ip6tables=false "$@"
 """
 
 
@@ -42,16 +46,12 @@ class RealMachines(Machines):
         self._folder = Path(tempfile.mkdtemp(prefix="vms-", dir="/tmp"))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def folder(self, machine: Machine) -> Path:
-        """Where its disk is, and the socket of its Docker engine."""
-        return self._folder / machine.name
-
     async def start(self, machine: Machine) -> None:
         await trio.to_thread.run_sync(self._boot, machine)
 
     async def stop(self, machine: Machine) -> None:
         if (process := self._running.pop(machine.id, None)) is not None:
-            process.kill()  # and with it go all that run in its namespace
+            _kill(process)
             await trio.to_thread.run_sync(process.wait)
 
     def close(self) -> None:
@@ -59,19 +59,18 @@ class RealMachines(Machines):
         shutil.rmtree(self._folder)
 
     def _boot(self, machine: Machine) -> None:
-        folder = self.folder(machine)
+        folder = self._folder / machine.name
         self._prepare(folder, machine)
         command = ["unshare", "-mp", "--fork", "--kill-child", "--mount-proc", "sh", "-c", _BOOT, "sh", str(folder)]
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._running[machine.id] = process
-        wait_until(lambda: _accepts(socket.AF_UNIX, str(folder / "docker.sock")), f"{machine.name}'s dockerd", process)
+        wait_until(lambda: _has_docker(process), f"{machine.name}'s dockerd", process)
         wait_until(lambda: _accepts(socket.AF_INET, (machine.public, 22)), f"{machine.name}'s sshd", process)
 
     def _prepare(self, folder: Path, machine: Machine) -> None:
         for name in ("data", "etc", "files"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / "docker.sock").unlink(missing_ok=True)
         if not (folder / "host_key").exists():
             key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")]
             subprocess.run(key, check=True)
@@ -92,6 +91,20 @@ class RealMachines(Machines):
             file = folder / "files" / path.relative_to("/etc")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
+
+
+def _kill(unshare: subprocess.Popen[bytes]) -> None:
+    """Kill the first process of the namespace: it is gone when all others in it are, and then unshare ends too."""
+    for pid in _children(unshare) or [unshare.pid]:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _children(process: subprocess.Popen[bytes]) -> list[int]:
+    return [*map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())]
+
+
+def _has_docker(unshare: subprocess.Popen[bytes]) -> bool:
+    return any(_accepts(socket.AF_UNIX, f"/proc/{pid}/root/run/docker.sock") for pid in _children(unshare))
 
 
 def written_files(custom_data: bytes) -> dict[Path, bytes]:
