@@ -19,6 +19,8 @@ FOREIGN = {
     "h11",
     "http",
     "httptools",
+    "httpx",
+    "jsonschema",
     "requests",
     "rich",
     "swarmd",

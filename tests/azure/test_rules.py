@@ -136,6 +136,39 @@ async def test_a_deallocated_machine_may_find_no_room_when_it_starts_again(sdk: 
     assert await sdk.power("vm") == "deallocated"
 
 
+async def test_a_machine_that_found_no_room_does_when_it_is_asked_for_again(sdk: Sdk, arm: FakeArm) -> None:
+    interface = await sdk.network_for("vm")
+    region = arm.state.regions[LOCATION]
+    region.room = 0
+    body = machine_body(interface)
+    refusal = await refused(sdk.compute.virtual_machines.begin_create_or_update("prod", "vm", body))
+    assert refusal == (200, "AllocationFailed")
+    region.room = 8
+    assert (await sdk.machine("vm", interface)).provisioning_state == "Succeeded"
+    assert await sdk.power("vm") == "running"
+
+
+async def test_a_disk_is_made_grown_and_deleted_in_its_own_api_version(arm: FakeArm) -> None:
+    async with opened(arm, api_version="2024-03-02") as sdk, opened(arm) as newest:
+        await newest.group()
+        disks = sdk.compute.disks
+        empty = {"creationData": {"createOption": "Empty"}, "diskSizeGB": 4}
+        body = {"location": LOCATION, "properties": empty}
+        made = await (await disks.begin_create_or_update("prod", "d", body)).result()
+        assert (made.disk_size_gb, made.disk_state) == (4, "Unattached")
+        grown = await (await disks.begin_update("prod", "d", {"properties": {"diskSizeGB": 8}})).result()
+        assert grown.disk_size_gb == 8
+        shrunk = {"properties": {"diskSizeGB": 4}}
+        assert await refused(disks.begin_update("prod", "d", shrunk)) == (400, "InvalidParameter")
+        access = await (
+            await disks.begin_grant_access("prod", "d", {"access": "Read", "durationInSeconds": 60})
+        ).result()
+        assert access.access_sas.startswith(arm.url)
+        await (await disks.begin_revoke_access("prod", "d")).result()
+        await (await disks.begin_delete("prod", "d")).result()
+        assert [each async for each in disks.list()] == []
+
+
 async def test_etags_guard_against_changes_that_cross(sdk: Sdk) -> None:
     interface = await sdk.network_for("vm")
     made = await sdk.machine("vm", interface)

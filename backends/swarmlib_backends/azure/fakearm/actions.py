@@ -60,7 +60,9 @@ class Actions:
             raise errors.allocation_failed(size.name)
 
     async def switch_on(self, machine: Resource) -> None:
-        """Have it run; returns once it does."""
+        """Have it run; returns once it does. What an attempt that failed has left is stopped first."""
+        if "machine" in machine.hidden:
+            await self.switch_off(machine, "stopped")
         instance.set_power(machine, "starting")
         real = self._machine(machine)
         machine.hidden["machine"] = real
@@ -102,7 +104,7 @@ class Actions:
 
     async def _start(self, machine: Resource, call: Call) -> None:
         if instance.power_of(machine) != "running":
-            if instance.power_of(machine) == "deallocated":
+            if instance.power_of(machine) not in _HOLDING_ROOM:
                 self.allocate(machine)
             await self.switch_on(machine)
 

@@ -10,25 +10,21 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 import orjson
 import trio
 
 from . import errors
-from .compute import MACHINES, Compute
-from .crud import Crud
-from .disks import Disks
+from .compute import MACHINES
 from .errors import ArmError
 from .faults import Fault, Faults
-from .groups import PROVIDERS, Groups
+from .groups import PROVIDERS
 from .http import Answer, Body, Request
-from .network import Interfaces, PublicAddresses, SecurityGroups, SecurityRules, Subnets, VirtualNetworks
 from .resource import Resource, ResourceId
+from .routes import OPERATION, Routes
 from .state import Call, Group, State
 from .throttle import Throttle
 from .tokens import Tokens
-from .vms import Extensions, VirtualMachines
 
 if TYPE_CHECKING:
     from .spec import Described, Spec
@@ -45,15 +41,6 @@ VERSIONS: Final = {
 """The API versions that are answered: these, and newer ones in these versions' words."""
 
 _SUBSCRIPTION: Final = re.compile(r"/subscriptions/([^/]+)(/.*)", re.IGNORECASE)
-_GROUPS: Final = re.compile(r"/resourceGroups(?:/([^/]+))?", re.IGNORECASE)
-_RESOURCES: Final = re.compile(r"(?:/resourceGroups/([^/]+))?/resources", re.IGNORECASE)
-_PROVIDERS: Final = re.compile(r"/providers(?:/([^/]+)(?:/(register|unregister))?)?", re.IGNORECASE)
-_OPERATION: Final = re.compile(
-    r"(?:/providers/[^/]+/locations/[^/]+/(operations|operationResults)|/operationresults)/([^/]+)", re.IGNORECASE
-)
-_IN_PLACE: Final = re.compile(r"/providers/(Microsoft\.Compute)/locations/([^/]+)/([^/]+)", re.IGNORECASE)
-_OF_ALL: Final = re.compile(r"/providers/([^/]+)/([^/]+)", re.IGNORECASE)
-_OF_GROUP: Final = re.compile(r"/resourceGroups/([^/]+)/providers/([^/]+)/([^/]+)", re.IGNORECASE)
 _PROVIDER: Final = re.compile(r"/providers/([^/]+)(?:/([^/]+))?", re.IGNORECASE)
 _CONSOLE: Final = re.compile(r"/fakearm/bootdiagnostics/([^/]+)/(serialconsole\.log|screenshot\.bmp)")
 
@@ -80,13 +67,7 @@ class FakeArm:
     violations: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:
-        state = self.state
-        interfaces, addresses = Interfaces(state), PublicAddresses(state)
-        machines = VirtualMachines(state, interfaces, addresses)
-        networks = [VirtualNetworks(state), Subnets(state), SecurityGroups(state), SecurityRules(state)]
-        self._crud = Crud(state, [machines, Extensions(state), Disks(state), interfaces, addresses, *networks])
-        self._groups = Groups(state, self._crud)
-        self._compute = Compute(state, self._crud)
+        self._routes = Routes(self.state)
 
     def environment(self) -> dict[str, str]:
         """The variables by which the azure backend and azure-identity find it; for the certificate see `ca`."""
@@ -151,13 +132,14 @@ class FakeArm:
         if match is None or match[1].lower() != self.state.subscription.lower():
             name = match[1] if match else path
             raise ArmError(404, "SubscriptionNotFound", f"The subscription '{name}' could not be found.")
-        _check_version(path, request.query.get("api-version"))
+        if not OPERATION.fullmatch(match[2]):
+            _check_version(path, request.query.get("api-version"))
         described = self.spec.find(request.method, path) if self.spec is not None else None
         if self.spec is not None and described is not None:
             _check_request(self.spec, described, request)
         try:
-            self._check_registered(match[2], request.method)
-            found = await self._routed(path, match[2], call)
+            self._check_registered(match[2])
+            found = await self._routes.answer(path, match[2], call)
         except ArmError as exc:
             found = exc.answer()
         if self.spec is not None:
@@ -174,7 +156,7 @@ class FakeArm:
         if not good:
             raise ArmError(401, "InvalidAuthenticationToken", "The access token is invalid.")
 
-    def _check_registered(self, rest: str, method: str) -> None:
+    def _check_registered(self, rest: str) -> None:
         match = _PROVIDER.search(rest)
         if match is None or match[2] is None or match[2].lower() in ("register", "unregister"):
             return
@@ -187,71 +169,6 @@ class FakeArm:
             message += " for how to register subscriptions."
             inner = errors.conflict("MissingSubscriptionRegistration", message, name)
             raise ArmError(409, inner.code, inner.message, details=[inner])
-
-    async def _routed(self, path: str, rest: str, call: Call) -> Answer:
-        if match := _OPERATION.fullmatch(rest):
-            return self._operation(match[2], (match[1] or "").lower() == "operations", call)
-        found = self._listed(rest, call) if call.request.method == "GET" else None
-        if found is not None:
-            return found
-        if (match := _GROUPS.fullmatch(rest)) and match[1]:
-            return self._groups.on_group(match[1], call)
-        if (match := _PROVIDERS.fullmatch(rest)) and match[1] and call.request.method in ("GET", "POST"):
-            return self._groups.on_provider(match[1], (match[2] or "").lower(), call)
-        if (id := ResourceId.parse(path)) is not None:
-            return await self._crud.on_resource(id, call)
-        owner, _, name = path.rpartition("/")
-        if (id := ResourceId.parse(owner)) is not None:
-            if (found := await self._crud.act(id, name, call)) is not None:
-                return found
-            if call.request.method == "GET":
-                return self._crud.listed(f"{id.type}/{name}", call, parent=id)
-        raise ArmError(404, "NotFound", f"There is nothing for {call.request.method} at {path}.")
-
-    def _listed(self, rest: str, call: Call) -> Answer | None:
-        if (match := _GROUPS.fullmatch(rest)) and not match[1]:
-            return self._groups.listed(call)
-        if match := _RESOURCES.fullmatch(rest):
-            return self._groups.resources(match[1] or "", call)
-        if (match := _PROVIDERS.fullmatch(rest)) and not match[1]:
-            return self._groups.providers(call)
-        if match := _IN_PLACE.fullmatch(rest):
-            return self._in_place(match[2], match[3].lower(), call)
-        if match := _OF_ALL.fullmatch(rest):
-            return self._of_type(f"{match[1]}/{match[2]}", "", call)
-        if match := _OF_GROUP.fullmatch(rest):
-            return self._of_type(f"{match[2]}/{match[3]}", match[1], call)
-        return None
-
-    def _in_place(self, location: str, what: str, call: Call) -> Answer | None:
-        match what:
-            case "virtualmachines":
-                return self._compute.machines(call, location=location)
-            case "vmsizes":
-                return self._compute.sizes(location)
-            case "usages":
-                return self._compute.usages(location)
-            case _:
-                return None
-
-    def _of_type(self, type: str, group: str, call: Call) -> Answer:
-        match type.lower():
-            case "microsoft.compute/virtualmachines":
-                return self._compute.machines(call, group)
-            case "microsoft.compute/skus":
-                return self._compute.skus(call)
-            case _:
-                return self._crud.listed(type, call, group)
-
-    def _operation(self, id: str, status: bool, call: Call) -> Answer:
-        if (operation := self.state.operations.get(id)) is None:
-            raise ArmError(404, "NotFound", f"The entity '{id}' was not found.")
-        waiting = self.state.waiting() if operation.status == "InProgress" else {}
-        if status:
-            return Answer(200, operation.body(), waiting)
-        request = call.request
-        here = f"{request.base}{quote(request.path)}?api-version={request.query.get('api-version', '')}"
-        return operation.outcome({"Location": here} | waiting)
 
     def _check_answer(self, spec: Spec, described: Described | None, request: Request, answer: Answer) -> None:
         if described is not None:

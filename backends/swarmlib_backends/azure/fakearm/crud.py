@@ -48,7 +48,7 @@ class Crud:
             case "PUT":
                 return self._put(kind, id, call)
             case "GET":
-                return Answer(200, self._shown(kind, self._state.get(id), call.request.query))
+                return Answer(200, kind.view(self._state.get(id), call.request.query))
             case "PATCH":
                 return self._patch(kind, id, call)
             case "DELETE":
@@ -70,7 +70,7 @@ class Crud:
             found = self._state.children(parent, type.rpartition("/")[2])
         else:
             found = [*self._state.of_type(type, group)]
-        return self.page([partial(self._shown, kind, each, call.request.query) for each in found], call)
+        return self.page([partial(kind.view, each, call.request.query) for each in found], call)
 
     def page(self, items: list[Any], call: Call) -> Answer:
         """A page of a list, whose items are only made where they are on it."""
@@ -139,7 +139,7 @@ class Crud:
 
         operation = self._begin(resource, work, call)
         status = kind.created if old is None else kind.updated
-        answer = Answer(status, self._shown(kind, resource, {}), self.headers(operation, call, location=status == 202))
+        answer = Answer(status, kind.view(resource, {}), self.headers(operation, call, location=status == 202))
         if call.request.method == "PATCH":
             answer.status = 202 if kind.updated == 202 else 200
         return answer
@@ -218,9 +218,6 @@ class Crud:
             path = path.replace("/operations/", "/operationResults/")
             found["Location"] = f"{base}{path}?api-version={version}"
         return found | self._state.waiting()
-
-    def _shown(self, kind: Kind, resource: Resource, query: Mapping[str, str]) -> Body:
-        return kind.view(resource, query)
 
 
 def _check_match(old: Resource | None, headers: Mapping[str, str]) -> None:

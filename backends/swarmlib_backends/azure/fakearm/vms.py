@@ -11,8 +11,8 @@ from . import errors, instance, wishes
 from .actions import Actions
 from .errors import ArmError
 from .http import Body
+from .interfaces import Interfaces, PublicAddresses
 from .kind import Kind
-from .network import Interfaces, PublicAddresses
 from .resource import Resource, dig
 from .state import Call, State
 from .storage import make_disks, prepare_disks, release_disks
@@ -104,14 +104,17 @@ class VirtualMachines(Kind):
         make_disks(self.state, resource, old)
 
     async def provision(self, resource: Resource, old: Resource | None) -> None:
-        """Find room for it, and switch it on; a new size means that it starts again."""
-        if old is None:
+        """Find room for it, and switch it on, unless it ever was; a new size means that it starts again."""
+        if instance.power_of(resource) in ("", "starting"):
             self._power.allocate(resource)
             await self._power.switch_on(resource)
-        elif wishes.size_of(resource) != wishes.size_of(old) and instance.power_of(resource) == "running":
+        elif old is not None and self._outgrown(resource, old):
             await self._power.switch_off(resource, "stopped")
             self._power.allocate(resource)
             await self._power.switch_on(resource)
+
+    def _outgrown(self, resource: Resource, old: Resource) -> bool:
+        return wishes.size_of(resource) != wishes.size_of(old) and instance.power_of(resource) == "running"
 
     async def remove(self, resource: Resource) -> None:
         """Switch it off; disks, interfaces and addresses go where they were to go with it."""

@@ -1,0 +1,109 @@
+"""Microsoft.Network: security groups and their rules. They are kept and shown; nothing is filtered by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from . import errors
+from .http import Body
+from .network import NetworkKind
+from .resource import Resource
+from .state import Call
+
+_RULES: Final = (
+    ("AllowVnetInBound", "VirtualNetwork", "VirtualNetwork", "Allow", 65000, "Inbound"),
+    ("AllowAzureLoadBalancerInBound", "AzureLoadBalancer", "*", "Allow", 65001, "Inbound"),
+    ("DenyAllInBound", "*", "*", "Deny", 65500, "Inbound"),
+    ("AllowVnetOutBound", "VirtualNetwork", "VirtualNetwork", "Allow", 65000, "Outbound"),
+    ("AllowInternetOutBound", "*", "Internet", "Allow", 65001, "Outbound"),
+    ("DenyAllOutBound", "*", "*", "Deny", 65500, "Outbound"),
+)
+
+
+class SecurityGroups(NetworkKind):
+    """Network security groups."""
+
+    type = "Microsoft.Network/networkSecurityGroups"
+
+    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+        """Check the rules."""
+        super().prepare(resource, old, call)
+        parts = self.split(resource, "securityRules", "securityRules")
+        resource.hidden["parts"] = parts
+        check_rules(parts or [])
+        for part in parts or []:
+            part.body.setdefault("etag", resource.body["etag"])
+
+    def accepted(self, resource: Resource, old: Resource | None) -> None:
+        """Its rules hold from now on."""
+        if (parts := resource.hidden.pop("parts")) is not None:
+            self.replace(resource, "securityRules", parts)
+
+    def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
+        """With its rules, those that every one has, and who uses it."""
+        rules = [each.body for each in self.state.children(resource.id, "securityRules")]
+        properties = resource.properties | {"securityRules": rules, "defaultSecurityRules": _default_rules(resource)}
+        for user in self.state.users_of(resource.id):
+            prop = "subnets" if user.id.types[-1].lower() == "subnets" else "networkInterfaces"
+            properties.setdefault(prop, []).append({"id": str(user.id)})
+        return resource.body | {"properties": properties}
+
+    def check_delete(self, resource: Resource) -> None:
+        """Not while an interface or a subnet has it."""
+        if users := self.state.users_of(resource.id):
+            names = ", ".join(str(each.id) for each in users)
+            message = (
+                f"Network security group {resource.id.name} cannot be deleted because it is in use by the following"
+            )
+            raise errors.bad("InUseNetworkSecurityGroupCannotBeDeleted", f"{message} resources: {names}.")
+
+    async def remove(self, resource: Resource) -> None:
+        """Its rules go with it."""
+        self.replace(resource, "securityRules", [])
+
+
+class SecurityRules(NetworkKind):
+    """Rules, asked for one by one."""
+
+    type = "Microsoft.Network/networkSecurityGroups/securityRules"
+    located = False
+
+    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+        """Check it beside the others."""
+        super().prepare(resource, old, call)
+        parent = resource.id.parent
+        assert parent is not None
+        others = [each for each in self.state.children(parent, "securityRules") if each.id.key != resource.id.key]
+        check_rules([*others, resource])
+
+
+def check_rules(rules: list[Resource]) -> None:
+    """Raise an ArmError where a rule's priority is none, or another rule's."""
+    seen: dict[tuple[str, int], str] = {}
+    for rule in rules:
+        priority, direction = rule.properties.get("priority"), str(rule.properties.get("direction"))
+        if not isinstance(priority, int) or not 100 <= priority <= 4096:
+            message = (
+                f"Security rule {rule.id.name} has invalid Priority. Value provided: {priority}. Allowed: 100-4096."
+            )
+            raise errors.bad("SecurityRuleInvalidPriority", message)
+        if other := seen.get((direction.lower(), priority)):
+            message = (
+                f"Security rule {rule.id.name} conflicts with rule {other}. Rules cannot have the same Priority and"
+            )
+            raise errors.bad("SecurityRuleConflict", f"{message} Direction.")
+        seen[direction.lower(), priority] = rule.id.name
+
+
+def _default_rules(group: Resource) -> list[Body]:
+    found: list[Body] = []
+    for name, source, destination, access, priority, direction in _RULES:
+        id = group.id.child("defaultSecurityRules", name)
+        rule = {"protocol": "*", "sourcePortRange": "*", "destinationPortRange": "*", "access": access}
+        rule |= {"sourceAddressPrefix": source, "destinationAddressPrefix": destination, "direction": direction}
+        properties = {**rule, "priority": priority, "provisioningState": "Succeeded"}
+        found.append(
+            {"id": str(id), "name": name, "type": id.type, "etag": group.body["etag"], "properties": properties}
+        )
+    return found
