@@ -4,7 +4,7 @@ from collections import Counter
 
 import httpx
 import pytest
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from swarmlib_backends.azure.fakearm import FakeArm
 from tests.azure.sdk import LOCATION, Sdk
@@ -73,7 +73,21 @@ async def test_secrets_are_never_shown_again(sdk: Sdk, arm: FakeArm) -> None:
         None,
         None,
     )
+    await (await sdk.compute.virtual_machines.begin_update("prod", "vm", {"tags": {"a": "b"}})).result()
     assert arm.state.resources[made.id.lower()].hidden["custom_data"] == b"secret"
+
+
+async def test_groups_and_resources_are_found_by_tag_and_type(sdk: Sdk) -> None:
+    await sdk.machine("vm", await sdk.network_for("vm"))
+    await (await sdk.compute.virtual_machines.begin_update("prod", "vm", {"tags": {"swarm": "one"}})).result()
+    await sdk.resources.resource_groups.update("prod", {"tags": {"swarm": "two"}})
+    resources, groups = sdk.resources.resources, sdk.resources.resource_groups
+    assert await names(resources.list(filter="tagName eq 'swarm' and tagValue eq 'one'")) == ["vm"]
+    assert await names(resources.list(filter="tagName eq 'swarm' and tagValue eq 'two'")) == []
+    assert await names(resources.list(filter="resourceType eq 'Microsoft.Network/networkInterfaces'")) == ["vm-nic"]
+    assert await names(groups.list(filter="tagName eq 'swarm'")) == ["prod"]
+    with pytest.raises(HttpResponseError, match=r"Invalid \$filter 'nonsense'"):
+        await names(resources.list(filter="nonsense"))
 
 
 async def test_200_machines_are_listed_in_pages_and_all_their_states_in_as_many(sdk: Sdk, arm: FakeArm) -> None:

@@ -8,6 +8,10 @@ and throttling; everything that is left to chance comes from the seed. It also g
 managed identities do. A script of faults makes it fail, hang or break where a test wants it (`faults`), and `machines`
 brings the machines behind its virtual machines. Requests and answers are held against Microsoft's OpenAPI documents
 where it is given them (`spec`). `python -m swarmlib_backends.azure.fakearm --help` runs it from a shell.
+
+What it has not: scale sets, deployments, role assignments, other providers. Security groups filter nothing, extensions
+run nothing, and the content of disks is nowhere. A public address is one of the loopback network's, where `machines`
+may listen. A list with `statusOnly=true` shows of each machine its state and hardly more.
 """
 
 from __future__ import annotations

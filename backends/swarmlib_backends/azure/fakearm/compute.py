@@ -72,7 +72,10 @@ class Compute:
 
     def skus(self, call: Call) -> Answer:
         """Which sizes there are in which regions, and which the subscription can't have."""
-        match = _LOCATION.search(call.request.query.get("$filter", ""))
+        text = call.request.query.get("$filter", "")
+        match = _LOCATION.fullmatch(text)
+        if text and match is None:
+            raise errors.bad("InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query string.")
         wanted = [canonical(match[1])] if match else [*self._state.regions]
         regions = [self._state.regions[name] for name in wanted if name in self._state.regions]
         return Answer(200, {"value": [_sku(size, region) for region in regions for size in SIZES.values()]})

@@ -130,7 +130,7 @@ class Groups:
 
     def listed(self, call: Call) -> Answer:
         """All groups, or those with a tag."""
-        fits = _tag_filter(call.request.query.get("$filter", ""))
+        fits = _filter(call)
         found = [group.body for group in self._state.groups.values() if fits(group.body)]
         return self._crud.page([partial(dict[str, object], each) for each in found], call)
 
@@ -138,16 +138,11 @@ class Groups:
         """Resources of every type, without their parts: all, or a group's; by tag or type."""
         if group:
             self._state.group(group)
-        text = call.request.query.get("$filter", "")
-        fits = _tag_filter(text)
-        kind = match[1].lower() if (match := _TYPE_FILTER.search(text)) else ""
+        fits = _filter(call)
         found = [
             {name: each.body[name] for name in _SHOWN if name in each.body}
             for each in self._state.resources.values()
-            if (not group or each.id.group.lower() == group.lower())
-            and len(each.id.names) == 1
-            and (not kind or each.id.type.lower() == kind)
-            and fits(each.body)
+            if (not group or each.id.group.lower() == group.lower()) and len(each.id.names) == 1 and fits(each.body)
         ]
         return self._crud.page([partial(dict[str, object], each) for each in found], call)
 
@@ -190,13 +185,19 @@ def _order(resource: Resource) -> int:
     return -_LAST.index(kind) if kind in _LAST else -len(_LAST) - (kind == "virtualmachines")
 
 
-def _tag_filter(text: str) -> Callable[[Body], bool]:
-    if (match := _TAG_FILTER.search(text)) is None:
-        return lambda body: True
-    name, value = match.groups()
+def _filter(call: Call) -> Callable[[Body], bool]:
+    """What `$filter` lets pass."""
+    text = call.request.query.get("$filter", "")
+    if match := _TAG_FILTER.fullmatch(text):
+        return partial(_has_tag, match[1], match[2])
+    if match := _TYPE_FILTER.fullmatch(text):
+        type = match[1].lower()
+        return lambda body: str(body.get("type", "")).lower() == type
+    if text:
+        raise errors.bad("InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query string.")
+    return lambda body: True
 
-    def fits(body: Body) -> bool:
-        tags: dict[str, str] = body.get("tags") or {}
-        return any(key.lower() == name.lower() and value in (None, tags[key]) for key in tags)
 
-    return fits
+def _has_tag(name: str, value: str | None, body: Body) -> bool:
+    tags: dict[str, str] = body.get("tags") or {}
+    return any(key.lower() == name.lower() and value in (None, tags[key]) for key in tags)

@@ -45,7 +45,7 @@ class VirtualMachines(Kind):
             wishes.check_size(self.state, resource, old)
         wishes.check_image(resource)
         wishes.check_security(resource)
-        wishes.take_secrets(resource)
+        wishes.take_secrets(resource, new=old is None)
         prepare_disks(self.state, resource, old)
         wishes.fill(resource, windows=wishes.is_windows(resource))
         self._prepare_interfaces(resource, old, call)
@@ -77,9 +77,8 @@ class VirtualMachines(Kind):
         properties: Body = copy.deepcopy(wanted.get("properties", {}))
         for each in properties.get("ipConfigurations", []):
             if (public := each.setdefault("properties", {}).pop("publicIPAddressConfiguration", None)) is not None:
-                address = self._made(
-                    machine, "publicIPAddresses", errors.required(public, "name", "an address"), public
-                )
+                name = errors.required(public, "name", "an address")
+                address = self._made(machine, "publicIPAddresses", name, public)
                 self._addresses.prepare(address, None, call)
                 self.state.resources[address.id.key] = address  # the interface looks for it
                 each["properties"]["publicIPAddress"] = {"id": str(address.id)}

@@ -95,7 +95,7 @@ def check_security(machine: Resource) -> None:
         raise errors.bad("BadRequest", f"{message} '{wanted}' security type.")
 
 
-def take_secrets(machine: Resource) -> None:
+def take_secrets(machine: Resource, *, new: bool) -> None:
     """Check the profile of the operating system, and keep what Azure never shows again to itself.
 
     Raises:
@@ -115,9 +115,10 @@ def take_secrets(machine: Resource) -> None:
         raise errors.parameter("adminUsername", message)
     password = profile.pop("adminPassword", None)
     linux = profile.get("linuxConfiguration", {})
-    if password is None and not linux.get("ssh", {}).get("publicKeys"):
+    if new and password is None and not linux.get("ssh", {}).get("publicKeys"):
         raise errors.parameter("adminPassword", "Required parameter 'adminPassword' is missing (null).")
-    machine.hidden["custom_data"] = _decoded(profile.pop("customData", ""))
+    if "customData" in profile:
+        machine.hidden["custom_data"] = _decoded(profile.pop("customData"))
 
 
 def _decoded(custom_data: str) -> bytes:
