@@ -184,7 +184,10 @@ async def test_etags_guard_against_changes_that_cross(sdk: Sdk) -> None:
 
 async def test_making_the_same_again_changes_nothing_but_the_etag(sdk: Sdk) -> None:
     interface = await sdk.network_for("vm")
-    first, again = await sdk.machine("vm", interface), await sdk.machine("vm", interface)
+    data = [{"lun": lun, "createOption": "Empty", "diskSizeGB": 4} for lun in (0, 1)]
+    storage = machine_body(interface)["properties"]["storageProfile"] | {"dataDisks": data}
+    first, again = [await sdk.machine("vm", interface, storageProfile=storage) for _ in range(2)]
+    assert len([each async for each in sdk.compute.disks.list()]) == 3
     assert (first.vm_id, first.storage_profile.os_disk.name) == (again.vm_id, again.storage_profile.os_disk.name)
     assert (await sdk.address("vm-ip")).ip_address == (await sdk.address("vm-ip")).ip_address
     body = machine_body(interface)

@@ -22,20 +22,24 @@ def prepare_disks(state: State, machine: Resource, old: Resource | None) -> None
     """
     storage: Body = machine.properties.setdefault("storageProfile", {})
     os_disk: Body = storage.setdefault("osDisk", {"createOption": "FromImage"})
-    before: Body = old.properties["storageProfile"]["osDisk"] if old else {}
-    os_disk.setdefault("name", before.get("name") or f"{machine.id.name}_OsDisk_1_{state.uuid().replace('-', '')}")
+    storage.setdefault("dataDisks", [])
     os_disk["osType"] = "Windows" if is_windows(machine) else "Linux"
     os_disk.setdefault("caching", "ReadWrite")
     os_disk.setdefault("deleteOption", "Detach")
-    storage.setdefault("dataDisks", [])
-    for disk in data_disks(machine):
+    before = {disk.get("lun"): disk["name"] for disk in all_disks(old)} if old else {}
+    for disk in all_disks(machine):
         disk.setdefault("caching", "None")
-        lun = disk.get("lun", 0)
-        own = f"{machine.id.name}_disk{lun}_{state.uuid().replace('-', '')}" if is_managed(disk) else f"dataDisk{lun}"
-        disk.setdefault("name", own)
+        disk.setdefault("name", before.get(disk.get("lun")) or _new_name(state, machine, disk))
     for disk in all_disks(machine):
         if is_managed(disk):
             _check_disk(state, machine, disk)
+
+
+def _new_name(state: State, machine: Resource, disk: Body) -> str:
+    if not is_managed(disk):
+        return f"dataDisk{disk.get('lun', 0)}"
+    kind = "OsDisk_1" if "osType" in disk else f"disk{disk.get('lun', 0)}"
+    return f"{machine.id.name}_{kind}_{state.uuid().replace('-', '')}"
 
 
 def _check_disk(state: State, machine: Resource, disk: Body) -> None:
@@ -50,9 +54,8 @@ def _check_disk(state: State, machine: Resource, disk: Body) -> None:
         disk.setdefault("diskSizeGB", 127 if disk.get("osType") == "Windows" else 30)
         return
     if found.body.get("managedBy", str(machine.id)).lower() != machine.id.key:
-        message = (
-            f"Disk '{found.id}' cannot be attached as the disk is already owned by VM '{found.body['managedBy']}'."
-        )
+        owner = found.body["managedBy"]
+        message = f"Disk '{found.id}' cannot be attached as the disk is already owned by VM '{owner}'."
         raise errors.conflict("ConflictingUserInput", message)
     managed["storageAccountType"] = found.body["sku"]["name"]
     disk.setdefault("diskSizeGB", found.properties["diskSizeGB"])
