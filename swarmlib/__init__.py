@@ -4,7 +4,7 @@ async with swarmlib.connect("debug | docker") as swarm:
     print(await swarm.ls())
 
 Its names are in `_public`, and are loaded all together when the first of them is used: to import trio takes longer
-than many a program runs, and not every program that imports swarmlib gets to use it. So are its modules, each by itself.
+than many a program runs, and not every program that imports swarmlib gets to use it. So are its modules.
 """
 
 from typing import TYPE_CHECKING
