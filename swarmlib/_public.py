@@ -37,6 +37,7 @@ from .objects import (
 from .options import argument, option
 from .request import Answer, ask, dispatch, next_reply
 from .service import Backend, Filter, Handler, Server, Source, refuse
+from .streams import BytesStream
 from .watch import Watch
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Attachment",
     "Backend",
     "Below",
+    "BytesStream",
     "Chain",
     "ChainSyntaxError",
     "Client",

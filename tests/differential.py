@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import trio
 
-from swarmlib import Client, Json, SwarmError, Verb
+from swarmlib import BytesStream, Client, Json, SwarmError, Verb
 from swarmlib.stdio import lines as lines_of
 from swarmlib_backends.dockerapi.ages import since
 from swarmlib_backends.dockerapi.status import status_of
@@ -105,7 +105,7 @@ class Side:
         if step.kind == "wait":
             async with self.client.request(step.verb, path, args=step.args, value=value) as replies:
                 return [reply.json async for reply in replies if reply.verb is Verb.SET]
-        att = Upload(tar_of("file", b"data")) if step.upload else None
+        att = BytesStream(tar_of("file", b"data")) if step.upload else None
         answer = await self.client.call(step.verb, path, args=step.args, value=value, att=att)
         if step.kind in ("lines", "raw") and answer.ack.att is not None:
             async with answer.ack.att as stream:
@@ -181,21 +181,6 @@ class Side:
 
     def _short(self, text: str) -> str:
         return next((f"{known}:{len(text)}" for id, known in self._known.items() if id.startswith(text)), "<short id>")
-
-
-class Upload(trio.abc.ReceiveStream):
-    """Bytes that are sent."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
-        data, self._data = self._data, b""
-        return data
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
 
 
 def _members(data: bytes) -> list[tuple[str, bytes]]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import orjson
 import trio
 
-from swarmlib import UNSENT, Conflict, Message, NotFound, Sender, Server, SwarmError, Unavailable
+from swarmlib import UNSENT, BytesStream, Conflict, Message, NotFound, Sender, Server, SwarmError, Unavailable
 
 _ids = count(1)
 _FAR_FUTURE = "9999999999"
@@ -292,24 +292,9 @@ class Engine(Server):
         assert message.ret
         if message.att is None:
             tags = next(tags for tags in self.images.values() if any(message.path[1] in tag for tag in tags))
-            await message.ret.ack(att=Bytes(orjson.dumps(tags)))
+            await message.ret.ack(att=BytesStream(orjson.dumps(tags)))
             return
         data = b""
         while piece := await message.att.receive_some():
             data += piece
         self.images[f"sha256:{len(self.images)}".ljust(71, "0")] = orjson.loads(data)
-
-
-class Bytes(trio.abc.ReceiveStream):
-    """A stream of some bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
-        data, self._data = self._data, b""
-        return data
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()

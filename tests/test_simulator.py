@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from swarmlib import (
+    BytesStream,
     Chain,
     Client,
     Conflict,
@@ -27,7 +28,7 @@ from swarmlib import (
 from swarmlib.stdio import lines as lines_of
 from swarmlib_backends.dockerapi.rows import ROWS, Row
 from swarmlib_backends.simulator import Clock, Run, Simulator
-from tests.differential import Upload, tar_of
+from tests.differential import tar_of
 from tests.engines import docker, docker_process, swarmd
 
 LONG = ["sleep", "1000"]
@@ -442,7 +443,7 @@ async def test_attach_gives_lines_and_the_state_at_the_end() -> None:
 
 
 async def upload(client: Client, container: str, path: str, name: str, data: bytes) -> None:
-    await client.file("containers", container, "archive", att=Upload(tar_of(name, data)), path=path)
+    await client.file("containers", container, "archive", att=BytesStream(tar_of(name, data)), path=path)
 
 
 async def read_tar(stream: trio.abc.ReceiveStream | None) -> dict[str, bytes]:
@@ -477,7 +478,7 @@ async def test_what_is_no_tar_is_refused() -> None:
     async with swarm() as client:
         await client.spawn(body("true"), name="box")
         with pytest.raises(Internal, match="Error processing tar file"):
-            await client.file("containers", "box", "archive", att=Upload(b"this is no tar"), path="/tmp")
+            await client.file("containers", "box", "archive", att=BytesStream(b"this is no tar"), path="/tmp")
 
 
 async def test_an_exec_runs_beside_and_ends_with_its_container(autojump_clock: MockClock) -> None:
@@ -525,7 +526,7 @@ async def test_what_it_has_not_is_said_to_be_missing() -> None:
         with pytest.raises(Unavailable, match="This node is not a swarm manager"):
             await client.ls("services")
         with pytest.raises(Unsupported, match="the simulator has no ImageBuild"):
-            await client.call(Verb.SPAWN, ("build",), att=Upload(b""))
+            await client.call(Verb.SPAWN, ("build",), att=BytesStream(b""))
         assert await client.ls("plugins") == []
 
 

@@ -84,14 +84,15 @@ async def check_backend(
 ) -> Report:
     """Hold a backend to the contract, rule by rule; the first that it breaks ends it.
 
-    make: makes the backend; each rule opens a new one. Without `leaf`, the kit puts its own `Reference` behind it.
-    leaf: for a backend that has the workloads itself: what they are like.
-    over: your own `Reference`, for a backend that reaches it also by its arguments (`Aggregate([Chain(over)])`).
-    client: for a source that speaks when it is spoken to: makes a backend that reaches it from outside.
-    verbs: what it does; the others must be answered by `denied` or `not_implemented`. By default, the methods of a
-        leaf or client that is a `Server`, else every verb.
-    patience: seconds that a rule may take.
-    rules: those to check; by default all.
+    Args:
+        make: makes the backend; each rule opens a new one. Without `leaf`, the kit puts its own `Reference` behind it.
+        leaf: for a backend that has the workloads itself: what they are like.
+        over: your own `Reference`, for a backend that reaches it also by its arguments (`Aggregate([Chain(over)])`).
+        client: for a source that speaks when it is spoken to: makes a backend that reaches it from outside.
+        verbs: what it does; the others must be answered by `denied` or `not_implemented`. By default, the methods of a
+            leaf or client that is a `Server`, else every verb.
+        patience: seconds that a rule may take.
+        rules: those to check; by default all.
 
     Raises:
         ConformanceError: a rule is broken; it says which, and shows the messages.

@@ -21,14 +21,15 @@ def as_it_comes(stream: trio.abc.ReceiveStream) -> AsyncIterable[bytes | bytearr
 class Leaf:
     """What a leaf has. What is left out it has not, and those rules don't apply; what is given must be there.
 
-    place: where workloads are spawned and listed.
-    idle: the body to spawn for a workload that, once started, runs until it is stopped.
-    talks: for one that, once started, writes `lines` and ends; its `attach` gives them.
-    echoes: for one whose `connect` stream gives back what is sent there, and ends when that ends.
-    connect_args: the `args` of that `connect`.
-    unframed: reads the payload out of that stream, where the leaf frames it (Docker does without a TTY).
-    files: the words after an `idle` workload's path on which `file` puts a tar into `folder` (`args`: `path`), and
-        gives a tar of what is there.
+    Attributes:
+        place: where workloads are spawned and listed.
+        idle: the body to spawn for a workload that, once started, runs until it is stopped.
+        talks: for one that, once started, writes `lines` and ends; its `attach` gives them.
+        echoes: for one whose `connect` stream gives back what is sent there, and ends when that ends.
+        connect_args: the `args` of that `connect`.
+        unframed: reads the payload out of that stream, where the leaf frames it (Docker does without a TTY).
+        files: the words after an `idle` workload's path on which `file` puts a tar into `folder` (`args`: `path`), and
+            gives a tar of what is there.
     """
 
     place: Path = ("containers",)

@@ -25,6 +25,7 @@ from ..errors import Invalid, SwarmError
 from ..message import Json, Message, Verb
 from ..request import dispatch
 from ..service import Backend
+from ..streams import BytesStream
 from .matching import ANY, mismatch, shown, subset
 
 __all__ = [
@@ -68,7 +69,7 @@ class Step:
             raise TypeError(f"{self.verb} is a reply: it stands after >>")
         if not all(isinstance(word, str) for word in self.words):
             raise TypeError(f"{self.verb} after << takes the words of a path, not {self.words!r}")
-        att = None if self.att is None or self.verb is Verb.CONNECT else _Bytes(self.att)
+        att = None if self.att is None or self.verb is Verb.CONNECT else BytesStream(self.att)
         value = None if self.value is _UNSAID else self.value
         return Message(self.verb, self.words, self.args, value if isinstance(value, bytes) else as_json(value), att=att)
 
@@ -279,19 +280,6 @@ async def _send(stream: trio.abc.HalfCloseableStream, data: bytes) -> None:
     with suppress(trio.BrokenResourceError):  # who reads no further may still have something to say
         await stream.send_all(data)
         await stream.send_eof()
-
-
-class _Bytes(trio.abc.ReceiveStream):
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
-        data, self._data = self._data, b""
-        return data
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
 
 
 def expect(chain: str | Chain | Backend | Sender, *, seconds: float = _SECONDS) -> Script:

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias, cast
 
-import trio
-
 from swarmlib import Invalid, Message, Reply, TooLarge
 
 from ..dockerapi.filters import decode
@@ -114,22 +112,3 @@ async def upload_of(message: Message) -> bytes:
             if len(data) > MAX_UPLOAD:
                 raise TooLarge(f"the upload is over {MAX_UPLOAD} bytes")
     return bytes(data)
-
-
-class Bytes(trio.abc.ReceiveStream):
-    """A stream of bytes that are there."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next bytes, or b"" at the end."""
-        await trio.lowlevel.checkpoint()
-        piece = self._data[self._at : self._at + (max_bytes or 1 << 16)]
-        self._at += len(piece)
-        return piece
-
-    async def aclose(self) -> None:
-        """Nothing to close."""
-        await trio.lowlevel.checkpoint()

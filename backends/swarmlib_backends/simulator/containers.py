@@ -10,14 +10,14 @@ from typing import Any, Final
 import orjson
 import trio
 
-from swarmlib import Json, Message, SwarmError, Unsupported
+from swarmlib import BytesStream, Json, Message, SwarmError, Unsupported
 
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Logs, Stdio, chosen_streams
 from ..dockerapi.values import API_VERSION, is_true, number, signal_number
 from . import create, stats, views
-from .asked import Bytes, Operations, body_of, filters_of, go_int, is_pruned, ref_of, reply_of, upload_of
+from .asked import Operations, body_of, filters_of, go_int, is_pruned, ref_of, reply_of, upload_of
 from .container import Container
 from .engine import Engine
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
@@ -314,14 +314,14 @@ class Containers:
 
     async def _export(self, message: Message) -> None:
         container = self._find(message)
-        await reply_of(message).ack(att=Bytes(container.files.pack("/")))
+        await reply_of(message).ack(att=BytesStream(container.files.pack("/")))
         self._engine.tell(container, "export")
 
     async def _archive(self, message: Message) -> None:
         container, path, stat = self._place(message)
         self._engine.tell(container, "archive-path")
         headers = [*_stat_headers(stat), (b"Content-Type", b"application/x-tar")]
-        await reply_of(message).ack(att=Bytes(container.files.pack(path)), headers=headers)
+        await reply_of(message).ack(att=BytesStream(container.files.pack(path)), headers=headers)
 
     async def _archive_info(self, message: Message) -> None:
         _, _, stat = self._place(message)

@@ -9,12 +9,12 @@ from typing import Any, Final, cast
 
 import orjson
 
-from swarmlib import Message, NotFound, Unsupported
+from swarmlib import BytesStream, Message, NotFound, Unsupported
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Bytes, Operations, body_of, ref_of, reply_of, upload_of
+from .asked import Operations, body_of, ref_of, reply_of, upload_of
 from .container import Container
 from .dockerfile import with_changes
 from .engine import Engine
@@ -56,10 +56,10 @@ class ImageTars:
         await ret.set({"status": made.id})
 
     async def _save(self, message: Message) -> None:
-        await reply_of(message).ack(att=Bytes(self._saved([ref_of(message)])))
+        await reply_of(message).ack(att=BytesStream(self._saved([ref_of(message)])))
 
     async def _save_all(self, message: Message) -> None:
-        await reply_of(message).ack(att=Bytes(self._saved(_as_list(message.args.get("names")))))
+        await reply_of(message).ack(att=BytesStream(self._saved(_as_list(message.args.get("names")))))
 
     def _saved(self, refs: list[str]) -> bytes:
         nodes: dict[str, Node] = {}

@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from swarmlib import Invalid
+from swarmlib import BytesStream, Invalid
 
 from ..dockerapi.values import signal_number
 from .files import file
@@ -353,7 +353,7 @@ def _redirected(
             sinks[number] = sinks[int(target)]
         elif "<" in operator:
             node = run.files.get(posixpath.join("/", target))
-            run = replace(run, stdin=_Fixed(node.data if node else b""))
+            run = replace(run, stdin=BytesStream(node.data if node else b""))
         else:
             path = posixpath.join("/", target)
             before = run.files.get(path) if ">>" in operator else None
@@ -366,19 +366,6 @@ def _redirected(
 
 async def _append(buffer: bytearray, data: bytes) -> None:
     buffer += data
-
-
-class _Fixed(trio.abc.ReceiveStream):
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
-        data, self._data = self._data, b""
-        return data
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
 
 
 def _expanded(word: str, shell: Shell, run: Run) -> list[str]:
