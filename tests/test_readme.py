@@ -100,6 +100,13 @@ def test_every_command_is_run_by_one_of_these_tests() -> None:
     assert [line for line in commands() if not line.startswith(known)] == []
 
 
+@pytest.mark.usefixtures("environment")
+def test_the_package_of_a_new_backend_is_written(tmp_path: Path) -> None:
+    line = command("new-backend").replace("/tmp/swarmlib-mine", str(tmp_path / "mine"))
+    subprocess.run(line, shell=True, cwd=ROOT, check=True, capture_output=True, timeout=30)
+    assert 'mine = "' in (tmp_path / "mine" / "pyproject.toml").read_text()
+
+
 def test_the_file_with_a_chain_is_one(tmp_path: Path) -> None:
     (tmp_path / "chain.toml").write_text(blocks("toml")[0])
     assert Chain.read_file(tmp_path / "chain.toml").name == "dockerserver | exec"
@@ -113,7 +120,7 @@ def test_the_embedding_program_prints_the_workloads_line(tmp_path: Path) -> None
         [sys.executable, "program.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 0, done.stderr
-    assert "log b'hello'" in done.stdout
+    assert done.stdout.splitlines() == ["b'hello' b'' 3", "stdout hello", "0", "web any exited echo hello", "die web 0"]
     assert "spawn containers" in done.stderr
 
 
