@@ -25,9 +25,10 @@ class Limits:
     credit: messages on one channel that were not yet taken by who they are for.
     window: bytes of one stream that were not yet read, to begin with.
     window_max: what the window of one stream may grow to, where the reader keeps up and the way is long.
-    buffers: what all the windows of a session may grow by together, and its values that are being received take.
-        What a peer can make this side hold is bounded by this, plus `streams` times `window`, plus `backlog`.
+    windows: bytes that all windows of a session may grow by, together.
+    values: bytes of values that are being received at once, each beyond its first window.
     backlog: bytes of messages that were not yet taken, on all channels together; over it the session is ended.
+        So a peer can make this side hold `streams` times `window`, and `windows`, `values` and `backlog`, at most.
     path_parts, path_length: the parts of a message's path, and its characters in all.
     args: the arguments of one message.
     outbox: bytes that wait to be sent before who sends a message must wait. Answers don't wait.
@@ -43,7 +44,8 @@ class Limits:
     credit: int = _bound(256, 1, told=True)
     window: int = _bound(64 * KIB, KIB, told=True)
     window_max: int = _bound(32 * MIB, KIB)
-    buffers: int = _bound(128 * MIB, KIB)
+    windows: int = _bound(128 * MIB, 0)
+    values: int = _bound(128 * MIB, KIB)
     backlog: int = _bound(64 * MIB, KIB)
     path_parts: int = _bound(64, 1)
     path_length: int = _bound(8 * KIB, 1)
@@ -58,6 +60,8 @@ class Limits:
             value, least = getattr(self, each.name), each.metadata.get("least", 0.001)
             if not value >= least:
                 raise ValueError(f"the limit {each.name} is {value}: it must be {least} or more")
+        if self.values < self.value:
+            raise ValueError(f"the limit values ({self.values}) must be that of one value ({self.value}) or more")
         if self.patience <= self.heartbeat:
             raise ValueError(f"patience ({self.patience} s) must be longer than heartbeat ({self.heartbeat} s)")
 

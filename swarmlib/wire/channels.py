@@ -1,0 +1,665 @@
+"""What is open in one session: channels of messages, streams of bytes, values on their way. Imports no trio.
+
+How a channel lives and ends is in `states`, with the theory. Here is what frames on a channel mean, and what this side
+may do on it: references, credit, the reply contract, values that come apart from their message.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from ..errors import UNSENT, TooLarge, Unavailable
+from ..message import FINAL, REPLIES, REQUESTS, Message, Verb
+from .codec import NO_REFS, Apart, Ref, RefKind, Refs, WireError, decode, pack_message, pack_value, unpack_value
+from .events import Data, Ended, Event, Received, Reset, Room, Unclaimed
+from .frames import NUMBER, Type
+from .limits import KIB, Limits
+from .outbox import Outbox, Outgoing
+from .states import NEXT, Act, State
+from .windows import Admission, Incoming, Value, Windows
+
+SERVICE: Final = 0
+"""The channel to the peer's service; and, in the other direction, to this side's."""
+
+_INLINE: Final = 16 * KIB
+"""Bytes of a value that may go inside its message. Messages go one after another, so they must not be long."""
+_REASON: Final = 300
+"""Characters of a RESET's reason, at most."""
+_CAUSED: Final = 10_000
+"""Messages that come late, and cause resets, while the peer reads nothing."""
+_MOST: Final = 2**62
+_SEND: Final = int(Act.SEND)
+_RECEIVE: Final = int(Act.RECEIVE)
+
+
+class LocalError(RuntimeError):
+    """This side tried what the states don't allow: a bug in who drives the session."""
+
+
+class _Channel:
+    """A channel of messages, as this side sees it."""
+
+    __slots__ = ("answered", "credit", "failed", "held", "replies", "state", "taken", "unread", "values")
+
+    def __init__(self, state: State, credit: int, *, replies: bool) -> None:
+        self.state = state
+        self.replies = replies
+        """Whether replies travel on it; else it is requests."""
+        self.credit = credit
+        """Messages that this side may send."""
+        self.unread = 0
+        """Messages that came and that the peer was not given credit for again."""
+        self.taken = 0
+        """Those of them that have been taken."""
+        self.answered = False
+        self.failed = False
+        self.held: deque[_Held] | None = None
+        """What came after a message whose value is still coming, that message first."""
+        self.values: set[int] | None = None
+        """The values that are being sent for messages of this channel."""
+
+
+class _Held:
+    """An event that waits for its turn, or for its message's value."""
+
+    __slots__ = ("event", "ready")
+
+    def __init__(self, event: Received | Ended, *, ready: bool) -> None:
+        self.event = event
+        self.ready = ready
+
+
+class _Stream:
+    """A stream of bytes, as this side sees it."""
+
+    __slots__ = ("incoming", "outgoing", "state")
+
+    def __init__(self, state: State, outgoing: Outgoing | None, incoming: Incoming | None) -> None:
+        self.state = state
+        self.outgoing = outgoing
+        self.incoming = incoming
+
+
+class _Sending:
+    """A value that is being sent, for a message of `channel`."""
+
+    __slots__ = ("channel", "outgoing")
+
+    def __init__(self, channel: _Channel, outgoing: Outgoing) -> None:
+        self.channel = channel
+        self.outgoing = outgoing
+
+
+class _Receiving:
+    """A value that is being received, and the message that waits for it."""
+
+    __slots__ = ("channel", "held", "value")
+
+    def __init__(self, value: Value, channel: _Channel | None, held: _Held) -> None:
+        self.value = value
+        self.channel = channel
+        """None for a request, which holds up nothing behind it."""
+        self.held = held
+
+
+_Open: TypeAlias = _Channel | _Stream | _Sending | _Receiving
+
+
+class Channels:
+    """All channels of one side of a session.
+
+    events: where what comes is put.
+    now: the time.
+    caused: messages that came late since the last bytes were taken for sending, each of which was answered by a reset.
+    drained: streams all of whose bytes have been taken for sending; cleared by who reads it.
+    windows: of its streams.
+    """
+
+    def __init__(self, *, initiator: bool, limits: Limits, outbox: Outbox) -> None:
+        self.events: list[Event] = []
+        self.now = 0.0
+        self.drained: list[int] = []
+        self.windows = Windows(limits)
+        self._admission = Admission(limits)
+        self._limits = limits
+        self._initiator = initiator
+        self._outbox = outbox
+        self._theirs: Mapping[str, int] = {}
+        self._open: dict[int, _Open] = {}
+        self._next_own = 1 if initiator else 2
+        self._next_theirs = 2 if initiator else 1
+        self._count = {"channels": [0, 0], "streams": [0, 0]}
+        """Of each: this side's, and the peer's."""
+        self._backlog = 0
+        self.caused = 0
+        self._rest = 0
+        self._sink = SERVICE
+
+    def begin(self, theirs: Mapping[str, int]) -> None:
+        """The peer has told its limits: messages may go both ways."""
+        self._theirs = theirs
+        self._outbox.most = theirs["frame"]
+        self._open[SERVICE] = _Channel(State.BOTH, theirs["credit"], replies=False)
+
+    def _found(self, id: int) -> _Open | None:
+        """What a number stands for; None if that is closed: then what came is late.
+
+        Raises:
+            WireError: it was never opened.
+        """
+        found = self._open.get(id)
+        if found is None:
+            if id >= (self._next_own if self._is_own(id) else self._next_theirs):
+                raise WireError(f"a frame on {id}, which was never opened")
+        elif type(found) is _Channel and found.state is State.CLOSED:
+            return None
+        return found
+
+    def _is_own(self, id: int) -> bool:
+        return bool(id & 1) is self._initiator
+
+    # Messages that come.
+
+    def on_message(self, id: int, payload: bytes) -> None:
+        """A MESSAGE came. Like all that begin with `on`: raises WireError where it breaks a rule."""
+        self._take_message(id, payload, last=False)
+
+    def on_last(self, id: int, payload: bytes) -> None:
+        """A message came, and its channel's END with it."""
+        if id == SERVICE:
+            raise WireError("an end of channel 0")
+        self._take_message(id, payload, last=True)
+
+    def _take_message(self, id: int, payload: bytes, *, last: bool) -> None:
+        message, refs = decode(payload, now=self.now)
+        self._check_bounds(message)
+        if refs is not NO_REFS:
+            self._check_numbers(refs)
+        channel = self._found(id)
+        if channel is None:
+            self._turn_away(refs)
+            return
+        if type(channel) is not _Channel or NEXT[channel.state][_RECEIVE] is None:
+            raise WireError(f"a message on {id}, where this side takes none")
+        self._check_role(channel, message, refs)
+        if refs is not NO_REFS:
+            self._open_theirs(refs)
+        self._backlog += len(payload)
+        if self._backlog > self._limits.backlog:
+            raise WireError(f"over {self._limits.backlog} bytes of messages that nobody took yet (limit backlog)")
+        self._emit(channel, Received(id, message, refs, len(payload), last))
+        if last:
+            self._ended(id, channel)
+
+    def _check_bounds(self, message: Message) -> None:
+        limits, path = self._limits, message.path
+        if len(path) > limits.path_parts:
+            raise WireError(f"a path of {len(path)} parts: this side takes {limits.path_parts} (limit path_parts)")
+        if path and sum(map(len, path)) > limits.path_length:
+            raise WireError(f"a path of over {limits.path_length} characters (limit path_length)")
+        if len(message.args) > limits.args:
+            raise WireError(f"{len(message.args)} arguments: this side takes {limits.args} (limit args)")
+
+    def _check_numbers(self, refs: Refs) -> None:
+        """What a message opens has numbers that are the peer's, new, and go upwards."""
+        for ref in refs:
+            if ref is None or (type(ref) is Ref and ref.kind is RefKind.FILE):
+                continue
+            if ref.id < self._next_theirs or self._is_own(ref.id):
+                raise WireError(f"{ref.id} is not the peer's to open: its next number is {self._next_theirs}")
+            self._next_theirs = ref.id + 2
+        if refs.value is not None and refs.value.length > self._limits.value:
+            raise WireError(f"a value of {refs.value.length} bytes: this side takes {self._limits.value} (limit value)")
+
+    def _check_role(self, channel: _Channel, message: Message, refs: Refs) -> None:
+        """Requests go where requests go, replies where replies go, and no more of them than there was credit for."""
+        verb = message.verb
+        if verb not in (REPLIES if channel.replies else REQUESTS):
+            raise WireError(f"{verb} on a channel of {'replies' if channel.replies else 'requests'}")
+        if refs is not NO_REFS:
+            if refs.ret is not None and channel.replies:
+                raise WireError("a reply that wants replies")
+            if refs.channel is not None and verb is not Verb.ACK:
+                raise WireError(f"a channel given by {verb}: only an ack gives one")
+        if channel.replies and _is_answer(channel, verb):
+            return
+        channel.unread += 1
+        if channel.unread > self._limits.credit:
+            raise WireError(f"over {self._limits.credit} messages on one channel without credit (limit credit)")
+
+    def _emit(self, channel: _Channel, event: Received) -> None:
+        """Give out a message, or hold it until its value and what was sent before it have come."""
+        apart, request = event.refs.value, event.refs.ret is not None
+        if apart is not None:
+            held = _Held(event, ready=False)
+            value = self._admission.open(apart)
+            self._add(apart.id, _Receiving(value, None if request else channel, held))
+            if not request:
+                channel.held = channel.held or deque()
+                channel.held.append(held)
+            self._admit()
+            self._value_so_far(apart.id)
+        elif request or channel.held is None:
+            self.events.append(event)
+        else:
+            channel.held.append(_Held(event, ready=True))
+
+    def _admit(self) -> None:
+        for id, more in self._admission.admit():
+            self._outbox.frame(Type.CREDIT, id, NUMBER.pack(more))
+
+    def _value_so_far(self, id: int) -> None:
+        """Give out the message of a value of which all has come."""
+        receiving = self._open[id]
+        if type(receiving) is not _Receiving or receiving.value.left:
+            return
+        self._drop(id)
+        event = receiving.held.event
+        if type(event) is Received and event.refs.value is not None:
+            data = b"".join(receiving.value.parts)
+            receiving.value.parts = []
+            event.message.value = unpack_value(event.refs.value.kind, data)
+            receiving.held.event = event._replace(value=receiving.value)
+        receiving.held.ready = True
+        if receiving.channel is None:
+            self.events.append(receiving.held.event)
+        else:
+            self._release(receiving.channel)
+
+    def _release(self, channel: _Channel) -> None:
+        """Give out what waits no more."""
+        held = channel.held
+        while held and held[0].ready:
+            event = held.popleft().event
+            self.events.append(event)
+            if not held:
+                channel.held = None
+                if channel.state is State.CLOSED:
+                    self._drop(event.channel)
+
+    # Ends.
+
+    def on_end(self, id: int, _: bytes) -> None:
+        """An END came."""
+        found = self._found(id)
+        if found is None:
+            return
+        if id == SERVICE or type(found) not in (_Channel, _Stream):
+            raise WireError(f"an end of {id}, which has none")
+        if type(found) is _Channel and found.held is not None:
+            found.held.append(_Held(Ended(id), ready=True))
+        else:
+            self.events.append(Ended(id))
+        self._ended(id, found)
+
+    def _ended(self, id: int, found: _Open) -> None:
+        """The peer's direction has ended."""
+        if type(found) is _Channel or type(found) is _Stream:
+            after = NEXT[found.state][Act.RECEIVE_END]
+            if after is None:
+                raise WireError(f"an end of {id} where the peer may not send")
+            found.state = after
+            if after is State.CLOSED and not (type(found) is _Channel and found.held):
+                self._drop(id)
+
+    def on_reset(self, id: int, payload: bytes) -> None:
+        """A RESET came."""
+        found = self._found(id)
+        if id == SERVICE:
+            raise WireError("a reset of channel 0")
+        if found is None:
+            return
+        self._break(id)
+        if type(found) is _Channel or type(found) is _Stream:
+            self.events.append(Reset(id, payload.decode("utf-8", "replace")[:_REASON]))
+        elif type(found) is _Receiving:
+            self._lose_value(found)
+
+    def _break(self, id: int) -> None:
+        """Forget a channel that is reset, and with it the values on the way for its messages."""
+        found = self._drop(id)
+        if type(found) is _Channel:
+            for value in list(found.values or ()):
+                self.reset(value)
+            held, found.held = found.held, None
+            for each in held or ():
+                if type(each.event) is Received:
+                    self._turn_away(each.event.refs)
+        elif type(found) is _Sending:
+            self._outbox.forget(found.outgoing)
+        elif type(found) is _Receiving:
+            self._admission.close(found.value)
+            self._admit()
+
+    def _drop(self, id: int) -> _Open:
+        """Forget a channel."""
+        found = self._open.pop(id)
+        self._count[_counted_as(type(found))][not self._is_own(id)] -= 1
+        if type(found) is _Stream:
+            if found.outgoing is not None:
+                self._outbox.forget(found.outgoing)
+            if found.incoming is not None:
+                self.windows.close(found.incoming)
+        elif type(found) is _Sending and found.channel.values is not None:
+            found.channel.values.discard(id)
+        return found
+
+    def _lose_value(self, lost: _Receiving) -> None:
+        """The value of a message will not come: the message is for nobody."""
+        event = lost.held.event
+        if type(event) is Received:
+            self._turn_away(event.refs)
+        if lost.channel is not None and lost.channel.held is not None:
+            lost.channel.held.remove(lost.held)
+            self._release(lost.channel)
+
+    def _turn_away(self, refs: Refs) -> None:
+        """Nobody takes a message that came: what it refers to is reset."""
+        for ref in refs:
+            if ref is None:
+                continue
+            if type(ref) is Ref and ref.kind is RefKind.FILE:
+                self.events.append(Unclaimed())
+            elif ref.id in self._open:
+                self.reset(ref.id)
+            else:
+                self._send_reset(ref.id, "")
+        self.caused += 1
+        if self.caused > _CAUSED:
+            raise WireError("the peer sends what is late, and doesn't read what it is told of that")
+
+    # Streams that come.
+
+    def on_data(self, id: int, length: int) -> None:
+        """The head of a DATA frame came; its payload goes to `sunk`, in whatever pieces it comes."""
+        found = self._found(id)
+        if not length:
+            raise WireError(f"DATA without bytes, on {id}")
+        self._sink, self._rest = id, length
+        if found is None:
+            return
+        if type(found) is _Receiving:
+            place: Value | Incoming | None = found.value
+        elif type(found) is _Stream and NEXT[found.state][_RECEIVE] is not None:
+            place = found.incoming
+        else:
+            place = None
+        if place is None:
+            raise WireError(f"DATA on {id}, where this side takes none")
+        if length > place.allowed:
+            raise WireError(f"{length} bytes on {id}, where the window is {place.allowed}")
+        place.allowed -= length
+
+    def sunk(self, data: bytes, start: int) -> int:
+        """Take what has come of a DATA frame's payload; gives where that ends."""
+        if not self._rest or start == len(data):
+            return start
+        stop = min(start + self._rest, len(data))
+        self._rest -= stop - start
+        found = self._open.get(self._sink)
+        if type(found) is _Stream:
+            self.events.append(Data(self._sink, data[start:stop]))
+        elif type(found) is _Receiving:
+            found.value.parts.append(data[start:stop])
+            found.value.left -= stop - start
+            self._value_so_far(self._sink)
+        return stop
+
+    def on_credit(self, id: int, payload: bytes) -> None:
+        """A CREDIT came: messages on a channel, or bytes on a stream."""
+        more = _number(payload)
+        found = self._found(id)
+        if type(found) is _Channel:
+            if NEXT[found.state][_SEND] is None or found.credit + more > self._theirs["credit"]:
+                raise WireError(f"credit of {more} on {id}, which is more than can be used")
+            if not found.credit:
+                self.events.append(Room(id))
+            found.credit += more
+            return
+        if found is None:
+            return
+        outgoing = found.outgoing if type(found) is _Stream or type(found) is _Sending else None
+        if outgoing is None or outgoing.window + more > _MOST:
+            raise WireError(f"credit of {more} on {id}, which is more than can be used")
+        outgoing.window += more
+        self._outbox.turn(outgoing)
+
+    # What this side does.
+
+    def room(self, id: int) -> bool:
+        """Whether a message may be sent on a channel now, or its sender must wait for `Room` or for `take`."""
+        found = self._open.get(id)
+        return type(found) is _Channel and found.credit > 0 and self._outbox.size < self._limits.outbox
+
+    def send(self, id: int, message: Message, now: float, att: RefKind | None = None) -> Refs:
+        """Send a message on a channel; gives the numbers of what it opens. `att` is what its attachment is.
+
+        Raises:
+            Invalid: it holds what can't be carried.
+            TooLarge: it, or its value, is more than the peer takes.
+            Unavailable: as many channels or streams are open as the peer takes; the message was not sent.
+        """
+        channel = self._open.get(id)
+        if type(channel) is not _Channel or NEXT[channel.state][_SEND] is None:
+            raise LocalError(f"nothing may be sent on {id}")
+        kind, raw = pack_value(message.value)
+        value: bytes | Apart | None = raw
+        refs, next_own = NO_REFS, self._next_own
+        apart = raw is not None and len(raw) > min(_INLINE, self._outbox.most // 2)
+        if apart or att is not None or message.ret is not None or message.channel is not None:
+            refs, next_own = self._numbered(message, att)
+            if raw is not None and apart:
+                value = Apart(next_own, self._fitting(raw), kind)
+                refs, next_own = refs._replace(value=value), next_own + 2
+            self._check_counts(refs)
+        packed = pack_message(message, kind, value, refs, now=now)
+        if len(packed) > self._outbox.most:
+            text = f"this {message.verb} takes {len(packed)} bytes without its value; the peer takes"
+            raise TooLarge(f"{text} {self._outbox.most}", path=message.path)
+        self._spend(channel, message.verb)
+        self._outbox.message(id, packed)
+        if refs is not NO_REFS:
+            self._next_own = next_own
+            self._open_own(refs, channel, raw, now)
+        return refs
+
+    def _numbered(self, message: Message, att: RefKind | None) -> tuple[Refs, int]:
+        next_own = self._next_own
+        ret = channel = stream = None
+        if message.ret is not None:
+            ret, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
+        if message.channel is not None:
+            channel, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
+        if att is RefKind.FILE:
+            stream = Ref(att, 0)
+        elif att is not None:
+            stream, next_own = Ref(att, next_own), next_own + 2
+        return Refs(ret, channel, stream), next_own
+
+    def _fitting(self, raw: bytes) -> int:
+        if len(raw) > self._theirs["value"]:
+            raise TooLarge(f"a value of {len(raw)} bytes; the peer takes {self._theirs['value']}")
+        return len(raw)
+
+    def _check_counts(self, refs: Refs) -> None:
+        ret, channel, att, value = refs
+        more = {
+            "channels": (ret is not None) + (channel is not None),
+            "streams": (att is not None) + (value is not None),
+        }
+        for name, count in more.items():
+            if count and self._count[name][False] + count > self._theirs[name]:
+                text = f"as many {name} are open as the peer takes: {self._theirs[name]}"
+                raise Unavailable(text, details={UNSENT: True})
+
+    def _spend(self, channel: _Channel, verb: Verb) -> None:
+        if channel.replies and (verb is Verb.ACK or verb is Verb.ERROR):
+            return
+        if not channel.credit:
+            raise LocalError(f"{verb} sent without credit")
+        channel.credit -= 1
+
+    def _open_own(self, refs: Refs, channel: _Channel, raw: bytes | None, now: float) -> None:
+        ret, given, att, value = refs
+        if ret is not None:
+            self._add(ret.id, _Channel(State.RECEIVING, 0, replies=True))
+        if given is not None:
+            self._add(given.id, _Channel(State.RECEIVING, 0, replies=False))
+        if att is not None and att.kind is not RefKind.FILE:
+            outgoing = Outgoing(att.id, self._theirs["window"])
+            both = att.kind is RefKind.DUPLEX
+            incoming = self.windows.open(now) if both else None
+            self._add(att.id, _Stream(State.BOTH if both else State.SENDING, outgoing, incoming))
+        if value is not None and raw is not None:
+            # A request's value is of use as long as its caller waits.
+            found = channel if ret is None else self._open[ret.id]
+            assert type(found) is _Channel
+            found.values = found.values or set()
+            found.values.add(value.id)
+            outgoing = Outgoing(value.id, self._theirs["window"], value=True)
+            self._add(value.id, _Sending(found, outgoing))
+            self._outbox.write(outgoing, raw)
+
+    def _open_theirs(self, refs: Refs) -> None:
+        ret, given, att, _ = refs
+        if ret is not None:
+            self._add(ret.id, _Channel(State.SENDING, self._theirs["credit"], replies=True))
+        if given is not None:
+            self._add(given.id, _Channel(State.SENDING, self._theirs["credit"], replies=False))
+        if att is not None and att.kind is not RefKind.FILE:
+            both = att.kind is RefKind.DUPLEX
+            outgoing = Outgoing(att.id, self._theirs["window"]) if both else None
+            state = State.BOTH if both else State.RECEIVING
+            self._add(att.id, _Stream(state, outgoing, self.windows.open(self.now)))
+
+    def taken(self, event: Received) -> None:
+        """A message that came has been taken by who it was for, or by nobody: there is room for another."""
+        self._backlog -= event.size
+        if event.value is not None:
+            self._admission.close(event.value)
+            self._admit()
+        channel = self._open.get(event.channel)
+        if type(channel) is not _Channel or (channel.replies and event.message.verb in FINAL):
+            return
+        channel.taken += 1
+        if channel.taken * 2 >= self._limits.credit and NEXT[channel.state][_RECEIVE] is not None:
+            self._outbox.frame(Type.CREDIT, event.channel, NUMBER.pack(channel.taken))
+            channel.unread -= channel.taken
+            channel.taken = 0
+
+    def write(self, id: int, data: bytes) -> bool:
+        """Have bytes sent on a stream; gives whether more may be written at once, or after the stream was `drained`."""
+        outgoing = self._outgoing(id)
+        if outgoing is None or outgoing.ending:
+            raise LocalError(f"nothing may be written to {id}")
+        self._outbox.write(outgoing, data)
+        return not outgoing.full
+
+    def read(self, id: int, count: int, now: float) -> None:
+        """So many bytes of a stream have been taken by its reader."""
+        stream = self._open.get(id)
+        if type(stream) is _Stream and stream.incoming is not None and NEXT[stream.state][_RECEIVE] is not None:
+            grant = self.windows.read(stream.incoming, count, now)
+            if grant:
+                self._outbox.frame(Type.CREDIT, id, NUMBER.pack(grant))
+
+    def end(self, id: int) -> None:
+        """Send nothing more on a channel or stream; what was written before goes first."""
+        found = self._open.get(id)
+        if type(found) is _Stream and found.outgoing is not None:
+            found.outgoing.ending = True
+            if not found.outgoing.queued:
+                self.emptied(found.outgoing)
+        elif found is not None:
+            self._send_end(id, found)
+
+    def close(self, id: int) -> None:
+        """Neither send nor read any more on a stream; what was written before still goes."""
+        outgoing = self._outgoing(id)
+        if outgoing is None:
+            self.reset(id)
+        elif not outgoing.closing:
+            outgoing.closing = True
+            if not outgoing.ending:
+                self.end(id)
+            elif not outgoing.queued:
+                self.reset(id)
+
+    def reset(self, id: int, reason: str = "") -> None:
+        """Neither send nor read any more on a channel or stream, and drop what was written. Does nothing to one that
+        is closed already.
+        """
+        found = self._open.get(id)
+        if found is not None:
+            if type(found) is not _Channel or found.state is not State.CLOSED:
+                self._send_reset(id, reason)
+            self._break(id)
+
+    def _send_reset(self, id: int, reason: str) -> None:
+        self._outbox.frame(Type.RESET, id, reason[:_REASON].encode("utf-8", "replace"))
+
+    def _send_end(self, id: int, found: _Open) -> None:
+        if type(found) is not _Channel and type(found) is not _Stream:
+            raise LocalError(f"{id} has no end")
+        after = NEXT[found.state][Act.SEND_END]
+        if after is None:
+            raise LocalError(f"nothing may be ended on {id}")
+        found.state = after
+        self._outbox.end(id)
+        if after is State.CLOSED:
+            self._drop(id)
+
+    def _outgoing(self, id: int) -> Outgoing | None:
+        found = self._open.get(id)
+        return found.outgoing if type(found) is _Stream else None
+
+    def emptied(self, outgoing: Outgoing) -> None:
+        """All that was written to a stream has been taken for sending."""
+        id = outgoing.id
+        if outgoing.value:
+            self._drop(id)
+        elif outgoing.ending:
+            self._send_end(id, self._open[id])
+            if outgoing.closing:
+                self.reset(id)
+        else:
+            self.drained.append(id)
+
+    @property
+    def calls(self) -> int:
+        """Calls and streams that are open."""
+        return sum(type(each) is not _Channel or each.replies for id, each in self._open.items() if id != SERVICE)
+
+    def _add(self, id: int, opened: _Open) -> None:
+        self._open[id] = opened
+        name, theirs = _counted_as(type(opened)), not self._is_own(id)
+        self._count[name][theirs] += 1
+        most: int = getattr(self._limits, name)
+        if theirs and self._count[name][True] > most:
+            raise WireError(f"over {most} {name} open at once (limit {name})")
+
+
+def _counted_as(kind: type[_Open]) -> str:
+    return "channels" if kind is _Channel else "streams"
+
+
+def _is_answer(channel: _Channel, verb: Verb) -> bool:
+    """Whether this is a final reply, which needs no credit: there are two at most, an ack and an error after it."""
+    if channel.failed or (verb is Verb.ACK and channel.answered):
+        raise WireError(f"{verb} after the final reply")
+    if verb is Verb.ACK:
+        channel.answered = True
+    elif verb is Verb.ERROR:
+        channel.failed = True
+    else:
+        return False
+    return True
+
+
+def _number(payload: bytes) -> int:
+    if len(payload) != NUMBER.size:
+        raise WireError(f"a number of {len(payload)} bytes, not {NUMBER.size}")
+    number: int = NUMBER.unpack(payload)[0]
+    return number

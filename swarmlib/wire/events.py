@@ -1,0 +1,68 @@
+"""What a session tells who drives it. Imports no trio."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from ..errors import SwarmError
+from ..message import Message
+from .codec import Refs
+from .windows import Value
+
+
+class Agreed(NamedTuple):
+    """The handshake is done: `Session.version` and `.capabilities` are set, messages may be sent."""
+
+
+class Received(NamedTuple):
+    """A message on a channel. `last`: nothing follows on it. Once its taker has it, `Session.taken` is told."""
+
+    channel: int
+    message: Message
+    refs: Refs
+    size: int
+    last: bool
+    value: Value | None = None
+
+
+class Ended(NamedTuple):
+    """The peer sends nothing more on a channel or stream."""
+
+    channel: int
+
+
+class Reset(NamedTuple):
+    """The peer neither sends nor reads any more on a channel or stream, for `reason` ("" where it said none)."""
+
+    channel: int
+    reason: str
+
+
+class Data(NamedTuple):
+    """Bytes on a stream. Once its reader has them, `Session.read` is told."""
+
+    channel: int
+    data: bytes
+
+
+class Room(NamedTuple):
+    """There is credit for messages on a channel, where there was none."""
+
+    channel: int
+
+
+class GoingAway(NamedTuple):
+    """The peer begins to drain: it wants no new calls."""
+
+
+class Over(NamedTuple):
+    """The peer ended the session."""
+
+    why: SwarmError
+
+
+class Unclaimed(NamedTuple):
+    """An open file came with a message that is for nobody any more: it is to be closed."""
+
+
+Event: TypeAlias = Agreed | Received | Ended | Reset | Data | Room | GoingAway | Over | Unclaimed

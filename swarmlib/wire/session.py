@@ -1,0 +1,242 @@
+"""The protocol of one session: bytes in, events out; what to send is taken from it. No I/O; imports no trio.
+
+This is the frame of it: the handshake, cutting bytes into frames, heartbeats, the end. What happens on channels is in
+`channels`; when it may, in `states`. All times are given by the caller, in seconds on a clock of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ..errors import SwarmError, Unavailable
+from . import frames
+from .channels import SERVICE, Channels
+from .codec import WireError
+from .events import Agreed, Event, GoingAway, Over
+from .frames import HEAD, MAGIC, VERSIONS, Type
+from .limits import Limits
+from .outbox import Outbox
+
+_DATA: Final = int(Type.DATA)
+_FIRST: Final = (Type.HELLO, Type.BYE)
+_TOKEN: Final = bytes(8)
+
+
+class Session:
+    """One side of a session.
+
+    Give it what comes (`receive`) and the time (`tick`, at `next_tick`), send what it gives (`take`), and do what the
+    events say.
+
+    version, capabilities: what both sides speak and can, once `Agreed`.
+    channels: what is open, and what this side may do with it.
+    outbox: what waits to be sent. Its size tells those who send messages when to wait.
+    draining: whether the peer wants no new calls.
+    """
+
+    def __init__(
+        self, *, initiator: bool, now: float, limits: Limits, capabilities: frozenset[str] = frozenset()
+    ) -> None:
+        self.version = 0
+        self.capabilities = capabilities
+        self.outbox = Outbox()
+        self.channels = Channels(initiator=initiator, limits=limits, outbox=self.outbox)
+        self.draining = False
+        self.next_tick = now + limits.handshake
+        self._limits = limits
+        self._initiator = initiator
+        self._over = False
+        self._greeted = False
+        # What came, and is no whole frame yet:
+        self._parts: list[bytes] = []
+        self._have = 0
+        self._need = 0
+        # Heartbeats:
+        self._now = self._heard = now
+        self._asked: float | None = None
+        self._pong = b""
+        self._handlers = self._make_handlers()
+        if initiator:
+            self._say_hello()
+
+    def _make_handlers(self) -> Mapping[int, Callable[[int, bytes], None]]:
+        channels = self.channels
+        return {
+            int(Type.HELLO): self._on_hello,
+            int(Type.MESSAGE): channels.on_message,
+            int(Type.LAST): channels.on_last,
+            int(Type.END): channels.on_end,
+            int(Type.RESET): channels.on_reset,
+            int(Type.CREDIT): channels.on_credit,
+            int(Type.PING): self._on_ping,
+            int(Type.PONG): self._on_pong,
+            int(Type.GOAWAY): self._on_goaway,
+            int(Type.BYE): self._on_bye,
+        }
+
+    # The handshake.
+
+    def _say_hello(self) -> None:
+        self.outbox.put(MAGIC + frames.hello(VERSIONS, self._limits, self.capabilities))
+
+    def _greet(self, data: bytes) -> bytes:
+        """Check the peer's first bytes; gives those behind its magic, or b"" while there are too few."""
+        if not MAGIC.startswith(data[: len(MAGIC)]):
+            self._over = True
+            if not self._initiator:
+                self.outbox.put(frames.refusal(data))
+            raise WireError(f"the peer speaks no swarmlib wire: it says {data[:40]!r}")
+        if len(data) < len(MAGIC):
+            self._wait_for(len(MAGIC), data)
+            return b""
+        self._greeted = True
+        if not self._initiator:
+            self._say_hello()
+        return data[len(MAGIC) :]
+
+    def _on_hello(self, _: int, payload: bytes) -> None:
+        if self.version:
+            raise WireError("a second HELLO")
+        versions, theirs, capabilities = frames.read_hello(payload)
+        self.version = frames.common(VERSIONS, versions)
+        self.capabilities &= capabilities
+        self.channels.begin(theirs)
+        self.channels.events.append(Agreed())
+        self.next_tick = self._now + self._limits.heartbeat
+        self._ask()
+
+    # What comes.
+
+    def receive(self, data: bytes, now: float) -> list[Event]:
+        """Take what came from the peer; gives what it means.
+
+        Raises:
+            WireError: the peer breaks the format or the rules. The session is over; what `take` gives tells the peer.
+        """
+        self._now = self._heard = self.channels.now = now
+        events: list[Event] = []
+        self.channels.events = events
+        try:
+            if not self._over:
+                self._read(data)
+        except WireError as exc:
+            self.finish(exc)
+            raise
+        return events
+
+    def _read(self, data: bytes) -> None:
+        if self._have:
+            self._parts.append(data)
+            self._have += len(data)
+            if self._have < self._need:
+                return
+            data = b"".join(self._parts)
+            self._parts, self._have = [], 0
+        if not self._greeted:
+            data = self._greet(data)
+        if self._greeted:
+            self._cut(data)
+
+    def _wait_for(self, need: int, have: bytes) -> None:
+        if have:
+            self._parts, self._have, self._need = [have], len(have), need
+
+    def _cut(self, data: bytes) -> None:
+        """Take the frames of which all has come, and of DATA what has come."""
+        end, size, unpack, most = len(data), HEAD.size, HEAD.unpack_from, self._limits.frame
+        start = self.channels.sunk(data, 0)
+        while end - start >= size and not self._over:
+            length, type, id = unpack(data, start)
+            if length > most:
+                raise WireError(f"a frame of {length} bytes: this side takes {most} (limit frame)")
+            stop = start + size + length
+            if type == _DATA:
+                self._check_begun(type)
+                self.channels.on_data(id, length)
+                start = self.channels.sunk(data, start + size)
+            elif stop > end:
+                self._wait_for(size + length, data[start:])
+                return
+            else:
+                self._handler(type)(id, data[start + size : stop])
+                start = stop
+        self._wait_for(size, data[start:])
+
+    def _handler(self, type: int) -> Callable[[int, bytes], None]:
+        self._check_begun(type)
+        handler = self._handlers.get(type)
+        if handler is None:
+            if type < frames.OPTIONAL:
+                raise WireError(f"a frame of the unknown type {type}")
+            return _ignore
+        return handler
+
+    def _check_begun(self, type: int) -> None:
+        if not self.version and type not in _FIRST:
+            raise WireError(f"a frame of type {type} before the HELLO")
+
+    # Heartbeats, and the end of the session.
+
+    def tick(self, now: float) -> None:
+        """Take note of the time; to be called at `next_tick`.
+
+        Raises:
+            Unavailable: the peer has been silent for too long. The session is over.
+        """
+        self._now = now
+        limits, silent = self._limits, now - self._heard
+        patience = limits.patience if self.version else limits.handshake
+        if silent >= patience:
+            error = Unavailable(f"the peer has said nothing for {patience:g} s")
+            self.finish(error)
+            raise error
+        if self.version and silent >= limits.heartbeat and self._asked is None:
+            self._ask()
+        waits = self._asked is not None or not self.version
+        soon = (now if waits else self._heard) + limits.heartbeat
+        self.next_tick = min(soon, self._heard + patience)
+
+    def _ask(self) -> None:
+        self._asked = self._now
+        self.outbox.frame(Type.PING, SERVICE, _TOKEN)
+
+    def _on_ping(self, _: int, payload: bytes) -> None:
+        if len(payload) != len(_TOKEN):
+            raise WireError(f"a PING of {len(payload)} bytes, not {len(_TOKEN)}")
+        self._pong = payload  # one answer for all that came until it goes: who doesn't read can't pile them up
+
+    def _on_pong(self, _: int, __: bytes) -> None:
+        if self._asked is not None:
+            self.channels.windows.measured(self._now - self._asked)
+            self._asked = None
+
+    def go_away(self) -> None:
+        """Tell the peer to begin no new calls."""
+        self.outbox.frame(Type.GOAWAY)
+
+    def _on_goaway(self, _: int, __: bytes) -> None:
+        self.draining = True
+        self.channels.events.append(GoingAway())
+
+    def finish(self, why: SwarmError | None = None) -> None:
+        """End the session; the peer is told why (None: in good order). Twice is harmless."""
+        if not self._over:
+            self._over = True
+            self.outbox.put(frames.bye(why))
+
+    def _on_bye(self, _: int, payload: bytes) -> None:
+        self.channels.events.append(Over(frames.read_bye(payload)))
+        self._over = True
+
+    def take(self) -> bytes:
+        """The bytes to send next; b"" while there are none."""
+        if self._pong:
+            self.outbox.frame(Type.PONG, SERVICE, self._pong)
+            self._pong = b""
+        self.channels.caused = 0
+        return self.outbox.take(self.channels.emptied)
+
+
+def _ignore(_: int, __: bytes) -> None:
+    """A frame that may be ignored by who doesn't know it."""

@@ -1,0 +1,128 @@
+"""How much a peer may send of each stream: windows that grow where the way is long. Imports no trio.
+
+A stream runs at its window's bytes a round trip, at most. So a window whose half was read within one round trip holds
+the stream back: it is doubled, until the half lasts for longer than that (it is then twice to four times what the way
+holds), or a bound is reached. A reader that is slow keeps a small window: what it doesn't read, nobody sends.
+
+All windows of a session share a fund, from which they grow and into which a stream that ends puts its growth back.
+Values share another: one that is longer than a first window is admitted when there is room for the whole of it, in the
+order in which they came. So no two can wait for each other, and none for a stream.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from .codec import Apart
+from .limits import Limits
+
+
+class Incoming:
+    """The half of a stream that this side receives."""
+
+    __slots__ = ("allowed", "read", "since", "window")
+
+    def __init__(self, window: int, now: float) -> None:
+        self.window = window
+        self.allowed = window
+        """Bytes that the peer may still send."""
+        self.read = 0
+        """Bytes that were read, and that the peer has not been granted again."""
+        self.since = now
+        """When it was last granted some."""
+
+
+class Windows:
+    """The windows of one session."""
+
+    __slots__ = ("_fund", "_limits", "_round_trip")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._fund = limits.windows
+        self._round_trip = math.inf
+
+    def measured(self, round_trip: float) -> None:
+        """A round trip took so many seconds; the shortest counts, for the others had to wait for something."""
+        self._round_trip = min(self._round_trip, round_trip)
+
+    def open(self, now: float) -> Incoming:
+        """The window of a new stream."""
+        return Incoming(self._limits.window, now)
+
+    def read(self, stream: Incoming, count: int, now: float) -> int:
+        """Take note that `count` bytes were read; gives how many more the peer is to be granted now, often none."""
+        stream.read += count
+        if stream.read * 2 < stream.window:
+            return 0
+        grant = stream.read
+        if now - stream.since < self._round_trip:
+            grant += self._grow(stream)
+        stream.read, stream.since = 0, now
+        stream.allowed += grant
+        return grant
+
+    def _grow(self, stream: Incoming) -> int:
+        more = min(stream.window, self._limits.window_max - stream.window, self._fund)
+        if more <= 0:
+            return 0
+        self._fund -= more
+        stream.window += more
+        return more
+
+    def close(self, stream: Incoming) -> None:
+        """A stream has ended: what its window has grown by is free for others."""
+        self._fund += stream.window - self._limits.window
+
+
+class Value:
+    """A value that is being received: `length` bytes."""
+
+    __slots__ = ("allowed", "id", "left", "parts", "reserved")
+
+    def __init__(self, id: int, length: int, window: int) -> None:
+        self.id = id
+        self.left = length
+        """Bytes that are still to come."""
+        self.parts: list[bytes] = []
+        self.allowed = min(length, window)
+        """Bytes that may come now."""
+        self.reserved = 0
+        """Bytes that it takes of the fund."""
+
+
+class Admission:
+    """Room for the values of one session that are being received."""
+
+    __slots__ = ("_free", "_waiting", "_window")
+
+    def __init__(self, limits: Limits) -> None:
+        self._free = limits.values
+        self._window = limits.window
+        self._waiting: deque[Value] = deque()
+
+    def open(self, apart: Apart) -> Value:
+        """A new value; its first window is allowed at once."""
+        value = Value(apart.id, apart.length, self._window)
+        if value.left > value.allowed:
+            self._waiting.append(value)
+        return value
+
+    def admit(self) -> list[tuple[int, int]]:
+        """The numbers of those whose turn it is, each with the bytes that its sender is to be granted."""
+        admitted: list[tuple[int, int]] = []
+        while self._waiting and (more := self._waiting[0].left - self._waiting[0].allowed) <= self._free:
+            value = self._waiting.popleft()
+            value.reserved = more
+            value.allowed += more
+            self._free -= more
+            admitted.append((value.id, more))
+        return admitted
+
+    def close(self, value: Value) -> None:
+        """A value has come, or will not: its room is free for others."""
+        self._free += value.reserved
+        value.reserved = 0
+        if value in self._waiting:
+            self._waiting.remove(value)
