@@ -7,7 +7,7 @@ may do on it: references, credit, the reply contract, values that come apart fro
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
 from ..errors import UNSENT, TooLarge, Unavailable
@@ -41,7 +41,7 @@ class LocalError(RuntimeError):
 class _Channel:
     """A channel of messages, as this side sees it."""
 
-    __slots__ = ("answered", "credit", "failed", "held", "replies", "state", "taken", "unread", "values")
+    __slots__ = ("answered", "credit", "failed", "held", "replies", "state", "taken", "unread", "values", "waiting")
 
     def __init__(self, state: State, credit: int, *, replies: bool) -> None:
         self.state = state
@@ -59,27 +59,32 @@ class _Channel:
         """What came after a message whose value is still coming, that message first."""
         self.values: set[int] | None = None
         """The values that are being sent for messages of this channel."""
+        self.waiting: list[Event] | None = None
+        """Where events go while the message that opened this is held."""
 
 
 class _Held:
-    """An event that waits for its turn, or for its message's value."""
+    """An event that waits for its turn, or for its message's value, and those of what its message opened."""
 
-    __slots__ = ("event", "ready")
+    __slots__ = ("behind", "event", "ready")
 
     def __init__(self, event: Received | Ended, *, ready: bool) -> None:
         self.event = event
         self.ready = ready
+        self.behind: list[Event] = []
 
 
 class _Stream:
     """A stream of bytes, as this side sees it."""
 
-    __slots__ = ("incoming", "outgoing", "state")
+    __slots__ = ("incoming", "outgoing", "state", "waiting")
 
     def __init__(self, state: State, outgoing: Outgoing | None, incoming: Incoming | None) -> None:
         self.state = state
         self.outgoing = outgoing
         self.incoming = incoming
+        self.waiting: list[Event] | None = None
+        """Where events go while the message that opened this is held."""
 
 
 class _Sending:
@@ -136,10 +141,16 @@ class Channels:
         self.caused = 0
         self._rest = 0
         self._sink = SERVICE
+        self._files = False
+        self._sent = 0
+        """Open files that were sent,"""
+        self._came = 0
+        """and that came."""
 
-    def begin(self, theirs: Mapping[str, int]) -> None:
-        """The peer has told its limits: messages may go both ways."""
+    def begin(self, theirs: Mapping[str, int], *, files: bool) -> None:
+        """The peer has told its limits, and both sides can pass `files`, or not: messages may go both ways."""
         self._theirs = theirs
+        self._files = files
         self._outbox.most = theirs["frame"]
         self._open[SERVICE] = _Channel(State.BOTH, theirs["credit"], replies=False)
 
@@ -179,6 +190,7 @@ class Channels:
             self._check_numbers(refs)
         channel = self._found(id)
         if channel is None:
+            self._unclaim(refs)
             self._turn_away(refs)
             return
         if type(channel) is not _Channel or NEXT[channel.state][_RECEIVE] is None:
@@ -205,13 +217,21 @@ class Channels:
     def _check_numbers(self, refs: Refs) -> None:
         """What a message opens has numbers that are the peer's, new, and go upwards."""
         for ref in refs:
-            if ref is None or (type(ref) is Ref and ref.kind is RefKind.FILE):
+            if ref is None:
+                continue
+            if type(ref) is Ref and ref.kind is RefKind.FILE:
+                self._check_file(ref.id)
                 continue
             if ref.id < self._next_theirs or self._is_own(ref.id):
                 raise WireError(f"{ref.id} is not the peer's to open: its next number is {self._next_theirs}")
             self._next_theirs = ref.id + 2
         if refs.value is not None and refs.value.length > self._limits.value:
             raise WireError(f"a value of {refs.value.length} bytes: this side takes {self._limits.value} (limit value)")
+
+    def _check_file(self, id: int) -> None:
+        if not self._files or id != self._came:
+            raise WireError(f"open file {id}, where {f'{self._came} is the next' if self._files else 'none may come'}")
+        self._came += 1
 
     def _check_role(self, channel: _Channel, message: Message, refs: Refs) -> None:
         """Requests go where requests go, replies where replies go, and no more of them than there was credit for."""
@@ -232,19 +252,36 @@ class Channels:
     def _emit(self, channel: _Channel, event: Received) -> None:
         """Give out a message, or hold it until its value and what was sent before it have come."""
         apart, request = event.refs.value, event.refs.ret is not None
+        if apart is None and (request or channel.held is None):
+            self.events.append(event)
+            return
+        held = _Held(event, ready=apart is None)
+        for opened in self._opened_by(event):
+            opened.waiting = held.behind
+        if not request:
+            channel.held = channel.held or deque()
+            channel.held.append(held)
         if apart is not None:
-            held = _Held(event, ready=False)
-            value = self._admission.open(apart)
-            self._add(apart.id, _Receiving(value, None if request else channel, held))
-            if not request:
-                channel.held = channel.held or deque()
-                channel.held.append(held)
+            self._add(apart.id, _Receiving(self._admission.open(apart), None if request else channel, held))
             self._admit()
             self._value_so_far(apart.id)
-        elif request or channel.held is None:
-            self.events.append(event)
-        else:
-            channel.held.append(_Held(event, ready=True))
+
+    def _opened_by(self, event: Received) -> Iterator[_Channel | _Stream]:
+        for ref in event.refs[:3]:
+            opened = self._open.get(ref.id) if ref is not None and ref.kind is not RefKind.FILE else None
+            if type(opened) is _Channel or type(opened) is _Stream:
+                yield opened
+
+    def _give_out(self, held: _Held) -> None:
+        event = held.event
+        self.events.append(event)
+        self.events += held.behind
+        if type(event) is Received:
+            for opened in self._opened_by(event):
+                opened.waiting = None
+
+    def _tell(self, about: _Channel | _Stream, event: Event) -> None:
+        (self.events if about.waiting is None else about.waiting).append(event)
 
     def _admit(self) -> None:
         for id, more in self._admission.admit():
@@ -260,11 +297,11 @@ class Channels:
         if type(event) is Received and event.refs.value is not None:
             data = b"".join(receiving.value.parts)
             receiving.value.parts = []
-            event.message.value = unpack_value(event.refs.value.kind, data)
+            event.message.value = unpack_value(int(event.refs.value.kind), data)
             receiving.held.event = event._replace(value=receiving.value)
         receiving.held.ready = True
         if receiving.channel is None:
-            self.events.append(receiving.held.event)
+            self._give_out(receiving.held)
         else:
             self._release(receiving.channel)
 
@@ -272,12 +309,12 @@ class Channels:
         """Give out what waits no more."""
         held = channel.held
         while held and held[0].ready:
-            event = held.popleft().event
-            self.events.append(event)
+            first = held.popleft()
+            self._give_out(first)
             if not held:
                 channel.held = None
                 if channel.state is State.CLOSED:
-                    self._drop(event.channel)
+                    self._drop(first.event.channel)
 
     # Ends.
 
@@ -286,12 +323,12 @@ class Channels:
         found = self._found(id)
         if found is None:
             return
-        if id == SERVICE or type(found) not in (_Channel, _Stream):
+        if id == SERVICE or (type(found) is not _Channel and type(found) is not _Stream):
             raise WireError(f"an end of {id}, which has none")
         if type(found) is _Channel and found.held is not None:
             found.held.append(_Held(Ended(id), ready=True))
         else:
-            self.events.append(Ended(id))
+            self._tell(found, Ended(id))
         self._ended(id, found)
 
     def _ended(self, id: int, found: _Open) -> None:
@@ -313,7 +350,7 @@ class Channels:
             return
         self._break(id)
         if type(found) is _Channel or type(found) is _Stream:
-            self.events.append(Reset(id, payload.decode("utf-8", "replace")[:_REASON]))
+            self._tell(found, Reset(id, payload.decode("utf-8", "replace")[:_REASON]))
         elif type(found) is _Receiving:
             self._lose_value(found)
 
@@ -325,8 +362,7 @@ class Channels:
                 self.reset(value)
             held, found.held = found.held, None
             for each in held or ():
-                if type(each.event) is Received:
-                    self._turn_away(each.event.refs)
+                self._abandon(each.event)
         elif type(found) is _Sending:
             self._outbox.forget(found.outgoing)
         elif type(found) is _Receiving:
@@ -348,21 +384,33 @@ class Channels:
 
     def _lose_value(self, lost: _Receiving) -> None:
         """The value of a message will not come: the message is for nobody."""
-        event = lost.held.event
-        if type(event) is Received:
-            self._turn_away(event.refs)
+        self._abandon(lost.held.event)
         if lost.channel is not None and lost.channel.held is not None:
             lost.channel.held.remove(lost.held)
             self._release(lost.channel)
 
+    def _abandon(self, event: Received | Ended) -> None:
+        """A message that came, and was never given out, is for nobody."""
+        if type(event) is Received:
+            self._unclaim(event.refs)
+            self.abandon(event)
+
+    def _unclaim(self, refs: Refs) -> None:
+        if refs.att is not None and refs.att.kind is RefKind.FILE:
+            self.events.append(Unclaimed(refs.att.id))
+
+    def _free(self, event: Received) -> None:
+        self._backlog -= event.size
+        if event.value is not None:
+            self._admission.close(event.value)
+            self._admit()
+
     def _turn_away(self, refs: Refs) -> None:
         """Nobody takes a message that came: what it refers to is reset."""
         for ref in refs:
-            if ref is None:
+            if ref is None or (type(ref) is Ref and ref.kind is RefKind.FILE):
                 continue
-            if type(ref) is Ref and ref.kind is RefKind.FILE:
-                self.events.append(Unclaimed())
-            elif ref.id in self._open:
+            if ref.id in self._open:
                 self.reset(ref.id)
             else:
                 self._send_reset(ref.id, "")
@@ -400,7 +448,7 @@ class Channels:
         self._rest -= stop - start
         found = self._open.get(self._sink)
         if type(found) is _Stream:
-            self.events.append(Data(self._sink, data[start:stop]))
+            self._tell(found, Data(self._sink, data[start:stop]))
         elif type(found) is _Receiving:
             found.value.parts.append(data[start:stop])
             found.value.left -= stop - start
@@ -415,7 +463,7 @@ class Channels:
             if NEXT[found.state][_SEND] is None or found.credit + more > self._theirs["credit"]:
                 raise WireError(f"credit of {more} on {id}, which is more than can be used")
             if not found.credit:
-                self.events.append(Room(id))
+                self._tell(found, Room(id))
             found.credit += more
             return
         if found is None:
@@ -428,10 +476,14 @@ class Channels:
 
     # What this side does.
 
-    def room(self, id: int) -> bool:
-        """Whether a message may be sent on a channel now, or its sender must wait for `Room` or for `take`."""
+    def is_open(self, id: int) -> bool:
+        """Whether a channel or stream is open, in either direction."""
+        return id in self._open
+
+    def credit(self, id: int) -> int:
+        """How many messages may be sent on a channel; 0 where it is closed."""
         found = self._open.get(id)
-        return type(found) is _Channel and found.credit > 0 and self._outbox.size < self._limits.outbox
+        return found.credit if type(found) is _Channel else 0
 
     def send(self, id: int, message: Message, now: float, att: RefKind | None = None) -> Refs:
         """Send a message on a channel; gives the numbers of what it opens. `att` is what its attachment is.
@@ -473,7 +525,7 @@ class Channels:
         if message.channel is not None:
             channel, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
         if att is RefKind.FILE:
-            stream = Ref(att, 0)
+            stream = Ref(att, self._sent)
         elif att is not None:
             stream, next_own = Ref(att, next_own), next_own + 2
         return Refs(ret, channel, stream), next_own
@@ -507,7 +559,9 @@ class Channels:
             self._add(ret.id, _Channel(State.RECEIVING, 0, replies=True))
         if given is not None:
             self._add(given.id, _Channel(State.RECEIVING, 0, replies=False))
-        if att is not None and att.kind is not RefKind.FILE:
+        if att is not None and att.kind is RefKind.FILE:
+            self._sent += 1
+        elif att is not None:
             outgoing = Outgoing(att.id, self._theirs["window"])
             both = att.kind is RefKind.DUPLEX
             incoming = self.windows.open(now) if both else None
@@ -534,12 +588,14 @@ class Channels:
             state = State.BOTH if both else State.RECEIVING
             self._add(att.id, _Stream(state, outgoing, self.windows.open(self.now)))
 
+    def abandon(self, event: Received) -> None:
+        """A message that came is for nobody: what it refers to is reset."""
+        self._turn_away(event.refs)
+        self._free(event)
+
     def taken(self, event: Received) -> None:
         """A message that came has been taken by who it was for, or by nobody: there is room for another."""
-        self._backlog -= event.size
-        if event.value is not None:
-            self._admission.close(event.value)
-            self._admit()
+        self._free(event)
         channel = self._open.get(event.channel)
         if type(channel) is not _Channel or (channel.replies and event.message.verb in FINAL):
             return
@@ -624,7 +680,7 @@ class Channels:
             self._send_end(id, self._open[id])
             if outgoing.closing:
                 self.reset(id)
-        else:
+        if not outgoing.value:
             self.drained.append(id)
 
     @property

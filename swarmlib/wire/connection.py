@@ -1,71 +1,70 @@
-"""A session driven on trio, over any byte stream: what is sent to `connection.sender` reaches the peer's service."""
+"""A session over a byte stream, for who uses it: what is sent to `connection.sender` reaches the peer's service."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Final
 
 import trio
 
-from ..channel import CLEANUP_SECONDS, Sender
-from ..errors import SwarmError
+from ..channel import CLEANUP_SECONDS, Nowhere, Sender
+from ..errors import SwarmError, Unavailable, ungrouped
+from .channels import SERVICE
+from .driver import Driver
+from .ends import Inlet, RemoteSender
 from .limits import Limits
 
-
-class FileStream(Protocol):
-    """What a transport's stream offers beside `trio.abc.Stream`, where open files can go over it (a unix socket).
-
-    A stream that has both methods says the capability `files` in the handshake; both sides must have it.
-    """
-
-    async def send_with_files(self, data: bytes, files: list[int]) -> None:
-        """Send all of `data`, and the descriptors along with its first byte (SCM_RIGHTS). They stay the caller's,
-        which closes them after.
-
-        Raises: what `send_all` raises.
-        """
-        ...
-
-    def take_files(self) -> list[int]:
-        """The descriptors that came with what `receive_some` gave so far, in order, each once; close-on-exec, and the
-        caller's to close. A stream that is closed closes those that nobody took.
-        """
-        ...
+_DEFAULT: Final = Limits()
 
 
 class Connection:
     """One session with a peer.
 
-    sender: to the peer's service. Never closed by who uses it. Once the connection is lost, sending answers
-        `unavailable`; its detail `UNSENT` says of a request that it surely did not happen.
-    closed: set once the session has ended, whoever ended it. `why` says how.
-    why: None while it goes on; then what ended it: `Unavailable` for a loss, an orderly end or a peer that went silent,
-        `WireError` for bytes that break the format, whoever sent them; its text names the side.
+    sender: to the peer's service. Once the session has ended, sending raises `Unavailable`; its detail `UNSENT` says of
+        a request that it surely did not happen.
+    closed: set once the session has ended, whoever ended it; `why` says how.
     caller: who the peer is, as the transport knows it; "" where it doesn't.
-    version: of the wire, as agreed.
-    capabilities: what both sides can, such as "files".
     """
 
-    sender: Sender
-    closed: trio.Event
-    why: SwarmError | None
-    caller: str
-    version: int
-    capabilities: frozenset[str]
+    def __init__(self, driver: Driver, sender: Sender) -> None:
+        self.sender = sender
+        self.closed = driver.closed
+        self.caller = driver.caller
+        self._driver = driver
 
-    async def drain(self) -> None:
-        """End gracefully: the peer begins no new call from now on, and this waits until all calls, objects and streams
-        that are open have ended. Put a deadline around it (`trio.move_on_after(grace)`), and leave the context then.
-
-        Returns at once when the session has ended.
+    @property
+    def why(self) -> SwarmError | None:
+        """None while the session goes on. Then what ended it: `Unavailable` for a loss, a silent peer or an end in good
+        order; `WireError` for what breaks the rules of the wire, whoever did.
         """
-        raise NotImplementedError
+        return self._driver.why
+
+    @property
+    def version(self) -> int:
+        """Of the wire, as both sides agreed."""
+        return self._driver.session.version
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What both sides can: "files", to pass open files."""
+        return self._driver.session.capabilities
 
     @property
     def draining(self) -> bool:
-        """Whether the peer asked for no new calls: they are answered `unavailable`, unsent. Time to open another."""
-        raise NotImplementedError
+        """Whether the peer wants no new calls: they are answered `unavailable`, unsent. Time to open another."""
+        return self._driver.session.draining
+
+    async def drain(self) -> None:
+        """Take no new calls from the peer from now on, and wait until all open calls and streams have ended, or the
+        session has. Put a deadline around it (`trio.move_on_after(grace)`), and leave the context then.
+        """
+        driver = self._driver
+        driver.draining = True
+        driver.session.go_away()
+        driver.wake()
+        if driver.channels.calls:
+            await driver.idle.wait()
 
 
 @asynccontextmanager
@@ -74,21 +73,45 @@ async def open_connection(
     *,
     service: Sender | None,
     initiator: bool,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits = _DEFAULT,
     caller: str = "",
 ) -> AsyncGenerator[Connection]:
     """Run a session over `stream`; the context is entered once both sides have agreed, and closes the stream.
 
-    service: where the peer's messages go, with `args[":caller"]` set to `caller` (or absent, where that is ""),
-        whatever the peer said; None answers every request `not_implemented`.
-    initiator: True on the side that opened the connection; it speaks first.
+    service: where the peer's messages go, with `args[":caller"]` set to `caller` (or without it, where that is ""),
+        whatever the peer said. None: every request is answered `not_implemented`.
+    initiator: True on the side that opened the stream; it speaks first.
 
-    A loss does not end the body: it sets `connection.closed`, every open call gets `unavailable`, every stream breaks.
+    A loss does not end the body: it sets `connection.closed`; every open call gets `unavailable`, every stream breaks.
     Leaving the context tells the peer, cancels what it works for here, and takes `CLEANUP_SECONDS` at most.
 
     Raises:
-        WireError: the peer speaks no swarmlib wire, or none of the versions that this side does.
+        WireError: the peer speaks no swarmlib wire, or no version of it that this side does.
         Unavailable: the stream ended or broke before they agreed, or the peer said nothing for `limits.handshake`.
     """
-    raise NotImplementedError(CLEANUP_SECONDS)
-    yield Connection()
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            driver = Driver(stream, nursery, initiator=initiator, limits=limits, caller=caller)
+            inlet = Inlet(driver, SERVICE, service or Nowhere())
+            try:
+                nursery.start_soon(driver.write)
+                nursery.start_soon(driver.read)
+                await _agreed(driver, limits)
+                nursery.start_soon(driver.keep_time)
+                yield Connection(driver, RemoteSender(inlet))
+            finally:
+                driver.end()
+                try:
+                    with trio.move_on_after(CLEANUP_SECONDS):
+                        await driver.written.wait()
+                finally:
+                    nursery.cancel_scope.cancel()
+
+
+async def _agreed(driver: Driver, limits: Limits) -> None:
+    with trio.move_on_after(limits.handshake):
+        await driver.agreed.wait()
+    if not driver.agreed.is_set():
+        driver.end(Unavailable(f"the peer did not say who it is within {limits.handshake:g} s"))
+    if driver.why is not None:
+        raise driver.why

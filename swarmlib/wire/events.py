@@ -62,7 +62,9 @@ class Over(NamedTuple):
 
 
 class Unclaimed(NamedTuple):
-    """An open file came with a message that is for nobody any more: it is to be closed."""
+    """The open file of that number came with a message that is for nobody any more: it is to be closed."""
+
+    file: int
 
 
 Event: TypeAlias = Agreed | Received | Ended | Reset | Data | Room | GoingAway | Over | Unclaimed

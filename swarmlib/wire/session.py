@@ -101,7 +101,7 @@ class Session:
         versions, theirs, capabilities = frames.read_hello(payload)
         self.version = frames.common(VERSIONS, versions)
         self.capabilities &= capabilities
-        self.channels.begin(theirs)
+        self.channels.begin(theirs, files="files" in self.capabilities)
         self.channels.events.append(Agreed())
         self.next_tick = self._now + self._limits.heartbeat
         self._ask()
@@ -228,6 +228,11 @@ class Session:
     def _on_bye(self, _: int, payload: bytes) -> None:
         self.channels.events.append(Over(frames.read_bye(payload)))
         self._over = True
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `take` would give something."""
+        return bool(self._pong or self.outbox)
 
     def take(self) -> bytes:
         """The bytes to send next; b"" while there are none."""

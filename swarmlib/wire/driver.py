@@ -1,0 +1,352 @@
+"""What moves a session on trio: the tasks that read, write and keep time.
+
+Reading: one task reads and handles what comes, right there: a reply is put into its caller's hands, a request is given
+to the service, without a hop to another task. If that has to wait (a filter asks elsewhere, a client reads slowly),
+this task stays with it, and another goes on reading. So nothing that comes waits for anything but its own channel, and
+in the usual case there is one task for all.
+
+Writing: what is ready together goes out in one send. The writer outlives a cancellation, so that what it has begun to
+send is whole and the peer learns why the session ends; but not for longer than `CLEANUP_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from typing import Any, Final, Protocol, TypeAlias
+
+import trio
+
+from ..channel import CLEANUP_SECONDS
+from ..errors import SwarmError, Unavailable
+from .channels import SERVICE
+from .codec import RefKind, WireError
+from .events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset, Room, Unclaimed
+from .files import FileStream, close_all
+from .limits import KIB, Limits
+from .session import Session
+
+READ_SIZE: Final = 256 * KIB
+LINGER: Final = 1.0
+"""Seconds that the peer has to take leave. To close before it does may destroy what it was told last."""
+MAX_FILES: Final = 64
+"""Open files that wait for one send, and those that came and were not claimed. Linux passes 253 at once."""
+
+Step: TypeAlias = Coroutine[Any, Any, None] | None
+"""What there is still to do about an event."""
+
+
+class End(Protocol):
+    """This side's end of a channel or stream: what it does about what comes. Nothing comes after `reset`."""
+
+    def message(self, event: Received) -> Step:
+        """A message came."""
+
+    def data(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def ended(self) -> Step:
+        """Nothing more will come."""
+
+    def reset(self, error: SwarmError) -> Step:
+        """The peer neither sends nor reads any more, or the session has ended."""
+
+    def room(self) -> None:
+        """More may be sent."""
+
+
+class Driver:
+    """One session, and the stream that it runs over.
+
+    session: the protocol.
+    ends: by the numbers of their channels.
+    files: the stream, if open files can go over it, and both sides can.
+    why: None until the session has ended; then `closed` is set, and `written` once the stream is closed too.
+    idle: set when this side drains and nothing is open any more.
+    draining: whether this side takes no new calls.
+    """
+
+    def __init__(
+        self, stream: trio.abc.Stream, nursery: trio.Nursery, *, initiator: bool, limits: Limits, caller: str
+    ) -> None:
+        self.nursery = nursery
+        self.caller = caller
+        self.files = stream if isinstance(stream, FileStream) else None
+        self.session = Session(
+            initiator=initiator,
+            now=trio.current_time(),
+            limits=limits,
+            capabilities=frozenset({"files"} if self.files else ()),
+        )
+        self.channels = self.session.channels
+        self.ends: dict[int, End] = {}
+        self.why: SwarmError | None = None
+        self.agreed = trio.Event()
+        self.closed = trio.Event()
+        self.idle = trio.Event()
+        self.written = trio.Event()
+        self.draining = False
+        self._stream = stream
+        self._limits = limits
+        self._events: deque[Event] = deque()
+        self._came: dict[int, int] = {}
+        self._numbers = itertools.count()
+        self._turn: object = None
+        self._read_all = trio.Event()
+        self._writer: trio.lowlevel.Task | None = None
+        self._senders = trio.lowlevel.ParkingLot()
+        self._writing = trio.CancelScope(shield=True)
+        self._handlers = self._make_handlers()
+
+    def _make_handlers(self) -> Mapping[type[Any], Callable[[Any], Step]]:
+        return {
+            Received: self._on_received,
+            Data: self._on_data,
+            Ended: self._on_ended,
+            Reset: self._on_reset,
+            Room: self._on_room,
+            Agreed: lambda _: self.agreed.set(),
+            GoingAway: lambda _: self._on_room(Room(SERVICE)),
+            Over: lambda event: self.end(event.why),
+            Unclaimed: lambda event: close_all([self.claim(event.file)]),
+        }
+
+    # Reading.
+
+    async def read(self) -> None:
+        """Read and handle what comes, until another task has taken over or nothing more will come."""
+        turn = self._turn = object()
+        try:
+            while await self._handle_all(turn) and await self._receive():
+                pass
+        finally:
+            if self._turn is turn:
+                self._read_all.set()
+
+    async def _receive(self) -> bool:
+        """Take what comes next; gives whether more may come."""
+        try:
+            data = await self._stream.receive_some(READ_SIZE)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            self.end(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
+            return False
+        try:
+            self._take_files()
+            self._events += self.session.receive(bytes(data), trio.current_time())
+        except WireError as exc:
+            self.end(exc)
+        self.wake()
+        if not data:
+            self.end(Unavailable("the peer closed the connection"))
+        return bool(data)
+
+    async def _handle_all(self, turn: object) -> bool:
+        """Handle what came; gives whether this task is still the one that reads."""
+        events = self._events
+        while events:
+            step = self._begin(events.popleft())
+            if step is not None:
+                await _watched(step, self._hand_over)
+                if self._turn is not turn:
+                    return False
+        return True
+
+    def _begin(self, event: Event) -> Step:
+        try:
+            return self._handlers[type(event)](event)
+        except WireError as exc:  # a file that did not come
+            self.end(exc)
+            return None
+
+    def _hand_over(self) -> None:
+        self._turn = None
+        self.nursery.start_soon(self.read)
+
+    def _on_received(self, event: Received) -> Step:
+        end = self.ends.get(event.channel)
+        if end is not None:
+            return end.message(event)
+        att = event.refs.att  # it came before the peer knew that the channel is closed
+        if att is not None and att.kind is RefKind.FILE:
+            close_all([self.claim(att.id)])
+        self.channels.abandon(event)
+        return None
+
+    def _on_data(self, event: Data) -> None:
+        end = self.ends.get(event.channel)
+        if end is not None:
+            end.data(event.data)
+
+    def _on_ended(self, event: Ended) -> Step:
+        end = self.ends.get(event.channel)
+        if not self.channels.is_open(event.channel):
+            self.forget(event.channel)
+        return end.ended() if end is not None else None
+
+    def _on_reset(self, event: Reset) -> Step:
+        end = self.ends.pop(event.channel, None)
+        self.forget(event.channel)
+        return end.reset(Unavailable(event.reason or "the peer closed it")) if end is not None else None
+
+    def _on_room(self, event: Room) -> None:
+        end = self.ends.get(event.channel)
+        if end is not None:
+            end.room()
+
+    def claim(self, file: int) -> int:
+        """The descriptor of an open file that came.
+
+        Raises:
+            WireError: none came.
+        """
+        if file not in self._came:
+            raise WireError("a message refers to an open file, and none came along")
+        return self._came.pop(file)
+
+    def _take_files(self) -> None:
+        if self.files is not None:
+            for descriptor in self.files.take_files():
+                self._came[next(self._numbers)] = descriptor
+            if len(self._came) > MAX_FILES:
+                raise WireError(f"over {MAX_FILES} open files came that no message refers to")
+
+    # Writing.
+
+    def wake(self) -> None:
+        """Have what waits in the session sent."""
+        if self._writer is not None and self.session.waiting:
+            self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            trio.lowlevel.reschedule(writer)
+
+    async def write(self) -> None:
+        """Send what there is, until the session has ended and its last word is said; then close the stream."""
+        with self._writing:
+            try:
+                while not (self.why and not self.session.waiting):
+                    await self._write_all()
+                    if not self.why:
+                        await self._wait()
+                await self._take_leave()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+                self.end(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER):
+            await self._stream.aclose()
+        self.written.set()
+
+    async def _write_all(self) -> None:
+        session = self.session
+        while data := session.take():
+            files, session.outbox.files = session.outbox.files, []
+            self._wake_senders()
+            drained, self.channels.drained = self.channels.drained, []
+            for id in drained:
+                self._on_room(Room(id))
+                if not self.channels.is_open(id):
+                    self.forget(id)
+            if files and self.files is not None:
+                try:
+                    await self.files.send_with_files(data, files)
+                finally:
+                    close_all(files)
+            else:
+                await self._stream.send_all(data)
+
+    async def _wait(self) -> None:
+        self._writer = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._writer = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def _take_leave(self) -> None:
+        """Let the peer read what it was told last, and close its side."""
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            await self._stream.send_eof()
+        with trio.move_on_after(LINGER):
+            await self._read_all.wait()
+
+    def has_room(self, channel: int) -> bool:
+        """Whether a message may be sent on a channel now."""
+        return self.channels.credit(channel) > 0 and self.session.outbox.size < self._limits.outbox
+
+    async def room(self, channel: int, credited: trio.lowlevel.ParkingLot) -> None:
+        """Wait until a message may be sent on a channel, or the session has ended. `credited` is where its end unparks
+        those who wait for credit.
+        """
+        while self.why is None:
+            if not self.channels.credit(channel):
+                await credited.park()
+            elif self.session.outbox.size >= self._limits.outbox:
+                await self._senders.park()
+            else:
+                return
+
+    def _wake_senders(self) -> None:
+        if self._senders:
+            self._senders.unpark_all()
+
+    # Time, and the end.
+
+    async def keep_time(self) -> None:
+        """Look after the peer being there."""
+        while self.why is None:
+            await trio.sleep_until(self.session.next_tick)
+            try:
+                self.session.tick(trio.current_time())
+            except Unavailable as exc:
+                self.end(exc)
+            self.wake()
+
+    def forget(self, channel: int) -> None:
+        """An end is gone. When this side drains, and it was the last, that is the end of it."""
+        self.ends.pop(channel, None)
+        if self.draining and not self.channels.calls:
+            self.idle.set()
+
+    def end(self, why: SwarmError | None = None) -> None:
+        """The session has ended, as `why` says; None: this side ends it, in good order. Twice is harmless."""
+        if self.why is not None:
+            return
+        self.session.finish(why)
+        self.why = why or Unavailable("this side ended the session")
+        self._writing.deadline = trio.current_time() + CLEANUP_SECONDS
+        self._wake_writer()
+        self._wake_senders()
+        ends, self.ends = self.ends, {}
+        for end in ends.values():
+            step = end.reset(self.why)
+            if step is not None:
+                self.nursery.start_soon(_run, step)
+        close_all(self._came.values())
+        self._came.clear()
+        self.closed.set()
+        self.idle.set()
+
+
+async def _run(step: Coroutine[Any, Any, None]) -> None:
+    await step
+
+
+@types.coroutine
+def _watched(step: Coroutine[Any, Any, None], waits: Callable[[], None]) -> Generator[Any, Any, None]:
+    """Run `step`; when it first has to wait, call `waits`."""
+    try:
+        trap = step.send(None)
+        waits()
+        while True:
+            try:
+                sent = yield trap
+            except BaseException as exc:  # noqa: BLE001 - whatever it is, it is for the step
+                trap = step.throw(exc)
+            else:
+                trap = step.send(sent)
+    except StopIteration:
+        return

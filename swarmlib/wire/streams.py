@@ -1,0 +1,303 @@
+"""Byte streams of a session, on trio: those that came with a message, and the pumping of those that go with one."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import trio
+
+from ..channel import CLEANUP_SECONDS
+from ..errors import SwarmError, Unavailable
+from .driver import Driver, Step
+from .events import Received
+from .limits import KIB
+
+_log = logging.getLogger("swarmlib")
+
+_CHUNK: Final = 64 * KIB
+_CLOSED_HERE: Final = Unavailable("this side has closed the stream")
+
+
+class StreamEnd:
+    """This side's end of a stream; what a `RemoteStream` does, and the pump of an attachment."""
+
+    __slots__ = ("_broken", "_buffer", "_driver", "_ended", "_full", "_on_reset", "_reader", "_writers", "id")
+
+    def __init__(self, driver: Driver, id: int) -> None:
+        self.id = id
+        self._on_reset: Callable[[], object] | None = None
+        self._driver = driver
+        self._buffer: deque[bytes] = deque()
+        self._reader = trio.lowlevel.ParkingLot()
+        self._writers = trio.lowlevel.ParkingLot()
+        self._ended = False
+        self._full = False
+        self._broken: SwarmError | None = None
+        driver.ends[id] = self
+
+    # What comes.
+
+    def message(self, event: Received) -> Step:
+        """Never: the session takes no messages on a stream."""
+        raise AssertionError
+
+    def data(self, data: bytes) -> None:
+        """See `End.data`."""
+        self._buffer.append(data)
+        self._reader.unpark_all()
+
+    def ended(self) -> None:
+        """See `End.ended`."""
+        self._ended = True
+        self._reader.unpark_all()
+
+    def reset(self, error: SwarmError) -> None:
+        """See `End.reset`. What came before the stream's end stands."""
+        self._broken = error
+        if not self._ended:
+            self._buffer.clear()
+        self._reader.unpark_all()
+        self._writers.unpark_all()
+        if self._on_reset is not None:
+            self._on_reset()
+
+    def room(self) -> None:
+        """See `End.room`."""
+        self._full = False
+        self._writers.unpark_all()
+
+    def when_reset(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called when the peer resets the stream, or the session ends; now, if that has happened."""
+        self._on_reset = callback
+        if self._broken is not None:
+            callback()
+
+    # What this side does.
+
+    async def receive(self, most: int | None = None) -> bytes:
+        """The next bytes; b"" at the end.
+
+        Raises:
+            trio.BrokenResourceError: the stream was broken off.
+        """
+        buffer = self._buffer
+        while not buffer:
+            if self._ended:
+                return b""
+            if self._broken is not None:
+                raise trio.BrokenResourceError(str(self._broken))
+            await self._reader.park()
+        data = buffer.popleft()
+        if most is not None and len(data) > most:
+            buffer.appendleft(data[most:])
+            data = data[:most]
+        self._driver.channels.read(self.id, len(data), trio.current_time())
+        self._driver.wake()
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Have bytes sent; waits while many wait.
+
+        Raises:
+            trio.BrokenResourceError: the peer reads no more.
+        """
+        if self._broken is None and data:
+            self._full = not self._driver.channels.write(self.id, data)
+            self._driver.wake()
+        await self.wait_writable()
+
+    async def wait_writable(self) -> None:
+        """Wait until more may be sent. Raises what `send` does."""
+        while self._full and self._broken is None:
+            await self._writers.park()
+        if self._broken is not None:
+            raise trio.BrokenResourceError(str(self._broken))
+
+    def end(self) -> None:
+        """Send nothing more."""
+        if self._broken is None:
+            self._driver.channels.end(self.id)
+            self._driver.wake()
+
+    def close(self) -> None:
+        """Neither send nor read any more; what was sent still goes."""
+        self._leave(self._driver.channels.close)
+
+    def break_off(self, reason: str) -> None:
+        """Neither send nor read any more; what was not sent yet is dropped, and the peer told the reason."""
+        self._leave(lambda stream: self._driver.channels.reset(stream, reason))
+
+    def _leave(self, how: Callable[[int], None]) -> None:
+        if self._driver.ends.get(self.id) is self:
+            how(self.id)
+            self._driver.forget(self.id)
+            self._driver.wake()
+        self._broken = self._broken or _CLOSED_HERE
+        self._reader.unpark_all()
+        self._writers.unpark_all()
+
+
+class RemoteReceiveStream(trio.abc.ReceiveStream):
+    """A byte stream that came with a message. Only who was given it holds it: when it is dropped, it is closed."""
+
+    def __init__(self, end: StreamEnd) -> None:
+        self._end = end
+        self._closed = False
+        self._receiving = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The next bytes; b"" at the end.
+
+        Raises:
+            trio.BrokenResourceError: the other side, or the connection, broke off; the text says why.
+            trio.ClosedResourceError: this side is closed.
+            trio.BusyResourceError: another task is receiving.
+        """
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError("max_bytes must be 1 or more")
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving from this stream")
+        self._receiving = True
+        try:
+            await trio.lowlevel.checkpoint()
+            self._check()
+            return await self._end.receive(max_bytes)
+        except trio.BrokenResourceError:
+            self._check()
+            raise
+        finally:
+            self._receiving = False
+
+    def _check(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this stream is closed")
+
+    async def aclose(self) -> None:
+        """Neither read nor send any more; what was sent still goes. Twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._end.close()
+        await trio.lowlevel.checkpoint()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self._end.close()
+
+
+class RemoteStream(RemoteReceiveStream, trio.abc.HalfCloseableStream):
+    """A byte stream both ways that came with a message."""
+
+    def __init__(self, end: StreamEnd) -> None:
+        super().__init__(end)
+        self._eof = False
+        self._sending = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send bytes; waits while the other side is behind.
+
+        Raises:
+            trio.BrokenResourceError: the other side reads no more, or the connection broke; the text says why.
+            trio.ClosedResourceError: this side is closed, or has sent its end.
+            trio.BusyResourceError: another task is sending.
+        """
+        await self._sent(lambda: self._end.send(bytes(data)))
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until `send_all` might not. Raises what that does."""
+        await self._sent(self._end.wait_writable)
+
+    async def _sent(self, send: Callable[[], Awaitable[None]]) -> None:
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this stream")
+        self._sending = True
+        try:
+            await trio.lowlevel.checkpoint()
+            self._check()
+            if self._eof:
+                raise trio.ClosedResourceError("this stream has sent its end")
+            await send()
+        except trio.BrokenResourceError:
+            self._check()
+            raise
+        finally:
+            self._sending = False
+
+    async def send_eof(self) -> None:
+        """Send the end; reading goes on. Twice is harmless.
+
+        Raises:
+            trio.ClosedResourceError: this side is closed.
+            trio.BusyResourceError: another task is sending.
+        """
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this stream")
+        self._check()
+        if not self._eof:
+            self._eof = True
+            self._end.end()
+        await trio.lowlevel.checkpoint()
+
+
+async def pump(att: trio.abc.ReceiveStream, end: StreamEnd) -> None:
+    """Carry a message's attachment over the wire until it ends, breaks, or the other side is done with it; close it."""
+    outward, inward = trio.CancelScope(), trio.CancelScope()
+
+    def done_with() -> None:
+        outward.cancel()
+        inward.deadline = trio.current_time() + CLEANUP_SECONDS  # what came before the other side left is for the att
+
+    end.when_reset(done_with)
+    try:
+        async with trio.open_nursery() as nursery:
+            if isinstance(att, trio.abc.HalfCloseableStream):
+                nursery.start_soon(_carry_in, end, att, inward)
+            with outward:
+                reason = await _carry_out(att, end)
+                if reason is not None:
+                    end.break_off(reason)
+                    nursery.cancel_scope.cancel()
+    finally:
+        end.close()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
+            await att.aclose()
+
+
+async def _carry_out(att: trio.abc.ReceiveStream, end: StreamEnd) -> str | None:
+    """Gives why it broke, if it did."""
+    try:
+        while data := await att.receive_some(_CHUNK):
+            await end.send(bytes(data))
+        end.end()
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+        return str(exc) or type(exc).__name__
+    except Exception as exc:  # noqa: BLE001 - an attachment is a backend's: its bug must not end the session
+        _log.error("an attachment failed", exc_info=exc)
+        return f"a bug: {type(exc).__name__}: {exc}"
+    return None
+
+
+async def _carry_in(end: StreamEnd, att: trio.abc.HalfCloseableStream, scope: trio.CancelScope) -> None:
+    with scope:
+        try:
+            await _copy_in(end, att)
+            while await end.receive():
+                pass  # it reads no more; what it has still to say goes on, as with a program that closed its stdin
+        except trio.BrokenResourceError:
+            pass
+
+
+async def _copy_in(end: StreamEnd, att: trio.abc.HalfCloseableStream) -> None:
+    while data := await end.receive():
+        try:
+            await att.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+        except Exception as exc:  # noqa: BLE001 - as above
+            _log.error("an attachment failed", exc_info=exc)
+            return
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await att.send_eof()
