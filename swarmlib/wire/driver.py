@@ -195,6 +195,11 @@ class Driver:
         if end is not None:
             end.room()
 
+    def taken(self, event: Received) -> None:
+        """A message that came has been taken by who it was for."""
+        self.channels.taken(event)
+        self.wake()
+
     def claim(self, file: int) -> int:
         """The descriptor of an open file that came.
 

@@ -118,7 +118,7 @@ class Call(_InOrder):
             if reply.att is not None:
                 await trio.aclose_forcefully(reply.att)
         finally:
-            self.driver.channels.taken(event)
+            self.driver.taken(event)
         if event.last:
             await self._ret.aclose()
 
@@ -167,7 +167,7 @@ class Inlet(_InOrder):
                 await dispatch(self._sender, message, ret)
             if scope.cancelled_caught and not ret.gone:
                 await refuse(message, TimedOut(f"no answer to {message.verb} within its deadline", path=message.path))
-        self.driver.channels.taken(event)
+        self.driver.taken(event)
         if event.last:
             await self._sender.aclose()
 
@@ -178,8 +178,8 @@ class Inlet(_InOrder):
                 await self._sender.send(message)
             except Exception as exc:  # noqa: BLE001 - nobody waits for it: the log is the only place left
                 as_error(exc, "", message)
-            self.driver.channels.taken(item)
-        if self.id != SERVICE and (not isinstance(item, Received) or item.last):
+            self.driver.taken(item)
+        if item is None or (isinstance(item, Received) and item.last):
             await self._sender.aclose()
 
 
@@ -232,6 +232,14 @@ class _Far:
         driver = self.driver
         if driver.ends.get(self.id) is self:
             driver.channels.end(self.id)
+            driver.forget(self.id)
+            driver.wake()
+
+    def release(self) -> None:
+        """Nobody holds this any more: the other side may forget it too, and need not close what is behind it."""
+        driver = self.driver
+        if driver.ends.get(self.id) is self:
+            driver.channels.reset(self.id)
             driver.forget(self.id)
             driver.wake()
 
@@ -314,17 +322,15 @@ class RemoteSender(trio.abc.SendChannel[Message]):
 
     async def aclose(self) -> None:
         """Nothing more will be sent to the object. The service stays open: it is the connection's."""
-        self._leave()
-        await trio.lowlevel.checkpoint()
-
-    def _leave(self) -> None:
         if isinstance(self._end, _Far):
             self._end.gone = self._end.gone or Unavailable("this side has closed the channel")
             self._end.end()
+        await trio.lowlevel.checkpoint()
 
     def __del__(self) -> None:
-        if hasattr(self, "_driver"):
-            self._leave()
+        end: _Far | Inlet | None = getattr(self, "_end", None)
+        if isinstance(end, _Far):
+            end.release()
 
 
 def send(driver: Driver, id: int, message: Message) -> None:
