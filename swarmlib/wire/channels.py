@@ -684,6 +684,11 @@ class Channels:
             self.drained.append(id)
 
     @property
+    def held(self) -> int:
+        """Bytes that the peer makes this side hold, or may make it hold beyond what it always may."""
+        return self._backlog + self._admission.used + self.windows.grown
+
+    @property
     def calls(self) -> int:
         """Calls and streams that are open."""
         return sum(type(each) is not _Channel or each.replies for id, each in self._open.items() if id != SERVICE)

@@ -43,6 +43,11 @@ class Windows:
         self._fund = limits.windows
         self._round_trip = math.inf
 
+    @property
+    def grown(self) -> int:
+        """Bytes by which its windows have grown, together."""
+        return self._limits.windows - self._fund
+
     def measured(self, round_trip: float) -> None:
         """A round trip took so many seconds; the shortest counts, for the others had to wait for something."""
         self._round_trip = min(self._round_trip, round_trip)
@@ -95,16 +100,17 @@ class Value:
 class Admission:
     """Room for the values of one session that are being received."""
 
-    __slots__ = ("_free", "_waiting", "_window")
+    __slots__ = ("_limits", "_waiting", "used")
 
     def __init__(self, limits: Limits) -> None:
-        self._free = limits.values
-        self._window = limits.window
+        self._limits = limits
+        self.used = 0
+        """Bytes that the values of which all is allowed take."""
         self._waiting: deque[Value] = deque()
 
     def open(self, apart: Apart) -> Value:
         """A new value; its first window is allowed at once."""
-        value = Value(apart.id, apart.length, self._window)
+        value = Value(apart.id, apart.length, self._limits.window)
         if value.left > value.allowed:
             self._waiting.append(value)
         return value
@@ -112,17 +118,20 @@ class Admission:
     def admit(self) -> list[tuple[int, int]]:
         """The numbers of those whose turn it is, each with the bytes that its sender is to be granted."""
         admitted: list[tuple[int, int]] = []
-        while self._waiting and (more := self._waiting[0].left - self._waiting[0].allowed) <= self._free:
+        while (
+            self._waiting
+            and (more := self._waiting[0].left - self._waiting[0].allowed) <= self._limits.values - self.used
+        ):
             value = self._waiting.popleft()
             value.reserved = more
             value.allowed += more
-            self._free -= more
+            self.used += more
             admitted.append((value.id, more))
         return admitted
 
     def close(self, value: Value) -> None:
         """A value has come, or will not: its room is free for others."""
-        self._free += value.reserved
+        self.used -= value.reserved
         value.reserved = 0
         if value in self._waiting:
             self._waiting.remove(value)

@@ -1,0 +1,636 @@
+"""The session: two of them joined by a pipe that splits, merges and delays agree with a model of what was sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from swarmlib import Conflict, Json, Message, SwarmError, Verb, open_reply
+from swarmlib.wire.channels import SERVICE
+from swarmlib.wire.codec import Apart, Kind, Ref, RefKind, Refs, WireError, encode
+from swarmlib.wire.events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset
+from swarmlib.wire.frames import HEAD, MAGIC, VERSIONS, Type, bye, frame, hello
+from swarmlib.wire.limits import Limits
+from swarmlib.wire.session import Session
+from swarmlib.wire.states import NEXT, Act, State
+
+SMALL = Limits(
+    frame=1024,
+    value=20_000,
+    values=30_000,
+    channels=20,
+    streams=20,
+    credit=4,
+    window=1024,
+    window_max=8192,
+    windows=9000,
+)
+CODECS = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def session(*, initiator: bool, limits: Limits = Limits()) -> Session:
+    return Session(initiator=initiator, now=0.0, limits=limits)
+
+
+def exchange(*sessions: Session, now: float = 0.0) -> list[list[Event]]:
+    """Carry all bytes between two sessions until none are left; gives the events of each."""
+    events: list[list[Event]] = [[], []]
+    while any(each.waiting for each in sessions):
+        for sender, receiver, found in ((0, 1, events[1]), (1, 0, events[0])):
+            data = sessions[sender].take()
+            if data:
+                found += sessions[receiver].receive(data, now)
+    return events
+
+
+def agreed(limits: Limits = Limits()) -> tuple[Session, Session]:
+    """Two sessions after their handshake."""
+    pair = session(initiator=True, limits=limits), session(initiator=False, limits=limits)
+    found = exchange(*pair)
+    assert found == [[Agreed()], [Agreed()]]
+    return pair
+
+
+def request(**fields: Any) -> Message:
+    return Message(Verb.LS, ret=open_reply()[0], **fields)
+
+
+@dataclass
+class Flow:
+    """What the model knows of one channel or stream, in one direction."""
+
+    sent: list[Any] = field(default_factory=list[Any])
+    came: list[Any] = field(default_factory=list[Any])
+    ended: bool = False
+    end_came: bool = False
+    broken: bool = False
+    """Whether either side has reset it: then less than all may come."""
+
+
+class TwoSessions(RuleBasedStateMachine):
+    """Side 0 and side 1, and what each was promised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sides = [session(initiator=True, limits=SMALL), session(initiator=False, limits=SMALL)]
+        self.pipes = [bytearray(), bytearray()]
+        """Bytes on the way to each side."""
+        self.agreed = [False, False]
+        self.flows: dict[tuple[int, int], Flow] = {}
+        """By the side that receives, and the channel's number."""
+        self.calls: list[tuple[int, int, dict[str, bool]]] = []
+        """The side that asked, the number, and what was answered."""
+        self.atts: dict[tuple[int, int], int] = {}
+        """The stream that came with a call."""
+        self.streams: list[tuple[int, int]] = []
+        """The side that sends, and the number."""
+        self.untaken: list[tuple[int, Received]] = []
+        self.unread: list[tuple[int, int, int]] = []
+        self.now = 0.0
+        self.serial = 0
+
+    @initialize()
+    def join(self) -> None:
+        self.settle()
+        assert self.agreed == [True, True]
+
+    # The pipe.
+
+    @rule(side=st.integers(0, 1), count=st.integers(1, 3000))
+    def deliver(self, side: int, count: int) -> None:
+        self.pipes[side] += self.sides[1 - side].take()
+        data, self.pipes[side] = bytes(self.pipes[side][:count]), self.pipes[side][count:]
+        if data:
+            self.now += 0.001
+            for event in self.sides[side].receive(data, self.now):
+                self.see(side, event)
+
+    def settle(self) -> None:
+        """Deliver everything, and have it taken and read, until nothing is left to say."""
+        while any(self.pipes) or any(side.waiting for side in self.sides) or self.untaken or self.unread:
+            for side in (0, 1):
+                self.deliver(side, 1 << 30)
+            self.take_all()
+
+    def see(self, side: int, event: Event) -> None:
+        if isinstance(event, Agreed):
+            self.agreed[side] = True
+        elif isinstance(event, Received):
+            self.flows[side, event.channel].came.append(shown(event.message))
+            self.untaken.append((side, event))
+            if event.last:
+                self.flows[side, event.channel].end_came = True
+        elif isinstance(event, Data):
+            self.flows[side, event.channel].came += event.data
+            self.unread.append((side, event.channel, len(event.data)))
+        elif isinstance(event, Ended):
+            self.flows[side, event.channel].end_came = True
+        elif isinstance(event, Reset):
+            for receiver in (0, 1):
+                if (receiver, event.channel) in self.flows:
+                    assert self.flows[receiver, event.channel].broken
+
+    @rule()
+    def take_all(self) -> None:
+        for side, event in self.untaken:
+            self.sides[side].channels.taken(event)
+        for side, stream, count in self.unread:
+            self.sides[side].channels.read(stream, count, self.now)
+        self.untaken, self.unread = [], []
+
+    # What the sides do.
+
+    @rule(side=st.integers(0, 1), size=st.sampled_from([0, 10, 600, 5000, 19_000]), att=st.sampled_from([None, 2, 3]))
+    def ask(self, side: int, size: int, att: int | None) -> None:
+        channels = self.sides[side].channels
+        if not channels.credit(SERVICE) or len(self.calls) > 10:
+            return
+        message = request(value=self.value(size))
+        refs = channels.send(SERVICE, message, self.now, RefKind(att) if att else None)
+        assert refs.ret is not None
+        self.flow(1 - side, SERVICE).sent.append(shown(message))
+        if size > 500:
+            self.flow(1 - side, SERVICE).broken = True  # its value may come later than the next request
+        self.flow(side, refs.ret.id)
+        self.calls.append((side, refs.ret.id, {}))
+        self.atts[side, refs.ret.id] = refs.att.id if refs.att is not None else 0
+        if refs.att is not None:
+            self.open_stream(side, refs.att.id, both=refs.att.kind is RefKind.DUPLEX)
+
+    def open_stream(self, side: int, stream: int, *, both: bool) -> None:
+        for sender in (side, 1 - side) if both else (side,):
+            self.flow(1 - sender, stream)
+            self.streams.append((sender, stream))
+
+    def flow(self, side: int, number: int) -> Flow:
+        return self.flows.setdefault((side, number), Flow())
+
+    def value(self, size: int) -> Json | None:
+        self.serial += 1
+        return Json(b"%06d" % self.serial + b"x" * size) if size else None
+
+    @precondition(lambda self: self.calls)
+    @rule(
+        data=st.data(), size=st.sampled_from([0, 10, 600, 5000]), kind=st.sampled_from(["set", "ack", "error", "end"])
+    )
+    def answer(self, data: st.DataObject, size: int, kind: str) -> None:
+        asker, number, said = data.draw(st.sampled_from(self.calls))
+        channels, flow = self.sides[1 - asker].channels, self.flows[asker, number]
+        if not channels.is_open(number) or said.get("error") or said.get("end") or said.get(kind) and kind != "set":
+            return
+        if kind == "end":
+            channels.end(number)
+            flow.ended = True
+        elif kind != "set" or channels.credit(number):
+            value = Conflict("no" * (size or 1)) if kind == "error" else self.value(size)
+            message = Message(Verb(kind), value=value)
+            channels.send(number, message, self.now)
+            flow.sent.append(shown(message))
+        else:
+            return
+        said[kind] = True
+
+    @precondition(lambda self: self.calls)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        call = data.draw(st.sampled_from(self.calls))
+        self.calls.remove(call)
+        asker, number, _ = call
+        if self.sides[asker].channels.is_open(number):
+            self.flows[asker, number].broken = True
+            for side in (0, 1):  # if its value had not come, the request is for nobody, and what came with it neither
+                self.flow(side, SERVICE).broken = True
+                self.flow(side, self.atts[asker, number]).broken = True
+        self.sides[asker].channels.reset(number)
+
+    @precondition(lambda self: self.streams)
+    @rule(data=st.data(), size=st.integers(1, 6000))
+    def write(self, data: st.DataObject, size: int) -> None:
+        sender, number = data.draw(st.sampled_from(self.streams))
+        flow = self.flows[1 - sender, number]
+        if not flow.ended and self.sides[sender].channels.is_open(number):
+            self.serial += 1
+            piece = bytes([self.serial % 256]) * size
+            self.sides[sender].channels.write(number, piece)
+            flow.sent += piece
+
+    @precondition(lambda self: self.streams)
+    @rule(data=st.data(), how=st.sampled_from(["end", "close", "reset"]))
+    def finish(self, data: st.DataObject, how: str) -> None:
+        sender, number = data.draw(st.sampled_from(self.streams))
+        channels, flow = self.sides[sender].channels, self.flows[1 - sender, number]
+        if not channels.is_open(number) or (flow.ended and how == "end"):
+            return
+        if how == "reset":
+            flow.broken = True
+        if how != "end" and (sender, number) in self.flows:
+            self.flows[sender, number].broken = True  # it reads no more
+        flow.ended = flow.ended or how != "reset"
+        if how == "close":
+            flow.ended = True
+            flow.broken = flow.broken or (sender, number) in self.flows
+            self.flows[1 - sender, number].broken = True
+        getattr(channels, how)(number)
+
+    def teardown(self) -> None:
+        if not all(self.agreed):
+            return
+        self.settle()
+        for flow in self.flows.values():
+            if flow.broken:
+                assert flow.came == flow.sent[: len(flow.came)] or set(flow.came) <= set(flow.sent)
+            else:
+                assert flow.came == flow.sent
+                assert flow.end_came == flow.ended
+            flow.broken = True
+        for asker, number, _ in self.calls:
+            self.sides[asker].channels.reset(number)
+        for sender, number in self.streams:
+            self.sides[sender].channels.reset(number)
+        self.settle()
+        for side in self.sides:
+            assert side.channels.calls == 0
+            assert side.channels.held == 0
+
+
+def shown(message: Message) -> Any:
+    value: Any = message.value
+    return (message.verb, value.raw if isinstance(value, Json) else getattr(value, "message", value))
+
+
+TwoSessions.TestCase.settings = CODECS
+TestTwoSessions = TwoSessions.TestCase
+
+
+# The handshake.
+
+
+def test_a_byte_at_a_time_means_the_same() -> None:
+    ours, theirs = session(initiator=True), session(initiator=False)
+    found: list[Event] = []
+    for byte in ours.take():
+        found += theirs.receive(bytes([byte]), 0.0)
+    assert found == [Agreed()]
+
+
+def test_the_acceptor_says_nothing_before_it_knows_who_calls() -> None:
+    assert not session(initiator=False).waiting
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"\x16\x03\x01\x02\x00", b"This is a swarmlib wire"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", b"This is a swarmlib wire"),
+    ],
+)
+def test_who_speaks_something_else_is_told_so(said: bytes, answer: bytes) -> None:
+    side = session(initiator=False)
+    with pytest.raises(WireError, match="speaks no swarmlib wire"):
+        side.receive(said, 0.0)
+    assert side.take().startswith(answer)
+
+
+@pytest.mark.parametrize("versions", [(2, 9), (0x7FFF, 0x7FFF)])
+def test_a_newer_peer_without_a_common_version_is_refused_and_told(versions: tuple[int, int]) -> None:
+    side = session(initiator=False)
+    with pytest.raises(WireError, match="no common version of the wire: this side speaks 1 to 1, the other"):
+        side.receive(MAGIC + hello(versions, Limits(), frozenset()), 0.0)
+    peer = session(initiator=True)
+    with pytest.raises(WireError, match="no common version"):  # its BYE says the same to a peer that gets that far
+        peer.receive(MAGIC + hello(versions, Limits(), frozenset()), 0.0)
+    assert bye(WireError("")).hex()[10:20] in side.take().hex()
+
+
+def test_a_newer_peer_that_still_speaks_ours_is_understood() -> None:
+    side = session(initiator=False)
+    assert side.receive(MAGIC + hello((1, 9), Limits(), frozenset({"files", "teleport"})), 0.0) == [Agreed()]
+    assert side.version == VERSIONS[1]
+    assert side.capabilities == frozenset()
+
+
+def test_frames_of_optional_types_are_passed_over() -> None:
+    ours, _ = agreed()
+    assert ours.receive(HEAD.pack(3, 0x80, 77) + b"abc" + HEAD.pack(0, 0xFF, 0), 0.0) == []
+
+
+# What breaks the rules ends the session, and the peer is told why.
+
+
+def message(id: int, sent: Message, value: tuple[int, int, int] | None = None, **refs: tuple[int, int]) -> bytes:
+    """A MESSAGE frame; references are given as kind and number, a value as number, length and kind."""
+    apart = None if value is None else Apart(value[0], value[1], Kind(value[2]))
+    live = {name: Ref(RefKind(kind), id) for name, (kind, id) in refs.items()}
+    return frame(Type.MESSAGE, id, encode(sent, Refs(**live, value=apart), now=0.0))
+
+
+def number(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+LS = Message(Verb.LS)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (HEAD.pack(64 * 1024 + 1, Type.MESSAGE, 0), "limit frame"),
+        (HEAD.pack(0xFFFFFFFF, Type.DATA, 0), "limit frame"),
+        (frame(Type.HELLO), "a HELLO is a msgpack object|a second HELLO"),
+        (HEAD.pack(0, 0x7F, 0), "unknown type 127"),
+        (HEAD.pack(0, 0, 0), "unknown type 0"),
+        (message(99, LS), "99, which was never opened"),
+        (message(98, LS), "98, which was never opened"),
+        (message(0, Message(Verb.ACK)), "ack on a channel of requests"),
+        (frame(Type.MESSAGE, 0, b"\xc1"), "not msgpack"),
+        (frame(Type.MESSAGE, 0, encode(LS, now=0.0) + b"\x00"), "1 bytes stand after the end"),
+        (frame(Type.LAST, 0, encode(LS, now=0.0)), "an end of channel 0"),
+        (frame(Type.END, 0), "an end of 0"),
+        (frame(Type.RESET, 0), "a reset of channel 0"),
+        (frame(Type.DATA, 0, b"x"), "DATA on 0"),
+        (frame(Type.DATA, 0), "DATA without bytes"),
+        (frame(Type.CREDIT, 0, number(1)), "more than can be used"),
+        (frame(Type.CREDIT, 0, b"1"), "a number of 1 bytes"),
+        (frame(Type.PING, 0, b"1"), "a PING of 1 bytes"),
+        (frame(Type.BYE, 0, b"\x01"), "a BYE is an array"),
+        (message(0, LS, ret=(1, 1)), "1 is not the peer's to open"),
+        (message(0, LS, ret=(1, 0)), "0 is not the peer's to open"),
+        (message(0, LS, ret=(1, 2)) + message(0, LS, ret=(1, 2)), "2 is not the peer's to open: its next number is 4"),
+        (message(0, LS, channel=(1, 2)), "only an ack gives one"),
+        (message(0, LS, att=(4, 0)), "none may come"),
+        (message(0, LS, ret=(1, 2)) + message(2, Message(Verb.SET)), "where this side takes none"),
+        (message(0, LS, ret=(1, 2)) + frame(Type.END, 2), "where the peer may not send"),
+        (message(0, LS, ret=(1, 2)) + frame(Type.DATA, 2, b"x"), "DATA on 2"),
+        (message(0, LS, att=(2, 2)) + message(2, LS), "where this side takes none"),
+        (message(0, LS, att=(2, 2)) + frame(Type.CREDIT, 2, number(1)), "more than can be used"),
+        (message(0, LS, att=(2, 2)) + frame(Type.DATA, 2, bytes(60_000)) * 2, "where the window is 5536"),
+        (message(0, LS, value=(2, 64 * 1024 * 1024 + 1, 1)), "limit value"),
+        (message(0, LS) * 257, "limit credit"),
+        (message(0, Message(Verb.LS, ("a",) * 65)), "limit path_parts"),
+        (message(0, Message(Verb.LS, ("a" * 8193,))), "limit path_length"),
+        (message(0, Message(Verb.LS, (), {str(i): 1 for i in range(257)})), "limit args"),
+    ],
+)
+def test_what_breaks_the_rules_ends_the_session_and_the_peer_is_told(data: bytes, told: str) -> None:
+    ours, theirs = agreed()
+    with pytest.raises(WireError, match=told) as caught:
+        ours.receive(data, 0.0)
+    (over,) = theirs.receive(ours.take(), 0.0)
+    assert isinstance(over, Over)
+    assert isinstance(over.why, WireError)
+    assert str(caught.value)[:1000] in str(over.why)
+    assert ours.receive(data, 0.0) == []  # and that was all
+
+
+def test_the_reply_contract_is_kept_by_the_session() -> None:
+    for replies, told in [
+        ([Verb.ACK, Verb.ACK], "ack after the final reply"),
+        ([Verb.ERROR, Verb.SET], "set after the final reply"),
+        ([Verb.LS], "ls on a channel of replies"),
+        ([Verb.SET] * 257, "limit credit"),
+    ]:
+        ours, _ = agreed()
+        refs = ours.channels.send(SERVICE, request(), 0.0)
+        assert refs.ret is not None
+        value = Conflict("no")
+        data = b"".join(
+            message(refs.ret.id, Message(verb, value=value if verb is Verb.ERROR else None)) for verb in replies
+        )
+        with pytest.raises(WireError, match=told):
+            ours.receive(data, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "fits", "over"),
+    [
+        (Limits(path_parts=3), Message(Verb.LS, ("a",) * 3), Message(Verb.LS, ("a",) * 4)),
+        (Limits(path_length=4), Message(Verb.LS, ("ab", "cd")), Message(Verb.LS, ("ab", "cde"))),
+        (Limits(args=2), Message(Verb.LS, (), {"a": 1, "b": 2}), Message(Verb.LS, (), {"a": 1, "b": 2, "c": 3})),
+    ],
+)
+def test_the_bounds_of_a_message_hold_at_the_edge(limits: Limits, fits: Message, over: Message) -> None:
+    ours, _ = agreed(limits)
+    (event,) = ours.receive(message(0, fits), 0.0)
+    assert isinstance(event, Received)
+    with pytest.raises(WireError, match="limit"):
+        ours.receive(message(0, over), 0.0)
+
+
+def test_the_bounds_that_the_peer_told_are_kept_before_anything_is_sent() -> None:
+    ours, _ = agreed(Limits(frame=1024, value=2000, values=2000, channels=2, streams=1))
+    send = ours.channels.send
+    send(SERVICE, Message(Verb.LS, value=Json(b"1" * 2000)), 0.0)
+    for sent, told in [
+        (Message(Verb.LS, value=Json(b"1" * 2001)), "a value of 2001 bytes; the peer takes 2000"),
+        (Message(Verb.LS, ("a" * 1100,)), "without its value; the peer takes 1024"),
+        (Message(Verb.LS, value=Json(b"1" * 600)), "as many streams are open as the peer takes: 1"),
+    ]:
+        with pytest.raises(SwarmError, match=told):
+            send(SERVICE, sent, 0.0)
+    send(SERVICE, request(), 0.0)
+    send(SERVICE, request(), 0.0)
+    with pytest.raises(SwarmError, match="as many channels are open as the peer takes: 2") as caught:
+        send(SERVICE, request(), 0.0)
+    assert caught.value.details == {"unsent": True}
+
+
+def test_a_peer_that_opens_more_than_it_was_told_ends_the_session() -> None:
+    ours, _ = agreed(Limits(channels=2))
+    ours.receive(message(0, LS, ret=(1, 2)) + message(0, LS, ret=(1, 4)), 0.0)
+    with pytest.raises(WireError, match="limit channels"):
+        ours.receive(message(0, LS, ret=(1, 6)), 0.0)
+
+
+def test_the_backlog_is_bounded_and_what_is_taken_makes_room() -> None:
+    ours, _ = agreed(Limits(backlog=1100))
+    half = message(0, Message(Verb.LS, ("a" * 500,)))
+    (first, _) = ours.receive(half * 2, 0.0)
+    assert isinstance(first, Received)
+    ours.channels.taken(first)
+    ours.receive(half, 0.0)
+    with pytest.raises(WireError, match="limit backlog"):
+        ours.receive(half, 0.0)
+
+
+# The races.
+
+
+def test_a_late_message_is_dropped_and_what_it_opened_is_reset() -> None:
+    ours, theirs = agreed()
+    refs = ours.channels.send(SERVICE, request(), 0.0)
+    assert refs.ret is not None
+    exchange(ours, theirs)
+    ours.channels.reset(refs.ret.id)
+    given = theirs.channels.send(refs.ret.id, Message(Verb.ACK), 0.0, RefKind.STREAM).att
+    assert given is not None
+    theirs.channels.write(given.id, b"more")
+    ours_saw, theirs_saw = exchange(ours, theirs)
+    assert ours_saw == []
+    assert theirs_saw == [Reset(refs.ret.id, ""), Reset(given.id, "")]
+    assert theirs.channels.calls == ours.channels.calls == 0
+
+
+def test_both_sides_may_reset_at_once() -> None:
+    ours, theirs = agreed()
+    refs = ours.channels.send(SERVICE, request(), 0.0)
+    assert refs.ret is not None
+    exchange(ours, theirs)
+    ours.channels.reset(refs.ret.id, "I left")
+    theirs.channels.reset(refs.ret.id, "so did I")
+    assert exchange(ours, theirs) == [[], []]
+
+
+def test_what_was_sent_before_the_end_stands_when_the_stream_is_closed() -> None:
+    ours, theirs = agreed()
+    att = ours.channels.send(SERVICE, request(), 0.0, RefKind.DUPLEX).att
+    assert att is not None
+    ours.channels.write(att.id, b"last words")
+    ours.channels.close(att.id)
+    _, saw = exchange(ours, theirs)
+    assert saw[1:] == [Data(att.id, b"last words"), Ended(att.id), Reset(att.id, "")]
+
+
+def test_the_end_goes_with_the_last_reply_in_one_frame() -> None:
+    ours, theirs = agreed()
+    refs = ours.channels.send(SERVICE, request(), 0.0)
+    assert refs.ret is not None
+    exchange(ours, theirs)
+    theirs.channels.send(refs.ret.id, Message(Verb.ACK), 0.0)
+    theirs.channels.end(refs.ret.id)
+    (ack,) = ours.receive(theirs.take(), 0.0)
+    assert isinstance(ack, Received)
+    assert ack.last
+    assert not ours.channels.is_open(refs.ret.id)
+
+
+def test_replies_keep_their_order_behind_one_whose_value_comes_apart() -> None:
+    ours, theirs = agreed(Limits(window=1024))
+    refs = ours.channels.send(SERVICE, request(), 0.0)
+    assert refs.ret is not None
+    exchange(ours, theirs)
+    theirs.channels.send(refs.ret.id, Message(Verb.SET, value=Json(b"1" * 100_000)), 0.0)
+    theirs.channels.send(refs.ret.id, Message(Verb.ACK), 0.0)
+    theirs.channels.end(refs.ret.id)
+    saw, _ = exchange(ours, theirs)
+    assert [shown(event.message)[0] for event in saw if isinstance(event, Received)] == ["set", "ack"]
+
+
+def test_a_small_call_does_not_wait_for_a_large_value_or_stream() -> None:
+    ours, theirs = agreed()
+    big = request(value=Json(b"1" * 50_000_000))
+    att = ours.channels.send(SERVICE, big, 0.0, RefKind.STREAM).att
+    assert att is not None
+    ours.channels.write(att.id, bytes(50_000_000))
+    ours.take()
+    ours.channels.send(SERVICE, request(path=("small",)), 0.0)
+    batch = ours.take()
+    assert b"small" in batch[:200]
+    assert len(batch) < 300_000
+
+
+def test_streams_take_turns() -> None:
+    ours, theirs = agreed()
+    ids = [ours.channels.send(SERVICE, Message(Verb.FILE), 0.0, RefKind.STREAM).att for _ in range(3)]
+    for each in ids:
+        assert each is not None
+        ours.channels.write(each.id, bytes(60_000))
+    _, saw = exchange(ours, theirs)
+    assert len({event.channel for event in saw if isinstance(event, Data)}) == 3
+
+
+def test_a_window_grows_while_half_of_it_is_read_within_a_round_trip_and_its_growth_is_returned() -> None:
+    limits = Limits(windows=512 * 1024, window_max=256 * 1024)
+    ours, theirs = session(initiator=True, limits=limits), session(initiator=False, limits=limits)
+    theirs.receive(ours.take(), 0.0)
+    ours.receive(theirs.take(), 0.05)
+    theirs.receive(ours.take(), 0.1)  # the answer to its PING
+    att = ours.channels.send(SERVICE, Message(Verb.FILE), 0.0, RefKind.STREAM).att
+    assert att is not None
+    ours.channels.write(att.id, bytes(2_000_000))
+    now = 0.0
+    while ours.waiting:
+        for event in theirs.receive(ours.take(), now):
+            if isinstance(event, Data):
+                theirs.channels.read(event.channel, len(event.data), now)
+        ours.receive(theirs.take(), now)
+        now += 0.05
+    assert theirs.channels.windows.grown == 192 * 1024
+    ours.channels.end(att.id)
+    exchange(ours, theirs)
+    assert theirs.channels.windows.grown == 0
+
+
+# Time.
+
+
+def test_a_silent_peer_is_asked_and_then_taken_for_dead() -> None:
+    limits = Limits(heartbeat=10.0, patience=30.0)
+    ours, theirs = agreed(limits)
+    ours.tick(10.0)
+    assert ours.waiting
+    exchange(ours, theirs, now=10.0)
+    assert ours.next_tick <= 20.0
+    ours.tick(20.0)
+    ours.take()
+    ours.tick(39.9)
+    assert ours.next_tick == 40.0
+    with pytest.raises(SwarmError, match="has said nothing for 30 s"):
+        ours.tick(40.0)
+
+
+def test_pings_that_pile_up_get_one_answer() -> None:
+    ours, _ = agreed()
+    for count in range(1000):
+        ours.receive(frame(Type.PING, 0, number(count)), 0.0)
+    assert ours.take() == frame(Type.PONG, 0, number(999))
+
+
+def test_resets_that_a_peer_causes_and_does_not_read_are_bounded() -> None:
+    ours, _ = agreed()
+    ours.receive(message(0, LS, ret=(1, 2)), 0.0)
+    ours.channels.reset(2)
+    refs = ours.channels.send(SERVICE, request(), 0.0)
+    assert refs.ret is not None
+    ours.channels.reset(refs.ret.id)
+    with pytest.raises(WireError, match="doesn't read what it is told"):
+        for _ in range(20_000):
+            ours.receive(message(refs.ret.id, Message(Verb.SET)), 0.0)
+
+
+def test_an_end_in_good_order_is_told_and_so_is_going_away() -> None:
+    ours, theirs = agreed()
+    ours.go_away()
+    ours.finish()
+    ours.finish(Conflict("again"))
+    _, saw = exchange(ours, theirs)
+    assert saw[0] == GoingAway()
+    assert isinstance(saw[1], Over)
+    assert str(saw[1].why) == "the peer ended the session"
+    assert theirs.draining
+
+
+def test_the_table_of_states_is_closed_and_symmetric() -> None:
+    for state in State:
+        assert NEXT[state][Act.RESET] is State.CLOSED
+        can_send, can_receive = bool(state & State.SENDING), bool(state & State.RECEIVING)
+        assert NEXT[state][Act.SEND] == (state if can_send else None)
+        assert NEXT[state][Act.RECEIVE] == (state if can_receive else None)
+        assert NEXT[state][Act.SEND_END] == (State(state & ~State.SENDING) if can_send else None)
+        assert NEXT[state][Act.RECEIVE_END] == (State(state & ~State.RECEIVING) if can_receive else None)
+
+
+@given(st.binary(max_size=300), st.booleans(), st.booleans())
+@settings(deadline=None)
+def test_garbage_raises_nothing_but_the_wires_own_error(garbage: bytes, initiator: bool, begun: bool) -> None:
+    side = agreed()[initiator] if begun else session(initiator=initiator)
+    try:
+        side.receive(garbage if begun else MAGIC + garbage, 0.0)
+    except WireError:
+        assert side.waiting
