@@ -55,6 +55,16 @@ class Connection:
         """Whether the peer wants no new calls: they are answered `unavailable`, unsent. Time to open another."""
         return self._driver.session.draining
 
+    @property
+    def open_calls(self) -> int:
+        """Calls and streams that are open, whichever side began them."""
+        return self._driver.channels.calls
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of messages that wait to be sent."""
+        return self._driver.session.outbox.size
+
     async def drain(self) -> None:
         """Take no new calls from the peer from now on, and wait until all open calls and streams have ended, or the
         session has. Put a deadline around it (`trio.move_on_after(grace)`), and leave the context then.

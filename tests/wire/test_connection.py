@@ -1,0 +1,594 @@
+"""Connections: what a chain promises inside one process holds across a byte stream."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import memory_stream_pair, wait_all_tasks_blocked
+
+from swarmlib import (
+    UNSENT,
+    Below,
+    Client,
+    Conflict,
+    Filter,
+    Message,
+    NotFound,
+    Nowhere,
+    Sender,
+    Server,
+    SwarmError,
+    TooLarge,
+    Unavailable,
+    Unsupported,
+    Verb,
+    open_reply,
+)
+from swarmlib.wire.codec import WireError
+from swarmlib.wire.connection import Connection, open_connection
+from swarmlib.wire.files import OpenFile
+from swarmlib.wire.limits import Limits
+
+DEFAULT = Limits()
+
+
+@asynccontextmanager
+async def joined(
+    service: Sender | None = None,
+    *,
+    back: Sender | None = None,
+    limits: Limits = DEFAULT,
+    streams: tuple[trio.abc.Stream, trio.abc.Stream] | None = None,
+    caller: str = "",
+) -> AsyncGenerator[tuple[Connection, Connection]]:
+    """Two connections over a pair of streams: the first is the caller's, the second has `service`."""
+    near, far = streams or memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        opened: list[Connection] = []
+        leave = trio.Event()
+
+        async def serve(task_status: trio.TaskStatus[None]) -> None:
+            async with open_connection(far, service=service, initiator=False, limits=limits, caller=caller) as found:
+                opened.append(found)
+                task_status.started()
+                await leave.wait()
+
+        async with trio.open_nursery() as inner:
+            inner.start_soon(nursery.start, serve)
+            near_connection = open_connection(near, service=back, initiator=True, limits=limits)
+            first = await near_connection.__aenter__()
+        try:
+            yield first, opened[0]
+        finally:
+            leave.set()
+            with trio.CancelScope(shield=True):
+                await near_connection.__aexit__(None, None, None)
+
+
+class Store(Server):
+    """Objects in memory, of every kind of answer."""
+
+    def __init__(self) -> None:
+        self.cancelled: list[str] = []
+        self.logged: list[bytes] = []
+        self.callers: list[Any] = []
+
+    async def ls(self, message: Message) -> Any:
+        self.callers.append(message.args.get(":caller"))
+        return list(message.path)
+
+    async def get(self, message: Message) -> Any:
+        raise NotFound("no such thing", path=message.path, details={"headers": [(b"A", b"b")]})
+
+    async def set(self, message: Message) -> Any:
+        return message.json
+
+    async def watch(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.ack()
+        try:
+            for count in range(int(message.args.get("count", 0))):
+                await message.ret.set(count)
+            if "count" not in message.args:
+                await trio.sleep_forever()
+        except trio.Cancelled:
+            self.cancelled.append("/".join(message.path))
+            raise
+
+    async def attach(self, message: Message) -> None:
+        assert message.ret is not None
+        await message.ret.ack(channel=Below(self.inlet, ("inner", *message.path)))
+        await message.ret.log(b"a line")
+        await trio.sleep_forever()
+
+    async def file(self, message: Message) -> Any:
+        assert message.ret is not None
+        if message.att is None:
+            await message.ret.ack(att=Bytes(b"x" * 1_000_000))
+            return None
+        async with message.att as upload:
+            return {"bytes": sum([len(piece) async for piece in upload])}
+
+    async def log(self, message: Message) -> None:
+        assert isinstance(message.value, bytes)
+        self.logged.append(message.value)
+
+
+class Bytes(trio.abc.ReceiveStream):
+    """Some bytes to read, and whether it was closed."""
+
+    def __init__(self, data: bytes, fails: Exception | None = None) -> None:
+        self.data = data
+        self.fails = fails
+        self.closed = trio.Event()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        piece, self.data = self.data[:10_000], self.data[10_000:]
+        if not piece and self.fails is not None:
+            raise self.fails
+        return piece
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+@asynccontextmanager
+async def store(**options: Any) -> AsyncGenerator[tuple[Client, Store, Connection, Connection]]:
+    backend = Store()
+    async with backend.open(Nowhere()) as inlet, joined(inlet, **options) as (near, far):
+        yield Client(near.sender), backend, near, far
+
+
+async def test_calls_and_errors_cross_with_all_they_hold(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, _, _, _):
+        assert await client.ls("a", "b") == ["a", "b"]
+        with pytest.raises(NotFound, match="no such thing") as caught:
+            await client.get("web")
+        assert (caught.value.backend, caught.value.path) == ("store", ("web",))
+        assert caught.value.details == {"headers": [(b"A", b"b")]}
+        with pytest.raises(Unsupported, match="no backend of this chain answers rm"):
+            await client.rm("web")
+
+
+async def test_a_large_value_goes_there_and_back(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, _, _, _):
+        large = {"a": "x" * 3_000_000}
+        assert await client.set("web", value=large) == large
+
+
+async def test_replies_come_in_order_and_no_faster_than_they_are_read(autojump_clock: trio.abc.Clock) -> None:
+    async with store(limits=Limits(credit=4)) as (client, _, _, far), client.watch("events", count=1000) as changes:
+        await wait_all_tasks_blocked()
+        assert far.waiting_bytes < 1000
+        assert [change async for change in changes] == list(range(1000))
+
+
+async def test_one_way_messages_come_in_order(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, backend, near, _):
+        for count in range(2000):
+            await near.sender.send(Message(Verb.LOG, value=b"%d" % count))
+        await client.ls()
+        assert backend.logged == [b"%d" % count for count in range(2000)]
+
+
+async def test_a_cancelled_call_is_cancelled_on_the_other_side_at_once(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, backend, _, _):
+        with trio.move_on_after(1):
+            await client.call(Verb.WATCH, ("events",))
+            async with client.watch("events"):
+                await trio.sleep_forever()
+        await wait_all_tasks_blocked()
+        assert backend.cancelled == ["events", "events"]
+
+
+async def test_a_deadline_crosses_as_time_left(autojump_clock: trio.abc.Clock) -> None:
+    left: list[float] = []
+
+    class Late(Server):
+        async def ls(self, message: Message) -> None:
+            left.append(message.deadline - trio.current_time())
+            await trio.sleep_forever()
+
+    async with Late().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+        with trio.move_on_after(7):
+            await Client(near.sender).ls()
+    assert left == [7.0]
+
+
+async def test_the_object_of_an_attachment_can_be_sent_to_and_so_on_down(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, _, _, _), client.attach("web") as conversation:
+        assert await conversation.object.ls("x") == ["inner", "web", "x"]
+        async with conversation.object.attach("db") as inner:
+            assert await inner.object.ls() == ["inner", "inner", "web", "db", "containers"][:4] + ["containers"]
+            assert (await inner.__anext__()).value == b"a line"
+
+
+async def test_streams_go_both_ways_and_are_closed_behind(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, _, _, far):
+        upload = Bytes(b"y" * 700_000)
+        assert (await client.call(Verb.FILE, ("web",), att=upload)).value == {"bytes": 700_000}
+        await upload.closed.wait()
+        download = await client.file("web")
+        assert download is not None
+        async with download:
+            assert sum([len(piece) async for piece in download]) == 1_000_000
+        assert far.open_calls == 0
+
+
+async def test_a_stream_that_breaks_says_why_on_the_other_side(autojump_clock: trio.abc.Clock) -> None:
+    class Broken(Server):
+        async def file(self, message: Message) -> None:
+            assert message.ret is not None
+            await message.ret.ack(att=Bytes(b"begin", trio.BrokenResourceError("the disk is gone")))
+
+    async with Broken().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+        stream = await Client(near.sender).file("web")
+        assert stream is not None
+        with pytest.raises(trio.BrokenResourceError, match="the disk is gone"):
+            while await stream.receive_some():
+                pass
+
+
+async def test_a_stream_that_is_closed_early_is_closed_on_the_other_side(autojump_clock: trio.abc.Clock) -> None:
+    given = Bytes(b"x" * 10_000_000)
+
+    class Big(Server):
+        async def file(self, message: Message) -> None:
+            assert message.ret is not None
+            await message.ret.ack(att=given)
+
+    async with Big().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+        stream = await Client(near.sender).file("web")
+        assert stream is not None
+        await stream.receive_some()
+        await stream.aclose()
+        await given.closed.wait()
+        assert given.data
+
+
+async def test_streams_across_a_connection_keep_trios_contract() -> None:
+    async def maker() -> tuple[Any, Any]:
+        near, far = await make()
+        return near, far
+
+    class Give(Server):
+        def __init__(self) -> None:
+            self.given: list[trio.abc.HalfCloseableStream] = []
+
+        async def connect(self, message: Message) -> None:
+            assert message.ret is not None
+            await message.ret.ack(att=self.given.pop())
+
+        async def file(self, message: Message) -> None:
+            assert isinstance(message.att, trio.abc.HalfCloseableStream)
+            self.given.append(message.att)
+
+    backend = Give()
+    async with backend.open(Nowhere()) as inlet, joined(inlet, limits=Limits(window=1024, window_max=1024)) as (near, _):
+
+        async def make() -> tuple[Any, Any]:
+            ours, theirs = memory_stream_pair()
+            backend.given.append(theirs)
+            return await Client(near.sender).connect("x"), ours
+
+        async with trio.open_nursery():
+            stream, other = await make()
+            await stream.send_all(b"there")
+            assert await other.receive_some() == b"there"
+            await other.send_all(b"back")
+            assert await stream.receive_some() == b"back"
+            with pytest.raises(ValueError, match="max_bytes"):
+                await stream.receive_some(0)
+            await other.send_all(b"abc")
+            assert await stream.receive_some(2) == b"ab"
+            assert await stream.receive_some() == b"c"
+            await stream.send_eof()
+            await stream.send_eof()
+            assert await other.receive_some() == b""
+            with pytest.raises(trio.ClosedResourceError):
+                await stream.send_all(b"x")
+            await other.send_all(b"still")
+            await other.send_eof()
+            assert await stream.receive_some() == b"still"
+            assert await stream.receive_some() == b""
+            await stream.aclose()
+            await stream.aclose()
+            for use in (stream.receive_some, lambda: stream.send_all(b"x"), stream.send_eof):
+                with pytest.raises(trio.ClosedResourceError):
+                    await use()
+
+
+async def test_a_small_call_is_not_held_up_by_a_slow_stream_or_a_slow_service(autojump_clock: trio.abc.Clock) -> None:
+    class Slow(Filter):
+        async def send(self, message: Message) -> None:
+            if message.path == ("slow",):
+                await trio.sleep(50)
+            await self.next.send(message)
+
+    backend = Store()
+    async with (
+        backend.open(Nowhere()) as inner,
+        Slow().open(inner) as inlet,
+        joined(inlet) as (near, _),
+        trio.open_nursery() as nursery,
+    ):
+        client = Client(near.sender)
+        unread = await client.file("web")
+        assert unread is not None
+        nursery.start_soon(client.ls, "slow")
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+        assert await client.ls("quick") == ["quick"]
+        assert trio.current_time() == began
+        await unread.aclose()
+
+
+async def test_a_call_is_cancelled_while_a_filter_holds_it(autojump_clock: trio.abc.Clock) -> None:
+    seen: list[str] = []
+
+    class Stuck(Filter):
+        async def send(self, message: Message) -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                seen.append("cancelled")
+
+    async with Stuck().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+        with trio.move_on_after(1):
+            await Client(near.sender).ls()
+        await wait_all_tasks_blocked()
+        assert seen == ["cancelled"]
+
+
+async def test_the_transport_says_who_calls_and_not_the_caller(autojump_clock: trio.abc.Clock) -> None:
+    async with store(caller="bob") as (client, backend, _, _):
+        await client.ls("a", **{":caller": "root"})
+        assert backend.callers == ["bob"]
+    async with store() as (client, backend, _, _):
+        await client.ls("a", **{":caller": "root"})
+        assert backend.callers == [None]
+
+
+async def test_a_request_that_a_stage_drops_is_answered(autojump_clock: trio.abc.Clock) -> None:
+    class Drops(Filter):
+        async def send(self, message: Message) -> None:
+            pass
+
+    async with Drops().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+        with pytest.raises(Unavailable, match="a stage dropped the request without an answer"):
+            await Client(near.sender).ls()
+
+
+async def test_an_answer_that_cant_be_carried_becomes_an_error(autojump_clock: trio.abc.Clock) -> None:
+    class Odd(Server):
+        async def get(self, message: Message) -> None:
+            assert message.ret is not None
+            await message.ret.ack(**{"odd": object()})
+
+        async def ls(self, message: Message) -> None:
+            raise Conflict("in use", details={"odd": object()})
+
+    async with Odd().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+        client = Client(near.sender)
+        with pytest.raises(SwarmError, match="this ack message can't be carried: object is no plain data"):
+            await client.get("a")
+        with pytest.raises(Conflict, match="in use"):
+            await client.ls()
+
+
+async def test_a_request_that_cant_be_carried_is_refused_and_harms_nothing(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, _, _, _):
+        with pytest.raises(SwarmError, match="can't be carried"):
+            await client.ls("a", odd=object())
+        with pytest.raises(TooLarge, match="the peer takes 65536"):
+            await client.ls("a" * 70_000)
+        assert await client.ls("a") == ["a"]
+
+
+@pytest.mark.parametrize("how", ["cut", "garbage", "silence", "leave"])
+async def test_whatever_ends_the_session_every_open_call_is_told_and_every_stream_breaks(
+    how: str, autojump_clock: trio.abc.Clock
+) -> None:
+    near_stream, far_stream = memory_stream_pair()
+    backend = Store()
+    async with backend.open(Nowhere()) as inlet, trio.open_nursery() as nursery:
+        leave, ready = trio.Event(), trio.Event()
+
+        async def serve() -> None:
+            async with open_connection(far_stream, service=inlet, initiator=False):
+                ready.set()
+                await leave.wait()
+
+        nursery.start_soon(serve)
+        async with open_connection(near_stream, service=None, initiator=True) as near:
+            client = Client(near.sender)
+            stream = await client.file("web")
+            assert stream is not None
+            await ready.wait()
+            async with client.watch("events") as changes:
+                if how == "cut":
+                    await near_stream.send_stream.aclose()  # type: ignore[attr-defined]
+                    await far_stream.send_stream.aclose()  # type: ignore[attr-defined]
+                elif how == "garbage":
+                    far_stream.send_stream.put_data(b"\xff" * 100)  # type: ignore[attr-defined]
+                elif how == "silence":
+                    far_stream.send_stream.send_all_hook = trio.sleep_forever  # type: ignore[attr-defined]
+                    far_stream.send_stream.put_data = lambda _: None  # type: ignore[attr-defined]
+                else:
+                    leave.set()
+                with trio.fail_after(60), pytest.raises(Unavailable):
+                    async for _ in changes:
+                        pass
+            assert near.closed.is_set()
+            assert isinstance(near.why, WireError if how == "garbage" else Unavailable)
+            with pytest.raises(trio.BrokenResourceError):
+                while await stream.receive_some():
+                    pass
+            with pytest.raises(Unavailable, match="not sent") as caught:
+                await client.ls()
+            assert caught.value.details == {UNSENT: True}
+        leave.set()
+    assert backend.cancelled == ["events"]
+
+
+async def test_draining_lets_open_calls_end_and_refuses_new_ones(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, _, near, far), trio.open_nursery() as nursery:
+        download = await client.file("web")
+        assert download is not None
+        drained: list[float] = []
+
+        async def drain() -> None:
+            await far.drain()
+            drained.append(trio.current_time())
+
+        nursery.start_soon(drain)
+        await wait_all_tasks_blocked()
+        assert near.draining
+        with pytest.raises(Unavailable, match="shutting down") as caught:
+            await client.ls("a")
+        assert caught.value.details == {UNSENT: True}
+        assert not drained
+        assert sum([len(piece) async for piece in download]) == 1_000_000
+        await wait_all_tasks_blocked()
+        assert drained
+
+
+async def test_a_request_that_crosses_with_the_drain_is_answered_as_not_begun(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, backend, _, far), trio.open_nursery() as nursery:
+        nursery.start_soon(far.drain)
+        with pytest.raises(Unavailable) as caught:
+            await client.ls("a")
+        assert caught.value.details == {UNSENT: True}
+        assert backend.callers == []
+
+
+@pytest.mark.parametrize("initiator", [True, False])
+async def test_a_peer_that_speaks_something_else_is_refused(initiator: bool, autojump_clock: trio.abc.Clock) -> None:
+    near, far = memory_stream_pair()
+    await far.send_all(b"GET / HTTP/1.1\r\n\r\n")
+    with pytest.raises(WireError, match="speaks no swarmlib wire: it says b'GET"):
+        async with open_connection(near, service=None, initiator=initiator):
+            raise AssertionError
+    said = b"".join([bytes(piece) async for piece in far])
+    assert said.startswith(b"\x89SWARM" if initiator else b"HTTP/1.1 400")
+
+
+async def test_a_peer_that_says_nothing_is_given_up(autojump_clock: trio.abc.Clock) -> None:
+    near, _far = memory_stream_pair()
+    with pytest.raises(Unavailable, match="did not say who it is within 10 s"):
+        async with open_connection(near, service=None, initiator=True):
+            raise AssertionError
+    assert trio.current_time() < 15
+
+
+async def test_a_peer_that_never_reads_holds_up_nobody_for_long(autojump_clock: trio.abc.Clock) -> None:
+    near, far = trio.testing.lockstep_stream_pair()
+    backend = Store()
+    async with backend.open(Nowhere()) as inlet, trio.open_nursery() as nursery:
+
+        async def serve() -> None:
+            async with open_connection(far, service=inlet, initiator=False) as found:
+                await found.closed.wait()
+                assert "said nothing for 30 s" in str(found.why)
+
+        nursery.start_soon(serve)
+        from swarmlib.wire.frames import MAGIC, hello
+
+        nursery.start_soon(near.send_all, MAGIC + hello((1, 1), Limits(), frozenset()))
+    assert trio.current_time() < 45
+
+
+async def test_leaving_is_bounded_even_if_the_peer_never_takes_leave(autojump_clock: trio.abc.Clock) -> None:
+    near, far = memory_stream_pair()
+    from swarmlib.wire.frames import MAGIC, hello
+
+    await far.send_all(MAGIC + hello((1, 1), Limits(), frozenset()))
+    async with open_connection(near, service=None, initiator=True):
+        began = trio.current_time()
+    assert trio.current_time() - began <= 2
+
+
+async def test_a_cancelled_connection_leaves_at_once_and_still_says_bye(autojump_clock: trio.abc.Clock) -> None:
+    near, far = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+
+        async def serve() -> None:
+            async with open_connection(far, service=None, initiator=False) as found:
+                await found.closed.wait()
+                assert str(found.why) == "the peer ended the session"
+
+        nursery.start_soon(serve)
+        with trio.CancelScope() as scope:
+            async with open_connection(near, service=None, initiator=True):
+                scope.cancel()
+                await trio.sleep_forever()
+
+
+class UnixStream(trio.SocketStream):
+    """A unix socket that passes open files."""
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        super().__init__(sock)
+        self.files: list[int] = []
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        data, ancillary, _, _ = await self.socket.recvmsg(max_bytes or 65536, socket.CMSG_SPACE(253 * 4))
+        for _, _, found in ancillary:
+            self.files += memoryview(found).cast("i").tolist()
+        return data
+
+    async def send_with_files(self, data: bytes, files: list[int]) -> None:
+        packed = b"".join(each.to_bytes(4, "little") for each in files)
+        sent = await self.socket.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)])
+        await self.send_all(data[sent:])
+
+    def take_files(self) -> list[int]:
+        files, self.files = self.files, []
+        return files
+
+
+@pytest.mark.parametrize("passed", [True, False])
+async def test_an_open_file_goes_over_where_both_sides_can_and_its_bytes_where_not(passed: bool) -> None:
+    came: list[Any] = []
+
+    class Takes(Server):
+        async def file(self, message: Message) -> None:
+            assert message.att is not None
+            came.append(type(message.att) is OpenFile)
+            async with message.att as file:
+                came.append(await file.receive_some())
+
+    pair = socket.socketpair()
+    kind: Callable[[Any], trio.abc.Stream] = UnixStream if passed else trio.SocketStream
+    near, far = (kind(trio.socket.from_stdlib_socket(each)) for each in pair)
+    reads, writes = os.pipe()
+    os.write(writes, b"hello")
+    async with Takes().open(Nowhere()) as inlet, joined(inlet, streams=(near, far)) as (connection, _):
+        assert connection.capabilities == ({"files"} if passed else set())
+        await Client(connection.sender).file("web", att=OpenFile(reads))
+        assert came == [passed, b"hello"]
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(reads)
+    os.close(writes)
+
+
+async def test_ten_thousand_calls_wait_at_once(autojump_clock: trio.abc.Clock) -> None:
+    async with store() as (client, _, near, far):
+        waiting = []
+        for _ in range(10_000):
+            ret, replies = open_reply()
+            await near.sender.send(Message(Verb.WATCH, ret=ret))
+            waiting.append(replies)
+        assert await client.ls("a") == ["a"]
+        assert far.open_calls == 10_000
+        for replies in waiting:
+            await replies.aclose()
+        assert await client.ls("a") == ["a"]
+        assert far.open_calls == 0
