@@ -707,16 +707,14 @@ def _counted_as(kind: type[_Open]) -> str:
 
 
 def _is_answer(channel: _Channel, verb: Verb) -> bool:
-    """Whether this is a final reply, which needs no credit: there are two at most, an ack and an error after it."""
-    if channel.failed or (verb is Verb.ACK and channel.answered):
+    """Whether this is the final reply, which needs no credit. The states are those of `swarmlib.channel`."""
+    final = verb in FINAL
+    if channel.failed or (final and channel.answered):
         raise WireError(f"{verb} after the final reply")
-    if verb is Verb.ACK:
+    if final:
         channel.answered = True
-    elif verb is Verb.ERROR:
-        channel.failed = True
-    else:
-        return False
-    return True
+        channel.failed = verb is Verb.ERROR
+    return final
 
 
 def _number(payload: bytes) -> int:

@@ -325,9 +325,10 @@ class Driver:
         self._writing.deadline = trio.current_time() + CLEANUP_SECONDS
         self._wake_writer()
         self._wake_senders()
+        lost = self.why if isinstance(self.why, Unavailable) else Unavailable(f"the connection was lost: {self.why}")
         ends, self.ends = self.ends, {}
         for end in ends.values():
-            step = end.reset(self.why)
+            step = end.reset(lost)
             if step is not None:
                 self.nursery.start_soon(_run, step)
         close_all(self._came.values())

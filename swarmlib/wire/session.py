@@ -185,17 +185,17 @@ class Session:
             Unavailable: the peer has been silent for too long. The session is over.
         """
         self._now = now
-        limits, silent = self._limits, now - self._heard
+        limits = self._limits
         patience = limits.patience if self.version else limits.handshake
-        if silent >= patience:
+        dead = self._heard + patience
+        if now >= dead:
             error = Unavailable(f"the peer has said nothing for {patience:g} s")
             self.finish(error)
             raise error
-        if self.version and silent >= limits.heartbeat and self._asked is None:
+        if self.version and self._asked is None and now >= self._heard + limits.heartbeat:
             self._ask()
-        waits = self._asked is not None or not self.version
-        soon = (now if waits else self._heard) + limits.heartbeat
-        self.next_tick = min(soon, self._heard + patience)
+        since = self._heard if self.version and self._asked is None else now
+        self.next_tick = min(since + limits.heartbeat, dead)
 
     def _ask(self) -> None:
         self._asked = self._now

@@ -97,7 +97,9 @@ REFUSED: dict[str, bytes] = {
     "truncated": encode(Message(Verb.LS), now=0.0)[:-1],
     "eight fields": b"\x98" + encode(Message(Verb.LS), now=0.0)[1:-1],
     "an unknown verb": encode(Message(Verb.LS), now=0.0).replace(b"\xa2ls", b"\xa2lz"),
-    "an unknown extension type": encode(Message(Verb.LS), Refs(ret=CHANNEL_1), now=0.0).replace(b"\xd7\x01", b"\xd7\x63"),
+    "an unknown extension type": encode(Message(Verb.LS), Refs(ret=CHANNEL_1), now=0.0).replace(
+        b"\xd7\x01", b"\xd7\x63"
+    ),
     "a stream in the place of the reply channel": encode(Message(Verb.LS), Refs(ret=CHANNEL_1), now=0.0).replace(
         b"\xd7\x01", b"\xd7\x02"
     ),
