@@ -207,7 +207,7 @@ async def test_the_object_of_an_attachment_can_be_sent_to_and_so_on_down(autojum
     async with store() as (client, _, _, _), client.attach("web") as conversation:
         assert await conversation.object.ls("x") == ["inner", "web", "x"]
         async with conversation.object.attach("db") as inner:
-            assert await inner.object.ls() == ["inner", "inner", "web", "db", "containers"][:4] + ["containers"]
+            assert await inner.object.ls() == ["inner", "inner", "web", "db", "containers"]
             assert (await inner.__anext__()).value == b"a line"
 
 
@@ -233,8 +233,7 @@ async def test_a_stream_that_breaks_says_why_on_the_other_side(autojump_clock: t
         stream = await Client(near.sender).file("web")
         assert stream is not None
         with pytest.raises(trio.BrokenResourceError, match="the disk is gone"):
-            while await stream.receive_some():
-                pass
+            await drained(stream)
 
 
 async def test_a_stream_that_is_closed_early_is_closed_on_the_other_side(autojump_clock: trio.abc.Clock) -> None:
@@ -392,6 +391,11 @@ async def test_a_request_that_cant_be_carried_is_refused_and_harms_nothing(autoj
         assert await client.ls("a") == ["a"]
 
 
+async def drained(stream: trio.abc.ReceiveStream) -> None:
+    while await stream.receive_some():
+        pass
+
+
 async def unanswered(client: Client) -> None:
     with pytest.raises(Unavailable):
         await client.stop("never")
@@ -438,8 +442,7 @@ async def test_whatever_ends_the_session_every_open_call_is_told_and_every_strea
             assert near.closed.is_set()
             assert isinstance(near.why, WireError if how == "garbage" else Unavailable)
             with pytest.raises(trio.BrokenResourceError):
-                while await stream.receive_some():
-                    pass
+                await drained(stream)
             with pytest.raises(Unavailable, match="not sent") as caught:
                 await client.ls()
             assert caught.value.details == {UNSENT: True}
