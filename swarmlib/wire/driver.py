@@ -5,16 +5,19 @@ to the service, without a hop to another task. If that has to wait (a filter ask
 this task stays with it, and another goes on reading. So nothing that comes waits for anything but its own channel, and
 in the usual case there is one task for all.
 
-Writing: what is ready together goes out in one send. The writer outlives a cancellation, so that what it has begun to
+Writing: what is ready together goes out in one send, by a task of its own. Where only one call is under way, nothing else
+would be ready: it is sent at once, by who makes or answers it. The writer outlives a cancellation, so that what it has begun to
 send is whole and the peer learns why the session ends; but not for longer than `CLEANUP_SECONDS`.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
 import trio
@@ -96,6 +99,9 @@ class Driver:
         self._turn: object = None
         self._read_all = trio.Event()
         self._writer: trio.lowlevel.Task | None = None
+        self._sending = False
+        self._unsent: list[tuple[bytes, list[int]]] = []
+        self._socket = stream.socket.fileno() if isinstance(stream, trio.SocketStream) else -1
         self._senders = trio.lowlevel.ParkingLot()
         self._writing = trio.CancelScope(shield=True)
         self._handlers = self._make_handlers()
@@ -220,40 +226,56 @@ class Driver:
     # Writing.
 
     def wake(self) -> None:
-        """Have what waits in the session sent."""
+        """Have what waits in the session sent: by the writer, together with what else is ready by its turn."""
         if self._writer is not None and self.session.waiting:
             self._wake_writer()
+
+    def hurry(self) -> None:
+        """Have what waits in the session sent: at once, if nothing else would go with it."""
+        if self._socket < 0 or self._sending or self.channels.busy:
+            self.wake()
+        elif self.session.waiting:
+            self._write_now()
 
     def _wake_writer(self) -> None:
         if self._writer is not None:
             writer, self._writer = self._writer, None
             trio.lowlevel.reschedule(writer)
 
+    def _write_now(self) -> None:
+        data, files = self._take()
+        sent = 0
+        if not files and not self._unsent:
+            with suppress(OSError):  # the writer will meet it again
+                sent = os.write(self._socket, data)
+        if sent < len(data):
+            self._unsent.append((data[sent:], files))
+            self._wake_writer()
+
     async def write(self) -> None:
         """Send what there is, until the session has ended and its last word is said; then close the stream."""
         with self._writing:
             try:
-                while not (self.why and not self.session.waiting):
+                while not (self.why and not self._waiting):
                     await self._write_all()
                     if not self.why:
                         await self._wait()
                 await self._take_leave()
             except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
                 self.end(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
+        self._socket = -1
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER):
             await self._stream.aclose()
         self.written.set()
 
+    @property
+    def _waiting(self) -> bool:
+        return bool(self._unsent) or self.session.waiting
+
     async def _write_all(self) -> None:
-        session = self.session
-        while data := session.take():
-            files, session.outbox.files = session.outbox.files, []
-            self._wake_senders()
-            drained, self.channels.drained = self.channels.drained, []
-            for id in drained:
-                self._on_room(Room(id))
-                if not self.channels.is_open(id):
-                    self.forget(id)
+        self._sending = True
+        while self._waiting:
+            data, files = self._unsent.pop() if self._unsent else self._take()
             if files and self.files is not None:
                 try:
                     await self.files.send_with_files(data, files)
@@ -261,6 +283,19 @@ class Driver:
                     close_all(files)
             else:
                 await self._stream.send_all(data)
+        self._sending = False
+
+    def _take(self) -> tuple[bytes, list[int]]:
+        """What the session has to send next; whoever waited for room there is woken."""
+        data = self.session.take()
+        files, self.session.outbox.files = self.session.outbox.files, []
+        self._wake_senders()
+        drained, self.channels.drained = self.channels.drained, []
+        for id in drained:
+            self._on_room(Room(id))
+            if not self.channels.is_open(id):
+                self.forget(id)
+        return data, files
 
     async def _wait(self) -> None:
         self._writer = trio.lowlevel.current_task()

@@ -233,7 +233,7 @@ class _Far:
         if driver.ends.get(self.id) is self:
             driver.channels.end(self.id)
             driver.forget(self.id)
-            driver.wake()
+            driver.hurry()
 
     def release(self) -> None:
         """Nobody holds this any more: the other side may forget it too, and need not close what is behind it."""
@@ -340,7 +340,10 @@ def send(driver: Driver, id: int, message: Message) -> None:
     refs = driver.channels.send(id, message, trio.current_time(), kind)
     if refs is not NO_REFS:
         _give(driver, message, refs)
-    driver.wake()
+    if message.ret is not None:
+        driver.hurry()
+    else:
+        driver.wake()
 
 
 def _kind(driver: Driver, att: trio.abc.ReceiveStream) -> RefKind:
