@@ -7,7 +7,7 @@ may do on it: references, credit, the reply contract, values that come apart fro
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from ..errors import UNSENT, TooLarge, Unavailable
@@ -115,6 +115,7 @@ _Open: TypeAlias = _Channel | _Stream | _Sending | _Receiving
 class Channels:
     """All channels of one side of a session.
 
+    measure: has a round trip measured (`Windows`).
     events: where what comes is put.
     now: the time.
     caused: messages that came late since the last bytes were taken for sending, each of which was answered by a reset.
@@ -122,11 +123,11 @@ class Channels:
     windows: of its streams.
     """
 
-    def __init__(self, *, initiator: bool, limits: Limits, outbox: Outbox) -> None:
+    def __init__(self, *, initiator: bool, limits: Limits, outbox: Outbox, measure: Callable[[], None]) -> None:
         self.events: list[Event] = []
         self.now = 0.0
         self.drained: list[int] = []
-        self.windows = Windows(limits)
+        self.windows = Windows(limits, measure)
         self._admission = Admission(limits)
         self._limits = limits
         self._initiator = initiator

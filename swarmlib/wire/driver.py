@@ -5,9 +5,9 @@ to the service, without a hop to another task. If that has to wait (a filter ask
 this task stays with it, and another goes on reading. So nothing that comes waits for anything but its own channel, and
 in the usual case there is one task for all.
 
-Writing: what is ready together goes out in one send, by a task of its own. Where only one call is under way, nothing else
-would be ready: it is sent at once, by who makes or answers it. The writer outlives a cancellation, so that what it has begun to
-send is whole and the peer learns why the session ends; but not for longer than `CLEANUP_SECONDS`.
+Writing: what is ready together goes out in one send, by a task of its own. Where only one call is under way, nothing
+else would be ready: it is sent at once, by who makes or answers it. The writer outlives a cancellation, so that what it
+has begun to send is whole and the peer learns why the session ends; but not for longer than `CLEANUP_SECONDS`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from .files import FileStream, close_all
 from .limits import KIB, Limits
 from .session import Session
 
-READ_SIZE: Final = 256 * KIB
+READ_SIZE: Final = 64 * KIB
+"""Bytes that are read at once: more would come in memory that is new to the process each time."""
 LINGER: Final = 1.0
 """Seconds that the peer has to take leave. To close before it does may destroy what it was told last."""
 MAX_FILES: Final = 64

@@ -186,13 +186,13 @@ class Inlet(_InOrder):
 class _Far:
     """An end that sends messages: whether the other side still takes them."""
 
-    __slots__ = ("_callbacks", "credited", "driver", "gone", "id")
+    __slots__ = ("_callbacks", "_credited", "driver", "gone", "id")
 
     def __init__(self, driver: Driver, id: int) -> None:
         self.driver = driver
         self.id = id
         self.gone: SwarmError | None = None
-        self.credited = trio.lowlevel.ParkingLot()
+        self._credited: trio.lowlevel.ParkingLot | None = None
         self._callbacks: list[Callable[[], object]] = []
         driver.ends[id] = self
 
@@ -208,14 +208,22 @@ class _Far:
         """Never, likewise."""
         raise AssertionError
 
+    @property
+    def credited(self) -> trio.lowlevel.ParkingLot:
+        """Where those wait who want to send."""
+        if self._credited is None:  # most never need one
+            self._credited = trio.lowlevel.ParkingLot()
+        return self._credited
+
     def room(self) -> None:
         """See `End.room`."""
-        self.credited.unpark_all()
+        if self._credited is not None:
+            self._credited.unpark_all()
 
     def reset(self, error: SwarmError) -> None:
         """See `End.reset`."""
         self.gone = error
-        self.credited.unpark_all()
+        self.room()
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
@@ -262,7 +270,7 @@ class RemoteReply(Reply):
 
     async def _deliver(self, reply: Message) -> None:
         end = self._end
-        if reply.verb not in FINAL:
+        if reply.verb not in FINAL and not end.driver.has_room(end.id):
             await end.driver.room(end.id, end.credited)
         if end.gone is not None or end.driver.ends.get(end.id) is not end:
             raise trio.BrokenResourceError("the caller went away")

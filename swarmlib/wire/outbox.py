@@ -9,7 +9,7 @@ from typing import Final
 from .frames import HEAD, Type
 from .limits import KIB
 
-BATCH: Final = 256 * KIB
+BATCH: Final = 128 * KIB
 """Bytes that are taken for sending at once, about: all messages that wait, then a frame of each stream in turn."""
 
 QUEUE: Final = 256 * KIB

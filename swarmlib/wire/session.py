@@ -41,7 +41,7 @@ class Session:
         self.version = 0
         self.capabilities = capabilities
         self.outbox = Outbox()
-        self.channels = Channels(initiator=initiator, limits=limits, outbox=self.outbox)
+        self.channels = Channels(initiator=initiator, limits=limits, outbox=self.outbox, measure=self._ask)
         self.draining = False
         self.next_tick = now + limits.handshake
         self._limits = limits
@@ -192,14 +192,15 @@ class Session:
             error = Unavailable(f"the peer has said nothing for {patience:g} s")
             self.finish(error)
             raise error
-        if self.version and self._asked is None and now >= self._heard + limits.heartbeat:
+        if self.version and now >= self._heard + limits.heartbeat:
             self._ask()
         since = self._heard if self.version and self._asked is None else now
         self.next_tick = min(since + limits.heartbeat, dead)
 
     def _ask(self) -> None:
-        self._asked = self._now
-        self.outbox.frame(Type.PING, SERVICE, _TOKEN)
+        if self._asked is None:
+            self._asked = self._now
+            self.outbox.frame(Type.PING, SERVICE, _TOKEN)
 
     def _on_ping(self, _: int, payload: bytes) -> None:
         if len(payload) != len(_TOKEN):

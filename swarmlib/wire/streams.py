@@ -78,6 +78,11 @@ class StreamEnd:
 
     # What this side does.
 
+    @property
+    def ready(self) -> bool:
+        """Whether `receive` would not wait."""
+        return bool(self._buffer) or self._ended or self._broken is not None
+
     async def receive(self, most: int | None = None) -> bytes:
         """The next bytes; b"" at the end.
 
@@ -161,10 +166,11 @@ class RemoteReceiveStream(trio.abc.ReceiveStream):
             raise ValueError("max_bytes must be 1 or more")
         if self._receiving:
             raise trio.BusyResourceError("another task is receiving from this stream")
+        self._check()
         self._receiving = True
         try:
-            await trio.lowlevel.checkpoint()
-            self._check()
+            if self._end.ready:
+                await trio.lowlevel.checkpoint()
             return await self._end.receive(max_bytes)
         except trio.BrokenResourceError:
             self._check()
@@ -213,12 +219,12 @@ class RemoteStream(RemoteReceiveStream, trio.abc.HalfCloseableStream):
     async def _sent(self, send: Callable[[], Awaitable[None]]) -> None:
         if self._sending:
             raise trio.BusyResourceError("another task is sending on this stream")
+        self._check()
+        if self._eof:
+            raise trio.ClosedResourceError("this stream has sent its end")
         self._sending = True
         try:
             await trio.lowlevel.checkpoint()
-            self._check()
-            if self._eof:
-                raise trio.ClosedResourceError("this stream has sent its end")
             await send()
         except trio.BrokenResourceError:
             self._check()

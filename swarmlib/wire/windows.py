@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 
 from .codec import Apart
 from .limits import Limits
@@ -34,11 +35,15 @@ class Incoming:
 
 
 class Windows:
-    """The windows of one session."""
+    """The windows of one session.
 
-    __slots__ = ("_fund", "_limits", "_round_trip")
+    measure: called whenever one grows, so that a round trip that was measured at a bad moment does not count for long.
+    """
 
-    def __init__(self, limits: Limits) -> None:
+    __slots__ = ("_fund", "_limits", "_measure", "_round_trip")
+
+    def __init__(self, limits: Limits, measure: Callable[[], None]) -> None:
+        self._measure = measure
         self._limits = limits
         self._fund = limits.windows
         self._round_trip = math.inf
@@ -74,6 +79,7 @@ class Windows:
             return 0
         self._fund -= more
         stream.window += more
+        self._measure()
         return more
 
     def close(self, stream: Incoming) -> None:
