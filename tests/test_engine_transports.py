@@ -8,7 +8,7 @@ import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,10 @@ import trio
 from trio.testing import memory_stream_pair
 
 from swarmlib import Chain, Client, Unavailable
+from swarmlib.wire.transports.tls import TlsStream
 from swarmlib_backends.docker import Docker
-from swarmlib_backends.dockerapi.tls import TlsStream
 from tests.engines import Engine, Swarmd, docker, docker_process, engine, free_port, swarmd, wait_until
+from tests.sshd import sshd
 
 needs_engine = pytest.mark.engine
 
@@ -100,40 +101,6 @@ def test_a_context_and_docker_host(
             patched.setenv("DOCKER_CERT_PATH", str(certificates))
             running = stack.enter_context(swarmd("docker"))
         assert docker(running.host, "version").returncode == 0
-
-
-@contextmanager
-def sshd(folder: Path) -> Iterator[int]:
-    """An sshd on a port of the loopback, and a program `ssh` in `folder/bin` that knows its key; gives the port."""
-    port = free_port()
-    for name in ("host", "user"):
-        key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-        subprocess.run(key, check=True)
-    (folder / "authorized").write_text((folder / "user.pub").read_text())
-    settings = {
-        "Port": port,
-        "ListenAddress": "127.0.0.1",
-        "HostKey": folder / "host",
-        "AuthorizedKeysFile": folder / "authorized",
-        "PidFile": folder / "pid",
-        "StrictModes": "no",
-        "UsePAM": "no",
-        "PermitRootLogin": "yes",
-    }
-    (folder / "sshd_config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
-    (folder / "config").write_text(f"IdentityFile {folder}/user\nUserKnownHostsFile {folder}/known\n")
-    (folder / "bin").mkdir()
-    (folder / "bin" / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {folder}/config "$@"\n')
-    (folder / "bin" / "ssh").chmod(0o755)
-    Path("/run/sshd").mkdir(exist_ok=True)
-    process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(folder / "sshd_config")])
-    try:
-        wait_until((folder / "pid").exists, "sshd")
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @needs_engine

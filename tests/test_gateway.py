@@ -311,8 +311,8 @@ async def opened(*addresses: str, **options: Any) -> None:
     [
         ("tcp://0.0.0.0:0", Denied, "refused to listen on tcp://0.0.0.0:0: other machines reach it"),
         ("tcp://[::]:0", Denied, "say --insecure"),
-        ("tcp://127.0.0.1", Invalid, "needs a host and a port"),
-        ("tcp://127.0.0.1:99999", Invalid, "can't listen on tcp://127.0.0.1:99999"),
+        ("tcp://127.0.0.1", Invalid, "'tcp://127.0.0.1' will not do: it should be tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:99999", Invalid, "'tcp://127.0.0.1:99999' will not do: a port is 65535 at most"),
         ("http://127.0.0.1:1", Invalid, "should be tcp://HOST:PORT, unix:///PATH or fd://"),
         ("unix:///nosuch/folder/docker.sock", Unavailable, "No such file or directory"),
     ],

@@ -59,6 +59,32 @@ def test_nothing_is_overwritten(certificates: Path) -> None:
     assert (certificates / "ca.pem").read_bytes() == before
 
 
+def test_a_client_may_have_a_name_of_its_own_also_later(certificates: Path) -> None:
+    def make(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*SWARMD, "certs", str(certificates), *words], capture_output=True, text=True)
+
+    before = (certificates / "ca.pem").read_bytes()
+    assert make("--client", "laptop").stdout.split() == [
+        f"{certificates}/laptop-{kind}.pem" for kind in ("cert", "key")
+    ]
+    assert (certificates / "ca.pem").read_bytes() == before
+    verify = ["openssl", "verify", "-CAfile", certificates / "ca.pem", certificates / "laptop-cert.pem"]
+    assert subprocess.run(verify, capture_output=True).returncode == 0
+    assert stat.S_IMODE((certificates / "laptop-key.pem").stat().st_mode) == 0o600
+    for name, problem in (("laptop", "File exists"), ("../x", "is no client's name"), ("", "is no client's name")):
+        refused = make("--client", name)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert problem in refused.stderr
+
+
+def test_what_is_no_authority_is_named(tmp_path: Path) -> None:
+    for name in ("ca.pem", "ca-key.pem"):
+        (tmp_path / name).write_text("nothing")
+    refused = subprocess.run([*SWARMD, "certs", str(tmp_path), "--client", "x"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert f"{tmp_path}/ca.pem and {tmp_path}/ca-key.pem are no authority" in refused.stderr
+
+
 @pytest.fixture(scope="module")
 def secured(certificates: Path) -> Iterator[Swarmd]:
     with swarmd("exec", listen=server_options(certificates)) as running:
@@ -95,7 +121,7 @@ def test_material_that_is_not_there_is_named(tmp_path: Path) -> None:
     chain = f"dockerserver tcp://127.0.0.1:{free_port()} {server_options(tmp_path)}"
     refused = subprocess.run([*SWARMD, chain, "exec"], capture_output=True, text=True)
     assert refused.returncode == 1
-    assert f"the TLS material can't be read ({tmp_path}/server-cert.pem)" in refused.stderr
+    assert f"the TLS material can't be read ({tmp_path}/server-cert.pem, {tmp_path}/server-key.pem)" in refused.stderr
 
 
 def test_sockets_are_inherited_as_from_systemd(tmp_path: Path) -> None:

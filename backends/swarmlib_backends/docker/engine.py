@@ -11,15 +11,15 @@ from urllib.parse import SplitResult, urlsplit
 
 import trio
 
-from swarmlib import UNSENT, Invalid, Unavailable
+from swarmlib import Invalid
+from swarmlib.wire.transports.dialling import open_tcp, open_unix, reaching
+from swarmlib.wire.transports.sockets import Socket
+from swarmlib.wire.transports.tls import TlsStream
 
 from ..dockerapi.http1 import Incoming
-from ..dockerapi.sockets import Socket, find_dead_peers, lean
-from ..dockerapi.tls import TlsStream
 from .npipe import open_pipe
 from .ssh import SshTunnel
 
-CONNECT_SECONDS: Final = 10.0
 MAX_IDLE: Final = 64
 """Connections kept for the next request, at most."""
 ADDRESS_FORMS: Final = (
@@ -102,35 +102,15 @@ class Engine:
             await trio.aclose_forcefully(self._idle.pop().stream)
 
     async def _dial(self) -> trio.abc.HalfCloseableStream:
-        address = self.endpoint.address
-        try:
-            with trio.fail_after(CONNECT_SECONDS):
-                return await self._open()
-        except trio.TooSlowError as exc:
-            raise _unreached(f"engine {address} took no connection within {CONNECT_SECONDS:.0f} s") from exc
-        except Unavailable as exc:
-            raise _unreached(f"engine {address} can't be reached: {exc.message}") from exc
-        except OSError as exc:
-            raise _unreached(f"engine {address} can't be reached: {exc.strerror or exc}") from exc
-
-    async def _open(self) -> trio.abc.HalfCloseableStream:
         parts = self.endpoint.parts
-        if parts.scheme == "unix":
-            return lean(await trio.open_unix_socket(parts.path))
-        if parts.scheme == "npipe":
-            return await open_pipe(parts.path)
-        if self._ssh is not None:
-            return lean(await self._ssh.connect())
-        dialled = await trio.open_tcp_stream(parts.hostname or "", parts.port or 0)
-        find_dead_peers(dialled.socket)
-        stream = lean(dialled)
-        if self.endpoint.tls is None:
-            return stream
-        return await TlsStream.handshake(stream, self.endpoint.tls, parts.hostname)
-
-
-def _unreached(text: str) -> Unavailable:
-    return Unavailable(text, details={UNSENT: True})
+        with reaching(f"engine {self.endpoint.address}"):
+            if parts.scheme == "unix":
+                return await open_unix(parts.path)
+            if parts.scheme == "npipe":
+                return await open_pipe(parts.path)
+            if self._ssh is not None:
+                return await open_unix(await self._ssh.socket())
+            return await open_tcp(parts.hostname or "", parts.port or 0, self.endpoint.tls)
 
 
 @asynccontextmanager

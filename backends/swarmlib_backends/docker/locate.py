@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from swarmlib import Invalid
+from swarmlib.wire.transports.tls import client_context
 
 from .engine import Endpoint
 
@@ -64,23 +65,10 @@ def _from_context(name: str) -> Endpoint:
 
 
 def _context_tls(config: Any) -> ssl.SSLContext:
-    cert, key = config.cert or (None, None)
-    return _client_context(config.ca_cert, cert, key, verify=bool(config.verify))
+    cert, key = config.cert or ("", "")
+    return client_context(config.ca_cert or "", cert, key, verify=bool(config.verify))
 
 
 def _tls_from(directory: str) -> ssl.SSLContext:
     folder = FilePath(directory)
-    return _client_context(str(folder / "ca.pem"), str(folder / "cert.pem"), str(folder / "key.pem"), verify=True)
-
-
-def _client_context(ca: str | None, cert: str | None, key: str | None, *, verify: bool) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        if cert:
-            context.load_cert_chain(cert, key)
-    except OSError as exc:  # ssl.SSLError is one
-        raise Invalid(f"the TLS material can't be read ({ca}, {cert}, {key}): {exc}") from exc
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    return client_context(str(folder / "ca.pem"), str(folder / "cert.pem"), str(folder / "key.pem"))

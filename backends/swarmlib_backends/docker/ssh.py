@@ -20,17 +20,12 @@ import trio
 
 from swarmlib import Unavailable
 from swarmlib.errors import ungrouped
+from swarmlib.wire.transports.ssh import lines, ssh_command
 
 SOCKET_THERE: Final = "/var/run/docker.sock"
 _READY: Final = "swarmlib: ready"
 _HOLD: Final = f"echo '{_READY}'; exec cat"
 """Ends with our end of its stdin, so that ssh never outlives a swarmd that was killed."""
-_OPTIONS: Final = {
-    "BatchMode": "yes",  # a question would have nobody to answer it
-    "ControlPath": "none",  # a connection of the user's own could end at any time
-    "ExitOnForwardFailure": "yes",
-    "ServerAliveInterval": "15",  # with three unanswered ones, a dead machine is found within a minute
-}
 _log = logging.getLogger("swarmlib")
 
 
@@ -45,26 +40,22 @@ class SshTunnel:
         self._starting = trio.Lock()
         self._socket_here = ""
 
-    async def connect(self) -> trio.SocketStream:
-        """A connection to the engine.
+    async def socket(self) -> str:
+        """The path of the unix socket here that leads to the engine.
 
         Raises:
-            Unavailable: ssh can't log in; in its own words. OSError: there is no ssh here, or it ended just now.
+            Unavailable: ssh can't log in; in its own words. OSError: there is no ssh here.
         """
         async with self._starting:
             if not self._socket_here:
                 await self._nursery.start(self._run)
-        return await trio.open_unix_socket(self._socket_here)
+        return self._socket_here
 
     def _command(self, socket_here: str) -> list[str]:
         address = self._address
         there = address.path if address.path.strip("/") else SOCKET_THERE
-        command = ["ssh", "-T", "-L", f"{socket_here}:{there}"]
-        for name, value in _OPTIONS.items():
-            command += ["-o", f"{name}={value}"]
-        command += ["-p", str(address.port)] if address.port else []
-        command += ["-l", address.username] if address.username else []
-        return [*command, "--", address.hostname or "", _HOLD]
+        tunnel = ("-L", f"{socket_here}:{there}")
+        return ssh_command(address.hostname or "", address.port, address.username, _HOLD, *tunnel)
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Run ssh until it ends; `started` once it has logged in."""
@@ -74,29 +65,25 @@ class SshTunnel:
             async with trio.open_nursery() as nursery:
                 process: trio.Process = await nursery.start(partial(run, self._command(socket_here), check=False))
                 try:
-                    async with aclosing(_lines(process)) as lines:
-                        await _logged_in(lines)
+                    async with aclosing(_said(process)) as said:
+                        await _logged_in(said)
                         self._socket_here = socket_here
                         task_status.started()
-                        async for line in lines:
+                        async for line in said:
                             _log.warning("ssh to %s: %s", self._address.hostname, line)
                 finally:
                     self._socket_here = ""
 
 
-async def _logged_in(lines: AsyncGenerator[str]) -> None:
-    said: list[str] = []
-    async for line in lines:
+def _said(process: trio.Process) -> AsyncGenerator[str]:
+    assert process.stdout is not None
+    return lines(process.stdout)
+
+
+async def _logged_in(said: AsyncGenerator[str]) -> None:
+    before: list[str] = []
+    async for line in said:
         if line == _READY:
             return
-        said.append(line)
-    raise Unavailable("; ".join(said[-3:]) or "ssh ended without a word")
-
-
-async def _lines(process: trio.Process) -> AsyncGenerator[str]:
-    assert process.stdout is not None
-    rest = b""
-    async for part in process.stdout:
-        *whole, rest = (rest + bytes(part)).split(b"\n")
-        for line in whole:
-            yield line.decode("utf-8", "replace").strip()
+        before.append(line)
+    raise Unavailable("; ".join(before[-3:]) or "ssh ended without a word")

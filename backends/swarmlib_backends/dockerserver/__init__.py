@@ -7,31 +7,32 @@ connection's task goes on reading, so a client that goes away is seen at once, a
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from swarmlib import Invalid, Source, Unavailable, argument, option
+from swarmlib.wire.transports import callers
+from swarmlib.wire.transports.address import Address
+from swarmlib.wire.transports.listening import listening
+from swarmlib.wire.transports.sockets import lean
+from swarmlib.wire.transports.tls import secured, server_context
 
-from ..dockerapi.sockets import lean
-from ..dockerapi.tls import TlsStream
-from . import callers
 from .connection import Connection
 from .crowd import Crowd
-from .listen import listening
 from .reply import error_response
 
 __all__ = ["DockerServer"]
 
-HANDSHAKE_SECONDS: Final = 10.0
-"""How long a client may take over a TLS handshake."""
-_log = logging.getLogger("swarmlib")
+_SAFER: Final = "ask for certificates (--tlsverify)"
+
+
+class _Address(Address):
+    schemes = ("tcp", "unix", "fd")
 
 
 @dataclass
@@ -69,23 +70,14 @@ class DockerServer(Source):
             raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
         self._crowd = Crowd(self.max_connections)
         self._tls = self._tls_context() if self.tls or self.tlsverify else None
+        addresses = [_Address.read(address) for address in self.addresses]
         exposed = self.insecure or self.tlsverify
-        async with listening(self.addresses, exposed=exposed, group=self.group) as listeners:
+        async with listening(addresses, exposed=exposed, safer=_SAFER, group=self.group) as listeners:
             task_status.started()
             await trio.serve_listeners(self._serve, listeners)
 
     def _tls_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        file = self.tlscert
-        try:
-            context.load_cert_chain(_user_file(self.tlscert), _user_file(self.tlskey))
-            if self.tlsverify:
-                file = self.tlscacert
-                context.load_verify_locations(_user_file(self.tlscacert))
-                context.verify_mode = ssl.CERT_REQUIRED
-        except OSError as exc:  # ssl.SSLError is one
-            raise Invalid(f"the TLS material can't be read ({file}): {exc}") from exc
-        return context
+        return server_context(self.tlscert, self.tlskey, self.tlscacert if self.tlsverify else "")
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         tls = None if self._tls is None or stream.socket.family == socket.AF_UNIX else self._tls
@@ -95,10 +87,10 @@ class DockerServer(Source):
                     await _turn_away(stream, in_words=tls is None)
                 elif tls is None:
                     await self._converse(lean(stream), callers.by_socket(stream.socket))
-                elif (secured := await _secured(stream, tls)) is not None:
-                    async with secured:
-                        caller = callers.by_certificate(secured.peer_certificate)
-                        await self._converse(secured, caller or callers.by_socket(stream.socket))
+                elif (hidden := await secured(lean(stream), tls, self.name)) is not None:
+                    async with hidden:
+                        caller = callers.by_certificate(hidden.peer_certificate)
+                        await self._converse(hidden, caller or callers.by_socket(stream.socket))
 
     async def _converse(self, stream: trio.abc.HalfCloseableStream, caller: str) -> None:
         await Connection(stream, self.next, self._crowd, caller).serve()
@@ -109,17 +101,3 @@ async def _turn_away(stream: trio.SocketStream, *, in_words: bool) -> None:
     if in_words:
         with suppress(trio.BrokenResourceError):  # it did not wait to be told
             await stream.send_all(error_response(full, keep_alive=False))
-
-
-async def _secured(stream: trio.SocketStream, context: ssl.SSLContext) -> TlsStream | None:
-    """The connection with TLS on it; None where the peer speaks none, or has no certificate of ours."""
-    with trio.move_on_after(HANDSHAKE_SECONDS):
-        try:
-            return await TlsStream.handshake(lean(stream), context, server=True)
-        except Unavailable as exc:
-            _log.info("dockerserver: a client was refused: %s", exc)
-    return None
-
-
-def _user_file(path: str) -> str:
-    return str(FilePath(path).expanduser())

@@ -14,10 +14,10 @@ import orjson
 import trio
 
 from swarmlib import Invalid, SwarmError, Unavailable
+from swarmlib.wire.transports.sockets import lean
+from swarmlib.wire.transports.tls import TlsStream
 
 from ...dockerapi import http1
-from ...dockerapi.sockets import lean
-from ...dockerapi.tls import TlsStream
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes of a request's body, at most: ARM's own limit."""

@@ -1,9 +1,13 @@
-"""Who a client is: what `CALLER` says of it. The form tells how it is known, so that none can pass for another kind."""
+"""Who a client is, as its connection tells: the `:caller` of every message that comes from there. The form tells how it
+is known, so that none can pass for another kind.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,6 +24,11 @@ def by_socket(sock: trio.socket.SocketType) -> str:
         return ""
     _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return f"uid:{uid}"
+
+
+def by_process() -> str:
+    """`uid:N` of this process's own user, whose login whoever started it has; empty where users have no numbers."""
+    return f"uid:{os.getuid()}" if sys.platform != "win32" else ""
 
 
 def by_certificate(certificate: Mapping[str, Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""The docker pair's sockets: a thin layer over trio's, for the price of a small request.
+"""Sockets: a thin layer over trio's, for the price of a small request.
 
 trio's own stream tries to receive before it waits, and yields to the other tasks after every send. For a request
 and a response of a few hundred bytes that is half of all the work. Here a receive waits first, as there is
@@ -32,11 +32,10 @@ class Socket(trio.abc.HalfCloseableStream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
         while True:
-            if self._fd < 0:
-                raise trio.ClosedResourceError("this socket is closed")
+            self._check_open()
             await trio.lowlevel.wait_readable(self._fd)
             try:
-                data = os.read(self._fd, min(max_bytes or MAX_READ_SIZE, self._read_size))
+                data = self._read(min(max_bytes or MAX_READ_SIZE, self._read_size))
             except BlockingIOError:
                 continue  # woken in vain, which the kernel allows itself
             except OSError as exc:
@@ -45,10 +44,16 @@ class Socket(trio.abc.HalfCloseableStream):
             self._read_size = min(2 * self._read_size, MAX_READ_SIZE) if full else READ_SIZE
             return data
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """See `trio.abc.SendStream`."""
+    def _read(self, size: int) -> bytes:
+        return os.read(self._fd, size)
+
+    def _check_open(self) -> None:
         if self._fd < 0:
             raise trio.ClosedResourceError("this socket is closed")
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """See `trio.abc.SendStream`."""
+        self._check_open()
         try:
             sent = os.write(self._fd, data) if data else 0
         except BlockingIOError:

@@ -11,50 +11,47 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
 import trio
 
-from swarmlib import Denied, Invalid, Unavailable
+from swarmlib.errors import Denied, Invalid, Unavailable
 
-from ..dockerapi.sockets import find_dead_peers
+from .address import Address
+from .sockets import find_dead_peers
 
 _BACKLOG: Final = 1024
-_FORMS: Final = "tcp://HOST:PORT, unix:///PATH or fd://"
 _FIRST_INHERITED: Final = 3  # sd_listen_fds(3)
 
 
 @asynccontextmanager
 async def listening(
-    addresses: Sequence[str], *, exposed: bool, group: str
+    addresses: Sequence[Address], *, exposed: bool, safer: str, group: str = ""
 ) -> AsyncGenerator[list[trio.SocketListener]]:
     """Listen on every address; closed, and its unix sockets removed, at the end.
 
-    exposed: TCP addresses that other machines reach are allowed.
+    exposed: TCP addresses that other machines reach are allowed; where they are not, `safer` is what the error
+        advises.
+    group: who may use the unix sockets too (mode 0660); else only their owner may (0600).
 
     Raises:
-        Invalid: an address is none, or there is no such group. Denied: other machines reach it.
+        Invalid: there is no such group, or this process was started with no sockets. Denied: other machines reach it.
         Unavailable: it is in use, or can't be bound.
     """
     listeners: list[trio.SocketListener] = []
     bound: dict[str, int] = {}
     try:
         for address in addresses:
-            parts = urlsplit(address)
+            if not exposed and address.host and not _is_loopback(address.host):
+                raise Denied(
+                    f"refused to listen on {address}: other machines reach it, and whoever does is root here; "
+                    f"listen on 127.0.0.1 or a unix socket, {safer}, or say --insecure"
+                )
             try:
-                if parts.scheme == "tcp":
-                    listeners += await _listen_tcp(address, parts, exposed=exposed)
-                elif address == "fd://":
-                    listeners += _inherited()
-                elif parts.scheme == "unix" and parts.path:
-                    listeners.append(await _listen_unix(parts.path, group))
-                    bound[parts.path] = os.stat(parts.path).st_ino
-                else:
-                    raise Invalid(f"can't listen on {address}: it should be {_FORMS}")
+                listeners += await _listen(address, group)
             except OSError as exc:
                 raise Unavailable(f"can't listen on {address}: {exc.strerror or exc}") from exc
-        for listener in listeners:
-            find_dead_peers(listener.socket)
+            if address.path:
+                bound[address.path] = os.stat(address.path).st_ino
         yield listeners
     finally:
         for listener in listeners:
@@ -63,26 +60,23 @@ async def listening(
             _remove(path, inode)
 
 
+async def _listen(address: Address, group: str) -> list[trio.SocketListener]:
+    if address.scheme == "unix":
+        listeners = [await _listen_unix(address.path, group)]
+    elif address.scheme == "fd":
+        listeners = _inherited()
+    else:
+        listeners = list(await trio.open_tcp_listeners(address.port, host=address.host, backlog=_BACKLOG))
+    for listener in listeners:
+        find_dead_peers(listener.socket)
+    return listeners
+
+
 def _remove(path: str, inode: int) -> None:
     """Remove a socket, unless another server has put its own in its place."""
     with suppress(FileNotFoundError):
         if os.stat(path).st_ino == inode:
             os.unlink(path)
-
-
-async def _listen_tcp(address: str, parts: SplitResult, *, exposed: bool) -> list[trio.SocketListener]:
-    try:
-        host, port = parts.hostname or "", parts.port
-    except ValueError as exc:
-        raise Invalid(f"can't listen on {address}: {exc}") from exc
-    if port is None or not host:
-        raise Invalid(f"can't listen on {address}: it needs a host and a port")
-    if not exposed and not _is_loopback(host):
-        raise Denied(
-            f"refused to listen on {address}: other machines reach it, and whoever does is root here; "
-            "listen on 127.0.0.1 or a unix socket, ask for certificates (--tlsverify), or say --insecure"
-        )
-    return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
 
 
 def _inherited() -> list[trio.SocketListener]:

@@ -2,20 +2,28 @@
 
 TLS lets one side send close_notify and go on reading; `ssl.SSLObject` over two memory BIOs does so: `unwrap` writes
 the alert and then wants to read the other side's, which we leave for later.
+
+`server_context` and `client_context` read the material; `secured` is a server's side of a handshake.
 """
 
 from __future__ import annotations
 
+import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path as FilePath
 from typing import Any, Final
 
 import trio
 
-from swarmlib import Unavailable
+from swarmlib.errors import Invalid, Unavailable
 
+HANDSHAKE_SECONDS: Final = 10.0
+"""How long a client may take over a handshake."""
 _LINGER_SECONDS: Final = 1.0
 """How long the other side may take to read why a handshake failed."""
+_log = logging.getLogger("swarmlib")
 
 
 class TlsStream(trio.abc.HalfCloseableStream):
@@ -42,19 +50,22 @@ class TlsStream(trio.abc.HalfCloseableStream):
         *,
         server: bool = False,
     ) -> TlsStream:
-        """Shake hands; on failure the transport is closed.
+        """Shake hands; on failure, and when it is cancelled, the transport is closed.
 
         Raises:
             Unavailable: the other side isn't trusted, doesn't trust us, or speaks no TLS.
         """
         stream = cls(transport, context, hostname, server=server)
         try:
-            await stream._run(stream._tls.do_handshake)
-        except (ssl.SSLError, trio.BrokenResourceError) as exc:
-            with trio.move_on_after(_LINGER_SECONDS):
-                await stream._say_why()
+            try:
+                await stream._run(stream._tls.do_handshake)
+            except (ssl.SSLError, trio.BrokenResourceError) as exc:
+                with trio.move_on_after(_LINGER_SECONDS):
+                    await stream._say_why()
+                raise Unavailable(f"the TLS handshake failed: {exc}") from exc
+        except BaseException:
             await trio.aclose_forcefully(transport)
-            raise Unavailable(f"the TLS handshake failed: {exc}") from exc
+            raise
         return stream
 
     async def _say_why(self) -> None:
@@ -115,7 +126,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
             raise trio.ClosedResourceError("the sending half is closed")
         view = memoryview(data)
         while view:
-            view = view[self._tls.write(view) :]
+            try:
+                view = view[self._tls.write(view) :]
+            except ssl.SSLError as exc:  # what was received meanwhile ended it
+                raise trio.BrokenResourceError(str(exc)) from exc
             await self._flush()
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -145,3 +159,62 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close at once: HTTP/1.1 marks its own ends, so that nothing is gained by waiting for an alert."""
         await self.transport.aclose()
+
+
+async def secured(stream: trio.abc.HalfCloseableStream, context: ssl.SSLContext, server: str) -> TlsStream | None:
+    """A client's connection with TLS on it; None where it speaks none, is too slow, or has no certificate of ours.
+
+    server: who refuses it, for the log.
+    """
+    with trio.move_on_after(HANDSHAKE_SECONDS):
+        try:
+            return await TlsStream.handshake(stream, context, server=True)
+        except Unavailable as exc:
+            _log.info("%s: a client was refused: %s", server, exc)
+    return None
+
+
+def server_context(cert: str, key: str, ca: str = "") -> ssl.SSLContext:
+    """A server's side of TLS; with `ca`, only who has a certificate of that authority is served. All are PEM files.
+
+    Raises:
+        Invalid: one of them can't be read; names it.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with _reading(f"{cert}, {key}"):
+        context.load_cert_chain(_user_file(cert), _user_file(key))
+    if ca:
+        with _reading(ca):
+            context.load_verify_locations(_user_file(ca))
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_context(ca: str, cert: str = "", key: str = "", *, verify: bool = True) -> ssl.SSLContext:
+    """A client's side of TLS: it trusts the authority `ca`, or the system's where that is empty, and shows its own
+    certificate, if it has one. All are PEM files.
+
+    Raises:
+        Invalid: one of them can't be read; names it.
+    """
+    with _reading(ca):
+        context = ssl.create_default_context(cafile=_user_file(ca) if ca else None)
+    if cert:
+        with _reading(f"{cert}, {key}"):
+            context.load_cert_chain(_user_file(cert), _user_file(key) if key else None)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextmanager
+def _reading(files: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as exc:  # ssl.SSLError is one
+        raise Invalid(f"the TLS material can't be read ({files}): {exc}") from exc
+
+
+def _user_file(path: str) -> str:
+    return str(FilePath(path).expanduser())

@@ -1,0 +1,93 @@
+"""Opens the stream to an address: what `remote` and the docker backend begin with."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import trio
+
+from swarmlib.errors import UNSENT, Unavailable, sole
+
+from .address import Address
+from .files import FileSocket
+from .sockets import find_dead_peers, lean
+from .ssh import far_program
+from .tls import TlsStream
+
+CONNECT_SECONDS: Final = 10.0
+
+
+@asynccontextmanager
+async def dial(
+    address: Address, *, tls: ssl.SSLContext | None, program: Sequence[str]
+) -> AsyncGenerator[trio.abc.Stream]:
+    """The stream to an address, closed at the end.
+
+    tls: for a tls:// address. program: for an ssh:// address, what runs on the far side, to speak by its stdio.
+
+    Raises:
+        Unavailable: it can't be reached, within `CONNECT_SECONDS`; nothing was sent. Over ssh this may come later, in
+            place of what the body raises: a login takes as long as it takes, and then ssh's own words say why.
+    """
+    if address.scheme == "ssh":
+        async with far_program(address, program) as stream:
+            yield stream
+        return
+    with reaching(str(address)):
+        opened = await _open(address, tls)
+    async with opened:
+        yield opened
+
+
+async def _open(address: Address, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+    if address.scheme == "unix":
+        return FileSocket(await trio.open_unix_socket(address.path))
+    return await open_tcp(address.host, address.port, tls if address.scheme == "tls" else None)
+
+
+async def open_unix(path: str) -> trio.abc.HalfCloseableStream:
+    """A connection to a unix socket. Raises OSError."""
+    return lean(await trio.open_unix_socket(path))
+
+
+async def open_tcp(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.HalfCloseableStream:
+    """A connection to a TCP port, with TLS on it where `tls` is given.
+
+    Raises:
+        OSError: it can't be connected. Unavailable: the TLS handshake failed.
+    """
+    dialled = await trio.open_tcp_stream(host, port)
+    find_dead_peers(dialled.socket)
+    stream = lean(dialled)
+    return stream if tls is None else await TlsStream.handshake(stream, tls, host)
+
+
+@contextmanager
+def reaching(whom: str) -> Generator[None]:
+    """Around the opening of a connection: what goes wrong becomes an `Unavailable` that names `whom`.
+
+    Raises:
+        Unavailable: it failed, or took over `CONNECT_SECONDS`; with the detail `UNSENT`.
+    """
+    try:
+        with trio.fail_after(CONNECT_SECONDS):
+            yield
+    except trio.TooSlowError as exc:
+        raise _unreached(f"{whom} took no connection within {CONNECT_SECONDS:.0f} s") from exc
+    except Unavailable as exc:
+        raise _unreached(f"{whom} can't be reached: {exc.message}") from exc
+    except OSError as exc:
+        raise _unreached(f"{whom} can't be reached: {_reason(exc)}") from exc
+
+
+def _reason(exc: OSError) -> str:
+    """What the system says; trio has it as the cause of one that only counts its attempts."""
+    found = sole(exc.__cause__ or exc)
+    return (isinstance(found, OSError) and found.strerror) or str(exc)
+
+
+def _unreached(text: str) -> Unavailable:
+    return Unavailable(text, details={UNSENT: True})
