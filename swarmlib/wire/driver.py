@@ -370,6 +370,7 @@ class Driver:
         close_all(self._came.values())
         self._came.clear()
         self.closed.set()
+        self.agreed.set()  # who waits for it looks at `why` then
         self.idle.set()
 
 

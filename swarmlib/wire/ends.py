@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 import trio
 
 from ..channel import Reply, Sender
-from ..client import dispatch
 from ..errors import UNSENT, SwarmError, TimedOut, Unavailable
 from ..message import FINAL, Message, Verb
+from ..request import dispatch
 from ..service import as_error, refuse
 from .channels import SERVICE
 from .codec import NO_REFS, RefKind, Refs
@@ -272,7 +272,9 @@ class RemoteReply(Reply):
         end = self._end
         if reply.verb not in FINAL and not end.driver.has_room(end.id):
             await end.driver.room(end.id, end.credited)
-        if end.gone is not None or end.driver.ends.get(end.id) is not end:
+        if not end.driver.channels.is_open(end.id):  # maybe only just: then the event of it still waits
+            end.gone = end.gone or Unavailable("the caller went away")
+        if end.gone is not None:
             raise trio.BrokenResourceError("the caller went away")
         try:
             send(end.driver, end.id, reply)
