@@ -151,12 +151,12 @@ def test_what_checkers_see_of_a_call_is_what_is_declared(name: str) -> None:
     if seen is None:
         assert many == [], f"{name} takes its {many} by position: checkers must be told"
         return
-    assert seen.vararg is not None
-    assert [seen.vararg.arg] == many
+    assert [each.arg for each in seen.args[1:]] == [p.field for p in declared.values() if p.positional and not p.many]
+    assert ([seen.vararg.arg] if seen.vararg else []) == many
     names = [each.arg for each in seen.kwonlyargs]
     defaults = [ast.literal_eval(each) for each in seen.kw_defaults if each is not None]
     assert dict(zip(names, defaults, strict=True)) == {
-        p.field: p.default for p in declared.values() if not p.positional
+        p.field: tuple(p.default) if p.many else p.default for p in declared.values() if not p.positional
     }
 
 

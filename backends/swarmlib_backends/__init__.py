@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from .dockerserver import DockerServer
     from .exec import Exec
     from .limit import Limit
+    from .listen import Listen
     from .record import Record
+    from .remote import Remote
     from .replay import Replay
     from .retry import Retry
     from .simulator import Simulator
@@ -32,7 +34,9 @@ __all__ = [
     "DockerServer",
     "Exec",
     "Limit",
+    "Listen",
     "Record",
+    "Remote",
     "Replay",
     "Retry",
     "Simulator",

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from swarmlib import Invalid
@@ -27,6 +27,19 @@ class Issued:
 
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
+
+    @classmethod
+    def read(cls, pem: bytes, key_pem: bytes) -> Issued:
+        """What was issued before.
+
+        Raises:
+            ValueError: it is no certificate, or no unencrypted key.
+        """
+        try:
+            key = cast("ec.EllipticCurvePrivateKey", load_pem_private_key(key_pem, None))
+        except TypeError as exc:
+            raise ValueError(str(exc)) from exc
+        return cls(key, x509.load_pem_x509_certificate(pem))
 
     @property
     def key_pem(self) -> bytes:

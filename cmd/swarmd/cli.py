@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -24,6 +25,8 @@ EXIT_USAGE: Final = 2
 
 _words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CHAIN...")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+_SOCKET: Final = "/run/swarmd.sock"
+"""Where `swarmd stdio` looks for a listen."""
 _RAW: Final = {"allow_interspersed_args": False}
 
 
@@ -67,6 +70,11 @@ def cli(verbose: bool) -> None:
              'balance "docker unix:///var/run/docker.sock" "docker ssh://me@host"'
 
     \b
+    A chain cut in two, joined by ssh (or TLS: see 'swarmd certs --help'):
+      on b:  swarmd 'listen unix:///run/swarmd.sock' docker
+      here:  swarmd 'dockerserver unix:///tmp/b.sock' 'remote ssh://b'
+
+    \b
     See what there is, and what a chain means before running it:
       swarmd backends
       swarmd backends balance
@@ -95,10 +103,43 @@ def run(file: Path | None, words: tuple[str, ...]) -> None:
     with reporting(EXIT_USAGE):
         chain = _read(words, file)
         _needs_source(chain)
+    from .serve import run_until_signal, serve
+
+    with reporting(EXIT_FAILED):
+        raise SystemExit(run_until_signal(partial(serve, chain)))
+
+
+@cli.command(context_settings=_RAW)
+@click.option("--to", metavar="URL", help=f"Where listen is; by default unix://{_SOCKET}.")
+@_words
+def stdio(to: str | None, words: tuple[str, ...]) -> None:
+    """Serve one peer on stdin and stdout: what ssh runs on the far side of 'remote ssh://HOST'.
+
+    Without CHAIN it leads the peer to a listen that runs on this machine; with one, that chain is run for it, and ends
+    with it.
+
+    \b
+      here:   swarmd 'dockerserver unix:///tmp/b.sock' 'remote ssh://b'
+      on b:   swarmd 'listen unix:///run/swarmd.sock' docker
+    \b
+      here alone, with only swarmd installed on b:
+              swarmd 'dockerserver unix:///tmp/b.sock' 'remote ssh://b --run docker'
+    """
+    if words and to:
+        raise click.UsageError("give a chain, or --to, not both")
+    with reporting(EXIT_USAGE):
+        from .stdio import RelayAddress, relay, serve_peer
+
+        if words:
+            chain = _read(words, None)
+            _needs_no_source(chain)
+            work = partial(serve_peer, chain)
+        else:
+            work = partial(relay, RelayAddress.read(to or f"unix://{_SOCKET}"))
     from .serve import run_until_signal
 
     with reporting(EXIT_FAILED):
-        raise SystemExit(run_until_signal(chain))
+        raise SystemExit(run_until_signal(work))
 
 
 @cli.command()
@@ -134,11 +175,13 @@ def backends(name: str | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-def certs(folder: Path, hosts: tuple[str, ...]) -> None:
+@click.option("--client", "clients", multiple=True, metavar="NAME", help="One more client, by a name of its own.")
+def certs(folder: Path, hosts: tuple[str, ...], clients: tuple[str, ...]) -> None:
     """Make certificates for a first try of TLS, in Docker's own file names.
 
     FOLDER gets an authority (ca.pem, ca-key.pem), a server's certificate for localhost and each HOST (server-cert.pem,
-    server-key.pem), and a client's (cert.pem, key.pem). Nothing is overwritten.
+    server-key.pem), and a client's (cert.pem, key.pem). With --client it gets NAME-cert.pem and NAME-key.pem too, also
+    later, of the authority that is there; a chain knows that client as cert:NAME. Nothing is overwritten.
 
     \b
       swarmd certs certs swarm.example.org
@@ -146,11 +189,17 @@ def certs(folder: Path, hosts: tuple[str, ...]) -> None:
               --tlscert certs/server-cert.pem --tlskey certs/server-key.pem' docker
       docker --tlsverify --tlscacert certs/ca.pem --tlscert certs/cert.pem --tlskey certs/key.pem
              -H tcp://swarm.example.org:2376 ps
+    \b
+      swarmd certs certs b.example.org --client laptop
+      swarmd 'listen tls://0.0.0.0:4244 --ca certs/ca.pem
+              --cert certs/server-cert.pem --key certs/server-key.pem' docker
+      swarmd 'dockerserver unix:///tmp/b.sock' 'remote tls://b.example.org:4244 --ca certs/ca.pem
+              --cert certs/laptop-cert.pem --key certs/laptop-key.pem'
     """
     with reporting(EXIT_USAGE):
         from .certs import make
 
-        for path in make(folder, hosts):
+        for path in make(folder, hosts, clients):
             click.echo(path)
 
 
@@ -198,6 +247,13 @@ def _needs_source(chain: Chain) -> None:
 
     if not isinstance(chain.backends[0], Source):
         raise Invalid("the first stage must produce messages, such as dockerserver")
+
+
+def _needs_no_source(chain: Chain) -> None:
+    from swarmlib import Invalid, Source
+
+    if isinstance(chain.backends[0], Source):
+        raise Invalid(f"the messages come from the peer: the chain can't begin with {chain.backends[0].name}")
 
 
 @contextmanager

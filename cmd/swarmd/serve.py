@@ -1,10 +1,10 @@
-"""Runs a chain until a signal, and closes every stage before the process ends."""
+"""Runs a chain, or another work, until a signal; every stage is closed before the process ends."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import click
@@ -16,10 +16,17 @@ from swarmlib.errors import ungrouped
 _FILES: Final = 65_536
 
 
-def run_until_signal(chain: Chain) -> int:
-    """Run `chain` until SIGINT or SIGTERM; gives the exit code that shells expect of that signal."""
+def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
+    """Run `work` to its end (0), or until SIGINT or SIGTERM: then the exit code that shells expect of that signal."""
     _allow_many_files()
-    return trio.run(_serve, chain)
+    return trio.run(_run, work)
+
+
+async def serve(chain: Chain) -> None:
+    """Have `chain` open until cancelled."""
+    async with chain.open():
+        click.echo("swarmd: serving; Ctrl-C ends it", err=True)
+        await trio.sleep_forever()
 
 
 def _allow_many_files() -> None:
@@ -35,21 +42,19 @@ def _allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _serve(chain: Chain) -> int:
+async def _run(work: Callable[[], Awaitable[None]]) -> int:
     ending = _Ending()
     with ungrouped(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ending.watch, signals)
             with ending.scope:
-                async with chain.open():
-                    click.echo("swarmd: serving; Ctrl-C ends it", err=True)
-                    await trio.sleep_forever()
+                await work()
             nursery.cancel_scope.cancel()
     return ending.exit_code
 
 
 class _Ending:
-    """The first signal ends the chain; later ones are taken and dropped, as every stage's closing is bounded."""
+    """The first signal ends the work; later ones are taken and dropped, as every stage's closing is bounded."""
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()

@@ -1,0 +1,54 @@
+"""What `listen` and `remote` are told of their sessions' bounds: `--limit NAME=NUMBER`, `--heartbeat`, `--patience`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final
+
+from swarmlib import Invalid
+from swarmlib.registry import nearest
+from swarmlib.wire.limits import Limits
+
+_APART: Final = ("heartbeat", "patience")  # they have options of their own
+_NAMES: Final = [each.name for each in fields(Limits) if each.name not in _APART]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One bound of a session."""
+
+    name: str
+    value: int
+
+    @classmethod
+    def read(cls, text: str | Bound) -> Bound:
+        """A bound from its text.
+
+        Raises:
+            Invalid: there is none of that name, or its value is no number.
+        """
+        if isinstance(text, Bound):
+            return text
+        name, _, value = text.partition("=")
+        if name not in _NAMES:
+            raise Invalid(f"there is no limit {name!r}; {nearest(name, _NAMES)}")
+        if not value.isascii() or not value.isdigit():
+            raise Invalid(f"{text!r} should be {name}=NUMBER")
+        return cls(name, int(value))
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+
+def limits(heartbeat: float, patience: float, bounds: Sequence[Bound]) -> Limits:
+    """The limits of a session: the usual ones, but for those given.
+
+    Raises:
+        Invalid: one is too small.
+    """
+    given = {bound.name: bound.value for bound in bounds}
+    try:
+        return Limits(heartbeat=heartbeat, patience=patience, **given)
+    except ValueError as exc:
+        raise Invalid(str(exc)) from exc

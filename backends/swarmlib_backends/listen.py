@@ -1,0 +1,181 @@
+"""`listen`: the head of a chain that serves other machines or processes: those who reach it by `remote`.
+
+Each connection is a session of its own (`swarmlib.wire`) in a task of its own; whatever its peer does, the others do
+not see it. Who the peer is, as its transport knows it, stands in every message as `:caller`.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from swarmlib import CLEANUP_SECONDS, Invalid, Sender, Source, SwarmError, argument, option
+from swarmlib.wire.connection import Connection, open_connection
+from swarmlib.wire.limits import Limits
+from swarmlib.wire.transports import callers
+from swarmlib.wire.transports.address import ListenAddress
+from swarmlib.wire.transports.files import FileSocket
+from swarmlib.wire.transports.listening import listening
+from swarmlib.wire.transports.sockets import lean
+from swarmlib.wire.transports.tls import secured, server_context
+
+from .bounds import Bound, limits
+
+__all__ = ["Listen"]
+
+DRAIN_SECONDS: Final = CLEANUP_SECONDS - 1
+"""How long the calls under way may take when the stage closes; what is left of the cleanup is for saying goodbye."""
+_SAFER: Final = "use tls:// with --ca"
+_log = logging.getLogger("swarmlib")
+
+
+@dataclass
+class Listen(Source):
+    """Serves the chain that follows it to whoever reaches it by `remote`, from this machine or others.
+
+    Every message says who sent it, in its arg :caller: cert:NAME by TLS, uid:N by a unix socket, ip:ADDRESS by TCP.
+    When the stage closes it takes no more calls, and those under way have some seconds to end.
+    """
+
+    urls: list[ListenAddress] = argument(f"where: {ListenAddress.usage()} (socket activation)")
+    ca: str = option("tls: serve only who has a certificate of this authority", default="")
+    cert: str = option("tls: this server's certificate", default="")
+    key: str = option("tls: this server's key", default="")
+    insecure: bool = option("serve others without certificates, though whoever comes gets root here", default=False)
+    group: str = option("let this group use the unix sockets too (mode 0660)", default="")
+    max_connections: int = option("connections at once, at most; more are refused", default=1000)
+    heartbeat: float = option("seconds of silence until a peer is asked whether it is there", default=10.0)
+    patience: float = option("seconds of silence until a peer is taken for dead", default=30.0)
+    limit: list[Bound] = option("a bound of each session (docs/wire.md), such as channels=1000", default=[])
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *urls: str | ListenAddress,
+            ca: str = "",
+            cert: str = "",
+            key: str = "",
+            insecure: bool = False,
+            group: str = "",
+            max_connections: int = 1000,
+            heartbeat: float = 10.0,
+            patience: float = 30.0,
+            limit: Sequence[str | Bound] = (),
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        limits(self.heartbeat, self.patience, self.limit)
+        if self.max_connections < 1:
+            raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
+        if any(url.scheme == "tls" for url in self.urls):
+            if not (self.cert and self.key):
+                raise Invalid("tls:// needs --cert and --key")
+            if not (self.ca or self.insecure):
+                raise Invalid("tls:// needs --ca, to serve only who has a certificate of that authority, or --insecure")
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Bind every address, then serve until cancelled; then give the calls under way a moment to end."""
+        tls = server_context(self.cert, self.key, self.ca) if self.cert else None
+        sessions = _Sessions(self.next, limits(self.heartbeat, self.patience, self.limit), self.max_connections)
+        async with trio.open_nursery() as outer:
+            await outer.start(sessions.run)
+            try:
+                async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+                    for url in self.urls:
+                        secure = url.scheme == "tls"
+                        bound = listening([url], exposed=self.insecure or secure, safer=_SAFER, group=self.group)
+                        listeners = await stack.enter_async_context(bound)
+                        nursery.start_soon(sessions.accept, tls if secure else None, listeners)
+                    task_status.started()
+            finally:
+                sessions.ending.set()
+
+
+class _Sessions:
+    """The sessions that are open, each in a task of its own. They outlive the listening, by `DRAIN_SECONDS`."""
+
+    def __init__(self, service: Sender, limits: Limits, most: int) -> None:
+        self.ending = trio.Event()
+        self._service = service
+        self._limits = limits
+        self._most = most
+        self._open: set[_Session] = set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Hold the sessions until `ending` is set; then have each drained, and closed."""
+        with trio.CancelScope(shield=True) as scope:  # it has a deadline once it is to end
+            async with trio.open_nursery() as self._nursery:
+                task_status.started()
+                await self.ending.wait()
+                scope.deadline = trio.current_time() + DRAIN_SECONDS
+                for session in self._open:
+                    self._nursery.start_soon(session.end)
+
+    async def accept(self, tls: ssl.SSLContext | None, listeners: list[trio.SocketListener]) -> None:
+        """Begin a session with whoever connects, until cancelled."""
+        await trio.serve_listeners(partial(self._serve, tls), listeners, handler_nursery=self._nursery)
+
+    async def _serve(self, tls: ssl.SSLContext | None, stream: trio.SocketStream) -> None:
+        if len(self._open) >= self._most:
+            _log.warning("listen: %d are connected; one more is refused", self._most)
+            return
+        session = _Session(stream, tls)
+        self._open.add(session)
+        try:
+            await session.run(self._service, self._limits)
+        except (SwarmError, OSError) as exc:
+            _log.info("listen: %s was refused: %s", session.peer, exc)
+        except Exception:  # noqa: BLE001 - whatever one peer brings about, the others go on
+            _log.error("listen: the session with %s failed", session.peer, exc_info=True)
+        finally:
+            self._open.discard(session)
+
+
+class _Session:
+    """One peer, from its arrival to its end."""
+
+    def __init__(self, stream: trio.SocketStream, tls: ssl.SSLContext | None) -> None:
+        self.peer = "someone"
+        self._socket = stream
+        self._tls = tls
+        self._scope = trio.CancelScope()
+        self._connection: Connection | None = None
+
+    async def run(self, service: Sender, limits: Limits) -> None:
+        """Shake hands, and serve the peer until either side ends it."""
+        with self._scope:
+            self.peer = callers.by_socket(self._socket.socket)
+            stream = await self._secured()
+            if stream is None:
+                return
+            async with open_connection(
+                stream, service=service, initiator=False, limits=limits, caller=self.peer
+            ) as self._connection:
+                _log.info("listen: %s is connected", self.peer)
+                await self._connection.closed.wait()
+                _log.info("listen: %s has gone: %s", self.peer, self._connection.why)
+
+    async def _secured(self) -> trio.abc.Stream | None:
+        if self._socket.socket.family == socket.AF_UNIX:
+            return FileSocket(self._socket)
+        if self._tls is None:
+            return lean(self._socket)
+        hidden = await secured(lean(self._socket), self._tls, "listen")
+        if hidden is not None:
+            self.peer = callers.by_certificate(hidden.peer_certificate) or self.peer
+        return hidden
+
+    async def end(self) -> None:
+        """Let the calls under way end, then close. Who is still shaking hands is closed at once."""
+        if self._connection is not None:
+            await self._connection.drain()
+        self._scope.cancel()

@@ -1,0 +1,155 @@
+"""`remote`: the end of a chain that goes on elsewhere: what is sent here reaches the chain after a `listen`.
+
+One connection is kept, and made again whenever it is lost. A call finds it up, or is answered `unavailable` at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import shlex
+import ssl
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from swarmlib import UNSENT, Filter, Invalid, Message, SwarmError, Unavailable, argument, option
+from swarmlib.wire.connection import Connection, open_connection
+from swarmlib.wire.limits import Limits
+from swarmlib.wire.transports.address import DialAddress
+from swarmlib.wire.transports.dialling import dial
+from swarmlib.wire.transports.tls import client_context
+
+from .bounds import Bound, limits
+
+__all__ = ["Remote"]
+
+OPEN_SECONDS: Final = 3.0
+"""How long opening the stage waits for the first connection; after that, calls are answered `unavailable` until it is
+there. A far side that is down never keeps a chain from opening."""
+FIRST_PAUSE: Final = 0.1
+"""Seconds until the first attempt after a loss; each one that fails doubles them."""
+LOGIN_SECONDS: Final = 30
+"""How long ssh may take to log in and start the program over there."""
+_log = logging.getLogger("swarmlib")
+
+
+@dataclass
+class Remote(Filter):
+    """The chain that another machine or process serves by `listen`; it is reached again whenever it was lost.
+
+    Opening the stage connects, and waits for that for some seconds at most. While the far side is away, calls are
+    answered `unavailable` at once, and so are those that were under way when it was lost.
+
+    ssh:// needs no port over there: ssh runs `swarmd stdio`, which leads to a listen by its unix socket
+    (/run/swarmd.sock, or the address's path), or else runs the chain that --run gives.
+    """
+
+    url: DialAddress = argument(f"where: {DialAddress.usage()}")
+    ca: str = option("tls: the authority that the server's certificate must be of (else the system's)", default="")
+    cert: str = option("tls: our own certificate, by which the server knows us", default="")
+    key: str = option("tls: its key", default="")
+    run: str = option("ssh: a chain to run over there, instead of reaching one that listens", default="")
+    swarmd: str = option("ssh: the command over there", default="swarmd")
+    retry: float = option("seconds between attempts to reach it again, at most", default=15.0)
+    heartbeat: float = option("seconds of silence until the peer is asked whether it is there", default=10.0)
+    patience: float = option("seconds of silence until the peer is taken for dead", default=30.0)
+    limit: list[Bound] = option("a bound of the session (docs/wire.md), such as channels=1000", default=[])
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            url: str | DialAddress,
+            *,
+            ca: str = "",
+            cert: str = "",
+            key: str = "",
+            run: str = "",
+            swarmd: str = "swarmd",
+            retry: float = 15.0,
+            heartbeat: float = 10.0,
+            patience: float = 30.0,
+            limit: Sequence[str | Bound] = (),
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        limits(self.heartbeat, self.patience, self.limit)
+        if self.retry < FIRST_PAUSE:
+            raise Invalid(f"--retry should be {FIRST_PAUSE} or more, not {self.retry}")
+        if bool(self.cert) != bool(self.key):
+            raise Invalid("--cert and --key belong together")
+        if self.run and (self.url.scheme != "ssh" or self.url.path):
+            raise Invalid("--run is for an ssh:// address without a socket")
+
+    @property
+    def name(self) -> str:
+        """The backend and where it leads: an error must say which of many it speaks of."""
+        return f"remote {self.url}"
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Keep the connection."""
+        tls = client_context(self.ca, self.cert, self.key) if self.url.scheme == "tls" else None
+        self._connection: Connection | None = None
+        self._why = "it was not reached yet"
+        self._tried = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._stay_connected, tls)
+            with trio.move_on_after(OPEN_SECONDS):
+                await self._tried.wait()
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def send(self, message: Message) -> None:
+        """Send a message to the far side."""
+        if self._connection is None:
+            raise Unavailable(f"{self.url} is not connected: {self._why}", details={UNSENT: True})
+        await self._connection.sender.send(message)
+
+    async def _stay_connected(self, tls: ssl.SSLContext | None) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            began = trio.current_time()
+            await self._hold(tls)
+            # One that held for longer than any pause was a good one: the next loss has nothing to do with the last.
+            pause = FIRST_PAUSE if trio.current_time() - began > self.retry else min(2 * pause, self.retry)
+            await trio.sleep(pause * random.uniform(0.5, 1))  # the peers of one that restarts must not come all at once
+
+    async def _hold(self, tls: ssl.SSLContext | None) -> None:
+        """Connect, and stay so as long as it goes."""
+        try:
+            async with (
+                dial(self.url, tls=tls, program=self._program()) as stream,
+                open_connection(stream, service=None, initiator=True, limits=self._limits()) as connection,
+            ):
+                self._found(connection)
+                await connection.closed.wait()
+                self._lost(connection.why)  # at once: to take leave of who is gone takes its time
+        except SwarmError as exc:
+            self._lost(exc)
+
+    def _found(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tried.set()
+        _log.info("%s is connected", self.name)
+
+    def _lost(self, why: SwarmError | None) -> None:
+        self._connection = None
+        reason = str(why).removeprefix(f"{self.url} ")
+        if reason != self._why:
+            _log.warning("%s: %s; it is tried again", self.name, reason)
+        self._why = reason
+        self._tried.set()
+
+    def _program(self) -> list[str]:
+        """What ssh runs over there."""
+        what = [self.run] if self.run else ["--to", f"unix://{self.url.path}"] if self.url.path else []
+        return [*shlex.split(self.swarmd), "stdio", *what]
+
+    def _limits(self) -> Limits:
+        usual = [Bound("handshake", LOGIN_SECONDS)] if self.url.scheme == "ssh" else []
+        return limits(self.heartbeat, self.patience, [*usual, *self.limit])

@@ -1,0 +1,46 @@
+"""The far end of ssh://: a session over this process's stdin and stdout, or the way from there to one who listens."""
+
+from __future__ import annotations
+
+import trio
+
+from swarmlib import Chain
+from swarmlib.wire.connection import open_connection
+from swarmlib.wire.transports import callers
+from swarmlib.wire.transports.address import Address
+from swarmlib.wire.transports.dialling import dial
+from swarmlib.wire.transports.stdio import own_stdio
+
+
+class RelayAddress(Address):
+    """Where a relay may lead to."""
+
+    schemes = ("unix", "tcp")
+
+
+async def serve_peer(chain: Chain) -> None:
+    """Serve a chain to the peer, until it leaves."""
+    async with own_stdio() as stream, chain.open() as service:
+        caller = callers.by_process()
+        async with open_connection(stream, service=service, initiator=False, caller=caller) as connection:
+            await connection.closed.wait()
+
+
+async def relay(address: RelayAddress) -> None:
+    """Pass bytes between the peer and who listens at `address`, until either leaves.
+
+    Raises:
+        Unavailable: nobody listens there.
+    """
+    async with dial(address, tls=None, program=()) as far, own_stdio() as near, trio.open_nursery() as nursery:
+        nursery.start_soon(_pass_on, near, far, nursery.cancel_scope)
+        nursery.start_soon(_pass_on, far, near, nursery.cancel_scope)
+
+
+async def _pass_on(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, scope: trio.CancelScope) -> None:
+    try:
+        async for part in source:
+            await sink.send_all(part)
+    except trio.BrokenResourceError:
+        pass  # that side is gone, which is an end like any other
+    scope.cancel()
