@@ -215,6 +215,10 @@ def use_a_terminal(host: str, *image: str, prompt: bytes) -> None:
         read_until(master, b"sized\r\n")
         os.write(master, b"echo be''gun; cat\n")
         read_until(master, b"begun\r\n")
+        os.write(master, b"purr\n")
+        read_until(
+            master, b"purr\r\npurr\r\n"
+        )  # what is typed, and cat's: one that has not begun yet misses its Ctrl-C
         os.write(master, b"\x03")
         read_until(master, prompt)
         os.write(master, b"exit 5\n")

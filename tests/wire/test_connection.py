@@ -205,9 +205,9 @@ async def test_a_deadline_crosses_as_time_left(autojump_clock: trio.abc.Clock) -
 
 async def test_the_object_of_an_attachment_can_be_sent_to_and_so_on_down(autojump_clock: trio.abc.Clock) -> None:
     async with store() as (client, _, _, _), client.attach("web") as conversation:
-        assert await conversation.object.ls("x") == ["inner", "web", "x"]
-        async with conversation.object.attach("db") as inner:
-            assert await inner.object.ls() == ["inner", "inner", "web", "db", "containers"]
+        assert await conversation.ls("x") == ["inner", "containers", "web", "x"]
+        async with conversation.attach("db") as inner:
+            assert await inner.ls("y") == ["inner", "inner", "containers", "web", "db", "y"]
             assert (await inner.__anext__()).value == b"a line"
 
 

@@ -1,0 +1,117 @@
+"""The other process of `tests.bench.wire`: a chain behind `listen`, and beside it the same over bare TCP streams.
+
+    python -m tests.bench.far
+
+prints two ports: of `listen`, and of a server that does what a line asks: `echo REQUEST REPLY` (bytes of each), `send
+MIB`, or `count MESSAGES` (msgpack).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import trio
+
+from swarmlib import Chain, Filter, Json, Message, Verb
+from tests.engines import free_port
+
+CHUNK = bytes(64 * 1024)
+MIB = 1 << 20
+
+
+class Zeros(trio.abc.ReceiveStream):
+    """So many bytes, 64 KiB at a time."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        part = CHUNK[: min(self._left, max_bytes or len(CHUNK))]
+        self._left -= len(part)
+        return part
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+class Far(Filter):
+    """Answers in the task that brings the message: what is measured is the wire, not a stage."""
+
+    received = 0
+    _answer = Json(b'{"Id":"0123456789abcdef"}')
+
+    async def send(self, message: Message) -> None:
+        ret = message.ret
+        if ret is None:
+            self.received += 1
+        elif message.verb is Verb.GET:
+            await ret.ack(self._answer)
+            await ret.aclose()
+        elif message.verb is Verb.LS:
+            await ret.ack({"received": self.received})
+            await ret.aclose()
+        elif message.verb is Verb.CONNECT:
+            await ret.ack(att=Zeros(int(message.args["mib"]) * MIB))
+            await ret.aclose()
+        elif message.verb is Verb.WATCH:
+            await ret.ack()
+            kept.append(ret)
+
+
+kept: list[Any] = []
+
+
+async def bare(stream: trio.SocketStream) -> None:
+    """Do what a line asks for."""
+    async with stream:
+        line = b""
+        while not line.endswith(b"\n"):
+            line += await stream.receive_some(1)
+        what, *sizes = line.split()
+        numbers = [int(size) for size in sizes]
+        try:
+            await {b"echo": _echo, b"send": _send, b"count": _count}[what](stream, *numbers)
+        except trio.BrokenResourceError:
+            return
+
+
+async def _echo(stream: trio.SocketStream, request: int, reply: int) -> None:
+    answer = bytes(reply)
+    while True:
+        missing = request
+        while missing:
+            part = await stream.receive_some(missing)
+            if not part:
+                return
+            missing -= len(part)
+        await stream.send_all(answer)
+
+
+async def _send(stream: trio.SocketStream, mib: int) -> None:
+    for _ in range(mib * MIB // len(CHUNK)):
+        await stream.send_all(CHUNK)
+
+
+async def _count(stream: trio.SocketStream, messages: int) -> None:
+    unpacker = msgpack.Unpacker()
+    seen = 0
+    while seen < messages:
+        unpacker.feed(await stream.receive_some(1 << 18))
+        for _ in unpacker:
+            seen += 1
+    await stream.send_all(b"!")
+
+
+async def main() -> None:
+    """Serve until killed."""
+    port = free_port()
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with Chain(*Chain.read(f"listen tcp://127.0.0.1:{port}").backends, Far()).open():
+        print(port, listeners[0].socket.getsockname()[1], flush=True)
+        await trio.serve_listeners(bare, listeners)
+
+
+if __name__ == "__main__":
+    trio.run(main)

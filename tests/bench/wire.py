@@ -1,0 +1,388 @@
+"""The wire between two processes, each figure beside a bare trio TCP stream between the same two.
+
+    python -m tests.bench.wire [--calls 5000] [--messages 100000] [--mib 256] [--channels 10000] [--rounds 3]
+
+Needs nothing but this machine. The figures of tractor and libchan were seen on such a machine, and stand as constants.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median, quantiles
+
+import msgpack
+import trio
+
+from swarmlib import Client, Message, Replies, Verb, connect, dispatch, next_reply, open_reply
+from swarmlib.wire.connection import open_connection
+from tests.bench.common import show
+
+MIB = 1 << 20
+IN_FLIGHT = 64
+DELAY_MS = 50
+LINE = b"one line of a workload's log, as long as such a line often is"
+Measure = Callable[[], Awaitable[float]]
+
+
+@dataclass
+class Far:
+    """The other process, and where to reach it."""
+
+    process: subprocess.Popen[str]
+    port: int
+    bare: int
+
+
+@contextmanager
+def far_process() -> Generator[Far]:
+    """The other process, as long as the context."""
+    with started("tests.bench.far") as process:
+        assert process.stdout is not None
+        port, bare = map(int, process.stdout.readline().split())
+        yield Far(process, port, bare)
+
+
+@contextmanager
+def started(module: str, *words: str) -> Generator[subprocess.Popen[str]]:
+    """A module of the tests in a process of its own."""
+    process = subprocess.Popen([sys.executable, "-m", module, *words], stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def delaying(port: int) -> Generator[int]:
+    """The port of a relay to `port`, which delays what passes."""
+    with started("tests.relay", str(port), "--delay-ms", str(DELAY_MS)) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+
+
+async def in_turns(subjects: dict[str, Measure], rounds: int) -> dict[str, float]:
+    """The median figure of each; they take turns, so that a noisy moment hits all of them alike."""
+    figures: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in range(rounds):
+        for name, measure in subjects.items():
+            figures[name].append(await measure())
+    return {name: median(found) for name, found in figures.items()}
+
+
+# Small calls.
+
+
+async def calls(swarm: Client, count: int, in_flight: int = 1) -> float:
+    """Calls a second, so many at once."""
+
+    async def one_after_another() -> None:
+        for _ in range(count // in_flight):
+            await swarm.call(Verb.GET)
+
+    began = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for _ in range(in_flight):
+            nursery.start_soon(one_after_another)
+    return count / (time.perf_counter() - began)
+
+
+async def echoes(port: int, count: int, request: int, reply: int) -> float:
+    """Round trips a second on a bare stream, of so many bytes each way."""
+    async with await bare(port, f"echo {request} {reply}") as stream:
+        data = bytes(request)
+        began = time.perf_counter()
+        for _ in range(count):
+            await stream.send_all(data)
+            missing = reply
+            while missing:
+                missing -= len(await stream.receive_some(missing))
+        return count / (time.perf_counter() - began)
+
+
+async def bare(port: int, line: str) -> trio.SocketStream:
+    """A bare stream to the other process, which does there what `line` says."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    await stream.send_all(line.encode() + b"\n")
+    return stream
+
+
+class Counting(trio.abc.Stream):
+    """A stream that counts."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self.sent = self.received = 0
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += len(data)
+        await self._stream.send_all(data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await self._stream.receive_some(max_bytes)
+        self.received += len(data)
+        return data
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def bytes_of_a_call(port: int) -> tuple[int, int]:
+    """Bytes of a small call's request and of its reply."""
+    stream = Counting(await trio.open_tcp_stream("127.0.0.1", port))
+    async with open_connection(stream, service=None, initiator=True) as connection:
+        swarm = Client(connection.sender)
+        await calls(swarm, 10)
+        sent, received = stream.sent, stream.received
+        await calls(swarm, 100)
+        return round((stream.sent - sent) / 100), round((stream.received - received) / 100)
+
+
+# Messages one way.
+
+
+async def one_way(swarm: Client, count: int) -> float:
+    """Messages a second that want no answer, until the other side has them all."""
+    before = (await swarm.call(Verb.LS)).value["received"]
+    message = Message(Verb.LOG, ("containers", "box"), {"stream": "stdout"}, LINE)
+    began = time.perf_counter()
+    for _ in range(count):
+        await swarm.sender.send(message)
+    while (await swarm.call(Verb.LS)).value["received"] < before + count:
+        pass
+    return count / (time.perf_counter() - began)
+
+
+async def packed(port: int, count: int) -> float:
+    """The same by msgpack on a bare stream, what fits into 64 KiB in one send."""
+    async with await bare(port, f"count {count}") as stream:
+        packer = msgpack.Packer(autoreset=False)
+        began = time.perf_counter()
+        for _ in range(count):
+            packer.pack(["log", ["containers", "box"], {"stream": "stdout"}, LINE])
+            if len(packer.getbuffer()) >= 64 * 1024:
+                await stream.send_all(packer.bytes())
+                packer.reset()
+        await stream.send_all(packer.bytes())
+        await stream.receive_some(1)
+        return count / (time.perf_counter() - began)
+
+
+# Streams.
+
+
+async def streamed(swarm: Client, mib: int) -> float:
+    """MiB a second of one stream of the wire."""
+    began = time.perf_counter()
+    async with await opened(swarm, mib) as stream:
+        await drain(stream, mib)
+    return mib / (time.perf_counter() - began)
+
+
+async def opened(swarm: Client, mib: int) -> trio.abc.ReceiveStream:
+    """A stream of so many MiB from the other process."""
+    answer = await swarm.call(Verb.CONNECT, args={"mib": mib})
+    assert answer.ack.att is not None
+    return answer.ack.att
+
+
+async def drain(stream: trio.abc.ReceiveStream, mib: int) -> None:
+    """Read it to its end, which must be where it should."""
+    seen = 0
+    while part := await stream.receive_some(64 * 1024):
+        seen += len(part)
+    assert seen == mib * MIB, f"{seen} bytes came of {mib} MiB"
+
+
+async def sent(port: int, mib: int) -> float:
+    """MiB a second of a bare stream."""
+    began = time.perf_counter()
+    async with await bare(port, f"send {mib}") as stream:
+        await drain(stream, mib)
+    return mib / (time.perf_counter() - began)
+
+
+async def latencies(swarm: Client, count: int) -> float:
+    """The 99th percentile of a call, in milliseconds."""
+    found: list[float] = []
+    for _ in range(count):
+        began = time.perf_counter()
+        await swarm.call(Verb.GET)
+        found.append(time.perf_counter() - began)
+    return quantiles(found, n=100)[98] * 1e3
+
+
+async def latencies_beside_a_stream(swarm: Client, mib: int) -> float:
+    """The same while a stream runs beside it, from its begin to its end."""
+    found: list[float] = []
+    async with await opened(swarm, mib) as stream, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            while True:
+                began = time.perf_counter()
+                await swarm.call(Verb.GET)
+                found.append(time.perf_counter() - began)
+
+        nursery.start_soon(ask)
+        await drain(stream, mib)
+        nursery.cancel_scope.cancel()
+    return quantiles(found, n=100)[98] * 1e3
+
+
+# Many channels.
+
+
+def resident(pid: int | str) -> float:
+    """MiB that a process has resident now."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@asynccontextmanager
+async def channels(swarm: Client, count: int) -> AsyncGenerator[None]:
+    """So many calls under way, each with a channel for its replies; no task holds them, as tasks take memory too."""
+    held: list[Replies] = []
+    for _ in range(count):
+        ret, replies = open_reply()
+        await dispatch(swarm.sender, Message(Verb.WATCH, ret=ret), ret)
+        held.append(replies)
+    for replies in held:
+        await next_reply(replies)
+    yield
+    for replies in held:
+        await replies.aclose()
+
+
+# The table.
+
+
+def row(what: str, reference: str, ours: str, ratio: float | None, goal: str) -> tuple[object, ...]:
+    """A row of it."""
+    return (what, reference, ours, "" if ratio is None else f"{ratio:.2f}", goal)
+
+
+async def measure(given: argparse.Namespace, far: Far, delayed: tuple[int, int]) -> list[tuple[object, ...]]:
+    """All the rows."""
+    async with connect(f"remote tcp://127.0.0.1:{far.port}") as swarm:
+        return [
+            *await small_calls(given, far, swarm),
+            await messages_one_way(given, far, swarm),
+            await one_stream(given, far, swarm),
+            await calls_beside_a_stream(given, swarm),
+            *await many_channels(given, far, swarm),
+            await far_away(given, delayed),
+        ]
+
+
+async def small_calls(given: argparse.Namespace, far: Far, swarm: Client) -> list[tuple[object, ...]]:
+    """One at a time, and many in flight."""
+    request, reply = await bytes_of_a_call(far.port)
+    subjects: dict[str, Measure] = {
+        "bare": partial(echoes, far.bare, given.calls, request, reply),
+        "one": partial(calls, swarm, given.calls),
+        "many": partial(calls, swarm, given.calls * 4, IN_FLIGHT),
+    }
+    found = await in_turns(subjects, given.rounds)
+    title = f"calls/s, one at a time ({request} B there, {reply} B back)"
+    known = "tractor 180 to 320, libchan over TCP 14,000"
+    ratio = found["one"] / found["bare"]
+    return [
+        row(title, f"bare echo {found['bare']:,.0f}", f"{found['one']:,.0f}", ratio, "0.5 of the bare echo"),
+        row(f"calls/s, {IN_FLIGHT} in flight", known, f"{found['many']:,.0f}", None, "15,000"),
+    ]
+
+
+async def messages_one_way(given: argparse.Namespace, far: Far, swarm: Client) -> tuple[object, ...]:
+    """Messages that want no answer."""
+    subjects: dict[str, Measure] = {
+        "bare": partial(packed, far.bare, given.messages),
+        "wire": partial(one_way, swarm, given.messages),
+    }
+    found = await in_turns(subjects, given.rounds)
+    known = f"bare msgpack {found['bare']:,.0f}; tractor 6,500, libchan 131,000"
+    ratio = found["wire"] / found["bare"]
+    return row("messages/s, one way", known, f"{found['wire']:,.0f}", ratio, "0.5 of bare msgpack, and 100,000")
+
+
+async def one_stream(given: argparse.Namespace, far: Far, swarm: Client) -> tuple[object, ...]:
+    """The bytes of one stream."""
+    subjects: dict[str, Measure] = {
+        "bare": partial(sent, far.bare, given.mib),
+        "wire": partial(streamed, swarm, given.mib),
+    }
+    found = await in_turns(subjects, given.rounds)
+    ratio = found["wire"] / found["bare"]
+    return row(f"a stream of {given.mib} MiB, MiB/s", f"bare {found['bare']:.0f}", f"{found['wire']:.0f}", ratio, "0.8")
+
+
+async def calls_beside_a_stream(given: argparse.Namespace, swarm: Client) -> tuple[object, ...]:
+    """The latency of calls, alone and beside a stream."""
+    subjects: dict[str, Measure] = {
+        "idle": partial(latencies, swarm, given.calls),
+        "beside": partial(latencies_beside_a_stream, swarm, given.mib),
+    }
+    found = await in_turns(subjects, given.rounds)
+    ratio = found["beside"] / found["idle"]
+    title = f"p99 of a call beside a stream of {given.mib} MiB, ms"
+    return row(title, f"idle {found['idle']:.2f}", f"{found['beside']:.2f}", ratio, "under 3 times the idle p99")
+
+
+async def many_channels(given: argparse.Namespace, far: Far, swarm: Client) -> list[tuple[object, ...]]:
+    """What open channels cost: memory in both processes, and the speed of a call."""
+    before = {pid: resident(pid) for pid in ("self", far.process.pid)}
+    idle = await calls(swarm, given.calls)
+    async with channels(swarm, given.channels):
+        here, there = (resident(pid) - before[pid] for pid in before)
+        beside = await calls(swarm, given.calls)
+    title = f"{given.channels:,} open channels"
+    return [
+        row(f"{title}, MiB here and there", "", f"{here:.0f} and {there:.0f}", None, "under 60"),
+        row(
+            f"{title}, calls/s beside them",
+            f"idle {idle:,.0f}",
+            f"{beside:,.0f}",
+            idle / beside,
+            "under 1.2 times slower",
+        ),
+    ]
+
+
+async def far_away(given: argparse.Namespace, delayed: tuple[int, int]) -> tuple[object, ...]:
+    """The bytes of one stream through a relay that delays."""
+    async with connect(f"remote tcp://127.0.0.1:{delayed[0]}") as swarm:
+        subjects: dict[str, Measure] = {
+            "bare": partial(sent, delayed[1], given.mib),
+            "wire": partial(streamed, swarm, given.mib),
+        }
+        found = await in_turns(subjects, given.rounds)
+    title = f"a stream of {given.mib} MiB, {2 * DELAY_MS} ms away, MiB/s"
+    return row(title, f"bare {found['bare']:.0f}", f"{found['wire']:.0f}", found["wire"] / found["bare"], "0.8")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=5000)
+    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--mib", type=int, default=256, help="of a stream; the goals are for 1024")
+    parser.add_argument("--channels", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    with far_process() as far, delaying(far.port) as slow, delaying(far.bare) as slow_bare:
+        rows = trio.run(measure, given, far, (slow, slow_bare))
+    show("The wire between two processes", ["what", "beside it", "the wire", "ratio", "goal"], rows)
+
+
+if __name__ == "__main__":
+    main()
