@@ -19,7 +19,9 @@ from swarmlib_backends import (
     DockerServer,
     Exec,
     Limit,
+    Listen,
     Record,
+    Remote,
     Replay,
     Retry,
     Simulator,
@@ -89,6 +91,11 @@ async def test_balance() -> None:
 async def test_dockerserver(tmp_path: Path) -> None:
     address = f"unix://{tmp_path}/docker.sock"
     await check_backend(lambda: DockerServer([address]), client=lambda: Docker(address))
+
+
+async def test_listen_and_remote(tmp_path: Path) -> None:
+    url = f"unix://{tmp_path}/swarm.sock"
+    await check_backend(lambda: Listen(url), client=lambda: Remote(url))
 
 
 @pytest.mark.engine

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import trio
 
 from ..channel import Reply, Sender
 from ..errors import UNSENT, SwarmError, TimedOut, Unavailable
-from ..message import FINAL, Message, Verb
+from ..message import CALLER, FINAL, Message, Verb
 from ..request import dispatch
 from ..service import as_error, refuse
 from .channels import SERVICE
@@ -20,9 +20,6 @@ from .driver import MAX_FILES, Driver, Step
 from .events import Received
 from .files import OpenFile
 from .streams import RemoteReceiveStream, RemoteStream, StreamEnd, pump
-
-CALLER: Final = ":caller"
-"""The argument that says who a request comes from, as the transport knows it."""
 
 _Item: TypeAlias = Received | SwarmError | None
 """A message; why there will be no more; or their end in good order."""

@@ -123,6 +123,8 @@ class Session:
         except WireError as exc:
             self.finish(exc)
             raise
+        finally:
+            self.channels.events = []  # what is in a message that came is its taker's alone: it must be able to drop it
         return events
 
     def _read(self, data: bytes) -> None:
