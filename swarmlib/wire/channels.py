@@ -120,6 +120,7 @@ class Channels:
     now: the time.
     caused: messages that came late since the last bytes were taken for sending, each of which was answered by a reset.
     drained: streams all of whose bytes have been taken for sending; cleared by who reads it.
+    rest: bytes of a DATA frame that are still to come.
     windows: of its streams.
     """
 
@@ -140,7 +141,7 @@ class Channels:
         """Of each: this side's, and the peer's."""
         self._backlog = 0
         self.caused = 0
-        self._rest = 0
+        self.rest = 0
         self._sink = SERVICE
         self._files = False
         self._sent = 0
@@ -426,7 +427,7 @@ class Channels:
         found = self._found(id)
         if not length:
             raise WireError(f"DATA without bytes, on {id}")
-        self._sink, self._rest = id, length
+        self._sink, self.rest = id, length
         if found is None:
             return
         if type(found) is _Receiving:
@@ -443,10 +444,10 @@ class Channels:
 
     def sunk(self, data: bytes, start: int) -> int:
         """Take what has come of a DATA frame's payload; gives where that ends."""
-        if not self._rest or start == len(data):
+        if not self.rest or start == len(data):
             return start
-        stop = min(start + self._rest, len(data))
-        self._rest -= stop - start
+        stop = min(start + self.rest, len(data))
+        self.rest -= stop - start
         found = self._open.get(self._sink)
         if type(found) is _Stream:
             self._tell(found, Data(self._sink, data[start:stop]))

@@ -28,11 +28,12 @@ from .channels import SERVICE
 from .codec import RefKind, WireError
 from .events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset, Room, Unclaimed
 from .files import FileStream, close_all
+from .frames import HEAD
 from .limits import KIB, Limits
 from .session import Session
 
-READ_SIZE: Final = 64 * KIB
-"""Bytes that are read at once: more would come in memory that is new to the process each time."""
+READ_SIZE: Final = 64 * KIB + HEAD.size
+"""Bytes that are read at once: a full frame. More would come in memory that is new to the process each time."""
 LINGER: Final = 1.0
 """Seconds that the peer has to take leave. To close before it does may destroy what it was told last."""
 MAX_FILES: Final = 64
@@ -102,7 +103,7 @@ class Driver:
         self._writer: trio.lowlevel.Task | None = None
         self._sending = False
         self._unsent: list[tuple[bytes, list[int]]] = []
-        self._socket = stream.socket.fileno() if isinstance(stream, trio.SocketStream) else -1
+        self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
         self._senders = trio.lowlevel.ParkingLot()
         self._writing = trio.CancelScope(shield=True)
         self._handlers = self._make_handlers()
@@ -135,7 +136,7 @@ class Driver:
     async def _receive(self) -> bool:
         """Take what comes next; gives whether more may come."""
         try:
-            data = await self._stream.receive_some(READ_SIZE)
+            data = await self._stream.receive_some(self._read_size())
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self.end(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
             return False
@@ -148,6 +149,11 @@ class Driver:
         if not data:
             self.end(Unavailable("the peer closed the connection"))
         return bool(data)
+
+    def _read_size(self) -> int:
+        """Reads that end where frames end save the readers of streams from pieces."""
+        rest = self.channels.rest
+        return rest if rest >= READ_SIZE // 8 else READ_SIZE
 
     async def _handle_all(self, turn: object) -> bool:
         """Handle what came; gives whether this task is still the one that reads."""
@@ -233,22 +239,22 @@ class Driver:
 
     def hurry(self) -> None:
         """Have what waits in the session sent: at once, if nothing else would go with it."""
-        if self._socket < 0 or self._sending or self.channels.busy:
+        if self._socket is None or self._sending or self.channels.busy:
             self.wake()
         elif self.session.waiting:
-            self._write_now()
+            self._write_now(self._socket)
 
     def _wake_writer(self) -> None:
         if self._writer is not None:
             writer, self._writer = self._writer, None
             trio.lowlevel.reschedule(writer)
 
-    def _write_now(self) -> None:
+    def _write_now(self, socket: trio.socket.SocketType) -> None:
         data, files = self._take()
         sent = 0
         if not files and not self._unsent:
             with suppress(OSError):  # the writer will meet it again
-                sent = os.write(self._socket, data)
+                sent = os.write(socket.fileno(), data)
         if sent < len(data):
             self._unsent.append((data[sent:], files))
             self._wake_writer()
@@ -264,7 +270,7 @@ class Driver:
                 await self._take_leave()
             except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
                 self.end(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
-        self._socket = -1
+        self._socket = None
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER):
             await self._stream.aclose()
         self.written.set()

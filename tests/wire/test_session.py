@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from swarmlib import Conflict, Json, Message, SwarmError, Verb, open_reply
+from swarmlib.wire import states
 from swarmlib.wire.channels import SERVICE
 from swarmlib.wire.codec import Apart, Kind, Ref, RefKind, Refs, WireError, encode
 from swarmlib.wire.events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset
@@ -31,6 +34,8 @@ SMALL = Limits(
     windows=9000,
 )
 DEFAULT = Limits()
+WIRE = Path(states.__file__).parent
+ON_TRIO = ("connection", "driver", "ends", "files", "streams")
 KINDS = ["set", "ack", "error", "end"]
 CODECS = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -373,7 +378,7 @@ LS = Message(Verb.LS)
         (message(0, LS, ret=(1, 2)) + frame(Type.DATA, 2, b"x"), "DATA on 2"),
         (message(0, LS, att=(2, 2)) + message(2, LS), "where this side takes none"),
         (message(0, LS, att=(2, 2)) + frame(Type.CREDIT, 2, number(1)), "more than can be used"),
-        (message(0, LS, att=(2, 2)) + frame(Type.DATA, 2, bytes(60_000)) * 2, "where the window is 5536"),
+        (message(0, LS, att=(2, 2)) + frame(Type.DATA, 2, bytes(60_000)) * 3, "where the window is 11072"),
         (message(0, LS, value=(2, 64 * 1024 * 1024 + 1, 1)), "limit value"),
         (message(0, LS) * 257, "limit credit"),
         (message(0, Message(Verb.LS, ("a",) * 65)), "limit path_parts"),
@@ -550,7 +555,7 @@ def test_streams_take_turns() -> None:
 
 
 def test_a_window_grows_while_half_of_it_is_read_within_a_round_trip_and_its_growth_is_returned() -> None:
-    limits = Limits(windows=512 * 1024, window_max=256 * 1024)
+    limits = Limits(window=64 * 1024, windows=512 * 1024, window_max=256 * 1024)
     ours, theirs = session(initiator=True, limits=limits), session(initiator=False, limits=limits)
     theirs.receive(ours.take(), 0.0)
     ours.receive(theirs.take(), 0.05)
@@ -617,6 +622,16 @@ def test_an_end_in_good_order_is_told_and_so_is_going_away() -> None:
     assert isinstance(saw[1], Over)
     assert str(saw[1].why) == "the peer ended the session"
     assert theirs.draining
+
+
+@pytest.mark.parametrize("source", sorted(set(WIRE.glob("*.py")) - {WIRE / f"{name}.py" for name in ON_TRIO}), ids=str)
+def test_the_protocol_imports_no_trio(source: Path) -> None:
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        from_ours = isinstance(node, ast.ImportFrom) and node.level == 1
+        assert "trio" not in names
+        assert not (isinstance(node, ast.ImportFrom) and node.module == "trio")
+        assert not (from_ours and getattr(node, "module", None) in ON_TRIO)
 
 
 def test_the_table_of_states_is_closed_and_symmetric() -> None:
