@@ -102,7 +102,8 @@ class Driver:
         self._read_all = trio.Event()
         self._writer: trio.lowlevel.Task | None = None
         self._sending = False
-        self._unsent: list[tuple[bytes, list[int]]] = []
+        self._unsent: tuple[bytes, list[int]] | None = None
+        """What the socket did not take at once."""
         self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
         self._senders = trio.lowlevel.ParkingLot()
         self._writing = trio.CancelScope(shield=True)
@@ -239,7 +240,7 @@ class Driver:
 
     def hurry(self) -> None:
         """Have what waits in the session sent: at once, if nothing else would go with it."""
-        if self._socket is None or self._sending or self.channels.busy:
+        if self._socket is None or self._sending or self._unsent or self.channels.busy:
             self.wake()
         elif self.session.waiting:
             self._write_now(self._socket)
@@ -252,11 +253,11 @@ class Driver:
     def _write_now(self, socket: trio.socket.SocketType) -> None:
         data, files = self._take()
         sent = 0
-        if not files and not self._unsent:
+        if not files:
             with suppress(OSError):  # the writer will meet it again
                 sent = os.write(socket.fileno(), data)
         if sent < len(data):
-            self._unsent.append((data[sent:], files))
+            self._unsent = (data[sent:], files)
             self._wake_writer()
 
     async def write(self) -> None:
@@ -271,18 +272,21 @@ class Driver:
             except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
                 self.end(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
         self._socket = None
+        _, files = self._unsent or (b"", [])
+        close_all([*files, *self.session.outbox.files])
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER):
             await self._stream.aclose()
         self.written.set()
 
     @property
     def _waiting(self) -> bool:
-        return bool(self._unsent) or self.session.waiting
+        return self._unsent is not None or self.session.waiting
 
     async def _write_all(self) -> None:
         self._sending = True
         while self._waiting:
-            data, files = self._unsent.pop() if self._unsent else self._take()
+            data, files = self._unsent or self._take()
+            self._unsent = None
             if files and self.files is not None:
                 try:
                     await self.files.send_with_files(data, files)

@@ -32,8 +32,10 @@ from swarmlib import (
 )
 from swarmlib.wire.codec import WireError
 from swarmlib.wire.connection import Connection, open_connection
+from swarmlib.wire.events import Received
 from swarmlib.wire.files import OpenFile
 from swarmlib.wire.limits import Limits
+from swarmlib.wire.session import Session
 
 DEFAULT = Limits()
 
@@ -603,6 +605,36 @@ async def test_an_open_file_goes_over_where_both_sides_can_and_its_bytes_where_n
         await wait_all_tasks_blocked()
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(reads)
+
+
+async def test_what_a_full_socket_did_not_take_goes_before_what_is_sent_next() -> None:
+    near, far = socket.socketpair()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    peer = Session(initiator=False, now=0.0, limits=DEFAULT)
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(far))
+    came: list[str] = []
+
+    async def read(until: Callable[[], bool]) -> None:
+        while not until():
+            for event in peer.receive(await stream.receive_some(), 0.0):
+                if isinstance(event, Received):
+                    came.append(event.message.path[0])
+            if peer.waiting:
+                await stream.send_all(peer.take())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read, lambda: peer.version > 0)
+        async with open_connection(
+            trio.SocketStream(trio.socket.from_stdlib_socket(near)), service=None, initiator=True
+        ) as connection:
+            await wait_all_tasks_blocked()
+            for count in range(5):
+                ret, replies = open_reply()
+                await connection.sender.send(Message(Verb.LS, (str(count),), {"large": "x" * 50_000}, ret=ret))
+                await replies.aclose()
+            await read(lambda: len(came) == 5)
+            await stream.aclose()
+    assert came == ["0", "1", "2", "3", "4"]
 
 
 async def test_two_thousand_calls_wait_at_once(autojump_clock: trio.abc.Clock) -> None:
