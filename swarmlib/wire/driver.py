@@ -13,11 +13,9 @@ has begun to send is whole and the peer learns why the session ends; but not for
 from __future__ import annotations
 
 import itertools
-import os
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
 import trio
@@ -31,6 +29,7 @@ from .files import FileStream, close_all
 from .frames import HEAD
 from .limits import KIB, Limits
 from .session import Session
+from .transports.sockets import Socket, lean
 
 READ_SIZE: Final = 64 * KIB + HEAD.size
 """Bytes that are read at once: a full frame. More would come in memory that is new to the process each time."""
@@ -93,7 +92,7 @@ class Driver:
         self.idle = trio.Event()
         self.written = trio.Event()
         self.draining = False
-        self._stream = stream
+        self._stream = lean(stream) if isinstance(stream, trio.SocketStream) else stream
         self._limits = limits
         self._events: deque[Event] = deque()
         self._came: dict[int, int] = {}
@@ -104,7 +103,7 @@ class Driver:
         self._sending = False
         self._unsent: tuple[bytes, list[int]] | None = None
         """What the socket did not take at once."""
-        self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
+        self._socket = self._stream if isinstance(self._stream, Socket) else None
         self._senders = trio.lowlevel.ParkingLot()
         self._writing = trio.CancelScope(shield=True)
         self._handlers = self._make_handlers()
@@ -250,12 +249,9 @@ class Driver:
             writer, self._writer = self._writer, None
             trio.lowlevel.reschedule(writer)
 
-    def _write_now(self, socket: trio.socket.SocketType) -> None:
+    def _write_now(self, socket: Socket) -> None:
         data, files = self._take()
-        sent = 0
-        if not files:
-            with suppress(OSError):  # the writer will meet it again
-                sent = os.write(socket.fileno(), data)
+        sent = 0 if files else socket.send_now(data)
         if sent < len(data):
             self._unsent = (data[sent:], files)
             self._wake_writer()

@@ -63,6 +63,15 @@ class Socket(trio.abc.HalfCloseableStream):
         if sent < len(data):
             await self._stream.send_all(memoryview(data)[sent:])
 
+    def send_now(self, data: bytes) -> int:
+        """Send what the kernel takes at once, and give how many bytes that is. None where the connection is broken or
+        closed, which the next `send_all` will say.
+        """
+        try:
+            return os.write(self._fd, data)
+        except OSError:
+            return 0
+
     async def wait_send_all_might_not_block(self) -> None:
         """See `trio.abc.SendStream`."""
         await self._stream.wait_send_all_might_not_block()
