@@ -77,6 +77,7 @@ class Remote(Filter):
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        self._program()
         limits(self.heartbeat, self.patience, self.limit)
         if self.retry < FIRST_PAUSE:
             raise Invalid(f"--retry should be {FIRST_PAUSE} or more, not {self.retry}")
@@ -146,7 +147,7 @@ class Remote(Filter):
         self._tried.set()
 
     def _program(self) -> list[str]:
-        """What ssh runs over there."""
+        """What ssh runs over there. Raises ValueError where its quotes don't close."""
         what = [self.run] if self.run else ["--to", f"unix://{self.url.path}"] if self.url.path else []
         return [*shlex.split(self.swarmd), "stdio", *what]
 

@@ -96,6 +96,7 @@ async def test_what_listen_will_not_do_is_said(words: str, kind: type[Exception]
     [
         ("tcp://127.0.0.1:1 --run exec", "--run is for an ssh:// address without a socket"),
         ("ssh://b/x.sock --run exec", "--run is for an ssh:// address without a socket"),
+        ('ssh://b --swarmd "sudo \'swarmd"', "No closing quotation"),
         ("tls://b:1 --cert x", "--cert and --key belong together"),
         ("tcp://b:1 --retry 0", "--retry should be 0.1 or more"),
         ("tcp://b:1 --patience 1", "must be longer than heartbeat"),

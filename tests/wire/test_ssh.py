@@ -82,6 +82,7 @@ async def send(stream: trio.abc.HalfCloseableStream, data: bytes) -> None:
     ("words", "why"),
     [
         ("--swarmd /nosuch/swarmd", "/nosuch/swarmd: "),
+        ("--swarmd 'echo welcome'", "the peer speaks no swarmlib wire: it says b.welcome stdio"),
         (f"{PROGRAM} --run nosuch", "there is no backend 'nosuch'"),
         (f"{PROGRAM} --run 'dockerserver tcp://127.0.0.1:1 | exec'", "the chain can't begin with dockerserver"),
         (PROGRAM, "unix:///run/swarmd.sock can't be reached: No such file or directory"),

@@ -43,6 +43,7 @@ def test_an_address_is_taken_apart(text: str, parts: tuple[str, int, str, str]) 
         ("tls://me@b:1", "tls://HOST:PORT"),
         ("tcp://b:x", "tcp://HOST:PORT"),
         ("tcp://b:65536", "a port is 65535 at most"),
+        ("tcp://a..b:1", "'a..b' is no host's name"),
         ("unix://run/x", "unix:///PATH"),
         ("ssh://-oProxyCommand=x", "ssh://[USER@]HOST[:PORT][/SOCKET]"),
         ("ssh://me:secret@b", "ssh://[USER@]HOST[:PORT][/SOCKET]"),

@@ -60,6 +60,10 @@ class Address:
         if port > 65_535:
             raise Invalid(f"{text!r} will not do: a port is 65535 at most")
         host = parts.get("ip") or parts.get("host", "")
+        try:
+            host.encode("idna")
+        except UnicodeError as exc:
+            raise Invalid(f"{text!r} will not do: {host!r} is no host's name") from exc
         return cls(text, scheme, host, port, parts.get("user", ""), parts.get("path", ""))
 
     @classmethod

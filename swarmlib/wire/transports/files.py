@@ -1,4 +1,4 @@
-"""A unix socket over which open files can go (SCM_RIGHTS): see `swarmlib.wire.connection.FileStream`."""
+"""A unix socket over which open files can go (SCM_RIGHTS): see `swarmlib.wire.files.FileStream`."""
 
 from __future__ import annotations
 

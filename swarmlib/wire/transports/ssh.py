@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from swarmlib.errors import Unavailable, ungrouped
+from swarmlib.errors import SwarmError, Unavailable, ungrouped
 
 from .address import Address
 
@@ -26,6 +26,8 @@ _OPTIONS: Final = {
 }
 _WORDS: Final = 3
 """Lines of what ssh said, at most, that an error repeats."""
+_LONGEST: Final = 8192
+"""Bytes of a line that are kept: the far side decides how long it is."""
 _LINGER_SECONDS: Final = 1.0
 _log = logging.getLogger("swarmlib")
 
@@ -45,6 +47,7 @@ async def lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[str]:
     rest = b""
     async for part in stream:
         *whole, rest = (rest + bytes(part)).split(b"\n")
+        rest = rest[-_LONGEST:]
         for line in whole:
             yield line.decode("utf-8", "replace").strip()
 
@@ -54,7 +57,8 @@ async def far_program(address: Address, program: Sequence[str]) -> AsyncGenerato
     """A stream to the stdio of a program that runs on another machine; it is ended with the context.
 
     Raises:
-        Unavailable: there is no ssh here; or in place of an `Unavailable` of the body's, with what ssh said as well.
+        Unavailable: there is no ssh here.
+        SwarmError: the body raised one; this one has what ssh said as well.
     """
     command = ssh_command(address.host, address.port, address.user, shlex.join(program))
     run = partial(trio.run_process, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
@@ -69,8 +73,8 @@ async def far_program(address: Address, program: Sequence[str]) -> AsyncGenerato
             assert process.stdio is not None
             try:
                 yield process.stdio
-            except Unavailable as exc:
-                raise Unavailable(await said.added_to(exc.message), details=exc.details) from exc
+            except SwarmError as exc:
+                raise type(exc)(await said.added_to(exc.message), details=exc.details) from exc
             await _end(process)
             nursery.cancel_scope.cancel()
 
