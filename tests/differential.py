@@ -122,8 +122,9 @@ class Side:
 
     async def settle(self) -> None:
         """Wait for the end of what ends by itself."""
-        while await self._unsettled():  # noqa: ASYNC110 - an engine can only be asked
-            await trio.sleep(0.01)
+        with trio.fail_after(PATIENCE):
+            while await self._unsettled():  # noqa: ASYNC110 - an engine can only be asked
+                await trio.sleep(0.01)
 
     async def _unsettled(self) -> bool:
         return any([await self._goes_on(each) for each in await self.client.ls(all="1")])
@@ -135,8 +136,9 @@ class Side:
             return False
         if not found["State"]["Running"]:
             return bool(found["HostConfig"]["AutoRemove"] and not found["State"]["StartedAt"].startswith("0001"))
-        ends = found["State"]["Restarting"] or listed["Command"] != LONG or found["ExecIDs"]
-        return bool(ends and not found["State"]["Paused"])
+        ends = found["State"]["Restarting"] or listed["Command"] != LONG
+        execs = [await self.client.get("exec", id) for id in found["ExecIDs"] or []]
+        return bool((ends or any(each["Running"] for each in execs)) and not found["State"]["Paused"])
 
     async def skips(self, step: Step) -> bool:
         """Whether a step would wait for what doesn't end; or kills what is paused, which an engine does by and by."""

@@ -71,6 +71,12 @@ class Exec:
     begun: bool = False
 
     @property
+    def shown(self) -> str:
+        """Its command as events say it: a space after the program, also where nothing follows."""
+        program, *words = self.config["Cmd"]
+        return f"{program} {' '.join(words)}"
+
+    @property
     def tty(self) -> bool:
         """Whether it has a terminal."""
         return bool(self.config.get("Tty"))

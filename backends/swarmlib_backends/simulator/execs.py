@@ -52,7 +52,7 @@ class Execs:
         _check_runs(container)
         made = Exec(self._engine.names.id(), container, body)
         self._engine.execs[made.id] = container.execs[made.id] = made
-        self._engine.tell(container, f"exec_create: {' '.join(body['Cmd'])}", execID=made.id)
+        self._engine.tell(container, f"exec_create: {made.shown}", execID=made.id)
         return {"Id": made.id}
 
     async def _start(self, message: Message) -> None:

@@ -71,7 +71,7 @@ class Prober:
         began = engine.clock.now()
         config = {"Cmd": plan.command, "AttachStdout": True, "AttachStderr": True}
         each = Exec(engine.names.id(), container, config)
-        engine.tell(container, f"exec_create: {' '.join(plan.command)}", execID=each.id)
+        engine.tell(container, f"exec_create: {each.shown}", execID=each.id)
         try:
             program = self._begin(each)
         except SwarmError as exc:

@@ -360,7 +360,7 @@ class Lifecycle:
         """
         each.begun = True
         container, command = each.container, list(each.config["Cmd"])
-        self._engine.tell(container, f"exec_start: {' '.join(command)}", execID=each.id)
+        self._engine.tell(container, f"exec_start: {each.shown}", execID=each.id)
         try:
             program = self._program(container, command)
         except SwarmError as exc:

@@ -180,7 +180,7 @@ def inspect(container: Container) -> dict[str, Any]:
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": [each.id for each in container.execs.values() if each.running] or None,
+        "ExecIDs": [each.id for each in container.execs.values() if each.process is None or each.running] or None,
         "HostConfig": container.host,
         "GraphDriver": {"Name": "simulator", "Data": None},
         "Mounts": [_mount(mount) for mount in container.mounts],
