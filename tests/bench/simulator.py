@@ -67,7 +67,7 @@ def main() -> None:
         times = [f"{found[name] * 1000:,.2f}" for name in ("open", "first", "again", "changed")]
         many = f"{found['many'] * 1000:,.0f}" if size <= 100 else ""
         rows.append([f"{size:,}", *times, f"{found['memory']:,.0f}", f"{found['memory'] * 1024 / size:,.1f}", many])
-    columns = ["containers", "open ms", "first ls", "ls again", "ls after a change", "MiB", "KiB each", "1,000 ls"]
+    columns = ["containers", "open", "first ls", "again", "changed", "MiB", "KiB each", "1,000 ls"]
     show("the simulator at size (times in ms)", columns, rows)
 
 
