@@ -42,7 +42,7 @@ def environment() -> None:
 @contextmanager
 def running(line: str, port: int) -> Iterator[str]:
     """A command of the README that serves, on another port; gives the address."""
-    line = line.replace("4243", str(port))
+    line = re.sub("424[34]", str(port), line)
     process = subprocess.Popen(["sh", "-c", f"exec {line}"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
@@ -57,7 +57,7 @@ def running(line: str, port: int) -> Iterator[str]:
 @pytest.mark.usefixtures("environment")
 def test_the_embedded_default_and_the_lines_to_try() -> None:
     port = free_port()
-    lines = [line for line in commands() if line.startswith("docker -H")]
+    lines = [line for line in commands() if line.startswith("docker -H tcp://127.0.0.1:4243")]
     assert len(lines) == 7
     with running(command("debug exec").partition(" && ")[2], port):
         shown = [
@@ -69,6 +69,16 @@ def test_the_embedded_default_and_the_lines_to_try() -> None:
     assert shown[0] == "hello\n"
     assert "sleep 1000" in shown[2]
     assert shown[3].startswith("beside ")
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_chain_that_is_cut_in_two(tmp_path: Path) -> None:
+    listen, remote = (
+        command(word).replace("/tmp/swarmd.sock", str(tmp_path / "sock")) for word in ("'listen", "'remote")
+    )
+    with running(listen, 0), running(remote, port := free_port()):
+        line = command("docker -H tcp://127.0.0.1:4244").replace("4244", str(port))
+        assert "CONTAINER ID" in subprocess.run(line, shell=True, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.engine
