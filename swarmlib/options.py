@@ -12,6 +12,7 @@ The same declaration reads the words of a chain's text, the tables of a TOML fil
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class Parameter:
         """What stands for a value of it in usage."""
         if get_origin(self.kind) is Literal:
             return "|".join(map(str, get_args(self.kind)))
-        word = self.name.rstrip("s") if self.many else self.name
+        word = re.sub("(?<=ss)es$|s$", "", self.name) if self.many else self.name
         return word.upper().replace("_", "-")
 
     @property

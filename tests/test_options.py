@@ -8,7 +8,7 @@ import pytest
 
 from swarmlib import Chain, ChainSyntaxError, Filter, Internal, Invalid, argument, option
 from swarmlib.grammar import parse
-from swarmlib.options import bind, build, usage
+from swarmlib.options import Parameter, bind, build, usage
 from swarmlib.registry import find
 
 
@@ -92,6 +92,11 @@ def test_a_table_is_bound_by_the_same_declaration() -> None:
 def test_a_wrong_table_names_the_key(table: dict[str, object], problem: str) -> None:
     with pytest.raises(Invalid, match=problem):
         build("sample", Sample, table)
+
+
+@pytest.mark.parametrize(("name", "label"), [("members", "MEMBER"), ("addresses", "ADDRESS"), ("file", "FILE")])
+def test_a_list_is_shown_by_the_name_of_one(name: str, label: str) -> None:
+    assert Parameter(name, name, "", True, True, True, False, str, None).label == label
 
 
 def test_usage_comes_from_the_declaration() -> None:
