@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .aggregate import Aggregate
+    from .azure import Azure
     from .balance import Balance
     from .cache import Cache
     from .chaos import Chaos
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Aggregate",
+    "Azure",
     "Balance",
     "Cache",
     "Chaos",

@@ -1,0 +1,120 @@
+"""What happens to machines, for those who watch. Azure tells nobody: all are listed again and again, and compared.
+
+Nothing is asked while nobody watches. What the backend itself changes is looked at at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import trio
+
+from swarmlib import Reply
+
+from ..exec.values import filters, labels_fit, number
+from .objects import Machine
+from .spec import Body
+
+_FILTERS: Final = {"event", "container", "type", "label", "image"}
+_ACTIONS: Final = {(False, True): "start", (True, False): "die"}
+
+
+class Events:
+    """Changes of machines. `listed` gives all of them; `poll` is the time between two looks, in seconds."""
+
+    def __init__(self, listed: Callable[[], Awaitable[list[Machine]]], poll: float) -> None:
+        self._listed = listed
+        self._poll = poll
+        self._looks: set[trio.Event] = set()
+
+    def look(self) -> None:
+        """Something was changed: who watches looks now."""
+        for event in self._looks:
+            event.set()
+
+    async def _pause(self) -> None:
+        event = trio.Event()
+        self._looks.add(event)
+        try:
+            with trio.move_on_after(self._poll):
+                await event.wait()
+        finally:
+            self._looks.discard(event)
+
+    async def send(self, args: Mapping[str, Any], ret: Reply) -> None:
+        """Acknowledge a watch, and send it the events that it asks for, until its `until`.
+
+        Raises:
+            Invalid, Unsupported: its filters are wrong. SwarmError: what Azure says when it is asked.
+        """
+        wanted = filters(args, _FILTERS, "events")
+        until = number(args, "until", float("inf"))
+        known = {each.id: each for each in await self._listed()}
+        await ret.ack()
+        with trio.CancelScope(deadline=trio.current_time() + until - time.time()):
+            while True:
+                await self._pause()
+                found = {each.id: each for each in await self._listed()}
+                for event in changes(known, found):
+                    if _fits(event, wanted):
+                        await ret.set(event)
+                known = found
+
+    async def stopped(self, id: str, condition: str) -> None:
+        """Return once a machine is off, or gone; `condition` is Docker's."""
+        seen_running = condition != "next-exit"
+        while True:
+            found = next((each for each in await self._listed() if each.id == id), None)
+            if found is None or (condition != "removed" and seen_running and not found.running):
+                return
+            seen_running = seen_running or found.running
+            await self._pause()
+
+
+def changes(before: Mapping[str, Machine], after: Mapping[str, Machine]) -> list[Body]:
+    """The events between two looks."""
+    found: list[Body] = []
+    for id, machine in before.items():
+        if id not in after:
+            found += [event(machine, "die")] if machine.running else []
+            found.append(event(machine, "destroy"))
+    for id, machine in after.items():
+        old = before.get(id)
+        if old is None:
+            found.append(event(machine, "create"))
+        if action := _ACTIONS.get((old is not None and old.running, machine.running)):
+            found.append(event(machine, action))
+        if old is not None and (old.tags, old.size) != (machine.tags, machine.size):
+            found.append(event(machine, "update"))
+    return found
+
+
+def event(machine: Machine, action: str) -> Body:
+    """An event of the Engine API."""
+    now = time.time_ns()
+    attributes = {"image": machine.image, "name": machine.name, **machine.tags}
+    return {
+        "status": action,
+        "id": machine.id,
+        "from": machine.image,
+        "Type": "container",
+        "Action": action,
+        "Actor": {"ID": machine.id, "Attributes": attributes},
+        "scope": "local",
+        "time": now // 10**9,
+        "timeNano": now,
+    }
+
+
+def _fits(event: Body, wanted: Mapping[str, list[str]]) -> bool:
+    attributes: dict[str, str] = event["Actor"]["Attributes"]
+    names = {
+        "event": [event["Action"]],
+        "type": [event["Type"]],
+        "image": [event["from"]],
+        "container": [event["id"], attributes["name"]],
+    }
+    plain = all(set(values) & set(names[key]) for key, values in wanted.items() if key in names)
+    return plain and labels_fit(attributes, wanted.get("label", []))

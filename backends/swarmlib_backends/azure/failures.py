@@ -1,0 +1,90 @@
+"""What Azure says went wrong, as swarmlib's errors: with Azure's own code, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from swarmlib import UNSENT, Conflict, Denied, Invalid, NotFound, SwarmError, Unavailable
+
+_ADVICE: Final = {
+    "AuthorizationFailed": "have a role such as Contributor assigned for the resource group",
+    "InvalidAuthenticationToken": "log in again",
+    "ExpiredAuthenticationToken": "log in again",
+    "SkuNotAvailable": "choose another --size, --location or --zone",
+    "AllocationFailed": "try again later, or choose another --size, --location or --zone",
+    "ZonalAllocationFailed": "try again later, or choose another --zone",
+    "OverconstrainedAllocationRequest": "ask for less: leave out --zone or --spot, or choose another --size",
+    "QuotaExceeded": "ask for a higher quota, choose another --size or --location, or remove machines",
+    "PublicIPCountLimitReached": "ask for a higher quota, use --private, or remove addresses",
+    "MissingSubscriptionRegistration": "register it: az provider register --namespace NAMESPACE",
+    "PlatformImageNotFound": "`az vm image list` shows the images there are; --image takes a URN or an alias",
+    "SubscriptionRequestsThrottled": "wait, and ask less often",
+    "TooManyRequests": "wait, and ask less often",
+    "SubscriptionNotFound": "check --subscription and who is logged in",
+    "ReadOnlyDisabledSubscription": "the subscription is switched off: see to it in the portal",
+}
+_NO_ROOM: Final = frozenset(
+    {"SkuNotAvailable", "AllocationFailed", "ZonalAllocationFailed", "OverconstrainedAllocationRequest",
+     "QuotaExceeded", "PublicIPCountLimitReached"}
+)  # fmt: skip
+"""Nothing was made, and another size, place or time may do."""
+_DENIED: Final = (401, 403)
+
+
+@contextmanager
+def mapped() -> Generator[None]:
+    """Around calls of the SDK: what it raises comes out as a `SwarmError`, whose details have Azure's `azure` code."""
+    try:
+        yield
+    except AzureError as exc:
+        raise error_of(exc) from exc
+
+
+def error_of(exc: AzureError) -> SwarmError:
+    """The error that stands for one of the SDK's."""
+    if isinstance(exc, ServiceRequestError):
+        return Unavailable(f"Azure can't be reached: {exc.message}", details={UNSENT: True})
+    if isinstance(exc, ServiceResponseError):
+        return Unavailable(f"Azure did not answer: {exc.message}")
+    if isinstance(exc, HttpResponseError) and not (isinstance(exc, ClientAuthenticationError) and exc.response is None):
+        return _of_answer(exc)
+    return Denied(f"no token for Azure: {exc.message.strip()}")
+
+
+def code_of(exc: HttpResponseError) -> str:
+    """Azure's own code; "" if the answer had none."""
+    return str(getattr(exc.error, "code", None) or "")
+
+
+def _of_answer(exc: HttpResponseError) -> SwarmError:
+    code, status = code_of(exc), exc.status_code or 0
+    said = str(getattr(exc.error, "message", None) or exc.message).strip()
+    quota = code == "OperationNotAllowed" and "quota" in said
+    advice = _ADVICE.get("QuotaExceeded" if quota else code)
+    text = f"Azure says {code or status}: {said}" + (f" What to do: {advice}." if advice else "")
+    details: dict[str, Any] = {"azure": code}
+    if quota or code in _NO_ROOM:
+        return Unavailable(text, details={**details, UNSENT: True})
+    return _by_status(status)(text, details=details)
+
+
+def _by_status(status: int) -> type[SwarmError]:
+    if status in _DENIED:
+        return Denied
+    if status == 404:
+        return NotFound
+    if status in (409, 412):
+        return Conflict
+    if status == 429 or status >= 500:
+        return Unavailable
+    return Invalid if status >= 400 else Unavailable

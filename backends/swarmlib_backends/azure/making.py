@@ -1,0 +1,334 @@
+"""Making a virtual machine and all that it needs, and taking it away again, so that nothing is left behind.
+
+A step that fails, or is cancelled, has all undone that was made before it. The undoing outlives the call: who cancels
+does not wait for Azure. What could not be undone is named.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+from uuid import uuid4
+
+import trio
+from azure.core import MatchConditions
+
+from swarmlib import CLEANUP_SECONDS, Conflict, Invalid, NotFound, SwarmError
+from swarmlib.errors import ungrouped
+
+from . import spec as specs
+from .client import Arm, parts
+from .spec import ATTEMPT, MADE, NETWORK, SPEC, SUBNET, TAG, VM, Body, Spec, tags_of
+
+_log = logging.getLogger("swarmlib")
+
+MACHINES: Final = "Microsoft.Compute/virtualMachines"
+DISKS: Final = "Microsoft.Compute/disks"
+INTERFACES: Final = "Microsoft.Network/networkInterfaces"
+ADDRESSES: Final = "Microsoft.Network/publicIPAddresses"
+SECURITY_GROUPS: Final = "Microsoft.Network/networkSecurityGroups"
+NETWORKS: Final = "Microsoft.Network/virtualNetworks"
+_ORDER: Final = (MACHINES, DISKS, INTERFACES, ADDRESSES, SECURITY_GROUPS, NETWORKS)
+"""In which order things go: none before what uses it."""
+_ATTEMPTS: Final = 3
+_VANISHED: Final = frozenset(
+    {"InvalidResourceReference", "ResourceNotFound", "ResourceGroupNotFound", "ResourceGroupBeingDeleted", "NotFound"}
+)
+"""What is said where another swarmd took away, as its last user, what this one was about to use."""
+_PROVISION_PAUSE: Final = 2.0
+
+Say = Callable[[str, str], None]
+"""Told of an id and what becomes of it: making, made, removing, removed."""
+
+
+@dataclass
+class Undoing:
+    """The removal of what one attempt made; `left` says what could not be removed, once it has `ended`."""
+
+    made: list[str]
+    left: list[str] = field(default_factory=list[str])
+    ended: trio.Event = field(default_factory=trio.Event)
+
+
+class Maker:
+    """Makes and removes the machines of one resource group.
+
+    allowed: gives the addresses that may log in by ssh, when they are needed.
+    """
+
+    def __init__(
+        self, arm: Arm, group: str, nursery: trio.Nursery, allowed: Callable[[], Awaitable[list[str]]], say: Say
+    ) -> None:
+        self.arm = arm
+        self.group = group
+        self._nursery = nursery
+        self._allowed = allowed
+        self._say = say
+        self._undoings: list[Undoing] = []
+
+    def id(self, kind: str, name: str) -> str:
+        """The id of a resource of the group."""
+        return self.arm.id(self.group, kind, name)
+
+    def plan(self, spec: Spec) -> list[str]:
+        """The ids of all that a machine needs, in the order that they are made; existing ones are not made again."""
+        shared = [] if spec.network else [self.id(NETWORKS, NETWORK)]
+        address = [] if spec.private else [self.id(ADDRESSES, spec.ip_name)]
+        group = f"/subscriptions/{self.arm.subscription}/resourceGroups/{self.group}"
+        own = [self.id(INTERFACES, spec.nic_name), self.id(MACHINES, spec.name)]
+        return [group, *shared, self.id(SECURITY_GROUPS, NETWORK), *address, *own]
+
+    # Making.
+
+    async def make(self, spec: Spec) -> Body:
+        """Make a machine; the same one twice is one machine. Returns once it runs.
+
+        Raises:
+            Conflict: another machine has the name. SwarmError: what Azure says; all is undone then, as far as the
+            error doesn't name what could not be.
+        """
+        for attempt in range(_ATTEMPTS):
+            if (found := await self._existing(spec)) is not None:
+                return found
+            try:
+                return await self._attempt(spec)
+            except SwarmError as exc:
+                if exc.details.get("azure") not in _VANISHED or attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _existing(self, spec: Spec) -> Body | None:
+        """The machine of that name, once it is made; None if there is none."""
+        while (found := await self.arm.find(self.id(MACHINES, spec.name))) is not None:
+            if tags_of(found).get(SPEC) != spec.hash:
+                raise Conflict(f"the name {spec.name} is in use by another virtual machine of {self.group}")
+            match found["properties"].get("provisioningState"):
+                case "Creating" | "Updating" | "Deleting":
+                    await trio.sleep(_PROVISION_PAUSE)  # it is another's work: only asking tells
+                case "Failed":
+                    raise Conflict(f"{spec.name} is there already, and could not be made: remove it, and try again")
+                case _:
+                    return found
+        return None
+
+    async def _attempt(self, spec: Spec) -> Body:
+        undoing = Undoing([])
+        attempt = uuid4().hex
+        tags = {TAG: spec.role, MADE: _now(), VM: spec.name, ATTEMPT: attempt}
+        try:
+            with ungrouped():
+                return await self._steps(spec, tags, undoing.made)
+        except BaseException as exc:
+            self._undoings.append(undoing)
+            self._nursery.start_soon(self._undo, undoing, attempt)
+            if isinstance(exc, SwarmError):
+                await undoing.ended.wait()
+                raise _with_left(exc, undoing.left) from exc.__cause__
+            raise
+
+    async def _steps(self, spec: Spec, tags: dict[str, str], made: list[str]) -> Body:
+        await self._ensure_group(spec.location, made)
+        group, network = self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)
+        address = "" if spec.private else self.id(ADDRESSES, spec.ip_name)
+        shared = {TAG: "shared", MADE: tags[MADE]}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ensure_security_group, group, spec, shared, made)
+            if not spec.network:
+                nursery.start_soon(self._ensure_shared, network, specs.network(spec.location, shared), made)
+            if address:
+                nursery.start_soon(self._put, address, spec.address(tags), made)
+        subnet = self._subnet(spec.network) if spec.network else f"{network}/subnets/{SUBNET}"
+        nic = self.id(INTERFACES, spec.nic_name)
+        await self._put(nic, spec.interface(subnet, group, address, tags), made)
+        return await self._put_machine(spec, spec.machine(nic, {**tags, SPEC: spec.hash}), made)
+
+    def _subnet(self, named: str) -> str:
+        if named.startswith("/"):
+            return named
+        network, _, subnet = named.partition("/")
+        return f"{self.id(NETWORKS, network)}/subnets/{subnet or 'default'}"
+
+    async def _ensure_group(self, location: str, made: list[str]) -> None:
+        if await self.arm.group(self.group) is None:
+            made.append(self.group)
+            await self.arm.put_group(self.group, {"location": location, "tags": {TAG: "shared", MADE: _now()}})
+
+    async def _ensure_shared(self, id: str, body: Body, made: list[str]) -> Body:
+        found = await self.arm.find(id)
+        if found is not None and found["properties"].get("provisioningState") == "Succeeded":
+            return found
+        return await self._put_told(id, body, made)
+
+    async def _ensure_security_group(self, id: str, spec: Spec, tags: dict[str, str], made: list[str]) -> None:
+        allowed = await self._allowed()
+        found = await self._ensure_shared(id, specs.security_group(spec.location, allowed, tags), made)
+        rules = specs.parts(found["properties"], "securityRules")
+        known = {each["properties"].get("sourceAddressPrefix") for each in rules}
+        taken = max((int(each["properties"]["priority"]) for each in rules), default=999)
+        operations = self.arm.network.security_rules
+        for number, source in enumerate([each for each in allowed if each not in known], taken - 999):
+            rule = specs.rule(number, source)
+            begin = partial(operations.begin_create_or_update, self.group, NETWORK, rule["name"], rule)
+            await self.arm.finished(begin)
+
+    async def _put(self, id: str, body: Body, made: list[str]) -> Body:
+        """Make what is this machine's alone; what an attempt that crashed has left is taken over.
+
+        Raises:
+            Conflict: it is there, and none of ours.
+        """
+        found = await self.arm.find(id)
+        if found is not None and TAG not in tags_of(found):
+            raise Conflict(f"{id} is there, and none of swarmlib's: choose another name for the machine")
+        return await self._put_told(id, body, made)
+
+    async def _put_machine(self, spec: Spec, body: Body, made: list[str]) -> Body:
+        new = {"etag": "*", "match_condition": MatchConditions.IfMissing}
+        id = self.id(MACHINES, spec.name)
+        try:
+            return await self._put_told(id, body, made, **new)
+        except Conflict as exc:
+            if exc.details.get("azure") not in ("PreconditionFailed", "ConditionNotMet"):
+                raise
+            found = await self._existing(spec)  # another swarmd was faster
+            if found is None:
+                raise
+            return found
+
+    async def _put_told(self, id: str, body: Body, made: list[str], **options: Any) -> Body:
+        made.append(id)
+        self._say(id, "making")
+        found = await self.arm.put(id, body, **options)
+        self._say(id, "made")
+        return found
+
+    # Removing.
+
+    async def remove(self, machine: Body) -> None:
+        """Delete a machine; its disk, interface and address go with it, and what it shared if it was the last user."""
+        self._say(machine["id"], "removing")
+        await self.arm.delete(machine["id"])
+        self._say(machine["id"], "removed")
+        if TAG in tags_of(machine):
+            await self.collect()
+
+    async def collect(self) -> None:
+        """Remove what machines share, if there is none any more."""
+        left = await self.arm.tagged(self.group, TAG)
+        if any(each["type"].lower() in (MACHINES.lower(), INTERFACES.lower()) for each in left):
+            return
+        shared = [each["id"] for each in left if tags_of(each).get(TAG) == "shared"]
+        failed = await self._remove_all([*shared, self.group], "")
+        if failed:
+            _log.warning("not removed: %s", "; ".join(failed))
+
+    async def _undo(self, undoing: Undoing, attempt: str) -> None:
+        undoing.left = [f"{id}: it was not tried any more" for id in undoing.made]
+        undoing.left = await self._remove_all(undoing.made, attempt)
+        undoing.ended.set()
+        self._undoings.remove(undoing)
+        if undoing.left:
+            _log.error("not removed: %s; `swarmd azure sweep` does it later", "; ".join(undoing.left))
+
+    async def _remove_all(self, ids: Sequence[str], attempt: str) -> list[str]:
+        """Remove things in an order that works; gives what could not be removed, and why. What is in use stays."""
+        left: list[str] = []
+        for id in sorted((each for each in ids if "/" in each), key=_rank):
+            try:
+                await self._remove_one(id, attempt)
+            except SwarmError as exc:
+                if not _in_use(exc):
+                    left.append(f"{id}: {exc.message}")
+        if self.group in ids:
+            left += await self._remove_group()
+        return left
+
+    async def _remove_one(self, id: str, attempt: str) -> None:
+        if attempt and _kind(id) == MACHINES:
+            found = await self.arm.find(id)
+            if found is None or tags_of(found).get(ATTEMPT) != attempt:
+                return
+        self._say(id, "removing")
+        await self.arm.delete(id)
+        self._say(id, "removed")
+
+    async def _remove_group(self) -> list[str]:
+        """Delete the group, if it is ours and nothing is in it."""
+        try:
+            found = await self.arm.group(self.group)
+            if found is None or tags_of(found).get(TAG) != "shared":
+                return []
+            if not await self.arm.listed(self.arm.resources.resources.list_by_resource_group(self.group)):
+                await self.arm.finished(partial(self.arm.resources.resource_groups.begin_delete, self.group))
+        except NotFound:
+            return []
+        except SwarmError as exc:
+            return [] if _in_use(exc) else [f"{self.group}: {exc.message}"]
+        return []
+
+    async def settle(self) -> None:
+        """Wait for what is being undone; what is not by then is named."""
+        try:
+            for undoing in [*self._undoings]:
+                await undoing.ended.wait()
+        finally:
+            for undoing in self._undoings:
+                names = ", ".join(undoing.made)
+                _log.error("perhaps not removed: %s; `swarmd azure sweep` does it later", names)
+
+
+@asynccontextmanager
+async def making(
+    arm: Arm, group: str, allowed: Callable[[], Awaitable[list[str]]], say: Say = lambda _id, _what: None
+) -> AsyncGenerator[Maker]:
+    """A maker; what is being undone at the end has `CLEANUP_SECONDS` to get done."""
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            maker = Maker(arm, group, nursery, allowed, say)
+            try:
+                yield maker
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
+                    await maker.settle()
+                nursery.cancel_scope.cancel()
+
+
+def _rank(id: str) -> int:
+    return _ORDER.index(_kind(id))
+
+
+def _kind(id: str) -> str:
+    """The kind in an id, as it is written here; of what is unknown, the last."""
+    found = parts(id)[1].lower()
+    return next((kind for kind in _ORDER if kind.lower() == found), NETWORKS)
+
+
+def _in_use(exc: SwarmError) -> bool:
+    code = str(exc.details.get("azure", ""))
+    return "InUse" in code or "CannotBeDeleted" in code or code == "NicReservedForAnotherVm"
+
+
+def _with_left(exc: SwarmError, left: Sequence[str]) -> SwarmError:
+    if not left:
+        return exc
+    return type(exc)(f"{exc.message} Not removed again: {'; '.join(left)}", path=exc.path, details=exc.details)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def only_these(allowed: list[str]) -> list[str]:
+    """The addresses that may log in, where they are given.
+
+    Raises:
+        Invalid: there are none.
+    """
+    if not allowed:
+        raise Invalid("nobody may log in: name addresses by --allow")
+    return allowed

@@ -1,0 +1,252 @@
+"""What a virtual machine should be: a typed description with sound defaults, and ARM's bodies for all that it needs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, TypeAlias, get_args, get_type_hints
+
+import orjson
+
+from swarmlib import Invalid
+
+Body: TypeAlias = dict[str, Any]
+Security: TypeAlias = Literal["standard", "trusted", "confidential"]
+
+LABEL: Final = "azure."
+"""What labels begin with that describe the machine itself; all others become its tags."""
+TAG: Final = "swarmlib"
+"""The tag of all that swarmlib makes; its value says what for."""
+MADE: Final = f"{TAG}.made"
+SPEC: Final = f"{TAG}.spec"
+ATTEMPT: Final = f"{TAG}.attempt"
+VM: Final = f"{TAG}.vm"
+NETWORK: Final = "swarmlib"
+"""The name of the network and of the security group that the machines of a group share."""
+SUBNET: Final = "machines"
+
+IMAGES: Final[Mapping[str, str]] = {
+    "ubuntu": "Canonical:ubuntu-24_04-lts:server:latest",
+    "ubuntu-confidential": "Canonical:ubuntu-24_04-lts:cvm:latest",
+    "debian": "Debian:debian-12:12-gen2:latest",
+}
+"""Images by short names."""
+_NAME: Final = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9_.]{0,62}[a-zA-Z0-9_])?")
+_BAD_IN_TAGS: Final = frozenset("<>%&\\?/")
+_SECURITY: Final[Mapping[str, Body]] = {
+    "trusted": {
+        "securityType": "TrustedLaunch",
+        "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
+    },
+    "confidential": {
+        "securityType": "ConfidentialVM",
+        "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
+    },
+}
+
+
+def part(body: Body, *names: str) -> Body:
+    """An object within one of ARM's, which may leave out any or say null; empty then."""
+    for name in names:
+        body = body.get(name) or {}
+    return body
+
+
+def parts(body: Body, name: str) -> list[Body]:
+    """A list of objects within one of ARM's; empty where it is left out."""
+    return body.get(name) or []
+
+
+def tags_of(body: Body) -> dict[str, str]:
+    """The tags of a resource."""
+    return body.get("tags") or {}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A machine that is wanted.
+
+    image: a URN (publisher:offer:sku:version) or a short name of `IMAGES`. disk: GB; 0 is the image's own size. zone:
+    1, 2 or 3; "" for any. network: an existing VNET/SUBNET of the group, or a subnet's id; "" for swarmlib's own.
+    private: no public address. identity: "system", or the id of a user-assigned one; "" for none. key: the ssh public
+    key of `admin`. custom_data: what cloud-init gets.
+    """
+
+    name: str
+    location: str
+    size: str = "Standard_B2s"
+    image: str = "ubuntu"
+    disk: int = 0
+    zone: str = ""
+    spot: bool = False
+    network: str = ""
+    private: bool = False
+    identity: str = ""
+    security: Security = "standard"
+    admin: str = "swarm"
+    key: str = ""
+    custom_data: bytes = b""
+    role: str = "workload"
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise Invalid(f"{self.name!r} is no name for a virtual machine: letters, digits, '-', '_', '.', at most 64")
+        if len(self._urn) != 4:
+            raise Invalid(
+                f"{self.image!r} is no image: it should be PUBLISHER:OFFER:SKU:VERSION or one of {', '.join(IMAGES)}"
+            )
+        for name, value in self.tags.items():
+            if _BAD_IN_TAGS & set(name) or len(name) > 512 or len(value) > 256:
+                raise Invalid(f"{name}={value[:20]} can't be a tag of Azure's: no {''.join(sorted(_BAD_IN_TAGS))} in "
+                              "its name, and at most 256 characters in its value")  # fmt: skip
+
+    def described_by(self, labels: Mapping[str, str]) -> Spec:
+        """This, changed by labels such as azure.size=Standard_D2s_v5; others become tags.
+
+        Raises:
+            Invalid: there is no such property, or the value is none for it.
+        """
+        own = {key.removeprefix(LABEL): value for key, value in labels.items() if key.startswith(LABEL)}
+        tags = {key: value for key, value in labels.items() if not key.startswith(LABEL)}
+        return replace(self, **_typed(own), tags={**self.tags, **tags})
+
+    @property
+    def hash(self) -> str:
+        """The same for descriptions that are the same."""
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        told |= {"custom_data": hashlib.sha256(self.custom_data).hexdigest(), "tags": dict(sorted(self.tags.items()))}
+        return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+    @property
+    def _urn(self) -> list[str]:
+        found = IMAGES.get(self.image, self.image)
+        return found.split(":")
+
+    @property
+    def ip_name(self) -> str:
+        """The name of its public address."""
+        return f"{self.name}-ip"
+
+    @property
+    def nic_name(self) -> str:
+        """The name of its interface."""
+        return f"{self.name}-nic"
+
+    def machine(self, nic: str, tags: Mapping[str, str]) -> Body:
+        """The machine's body."""
+        publisher, offer, sku, version = self._urn
+        reference = {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
+        properties: Body = {
+            "hardwareProfile": {"vmSize": self.size},
+            "storageProfile": {"imageReference": reference, "osDisk": self._disk()},
+            "osProfile": self._system(),
+            "networkProfile": {"networkInterfaces": [{"id": nic, "properties": {"deleteOption": "Delete"}}]},
+            "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
+        }
+        if self.spot:
+            properties |= {"priority": "Spot", "evictionPolicy": "Deallocate", "billingProfile": {"maxPrice": -1}}
+        if self.security != "standard":
+            properties["securityProfile"] = dict(_SECURITY[self.security])
+        body: Body = {"location": self.location, "tags": {**self.tags, **tags}, "properties": properties}
+        if self.zone:
+            body["zones"] = [self.zone]
+        if self.identity:
+            body["identity"] = _identity(self.identity)
+        return body
+
+    def _disk(self) -> Body:
+        managed: Body = {"storageAccountType": "StandardSSD_LRS"}
+        if self.security == "confidential":
+            managed["securityProfile"] = {"securityEncryptionType": "VMGuestStateOnly"}
+        size = {"diskSizeGB": self.disk} if self.disk else {}
+        return {"createOption": "FromImage", "deleteOption": "Delete", "managedDisk": managed, **size}
+
+    def _system(self) -> Body:
+        key = {"path": f"/home/{self.admin}/.ssh/authorized_keys", "keyData": self.key}
+        linux = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}}
+        data = {"customData": base64.b64encode(self.custom_data).decode()} if self.custom_data else {}
+        host = re.sub(r"[^-a-zA-Z0-9]", "-", self.name)
+        return {"computerName": host, "adminUsername": self.admin, "linuxConfiguration": linux, **data}
+
+    def address(self, tags: Mapping[str, str]) -> Body:
+        """Its public address's body. Basic ones can't be made any more."""
+        properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
+        return {"location": self.location, "tags": dict(tags), "sku": {"name": "Standard"}, "properties": properties}
+
+    def interface(self, subnet: str, security_group: str, address: str, tags: Mapping[str, str]) -> Body:
+        """Its interface's body; address: its public one's id, or "" for none."""
+        ip: Body = {"subnet": {"id": subnet}, "privateIPAllocationMethod": "Dynamic"}
+        if address:
+            ip["publicIPAddress"] = {"id": address, "properties": {"deleteOption": "Delete"}}
+        properties = {
+            "ipConfigurations": [{"name": "ip", "properties": ip}],
+            "networkSecurityGroup": {"id": security_group},
+        }
+        return {"location": self.location, "tags": dict(tags), "properties": properties}
+
+
+def network(location: str, tags: Mapping[str, str]) -> Body:
+    """The shared network's body."""
+    subnets = [{"name": SUBNET, "properties": {"addressPrefix": "10.86.0.0/20"}}]
+    properties = {"addressSpace": {"addressPrefixes": ["10.86.0.0/16"]}, "subnets": subnets}
+    return {"location": location, "tags": dict(tags), "properties": properties}
+
+
+def security_group(location: str, allowed: list[str], tags: Mapping[str, str]) -> Body:
+    """The shared security group's body: ssh from the allowed addresses, and nothing else from outside."""
+    rules = [rule(number, source) for number, source in enumerate(allowed)]
+    return {"location": location, "tags": dict(tags), "properties": {"securityRules": rules}}
+
+
+def rule(number: int, source: str) -> Body:
+    """The rule that lets ssh in from a source."""
+    return {
+        "name": f"ssh-{re.sub('[^a-zA-Z0-9]', '-', source)}",
+        "properties": {
+            "protocol": "Tcp",
+            "access": "Allow",
+            "direction": "Inbound",
+            "priority": 1000 + number,
+            "sourceAddressPrefix": source,
+            "sourcePortRange": "*",
+            "destinationAddressPrefix": "*",
+            "destinationPortRange": "22",
+        },
+    }
+
+
+def _identity(identity: str) -> Body:
+    if identity == "system":
+        return {"type": "SystemAssigned"}
+    return {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}}
+
+
+_SETTABLE: Final = ("size", "image", "disk", "zone", "spot", "network", "private", "identity", "security", "location")
+
+
+def _typed(given: Mapping[str, str]) -> dict[str, Any]:
+    hints = get_type_hints(Spec)
+    return {name: _value(name, hints.get(name), text) for name, text in given.items()}
+
+
+def _value(name: str, kind: Any, text: str) -> Any:
+    if name not in _SETTABLE:
+        raise Invalid(
+            f"a virtual machine has no {LABEL}{name}; there are {', '.join(LABEL + each for each in _SETTABLE)}"
+        )
+    if kind is bool:
+        if text.lower() not in ("true", "false", "1", "0", ""):
+            raise Invalid(f"{LABEL}{name} should be true or false, not {text!r}")
+        return text.lower() in ("true", "1", "")
+    if choices := get_args(kind):
+        if text not in choices:
+            raise Invalid(f"{LABEL}{name} should be one of {', '.join(choices)}, not {text!r}")
+        return text
+    try:
+        return kind(text)
+    except ValueError as exc:
+        raise Invalid(f"{LABEL}{name} should be a number, not {text!r}") from exc

@@ -1,0 +1,351 @@
+"""Virtual machines as workloads, in the Docker Engine API's words."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, cast
+
+import trio
+
+from swarmlib import Ambiguous, Conflict, Invalid, Json, Message, NotFound, Reply, Server, Unsupported
+
+from ..exec.values import is_true, number
+from . import Azure, objects
+from .access import Access, Shell
+from .client import Arm, connected
+from .cloudinit import custom_data
+from .events import Events
+from .making import MACHINES, making
+from .objects import Machine
+from .spec import LABEL, Body, Spec
+
+_CONTAINERS: Final = "containers"
+_PONG: Final = [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Api-Version", b"1.41"), (b"Ostype", b"linux")]
+_VERSION: Final = {"Version": "azure", "ApiVersion": "1.41", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}
+_ID: Final = re.compile(r"[0-9a-f]{4,64}")
+_HONOURED: Final = frozenset(
+    {"Image", "Labels", "Hostname", "AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce",
+     "HostConfig", "NetworkingConfig"}
+)  # fmt: skip
+"""What a create body may set; of the last two, only what says nothing."""
+_SAYING_NOTHING: Final[dict[str, tuple[Any, ...]]] = {
+    "NetworkMode": ("default", "bridge"),
+    "RestartPolicy": ({"Name": "no", "MaximumRetryCount": 0}, {"Name": "no"}, {"Name": "", "MaximumRetryCount": 0}),
+    "LogConfig": ({"Type": "", "Config": {}}, {"Type": "", "Config": None}),
+    "MemorySwappiness": (-1,),
+    "ConsoleSize": ([0, 0],),
+}
+
+
+class Workloads(Server):
+    """The machines of one resource group."""
+
+    def __init__(self, options: Azure) -> None:
+        self._options = options
+
+    @property
+    def name(self) -> str:
+        """The backend's, and the group's: one of several must be told from the others."""
+        return f"azure {self._options.group}"
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the connection to Azure, and what is being undone."""
+        options = self._options
+        async with connected(options.subscription) as self._arm:
+            self._access = Access(options, self._arm)
+            async with making(self._arm, options.group, self._access.allowed) as self._maker:
+                self._events = Events(self._machines, options.poll)
+                yield
+
+    # Looking.
+
+    async def ls(self, message: Message) -> Any:
+        """The machines; there are no images."""
+        match message.path:
+            case ("containers",):
+                return objects.listed(await self._machines(), message.args)
+            case ("images",):
+                return []
+            case _:
+                raise _no_such_place(message)
+
+    async def get(self, message: Message) -> Any:
+        """The service's or a machine's state."""
+        match message.path:
+            case ():
+                return objects.info(await self._machines(), self.name)
+            case ("version",):
+                return _VERSION
+            case ("ping",) | ("ping", "head"):
+                await _reply(message).set(Json(b"OK"), headers=_PONG)
+                return None
+            case ("containers", ref):
+                machine = await self._find(ref)
+                return objects.inspect(machine, *await self._access.addresses(machine))
+            case ("images", name):
+                # An image is only a name here: whether Azure has it, it says when a machine is made.
+                return {"Id": name, "RepoTags": [name], "Config": {}}
+            case _:
+                raise _no_such_place(message)
+
+    async def watch(self, message: Message) -> None:
+        """Events; or a machine's end."""
+        match message.path:
+            case ():
+                await self._events.send(message.args, _reply(message))
+            case ("containers", ref, "wait"):
+                machine = await self._find(ref)
+                await _reply(message).ack()
+                await self._events.stopped(machine.id, str(message.args.get("condition", "")))
+                await _reply(message).set({"StatusCode": 0})
+            case _:
+                raise _no_such_place(message)
+
+    async def _machines(self) -> list[Machine]:
+        return await machines(self._arm, self._options.group)
+
+    async def _find(self, ref: str) -> Machine:
+        """A machine by its name, its id or a unique beginning of that."""
+        name = ref.removeprefix("/")
+        if not _ID.fullmatch(name) or len(name) < 64:
+            found = await self._arm.find(self._maker.id(MACHINES, name), expand="instanceView")
+            if found is not None:
+                return Machine.of(found)
+        fitting = [each for each in await self._machines() if _ID.fullmatch(ref) and each.id.startswith(ref)]
+        if len(fitting) > 1:
+            raise Ambiguous(f"{ref} fits more than one virtual machine: {', '.join(each.name for each in fitting)}")
+        if not fitting:
+            raise NotFound(f"No such container: {ref} (no virtual machine of {self._options.group})")
+        return fitting[0]
+
+    # Changing.
+
+    async def spawn(self, message: Message) -> Any:
+        """A new machine; the same one again is the one that is there."""
+        if message.path != (_CONTAINERS,):
+            raise _no_such_place(message)
+        spec = self.spec(str(message.args.get("name") or f"vm-{os.urandom(4).hex()}"), message.json)
+        made = Machine.of(await self._maker.make(spec))
+        self._events.look()
+        return {"Id": made.id, "Warnings": []}
+
+    def spec(self, name: str, body: Any) -> Spec:
+        """What a create body asks for.
+
+        Raises:
+            Invalid: it is no create body. Unsupported: it sets what a virtual machine can't have; names it.
+        """
+        config = _checked(body)
+        spec = default_spec(self._options, name, self._access, engine=False)
+        labels = dict(cast("dict[str, str]", config.get("Labels") or {}))
+        if image := str(config.get("Image") or ""):
+            labels.setdefault(f"{LABEL}image", image.removesuffix(":latest") if image.count(":") == 1 else image)
+        return spec.described_by(labels)
+
+    async def start(self, message: Message) -> None:
+        """Switch a machine on."""
+        machine = await self._whole(message)
+        if machine.power == "running":
+            await _reply(message).ack(status=304)
+            return
+        await self._operate(machine, self._arm.compute.virtual_machines.begin_start)
+
+    async def stop(self, message: Message) -> None:
+        """Switch a machine off, and deallocate it: it is not billed then. Unless `keep_allocated` asks otherwise."""
+        operations = self._arm.compute.virtual_machines
+        match message.path:
+            case ("containers", ref, "kill"):
+                await self._off(await self._find(ref), message, partial(operations.begin_power_off, skip_shutdown=True))
+            case _:
+                await self._off(await self._whole(message), message, operations.begin_power_off)
+
+    async def _off(self, machine: Machine, message: Message, power_off: Callable[..., Awaitable[Any]]) -> None:
+        keep = is_true(message.args.get("keep_allocated", self._options.keep_allocated))
+        if machine.power == "deallocated" or (keep and machine.power == "stopped"):
+            await _reply(message).ack(status=304)
+            return
+        await self._operate(machine, power_off if keep else self._arm.compute.virtual_machines.begin_deallocate)
+
+    async def rm(self, message: Message) -> None:
+        """Remove a machine, with its disk, interface and address."""
+        machine = await self._whole(message)
+        if machine.running and not is_true(message.args.get("force")):
+            raise Conflict(f"You cannot remove a running container {machine.id}. Stop it, or force the removal")
+        await self._maker.remove(machine.body)
+        self._events.look()
+
+    async def set(self, message: Message) -> None:
+        """Change a machine: its size and tags by `update`; or start it again."""
+        operations = self._arm.compute.virtual_machines
+        match message.path:
+            case ("containers", ref, "update"):
+                machine = await self._find(ref)
+                patch = _patch(machine, message.json)
+                await self._operate(machine, partial(operations.begin_update, parameters=patch))
+            case ("containers", ref, "restart"):
+                await self._operate(await self._find(ref), operations.begin_restart)
+            case ("containers", ref, "resize"):
+                await self._find(ref)  # of a terminal: what is connected through ssh has none that could be resized
+            case ("containers", _, "rename"):
+                raise Unsupported("a virtual machine of Azure's keeps its name", path=message.path)
+            case _:
+                raise _no_such_place(message)
+
+    async def _operate(self, machine: Machine, begin: Callable[..., Awaitable[Any]]) -> None:
+        await self._arm.finished(partial(begin, self._options.group, machine.name))
+        self._events.look()
+
+    async def _whole(self, message: Message) -> Machine:
+        if len(message.path) != 2 or message.path[0] != _CONTAINERS:
+            raise _no_such_place(message)
+        return await self._find(message.path[1])
+
+    # Talking.
+
+    async def connect(self, message: Message) -> None:
+        """A shell on the machine by ssh; or what its console has shown (boot diagnostics)."""
+        match message.path:
+            case ("containers", ref):
+                machine = await self._find(ref)
+                if not machine.running:
+                    raise Conflict(f"{machine.name} is {machine.power or 'not made yet'}, not running")
+                shell = await Shell.open(await self._access.command(machine))
+                await _reply(message).ack(att=shell)
+            case ("containers", ref, "logs"):
+                if is_true(message.args.get("follow")):
+                    raise Unsupported("boot diagnostics can't be followed: leave out --follow", path=message.path)
+                text = await self._console(await self._find(ref))
+                await _reply(message).ack(att=_Bytes(_tail(text, message)))
+            case _:
+                raise _no_such_place(message)
+
+    async def _console(self, machine: Machine) -> bytes:
+        retrieve = self._arm.compute.virtual_machines.retrieve_boot_diagnostics_data
+        found = await self._arm.called(retrieve(self._options.group, machine.name))
+        return await self._arm.fetch(str(found["serialConsoleLogBlobUri"]))
+
+
+async def machines(arm: Arm, group: str) -> list[Machine]:
+    """The machines of a group with their power: two lists, however many there are.
+
+    One list has the machines, the other how they are; with both asked at once, one that has just come or gone is in one
+    of them only, and shown if the first has it.
+    """
+    bodies: list[Body] = []
+    views: dict[str, Body] = {}
+    operations = arm.compute.virtual_machines
+
+    async def list_bodies() -> None:
+        try:
+            bodies.extend(await arm.listed(operations.list(group)))
+        except NotFound:
+            return  # no group, no machines
+
+    async def list_views() -> None:
+        for each in await arm.listed(operations.list_all(status_only="true")):
+            views[each["id"].lower()] = each
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(list_bodies)
+        nursery.start_soon(list_views)
+    return [Machine.of(each, views.get(each["id"].lower())) for each in bodies]
+
+
+def default_spec(options: Azure, name: str, access: Access, *, engine: bool) -> Spec:
+    """The machine that the options describe.
+
+    Raises:
+        Invalid: there is no ssh key, or the file for cloud-init can't be read.
+    """
+    return Spec(
+        name=name,
+        location=options.location,
+        size=options.size,
+        image=options.image,
+        disk=options.disk,
+        zone=options.zone,
+        spot=options.spot,
+        network=options.network,
+        private=options.private,
+        identity=options.identity,
+        security=options.security,
+        admin=options.admin,
+        key=access.public_key(),
+        custom_data=custom_data(engine_for=options.admin if engine else "", file=options.cloud_init),
+        role="engine" if engine else "workload",
+        tags=dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag),
+    )
+
+
+def _checked(body: Any) -> Body:
+    if not isinstance(body, dict):
+        raise Invalid("the body of a create should be a JSON object")
+    config = cast("Body", body)
+    host = cast("Body", config.get("HostConfig") or {})
+    refused = [name for name, value in config.items() if value and name not in _HONOURED]
+    refused += [
+        f"HostConfig.{name}"
+        for name, value in host.items()
+        if value and value not in _SAYING_NOTHING.get(name, ()) and name != "ConsoleSize"
+    ]
+    if refused:
+        raise Unsupported(f"a virtual machine can't have {', '.join(refused)}: leave it out; labels such as "
+                          f"{LABEL}size=Standard_D2s_v5 say what it can have")  # fmt: skip
+    return config
+
+
+def _patch(machine: Machine, body: Any) -> Body:
+    """The change of a machine that an `update` asks for: its `Labels` are new tags, and azure.size its size."""
+    given = {key: value for key, value in cast("Body", body or {}).items() if value}
+    labels = cast("dict[str, str]", given.pop("Labels", {}))
+    given = {key: value for key, value in given.items() if value not in _SAYING_NOTHING.get(key, ())}
+    size = labels.pop(f"{LABEL}size", "") if labels else ""
+    fixed = [name for name in labels if name.startswith(LABEL)]
+    if given or fixed:
+        raise Unsupported(f"of a virtual machine only tags and {LABEL}size can change, by Labels; not "
+                          f"{', '.join([*given, *fixed])}")  # fmt: skip
+    if not labels and not size:
+        raise Invalid(f"say what should change: Labels, with tags or {LABEL}size")
+    patch: Body = {"tags": machine.tags | labels} if labels else {}
+    return patch | ({"properties": {"hardwareProfile": {"vmSize": size}}} if size else {})
+
+
+def _tail(text: bytes, message: Message) -> bytes:
+    tail = str(message.args.get("tail") or "all")
+    if tail == "all":
+        return text
+    count = int(number(message.args, "tail", 0))
+    return b"".join(text.splitlines(keepends=True)[-count:]) if count > 0 else b""
+
+
+class _Bytes(trio.abc.ReceiveStream):
+    """Bytes that are there already, as a stream."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The next of them."""
+        await trio.lowlevel.checkpoint()
+        size = max_bytes or len(self._data)
+        data, self._data = self._data[:size], self._data[size:]
+        return data
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+        await trio.lowlevel.checkpoint()
+
+
+def _reply(message: Message) -> Reply:
+    if message.ret is None:
+        raise Invalid(f"{message.verb} needs a channel for its replies")
+    return message.ret
+
+
+def _no_such_place(message: Message) -> Unsupported:
+    return Unsupported(f"azure has no {message.verb} for {'/'.join(message.path) or 'the service'}", path=message.path)
