@@ -25,6 +25,7 @@ class Azure(Backend):
     subscription: str = option("its id; by default AZURE_SUBSCRIPTION_ID, or the only one", default="")
     max: int = option("hold containers, on this many machines at most", default=0)
     idle: str = option("how long a machine holds no running container before it is deallocated", default="30m")
+    slots: int = option("how many containers such a machine takes at most; 0: as many as it has memory for", default=0)
     size: str = option("the size of new machines", default="Standard_B2s")
     image: str = option("their image: PUBLISHER:OFFER:SKU:VERSION, ubuntu or debian", default="ubuntu")
     disk: int = option("GB of their disk; by default the image's", default=0)
@@ -60,10 +61,12 @@ class Azure(Backend):
             Invalid: the SDK isn't installed; or as `client.connected`.
         """
         try:
-            from .workloads import Workloads as Kind
+            from .engines import engines
+            from .workloads import Workloads
         except ModuleNotFoundError as exc:
             raise Invalid(f"azure needs the SDK: pip install 'swarmlib[azure]' ({exc})", backend=self.name) from exc
-        async with Kind(self).open(next) as sender:
+        stage = engines(self) if self.max else Workloads(self)
+        async with stage.open(next) as sender:
             yield sender
 
 

@@ -103,7 +103,7 @@ class Access:
 
     def ssh_options(self, machine: Machine) -> Mapping[str, str]:
         """What ssh needs to know. A machine's key is learnt at the first time, and must stay the same from then on."""
-        state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "swarmlib"
+        state = state_folder()
         state.mkdir(parents=True, exist_ok=True)
         options = {
             "HostKeyAlias": machine.id[:32],
@@ -118,6 +118,11 @@ class Access:
         options = {"BatchMode": "yes", "LogLevel": "ERROR", **self.ssh_options(machine)}
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         return ["ssh", "-tt", *words, "-l", self.user(machine), "--", await self.host(machine)]
+
+
+def state_folder() -> Path:
+    """Where is kept what must outlive swarmd: the machines' keys, and what is on those that sleep."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "swarmlib"
 
 
 def _check_network(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from pathlib import Path
@@ -24,9 +25,11 @@ _TYPES: Final = {
 """The beginnings by which cloud-init tells what it is given, and its name for each."""
 
 
-def docker(admin: str) -> bytes:
-    """Install Docker, as Debian and Ubuntu have it, for a user who may use it."""
+def docker(admin: str, labels: Sequence[str]) -> bytes:
+    """Install Docker, as Debian and Ubuntu have it, for a user who may use it; labels: the engine's own."""
+    settings = orjson.dumps({"labels": list(labels)}).decode()
     config = {
+        "write_files": [{"path": "/etc/docker/daemon.json", "content": settings}],
         "package_update": True,
         "packages": ["docker.io"],
         "runcmd": [["usermod", "-aG", "docker", admin], ["systemctl", "enable", "--now", "docker"]],
@@ -34,7 +37,7 @@ def docker(admin: str) -> bytes:
     return b"#cloud-config\n" + orjson.dumps(config, option=orjson.OPT_INDENT_2)  # JSON is YAML
 
 
-def custom_data(*, engine_for: str, file: str) -> bytes:
+def custom_data(*, engine_for: str, labels: Sequence[str], file: str) -> bytes:
     """The custom data of a machine: with Docker for the user `engine_for`, and with the user's own file, if named.
 
     Both together are a MIME message of two parts, which cloud-init merges: lists of commands and packages are joined.
@@ -42,7 +45,7 @@ def custom_data(*, engine_for: str, file: str) -> bytes:
     Raises:
         Invalid: the file can't be read, is none of cloud-init's, or too long.
     """
-    found = [docker(engine_for)] if engine_for else []
+    found = [docker(engine_for, labels)] if engine_for else []
     if file:
         found.append(_read(Path(file)))
     data = found[0] if len(found) == 1 else _joined(found) if found else b""

@@ -124,8 +124,7 @@ class Maker:
             with ungrouped():
                 return await self._steps(spec, tags, undoing.made)
         except BaseException as exc:
-            self._undoings.append(undoing)
-            self._nursery.start_soon(self._undo, undoing, attempt)
+            self._undo_later(undoing, attempt)
             if isinstance(exc, SwarmError):
                 await undoing.ended.wait()
                 raise _with_left(exc, undoing.left) from exc.__cause__
@@ -216,6 +215,15 @@ class Maker:
         self._say(machine["id"], "removed")
         if TAG in tags_of(machine):
             await self.collect()
+
+    def remove_later(self, machine: Body) -> None:
+        """Have a machine removed, and what it shared if it was the last user, without waiting for it."""
+        shared = [self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)]
+        self._undo_later(Undoing([machine["id"], *shared, self.group]), "")
+
+    def _undo_later(self, undoing: Undoing, attempt: str) -> None:
+        self._undoings.append(undoing)
+        self._nursery.start_soon(self._undo, undoing, attempt)
 
     async def collect(self) -> None:
         """Remove what machines share, if there is none any more."""

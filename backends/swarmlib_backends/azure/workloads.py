@@ -276,10 +276,17 @@ def default_spec(options: Azure, name: str, access: Access, *, engine: bool) -> 
         security=options.security,
         admin=options.admin,
         key=access.public_key(),
-        custom_data=custom_data(engine_for=options.admin if engine else "", file=options.cloud_init),
+        custom_data=custom_data(
+            engine_for=options.admin if engine else "", labels=_engine_labels(options), file=options.cloud_init
+        ),
         role="engine" if engine else "workload",
         tags=dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag),
     )
+
+
+def _engine_labels(options: Azure) -> list[str]:
+    slots = [f"containerslots={options.slots}"] if options.slots else []
+    return [f"location={options.location}", f"size={options.size}", *slots]
 
 
 def _checked(body: Any) -> Body:

@@ -28,6 +28,8 @@ _ABOUT: Final = {
 }
 """What rules may say of an engine besides its own labels, and where `info` says it."""
 _SLOTS: Final = "containerslots"
+LAST_RESORT: Final = "swarmlib.last-resort=true"
+"""The label of an engine that is for what fits nowhere else: it costs more (machines that are made when needed)."""
 
 Reason: TypeAlias = "str | None"
 """Why an engine can't have a container; None if it can."""
@@ -88,6 +90,7 @@ class Placement:
             *(partial(_constraint, rule) for rule in wish.constraints if rule.soft),
             *(partial(self._affinity, rule) for rule in wish.affinities if rule.soft),
             _processes,
+            _last_resort,
         ]
         if holders := self._index.holders_of_group(wish.group):
             soft.append(partial(_beside, "group", wish.group, holders))
@@ -231,6 +234,11 @@ def _mib(size: int) -> str:
 
 def _processes(member: Member) -> Reason:
     return "its workloads are processes, not containers" if member.about.get("Driver") == "exec" else None
+
+
+def _last_resort(member: Member) -> Reason:
+    labels: list[str] = member.about.get("Labels") or []
+    return "it is for what fits nowhere else" if LAST_RESORT in labels else None
 
 
 def _affinity_noun(key: str) -> str:

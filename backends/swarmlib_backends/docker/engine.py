@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -33,6 +33,8 @@ class Endpoint:
 
     address: str
     tls: ssl.SSLContext | None = None
+    ssh_options: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What ssh is told besides, as in its configuration."""
 
     @property
     def parts(self) -> SplitResult:
@@ -73,7 +75,7 @@ class Engine:
 
     def __init__(self, endpoint: Endpoint, nursery: trio.Nursery) -> None:
         self.endpoint = endpoint
-        self._ssh = SshTunnel(endpoint.parts, nursery) if endpoint.parts.scheme == "ssh" else None
+        self._ssh = SshTunnel(endpoint.parts, nursery, endpoint.ssh_options) if endpoint.parts.scheme == "ssh" else None
         self._idle: list[Connection] = []
 
     async def connection(self) -> Connection:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Final
@@ -34,7 +34,8 @@ class SshTunnel:
     it has ended.
     """
 
-    def __init__(self, address: SplitResult, nursery: trio.Nursery) -> None:
+    def __init__(self, address: SplitResult, nursery: trio.Nursery, options: Mapping[str, str]) -> None:
+        self._options = options
         self._address = address
         self._nursery = nursery
         self._starting = trio.Lock()
@@ -54,7 +55,8 @@ class SshTunnel:
     def _command(self, socket_here: str) -> list[str]:
         address = self._address
         there = address.path if address.path.strip("/") else SOCKET_THERE
-        tunnel = ("-L", f"{socket_here}:{there}")
+        options = [word for name, value in self._options.items() for word in ("-o", f"{name}={value}")]
+        tunnel = ("-L", f"{socket_here}:{there}", *options)
         return ssh_command(address.hostname or "", address.port, address.username, _HOLD, *tunnel)
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:

@@ -33,7 +33,10 @@ _log = logging.getLogger("swarmlib")
 
 
 def ssh_command(host: str, port: int | None, user: str | None, program: str, *options: str) -> list[str]:
-    """The command that runs `program`, a line for the far side's shell, without a terminal."""
+    """The command that runs `program`, a line for the far side's shell, without a terminal.
+
+    options: what ssh shall do besides; of an option that is given twice, ssh takes the first.
+    """
     command = ["ssh", "-T", *options]
     for name, value in _OPTIONS.items():
         command += ["-o", f"{name}={value}"]

@@ -1,0 +1,278 @@
+"""Virtual machines as engines: containers on machines that are made when they are needed, and sleep when they are not.
+
+It is a `balance` whose members come as they are made. Those that run are filled first, then one that sleeps is woken,
+then one is made, up to `--max`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from swarmlib import (
+    CLEANUP_SECONDS,
+    UNSENT,
+    Chain,
+    Json,
+    Message,
+    NotFound,
+    Reply,
+    SwarmError,
+    Unavailable,
+    Unsupported,
+)
+from swarmlib.errors import ungrouped
+
+from ..balance import Balance, lists, merge
+from ..balance import wish as wishes
+from ..balance.members import Member
+from ..balance.placement import LAST_RESORT, Placement
+from ..balance.spawning import Spawner
+from ..balance.wish import Wish
+from . import Azure, duration
+from .access import Access, state_folder
+from .client import connected
+from .making import making
+from .objects import Machine
+from .sleeper import Memory, Sleeper, SshEngine, capacity
+from .spec import TAG, Body
+from .workloads import default_spec, machines
+
+_log = logging.getLogger("swarmlib")
+
+_LOOKS: Final = 4
+"""How often within the time of `--idle` it is looked whether a machine is."""
+_LONGEST_LOOK: Final = 15.0
+_OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
+
+
+@dataclass(eq=False)
+class _Engine:
+    """A machine, and its stage. `joined`: its membership."""
+
+    machine: Machine
+    sleeper: Sleeper
+    joined: Any
+
+    @property
+    def member(self) -> Member:
+        """Its place in the balance."""
+        member: Member = self.joined.member
+        return member
+
+
+class _AwakeFirst(Placement):
+    """Places on machines that run, as long as one of them fits."""
+
+    asleep: Mapping[Member, _Engine]
+
+    def choose(self, wish: Wish, members: Sequence[Member], tried: Mapping[Member, str]) -> Member:
+        """See `Placement.choose`. A rule about the node spoke of this backend: the machines' names are made up."""
+        wish = replace(wish, constraints=[rule for rule in wish.constraints if rule.key != "node"])
+        awake = [member for member in members if not self.asleep[member].sleeper.asleep]
+        try:
+            return super().choose(wish, awake, tried)
+        except Unavailable:
+            return super().choose(wish, members, tried)
+
+
+class Engines(Balance):
+    """The machines of one group that hold containers."""
+
+    azure: Azure
+
+    def __post_init__(self) -> None:
+        """Machines come later: none is needed."""
+
+    @property
+    def name(self) -> str:
+        """The backend's, and the group's."""
+        return f"azure {self.azure.group}"
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Find the machines that there are, by their tags, and keep them; in the end they stay as they are."""
+        azure = self.azure
+        self._engines: dict[Member, _Engine] = {}
+        self._growing = trio.Lock()
+        async with super().lifespan(), connected(azure.subscription) as self._arm:
+            placement = _AwakeFirst("binpack", self._roster.index)
+            placement.asleep = self._engines
+            self._placement, self._spawner = placement, Spawner(self._roster, placement)
+            self._access = Access(azure, self._arm)
+            sizes = self._arm.listed(self._arm.compute.virtual_machine_sizes.list(azure.location))
+            self._cpus, self._memory = capacity(await sizes, azure.size, azure.max)
+            async with making(self._arm, azure.group, self._access.allowed) as self._maker:
+                with ungrouped():
+                    async with trio.open_nursery() as nursery:
+                        await self._find()
+                        nursery.start_soon(self._put_to_sleep)
+                        yield
+                        nursery.cancel_scope.cancel()
+
+    # The verbs that differ from a balance's.
+
+    async def get(self, message: Message) -> Any:
+        """As a balance; before there is any machine, what there could be."""
+        if self._engines:
+            return await super().get(message)
+        match message.path:
+            case ():
+                return self._could_be()
+            case ("ping",) | ("ping", "head") if message.ret is not None:
+                await message.ret.set(Json(b"OK"), headers=[])
+                return None
+            case (_, name, *_):
+                raise NotFound(f"no such object: {name}", path=message.path)
+            case _:
+                raise Unsupported("there is no machine yet", path=message.path)
+
+    async def _summary(self, message: Message) -> None:
+        """As a balance; of the service itself, with what the machines could hold that are not made yet."""
+        if message.path:
+            await super()._summary(message)
+            return
+        outcome = await self._ask(message)
+        merged = merge.SUMMARIES[message.path](outcome.values) | self._size()
+        await lists.reply(message, merged, outcome.missing)
+
+    def _could_be(self) -> Body:
+        states = ("", "Running", "Paused", "Stopped")
+        counts = {**{f"Containers{state}": 0 for state in states}, "Images": 0}
+        kind = {"Driver": "azure", "OSType": "linux", "Architecture": "x86_64", "OperatingSystem": "Azure"}
+        about = {"ID": self.name, "Name": self.name, "ServerVersion": "azure", "Warnings": None}
+        return {**about, **kind, **counts, **self._size()}
+
+    def _size(self) -> Body:
+        return {"NCPU": self._cpus, "MemTotal": self._memory, "Labels": [LAST_RESORT]}
+
+    async def _everywhere(self, message: Message, ret: Reply) -> None:
+        """A pull goes to the machines that run; those that sleep get the image when they need it."""
+        if all(engine.sleeper.asleep for engine in self._engines.values()):
+            raise Unsupported("no machine runs: images come with the containers that need them", path=message.path)
+        await super()._everywhere(message, ret)
+
+    async def _create(self, message: Message) -> Any:
+        wish, _ = wishes.read(str(message.args.get("name") or ""), message.json)
+        await self._make_room(wish)
+        return await super()._create(message)
+
+    async def _make_room(self, wish: Wish) -> None:
+        """See that a machine has room for a container.
+
+        Raises:
+            Unavailable: there may be no more machines, and why none of them fits.
+        """
+        if self._has_room(wish) is None:
+            return
+        async with self._growing:
+            await self._find()
+            full = self._has_room(wish)
+            if full is None:
+                return
+            if len(self._engines) >= self.azure.max:
+                raise Unavailable(
+                    f"all {self.azure.max} machines (--max) are full: {full.message}", details={UNSENT: True}
+                )
+            claim, machines = wish.claim, self.azure.max
+            if claim.memory * machines > self._memory or claim.cpus * machines > self._cpus * 10**9:
+                text = f"a machine of size {self.azure.size} is too small for this container: choose another --size"
+                raise Unavailable(text, details={UNSENT: True})
+            await self._grow()
+
+    def _has_room(self, wish: Wish) -> SwarmError | None:
+        try:
+            self._placement.choose(wish, self._roster.members, {})
+        except Unavailable as exc:
+            return exc
+        return None
+
+    # The machines.
+
+    async def _grow(self) -> None:
+        """Make a machine, and wait for its engine. One that never answers is removed again."""
+        name = f"engine-{secrets.token_hex(3)}"
+        spec = default_spec(self.azure, name, self._access, engine=True)
+        machine = Machine(await self._maker.make(spec), "running")
+        engine = await self._join(machine, asleep=False)
+        try:
+            await engine.sleeper.answers()
+            await engine.member.wait_up()
+        except BaseException:
+            await self._discard(engine)
+            raise
+
+    async def _discard(self, engine: _Engine) -> None:
+        self._maker.remove_later(engine.machine.body)
+        del self._engines[engine.member]
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
+            await self._roster.leave(engine.joined)
+
+    async def _find(self) -> None:
+        """Take in the machines of the group that are tagged as engines; another swarmd may have made some."""
+        known = {engine.machine.arm_id.lower() for engine in self._engines.values()}
+        for machine in await machines(self._arm, self.azure.group):
+            engine = machine.tags.get(TAG) == "engine" and machine.status not in ("removing", "dead", "created")
+            if engine and machine.arm_id.lower() not in known:
+                await self._join(machine, asleep=machine.power in _OFF)
+
+    async def _join(self, machine: Machine, *, asleep: bool) -> _Engine:
+        memory = Memory(state_folder() / f"azure-{machine.id[:32]}.json")
+        await trio.to_thread.run_sync(memory.load)
+        operations = self._arm.compute.virtual_machines
+        begin = partial(operations.begin_start, self.azure.group, machine.name)
+        unknown: Body = {**self._could_be(), "Labels": None}
+
+        async def switch_on() -> None:
+            await self._arm.finished(begin)
+
+        sleeper = Sleeper(machine.name, memory, unknown, switch_on, asleep=asleep)
+        docker = SshEngine(f"ssh://{self._access.user(machine)}@{await self._access.host(machine)}")
+        docker.ssh_options = self._access.ssh_options(machine)
+        joined = await self._roster.join(Chain(sleeper, docker, label=machine.name))
+        engine = self._engines[joined.member] = _Engine(machine, sleeper, joined)
+        return engine
+
+    async def _put_to_sleep(self) -> None:
+        """Deallocate, again and again, what has been idle for long enough."""
+        idle = duration(self.azure.idle)
+        while True:
+            await trio.sleep(min(idle / _LOOKS, _LONGEST_LOOK))
+            for engine in [*self._engines.values()]:
+                try:
+                    await self._look_at(engine, idle)
+                except SwarmError as exc:
+                    _log.warning("%s can't be put to sleep: %s", engine.machine.name, exc.message)
+
+    async def _look_at(self, engine: _Engine, idle: float) -> None:
+        if engine.sleeper.asleep:
+            return
+        if not engine.member.up:
+            found = await self._arm.find(engine.machine.arm_id, expand="instanceView")
+            if found is not None and Machine.of(found).power in _OFF:
+                engine.sleeper.lost()
+        elif any(each.state == "running" for each in engine.member.mirror.containers.values()):
+            engine.sleeper.use()
+        elif engine.sleeper.idle >= idle:
+            operations = self._arm.compute.virtual_machines
+            begin = partial(operations.begin_deallocate, self.azure.group, engine.machine.name)
+
+            async def switch_off() -> None:
+                await self._arm.finished(begin)
+
+            if await engine.sleeper.fall_asleep(switch_off):
+                _log.info("%s was idle, and is deallocated", engine.machine.name)
+
+
+def engines(azure: Azure) -> Engines:
+    """The backend."""
+    made = Engines()
+    made.azure = azure
+    return made

@@ -1,0 +1,361 @@
+"""One machine as an engine: a stage before its `docker`, which keeps the machine's place while it is deallocated.
+
+messages ──▶ Sleeper ──▶ docker ssh://swarm@…
+                │ asleep
+                ▼
+      what was known when it fell asleep; or, for what needs the engine, the machine is started again
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import trio
+
+from swarmlib import Client, Json, Message, NotFound, Reply, Server, SwarmError, TimedOut, Unavailable, Verb, next_reply
+
+from ..docker import Docker
+from ..docker.engine import Endpoint, open_engine
+from ..dockerapi.filters import decode
+from ..exec.values import is_true, labels_fit
+from .spec import Body
+
+_log = logging.getLogger("swarmlib")
+
+READY_SECONDS: Final = 600.0
+"""How long a machine may take from its start until its engine answers."""
+_READY_PAUSE: Final = 0.5
+_PLACES: Final = ("containers", "images", "networks", "volumes")
+_KNOWN_FILTERS: Final = frozenset({"id", "name", "label", "status"})
+
+Power = Callable[[], Awaitable[None]]
+
+
+class SshEngine(Docker):
+    """A machine's Docker engine, by ssh. The machine's key is its own, and learnt at the first time."""
+
+    ssh_options: Mapping[str, str]
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the connections to the engine."""
+        async with open_engine(Endpoint(self.address, ssh_options=self.ssh_options)) as self._engine:
+            yield
+
+
+class Memory:
+    """What an engine said before it fell asleep, kept in a file for after a restart of swarmd."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.known: dict[str, Any] = {}
+
+    def load(self) -> None:
+        """Remember what was kept."""
+        try:
+            self.known = orjson.loads(self._file.read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            self.known = {}  # nobody has kept anything, or not all of it: it is known again once the machine runs
+
+    def save(self) -> None:
+        """Keep what is known."""
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_bytes(orjson.dumps(self.known))
+        except OSError as exc:
+            _log.warning("what is on a machine that sleeps is forgotten with swarmd: %s", exc)
+
+    async def learn(self, engine: Client) -> None:
+        """Ask an engine for all that is asked of one that sleeps."""
+        known: dict[str, Any] = {"info": await engine.get(), "version": await engine.get("version"), "df": {}}
+        known["containers"] = (await engine.call(Verb.LS, ("containers",), args={"all": "1"})).value or []
+        for place in _PLACES[1:]:
+            known[place] = (await engine.call(Verb.LS, (place,))).value
+        for place in ("containers", "networks"):
+            entries: list[Body] = known[place] or []
+            for each in entries:
+                known[f"{place}/{each['Id']}"] = await engine.get(place, each["Id"])
+        self.known = known
+
+    @property
+    def running(self) -> bool:
+        """Whether a container ran."""
+        return any(each.get("State") == "running" for each in self.known.get("containers", []))
+
+    def answer(self, message: Message) -> Any:
+        """The answer to what asks for no more than is known.
+
+        Raises:
+            LookupError: it asks for more. NotFound: there is no such thing.
+        """
+        if message.verb is Verb.LS and len(message.path) == 1:
+            return self._listed(message)
+        if message.verb is not Verb.GET:
+            raise LookupError
+        match message.path:
+            case ():
+                return self.known["info"]
+            case ("version",):
+                return self.known["version"]
+            case ("containers" | "networks" as place, ref) if place in self.known:
+                for each in self.known[place]:
+                    if ref in (each["Id"], *(name.lstrip("/") for name in _names(each))):
+                        return self.known[f"{place}/{each['Id']}"]
+                raise NotFound(f"No such {place.removesuffix('s')}: {ref}")
+            case _:
+                raise LookupError
+
+    def _listed(self, message: Message) -> Any:
+        place, filters = message.path[0], decode(message.args)
+        if place != "containers":
+            if filters:
+                raise LookupError
+            return self.known[place]
+        if set(filters) - _KNOWN_FILTERS or message.args.get("size") or message.args.get("limit"):
+            raise LookupError
+        found: list[Body] = self.known[place]
+        shown = [each for each in found if _fits(each, filters)]
+        return shown if is_true(message.args.get("all")) or "status" in filters else []
+
+
+def _names(entry: Body) -> list[str]:
+    return [str(name) for name in entry.get("Names") or [entry.get("Name", "")]]
+
+
+def _fits(entry: Body, wanted: Mapping[str, list[str]]) -> bool:
+    tests: dict[str, Callable[[str], bool]] = {
+        "id": str(entry["Id"]).startswith,
+        "name": lambda value: any(re.search(value, name) for name in _names(entry)),
+        "status": lambda value: entry.get("State") == value,
+    }
+    plain = all(any(tests[key](value) for value in values) for key, values in wanted.items() if key in tests)
+    return plain and labels_fit(entry.get("Labels") or {}, wanted.get("label", []))
+
+
+class Sleeper(Server):
+    """The stage. `asleep`: whether the machine was deallocated, or what else is to be taken for that."""
+
+    def __init__(self, machine: str, memory: Memory, unknown: Body, switch_on: Power, *, asleep: bool) -> None:
+        self._machine = machine
+        self._memory = memory
+        self._unknown = unknown
+        """What is said of the engine while nothing is known of it."""
+        self._switch_on = switch_on
+        self._life = _Life(asleep=asleep)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether its machine is deallocated."""
+        return self._life.asleep
+
+    @property
+    def name(self) -> str:
+        """The machine's."""
+        return self._machine
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Nothing but the engine's channel."""
+        self._life.engine = Client(self.next)
+        yield
+
+    def handlers(self) -> Mapping[Verb, Any]:
+        """Every verb goes to the engine, or wakes it."""
+        every = dict.fromkeys((verb for verb in Verb if verb not in (Verb.ACK, Verb.ERROR, Verb.LOG)), self._any)
+        return every | {Verb.WATCH: self._watch}
+
+    @property
+    def idle(self) -> float:
+        """Seconds since something was asked of it that is more than a look; 0 while that goes on."""
+        return 0.0 if self._life.active else trio.current_time() - self._life.used
+
+    def use(self) -> None:
+        """Count it as used now."""
+        self._life.used = trio.current_time()
+
+    async def _any(self, message: Message) -> Any:
+        if message.path[:1] == ("ping",) and self.asleep and message.ret is not None:
+            await message.ret.set(Json(b"OK"), headers=[])
+            return None
+        if message.verb in (Verb.LS, Verb.GET):
+            if not self.asleep:
+                return await self.hand_on(message, self.next)
+            try:
+                return self._remembered(message)
+            except LookupError:
+                pass
+        return await self._used(message)
+
+    def _remembered(self, message: Message) -> Any:
+        known = self._memory.known
+        if known:
+            return self._memory.answer(message)
+        if message.verb is Verb.GET and message.path == ():
+            return self._unknown
+        if message.verb is Verb.LS and message.path[0] in _PLACES:
+            return [] if message.path != ("volumes",) else {"Volumes": []}
+        if message.verb is Verb.GET and message.path == ("version",):
+            return {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
+        raise NotFound(f"{self._machine} sleeps, and what is on it is not known")
+
+    async def _used(self, message: Message) -> Any:
+        """Hand on what needs the engine, which is in use until that is answered."""
+        life = self._life
+        await self.wake()
+        life.active += 1
+        try:
+            ret, message = message.ret, message
+            if ret is not None:
+                ended = trio.Event()
+                await self.next.send(message.but(ret=_Counted(ret, ended)))
+                await ended.wait()
+                return None
+            return await self.hand_on(message, self.next)
+        finally:
+            life.active -= 1
+            self.use()
+
+    async def _watch(self, message: Message) -> Any:
+        if message.path or message.ret is None:
+            return await self._used(message)
+        await self._events(message, message.ret)
+        return None
+
+    async def _events(self, message: Message, ret: Reply) -> None:
+        """The engine's events, over its sleep: what happens while nobody can tell is asked for afterwards."""
+        args = dict(message.args)
+        while True:
+            if self.asleep:
+                if not ret.answered:
+                    await ret.ack()
+                await self._life.awake.wait()
+            try:
+                async with Client(self.next).request(Verb.WATCH, args=args) as replies:
+                    await self._relay(replies, ret)
+            except (trio.EndOfChannel, SwarmError) as exc:
+                args["since"] = f"{time.time():.9f}"
+                if not self.asleep:
+                    raise exc if isinstance(exc, SwarmError) else Unavailable("its events ended") from exc
+
+    async def _relay(self, replies: Any, ret: Reply) -> None:
+        while True:
+            reply = await next_reply(replies)
+            if reply.verb is not Verb.ACK or not ret.answered:
+                await ret.send(reply)
+
+    # Sleeping.
+
+    async def fall_asleep(self, switch_off: Power) -> bool:
+        """Deallocate the machine, unless a container runs after all; says whether it was done."""
+        life = self._life
+        async with life.changing:
+            if life.asleep or life.active:
+                return False
+            await self._memory.learn(life.engine)
+            if self._memory.running or life.active:
+                self.use()
+                return False
+            self._memory.save()
+            self._sleeps()
+            await switch_off()
+            return True
+
+    def lost(self) -> None:
+        """Somebody else has deallocated it: take it for asleep."""
+        self._sleeps()
+
+    def _sleeps(self) -> None:
+        if not self._life.asleep:
+            self._life.asleep = True
+            self._life.awake = trio.Event()
+
+    async def wake(self) -> None:
+        """Return once the machine runs and its engine answers.
+
+        Raises:
+            TimedOut: it does not within `READY_SECONDS`. SwarmError: what Azure says.
+        """
+        life = self._life
+        if not life.asleep:
+            return
+        async with life.changing:
+            if not life.asleep:
+                return
+            await self._switch_on()
+            await self.answers()
+            self.use()
+            life.asleep = False
+            life.awake.set()
+
+    async def answers(self) -> None:
+        """Return once the engine answers. Raises TimedOut if it does not in time; says why it did not last."""
+        failure: SwarmError | None = None
+        with trio.move_on_after(READY_SECONDS):
+            while True:
+                try:
+                    await self._life.engine.call(Verb.GET, ("ping",))
+                except SwarmError as exc:
+                    failure = exc
+                    await trio.sleep(_READY_PAUSE)
+                else:
+                    return
+        why = failure.message if failure else "it said nothing"
+        raise TimedOut(f"{self._machine}: its engine did not answer within {READY_SECONDS:g} s: {why}")
+
+
+class _Life:
+    """How it is; shared by the stage and who made it, as a stage that is opened is a copy."""
+
+    engine: Client
+
+    def __init__(self, *, asleep: bool) -> None:
+        self.asleep = asleep
+        self.awake = trio.Event()
+        if not asleep:
+            self.awake.set()
+        self.changing = trio.Lock()
+        self.active = 0
+        self.used = trio.current_time()
+
+
+class _Counted(Reply):
+    """A caller's reply channel that says when the call has ended."""
+
+    def __init__(self, inner: Reply, ended: trio.Event) -> None:
+        super().__init__()
+        self._inner = inner
+        self._ended = ended
+        inner.on_gone(ended.set)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller went away."""
+        return self._inner.gone
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """See `Reply.on_gone`."""
+        self._inner.on_gone(callback)
+
+    async def _deliver(self, reply: Message) -> None:
+        await self._inner.send(reply)
+
+    async def _finish(self) -> None:
+        try:
+            await self._inner.aclose()
+        finally:
+            self._ended.set()
+
+
+def capacity(sizes: list[Body], size: str, machines: int) -> tuple[int, int]:
+    """The CPUs and the bytes of memory of so many machines of a size; 0 where Azure doesn't know it."""
+    for each in sizes:
+        if str(each.get("name", "")).lower() == size.lower():
+            return int(each["numberOfCores"]) * machines, int(each["memoryInMB"]) * machines * 2**20
+    return 0, 0

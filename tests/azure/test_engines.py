@@ -1,0 +1,198 @@
+"""Azure's virtual machines as engines: real dockerd and sshd behind a fake ARM, made when needed and put to sleep."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import trio
+
+import swarmlib
+from swarmlib import Client, Unavailable
+from swarmlib_backends import Balance, Docker
+from swarmlib_backends.azure import Azure, fakearm
+from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.fakearm.spec import Spec
+from tests.azure.backend import lead, until_nothing_is_left
+from tests.azure.machines import RealMachines
+from tests.engines import Engine, docker, engine, swarmd
+
+pytestmark = pytest.mark.engine
+
+T = TypeVar("T")
+QUIET = {"NetworkMode": "none"}
+
+
+@pytest.fixture
+def real() -> Iterator[RealMachines]:
+    machines = RealMachines()
+    yield machines
+    machines.close()
+
+
+@pytest.fixture
+async def cloud(
+    spec: Spec, real: RealMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FakeArm]:
+    (tmp_path / ".ssh").mkdir()
+    key = tmp_path / ".ssh/id_ed25519"
+    await trio.run_process(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)])
+    async with fakearm.serving(spec=spec, machines=real) as arm:
+        lead(arm, tmp_path, monkeypatch)
+        yield arm
+    assert arm.violations == []
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Engine]:
+    with engine(["--label", "containerslots=1"]) as started:
+        yield started
+
+
+def azure(**options: object) -> Azure:
+    return Azure(**{"group": "prod", "allow": ["192.0.2.1"], "max": 2, "slots": 1, **options})  # type: ignore[arg-type]
+
+
+async def spawn(swarm: Client, name: str) -> swarmlib.Workload:
+    body = {"Image": "busybox", "Cmd": ["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"]}
+    made = await swarm.spawn({**body, "HostConfig": QUIET}, name=name)
+    await made.start()
+    return made
+
+
+async def test_containers_spill_over_to_a_machine_that_sleeps_when_idle_and_is_woken_for_its_containers(
+    cloud: FakeArm, local: Engine
+) -> None:
+    async with swarmlib.connect(local_and(azure(idle="0.5s"), local)) as swarm:
+        assert cloud.state.resources == {}
+        first = await spawn(swarm, "first")
+        assert cloud.state.resources == {}
+        second = await spawn(swarm, "second")
+        nodes = {each.name: each.node for each in await swarm.ls()}
+        assert nodes == {"first": "local", "second": "azure"}
+        assert [line.data for line in await second.logs()] == [b"up"]
+        await second.stop(t=5)
+        await power(cloud, "deallocated")
+        assert {each.name: each["State"] for each in await swarm.ls(all=True)} == {
+            "first": "running",
+            "second": "exited",
+        }
+        assert (await second.details())["Name"] == "/second"
+        assert await power_now(cloud) == "deallocated"
+        await second.start()
+        assert await power_now(cloud) == "running"
+        assert len(await second.logs()) == 2
+        await second.rm(force=True)
+        await first.rm(force=True)
+
+
+def local_and(cloud: Azure, local: Engine) -> swarmlib.Backend:
+    here = swarmlib.Chain(Docker(local.host), label="local")
+    return Balance(here, swarmlib.Chain(cloud, label="azure"))
+
+
+async def power_now(cloud: FakeArm) -> str:
+    (machine,) = cloud.state.of_type("Microsoft.Compute/virtualMachines")
+    return str(machine.hidden["power"])
+
+
+async def power(cloud: FakeArm, wanted: str) -> None:
+    with trio.fail_after(20):
+        while await power_now(cloud) != wanted:  # noqa: ASYNC110 - the fake is another program
+            await trio.sleep(0.02)
+
+
+async def test_a_restarted_swarmd_finds_its_machines_and_what_is_on_those_that_sleep(
+    cloud: FakeArm, local: Engine
+) -> None:
+    async with swarmlib.connect(local_and(azure(idle="0.2s"), local)) as swarm:
+        first = await spawn(swarm, "first")
+        second = await spawn(swarm, "second")
+        await second.stop(t=5)
+        await power(cloud, "deallocated")
+    async with swarmlib.connect(local_and(azure(), local)) as swarm:
+        assert {each.name: each["State"] for each in await swarm.ls(all=True)} == {
+            "first": "running",
+            "second": "exited",
+        }
+        await second_of(swarm).start()
+        assert await power_now(cloud) == "running"
+    async with swarmlib.connect(local_and(azure(), local)) as swarm, swarmlib.connect(azure()) as other:
+        assert {each.name for each in await swarm.ls()} == {"first", "second"}
+        assert {each.name for each in await other.ls()} == {"second"}
+        await second_of(other).rm(force=True)
+        await swarm.rm("containers", first.id, force=True)
+
+
+def second_of(swarm: Client) -> swarmlib.Workload:
+    return swarm.workload("second")
+
+
+async def test_when_all_machines_are_full_it_is_said(cloud: FakeArm, local: Engine) -> None:
+    async with swarmlib.connect(local_and(azure(max=1), local)) as swarm:
+        made = [await spawn(swarm, name) for name in ("one", "two")]
+        with pytest.raises(Unavailable, match=r"local: all its 1 container slots are taken.*azure: all 1 machines"):
+            await spawn(swarm, "three")
+        with pytest.raises(Unavailable, match=r"too small|memory"):
+            await swarm.spawn({"Image": "busybox", "HostConfig": {"Memory": 64 << 30}})
+        for each in made:
+            await each.rm(force=True)
+
+
+async def test_a_spawn_that_is_cancelled_while_its_machine_is_made_leaves_nothing(
+    cloud: FakeArm, local: Engine
+) -> None:
+    async with swarmlib.connect(azure()) as swarm:
+        hanging = cloud.faults.hang("PUT", "*/virtualMachines/*", halfway=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(swarm.spawn, {"Image": "busybox"})
+            await hanging.hit.wait()
+            began = trio.current_time()
+            nursery.cancel_scope.cancel()
+        assert trio.current_time() - began < 1
+        await until_nothing_is_left(cloud)
+
+
+@asynccontextmanager
+async def in_thread(context: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """A context whose beginning and end wait for the fake, which runs in this thread."""
+    entered = await trio.to_thread.run_sync(context.__enter__)
+    try:
+        yield entered
+    finally:
+        await trio.to_thread.run_sync(context.__exit__, None, None, None)
+
+
+async def test_the_docker_cli_runs_containers_on_azure_through_swarmd(cloud: FakeArm, local: Engine) -> None:
+    cli = "azure --group prod --allow 192.0.2.1 --max 1 --idle 30m"
+    async with in_thread(swarmd(f"balance (local=docker {local.host}) (azure={cli})")) as running:
+
+        async def run(*words: str) -> str:
+            done = await trio.to_thread.run_sync(lambda: docker(running.host, *words))
+            assert done.returncode == 0, done.stderr
+            return done.stdout.decode()
+
+        await run("run", "-d", "--name", "here", "--network", "none", "busybox", "sleep", "1000")
+        there = ("--network", "none", "-e", "constraint:node==azure", "busybox")
+        assert await run("run", "--rm", *there, "echo", "from azure") == "from azure\n"
+        await run("run", "-d", "--name", "there", *there, "sleep", "1000")
+        assert "there" in await run("ps")
+        assert "there" in await run("ps", "--filter", "node=azure")
+        assert await run("exec", "there", "echo", "inside") == "inside\n"
+        await run("rm", "-f", "here", "there")
+
+
+async def test_a_shell_on_a_machine_that_is_a_workload(cloud: FakeArm) -> None:
+    async with swarmlib.connect(Azure(group="prod", allow=["192.0.2.1"])) as swarm:
+        web = await swarm.spawn({"Image": "ubuntu"}, name="web")
+        seen = b""
+        async with await web.connect() as shell:
+            await shell.send_all(b"echo in''side; exit\n")
+            with trio.fail_after(20):
+                async for data in shell:
+                    seen += bytes(data)
+        assert b"inside" in seen
+        await web.stop()
+        with pytest.raises(swarmlib.Conflict, match="deallocated, not running"):
+            await web.connect()
