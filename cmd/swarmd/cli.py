@@ -18,7 +18,10 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from swarmlib import Chain
+    from swarmlib_backends.azure import Azure
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -224,6 +227,81 @@ def new_backend(name: str, folder: Path, kind: str) -> None:
 
         for path in make(name, folder, kind):
             click.echo(path)
+
+
+@cli.group()
+def azure() -> None:
+    """Machines with Docker on Azure: create, ls, rm, sweep.
+
+    Besides their own options all take those of the azure backend: `swarmd backends azure` explains them.
+
+    \b
+      swarmd azure create box --group prod --location westeurope
+      docker -H ssh://swarm@ADDRESS run --rm busybox echo hello
+      swarmd azure rm box --group prod
+    """
+
+
+_MIXED: Final = {"ignore_unknown_options": True}
+_options = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF azure]...")
+_dry = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+
+
+def _azure(words: Sequence[str]) -> tuple[ModuleType, Azure]:
+    """The commands, and the options that are typed. Ends the program if they are wrong, or the SDK isn't there."""
+    with reporting(EXIT_USAGE):
+        try:
+            from . import azure as command
+        except ModuleNotFoundError as exc:
+            raise click.ClickException(f"this needs Azure's SDK: pip install 'swarmlib[azure]' ({exc})") from exc
+        return command, command.options(words)
+
+
+@azure.command(context_settings=_MIXED)
+@click.argument("name")
+@_dry
+@_options
+def create(name: str, dry_run: bool, words: tuple[str, ...]) -> None:
+    """Make a machine with Docker on it, with all that it needs; says how it is reached.
+
+    The same again is the same machine. What fails or is interrupted halfway is removed again.
+    """
+    command, chosen = _azure(words)
+    with reporting(EXIT_FAILED):
+        command.create(chosen, name, dry_run=dry_run)
+
+
+@azure.command("ls", context_settings=_MIXED)
+@_options
+def azure_ls(words: tuple[str, ...]) -> None:
+    """List the machines of the group."""
+    command, chosen = _azure(words)
+    with reporting(EXIT_FAILED):
+        command.ls(chosen)
+
+
+@azure.command("rm", context_settings=_MIXED)
+@click.argument("name")
+@_options
+def azure_rm(name: str, words: tuple[str, ...]) -> None:
+    """Remove a machine, with its disk, interface and address; and what it shared, if it was the last user."""
+    command, chosen = _azure(words)
+    with reporting(EXIT_FAILED):
+        command.rm(chosen, [name])
+
+
+@azure.command(context_settings=_MIXED)
+@click.option("--older-than", default="1h", show_default=True, help="Leave what is newer: it may be in the making.")
+@click.option("--everywhere", is_flag=True, help="In every group of the subscription, not only --group.")
+@_dry
+@_options
+def sweep(older_than: str, everywhere: bool, dry_run: bool, words: tuple[str, ...]) -> None:
+    """Remove what runs that crashed have left behind: what has swarmlib's tags, and no machine."""
+    command, chosen = _azure(words)
+    with reporting(EXIT_FAILED):
+        raise SystemExit(
+            EXIT_FAILED if command.sweep(chosen, older_than, everywhere=everywhere, dry_run=dry_run) else 0
+        )
 
 
 def main() -> None:

@@ -131,6 +131,10 @@ class Arm:
         except NotFound:
             return []
 
+    async def tagged_groups(self, tag: str) -> list[Body]:
+        """The resource groups that have a tag."""
+        return await self.listed(self.resources.resource_groups.list(filter=f"tagName eq '{tag}'"))
+
     async def fetch(self, url: str) -> bytes:
         """What is at a URL that needs no token."""
         with mapped():

@@ -231,19 +231,19 @@ class Maker:
         if any(each["type"].lower() in (MACHINES.lower(), INTERFACES.lower()) for each in left):
             return
         shared = [each["id"] for each in left if tags_of(each).get(TAG) == "shared"]
-        failed = await self._remove_all([*shared, self.group], "")
+        failed = await self.remove_all([*shared, self.group], "")
         if failed:
             _log.warning("not removed: %s", "; ".join(failed))
 
     async def _undo(self, undoing: Undoing, attempt: str) -> None:
         undoing.left = [f"{id}: it was not tried any more" for id in undoing.made]
-        undoing.left = await self._remove_all(undoing.made, attempt)
+        undoing.left = await self.remove_all(undoing.made, attempt)
         undoing.ended.set()
         self._undoings.remove(undoing)
         if undoing.left:
             _log.error("not removed: %s; `swarmd azure sweep` does it later", "; ".join(undoing.left))
 
-    async def _remove_all(self, ids: Sequence[str], attempt: str) -> list[str]:
+    async def remove_all(self, ids: Sequence[str], attempt: str) -> list[str]:
         """Remove things in an order that works; gives what could not be removed, and why. What is in use stays."""
         left: list[str] = []
         for id in sorted((each for each in ids if "/" in each), key=_rank):

@@ -1,0 +1,152 @@
+"""`swarmd azure`: machines with Docker on them, made, listed and removed from the command line."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import click
+import trio
+
+from swarmlib import Chain, NotFound
+from swarmlib.errors import ungrouped
+from swarmlib_backends.azure import Azure, duration
+from swarmlib_backends.azure.access import Access
+from swarmlib_backends.azure.client import Arm, connected, parts
+from swarmlib_backends.azure.making import MACHINES, Maker, Say, making
+from swarmlib_backends.azure.objects import Machine
+from swarmlib_backends.azure.sweeping import orphans
+from swarmlib_backends.azure.workloads import default_spec, machines
+
+
+def options(words: Sequence[str]) -> Azure:
+    """The options of the azure backend, as they are typed. Raises ChainSyntaxError if they are wrong."""
+    (backend,) = Chain.read(f"azure {shlex.join(words)}").backends
+    assert isinstance(backend, Azure)
+    return backend
+
+
+def create(azure: Azure, name: str, *, dry_run: bool) -> None:
+    """Make a machine with Docker on it, and say how it is reached."""
+    trio.run(_create, azure, name, dry_run)
+
+
+async def _create(azure: Azure, name: str, dry_run: bool) -> None:
+    with progress() as say:
+        async with _opened(azure, say) as (arm, access, maker):
+            spec = default_spec(azure, name, access, engine=True)
+            if dry_run:
+                for id in maker.plan(spec):
+                    there = await _is_there(arm, id)
+                    click.echo(f"{'there' if there else 'make '}  {id}")
+                click.echo(f"make   its disk, of type StandardSSD_LRS, from {spec.image}")
+                return
+            machine = Machine.of(await maker.make(spec))
+            click.echo(f"docker -H ssh://{access.user(machine)}@{await access.host(machine)} ps")
+
+
+async def _is_there(arm: Arm, id: str) -> bool:
+    words = id.split("/")
+    return await (arm.group(words[4]) if len(words) == 5 else arm.find(id)) is not None
+
+
+def ls(azure: Azure) -> None:
+    """List the machines of the group."""
+    trio.run(_ls, azure)
+
+
+async def _ls(azure: Azure) -> None:
+    with ungrouped():
+        async with connected(azure.subscription) as arm:
+            found = await machines(arm, azure.group)
+    rows = [[each.name, each.power or "creating", each.size, str(each.body["location"])] for each in found]
+    _table(["name", "power", "size", "location"], rows)
+
+
+def rm(azure: Azure, names: Sequence[str]) -> None:
+    """Remove machines, each with its disk, interface and address."""
+    trio.run(_rm, azure, names)
+
+
+async def _rm(azure: Azure, names: Sequence[str]) -> None:
+    with progress() as say:
+        async with _opened(azure, say) as (arm, _, maker):
+            for name in names:
+                found = await arm.find(maker.id(MACHINES, name))
+                if found is None:
+                    raise NotFound(f"there is no virtual machine {name} in {azure.group}")
+                await maker.remove(found)
+
+
+def sweep(azure: Azure, older_than: str, *, everywhere: bool, dry_run: bool) -> int:
+    """Remove what crashed runs have left; gives how much could not be removed."""
+    return trio.run(_sweep, azure, duration(older_than), everywhere, dry_run)
+
+
+async def _sweep(azure: Azure, older_than: float, everywhere: bool, dry_run: bool) -> int:
+    left: list[str] = []
+    with progress() as say, ungrouped():
+        async with connected(azure.subscription) as arm:
+            found = await orphans(arm, "" if everywhere else azure.group, older_than)
+            for group, ids in found.items():
+                if dry_run:
+                    click.echo("\n".join(f"remove  {id}" for id in ids))
+                    continue
+                async with making(arm, group, Access(azure, arm).allowed, say) as maker:
+                    left += await maker.remove_all(ids, "")
+    for each in left:
+        click.echo(f"not removed: {each}", err=True)
+    return len(left)
+
+
+@asynccontextmanager
+async def _opened(azure: Azure, say: Say) -> AsyncGenerator[tuple[Arm, Access, Maker]]:
+    with ungrouped():
+        async with connected(azure.subscription) as arm:
+            access = Access(azure, arm)
+            async with making(arm, azure.group, access.allowed, say) as maker:
+                yield arm, access, maker
+
+
+@contextmanager
+def progress() -> Generator[Callable[[str, str], None]]:
+    """Shows what becomes of each resource: on a terminal with spinners, else in a line for each step, on stderr."""
+    if not sys.stderr.isatty():
+        yield lambda resource, what: click.echo(f"{what} {_short(resource)}", err=True)
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        tasks: dict[str, Any] = {}
+
+        def say(id: str, what: str) -> None:
+            done = what in ("made", "removed")
+            if id not in tasks:
+                tasks[id] = shown.add_task("", total=1)
+            shown.update(tasks[id], description=f"{what} {_short(id)}", completed=int(done))
+
+        yield say
+
+
+def _short(id: str) -> str:
+    _, kind, name = parts(id)
+    return f"{kind.partition('/')[2]} {name}"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
