@@ -1,7 +1,7 @@
 """Azure's virtual machines as engines: real dockerd and sshd behind a fake ARM, made when needed and put to sleep."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -196,3 +196,54 @@ async def test_a_shell_on_a_machine_that_is_a_workload(cloud: FakeArm) -> None:
         await web.stop()
         with pytest.raises(swarmlib.Conflict, match="deallocated, not running"):
             await web.connect()
+
+
+async def test_the_docker_cli_shows_virtual_machines_as_containers(cloud: FakeArm) -> None:
+    async with in_thread(swarmd("azure --group prod --allow 192.0.2.1")) as running:
+
+        async def run(*words: str, code: int = 0) -> str:
+            done = await trio.to_thread.run_sync(lambda: docker(running.host, *words))
+            assert done.returncode == code, done.stderr
+            return (done.stderr if code else done.stdout).decode()
+
+        await run(
+            "run", "-d", "--name", "web", "--label", "azure.size=Standard_D2s_v5", "--label", "tier=web", "ubuntu"
+        )
+        assert await run("ps", "--format", "{{.Names}} {{.State}} {{.Status}}") == "web running Up\n"
+        assert await run("inspect", "-f", "{{.Azure.properties.hardwareProfile.vmSize}}", "web") == "Standard_D2s_v5\n"
+        assert await run("logs", "web") == "web login: "
+        assert await run("ps", "-q", "--filter", "label=tier=db") == ""
+        await run("restart", "web")
+        await run("stop", "web")
+        assert "Exited (0) deallocated" in await run("ps", "-a")
+        assert await run("wait", "web") == "0\n"
+        await run("start", "web")
+        assert "can't have Cmd" in await run("run", "-d", "ubuntu", "ls", code=125)
+        assert "can't have HostConfig.Memory" in await run("create", "--memory", "1g", "ubuntu", code=1)
+        assert "Containers: 1" in await run("info")
+        await run("rm", "-f", "web")
+        assert await run("ps", "-aq") == ""
+
+
+async def test_what_others_do_to_the_machines_is_found_out(cloud: FakeArm, local: Engine) -> None:
+    async with (
+        swarmlib.connect(local_and(azure(idle="4s"), local)) as swarm,
+        swarmlib.connect(Azure(group="prod", allow=["192.0.2.1"])) as machines,
+    ):
+        first = await spawn(swarm, "first")
+        second = await spawn(swarm, "second")
+        (machine,) = await machines.ls()
+        await machines.stop(machine.name)  # as Azure itself does with a spot machine
+        with trio.fail_after(20):
+            while await power_now(cloud) != "running":  # until it is noticed, the machine is down
+                with suppress(Unavailable):
+                    await second.start()
+                await trio.sleep(0.05)
+        await machines.rm("containers", machine.name, force=True)
+        with trio.fail_after(20):
+            while len(await swarm.ls()) > 1:  # noqa: ASYNC110 - the other swarmd finds out by itself
+                await trio.sleep(0.05)
+        third = await spawn(swarm, "third")
+        assert {each.name: each.node for each in await swarm.ls()} == {"first": "local", "third": "azure"}
+        await third.rm(force=True)
+        await first.rm(force=True)

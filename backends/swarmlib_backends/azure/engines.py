@@ -23,6 +23,7 @@ from swarmlib import (
     Json,
     Message,
     NotFound,
+    Path,
     Reply,
     SwarmError,
     Unavailable,
@@ -47,6 +48,8 @@ from .workloads import default_spec, machines
 
 _log = logging.getLogger("swarmlib")
 
+_NOTHING: Final[Mapping[Path, Any]] = {("volumes",): {"Volumes": [], "Warnings": None}}
+"""Lists that are no plain lists, with nothing in them."""
 _LOOKS: Final = 4
 """How often within the time of `--idle` it is looked whether a machine is."""
 _LONGEST_LOOK: Final = 15.0
@@ -119,9 +122,20 @@ class Engines(Balance):
 
     # The verbs that differ from a balance's.
 
+    async def ls(self, message: Message) -> Any:
+        """As a balance; without a machine that answers nothing, which is no failure: one can be made."""
+        if self._answering or message.path not in merge.LISTS:
+            return await super().ls(message)
+        await lists.reply(message, _NOTHING.get(message.path, []), lists.missing(self._roster.members))
+        return None
+
+    @property
+    def _answering(self) -> bool:
+        return any(member.up for member in self._roster.members)
+
     async def get(self, message: Message) -> Any:
-        """As a balance; before there is any machine, what there could be."""
-        if self._engines:
+        """As a balance; without a machine that answers, what there could be."""
+        if self._answering:
             return await super().get(message)
         match message.path:
             case ():
@@ -129,8 +143,10 @@ class Engines(Balance):
             case ("ping",) | ("ping", "head") if message.ret is not None:
                 await message.ret.set(Json(b"OK"), headers=[])
                 return None
-            case (_, name, *_):
+            case (_, name, *_) if not self._engines:
                 raise NotFound(f"no such object: {name}", path=message.path)
+            case (_, _, *_):
+                return await super().get(message)
             case _:
                 raise Unsupported("there is no machine yet", path=message.path)
 
@@ -211,17 +227,32 @@ class Engines(Balance):
 
     async def _discard(self, engine: _Engine) -> None:
         self._maker.remove_later(engine.machine.body)
-        del self._engines[engine.member]
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
-            await self._roster.leave(engine.joined)
+            await self._leave(engine)
 
     async def _find(self) -> None:
-        """Take in the machines of the group that are tagged as engines; another swarmd may have made some."""
-        known = {engine.machine.arm_id.lower() for engine in self._engines.values()}
+        """Take in the machines of the group that are tagged as engines, and how they are; others may change them."""
+        known = {engine.machine.arm_id.lower(): engine for engine in self._engines.values()}
         for machine in await machines(self._arm, self.azure.group):
-            engine = machine.tags.get(TAG) == "engine" and machine.status not in ("removing", "dead", "created")
-            if engine and machine.arm_id.lower() not in known:
+            engine = known.pop(machine.arm_id.lower(), None)
+            if engine is not None:
+                await self._take_over(engine, machine)
+            elif machine.tags.get(TAG) == "engine" and machine.power:
                 await self._join(machine, asleep=machine.power in _OFF)
+        for engine in known.values():
+            _log.warning("%s is gone: somebody has removed it", engine.machine.name)
+            await self._leave(engine)
+
+    async def _take_over(self, engine: _Engine, machine: Machine) -> None:
+        """Note that another has switched a machine off (Azure itself does it with spot machines), or on."""
+        if machine.power in _OFF:
+            engine.sleeper.lost()
+        elif machine.running and engine.sleeper.asleep:
+            await engine.sleeper.wake()
+
+    async def _leave(self, engine: _Engine) -> None:
+        del self._engines[engine.member]
+        await self._roster.leave(engine.joined)
 
     async def _join(self, machine: Machine, *, asleep: bool) -> _Engine:
         memory = Memory(state_folder() / f"azure-{machine.id[:32]}.json")
@@ -245,20 +276,18 @@ class Engines(Balance):
         idle = duration(self.azure.idle)
         while True:
             await trio.sleep(min(idle / _LOOKS, _LONGEST_LOOK))
-            for engine in [*self._engines.values()]:
-                try:
-                    await self._look_at(engine, idle)
-                except SwarmError as exc:
-                    _log.warning("%s can't be put to sleep: %s", engine.machine.name, exc.message)
+            try:
+                async with self._growing:
+                    await self._find()
+                    for engine in [*self._engines.values()]:
+                        await self._look_at(engine, idle)
+            except SwarmError as exc:
+                _log.warning("the machines of %s can't be looked after: %s", self.azure.group, exc.message)
 
     async def _look_at(self, engine: _Engine, idle: float) -> None:
-        if engine.sleeper.asleep:
+        if engine.sleeper.asleep or not engine.member.up:
             return
-        if not engine.member.up:
-            found = await self._arm.find(engine.machine.arm_id, expand="instanceView")
-            if found is not None and Machine.of(found).power in _OFF:
-                engine.sleeper.lost()
-        elif any(each.state == "running" for each in engine.member.mirror.containers.values()):
+        if any(each.state == "running" for each in engine.member.mirror.containers.values()):
             engine.sleeper.use()
         elif engine.sleeper.idle >= idle:
             operations = self._arm.compute.virtual_machines

@@ -203,7 +203,7 @@ class Sleeper(Server):
             return [] if message.path != ("volumes",) else {"Volumes": []}
         if message.verb is Verb.GET and message.path == ("version",):
             return {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
-        raise NotFound(f"{self._machine} sleeps, and what is on it is not known")
+        raise LookupError  # somebody else put it to sleep, so what is on it only it can tell
 
     async def _used(self, message: Message) -> Any:
         """Hand on what needs the engine, which is in use until that is answered."""
