@@ -46,7 +46,7 @@ def test_backends_are_listed_with_their_usage() -> None:
     names = [row[0] for row in rows]
     assert names == sorted(names)
     assert {"aggregate", "balance", "debug", "docker", "dockerserver", "exec", "record", "retry"} <= set(names)
-    assert rows[1][1].startswith("balance [--watch WATCH] [--strategy spread|binpack|")
+    assert dict(row[:2] for row in rows)["balance"].startswith("balance [--watch WATCH] [--strategy spread|binpack|")
     listed = json.loads(run("backends", "--json").stdout)
     assert [each["name"] for each in listed] == [row[0] for row in rows]
 
