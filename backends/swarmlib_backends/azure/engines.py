@@ -20,7 +20,6 @@ from swarmlib import (
     CLEANUP_SECONDS,
     UNSENT,
     Chain,
-    Json,
     Message,
     NotFound,
     Path,
@@ -37,6 +36,7 @@ from ..balance.members import Member
 from ..balance.placement import LAST_RESORT, Placement
 from ..balance.spawning import Spawner
 from ..balance.wish import Wish
+from ..dockerapi.values import pong
 from . import Azure, duration
 from .access import Access, state_folder
 from .client import connected
@@ -141,7 +141,7 @@ class Engines(Balance):
             case ():
                 return self._could_be()
             case ("ping",) | ("ping", "head") if message.ret is not None:
-                await message.ret.set(Json(b"OK"), headers=[])
+                await pong(message.ret)
                 return None
             case (_, name, *_) if not self._engines:
                 raise NotFound(f"no such object: {name}", path=message.path)

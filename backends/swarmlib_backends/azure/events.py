@@ -5,19 +5,19 @@ Nothing is asked while nobody watches. What the backend itself changes is looked
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import trio
 
 from swarmlib import Reply
+from swarmlib.errors import ungrouped
 
-from ..exec.values import filters, labels_fit, number
+from ..dockerapi import events as docker
+from ..dockerapi.clock import Clock
 from .objects import Machine
 from .spec import Body
 
-_FILTERS: Final = {"event", "container", "type", "label", "image"}
 _ACTIONS: Final = {(False, True): "start", (True, False): "die"}
 
 
@@ -49,18 +49,21 @@ class Events:
         Raises:
             Invalid, Unsupported: its filters are wrong. SwarmError: what Azure says when it is asked.
         """
-        wanted = filters(args, _FILTERS, "events")
-        until = number(args, "until", float("inf"))
         known = {each.id: each for each in await self._listed()}
-        await ret.ack()
-        with trio.CancelScope(deadline=trio.current_time() + until - time.time()):
-            while True:
-                await self._pause()
-                found = {each.id: each for each in await self._listed()}
-                for event in changes(known, found):
-                    if _fits(event, wanted):
-                        await ret.set(event)
-                known = found
+        told = docker.Events(Clock())
+        with ungrouped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._compare, known, told)
+                await told.send(args, ret)
+                nursery.cancel_scope.cancel()
+
+    async def _compare(self, known: Mapping[str, Machine], told: docker.Events) -> None:
+        while True:
+            await self._pause()
+            found = {each.id: each for each in await self._listed()}
+            for event in changes(known, found):
+                told.tell(event)
+            known = found
 
     async def stopped(self, id: str, condition: str) -> None:
         """Return once a machine is off, or gone; `condition` is Docker's."""
@@ -92,29 +95,5 @@ def changes(before: Mapping[str, Machine], after: Mapping[str, Machine]) -> list
 
 
 def event(machine: Machine, action: str) -> Body:
-    """An event of the Engine API."""
-    now = time.time_ns()
-    attributes = {"image": machine.image, "name": machine.name, **machine.tags}
-    return {
-        "status": action,
-        "id": machine.id,
-        "from": machine.image,
-        "Type": "container",
-        "Action": action,
-        "Actor": {"ID": machine.id, "Attributes": attributes},
-        "scope": "local",
-        "time": now // 10**9,
-        "timeNano": now,
-    }
-
-
-def _fits(event: Body, wanted: Mapping[str, list[str]]) -> bool:
-    attributes: dict[str, str] = event["Actor"]["Attributes"]
-    names = {
-        "event": [event["Action"]],
-        "type": [event["Type"]],
-        "image": [event["from"]],
-        "container": [event["id"], attributes["name"]],
-    }
-    plain = all(set(values) & set(names[key]) for key, values in wanted.items() if key in names)
-    return plain and labels_fit(attributes, wanted.get("label", []))
+    """An event of the Engine API, which gets its time when it is told."""
+    return docker.container_event(machine.id, machine.name, machine.image, machine.tags, action, {})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from ..exec.values import NEVER, filters, is_true, labels_fit, number
+from ..dockerapi.values import NEVER, filters, is_true, labels_fit, number
 from .spec import TAG, Body, part, parts, tags_of
 
 _LIST_FILTERS: Final = {"name", "id", "status", "label", "ancestor"}

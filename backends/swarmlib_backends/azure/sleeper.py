@@ -19,12 +19,13 @@ from typing import Any, Final
 import orjson
 import trio
 
-from swarmlib import Client, Json, Message, NotFound, Reply, Server, SwarmError, TimedOut, Unavailable, Verb, next_reply
+from swarmlib import Client, Message, NotFound, Reply, Server, SwarmError, TimedOut, Unavailable, Verb, next_reply
+from swarmlib.service import Handler
 
 from ..docker import Docker
 from ..docker.engine import Endpoint, open_engine
 from ..dockerapi.filters import decode
-from ..exec.values import is_true, labels_fit
+from ..dockerapi.values import is_true, labels_fit, pong
 from .spec import Body
 
 _log = logging.getLogger("swarmlib")
@@ -32,6 +33,7 @@ _log = logging.getLogger("swarmlib")
 READY_SECONDS: Final = 600.0
 """How long a machine may take from its start until its engine answers."""
 _READY_PAUSE: Final = 0.5
+_LOOKS: Final = frozenset({Verb.LS, Verb.GET})
 _PLACES: Final = ("containers", "images", "networks", "volumes")
 _KNOWN_FILTERS: Final = frozenset({"id", "name", "label", "status"})
 
@@ -180,13 +182,15 @@ class Sleeper(Server):
         """Count it as used now."""
         self._life.used = trio.current_time()
 
+    def choose(self, message: Message) -> Handler | None:
+        """While the machine is awake, what only looks goes straight on."""
+        return None if message.verb in _LOOKS and not self.asleep else super().choose(message)
+
     async def _any(self, message: Message) -> Any:
-        if message.path[:1] == ("ping",) and self.asleep and message.ret is not None:
-            await message.ret.set(Json(b"OK"), headers=[])
+        if message.path[:1] == ("ping",) and message.ret is not None:
+            await pong(message.ret)
             return None
-        if message.verb in (Verb.LS, Verb.GET):
-            if not self.asleep:
-                return await self.hand_on(message, self.next)
+        if message.verb in _LOOKS:
             try:
                 return self._remembered(message)
             except LookupError:

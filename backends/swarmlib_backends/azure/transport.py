@@ -88,10 +88,27 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
                 timeout=httpx.Timeout(read, connect=connect),
                 **_content(request),
             )
+            if isinstance(request.content, bytes | str):
+                outgoing.stream = _Body(outgoing.content)
             answer = _Answer(request, await self._client.send(outgoing, stream=True))
             if not stream:
                 await answer.read()
         return answer
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body in one piece. httpx's own is a generator, which a request that is cancelled leaves behind unfinished."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = [data]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 class _Answer(AsyncHttpResponseImpl):

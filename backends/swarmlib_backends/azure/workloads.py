@@ -11,9 +11,9 @@ from typing import Any, Final, cast
 
 import trio
 
-from swarmlib import Ambiguous, Conflict, Invalid, Json, Message, NotFound, Reply, Server, Unsupported
+from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, Message, NotFound, Reply, Server, Unsupported
 
-from ..exec.values import is_true, number
+from ..dockerapi.values import is_true, number, pong
 from . import Azure, objects
 from .access import Access, Shell
 from .client import Arm, connected
@@ -24,7 +24,6 @@ from .objects import Machine
 from .spec import LABEL, Body, Spec
 
 _CONTAINERS: Final = "containers"
-_PONG: Final = [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Api-Version", b"1.41"), (b"Ostype", b"linux")]
 _VERSION: Final = {"Version": "azure", "ApiVersion": "1.41", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
 _HONOURED: Final = frozenset(
@@ -82,7 +81,7 @@ class Workloads(Server):
             case ("version",):
                 return _VERSION
             case ("ping",) | ("ping", "head"):
-                await _reply(message).set(Json(b"OK"), headers=_PONG)
+                await pong(_reply(message))
                 return None
             case ("containers", ref):
                 machine = await self._find(ref)
@@ -220,7 +219,7 @@ class Workloads(Server):
                 if is_true(message.args.get("follow")):
                     raise Unsupported("boot diagnostics can't be followed: leave out --follow", path=message.path)
                 text = await self._console(await self._find(ref))
-                await _reply(message).ack(att=_Bytes(_tail(text, message)))
+                await _reply(message).ack(att=BytesStream(_tail(text, message)))
             case _:
                 raise _no_such_place(message)
 
@@ -328,24 +327,6 @@ def _tail(text: bytes, message: Message) -> bytes:
         return text
     count = int(number(message.args, "tail", 0))
     return b"".join(text.splitlines(keepends=True)[-count:]) if count > 0 else b""
-
-
-class _Bytes(trio.abc.ReceiveStream):
-    """Bytes that are there already, as a stream."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next of them."""
-        await trio.lowlevel.checkpoint()
-        size = max_bytes or len(self._data)
-        data, self._data = self._data[:size], self._data[size:]
-        return data
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-        await trio.lowlevel.checkpoint()
 
 
 def _reply(message: Message) -> Reply:
