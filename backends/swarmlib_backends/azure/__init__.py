@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal
+
+import trio
 
 from swarmlib import Backend, Invalid, Sender, option
 
@@ -61,6 +64,7 @@ class Azure(Backend):
             Invalid: the SDK isn't installed; or as `client.connected`.
         """
         try:
+            await trio.to_thread.run_sync(import_module, f"{__name__}.engines")  # it takes seconds: others go on
             from .engines import engines
             from .workloads import Workloads
         except ModuleNotFoundError as exc:

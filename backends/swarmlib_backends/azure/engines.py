@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -114,11 +114,11 @@ class Engines(Balance):
             self._cpus, self._memory = capacity(await sizes, azure.size, azure.max)
             async with making(self._arm, azure.group, self._access.allowed) as self._maker:
                 with ungrouped():
-                    async with trio.open_nursery() as nursery:
+                    async with trio.open_nursery() as self._nursery:
                         await self._find()
-                        nursery.start_soon(self._put_to_sleep)
+                        self._nursery.start_soon(self._put_to_sleep)
                         yield
-                        nursery.cancel_scope.cancel()
+                        self._nursery.cancel_scope.cancel()
 
     # The verbs that differ from a balance's.
 
@@ -233,22 +233,32 @@ class Engines(Balance):
     async def _find(self) -> None:
         """Take in the machines of the group that are tagged as engines, and how they are; others may change them."""
         known = {engine.machine.arm_id.lower(): engine for engine in self._engines.values()}
+        # What changes while Azure is asked is no news of others.
+        settled = {engine: engine.sleeper.asleep for engine in known.values() if not engine.sleeper.changing}
         for machine in await machines(self._arm, self.azure.group):
             engine = known.pop(machine.arm_id.lower(), None)
             if engine is not None:
-                await self._take_over(engine, machine)
+                self._take_over(engine, machine, settled.get(engine))
             elif machine.tags.get(TAG) == "engine" and machine.power:
                 await self._join(machine, asleep=machine.power in _OFF)
         for engine in known.values():
             _log.warning("%s is gone: somebody has removed it", engine.machine.name)
             await self._leave(engine)
 
-    async def _take_over(self, engine: _Engine, machine: Machine) -> None:
+    def _take_over(self, engine: _Engine, machine: Machine, was_asleep: bool | None) -> None:
         """Note that another has switched a machine off (Azure itself does it with spot machines), or on."""
-        if machine.power in _OFF:
+        if engine.sleeper.changing or was_asleep is not engine.sleeper.asleep:
+            return
+        if machine.power in _OFF and not was_asleep:
             engine.sleeper.lost()
-        elif machine.running and engine.sleeper.asleep:
-            await engine.sleeper.wake()
+        elif machine.running and was_asleep:
+            self._nursery.start_soon(self._guarded, engine.sleeper.wake)
+
+    async def _guarded(self, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        except SwarmError as exc:
+            _log.warning("the machines of %s can't be looked after: %s", self.azure.group, exc.message)
 
     async def _leave(self, engine: _Engine) -> None:
         del self._engines[engine.member]
@@ -276,16 +286,16 @@ class Engines(Balance):
         idle = duration(self.azure.idle)
         while True:
             await trio.sleep(min(idle / _LOOKS, _LONGEST_LOOK))
-            try:
-                async with self._growing:
-                    await self._find()
-                    for engine in [*self._engines.values()]:
-                        await self._look_at(engine, idle)
-            except SwarmError as exc:
-                _log.warning("the machines of %s can't be looked after: %s", self.azure.group, exc.message)
+            await self._guarded(self._find_alone)
+            for engine in [*self._engines.values()]:
+                self._nursery.start_soon(self._guarded, partial(self._look_at, engine, idle))
+
+    async def _find_alone(self) -> None:
+        async with self._growing:
+            await self._find()
 
     async def _look_at(self, engine: _Engine, idle: float) -> None:
-        if engine.sleeper.asleep or not engine.member.up:
+        if engine.sleeper.asleep or engine.sleeper.changing or not engine.member.up:
             return
         if any(each.state == "running" for each in engine.member.mirror.containers.values()):
             engine.sleeper.use()

@@ -18,7 +18,7 @@ from uuid import uuid4
 import trio
 from azure.core import MatchConditions
 
-from swarmlib import CLEANUP_SECONDS, Conflict, Invalid, NotFound, SwarmError
+from swarmlib import CLEANUP_SECONDS, Conflict, NotFound, SwarmError
 from swarmlib.errors import ungrouped
 
 from . import spec as specs
@@ -131,12 +131,13 @@ class Maker:
             raise
 
     async def _steps(self, spec: Spec, tags: dict[str, str], made: list[str]) -> Body:
+        allowed = await self._allowed()  # which may fail, before anything is made
         await self._ensure_group(spec.location, made)
         group, network = self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)
         address = "" if spec.private else self.id(ADDRESSES, spec.ip_name)
         shared = {TAG: "shared", MADE: tags[MADE]}
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ensure_security_group, group, spec, shared, made)
+            nursery.start_soon(self._ensure_security_group, group, spec.location, allowed, shared, made)
             if not spec.network:
                 nursery.start_soon(self._ensure_shared, network, specs.network(spec.location, shared), made)
             if address:
@@ -163,9 +164,10 @@ class Maker:
             return found
         return await self._put_told(id, body, made)
 
-    async def _ensure_security_group(self, id: str, spec: Spec, tags: dict[str, str], made: list[str]) -> None:
-        allowed = await self._allowed()
-        found = await self._ensure_shared(id, specs.security_group(spec.location, allowed, tags), made)
+    async def _ensure_security_group(
+        self, id: str, location: str, allowed: list[str], tags: dict[str, str], made: list[str]
+    ) -> None:
+        found = await self._ensure_shared(id, specs.security_group(location, allowed, tags), made)
         rules = specs.parts(found["properties"], "securityRules")
         known = {each["properties"].get("sourceAddressPrefix") for each in rules}
         taken = max((int(each["properties"]["priority"]) for each in rules), default=999)
@@ -329,14 +331,3 @@ def _with_left(exc: SwarmError, left: Sequence[str]) -> SwarmError:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-async def only_these(allowed: list[str]) -> list[str]:
-    """The addresses that may log in, where they are given.
-
-    Raises:
-        Invalid: there are none.
-    """
-    if not allowed:
-        raise Invalid("nobody may log in: name addresses by --allow")
-    return allowed

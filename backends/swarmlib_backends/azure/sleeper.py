@@ -158,6 +158,11 @@ class Sleeper(Server):
         return self._life.asleep
 
     @property
+    def changing(self) -> bool:
+        """Whether it is about to fall asleep, or to wake."""
+        return self._life.changing.locked()
+
+    @property
     def name(self) -> str:
         """The machine's."""
         return self._machine

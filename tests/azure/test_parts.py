@@ -1,0 +1,132 @@
+"""The parts of the azure backend that need no Azure: options, cloud-init, and who this machine is to the outside."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from swarmlib import Chain, ChainSyntaxError, Invalid, Unavailable
+from swarmlib_backends.azure import duration
+from swarmlib_backends.azure.cloudinit import custom_data
+from swarmlib_backends.azure.fakearm import FakeArm
+from tests.azure.backend import azure, lead
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2d", 172800)])
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1s", "1w", "nan", "inf"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="is no duration"):
+        duration(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--max -1", "0 or more"),
+        ("--poll 0", "above 0"),
+        ("--tag owner", "NAME=VALUE"),
+        ("--idle soon", "no duration"),
+        ("--security some", "none of standard, trusted, confidential"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_the_chain(words: str, said: str) -> None:
+    with pytest.raises(ChainSyntaxError, match=said):
+        Chain.read(f"azure {words}")
+
+
+def test_docker_is_installed_by_cloud_init() -> None:
+    found = custom_data(engine_for="swarm", labels=["containerslots=3"], file="")
+    assert found.startswith(b"#cloud-config\n")
+    config = yaml.safe_load(found)
+    assert config["packages"] == ["docker.io"]
+    assert ["usermod", "-aG", "docker", "swarm"] in config["runcmd"]
+    assert yaml.safe_load(config["write_files"][0]["content"]) == {"labels": ["containerslots=3"]}
+    assert custom_data(engine_for="", labels=[], file="") == b""
+
+
+def test_the_users_own_file_for_cloud_init_is_merged(tmp_path: Path) -> None:
+    script = tmp_path / "puppet.sh"
+    script.write_text("#!/bin/sh\napt-get install -y puppet-agent  # ü\n")
+    found: Message = message_from_bytes(custom_data(engine_for="swarm", labels=[], file=str(script)))
+    parts = found.get_payload()
+    assert isinstance(parts, list)
+    assert [part.get_content_type() for part in parts if isinstance(part, Message)] == [
+        "text/cloud-config",
+        "text/x-shellscript",
+    ]
+    text = parts[1].get_payload(decode=True)
+    assert text == script.read_bytes()
+    assert custom_data(engine_for="", labels=[], file=str(script)) == script.read_bytes()
+
+
+def test_a_file_that_is_none_of_cloud_inits_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with pytest.raises(Invalid, match="can't read"):
+        custom_data(engine_for="swarm", labels=[], file=str(file))
+    file.write_text("hello")
+    with pytest.raises(Invalid, match="nothing that cloud-init knows"):
+        custom_data(engine_for="swarm", labels=[], file=str(file))
+    file.write_text("#!" + "x" * 70_000)
+    with pytest.raises(Invalid, match="too long"):
+        custom_data(engine_for="", labels=[], file=str(file))
+
+
+@contextmanager
+def telling(text: bytes) -> Iterator[str]:
+    """A service that tells everybody the same."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing is logged."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_only_this_machines_own_address_may_log_in_unless_others_are_named(
+    arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead(arm, tmp_path, monkeypatch)
+    with telling(b"203.0.113.9\n") as url:
+        async with azure(allow=[], whoami=url) as swarm:
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
+    (rule,) = arm.state.of_type("Microsoft.Network/networkSecurityGroups/securityRules")
+    assert rule.properties["sourceAddressPrefix"] == "203.0.113.9"
+    with telling(b"<html>log in first</html>") as url:
+        async with azure(allow=[], whoami=url) as swarm:
+            with pytest.raises(Unavailable, match="for this machine's address: name it by --allow"):
+                await swarm.spawn({"Image": "ubuntu"}, name="other")
+    async with azure(allow=["here"]) as swarm:
+        with pytest.raises(Invalid, match="--allow here"):
+            await swarm.spawn({"Image": "ubuntu"}, name="other")
+
+
+async def test_without_an_ssh_key_it_is_said_how_to_get_one(
+    arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead(arm, tmp_path, monkeypatch)
+    (tmp_path / ".ssh/id_ed25519.pub").unlink()
+    async with azure() as swarm:
+        with pytest.raises(Invalid, match=r"--ssh-key, or make one with ssh-keygen"):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
