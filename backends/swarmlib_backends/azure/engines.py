@@ -240,7 +240,7 @@ class Engines(Balance):
             if engine is not None:
                 self._take_over(engine, machine, settled.get(engine))
             elif machine.tags.get(TAG) == "engine" and machine.power:
-                await self._join(machine, asleep=machine.power in _OFF)
+                await self._guarded(partial(self._join, machine, asleep=machine.power in _OFF))
         for engine in known.values():
             _log.warning("%s is gone: somebody has removed it", engine.machine.name)
             await self._leave(engine)
