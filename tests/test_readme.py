@@ -12,6 +12,8 @@ import pytest
 import trio
 
 from swarmlib import Chain, Client, Denied
+from swarmlib_backends.azure import fakearm
+from tests.azure.backend import lead
 from tests.engines import Engine, docker, free_port
 
 ROOT = Path(__file__).parent.parent
@@ -83,6 +85,22 @@ def test_a_chain_that_is_cut_in_two(tmp_path: Path) -> None:
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("environment")
+async def test_the_chain_that_spills_over_to_azure(
+    engines: tuple[Engine, Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = command("(azure").replace("unix:///var/run/docker.sock", engines[0].host)
+
+    def listed() -> bytes:
+        with running(line, free_port()) as host:
+            return docker(host, "info", "-f", "{{range .DriverStatus}}{{.}}{{end}}", check=True).stdout
+
+    async with fakearm.serving() as arm:
+        lead(arm, tmp_path, monkeypatch)
+        assert b"azure" in await trio.to_thread.run_sync(listed)
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("environment")
 def test_the_chain_over_two_engines(engines: tuple[Engine, Engine]) -> None:
     line = command("a.sock")
     for name, each in zip("ab", engines, strict=True):
@@ -106,7 +124,13 @@ def test_the_test_command_is_what_ci_runs() -> None:
 
 
 def test_every_command_is_run_by_one_of_these_tests() -> None:
-    known = ("docker -H", "sh .ci/env && .venv/bin/swarmd", "sh .ci/test", ".venv/bin/swarmd")
+    known = (
+        "docker -H",
+        ".venv/bin/python -m pip install -e '.[azure]'",
+        "sh .ci/env && .venv/bin/swarmd",
+        "sh .ci/test",
+        ".venv/bin/swarmd",
+    )
     assert [line for line in commands() if not line.startswith(known)] == []
 
 
