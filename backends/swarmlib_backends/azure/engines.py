@@ -178,6 +178,14 @@ class Engines(Balance):
     async def _create(self, message: Message) -> Any:
         wish, _ = wishes.read(str(message.args.get("name") or ""), message.json)
         await self._make_room(wish)
+        try:
+            return await super()._create(message)
+        except Unavailable as exc:
+            if not exc.details.get(UNSENT):
+                raise
+        # Its machine was removed by others, which is found out when it is to be woken.
+        await self._find_alone()
+        await self._make_room(wish)
         return await super()._create(message)
 
     async def _make_room(self, wish: Wish) -> None:
@@ -272,7 +280,10 @@ class Engines(Balance):
         unknown: Body = {**self._could_be(), "Labels": None}
 
         async def switch_on() -> None:
-            await self._arm.finished(begin)
+            try:
+                await self._arm.finished(begin)
+            except NotFound as exc:
+                raise Unavailable(f"{machine.name} is gone: {exc.message}", details={UNSENT: True}) from exc
 
         sleeper = Sleeper(machine.name, memory, unknown, switch_on, asleep=asleep)
         docker = SshEngine(f"ssh://{self._access.user(machine)}@{await self._access.host(machine)}")
