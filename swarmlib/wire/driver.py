@@ -5,9 +5,11 @@ to the service, without a hop to another task. If that has to wait (a filter ask
 this task stays with it, and another goes on reading. So nothing that comes waits for anything but its own channel, and
 in the usual case there is one task for all.
 
-Writing: what is ready together goes out in one send, by a task of its own. Where only one call is under way, nothing
-else would be ready: it is sent at once, by who makes or answers it. The writer outlives a cancellation, so that what it
-has begun to send is whole and the peer learns why the session ends; but not for longer than `CLEANUP_SECONDS`.
+Writing: what is ready together goes out in one send, and where it can without a task in between: the reading task sends
+what was answered to all that it has just read; a caller whose reply came alone sends its next request itself. All else
+is the writer's, a task of its own, as is what the socket does not take at once. The writer outlives a cancellation, so
+that what it has begun to send is whole and the peer learns why the session ends; but not for longer than
+`CLEANUP_SECONDS`.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ READ_SIZE: Final = 64 * KIB + HEAD.size
 """Bytes that are read at once: a full frame. More would come in memory that is new to the process each time."""
 LINGER: Final = 1.0
 """Seconds that the peer has to take leave. To close before it does may destroy what it was told last."""
+_REPLY: Final = 2
+"""Events that the reply to one call makes at most, usually: a `set` and an `ack`."""
 MAX_FILES: Final = 64
 """Open files that wait for one send, and those that came and were not claimed. Linux passes 253 at once."""
 
@@ -98,6 +102,10 @@ class Driver:
         self._came: dict[int, int] = {}
         self._numbers = itertools.count()
         self._turn: object = None
+        self._handling = False
+        """Whether the reading task is at what came, and has not had to wait: it sends the answers when it is done."""
+        self._alone = False
+        """Whether what came last was a call's reply and nothing else."""
         self._read_all = trio.Event()
         self._writer: trio.lowlevel.Task | None = None
         self._sending = False
@@ -145,7 +153,7 @@ class Driver:
             self._events += self.session.receive(bytes(data), trio.current_time())
         except WireError as exc:
             self.end(exc)
-        self.wake()
+        self._alone = len(self._events) <= _REPLY
         if not data:
             self.end(Unavailable("the peer closed the connection"))
         return bool(data)
@@ -158,12 +166,14 @@ class Driver:
     async def _handle_all(self, turn: object) -> bool:
         """Handle what came; gives whether this task is still the one that reads."""
         events = self._events
+        self._handling = True
         while events:
             step = self._begin(events.popleft())
             if step is not None:
                 await _watched(step, self._hand_over)
                 if self._turn is not turn:
                     return False
+        self._handled()
         return True
 
     def _begin(self, event: Event) -> Step:
@@ -173,8 +183,14 @@ class Driver:
             self.end(exc)
             return None
 
+    def _handled(self) -> None:
+        self._handling = False
+        if self.session.waiting:
+            self._write_now()
+
     def _hand_over(self) -> None:
         self._turn = None
+        self._handled()
         self.nursery.start_soon(self.read)
 
     def _on_received(self, event: Received) -> Step:
@@ -233,27 +249,32 @@ class Driver:
     # Writing.
 
     def wake(self) -> None:
-        """Have what waits in the session sent: by the writer, together with what else is ready by its turn."""
-        if self._writer is not None and self.session.waiting:
+        """Have what waits in the session sent, together with what else is ready soon."""
+        if self._writer is not None and not self._handling and self.session.waiting:
             self._wake_writer()
 
     def hurry(self) -> None:
         """Have what waits in the session sent: at once, if nothing else would go with it."""
-        if self._socket is None or self._sending or self._unsent or self.channels.busy:
+        if not self._alone:
             self.wake()
-        elif self.session.waiting:
-            self._write_now(self._socket)
+        elif not self._handling and self.session.waiting:
+            self._write_now()
 
     def _wake_writer(self) -> None:
         if self._writer is not None:
             writer, self._writer = self._writer, None
             trio.lowlevel.reschedule(writer)
 
-    def _write_now(self, socket: Socket) -> None:
-        data, files = self._take()
-        sent = 0 if files else socket.send_now(data)
-        if sent < len(data):
-            self._unsent = (data[sent:], files)
+    def _write_now(self) -> None:
+        """Send in this very moment what the socket takes; what it doesn't is for the writer."""
+        if self._socket is not None and not self._sending and self._unsent is None:
+            self._sending = True  # taking may run a destructor, which may want to send
+            data, files = self._take()
+            sent = 0 if files else self._socket.send_now(data)
+            if sent < len(data):
+                self._unsent = (data[sent:], files)
+            self._sending = False
+        if self._waiting:
             self._wake_writer()
 
     async def write(self) -> None:
