@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import trio
 
-from ..channel import CLEANUP_SECONDS
+from ..channel import CLEANUP_SECONDS, Reply
 from ..errors import SwarmError, Unavailable
 from .channels import SERVICE
 from .codec import RefKind, WireError
@@ -74,6 +74,9 @@ class Driver:
     why: None until the session has ended; then `closed` is set, and `written` once the stream is closed too.
     idle: set when this side drains and nothing is open any more.
     draining: whether this side takes no new calls.
+    reading: the scope of the task that reads. A call that it handles runs in it: a scope of its own for each would cost
+        as much as the call's decoding.
+    call: where that call's replies go. If it has to wait, the scope stays with it, and ends once the caller has gone.
     """
 
     def __init__(
@@ -101,7 +104,8 @@ class Driver:
         self._events: deque[Event] = deque()
         self._came: dict[int, int] = {}
         self._numbers = itertools.count()
-        self._turn: object = None
+        self.reading: trio.CancelScope | None = None
+        self.call: Reply | None = None
         self._handling = False
         """Whether the reading task is at what came, and has not had to wait: it sends the answers when it is done."""
         self._alone = False
@@ -133,13 +137,14 @@ class Driver:
 
     async def read(self) -> None:
         """Read and handle what comes, until another task has taken over or nothing more will come."""
-        turn = self._turn = object()
-        try:
-            while await self._handle_all(turn) and await self._receive():
-                pass
-        finally:
-            if self._turn is turn:
-                self._read_all.set()
+        with trio.CancelScope() as turn:
+            self.reading = turn
+            try:
+                while await self._handle_all(turn) and await self._receive():
+                    pass
+            finally:
+                if self.reading is turn:
+                    self._read_all.set()
 
     async def _receive(self) -> bool:
         """Take what comes next; gives whether more may come."""
@@ -163,7 +168,7 @@ class Driver:
         rest = self.channels.rest
         return rest if rest >= READ_SIZE // 8 else READ_SIZE
 
-    async def _handle_all(self, turn: object) -> bool:
+    async def _handle_all(self, turn: trio.CancelScope) -> bool:
         """Handle what came; gives whether this task is still the one that reads."""
         events = self._events
         self._handling = True
@@ -171,8 +176,9 @@ class Driver:
             step = self._begin(events.popleft())
             if step is not None:
                 await _watched(step, self._hand_over)
-                if self._turn is not turn:
+                if self.reading is not turn:
                     return False
+                self.call = None
         self._handled()
         return True
 
@@ -189,7 +195,10 @@ class Driver:
             self._write_now()
 
     def _hand_over(self) -> None:
-        self._turn = None
+        turn, self.reading = self.reading, None
+        call, self.call = self.call, None
+        if call is not None and turn is not None:
+            call.on_gone(turn.cancel)
         self._handled()
         self.nursery.start_soon(self.read)
 

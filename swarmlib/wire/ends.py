@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -153,20 +154,34 @@ class Inlet(_InOrder):
             message.args = {name: value for name, value in args.items() if name != CALLER}
 
     async def _call(self, event: Received) -> None:
-        message = event.message
-        ret = message.ret
+        message, driver = event.message, self.driver
+        try:
+            if self.id == SERVICE and driver.draining:
+                await refuse(message, Unavailable("this side is shutting down", details={UNSENT: True}))
+            else:
+                await self._dispatch(message)
+        finally:
+            driver.taken(event)
+            if event.last:
+                await self._sender.aclose()
+
+    async def _dispatch(self, message: Message) -> None:
+        ret, scope = message.ret, self.driver.reading
         assert ret is not None
-        if self.id == SERVICE and self.driver.draining:
-            await refuse(message, Unavailable("this side is shutting down", details={UNSENT: True}))
-        else:
-            with trio.CancelScope(deadline=message.deadline) as scope:
-                ret.on_gone(scope.cancel)
-                await dispatch(self._sender, message, ret)
-            if scope.cancelled_caught and not ret.gone:
+        assert scope is not None
+        self.driver.call = ret
+        limited = message.deadline != math.inf
+        if limited:
+            scope.deadline = message.deadline
+        try:
+            await dispatch(self._sender, message, ret)
+        except trio.Cancelled:
+            if scope.cancel_called and not ret.gone:
                 await refuse(message, TimedOut(f"no answer to {message.verb} within its deadline", path=message.path))
-        self.driver.taken(event)
-        if event.last:
-            await self._sender.aclose()
+            raise
+        finally:
+            if limited:
+                scope.deadline = math.inf
 
     async def _handle(self, item: _Item) -> None:
         if isinstance(item, Received):
