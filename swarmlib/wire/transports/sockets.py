@@ -15,8 +15,9 @@ from typing import Final
 
 import trio
 
-READ_SIZE: Final = 64 * 1024
-"""Bytes of a first read: a buffer for more costs a small request more than the read itself."""
+READ_SIZE: Final = 64 * 1024 + 64
+"""Bytes of a first read: a full frame of the wire with its head. A buffer for more costs a small request more than the
+read itself."""
 MAX_READ_SIZE: Final = 256 * 1024
 """Bytes of a read on a stream that fills each one."""
 
