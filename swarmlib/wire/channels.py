@@ -600,17 +600,21 @@ class Channels:
         self._turn_away(event.refs)
         self._free(event)
 
-    def taken(self, event: Received) -> None:
-        """A message that came has been taken by who it was for, or by nobody: there is room for another."""
+    def taken(self, event: Received) -> bool:
+        """A message that came has been taken by who it was for, or by nobody: there is room for another. Gives whether
+        the peer is told so now.
+        """
         self._free(event)
         channel = self._open.get(event.channel)
         if type(channel) is not _Channel or (channel.replies and event.message.verb in FINAL):
-            return
+            return False
         channel.taken += 1
-        if channel.taken * 2 >= self._limits.credit and NEXT[channel.state][_RECEIVE] is not None:
-            self._outbox.frame(Type.CREDIT, event.channel, NUMBER.pack(channel.taken))
-            channel.unread -= channel.taken
-            channel.taken = 0
+        if channel.taken * 2 < self._limits.credit or NEXT[channel.state][_RECEIVE] is None:
+            return False
+        self._outbox.frame(Type.CREDIT, event.channel, NUMBER.pack(channel.taken))
+        channel.unread -= channel.taken
+        channel.taken = 0
+        return True
 
     def write(self, id: int, data: bytes) -> bool:
         """Have bytes sent on a stream; gives whether more may be written at once, or after the stream was `drained`."""

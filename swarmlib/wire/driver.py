@@ -191,8 +191,7 @@ class Driver:
 
     def _handled(self) -> None:
         self._handling = False
-        if self.session.waiting:
-            self._write_now()
+        self.send_now()
 
     def _hand_over(self) -> None:
         turn, self.reading = self.reading, None
@@ -235,8 +234,10 @@ class Driver:
 
     def taken(self, event: Received) -> None:
         """A message that came has been taken by who it was for."""
-        self.channels.taken(event)
-        self.wake()
+        if self.channels.taken(event):
+            self.send_now()  # so that the peer goes on while this side is still at what came
+        else:
+            self.wake()
 
     def claim(self, file: int) -> int:
         """The descriptor of an open file that came.
@@ -266,16 +267,18 @@ class Driver:
         """Have what waits in the session sent: at once, if nothing else would go with it."""
         if not self._alone:
             self.wake()
-        elif not self._handling and self.session.waiting:
-            self._write_now()
+        elif not self._handling:
+            self.send_now()
 
     def _wake_writer(self) -> None:
         if self._writer is not None:
             writer, self._writer = self._writer, None
             trio.lowlevel.reschedule(writer)
 
-    def _write_now(self) -> None:
-        """Send in this very moment what the socket takes; what it doesn't is for the writer."""
+    def send_now(self) -> None:
+        """Have what waits in the session sent: in this very moment, if the socket takes it, else by the writer."""
+        if not self.session.waiting:
+            return
         if self._socket is not None and not self._sending and self._unsent is None:
             self._sending = True  # taking may run a destructor, which may want to send
             data, files = self._take()
