@@ -478,11 +478,6 @@ class Channels:
 
     # What this side does.
 
-    @property
-    def busy(self) -> bool:
-        """Whether more is open than one channel besides the service's."""
-        return len(self._open) > 2
-
     def is_open(self, id: int) -> bool:
         """Whether a channel or stream is open, in either direction."""
         return id in self._open

@@ -24,18 +24,22 @@ from swarmlib import (
     Sender,
     Server,
     SwarmError,
+    TimedOut,
     TooLarge,
     Unavailable,
     Unsupported,
     Verb,
+    next_reply,
     open_reply,
 )
+from swarmlib.wire.channels import SERVICE
 from swarmlib.wire.codec import WireError
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.events import Received
 from swarmlib.wire.files import OpenFile
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.session import Session
+from swarmlib.wire.transports.sockets import Socket
 
 DEFAULT = Limits()
 
@@ -650,3 +654,134 @@ async def test_two_thousand_calls_wait_at_once(autojump_clock: trio.abc.Clock) -
             await replies.aclose()
         assert await client.ls("a") == ["a"]
         assert far.open_calls == 0
+
+
+class Sends(Socket):
+    """A socket that keeps what is sent over it, send by send."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        super().__init__(stream)
+        self.sends: list[bytes] = []
+
+    def send_now(self, data: bytes) -> int:
+        self.sends.append(data)
+        return super().send_now(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.sends.append(bytes(data))
+        await super().send_all(data)
+
+
+@asynccontextmanager
+async def spoken_to(service: Sender) -> AsyncGenerator[tuple[Session, socket.socket, Sends]]:
+    """A connection with `service` on one end of a socket pair; on the other a session, and the socket to speak over."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    stream = Sends(trio.SocketStream(trio.socket.from_stdlib_socket(far)))
+    peer = Session(initiator=True, now=0.0, limits=DEFAULT)
+    near.send(peer.take())
+    async with open_connection(stream, service=service, initiator=False):
+        while peer.channels.calls or peer.waiting or not peer.version:
+            await wait_all_tasks_blocked()
+            peer.receive(near.recv(1 << 20), 0.0)
+            near.send(peer.take())
+        await wait_all_tasks_blocked()
+        stream.sends.clear()
+        yield peer, near, stream
+        near.close()
+
+
+async def test_the_answers_to_what_was_read_together_go_in_one_send() -> None:
+    class Here(Filter):
+        async def send(self, message: Message) -> None:
+            assert message.ret is not None
+            await message.ret.ack()
+            await message.ret.aclose()
+
+    async with Here().open(Nowhere()) as inlet, spoken_to(inlet) as (peer, near, stream):
+        ret, _ = open_reply()
+        for _ in range(10):
+            peer.channels.send(SERVICE, Message(Verb.GET, ret=ret), 0.0)
+        near.send(peer.take())
+        await wait_all_tasks_blocked()
+        assert len(stream.sends) == 1
+        answers = [event for event in peer.receive(near.recv(1 << 20), 0.0) if isinstance(event, Received)]
+        assert [answer.last for answer in answers] == [True] * 10
+
+
+async def test_credit_goes_while_what_came_together_is_still_handled() -> None:
+    sent_by: list[int] = []
+
+    class Takes(Filter):
+        async def send(self, message: Message) -> None:
+            sent_by.append(len(stream.sends))
+
+    async with Takes().open(Nowhere()) as inlet, spoken_to(inlet) as (peer, near, stream):
+        for _ in range(DEFAULT.credit):
+            peer.channels.send(SERVICE, Message(Verb.LOG, value=b"a line"), 0.0)
+        assert peer.channels.credit(SERVICE) == 0
+        near.send(peer.take())
+        await wait_all_tasks_blocked()
+        half = DEFAULT.credit // 2
+        assert sent_by == [0] * half + [1] * half
+        peer.receive(near.recv(1 << 20), 0.0)
+        assert peer.channels.credit(SERVICE) == DEFAULT.credit
+
+
+async def test_a_call_that_was_answered_at_once_has_no_hold_on_the_task_that_reads(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    kept: list[Any] = []
+
+    class Keeps(Filter):
+        async def send(self, message: Message) -> None:
+            assert message.ret is not None
+            kept.append(message.ret)
+            await message.ret.ack()
+
+    async with Keeps().open(Nowhere()) as inlet, joined(inlet) as (near, far):
+        client = Client(near.sender)
+        with trio.fail_after(5):
+            async with client.request(Verb.WATCH) as replies:
+                assert (await replies.receive()).verb is Verb.ACK
+        await trio.sleep(10)  # the caller has gone, and its deadline has passed
+        await client.call(Verb.GET)
+        assert kept[0].gone
+        assert far.why is None
+
+
+async def test_a_call_that_waits_is_cancelled_alone_and_leaves_nothing_behind(autojump_clock: trio.abc.Clock) -> None:
+    cancelled: list[Verb] = []
+
+    class Waits(Filter):
+        async def send(self, message: Message) -> None:
+            try:
+                await trio.sleep(20 if message.verb is Verb.LS else 1000)
+            except trio.Cancelled:
+                cancelled.append(message.verb)
+                raise
+            await self.next.send(message)
+
+    limits = Limits(backlog=1024)
+    async with (
+        Waits().open(Nowhere()) as inlet,
+        joined(inlet, limits=limits) as (near, far),
+        trio.open_nursery() as nursery,
+    ):
+        client = Client(near.sender)
+
+        async def other() -> None:
+            with pytest.raises(Unsupported):
+                await client.ls()
+
+        nursery.start_soon(other)
+        await wait_all_tasks_blocked()
+        for _ in range(50):  # more than the backlog, had they left something
+            with trio.move_on_after(0.1):
+                await client.call(Verb.GET)
+        ret, replies = open_reply()
+        await near.sender.send(Message(Verb.STOP, ret=ret, deadline=trio.current_time() + 5))
+        with pytest.raises(TimedOut, match="no answer to stop within its deadline"):
+            await next_reply(replies)
+        assert far.why is None
+    assert cancelled == [*[Verb.GET] * 50, Verb.STOP]
