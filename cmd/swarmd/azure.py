@@ -45,7 +45,9 @@ async def _create(azure: Azure, name: str, dry_run: bool) -> None:
                 click.echo(f"make   its disk, of type StandardSSD_LRS, from {spec.image}")
                 return
             machine = Machine.of(await maker.make(spec))
-            click.echo(f"docker -H ssh://{access.user(machine)}@{await access.host(machine)} ps")
+            address, certificates = await access.engine(machine)
+            secured = f"DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={shlex.quote(certificates)} " if certificates else ""
+            click.echo(f"{secured}docker -H {address} ps")
 
 
 async def _is_there(arm: Arm, id: str) -> bool:
@@ -95,7 +97,7 @@ async def _sweep(azure: Azure, older_than: float, everywhere: bool, dry_run: boo
                 if dry_run:
                     click.echo("\n".join(f"remove  {id}" for id in ids))
                     continue
-                async with making(arm, group, Access(azure, arm).allowed, say) as maker:
+                async with making(arm, group, Access(azure, arm), say) as maker:
                     left += await maker.remove_all(ids, "")
     for each in left:
         click.echo(f"not removed: {each}", err=True)
@@ -107,7 +109,7 @@ async def _opened(azure: Azure, say: Say) -> AsyncGenerator[tuple[Arm, Access, M
     with ungrouped():
         async with connected(azure.subscription) as arm:
             access = Access(azure, arm)
-            async with making(arm, azure.group, access.allowed, say) as maker:
+            async with making(arm, azure.group, access, say) as maker:
                 yield arm, access, maker
 
 

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 from contextlib import closing
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ class RealMachines(Machines):
         for path, content in written_files(machine.custom_data).items():
             file = folder / "files" / path.relative_to("/etc")
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
+            # All of them have one network here, so each listens at its own address alone.
+            file.write_bytes(content.replace(b"0.0.0.0", machine.public.encode()))
 
 
 def _kill(unshare: subprocess.Popen[bytes]) -> None:
@@ -109,9 +111,10 @@ def _has_docker(unshare: subprocess.Popen[bytes]) -> bool:
 
 def written_files(custom_data: bytes) -> dict[Path, bytes]:
     """The files that cloud-init would write, by its `write_files`."""
-    if not custom_data.startswith(b"#cloud-config"):
-        return {}
-    listed: list[dict[str, Any]] = yaml.safe_load(custom_data).get("write_files", [])
+    parts = message_from_bytes(custom_data).walk() if custom_data.startswith(b"Content-Type") else []
+    texts = [part.get_payload(decode=True) for part in parts if not part.is_multipart()] or [custom_data]
+    configs = [yaml.safe_load(text) for text in texts if isinstance(text, bytes) and text.startswith(b"#cloud-config")]
+    listed: list[dict[str, Any]] = [each for config in configs for each in config.get("write_files", [])]
     return {Path(each["path"]): _content(each) for each in listed}
 
 

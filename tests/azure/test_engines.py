@@ -15,7 +15,7 @@ from swarmlib_backends.azure import Azure, fakearm
 from swarmlib_backends.azure.fakearm import FakeArm
 from swarmlib_backends.azure.fakearm.spec import Spec
 from tests.azure.backend import lead, until_nothing_is_left
-from tests.azure.machines import RealMachines
+from tests.azure.machines import RealMachines, written_files
 from tests.engines import Engine, docker, engine, swarmd
 
 pytestmark = pytest.mark.engine
@@ -181,6 +181,44 @@ async def test_the_docker_cli_runs_containers_on_azure_through_swarmd(cloud: Fak
         assert "there" in await run("ps", "--filter", "node=azure")
         assert await run("exec", "there", "echo", "inside") == "inside\n"
         await run("rm", "-f", "here", "there")
+
+
+async def test_the_docker_cli_runs_containers_on_an_engine_that_is_reached_by_tls(
+    cloud: FakeArm, local: Engine, tmp_path: Path
+) -> None:
+    cli = "azure --group prod --allow 192.0.2.1 --max 1 --reach tls --idle 30m"
+    async with in_thread(swarmd(f"balance (local=docker {local.host}) (azure={cli})")) as running:
+
+        async def run(host: str, *words: str, code: int = 0) -> str:
+            done = await trio.to_thread.run_sync(lambda: docker(host, *words))
+            assert done.returncode == code, done.stderr
+            return (done.stderr if code else done.stdout).decode()
+
+        quiet = ("--network", "none", "-e", "constraint:node==azure", "busybox")
+        assert await run(running.host, "run", "--name", "box", *quiet, "echo", "hello") == "hello\n"
+        (machine,) = cloud.state.of_type("Microsoft.Compute/virtualMachines")
+        (rule,) = cloud.state.of_type("Microsoft.Network/networkSecurityGroups/securityRules")
+        opened = (rule.properties["sourceAddressPrefix"], rule.properties["destinationPortRange"])
+        assert opened == ("192.0.2.1", "2376")
+        assert machine.body["tags"]["swarmlib.reach"] == "tls"
+        key = written_files(machine.hidden["custom_data"])[Path("/etc/docker/certs/key.pem")].splitlines()[1].decode()
+        shown = str([each.body for each in cloud.state.resources.values()])
+        assert not any(secret in shown for secret in (key, "customData", "PRIVATE KEY"))
+        (address,) = cloud.state.of_type("Microsoft.Network/publicIPAddresses")
+        host = f"tcp://{address.properties['ipAddress']}:2376"
+        certificates = tmp_path / "swarmlib/azure-tls"
+        assert {each.name: each.stat().st_mode & 0o077 for each in certificates.glob("*key.pem")} == {
+            "key.pem": 0,
+            "ca-key.pem": 0,
+        }
+        trust = ("--tlsverify", "--tlscacert", str(certificates / "ca.pem"))
+        own = ("--tlscert", str(certificates / "cert.pem"), "--tlskey", str(certificates / "key.pem"))
+        assert "box" in await run(host, *trust, *own, "ps", "-a")
+        assert "certificate" in await run(host, *trust, "ps", code=1)
+        await run(running.host, "rm", "box")
+    async with swarmlib.connect(azure(slots=0)) as swarm:  # how its machine is reached, the machine's tags say
+        await (await spawn(swarm, "again")).rm(force=True)
+    assert await power_now(cloud) == "running"  # and there is no second one
 
 
 async def test_a_shell_on_a_machine_that_is_a_workload(cloud: FakeArm) -> None:

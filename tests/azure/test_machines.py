@@ -10,6 +10,7 @@ import trio
 from azure.core.exceptions import HttpResponseError
 
 from swarmlib_backends.azure import fakearm
+from swarmlib_backends.azure.cloudinit import certificates, custom_data
 from swarmlib_backends.azure.fakearm import Machine, Machines
 from swarmlib_backends.azure.fakearm.spec import Spec
 from tests.azure.machines import RealMachines, written_files
@@ -83,6 +84,13 @@ def test_cloud_inits_files_are_read() -> None:
     )
     assert written_files(config) == {Path("/etc/a"): b"hi", Path("/etc/b"): b"hi"}
     assert written_files(b"#!/bin/sh\n") == {}
+    assert written_files(custom_data([config, b"#!/bin/sh\n", certificates(b"", b"", b"k")])) == {
+        Path("/etc/a"): b"hi",
+        Path("/etc/b"): b"hi",
+        Path("/etc/docker/certs/ca.pem"): b"",
+        Path("/etc/docker/certs/cert.pem"): b"",
+        Path("/etc/docker/certs/key.pem"): b"k",
+    }
 
 
 @pytest.fixture

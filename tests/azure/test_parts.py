@@ -13,7 +13,7 @@ import yaml
 
 from swarmlib import Chain, ChainSyntaxError, Invalid, Unavailable
 from swarmlib_backends.azure import duration
-from swarmlib_backends.azure.cloudinit import custom_data
+from swarmlib_backends.azure.cloudinit import certificates, custom_data, docker, read
 from swarmlib_backends.azure.fakearm import FakeArm
 from tests.azure.backend import azure, lead
 
@@ -45,19 +45,43 @@ def test_a_wrong_option_is_refused_with_the_chain(words: str, said: str) -> None
 
 
 def test_docker_is_installed_by_cloud_init() -> None:
-    found = custom_data(engine_for="swarm", labels=["containerslots=3"], file="")
+    found = docker("swarm", ["containerslots=3"], tls=False)
     assert found.startswith(b"#cloud-config\n")
     config = yaml.safe_load(found)
     assert config["packages"] == ["docker.io"]
     assert ["usermod", "-aG", "docker", "swarm"] in config["runcmd"]
     assert yaml.safe_load(config["write_files"][0]["content"]) == {"labels": ["containerslots=3"]}
-    assert custom_data(engine_for="", labels=[], file="") == b""
+    assert custom_data([found]) == found
+    assert custom_data([]) == b""
+
+
+def test_an_engine_that_is_reached_by_tls_asks_for_certificates_where_they_are() -> None:
+    config = yaml.safe_load(docker("swarm", [], tls=True))
+    settings, unit = config["write_files"]
+    given = {
+        each["path"]: (each["content"], each["permissions"])
+        for each in yaml.safe_load(certificates(b"the ca", b"the cert", b"the key"))["write_files"]
+    }
+    assert yaml.safe_load(settings["content"]) == {
+        "labels": [],
+        "hosts": ["unix:///run/docker.sock", "tcp://0.0.0.0:2376"],
+        "tlsverify": True,
+        "tlscacert": "/etc/docker/certs/ca.pem",
+        "tlscert": "/etc/docker/certs/cert.pem",
+        "tlskey": "/etc/docker/certs/key.pem",
+    }
+    assert given == {
+        "/etc/docker/certs/ca.pem": ("the ca", "0600"),
+        "/etc/docker/certs/cert.pem": ("the cert", "0600"),
+        "/etc/docker/certs/key.pem": ("the key", "0600"),
+    }
+    assert "-H" not in unit["content"]
 
 
 def test_the_users_own_file_for_cloud_init_is_merged(tmp_path: Path) -> None:
     script = tmp_path / "puppet.sh"
     script.write_text("#!/bin/sh\napt-get install -y puppet-agent  # ü\n")
-    found: Message = message_from_bytes(custom_data(engine_for="swarm", labels=[], file=str(script)))
+    found: Message = message_from_bytes(custom_data([docker("swarm", [], tls=False), read(script)]))
     parts = found.get_payload()
     assert isinstance(parts, list)
     assert [part.get_content_type() for part in parts if isinstance(part, Message)] == [
@@ -66,19 +90,19 @@ def test_the_users_own_file_for_cloud_init_is_merged(tmp_path: Path) -> None:
     ]
     text = parts[1].get_payload(decode=True)
     assert text == script.read_bytes()
-    assert custom_data(engine_for="", labels=[], file=str(script)) == script.read_bytes()
+    assert custom_data([read(script)]) == script.read_bytes()
 
 
 def test_a_file_that_is_none_of_cloud_inits_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     with pytest.raises(Invalid, match="can't read"):
-        custom_data(engine_for="swarm", labels=[], file=str(file))
+        read(file)
     file.write_text("hello")
     with pytest.raises(Invalid, match="nothing that cloud-init knows"):
-        custom_data(engine_for="swarm", labels=[], file=str(file))
+        read(file)
     file.write_text("#!" + "x" * 70_000)
     with pytest.raises(Invalid, match="too long"):
-        custom_data(engine_for="", labels=[], file=str(file))
+        custom_data([read(file)])
 
 
 @contextmanager

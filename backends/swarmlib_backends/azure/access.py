@@ -1,4 +1,4 @@
-"""How a machine is reached: its addresses, who may log in, and ssh."""
+"""How a machine is reached: its addresses, who may, and ssh or TLS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ipaddress
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -13,10 +14,10 @@ import trio
 
 from swarmlib import Invalid, Unavailable
 
-from . import Azure
+from . import Azure, authority
 from .client import Arm
 from .objects import Machine
-from .spec import part, parts
+from .spec import REACH, TLS_PORT, Spec, part, parts
 
 _KEYS: Final = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 _READ: Final = 64 * 1024
@@ -55,7 +56,7 @@ class Access:
         raise Invalid(f"there is no ssh key in {folder}: name one by --ssh-key, or make one with ssh-keygen")
 
     async def allowed(self) -> list[str]:
-        """The addresses that may log in: those that are named, or this machine's public one alone.
+        """The addresses that may reach machines: those that are named, or this machine's public one alone.
 
         Raises:
             Unavailable: it can't be told. Invalid: one that is named is none.
@@ -73,9 +74,9 @@ class Access:
                 raise Unavailable(f"{url} gave {text[:40]!r} for this machine's address: name it by --allow") from None
         return self._own
 
-    async def addresses(self, machine: Machine) -> tuple[str, str]:
-        """The public and the private address of a machine; "" for none."""
-        for id in machine.interfaces[:1]:
+    async def addresses(self, interfaces: Sequence[str]) -> tuple[str, str]:
+        """The public and the private address of a machine with these interfaces; "" for none."""
+        for id in interfaces[:1]:
             interface = await self._arm.find(id)
             for each in parts(part(interface or {}, "properties"), "ipConfigurations"):
                 properties = part(each, "properties")
@@ -91,10 +92,30 @@ class Access:
         Raises:
             Unavailable: it has none.
         """
-        public, private = await self.addresses(machine)
+        public, private = await self.addresses(machine.interfaces)
         if not (public or private):
             raise Unavailable(f"{machine.name} has no address")
         return public or private
+
+    async def engine(self, machine: Machine) -> tuple[str, str]:
+        """The address of a machine's engine, and the folder with the certificates for it; "" where it needs none."""
+        host = await self.host(machine)
+        if machine.tags.get(REACH) != "tls":
+            return f"ssh://{self.user(machine)}@{host}", ""
+        return f"tcp://{host}:{TLS_PORT}", str(await trio.to_thread.run_sync(authority.folder, state_folder()))
+
+    async def certified(self, spec: Spec, interface: str) -> Spec:
+        """A machine that has an interface already, with a certificate for its addresses.
+
+        Raises:
+            Invalid: the authority can't be made, or read.
+        """
+        hosts = [each for each in await self.addresses([interface]) if each]
+
+        def config() -> bytes:
+            return authority.server_config(authority.folder(state_folder()), hosts)
+
+        return replace(spec, cloud_init=(*spec.cloud_init, await trio.to_thread.run_sync(config)))
 
     def user(self, machine: Machine) -> str:
         """Who logs in."""

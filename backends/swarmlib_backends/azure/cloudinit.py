@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from pathlib import Path
@@ -23,38 +23,68 @@ _TYPES: Final = {
     "## template: jinja": "jinja2",
 }
 """The beginnings by which cloud-init tells what it is given, and its name for each."""
+_CERTIFICATES: Final = "/etc/docker/certs"
+_FILES: Final = ("ca", "cert", "key")
+_TLS: Final[dict[str, object]] = {"hosts": ["unix:///run/docker.sock", "tcp://0.0.0.0:2376"], "tlsverify": True}
+_UNIT: Final = {
+    # Debian's and Ubuntu's unit says where to listen by an option, which must not be said twice.
+    "path": "/etc/systemd/system/docker.service.d/swarmlib.conf",
+    "content": "[Service]\nExecStart=\nExecStart=dockerd --containerd=/run/containerd/containerd.sock\n",
+}
 
 
-def docker(admin: str, labels: Sequence[str]) -> bytes:
-    """Install Docker, as Debian and Ubuntu have it, for a user who may use it; labels: the engine's own."""
-    settings = orjson.dumps({"labels": list(labels)}).decode()
+def docker(admin: str, labels: Sequence[str], *, tls: bool) -> bytes:
+    """Install Docker, as Debian and Ubuntu have it, for a user who may use it.
+
+    labels: the engine's own. tls: listen on port 2376 too, for clients with a certificate (see `certificates`).
+    """
+    settings: dict[str, object] = {"labels": list(labels)}
+    if tls:
+        settings |= _TLS | {f"tls{name.replace('ca', 'cacert')}": f"{_CERTIFICATES}/{name}.pem" for name in _FILES}
+    files = [{"path": "/etc/docker/daemon.json", "content": orjson.dumps(settings).decode()}]
     config = {
-        "write_files": [{"path": "/etc/docker/daemon.json", "content": settings}],
+        "write_files": [*files, *([_UNIT] if tls else [])],
         "package_update": True,
         "packages": ["docker.io"],
         "runcmd": [["usermod", "-aG", "docker", admin], ["systemctl", "enable", "--now", "docker"]],
     }
+    return _config(config)
+
+
+def certificates(ca: bytes, cert: bytes, key: bytes) -> bytes:
+    """What the engine shows and whom it trusts, in PEM: where `docker` has it look for them."""
+    contents = zip(_FILES, (ca, cert, key), strict=True)
+    files = [
+        {"path": f"{_CERTIFICATES}/{name}.pem", "content": content.decode(), "permissions": "0600"}
+        for name, content in contents
+    ]
+    return _config({"write_files": files})
+
+
+def _config(config: Mapping[str, object]) -> bytes:
     return b"#cloud-config\n" + orjson.dumps(config, option=orjson.OPT_INDENT_2)  # JSON is YAML
 
 
-def custom_data(*, engine_for: str, labels: Sequence[str], file: str) -> bytes:
-    """The custom data of a machine: with Docker for the user `engine_for`, and with the user's own file, if named.
+def custom_data(parts: Sequence[bytes]) -> bytes:
+    """The custom data of a machine.
 
-    Both together are a MIME message of two parts, which cloud-init merges: lists of commands and packages are joined.
+    Several parts are a MIME message, which cloud-init merges: lists of commands, packages and files are joined.
 
     Raises:
-        Invalid: the file can't be read, is none of cloud-init's, or too long.
+        Invalid: it is too long.
     """
-    found = [docker(engine_for, labels)] if engine_for else []
-    if file:
-        found.append(_read(Path(file)))
-    data = found[0] if len(found) == 1 else _joined(found) if found else b""
+    data = parts[0] if len(parts) == 1 else _joined(parts) if parts else b""
     if len(data) > _MOST:
-        raise Invalid(f"{file}: custom data of {len(data)} bytes are too long; Azure takes {_MOST}")
+        raise Invalid(f"custom data of {len(data)} bytes are too long; Azure takes {_MOST}")
     return data
 
 
-def _read(file: Path) -> bytes:
+def read(file: Path) -> bytes:
+    """The user's own file.
+
+    Raises:
+        Invalid: it can't be read, or is none of cloud-init's.
+    """
     try:
         found = file.read_bytes()
         _type(found)
@@ -73,7 +103,7 @@ def _type(data: bytes) -> str:
     raise KeyError(text[:20])
 
 
-def _joined(found: list[bytes]) -> bytes:
+def _joined(found: Sequence[bytes]) -> bytes:
     message = MIMEMultipart()
     for data in found:
         part = MIMEText(data.decode("utf-8"), _type(data), "utf-8")

@@ -42,7 +42,7 @@ from .access import Access, state_folder
 from .client import connected
 from .making import making
 from .objects import Machine
-from .sleeper import Memory, Sleeper, SshEngine, capacity
+from .sleeper import MachineEngine, Memory, Sleeper, capacity
 from .spec import TAG, Body
 from .workloads import default_spec, machines
 
@@ -112,7 +112,7 @@ class Engines(Balance):
             self._access = Access(azure, self._arm)
             sizes = self._arm.listed(self._arm.compute.virtual_machine_sizes.list(azure.location))
             self._cpus, self._memory = capacity(await sizes, azure.size, azure.max)
-            async with making(self._arm, azure.group, self._access.allowed) as self._maker:
+            async with making(self._arm, azure.group, self._access) as self._maker:
                 with ungrouped():
                     async with trio.open_nursery() as self._nursery:
                         await self._find()
@@ -286,8 +286,9 @@ class Engines(Balance):
                 raise Unavailable(f"{machine.name} is gone: {exc.message}", details={UNSENT: True}) from exc
 
         sleeper = Sleeper(machine.name, memory, unknown, switch_on, asleep=asleep)
-        docker = SshEngine(f"ssh://{self._access.user(machine)}@{await self._access.host(machine)}")
-        docker.ssh_options = self._access.ssh_options(machine)
+        address, certificates = await self._access.engine(machine)
+        docker = MachineEngine(address, cert_path=certificates)
+        docker.ssh_options = {} if certificates else self._access.ssh_options(machine)
         joined = await self._roster.join(Chain(sleeper, docker, label=machine.name))
         engine = self._engines[joined.member] = _Engine(machine, sleeper, joined)
         return engine

@@ -7,7 +7,7 @@ does not wait for Azure. What could not be undone is named.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,8 +22,9 @@ from swarmlib import CLEANUP_SECONDS, Conflict, NotFound, SwarmError
 from swarmlib.errors import ungrouped
 
 from . import spec as specs
+from .access import Access
 from .client import Arm, parts
-from .spec import ATTEMPT, MADE, NETWORK, SPEC, SUBNET, TAG, VM, Body, Spec, tags_of
+from .spec import ATTEMPT, MADE, NETWORK, REACH, SPEC, SUBNET, TAG, VM, Body, Spec, tags_of
 
 _log = logging.getLogger("swarmlib")
 
@@ -58,16 +59,14 @@ class Undoing:
 class Maker:
     """Makes and removes the machines of one resource group.
 
-    allowed: gives the addresses that may log in by ssh, when they are needed.
+    access: says who may reach them, and has the certificates of those that are reached by TLS.
     """
 
-    def __init__(
-        self, arm: Arm, group: str, nursery: trio.Nursery, allowed: Callable[[], Awaitable[list[str]]], say: Say
-    ) -> None:
+    def __init__(self, arm: Arm, group: str, nursery: trio.Nursery, access: Access, say: Say) -> None:
         self.arm = arm
         self.group = group
         self._nursery = nursery
-        self._allowed = allowed
+        self._access = access
         self._say = say
         self._undoings: list[Undoing] = []
 
@@ -131,13 +130,13 @@ class Maker:
             raise
 
     async def _steps(self, spec: Spec, tags: dict[str, str], made: list[str]) -> Body:
-        allowed = await self._allowed()  # which may fail, before anything is made
+        allowed = await self._access.allowed()  # which may fail, before anything is made
         await self._ensure_group(spec.location, made)
         group, network = self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)
         address = "" if spec.private else self.id(ADDRESSES, spec.ip_name)
         shared = {TAG: "shared", MADE: tags[MADE]}
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ensure_security_group, group, spec.location, allowed, shared, made)
+            nursery.start_soon(self._ensure_security_group, group, spec, allowed, shared, made)
             if not spec.network:
                 nursery.start_soon(self._ensure_shared, network, specs.network(spec.location, shared), made)
             if address:
@@ -145,7 +144,10 @@ class Maker:
         subnet = self._subnet(spec.network) if spec.network else f"{network}/subnets/{SUBNET}"
         nic = self.id(INTERFACES, spec.nic_name)
         await self._put(nic, spec.interface(subnet, group, address, tags), made)
-        return await self._put_machine(spec, spec.machine(nic, {**tags, SPEC: spec.hash}), made)
+        whole = await self._access.certified(spec, nic) if spec.tls else spec
+        # The certificates are no part of what is compared: they are others each time.
+        told = {SPEC: spec.hash} | ({REACH: "tls"} if spec.tls else {})
+        return await self._put_machine(spec, whole.machine(nic, tags | told), made)
 
     def _subnet(self, named: str) -> str:
         if named.startswith("/"):
@@ -165,15 +167,15 @@ class Maker:
         return await self._put_told(id, body, made)
 
     async def _ensure_security_group(
-        self, id: str, location: str, allowed: list[str], tags: dict[str, str], made: list[str]
+        self, id: str, spec: Spec, allowed: list[str], tags: dict[str, str], made: list[str]
     ) -> None:
-        found = await self._ensure_shared(id, specs.security_group(location, allowed, tags), made)
+        found = await self._ensure_shared(id, specs.security_group(spec.location, allowed, spec.port, tags), made)
         rules = specs.parts(found["properties"], "securityRules")
-        known = {each["properties"].get("sourceAddressPrefix") for each in rules}
+        known = {specs.opened(each) for each in rules}
         taken = max((int(each["properties"]["priority"]) for each in rules), default=999)
         operations = self.arm.network.security_rules
-        for number, source in enumerate([each for each in allowed if each not in known], taken - 999):
-            rule = specs.rule(number, source)
+        for number, source in enumerate([each for each in allowed if (each, str(spec.port)) not in known], taken - 999):
+            rule = specs.rule(number, source, spec.port)
             begin = partial(operations.begin_create_or_update, self.group, NETWORK, rule["name"], rule)
             await self.arm.finished(begin)
 
@@ -293,13 +295,11 @@ class Maker:
 
 
 @asynccontextmanager
-async def making(
-    arm: Arm, group: str, allowed: Callable[[], Awaitable[list[str]]], say: Say = lambda _id, _what: None
-) -> AsyncGenerator[Maker]:
+async def making(arm: Arm, group: str, access: Access, say: Say = lambda _id, _what: None) -> AsyncGenerator[Maker]:
     """A maker; what is being undone at the end has `CLEANUP_SECONDS` to get done."""
     with ungrouped():
         async with trio.open_nursery() as nursery:
-            maker = Maker(arm, group, nursery, allowed, say)
+            maker = Maker(arm, group, nursery, access, say)
             try:
                 yield maker
             finally:

@@ -1,6 +1,6 @@
 """One machine as an engine: a stage before its `docker`, which keeps the machine's place while it is deallocated.
 
-messages ──▶ Sleeper ──▶ docker ssh://swarm@…
+messages ──▶ Sleeper ──▶ docker ssh://swarm@… or tcp://…:2376
                 │ asleep
                 ▼
       what was known when it fell asleep; or, for what needs the engine, the machine is started again
@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,8 @@ from swarmlib import Client, Message, NotFound, Reply, Server, SwarmError, Timed
 from swarmlib.service import Handler
 
 from ..docker import Docker
-from ..docker.engine import Endpoint, open_engine
+from ..docker.engine import open_engine
+from ..docker.locate import locate
 from ..dockerapi.filters import decode
 from ..dockerapi.values import is_true, labels_fit, pong
 from .spec import Body
@@ -40,15 +42,17 @@ _KNOWN_FILTERS: Final = frozenset({"id", "name", "label", "status"})
 Power = Callable[[], Awaitable[None]]
 
 
-class SshEngine(Docker):
-    """A machine's Docker engine, by ssh. The machine's key is its own, and learnt at the first time."""
+class MachineEngine(Docker):
+    """A machine's Docker engine. By ssh, the machine's key is its own, and learnt at the first time."""
 
     ssh_options: Mapping[str, str]
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the connections to the engine."""
-        async with open_engine(Endpoint(self.address, ssh_options=self.ssh_options)) as self._engine:
+        async with open_engine(
+            replace(locate(self.address, "", self.cert_path), ssh_options=self.ssh_options)
+        ) as self._engine:
             yield
 
 

@@ -13,6 +13,8 @@ import orjson
 
 from swarmlib import Invalid
 
+from .cloudinit import custom_data
+
 Body: TypeAlias = dict[str, Any]
 Security: TypeAlias = Literal["standard", "trusted", "confidential"]
 
@@ -24,9 +26,13 @@ MADE: Final = f"{TAG}.made"
 SPEC: Final = f"{TAG}.spec"
 ATTEMPT: Final = f"{TAG}.attempt"
 VM: Final = f"{TAG}.vm"
+REACH: Final = f"{TAG}.reach"
+"""The tag of a machine whose engine is not reached by ssh: tls."""
 NETWORK: Final = "swarmlib"
 """The name of the network and of the security group that the machines of a group share."""
 SUBNET: Final = "machines"
+SSH_PORT: Final = 22
+TLS_PORT: Final = 2376
 
 IMAGES: Final[Mapping[str, str]] = {
     "ubuntu": "Canonical:ubuntu-24_04-lts:server:latest",
@@ -72,7 +78,7 @@ class Spec:
     image: a URN (publisher:offer:sku:version) or a short name of `IMAGES`. disk: GB; 0 is the image's own size. zone:
     1, 2 or 3; "" for any. network: an existing VNET/SUBNET of the group, or a subnet's id; "" for swarmlib's own.
     private: no public address. identity: "system", or the id of a user-assigned one; "" for none. key: the ssh public
-    key of `admin`. custom_data: what cloud-init gets.
+    key of `admin`. tls: whether its engine is reached by TLS. cloud_init: the parts of what cloud-init gets.
     """
 
     name: str
@@ -88,7 +94,8 @@ class Spec:
     security: Security = "standard"
     admin: str = "swarm"
     key: str = ""
-    custom_data: bytes = b""
+    tls: bool = False
+    cloud_init: tuple[bytes, ...] = field(default=(), repr=False)  # secrets may be in it
     role: str = "workload"
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -118,13 +125,19 @@ class Spec:
     def hash(self) -> str:
         """The same for descriptions that are the same."""
         told = {each.name: getattr(self, each.name) for each in fields(self)}
-        told |= {"custom_data": hashlib.sha256(self.custom_data).hexdigest(), "tags": dict(sorted(self.tags.items()))}
+        data = custom_data(self.cloud_init)
+        told |= {"cloud_init": hashlib.sha256(data).hexdigest(), "tags": dict(sorted(self.tags.items()))}
         return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     @property
     def _urn(self) -> list[str]:
         found = IMAGES.get(self.image, self.image)
         return found.split(":")
+
+    @property
+    def port(self) -> int:
+        """The port by which it is reached."""
+        return TLS_PORT if self.tls else SSH_PORT
 
     @property
     def ip_name(self) -> str:
@@ -168,7 +181,8 @@ class Spec:
     def _system(self) -> Body:
         key = {"path": f"/home/{self.admin}/.ssh/authorized_keys", "keyData": self.key}
         linux = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}}
-        data = {"customData": base64.b64encode(self.custom_data).decode()} if self.custom_data else {}
+        given = custom_data(self.cloud_init)
+        data = {"customData": base64.b64encode(given).decode()} if given else {}
         host = re.sub(r"[^-a-zA-Z0-9]", "-", self.name)
         return {"computerName": host, "adminUsername": self.admin, "linuxConfiguration": linux, **data}
 
@@ -196,16 +210,16 @@ def network(location: str, tags: Mapping[str, str]) -> Body:
     return {"location": location, "tags": dict(tags), "properties": properties}
 
 
-def security_group(location: str, allowed: list[str], tags: Mapping[str, str]) -> Body:
-    """The shared security group's body: ssh from the allowed addresses, and nothing else from outside."""
-    rules = [rule(number, source) for number, source in enumerate(allowed)]
+def security_group(location: str, allowed: list[str], port: int, tags: Mapping[str, str]) -> Body:
+    """The shared security group's body: one port for the allowed addresses, and nothing else from outside."""
+    rules = [rule(number, source, port) for number, source in enumerate(allowed)]
     return {"location": location, "tags": dict(tags), "properties": {"securityRules": rules}}
 
 
-def rule(number: int, source: str) -> Body:
-    """The rule that lets ssh in from a source."""
+def rule(number: int, source: str, port: int) -> Body:
+    """The rule that opens a port to a source."""
     return {
-        "name": f"ssh-{re.sub('[^a-zA-Z0-9]', '-', source)}",
+        "name": f"{'ssh' if port == SSH_PORT else 'docker'}-{re.sub('[^a-zA-Z0-9]', '-', source)}",
         "properties": {
             "protocol": "Tcp",
             "access": "Allow",
@@ -214,9 +228,15 @@ def rule(number: int, source: str) -> Body:
             "sourceAddressPrefix": source,
             "sourcePortRange": "*",
             "destinationAddressPrefix": "*",
-            "destinationPortRange": "22",
+            "destinationPortRange": str(port),
         },
     }
+
+
+def opened(rule: Body) -> tuple[str, str]:
+    """The source and the port of a rule."""
+    properties = rule["properties"]
+    return str(properties.get("sourceAddressPrefix")), str(properties.get("destinationPortRange"))
 
 
 def _identity(identity: str) -> Body:

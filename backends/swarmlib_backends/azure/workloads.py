@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, cast
 
 import trio
@@ -14,10 +15,9 @@ import trio
 from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, Message, NotFound, Reply, Server, Unsupported
 
 from ..dockerapi.values import is_true, number, pong
-from . import Azure, objects
+from . import Azure, cloudinit, objects
 from .access import Access, Shell
 from .client import Arm, connected
-from .cloudinit import custom_data
 from .events import Events
 from .making import MACHINES, making
 from .objects import Machine
@@ -57,7 +57,7 @@ class Workloads(Server):
         options = self._options
         async with connected(options.subscription) as self._arm:
             self._access = Access(options, self._arm)
-            async with making(self._arm, options.group, self._access.allowed) as self._maker:
+            async with making(self._arm, options.group, self._access) as self._maker:
                 self._events = Events(self._machines, options.poll)
                 yield
 
@@ -85,7 +85,7 @@ class Workloads(Server):
                 return None
             case ("containers", ref):
                 machine = await self._find(ref)
-                return objects.inspect(machine, *await self._access.addresses(machine))
+                return objects.inspect(machine, *await self._access.addresses(machine.interfaces))
             case ("images", name):
                 # An image is only a name here: whether Azure has it, it says when a machine is made.
                 return {"Id": name, "RepoTags": [name], "Config": {}}
@@ -261,6 +261,8 @@ def default_spec(options: Azure, name: str, access: Access, *, engine: bool) -> 
     Raises:
         Invalid: there is no ssh key, or the file for cloud-init can't be read.
     """
+    tls = engine and options.reach == "tls"
+    docker = [cloudinit.docker(options.admin, _engine_labels(options), tls=tls)] if engine else []
     return Spec(
         name=name,
         location=options.location,
@@ -275,9 +277,8 @@ def default_spec(options: Azure, name: str, access: Access, *, engine: bool) -> 
         security=options.security,
         admin=options.admin,
         key=access.public_key(),
-        custom_data=custom_data(
-            engine_for=options.admin if engine else "", labels=_engine_labels(options), file=options.cloud_init
-        ),
+        tls=tls,
+        cloud_init=(*docker, *([cloudinit.read(Path(options.cloud_init))] if options.cloud_init else [])),
         role="engine" if engine else "workload",
         tags=dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag),
     )
