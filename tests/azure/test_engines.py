@@ -16,6 +16,7 @@ from swarmlib_backends.azure.fakearm import FakeArm
 from swarmlib_backends.azure.fakearm.spec import Spec
 from tests.azure.backend import lead, until_nothing_is_left
 from tests.azure.machines import RealMachines, written_files
+from tests.azure.sdk import machine_body, opened
 from tests.engines import Engine, docker, engine, swarmd
 
 pytestmark = pytest.mark.engine
@@ -219,6 +220,45 @@ async def test_the_docker_cli_runs_containers_on_an_engine_that_is_reached_by_tl
     async with swarmlib.connect(azure(slots=0)) as swarm:  # how its machine is reached, the machine's tags say
         await (await spawn(swarm, "again")).rm(force=True)
     assert await power_now(cloud) == "running"  # and there is no second one
+
+
+async def old_machine(cloud: FakeArm, folder: Path) -> None:
+    """A machine that has Docker already, and is none of swarmlib's."""
+    async with opened(cloud) as sdk:
+        profile = machine_body("")["properties"]["osProfile"]
+        key = (folder / ".ssh/id_ed25519.pub").read_text().strip()
+        profile["linuxConfiguration"]["ssh"]["publicKeys"][0]["keyData"] = key
+        await sdk.machine("old", await sdk.network_for("old"), osProfile=profile)
+        await (await sdk.compute.virtual_machines.begin_update("prod", "old", {"tags": {"has": "docker"}})).result()
+
+
+async def test_a_machine_that_was_there_is_an_engine_by_its_name_or_tag_and_sleeps_only_if_told(
+    cloud: FakeArm, local: Engine, tmp_path: Path
+) -> None:
+    await old_machine(cloud, tmp_path)
+    async with swarmlib.connect(local_and(azure(max=0, vm=["OLD"], idle="0.1s"), local)) as swarm:
+        first, second = await spawn(swarm, "first"), await spawn(swarm, "second")
+        assert {each.name: each.node for each in await swarm.ls()} == {"first": "local", "second": "azure"}
+        with pytest.raises(Unavailable, match="local: all its 1 container slots"):
+            await swarm.spawn({"Image": "busybox", "HostConfig": {"Memory": 64 << 30}})
+        await second.stop(t=5)
+        asked = len(cloud.asked)
+        with trio.fail_after(20):
+            while len(cloud.asked) < asked + 20:  # noqa: ASYNC110 - until it has been looked at again and again
+                await trio.sleep(0.02)
+        assert await power_now(cloud) == "running"
+        await first.rm(force=True)
+    async with swarmlib.connect(azure(max=0, vm=["has=docker"], vm_idle="0.1s")) as swarm:
+        await power(cloud, "deallocated")
+        assert [each.name for each in await swarm.ls(all=True)] == ["second"]
+        await second_of(swarm).rm(force=True)
+        assert await power_now(cloud) == "running"
+
+
+async def test_a_named_machine_that_is_not_there_is_told(cloud: FakeArm) -> None:
+    with pytest.raises(swarmlib.NotFound, match="--vm old: there is no such virtual machine in prod"):
+        async with swarmlib.connect(azure(max=0, vm=["old"])):
+            raise AssertionError
 
 
 async def test_a_shell_on_a_machine_that_is_a_workload(cloud: FakeArm) -> None:

@@ -36,6 +36,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         ("--poll 0", "above 0"),
         ("--tag owner", "NAME=VALUE"),
         ("--idle soon", "no duration"),
+        ("--vm-idle soon", "no duration"),
         ("--security some", "none of standard, trusted, confidential"),
     ],
 )

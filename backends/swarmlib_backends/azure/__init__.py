@@ -17,7 +17,7 @@ __all__ = ["Azure"]
 
 @dataclass
 class Azure(Backend):
-    """Azure's virtual machines: each a workload, or with --max each an engine whose containers are shown.
+    """Azure's virtual machines: each a workload, or with --max or --vm each an engine whose containers are shown.
 
     As workloads: what is spawned is a machine, as its labels (azure.size=…, azure.zone=…) and the options here say. As
     engines: containers go to machines that are made when they are needed, deallocated when idle, and started again.
@@ -28,6 +28,10 @@ class Azure(Backend):
     subscription: str = option("its id; by default AZURE_SUBSCRIPTION_ID, or the only one", default="")
     max: int = option("hold containers, on this many machines at most", default=0)
     idle: str = option("how long a machine holds no running container before it is deallocated", default="30m")
+    vm: list[str] = option(
+        "an engine, too: a machine that has Docker, by NAME or tag NAME=VALUE; never removed", default=[]
+    )
+    vm_idle: str = option("as --idle, for those of --vm; by default they stay on", default="")
     slots: int = option("how many containers such a machine takes at most; 0: as many as it has memory for", default=0)
     size: str = option("the size of new machines", default="Standard_B2s")
     image: str = option("their image: PUBLISHER:OFFER:SKU:VERSION, ubuntu or debian", default="ubuntu")
@@ -55,7 +59,8 @@ class Azure(Backend):
             raise Invalid("--poll should be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:
             raise Invalid(f"--tag {wrong[0]} should be NAME=VALUE")
-        duration(self.idle)
+        for text in (self.idle, self.vm_idle or "0"):
+            duration(text)
 
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
@@ -70,7 +75,7 @@ class Azure(Backend):
             from .workloads import Workloads
         except ModuleNotFoundError as exc:
             raise Invalid(f"azure needs the SDK: pip install 'swarmlib[azure]' ({exc})", backend=self.name) from exc
-        stage = engines(self) if self.max else Workloads(self)
+        stage = engines(self) if self.max or self.vm else Workloads(self)
         async with stage.open(next) as sender:
             yield sender
 

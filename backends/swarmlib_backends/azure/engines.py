@@ -1,12 +1,13 @@
 """Virtual machines as engines: containers on machines that are made when they are needed, and sleep when they are not.
 
 It is a `balance` whose members come as they are made. Those that run are filled first, then one that sleeps is woken,
-then one is made, up to `--max`.
+then one is made, up to `--max`. Those of `--vm` were there before, and are only used.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -65,6 +66,11 @@ class _Engine:
     joined: Any
 
     @property
+    def made(self) -> bool:
+        """Whether it was made by swarmlib, and not before."""
+        return self.machine.tags.get(TAG) == "engine"
+
+    @property
     def member(self) -> Member:
         """Its place in the balance."""
         member: Member = self.joined.member
@@ -111,11 +117,12 @@ class Engines(Balance):
             self._placement, self._spawner = placement, Spawner(self._roster, placement)
             self._access = Access(azure, self._arm)
             sizes = self._arm.listed(self._arm.compute.virtual_machine_sizes.list(azure.location))
-            self._cpus, self._memory = capacity(await sizes, azure.size, azure.max)
+            self._capacity = partial(capacity, await sizes)
             async with making(self._arm, azure.group, self._access) as self._maker:
                 with ungrouped():
                     async with trio.open_nursery() as self._nursery:
                         await self._find()
+                        self._check_named()
                         self._nursery.start_soon(self._put_to_sleep)
                         yield
                         self._nursery.cancel_scope.cancel()
@@ -167,7 +174,11 @@ class Engines(Balance):
         return {**about, **kind, **counts, **self._size()}
 
     def _size(self) -> Body:
-        return {"NCPU": self._cpus, "MemTotal": self._memory, "Labels": [LAST_RESORT]}
+        """What there could be, with all that may be made."""
+        found = [self._capacity(self.azure.size, self.azure.max)]
+        found += [self._capacity(engine.machine.size, 1) for engine in self._engines.values() if not engine.made]
+        cpus, memory = zip(*found, strict=True)
+        return {"NCPU": sum(cpus), "MemTotal": sum(memory), "Labels": [LAST_RESORT]}
 
     async def _everywhere(self, message: Message, ret: Reply) -> None:
         """A pull goes to the machines that run; those that sleep get the image when they need it."""
@@ -201,12 +212,11 @@ class Engines(Balance):
             full = self._has_room(wish)
             if full is None:
                 return
-            if len(self._engines) >= self.azure.max:
-                raise Unavailable(
-                    f"all {self.azure.max} machines (--max) are full: {full.message}", details={UNSENT: True}
-                )
-            claim, machines = wish.claim, self.azure.max
-            if claim.memory * machines > self._memory or claim.cpus * machines > self._cpus * 10**9:
+            if sum(engine.made for engine in self._engines.values()) >= self.azure.max:
+                text = f"all {len(self._engines)} machines (--max {self.azure.max}) are full: {full.message}"
+                raise Unavailable(text, details={UNSENT: True})
+            cpus, memory = self._capacity(self.azure.size, 1)
+            if wish.claim.memory > memory or wish.claim.cpus > cpus * 10**9:
                 text = f"a machine of size {self.azure.size} is too small for this container: choose another --size"
                 raise Unavailable(text, details={UNSENT: True})
             await self._grow()
@@ -239,7 +249,7 @@ class Engines(Balance):
             await self._leave(engine)
 
     async def _find(self) -> None:
-        """Take in the machines of the group that are tagged as engines, and how they are; others may change them."""
+        """Take in the machines of the group that are engines, and how they are; others may change them."""
         known = {engine.machine.arm_id.lower(): engine for engine in self._engines.values()}
         # What changes while Azure is asked is no news of others.
         settled = {engine: engine.sleeper.asleep for engine in known.values() if not engine.sleeper.changing}
@@ -247,11 +257,22 @@ class Engines(Balance):
             engine = known.pop(machine.arm_id.lower(), None)
             if engine is not None:
                 self._take_over(engine, machine, settled.get(engine))
-            elif machine.tags.get(TAG) == "engine" and machine.power:
+            elif self._is_engine(machine) and machine.power:
                 await self._guarded(partial(self._join, machine, asleep=machine.power in _OFF))
         for engine in known.values():
             _log.warning("%s is gone: somebody has removed it", engine.machine.name)
             await self._leave(engine)
+
+    def _is_engine(self, machine: Machine) -> bool:
+        return machine.tags.get(TAG) == "engine" or any(_is_named(machine, text) for text in self.azure.vm)
+
+    def _check_named(self) -> None:
+        """Raise NotFound if a machine that is named isn't there. Those of a tag may come later."""
+        for text in self.azure.vm:
+            if "=" not in text and not any(_is_named(engine.machine, text) for engine in self._engines.values()):
+                raise NotFound(
+                    f"--vm {text}: there is no such virtual machine in {self.azure.group} that can be reached"
+                )
 
     def _take_over(self, engine: _Engine, machine: Machine, was_asleep: bool | None) -> None:
         """Note that another has switched a machine off (Azure itself does it with spot machines), or on."""
@@ -277,7 +298,8 @@ class Engines(Balance):
         await trio.to_thread.run_sync(memory.load)
         operations = self._arm.compute.virtual_machines
         begin = partial(operations.begin_start, self.azure.group, machine.name)
-        unknown: Body = {**self._could_be(), "Labels": None}
+        cpus, memory_size = self._capacity(machine.size, 1)
+        unknown: Body = {**self._could_be(), "NCPU": cpus, "MemTotal": memory_size, "Labels": None}
 
         async def switch_on() -> None:
             try:
@@ -295,11 +317,12 @@ class Engines(Balance):
 
     async def _put_to_sleep(self) -> None:
         """Deallocate, again and again, what has been idle for long enough."""
-        idle = duration(self.azure.idle)
+        made, named = duration(self.azure.idle), duration(self.azure.vm_idle) if self.azure.vm_idle else math.inf
         while True:
-            await trio.sleep(min(idle / _LOOKS, _LONGEST_LOOK))
+            await trio.sleep(min(made / _LOOKS, named / _LOOKS, _LONGEST_LOOK))
             await self._guarded(self._find_alone)
             for engine in [*self._engines.values()]:
+                idle = made if engine.made else named
                 self._nursery.start_soon(self._guarded, partial(self._look_at, engine, idle))
 
     async def _find_alone(self) -> None:
@@ -320,6 +343,12 @@ class Engines(Balance):
 
             if await engine.sleeper.fall_asleep(switch_off):
                 _log.info("%s was idle, and is deallocated", engine.machine.name)
+
+
+def _is_named(machine: Machine, text: str) -> bool:
+    """Whether a machine is what --vm says: a name, as Azure compares them, or a tag NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    return machine.tags.get(name) == value if equals else machine.name.lower() == name.lower()
 
 
 def engines(azure: Azure) -> Engines:
