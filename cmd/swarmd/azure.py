@@ -21,6 +21,8 @@ from swarmlib_backends.azure.objects import Machine
 from swarmlib_backends.azure.sweeping import orphans
 from swarmlib_backends.azure.workloads import default_spec, machines
 
+from . import show
+
 
 def options(words: Sequence[str]) -> Azure:
     """The options of the azure backend, as they are typed. Raises ChainSyntaxError if they are wrong."""
@@ -29,25 +31,36 @@ def options(words: Sequence[str]) -> Azure:
     return backend
 
 
-def create(azure: Azure, name: str, *, dry_run: bool) -> None:
+def create(azure: Azure, name: str, *, dry_run: bool, as_json: bool) -> None:
     """Make a machine with Docker on it, and say how it is reached."""
-    trio.run(_create, azure, name, dry_run)
+    trio.run(_create, azure, name, dry_run, as_json)
 
 
-async def _create(azure: Azure, name: str, dry_run: bool) -> None:
+async def _create(azure: Azure, name: str, dry_run: bool, as_json: bool) -> None:
     with progress() as say:
         async with _opened(azure, say) as (arm, access, maker):
             spec = default_spec(azure, name, access, engine=True)
             if dry_run:
-                for id in maker.plan(spec):
-                    there = await _is_there(arm, id)
-                    click.echo(f"{'there' if there else 'make '}  {id}")
-                click.echo(f"make   its disk, of type StandardSSD_LRS, from {spec.image}")
+                planned = [(id, await _is_there(arm, id)) for id in maker.plan(spec)]
+                _print_plan(planned, spec.image, as_json=as_json)
                 return
-            machine = Machine.of(await maker.make(spec))
+            made = await maker.make(spec)
+            machine = Machine.of(await arm.get(str(made["id"]), expand="instanceView"))
             address, certificates = await access.engine(machine)
+            if as_json:
+                click.echo(show.as_json(_told(machine) | {"docker_host": address, "docker_cert_path": certificates}))
+                return
             secured = f"DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={shlex.quote(certificates)} " if certificates else ""
             click.echo(f"{secured}docker -H {address} ps")
+
+
+def _print_plan(planned: Sequence[tuple[str, bool]], image: str, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(show.as_json([{"id": id, "there": there} for id, there in planned]))
+        return
+    for id, there in planned:
+        click.echo(f"{'there' if there else 'make '}  {id}")
+    click.echo(f"make   its disk, of type StandardSSD_LRS, from {image}")
 
 
 async def _is_there(arm: Arm, id: str) -> bool:
@@ -55,17 +68,34 @@ async def _is_there(arm: Arm, id: str) -> bool:
     return await (arm.group(words[4]) if len(words) == 5 else arm.find(id)) is not None
 
 
-def ls(azure: Azure) -> None:
+def ls(azure: Azure, *, as_json: bool) -> None:
     """List the machines of the group."""
-    trio.run(_ls, azure)
+    trio.run(_ls, azure, as_json)
 
 
-async def _ls(azure: Azure) -> None:
+async def _ls(azure: Azure, as_json: bool) -> None:
     with ungrouped():
         async with connected(azure.subscription) as arm:
             found = await machines(arm, azure.group)
-    rows = [[each.name, each.power or "creating", each.size, str(each.body["location"])] for each in found]
-    _table(["name", "power", "size", "location"], rows)
+    told = [_told(each) for each in found]
+    if as_json:
+        click.echo(show.as_json(told))
+        return
+    titles = ("name", "power", "size", "location")
+    show.print_table(titles, [[each[title] for title in titles] for each in told], terminal=sys.stdout.isatty())
+
+
+def _told(machine: Machine) -> dict[str, Any]:
+    """What is told of a machine."""
+    return {
+        "name": machine.name,
+        "power": machine.power or str(machine.body["properties"].get("provisioningState", "")).lower(),
+        "size": machine.size,
+        "location": str(machine.body["location"]),
+        "id": machine.arm_id,
+        "image": machine.image,
+        "tags": machine.tags,
+    }
 
 
 def rm(azure: Azure, names: Sequence[str]) -> None:
@@ -138,17 +168,3 @@ def progress() -> Generator[Callable[[str, str], None]]:
 def _short(id: str) -> str:
     _, kind, name = parts(id)
     return f"{kind.partition('/')[2]} {name}"
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)

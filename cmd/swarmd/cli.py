@@ -260,24 +260,26 @@ def _azure(words: Sequence[str]) -> tuple[ModuleType, Azure]:
 @azure.command(context_settings=_MIXED)
 @click.argument("name")
 @_dry
+@_json
 @_options
-def create(name: str, dry_run: bool, words: tuple[str, ...]) -> None:
+def create(name: str, dry_run: bool, as_json: bool, words: tuple[str, ...]) -> None:
     """Make a machine with Docker on it, with all that it needs; says how it is reached.
 
     The same again is the same machine. What fails or is interrupted halfway is removed again.
     """
     command, chosen = _azure(words)
     with reporting(EXIT_FAILED):
-        command.create(chosen, name, dry_run=dry_run)
+        command.create(chosen, name, dry_run=dry_run, as_json=as_json)
 
 
 @azure.command("ls", context_settings=_MIXED)
+@_json
 @_options
-def azure_ls(words: tuple[str, ...]) -> None:
+def azure_ls(as_json: bool, words: tuple[str, ...]) -> None:
     """List the machines of the group."""
     command, chosen = _azure(words)
     with reporting(EXIT_FAILED):
-        command.ls(chosen)
+        command.ls(chosen, as_json=as_json)
 
 
 @azure.command("rm", context_settings=_MIXED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -77,17 +78,23 @@ def _default(option: Option) -> str:
 
 
 def print_backends(found: list[Description], *, terminal: bool) -> None:
-    """List backends: a table on a terminal, else one line each, its parts separated by tabs."""
+    """List backends, as `print_table`."""
+    rows = [(one.name, one.usage, one.summary) for one in found]
+    print_table(("backend", "usage", "what it does"), rows, terminal=terminal)
+
+
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, terminal: bool) -> None:
+    """A table on a terminal, else one line for each row, its parts separated by tabs."""
     if not terminal:
-        for one in found:
-            click.echo(f"{one.name}\t{one.usage}\t{one.summary}")
+        for row in rows:
+            click.echo("\t".join(row))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("backend", "usage", "what it does", box=None, pad_edge=False, header_style="bold")
-    for one in found:
-        table.add_row(_literal(one.name), _literal(one.usage), _literal(one.summary))
+    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*map(_literal, row))
     Console().print(table)
 
 

@@ -1,5 +1,8 @@
 """`swarmd azure` against the fake ARM; and who it is to Azure."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -9,6 +12,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
+from swarmd import azure as command
 from swarmd.cli import cli
 from swarmlib import Denied
 from swarmlib_backends.azure.fakearm import FakeArm
@@ -51,6 +55,33 @@ async def test_a_machine_is_made_listed_and_removed(led: FakeArm) -> None:
     assert (await run("ls"))[0] == "box\trunning\tStandard_D2s_v5\twesteurope\n"
     await run("rm", "box")
     assert left(led) == []
+
+
+async def test_machines_are_told_as_json_too(led: FakeArm) -> None:
+    plan = json.loads((await run("create", "box", "--dry-run", "--json"))[0])
+    assert [(each["id"].rpartition("/")[2], each["there"]) for each in plan][-1] == ("box", False)
+    made = json.loads((await run("create", "box", "--json", "--reach", "tls", "--tag", "tier=web"))[0])
+    assert re.fullmatch(r"tcp://127\.\d+\.\d+\.\d+:2376", made["docker_host"])
+    assert {*os.listdir(made["docker_cert_path"])} >= {"ca.pem", "cert.pem", "key.pem"}
+    assert "DOCKER_TLS_VERIFY=1" in (await run("create", "box", "--reach", "tls", "--tag", "tier=web"))[0]
+    (listed,) = json.loads((await run("ls", "--json"))[0])
+    assert (listed["name"], listed["power"], listed["tags"]["tier"]) == ("box", "running", "web")
+    assert listed["id"] == made["id"]
+    assert made["power"] == "running"
+
+
+async def test_on_a_terminal_machines_are_a_table(
+    led: FakeArm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await run("create", "box", "--tag", "a=[b]")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    chosen = command.options(["--group", "prod"])
+    await trio.to_thread.run_sync(lambda: command.ls(chosen, as_json=False))
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["name", "power", "size", "location"],
+        ["box", "running", "Standard_B2s", "westeurope"],
+    ]
 
 
 async def test_what_is_wrong_is_said_in_a_line(led: FakeArm) -> None:
