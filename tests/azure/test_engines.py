@@ -222,6 +222,24 @@ async def test_the_docker_cli_runs_containers_on_an_engine_that_is_reached_by_tl
     assert await power_now(cloud) == "running"  # and there is no second one
 
 
+async def test_two_swarmd_that_grow_at_once_make_no_more_machines_than_they_may(cloud: FakeArm, local: Engine) -> None:
+    refused: list[Unavailable] = []
+
+    async def grow(name: str) -> None:
+        body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": QUIET, "Env": ["constraint:node==azure"]}
+        async with swarmlib.connect(local_and(azure(max=1), local)) as swarm:
+            try:
+                await swarm.spawn(body, name=name)
+            except Unavailable as exc:
+                refused.append(exc)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(grow, "one")
+        nursery.start_soon(grow, "two")
+    assert len(refused) < 2, refused  # none, if one was so slow that it found the other's machine with room
+    assert await power_now(cloud) == "running"  # and there is no second one
+
+
 async def old_machine(cloud: FakeArm, folder: Path) -> None:
     """A machine that has Docker already, and is none of swarmlib's."""
     async with opened(cloud) as sdk:

@@ -234,14 +234,27 @@ class Engines(Balance):
         """Make a machine, and wait for its engine. One that never answers is removed again."""
         name = f"engine-{secrets.token_hex(3)}"
         spec = default_spec(self.azure, name, self._access, engine=True)
-        machine = Machine(await self._maker.make(spec), "running")
-        engine = await self._join(machine, asleep=False)
+        body = await self._maker.make(spec)
+        try:
+            await self._check_max(name)
+            engine = await self._join(Machine(body, "running"), asleep=False)
+        except BaseException:
+            self._maker.remove_later(body)
+            raise
         try:
             await engine.sleeper.answers()
             await engine.member.wait_up()
         except BaseException:
             await self._discard(engine)
             raise
+
+    async def _check_max(self, name: str) -> None:
+        """Raise Unavailable if others made machines at the same time, and a new one is too many: the newest go."""
+        found = [each for each in await machines(self._arm, self.azure.group) if each.tags.get(TAG) == "engine"]
+        kept = sorted(found, key=lambda each: (each.created, each.name))[: self.azure.max]
+        if all(each.name != name for each in kept):
+            text = f"another swarmd has just made the last of the {self.azure.max} machines (--max): try again"
+            raise Unavailable(text, details={UNSENT: True})
 
     async def _discard(self, engine: _Engine) -> None:
         self._maker.remove_later(engine.machine.body)
