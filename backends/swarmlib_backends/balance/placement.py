@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from swarmlib import Unavailable
 
+from ..dockerapi.isolation import lacking, offered
 from .index import ENDED, RUNNING, Index, Port
 from .members import Member
 from .wish import Rule, Wish
@@ -72,6 +73,8 @@ class Placement:
         for rule in wish.constraints:
             if not rule.soft:
                 yield partial(_constraint, rule)
+        if wish.isolation:
+            yield partial(_isolation, wish.isolation)
         yield _slots
         for kind, ref in wish.beside:
             if holders := {item.member for item in self._index.find(kind, ref)}:
@@ -92,6 +95,8 @@ class Placement:
             _processes,
             _last_resort,
         ]
+        if wish.runtime:
+            soft.insert(0, partial(_isolation, wish.runtime))
         if holders := self._index.holders_of_group(wish.group):
             soft.append(partial(_beside, "group", wish.group, holders))
         for rule in soft:
@@ -176,6 +181,11 @@ def _property(key: str, member: Member) -> str | None:
             return value
     known = _ABOUT.get(key.lower())
     return None if known is None else str(member.about.get(known, ""))
+
+
+def _isolation(name: str, member: Member) -> Reason:
+    have = offered(member.about)
+    return None if name in have else lacking(name, have)
 
 
 def _slots(member: Member) -> Reason:

@@ -18,6 +18,7 @@ import orjson
 
 from swarmlib import Invalid
 
+from ..dockerapi import isolation
 from ..dockerapi.nulls import fields, items
 from .index import LABEL, Claim
 from .merge import EVERYWHERE
@@ -86,6 +87,10 @@ class Wish:
     """(kind, name) of what it uses, which must be on the same engine."""
     group: str = ""
     """What it belongs with."""
+    isolation: str = ""
+    """The isolation that its engine must have."""
+    runtime: str = ""
+    """The one that its engine had better have, but may also know without saying so, as by the path of a runtime."""
 
     @property
     def compares(self) -> bool:
@@ -125,6 +130,8 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
         affinities=[Rule.read(text) for text in _listed(labels, "affinity")],
         beside=[*dict.fromkeys(_used(given, host))],
         group=group_of(labels),
+        isolation=isolation.demanded(given),
+        runtime=isolation.named(given),
     )
     return wish, cleaned
 

@@ -1,11 +1,16 @@
-"""`docker`: a Docker engine at the end of a chain. Messages become HTTP requests, by the routing table."""
+"""`docker`: a Docker engine at the end of a chain. Messages become HTTP requests, by the routing table.
+
+A new container's label swarmlib.isolation=NAME becomes its runtime (on a Windows engine its isolation); an engine that
+lacks that one is no place for it, and the error says what the engine has. What --runtime and --isolation ask for is the
+engine's to judge.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import trio
 
@@ -29,7 +34,7 @@ from swarmlib import (
 )
 from swarmlib.stdio import lines
 
-from ..dockerapi import http1, table
+from ..dockerapi import http1, isolation, table
 from ..dockerapi.http1 import BodyStream, Head, Headers
 from ..dockerapi.rows import ROWS, WHOLE, Kind, Row
 from ..dockerapi.status import error_in, error_of
@@ -67,7 +72,14 @@ class Docker(Server):
 
     def handlers(self) -> Mapping[Verb, Any]:
         """Every verb of the table is forwarded; `attach` is made of several of its rows."""
-        return {row.verb: self._forward for row in ROWS} | {Verb.ATTACH: self._attach}
+        return {row.verb: self._forward for row in ROWS} | {Verb.SPAWN: self._spawn, Verb.ATTACH: self._attach}
+
+    async def _spawn(self, message: Message) -> None:
+        body = message.json if message.path == ("containers",) else None
+        if isinstance(body, dict) and isolation.demanded(cast("dict[str, Any]", body)):
+            about = await Client(self.inlet).get()
+            message = message.but(value=Json.of(isolation.translated(cast("dict[str, Any]", body), about)))
+        await self._forward(message)
 
     async def _forward(self, message: Message) -> None:
         row = table.row_of(message.verb, message.path, upload=message.att is not None)

@@ -1,0 +1,84 @@
+"""Isolation: how far a workload is kept from its machine and its neighbours, in one vocabulary for every backend.
+
+    --label swarmlib.isolation=NAME     a demand: whoever can't isolate a workload so refuses it, saying what it has
+    --runtime NAME, --isolation NAME    the Engine API's own words (HostConfig.Runtime, .Isolation), passed as they are
+
+NAME is what the backend has: a runtime of an engine (runc, runsc, kata), process or hyperv on a Windows engine,
+bubblewrap in `exec`, trusted or confidential for a machine on Azure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from swarmlib import Invalid, Unsupported
+
+from .nulls import fields
+
+LABEL: Final = "swarmlib.isolation"
+_WINDOWS: Final = ("process", "hyperv")
+_WORDS: Final = ("Runtime", "Isolation")
+
+
+def demanded(body: Mapping[str, Any]) -> str:
+    """What the label in the body of a create says; "" without one.
+
+    Raises:
+        Invalid: it is empty, or no text; or the labels are no object.
+    """
+    labels = _object(body, "Labels")
+    name = labels.get(LABEL)
+    if LABEL in labels and not (isinstance(name, str) and name):
+        raise Invalid(f"the label {LABEL} should name an isolation, not be {name!r}")
+    return name or ""
+
+
+def named(body: Mapping[str, Any]) -> str:
+    """What the HostConfig in the body of a create names, as runtime or as isolation; "" if nothing, or the default.
+
+    Raises:
+        Invalid: the HostConfig is no object.
+    """
+    host = _object(body, "HostConfig")
+    found = next((str(host[name]) for name in _WORDS if host.get(name)), "")
+    return "" if found == "default" else found
+
+
+def offered(about: Mapping[str, Any]) -> list[str]:
+    """What there is on an engine that says this of itself (`info`)."""
+    return [*_WINDOWS] if about.get("OSType") == "windows" else sorted(fields(about.get("Runtimes")))
+
+
+def lacking(name: str, have: list[str]) -> str:
+    """The words for an isolation that somebody doesn't have."""
+    return f"it has no isolation {name}, only {', '.join(have) or 'none at all'}"
+
+
+def translated(body: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a create with what its label demands said in the Engine API's own words.
+
+    about: what the engine says of itself.
+
+    Raises:
+        Invalid: it names another isolation than it demands. Unsupported: the engine lacks that one.
+    """
+    name = demanded(body)
+    agree(name, named(body))
+    if name not in (have := offered(about)):
+        raise Unsupported(f"this engine can't isolate the container: {lacking(name, have)}")
+    word = "Isolation" if about.get("OSType") == "windows" else "Runtime"
+    return {**body, "HostConfig": {**_object(body, "HostConfig"), word: name}}
+
+
+def agree(demand: str, name: str) -> None:
+    """Raise Invalid if both the label and another word ask for an isolation, and not for the same."""
+    if demand and name and demand != name:
+        raise Invalid(f"the label {LABEL} demands {demand}, but {name} is asked for besides: leave one out")
+
+
+def _object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value: Any = body.get(name) or {}
+    if not isinstance(value, dict):
+        raise Invalid(f"{name} should be a JSON object, not {value!r}")
+    return cast("dict[str, Any]", value)
