@@ -1,6 +1,7 @@
 """`exec`: local processes as workloads, so that a chain is of use with no engine at all.
 
 It speaks the Docker Engine API's own objects. A workload's image is only a name here: the programs are the host's.
+With the label swarmlib.isolation=bubblewrap (or --runtime bubblewrap) it runs in a sandbox.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from ..dockerapi.streams import Logs, Stdio, chosen_streams, send_lines
 from ..dockerapi.values import filters, is_true, number, pong, signal_number
 from . import objects
 from .body import check, check_exec
+from .sandbox import Sandbox
 from .workload import Workload
 
 __all__ = ["Exec"]
@@ -237,7 +239,7 @@ class Exec(Server):
         config = check(message.json)
         name = self._free_name(str(message.args.get("name") or f"exec_{secrets.token_hex(4)}"))
         host = cast("dict[str, Any]", config.get("HostConfig") or {})
-        workload = Workload(secrets.token_hex(32), name, config, Output(self.log_bytes))
+        workload = Workload(secrets.token_hex(32), name, config, Output(self.log_bytes), sandbox=Sandbox.of(config))
         workload.auto_remove = bool(host.get("AutoRemove"))
         workload.size = _size(host.get("ConsoleSize"))
         self._workloads[workload.id] = workload
@@ -310,6 +312,10 @@ class Exec(Server):
     def _create_exec(self, workload: Workload, body: Any) -> dict[str, Any]:
         if workload.status != "running":
             raise Conflict(f"Container {workload.id} is {workload.status}, not running")
+        if workload.sandbox is not None:
+            raise Unsupported(
+                f"nothing can join {workload.name} in its sandbox: start all that it needs in its command"
+            )
         config = check_exec(body, workload.config)
         made = Workload(secrets.token_hex(32), workload.name, config, Output(self.log_bytes))
         self._execs[made.id] = (made, workload)
@@ -386,7 +392,7 @@ async def _processes(workload: Workload, ps_args: str) -> dict[str, Any]:
         raise Conflict(f"Container {workload.id} is not running")
     if ps_args != "-ef":
         raise Unsupported("top takes no ps options here")
-    command = ["ps", "-o", "user,pid,ppid,pcpu,stime,tty,time,args", "-s", str(workload.process.pid)]
+    command = ["ps", "-o", "user,pid,ppid,pcpu,stime,tty,time,args", "-s", str(workload.leader)]
     shown = await trio.run_process(command, capture_stdout=True, check=False)
     titles, *rows = [line.split(None, 7) for line in shown.stdout.decode(errors="replace").splitlines()]
     return {"Titles": titles, "Processes": rows}

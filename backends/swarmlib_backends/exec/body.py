@@ -6,6 +6,9 @@ from typing import Any, Final, cast
 
 from swarmlib import Invalid, Unsupported
 
+from ..dockerapi.isolation import demanded, named
+from .sandbox import NAME
+
 _HONOURED: Final = frozenset(
     {
         "Cmd",
@@ -30,6 +33,7 @@ _HONOURED: Final = frozenset(
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "AutoRemove": (True,),
     "NetworkMode": ("default", "bridge", "host"),
+    "Runtime": (NAME,),
     "RestartPolicy": ({"Name": "no", "MaximumRetryCount": 0}, {"Name": "no"}, {"Name": "", "MaximumRetryCount": 0}),
     "LogConfig": ({"Type": "", "Config": {}}, {"Type": "", "Config": None}),
     "MemorySwappiness": (-1,),
@@ -49,6 +53,8 @@ def check(body: Any) -> dict[str, Any]:
     config = cast("dict[str, Any]", body)
     host = cast("dict[str, Any]", config.get("HostConfig") or {})
     refused = [name for name, value in config.items() if value and name not in _HONOURED]
+    if NAME in (demanded(config), named(config)) and host.get("NetworkMode") == "none":
+        host = {name: value for name, value in host.items() if name != "NetworkMode"}  # it has none
     refused += [f"HostConfig.{name}" for name, value in host.items() if not _can_have(name, value)]
     if refused:
         raise Unsupported(f"a local process can't have {', '.join(refused)}: leave it out, or use a docker backend")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ..dockerapi.ages import human
 from ..dockerapi.values import API_VERSION, NEVER, filters, is_true, labels_fit, number, stamp
+from .sandbox import runtimes
 from .workload import Workload
 
 _LIST_FILTERS: Final = {"name", "id", "status", "label", "ancestor", "exited"}
@@ -57,7 +58,7 @@ def summary(workload: Workload) -> dict[str, Any]:
         "Ports": [],
         "Labels": workload.config.get("Labels") or {},
         "Mounts": [],
-        "HostConfig": {"NetworkMode": "host"},
+        "HostConfig": {"NetworkMode": "host" if workload.sandbox is None or workload.sandbox.network else "none"},
         "NetworkSettings": {"Networks": {}},
     }
 
@@ -76,7 +77,6 @@ def _ago(at: float) -> str:
 
 def state(workload: Workload) -> dict[str, Any]:
     """How a workload is."""
-    process = workload.process
     return {
         "Status": workload.status,
         "Running": workload.running,
@@ -84,7 +84,7 @@ def state(workload: Workload) -> dict[str, Any]:
         "Restarting": False,
         "OOMKilled": False,
         "Dead": False,
-        "Pid": process.pid if process is not None and workload.running else 0,
+        "Pid": workload.leader if workload.running else 0,
         "ExitCode": workload.exit_code,
         "Error": workload.error,
         "StartedAt": stamp(workload.started_at),
@@ -151,6 +151,7 @@ def service_info(workloads: Iterable[Workload]) -> dict[str, Any]:
         "Name": system.nodename,
         "ServerVersion": version("swarmlib"),
         "Driver": "exec",
+        "Runtimes": runtimes(),
         "OperatingSystem": "processes",
         "OSType": "linux",
         "Architecture": system.machine,

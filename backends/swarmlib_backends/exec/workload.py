@@ -20,6 +20,7 @@ import trio
 from swarmlib import Conflict, Invalid
 
 from ..dockerapi.output import Output, Piece
+from .sandbox import Sandbox, leader_in, stood_up
 
 _DRAIN_SECONDS: Final = 1.0
 """How long output may still come after the exit, from processes that left the session with the pipes open."""
@@ -41,6 +42,9 @@ class Workload:
     started_at: float = 0
     finished_at: float = 0
     process: trio.Process | None = None
+    leader: int = 0
+    """The first process of its session, which gets the signals: `process`, or one in the sandbox that this keeps."""
+    sandbox: Sandbox | None = None
     auto_remove: bool = False
     size: tuple[int, int] = (0, 0)
     """The terminal's rows and columns."""
@@ -48,7 +52,11 @@ class Workload:
     started: trio.Event = field(default_factory=trio.Event)
     exit_event: trio.Event = field(default_factory=trio.Event)
     """Set at the end of this run, or of the next one where none is under way; each run has its own."""
+    _settled: trio.Event = field(default_factory=trio.Event)
+    """Set when it is known whether a start has worked."""
     _master: trio.lowlevel.FdStream | None = None
+    _first: Piece | None = None
+    """What was read of its output before it is kept."""
 
     @property
     def tty(self) -> bool:
@@ -70,19 +78,37 @@ class Workload:
         """Start the process; `supervise` it then.
 
         Raises:
-            Invalid: the program, the folder or the user doesn't exist.
+            Invalid: the program, the folder or the user doesn't exist, or the sandbox can't be made.
         """
         before, self.status = self.status, "starting"
+        self._settled = settled = trio.Event()
         try:
             self.process = await self._open()
+            self.leader = self.process.pid
+            if self.sandbox is not None:
+                await self._enter_sandbox(self.process)
         except (OSError, LookupError, ValueError) as exc:
             self.status, self.exit_code, self.error = before, 127, self._why_not(exc)
             raise Invalid(self.error) from exc
         except BaseException:
             self.status = before
             raise
-        self.status, self.started_at, self.error = "running", time.time(), ""
-        self.started.set()
+        else:
+            self.status, self.started_at, self.error = "running", time.time(), ""
+            self.started.set()
+        finally:
+            settled.set()
+
+    async def _enter_sandbox(self, process: trio.Process) -> None:
+        stream, source = (1, self._master) if self._master else (2, process.stderr)
+        assert source is not None
+        try:
+            first = await stood_up(source, process)
+        except BaseException:
+            await self._end(process)
+            raise
+        self.leader = leader_in(process)
+        self._first = Piece(stream, time.time(), first)
 
     def _why_not(self, exc: Exception) -> str:
         folder = self.config.get("WorkingDir")
@@ -91,6 +117,8 @@ class Workload:
             return f"unable to find user {self.config['User']}"
         if folder and not os.path.isdir(folder):
             return f"the working directory {folder!r} doesn't exist"
+        if isinstance(exc, ChildProcessError):
+            return f"the sandbox can't be made: {exc}"
         if isinstance(exc, FileNotFoundError):
             return f'exec: "{program}": executable file not found in $PATH'
         return f'exec: "{program}": {(getattr(exc, "strerror", None) or str(exc)).lower()}'
@@ -104,21 +132,23 @@ class Workload:
             "user": user,
             "group": group,
         }
+        command = self.command if self.sandbox is None else self.sandbox.command(self.command, tty=self.tty)
         if self.tty:
-            return await self._open_on_terminal(options)
+            return await self._open_on_terminal(command, options)
         stdin = subprocess.PIPE if self.config.get("OpenStdin") else subprocess.DEVNULL
         pipe = subprocess.PIPE
-        return await trio.lowlevel.open_process(self.command, stdin=stdin, stdout=pipe, stderr=pipe, **options)
+        return await trio.lowlevel.open_process(command, stdin=stdin, stdout=pipe, stderr=pipe, **options)
 
-    async def _open_on_terminal(self, options: dict[str, Any]) -> trio.Process:
+    async def _open_on_terminal(self, command: list[str], options: dict[str, Any]) -> trio.Process:
         master, slave = pty.openpty()
         self._master = trio.lowlevel.FdStream(master)
         try:
             self.resize(*self.size)
-            options["preexec_fn"] = partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0)  # make it the session's terminal
-            return await trio.lowlevel.open_process(self.command, stdin=slave, stdout=slave, stderr=slave, **options)
+            if self.sandbox is None:  # else it is the terminal of the session in there
+                options["preexec_fn"] = partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0)  # make it the session's terminal
+            return await trio.lowlevel.open_process(command, stdin=slave, stdout=slave, stderr=slave, **options)
         except BaseException:
-            os.close(master)
+            await trio.aclose_forcefully(self._master)
             self._master = None
             raise
         finally:
@@ -142,20 +172,24 @@ class Workload:
                     if source is not None:
                         readers.start_soon(self._keep, stream, source)
                 await process.wait()
-                self._signal_group(process, signal.SIGKILL)
+                self._kill_all(process)
                 readers.cancel_scope.deadline = trio.current_time() + _DRAIN_SECONDS
         finally:
-            if process.returncode is None:
-                self._signal_group(process, signal.SIGKILL)
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + _DRAIN_SECONDS):
-                    await process.wait()
-            await self._ended(process)
+            await self._end(process)
+            self._ended(process)
 
-    async def _ended(self, process: trio.Process) -> None:
+    async def _end(self, process: trio.Process) -> None:
+        """Make it end if it has not, and close what leads to it."""
+        if process.returncode is None:
+            self._kill_all(process)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _DRAIN_SECONDS):
+                await process.wait()
         for end in (process.stdin, process.stdout, process.stderr, self._master):
             if end is not None:
                 await trio.aclose_forcefully(end)
         self._master = None
+
+    def _ended(self, process: trio.Process) -> None:
         code = process.returncode or 0
         self.exit_code = 128 - code if code < 0 else code
         self.status, self.finished_at = "exited", time.time()
@@ -168,6 +202,8 @@ class Workload:
         self.exit_event = trio.Event()
 
     async def _keep(self, stream: int, source: trio.abc.ReceiveStream) -> None:
+        if self._first is not None and self._first.stream == stream and self._first.data:
+            await self.output.add(self._first)
         try:
             while data := await source.receive_some(_READ):
                 await self.output.add(Piece(stream, time.time(), bytes(data)))
@@ -196,16 +232,18 @@ class Workload:
         """
         if self.process is None or self.process.returncode is not None:
             raise Conflict(f"Container {self.id} is not running")
-        self._signal_group(self.process, number)
+        _signal(self.leader, number)
 
     @staticmethod
-    def _signal_group(process: trio.Process, number: int) -> None:
-        with suppress(ProcessLookupError):  # all of it has ended
-            os.killpg(process.pid, number)
+    def _kill_all(process: trio.Process) -> None:
+        """End its group; a sandbox's init is in it, and with that all that the sandbox holds."""
+        _signal(process.pid, signal.SIGKILL)
 
     async def stop(self, number: int, grace: float) -> None:
         """Ask it to end, make it after `grace` seconds, and wait for that."""
-        await self.started.wait()
+        await self._settled.wait()
+        if not self.running:
+            return  # it could not start
         ended = self.exit_event
         self.signal(number)
         if self.status == "paused":
@@ -214,7 +252,7 @@ class Workload:
             await ended.wait()
             return
         if self.process is not None and self.process.returncode is None:
-            self._signal_group(self.process, signal.SIGKILL)
+            _signal(self.leader, signal.SIGKILL)
         await ended.wait()
 
     def resize(self, rows: int, columns: int) -> None:
@@ -222,6 +260,11 @@ class Workload:
         self.size = (rows, columns)
         if self._master is not None and rows and columns:
             fcntl.ioctl(self._master.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def _signal(group: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # all of it has ended
+        os.killpg(group, number)
 
 
 def _identity(text: str) -> tuple[int | str | None, int | str | None]:
