@@ -50,7 +50,7 @@ async def inside(script: str, **more: Any) -> list[bytes]:
 async def test_nothing_outside_can_be_written_not_even_by_root(path: str) -> None:
     before = _content(path)
     said = await inside(f"echo x >{path} && echo written; mount -o remount,rw,bind / || echo bound")
-    assert said[-1] == b"bound"
+    assert b"bound" in said
     assert b"written" not in said
     assert _content(path) == before
 
