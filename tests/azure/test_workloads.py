@@ -112,6 +112,8 @@ async def test_the_ways_of_a_description_that_is_wrong(led: FakeArm) -> None:
             ({"azure.colour": "red"}, "has no azure.colour; there are azure.size"),
             ({"azure.disk": "big"}, "azure.disk should be a number"),
             ({"azure.security": "some"}, "one of standard, trusted, confidential"),
+            ({"swarmlib.isolation": "runsc"}, "one of standard, trusted, confidential"),
+            ({"swarmlib.isolation": "trusted", "azure.security": "standard"}, "demands trusted, but standard"),
             ({"a/b": "c"}, "can't be a tag"),
             ({"azure.image": "windows"}, "is no image"),
         ):
@@ -206,7 +208,7 @@ async def test_azures_own_errors_say_what_to_do(led: FakeArm) -> None:
 async def test_a_trusted_and_a_confidential_machine(led: FakeArm) -> None:
     async with azure(security="trusted") as swarm:
         await swarm.spawn({"Image": "ubuntu"}, name="trusted")
-        labels = {"azure.security": "confidential", "azure.size": "Standard_DC2as_v5"}
+        labels = {"swarmlib.isolation": "confidential", "azure.size": "Standard_DC2as_v5"}
         await swarm.spawn({"Image": "ubuntu-confidential", "Labels": labels}, name="confidential")
         for name, kind in (("trusted", "TrustedLaunch"), ("confidential", "ConfidentialVM")):
             details = await swarm.get("containers", name)

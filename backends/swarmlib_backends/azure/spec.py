@@ -13,6 +13,7 @@ import orjson
 
 from swarmlib import Invalid
 
+from ..dockerapi import isolation
 from .cloudinit import custom_data
 
 Body: TypeAlias = dict[str, Any]
@@ -114,10 +115,15 @@ class Spec:
     def described_by(self, labels: Mapping[str, str]) -> Spec:
         """This, changed by labels such as azure.size=Standard_D2s_v5; others become tags.
 
+        swarmlib.isolation is azure.security in the words of all backends, and a tag too.
+
         Raises:
             Invalid: there is no such property, or the value is none for it.
         """
         own = {key.removeprefix(LABEL): value for key, value in labels.items() if key.startswith(LABEL)}
+        if demand := isolation.demanded({"Labels": labels}):
+            isolation.agree(demand, own.get("security", ""))
+            own["security"] = demand
         tags = {key: value for key, value in labels.items() if not key.startswith(LABEL)}
         return replace(self, **_typed(own), tags={**self.tags, **tags})
 
