@@ -141,6 +141,15 @@ async def test_when_all_machines_are_full_it_is_said(cloud: FakeArm, local: Engi
             await each.rm(force=True)
 
 
+async def test_a_machine_that_does_not_serve_what_it_was_made_for_is_removed_again(cloud: FakeArm) -> None:
+    async with swarmlib.connect(azure()) as swarm:
+        with pytest.raises(Unavailable, match=r"a new machine was made, and won't do either: .*runsc"):
+            await swarm.spawn({"Image": "busybox", "Labels": {"swarmlib.isolation": "runsc"}})
+        with trio.fail_after(20):
+            while any(each.id.type.endswith("/virtualMachines") for each in cloud.state.resources.values()):  # noqa: ASYNC110 - the fake is another program
+                await trio.sleep(0.05)
+
+
 async def test_a_spawn_that_is_cancelled_while_its_machine_is_made_leaves_nothing(
     cloud: FakeArm, local: Engine
 ) -> None:

@@ -203,7 +203,8 @@ class Engines(Balance):
         """See that a machine has room for a container.
 
         Raises:
-            Unavailable: there may be no more machines, and why none of them fits.
+            Unavailable: there may be no more machines, and why none of them fits; or not even a new one does, as when
+                the container demands what no engine has. That one is removed again.
         """
         if self._has_room(wish) is None:
             return
@@ -219,7 +220,13 @@ class Engines(Balance):
             if wish.claim.memory > memory or wish.claim.cpus > cpus * 10**9:
                 text = f"a machine of size {self.azure.size} is too small for this container: choose another --size"
                 raise Unavailable(text, details={UNSENT: True})
-            await self._grow()
+            engine = await self._grow()
+            unfit = self._has_room(wish)
+            if unfit is not None:
+                await self._discard(engine)
+                raise Unavailable(
+                    f"a new machine was made, and won't do either: {unfit.message}", details={UNSENT: True}
+                )
 
     def _has_room(self, wish: Wish) -> SwarmError | None:
         try:
@@ -230,7 +237,7 @@ class Engines(Balance):
 
     # The machines.
 
-    async def _grow(self) -> None:
+    async def _grow(self) -> _Engine:
         """Make a machine, and wait for its engine. One that never answers is removed again."""
         name = f"engine-{secrets.token_hex(3)}"
         spec = default_spec(self.azure, name, self._access, engine=True)
@@ -247,6 +254,7 @@ class Engines(Balance):
         except BaseException:
             await self._discard(engine)
             raise
+        return engine
 
     async def _check_max(self, name: str) -> None:
         """Raise Unavailable if others made machines at the same time, and a new one is too many: the newest go."""
