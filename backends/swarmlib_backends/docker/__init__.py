@@ -18,6 +18,7 @@ from swarmlib import (
     CALLER,
     Client,
     Internal,
+    Invalid,
     Json,
     Message,
     Path,
@@ -75,10 +76,10 @@ class Docker(Server):
         return {row.verb: self._forward for row in ROWS} | {Verb.SPAWN: self._spawn, Verb.ATTACH: self._attach}
 
     async def _spawn(self, message: Message) -> None:
-        body = message.json if message.path == ("containers",) else None
-        if isinstance(body, dict) and isolation.demanded(cast("dict[str, Any]", body)):
+        body = _container(message)
+        if isolation.demanded(body):
             about = await Client(self.inlet).get()
-            message = message.but(value=Json.of(isolation.translated(cast("dict[str, Any]", body), about)))
+            message = message.but(value=Json.of(isolation.translated(body, about)))
         await self._forward(message)
 
     async def _forward(self, message: Message) -> None:
@@ -122,6 +123,17 @@ class Docker(Server):
             await message.ret.ack()
             await _send_lines(stream, message.ret, tty=details["Config"]["Tty"])
         await message.ret.set((await client.get(*message.path))["State"])
+
+
+def _container(message: Message) -> dict[str, Any]:
+    """The body of a container's creation; {} of anything else, as of one that makes no sense: the engine says why."""
+    if message.path != ("containers",):
+        return {}
+    try:
+        body = message.json
+    except Invalid:
+        return {}
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
 
 async def _output(client: Client, path: Path, details: Any) -> trio.abc.ReceiveStream:
