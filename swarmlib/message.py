@@ -143,6 +143,17 @@ class Message:
         return self.value.data if isinstance(self.value, Json) else None
 
     @property
+    def reply(self) -> Reply:
+        """Where the replies go, for what makes no sense without any.
+
+        Raises:
+            Invalid: it is a one-way message.
+        """
+        if self.ret is None:
+            raise Invalid(f"{self.verb} needs a channel for its replies")
+        return self.ret
+
+    @property
     def error(self) -> SwarmError:
         """The error of an `error` reply.
 

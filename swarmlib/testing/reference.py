@@ -208,7 +208,7 @@ class Reference(Server):
 
     async def watch(self, message: Message) -> None:
         """The service's events; or of a workload its `stats`, a flood, or its end (`wait`)."""
-        ret = _reply(message)
+        ret = message.reply
         match message.path:
             case ():
                 await self._send_events(ret)
@@ -240,7 +240,7 @@ class Reference(Server):
 
     async def attach(self, message: Message) -> None:
         """A workload's lines, and its state when it ends."""
-        found, ret = self._find(message), _reply(message)
+        found, ret = self._find(message), message.reply
         await ret.ack()
         await found.ended.wait()
         for line in found.output:
@@ -250,14 +250,14 @@ class Reference(Server):
     async def connect(self, message: Message) -> None:
         """A workload's stdio, which gives back what it is sent; or its `logs`."""
         if message.path[2:] == ("logs",):
-            await _reply(message).ack(att=_Output(self._find(message, "logs")))
+            await message.reply.ack(att=_Output(self._find(message, "logs")))
             return
         found = self._find(message)
         if found.body.get("Image") != "echoes":
-            await _reply(message).ack(att=_Output(found))
+            await message.reply.ack(att=_Output(found))
             return
         send, receive = lockstep_stream_one_way_pair()
-        await _reply(message).ack(att=trio.StapledStream(send, receive))
+        await message.reply.ack(att=trio.StapledStream(send, receive))
 
     async def file(self, message: Message) -> None:
         """A tar into a workload's `archive`, or the one that was put there last out of it."""
@@ -265,7 +265,7 @@ class Reference(Server):
         if message.att is None:
             if found.archive is None:
                 raise NotFound(f"nothing was put into {found.name} yet", path=message.path)
-            await _reply(message).ack(att=_Archive(found.archive))
+            await message.reply.ack(att=_Archive(found.archive))
             return
         found.forget_archive()
         found.archive = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the workload
@@ -303,12 +303,6 @@ class Reference(Server):
         finally:
             for each in self.workloads.values():
                 each.forget_archive()
-
-
-def _reply(message: Message) -> Reply:
-    if message.ret is None:
-        raise Invalid(f"{message.verb} needs a channel for its replies")
-    return message.ret
 
 
 class _Oblivion(trio.abc.SendChannel[Message]):

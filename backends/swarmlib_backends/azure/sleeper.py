@@ -20,7 +20,7 @@ from typing import Any, Final
 import orjson
 import trio
 
-from swarmlib import Client, Message, NotFound, Reply, Server, SwarmError, TimedOut, Unavailable, Verb, next_reply
+from swarmlib import Client, Message, NotFound, Reply, Server, SwarmError, Tap, TimedOut, Unavailable, Verb, next_reply
 from swarmlib.service import Handler
 
 from ..docker import Docker
@@ -338,30 +338,17 @@ class _Life:
         self.used = trio.current_time()
 
 
-class _Counted(Reply):
+class _Counted(Tap):
     """A caller's reply channel that says when the call has ended."""
 
     def __init__(self, inner: Reply, ended: trio.Event) -> None:
-        super().__init__()
-        self._inner = inner
+        super().__init__(inner, lambda reply: reply)
         self._ended = ended
         inner.on_gone(ended.set)
 
-    @property
-    def gone(self) -> bool:
-        """Whether the caller went away."""
-        return self._inner.gone
-
-    def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
-        self._inner.on_gone(callback)
-
-    async def _deliver(self, reply: Message) -> None:
-        await self._inner.send(reply)
-
     async def _finish(self) -> None:
         try:
-            await self._inner.aclose()
+            await super()._finish()
         finally:
             self._ended.set()
 

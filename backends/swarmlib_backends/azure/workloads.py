@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 
 import trio
 
-from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, Message, NotFound, Reply, Server, Unsupported
+from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, Message, NotFound, Server, Unsupported
 
-from ..dockerapi.values import is_true, number, pong
+from ..dockerapi.values import is_true, no_such_place, number, pong
 from . import Azure, cloudinit, objects
 from .access import Access, Shell
 from .client import Arm, connected
@@ -71,7 +71,7 @@ class Workloads(Server):
             case ("images",):
                 return []
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("azure", message)
 
     async def get(self, message: Message) -> Any:
         """The service's or a machine's state."""
@@ -81,7 +81,7 @@ class Workloads(Server):
             case ("version",):
                 return _VERSION
             case ("ping",) | ("ping", "head"):
-                await pong(_reply(message))
+                await pong(message.reply)
                 return None
             case ("containers", ref):
                 machine = await self._find(ref)
@@ -90,20 +90,20 @@ class Workloads(Server):
                 # An image is only a name here: whether Azure has it, it says when a machine is made.
                 return {"Id": name, "RepoTags": [name], "Config": {}}
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("azure", message)
 
     async def watch(self, message: Message) -> None:
         """Events; or a machine's end."""
         match message.path:
             case ():
-                await self._events.send(message.args, _reply(message))
+                await self._events.send(message.args, message.reply)
             case ("containers", ref, "wait"):
                 machine = await self._find(ref)
-                await _reply(message).ack()
+                await message.reply.ack()
                 await self._events.stopped(machine.id, str(message.args.get("condition", "")))
-                await _reply(message).set({"StatusCode": 0})
+                await message.reply.set({"StatusCode": 0})
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("azure", message)
 
     async def _machines(self) -> list[Machine]:
         return await machines(self._arm, self._options.group)
@@ -127,7 +127,7 @@ class Workloads(Server):
     async def spawn(self, message: Message) -> Any:
         """A new machine; the same one again is the one that is there."""
         if message.path != (_CONTAINERS,):
-            raise _no_such_place(message)
+            raise no_such_place("azure", message)
         spec = self.spec(str(message.args.get("name") or f"vm-{os.urandom(4).hex()}"), message.json)
         made = Machine.of(await self._maker.make(spec))
         self._events.look()
@@ -150,7 +150,7 @@ class Workloads(Server):
         """Switch a machine on."""
         machine = await self._whole(message)
         if machine.power == "running":
-            await _reply(message).ack(status=304)
+            await message.reply.ack(status=304)
             return
         await self._operate(machine, self._arm.compute.virtual_machines.begin_start)
 
@@ -166,7 +166,7 @@ class Workloads(Server):
     async def _off(self, machine: Machine, message: Message, power_off: Callable[..., Awaitable[Any]]) -> None:
         keep = is_true(message.args.get("keep_allocated", self._options.keep_allocated))
         if machine.power == "deallocated" or (keep and machine.power == "stopped"):
-            await _reply(message).ack(status=304)
+            await message.reply.ack(status=304)
             return
         await self._operate(machine, power_off if keep else self._arm.compute.virtual_machines.begin_deallocate)
 
@@ -193,7 +193,7 @@ class Workloads(Server):
             case ("containers", _, "rename"):
                 raise Unsupported("a virtual machine of Azure's keeps its name", path=message.path)
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("azure", message)
 
     async def _operate(self, machine: Machine, begin: Callable[..., Awaitable[Any]]) -> None:
         await self._arm.finished(partial(begin, self._options.group, machine.name))
@@ -201,7 +201,7 @@ class Workloads(Server):
 
     async def _whole(self, message: Message) -> Machine:
         if len(message.path) != 2 or message.path[0] != _CONTAINERS:
-            raise _no_such_place(message)
+            raise no_such_place("azure", message)
         return await self._find(message.path[1])
 
     # Talking.
@@ -214,14 +214,14 @@ class Workloads(Server):
                 if not machine.running:
                     raise Conflict(f"{machine.name} is {machine.power or 'not made yet'}, not running")
                 shell = await Shell.open(await self._access.command(machine))
-                await _reply(message).ack(att=shell)
+                await message.reply.ack(att=shell)
             case ("containers", ref, "logs"):
                 if is_true(message.args.get("follow")):
                     raise Unsupported("boot diagnostics can't be followed: leave out --follow", path=message.path)
                 text = await self._console(await self._find(ref))
-                await _reply(message).ack(att=BytesStream(_tail(text, message)))
+                await message.reply.ack(att=BytesStream(_tail(text, message)))
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("azure", message)
 
     async def _console(self, machine: Machine) -> bytes:
         retrieve = self._arm.compute.virtual_machines.retrieve_boot_diagnostics_data
@@ -328,13 +328,3 @@ def _tail(text: bytes, message: Message) -> bytes:
         return text
     count = int(number(message.args, "tail", 0))
     return b"".join(text.splitlines(keepends=True)[-count:]) if count > 0 else b""
-
-
-def _reply(message: Message) -> Reply:
-    if message.ret is None:
-        raise Invalid(f"{message.verb} needs a channel for its replies")
-    return message.ret
-
-
-def _no_such_place(message: Message) -> Unsupported:
-    return Unsupported(f"azure has no {message.verb} for {'/'.join(message.path) or 'the service'}", path=message.path)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from swarmlib import Invalid, Json, Reply, Unsupported
+from swarmlib import Invalid, Json, Message, Reply, Unsupported
 
 from .filters import decode
 
@@ -66,6 +66,12 @@ def labels_fit(labels: Mapping[str, str], wanted: list[str]) -> bool:
     """Whether labels hold all of `name` or `name=value`."""
     pairs = [entry.partition("=") for entry in wanted]
     return all(name in labels and (not has_value or labels[name] == value) for name, has_value, value in pairs)
+
+
+def no_such_place(backend: str, message: Message) -> Unsupported:
+    """The error of a backend that has nothing of that kind where the message points."""
+    where = "/".join(message.path) or "the service"
+    return Unsupported(f"{backend} has no {message.verb} for {where}", path=message.path)
 
 
 async def pong(ret: Reply) -> None:

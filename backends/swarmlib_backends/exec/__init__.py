@@ -33,7 +33,7 @@ from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
 from ..dockerapi.streams import Logs, Stdio, chosen_streams, send_lines
-from ..dockerapi.values import filters, is_true, number, pong, signal_number
+from ..dockerapi.values import filters, is_true, no_such_place, number, pong, signal_number
 from . import objects
 from .body import check, check_exec
 from .sandbox import Sandbox
@@ -87,7 +87,7 @@ class Exec(Server):
             case ("images",):
                 return []
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("exec", message)
 
     async def get(self, message: Message) -> Any:
         """The service's or a workload's state."""
@@ -99,7 +99,7 @@ class Exec(Server):
             case ("df",):
                 return objects.disk_usage(self._workloads.values())
             case ("ping",) | ("ping", "head"):
-                return await pong(_reply(message))
+                return await pong(message.reply)
             case ("containers", ref):
                 return objects.inspect(self._find(ref))
             case ("containers", ref, "top"):
@@ -110,7 +110,7 @@ class Exec(Server):
             case ("images", name):
                 raise NotFound(f"No such image: {name}")
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("exec", message)
 
     async def spawn(self, message: Message) -> Any:
         """A new workload, or a new process in a workload's place."""
@@ -120,13 +120,13 @@ class Exec(Server):
             case ("containers", ref, "exec"):
                 return self._create_exec(self._find(ref), message.json)
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("exec", message)
 
     async def start(self, message: Message) -> None:
         """Start a workload."""
         workload = self._find_whole(message)
         if workload.running:
-            await _reply(message).ack(status=304)
+            await message.reply.ack(status=304)
         else:
             await self._start(workload)
 
@@ -140,7 +140,7 @@ class Exec(Server):
                 if workload.running:
                     await _stop(workload, message)
                 else:
-                    await _reply(message).ack(status=304)
+                    await message.reply.ack(status=304)
 
     async def set(self, message: Message) -> None:
         """Change a workload."""
@@ -159,7 +159,7 @@ class Exec(Server):
             case ("containers", ref, "unpause"):
                 self._hold(self._find(ref), "paused", "running", signal.SIGCONT)
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("exec", message)
 
     async def rm(self, message: Message) -> Any:
         """Remove a workload, or all that have ended."""
@@ -177,27 +177,27 @@ class Exec(Server):
         """Events, or the end of a workload."""
         match message.path:
             case ():
-                await self._events.send(message.args, _reply(message))
+                await self._events.send(message.args, message.reply)
             case ("containers", ref, "wait"):
-                await _send_end(self._find(ref), str(message.args.get("condition", "")), _reply(message))
+                await _send_end(self._find(ref), str(message.args.get("condition", "")), message.reply)
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("exec", message)
 
     async def connect(self, message: Message) -> None:
         """A workload's stdio, or its logs, or a process started in its place."""
         match message.path:
             case ("containers", ref):
-                await _reply(message).ack(att=_stdio(self._find(ref), message.args))
+                await message.reply.ack(att=_stdio(self._find(ref), message.args))
             case ("containers", ref, "logs"):
-                await _reply(message).ack(att=Logs(self._find(ref), message.args))
+                await message.reply.ack(att=Logs(self._find(ref), message.args))
             case ("exec", ref):
-                await self._start_exec(self._find_exec(ref)[0], message.json or {}, _reply(message))
+                await self._start_exec(self._find_exec(ref)[0], message.json or {}, message.reply)
             case _:
-                raise _no_such_place(message)
+                raise no_such_place("exec", message)
 
     async def attach(self, message: Message) -> None:
         """A workload's output as `log` messages, and its state when it ends."""
-        workload, ret = self._find_whole(message), _reply(message)
+        workload, ret = self._find_whole(message), message.reply
         follower = workload.output.follow(from_start=True)
         try:
             await ret.ack()
@@ -210,7 +210,7 @@ class Exec(Server):
 
     def _find_whole(self, message: Message) -> Workload:
         if len(message.path) != 2 or message.path[0] != "containers":
-            raise _no_such_place(message)
+            raise no_such_place("exec", message)
         return self._find(message.path[1])
 
     def _find(self, ref: str) -> Workload:
@@ -342,16 +342,6 @@ class Exec(Server):
 async def _supervise_exec(made: Workload) -> None:
     await made.supervise()
     made.tell_exit()
-
-
-def _reply(message: Message) -> Reply:
-    if message.ret is None:
-        raise Invalid(f"{message.verb} needs a channel for its replies")
-    return message.ret
-
-
-def _no_such_place(message: Message) -> Unsupported:
-    return Unsupported(f"exec has no {message.verb} for {'/'.join(message.path) or 'the service'}", path=message.path)
 
 
 def _size(given: Any) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from ..dockerapi.clock import Clock
 from ..dockerapi.rows import ROWS
 from ..dockerapi.streams import send_lines
 from . import views
-from .asked import ref_of, reply_of
+from .asked import ref_of
 from .containers import Containers
 from .engine import Engine
 from .execs import Execs
@@ -101,7 +101,7 @@ class Simulator(Server):
         """A container's output as `log` messages, and its state when it ends."""
         if len(message.path) != 2 or message.path[0] != "containers":
             raise Unsupported("only a container can be attached to", path=message.path)
-        container, ret = self._engine.find(ref_of(message)), reply_of(message)
+        container, ret = self._engine.find(ref_of(message)), message.reply
         follower = container.output.follow(from_start=True)
         try:
             await ret.ack()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias, cast
 
-from swarmlib import Invalid, Message, Reply, TooLarge
+from swarmlib import Invalid, Message, TooLarge
 
 from ..dockerapi.filters import decode
 from ..dockerapi.status import refusal
@@ -28,13 +28,6 @@ MAX_UPLOAD: Final = 256 * 1024 * 1024
 def ref_of(message: Message) -> str:
     """The name of the object that is spoken of."""
     return message.path[1]
-
-
-def reply_of(message: Message) -> Reply:
-    """Where the answer goes. Raises `Invalid` if that is nowhere."""
-    if message.ret is None:
-        raise Invalid(f"{message.verb} needs a channel for its replies")
-    return message.ret
 
 
 def body_of(message: Message) -> dict[str, Any]:

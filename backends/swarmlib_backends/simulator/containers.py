@@ -17,7 +17,7 @@ from ..dockerapi.status import refusal
 from ..dockerapi.streams import Logs, Stdio, chosen_streams
 from ..dockerapi.values import API_VERSION, is_true, number, signal_number
 from . import create, stats, views
-from .asked import Operations, body_of, filters_of, go_int, is_pruned, ref_of, reply_of, upload_of
+from .asked import Operations, body_of, filters_of, go_int, is_pruned, ref_of, upload_of
 from .container import Container
 from .engine import Engine
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
@@ -188,7 +188,7 @@ class Containers:
         if container.paused:
             raise refusal(409, "cannot start a paused container, try unpause instead")
         if container.running:
-            await reply_of(message).ack(status=304)
+            await message.reply.ack(status=304)
         else:
             self._life.start(container)
 
@@ -197,7 +197,7 @@ class Containers:
         if container.running:
             await self._stop_running(container, message)
         else:
-            await reply_of(message).ack(status=304)
+            await message.reply.ack(status=304)
 
     async def _stop_running(self, container: Container, message: Message) -> None:
         asked = message.args.get("signal")
@@ -240,7 +240,7 @@ class Containers:
         self._life.unpause(self._find(message))
 
     async def _wait(self, message: Message) -> None:
-        container, ret = self._find(message), reply_of(message)
+        container, ret = self._find(message), message.reply
         condition = str(message.args.get("condition") or "not-running")
         ended: trio.Event | None = None
         if condition == "removed":
@@ -270,7 +270,7 @@ class Containers:
         return {"Processes": [[user, str(pid), "1", *fixed, text] for pid, text in rows], "Titles": _TITLES}
 
     async def _stats(self, message: Message) -> None:
-        container, ret = self._find(message), reply_of(message)
+        container, ret = self._find(message), message.reply
         await ret.ack()
         streams = is_true(message.args.get("stream", "1"))
         once = is_true(message.args.get("one-shot")) or not container.running
@@ -290,7 +290,7 @@ class Containers:
         container = self._find(message)
         for name in ("since", "until"):
             _check_time(str(message.args.get(name) or "0"))
-        await reply_of(message).ack(att=Logs(container, message.args))
+        await message.reply.ack(att=Logs(container, message.args))
 
     async def _attach(self, message: Message) -> None:
         container, args = self._find(message), message.args
@@ -298,7 +298,7 @@ class Containers:
             raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
         check_not_restarting(container)
         self._engine.tell(container, "attach")
-        await reply_of(message).ack(att=_stdio(container, args))
+        await message.reply.ack(att=_stdio(container, args))
 
     async def _resize(self, message: Message) -> None:
         height, width = (go_int(message, name, 0, 400) for name in ("h", "w"))
@@ -314,18 +314,18 @@ class Containers:
 
     async def _export(self, message: Message) -> None:
         container = self._find(message)
-        await reply_of(message).ack(att=BytesStream(container.files.pack("/")))
+        await message.reply.ack(att=BytesStream(container.files.pack("/")))
         self._engine.tell(container, "export")
 
     async def _archive(self, message: Message) -> None:
         container, path, stat = self._place(message)
         self._engine.tell(container, "archive-path")
         headers = [*_stat_headers(stat), (b"Content-Type", b"application/x-tar")]
-        await reply_of(message).ack(att=BytesStream(container.files.pack(path)), headers=headers)
+        await message.reply.ack(att=BytesStream(container.files.pack(path)), headers=headers)
 
     async def _archive_info(self, message: Message) -> None:
         _, _, stat = self._place(message)
-        await reply_of(message).ack(headers=_stat_headers(stat))
+        await message.reply.ack(headers=_stat_headers(stat))
 
     async def _put_archive(self, message: Message) -> None:
         container, path, stat = self._place(message)

@@ -10,7 +10,7 @@ from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Stdio
 from . import views
-from .asked import Operations, body_of, go_int, ref_of, reply_of
+from .asked import Operations, body_of, go_int, ref_of
 from .container import Container, Exec
 from .engine import Engine
 from .lifecycle import Lifecycle, check_not_restarting, not_running
@@ -56,7 +56,7 @@ class Execs:
         return {"Id": made.id}
 
     async def _start(self, message: Message) -> None:
-        each, ret = self._find(message), reply_of(message)
+        each, ret = self._find(message), message.reply
         container = each.container
         if container.paused:
             raise refusal(409, f"Container {container.id} is paused, unpause the container before exec")

@@ -14,7 +14,7 @@ from swarmlib import BytesStream, Message, NotFound, Unsupported
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Operations, body_of, ref_of, reply_of, upload_of
+from .asked import Operations, body_of, ref_of, upload_of
 from .container import Container
 from .dockerfile import with_changes
 from .engine import Engine
@@ -44,7 +44,7 @@ class ImageTars:
         }
 
     async def _import(self, message: Message) -> None:
-        ret = reply_of(message)
+        ret = message.reply
         if message.args.get("fromSrc") != "-":
             raise Unsupported("the simulator imports what is sent to it, not what a URL names")
         ref = given_reference(message, "repo", "tag", status=400) if message.args.get("repo") else None
@@ -56,10 +56,10 @@ class ImageTars:
         await ret.set({"status": made.id})
 
     async def _save(self, message: Message) -> None:
-        await reply_of(message).ack(att=BytesStream(self._saved([ref_of(message)])))
+        await message.reply.ack(att=BytesStream(self._saved([ref_of(message)])))
 
     async def _save_all(self, message: Message) -> None:
-        await reply_of(message).ack(att=BytesStream(self._saved(_as_list(message.args.get("names")))))
+        await message.reply.ack(att=BytesStream(self._saved(_as_list(message.args.get("names")))))
 
     def _saved(self, refs: list[str]) -> bytes:
         nodes: dict[str, Node] = {}
@@ -83,7 +83,7 @@ class ImageTars:
         return found
 
     async def _load(self, message: Message) -> None:
-        ret = reply_of(message)
+        ret = message.reply
         nodes = dict(untar(await upload_of(message), self._engine.clock.now()))
         if "manifest.json" not in nodes:
             raise refusal(500, "open manifest.json: no such file or directory")

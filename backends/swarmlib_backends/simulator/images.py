@@ -13,7 +13,7 @@ from swarmlib import Message, NotFound, SwarmError
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Operations, filters_of, is_pruned, labels_wanted, ref_of, reply_of
+from .asked import Operations, filters_of, is_pruned, labels_wanted, ref_of
 from .files import Node, file, folder
 from .programs import PROGRAMS
 from .references import familiar, is_id, normal, repository
@@ -282,7 +282,7 @@ class ImageStore:
         self.tell("tag", image, as_given(message))
 
     async def _pull(self, message: Message) -> None:
-        ret = reply_of(message)
+        ret = message.reply
         name = str(message.args.get("fromImage") or "")
         ref = given_reference(message, "fromImage", "tag", status=400)
         if not self._engine.online:
@@ -306,7 +306,7 @@ class ImageStore:
     async def _push(self, message: Message) -> None:
         if ":x-registry-auth" not in message.args:
             raise refusal(400, "Bad parameters and missing X-Registry-Auth: EOF")
-        ret = reply_of(message)
+        ret = message.reply
         ref = normal(_joined(ref_of(message), message.args.get("tag")))
         image = self._tags.get(ref)
         if image is None:

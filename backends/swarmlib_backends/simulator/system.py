@@ -14,7 +14,7 @@ from ..dockerapi.rows import ROWS
 from ..dockerapi.status import refusal
 from ..dockerapi.values import API_VERSION, pong, stamp
 from . import views
-from .asked import NOT_A_MANAGER, Operations, body_of, ref_of, reply_of
+from .asked import NOT_A_MANAGER, Operations, body_of, ref_of
 from .engine import Engine
 
 _VERSION: Final = version("swarmlib")
@@ -50,7 +50,7 @@ class System:
         }
 
     async def _ping(self, message: Message) -> None:
-        await pong(reply_of(message))
+        await pong(message.reply)
 
     async def _version(self, message: Message) -> dict[str, Any]:
         about = {"ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}
@@ -146,7 +146,7 @@ class System:
         }
 
     async def _events(self, message: Message) -> None:
-        await self._engine.events.send(message.args, reply_of(message))
+        await self._engine.events.send(message.args, message.reply)
 
     async def _auth(self, message: Message) -> dict[str, str]:
         if not self._engine.online:
