@@ -80,6 +80,12 @@ class Unavailable(SwarmError):
     code = "unavailable"
 
 
+class BadAnswer(Unavailable):
+    """The backend answered something that its protocol or its schema does not allow."""
+
+    code = "bad_answer"
+
+
 class TimedOut(SwarmError):
     """The deadline passed before the answer came."""
 
@@ -108,6 +114,7 @@ ERRORS: Mapping[str, type[SwarmError]] = {
         Denied,
         Unsupported,
         Unavailable,
+        BadAnswer,
         TimedOut,
         TooLarge,
         Internal,

@@ -9,6 +9,7 @@ import orjson
 from swarmlib import (
     ERRORS,
     Ambiguous,
+    BadAnswer,
     Conflict,
     Denied,
     Internal,
@@ -33,6 +34,7 @@ _STATUS: Final[dict[str, int]] = {
     TooLarge.code: 413,
     Internal.code: 500,
     Unsupported.code: 501,
+    BadAnswer.code: 502,
     Unavailable.code: 503,
     TimedOut.code: 504,
 }
@@ -50,6 +52,7 @@ _CLASS: Final[dict[int, type[SwarmError]]] = {
     431: TooLarge,
     500: Internal,
     501: Unsupported,
+    502: BadAnswer,
     503: Unavailable,
     504: TimedOut,
 }
