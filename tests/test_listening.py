@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Engine, Swarmd, docker, free_port, swarmd
+from tests.engines import Engine, Swarmd, docker, swarmd
 
 SWARMD = [sys.executable, "-W", "error", "-m", "swarmd"]
 FILES = ["ca.pem", "ca-key.pem", "server-cert.pem", "server-key.pem", "cert.pem", "key.pem"]
@@ -47,7 +47,7 @@ def test_keys_are_their_owners_and_names_are_in_the_certificate(certificates: Pa
     ).stdout
     for name in ("DNS:localhost", "IP Address:127.0.0.1", "IP Address:10.0.0.1", "DNS:swarm.test"):
         assert name in shown
-    verify = ["openssl", "verify", "-CAfile", certificates / "ca.pem", certificates / "cert.pem"]
+    verify = ["openssl", "verify", "-x509_strict", "-CAfile", certificates / "ca.pem", certificates / "cert.pem"]
     assert subprocess.run(verify, capture_output=True).returncode == 0
 
 
@@ -115,13 +115,6 @@ def test_half_close_over_tls_reaches_an_engine(engines: tuple[Engine, Engine], c
     with swarmd(f"docker {engines[0].host}", listen=server_options(certificates)) as running:
         done = docker(running.host, *client_options(certificates), "run", "--rm", "-i", "busybox", "cat", input=data)
     assert (done.returncode, done.stdout == data) == (0, True), done.stderr
-
-
-def test_material_that_is_not_there_is_named(tmp_path: Path) -> None:
-    chain = f"dockerserver tcp://127.0.0.1:{free_port()} {server_options(tmp_path)}"
-    refused = subprocess.run([*SWARMD, chain, "exec"], capture_output=True, text=True)
-    assert refused.returncode == 1
-    assert f"the TLS material can't be read ({tmp_path}/server-cert.pem, {tmp_path}/server-key.pem)" in refused.stderr
 
 
 def test_sockets_are_inherited_as_from_systemd(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from swarmlib import Invalid
 _VALID: Final = timedelta(days=825)
 """The longest that every client accepts of a server's certificate."""
 _LEAF: Final = x509.BasicConstraints(ca=False, path_length=None)
+_CRITICAL: Final = (x509.BasicConstraints, x509.KeyUsage)
+"""The extensions that a verifier must understand (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,36 @@ def _issue(subject: str, issuer: Issued | None, *extensions: x509.ExtensionType)
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + _VALID)
     )
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+    for extension in (*extensions, *_profile(key, issuer)):
+        builder = builder.add_extension(extension, critical=isinstance(extension, _CRITICAL))
     return Issued(key, builder.sign(issuer.key if issuer else key, hashes.SHA256()))
+
+
+def _profile(key: ec.EllipticCurvePrivateKey, issuer: Issued | None) -> list[x509.ExtensionType]:
+    """What RFC 5280 (4.2.1.1 to 4.2.1.3) demands of every certificate, and strict verifiers therefore ask for: what the
+    key is for, and the identifiers of this key and of the issuer's.
+    """
+    issuing_key = issuer.key if issuer else key
+    return [
+        _key_usage(authority=issuer is None),
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing_key.public_key()),
+    ]
+
+
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    """An authority's key signs certificates and revocation lists; any other key signs handshakes."""
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _name(host: str) -> x509.GeneralName:

@@ -74,7 +74,7 @@ async def listening(*words: str, behind: Backend | None = None) -> AsyncGenerato
         ("tcp://[::]:0", Denied, "use tls:// with --ca, or say --insecure"),
         ("tls://127.0.0.1:0", ChainSyntaxError, "tls:// needs --cert and --key"),
         ("tls://127.0.0.1:0 --cert a --key b", Invalid, "needs --ca"),
-        ("tls://127.0.0.1:0 --cert a --key b --ca c", Invalid, "the TLS material can't be read (a, b)"),
+        ("tls://127.0.0.1:0 --cert a --key b --ca c", Invalid, "can't read the TLS file a: No such file"),
         ("unix:///nosuch/folder/x.sock", Unavailable, "can't listen on unix:///nosuch/folder/x.sock: No such file"),
         ("unix:///tmp/x.sock --group nosuch", Invalid, "there is no group 'nosuch'"),
         ("tcp://127.0.0.1:0 --max-connections 0", Invalid, "--max-connections should be 1 or more"),

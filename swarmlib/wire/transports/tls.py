@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -23,7 +22,16 @@ HANDSHAKE_SECONDS: Final = 10.0
 """How long a client may take over a handshake."""
 _LINGER_SECONDS: Final = 1.0
 """How long the other side may take to read why a handshake failed."""
+_PLAIN_HTTP_REFUSED: Final = (
+    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+    b"Client sent an HTTP request to an HTTPS server.\n"
+)
+"""What Go's servers, and so dockerd, say to a client that forgot TLS."""
 _log = logging.getLogger("swarmlib")
+
+
+class _LeftAtOnce(Unavailable):
+    """The other side closed the connection before it had sent a byte."""
 
 
 class TlsStream(trio.abc.HalfCloseableStream):
@@ -38,6 +46,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._tls = context.wrap_bio(self._received, self._to_send, server_side=server, server_hostname=hostname)
         self._send_lock = trio.Lock()
         self._half_closed = False
+        self._heard = False
         self._transport_ended = False
         self._decrypted = b""
 
@@ -61,17 +70,31 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 await stream._run(stream._tls.do_handshake)
             except (ssl.SSLError, trio.BrokenResourceError) as exc:
                 with trio.move_on_after(_LINGER_SECONDS):
-                    await stream._say_why()
-                raise Unavailable(f"the TLS handshake failed: {exc}") from exc
+                    await stream._say_why(exc)
+                raise stream._failed(exc) from exc
         except BaseException:
             await trio.aclose_forcefully(transport)
             raise
         return stream
 
-    async def _say_why(self) -> None:
-        """Send the alert that the handshake ended with, and read on: closing on unread bytes would take it back."""
+    def _failed(self, exc: Exception) -> Unavailable:
+        if _is_plain_http(exc):
+            return Unavailable("the TLS handshake failed: the other side speaks plain HTTP")
+        if self._transport_ended or isinstance(exc, trio.BrokenResourceError):
+            kind = Unavailable if self._heard else _LeftAtOnce
+            return kind("the TLS handshake failed: the other side closed the connection")
+        return Unavailable(f"the TLS handshake failed: {exc}")
+
+    async def _say_why(self, exc: Exception) -> None:
+        """Tell the other side why the handshake failed: by TLS's own alert, or in a sentence if it speaks plain HTTP.
+
+        It reads on for a while, because closing a socket with unread bytes would take back what was sent.
+        """
         try:
-            await self._flush()
+            if _is_plain_http(exc):
+                await self.transport.send_all(_PLAIN_HTTP_REFUSED)
+            else:
+                await self._flush()
             await self.transport.send_eof()
             while await self.transport.receive_some(256 * 1024):
                 pass
@@ -97,6 +120,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def _fill(self) -> None:
         data = await self.transport.receive_some(256 * 1024)
         if data:
+            self._heard = True
             self._received.write(data)
         else:
             self._transport_ended = True
@@ -161,60 +185,90 @@ class TlsStream(trio.abc.HalfCloseableStream):
         await self.transport.aclose()
 
 
-async def secured(stream: trio.abc.HalfCloseableStream, context: ssl.SSLContext, server: str) -> TlsStream | None:
-    """A client's connection with TLS on it; None where it speaks none, is too slow, or has no certificate of ours.
+async def secured(
+    stream: trio.abc.HalfCloseableStream, context: ssl.SSLContext, server: str, peer: str = "a client"
+) -> TlsStream | None:
+    """A client's connection with TLS on it; None if the handshake fails or takes longer than `HANDSHAKE_SECONDS`.
 
-    server: who refuses it, for the log.
+    A refusal is logged as a warning that names `server`, `peer` and the reason. A peer that connects and leaves without
+    a byte, as the health checks of load balancers do, is logged at INFO only.
     """
     with trio.move_on_after(HANDSHAKE_SECONDS):
         try:
             return await TlsStream.handshake(stream, context, server=True)
         except Unavailable as exc:
-            _log.info("%s: a client was refused: %s", server, exc)
+            level = logging.INFO if isinstance(exc, _LeftAtOnce) else logging.WARNING
+            _log.log(level, "%s: refused %s: %s", server, peer, exc)
+            return None
+    _log.warning("%s: refused %s: no TLS handshake within %g s", server, peer, HANDSHAKE_SECONDS)
     return None
 
 
+def _is_plain_http(exc: BaseException | None) -> bool:
+    return isinstance(exc, ssl.SSLError) and exc.reason == "HTTP_REQUEST"
+
+
 def server_context(cert: str, key: str, ca: str = "") -> ssl.SSLContext:
-    """A server's side of TLS; with `ca`, only who has a certificate of that authority is served. All are PEM files.
+    """A server's side of TLS; with `ca`, only clients with a certificate of that authority are served. All are paths of
+    PEM files.
 
     Raises:
-        Invalid: one of them can't be read; names it.
+        Invalid: one of them can't be read, or the key does not belong to the certificate; the error names the file.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    with _reading(f"{cert}, {key}"):
-        context.load_cert_chain(_user_file(cert), _user_file(key))
+    _load_own(context, cert, key)
     if ca:
-        with _reading(ca):
-            context.load_verify_locations(_user_file(ca))
+        _load_authority(context, ca)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
 def client_context(ca: str, cert: str = "", key: str = "", *, verify: bool = True) -> ssl.SSLContext:
-    """A client's side of TLS: it trusts the authority `ca`, or the system's where that is empty, and shows its own
-    certificate, if it has one. All are PEM files.
+    """A client's side of TLS: it trusts the authority `ca`, or the system's authorities where that is empty, and shows
+    its own certificate, if it has one. All are paths of PEM files.
 
     Raises:
-        Invalid: one of them can't be read; names it.
+        Invalid: one of them can't be read, or the key does not belong to the certificate; the error names the file.
     """
-    with _reading(ca):
-        context = ssl.create_default_context(cafile=_user_file(ca) if ca else None)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if ca else ssl.create_default_context()
+    if ca:
+        _load_authority(context, ca)
     if cert:
-        with _reading(f"{cert}, {key}"):
-            context.load_cert_chain(_user_file(cert), _user_file(key) if key else None)
+        _load_own(context, cert, key or cert)
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-@contextmanager
-def _reading(files: str) -> Generator[None]:
+def _load_authority(context: ssl.SSLContext, path: str) -> None:
+    file = _readable(path)
     try:
-        yield
-    except OSError as exc:  # ssl.SSLError is one
-        raise Invalid(f"the TLS material can't be read ({files}): {exc}") from exc
+        context.load_verify_locations(file)
+    except ssl.SSLError as exc:
+        raise Invalid(f"the authority's certificate {path} is not valid PEM: {exc.reason or exc}") from exc
 
 
-def _user_file(path: str) -> str:
-    return str(FilePath(path).expanduser())
+def _load_own(context: ssl.SSLContext, cert: str, key: str) -> None:
+    files = _readable(cert), _readable(key)
+    try:
+        context.load_cert_chain(*files, password=_no_password)
+    except ssl.SSLError as exc:
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            raise Invalid(f"the key {key} does not belong to the certificate {cert}") from exc
+        raise Invalid(f"the certificate {cert} or its key {key} is not valid PEM: {exc.reason or exc}") from exc
+
+
+def _no_password() -> str:
+    """Without this, OpenSSL would ask for the password of an encrypted key on the terminal, and wait for it."""
+    raise Invalid("the key is encrypted; swarmlib reads only keys without a password, in files of mode 0600")
+
+
+def _readable(path: str) -> str:
+    """The path as OpenSSL takes it. OpenSSL itself does not say which file it could not read."""
+    file = FilePath(path).expanduser()
+    try:
+        file.open("rb").close()
+    except OSError as exc:
+        raise Invalid(f"can't read the TLS file {file}: {exc.strerror}") from exc
+    return str(file)
