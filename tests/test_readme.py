@@ -1,4 +1,4 @@
-"""Each command and each program of the README is run as it stands (only ports and sockets are replaced)."""
+"""Each command and each program of the README is run as it stands (only the folder of its sockets is replaced)."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import trio
 from swarmlib import Chain, Client, Denied
 from swarmlib_backends.azure import fakearm
 from tests.azure.backend import lead
-from tests.engines import Engine, docker, free_port
+from tests.engines import Engine, docker
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -42,29 +42,35 @@ def environment() -> None:
 
 
 @contextmanager
-def running(line: str, port: int) -> Iterator[str]:
-    """A command of the README that serves, on another port; gives the address."""
-    line = re.sub("424[34]", str(port), line)
-    process = subprocess.Popen(["sh", "-c", f"exec {line}"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+def running(line: str, folder: Path) -> Iterator[str]:
+    """A command of the README that serves, its sockets in `folder`; gives the address of the gateway's."""
+    process = subprocess.Popen(
+        ["sh", "-c", f"exec {placed(line, folder)}"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     try:
         assert "serving" in process.stderr.readline()
-        yield f"tcp://127.0.0.1:{port}"
+        yield f"unix://{folder}/swarm.sock"
     finally:
         process.terminate()
         process.communicate(timeout=20)
     assert process.returncode == 143
 
 
+def placed(line: str, folder: Path) -> str:
+    """The command with another folder for its sockets than the one that it is run in."""
+    assert "$PWD/" in line
+    return line.replace("$PWD", str(folder))
+
+
 @pytest.mark.usefixtures("environment")
-def test_the_embedded_default_and_the_lines_to_try() -> None:
-    port = free_port()
-    lines = [line for line in commands() if line.startswith("docker -H tcp://127.0.0.1:4243")]
+def test_the_embedded_default_and_the_lines_to_try(tmp_path: Path) -> None:
+    lines = [line for line in commands() if line.startswith('docker -H "unix://$PWD/swarm.sock"')]
     assert len(lines) == 7
-    with running(command("debug exec").partition(" && ")[2], port):
+    with running(command("debug exec").partition(" && ")[2], tmp_path):
         shown = [
             subprocess.run(
-                line.replace("4243", str(port)), shell=True, check=True, timeout=30, capture_output=True, text=True
+                placed(line, tmp_path), shell=True, check=True, timeout=30, capture_output=True, text=True
             ).stdout
             for line in lines
         ]
@@ -75,11 +81,8 @@ def test_the_embedded_default_and_the_lines_to_try() -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_a_chain_that_is_cut_in_two(tmp_path: Path) -> None:
-    listen, remote = (
-        command(word).replace("/tmp/swarmd.sock", str(tmp_path / "sock")) for word in ("'listen", "'remote")
-    )
-    with running(listen, 0), running(remote, port := free_port()):
-        line = command("docker -H tcp://127.0.0.1:4244").replace("4244", str(port))
+    with running(command('"listen'), tmp_path), running(command('"remote'), tmp_path):
+        line = placed(command('near.sock" ps'), tmp_path)
         assert "CONTAINER ID" in subprocess.run(line, shell=True, check=True, capture_output=True, text=True).stdout
 
 
@@ -91,7 +94,7 @@ async def test_the_chain_that_spills_over_to_azure(
     line = command("(azure").replace("unix:///var/run/docker.sock", engines[0].host)
 
     def listed() -> bytes:
-        with running(line, free_port()) as host:
+        with running(line, tmp_path) as host:
             return docker(host, "info", "-f", "{{range .DriverStatus}}{{.}}{{end}}", check=True).stdout
 
     async with fakearm.serving() as arm:
@@ -101,11 +104,11 @@ async def test_the_chain_that_spills_over_to_azure(
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("environment")
-def test_the_chain_over_two_engines(engines: tuple[Engine, Engine]) -> None:
+def test_the_chain_over_two_engines(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
     line = command("a.sock")
     for name, each in zip("ab", engines, strict=True):
         line = line.replace(f"unix:///{name}.sock", each.host)
-    with running(line, free_port()) as host:
+    with running(line, tmp_path) as host:
         docker(host, "run", "--rm", "busybox", "true", check=True)
         assert docker(host, "info", "-f", "{{.Name}}", check=True).stdout == b"swarmlib\n"
 

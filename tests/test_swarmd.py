@@ -26,7 +26,7 @@ def run(*args: str, code: int = 0, env: dict[str, str] | None = None) -> subproc
 
 def test_help_teaches_with_examples() -> None:
     shown = run("--help").stdout
-    assert "swarmd 'dockerserver tcp://127.0.0.1:4243' debug exec" in shown
+    assert 'swarmd "dockerserver unix://$PWD/swarm.sock" debug exec' in shown
     assert "Commands:" in shown
     for command in ("run", "check", "backends"):
         assert "Usage: " in run(command, "--help").stdout

@@ -64,8 +64,8 @@ def cli(verbose: bool) -> None:
 
     \b
     One Docker API over the processes of this machine, with a line for each call:
-      swarmd 'dockerserver tcp://127.0.0.1:4243' debug exec
-      docker -H tcp://127.0.0.1:4243 run --rm any echo hello
+      swarmd "dockerserver unix://$PWD/swarm.sock" debug exec
+      docker -H "unix://$PWD/swarm.sock" run --rm any echo hello
 
     \b
     One Docker API over two engines:
@@ -81,7 +81,7 @@ def cli(verbose: bool) -> None:
     See what there is, and what a chain means before running it:
       swarmd backends
       swarmd backends balance
-      swarmd check 'dockerserver tcp://127.0.0.1:4243 | debug --json | exec'
+      swarmd check 'dockerserver unix:///run/swarm.sock | debug --json | exec'
 
     \b
     Keep a chain in a file:
@@ -220,7 +220,7 @@ def new_backend(name: str, folder: Path, kind: str) -> None:
       cd swarmlib-mine
       pip install -e '.[test]'
       pytest
-      swarmd 'dockerserver tcp://127.0.0.1:4243' mine exec
+      swarmd "dockerserver unix://$PWD/swarm.sock" mine exec
     """
     with reporting(EXIT_USAGE):
         from .new_backend import make
