@@ -48,9 +48,17 @@ class Figures:
     p99: float
 
 
-def wrk(port: int, path: str, connections: int, seconds: int) -> Figures:
+def wrk(port: int, path: str, connections: int, seconds: int, *options: str) -> Figures:
     """One measurement."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", f"http://127.0.0.1:{port}{path}"]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}",
+        "--latency",
+        *options,
+        f"http://127.0.0.1:{port}{path}",
+    ]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if errors := re.search(r"Non-2xx.*|Socket errors.*", told):
         raise RuntimeError(f"{path} on {port}: {errors.group()}")
