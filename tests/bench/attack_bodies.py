@@ -9,7 +9,8 @@ import json
 from random import Random
 from typing import Any
 
-from tests.bench.attacking import Answer, Findings, Gateway, answers, ask
+from tests.bench.attacking import Findings, Gateway, ask
+from tests.bench.responses import Answer, answers
 from tests.bench.witness import EngineWitness, Judged, JudgeWitness
 
 _FORM = "application/x-www-form-urlencoded"
@@ -137,7 +138,12 @@ _HOST = (
     "UsernsMode",
     "Init",
 )
-_DEFAULTS: dict[str, set[Any]] = {"NetworkMode": {"default"}, "IpcMode": {"private"}, "SecurityOpt": {"['label=disable']"}}
+_DEFAULTS: dict[str, set[Any]] = {
+    "NetworkMode": {"default"},
+    "IpcMode": {"private", "shareable"},
+    "SecurityOpt": {"['label=disable']"},
+}
+"""What an engine makes of a field that is not there."""
 
 
 def _differing(judged: Judged, made: Any) -> list[tuple[str, Any, Any]]:

@@ -27,8 +27,9 @@ from random import Random
 
 from tests.bench import attacking, http_grammar
 from tests.bench.attack_bodies import BodyAttack
-from tests.bench.attacking import Answers, Findings, Gateway, answers, connect, gateway, read_until_quiet
+from tests.bench.attacking import Findings, Gateway, connect, gateway, read_until_quiet
 from tests.bench.common import need
+from tests.bench.responses import Answers, answers
 from tests.bench.witness import Call, EngineWitness, Judged, JudgeWitness
 from tests.engines import Engine, engine
 
@@ -36,6 +37,8 @@ QUIET = 0.3
 """Seconds of silence after which a side has said what it has to say."""
 HANG = 3.0
 """Seconds that the gateway may be silent where dockerd answers."""
+SHRUNK = 5
+"""Findings of one kind that are made smaller; the others would show the same."""
 CHAIN = "judge {folder}/judged | docker {engine}"
 
 
@@ -147,9 +150,9 @@ class HttpAttack:
         exchange = Exchange.of(seed)
         found = self._faults(exchange, seed)
         for kind, detail in found.items():
-            seen = any(each.kind == kind for each in self._findings.all)
-            shortest = exchange if seen else self._shrunk(exchange, seed, kind)
-            shown = f"{detail}; faults: {shortest.faults}; end {shortest.end}; sent {shortest.data[:700]!r}"
+            shrink = sum(each.kind == kind for each in self._findings.all) < SHRUNK
+            shortest = self._shrunk(exchange, seed, kind) if shrink else exchange
+            shown = f"faults: {shortest.faults}; end {shortest.end}; {detail}; sent {shortest.data[:700]!r}"
             self._findings.add(kind, seed, shown)
 
     def _shrunk(self, exchange: Exchange, seed: int, kind: str) -> Exchange:

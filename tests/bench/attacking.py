@@ -1,4 +1,4 @@
-"""What the attacking benches share: a swarmd that is watched from outside, raw clients, strict reading, findings.
+"""What the attacking benches share: a swarmd that is watched from outside, raw clients, findings.
 
 Everything that a bench does follows from a seed: `--seed S` begins with the exchange S and goes on with S+1, S+2 and
 so on, and `--only S` repeats one of them.
@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.soak import resources
@@ -197,103 +197,6 @@ def get(target: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {target} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]).encode()
 
 
-# Strict reading of responses.
-
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d) [\t\x20-\x7e\x80-\xff]*")
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
-
-
-@dataclass
-class Answer:
-    """One final response. `whole` is false where the connection was cut within it."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes = b""
-    whole: bool = True
-
-    def get(self, name: bytes) -> list[bytes]:
-        """The values of a header."""
-        return [value for each, value in self.headers if each == name]
-
-
-@dataclass
-class Answers:
-    """The final responses of one connection. `flaw` says what is malformed, and is empty where nothing is."""
-
-    final: list[Answer] = field(default_factory=list[Answer])
-    flaw: str = ""
-    switched: bool = False
-
-    @property
-    def statuses(self) -> list[int]:
-        """Their statuses, in order."""
-        return [answer.status for answer in self.final]
-
-
-def answers(data: bytes, *, ended: bool, bodyless: bool = False) -> Answers:
-    """Read a connection's bytes strictly.
-
-    ended: whether the other side closed the connection, which ends a body without a length.
-    bodyless: whether any request was a HEAD: then a length without a body is none that was cut.
-    """
-    found = Answers()
-    while data and not found.flaw and not found.switched:
-        head, separator, data = data.partition(b"\r\n\r\n")
-        if not separator:
-            found.flaw = "" if b"HTTP/1.1 "[: len(head)] == head[:9] else f"bytes that are no head: {head[:60]!r}"
-            if not found.flaw:
-                found.final.append(Answer(0, [], head, whole=False))
-            break
-        first, *lines = head.split(b"\r\n")
-        status, fields = _STATUS_LINE.fullmatch(first), [_FIELD.fullmatch(line) for line in lines]
-        if status is None or None in fields:
-            bad = first if status is None else next(line for line in lines if not _FIELD.fullmatch(line))
-            found.flaw = f"a malformed line in a head: {bad[:80]!r}"
-            break
-        answer = Answer(int(status[1]), [(each[1].lower(), each[2]) for each in fields if each is not None])
-        if answer.status == 101:
-            found.final.append(answer)
-            found.switched = True
-        elif answer.status >= 200:
-            found.final.append(answer)
-            data, found.flaw = _with_body(answer, data, ended, bodyless)
-    return found
-
-
-def _with_body(answer: Answer, data: bytes, ended: bool, bodyless: bool) -> tuple[bytes, str]:
-    """Fill in the body; gives what is behind it, and what is malformed."""
-    lengths, encodings = answer.get(b"content-length"), answer.get(b"transfer-encoding")
-    if len(lengths) + len(encodings) > 1 or any(not each.isdigit() for each in lengths):
-        return data, f"ambiguous framing: {lengths} {encodings}"
-    if answer.status in (204, 304) or (bodyless and (not data or data.startswith(b"HTTP/1."))):
-        return data, ""
-    if encodings:
-        return _chunked(answer, data)
-    if lengths:
-        length = int(lengths[0])
-        answer.body, answer.whole = data[:length], len(data) >= length
-        return data[length:], ""
-    answer.body, answer.whole = data, ended
-    return b"", ""
-
-
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\r\n]*)?\r\n")
-
-
-def _chunked(answer: Answer, data: bytes) -> tuple[bytes, str]:
-    while match := _CHUNK.match(data):
-        size, rest = int(match[1], 16), data[match.end() :]
-        if not size and rest.startswith(b"\r\n"):
-            return rest[2:], ""
-        answer.body += rest[:size]
-        if size and rest[size : size + 2] not in (b"\r\n", b"\r", b""):
-            return b"", f"a chunk that does not end where it should: {rest[size : size + 20]!r}"
-        data = rest[size + 2 :]
-    answer.whole = False
-    return b"", f"a malformed chunk: {data[:40]!r}" if re.match(rb"[^\r\n]*\r\n", data) else ""
-
-
 # Findings.
 
 
@@ -326,8 +229,9 @@ class Findings:
         print(f"\n{exchanges} exchanges in {seconds:.0f} s ({exchanges / seconds:.1f}/s), {len(self.all)} findings")
         for kind, times in Counter(each.kind for each in self.all).most_common():
             seeds = [each.seed for each in self.all if each.kind == kind]
-            first = next(each for each in self.all if each.kind == kind)
-            print(f"  {times:5} {kind}; seeds {seeds[:5]}: {first.detail[:300]}")
+            print(f"  {times:5} {kind}; seeds {seeds[:9]}")
+            details = dict.fromkeys(each.detail[:300] for each in self.all if each.kind == kind)
+            print(*(f"          {detail}" for detail in [*details][:3]), sep="\n")
         if self.differences:
             print("Differences that are no faults:")
             for kind, times in self.differences.most_common(40):
@@ -335,21 +239,18 @@ class Findings:
         return 1 if self.all else 0
 
 
-_EXPECTED_LOG = re.compile(r"swarmd: (WARNING|INFO|ERROR): ")
-
-
 def check_log(gateway: Gateway, findings: Findings, seed: int) -> None:
     """Note errors, tracebacks, forged lines and control characters in what swarmd has logged since the last look."""
     text = gateway.new_log()
     for name, pattern in (
         ("swarmd logged a bug", r".*a bug in.*"),
-        ("swarmd logged an error", r"swarmd: ERROR: .*"),
+        ("swarmd logged an error", r"(?m)^swarmd: ERROR: .*"),
         ("swarmd logged a traceback", r"Traceback \(most recent.*"),
         ("a forged line in swarmd's log", r"(?m)^FORGED.*"),
         ("a control character in swarmd's log", r".*[\x00-\x08\x0b-\x1f\x7f-\x9f].*"),
     ):
         if found := re.search(pattern, text):
-            where = text[found.start() : found.start() + 200] if "traceback" not in name else text[-400:]
+            where = text[-300:] if "traceback" in name else text[found.start() : found.start() + 200]
             findings.add(f"{name}: {_without_numbers(where) if 'bug' in name else ''}".rstrip(": "), seed, where)
 
 
