@@ -115,7 +115,7 @@ def flaws(found: Answers, data: bytes, *, raw: bool) -> list[tuple[str, object]]
     return wrong
 
 
-_REQUEST_LINE = re.compile(rb"[A-Z]+ /[!-~]* HTTP/1\.1")
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ /[!-~]* HTTP/1\.1")
 _FRAMING = (b"content-length", b"transfer-encoding", b"host", b"connection", b"upgrade")
 
 

@@ -129,7 +129,8 @@ def _reply_order(random: Random, channel: int, own: int) -> bytes:
     reset = frame(Type.RESET, channel, random.choice([b"", FORGED.encode(), b"\xff", b"x" * 9000]))
     return random.choice(
         [ack + ack, ack + value + end, log + ack + end, end, value + end, last + value, value * 300 + last, reset,
-         ack + reset, value + reset, request_verbs, ack + log * 100 + end, value + value + last, ack + end + ack, b"", value, ack]
+         ack + reset, value + reset, request_verbs, ack + log * 100 + end, value + value + last,
+         ack + end + ack, b"", value, ack]
     )  # fmt: skip
 
 
