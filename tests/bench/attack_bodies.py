@@ -53,7 +53,7 @@ class BodyAttack:
         if self._verbose:
             print(f"{body!r} ({kind}): {status}\njudged {judged}\nmade {made}")
         if made is None:
-            self._findings.differences[f"body answered {status}"] += 1
+            self._findings.differ(f"body answered {status}", seed)
             return
         self._direct("DELETE", f"/v1.41/containers/{name}?force=1&v=1")
         if not judged or judged[0].unread:
@@ -94,7 +94,7 @@ class BodyAttack:
             self._findings.add("a body on start was done and not judged", seed, f"{target} {form} {judged}")
         self._direct("DELETE", f"/v1.41/containers/{there['Id']}?force=1")
         self.prepare()
-        self._findings.differences[f"form or start body answered {status}"] += 1
+        self._findings.differ(f"form or start body answered {status}", seed)
 
     def _through(self, request: str, body: bytes, kind: str) -> tuple[int, bytes]:
         typed = f"Content-Type: {kind}\r\n" if kind else ""

@@ -68,7 +68,7 @@ class EngineAttack:
         if self._verbose:
             print(f"{what} {str(actions)[:1000]}\nreached {self._engine.attacked} times; said {data[:2000]!r} {ended}")
         if not self._engine.attacked:
-            self._findings.differences[f"not reached ({chain})"] += 1
+            self._findings.differ(f"not reached ({chain})", seed)
         for kind, detail in self._wrong(row, chain, found, data, garbage and self._engine.attacked == 1):
             self._findings.add(
                 kind, seed, f"{what}; {detail}; engine said {str(actions)[:200]}; client got {data[:300]!r}"

@@ -165,7 +165,7 @@ class HttpAttack:
     def _faults(self, exchange: Exchange, seed: int, *, count: bool = True) -> dict[str, str]:
         """Send it to both, and say what is wrong about the gateway's side, by kind."""
         direct, through = self._both(exchange)
-        found = self._silence(exchange, direct, through)
+        found = self._silence(exchange, direct, through, seed)
         through.close()
         direct.close()
         heads = any(request.method == "HEAD" for request in exchange.requests)
@@ -179,7 +179,7 @@ class HttpAttack:
             found |= _other_calls(acted, wanted)
             found |= _wrong_answers(exchange, ours, through)
             if count:
-                self._count(exchange, theirs, ours, acted, wanted)
+                self._count(seed, exchange, theirs, ours, acted, wanted)
         return found
 
     def _both(self, exchange: Exchange) -> tuple[Said, Said]:
@@ -196,7 +196,7 @@ class HttpAttack:
         other.join()
         return said["direct"], said["through"]
 
-    def _silence(self, exchange: Exchange, direct: Said, through: Said) -> dict[str, str]:
+    def _silence(self, exchange: Exchange, direct: Said, through: Said, seed: int) -> dict[str, str]:
         """Find out whether the gateway says nothing where dockerd answers; to wait for more is no fault."""
         if not direct.data or through.data or through.ended or through.connection is None or through.more(HANG):
             return {}
@@ -205,11 +205,13 @@ class HttpAttack:
         with suppress(OSError):
             through.connection.shutdown(socket.SHUT_WR)
         if through.more(HANG):
-            self._findings.differences["waits for more where dockerd answers: " + exchange.faults] += 1
+            self._findings.differ("waits for more where dockerd answers: " + exchange.faults, seed)
             return {}
         return {"silent where dockerd answers, also after a half-close": f"dockerd: {direct.data[:60]!r}"}
 
-    def _count(self, exchange: Exchange, theirs: Answers, ours: Answers, acted: list[Call], wanted: list[Call]) -> None:
+    def _count(
+        self, seed: int, exchange: Exchange, theirs: Answers, ours: Answers, acted: list[Call], wanted: list[Call]
+    ) -> None:
         if theirs.statuses == ours.statuses and len(acted) == len(wanted):
             return
         kind = "other answers"
@@ -217,7 +219,7 @@ class HttpAttack:
             kind = "400 where dockerd accepts"
         elif len(acted) < len(wanted):
             kind = "fewer calls than dockerd itself takes"
-        self._findings.differences[f"{kind} ({exchange.faults})"] += 1
+        self._findings.differ(f"{kind} ({exchange.faults})", seed)
 
 
 def _enough(exchange: Exchange) -> Callable[[bytes], bool]:

@@ -179,7 +179,7 @@ class WireAttack:
         kind, garbage = self._far.said
         self._far.arm(None)
         if not kind:
-            self._findings.differences["not reached (remote)"] += 1
+            self._findings.differ("not reached (remote)", seed)
         found = answers(data, ended=ended, bodyless=row.method == "HEAD")
         if self._verbose:
             print(f"{row.name}: {kind}: {garbage!r}\nclient got {data!r}, ended {ended}")

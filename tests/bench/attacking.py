@@ -214,7 +214,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.all: list[Finding] = []
-        self.differences = Counter[str]()
+        self._differences: dict[str, list[int]] = {}
         self._began = time.monotonic()
 
     def add(self, kind: str, seed: int, detail: object) -> None:
@@ -222,6 +222,10 @@ class Findings:
         if not any(each.kind == kind for each in self.all):
             print(f"FOUND {kind} (seed {seed}): {str(detail)[:600]}", flush=True)
         self.all.append(Finding(kind, seed, str(detail)))
+
+    def differ(self, kind: str, seed: int) -> None:
+        """Note a difference that is no fault."""
+        self._differences.setdefault(kind, []).append(seed)
 
     def report(self, exchanges: int) -> int:
         """Print the summary; gives the exit code, 1 where something was found."""
@@ -232,10 +236,10 @@ class Findings:
             print(f"  {times:5} {kind}; seeds {seeds[:9]}")
             details = dict.fromkeys(each.detail[:300] for each in self.all if each.kind == kind)
             print(*(f"          {detail}" for detail in [*details][:3]), sep="\n")
-        if self.differences:
+        if self._differences:
             print("Differences that are no faults:")
-            for kind, times in self.differences.most_common(40):
-                print(f"  {times:5} {kind}")
+            for kind, seeds in sorted(self._differences.items(), key=lambda item: -len(item[1]))[:40]:
+                print(f"  {len(seeds):5} {kind}; seeds {seeds[:3]}")
         return 1 if self.all else 0
 
 
