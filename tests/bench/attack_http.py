@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -80,7 +80,18 @@ class Exchange:
         for number in range(len(self.requests) if len(self.requests) > 1 else 0):
             yield replace(self, requests=self.requests[:number] + self.requests[number + 1 :])
 
-    def send(self, address: str | int, enough: Callable[[bytes], bool]) -> Said:
+    def answered(self, said: Said) -> Answers:
+        """What a side answered."""
+        heads = any(request.method == "HEAD" for request in self.requests)
+        return answers(said.data, ended=said.ended, bodyless=heads)
+
+    def _enough(self, data: bytes) -> bool:
+        if len(data) > 1 << 20:
+            return False
+        found = self.answered(Said(data, False, None))
+        return not found.flaw and sum(answer.whole for answer in found.final) >= len(self.requests)
+
+    def send(self, address: str | int) -> Said:
         """Send it and read what comes."""
         data, places = self.data, [0, *(int(len(self.data) * cut) for cut in self.cuts), len(self.data)]
         connection = connect(address)
@@ -96,7 +107,7 @@ class Exchange:
             read_until_quiet(connection, 0.02)
             (attacking.reset if self.end == "rst" else socket.socket.close)(connection)
             return Said(b"", True, None)
-        came, ended = read_until_quiet(connection, QUIET, enough)
+        came, ended = read_until_quiet(connection, QUIET, self._enough)
         return Said(came, ended, connection)
 
 
@@ -118,7 +129,7 @@ class Said:
         if self.connection is None or self.ended:
             return False
         before = len(self.data)
-        came, self.ended = read_until_quiet(self.connection, seconds)
+        came, self.ended = read_until_quiet(self.connection, seconds, bool)
         self.data += came
         return self.ended or len(self.data) > before
 
@@ -168,9 +179,7 @@ class HttpAttack:
         found = self._silence(exchange, direct, through, seed)
         through.close()
         direct.close()
-        heads = any(request.method == "HEAD" for request in exchange.requests)
-        theirs = answers(direct.data, ended=direct.ended, bodyless=heads)
-        ours = answers(through.data, ended=through.ended, bodyless=heads)
+        theirs, ours = exchange.answered(direct), exchange.answered(through)
         acted, wanted, judged = self._behind.calls(), self._direct.calls(), self._judge.messages()
         if self._verbose:
             _show(exchange, direct, through, acted, wanted, judged)
@@ -184,10 +193,9 @@ class HttpAttack:
 
     def _both(self, exchange: Exchange) -> tuple[Said, Said]:
         said: dict[str, Said] = {}
-        enough = _enough(exchange)
 
         def ask(name: str, address: str | int) -> None:
-            said[name] = exchange.send(address, enough)
+            said[name] = exchange.send(address)
 
         port = exchange.end == "rst"
         other = threading.Thread(target=ask, args=("direct", str(self._direct.engine.socket)))
@@ -198,8 +206,16 @@ class HttpAttack:
 
     def _silence(self, exchange: Exchange, direct: Said, through: Said, seed: int) -> dict[str, str]:
         """Find out whether the gateway says nothing where dockerd answers; to wait for more is no fault."""
-        if not direct.data or through.data or through.ended or through.connection is None or through.more(HANG):
+        wanted = len(exchange.answered(direct).final)
+        while through.connection is not None and not through.ended:
+            if len(exchange.answered(through).final) >= wanted:
+                return {}
+            if not through.more(HANG):
+                break
+        if through.connection is None or through.ended:
             return {}
+        if exchange.faults == "none":
+            return {"silent where dockerd answers a request without faults": f"{exchange.answered(through).statuses}"}
         if exchange.end == "half":
             return {"silent after a half-close where dockerd answers": f"dockerd: {direct.data[:60]!r}"}
         with suppress(OSError):
@@ -220,18 +236,6 @@ class HttpAttack:
         elif len(acted) < len(wanted):
             kind = "fewer calls than dockerd itself takes"
         self._findings.differ(f"{kind} ({exchange.faults})", seed)
-
-
-def _enough(exchange: Exchange) -> Callable[[bytes], bool]:
-    heads = any(request.method == "HEAD" for request in exchange.requests)
-
-    def enough(data: bytes) -> bool:
-        if len(data) > 1 << 20:
-            return False
-        found = answers(data, ended=False, bodyless=heads)
-        return not found.flaw and sum(answer.whole for answer in found.final) >= len(exchange.requests)
-
-    return enough
 
 
 def _unjudged(acted: list[Call], judged: list[Judged]) -> dict[str, str]:
