@@ -4,7 +4,8 @@
 
 Each request is given up in one phase (half a head, a whole head, half a body, half an upload, during the answer, in a
 hijacked stream, in a session), by a close or a reset, over the unix socket or TCP, through `dockerserver | docker` with
-a real engine and through `dockerserver | exec`. At the end descriptors, threads and memory must be where they were.
+a real engine and through `dockerserver | exec`. At the end descriptors and memory must be where they were.
+What dockerd keeps by itself is measured first, by the same requests to it directly: that is a third of them.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.bench import attacking
 from tests.bench.attacking import SETTLE_SECONDS, SPARE_FILES, Findings, Gateway, connect, gateway, held_by
-from tests.bench.common import need, show
-from tests.engines import docker, engine
+from tests.bench.common import need, reachable_engine, show
+from tests.engines import docker
 
 _JSON = "Content-Type: application/json"
 _TAR = "Content-Type: application/x-tar"
+_COLUMNS = ["", "files", "threads", "MiB", "rate"]
+_MEMORY = 48
+"""MiB that swarmd may hold more at the end."""
 _AT_ONCE = 6
 _BATCH = 60
 _UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp"
@@ -73,98 +77,129 @@ PHASES: dict[str, bytes] = {
 }
 
 
-def abort(gateway: Gateway, data: bytes, tcp: bool, how: Callable[[socket.socket], None], wait: float) -> None:
+Target = tuple[str, int]
+"""Where clients connect to: a unix socket's path, and a port."""
+
+
+def abort(target: Target, data: bytes, tcp: bool, how: Callable[[socket.socket], None], wait: float) -> None:
     """Begin a request and leave."""
-    with suppress(ConnectionError):
-        connection = connect(gateway.port if tcp else gateway.unix)
+    with suppress(ConnectionError, FileNotFoundError):  # the socket of a swarmd that has died
+        connection = connect(target[tcp])
         with suppress(ConnectionError):
             connection.sendall(data)
             select.select([connection], [], [], wait)
         how(connection)
 
 
-def rounds(gateway: Gateway, count: int, findings: Findings) -> None:
-    """Give up `count` requests, of all kinds in turn."""
+def rounds(target: Target, count: int, check: Callable[[int], None]) -> float:
+    """Give up `count` requests, of all kinds in turn, and check now and then; gives how many a second."""
     ways = itertools.cycle(
         itertools.product(PHASES.values(), (False, True), (socket.socket.close, attacking.reset), (0.0, 0.01, 0.05))
     )
-
-    def one(way: tuple[bytes, bool, Callable[[socket.socket], None], float]) -> None:
-        with suppress(FileNotFoundError):  # the socket of a swarmd that has died
-            abort(gateway, *way)
-
+    began = time.monotonic()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for number in range(0, count, _BATCH):
-            list(pool.map(one, itertools.islice(ways, min(_BATCH, count - number))))
-            if number + _BATCH >= count:
-                select.select([], [], [], 0.5)  # the last ones may yet end it
-            attacking.check_alive(gateway, findings, number)
-
-
-def measured(gateway: Gateway, count: int, findings: Findings, others: dict[str, int]) -> list[list[object]]:
-    """Give up `count` requests after some that warm everything up; what each process holds before and after."""
-    rounds(gateway, min(count, 2 * 12 * len(PHASES)), findings)
-    pids = {"swarmd": gateway.process.pid} | others
-    _settle(gateway)
-    before = {name: held_by(pid) for name, pid in pids.items()}
-    began = time.monotonic()
-    rounds(gateway, count, findings)
+            batch = itertools.islice(ways, min(_BATCH, count - number))
+            list(pool.map(lambda way: abort(target, *way), batch))
+            check(number)
     seconds = time.monotonic() - began
-    pids["swarmd"] = gateway.process.pid
-    _settle(gateway, before["swarmd"].files)
-    rows: list[list[object]] = []
-    for name, pid in pids.items():
-        was, now = before[name], held_by(pid)
-        figures = (
-            f"{was.files} > {now.files}",
-            f"{was.threads} > {now.threads}",
-            f"{was.memory:.0f} > {now.memory:.0f}",
-        )
-        rows.append([name, *figures, f"{count / seconds:.0f}/s"])
-        if now.files > was.files + SPARE_FILES:
-            findings.add(f"descriptors are left in {name}", 0, f"{was.files} before, {now.files} after {count}")
-        if name == "swarmd" and now.memory > was.memory + 48:
-            findings.add(f"memory grew in {name}", 0, f"{was.memory:.0f} MiB before, {now.memory:.0f} after {count}")
-    attacking.check_log(gateway, findings, 0)
-    return rows
+    select.select([], [], [], 1)  # what the last ones did may take effect after them
+    check(count)
+    return count / seconds
 
 
-def _settle(gateway: Gateway, files: int = 0) -> None:
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while gateway.held().files > files + SPARE_FILES and time.monotonic() < deadline:
-        select.select([], [], [], 0.2)
+class Kept:
+    """What one process holds before and after."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        self.name = name
+        self.before = self.after = held_by(pid)
+
+    @property
+    def files(self) -> int:
+        """Descriptors that it has more than before."""
+        return self.after.files - self.before.files
+
+    def measure(self, pid: int, files: int) -> None:
+        """See what it holds now, or once it has let go of all but so many descriptors more than before."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (now := held_by(pid)).files > self.before.files + files and time.monotonic() < deadline:
+            select.select([], [], [], 0.2)
+        self.after = now
+
+    def row(self, rate: float) -> list[object]:
+        """A row of the table."""
+        was, now = self.before, self.after
+        pairs = (was.files, now.files), (was.threads, now.threads), (round(was.memory), round(now.memory))
+        return [self.name, *(f"{then} > {later}" for then, later in pairs), f"{rate:.0f}/s"]
+
+
+def through(swarmd: Gateway, count: int, findings: Findings, engine: int | None = None, spare: int = 0) -> None:
+    """Give up `count` requests to a swarmd, after some that warm it up, and print what it holds before and after.
+
+    engine: the engine's process, which may keep `spare` descriptors more than before.
+    """
+
+    def check(number: int) -> None:
+        attacking.check_alive(swarmd, findings, number)
+
+    target = (swarmd.unix, swarmd.port)
+    rounds(target, min(count, 12 * len(PHASES)), check)
+    own = Kept("swarmd", swarmd.process.pid)
+    other = Kept("dockerd", engine) if engine else None
+    rate = rounds(target, count, check)
+    own.measure(swarmd.process.pid, SPARE_FILES)
+    if own.files > SPARE_FILES:
+        findings.add("descriptors are left in swarmd", count, f"{own.before} before, {own.after} after")
+    if own.after.memory > own.before.memory + _MEMORY:
+        findings.add("memory grew in swarmd", count, f"{own.before} before, {own.after} after")
+    rows = [own.row(rate)]
+    if other is not None and engine is not None:
+        other.measure(engine, spare)
+        rows.append(other.row(rate))
+        if other.files > spare:
+            findings.add("descriptors are left in dockerd", count, f"{other.files}; {spare} are its own fault")
+    attacking.check_log(swarmd, findings, count)
+    show(f"{count} aborts", _COLUMNS, rows)
+
+
+def direct(count: int) -> int:
+    """Give up `count` requests to a dockerd itself; gives how many descriptors that leaves in it."""
+    with _quiet_engine() as (target, _, pid):
+        kept = Kept("dockerd, asked directly", pid)
+        rate = rounds(target, count, lambda _: None)
+        kept.measure(pid, SPARE_FILES)
+    show(f"{count} aborts", _COLUMNS, [kept.row(rate)])
+    return max(0, kept.files)
+
+
+@contextmanager
+def _quiet_engine() -> Iterator[tuple[Target, str, int]]:
+    """An engine: where it listens, its host, and its process."""
+    with reachable_engine() as (real, port):
+        _run_quiet(real.host, "--network", "none")
+        yield (str(real.socket), port), real.host, int(Path(f"{real.folder}/pid").read_text())
 
 
 def main() -> None:
     """Leave, and print what is left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000, help="requests that are given up, for each chain (2000)")
-    given = parser.parse_args()
+    count = parser.parse_args().count
     need("dockerd")
     findings = Findings()
-    with engine() as real:
-        docker(
-            real.host,
-            "run",
-            "-d",
-            "-i",
-            "--name",
-            "quiet",
-            "--network",
-            "none",
-            "busybox",
-            "sleep",
-            "86400",
-            check=True,
-        )
-        dockerd = int(Path(f"{real.folder}/pid").read_text())
-        with gateway(f"docker {real.host}") as through:
-            rows = measured(through, given.count, findings, {"dockerd": dockerd})
-        show(f"{given.count} aborts: docker", ["", "files", "threads", "MiB", "rate"], rows)
-    with gateway("exec") as through:
-        rows = measured(through, given.count, findings, {})
-        show(f"{given.count} aborts: exec", ["", "files", "threads", "MiB", "rate"], rows)
-    sys.exit(findings.report(2 * given.count))
+    left = direct(count)
+    with _quiet_engine() as (_, host, dockerd), gateway(f"docker {host}") as swarmd:
+        through(swarmd, count, findings, dockerd, left + SPARE_FILES + count // 500)
+    with gateway("exec") as swarmd:
+        _run_quiet(f"unix://{swarmd.unix}")
+        through(swarmd, count, findings)
+    sys.exit(findings.report(2 * count))
+
+
+def _run_quiet(host: str, *options: str) -> None:
+    """Start the container that the requests speak of, which says nothing."""
+    docker(host, "run", "-d", "-i", "--name", "quiet", *options, "busybox", "sleep", "86400", check=True)
 
 
 if __name__ == "__main__":

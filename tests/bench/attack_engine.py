@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from random import Random
 
@@ -26,6 +27,8 @@ from tests.bench.responses import Answer, Answers, answers, flaws
 
 PATIENCE = 1.0
 """Seconds that the attacked client waits. An engine that says nothing may keep it waiting for longer: it leaves."""
+LATE_SECONDS = 0.1
+"""What an engine says too much comes within this time. Said into the next request, it would fool any HTTP client."""
 _GOOD = 2
 """Containers of the good member."""
 
@@ -87,6 +90,7 @@ class EngineAttack:
         return wrong
 
     def _after(self, seed: int, through: Gateway, chain: str, what: str) -> None:
+        time.sleep(LATE_SECONDS)
         for number in range(3):
             name = self._victims[chain] + (f"{seed}x{number}" if chain == "docker" else "")
             try:

@@ -76,9 +76,9 @@ class Gateway:
         return self.process.poll() is None
 
     def ends_soon(self) -> None:
-        """Give it a moment to end, where it seems to be about to."""
+        """Give it a moment to end, where it seems to be about to: its socket has gone, or takes no connections."""
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(1)
+            self.process.wait(SETTLE_SECONDS)
 
     def restart(self) -> None:
         """End what is left of it and start it again."""
@@ -264,6 +264,8 @@ def _without_numbers(text: str) -> str:
 
 def check_alive(gateway: Gateway, findings: Findings, seed: int) -> None:
     """Note the end of swarmd, and start it again."""
+    if not Path(gateway.unix).exists():
+        gateway.ends_soon()
     if not gateway.alive:
         code = gateway.process.returncode
         findings.add("swarmd died", seed, f"exit {code}: {gateway.logged.read_text(errors='replace')[-500:]}")
