@@ -13,7 +13,6 @@ body instead (`attack_bodies`): what was judged must be what the engine made of 
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import threading
@@ -300,5 +299,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
     main()

@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -28,7 +29,7 @@ from tests.bench import attacking, wire_grammar, wire_replies
 from tests.bench.attack_engine import request as http_request
 from tests.bench.attacking import Findings, Gateway, ask, connect, gateway, get, read_until_quiet
 from tests.bench.hostile import HostileEngine
-from tests.bench.responses import answers, flaws, request_flaw
+from tests.bench.responses import answers, flaws, is_whole, request_flaw
 from tests.bench.wirepeer import Peer, message, ref
 
 ANSWER_SECONDS = 3.0
@@ -175,7 +176,7 @@ class WireAttack:
         sent = http_request(row, row.template.replace("{id}", name).replace("{name}", name))
         with connect(through.unix) as connection:
             connection.sendall(sent)
-            data, ended = read_until_quiet(connection, 1.0, lambda got: _is_whole(got, row.method))
+            data, ended = read_until_quiet(connection, 1.0, partial(is_whole, bodyless=row.method == "HEAD"))
         kind, garbage = self._far.said
         self._far.arm(None)
         if not kind:
@@ -207,11 +208,6 @@ class WireAttack:
             if found.flaw or found.statuses != [200] or json.loads(body)["Id"] != name:
                 detail = f"{what}: {found.statuses} {found.flaw} {body[:200]!r}"
                 self._findings.add("the next client does not get its own answer (remote)", seed, detail)
-
-
-def _is_whole(data: bytes, method: str) -> bool:
-    found = answers(data, ended=False, bodyless=method == "HEAD")
-    return bool(found.flaw) or (bool(found.final) and found.final[0].whole)
 
 
 def main() -> None:

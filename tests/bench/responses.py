@@ -100,6 +100,12 @@ def _chunked(answer: Answer, data: bytes) -> tuple[bytes, str]:
     return b"", f"a malformed chunk: {data[:40]!r}" if re.match(rb"[^\r\n]*\r\n", data) else ""
 
 
+def is_whole(data: bytes, *, bodyless: bool = False) -> bool:
+    """Whether one response has come whole, or what came can become none."""
+    found = answers(data, ended=False, bodyless=bodyless)
+    return bool(found.flaw) or (bool(found.final) and found.final[0].whole)
+
+
 def flaws(found: Answers, data: bytes, *, raw: bool) -> list[tuple[str, object]]:
     """What is wrong about what one client got for one request, as kinds and details.
 
