@@ -1,0 +1,233 @@
+"""A grammar of typed garbage for the wire: requests to a `listen`. The replies to a `remote` are in `wire_replies`."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+from swarmlib.wire.frames import HEAD, Type, frame
+from swarmlib_backends.dockerapi.rows import ROWS, Row
+from tests.bench.hostile_grammar import FORGED
+from tests.bench.wirepeer import message, msgpack, pair, ref
+
+INSIDE = "DELETE /v1.41/containers/smuggled?force=1 HTTP/1.1\r\nHost: d\r\n\r\n"
+_INJECTED = f"b\r\nHost: d\r\n\r\n{INSIDE}GET /x"
+WRONG: list[Any] = [None, 5, -1, 2**63, 1.5, float("nan"), True, "", "x", FORGED, b"x", b"\xff", [], [5], [None], {}]
+WRONG += [{"a": 1}, {"a": {"b": [1]}}, [["x"]], pair("a", "b"), pair(pair(5)), "x" * 70_000, "\0", "\u212a", "\u202e"]
+
+
+def _deep(random: Random) -> Any:
+    found: Any = 5
+    for _ in range(random.choice([10, 200, 600])):
+        found = [found]
+    return found
+
+
+def _text(random: Random) -> Any:
+    return random.choice(
+        [*WRONG, _INJECTED, "../x", "x/../../smuggled", "x?force=1", "x#y", "%2e%2e", ".", "a/b", "//"]
+    )
+
+
+def request(random: Random, ret: int, own: int) -> tuple[str, bytes, bool]:
+    """What a request is called, its bytes, and whether it has an upload.
+
+    ret: the number of its reply channel. own: the next number, for a stream.
+    """
+    row: Row = random.choice(ROWS)
+    fault = random.choice(
+        ["path", "args", "typed args", "headers", "version", "value", "left", "fields", "att", "whole"]
+    )
+    name = f"w{ret}"
+    packed: dict[str, Any] = {"verb": row.verb.value, "path": row.path(name), "args": {}, "ret": ref(1, ret)}
+    if row.upload:
+        packed["att"] = ref(2, own)
+    _FAULTS[fault](random, packed, row, own)
+    return f"{row.name}: {fault}", message(**packed), packed.get("att") == ref(2, own)
+
+
+def _path(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    parts: list[Any] = list(packed["path"])
+    at = random.randint(0, len(parts))
+    parts[at : at + random.randint(0, 1)] = [_text(random)] * random.choice([1, 1, 2, 70])
+    packed["path"] = random.choice([parts, parts, parts, _text(random), ["containers", _text(random)], [_text(random)]])
+
+
+def _args(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    names = ["all", "filters", "limit", "force", "name", "signal", "t", "tail", "since", "path", "h", "w", "fromImage"]
+    chosen = random.sample(names, random.randint(1, 3))
+    packed["args"] = {each: _text(random) for each in chosen}
+    if random.random() < 0.3:
+        packed["args"][random.choice(["a\r\nX-Injected: 1", "a=1&force", "a b", "", "a\0", "x" * 9000, "\u017f"])] = "1"
+
+
+def _typed_args(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    names = [
+        ":caller",
+        ":version",
+        ":headers",
+        ":method",
+        ":target",
+        ":trace",
+        ":x-registry-auth",
+        ":content-type",
+        "all",
+    ]
+    packed["args"] = {random.choice(names): random.choice([*WRONG, _deep(random)]) for _ in range(2)}
+
+
+def _headers(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    names = [
+        ":transfer-encoding",
+        ":content-length",
+        ":connection",
+        ":host",
+        ":upgrade",
+        ":expect",
+        ":x-injected",
+        ":te",
+    ]
+    names += [
+        f":x\r\n\r\n{INSIDE}GET /_ping HTTP/1.1\r\nHost",
+        ":X-Injected: a\r\nB",
+        ":a b",
+        ":",
+        ":\u212a",
+        "::version",
+    ]
+    values = [
+        "chunked",
+        "0",
+        "5",
+        "close",
+        "evil",
+        "tcp",
+        "100-continue",
+        _INJECTED,
+        5,
+        ["a", "b"],
+        FORGED,
+        "\xff",
+        "\u20ac",
+    ]
+    packed["args"] = {random.choice(names): random.choice(values) for _ in range(random.randint(1, 2))}
+    _hidden(random, packed)
+
+
+def _version(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    inside = f"1.41/_ping HTTP/1.1\r\nHost: d\r\n\r\n{INSIDE}GET /v1.41"
+    values = [
+        inside,
+        "1.41/containers/smuggled/kill?x=",
+        "1.41/../..",
+        "1.41 ",
+        "1.41\t",
+        "",
+        "1",
+        "1.41.1",
+        "-1.41",
+        "9" * 99,
+    ]
+    packed["args"] = {
+        ":version": random.choice([*values, "1.4\u0661", "v1.41", "1.41?x", "1.41#", 1.41, ["1.41"], b"1.41"])
+    }
+
+
+def _hidden(random: Random, packed: dict[str, Any]) -> None:
+    packed["kind"], packed["value"] = 1, random.choice([b"0\r\n\r\n" + INSIDE.encode(), INSIDE.encode(), b"{}"])
+
+
+def _value(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    if random.random() < 0.3:
+        _hidden(random, packed)
+        return
+    raw = [
+        b"{",
+        b"",
+        b"\xff",
+        b"[" * 30_000,
+        b'{"Image":5}',
+        b'{"HostConfig":5}',
+        b'{"Cmd":5}',
+        b'{"Env":[5]}',
+        b"null",
+    ]
+    raw += [b'{"Image":"busybox","ExposedPorts":{"1-99999/tcp":{}}}', b'{"Image":"busybox","Labels":[1]}', b"NaN", b"5"]
+    raw += [
+        json.dumps({"Image": "busybox", name: each}, default=repr).encode()
+        for each in WRONG[:12]
+        for name in ("Env", "Cmd")
+    ]
+    packed["kind"] = random.choice([1, 1, 1, 1, 0, 2, 3, 4, "1", None, -1])
+    packed["value"] = random.choice(
+        [*raw, *raw, None, "text", 5, ref(5, own, 100), ref(5, own, 2**62), msgpack.packb([1] * 5)]
+    )
+
+
+def _left(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    packed["left"] = random.choice([-1, "x", 0, 0.0, 1e308, float("nan"), float("inf"), 2**63, True, [], 1e-9])
+
+
+def _fields(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    name = random.choice(["verb", "path", "args", "kind", "value", "ret", "att", "channel"])
+    refs = [ref(1, own), ref(2, own), ref(3, own), ref(4, 0), ref(1, 0), ref(1, 2**63), ref(1, own + 100), ref(9, 1)]
+    packed[name] = random.choice([*WRONG, *refs, "ack", "error", "log", "spawn", "SPAWN"])
+
+
+def _att(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    packed["att"] = random.choice([ref(2, own), ref(3, own), ref(4, 0), ref(1, own), None, ref(2, own - 2)])
+
+
+def _whole(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
+    targets = [
+        "/containers/smuggled?force=1",
+        "/x HTTP/1.1\r\nHost: d\r\n\r\n" + INSIDE,
+        "/x y",
+        "//x",
+        "http://e/x",
+        "*",
+        "x",
+        5,
+    ]
+    methods = ["DELETE", "GET", "POST", "G\r\nX-Injected: 1", "", "GET /x HTTP/1.1\r\nHost: d\r\n\r\nDELETE", 5, "get"]
+    headers: list[Any] = [
+        {},
+        {"X-Injected\r\nA": ["b"]},
+        {"A": ["b\r\nX-Injected: c"]},
+        {"A": 5},
+        {"A": [5]},
+        5,
+        [],
+        {"Content-Length": ["9"]},
+    ]
+    headers += [{"Transfer-Encoding": ["chunked"], "Content-Length": ["5"]}, {"Upgrade": ["x"]}, {"": [""]}, {"A": "b"}]
+    packed |= {"verb": "connect", "path": ["whole"]}
+    packed["args"] = {
+        ":method": random.choice(methods),
+        ":target": random.choice(targets),
+        ":headers": random.choice(headers),
+    }
+    if random.random() < 0.2:
+        del packed["args"][random.choice(list(packed["args"]))]
+
+
+_FAULTS = {
+    "path": _path, "args": _args, "typed args": _typed_args, "headers": _headers, "version": _version, "value": _value,
+    "left": _left, "fields": _fields, "att": _att, "whole": _whole,
+}  # fmt: skip
+
+
+def raw_frames(random: Random, ret: int) -> bytes:
+    """Frames that break the rules of the session."""
+    kind = random.choice([*Type, 0, 12, 127, 128, 255])
+    payload = random.choice(
+        [b"", b"x", random.randbytes(random.randint(1, 200)), message("ls"), msgpack.packb([1] * 9)]
+    )
+    made = (
+        frame(Type.PING, 0, b"12345678")[:4]
+        + bytes([kind])
+        + random.choice([0, ret, ret + 2, 2, 2**63]).to_bytes(8, "big")
+    )
+    length = random.choice([len(payload), len(payload), len(payload) + 1, 2**32 - 1, 1 << 20])
+    return length.to_bytes(4, "big") + made[4 : HEAD.size] + payload

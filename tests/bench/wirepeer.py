@@ -1,0 +1,146 @@
+"""A peer of the wire that says whatever it is told: frames and messages are packed by hand, and nothing is checked."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgpack as untyped_msgpack
+
+from swarmlib.wire import frames
+from swarmlib.wire.frames import HEAD, MAGIC, Type
+from swarmlib.wire.limits import Limits
+
+msgpack: Final[Any] = untyped_msgpack
+
+
+class Frame(NamedTuple):
+    """A frame that came."""
+
+    type: int
+    channel: int
+    payload: bytes
+
+    @property
+    def fields(self) -> list[Any]:
+        """A message's nine fields; references are `msgpack.ExtType`."""
+        found: list[Any] = msgpack.unpackb(self.payload, strict_map_key=False)
+        return found
+
+
+def ref(kind: int, number: int, *more: int) -> Any:
+    """A reference, right or wrong."""
+    return msgpack.ExtType(kind, struct.pack(f"!{1 + len(more)}Q", number, *more))
+
+
+def pair(*items: Any) -> Any:
+    """A tuple."""
+    return msgpack.ExtType(6, msgpack.packb(list(items)))
+
+
+def message(
+    verb: Any, path: Any = (), args: Any = None, kind: Any = 0, value: Any = None, *, ret: Any = None, att: Any = None,
+    left: Any = None, channel: Any = None,
+) -> bytes:  # fmt: skip
+    """A message of any content."""
+    fields = [verb, list(path) if isinstance(path, tuple) else path, {} if args is None else args, kind, value]
+    return bytes(msgpack.packb([*fields, ret, channel, att, left], unicode_errors="surrogatepass"))
+
+
+class Peer:
+    """One connection. The initiator is who connects."""
+
+    def __init__(self, connection: socket.socket, *, initiator: bool) -> None:
+        self.ended = False
+        self._connection = connection
+        self._data = b""
+        self._initiator = initiator
+        self._next = 1 if initiator else 2
+
+    def shake_hands(self) -> None:
+        """Say hello; the initiator waits for the other side's.
+
+        Raises:
+            ConnectionError: the other side ended the connection.
+        """
+        hello = MAGIC + frames.hello(frames.VERSIONS, Limits(), frozenset())
+        if not self._initiator:
+            self._read(len(MAGIC))
+            self._connection.sendall(hello + frames.frame(Type.PING, 0, b"12345678"))
+            return
+        self._connection.sendall(hello)
+        self._read(len(MAGIC))
+
+    def _read(self, count: int) -> bytes:
+        while len(self._data) < count:
+            piece = self._connection.recv(65536)
+            if not piece:
+                self.ended = True
+                raise ConnectionError("the other side ended the session")
+            self._data += piece
+        found, self._data = self._data[:count], self._data[count:]
+        return found
+
+    def number(self) -> int:
+        """A number for a channel, never used before."""
+        self._next += 2
+        return self._next - 2
+
+    def send(self, *pieces: bytes) -> None:
+        """Send frames; that the other side is gone shows when it is read from."""
+        try:
+            self._connection.sendall(b"".join(pieces))
+        except OSError:
+            self.ended = True
+
+    def frames(self, seconds: float) -> Iterator[Frame]:
+        """The frames that come within a time. Pings are answered; the end of the session ends them."""
+        until = time.monotonic() + seconds
+        while not self.ended:
+            if len(self._data) < HEAD.size or len(self._data) < HEAD.size + HEAD.unpack_from(self._data)[0]:
+                left = until - time.monotonic()
+                if left <= 0 or not select.select([self._connection], [], [], left)[0]:
+                    return
+                self._take()
+                continue
+            length, type, channel = HEAD.unpack(self._read(HEAD.size))
+            frame = Frame(type, channel, self._read(length))
+            if type == Type.PING:
+                self.send(frames.frame(Type.PONG, 0, frame.payload))
+            if type == Type.BYE:
+                self.ended = True
+            yield frame
+
+    def _take(self) -> None:
+        try:
+            piece = self._connection.recv(65536)
+        except OSError:
+            piece = b""
+        self._data += piece
+        self.ended = self.ended or not piece
+
+    def call(self, packed: bytes, ret: int, seconds: float, behind: bytes = b"") -> tuple[str, list[Frame]]:
+        """Send a request; gives how it ended (`ack`, `error`, `ended`, `reset`, `nothing`) and all that came.
+
+        behind: frames that are sent after it, such as the end of its upload.
+        """
+        self.send(frames.frame(Type.MESSAGE, 0, packed), behind)
+        came: list[Frame] = []
+        for frame in self.frames(seconds):
+            came.append(frame)
+            if frame.channel == ret and frame.type == Type.RESET:
+                return "reset", came
+            if frame.channel == ret and frame.type in (Type.MESSAGE, Type.LAST):
+                verb = frame.fields[0]
+                if verb in ("ack", "error"):
+                    return verb, came
+        return "ended" if self.ended else "nothing", came
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.ended = True
+        self._connection.close()
