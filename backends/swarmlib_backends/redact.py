@@ -59,6 +59,7 @@ def message(seen: Message, secrets: Collection[str] = ()) -> Message:
 def error(exc: SwarmError, secrets: Collection[str] = ()) -> SwarmError:
     """An error as it may be shown: without what it may quote, nor `secrets`."""
     details = {name: _DETAILS.get(name, _hidden)(each) for name, each in exc.details.items()}
+    details |= {name: _body(exc.details[name], secrets) for name in ("body", "line") if name in exc.details}
     return type(exc)(without_quotations(exc.message, secrets), backend=exc.backend, path=exc.path, details=details)
 
 
@@ -196,7 +197,9 @@ def _number(given: Any) -> Any:
 
 def _map(given: Any) -> Any:
     """Objects under names of the user's choice."""
-    return _inside(given, _objects) if isinstance(given, Mapping) else _open(given)
+    if isinstance(given, Mapping):
+        return _inside(given, _objects)
+    return given if isinstance(given, int) else _objects(given)
 
 
 def _pairs(given: Any, harmless: Callable[[str], object]) -> Any:
@@ -286,7 +289,9 @@ def _filter(name: str, given: Any) -> Any:
     texts: Any = list(cast("dict[str, Any]", given)) if isinstance(given, dict) else given
     if name not in shown.FILTERS:
         return _hidden(texts)
-    return [_label(each) for each in texts] if "label" in name and isinstance(texts, list) else _arg(texts)
+    if "label" in name and isinstance(texts, list):
+        return [_label(each) for each in cast("list[Any]", texts)]
+    return _arg(texts)
 
 
 def _label(given: Any) -> Any:
@@ -328,7 +333,7 @@ def _headers(given: Any) -> Any:
 
 
 def _pair(given: Any) -> Any:
-    name, content = given if isinstance(given, list | tuple) and len(cast("list[Any]", given)) == 2 else ("", given)
+    name, content = cast("tuple[Any, Any]", given) if isinstance(given, list | tuple) else ("", given)
     return (name, content if _harmless(name) else HIDDEN.encode())
 
 
@@ -337,12 +342,19 @@ def _harmless(header: object) -> bool:
     return name.lower() in shown.HEADERS
 
 
-def _body(given: Any) -> Any:
+def _body(given: Any, secrets: Collection[str]) -> Any:
     """The bytes of an error's object, or of a line of progress."""
     try:
-        return orjson.dumps(_text(orjson.loads(given)))
+        data = orjson.loads(given)
     except (orjson.JSONDecodeError, TypeError):
         return HIDDEN.encode()
+    return orjson.dumps(_without(_objects(data), secrets))
+
+
+def _without(given: Any, secrets: Collection[str]) -> Any:
+    if isinstance(given, str):
+        return without_quotations(given, secrets)
+    return _inside(given, lambda each: _without(each, secrets)) if isinstance(given, list | dict) else given
 
 
 def _as_it_is(given: Any) -> Any:
@@ -374,6 +386,5 @@ _ARGS: Final[dict[str, Callable[[Any], Any]]] = {
 }
 _DETAILS: Final[dict[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(("status", "exit_code", "unsent"), _as_it_is),
-    **dict.fromkeys(("body", "line"), _body),
     "headers": _headers,
 }

@@ -38,7 +38,7 @@ _CREDENTIALS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
 )
 _QUOTED: Final = re.compile(r"""(?<!\w)(["'`])((?:(?!\1).){0,2048})\1(?!\w)""", re.DOTALL)
 _OF_WORDS: Final = re.compile(r"[\s=]")
-_ASSIGNED: Final = re.compile(r"([\w.-]{1,128}=)[^\s,;\"']+")
+_ASSIGNED: Final = re.compile(r"([\w.-]{1,128}=)[^\s,;\"']*[^\s,;:\"']")
 
 
 def without_credentials(text: str) -> str:

@@ -13,7 +13,7 @@ import traceback
 from typing import Final
 
 from swarmlib.terminal import escaped, stderr
-from swarmlib_backends.redact import without_credentials
+from swarmlib_backends.redact_text import without_credentials
 
 MAX_LINE: Final = 8 * 1024
 """Characters of one line, at most; of what is longer, the middle is left out."""
@@ -42,9 +42,10 @@ def say(text: str) -> None:
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            stderr().write(self.format(record))
-        except Exception:  # noqa: BLE001 - as logging's own handlers: a wrong record must not end what it tells of
-            self.handleError(record)
+            line = self.format(record)
+        except Exception as exc:  # noqa: BLE001 - as in logging's own handlers: a wrong record must end nothing
+            line = f"swarmd: ERROR: a log record of {record.name} can't be formatted: {type(exc).__name__}"
+        stderr().write(line)
 
 
 class _Formatter(logging.Formatter):
