@@ -21,6 +21,8 @@ BOUND: Final = 4 * 1024 * 1024
 """Characters that wait to be written, at most, apart from a single line that is longer."""
 LEAVE_SECONDS: Final = 1.0
 """How long the end of the process waits for lines that are not written yet."""
+_GATHER_SECONDS: Final = 0.005
+"""How long lines are gathered after others were written: waking the thread for each costs more than the line."""
 _MISSING: Final = "swarmd: WARNING: {} lines are missing here: they could not be written in time"
 _DELETE: Final = "\x7f"
 
@@ -92,6 +94,7 @@ class Lines:
             except OSError:
                 with self._changed:
                     self._dropped += dropped + len(lines)
+            time.sleep(_GATHER_SECONDS)
 
     def _take(self) -> tuple[list[str], int]:
         """Everything that waits, once there is something."""
