@@ -333,8 +333,13 @@ def _headers(given: Any) -> Any:
 
 
 def _pair(given: Any) -> Any:
-    name, content = cast("tuple[Any, Any]", given) if isinstance(given, list | tuple) else ("", given)
-    return (name, content if _harmless(name) else HIDDEN.encode())
+    match given:
+        case (name, bytes() | str() as content) if _harmless(cast("object", name)):
+            return (name, content)
+        case (bytes() | str() as name, _):
+            return (name, HIDDEN.encode())
+        case _:
+            return (b"", HIDDEN.encode())
 
 
 def _harmless(header: object) -> bool:

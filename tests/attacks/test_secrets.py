@@ -21,6 +21,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarmlib import Json, Message, NotFound, Verb
 from swarmlib_backends import redact, shown
@@ -412,7 +414,7 @@ def test_a_value_that_is_too_deep_to_look_through_is_hidden() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "left"),
+    ("text", "left"),
     [
         ("can't pull https://me:pa@ss@host/x", "can't pull https://***@host/x"),
         ("tcp://user:pw@host:2375 is down", "tcp://***@host:2375 is down"),
@@ -428,12 +430,12 @@ def test_a_value_that_is_too_deep_to_look_through_is_hidden() -> None:
         ("No such container: web", "No such container: web"),
     ],
 )
-def test_texts_lose_their_credentials_and_nothing_else(given: str, left: str) -> None:
-    assert without_credentials(given) == left
+def test_texts_lose_their_credentials_and_nothing_else(text: str, left: str) -> None:
+    assert without_credentials(text) == left
 
 
 @pytest.mark.parametrize(
-    ("given", "left"),
+    ("text", "left"),
     [
         ('exec: "mysql -pabc": not found', 'exec: "***": not found'),
         ('Conflict. The name "/web" is in use by "abc".', 'Conflict. The name "/web" is in use by "abc".'),
@@ -442,8 +444,8 @@ def test_texts_lose_their_credentials_and_nothing_else(given: str, left: str) ->
         ("The command '/bin/sh -c curl abc' returned 1", "The command '***' returned 1"),
     ],
 )
-def test_an_engines_error_loses_what_it_quotes(given: str, left: str) -> None:
-    assert without_quotations(given) == left
+def test_an_engines_error_loses_what_it_quotes(text: str, left: str) -> None:
+    assert without_quotations(text) == left
 
 
 def test_no_text_takes_long_to_look_through() -> None:
@@ -460,6 +462,26 @@ def test_an_error_that_repeats_a_secret_in_another_form_is_cleaned() -> None:
     left = redact.error(error, redact.secrets_of(asked))
     assert left.message == "no user ***, x ***"
     assert left.details == {"status": 404, "body": b'{"message":"a=***"}'}
+
+
+NAMES = st.sampled_from(["Env", "Labels", "Cmd", "LogConfig", "filters", "headers", ":headers", ":target", "x"])
+JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(['{"label":5}', "[1]", "A=b"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=12,
+)
+ANY_VALUES = JSON_VALUES | st.binary(max_size=3) | st.dictionaries(st.integers(), JSON_VALUES) | st.tuples(JSON_VALUES)
+ANY_FIELDS = st.dictionaries(NAMES | st.sampled_from(["status", "body", "line"]), ANY_VALUES, max_size=3)
+
+
+@given(ANY_FIELDS, JSON_VALUES, ANY_FIELDS)
+def test_what_has_any_other_type_than_it_should_is_hidden_too(
+    args: dict[str, Any], value: Any, details: dict[str, Any]
+) -> None:
+    asked = Message(Verb.SPAWN, args=args, value=Json.of(value))
+    redact.error(NotFound("no", details=details), redact.secrets_of(asked))
+    left = redact.message(asked)
+    assert redact.message(left).json == left.json
 
 
 def test_reprs_which_end_in_tracebacks_show_no_value() -> None:
