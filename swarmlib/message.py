@@ -101,7 +101,8 @@ class Json:
         return self._data
 
     def __repr__(self) -> str:
-        return f"Json({self.raw!r})"
+        """Its size only: reprs end in tracebacks and logs, where no secret may be."""
+        return "Json(not encoded)" if self._raw is None else f"Json({len(self._raw)} bytes)"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Json) and (self.raw == other.raw or self.data == other.data)
@@ -109,7 +110,7 @@ class Json:
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # equal values may have different bytes
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Message:
     """A request or a reply.
 
@@ -163,6 +164,11 @@ class Message:
         if isinstance(self.value, SwarmError):
             return self.value
         raise TypeError(f"a {self.verb} message holds no error")
+
+    def __repr__(self) -> str:
+        """What it is about; of args and values only the names and the type, as reprs end in tracebacks and logs."""
+        kind = self.value.code if isinstance(self.value, SwarmError) else type(self.value).__name__
+        return f"<Message {self.verb} {'/'.join(self.path)!r} args={list(self.args)} value={kind}>"
 
     def but(self, **changes: Any) -> Message:
         """A copy with some fields changed; the original stays as it is for whoever else holds it."""

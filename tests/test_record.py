@@ -30,7 +30,7 @@ from swarmlib import (
 )
 from swarmlib.errors import ungrouped
 from swarmlib_backends.record import Record
-from swarmlib_backends.recording import MAGIC, PIECE, Recording, What, Writer, msgpack
+from swarmlib_backends.recording import MAGIC, Recording, What, Writer, msgpack
 from swarmlib_backends.replay import Replay
 
 SECRET = "hunter2"
@@ -54,7 +54,7 @@ class Service(Server):
             raise NotFound("no such thing", details={"status": 404, "headers": [(b"Server", b"x")]})
         if "slow" in message.path:
             await trio.sleep(10)
-        return {"Number": len(self.asked), "Env": [f"PASSWORD={SECRET}", "MODE=fast"]}
+        return {"Size": len(self.asked), "Env": [f"PASSWORD={SECRET}", "HOME=/root"]}
 
     async def ls(self, message: Message) -> list[Any]:
         return [await self.get(message)]
@@ -70,7 +70,7 @@ class Service(Server):
         assert message.ret is not None
         await message.ret.ack()
         for number in range(2):
-            await message.ret.set({"event": number})
+            await message.ret.set({"time": number})
         if message.path:
             await trio.sleep_forever()
 
@@ -91,7 +91,7 @@ class Service(Server):
         body = b""
         while data := await message.att.receive_some():
             body += data
-        return len(body)
+        return {"Size": len(body)}
 
 
 async def greet_and_echo(stream: trio.abc.HalfCloseableStream) -> None:
@@ -205,7 +205,7 @@ async def test_the_file_is_its_owners_and_holds_no_secret(tmp_path: Path) -> Non
     assert stat.S_IMODE(os.stat(tmp_path / "rec").st_mode) == 0o600
     held = content(tmp_path / "rec")
     assert SECRET.encode() not in held
-    assert b"MODE=fast" in held
+    assert b"HOME=/root" in held
     async with replaying(tmp_path / "rec") as swarm:
         assert (await swarm.spawn({**body, "Env": ["API_KEY=another"]}, **args)).id == "abc"
 
@@ -241,7 +241,7 @@ async def test_an_appended_recording_is_one(recorded: Path) -> None:
     assert content(recorded).startswith(before)
     async with replaying(recorded, match="order") as swarm:
         await everything(swarm)
-        assert (await swarm.get("b"))["Number"] == 1
+        assert (await swarm.get("b"))["Size"] == 1
 
 
 async def test_to_a_damaged_file_nothing_is_appended(recorded: Path) -> None:
@@ -273,7 +273,7 @@ async def test_where_the_file_can_not_be_written_the_traffic_goes_on_and_what_wa
         await swarm.get("a")
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", full)
-            await swarm.spawn({"Cmd": ["x" * 2000]})
+            await swarm.spawn({"Image": "x" * 2000})
         await swarm.get("b")
     assert ["nothing more is recorded" in record.message for record in caplog.records] == [True]
     with closing(Recording(str(tmp_path / "rec"))) as found:
@@ -293,7 +293,7 @@ async def test_what_was_not_recorded_is_told_with_what_comes_nearest(recorded: P
 
 async def test_of_several_alike_the_last_answers_from_then_on(recorded: Path) -> None:
     async with replaying(recorded) as swarm:
-        numbers = [(await swarm.get("a"))["Number"] for _ in range(4)]
+        numbers = [(await swarm.get("a"))["Size"] for _ in range(4)]
     assert numbers == [2, 3, 3, 3]
 
 
@@ -308,7 +308,7 @@ async def test_in_order_only_the_next_is_answered(recorded: Path) -> None:
 
 async def test_who_asks_and_with_which_version_is_all_the_same(recorded: Path) -> None:
     async with replaying(recorded) as swarm:
-        assert (await swarm.get("a", **{CALLER: "uid:7", ":version": "1.24"}))["Number"] == 2
+        assert (await swarm.get("a", **{CALLER: "uid:7", ":version": "1.24"}))["Size"] == 2
 
 
 async def test_what_was_not_recorded_may_be_passed_on(recorded: Path) -> None:
@@ -375,9 +375,9 @@ async def test_an_answer_to_what_does_not_come_is_not_waited_for_forever(
 
 async def test_a_watch_that_the_caller_ended_stays_open(tmp_path: Path) -> None:
     async with recording(tmp_path / "rec") as swarm, swarm.watch("containers") as events:
-        assert [await anext(events), await anext(events)] == [{"event": 0}, {"event": 1}]
+        assert [await anext(events), await anext(events)] == [{"time": 0}, {"time": 1}]
     async with replaying(tmp_path / "rec") as swarm, swarm.watch("containers") as events:
-        assert [await anext(events), await anext(events)] == [{"event": 0}, {"event": 1}]
+        assert [await anext(events), await anext(events)] == [{"time": 0}, {"time": 1}]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(anext, events)
             await wait_all_tasks_blocked()
@@ -475,9 +475,9 @@ def test_damage_costs_only_what_is_after_it(tmp_path_factory: pytest.TempPathFac
 async def test_what_is_before_the_damage_is_replayed_and_the_log_says_how_much(
     recorded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cut(recorded, PIECE)
+    cut(recorded, 50)
     async with replaying(recorded) as swarm:
-        assert (await swarm.get("a"))["Number"] == 2
+        assert (await swarm.get("a"))["Size"] == 2
         with pytest.raises(Unavailable, match="ends before the answer"):
             await upload(swarm, b"x")
     assert "is damaged at byte" in caplog.text

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from swarmlib import Filter, Invalid, Json, Message, SwarmError, Tap, Verb, option
 from swarmlib.message import FINAL
+from swarmlib.terminal import Unbuffered, escaped, stderr
 
+from . import redact
 from .patterns import fitting
-from .redact import redacted
+
+_dumped: Final = partial(json.dumps, default=lambda other: other.decode("latin-1"))  # headers are bytes
 
 
 @dataclass
@@ -29,21 +32,25 @@ class Debug(Filter):
 
     Each call has a number, which its replies carry too, and every reply its time since the message. Sizes are
     those of the JSON value; an attached stream shows as `+stream`.
+
+    Values, arguments and headers are shown only where the Engine API puts no secret; all others are ***: environment
+    variables, labels, options of drivers, the words of commands, and every field that this version does not know.
+    When stderr is not read fast enough, the oldest lines are dropped, and a line says how many; traffic never waits.
     """
 
     json: bool = option("one JSON object a line, for programs", default=False)
     filter: list[str] = option("only messages whose 'verb path' fits this, such as 'ls*'", default=[])
     values: bool = option("print the values too, not only their sizes", default=False)
     out: TextIO | None = field(default=None, repr=False)
-    """Where lines go; by default `sys.stderr` as it is when the stage opens."""
+    """Where lines go, written at once; by default `sys.stderr` as it is when the stage opens, from a queue."""
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Set up this stage's own numbers and filter."""
         self._numbers = itertools.count(1)
         self._fits = fitting(self.filter, otherwise=True)
-        self._out = self.out or sys.stderr
-        self._form: Callable[[dict[str, Any]], str] = json.dumps if self.json else _plain
+        self._out = Unbuffered(self.out) if self.out else stderr()
+        self._form: Callable[[dict[str, Any]], str] = _dumped if self.json else _plain
         yield
 
     async def send(self, message: Message) -> None:
@@ -55,32 +62,26 @@ class Debug(Filter):
         ret = message.ret
         self.write(_request(number, message, self.values))
         if ret is not None:
-            call = _Call(self, number)
+            call = _Call(self, number, message)
             ret.on_gone(call.gone)
             message = message.but(ret=Tap(ret, call.see))
         await self.next.send(message)
 
     def write(self, line: dict[str, Any]) -> None:
         """Write one line. Where it can't be written (stderr closed), the traffic goes on without it."""
-        try:
-            self._out.write(self._form(line) + "\n")
-        except (OSError, ValueError):
-            self._out = _Null()
-
-
-class _Null:
-    def write(self, _: str, /) -> int:
-        return 0
+        self._out.write(self._form(line))
 
 
 class _Call:
     """One call under way. It holds no reply channel: a channel that is dropped must be noticed as dropped."""
 
-    __slots__ = ("_answered", "_began", "_number", "_stage")
+    __slots__ = ("_answered", "_args", "_began", "_number", "_stage", "_value")
 
-    def __init__(self, stage: Debug, number: int) -> None:
+    def __init__(self, stage: Debug, number: int, asked: Message) -> None:
         self._stage = stage
         self._number = number
+        self._args = asked.args
+        self._value = asked.value
         self._began = perf_counter()
         self._answered = False
 
@@ -89,8 +90,9 @@ class _Call:
         self._answered = self._answered or reply.verb in FINAL
         line: dict[str, Any] = {"call": self._number, "reply": reply.verb.value, "ms": self._age()}
         if isinstance(reply.value, SwarmError):
+            secrets = redact.secrets_of(Message(reply.verb, args=self._args, value=self._value))
             line["error"] = reply.value.code
-            line["message"] = reply.value.message
+            line["message"] = redact.error(reply.value, secrets).message
         self._stage.write(_with_content(line, reply, self._stage.values))
         return reply
 
@@ -110,7 +112,7 @@ def _request(number: int, message: Message, values: bool) -> dict[str, Any]:
 
 def _with_content(line: dict[str, Any], message: Message, values: bool) -> dict[str, Any]:
     if message.args:
-        line["args"] = redacted(message.args)
+        line["args"] = redact.args(message.args)
     if isinstance(message.value, Json):
         _add_value(line, message.value, values)
     elif message.verb is Verb.LOG and isinstance(message.value, bytes):
@@ -124,7 +126,7 @@ def _add_value(line: dict[str, Any], value: Json, values: bool) -> None:
     try:
         line["bytes"] = len(value.raw)
         if values:
-            line["value"] = redacted(value.data)
+            line["value"] = redact.value(value.data)
     except Invalid:  # what isn't JSON is for whoever decodes it to refuse
         line.setdefault("bytes", None)
 
@@ -137,16 +139,20 @@ def _plain(line: dict[str, Any]) -> str:
     if "error" in line:
         parts.append(f"{line['error']}: {_printable(line['message'])}")
     if "args" in line:
-        parts.append(json.dumps(line["args"]))
+        parts.append(_shown(line["args"]))
     if "bytes" in line:
         parts.append("not JSON" if line["bytes"] is None else f"{line['bytes']} B")
     if "stream" in line:
         parts.append("+stream")
     if "value" in line:
-        parts.append(json.dumps(line["value"]))
+        parts.append(_shown(line["value"]))
     return " ".join(part for part in parts if part)
 
 
 def _printable(text: str) -> str:
     """`text` in a form that can't break the line or drive the terminal."""
-    return text if text.isprintable() else json.dumps(text)
+    return text if text.isprintable() else f'"{escaped(text)}"'
+
+
+def _shown(data: Any) -> str:
+    return escaped(_dumped(data))

@@ -11,12 +11,12 @@ from typing import Any, Final, cast
 
 import trio
 
-from swarmlib import Filter, Invalid, Message, Path, Reply, Sender, Tap, argument, option
+from swarmlib import Filter, Invalid, Message, Path, Reply, Sender, Tap, Verb, argument, option
 from swarmlib.wire.codec import RefKind
 
+from . import redact
 from .dockerapi.rows import WHOLE
 from .recording import PIECE, What, Writer, bytes_of
-from .redact import redacted, without_secrets
 from .streams import Passage
 
 _log: Final = logging.getLogger("swarmlib")
@@ -27,11 +27,12 @@ class Record(Filter):
     """Writes every message and reply to a file, with the bytes of their streams and the time of each.
 
     The file is its owner's alone (mode 0600), and good at any moment: each record is written at once, whole, with a
-    checksum. Secrets are not in it: registry credentials, and what stands in a message under a telling name (password,
-    token, key, …) or in a variable of such a name, is replaced by ***. But what a program reads and writes is in it as
-    it is, a terminal's passwords too. Of requests that are passed on whole (BuildKit's), whose streams hold
-    credentials, no bytes are recorded. Where the file can't be written any more, the traffic goes on without it, and
-    the log says so.
+    checksum. Secrets are not in it: of values, arguments, headers and errors it holds what `debug --values` shows, and
+    *** for the rest, which a replay then answers. Requests that differ only in what is hidden are the same to a replay.
+    What a program reads and writes is in the file as it is, a terminal's passwords too, and so are the files that are
+    copied out of containers. Of uploads (build contexts, archives) and of requests that are passed on whole
+    (BuildKit's), whose streams hold credentials, no bytes are recorded. Where the file can't be written any more, the
+    traffic goes on without it, and the log says so.
 
     record session.swarm
     """
@@ -85,7 +86,8 @@ class _Call:
         self._ended = False
 
     def asked(self, request: Message) -> None:
-        self._put_message(What.ASK, request.but(path=self._path, args=redacted(request.args)))
+        self._asked = Message(request.verb, args=request.args, value=request.value)
+        self._put_message(What.ASK, request.but(path=self._path))
 
     def replied(self, reply: Message) -> Message:
         """Record a reply; it goes on with its stream and its channel tapped."""
@@ -122,7 +124,8 @@ class _Call:
 
     def _put_message(self, what: What, message: Message) -> None:
         try:
-            data = bytes_of(message.but(value=without_secrets(message.value)), _kind(message.att))
+            secrets = redact.secrets_of(self._asked) if message.verb is Verb.ERROR else ()
+            data = bytes_of(redact.message(message, secrets), _kind(message.att))
         except Invalid as exc:
             _log.warning("record: call %d, %s: not recorded: %s", self._number, what, exc)
         else:
@@ -160,7 +163,9 @@ class _Object(trio.abc.SendChannel[Message]):
 
 
 class _Upload(Passage):
-    """A request's attachment: what is received of it, the caller has sent."""
+    """A request's attachment: what is received of it, the caller has sent. Only its end is recorded: a replay compares
+    none of its bytes, and build contexts and archives hold what nobody looked through for secrets.
+    """
 
     def __init__(self, inner: trio.abc.ReceiveStream, call: _Call) -> None:
         super().__init__(inner)
@@ -168,7 +173,8 @@ class _Upload(Passage):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         data = await super().receive_some(max_bytes)
-        self._call.passed(What.SENT, data)
+        if not data:
+            self._call.passed(What.SENT)
         return data
 
 

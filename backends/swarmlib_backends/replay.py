@@ -18,9 +18,9 @@ import trio
 from swarmlib import Handler, Invalid, Json, Message, NotFound, Server, SwarmError, Unavailable, argument, option
 from swarmlib.wire.codec import RefKind
 
+from . import redact
 from .calls import hand_over, key_of
 from .recording import Event, Recording, What, message_of
-from .redact import redacted, without_secrets
 from .streams import OneWay
 
 _NEAREST: Final = 3
@@ -139,9 +139,9 @@ class _Asked:
 
     @classmethod
     def of(cls, message: Message, *, upload: bool) -> _Asked:
-        args = {name: given for name, given in redacted(message.args).items() if name not in _UNLIKE}
-        value = without_secrets(message.value)
-        key = key_of(message, args=args, value=_data(value), upload=upload)
+        shown = redact.message(message)
+        args = {name: given for name, given in shown.args.items() if name not in _UNLIKE}
+        key = key_of(message, args=args, value=_data(shown.value), upload=upload)
         return cls(key, f"{message.verb} {'/'.join(message.path)}".rstrip())
 
     def __str__(self) -> str:

@@ -94,8 +94,9 @@ def cli(verbose: bool) -> None:
     It ends with 0 or by a signal (130 for SIGINT, 143 for SIGTERM), 1 when a stage fails, 2 when the chain is wrong.
     """
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(format="swarmd: %(levelname)s: %(message)s")
-    logging.getLogger("swarmlib").setLevel(level)
+    from . import logs
+
+    logs.set_up(level)
 
 
 @cli.command(context_settings=_RAW)
@@ -344,8 +345,10 @@ def reporting(exit_code: int) -> Generator[None]:
     except click.ClickException:
         raise
     except Exception as exc:  # the last place that can turn it into words
+        from .logs import say
+
         for line in _failures(exc):
-            click.echo(f"swarmd: error: {line}", err=True)
+            say(f"error: {line}")
         logging.getLogger("swarmlib").info("the traceback of it", exc_info=exc)
         raise SystemExit(exit_code) from None
 

@@ -7,11 +7,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
-import click
 import trio
 
 from swarmlib import Chain
 from swarmlib.errors import ungrouped
+
+from .logs import say
 
 _FILES: Final = 65_536
 
@@ -25,7 +26,7 @@ def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
 async def serve(chain: Chain) -> None:
     """Have `chain` open until cancelled."""
     async with chain.open():
-        click.echo("swarmd: serving; Ctrl-C ends it", err=True)
+        say("serving; Ctrl-C ends it")
         await trio.sleep_forever()
 
 

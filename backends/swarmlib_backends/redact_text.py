@@ -1,0 +1,81 @@
+"""Secrets in running text: log messages, and errors that quote what someone sent.
+
+A text has no schema, so these are patterns of what is certainly a secret (`without_credentials`, for texts of ours) or
+may hold one (`without_quotations`, for the texts of engines, which quote commands, bodies and mount options).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+HIDDEN: Final = "***"
+MAX_ERROR: Final = 4096
+"""Characters of an error's text that are looked at and shown, at most."""
+
+_TELLING: Final = (
+    r"[\w.-]{0,64}(?:pass|pwd|secret|token|credential|api[-_]?key|access[-_]?key|private[-_]?key|signing[-_]?ca[-_]?key"
+    r"|unlock[-_]?key|authorization|registry[-_](?:auth|config)|cookie)[\w.-]{0,64}"
+)
+_GIVEN: Final = r"""(?:"(?:[^"\\]|\\.){0,2048}"?|'[^']{0,2048}'?|(?:bearer|basic)\s+[^\s,;"']+|[^\s,;"']+)"""
+_CREDENTIALS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(pattern, flags), shown)
+    for pattern, flags, shown in (
+        (r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END|\Z)", re.DOTALL, HIDDEN),
+        # A password holds an @ or a / that should have been quoted often enough: all up to the last @ is taken for it.
+        (r"(?i)(?<=https://)[^\s\"'<>]{1,1024}@|(?<=http://)[^\s\"'<>]{1,1024}@", 0, f"{HIDDEN}@"),
+        (r"(?<=://)[^\s\"'<>:@/]{0,256}:[^\s\"'<>]{1,1024}@", 0, f"{HIDDEN}@"),
+        (r"(?<![\w/.-])[\w.+-]{1,64}:[^\s@/\"':]{1,256}@(?!sha\d)(?=[\w\[])", 0, f"{HIDDEN}@"),
+        (r"\b(Bearer|Basic)\s+(?=\S*[A-Z0-9=])\S+", 0, rf"\1 {HIDDEN}"),
+        (r"\bSWM(TKN|KEY)-[^\s\"',;]+", 0, rf"SWM\1-{HIDDEN}"),
+        (r"\$(?:apr1|2[abxy]|[1567y])\$[^\s\"',;]+", 0, HIDDEN),
+        (r"\beyJ[\w+/=.-]{8,}", 0, HIDDEN),  # base64 of a JSON object, a registry's credentials or a JWT
+        (r"\bgh[pousr]_\w{20,}|\bAKIA[A-Z0-9]{16}\b", 0, HIDDEN),
+        (rf"(?i)({_TELLING}[\"']?\s{{0,4}}(?:=|:)\s{{0,4}}){_GIVEN}", 0, rf"\1{HIDDEN}"),
+        (rf"(?i)(--?{_TELLING}\s{{1,4}}){_GIVEN}", 0, rf"\1{HIDDEN}"),
+    )
+)
+_QUOTED: Final = re.compile(r"""(?<!\w)(["'`])((?:(?!\1).){0,2048})\1(?!\w)""", re.DOTALL)
+_OF_WORDS: Final = re.compile(r"[\s=]")
+_ASSIGNED: Final = re.compile(r"([\w.-]{1,128}=)[^\s,;\"']*[^\s,;:\"']")
+
+
+def without_credentials(text: str) -> str:
+    """`text` without passwords in URLs, tokens and keys, and what follows a telling name (`password=`, `--token `)."""
+    for pattern, shown in _CREDENTIALS:
+        text = pattern.sub(shown, text)
+    return text
+
+
+def without_user(text: str) -> str:
+    """`text`, a name or an address, without the user and password of a URL in it."""
+    return without_credentials(text) if "@" in text else text
+
+
+def without_quotations(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` of an engine's error without what it may quote: JSON, values of options, commands of several words.
+
+    secrets: what is hidden wherever it stands, since the request that the error answers holds it.
+    """
+    text = shortened(text, MAX_ERROR)
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    begin, end = text.find("{"), text.rfind("}")
+    if 0 <= begin < end:
+        text = f"{text[:begin]}{{{HIDDEN}}}{text[end + 1 :]}"
+    text = _QUOTED.sub(_unless_a_name, without_credentials(text))
+    return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+
+
+def _unless_a_name(quoted: re.Match[str]) -> str:
+    mark, inside = quoted[1], quoted[2]
+    return f"{mark}{HIDDEN}{mark}" if _OF_WORDS.search(inside) else quoted[0]
+
+
+def shortened(text: str, size: int) -> str:
+    """The beginning of a text, up to the end of a word: half a URL would no longer show that it holds a password."""
+    if len(text) <= size:
+        return text
+    kept = text[:size].rpartition(" ")[0]
+    return f"{kept} … ({len(text) - len(kept)} more characters)"

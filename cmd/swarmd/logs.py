@@ -1,0 +1,86 @@
+"""What swarmd says on stderr: log records and errors, each on a line that nothing in it can leave.
+
+Texts of clients, engines and peers stand in log messages and exceptions. No such text can begin a line that looks like
+swarmd's own, drive the terminal, fill the disk with one message, or show a password; and no reader of stderr who falls
+asleep holds up the process (`swarmlib.terminal`).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from typing import Final
+
+from swarmlib.terminal import escaped, stderr
+from swarmlib_backends.redact_text import without_credentials
+
+MAX_LINE: Final = 8 * 1024
+"""Characters of one line, at most; of what is longer, the middle is left out."""
+MAX_LINES: Final = 400
+"""Lines of one record with its traceback, at most; of what is longer, the middle is left out."""
+_INDENT: Final = "    "
+
+
+def set_up(level: int) -> None:
+    """Have every logger, Python's warnings and what nobody could catch write to stderr; ours from `level` on."""
+    handler = _Handler()
+    handler.setFormatter(_Formatter())
+    logging.basicConfig(handlers=[handler])
+    logging.captureWarnings(True)
+    logging.getLogger("swarmlib").setLevel(level)
+    sys.unraisablehook = _unraisable
+
+
+def say(text: str) -> None:
+    """Write a line of swarmd's own. Further lines of `text` (a chain with a caret below it) are indented."""
+    first, *others = text.split("\n")
+    below = [line if line.startswith("  ") else f"  {line}" for line in others]
+    stderr().write(_bounded("\n".join(map(_safe, [f"swarmd: {first}", *below]))))
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as exc:  # noqa: BLE001 - as in logging's own handlers: a wrong record must end nothing
+            line = f"swarmd: ERROR: a log record of {record.name} can't be formatted: {type(exc).__name__}"
+        stderr().write(line)
+
+
+class _Formatter(logging.Formatter):
+    """`swarmd: LEVEL: message` on one line; a traceback's lines below it, indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = f"swarmd: {record.levelname}: {_safe(record.getMessage())}"
+        below = self.formatException(record.exc_info).splitlines() if record.exc_info else []
+        return _bounded("\n".join([head, *(_INDENT + _safe(line) for line in below)]))
+
+
+def _safe(text: str) -> str:
+    """`text` as it may stand in a line: passwords hidden, control characters escaped, its length bounded."""
+    if len(text) > MAX_LINE:
+        text = _shortened(text, MAX_LINE)
+    return _shortened(escaped(without_credentials(text)), MAX_LINE)
+
+
+def _shortened(text: str, size: int) -> str:
+    left_out = len(text) - size
+    return text if left_out <= 0 else f"{text[: size // 2]} … ({left_out} characters) … {text[-size // 2 :]}"
+
+
+def _bounded(text: str) -> str:
+    lines = text.split("\n")
+    left_out = len(lines) - MAX_LINES
+    if left_out <= 0:
+        return text
+    kept = MAX_LINES // 2
+    return "\n".join([*lines[:kept], f"{_INDENT}… ({left_out} lines) …", *lines[-kept:]])
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Log what was raised where nobody can catch it, such as in a finalizer, as Python itself would print it."""
+    exc = unraisable.exc_value
+    text = "".join(traceback.format_exception_only(exc)).strip() if exc else unraisable.exc_type.__name__
+    where = unraisable.err_msg or "an exception that nobody can catch"
+    logging.getLogger("swarmlib").error("%s in %s: %s", where, type(unraisable.object).__name__, text)
