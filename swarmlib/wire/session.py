@@ -101,7 +101,7 @@ class Session:
         versions, theirs, capabilities = frames.read_hello(payload)
         self.version = frames.common(VERSIONS, versions)
         self.capabilities &= capabilities
-        self.channels.begin(theirs, files="files" in self.capabilities)
+        self.channels.begin(theirs)
         self.channels.events.append(Agreed())
         self.next_tick = self._now + self._limits.heartbeat
         self._ask()
