@@ -288,8 +288,8 @@ class LosesLogs(Filter):
 @breaks("keeps_what_is_spawned")
 class RemovesNothing(Filter):
     async def send(self, message: Message) -> None:
-        proper = len(message.path) == 2 and NOSUCH not in message.path and message.path[1].isalnum()
-        if message.verb is Verb.RM and proper and message.ret is not None:
+        by_id = len(message.path) == 2 and len(message.path[1]) == 16 and message.path[1].isalnum()
+        if message.verb is Verb.RM and by_id and message.ret is not None:
             await message.ret.ack()
         else:
             await self.next.send(message)

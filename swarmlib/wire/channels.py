@@ -18,7 +18,7 @@ from .frames import NUMBER, Type
 from .limits import KIB, Limits
 from .outbox import Outbox, Outgoing
 from .states import NEXT, Act, State
-from .windows import Admission, Incoming, Value, Windows
+from .windows import Admission, Incoming, Value, Windows, gather
 
 SERVICE: Final = 0
 """The channel to the peer's service; and, in the other direction, to this side's."""
@@ -143,10 +143,15 @@ class Channels:
         self.caused = 0
         self.rest = 0
         self._sink = SERVICE
+        self._owed: set[int] = set()
+        """Channels of requests whose credit is held back."""
 
     def begin(self, theirs: Mapping[str, int]) -> None:
-        """The peer has told its limits: messages may go both ways."""
-        self._theirs = theirs
+        """The peer has told its limits: messages may go both ways. What it lets this side open is kept below this
+        side's own limits too, for it is this side that holds what a peer does not read.
+        """
+        own = {name: getattr(self._limits, name) for name in ("channels", "streams")}
+        self._theirs = {name: min(most, own.get(name, most)) for name, most in theirs.items()}
         self._outbox.most = theirs["frame"]
         self._open[SERVICE] = _Channel(State.BOTH, theirs["credit"], replies=False)
 
@@ -422,7 +427,7 @@ class Channels:
         if type(found) is _Stream:
             self._tell(found, Data(self._sink, data[start:stop]))
         elif type(found) is _Receiving:
-            found.value.parts.append(data[start:stop])
+            gather(found.value.parts, data[start:stop])
             found.value.left -= stop - start
             self._value_so_far(self._sink)
         return stop
@@ -570,12 +575,26 @@ class Channels:
         if type(channel) is not _Channel or (channel.replies and event.message.verb in FINAL):
             return False
         channel.taken += 1
+        return self._give_credit(event.channel, channel)
+
+    def _give_credit(self, id: int, channel: _Channel) -> bool:
         if channel.taken * 2 < self._limits.credit or NEXT[channel.state][_RECEIVE] is None:
             return False
-        self._outbox.frame(Type.CREDIT, event.channel, NUMBER.pack(channel.taken))
+        if not channel.replies and self._outbox.size > self._limits.outbox:
+            self._owed.add(id)  # a peer that does not read its answers is not asked for more requests
+            return False
+        self._outbox.frame(Type.CREDIT, id, NUMBER.pack(channel.taken))
         channel.unread -= channel.taken
         channel.taken = 0
         return True
+
+    def pay(self) -> None:
+        """What waited to be sent is on its way: give the credit that was held back for that."""
+        owed, self._owed = self._owed, set()
+        for id in owed:
+            channel = self._open.get(id)
+            if type(channel) is _Channel:
+                self._give_credit(id, channel)
 
     def write(self, id: int, data: bytes) -> bool:
         """Have bytes sent on a stream; gives whether more may be written at once, or after the stream was `drained`."""

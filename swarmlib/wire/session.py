@@ -243,7 +243,9 @@ class Session:
             self.outbox.frame(Type.PONG, SERVICE, self._pong)
             self._pong = b""
         self.channels.caused = 0
-        return self.outbox.take(self.channels.emptied)
+        data = self.outbox.take(self.channels.emptied)
+        self.channels.pay()
+        return data
 
 
 def _ignore(_: int, __: bytes) -> None:
