@@ -111,7 +111,9 @@ class Peer:
                 assert refs.ret is not None
                 return message, refs.ret.id
 
-    async def call(self, verb: str = "get", path: Any = ("containers", "web"), args: Any = None, **fields: Any) -> Message:
+    async def call(
+        self, verb: str = "get", path: Any = ("containers", "web"), args: Any = None, **fields: Any
+    ) -> Message:
         """Make a call; gives its final reply."""
         number = self.number()
         await self.say(frame(Type.MESSAGE, 0, packed(verb, path, args, ret=reference(1, number), **fields)))
@@ -156,8 +158,11 @@ async def far_side(path: str, serve: Callable[[Peer], Awaitable[None]]) -> Async
 
 
 async def http(path: str, request: bytes) -> bytes:
-    """What a server behind a unix socket answers, to its end."""
+    """The head of what a server behind a unix socket answers."""
     async with await trio.open_unix_socket(path) as stream:
         await stream.send_all(request)
+        answer = b""
         with trio.fail_after(10):
-            return b"".join([bytes(data) async for data in stream])
+            while b"\r\n\r\n" not in answer:
+                answer += await stream.receive_some() or b"\r\n\r\n"
+        return answer
