@@ -85,8 +85,9 @@ class Witness(trio.abc.SendChannel[Message]):
         call.note(">", call.request)
         if value.ret is not None:
             value.ret.on_gone(call.gone)
-            value, ret = copy.copy(value), value.ret  # no `but`, which would judge the path
-            value.ret = _WitnessReply(ret, call)
+            reply = _WitnessReply(value.ret, call)
+            value = copy.copy(value)  # no `but`, which would judge the path
+            value.ret = reply
         await self._inner.send(value)
 
     async def aclose(self) -> None:
