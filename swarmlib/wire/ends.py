@@ -152,12 +152,11 @@ class Inlet(_InOrder):
 
     def _check(self, message: Message) -> None:
         """Name the caller, whoever the peer says that it is. Raises what `check_request` does."""
-        args = message.args
-        if self._caller:
-            message.args = {**args, CALLER: self._caller}
-        elif CALLER in args:
-            message.args = {name: value for name, value in args.items() if name != CALLER}
+        if CALLER in message.args:
+            message.args = {name: value for name, value in message.args.items() if name != CALLER}
         check_request(message, self.driver.most_args)
+        if self._caller:
+            message.args = {**message.args, CALLER: self._caller}
 
     async def _call(self, event: Received) -> None:
         message, driver = event.message, self.driver

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..errors import BadAnswer, Invalid, SwarmError
-from ..message import CALLER, Json, Message, Verb
+from ..message import Json, Message, Verb
 from ..names import check_path
 from .codec import MAX_NESTED, TooDeep
 
@@ -22,8 +22,8 @@ MAX_NAME: Final = 256
 """Characters of an argument's name."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ABOUT_THE_CALL: Final = re.compile(r":[a-z0-9-]+")
-_HEADER_TEXT: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_ABOUT_THE_CALL: Final = re.compile(r":[a-z0-9-]+").fullmatch
+_HEADER_TEXT: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 """What may stand in a field of an HTTP head (RFC 9110, section 5.5), each byte as a character."""
 _PLAIN: Final = frozenset({type(None), bool, int, str, bytes})
 
@@ -56,9 +56,10 @@ def check_reply(message: Message, most: int) -> None:
     if not isinstance(value, _VALUES[verb]):
         raise BadAnswer(f"it answered with {verb} and {_kind(value)}, where that verb has another value")
     try:
-        _check_args(message.args, most)
+        if message.args:
+            _check_args(message.args, most)
         if isinstance(value, SwarmError):
-            _check_plain("the details of an error", value.details, MAX_DEPTH)
+            _check_args(value.details, most)
     except Invalid as exc:
         raise BadAnswer(f"it answered with {verb}, and {exc.message}") from exc
 
@@ -84,51 +85,53 @@ def _check_args(args: Mapping[Any, Any], most: int) -> None:
             _check_arg(name, value)
 
 
-def _check_arg(name: object, value: object) -> None:
-    if type(name) is not str or len(name) > MAX_NAME or _CONTROL.search(name):
+def _check_arg(name: object, value: Any) -> None:
+    if type(name) is not str or len(name) > MAX_NAME:
         raise Invalid(f"{_shown(name)} is no argument's name: that is text of {MAX_NAME} characters at most")
-    if not name.startswith(":"):
-        _check_plain(f"the argument {name!r}", value, MAX_DEPTH)
-    elif name != CALLER:  # which this side has set itself
+    if name[:1] == ":":
         _check_about_the_call(name, value)
+    elif _CONTROL.search(name):
+        raise Invalid(f"{_shown(name)} is no argument's name: it holds a control character")
+    elif type(value) not in _PLAIN:
+        _check_plain(name, value, MAX_DEPTH)
 
 
-def _check_about_the_call(name: str, value: object) -> None:
+def _check_about_the_call(name: str, value: Any) -> None:
     """Check what sources say of a call beside its parameters: a version, headers that are kept."""
-    if not _ABOUT_THE_CALL.fullmatch(name):
+    if not _ABOUT_THE_CALL(name):
         raise Invalid(f"{name!r} is no argument's name: after a colon stand small letters, digits and hyphens")
-    if not all(type(text) is str and _HEADER_TEXT.fullmatch(text) for text in _texts(value)):
+    if not (_HEADER_TEXT(value) if type(value) is str else type(value) is dict and _are_headers(value)):
         raise Invalid(f"the argument {name!r} should be text (or headers) without control characters")
 
 
-def _texts(value: object) -> Iterable[object]:
-    """The texts of an argument about the call: it is one itself, or a map of headers, each with a list of values."""
-    if not isinstance(value, dict):
-        return (value,)
-    headers = cast("dict[object, object]", value)
-    given = [cast("list[object]", each) if type(each) is list else [None] for each in headers.values()]
-    return [*headers, *(text for texts in given for text in texts)]
+def _are_headers(value: dict[Any, Any]) -> bool:
+    """Whether it is a map of headers, each of which has a list of values."""
+    texts = [*value, *(text for texts in value.values() for text in (texts if type(texts) is list else [None]))]
+    return all(type(text) is str and _HEADER_TEXT(text) for text in texts)
 
 
-def _check_plain(what: str, value: Any, depth: int) -> None:
+def _check_plain(name: str, value: Any, depth: int) -> None:
+    """Check a value that is no scalar of `_PLAIN`."""
     kind = type(value)
-    if kind in _PLAIN:
-        return
     if kind is float:
         if not math.isfinite(value):
-            raise Invalid(f"{what} holds {value}, which is no finite number")
+            raise Invalid(f"the argument {name!r} holds {value}, which is no finite number")
     elif not depth or kind is TooDeep:
-        raise Invalid(f"{what} is nested too deep: {MAX_DEPTH} lists and maps, of tuples {MAX_NESTED}, is the most")
+        raise Invalid(f"the argument {name!r} is nested too deep (lists and maps {MAX_DEPTH}, tuples {MAX_NESTED})")
     elif kind is dict:
-        if not all(type(name) is str for name in value):
-            raise Invalid(f"{what} holds a map whose keys are not all text")
-        for each in value.values():
-            _check_plain(what, each, depth - 1)
+        if not all(type(key) is str for key in value):
+            raise Invalid(f"the argument {name!r} holds a map whose keys are not all text")
+        _check_all_plain(name, value.values(), depth - 1)
     elif kind is list or kind is tuple:
-        for each in value:
-            _check_plain(what, each, depth - 1)
+        _check_all_plain(name, value, depth - 1)
     else:
-        raise Invalid(f"{what} holds a {kind.__name__}, which is no plain data")
+        raise Invalid(f"the argument {name!r} holds a {kind.__name__}, which is no plain data")
+
+
+def _check_all_plain(name: str, values: Iterable[Any], depth: int) -> None:
+    for each in values:
+        if type(each) not in _PLAIN:
+            _check_plain(name, each, depth)
 
 
 def _shown(found: object) -> str:

@@ -502,7 +502,7 @@ def plausible(rng: random.Random) -> bytes:
     numbers = (0, 1, 2, 3, 4, 5, 7, 2**31, 2**63, 2**64 - 1)
     paths: list[Any] = [["containers"], ["containers", "web"], [], ["x"] * 70, ["../x"], ["a\n"], [5], 5, None, "web"]
     args: list[Any] = [{}, {":version": SMUGGLED}, {b"a": 1}, {"a": math.nan}, {"a": nested(20, list)}, 5, {"all": "1"}]
-    values: list[Any] = [None, b"{}", b"\x95", 5, msgpack.ExtType(5, os.urandom(16)), reference(5, 2)]
+    values: list[Any] = [None, b"{}", b"\x95", 5, msgpack.ExtType(5, rng.randbytes(16)), reference(5, 2)]
     refs = [None, None, *(reference(kind, rng.choice(numbers)) for kind in (1, 2, 3, 4)), msgpack.Timestamp(1)]
     if rng.random() < 0.7:
         fields = {
@@ -518,7 +518,7 @@ def plausible(rng: random.Random) -> bytes:
         }
         payload: bytes = msgpack.packb([fields[name] for name in fields])
         return frame(rng.choice([Type.MESSAGE, Type.LAST]), rng.choice(numbers[:6]), payload)
-    payload = rng.choice([b"", os.urandom(rng.randint(1, 40)), bytes(8), msgpack.packb(["", ""])])
+    payload = rng.choice([b"", rng.randbytes(rng.randint(1, 40)), bytes(8), msgpack.packb(["", ""])])
     return frame(rng.choice(list(Type)), rng.choice(numbers), payload)
 
 
@@ -527,6 +527,7 @@ async def test_plausible_garbage_ends_sessions_and_leaves_nothing(
 ) -> None:
     rng = random.Random(13)
     async with no_bug_is_logged(caplog), listening(tmp_path) as (path, _), peer_of(path) as other:
+        assert (await other.call()).verb is Verb.ACK
         before, tasks = open_files(), len(all_tasks())
         for _ in range(300):
             with suppress(trio.BrokenResourceError):
