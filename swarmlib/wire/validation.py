@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..errors import BadAnswer, Invalid, SwarmError
 from ..message import Json, Message, Verb
@@ -100,19 +100,23 @@ def _check_about_the_call(name: str, value: Any) -> None:
     """Check what sources say of a call beside its parameters: a version, headers that are kept."""
     if not _ABOUT_THE_CALL(name):
         raise Invalid(f"{name!r} is no argument's name: after a colon stand small letters, digits and hyphens")
-    if not (_HEADER_TEXT(value) if type(value) is str else type(value) is dict and _are_headers(value)):
+    if not (_HEADER_TEXT(value) if type(value) is str else _are_headers(value)):
         raise Invalid(f"the argument {name!r} should be text (or headers) without control characters")
 
 
-def _are_headers(value: dict[Any, Any]) -> bool:
+def _are_headers(value: object) -> bool:
     """Whether it is a map of headers, each of which has a list of values."""
-    texts = [*value, *(text for texts in value.values() for text in (texts if type(texts) is list else [None]))]
+    if not isinstance(value, dict):
+        return False
+    texts: list[object] = []
+    for name, values in cast("dict[object, object]", value).items():
+        texts += [name, *(cast("list[object]", values) if isinstance(values, list) else [None])]
     return all(type(text) is str and _HEADER_TEXT(text) for text in texts)
 
 
 def _check_plain(name: str, value: Any, depth: int) -> None:
     """Check a value that is no scalar of `_PLAIN`."""
-    kind = type(value)
+    kind = cast("type[Any]", type(value))
     if kind is float:
         if not math.isfinite(value):
             raise Invalid(f"the argument {name!r} holds {value}, which is no finite number")

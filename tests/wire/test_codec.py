@@ -1,7 +1,6 @@
 """The form of a message: what goes in comes out, and what is no message is refused with its reason."""
 
 import math
-import struct
 from contextlib import suppress
 from typing import Any
 
