@@ -12,6 +12,7 @@ import orjson
 import trio
 
 from .errors import Invalid, SwarmError
+from .names import check_path
 
 if TYPE_CHECKING:
     from .channel import Reply, Sender
@@ -58,11 +59,16 @@ class Json:
     b'{"Id":"web"}'
     """
 
-    __slots__ = ("_data", "_raw")
+    __slots__ = ("_data", "_raw", "_wrong")
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, wrong: type[SwarmError] = Invalid) -> None:
+        """Keep bytes that nobody has looked at yet.
+
+        wrong: the error that `data` raises where they are no JSON: `BadAnswer` where a backend has said them.
+        """
         self._raw: bytes | None = raw
         self._data: Any = _UNDECODED
+        self._wrong = wrong
 
     @classmethod
     def of(cls, data: Any) -> Json:
@@ -91,13 +97,13 @@ class Json:
         """The decoded value. It is shared: copy before changing it.
 
         Raises:
-            Invalid: the bytes are not JSON; the error says where.
+            Invalid: the bytes are not JSON; the error says where. (BadAnswer, if they came in a reply of a peer's.)
         """
         if self._data is _UNDECODED:
             try:
                 self._data = orjson.loads(self._raw or b"")
             except orjson.JSONDecodeError as exc:
-                raise Invalid(f"the body is not JSON: {exc}") from exc
+                raise self._wrong(f"the body is not JSON: {exc}") from exc
         return self._data
 
     def __repr__(self) -> str:
@@ -115,7 +121,8 @@ class Message:
     """A request or a reply.
 
     Attributes:
-        path: the object below the service that the message is sent to; `()` is the service itself.
+        path: the object below the service that the message is sent to; `()` is the service itself. A request's path is
+            checked when the request is made (`swarmlib.names`).
         args: small options; the keys are strings, the values what msgpack can carry.
         value: the object that the verb speaks of; the line of a `log`; the error of an `error`.
         ret: of a request, where its replies go. None for a one-way message.
@@ -123,6 +130,9 @@ class Message:
         att: a byte stream that travels with the message: a `HalfCloseableStream` for a conversation (`connect`),
             any receive stream for bytes one way (`file`). Who receives the message closes it.
         deadline: on trio's clock; when it passes, the work is cancelled and answered `timeout`.
+
+    Raises:
+        Invalid, TooLarge: it is a request, and its path is not one (`swarmlib.names.check_path`).
     """
 
     verb: Verb
@@ -133,6 +143,10 @@ class Message:
     channel: Sender | None = None
     att: trio.abc.ReceiveStream | None = None
     deadline: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.path and self.verb is not Verb.ERROR:  # an error speaks of whatever path it was about
+            check_path(self.path)
 
     @property
     def json(self) -> Any:

@@ -297,8 +297,9 @@ def as_error(exc: Exception, backend: str, message: Message) -> SwarmError:
         return found
     if isinstance(found, trio.BrokenResourceError) and message.ret is not None and message.ret.gone:
         return Unavailable("the caller went away", backend=backend)
-    _log.error("%s failed at %s %s", backend, message.verb, "/".join(message.path), exc_info=exc)
-    return Internal(f"a bug in {backend}: {type(found).__name__}: {found}", backend=backend, path=message.path)
+    where = backend or "a stage of this chain"
+    _log.error("%s failed at %s %s", where, message.verb, "/".join(message.path), exc_info=exc)
+    return Internal(f"a bug in {where}: {type(found).__name__}: {found}", backend=backend, path=message.path)
 
 
 def _closed(stage: _Stage) -> SwarmError:

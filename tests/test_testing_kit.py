@@ -288,7 +288,8 @@ class LosesLogs(Filter):
 @breaks("keeps_what_is_spawned")
 class RemovesNothing(Filter):
     async def send(self, message: Message) -> None:
-        if message.verb is Verb.RM and NOSUCH not in message.path and message.ret is not None:
+        by_id = len(message.path) == 2 and len(message.path[1]) == 16 and message.path[1].isalnum()
+        if message.verb is Verb.RM and by_id and message.ret is not None:
             await message.ret.ack()
         else:
             await self.next.send(message)
@@ -324,6 +325,28 @@ class SplitsNames(Filter):
         await self.next.send(message.but(path=tuple("/".join(message.path).split("/")) if message.path else ()))
 
 
+@breaks("takes_no_name_for_another")
+class Respells(Filter):
+    async def send(self, message: Message) -> None:
+        *place, name = message.path or ("",)
+        respelt = message.verb is Verb.GET and name.startswith("./") and name != "./x"
+        await self.next.send(message.but(path=(*place, name[2:])) if respelt else message)
+
+
+@breaks("keeps_the_name_that_it_is_given")
+class Nameless(Filter):
+    async def send(self, message: Message) -> None:
+        proper = message.verb is Verb.SPAWN and str(message.args.get("name")).startswith("swarmlib-")
+        await self.next.send(message.but(args={}) if proper else message)
+
+
+@breaks("spawns_nothing_without_a_proper_name")
+class Renames(Filter):
+    async def send(self, message: Message) -> None:
+        up = message.verb is Verb.SPAWN and message.args.get("name") == "../canary"
+        await self.next.send(message.but(args={"name": "canary"}) if up else message)
+
+
 @breaks("answers_concurrent_calls_each_with_its_own")
 class Mixes(Filter):
     async def send(self, message: Message) -> None:
@@ -351,8 +374,8 @@ class GoesOn(Working):
     async def send(self, message: Message) -> None:
         if message.verb is Verb.GET and message.ret is not None:
             ret, replies = open_reply()
-            self.later(pump, message.ret, replies)
-            message = message.but(ret=ret)
+            caller, message = message.ret, message.but(ret=ret)
+            self.later(pump, caller, replies)
         await self.next.send(message)
 
 

@@ -7,7 +7,6 @@ not see it. Who the peer is, as its transport knows it, stands in every message 
 from __future__ import annotations
 
 import logging
-import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -18,16 +17,17 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from swarmlib import CLEANUP_SECONDS, Invalid, Sender, Source, SwarmError, argument, option
+from swarmlib.supervision import supervised
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.transports import callers
 from swarmlib.wire.transports.address import ListenAddress
-from swarmlib.wire.transports.files import FileSocket
 from swarmlib.wire.transports.listening import listening
 from swarmlib.wire.transports.sockets import lean
 from swarmlib.wire.transports.tls import secured, server_context
 
 from .bounds import Bound, limits
+from .edge import Edge
 
 __all__ = ["Listen"]
 
@@ -105,7 +105,7 @@ class _Sessions:
 
     def __init__(self, service: Sender, limits: Limits, most: int) -> None:
         self.ending = trio.Event()
-        self._service = service
+        self._service = Edge(service)
         self._limits = limits
         self._most = most
         self._open: set[_Session] = set()
@@ -131,11 +131,7 @@ class _Sessions:
         session = _Session(stream, tls)
         self._open.add(session)
         try:
-            await session.run(self._service, self._limits)
-        except (SwarmError, OSError) as exc:
-            _log.info("listen: %s was refused: %s", session.peer, exc)
-        except Exception:  # noqa: BLE001 - whatever one peer brings about, the others go on
-            _log.error("listen: the session with %s failed", session.peer, exc_info=True)
+            await supervised(session.named, session.run, self._service, self._limits, expected=(SwarmError, OSError))
         finally:
             self._open.discard(session)
 
@@ -149,6 +145,10 @@ class _Session:
         self._tls = tls
         self._scope = trio.CancelScope()
         self._connection: Connection | None = None
+
+    def named(self) -> str:
+        """What it is called in the log."""
+        return f"listen: the session with {self.peer}"
 
     async def run(self, service: Sender, limits: Limits) -> None:
         """Shake hands, and serve the peer until either side ends it."""
@@ -165,8 +165,6 @@ class _Session:
                 _log.info("listen: %s has gone: %s", self.peer, self._connection.why)
 
     async def _secured(self) -> trio.abc.Stream | None:
-        if self._socket.socket.family == socket.AF_UNIX:
-            return FileSocket(self._socket)
         if self._tls is None:
             return lean(self._socket)
         hidden = await secured(lean(self._socket), self._tls, "listen")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from swarmlib import UNSENT, Filter, Invalid, Message, SwarmError, Unavailable, argument, option
+from swarmlib.supervision import supervised
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.transports.address import DialAddress
@@ -115,7 +116,7 @@ class Remote(Filter):
         pause = FIRST_PAUSE
         while True:
             began = trio.current_time()
-            await self._hold(tls)
+            await supervised(self.name, self._hold, tls)
             # One that held for longer than any pause was a good one: the next loss has nothing to do with the last.
             pause = FIRST_PAUSE if trio.current_time() - began > self.retry else min(2 * pause, self.retry)
             await trio.sleep(pause * random.uniform(0.5, 1))  # the peers of one that restarts must not come all at once
@@ -125,13 +126,18 @@ class Remote(Filter):
         try:
             async with (
                 dial(self.url, tls=tls, program=self._program()) as stream,
-                open_connection(stream, service=None, initiator=True, limits=self._limits()) as connection,
+                open_connection(
+                    stream, service=None, initiator=True, limits=self._limits(), peer=self.name
+                ) as connection,
             ):
                 self._found(connection)
                 await connection.closed.wait()
                 self._lost(connection.why)  # at once: to take leave of who is gone takes its time
         except SwarmError as exc:
             self._lost(exc)
+        except Exception as exc:
+            self._lost(Unavailable(f"the connection failed: {type(exc).__name__}"))
+            raise
 
     def _found(self, connection: Connection) -> None:
         self._connection = connection

@@ -10,6 +10,7 @@ from swarmlib.wire.transports import callers
 from swarmlib.wire.transports.address import Address
 from swarmlib.wire.transports.dialling import dial
 from swarmlib.wire.transports.stdio import own_stdio
+from swarmlib_backends.edge import Edge
 
 
 class RelayAddress(Address):
@@ -22,7 +23,7 @@ async def serve_peer(chain: Chain) -> None:
     """Serve a chain to the peer, until it leaves."""
     async with own_stdio() as stream, chain.open() as service:
         caller = callers.by_process()
-        async with open_connection(stream, service=service, initiator=False, caller=caller) as connection:
+        async with open_connection(stream, service=Edge(service), initiator=False, caller=caller) as connection:
             await connection.closed.wait()
 
 

@@ -34,7 +34,8 @@ async def asking(sender: Sender, verb: Verb, path: Path, message: Message | None
     """Send a request, its other fields those of `message`; leaving the context ends the call."""
     ret, replies = open_reply()
     async with replies:
-        request = (message or Message(verb)).but(verb=verb, path=path, ret=ret)
+        request = (message or Message(verb)).but(verb=verb, path=(), ret=ret)
+        request.path = path  # unchecked: no backend may depend on it that whoever made the message checked its path
         await dispatch(sender, request, ret)
         del ret, request  # only the stages hold the channel now: one that drops it must be found out
         yield replies

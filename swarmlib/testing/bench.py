@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -171,9 +171,9 @@ class Bench:
 
     # Workloads.
 
-    async def spawned(self, kind: str, by: Client | None = None) -> Handle:
+    async def spawned(self, kind: str, by: Client | None = None, **args: Any) -> Handle:
         """A workload of that kind (`idle`, `talks`, `echoes`), not started."""
-        made = await (by or self.setup).spawn(getattr(self.leaf, kind), *self.leaf.place)
+        made = await (by or self.setup).spawn(getattr(self.leaf, kind), *self.leaf.place, **args)
         self._made.append(made.path)
         return Handle(self.swarm, made.path, made.made)
 

@@ -21,6 +21,7 @@ from trio.testing import lockstep_stream_one_way_pair
 from ..channel import Reply, Sender
 from ..errors import Conflict, Invalid, NotFound, SwarmError, Unsupported
 from ..message import Message, Path, Verb
+from ..names import check_path
 from ..service import Server
 
 LINES: Final = (b"first", b"", b"\xff third")
@@ -167,6 +168,7 @@ class Reference(Server):
             raise Invalid("the body of a spawn should be a JSON object")
         id = secrets.token_hex(8)
         name = str(message.args.get("name") or f"box_{id[:6]}")
+        check_path((name,))
         if any(each.name == name for each in self.workloads.values()):
             raise Conflict(f"the name {name} is taken")
         made = self.workloads[id] = Workload(id, name, cast("dict[str, Any]", body))

@@ -12,6 +12,7 @@ What the backend sent on is indented, with numbers of its own. `!` marks a breac
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Generator
@@ -84,7 +85,9 @@ class Witness(trio.abc.SendChannel[Message]):
         call.note(">", call.request)
         if value.ret is not None:
             value.ret.on_gone(call.gone)
-            value = value.but(ret=_WitnessReply(value.ret, call))
+            reply = _WitnessReply(value.ret, call)
+            value = copy.copy(value)  # no `but`, which would judge the path
+            value.ret = reply
         await self._inner.send(value)
 
     async def aclose(self) -> None:

@@ -13,12 +13,12 @@ from typing import Final, TypeAlias
 from ..errors import UNSENT, TooLarge, Unavailable
 from ..message import FINAL, REPLIES, REQUESTS, Message, Verb
 from .codec import NO_REFS, Apart, Ref, RefKind, Refs, WireError, decode, pack_message, pack_value, unpack_value
-from .events import Data, Ended, Event, Received, Reset, Room, Unclaimed
+from .events import Data, Ended, Event, Received, Reset, Room
 from .frames import NUMBER, Type
 from .limits import KIB, Limits
 from .outbox import Outbox, Outgoing
 from .states import NEXT, Act, State
-from .windows import Admission, Incoming, Value, Windows
+from .windows import Admission, Incoming, Value, Windows, gather
 
 SERVICE: Final = 0
 """The channel to the peer's service; and, in the other direction, to this side's."""
@@ -143,16 +143,15 @@ class Channels:
         self.caused = 0
         self.rest = 0
         self._sink = SERVICE
-        self._files = False
-        self._sent = 0
-        """Open files that were sent,"""
-        self._came = 0
-        """and that came."""
+        self._owed: set[int] = set()
+        """Channels of requests whose credit is held back."""
 
-    def begin(self, theirs: Mapping[str, int], *, files: bool) -> None:
-        """The peer has told its limits, and both sides can pass `files`, or not: messages may go both ways."""
-        self._theirs = theirs
-        self._files = files
+    def begin(self, theirs: Mapping[str, int]) -> None:
+        """The peer has told its limits: messages may go both ways. What it lets this side open is kept below this
+        side's own limits too, for it is this side that holds what a peer does not read.
+        """
+        own = {name: getattr(self._limits, name) for name in ("channels", "streams")}
+        self._theirs = {name: min(most, own.get(name, most)) for name, most in theirs.items()}
         self._outbox.most = theirs["frame"]
         self._open[SERVICE] = _Channel(State.BOTH, theirs["credit"], replies=False)
 
@@ -187,12 +186,10 @@ class Channels:
 
     def _take_message(self, id: int, payload: bytes, *, last: bool) -> None:
         message, refs = decode(payload, now=self.now)
-        self._check_bounds(message)
         if refs is not NO_REFS:
             self._check_numbers(refs)
         channel = self._found(id)
         if channel is None:
-            self._unclaim(refs)
             self._turn_away(refs)
             return
         if type(channel) is not _Channel or NEXT[channel.state][_RECEIVE] is None:
@@ -207,33 +204,16 @@ class Channels:
         if last:
             self._ended(id, channel)
 
-    def _check_bounds(self, message: Message) -> None:
-        limits, path = self._limits, message.path
-        if len(path) > limits.path_parts:
-            raise WireError(f"a path of {len(path)} parts: this side takes {limits.path_parts} (limit path_parts)")
-        if path and sum(map(len, path)) > limits.path_length:
-            raise WireError(f"a path of over {limits.path_length} characters (limit path_length)")
-        if len(message.args) > limits.args:
-            raise WireError(f"{len(message.args)} arguments: this side takes {limits.args} (limit args)")
-
     def _check_numbers(self, refs: Refs) -> None:
         """What a message opens has numbers that are the peer's, new, and go upwards."""
         for ref in refs:
             if ref is None:
-                continue
-            if type(ref) is Ref and ref.kind is RefKind.FILE:
-                self._check_file(ref.id)
                 continue
             if ref.id < self._next_theirs or self._is_own(ref.id):
                 raise WireError(f"{ref.id} is not the peer's to open: its next number is {self._next_theirs}")
             self._next_theirs = ref.id + 2
         if refs.value is not None and refs.value.length > self._limits.value:
             raise WireError(f"a value of {refs.value.length} bytes: this side takes {self._limits.value} (limit value)")
-
-    def _check_file(self, id: int) -> None:
-        if not self._files or id != self._came:
-            raise WireError(f"open file {id}, where {f'{self._came} is the next' if self._files else 'none may come'}")
-        self._came += 1
 
     def _check_role(self, channel: _Channel, message: Message, refs: Refs) -> None:
         """Requests go where requests go, replies where replies go, and no more of them than there was credit for."""
@@ -270,7 +250,7 @@ class Channels:
 
     def _opened_by(self, event: Received) -> Iterator[_Channel | _Stream]:
         for ref in event.refs[:3]:
-            opened = self._open.get(ref.id) if ref is not None and ref.kind is not RefKind.FILE else None
+            opened = self._open.get(ref.id) if ref is not None else None
             if type(opened) is _Channel or type(opened) is _Stream:
                 yield opened
 
@@ -394,12 +374,7 @@ class Channels:
     def _abandon(self, event: Received | Ended) -> None:
         """A message that came, and was never given out, is for nobody."""
         if type(event) is Received:
-            self._unclaim(event.refs)
             self.abandon(event)
-
-    def _unclaim(self, refs: Refs) -> None:
-        if refs.att is not None and refs.att.kind is RefKind.FILE:
-            self.events.append(Unclaimed(refs.att.id))
 
     def _free(self, event: Received) -> None:
         self._backlog -= event.size
@@ -410,7 +385,7 @@ class Channels:
     def _turn_away(self, refs: Refs) -> None:
         """Nobody takes a message that came: what it refers to is reset."""
         for ref in refs:
-            if ref is None or (type(ref) is Ref and ref.kind is RefKind.FILE):
+            if ref is None:
                 continue
             if ref.id in self._open:
                 self.reset(ref.id)
@@ -452,7 +427,7 @@ class Channels:
         if type(found) is _Stream:
             self._tell(found, Data(self._sink, data[start:stop]))
         elif type(found) is _Receiving:
-            found.value.parts.append(data[start:stop])
+            gather(found.value.parts, data[start:stop])
             found.value.left -= stop - start
             self._value_so_far(self._sink)
         return stop
@@ -526,9 +501,7 @@ class Channels:
             ret, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
         if message.channel is not None:
             channel, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
-        if att is RefKind.FILE:
-            stream = Ref(att, self._sent)
-        elif att is not None:
+        if att is not None:
             stream, next_own = Ref(att, next_own), next_own + 2
         return Refs(ret, channel, stream), next_own
 
@@ -561,9 +534,7 @@ class Channels:
             self._add(ret.id, _Channel(State.RECEIVING, 0, replies=True))
         if given is not None:
             self._add(given.id, _Channel(State.RECEIVING, 0, replies=False))
-        if att is not None and att.kind is RefKind.FILE:
-            self._sent += 1
-        elif att is not None:
+        if att is not None:
             outgoing = Outgoing(att.id, self._theirs["window"])
             both = att.kind is RefKind.DUPLEX
             incoming = self.windows.open(now) if both else None
@@ -584,7 +555,7 @@ class Channels:
             self._add(ret.id, _Channel(State.SENDING, self._theirs["credit"], replies=True))
         if given is not None:
             self._add(given.id, _Channel(State.SENDING, self._theirs["credit"], replies=False))
-        if att is not None and att.kind is not RefKind.FILE:
+        if att is not None:
             both = att.kind is RefKind.DUPLEX
             outgoing = Outgoing(att.id, self._theirs["window"]) if both else None
             state = State.BOTH if both else State.RECEIVING
@@ -604,12 +575,26 @@ class Channels:
         if type(channel) is not _Channel or (channel.replies and event.message.verb in FINAL):
             return False
         channel.taken += 1
+        return self._give_credit(event.channel, channel)
+
+    def _give_credit(self, id: int, channel: _Channel) -> bool:
         if channel.taken * 2 < self._limits.credit or NEXT[channel.state][_RECEIVE] is None:
             return False
-        self._outbox.frame(Type.CREDIT, event.channel, NUMBER.pack(channel.taken))
+        if not channel.replies and self._outbox.size > self._limits.outbox:
+            self._owed.add(id)  # a peer that does not read its answers is not asked for more requests
+            return False
+        self._outbox.frame(Type.CREDIT, id, NUMBER.pack(channel.taken))
         channel.unread -= channel.taken
         channel.taken = 0
         return True
+
+    def pay(self) -> None:
+        """What waited to be sent is on its way: give the credit that was held back for that."""
+        owed, self._owed = self._owed, set()
+        for id in owed:
+            channel = self._open.get(id)
+            if type(channel) is _Channel:
+                self._give_credit(id, channel)
 
     def write(self, id: int, data: bytes) -> bool:
         """Have bytes sent on a stream; gives whether more may be written at once, or after the stream was `drained`."""

@@ -15,6 +15,7 @@ Arrays stay lists and tuples stay tuples (an extension type), so that what a bac
 from __future__ import annotations
 
 import math
+import reprlib
 import struct
 from collections.abc import Callable, Mapping
 from enum import IntEnum
@@ -22,11 +23,13 @@ from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 import msgpack as untyped_msgpack
 
-from ..errors import ERRORS, Invalid, SwarmError
+from ..errors import ERRORS, BadAnswer, Invalid, SwarmError, TooLarge
 from ..message import Json, Message, Verb
 
 MAX_NESTED: Final = 8
 """How deep tuples may lie in tuples: each level costs the decoder 40 KiB of the C stack."""
+MAX_ERROR: Final = 1024 * 1024
+"""Bytes of an error. What stands in it is decoded at once, to several times as much."""
 
 
 msgpack: Final[Any] = untyped_msgpack
@@ -51,7 +54,6 @@ class RefKind(IntEnum):
     CHANNEL = 1
     STREAM = 2
     DUPLEX = 3
-    FILE = 4
 
 
 _VALUE: Final = 5
@@ -59,7 +61,7 @@ _TUPLE: Final = 6
 
 
 class Ref(NamedTuple):
-    """A live thing in a message: a channel, a byte stream one way or both ways, an open file."""
+    """A live thing in a message: a channel, a byte stream one way or both ways."""
 
     kind: RefKind
     id: int
@@ -126,6 +128,7 @@ def pack_value(value: Json | bytes | SwarmError | None) -> tuple[Kind, bytes | N
 
     Raises:
         Invalid: it is no value, or the details of an error hold what can't be carried.
+        TooLarge: it is an error of over `MAX_ERROR` bytes.
     """
     if value is None:
         return Kind.NOTHING, None
@@ -141,15 +144,19 @@ def pack_value(value: Json | bytes | SwarmError | None) -> tuple[Kind, bytes | N
 def _packed_error(error: SwarmError) -> bytes:
     fields: list[Any] = [error.code, error.message, error.backend, list(error.path), dict(error.details)]
     try:
-        return _packed(fields)
+        packed = _packed(fields)
     except _UNPACKABLE as exc:
         raise Invalid(f"the details of this {error.code} error can't be carried: {exc}") from exc
+    if len(packed) > MAX_ERROR:
+        raise TooLarge(f"an error of {len(packed)} bytes: the wire takes {MAX_ERROR}")
+    return packed
 
 
 def decode(data: bytes | memoryview, *, now: float) -> tuple[Message, Refs]:
     """A message and its references; the inverse of `encode`.
 
-    The message's `ret`, `channel` and `att` are None, and so is the value if it is apart (`refs.value`).
+    The message's `ret`, `channel` and `att` are None, and so is the value if it is apart (`refs.value`). What its path
+    and its args hold is not judged here, but by `validation`, which can answer.
 
     Raises:
         WireError: these bytes are not exactly one message.
@@ -157,7 +164,7 @@ def decode(data: bytes | memoryview, *, now: float) -> tuple[Message, Refs]:
     found: list[Ref | Apart] = []
     fields = _unpacked(data, found)
     if not _is_array(fields) or len(fields) != 9:
-        raise WireError(f"a message is an array of 9 fields, not {_shown(fields)}")
+        raise WireError(f"a message is an array of 9 fields, not {shown(fields)}")
     verb, path, args, kind, value, ret, channel, att, left = fields
     refs = NO_REFS
     if found:
@@ -168,14 +175,10 @@ def decode(data: bytes | memoryview, *, now: float) -> tuple[Message, Refs]:
         if len(found) != 4 - refs.count(None):
             raise WireError("a reference stands where none may: only ret, channel, att and value are places for one")
     elif not (ret is channel is att is None):
-        raise WireError(f"ret, channel and att are references or nil, not {_shown([ret, channel, att])}")
-    message = Message(
-        _verb(verb),
-        _path(path),
-        _args(args),
-        unpack_value(kind, value),
-        deadline=math.inf if left is None else now + _left(left),
-    )
+        raise WireError(f"ret, channel and att are references or nil, not {shown([ret, channel, att])}")
+    deadline = math.inf if left is None else now + _left(left)
+    message = Message(_verb(verb), (), _args(args), unpack_value(kind, value), deadline=deadline)
+    message.path = _path(path)
     return message, refs
 
 
@@ -183,7 +186,7 @@ def unpack_value(kind: int, data: bytes | None) -> Json | bytes | SwarmError | N
     """The value that `kind` and bytes mean; the inverse of `pack_value`.
 
     Raises:
-        WireError: the kind is unknown, the bytes are missing, or they are no error where there should be one.
+        WireError: the kind is unknown, or the bytes are missing.
     """
     if type(kind) is int:
         if data is None and kind == _NOTHING:
@@ -191,21 +194,24 @@ def unpack_value(kind: int, data: bytes | None) -> Json | bytes | SwarmError | N
         read = _READERS.get(kind)
         if read is not None and type(data) is bytes:
             return read(data)
-    raise WireError(f"a value is of kind 0 (nil), or 1, 2 or 3 (bytes), not {_shown(kind)} with {_shown(data)}")
+    raise WireError(f"a value is of kind 0 (nil), or 1, 2 or 3 (bytes), not {shown(kind)} with {shown(data)}")
 
 
 def _unpacked_error(data: bytes) -> SwarmError:
+    """The error that a peer tells of; a `BadAnswer` where what it says is none."""
     found: list[Ref | Apart] = []
-    fields = _unpacked(data, found)
-    if not _is_array(fields) or len(fields) != 5 or found:
-        raise WireError(f"an error is an array of 5 plain fields, not {_shown(fields)}")
-    code, message, backend, path, details = fields
-    kind = ERRORS.get(code) if type(code) is str else None
-    if kind is None:
-        raise WireError(f"{_shown(code)} is no error code; they are {', '.join(ERRORS)}")
-    if type(message) is not str or type(backend) is not str:
-        raise WireError(f"an error's message and backend are text, not {_shown([message, backend])}")
-    return kind(message, backend=backend, path=_path(path), details=_args(details))
+    try:
+        fields = _unpacked(data, found)
+        if not _is_array(fields) or len(fields) != 5 or found:
+            return BadAnswer(f"an error is an array of 5 plain fields, not {shown(fields)}")
+        code, message, backend, path, details = fields
+        if not set(map(type, (code, message, backend))) <= _TEXT:
+            return BadAnswer(f"an error's code, message and backend are text, not {shown([code, message, backend])}")
+        # A newer peer may know more codes.
+        kind = ERRORS.get(code, BadAnswer)
+        return kind(message, backend=backend, path=_path(path), details=_args(details))
+    except WireError as exc:
+        return BadAnswer(f"the answer is an error that can't be read: {exc.message}")
 
 
 def _as_is(data: bytes) -> bytes:
@@ -220,25 +226,25 @@ _READERS: Final[Mapping[int, Callable[[bytes], Json | bytes | SwarmError]]] = {
 }
 _VERBS: Final = {verb.value: verb for verb in Verb}
 _CHANNELS: Final = frozenset({RefKind.CHANNEL})
-_STREAMS: Final = frozenset({RefKind.STREAM, RefKind.DUPLEX, RefKind.FILE})
+_STREAMS: Final = frozenset({RefKind.STREAM, RefKind.DUPLEX})
 
 
 def _verb(verb: object) -> Verb:
     known = _VERBS.get(verb) if type(verb) is str else None
     if known is None:
-        raise WireError(f"{_shown(verb)} is no verb; they are {', '.join(_VERBS)}")
+        raise WireError(f"{shown(verb)} is no verb; they are {', '.join(_VERBS)}")
     return known
 
 
 def _path(path: object) -> tuple[str, ...]:
     if not _is_array(path) or not set(map(type, path)) <= _TEXT:
-        raise WireError(f"a path is an array of text, not {_shown(path)}")
+        raise WireError(f"a path is an array of text, not {shown(path)}")
     return tuple(path)
 
 
 def _args(args: object) -> dict[str, Any]:
-    if not _is_map(args) or not set(map(type, args)) <= _TEXT:
-        raise WireError(f"args and details are maps whose keys are text, not {_shown(args)}")
+    if not _is_map(args):
+        raise WireError(f"args and details are maps, not {shown(args)}")
     return args
 
 
@@ -255,7 +261,7 @@ def _is_map(found: object) -> TypeGuard[dict[Any, Any]]:
 
 def _left(left: object) -> float:
     if type(left) not in (int, float) or not 0 <= (seconds := cast("float", left)) < math.inf:
-        raise WireError(f"the time left is nil or a number of seconds from 0 on, not {_shown(left)}")
+        raise WireError(f"the time left is nil or a number of seconds from 0 on, not {shown(left)}")
     return seconds
 
 
@@ -263,21 +269,27 @@ def _of(field: object, name: str, allowed: frozenset[RefKind]) -> Ref | None:
     if field is None:
         return None
     if not isinstance(field, Ref) or field.kind not in allowed:
-        raise WireError(f"{name} is nil or a reference of type {sorted(map(int, allowed))}, not {_shown(field)}")
+        raise WireError(f"{name} is nil or a reference of type {sorted(map(int, allowed))}, not {shown(field)}")
     return field
 
 
 def _at(apart: Apart, kind: object) -> Apart:
     if type(kind) is not int or kind not in _READERS:
-        raise WireError(f"a value that comes apart is of kind 1, 2 or 3, not {_shown(kind)}")
+        raise WireError(f"a value that comes apart is of kind 1, 2 or 3, not {shown(kind)}")
+    if kind == Kind.ERROR and apart.length > MAX_ERROR:
+        raise WireError(f"an error of {apart.length} bytes: it may have {MAX_ERROR}")
     return apart._replace(kind=Kind(kind))
 
 
-def _shown(found: object) -> str:
-    """What came instead, for an error's text: cut short, for it may be anything."""
+_short: Final = reprlib.Repr()
+_short.maxlevel = 2
+
+
+def shown(found: object) -> str:
+    """What came instead, for an error's text: cut short, for it may be anything, nested a thousand deep."""
     if _is_array(found):
-        return f"an array of {len(found)}: {repr(found)[:60]}"
-    return f"{type(found).__name__} {repr(found)[:60]}"
+        return f"an array of {len(found)}: {_short.repr(found)[:60]}"
+    return f"{type(found).__name__} {_short.repr(found)[:60]}"
 
 
 # msgpack, both ways. A packer is no reentrant thing, and a tuple is packed in the midst of what holds it: so they are
@@ -324,6 +336,11 @@ def _ext_apart(apart: Apart) -> Any:
     return msgpack.ExtType(_VALUE, _ID_LENGTH.pack(apart.id, apart.length))
 
 
+class TooDeep:
+    """Stands for tuples that lie over `MAX_NESTED` deep in each other."""
+
+
+_TOO_DEEP: Final = TooDeep()
 _MALFORMED: Final = (msgpack.UnpackException, ValueError, TypeError)
 
 
@@ -338,7 +355,7 @@ def _unpacked(data: bytes | memoryview, found: list[Ref | Apart], depth: int = 0
         return ref
 
     try:
-        return msgpack.unpackb(data, ext_hook=hook)
+        return msgpack.unpackb(data, ext_hook=hook, strict_map_key=False)  # what keys may be is `validation`'s to say
     except WireError:
         raise
     except msgpack.ExtraData as exc:
@@ -347,12 +364,12 @@ def _unpacked(data: bytes | memoryview, found: list[Ref | Apart], depth: int = 0
         raise WireError(f"this is not msgpack: {exc or type(exc).__name__}") from exc
 
 
-def _unpacked_tuple(data: bytes, found: list[Ref | Apart], depth: int) -> tuple[Any, ...]:
+def _unpacked_tuple(data: bytes, found: list[Ref | Apart], depth: int) -> Any:
     if depth > MAX_NESTED:
-        raise WireError(f"tuples lie over {MAX_NESTED} deep in each other")
+        return _TOO_DEEP
     items = _unpacked(data, found, depth)
     if not _is_array(items):
-        raise WireError(f"a tuple is an array, not {_shown(items)}")
+        raise WireError(f"a tuple is an array, not {shown(items)}")
     return tuple(items)
 
 

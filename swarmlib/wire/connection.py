@@ -47,7 +47,7 @@ class Connection:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What both sides can: "files", to pass open files."""
+        """What both sides can, beyond the version: nothing yet."""
         return self._driver.session.capabilities
 
     @property
@@ -85,14 +85,18 @@ async def open_connection(
     initiator: bool,
     limits: Limits = _DEFAULT,
     caller: str = "",
+    peer: str = "",
 ) -> AsyncGenerator[Connection]:
     """Run a session over `stream`; the context is entered once both sides have agreed, and closes the stream.
 
     service: where the peer's messages go, with `args[":caller"]` set to `caller` (or without it, where that is ""),
         whatever the peer said. None: every request is answered `not_implemented`.
     initiator: True on the side that opened the stream; it speaks first.
+    peer: who is on the other side, for errors and the log; `caller` where it is "".
 
     A loss does not end the body: it sets `connection.closed`; every open call gets `unavailable`, every stream breaks.
+    So does a bug on this side, which is logged. A message that is not what it may be ends its call only: a request is
+    answered `invalid`, a reply becomes `bad_answer`.
     Leaving the context tells the peer, cancels what it works for here, and takes `CLEANUP_SECONDS` at most.
 
     Raises:
@@ -101,13 +105,13 @@ async def open_connection(
     """
     with ungrouped():
         async with trio.open_nursery() as nursery:
-            driver = Driver(stream, nursery, initiator=initiator, limits=limits, caller=caller)
+            driver = Driver(stream, nursery, initiator=initiator, limits=limits, caller=caller, peer=peer)
             inlet = Inlet(driver, SERVICE, service or Nowhere())
             try:
-                nursery.start_soon(driver.write)
-                nursery.start_soon(driver.read)
+                driver.start(driver.write)
+                driver.start(driver.read)
                 await _agreed(driver, limits)
-                nursery.start_soon(driver.keep_time)
+                driver.start(driver.keep_time)
                 yield Connection(driver, RemoteSender(inlet))
             finally:
                 driver.end()

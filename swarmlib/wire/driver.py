@@ -14,24 +14,26 @@ that what it has begun to send is whole and the peer learns why the session ends
 
 from __future__ import annotations
 
-import itertools
+import logging
 import types
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 import trio
 
 from ..channel import CLEANUP_SECONDS, Reply
 from ..errors import SwarmError, Unavailable
+from ..supervision import supervised
 from .channels import SERVICE
-from .codec import RefKind, WireError
-from .events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset, Room, Unclaimed
-from .files import FileStream, close_all
+from .codec import WireError
+from .events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset, Room
 from .frames import HEAD
 from .limits import KIB, Limits
 from .session import Session
 from .transports.sockets import Socket, lean
+
+_log = logging.getLogger("swarmlib")
 
 READ_SIZE: Final = 64 * KIB + HEAD.size
 """Bytes that are read at once: a full frame. More would come in memory that is new to the process each time."""
@@ -39,8 +41,6 @@ LINGER: Final = 1.0
 """Seconds that the peer has to take leave. To close before it does may destroy what it was told last."""
 _REPLY: Final = 2
 """Events that the reply to one call makes at most, usually: a `set` and an `ack`."""
-MAX_FILES: Final = 64
-"""Open files that wait for one send, and those that came and were not claimed. Linux passes 253 at once."""
 
 Step: TypeAlias = Coroutine[Any, Any, None] | None
 """What there is still to do about an event."""
@@ -70,7 +70,8 @@ class Driver:
 
     session: the protocol.
     ends: by the numbers of their channels.
-    files: the stream, if open files can go over it, and both sides can.
+    peer: who is on the other side, for errors and the log.
+    most_args: arguments that a message of the peer's may have.
     why: None until the session has ended; then `closed` is set, and `written` once the stream is closed too.
     idle: set when this side drains and nothing is open any more.
     draining: whether this side takes no new calls.
@@ -80,17 +81,13 @@ class Driver:
     """
 
     def __init__(
-        self, stream: trio.abc.Stream, nursery: trio.Nursery, *, initiator: bool, limits: Limits, caller: str
+        self, stream: trio.abc.Stream, nursery: trio.Nursery, *, initiator: bool, limits: Limits, caller: str, peer: str
     ) -> None:
         self.nursery = nursery
         self.caller = caller
-        self.files = stream if isinstance(stream, FileStream) else None
-        self.session = Session(
-            initiator=initiator,
-            now=trio.current_time(),
-            limits=limits,
-            capabilities=frozenset({"files"} if self.files else ()),
-        )
+        self.peer = peer or caller or "the peer"
+        self.most_args = limits.args
+        self.session = Session(initiator=initiator, now=trio.current_time(), limits=limits)
         self.channels = self.session.channels
         self.ends: dict[int, End] = {}
         self.why: SwarmError | None = None
@@ -102,8 +99,6 @@ class Driver:
         self._stream = lean(stream) if isinstance(stream, trio.SocketStream) else stream
         self._limits = limits
         self._events: deque[Event] = deque()
-        self._came: dict[int, int] = {}
-        self._numbers = itertools.count()
         self.reading: trio.CancelScope | None = None
         self.call: Reply | None = None
         self._handling = False
@@ -113,7 +108,7 @@ class Driver:
         self._read_all = trio.Event()
         self._writer: trio.lowlevel.Task | None = None
         self._sending = False
-        self._unsent: tuple[bytes, list[int]] | None = None
+        self._unsent = b""
         """What the socket did not take at once."""
         self._socket = self._stream if isinstance(self._stream, Socket) else None
         self._senders = trio.lowlevel.ParkingLot()
@@ -130,8 +125,21 @@ class Driver:
             Agreed: lambda _: self.agreed.set(),
             GoingAway: lambda _: self._on_room(Room(SERVICE)),
             Over: lambda event: self.end(event.why),
-            Unclaimed: lambda event: close_all([self.claim(event.file)]),
         }
+
+    def start(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Start one of the session's tasks. Whatever it raises ends this session, and nothing else."""
+        self.nursery.start_soon(supervised, self._named, self._watch_over, run)
+
+    def _named(self) -> str:
+        return f"the session with {self.peer}"
+
+    async def _watch_over(self, run: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await run()
+        except Exception as exc:
+            self.end(Unavailable(f"the session failed: {type(exc).__name__}"))
+            raise
 
     # Reading.
 
@@ -154,7 +162,6 @@ class Driver:
             self.end(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
             return False
         try:
-            self._take_files()
             self._events += self.session.receive(bytes(data), trio.current_time())
         except WireError as exc:
             self.end(exc)
@@ -173,7 +180,8 @@ class Driver:
         events = self._events
         self._handling = True
         while events:
-            step = self._begin(events.popleft())
+            event = events.popleft()
+            step = self._handlers[type(event)](event)
             if step is not None:
                 await _watched(step, self._hand_over)
                 if self.reading is not turn:
@@ -181,13 +189,6 @@ class Driver:
                 self.call = None
         self._handled()
         return True
-
-    def _begin(self, event: Event) -> Step:
-        try:
-            return self._handlers[type(event)](event)
-        except WireError as exc:  # a file that did not come
-            self.end(exc)
-            return None
 
     def _handled(self) -> None:
         self._handling = False
@@ -199,16 +200,16 @@ class Driver:
         if call is not None and turn is not None:
             call.on_gone(turn.cancel)
         self._handled()
-        self.nursery.start_soon(self.read)
+        self.start(self.read)
 
     def _on_received(self, event: Received) -> Step:
         end = self.ends.get(event.channel)
         if end is not None:
             return end.message(event)
-        att = event.refs.att  # it came before the peer knew that the channel is closed
-        if att is not None and att.kind is RefKind.FILE:
-            close_all([self.claim(att.id)])
-        self.channels.abandon(event)
+        try:
+            self.channels.abandon(event)  # it came before the peer knew that the channel is closed
+        except WireError as exc:
+            self.end(exc)
         return None
 
     def _on_data(self, event: Data) -> None:
@@ -239,23 +240,6 @@ class Driver:
         else:
             self.wake()
 
-    def claim(self, file: int) -> int:
-        """The descriptor of an open file that came.
-
-        Raises:
-            WireError: none came.
-        """
-        if file not in self._came:
-            raise WireError("a message refers to an open file, and none came along")
-        return self._came.pop(file)
-
-    def _take_files(self) -> None:
-        if self.files is not None:
-            for descriptor in self.files.take_files():
-                self._came[next(self._numbers)] = descriptor
-            if len(self._came) > MAX_FILES:
-                raise WireError(f"over {MAX_FILES} open files came that no message refers to")
-
     # Writing.
 
     def wake(self) -> None:
@@ -279,63 +263,58 @@ class Driver:
         """Have what waits in the session sent: in this very moment, if the socket takes it, else by the writer."""
         if not self.session.waiting:
             return
-        if self._socket is not None and not self._sending and self._unsent is None:
+        if self._socket is not None and not self._sending and not self._unsent:
             self._sending = True  # taking may run a destructor, which may want to send
-            data, files = self._take()
-            sent = 0 if files else self._socket.send_now(data)
-            if sent < len(data):
-                self._unsent = (data[sent:], files)
+            data = self._take()
+            self._unsent = data[self._socket.send_now(data) :]
             self._sending = False
         if self._waiting:
             self._wake_writer()
 
     async def write(self) -> None:
         """Send what there is, until the session has ended and its last word is said; then close the stream."""
-        with self._writing:
+        try:
+            with self._writing:
+                await self._write_until_over()
+        finally:
+            self._socket = None
             try:
-                while not (self.why and not self._waiting):
-                    await self._write_all()
-                    if not self.why:
-                        await self._wait()
-                await self._take_leave()
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-                self.end(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
-        self._socket = None
-        _, files = self._unsent or (b"", [])
-        close_all([*files, *self.session.outbox.files])
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER):
-            await self._stream.aclose()
-        self.written.set()
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER):
+                    await self._stream.aclose()
+            finally:
+                self.written.set()
+
+    async def _write_until_over(self) -> None:
+        try:
+            while not (self.why and not self._waiting):
+                await self._write_all()
+                if not self.why:
+                    await self._wait()
+            await self._take_leave()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            self.end(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
 
     @property
     def _waiting(self) -> bool:
-        return self._unsent is not None or self.session.waiting
+        return bool(self._unsent) or self.session.waiting
 
     async def _write_all(self) -> None:
         self._sending = True
         while self._waiting:
-            data, files = self._unsent or self._take()
-            self._unsent = None
-            if files and self.files is not None:
-                try:
-                    await self.files.send_with_files(data, files)
-                finally:
-                    close_all(files)
-            else:
-                await self._stream.send_all(data)
+            data, self._unsent = self._unsent or self._take(), b""
+            await self._stream.send_all(data)
         self._sending = False
 
-    def _take(self) -> tuple[bytes, list[int]]:
+    def _take(self) -> bytes:
         """What the session has to send next; whoever waited for room there is woken."""
         data = self.session.take()
-        files, self.session.outbox.files = self.session.outbox.files, []
         self._wake_senders()
         drained, self.channels.drained = self.channels.drained, []
         for id in drained:
             self._on_room(Room(id))
             if not self.channels.is_open(id):
                 self.forget(id)
-        return data, files
+        return data
 
     async def _wait(self) -> None:
         self._writer = trio.lowlevel.current_task()
@@ -400,17 +379,23 @@ class Driver:
         self._writing.deadline = trio.current_time() + CLEANUP_SECONDS
         self._wake_writer()
         self._wake_senders()
-        lost = self.why if isinstance(self.why, Unavailable) else Unavailable(f"the connection was lost: {self.why}")
-        ends, self.ends = self.ends, {}
-        for end in ends.values():
-            step = end.reset(lost)
-            if step is not None:
-                self.nursery.start_soon(_run, step)
-        close_all(self._came.values())
-        self._came.clear()
         self.closed.set()
         self.agreed.set()  # who waits for it looks at `why` then
         self.idle.set()
+        lost = self.why if isinstance(self.why, Unavailable) else Unavailable(f"the connection was lost: {self.why}")
+        ends, self.ends = self.ends, {}
+        for end in ends.values():
+            self._lose(end, lost)
+
+    def _lose(self, end: End, why: SwarmError) -> None:
+        """Tell one end that the session is over. What its owner does about that must not keep it from the others."""
+        try:
+            step = end.reset(why)
+        except Exception:  # noqa: BLE001 - a stage's callback may raise anything
+            _log.error("what %s did at its end failed", self._named(), exc_info=True)
+            return
+        if step is not None:
+            self.nursery.start_soon(supervised, self._named, _run, step)
 
 
 async def _run(step: Coroutine[Any, Any, None]) -> None:

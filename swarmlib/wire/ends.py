@@ -11,16 +11,17 @@ from typing import TypeAlias
 import trio
 
 from ..channel import Reply, Sender
-from ..errors import UNSENT, SwarmError, TimedOut, Unavailable
+from ..errors import UNSENT, BadAnswer, SwarmError, TimedOut, Unavailable
 from ..message import CALLER, FINAL, Message, Verb
 from ..request import dispatch
 from ..service import as_error, refuse
+from ..supervision import supervised
 from .channels import SERVICE
 from .codec import NO_REFS, RefKind, Refs
-from .driver import MAX_FILES, Driver, Step
+from .driver import Driver, Step
 from .events import Received
-from .files import OpenFile
 from .streams import RemoteReceiveStream, RemoteStream, StreamEnd, pump
+from .validation import check_reply, check_request
 
 _Item: TypeAlias = Received | SwarmError | None
 """A message; why there will be no more; or their end in good order."""
@@ -111,10 +112,14 @@ class Call(_InOrder):
     async def _reply(self, event: Received) -> None:
         reply = event.message
         try:
+            check_reply(reply, self.driver.most_args)
             await self._ret.send(reply)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):  # the caller went away: `_gone` has told the peer
+        except (trio.BrokenResourceError, trio.ClosedResourceError, BadAnswer) as exc:
             if reply.att is not None:
                 await trio.aclose_forcefully(reply.att)
+            if isinstance(exc, BadAnswer):  # else the caller went away, and `_gone` has told the peer
+                exc.backend = self.driver.peer
+                raise
         finally:
             self.driver.taken(event)
         if event.last:
@@ -134,7 +139,6 @@ class Inlet(_InOrder):
 
     def message(self, event: Received) -> Step:
         """See `End.message`."""
-        self._name_caller(event.message)
         if event.refs.ret is None:
             return super().message(event)
         bring(self.driver, event)
@@ -146,12 +150,13 @@ class Inlet(_InOrder):
         """See `End.room`."""
         self.credited.unpark_all()
 
-    def _name_caller(self, message: Message) -> None:
-        args = message.args
+    def _check(self, message: Message) -> None:
+        """Name the caller, whoever the peer says that it is. Raises what `check_request` does."""
+        if CALLER in message.args:
+            message.args = {name: value for name, value in message.args.items() if name != CALLER}
+        check_request(message, self.driver.most_args)
         if self._caller:
-            message.args = {**args, CALLER: self._caller}
-        elif CALLER in args:
-            message.args = {name: value for name, value in args.items() if name != CALLER}
+            message.args = {**message.args, CALLER: self._caller}
 
     async def _call(self, event: Received) -> None:
         message, driver = event.message, self.driver
@@ -159,7 +164,10 @@ class Inlet(_InOrder):
             if self.id == SERVICE and driver.draining:
                 await refuse(message, Unavailable("this side is shutting down", details={UNSENT: True}))
             else:
+                self._check(message)
                 await self._dispatch(message)
+        except SwarmError as exc:
+            await refuse(message, exc)
         finally:
             driver.taken(event)
             if event.last:
@@ -187,6 +195,7 @@ class Inlet(_InOrder):
         if isinstance(item, Received):
             message = item.message
             try:
+                self._check(message)
                 await self._sender.send(message)
             except Exception as exc:  # noqa: BLE001 - nobody waits for it: the log is the only place left
                 as_error(exc, "", message)
@@ -358,7 +367,7 @@ class RemoteSender(trio.abc.SendChannel[Message]):
 def send(driver: Driver, id: int, message: Message) -> None:
     """Send a message on a channel that has credit, and serve what it gives out. Raises what `Channels.send` does."""
     att = message.att
-    kind = None if att is None else _kind(driver, att)
+    kind = None if att is None else _kind(att)
     refs = driver.channels.send(id, message, trio.current_time(), kind)
     if refs is not NO_REFS:
         _give(driver, message, refs)
@@ -368,10 +377,7 @@ def send(driver: Driver, id: int, message: Message) -> None:
         driver.wake()
 
 
-def _kind(driver: Driver, att: trio.abc.ReceiveStream) -> RefKind:
-    session = driver.session
-    if isinstance(att, OpenFile) and "files" in session.capabilities and len(session.outbox.files) < MAX_FILES:
-        return RefKind.FILE
+def _kind(att: trio.abc.ReceiveStream) -> RefKind:
     return RefKind.DUPLEX if isinstance(att, trio.abc.HalfCloseableStream) else RefKind.STREAM
 
 
@@ -381,10 +387,8 @@ def _give(driver: Driver, message: Message, refs: Refs) -> None:
         Call(driver, ret.id, message.ret)
     if channel is not None and message.channel is not None:
         Inlet(driver, channel.id, message.channel)
-    if att is not None and isinstance(message.att, OpenFile) and att.kind is RefKind.FILE:
-        driver.session.outbox.files.append(message.att.detach())
-    elif att is not None and message.att is not None:
-        driver.nursery.start_soon(pump, message.att, StreamEnd(driver, att.id))
+    if att is not None and message.att is not None:
+        driver.nursery.start_soon(supervised, "an attachment", pump, message.att, StreamEnd(driver, att.id))
 
 
 def bring(driver: Driver, event: Received) -> None:
@@ -400,7 +404,5 @@ def bring(driver: Driver, event: Received) -> None:
 
 
 def _brought_stream(driver: Driver, kind: RefKind, id: int) -> trio.abc.ReceiveStream:
-    if kind is RefKind.FILE:
-        return OpenFile(driver.claim(id))
     end = StreamEnd(driver, id)
     return RemoteStream(end) if kind is RefKind.DUPLEX else RemoteReceiveStream(end)

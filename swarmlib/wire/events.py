@@ -61,10 +61,4 @@ class Over(NamedTuple):
     why: SwarmError
 
 
-class Unclaimed(NamedTuple):
-    """The open file of that number came with a message that is for nobody any more: it is to be closed."""
-
-    file: int
-
-
-Event: TypeAlias = Agreed | Received | Ended | Reset | Data | Room | GoingAway | Over | Unclaimed
+Event: TypeAlias = Agreed | Received | Ended | Reset | Data | Room | GoingAway | Over

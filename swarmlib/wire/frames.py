@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgpack as untyped_msgpack
 
 from ..errors import ERRORS, SwarmError, Unavailable
-from .codec import WireError
+from .codec import WireError, shown
 from .limits import TOLD, Limits
 
 msgpack: Final[Any] = untyped_msgpack
@@ -24,6 +24,8 @@ MAGIC: Final = b"\x89SWARM\r\n"
 VERSIONS: Final = (1, 1)
 """The oldest and the newest version of the wire that this side speaks."""
 
+_REASON: Final = 1000
+"""Characters of why a session ends, at most."""
 HEAD: Final = struct.Struct("!IBQ")
 NUMBER: Final = struct.Struct("!Q")
 OPTIONAL: Final = 0x80
@@ -94,7 +96,7 @@ def read_hello(payload: bytes) -> tuple[tuple[int, int], dict[str, int], frozens
     try:
         oldest, newest = map(_integer, said["versions"])
         limits = {name: _integer(said["limits"][name]) for name in TOLD}
-        capabilities = frozenset(str(name) for name in said["capabilities"])
+        capabilities = frozenset(map(_text, said["capabilities"]))
         Limits(**limits)
     except (TypeError, KeyError, ValueError) as exc:
         raise WireError(f"a HELLO tells versions, limits and capabilities: {exc}") from exc
@@ -103,13 +105,19 @@ def read_hello(payload: bytes) -> tuple[tuple[int, int], dict[str, int], frozens
 
 def _integer(found: object) -> int:
     if type(found) is not int or not 0 < found < 2**63:
-        raise ValueError(f"{found!r} is no number from 1 to 2**63")
+        raise ValueError(f"{shown(found)} is no number from 1 to 2**63")
+    return found
+
+
+def _text(found: object) -> str:
+    if type(found) is not str:
+        raise TypeError(f"{shown(found)} is no text")
     return found
 
 
 def bye(error: SwarmError | None) -> bytes:
     """The last frame of a session: why it ends; None for an orderly end."""
-    said = ["", ""] if error is None else [error.code, error.message[:1000]]
+    said = ["", ""] if error is None else [error.code, error.message[:_REASON]]
     return frame(Type.BYE, 0, msgpack.packb(said))
 
 
@@ -121,13 +129,13 @@ def read_bye(payload: bytes) -> SwarmError:
     """
     said: Any = _read(payload, "a BYE")
     try:
-        code, text = map(str, said)
+        code, text = map(_text, said)
     except (TypeError, ValueError) as exc:
         raise WireError("a BYE is an array of an error's code and its text") from exc
     if not code:
         return Unavailable("the peer ended the session")
     kind = WireError if code == WireError.code else ERRORS.get(code, Unavailable)
-    return kind(f"the peer ended the session: {text}")
+    return kind(f"the peer ended the session: {text[:_REASON]}")
 
 
 def _read(payload: bytes, what: str) -> Any:

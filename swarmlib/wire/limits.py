@@ -29,8 +29,7 @@ class Limits:
     values: bytes of values that are being received at once, each beyond its first window.
     backlog: bytes of messages that were not yet taken, on all channels together; over it the session is ended.
         So a peer can make this side hold `streams` times `window`, and `windows`, `values` and `backlog`, at most.
-    path_parts, path_length: the parts of a message's path, and its characters in all.
-    args: the arguments of one message.
+    args: the arguments of one message. (What else it may hold is fixed, in `validation`.)
     outbox: bytes that wait to be sent before who sends a message must wait. Answers don't wait.
     heartbeat: seconds without a word from the peer until it is asked whether it is there.
     patience: seconds without a word from the peer until it is taken for dead.
@@ -47,8 +46,6 @@ class Limits:
     windows: int = _bound(128 * MIB, 0)
     values: int = _bound(128 * MIB, KIB)
     backlog: int = _bound(64 * MIB, KIB)
-    path_parts: int = _bound(64, 1)
-    path_length: int = _bound(8 * KIB, 1)
     args: int = _bound(256, 1)
     outbox: int = _bound(256 * KIB, 1)
     heartbeat: float = 10.0

@@ -58,15 +58,13 @@ class Outgoing:
 class Outbox:
     """All that one session has still to send."""
 
-    __slots__ = ("_last", "_pieces", "_turns", "files", "most", "size")
+    __slots__ = ("_last", "_pieces", "_turns", "most", "size")
 
     def __init__(self) -> None:
         self.most = 0
         """Bytes of one frame's payload that the peer takes."""
         self.size = 0
         """Bytes of frames that wait, those of streams not counted."""
-        self.files: list[int] = []
-        """Open files that go with the next bytes."""
         self._pieces: list[bytes | memoryview] = []
         self._turns: deque[Outgoing] = deque()
         self._last = -1

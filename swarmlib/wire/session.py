@@ -101,7 +101,7 @@ class Session:
         versions, theirs, capabilities = frames.read_hello(payload)
         self.version = frames.common(VERSIONS, versions)
         self.capabilities &= capabilities
-        self.channels.begin(theirs, files="files" in self.capabilities)
+        self.channels.begin(theirs)
         self.channels.events.append(Agreed())
         self.next_tick = self._now + self._limits.heartbeat
         self._ask()
@@ -243,7 +243,9 @@ class Session:
             self.outbox.frame(Type.PONG, SERVICE, self._pong)
             self._pong = b""
         self.channels.caused = 0
-        return self.outbox.take(self.channels.emptied)
+        data = self.outbox.take(self.channels.emptied)
+        self.channels.pay()
+        return data
 
 
 def _ignore(_: int, __: bytes) -> None:

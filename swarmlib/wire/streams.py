@@ -15,6 +15,7 @@ from ..errors import SwarmError, Unavailable
 from .driver import Driver, Step
 from .events import Received
 from .limits import KIB
+from .windows import gather
 
 _log = logging.getLogger("swarmlib")
 
@@ -47,7 +48,7 @@ class StreamEnd:
 
     def data(self, data: bytes) -> None:
         """See `End.data`."""
-        self._buffer.append(data)
+        gather(self._buffer, data)
         self._reader.unpark_all()
 
     def ended(self) -> None:

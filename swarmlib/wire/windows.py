@@ -13,10 +13,23 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
+from typing import Final
 
 from .codec import Apart
 from .limits import Limits
+
+_SMALL: Final = 512
+"""Bytes of a piece that is put together with the one before it."""
+_GATHERED: Final = 4096
+
+
+def gather(pieces: MutableSequence[bytes], data: bytes) -> None:
+    """Keep bytes that came. Small pieces are put together: each for itself would take many times its size."""
+    if len(data) < _SMALL and pieces and len(pieces[-1]) < _GATHERED:
+        pieces[-1] += data
+    else:
+        pieces.append(data)
 
 
 class Incoming:

@@ -28,7 +28,6 @@ from swarmlib import (
     Unavailable,
     connect,
 )
-from swarmlib.wire.files import OpenFile
 from swarmlib.wire.transports.dialling import CONNECT_SECONDS
 from swarmlib_backends.remote import OPEN_SECONDS
 from tests.engines import free_port
@@ -321,34 +320,3 @@ async def slow_call_to_one_that_closes() -> AsyncGenerator[tuple[Client, list[An
             yield swarm, answers
             while not answers:
                 await trio.testing.wait_all_tasks_blocked(0.05)
-
-
-# Open files.
-
-
-class Files(Server):
-    """Hands out an open file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def file(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack(att=OpenFile(os.open(self._path, os.O_RDONLY)))
-
-
-async def test_an_open_file_itself_goes_over_a_unix_socket_and_its_bytes_over_any_other(tmp_path: Path) -> None:
-    content = os.urandom(200_000)
-    (tmp_path / "content").write_bytes(content)
-    port = free_port()
-    async with listening(f"unix://{tmp_path}/x.sock tcp://127.0.0.1:{port}", behind=Files(tmp_path / "content")):
-        async with connect(f"remote unix://{tmp_path}/x.sock") as swarm:
-            given = await swarm.file("content")
-            assert isinstance(given, OpenFile)
-            async with given:
-                assert os.fstat(given.fileno()).st_ino == os.stat(tmp_path / "content").st_ino
-        async with connect(f"remote tcp://127.0.0.1:{port}") as swarm:
-            given = await swarm.file("content")
-            assert given is not None
-            async with given:
-                assert b"".join([bytes(part) async for part in given]) == content

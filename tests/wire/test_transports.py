@@ -1,9 +1,8 @@
-"""The transports below the wire: addresses, who is at the other end, open files over a unix socket."""
+"""The transports below the wire: addresses, and who is at the other end."""
 
 import os
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from swarmlib import UNSENT, Invalid, Unavailable
 from swarmlib.wire.transports import callers
 from swarmlib.wire.transports.address import Address, DialAddress, ListenAddress
 from swarmlib.wire.transports.dialling import dial
-from swarmlib.wire.transports.files import MAX_UNTAKEN, FileSocket
 from tests.engines import free_port
 
 
@@ -69,71 +67,6 @@ async def test_who_cannot_be_reached_is_named_and_nothing_was_sent(tmp_path: Pat
         with pytest.raises(Unavailable, match=f"{text} can't be reached: ") as raised:
             await dial(DialAddress.read(text), tls=None, program=()).__aenter__()
         assert raised.value.details[UNSENT]
-
-
-@asynccontextmanager
-async def unix_pair() -> AsyncGenerator[tuple[FileSocket, FileSocket]]:
-    ends = [trio.socket.from_stdlib_socket(each) for each in socket.socketpair()]
-    near, far = (FileSocket(trio.SocketStream(each)) for each in ends)
-    async with near, far:
-        yield near, far
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-async def test_an_open_file_goes_along_with_the_bytes() -> None:
-    async with unix_pair() as (near, far):
-        reading, writing = os.pipe()
-        await near.send_with_files(b"take it", [writing])
-        os.close(writing)
-        assert await far.receive_some() == b"take it"
-        [taken] = far.take_files()
-        assert far.take_files() == []
-        assert not os.get_inheritable(taken)
-        os.write(taken, b"through the pipe")
-        os.close(taken)
-        with os.fdopen(reading, "rb") as end:
-            assert end.read() == b"through the pipe"
-
-
-async def test_more_bytes_than_the_socket_takes_follow_their_files() -> None:
-    data = os.urandom(3_000_000)
-    async with unix_pair() as (near, far), trio.open_nursery() as nursery:
-        nursery.start_soon(near.send_with_files, data, [0, 1])
-        received = b""
-        while len(received) < len(data):
-            received += await far.receive_some()
-        files = far.take_files()
-        assert (received == data, len(files)) == (True, 2)
-        for file in files:
-            os.close(file)
-
-
-async def test_files_that_nobody_takes_are_bounded_and_closed() -> None:
-    before = open_files()
-    async with unix_pair() as (near, far):
-        await near.send_with_files(b"x", [0] * MAX_UNTAKEN)
-        assert await far.receive_some() == b"x"
-        await near.send_with_files(b"y", [0])
-        with pytest.raises(trio.BrokenResourceError, match="open files came that nobody had asked for"):
-            await far.receive_some()
-        await near.send_with_files(b"z", [0] * (MAX_UNTAKEN + 1))
-        with pytest.raises(trio.BrokenResourceError, match="open files came"):
-            await far.receive_some()
-    assert open_files() == before
-
-
-async def test_a_closed_socket_says_so() -> None:
-    async with unix_pair() as (near, far):
-        await far.aclose()
-        with pytest.raises(trio.BrokenResourceError):
-            await near.send_with_files(b"x", [0])
-        with pytest.raises(trio.ClosedResourceError):
-            await far.send_with_files(b"x", [0])
-        with pytest.raises(trio.ClosedResourceError):
-            await far.receive_some()
 
 
 async def test_the_caller_is_the_user_behind_a_unix_socket_or_a_tcp_address() -> None:

@@ -42,7 +42,6 @@ MESSAGES: dict[str, tuple[Message, Refs]] = {
     "an ack with a channel": (Message(Verb.ACK, value=Json(b'{"Id":"x"}')), Refs(channel=Ref(RefKind.CHANNEL, 2))),
     "an ack with a byte stream both ways": (Message(Verb.ACK), Refs(att=Ref(RefKind.DUPLEX, 2))),
     "a request with a byte stream": (Message(Verb.FILE), Refs(ret=CHANNEL_1, att=Ref(RefKind.STREAM, 3))),
-    "a request with an open file": (Message(Verb.FILE), Refs(ret=CHANNEL_1, att=Ref(RefKind.FILE, 0))),
     "a value that comes apart": (Message(Verb.SET), Refs(value=Apart(2, 50_000_000, Kind.JSON))),
 }
 
@@ -79,7 +78,7 @@ def conversation() -> dict[str, bytes]:
 
 
 FRAMES: dict[str, bytes] = {
-    "HELLO": MAGIC + frames.hello((1, 1), Limits(), frozenset({"files"})),
+    "HELLO": MAGIC + frames.hello((1, 1), Limits(), frozenset()),
     "MESSAGE on the service": frame(Type.MESSAGE, 0, encode(Message(Verb.LS), now=0.0)),
     "LAST on channel 1": frame(Type.LAST, 1, encode(Message(Verb.ACK), now=0.0)),
     "DATA on stream 5": frame(Type.DATA, 5, b"hello"),

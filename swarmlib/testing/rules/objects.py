@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Final
 
 import trio
 
 from ...channel import CLEANUP_SECONDS
 from ...client import Client
-from ...errors import NotFound
+from ...errors import NotFound, SwarmError
 from ...message import Verb
 from ..asking import Broken, must, told
 from ..bench import REFUSALS, Bench
@@ -19,14 +20,19 @@ NAMES: Final = (
     "två ord",
     "日本語\U0001f433",
     "a/b",
-    "../up",
+    "..up",
     "a?b=c&d#e%2F",
     "'quoted' \"twice\" \\ back",
     "-rf",
-    "line\nend\ttab",
-    "x" * 65536,
+    "x" * 8000,
 )
 """Names that some layer may take for something else."""
+NO_NAMES: Final = ("..", ".", "../canary", "./x", "a/../x", "x/", "a//x", "line\nend", "nul\0")
+"""What no object is called (`swarmlib.names`)."""
+NO_PARTS: Final = (*NO_NAMES, "/x", "", "x" * 65536)
+"""What is no part of a path. As a name to be given, an engine may take these for a name, or for none."""
+OTHER_SPELLINGS: Final = ("./{}", "{}/", "{}/.", "{}/x", "/{}", "a/../{}", "%2e/{}", "{}%2f", " {}", "{} ", "{}\0")
+"""What is not the name of the object with that id, though some layer may take it for that."""
 
 
 @rule("messages", "idle", Verb.SPAWN, Verb.GET, Verb.RM)
@@ -82,7 +88,7 @@ async def tells_of_changes(bench: Bench) -> None:
 
 @rule("messages", Verb.GET)
 async def keeps_odd_names_apart(bench: Bench) -> None:
-    """An odd name (unicode, blanks, slashes, 64 KiB) names one object, or is refused: it is never taken for another."""
+    """An odd name (unicode, blanks, slashes, length) names one object or is refused, but is never taken for another."""
     for name in NAMES:
         path = (*bench.leaf.place, name)
         there = bench.watched.add(name) if bench.watched else None
@@ -95,6 +101,43 @@ async def keeps_odd_names_apart(bench: Bench) -> None:
             must(error.code in REFUSALS, f"get of {short(name)!r} gave {told(error)}")
             verbatim = bench.watched and not bench.subject.is_source
             must(not verbatim, f"the stage behind it has {short(name)!r}, and yet get gave {told(error)}")
+
+
+@rule("messages", "idle", Verb.GET)
+async def takes_no_name_for_another(bench: Bench) -> None:
+    """What is no name (`../x`), or another spelling of one (`./ID`, `ID/`), is refused: no object has it."""
+    place, made = bench.leaf.place, await bench.spawned("idle")
+    names = [*NO_PARTS, *(form.format(made.id) for form in OTHER_SPELLINGS), f"../{place[-1]}/{made.id}"]
+    paths = [*((*place, name) for name in names), *((*place, part, made.id) for part in ("..", ".", ""))]
+    for verb in sorted({Verb.GET, Verb.START, Verb.STOP, Verb.RM} & bench.subject.does):
+        for path in paths:
+            error = await bench.error_of(verb, path)
+            must(error, f"{verb} of {short(repr(path))} was acknowledged")
+
+
+@rule("messages", "idle", Verb.SPAWN, Verb.GET)
+async def keeps_the_name_that_it_is_given(bench: Bench) -> None:
+    """A name given to a spawn (`args`: `name`) is the object's, or is refused: it is never ignored."""
+    name = f"swarmlib-{secrets.token_hex(4)}"
+    try:
+        made = await bench.spawned("idle", by=bench.swarm, name=name)
+    except SwarmError as exc:
+        must(exc.code in REFUSALS, f"a spawn with a name gave {told(exc)}")
+        return
+    found = await bench.swarm.call(Verb.GET, (*bench.leaf.place, name))
+    must(made.id in found.value.values(), f"{name} was spawned as {made.id}, and get of it gave another")
+
+
+@rule("messages", "idle", Verb.SPAWN)
+async def spawns_nothing_without_a_proper_name(bench: Bench) -> None:
+    """A spawn with what is no name (`../canary`) is refused."""
+    for name in NO_NAMES:
+        try:
+            await bench.spawned("idle", by=bench.swarm, name=name)
+        except SwarmError as exc:
+            must(exc.code in REFUSALS, f"a spawn with the name {short(repr(name))} gave {told(exc)}")
+        else:
+            raise Broken(f"something was spawned with the name {short(repr(name))}")
 
 
 @rule("messages", "idle", Verb.GET)

@@ -12,7 +12,6 @@ import trio
 from swarmlib.errors import UNSENT, Unavailable, sole
 
 from .address import Address
-from .files import FileSocket
 from .sockets import find_dead_peers, lean
 from .ssh import far_program
 from .tls import TlsStream
@@ -44,7 +43,7 @@ async def dial(
 
 async def _open(address: Address, tls: ssl.SSLContext | None) -> trio.abc.Stream:
     if address.scheme == "unix":
-        return FileSocket(await trio.open_unix_socket(address.path))
+        return await open_unix(address.path)
     return await open_tcp(address.host, address.port, tls if address.scheme == "tls" else None)
 
 

@@ -50,6 +50,8 @@ class Example(Server):
         """A new workload, from a body such as `{"Cmd": ["hello", "world"]}`."""
         if message.path != ("containers",):
             raise self._no_such_place(message)
+        if message.args.get("name"):
+            raise Unsupported("a workload of this backend takes no name: it is called by its id")
         if len(self._workloads) >= self.most:
             raise Conflict(f"there are {self.most} workloads already")
         made = _Workload(secrets.token_hex(32), self._words(message.json))

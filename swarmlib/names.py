@@ -1,0 +1,72 @@
+"""The names of objects: what a message's path may hold. It is checked here and nowhere else.
+
+A name travels through stages that turn it into a place of an HTTP request, a file or a key. None of them may take one
+name for another, so a path has one spelling only: no part is empty, and no segment (a part may hold slashes, as the
+names of images do) is empty, `.` or `..`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+
+from .errors import Invalid, TooLarge
+
+MAX_PARTS: Final = 64
+"""Parts of a path, at most."""
+MAX_LENGTH: Final = 8192
+"""Characters of a path, at most."""
+
+_good: Final[set[tuple[str, ...]]] = set()
+"""Paths that were found to be right lately: most messages repeat one, and each passes several stages."""
+_KEPT: Final = 1024
+_KEPT_LENGTH: Final = 256
+"""Paths that are kept there, and characters of each, at most."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters (C0, DEL, C1), and halves of characters, which UTF-8 cannot express."""
+
+
+def check_path(path: tuple[str, ...]) -> None:
+    """Check a path: parts separated by slashes must name one place, in its only spelling.
+
+    Raises:
+        Invalid: the path is no tuple of text, or one of its parts is empty, holds a control character, begins or ends
+            with a slash, or has an empty segment, `.` or `..`; the error names the part.
+        TooLarge: it has over `MAX_PARTS` parts or `MAX_LENGTH` characters.
+    """
+    try:
+        if path in _good:
+            return
+    except TypeError:
+        pass  # a list, perhaps: what is wrong with it is said below
+    _check_thoroughly(path)
+    if len(_good) >= _KEPT:
+        _good.clear()
+    if sum(map(len, path)) <= _KEPT_LENGTH:
+        _good.add(path)
+
+
+def _check_thoroughly(path: object) -> None:
+    if not isinstance(path, tuple):
+        raise Invalid(f"a path is a tuple of names, not {type(path).__name__}")
+    parts = cast("tuple[Any, ...]", path)
+    if len(parts) > MAX_PARTS:
+        raise TooLarge(f"a path of {len(parts)} parts: it may have {MAX_PARTS}")
+    for part in parts:
+        _check_part(part)
+    length = sum(map(len, parts)) + len(parts) - 1
+    if length > MAX_LENGTH:
+        raise TooLarge(f"a path of {length} characters: it may have {MAX_LENGTH}")
+
+
+def _check_part(part: object) -> None:
+    if not isinstance(part, str):
+        raise Invalid(f"a path is made of text: {type(part).__name__} is no name")
+    if any(segment in ("", ".", "..") for segment in part.split("/")):
+        raise Invalid(f"{_shown(part)} is no name: it should not be empty, and hold no //, /. or /..")
+    if _CONTROL.search(part):
+        raise Invalid(f"{_shown(part)} is no name: it holds a control character")
+
+
+def _shown(part: str) -> str:
+    return repr(part if len(part) <= 100 else f"{part[:100]}…")

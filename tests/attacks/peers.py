@@ -1,0 +1,168 @@
+"""Peers that say on the wire whatever they are told to: raw frames, with no check of their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgpack
+import trio
+
+from swarmlib import Message, Server, Verb
+from swarmlib.wire.codec import decode
+from swarmlib.wire.frames import HEAD, MAGIC, Type, frame, hello
+from swarmlib.wire.limits import Limits
+
+HELLO: Final = MAGIC + hello((1, 1), Limits(), frozenset())
+FIELDS: Final = ("verb", "path", "args", "kind", "value", "ret", "channel", "att", "left")
+
+
+class Leaf(Server):
+    """A service that notes what it is asked, and answers `get` and `ls`."""
+
+    def __init__(self) -> None:
+        self.seen: list[Message] = []
+
+    def _bound_to(self, next: Any) -> Leaf:
+        self.next = next
+        return self
+
+    def choose(self, message: Message) -> Any:
+        """Note a message."""
+        self.seen.append(message)
+        return super().choose(message)
+
+    async def get(self, message: Message) -> Any:
+        """What it was asked."""
+        return {"Id": "/".join(message.path), "args": sorted(message.args)}
+
+    async def ls(self, message: Message) -> Any:
+        """Nothing."""
+        return []
+
+    async def file(self, message: Message) -> None:
+        """Take a file, to its end."""
+        assert message.att is not None
+        async with message.att as given:
+            async for _ in given:
+                pass
+
+    async def log(self, message: Message) -> None:
+        """Take a line."""
+
+
+def reference(kind: int, number: int) -> Any:
+    """A reference to a channel or stream, as it stands in a message."""
+    return msgpack.ExtType(kind, number.to_bytes(8, "big"))
+
+
+def packed(verb: str = "get", path: Any = ("containers", "web"), args: Any = None, **fields: Any) -> bytes:
+    """A message's fields, whatever they are."""
+    said = {"kind": 0, "value": None, "ret": None, "channel": None, "att": None, "left": None, **fields}
+    whole = {"verb": verb, "path": list(path) if isinstance(path, tuple) else path, "args": args or {}, **said}
+    data: bytes = msgpack.packb([whole[name] for name in FIELDS])
+    return data
+
+
+class Peer:
+    """One side of a session that keeps no rule but to read what the other says."""
+
+    def __init__(self, stream: trio.abc.Stream, first: int) -> None:
+        self.stream = stream
+        self._data = b""
+        self._number = first
+
+    def number(self) -> int:
+        """A number for a channel or stream of this side's."""
+        self._number += 2
+        return self._number - 2
+
+    async def say(self, *frames: bytes) -> None:
+        """Send frames."""
+        await self.stream.send_all(b"".join(frames))
+
+    async def next_frame(self) -> tuple[int, int, bytes]:
+        """Type, channel and payload of the next frame; type 0 at the end."""
+        while len(self._data) < HEAD.size or len(self._data) < HEAD.size + HEAD.unpack_from(self._data)[0]:
+            try:
+                data = await self.stream.receive_some()
+            except trio.BrokenResourceError:
+                data = b""
+            if not data:
+                return 0, 0, b""
+            self._data += data
+            self._data = self._data.removeprefix(MAGIC)
+        length, type, channel = HEAD.unpack_from(self._data)
+        payload, self._data = self._data[HEAD.size :][:length], self._data[HEAD.size + length :]
+        return type, channel, payload
+
+    async def greeted(self) -> None:
+        """Read the other side's HELLO."""
+        assert (await self.next_frame())[0] == Type.HELLO
+
+    async def request(self) -> tuple[Message, int]:
+        """The next request, and the channel for its replies."""
+        while True:
+            type, channel, payload = await self.next_frame()
+            assert type, "the session has ended"
+            if type in (Type.MESSAGE, Type.LAST) and channel == 0:
+                message, refs = decode(payload, now=0.0)
+                assert refs.ret is not None
+                return message, refs.ret.id
+
+    async def call(
+        self, verb: str = "get", path: Any = ("containers", "web"), args: Any = None, **fields: Any
+    ) -> Message:
+        """Make a call; gives its final reply."""
+        number = self.number()
+        await self.say(frame(Type.MESSAGE, 0, packed(verb, path, args, ret=reference(1, number), **fields)))
+        while True:
+            type, channel, payload = await self.next_frame()
+            assert type != Type.BYE, f"the session has ended: {payload!r}"
+            assert type, "the session has ended without a word"
+            if channel == number and type in (Type.MESSAGE, Type.LAST):
+                reply, _ = decode(payload, now=0.0)
+                if reply.verb in (Verb.ACK, Verb.ERROR):
+                    return reply
+
+
+@asynccontextmanager
+async def peer_of(path: str) -> AsyncGenerator[Peer]:
+    """A peer of a `listen unix://PATH`, once both have agreed."""
+    async with await trio.open_unix_socket(path) as stream:
+        peer = Peer(stream, 1)
+        await peer.say(HELLO)
+        await peer.greeted()
+        yield peer
+
+
+@asynccontextmanager
+async def far_side(path: str, serve: Callable[[Peer], Awaitable[None]]) -> AsyncGenerator[None]:
+    """What a `remote unix://PATH` reaches: each session is `serve`'s, from the handshake on."""
+
+    async def accept(stream: trio.SocketStream) -> None:
+        async with stream:
+            peer = Peer(stream, 2)
+            await peer.say(HELLO)
+            await peer.greeted()
+            await serve(peer)
+
+    sock = trio.socket.socket(trio.socket.AF_UNIX)
+    await sock.bind(path)
+    sock.listen()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, accept, [trio.SocketListener(sock)])
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def http(path: str, request: bytes) -> bytes:
+    """The head of what a server behind a unix socket answers."""
+    async with await trio.open_unix_socket(path) as stream:
+        await stream.send_all(request)
+        answer = b""
+        with trio.fail_after(10):
+            while b"\r\n\r\n" not in answer:
+                answer += await stream.receive_some() or b"\r\n\r\n"
+        return answer
