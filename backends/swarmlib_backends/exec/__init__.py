@@ -1,7 +1,17 @@
 """`exec`: local processes as workloads, so that a chain is of use with no engine at all.
 
 It speaks the Docker Engine API's own objects. A workload's image is only a name here: the programs are the host's.
-With the label swarmlib.isolation=bubblewrap (or --runtime bubblewrap) it runs in a sandbox.
+
+By default a workload is a plain process of this machine: it sees and may do what its user may, which is swarmd's own
+unless another one is asked for. Who may use a plain `exec` run by root has this machine. It gets no file, variable,
+group, key or terminal of swarmd's, and no new privileges if it runs as another user, but nothing keeps it from files,
+sockets, networks or CPU and memory of the machine. Its /proc shows the processes of the workload alone: they are in a
+pid namespace, so that all end together, whatever they do, also when swarmd is killed. Where swarmd is not root, the
+namespace belongs to a user namespace, in which programs such as sudo get no privileges; where the machine has none of
+these, a workload that kills its holder may leave processes behind, and swarmd logs a warning.
+
+With the label swarmlib.isolation=bubblewrap (or --runtime bubblewrap) it runs in a sandbox: see `sandbox` for what that
+keeps it from, and what not.
 """
 
 from __future__ import annotations
@@ -9,9 +19,10 @@ from __future__ import annotations
 import re
 import secrets
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 import trio
@@ -25,18 +36,24 @@ from swarmlib import (
     NotFound,
     Reply,
     Server,
+    SwarmError,
     Unsupported,
+    Verb,
     option,
 )
+from swarmlib.service import Handler
 
+from ..dockerapi.canonical import canonical
 from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
 from ..dockerapi.streams import Logs, Stdio, chosen_streams, send_lines
 from ..dockerapi.values import filters, is_true, no_such_place, number, pong, signal_number
 from . import objects
-from .body import check, check_exec
+from .body import check, check_exec, console_size, terminal_size
+from .launching import Launcher
 from .sandbox import Sandbox
+from .top import processes
 from .workload import Workload
 
 __all__ = ["Exec"]
@@ -51,10 +68,15 @@ _CLOSING_GRACE: Final = CLEANUP_SECONDS / 2
 class Exec(Server):
     """Local processes as workloads: the programs of this machine, whatever image is named.
 
-    A workload is its session: when its process ends, all that it started ends too, unless it left the session.
+    When the process of a workload ends, all that it started ends too, and when swarmd ends, however it does, all
+    workloads end.
     """
 
     log_bytes: int = option("bytes of output kept of each workload", default=16 * 1024 * 1024)
+    sandbox_host_network: bool = option(
+        "let a sandbox have the machine's network, and with it every socket on it, if it asks for --network host",
+        default=False,
+    )
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -63,7 +85,8 @@ class Exec(Server):
         self._execs: dict[str, tuple[Workload, Workload]] = {}
         """Processes in a workload's place, each with that workload."""
         self._events = Events(Clock())
-        async with trio.open_nursery() as self._nursery:
+        self._launcher = Launcher()
+        async with self._launcher.open(), trio.open_nursery() as self._nursery:
             try:
                 yield
             finally:
@@ -76,6 +99,10 @@ class Exec(Server):
             for workload in [*self._workloads.values(), *(made for made, _ in self._execs.values())]:
                 if workload.running:
                     nursery.start_soon(workload.stop, signal.SIGTERM, _CLOSING_GRACE / 2)
+
+    def handlers(self) -> Mapping[Verb, Handler]:
+        """The methods by the verb that they are named for; each gets the canonical form of its message."""
+        return {verb: partial(_handle, handler) for verb, handler in super().handlers().items()}
 
     # The verbs.
 
@@ -103,7 +130,7 @@ class Exec(Server):
             case ("containers", ref):
                 return objects.inspect(self._find(ref))
             case ("containers", ref, "top"):
-                return await _processes(self._find(ref), str(message.args.get("ps_args", "-ef")))
+                return await self._top(self._find(ref), str(message.args.get("ps_args", "-ef")))
             case ("exec", ref):
                 made, parent = self._find_exec(ref)
                 return objects.inspect_exec(made, parent.id)
@@ -147,7 +174,7 @@ class Exec(Server):
         match message.path:
             case ("containers" | "exec" as kind, ref, "resize"):
                 found = self._find(ref) if kind == "containers" else self._find_exec(ref)[0]
-                found.resize(int(number(message.args, "h", 0)), int(number(message.args, "w", 0)))
+                found.resize(*terminal_size(message.args))
             case ("containers", ref, "rename"):
                 workload = self._find(ref)
                 workload.name = self._free_name(str(message.args.get("name", "")))
@@ -191,7 +218,7 @@ class Exec(Server):
             case ("containers", ref, "logs"):
                 await message.reply.ack(att=Logs(self._find(ref), message.args))
             case ("exec", ref):
-                await self._start_exec(self._find_exec(ref)[0], message.json or {}, message.reply)
+                await self._start_exec(self._find_exec(ref)[0], message.json, message.reply)
             case _:
                 raise no_such_place("exec", message)
 
@@ -205,6 +232,10 @@ class Exec(Server):
         finally:
             follower.close()
         await ret.set(objects.state(workload))
+
+    async def _top(self, workload: Workload, ps_args: str) -> dict[str, Any]:
+        holders = {made.process.holder for made, _ in self._execs.values() if made.process is not None}
+        return await processes(workload, ps_args, holders)
 
     # Finding.
 
@@ -239,9 +270,12 @@ class Exec(Server):
         config = check(message.json)
         name = self._free_name(str(message.args.get("name") or f"exec_{secrets.token_hex(4)}"))
         host = cast("dict[str, Any]", config.get("HostConfig") or {})
-        workload = Workload(secrets.token_hex(32), name, config, Output(self.log_bytes), sandbox=Sandbox.of(config))
+        key = secrets.token_hex(32)
+        workload = Workload(key, name, config, Output(self.log_bytes), self._launcher)
+        workload.sandbox = Sandbox.of(config, key[:12], host_network=self.sandbox_host_network)
         workload.auto_remove = bool(host.get("AutoRemove"))
-        workload.size = _size(host.get("ConsoleSize"))
+        workload.size = console_size(host)
+        objects.summary(workload), objects.inspect(workload)  # before anybody else may meet it in a list
         self._workloads[workload.id] = workload
         self._tell(workload, "create")
         return {"Id": workload.id, "Warnings": []}
@@ -258,7 +292,7 @@ class Exec(Server):
     async def _start(self, workload: Workload) -> None:
         try:
             await workload.start()
-        except Invalid:
+        except SwarmError:
             if workload.auto_remove:
                 self._forget(workload)
             raise
@@ -267,10 +301,16 @@ class Exec(Server):
 
     async def _supervise(self, workload: Workload) -> None:
         await workload.supervise()
+        self._end_execs(workload)
         self._tell(workload, "die", exitCode=str(workload.exit_code))
         workload.tell_exit()
         if workload.auto_remove:
             self._forget(workload)
+
+    def _end_execs(self, workload: Workload) -> None:
+        for made, parent in self._execs.values():
+            if parent is workload and made.process is not None:
+                made.process.kill()
 
     async def _restart(self, workload: Workload, message: Message) -> None:
         keep, workload.auto_remove = workload.auto_remove, False
@@ -317,14 +357,15 @@ class Exec(Server):
                 f"nothing can join {workload.name} in its sandbox: start all that it needs in its command"
             )
         config = check_exec(body, workload.config)
-        made = Workload(secrets.token_hex(32), workload.name, config, Output(self.log_bytes))
+        output = Output(self.log_bytes)
+        made = Workload(secrets.token_hex(32), workload.name, config, output, self._launcher, workload)
         self._execs[made.id] = (made, workload)
         return {"Id": made.id}
 
-    async def _start_exec(self, made: Workload, body: dict[str, Any], ret: Reply) -> None:
+    async def _start_exec(self, made: Workload, body: Any, ret: Reply) -> None:
         if made.status != "created":
             raise Conflict(f"exec {made.id} has run already")
-        made.size = _size(body.get("ConsoleSize"))
+        made.size = console_size(body)
         follower = made.output.follow()
         try:
             await made.start()
@@ -332,7 +373,7 @@ class Exec(Server):
             follower.close()
             raise
         self._nursery.start_soon(_supervise_exec, made)
-        if body.get("Detach"):
+        if body and body.get("Detach"):
             follower.close()
             await ret.ack()
         else:
@@ -344,8 +385,8 @@ async def _supervise_exec(made: Workload) -> None:
     made.tell_exit()
 
 
-def _size(given: Any) -> tuple[int, int]:
-    return (int(given[0]), int(given[1])) if given else (0, 0)
+async def _handle(handler: Handler, message: Message) -> Any:
+    return await handler(canonical(message))
 
 
 async def _stop(workload: Workload, message: Message) -> None:
@@ -375,14 +416,3 @@ async def _send_end(workload: Workload, condition: str, ret: Reply) -> None:
     if end is not None:
         await end.wait()
     await ret.set({"StatusCode": workload.exit_code})
-
-
-async def _processes(workload: Workload, ps_args: str) -> dict[str, Any]:
-    if workload.process is None or not workload.running:
-        raise Conflict(f"Container {workload.id} is not running")
-    if ps_args != "-ef":
-        raise Unsupported("top takes no ps options here")
-    command = ["ps", "-o", "user,pid,ppid,pcpu,stime,tty,time,args", "-s", str(workload.leader)]
-    shown = await trio.run_process(command, capture_stdout=True, check=False)
-    titles, *rows = [line.split(None, 7) for line in shown.stdout.decode(errors="replace").splitlines()]
-    return {"Titles": titles, "Processes": rows}
