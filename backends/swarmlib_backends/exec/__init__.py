@@ -16,6 +16,7 @@ keeps it from, and what not.
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import signal
@@ -47,10 +48,11 @@ from ..dockerapi.canonical import canonical
 from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
-from ..dockerapi.streams import Logs, Stdio, chosen_streams, send_lines
+from ..dockerapi.streams import Logs, Stdio, send_lines
 from ..dockerapi.values import filters, is_true, no_such_place, number, pong, signal_number
 from . import objects
 from .body import check, check_exec, console_size, terminal_size
+from .following import send_end, stdio
 from .launching import Launcher
 from .sandbox import Sandbox
 from .top import processes
@@ -206,7 +208,7 @@ class Exec(Server):
             case ():
                 await self._events.send(message.args, message.reply)
             case ("containers", ref, "wait"):
-                await _send_end(self._find(ref), str(message.args.get("condition", "")), message.reply)
+                await send_end(self._find(ref), str(message.args.get("condition", "")), message.reply)
             case _:
                 raise no_such_place("exec", message)
 
@@ -214,7 +216,7 @@ class Exec(Server):
         """A workload's stdio, or its logs, or a process started in its place."""
         match message.path:
             case ("containers", ref):
-                await message.reply.ack(att=_stdio(self._find(ref), message.args))
+                await message.reply.ack(att=stdio(self._find(ref), message.args))
             case ("containers", ref, "logs"):
                 await message.reply.ack(att=Logs(self._find(ref), message.args))
             case ("exec", ref):
@@ -275,7 +277,7 @@ class Exec(Server):
         workload.sandbox = Sandbox.of(config, key[:12], host_network=self.sandbox_host_network)
         workload.auto_remove = bool(host.get("AutoRemove"))
         workload.size = console_size(host)
-        objects.summary(workload), objects.inspect(workload)  # before anybody else may meet it in a list
+        objects.check_shown(workload)
         self._workloads[workload.id] = workload
         self._tell(workload, "create")
         return {"Id": workload.id, "Warnings": []}
@@ -393,26 +395,6 @@ async def _stop(workload: Workload, message: Message) -> None:
     text = message.args.get("signal") or workload.config.get("StopSignal") or "TERM"
     default = workload.config.get("StopTimeout")
     grace = number(message.args, "t", _GRACE if default is None else default)
+    if math.isnan(grace):
+        raise Invalid("t should be a number of seconds, not nan")
     await workload.stop(signal_number(str(text)), grace if grace >= 0 else float("inf"))
-
-
-def _stdio(workload: Workload, args: Any) -> Stdio:
-    config = workload.config
-    follower = workload.output.follow(from_start=is_true(args.get("logs")))
-    stdin = is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
-    return Stdio(workload, follower, chosen_streams(args), stdin=stdin, once=bool(config.get("StdinOnce")))
-
-
-async def _send_end(workload: Workload, condition: str, ret: Reply) -> None:
-    if condition not in ("", "not-running", "next-exit", "removed"):
-        raise Invalid(f"invalid condition: {condition!r}; there are not-running, next-exit, removed")
-    if condition == "removed":
-        end = workload.removed
-    elif condition == "next-exit" or workload.running:
-        end = workload.exit_event
-    else:
-        end = None
-    await ret.ack()
-    if end is not None:
-        await end.wait()
-    await ret.set({"StatusCode": workload.exit_code})

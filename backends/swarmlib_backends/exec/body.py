@@ -127,7 +127,7 @@ def check(body: Any) -> dict[str, Any]:
     config = _object(body, "create")
     refused = [name for name, value in config.items() if value and name not in _CONTAINER]
     _check_types(config, _CONTAINER, "")
-    host = cast("dict[str, Any]", config.get("HostConfig") or {})
+    host = host_config(config)
     _check_types(host, _HOST, "HostConfig.")
     if NAME in (demanded(config), named(config)) and host.get("NetworkMode") == "none":
         host = {name: value for name, value in host.items() if name != "NetworkMode"}  # it has none
@@ -155,7 +155,7 @@ def check_exec(body: Any, parent: dict[str, Any]) -> dict[str, Any]:
     if not given.get("Cmd"):
         raise Invalid("No exec command specified")
     inherited = {name: parent.get(name) for name in ("WorkingDir", "User", "HostConfig")}
-    env: list[str] = (parent.get("Env") or []) + given.get("Env", [])
+    env = texts(parent, "Env") + texts(given, "Env")
     config = inherited | given | {"OpenStdin": bool(given.get("AttachStdin")), "Env": env}
     _check_process(config)
     return config
@@ -174,16 +174,33 @@ def terminal_size(args: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _length(args: Mapping[str, Any], name: str) -> int:
-    text = str(args.get(name, 0))
-    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > _MAX_SIZE:
-        raise Invalid(f"{name} should be a number from 0 to {_MAX_SIZE}, not {text!r}")
+    found = integer(args, name, 0)
+    if not 0 <= found <= _MAX_SIZE:
+        raise Invalid(f"{name} should be a number from 0 to {_MAX_SIZE}, not {found}")
+    return found
+
+
+def integer(args: Mapping[str, Any], name: str, default: int) -> int:
+    """A parameter that is a whole number. Raises Invalid if it is something else."""
+    text = str(args.get(name, "") or default)
+    if not re.fullmatch("[+-]?[0-9]{1,10}", text):
+        raise Invalid(f"{name} should be a whole number, not {text[:80]!r}")
     return int(text)
 
 
 def no_new_privileges(config: Mapping[str, Any]) -> bool:
     """Whether a checked body asks that its process and all that this starts never get more privileges."""
-    options: list[str] = (config.get("HostConfig") or {}).get("SecurityOpt") or []
-    return any(not option.endswith("false") for option in options)
+    return any(not option.endswith("false") for option in texts(host_config(config), "SecurityOpt"))
+
+
+def host_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The HostConfig of a checked body."""
+    return config.get("HostConfig") or {}
+
+
+def texts(config: Mapping[str, Any], name: str) -> list[str]:
+    """The list of texts `name` in a checked body."""
+    return config.get(name) or []
 
 
 def _object(body: Any, what: str) -> dict[str, Any]:
@@ -201,7 +218,7 @@ def _check_types(given: Mapping[str, Any], types: Mapping[str, _Type], where: st
 
 def _check_process(config: Mapping[str, Any]) -> None:
     """Refuse what no process can have: variables without a name, and folders that depend on where swarmd is."""
-    for entry in config.get("Env") or []:
+    for entry in texts(config, "Env"):
         if entry.startswith("=") or not entry:
             raise Invalid(f"invalid environment variable: {entry}")
     folder = config.get("WorkingDir") or "/"
@@ -213,5 +230,5 @@ def _can_have(name: str, value: Any) -> bool:
     if name in ("ConsoleSize", "GroupAdd"):
         return True
     if name == "SecurityOpt":
-        return all(_NO_NEW_PRIVILEGES.fullmatch(option) for option in value or [])
+        return all(map(_NO_NEW_PRIVILEGES.fullmatch, texts({name: value}, name)))
     return not value or value in _NEUTRAL.get(name, ())

@@ -28,14 +28,15 @@ import ctypes
 import fcntl
 import json
 import os
-import platform
 import resource
 import select
 import signal
 import socket
 import sys
 import termios
+import traceback
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NoReturn, TypedDict
 
 NAMESPACES: Final = "namespaces"
@@ -111,9 +112,11 @@ class _Launcher:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the holders
         self._control.send((NAMESPACES if self._namespaces else SUBREAPER).encode())
         while True:
-            asked, fds, _, _ = socket.recv_fds(self._control, 1, _MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+            asked, fds, _, _ = socket.recv_fds(self._control, 1, _MAX_FDS)
             if not asked:
                 return
+            for fd in fds:
+                os.set_inheritable(fd, False)  # no program gets what it is not given in its place
             with suppress(OSError):  # a request that came incomplete: swarmd sees that its status closes
                 self._take(fds)
             for fd in fds:
@@ -156,7 +159,7 @@ class _Launcher:
         except OSError as exc:
             _answer(fds[1], f"0 0 {_failure('namespace', exc)}")
         except BaseException:
-            sys.excepthook(*sys.exc_info())  # nothing is unwound in a fork, hence nobody else would show it
+            traceback.print_exc()  # a fork ends here, so nobody else shows it
             raise
         finally:
             os._exit(0)
@@ -171,7 +174,7 @@ class _Launcher:
         child = os.fork()
         if child == 0:
             self._become(request, fds[2:], tell)
-        signal.signal(signal.SIGTERM, lambda *_: _kill(child))
+        signal.signal(signal.SIGTERM, partial(_on_signal, child))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for fd in (tell, fds[0], *fds[2:]):
             os.close(fd)
@@ -230,7 +233,7 @@ class _Launcher:
         except OSError as exc:
             os.write(tell, _failure(step, exc).encode())
         except BaseException:
-            sys.excepthook(*sys.exc_info())  # nothing is unwound in a fork, hence nobody else would show it
+            traceback.print_exc()  # a fork ends here, so nobody else shows it
             raise
         finally:
             os._exit(127)
@@ -302,6 +305,10 @@ def _answer(status: int, text: str) -> bool:
     return True
 
 
+def _on_signal(child: int, _number: int, _frame: object) -> None:
+    _kill(child)
+
+
 def _kill(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
@@ -343,13 +350,14 @@ def _failure(step: str, exc: OSError) -> str:
 
 def _reset(files: tuple[int, int]) -> None:
     """Undo what a process inherits from swarmd and from Python: signals, umask, limits, keys."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:  # a handler ends with the exec anyway
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
-    if number := _KEYCTL.get(platform.machine()):
-        _libc.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)  # fails only where the kernel has no keys
+    if join := _KEYCTL.get(os.uname().machine):
+        _libc.syscall(join, _KEYCTL_JOIN_SESSION_KEYRING, None)  # fails only where the kernel has no keys
 
 
 def _own_streams(user: int | None, stdio: list[int]) -> None:

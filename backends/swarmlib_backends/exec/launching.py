@@ -51,7 +51,7 @@ class Streams:
     A process with a terminal has that one alone, another has no stdin unless it was asked for.
     """
 
-    given: list[int] = field(default_factory=list)
+    given: list[int] = field(default_factory=list[int])
     stdin: trio.lowlevel.FdStream | None = None
     stdout: trio.lowlevel.FdStream | None = None
     stderr: trio.lowlevel.FdStream | None = None

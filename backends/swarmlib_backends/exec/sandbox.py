@@ -145,7 +145,7 @@ def _names_servers() -> list[str]:
     return ["--ro-bind-try", os.path.realpath("/etc/resolv.conf"), "/etc/resolv.conf"]
 
 
-def sandbox_error(code: int, said: bytes) -> Exception:
+def sandbox_error(code: int, said: bytes) -> OSError:
     """Why a sandbox does not stand. code: bubblewrap's exit code. said: what it wrote."""
     if code == _ABSENT:
         return FileNotFoundError()

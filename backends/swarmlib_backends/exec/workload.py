@@ -15,7 +15,7 @@ import trio
 from swarmlib import Conflict, Invalid, SwarmError, Unavailable
 
 from ..dockerapi.output import Output, Piece
-from .body import no_new_privileges
+from .body import host_config, no_new_privileges, texts
 from .credentials import Credentials, check_permitted, credentials
 from .launcher import Request
 from .launching import FILES, Launcher, Process, StartError, opened_streams, set_size
@@ -124,20 +124,22 @@ class Workload:
                 set_size(streams.terminal, *self.size)
             request, options = self._request(found)
             process = await self.launcher.start(request, streams, options)
-            if self.sandbox is not None and not process.stands:
-                raise sandbox_error(await process.wait(), await _last_words(process))
+        if not process.stands:
+            raise await _why_no_sandbox(process)
         self.process = process
         self.leader = process.pid if self.sandbox is None else leader_in(process.pid)
 
     def _credentials(self) -> Credentials:
         """Whose process it is; in a sandbox, in there, where everybody may be anybody."""
-        found = credentials(self.config.get("User") or "", (self.config.get("HostConfig") or {}).get("GroupAdd") or ())
+        found = credentials(self.config.get("User") or "", texts(host_config(self.config), "GroupAdd"))
         if self.sandbox is None:
             check_permitted(found)
         return found
 
     def _request(self, found: Credentials) -> tuple[Request, bytes]:
         """What the launcher is asked for, and the sandbox's options."""
+        if self.sandbox is not None:
+            return self._sandboxed(found, self.sandbox)
         request = Request(
             words=self.command,
             env=self._environment(found),
@@ -151,29 +153,30 @@ class Workload:
             files=FILES,
             join=self.within.process.holder if self.within is not None and self.within.process is not None else 0,
         )
-        return (request, b"") if self.sandbox is None else self._sandboxed(request, found, self.sandbox)
+        return request, b""
 
-    def _sandboxed(self, request: Request, found: Credentials, sandbox: Sandbox) -> tuple[Request, bytes]:
+    def _sandboxed(self, found: Credentials, sandbox: Sandbox) -> tuple[Request, bytes]:
         user = sandbox.user
-        options = sandbox.options(found, request["env"])
-        request |= {
-            "words": sandbox.command(self.command, tty=self.tty),
-            "env": {},
-            "folder": "/",
-            "user": user,
-            "group": user or 0,
-            "groups": [],
-            "no_new_privileges": True,
-            "terminal": False,  # it is that of the session in the sandbox
-            "announces": True,
-        }
-        return request, options
+        asked = Request(
+            words=sandbox.command(self.command, tty=self.tty),
+            env={},
+            folder="/",
+            user=user,
+            group=user or 0,
+            groups=[],
+            no_new_privileges=True,
+            terminal=False,  # it is that of the session in the sandbox
+            announces=True,
+            files=FILES,
+            join=0,
+        )
+        return asked, sandbox.options(found, self._environment(found))
 
     def _environment(self, found: Credentials) -> dict[str, str]:
         hostname = os.uname().nodename if self.sandbox is None else self.sandbox.hostname
         base = {"PATH": _PATH, "HOSTNAME": hostname, "HOME": found.home}
         terminal = {"TERM": "xterm"} if self.tty else {}
-        given = [entry.partition("=") for entry in self.config.get("Env") or []]
+        given = [entry.partition("=") for entry in texts(self.config, "Env")]
         return base | terminal | {name: value for name, is_set, value in given if is_set}
 
     async def supervise(self) -> None:
@@ -266,11 +269,13 @@ class Workload:
             set_size(self.process.streams.terminal, rows, columns)
 
 
-async def _last_words(process: Process) -> bytes:
-    """What a process that has ended wrote to its terminal or its stderr."""
+async def _why_no_sandbox(process: Process) -> OSError:
+    """The error of a process that has ended before its sandbox stood; closes what leads to it."""
     source, said = process.streams.terminal or process.streams.stderr, b""
-    with trio.move_on_after(_DRAIN_SECONDS), suppress(trio.BrokenResourceError):
-        while source is not None and (data := await source.receive_some(_READ)):
-            said += data
-    process.close()
-    return said
+    try:
+        with trio.move_on_after(_DRAIN_SECONDS), suppress(trio.BrokenResourceError):
+            while source is not None and (data := await source.receive_some(_READ)):
+                said += data
+        return sandbox_error(await process.wait(), said)
+    finally:
+        process.close()
