@@ -63,6 +63,8 @@ __all__ = ["Exec"]
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _GRACE: Final = 10.0
 """Seconds between asking a workload to stop and making it, unless something else is said."""
+_EXECS_KEPT: Final = 100
+"""Processes in workloads' places that have ended, and whose exit codes can still be asked for."""
 _CLOSING_GRACE: Final = CLEANUP_SECONDS / 2
 
 
@@ -374,17 +376,19 @@ class Exec(Server):
         except BaseException:
             follower.close()
             raise
-        self._nursery.start_soon(_supervise_exec, made)
+        self._nursery.start_soon(self._supervise_exec, made)
         if body and body.get("Detach"):
             follower.close()
             await ret.ack()
         else:
             await ret.ack(att=Stdio(made, follower, {1, 2}, stdin=bool(made.config.get("OpenStdin")), once=True))
 
-
-async def _supervise_exec(made: Workload) -> None:
-    await made.supervise()
-    made.tell_exit()
+    async def _supervise_exec(self, made: Workload) -> None:
+        await made.supervise()
+        made.tell_exit()
+        ended = [key for key, (each, _) in self._execs.items() if each.status == "exited"]
+        for key in ended[:-_EXECS_KEPT]:
+            del self._execs[key]
 
 
 async def _handle(handler: Handler, message: Message) -> Any:

@@ -46,8 +46,13 @@ def credentials(text: str, more: Sequence[str] = ()) -> Credentials:
     name, _, group = text.partition(":")
     if ":" in group:
         raise Invalid(f"the user {text!r} should be USER, or USER:GROUP")
-    found = _look_up(name or str(os.geteuid()), group)
+    found = _look_up(name or str(os.geteuid()), group or ("" if name else _own_group()))
     return replace(found, groups=(*found.groups, *map(_group, more)))
+
+
+def _own_group() -> str:
+    """The group of who names no user: root has its own, as in the database; anybody else can't change it."""
+    return "" if os.geteuid() == 0 else str(os.getegid())
 
 
 def check_permitted(found: Credentials) -> None:

@@ -267,7 +267,7 @@ class _Launcher:
         try:
             _call("unshare", _CLONE_NEWUSER | _CLONE_NEWPID)
             for name, text in ids.items():
-                with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
                     file.write(text)
         except OSError:
             return False
@@ -338,7 +338,7 @@ def _kill_children() -> None:
     path = f"/proc/self/task/{os.getpid()}/children"
     with suppress(ChildProcessError, FileNotFoundError):
         while True:
-            with open(path, encoding="ascii") as file:
+            with open(path, encoding="utf-8") as file:
                 for pid in file.read().split():
                     _kill(int(pid))
             os.waitpid(-1, 0)

@@ -252,9 +252,10 @@ class Workload:
         if not self.running:
             return  # it could not start
         ended = self.exit_event
-        self.signal(number)
-        if self.status == "paused":
-            self.signal(signal.SIGCONT)
+        with suppress(Conflict):  # it has ended, and what it wrote is still being read
+            self.signal(number)
+            if self.status == "paused":
+                self.signal(signal.SIGCONT)
         with trio.move_on_after(grace):
             await ended.wait()
             return
