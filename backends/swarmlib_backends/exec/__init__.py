@@ -134,7 +134,8 @@ class Exec(Server):
             case ("containers", ref):
                 return objects.inspect(self._find(ref))
             case ("containers", ref, "top"):
-                return await self._top(self._find(ref), str(message.args.get("ps_args", "-ef")))
+                made_here = [made for made, _ in self._execs.values()]
+                return await processes(self._find(ref), str(message.args.get("ps_args", "-ef")), made_here)
             case ("exec", ref):
                 made, parent = self._find_exec(ref)
                 return objects.inspect_exec(made, parent.id)
@@ -236,10 +237,6 @@ class Exec(Server):
         finally:
             follower.close()
         await ret.set(objects.state(workload))
-
-    async def _top(self, workload: Workload, ps_args: str) -> dict[str, Any]:
-        holders = {made.process.holder for made, _ in self._execs.values() if made.process is not None}
-        return await processes(workload, ps_args, holders)
 
     # Finding.
 

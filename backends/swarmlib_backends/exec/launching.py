@@ -6,7 +6,6 @@ import fcntl
 import json
 import logging
 import os
-import pty
 import resource
 import signal
 import socket
@@ -83,7 +82,7 @@ def opened_streams(*, stdin: bool, terminal: bool) -> Generator[Streams]:
 
 
 def _open_terminal(streams: Streams, given: ExitStack) -> None:
-    master, slave = pty.openpty()
+    master, slave = os.openpty()
     given.callback(os.close, slave)
     streams.terminal = trio.lowlevel.FdStream(master)
     streams.given = [slave] * 3

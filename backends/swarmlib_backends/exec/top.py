@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, Final
 
 import trio
@@ -14,10 +15,10 @@ from .workload import Workload
 _COLUMNS: Final = "user,pid,ppid,pcpu,stime,tty,time,args"
 
 
-async def processes(workload: Workload, ps_args: str, holders: set[int]) -> dict[str, Any]:
+async def processes(workload: Workload, ps_args: str, execs: Iterable[Workload]) -> dict[str, Any]:
     """The processes in a workload's pid namespace, without its init, or those of its session where it has none.
 
-    holders: ids of processes in there that are swarmd's own.
+    execs: processes in workloads' places; what holds them there is not shown.
 
     Raises:
         Conflict: it doesn't run. Unsupported: there are options for ps.
@@ -32,7 +33,8 @@ async def processes(workload: Workload, ps_args: str, holders: set[int]) -> dict
     shown = await trio.run_process(command, capture_stdout=True, check=False)
     (_, *titles), *rows = [line.split(None, 8) for line in shown.stdout.decode(errors="replace").splitlines()]
     inside = {int(row[2]): row[1:] for row in rows if row[0] == namespace}
-    hidden = {*holders, int(inside[workload.leader][2]) if workload.leader in inside else 0}
+    hidden = {*(made.process.holder for made in execs if made.process is not None)}
+    hidden |= {int(inside[workload.leader][2]) if workload.leader in inside else 0}
     return {"Titles": titles, "Processes": [row for pid, row in inside.items() if pid not in hidden]}
 
 
