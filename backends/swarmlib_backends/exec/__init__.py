@@ -383,8 +383,7 @@ class Exec(Server):
     async def _supervise_exec(self, made: Workload) -> None:
         await made.supervise()
         made.tell_exit()
-        ended = [key for key, (each, _) in self._execs.items() if each.status == "exited"]
-        for key in ended[:-_EXECS_KEPT]:
+        for key in [key for key, (each, _) in self._execs.items() if each.status == "exited"][:-_EXECS_KEPT]:
             del self._execs[key]
 
 
