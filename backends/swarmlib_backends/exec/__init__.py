@@ -166,7 +166,7 @@ class Exec(Server):
         """Stop a workload with grace, or send it a signal."""
         match message.path:
             case ("containers", ref, "kill"):
-                self._find(ref).signal(signal_number(str(message.args.get("signal") or "KILL")))
+                await self._find(ref).send(signal_number(str(message.args.get("signal") or "KILL")))
             case _:
                 workload = self._find_whole(message)
                 if workload.running:

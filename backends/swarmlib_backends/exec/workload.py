@@ -246,6 +246,17 @@ class Workload:
         with suppress(ProcessLookupError):  # all of it has ended
             os.killpg(self.leader, number)
 
+    async def send(self, number: int) -> None:
+        """Send a signal as `signal` does; after SIGKILL, wait for the end as an engine does.
+
+        Raises:
+            Conflict: it doesn't run.
+        """
+        if number == signal.SIGKILL and self.running:
+            await self.stop(number, 0)
+        else:
+            self.signal(number)
+
     async def stop(self, number: int, grace: float) -> None:
         """Ask it to end, make it after `grace` seconds, and wait for that."""
         await self._settled.wait()
