@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -228,12 +229,16 @@ async def test_a_reader_that_does_not_read_holds_the_process_back() -> None:
         assert received == 64_000_001
 
 
-async def test_what_it_started_ends_with_it() -> None:
+async def test_what_it_started_ends_with_it_also_when_it_left_its_session() -> None:
     async with swarm() as client:
-        code, lines = await run(client, "sh", "-c", "sleep 1000 & echo $!")
-        assert code == 0
-        while _exists(int(lines[0])):  # its new parent may take a moment to reap it
-            await trio.lowlevel.checkpoint()
+        script = "sleep 98761 & setsid sleep 98761 & (setsid sh -c 'sleep 98761 & exec sleep 98761' &); echo started"
+        assert await run(client, "sh", "-c", script) == (0, [b"started"])
+        assert not running("sleep 98761")
+
+
+def running(command: str) -> bool:
+    """Whether a process with this command line runs on this machine."""
+    return subprocess.run(["pgrep", "-xf", command], capture_output=True, check=False).returncode == 0
 
 
 def _exists(pid: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from swarmlib import Invalid, Unsupported, connect
+from swarmlib import Denied, Invalid, Unsupported, connect
 from swarmlib.testing import check_backend
 from swarmlib_backends import Exec
 from tests.engines import docker, docker_process, swarmd, use_a_terminal
@@ -45,7 +45,7 @@ async def inside(script: str, **more: Any) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/made-in-a-sandbox", "/var/tmp/made", "/sys/kernel/mm/ksm/run", "/proc/sys/kernel/core_pattern"]
+    "path", ["/made-in-a-sandbox", "/usr/made", "/etc/passwd", "/sys/kernel/mm/ksm/run", "/proc/sys/kernel/panic"]
 )
 async def test_nothing_outside_can_be_written_not_even_by_root(path: str) -> None:
     before = _content(path)
@@ -66,13 +66,23 @@ async def test_it_has_files_of_its_own_and_sees_none_that_lie_in_tmp_and_run() -
 
 
 async def test_it_sees_no_process_and_no_network_but_its_own() -> None:
-    names = await inside("ps -eo comm=; echo; cat /sys/class/net/lo/ifindex; tail -n +3 /proc/net/dev | cut -d: -f1")
+    names = await inside("ps -eo comm=; echo; tail -n +3 /proc/net/dev | cut -d: -f1")
     assert names[: names.index(b"")] == [b"bwrap", b"sh", b"ps"]
-    assert [name.strip() for name in names[names.index(b"") + 2 :]] == [b"lo"]
-    shared = await inside("readlink /proc/self/ns/net", HostConfig={"NetworkMode": "host"})
-    assert shared == [os.readlink("/proc/self/ns/net").encode()]
+    assert [name.strip() for name in names[names.index(b"") + 1 :]] == [b"lo"]
     apart = await inside("readlink /proc/self/ns/net", HostConfig={"NetworkMode": "none"})
-    assert apart != shared
+    assert apart != [os.readlink("/proc/self/ns/net").encode()]
+
+
+async def test_the_network_of_the_machine_is_refused_unless_the_operator_allows_it() -> None:
+    asked = body("readlink", "/proc/self/ns/net", Labels=LABELS, HostConfig={"NetworkMode": "host"})
+    async with swarm() as client:
+        with pytest.raises(Denied, match="--sandbox-host-network"):
+            await client.spawn(asked)
+    async with connect("exec --sandbox-host-network") as client:
+        made = await client.spawn(asked)
+        async with client.attach(*made.path) as attached:
+            await made.start()
+            assert (await anext(attached)).value == os.readlink("/proc/self/ns/net").encode()
 
 
 async def test_its_environment_folder_and_user_are_what_was_asked() -> None:
@@ -85,7 +95,7 @@ async def test_its_environment_folder_and_user_are_what_was_asked() -> None:
     ("more", "problem"),
     [
         ({"Cmd": ["nosuchprogram"]}, "executable file not found"),
-        ({"Cmd": ["true"], "WorkingDir": "/nosuchfolder"}, "working directory"),
+        ({"Cmd": ["true"], "WorkingDir": "/nosuchfolder"}, "the sandbox can't be made: bwrap: Can't chdir"),
         (
             {"Cmd": ["true"], "WorkingDir": tempfile.mkdtemp(dir="/tmp")},
             "the sandbox can't be made: bwrap: Can't chdir",

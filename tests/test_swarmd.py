@@ -119,7 +119,7 @@ class served:  # noqa: N801 - a context manager, used like a function
         self.process.communicate()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it_cleanly(number: signal.Signals, code: int, tmp_path: Path) -> None:
     socket = tmp_path / "docker.sock"
     with served(f"dockerserver unix://{socket}", "debug", "exec") as process:

@@ -18,7 +18,8 @@ _FILES: Final = 65_536
 
 
 def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
-    """Run `work` to its end (0), or until SIGINT or SIGTERM: then the exit code that shells expect of that signal."""
+    """Run `work` to its end (0), or until SIGINT, SIGTERM or SIGHUP (a closed terminal; not under nohup, which has it
+    ignored): then the exit code that shells expect of that signal, 128 + its number."""
     _allow_many_files()
     return trio.run(_run, work)
 
@@ -32,7 +33,7 @@ async def serve(chain: Chain) -> None:
 
 def _allow_many_files() -> None:
     """A client takes two files, its own and the engine's, and the usual limit of 1024 is meant for programs that use
-    select(), which this one doesn't. Processes that it starts inherit what is set here, hence not the most there is.
+    select(), which this one doesn't. Processes that it starts get the limit that was there before.
     """
     if sys.platform != "win32":
         import resource
@@ -45,13 +46,21 @@ def _allow_many_files() -> None:
 
 async def _run(work: Callable[[], Awaitable[None]]) -> int:
     ending = _Ending()
-    with ungrouped(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with ungrouped(), trio.open_signal_receiver(*_ending_signals()) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ending.watch, signals)
             with ending.scope:
                 await work()
             nursery.cancel_scope.cancel()
     return ending.exit_code
+
+
+def _ending_signals() -> list[signal.Signals]:
+    """The signals that end it; Windows has no SIGHUP, and under nohup it stays ignored."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        found.append(signal.SIGHUP)
+    return found
 
 
 class _Ending:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -82,6 +83,14 @@ class Stdio(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
 
+def _moment(args: Mapping[str, Any], name: str) -> float:
+    """A time in seconds since the epoch; 0 where nothing is said."""
+    found = number(args, name, 0.0)
+    if not math.isfinite(found):
+        raise Invalid(f"{name} should be a time in seconds, not {args.get(name)!r}")
+    return found
+
+
 class Logs(trio.abc.ReceiveStream):
     """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end.
 
@@ -95,7 +104,7 @@ class Logs(trio.abc.ReceiveStream):
         if not self._streams:
             raise Invalid("Bad parameters: you must choose at least one stream")
         self._stamped = is_true(args.get("timestamps"))
-        self._since, self._until = number(args, "since", 0.0), number(args, "until", 0.0) or float("inf")
+        self._since, self._until = _moment(args, "since"), _moment(args, "until") or math.inf
         self._follower = workload.output.follow() if is_true(args.get("follow")) and workload.running else None
         self._lines = Lines()
         kept = [line for piece in workload.output.pieces() for line in self._lines.add(piece)]
@@ -103,9 +112,8 @@ class Logs(trio.abc.ReceiveStream):
             kept += self._lines.rest()
         wanted = [line for line in kept if self._since <= line.at <= self._until]
         tail = str(args.get("tail", "all"))
-        self._ready = b"".join(
-            map(self._shown, wanted[max(len(wanted) - int(tail), 0) :] if tail.isdigit() else wanted)
-        )
+        count = int(tail) if tail.isascii() and tail.isdecimal() else len(wanted)
+        self._ready = b"".join(map(self._shown, wanted[max(len(wanted) - count, 0) :]))
 
     def _shown(self, line: Line) -> bytes:
         if line.stream not in self._streams or not self._since <= line.at <= self._until:

@@ -1,17 +1,29 @@
 """`exec`: local processes as workloads, so that a chain is of use with no engine at all.
 
 It speaks the Docker Engine API's own objects. A workload's image is only a name here: the programs are the host's.
-With the label swarmlib.isolation=bubblewrap (or --runtime bubblewrap) it runs in a sandbox.
+
+By default a workload is a plain process of this machine: it sees and may do what its user may, which is swarmd's own
+unless another one is asked for. Who may use a plain `exec` run by root has this machine. It gets no file, variable,
+group, key or terminal of swarmd's, and no new privileges if it runs as another user, but nothing keeps it from files,
+sockets, networks or CPU and memory of the machine. Its /proc shows the processes of the workload alone: they are in a
+pid namespace, so that all end together, whatever they do, also when swarmd is killed. Where swarmd is not root, the
+namespace belongs to a user namespace, in which programs such as sudo get no privileges; where the machine has none of
+these, a workload that kills its holder may leave processes behind, and swarmd logs a warning.
+
+With the label swarmlib.isolation=bubblewrap (or --runtime bubblewrap) it runs in a sandbox: see `sandbox` for what that
+keeps it from, and what not.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 import trio
@@ -25,18 +37,25 @@ from swarmlib import (
     NotFound,
     Reply,
     Server,
+    SwarmError,
     Unsupported,
+    Verb,
     option,
 )
+from swarmlib.service import Handler
 
+from ..dockerapi.canonical import canonical
 from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
-from ..dockerapi.streams import Logs, Stdio, chosen_streams, send_lines
+from ..dockerapi.streams import Logs, Stdio, send_lines
 from ..dockerapi.values import filters, is_true, no_such_place, number, pong, signal_number
 from . import objects
-from .body import check, check_exec
+from .body import check, check_exec, console_size, terminal_size
+from .following import send_end, stdio
+from .launching import Launcher
 from .sandbox import Sandbox
+from .top import processes
 from .workload import Workload
 
 __all__ = ["Exec"]
@@ -44,6 +63,8 @@ __all__ = ["Exec"]
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _GRACE: Final = 10.0
 """Seconds between asking a workload to stop and making it, unless something else is said."""
+_EXECS_KEPT: Final = 100
+"""Processes in workloads' places that have ended, and whose exit codes can still be asked for."""
 _CLOSING_GRACE: Final = CLEANUP_SECONDS / 2
 
 
@@ -51,10 +72,15 @@ _CLOSING_GRACE: Final = CLEANUP_SECONDS / 2
 class Exec(Server):
     """Local processes as workloads: the programs of this machine, whatever image is named.
 
-    A workload is its session: when its process ends, all that it started ends too, unless it left the session.
+    When the process of a workload ends, all that it started ends too, and when swarmd ends, however it does, all
+    workloads end.
     """
 
     log_bytes: int = option("bytes of output kept of each workload", default=16 * 1024 * 1024)
+    sandbox_host_network: bool = option(
+        "let a sandbox have the machine's network, and with it every socket on it, if it asks for --network host",
+        default=False,
+    )
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -63,7 +89,8 @@ class Exec(Server):
         self._execs: dict[str, tuple[Workload, Workload]] = {}
         """Processes in a workload's place, each with that workload."""
         self._events = Events(Clock())
-        async with trio.open_nursery() as self._nursery:
+        self._launcher = Launcher()
+        async with self._launcher.open(), trio.open_nursery() as self._nursery:
             try:
                 yield
             finally:
@@ -76,6 +103,10 @@ class Exec(Server):
             for workload in [*self._workloads.values(), *(made for made, _ in self._execs.values())]:
                 if workload.running:
                     nursery.start_soon(workload.stop, signal.SIGTERM, _CLOSING_GRACE / 2)
+
+    def handlers(self) -> Mapping[Verb, Handler]:
+        """The methods by the verb that they are named for; each gets the canonical form of its message."""
+        return {verb: partial(_handle, handler) for verb, handler in super().handlers().items()}
 
     # The verbs.
 
@@ -103,7 +134,8 @@ class Exec(Server):
             case ("containers", ref):
                 return objects.inspect(self._find(ref))
             case ("containers", ref, "top"):
-                return await _processes(self._find(ref), str(message.args.get("ps_args", "-ef")))
+                made_here = [made for made, _ in self._execs.values()]
+                return await processes(self._find(ref), str(message.args.get("ps_args", "-ef")), made_here)
             case ("exec", ref):
                 made, parent = self._find_exec(ref)
                 return objects.inspect_exec(made, parent.id)
@@ -134,7 +166,7 @@ class Exec(Server):
         """Stop a workload with grace, or send it a signal."""
         match message.path:
             case ("containers", ref, "kill"):
-                self._find(ref).signal(signal_number(str(message.args.get("signal") or "KILL")))
+                await self._find(ref).send(signal_number(str(message.args.get("signal") or "KILL")))
             case _:
                 workload = self._find_whole(message)
                 if workload.running:
@@ -147,7 +179,7 @@ class Exec(Server):
         match message.path:
             case ("containers" | "exec" as kind, ref, "resize"):
                 found = self._find(ref) if kind == "containers" else self._find_exec(ref)[0]
-                found.resize(int(number(message.args, "h", 0)), int(number(message.args, "w", 0)))
+                found.resize(*terminal_size(message.args))
             case ("containers", ref, "rename"):
                 workload = self._find(ref)
                 workload.name = self._free_name(str(message.args.get("name", "")))
@@ -179,7 +211,7 @@ class Exec(Server):
             case ():
                 await self._events.send(message.args, message.reply)
             case ("containers", ref, "wait"):
-                await _send_end(self._find(ref), str(message.args.get("condition", "")), message.reply)
+                await send_end(self._find(ref), str(message.args.get("condition", "")), message.reply)
             case _:
                 raise no_such_place("exec", message)
 
@@ -187,11 +219,11 @@ class Exec(Server):
         """A workload's stdio, or its logs, or a process started in its place."""
         match message.path:
             case ("containers", ref):
-                await message.reply.ack(att=_stdio(self._find(ref), message.args))
+                await message.reply.ack(att=stdio(self._find(ref), message.args))
             case ("containers", ref, "logs"):
                 await message.reply.ack(att=Logs(self._find(ref), message.args))
             case ("exec", ref):
-                await self._start_exec(self._find_exec(ref)[0], message.json or {}, message.reply)
+                await self._start_exec(self._find_exec(ref)[0], message.json, message.reply)
             case _:
                 raise no_such_place("exec", message)
 
@@ -239,9 +271,12 @@ class Exec(Server):
         config = check(message.json)
         name = self._free_name(str(message.args.get("name") or f"exec_{secrets.token_hex(4)}"))
         host = cast("dict[str, Any]", config.get("HostConfig") or {})
-        workload = Workload(secrets.token_hex(32), name, config, Output(self.log_bytes), sandbox=Sandbox.of(config))
+        key = secrets.token_hex(32)
+        workload = Workload(key, name, config, Output(self.log_bytes), self._launcher)
+        workload.sandbox = Sandbox.of(config, key[:12], host_network=self.sandbox_host_network)
         workload.auto_remove = bool(host.get("AutoRemove"))
-        workload.size = _size(host.get("ConsoleSize"))
+        workload.size = console_size(host)
+        objects.check_shown(workload)
         self._workloads[workload.id] = workload
         self._tell(workload, "create")
         return {"Id": workload.id, "Warnings": []}
@@ -258,7 +293,7 @@ class Exec(Server):
     async def _start(self, workload: Workload) -> None:
         try:
             await workload.start()
-        except Invalid:
+        except SwarmError:
             if workload.auto_remove:
                 self._forget(workload)
             raise
@@ -267,10 +302,16 @@ class Exec(Server):
 
     async def _supervise(self, workload: Workload) -> None:
         await workload.supervise()
+        self._end_execs(workload)
         self._tell(workload, "die", exitCode=str(workload.exit_code))
         workload.tell_exit()
         if workload.auto_remove:
             self._forget(workload)
+
+    def _end_execs(self, workload: Workload) -> None:
+        for made, parent in self._execs.values():
+            if parent is workload and made.process is not None:
+                made.process.kill()
 
     async def _restart(self, workload: Workload, message: Message) -> None:
         keep, workload.auto_remove = workload.auto_remove, False
@@ -317,72 +358,43 @@ class Exec(Server):
                 f"nothing can join {workload.name} in its sandbox: start all that it needs in its command"
             )
         config = check_exec(body, workload.config)
-        made = Workload(secrets.token_hex(32), workload.name, config, Output(self.log_bytes))
+        output = Output(self.log_bytes)
+        made = Workload(secrets.token_hex(32), workload.name, config, output, self._launcher, workload)
         self._execs[made.id] = (made, workload)
         return {"Id": made.id}
 
-    async def _start_exec(self, made: Workload, body: dict[str, Any], ret: Reply) -> None:
+    async def _start_exec(self, made: Workload, body: Any, ret: Reply) -> None:
         if made.status != "created":
             raise Conflict(f"exec {made.id} has run already")
-        made.size = _size(body.get("ConsoleSize"))
+        made.size = console_size(body)
         follower = made.output.follow()
         try:
             await made.start()
         except BaseException:
             follower.close()
             raise
-        self._nursery.start_soon(_supervise_exec, made)
-        if body.get("Detach"):
+        self._nursery.start_soon(self._supervise_exec, made)
+        if body and body.get("Detach"):
             follower.close()
             await ret.ack()
         else:
             await ret.ack(att=Stdio(made, follower, {1, 2}, stdin=bool(made.config.get("OpenStdin")), once=True))
 
+    async def _supervise_exec(self, made: Workload) -> None:
+        await made.supervise()
+        made.tell_exit()
+        for key in [key for key, (each, _) in self._execs.items() if each.status == "exited"][:-_EXECS_KEPT]:
+            del self._execs[key]
 
-async def _supervise_exec(made: Workload) -> None:
-    await made.supervise()
-    made.tell_exit()
 
-
-def _size(given: Any) -> tuple[int, int]:
-    return (int(given[0]), int(given[1])) if given else (0, 0)
+async def _handle(handler: Handler, message: Message) -> Any:
+    return await handler(canonical(message))
 
 
 async def _stop(workload: Workload, message: Message) -> None:
     text = message.args.get("signal") or workload.config.get("StopSignal") or "TERM"
     default = workload.config.get("StopTimeout")
     grace = number(message.args, "t", _GRACE if default is None else default)
+    if math.isnan(grace):
+        raise Invalid("t should be a number of seconds, not nan")
     await workload.stop(signal_number(str(text)), grace if grace >= 0 else float("inf"))
-
-
-def _stdio(workload: Workload, args: Any) -> Stdio:
-    config = workload.config
-    follower = workload.output.follow(from_start=is_true(args.get("logs")))
-    stdin = is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
-    return Stdio(workload, follower, chosen_streams(args), stdin=stdin, once=bool(config.get("StdinOnce")))
-
-
-async def _send_end(workload: Workload, condition: str, ret: Reply) -> None:
-    if condition not in ("", "not-running", "next-exit", "removed"):
-        raise Invalid(f"invalid condition: {condition!r}; there are not-running, next-exit, removed")
-    if condition == "removed":
-        end = workload.removed
-    elif condition == "next-exit" or workload.running:
-        end = workload.exit_event
-    else:
-        end = None
-    await ret.ack()
-    if end is not None:
-        await end.wait()
-    await ret.set({"StatusCode": workload.exit_code})
-
-
-async def _processes(workload: Workload, ps_args: str) -> dict[str, Any]:
-    if workload.process is None or not workload.running:
-        raise Conflict(f"Container {workload.id} is not running")
-    if ps_args != "-ef":
-        raise Unsupported("top takes no ps options here")
-    command = ["ps", "-o", "user,pid,ppid,pcpu,stime,tty,time,args", "-s", str(workload.leader)]
-    shown = await trio.run_process(command, capture_stdout=True, check=False)
-    titles, *rows = [line.split(None, 7) for line in shown.stdout.decode(errors="replace").splitlines()]
-    return {"Titles": titles, "Processes": rows}

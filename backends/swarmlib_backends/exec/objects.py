@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
+from swarmlib import Invalid
+
 from ..dockerapi.ages import human
-from ..dockerapi.values import API_VERSION, NEVER, filters, is_true, labels_fit, number, stamp
+from ..dockerapi.values import API_VERSION, NEVER, filters, is_true, labels_fit, stamp
+from .body import integer
 from .sandbox import runtimes
 from .workload import Workload
 
@@ -24,7 +27,7 @@ def listed(workloads: Iterable[Workload], args: Mapping[str, Any]) -> list[Any]:
         Invalid, Unsupported: its filters are wrong.
     """
     wanted = filters(args, _LIST_FILTERS, "containers")
-    limit = int(number(args, "limit", 0))
+    limit = integer(args, "limit", 0)
     everything = is_true(args.get("all")) or limit > 0 or bool({"status", "exited"} & set(wanted))
     chosen = [w for w in workloads if (everything or w.running) and _fits(w, wanted)]
     newest = chosen[::-1]
@@ -33,7 +36,7 @@ def listed(workloads: Iterable[Workload], args: Mapping[str, Any]) -> list[Any]:
 
 def _fits(workload: Workload, wanted: Mapping[str, list[str]]) -> bool:
     tests: dict[str, Callable[[str], bool]] = {
-        "name": lambda value: re.search(value, f"/{workload.name}") is not None,
+        "name": lambda value: _pattern(value).search(f"/{workload.name}") is not None,
         "id": workload.id.startswith,
         "status": lambda value: workload.status == value,
         "exited": lambda value: workload.status == "exited" and str(workload.exit_code) == value,
@@ -41,6 +44,13 @@ def _fits(workload: Workload, wanted: Mapping[str, list[str]]) -> bool:
     }
     plain = all(any(tests[key](value) for value in values) for key, values in wanted.items() if key in tests)
     return plain and labels_fit(workload.config.get("Labels") or {}, wanted.get("label", []))
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as exc:
+        raise Invalid(f"the filter name={text!r} is no regular expression: {exc}") from exc
 
 
 def summary(workload: Workload) -> dict[str, Any]:
@@ -112,6 +122,12 @@ def inspect(workload: Workload) -> dict[str, Any]:
         "HostConfig": workload.config.get("HostConfig") or {},
         "NetworkSettings": {"Networks": {}, "Ports": {}},
     }
+
+
+def check_shown(workload: Workload) -> None:
+    """Raise whatever showing it would raise, while nobody can meet it in a list: afterwards all lists would fail."""
+    summary(workload)
+    inspect(workload)
 
 
 def inspect_exec(made: Workload, parent: str) -> dict[str, Any]:

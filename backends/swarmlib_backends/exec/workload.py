@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
-import pty
 import signal
-import struct
-import subprocess
-import termios
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 import trio
 
-from swarmlib import Conflict, Invalid
+from swarmlib import Conflict, Invalid, SwarmError, Unavailable
 
 from ..dockerapi.output import Output, Piece
-from .sandbox import Sandbox, leader_in, stood_up
+from .body import host_config, no_new_privileges, texts
+from .credentials import Credentials, check_permitted, credentials
+from .launcher import Request
+from .launching import FILES, Launcher, Process, StartError, opened_streams, set_size
+from .sandbox import Sandbox, leader_in, sandbox_error
 
 _DRAIN_SECONDS: Final = 1.0
-"""How long output may still come after the exit, from processes that left the session with the pipes open."""
+"""How long output may still come after the exit, from processes that have the pipes open and don't end with it."""
 _READ: Final = 64 * 1024
+_SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOSPC)
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(eq=False)
@@ -35,15 +36,18 @@ class Workload:
     name: str
     config: dict[str, Any]
     output: Output
+    launcher: Launcher
+    within: Workload | None = None
+    """The workload in whose place this process is, and with which it ends."""
     created: float = field(default_factory=time.time)
     status: str = "created"
     exit_code: int = 0
     error: str = ""
     started_at: float = 0
     finished_at: float = 0
-    process: trio.Process | None = None
+    process: Process | None = None
     leader: int = 0
-    """The first process of its session, which gets the signals: `process`, or one in the sandbox that this keeps."""
+    """The first process of its session, which gets the signals: `process`, or one in the sandbox that this is."""
     sandbox: Sandbox | None = None
     auto_remove: bool = False
     size: tuple[int, int] = (0, 0)
@@ -54,9 +58,6 @@ class Workload:
     """Set at the end of this run, or of the next one where none is under way; each run has its own."""
     _settled: trio.Event = field(default_factory=trio.Event)
     """Set when it is known whether a start has worked."""
-    _master: trio.lowlevel.FdStream | None = None
-    _first: Piece | None = None
-    """What was read of its output before it is kept."""
 
     @property
     def tty(self) -> bool:
@@ -79,17 +80,19 @@ class Workload:
 
         Raises:
             Invalid: the program, the folder or the user doesn't exist, or the sandbox can't be made.
+            Denied: swarmd may not start processes of this user.
+            Unavailable: it can't be started now: there are too many processes or open files.
         """
         before, self.status = self.status, "starting"
         self._settled = settled = trio.Event()
         try:
-            self.process = await self._open()
-            self.leader = self.process.pid
-            if self.sandbox is not None:
-                await self._enter_sandbox(self.process)
-        except (OSError, LookupError, ValueError) as exc:
-            self.status, self.exit_code, self.error = before, 127, self._why_not(exc)
-            raise Invalid(self.error) from exc
+            await self._open()
+        except OSError as exc:
+            self._failed(before, self._why_not(exc))
+            raise (Unavailable if exc.errno in _SHORTAGES else Invalid)(self.error) from exc
+        except SwarmError as exc:
+            self._failed(before, exc.message)
+            raise
         except BaseException:
             self.status = before
             raise
@@ -99,99 +102,109 @@ class Workload:
         finally:
             settled.set()
 
-    async def _enter_sandbox(self, process: trio.Process) -> None:
-        stream, source = (1, self._master) if self._master else (2, process.stderr)
-        assert source is not None
-        try:
-            first = await stood_up(source, process)
-        except BaseException:
-            await self._end(process)
-            raise
-        self.leader = leader_in(process)
-        self._first = Piece(stream, time.time(), first)
+    def _failed(self, status: str, why: str) -> None:
+        self.status, self.exit_code, self.error = status, 127, why
 
-    def _why_not(self, exc: Exception) -> str:
-        folder = self.config.get("WorkingDir")
-        program = self.command[0]
-        if isinstance(exc, LookupError):
-            return f"unable to find user {self.config['User']}"
-        if folder and not os.path.isdir(folder):
-            return f"the working directory {folder!r} doesn't exist"
+    def _why_not(self, exc: OSError) -> str:
+        step = exc.step if isinstance(exc, StartError) else ""
+        words = (exc.strerror or str(exc)).lower()
+        if step == "folder":
+            return f"the working directory {self.config.get('WorkingDir')!r} can't be entered: {words}"
         if isinstance(exc, ChildProcessError):
             return f"the sandbox can't be made: {exc}"
-        if isinstance(exc, FileNotFoundError):
-            return f'exec: "{program}": executable file not found in $PATH'
-        return f'exec: "{program}": {(getattr(exc, "strerror", None) or str(exc)).lower()}'
+        if step == "program" or isinstance(exc, FileNotFoundError):
+            absent = isinstance(exc, FileNotFoundError) or exc.errno == errno.ENOENT
+            return f'exec: "{self.command[0]}": {"executable file not found in $PATH" if absent else words}'
+        return f"the process can't be started now: {words}{f', at the step {step}' if step else ''}"
 
-    async def _open(self) -> trio.Process:
-        user, group = _identity(str(self.config.get("User") or ""))
-        options: dict[str, Any] = {
-            "cwd": self.config.get("WorkingDir") or None,
-            "env": self._environment(),
-            "start_new_session": True,
-            "user": user,
-            "group": group,
-        }
-        command = self.command if self.sandbox is None else self.sandbox.command(self.command, tty=self.tty)
-        if self.tty:
-            return await self._open_on_terminal(command, options)
-        stdin = subprocess.PIPE if self.config.get("OpenStdin") else subprocess.DEVNULL
-        pipe = subprocess.PIPE
-        return await trio.lowlevel.open_process(command, stdin=stdin, stdout=pipe, stderr=pipe, **options)
+    async def _open(self) -> None:
+        found = await trio.to_thread.run_sync(self._credentials)
+        with opened_streams(stdin=bool(self.config.get("OpenStdin")), terminal=self.tty) as streams:
+            if streams.terminal is not None:
+                set_size(streams.terminal, *self.size)
+            request, options = self._request(found)
+            process = await self.launcher.start(request, streams, options)
+        if not process.stands:
+            raise await _why_no_sandbox(process)
+        self.process = process
+        self.leader = process.pid if self.sandbox is None else leader_in(process.pid)
 
-    async def _open_on_terminal(self, command: list[str], options: dict[str, Any]) -> trio.Process:
-        master, slave = pty.openpty()
-        self._master = trio.lowlevel.FdStream(master)
-        try:
-            self.resize(*self.size)
-            if self.sandbox is None:  # else it is the terminal of the session in there
-                options["preexec_fn"] = partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0)  # make it the session's terminal
-            return await trio.lowlevel.open_process(command, stdin=slave, stdout=slave, stderr=slave, **options)
-        except BaseException:
-            await trio.aclose_forcefully(self._master)
-            self._master = None
-            raise
-        finally:
-            os.close(slave)
+    def _credentials(self) -> Credentials:
+        """Whose process it is; in a sandbox, in there, where everybody may be anybody."""
+        found = credentials(self.config.get("User") or "", texts(host_config(self.config), "GroupAdd"))
+        if self.sandbox is None:
+            check_permitted(found)
+        return found
 
-    def _environment(self) -> dict[str, str]:
-        base = {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/")}
+    def _request(self, found: Credentials) -> tuple[Request, bytes]:
+        """What the launcher is asked for, and the sandbox's options."""
+        if self.sandbox is not None:
+            return self._sandboxed(found, self.sandbox)
+        request = Request(
+            words=self.command,
+            env=self._environment(found),
+            folder=self.config.get("WorkingDir") or "/",
+            user=found.user if os.geteuid() == 0 else None,
+            group=found.group,
+            groups=[*found.groups],
+            no_new_privileges=not found.own or no_new_privileges(self.config),
+            terminal=self.tty,
+            announces=False,
+            files=FILES,
+            join=self.within.process.holder if self.within is not None and self.within.process is not None else 0,
+        )
+        return request, b""
+
+    def _sandboxed(self, found: Credentials, sandbox: Sandbox) -> tuple[Request, bytes]:
+        user = sandbox.user
+        asked = Request(
+            words=sandbox.command(self.command, tty=self.tty),
+            env={},
+            folder="/",
+            user=user,
+            group=user or 0,
+            groups=[],
+            no_new_privileges=True,
+            terminal=False,  # it is that of the session in the sandbox
+            announces=True,
+            files=FILES,
+            join=0,
+        )
+        return asked, sandbox.options(found, self._environment(found))
+
+    def _environment(self, found: Credentials) -> dict[str, str]:
+        hostname = os.uname().nodename if self.sandbox is None else self.sandbox.hostname
+        base = {"PATH": _PATH, "HOSTNAME": hostname, "HOME": found.home}
         terminal = {"TERM": "xterm"} if self.tty else {}
-        entries: list[str] = self.config.get("Env") or []
-        given = [entry.partition("=") for entry in entries]
+        given = [entry.partition("=") for entry in texts(self.config, "Env")]
         return base | terminal | {name: value for name, is_set, value in given if is_set}
 
     async def supervise(self) -> None:
-        """Keep its output, wait for its end, and end with it what it started."""
+        """Keep its output, and wait for its end, with which all that it started ends."""
         process = self.process
         if process is None:
             return
+        streams = process.streams
         try:
             async with trio.open_nursery() as readers:
-                for stream, source in ((1, self._master or process.stdout), (2, process.stderr)):
+                for stream, source in ((1, streams.terminal or streams.stdout), (2, streams.stderr)):
                     if source is not None:
                         readers.start_soon(self._keep, stream, source)
                 await process.wait()
-                self._kill_all(process)
                 readers.cancel_scope.deadline = trio.current_time() + _DRAIN_SECONDS
         finally:
             await self._end(process)
             self._ended(process)
 
-    async def _end(self, process: trio.Process) -> None:
+    async def _end(self, process: Process) -> None:
         """Make it end if it has not, and close what leads to it."""
-        if process.returncode is None:
-            self._kill_all(process)
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _DRAIN_SECONDS):
-                await process.wait()
-        for end in (process.stdin, process.stdout, process.stderr, self._master):
-            if end is not None:
-                await trio.aclose_forcefully(end)
-        self._master = None
+        process.kill()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _DRAIN_SECONDS):
+            await process.wait()
+        process.close()
 
-    def _ended(self, process: trio.Process) -> None:
-        code = process.returncode or 0
-        self.exit_code = 128 - code if code < 0 else code
+    def _ended(self, process: Process) -> None:
+        self.exit_code = process.returncode or 0
         self.status, self.finished_at = "exited", time.time()
         self.started = trio.Event()
         self.output.end_run()
@@ -202,8 +215,6 @@ class Workload:
         self.exit_event = trio.Event()
 
     async def _keep(self, stream: int, source: trio.abc.ReceiveStream) -> None:
-        if self._first is not None and self._first.stream == stream and self._first.data:
-            await self.output.add(self._first)
         try:
             while data := await source.receive_some(_READ):
                 await self.output.add(Piece(stream, time.time(), bytes(data)))
@@ -213,7 +224,7 @@ class Workload:
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Give it input, once it runs. Raises `trio.BrokenResourceError` when it doesn't read any more."""
         await self.started.wait()
-        sink = self._master or (self.process.stdin if self.process else None)
+        sink = (self.process.streams.terminal or self.process.streams.stdin) if self.process else None
         if sink is None:
             raise trio.BrokenResourceError("the workload has no stdin")
         await sink.send_all(data)
@@ -221,23 +232,30 @@ class Workload:
     async def end_input(self) -> None:
         """Close its stdin, once it runs; a terminal has no end but Ctrl-D."""
         await self.started.wait()
-        if self.process is not None and self.process.stdin is not None:
-            await self.process.stdin.aclose()
+        if self.process is not None and self.process.streams.stdin is not None:
+            await self.process.streams.stdin.aclose()
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process and all that it started.
+        """Send a signal to the process and its process group.
 
         Raises:
             Conflict: it doesn't run.
         """
         if self.process is None or self.process.returncode is not None:
             raise Conflict(f"Container {self.id} is not running")
-        _signal(self.leader, number)
+        with suppress(ProcessLookupError):  # all of it has ended
+            os.killpg(self.leader, number)
 
-    @staticmethod
-    def _kill_all(process: trio.Process) -> None:
-        """End its group; a sandbox's init is in it, and with that all that the sandbox holds."""
-        _signal(process.pid, signal.SIGKILL)
+    async def send(self, number: int) -> None:
+        """Send a signal as `signal` does; after SIGKILL, wait for the end as an engine does.
+
+        Raises:
+            Conflict: it doesn't run.
+        """
+        if number == signal.SIGKILL and self.running:
+            await self.stop(number, 0)
+        else:
+            self.signal(number)
 
     async def stop(self, number: int, grace: float) -> None:
         """Ask it to end, make it after `grace` seconds, and wait for that."""
@@ -245,30 +263,31 @@ class Workload:
         if not self.running:
             return  # it could not start
         ended = self.exit_event
-        self.signal(number)
-        if self.status == "paused":
-            self.signal(signal.SIGCONT)
+        with suppress(Conflict):  # it has ended, and what it wrote is still being read
+            self.signal(number)
+            if self.status == "paused":
+                self.signal(signal.SIGCONT)
         with trio.move_on_after(grace):
             await ended.wait()
             return
-        if self.process is not None and self.process.returncode is None:
-            _signal(self.leader, signal.SIGKILL)
+        if self.process is not None:
+            self.process.kill()
         await ended.wait()
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell it its terminal's size; 0 leaves it as it is."""
         self.size = (rows, columns)
-        if self._master is not None and rows and columns:
-            fcntl.ioctl(self._master.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        if self.process is not None and self.process.streams.terminal is not None and self.running:
+            set_size(self.process.streams.terminal, rows, columns)
 
 
-def _signal(group: int, number: int) -> None:
-    with suppress(ProcessLookupError):  # all of it has ended
-        os.killpg(group, number)
-
-
-def _identity(text: str) -> tuple[int | str | None, int | str | None]:
-    """The user and group of `user[:group]`, numbers as numbers."""
-    user, _, group = text.partition(":")
-    found = [int(part) if part.isdigit() else part or None for part in (user, group)]
-    return found[0], found[1]
+async def _why_no_sandbox(process: Process) -> OSError:
+    """The error of a process that has ended before its sandbox stood; closes what leads to it."""
+    source, said = process.streams.terminal or process.streams.stderr, b""
+    try:
+        with trio.move_on_after(_DRAIN_SECONDS), suppress(trio.BrokenResourceError):
+            while source is not None and (data := await source.receive_some(_READ)):
+                said += data
+        return sandbox_error(await process.wait(), said)
+    finally:
+        process.close()
