@@ -130,6 +130,11 @@ class Incoming:
         """Whether `next_head` can answer with no more reading."""
         return any(isinstance(event, Head) for event in self._events)
 
+    @property
+    def body_here(self) -> bool:
+        """Whether all of the message's body has been read from the stream, if not yet by `next_chunk`."""
+        return any(event is _END for event in self._events)
+
     async def read(self) -> bool:
         """Read once more from the stream; False at its end.
 
