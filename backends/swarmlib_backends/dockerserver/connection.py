@@ -35,7 +35,7 @@ class Connection:
         self._caller = caller
         self._next = next
         self._crowd = crowd
-        self._incoming = Incoming(stream, requests=True)
+        self._incoming = Incoming(stream)
         self._current: Exchange | None = None
         self._scope = trio.CancelScope()
 
