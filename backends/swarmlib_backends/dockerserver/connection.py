@@ -54,7 +54,7 @@ class Connection:
         self._client = client
         self._caller = caller
         self._hosts = hosts
-        self._incoming = Incoming(stream, requests=True)
+        self._incoming = Incoming(stream)
         self._current: Exchange | None = None
         self._reading = trio.CancelScope()
 

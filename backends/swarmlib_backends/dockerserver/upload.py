@@ -18,6 +18,7 @@ class Upload(BodyStream):
         self, incoming: Incoming, *, cut: Callable[[], object], before: Callable[[BodyStream], Awaitable[object]] | None
     ) -> None:
         super().__init__(incoming, before=before)
+        self._requests = incoming
         self._cut = cut
         self._lock = trio.Lock()
 
@@ -36,12 +37,12 @@ class Upload(BodyStream):
         """
         async with self._lock:
             try:
-                while not (self.complete or self._incoming.body_here):
-                    if not await self._incoming.read():
+                while not (self.complete or self._requests.body_here):
+                    if not await self._requests.read():
                         break
             except SwarmError:
                 pass  # it broke, or what comes is not HTTP: the body will never be whole
-        whole = self.complete or self._incoming.body_here
+        whole = self.complete or self._requests.body_here
         if not whole:
             self._cut()
         return whole

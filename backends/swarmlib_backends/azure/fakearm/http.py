@@ -90,7 +90,7 @@ async def _secure(stream: trio.SocketStream, *, context: ssl.SSLContext, base: s
 
 
 async def _converse(stream: TlsStream, base: str, handler: Handler) -> None:
-    incoming = http1.Incoming(stream, requests=True)
+    incoming = http1.Incoming(stream)
     try:
         while (head := await incoming.next_head()) is not None:
             request = _request(head, base, await incoming.body(MAX_BODY))
