@@ -201,6 +201,8 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
                 await self._run_one_way(handler, message)
             else:
                 await self._run_call(handler, message, message.ret)
+        except Exception as exc:  # noqa: BLE001 - it was cancelled, and failed while it ended: only this call ends
+            await refuse(message, as_error(exc, self._stage.name, message))
         finally:
             self._active -= 1
             self._waiting.unpark()
@@ -295,7 +297,7 @@ def as_error(exc: Exception, backend: str, message: Message) -> SwarmError:
         found.backend = found.backend or backend
         found.path = found.path or message.path
         return found
-    if isinstance(found, trio.BrokenResourceError) and message.ret is not None and message.ret.gone:
+    if isinstance(found, trio.BrokenResourceError | trio.ClosedResourceError) and message.ret is not None and message.ret.gone:
         return Unavailable("the caller went away", backend=backend)
     _log.error("%s failed at %s %s", backend, message.verb, "/".join(message.path), exc_info=exc)
     return Internal(f"a bug in {backend}: {type(found).__name__}: {found}", backend=backend, path=message.path)

@@ -74,16 +74,14 @@ class DockerServer(Source):
         if self.max_connections < 1:
             raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
         self._limiter = ConnectionLimiter(most_connections(self.max_connections))
-        self._hangups = Hangups()
         self._tls = self._tls_context() if self.tls or self.tlsverify else None
         addresses = [_Address.read(address) for address in self.addresses]
         self._hosts = {host.lower() for host in (*self.allow_host, *(address.host for address in addresses)) if host}
         exposed = self.insecure or self.tlsverify
         async with (
             listening(addresses, exposed=exposed, safer=_SAFER, group=self.group) as listeners,
-            trio.open_nursery() as nursery,
+            Hangups.open() as self._hangups,
         ):
-            nursery.start_soon(self._hangups.run)
             task_status.started()
             await serve(listeners, self._serve, self.name, make_room=self._limiter.make_room)
 

@@ -133,8 +133,10 @@ def _headers(given: object, *, length: bool = False) -> Headers:
         if len(pair) != 2 or not (isinstance(pair[0], bytes) and isinstance(pair[1], bytes)):
             raise BadAnswer(f"a reply's header must be a pair of bytes, not {_shown(pair)}")
         name, value = pair[0], pair[1]
-        if TOKEN.fullmatch(name) is None or _BREAKS.search(value) is not None:
-            raise BadAnswer(f"a reply's header {_shown(name)} is not one that HTTP can carry")
+        if TOKEN.fullmatch(name) is None:
+            raise BadAnswer("the name of a reply's header is no token, as HTTP wants it")
+        if _BREAKS.search(value) is not None:
+            raise BadAnswer(f"the value of a reply's header {name.decode()} holds CR, LF or NUL")
         lower = name.lower()
         if lower not in _OURS or (length and lower == b"content-length" and _DIGITS.fullmatch(value)):
             found.append((name, value))

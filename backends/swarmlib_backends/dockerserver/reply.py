@@ -139,6 +139,8 @@ class HttpReply(Reply):
 
     async def _error(self, error: SwarmError) -> None:
         exchange = self._exchange
+        if exchange.done.is_set():
+            return  # the response is complete: what broke after it is no business of this client's
         if self._kind is Kind.WHOLE and isinstance(error, Unsupported):
             error = NotFound("page not found")  # as an engine says it of what it doesn't have
         progress = self._kind is Kind.PROGRESS

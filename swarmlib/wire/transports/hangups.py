@@ -8,10 +8,10 @@ a server for that, at no cost to a request.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import trio
 
@@ -26,13 +26,27 @@ class _Watched:
 
 
 class Hangups:
-    """Watches sockets for the end of their peers. Where the platform has no epoll it tells nothing, and only reading
-    does.
+    """Watches sockets for the end of their peers; open it with `Hangups.open`. Where the platform has no epoll it
+    tells nothing, and only reading does.
     """
 
     def __init__(self) -> None:
         self._epoll: Any = select.epoll() if hasattr(select, "epoll") else None
         self._watched: dict[int, _Watched] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncGenerator[Self]:
+        """Watch inside the context, in a task of its own. What is watched must end inside it too."""
+        hangups = cls()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hangups._run)
+                yield hangups
+                nursery.cancel_scope.cancel()
+        finally:
+            if hangups._epoll is not None:
+                hangups._epoll.close()
 
     @contextmanager
     def watching(
@@ -60,15 +74,13 @@ class Hangups:
             with suppress(OSError):  # the socket was closed, which removes it too
                 self._epoll.unregister(number)
 
-    async def run(self) -> None:
-        """Call back for the watched sockets, until cancelled."""
+    async def _run(self) -> None:
         if self._epoll is None:
-            await trio.sleep_forever()
-        with self._epoll:
-            while True:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for number, events in self._epoll.poll(0):
-                    self._tell(number, events)
+            return
+        while True:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            for number, events in self._epoll.poll(0):
+                self._tell(number, events)
 
     def _tell(self, number: int, events: int) -> None:
         watched = self._watched.get(number)
