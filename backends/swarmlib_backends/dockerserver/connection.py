@@ -157,9 +157,10 @@ class Connection:
         return exchange
 
     def _args(self, found: table.Route, head: Head) -> dict[str, Any]:
-        args = _with_headers(found.args, head.headers, found.row)
-        if found.row.kind is Kind.WHOLE and head.upgrade:
-            args[":upgrade"] = protocol_asked(head)
+        if found.row.kind is not Kind.WHOLE:
+            args = _with_headers(found.args, head.headers, found.row)
+        else:
+            args = {**found.args, **({":upgrade": protocol_asked(head)} if head.upgrade else {})}
         if self._caller:
             args[CALLER] = self._caller
         return args
