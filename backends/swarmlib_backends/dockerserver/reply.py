@@ -223,6 +223,8 @@ class HttpReply(Reply):
 
     async def _error(self, error: SwarmError) -> None:
         exchange = self._exchange
+        if exchange.done.is_set():
+            return  # the response is complete; whatever broke after it is no business of this client's
         if self._row.kind is Kind.WHOLE and isinstance(error, Unsupported):
             error = NotFound("page not found")  # as an engine says it of what it doesn't have
         progress = self._row.kind is Kind.PROGRESS
@@ -238,6 +240,7 @@ class HttpReply(Reply):
         elif progress:
             await exchange.write_chunk(in_band(error))
         else:
+            exchange.cancel()  # or the end of the replies would be written as the end of the body
             exchange.connection.abort()
 
     async def _finish(self) -> None:
