@@ -1,19 +1,18 @@
 """Engines that answer what HTTP does not allow: who asked gets one answer, and nobody else ever sees a byte of it."""
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from swarmlib import BadAnswer, Chain, Client, Message, SwarmError, Unavailable, Verb, open_reply
-from swarmlib_backends.docker import Docker
+from swarmlib import BadAnswer, Client, Message, SwarmError, Unavailable, Verb, open_reply
 from swarmlib_backends.docker.exchange import MAX_LINE
 from swarmlib_backends.docker.response import Lines
 from swarmlib_backends.dockerapi.http1 import MAX_HEAD
+from tests.attacks.fake_engine import FakeEngine, over
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 EVIL = HEAD + b'Content-Length: 12\r\n\r\n{"POISON":1}'
@@ -87,56 +86,19 @@ REFUSED: dict[str, bytes] = {
 """What an engine sends that is no answer, or not one that every reader would read in the same way."""
 
 
-class Engine:
-    """A fake engine on a unix socket: it answers `evil` where `poison` is asked for, and anything else rightly."""
+class Engine(FakeEngine):
+    """It answers `evil` where `poison` is asked for, and anything else rightly."""
 
     def __init__(self, evil: bytes) -> None:
+        super().__init__(self.well)
         self.evil = evil
-        self.opened = 0
-        self.open = 0
 
-    async def serve(self, stream: trio.SocketStream) -> None:
-        self.opened += 1
-        self.open += 1
-        try:
-            async with stream:
-                while request := await read_request(stream):
-                    await self.answer(stream, request)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # one of the two closed the connection
-        finally:
-            self.open -= 1
-
-    async def answer(self, stream: trio.SocketStream, request: bytes) -> None:
+    async def well(self, stream: trio.SocketStream, request: bytes) -> None:
         target = request.split(b" ", 2)[1]
         if b"poison" in target:
             await stream.send_all(self.evil)
         else:
             await stream.send_all(whole(json.dumps({"for": target.decode()}).encode()))
-
-
-async def read_request(stream: trio.SocketStream) -> bytes:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = bytes(await stream.receive_some())
-        if not piece:
-            return b""
-        data += piece
-    return data
-
-
-@asynccontextmanager
-async def over(engine: Engine, folder: Path) -> AsyncGenerator[Client]:
-    """`docker` over a fake engine."""
-    listener = trio.socket.socket(trio.socket.AF_UNIX)
-    await listener.bind(str(folder / "engine.sock"))
-    listener.listen(100)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, engine.serve, [trio.SocketListener(listener)])
-        with trio.fail_after(20):
-            async with Chain(Docker(f"unix://{folder}/engine.sock")).open() as sender:
-                yield Client(sender)
-        nursery.cancel_scope.cancel()
 
 
 async def told(swarm: Client, kind: str) -> tuple[list[Message], bytes]:
@@ -198,12 +160,12 @@ async def test_a_second_answer_that_comes_later_is_noticed_before_the_next_reque
     late = trio.Event()
 
     async def answer(stream: trio.SocketStream, request: bytes) -> None:
-        await Engine.answer(engine, stream, request)
+        await engine.well(stream, request)
         if b"poison" in request:
             await stream.send_all(EVIL)
             late.set()
 
-    engine.answer = answer  # type: ignore[method-assign]
+    engine.answer = answer
     async with over(engine, tmp_path) as swarm:
         assert await swarm.get("containers", "poison") == {"own": 1}
         await late.wait()
@@ -232,8 +194,7 @@ async def test_without_a_101_no_byte_goes_to_the_engine(tmp_path: Path) -> None:
         heard.append(b"".join([bytes(piece) async for piece in stream]))
 
     heard: list[bytes] = []
-    engine = Engine(b"")
-    engine.answer = answer  # type: ignore[method-assign]
+    engine = FakeEngine(answer)
     async with over(engine, tmp_path) as swarm, await swarm.connect("containers", "poison") as stream:
         with pytest.raises(trio.BrokenResourceError, match="did not switch protocols"):
             await stream.send_all(b"DELETE /containers/victim HTTP/1.1\r\n\r\n")
@@ -255,8 +216,7 @@ async def test_a_stream_that_breaks_off_stays_broken(said: bytes, kind: str, tmp
         await stream.send_all(said)
         await stream.aclose()
 
-    engine = Engine(b"")
-    engine.answer = answer  # type: ignore[method-assign]
+    engine = FakeEngine(answer)
     async with over(engine, tmp_path) as swarm:
         if kind == "stream":
             with pytest.raises(trio.BrokenResourceError, match=r"engine unix://.* in the middle of a body"):
@@ -277,8 +237,7 @@ async def test_a_watch_that_breaks_off_is_an_error_to_its_reader(tmp_path: Path)
         await stream.send_all(CUT)
         await stream.aclose()
 
-    engine = Engine(b"")
-    engine.answer = answer  # type: ignore[method-assign]
+    engine = FakeEngine(answer)
     async with over(engine, tmp_path) as swarm, swarm.watch("containers", "poison", "stats") as stats:
         assert await anext(stats) == {"n": 1}
         with pytest.raises(Unavailable, match="in the middle of a body"):
@@ -331,8 +290,7 @@ async def test_an_engine_that_says_nonsense_of_itself_is_at_fault(about: bytes, 
     async def answer(stream: trio.SocketStream, _: bytes) -> None:
         await stream.send_all(whole(about))
 
-    engine = Engine(b"")
-    engine.answer = answer  # type: ignore[method-assign]
+    engine = FakeEngine(answer)
     async with over(engine, tmp_path) as swarm:
         with pytest.raises(BadAnswer, match="engine unix://"):
             await swarm.spawn({"Image": "busybox", "Labels": {"swarmlib.isolation": "runsc"}})
@@ -348,10 +306,10 @@ async def kept_connection_dies(swarm: Client, engine: Engine, call: Callable[[],
     await swarm.get("containers", "first")
 
     async def dying(stream: trio.SocketStream, _: bytes) -> None:
-        del engine.answer  # type: ignore[attr-defined]
+        engine.answer = engine.well
         await stream.aclose()
 
-    engine.answer = dying  # type: ignore[method-assign]
+    engine.answer = dying
     return await call()
 
 
