@@ -13,7 +13,7 @@ import trio
 
 from .channel import CLEANUP_SECONDS, Reply, Sender
 from .errors import Internal, SwarmError, TimedOut, Unavailable, Unsupported, sole
-from .message import REQUESTS, Message, Verb
+from .message import CONVERSATIONS, REQUESTS, Message, Verb
 
 _log = logging.getLogger("swarmlib")
 
@@ -274,16 +274,24 @@ class _SourceInlet(trio.abc.SendChannel[Message]):
 
 
 async def refuse(message: Message, error: SwarmError) -> None:
-    """Give `error` as the final reply, if there is a caller that still waits for one, and end the replies.
+    """Give `error` as the final reply, if there is a caller that still waits for one, and end the replies. In a
+    conversation that has begun it says that this broke off.
 
     It must get through also when the sender is cancelled, so it is shielded, for `CLEANUP_SECONDS` at most.
     """
     ret = message.ret
-    if ret is None or ret.gone:
-        return
+    if ret is not None and not ret.gone:
+        await break_off(ret, error, begun=message.verb in CONVERSATIONS)
+
+
+async def break_off(ret: Reply, error: SwarmError, *, begun: bool) -> None:
+    """End the replies of a call, with `error` unless it had its final reply. Shielded as `refuse` is.
+
+    begun: the call is a conversation, which `error` ends after its `ack` too.
+    """
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
         try:
-            if not ret.answered:
+            if not ret.answered or (begun and not ret.over):
                 await ret.error(error)
             await ret.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError):

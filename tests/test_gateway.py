@@ -462,9 +462,9 @@ async def test_an_answer_that_is_not_json_is_said_to_be_none() -> None:
             await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\noops")
 
     async with over_engine(odd) as swarm:
-        with pytest.raises(BadAnswer, match="engine tcp://127.0.0.1:.*not JSON"):
+        with pytest.raises(BadAnswer, match=r"engine tcp://127\.0\.0\.1:.*not JSON"):
             await swarm.ls()
-        with pytest.raises(BadAnswer, match="engine tcp://127.0.0.1:.*not JSON"):
+        with pytest.raises(BadAnswer, match=r"engine tcp://127\.0\.0\.1:.*not JSON"):
             await swarm.ls()
 
 

@@ -114,7 +114,7 @@ class Exchange:
 
     async def _relay(self) -> None:
         row, ret = self._row, self._message.ret
-        head = await self._responses.head(row.method, upgrade=bool(upgrade_of(row)))
+        head = await self._responses.head(row.method, upgrade=upgrade_of(row))
         if head.status >= 400:
             body = await self._responses.body(MAX_VALUE)
             raise error_of(head.status, http1.end_to_end(head.headers), body, self._name)
@@ -225,7 +225,7 @@ class Exchange:
 
     async def _answer_whole(self, whole: Whole, ret: Reply) -> trio.Event:
         """Relay the one response to it, after which the connection is closed; gives the event of that."""
-        head = await self._responses.head(whole.method, upgrade=bool(whole.upgrade))
+        head = await self._responses.head(whole.method, upgrade=whole.upgrade)
         args: dict[str, Any] = {"status": head.status, "headers": http1.end_to_end(head.headers)}
         closed = trio.Event()
         if head.status == _SWITCHED:

@@ -146,7 +146,7 @@ class Whole:
         if unknown := set(args) - _WHOLE_ARGS:
             raise Invalid(f"a request that is passed on whole has no args {', '.join(sorted(unknown))}")
         method, target, upgrade = args.get(":method"), args.get(":target"), args.get(":upgrade", "")
-        if method not in _METHODS:
+        if not isinstance(method, str) or method not in _METHODS:
             raise Invalid(f"the method {method!r} should be one of {', '.join(sorted(_METHODS))}")
         if not (isinstance(target, str) and _ORIGIN_FORM.fullmatch(target)):
             raise Invalid(f"the target {target!r} should be a path with its query, in printable ASCII")

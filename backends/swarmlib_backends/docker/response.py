@@ -47,11 +47,11 @@ class Responses:
         """
         return self._ended and self._keep_alive and not self._rest
 
-    async def head(self, method: str, *, upgrade: bool = False) -> Head:
+    async def head(self, method: str, *, upgrade: str = "") -> Head:
         """The head of the response to a request; interim ones (1xx) before it are skipped, as RFC 9110 (15.2) says.
 
-        method: the request's; the response to HEAD has no body. upgrade: the request asked for another protocol, so
-        that 101 may be the response.
+        method: the request's; the response to HEAD has no body. upgrade: the protocol that the request asked to switch
+        to, so that 101 may be the response; "" for none.
 
         Raises:
             BadAnswer: what came is no response to this request.
@@ -60,10 +60,11 @@ class Responses:
         self._head_bytes = 0
         while True:
             head = await self._next_head()
-            if head.status == _SWITCHING and upgrade:
-                return head
             if head.status == _SWITCHING:
-                raise self.wrong("it switched to another protocol, which the request did not ask for")
+                protocol = (head.get(b"upgrade") or upgrade.encode()).lower()
+                if not upgrade or protocol != upgrade.lower().encode():
+                    raise self.wrong("it switched to another protocol, which the request did not ask for")
+                return head
             if head.status not in _INTERIM:
                 self._frame(head, method)
                 return head
