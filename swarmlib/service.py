@@ -305,7 +305,8 @@ def as_error(exc: Exception, backend: str, message: Message) -> SwarmError:
         found.backend = found.backend or backend
         found.path = found.path or message.path
         return found
-    if isinstance(found, trio.BrokenResourceError | trio.ClosedResourceError) and message.ret is not None and message.ret.gone:
+    gone = message.ret is not None and message.ret.gone
+    if gone and isinstance(found, trio.BrokenResourceError | trio.ClosedResourceError):
         return Unavailable("the caller went away", backend=backend)
     _log.error("%s failed at %s %s", backend, message.verb, "/".join(message.path), exc_info=exc)
     return Internal(f"a bug in {backend}: {type(found).__name__}: {found}", backend=backend, path=message.path)

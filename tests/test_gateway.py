@@ -153,7 +153,10 @@ async def test_a_client_that_is_idle_between_requests_is_left_in_peace(autojump_
 
 
 LIST = request("GET", "/containers/json")
-TRAILED = b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+TRAILED = (
+    b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+)
 LONG = b"a" * 100_000
 
 
@@ -472,7 +475,7 @@ async def test_an_answer_that_is_not_json_is_said_to_be_none() -> None:
 
 
 async def passed_on(sent: bytes, ending: bytes, said: bytes) -> tuple[bytes, bytes]:
-    """What an engine gets of a request through `dockerserver | docker`, up to `ending`, and the client of its answer."""
+    """What an engine gets of a request through `dockerserver | docker`, up to `ending`, and what its client gets."""
     got: list[bytes] = []
 
     async def engine(stream: trio.SocketStream) -> None:
@@ -501,7 +504,8 @@ async def passed_on(sent: bytes, ending: bytes, said: bytes) -> tuple[bytes, byt
 
 async def test_a_request_that_has_no_row_is_passed_on_and_its_one_answer_is_the_last() -> None:
     said = b"HTTP/1.1 299 New\r\nX-New: 1\r\nContent-Length: 4\r\n\r\nnews"
-    new = request("POST", "/v9.9/new?a=b&a=c", b"the end", "X-Registry-Auth: me", "Cookie: secret", "X-Forwarded-For: a")
+    headers = ("X-Registry-Auth: me", "Cookie: secret", "X-Forwarded-For: a")
+    new = request("POST", "/v9.9/new?a=b&a=c", b"the end", *headers)
     got, answer = await passed_on(new + LIST, b"0\r\n\r\n", said)
     head, _, body = got.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")

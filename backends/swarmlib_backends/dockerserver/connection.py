@@ -138,7 +138,7 @@ class Connection:
         exchange = Exchange(self._client, self._stream, self._nursery, self._reading, head, found.row)
         message = Message(found.row.verb, found.path, self._args(found, head))
         if found.row.upload or (found.row.kind is Kind.WHOLE and head.framed):
-            message.att = exchange.upload = self._upload(head, found.row)
+            message.att = exchange.upload = self._upload(exchange)
         body = await self._body(head) if exchange.has_json_body else b""
         try:
             if body and (body := json_body(head, found.row, body)):
@@ -177,11 +177,11 @@ class Connection:
         if not keep_alive:
             self._reading.cancel()
 
-    def _upload(self, head: Head, row: Row) -> Upload:
-        """The body as a stream. Who asked to be invited is when a stage reads it, and not where one refuses it."""
-        if row.upload and head.upgrade:
+    def _upload(self, exchange: Exchange) -> Upload:
+        """The body as a stream. A client that waits to be asked for it (100-continue) is asked when a stage reads it."""
+        if exchange.row.upload and exchange.head.upgrade:
             raise Invalid("an upload can't ask for an upgrade")
-        return Upload(self._incoming, cut=self._client.abort, before=self._invite if _expects(head) else None)
+        return Upload(self._incoming, cut=exchange.cut, before=self._invite if _expects(exchange.head) else None)
 
     async def _invite(self, _: object = None) -> None:
         await self._stream.send_all(http1.response_head(100, []))

@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from swarmlib import Invalid, Unavailable, Verb
+from swarmlib.wire.transports.listening import ENDS
 
 from ..dockerapi import http1
 from ..dockerapi.http1 import Head, Headers
@@ -113,6 +114,11 @@ class Exchange:
         for callback in callbacks:
             callback()
 
+    def cut(self) -> None:
+        """Cancel what works for the client, and cut its connection: it is lost, or what it gets would not be whole."""
+        self.cancel()
+        self.client.abort()
+
     async def write_whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Write a whole response."""
         if self.upload is not None and not self.upload.complete:
@@ -149,14 +155,14 @@ class Exchange:
         try:
             await self._stream.send_all(data)
             self._writing = False
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+        except ENDS as exc:
             raise trio.BrokenResourceError("the client went away") from exc
         except Exception as exc:
             _log.error("dockerserver: writing to a client failed: %s: %s", type(exc).__name__, exc, exc_info=exc)
             raise trio.BrokenResourceError(f"writing to the client failed: {exc}") from exc
         finally:
             if self._writing:
-                self.client.abort()
+                self.cut()
 
     async def break_off(self) -> None:
         """End a call that streams, since the client has closed its sending half; its response ends as an engine's."""

@@ -153,8 +153,7 @@ class HttpReply(Reply):
         elif progress:
             await exchange.write_chunk(line_in(error))
         else:
-            exchange.cancel()  # or the end of the replies would be written as the end of the body
-            exchange.client.abort()
+            exchange.cut()  # or the end of the replies would be written as the end of the body
 
     async def _bad_answer(self, reply: Message, exc: BadAnswer) -> None:
         exchange = self._exchange

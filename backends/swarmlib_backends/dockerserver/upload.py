@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from swarmlib import SwarmError
+from swarmlib.wire.transports.listening import ENDS
 
 from ..dockerapi.http1 import BodyStream, Incoming
 
@@ -27,9 +28,9 @@ class Upload(BodyStream):
         async with self._lock:
             try:
                 return await super().receive_some(max_bytes)
-            except trio.BrokenResourceError:
+            except ENDS as exc:
                 self._cut()
-                raise
+                raise trio.BrokenResourceError("the client broke the upload off") from exc
 
     async def read_ahead(self) -> bool:
         """Take what the client has sent into memory, now that no more will come (so it is what the kernel holds).

@@ -89,6 +89,7 @@ async def serve(
     nursery: trio.Nursery | None = None,
 ) -> None:
     """Accept connections until cancelled, and run `handler` for each in a supervised task that closes it at the end.
+    The listeners are closed then.
 
     name: the server, for the log.
     make_room: called when there are no descriptors left; ends a connection that can be spared, and gives whether there
@@ -124,15 +125,16 @@ class _Acceptor:
         self._pause = _FIRST_PAUSE
 
     async def run(self, connection: Handler, nursery: trio.Nursery) -> None:
-        """Start a task for every connection, until cancelled."""
-        while True:
-            try:
-                stream = await self._listener.accept()
-            except OSError as exc:
-                await self._failed(exc)
-            else:
-                self._pause = _FIRST_PAUSE
-                nursery.start_soon(connection, stream)
+        """Start a task for every connection, until cancelled; the listener is closed then."""
+        async with self._listener:
+            while True:
+                try:
+                    stream = await self._listener.accept()
+                except OSError as exc:
+                    await self._failed(exc)
+                else:
+                    self._pause = _FIRST_PAUSE
+                    nursery.start_soon(connection, stream)
 
     async def _failed(self, exc: OSError) -> None:
         now = trio.current_time()
