@@ -101,7 +101,10 @@ class Incoming:
         self._reading_head = False
         head.method = self._parser.get_method().decode("latin-1")
         head.upgrade = self._parser.should_upgrade()
-        head.chunks = self._parser.get_http_version() != "1.0"
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise Invalid(f"its version is {version}")  # the parser turns it into an error of its own
+        head.chunks = version != "1.0"
         head.keep_alive = self._parser.should_keep_alive() and head.chunks  # to 1.0 a stream ends with the connection
         self._events.append(head)
 

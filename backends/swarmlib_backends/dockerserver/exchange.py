@@ -14,7 +14,7 @@ from swarmlib.wire.transports.listening import ENDS
 from ..dockerapi import http1
 from ..dockerapi.http1 import Head, Headers
 from ..dockerapi.rows import Kind, Row
-from .fields import TOKEN, error_in, line_in
+from .fields import OWN_HEADERS, TOKEN, error_in, line_in
 from .limiter import ClientConnection
 from .upload import Upload
 
@@ -170,14 +170,16 @@ class Exchange:
         self.cancel()
         self.keep_alive = False
         error = Unavailable("the client closed its side of the connection, which ends a call that streams")
+        progress = self.row.kind is Kind.PROGRESS
         if amid:
             self.client.abort()
-        elif not self.head_out:
+        elif progress and not self.head_out:
             await self.write_whole(*error_in(error))
         else:
-            if self.row.kind is Kind.PROGRESS:
+            before = b"" if self.head_out else self.stream_head(self.row.status, OWN_HEADERS)
+            if progress:
                 await self.write_chunk(line_in(error))
-            await self.write_chunk(b"")
+            await self.write_chunk(b"", before=before)
             self.finish()
 
     def finish(self) -> None:
