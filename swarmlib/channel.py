@@ -5,12 +5,15 @@ Everything you send to is a `trio.abc.SendChannel[Message]`. A request carries t
 
     state      set, log       ack        error     aclose
     waiting    waiting        answered   failed    closed, after an `error` in the caller's hands
-    answered   answered       refused    refused   closed
+    answered   answered       refused    failed    closed
     failed     refused        refused    refused   closed
     closed     ClosedResourceError                 closed
 
-So every request gets exactly one final reply. When the caller goes away (its end is closed, or it was cancelled
-inside `async with`), `on_gone` callbacks run at once: that is how work is cancelled in every stage.
+So every request gets exactly one final reply. An `error` after the `ack` ends a conversation that had begun (the
+replies of `attach` and `watch`): it broke off, and the caller must not take its end for a good one.
+
+When the caller goes away (its end is closed, or it was cancelled inside `async with`), `on_gone` callbacks run at once:
+that is how work is cancelled in every stage.
 """
 
 from __future__ import annotations
@@ -61,6 +64,11 @@ class Reply(trio.abc.SendChannel[Message]):
         return self._state is not _State.WAITING
 
     @property
+    def over(self) -> bool:
+        """Whether no reply may follow any more."""
+        return self._state in (_State.FAILED, _State.CLOSED)
+
+    @property
     @abstractmethod
     def gone(self) -> bool:
         """Whether the caller went away."""
@@ -81,7 +89,7 @@ class Reply(trio.abc.SendChannel[Message]):
         """Send one reply; waits while the caller is behind (backpressure), but never for a final reply.
 
         Raises:
-            ContractError: the request has had its final reply, and this one may not follow it.
+            ContractError: this reply may not follow those before it.
             trio.ClosedResourceError: this end is closed.
             trio.BrokenResourceError: the caller went away.
         """
@@ -90,7 +98,7 @@ class Reply(trio.abc.SendChannel[Message]):
         if state is _State.CLOSED:
             raise trio.ClosedResourceError("this reply channel is closed")
         if verb is Verb.ACK or verb is Verb.ERROR:
-            if state is not _State.WAITING:
+            if state is _State.FAILED or (verb is Verb.ACK and state is _State.ANSWERED):
                 raise ContractError(f"a second final reply: {verb}")
             self._state = _State.ANSWERED if verb is Verb.ACK else _State.FAILED
         elif state is _State.FAILED or verb not in REPLIES:
@@ -131,7 +139,7 @@ class Reply(trio.abc.SendChannel[Message]):
         await self.send(Message(Verb.LOG, (), args, line))
 
     async def error(self, error: SwarmError) -> None:
-        """Send the final reply of failure."""
+        """Send the final reply of failure; after an `ack`, say that the conversation broke off."""
         await self.send(Message(Verb.ERROR, error.path, {}, error))
 
 

@@ -43,6 +43,8 @@ REQUESTS: Final = frozenset(Verb) - {Verb.ACK, Verb.ERROR}
 REPLIES: Final = frozenset({Verb.ACK, Verb.SET, Verb.LOG, Verb.ERROR})
 FINAL: Final = frozenset({Verb.ACK, Verb.ERROR})
 """The replies of which every request gets exactly one."""
+CONVERSATIONS: Final = frozenset({Verb.ATTACH, Verb.WATCH})
+"""The requests whose replies go on after the `ack`, until the end or an `error`, which says that they broke off."""
 
 CALLER: Final = ":caller"
 """The arg of a request that says who asks, as the source that took it knows: `cert:NAME` by a TLS certificate, `uid:N`

@@ -13,7 +13,7 @@ import trio
 
 from .channel import CLEANUP_SECONDS, Reply, Sender
 from .errors import Internal, SwarmError, TimedOut, Unavailable, Unsupported, sole
-from .message import REQUESTS, Message, Verb
+from .message import CONVERSATIONS, REQUESTS, Message, Verb
 
 _log = logging.getLogger("swarmlib")
 
@@ -201,6 +201,8 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
                 await self._run_one_way(handler, message)
             else:
                 await self._run_call(handler, message, message.ret)
+        except Exception as exc:  # noqa: BLE001 - it was cancelled, and failed while it ended: only this call ends
+            await refuse(message, as_error(exc, self._stage.name, message))
         finally:
             self._active -= 1
             self._waiting.unpark()
@@ -272,16 +274,24 @@ class _SourceInlet(trio.abc.SendChannel[Message]):
 
 
 async def refuse(message: Message, error: SwarmError) -> None:
-    """Give `error` as the final reply, if there is a caller that still waits for one, and end the replies.
+    """Give `error` as the final reply, if there is a caller that still waits for one, and end the replies. In a
+    conversation that has begun it says that this broke off.
 
     It must get through also when the sender is cancelled, so it is shielded, for `CLEANUP_SECONDS` at most.
     """
     ret = message.ret
-    if ret is None or ret.gone:
-        return
+    if ret is not None and not ret.gone:
+        await break_off(ret, error, begun=message.verb in CONVERSATIONS)
+
+
+async def break_off(ret: Reply, error: SwarmError, *, begun: bool) -> None:
+    """End the replies of a call, with `error` unless it had its final reply. Shielded as `refuse` is.
+
+    begun: the call is a conversation, which `error` ends after its `ack` too.
+    """
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
         try:
-            if not ret.answered:
+            if not ret.answered or (begun and not ret.over):
                 await ret.error(error)
             await ret.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -295,7 +305,8 @@ def as_error(exc: Exception, backend: str, message: Message) -> SwarmError:
         found.backend = found.backend or backend
         found.path = found.path or message.path
         return found
-    if isinstance(found, trio.BrokenResourceError) and message.ret is not None and message.ret.gone:
+    gone = message.ret is not None and message.ret.gone
+    if gone and isinstance(found, trio.BrokenResourceError | trio.ClosedResourceError):
         return Unavailable("the caller went away", backend=backend)
     where = backend or "a stage of this chain"
     _log.error("%s failed at %s %s", where, message.verb, "/".join(message.path), exc_info=exc)

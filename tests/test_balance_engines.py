@@ -50,7 +50,7 @@ def request(gateway: Swarmd, method: str, target: str) -> tuple[bytes, bytes]:
 def exchange(sock: socket.socket, method: str, target: str) -> tuple[bytes, bytes]:
     """The head and the body of one raw request. HTTP/1.0, so that no body comes in chunks."""
     with closing(sock):
-        sock.sendall(f"{method} {target} HTTP/1.0\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        sock.sendall(f"{method} {target} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
         answer = b""
         while data := sock.recv(65536):
             answer += data

@@ -170,7 +170,7 @@ def test_a_saved_image_is_a_whole_tar(hosts: tuple[str, str]) -> None:
 )
 def test_buildkits_sessions_become_streams_to_the_engine(path: str, opening: bytes, hosts: tuple[str, str]) -> None:
     port = int(hosts[1].rpartition(":")[2])
-    headers = ["Host: docker", "Connection: Upgrade", "Upgrade: h2c", "X-Docker-Expose-Session-Uuid: one"]
+    headers = ["Host: localhost", "Connection: Upgrade", "Upgrade: h2c", "X-Docker-Expose-Session-Uuid: one"]
     with closing(socket.create_connection(("127.0.0.1", port), 20)) as client:
         client.sendall("\r\n".join([f"POST {path} HTTP/1.1", *headers, "", ""]).encode())
         client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))

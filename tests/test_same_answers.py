@@ -174,7 +174,7 @@ def without_date(received: bytes) -> list[bytes]:
     return sorted(line for line in received.splitlines() if not line.lower().startswith(b"date:"))
 
 
-END = b"Host: docker\r\nConnection: close\r\n"
+END = b"Host: localhost\r\nConnection: close\r\n"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ END = b"Host: docker\r\nConnection: close\r\n"
         b"Trailer: X-Sum\r\n" + END + b'\r\n8;a=b\r\n{"Name":\r\n8\r\n"thing"}\r\n0\r\nX-Sum: 1\r\n\r\n',
         b"HEAD /_ping HTTP/1.1\r\n" + END + b"\r\n",
         # One behind the other.
-        b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n" * 3 + b"GET /_ping HTTP/1.1\r\n" + END + b"\r\n",
+        b"GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3 + b"GET /_ping HTTP/1.1\r\n" + END + b"\r\n",
         b"POST /v1.41/volumes/create HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 16\r\n"
         b"Expect: 100-continue\r\n" + END + b'\r\n{"Name":"thing"}',
         b"POST /v1.41/volumes/create HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n" + END + b"\r\n{}",

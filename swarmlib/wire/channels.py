@@ -700,7 +700,7 @@ def _counted_as(kind: type[_Open]) -> str:
 def _is_answer(channel: _Channel, verb: Verb) -> bool:
     """Whether this is the final reply, which needs no credit. The states are those of `swarmlib.channel`."""
     final = verb in FINAL
-    if channel.failed or (final and channel.answered):
+    if channel.failed or (verb is Verb.ACK and channel.answered):
         raise WireError(f"{verb} after the final reply")
     if final:
         channel.answered = True

@@ -14,7 +14,7 @@ from ..channel import Reply, Sender
 from ..errors import UNSENT, BadAnswer, SwarmError, TimedOut, Unavailable
 from ..message import CALLER, FINAL, Message, Verb
 from ..request import dispatch
-from ..service import as_error, refuse
+from ..service import as_error, break_off, refuse
 from ..supervision import supervised
 from .channels import SERVICE
 from .codec import NO_REFS, RefKind, Refs
@@ -102,7 +102,7 @@ class Call(_InOrder):
             if item is None:
                 await self._ret.aclose()
             elif isinstance(item, SwarmError):
-                await refuse(Message(Verb.ERROR, ret=self._ret), item)
+                await break_off(self._ret, item, begun=True)  # the peer had not said that this was the end
             else:
                 await self._reply(item)
         except Exception as exc:  # noqa: BLE001 - a stage's tap may raise anything; the caller is answered

@@ -33,7 +33,8 @@ async def _ask(path: str, request: str, body: Any = None) -> trio.SocketStream:
     stream = await trio.open_unix_socket(path)
     text = "" if body is None else json.dumps(body)
     head = (
-        f"{request} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+        f"{request} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
     )
     await stream.send_all((head + text).encode())
     return stream

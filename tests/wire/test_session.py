@@ -396,7 +396,8 @@ def test_what_breaks_the_rules_ends_the_session_and_the_peer_is_told(data: bytes
 def test_the_reply_contract_is_kept_by_the_session() -> None:
     for replies, told in [
         ([Verb.ACK, Verb.ACK], "ack after the final reply"),
-        ([Verb.ACK, Verb.ERROR], "error after the final reply"),
+        ([Verb.ACK, Verb.ERROR, Verb.SET], "set after the final reply"),  # the error says that what had begun broke off
+        ([Verb.ACK, Verb.ERROR, Verb.ERROR], "error after the final reply"),
         ([Verb.ERROR, Verb.SET], "set after the final reply"),
         ([Verb.LS], "ls on a channel of replies"),
         ([Verb.SET] * 257, "limit credit"),

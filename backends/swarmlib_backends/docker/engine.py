@@ -16,8 +16,8 @@ from swarmlib.wire.transports.dialling import open_tcp, open_unix, reaching
 from swarmlib.wire.transports.sockets import Socket
 from swarmlib.wire.transports.tls import TlsStream
 
-from ..dockerapi.http1 import Incoming
 from .npipe import open_pipe
+from .response import Responses
 from .ssh import SshTunnel
 
 MAX_IDLE: Final = 64
@@ -58,15 +58,29 @@ class Endpoint:
 
 
 class Connection:
-    """One connection to an engine."""
+    """One connection to an engine, on which one exchange comes after another.
 
-    def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
+    sent: whether the request of the present exchange went out to its end. reused: whether it had an exchange before.
+    """
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, whose: str) -> None:
         self.stream = stream
-        self.incoming = Incoming(stream, requests=False)
+        self.responses = Responses(stream, whose)
+        self.sent = False
+        self.reused = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the exchange is over on both sides, so that another may follow."""
+        return self.sent and self.responses.at_rest
 
     def stale(self) -> bool:
-        """Whether the engine closed it while it was idle."""
-        transport = self.stream.transport if isinstance(self.stream, TlsStream) else self.stream
+        """Whether something came while nothing was asked for: the engine's end, or bytes that are no answer."""
+        transport = self.stream
+        if isinstance(transport, TlsStream):
+            if transport.unread:
+                return True
+            transport = transport.transport
         return isinstance(transport, Socket) and transport.readable()
 
 
@@ -75,25 +89,30 @@ class Engine:
 
     def __init__(self, endpoint: Endpoint, nursery: trio.Nursery) -> None:
         self.endpoint = endpoint
+        self.name = f"engine {endpoint.address}"
         self._ssh = SshTunnel(endpoint.parts, nursery, endpoint.ssh_options) if endpoint.parts.scheme == "ssh" else None
         self._idle: list[Connection] = []
 
-    async def connection(self) -> Connection:
-        """A connection that nobody else uses: give it back with `keep`, or `close` it.
+    async def connection(self, *, fresh: bool = False) -> Connection:
+        """A connection that nobody else uses; `give_back` ends its use.
+
+        fresh: not one that served another exchange before.
 
         Raises:
             Unavailable: the engine can't be reached.
         """
-        while self._idle:
+        while self._idle and not fresh:
             kept = self._idle.pop()
             if not kept.stale():
+                kept.sent = False
+                kept.reused = True
                 return kept
             await trio.aclose_forcefully(kept.stream)
-        return Connection(await self._dial())
+        return Connection(await self._dial(), self.name)
 
-    async def keep(self, connection: Connection) -> None:
-        """Take back a connection on which a response was read to its end."""
-        if len(self._idle) < MAX_IDLE:
+    async def give_back(self, connection: Connection) -> None:
+        """Keep a connection for another exchange, if it is at rest and there are not too many; else close it."""
+        if connection.at_rest and len(self._idle) < MAX_IDLE:
             self._idle.append(connection)
         else:
             await trio.aclose_forcefully(connection.stream)
@@ -105,7 +124,7 @@ class Engine:
 
     async def _dial(self) -> trio.abc.HalfCloseableStream:
         parts = self.endpoint.parts
-        with reaching(f"engine {self.endpoint.address}"):
+        with reaching(self.name):
             if parts.scheme == "unix":
                 return await open_unix(parts.path)
             if parts.scheme == "npipe":

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import httptools
 import trio
@@ -21,7 +21,7 @@ MAX_HEADERS: Final = 256
 """Headers of one head, at most."""
 READ_SIZE: Final = 1024 * 1024
 LAST_CHUNK: Final = b"0\r\n\r\n"
-_HOP_BY_HOP: Final = frozenset(
+HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"te", b"trailer"}
 )
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -54,16 +54,14 @@ _END: Final = object()
 
 
 class Incoming:
-    """The messages that come in on a stream: `next_head`, then `next_chunk` until it gives b""."""
+    """The requests that come in on a stream: `next_head`, then `next_chunk` until it gives b""."""
 
-    def __init__(self, stream: trio.abc.ReceiveStream, *, requests: bool) -> None:
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
-        self._requests = requests
-        self._parser: Any = None
         self._reset()
 
     def _reset(self) -> None:
-        self._parser = (httptools.HttpRequestParser if self._requests else httptools.HttpResponseParser)(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._events = deque[Any]()
         self._head = Head()
         self._head_bytes = 0
@@ -72,7 +70,7 @@ class Incoming:
         self._upgraded = False
         self._owed = 0
         self._body_ended = False
-        self._rest = b""
+        self._rest = bytearray()
 
     # What the parser calls.
 
@@ -101,14 +99,13 @@ class Incoming:
         """The head is whole."""
         head = self._head
         self._reading_head = False
-        head.keep_alive = self._parser.should_keep_alive()
-        if self._requests:
-            head.method = self._parser.get_method().decode("latin-1")
-            head.upgrade = self._parser.should_upgrade()
-            head.chunks = self._parser.get_http_version() != "1.0"
-            head.keep_alive = head.keep_alive and head.chunks  # to 1.0 a stream ends with the connection
-        else:
-            head.status = self._parser.get_status_code()
+        head.method = self._parser.get_method().decode("latin-1")
+        head.upgrade = self._parser.should_upgrade()
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise Invalid(f"its version is {version}")  # the parser turns it into an error of its own
+        head.chunks = version != "1.0"
+        head.keep_alive = self._parser.should_keep_alive() and head.chunks  # to 1.0 a stream ends with the connection
         self._events.append(head)
 
     def on_body(self, body: bytes) -> None:
@@ -129,6 +126,11 @@ class Incoming:
     def buffered_head(self) -> bool:
         """Whether `next_head` can answer with no more reading."""
         return any(isinstance(event, Head) for event in self._events)
+
+    @property
+    def body_here(self) -> bool:
+        """Whether all of the message's body has been read from the stream, if not yet by `next_chunk`."""
+        return any(event is _END for event in self._events)
 
     async def read(self) -> bool:
         """Read once more from the stream; False at its end.
@@ -167,9 +169,7 @@ class Incoming:
     def _begin_upgrade(self, rest: bytes) -> None:
         # The parser takes all that follows such a head for the other protocol, but exec's start has a body first.
         self._upgraded = True
-        self._rest = rest
-        if not self._requests:
-            return
+        self._rest += rest
         if self._head.get(b"transfer-encoding") is not None:
             raise Invalid("a request that asks for an upgrade can't have a chunked body")
         self._owed = int(self._head.get(b"content-length") or 0)
@@ -178,7 +178,8 @@ class Incoming:
 
     def _take_owed(self) -> None:
         if self._owed and self._rest:
-            body, self._rest = self._rest[: self._owed], self._rest[self._owed :]
+            body = bytes(self._rest[: self._owed])
+            del self._rest[: self._owed]
             self._owed -= len(body)
             self._events.append(body)
         if not self._owed and not self._body_ended:
@@ -188,7 +189,7 @@ class Incoming:
     def stay(self) -> None:
         """The upgrade that a request asked for was not granted: what follows it is HTTP still. Raises as `read`."""
         if self._upgraded:
-            rest = self._rest
+            rest = bytes(self._rest)
             self._reset()
             if rest:
                 self._feed(rest)
@@ -241,12 +242,16 @@ class Incoming:
         """What was read past the head of a message that became a raw stream; from here on, read the stream itself."""
         raw = b"".join(event for event in self._events if isinstance(event, bytes)) + self._rest
         self._events.clear()
-        self._rest = b""
+        self._rest.clear()
         return raw
 
-    def forget_body(self) -> None:
-        """The message has no body, whatever its head says (the answer to a HEAD request)."""
-        self._reset()
+
+class Chunks(Protocol):
+    """A body that is read piece by piece: `Incoming`'s, and that of an engine's response."""
+
+    async def next_chunk(self) -> bytes:
+        """The next piece; b"" at the end. Raises SwarmError when it is cut short."""
+        ...
 
 
 _Hook: TypeAlias = "Callable[[BodyStream], Awaitable[object]]"
@@ -255,7 +260,7 @@ _Hook: TypeAlias = "Callable[[BodyStream], Awaitable[object]]"
 class BodyStream(trio.abc.ReceiveStream):
     """A message's body as a stream. `before` is called once, when the first piece is asked for."""
 
-    def __init__(self, incoming: Incoming, *, before: _Hook | None = None, on_close: _Hook | None = None) -> None:
+    def __init__(self, incoming: Chunks, *, before: _Hook | None = None, on_close: _Hook | None = None) -> None:
         self._incoming = incoming
         self._before = before
         self._on_close = on_close
@@ -341,7 +346,7 @@ def chunk(data: bytes) -> bytes:
 
 def end_to_end(headers: Headers) -> Headers:
     """The headers without those that speak of one connection only."""
-    return [header for header in headers if header[0].lower() not in _HOP_BY_HOP]
+    return [header for header in headers if header[0].lower() not in HOP_BY_HOP]
 
 
 async def copy(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:

@@ -23,7 +23,7 @@ class Kind(Enum):
     PROGRESS = "JSON values as they come, then `ack`; a failure after the first comes in-band"
     STREAM = "`ack` with bytes one way"
     HIJACK = "`ack` with bytes both ways"
-    WHOLE = "`ack` with bytes both ways, the response's head among them"
+    WHOLE = "`ack` with the response's status and headers, and its body; or, after an upgrade, with bytes both ways"
 
 
 _SECRETS: Final = frozenset({b"x-registry-auth", b"x-registry-config"})
@@ -216,5 +216,7 @@ ROWS: Final = (
 WHOLE: Final = Row("Whole", "", "", _CONNECT, "whole", Kind.WHOLE)
 """What has no row (a newer client's request, BuildKit's sessions): passed on as it is, head and all.
 
-Its args are `:method`, `:target` and `:headers` (each name's values).
+Its args are `:method`, `:target`, `:headers` (each name's values, end-to-end headers only) and, where it asks for one,
+`:upgrade` (the protocol); its attachment is its body. The `ack` has the args `status` and `headers`, and after a 101
+`upgrade`; its attachment is the response's body, or after a 101 the bytes of both directions.
 """

@@ -56,6 +56,8 @@ _CLASS: Final[dict[int, type[SwarmError]]] = {
     503: Unavailable,
     504: TimedOut,
 }
+MAX_MESSAGE: Final = 64 * 1024
+"""Characters of an error's message that come from an engine, at most; its body goes to the client as it is."""
 _CODE: Final = b"Swarmlib-Error"
 """A header with the error's code, where its status alone would mean another: 409 has two."""
 
@@ -105,13 +107,13 @@ def error_of(status: int, headers: Headers, body: bytes, backend: str) -> SwarmE
 
 def _message_in(body: bytes) -> str | None:
     try:
-        return str(orjson.loads(body)["message"])
+        return str(orjson.loads(body)["message"])[:MAX_MESSAGE]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
 
 
 def _text(status: int, body: bytes) -> str:
-    return body.decode("utf-8", "replace").strip() or f"status {status}"
+    return body[:MAX_MESSAGE].decode("utf-8", "replace").strip() or f"status {status}"
 
 
 def came_in_band(error: SwarmError) -> bool:
@@ -134,4 +136,5 @@ def error_in(line: Json, backend: str) -> SwarmError | None:
     data: Any = line.data
     if not isinstance(data, dict) or "error" not in data:
         return None
-    return Internal(str(cast("dict[str, Any]", data)["error"]), backend=backend, details={"line": line.raw})
+    message = str(cast("dict[str, Any]", data)["error"])[:MAX_MESSAGE]
+    return Internal(message, backend=backend, details={"line": line.raw})

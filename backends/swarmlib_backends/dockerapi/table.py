@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -21,7 +21,7 @@ from swarmlib import Invalid, NotFound, Path, Unsupported, Verb
 from .rows import ROWS, WHOLE, Row
 
 _BY_METHOD: Final = {m: [r for r in ROWS if r.method == m] for m in {r.method for r in ROWS}}
-_BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in (*ROWS, WHOLE)}
+_BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in (*ROWS, WHOLE, replace(WHOLE, upload=True))}
 _VERSIONED: Final = re.compile(r"/v(\d+\.\d+)(/.*)")
 
 

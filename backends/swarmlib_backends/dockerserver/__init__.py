@@ -1,15 +1,17 @@
 """`dockerserver`: a Docker API server at the head of a chain. HTTP requests become messages, by the routing table.
 
-Each connection has one task that reads requests (`connection`). A reply channel writes its response to the connection
-itself, in the task of whichever stage replies (`reply`): there is no queue between them. While a call is under way the
-connection's task goes on reading, so a client that goes away is seen at once, and the call cancelled in every stage.
+Each connection has one task that reads requests (`connection`), and lets in only what this server should take
+(`admission`). A reply channel (`reply`) writes the response to the connection itself, from checked fields (`fields`),
+in the task of whichever stage replies: there is no queue between them. While a call is under way the connection's
+task goes on reading where it can, and the state of its socket is watched, so that a client that goes away is noticed
+at once, and its call cancelled in every stage.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +20,13 @@ import trio
 from swarmlib import Invalid, Source, Unavailable, argument, option
 from swarmlib.wire.transports import callers
 from swarmlib.wire.transports.address import Address
-from swarmlib.wire.transports.listening import listening
+from swarmlib.wire.transports.hangups import Hangups
+from swarmlib.wire.transports.listening import listening, serve
 from swarmlib.wire.transports.sockets import lean
 from swarmlib.wire.transports.tls import secured, server_context
 
-from .connection import Connection
-from .crowd import Crowd
+from .connection import Connection, linger
+from .limiter import ClientConnection, ConnectionLimiter, most_connections
 from .reply import error_response
 
 __all__ = ["DockerServer"]
@@ -46,8 +49,9 @@ class DockerServer(Source):
     tlscert: str = option("this server's certificate", default="~/.docker/cert.pem")
     tlskey: str = option("this server's key", default="~/.docker/key.pem")
     insecure: bool = option("listen where other machines reach it, though anyone there gets root here", default=False)
-    max_connections: int = option("clients at once, at most; then who has been idle the longest goes", default=10_000)
+    max_connections: int = option("clients at once, at most; the longest idle one makes room", default=10_000)
     group: str = option("let this group use the unix sockets too (mode 0660)", default="")
+    allow_host: list[str] = option("a name by which clients call this server on plain tcp (Host)", default=[])
 
     if TYPE_CHECKING:
 
@@ -62,42 +66,50 @@ class DockerServer(Source):
             insecure: bool = False,
             max_connections: int = 10_000,
             group: str = "",
+            allow_host: Sequence[str] = (),
         ) -> None: ...
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled."""
         if self.max_connections < 1:
             raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
-        self._crowd = Crowd(self.max_connections)
+        self._limiter = ConnectionLimiter(most_connections(self.max_connections))
         self._tls = self._tls_context() if self.tls or self.tlsverify else None
         addresses = [_Address.read(address) for address in self.addresses]
+        self._hosts = {host.lower() for host in (*self.allow_host, *(address.host for address in addresses)) if host}
         exposed = self.insecure or self.tlsverify
-        async with listening(addresses, exposed=exposed, safer=_SAFER, group=self.group) as listeners:
+        async with (
+            listening(addresses, exposed=exposed, safer=_SAFER, group=self.group) as listeners,
+            Hangups.open() as self._hangups,
+        ):
             task_status.started()
-            await trio.serve_listeners(self._serve, listeners)
+            await serve(listeners, self._serve, self.name, make_room=self._limiter.make_room)
 
     def _tls_context(self) -> ssl.SSLContext:
         return server_context(self.tlscert, self.tlskey, self.tlscacert if self.tlsverify else "")
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        tls = None if self._tls is None or stream.socket.family == socket.AF_UNIX else self._tls
-        async with stream:
-            with self._crowd.place() as found:
-                if not found:
-                    await _turn_away(stream, in_words=tls is None)
-                elif tls is None:
-                    await self._converse(lean(stream), callers.by_socket(stream.socket))
-                elif (hidden := await secured(lean(stream), tls, self.name)) is not None:
-                    async with hidden:
-                        caller = callers.by_certificate(hidden.peer_certificate)
-                        await self._converse(hidden, caller or callers.by_socket(stream.socket))
+        tls = None if stream.socket.family == socket.AF_UNIX else self._tls
+        with self._limiter.admit() as client:
+            if client is None:
+                await _turn_away(lean(stream), in_words=tls is None)
+            elif tls is None:
+                await self._converse(stream, lean(stream), client, callers.by_socket(stream.socket))
+            elif (hidden := await secured(lean(stream), tls, self.name)) is not None:
+                async with hidden:
+                    caller = callers.by_certificate(hidden.peer_certificate)
+                    await self._converse(stream, hidden, client, caller or callers.by_socket(stream.socket))
 
-    async def _converse(self, stream: trio.abc.HalfCloseableStream, caller: str) -> None:
-        await Connection(stream, self.next, self._crowd, caller).serve()
+    async def _converse(
+        self, carrier: trio.SocketStream, stream: trio.abc.HalfCloseableStream, client: ClientConnection, caller: str
+    ) -> None:
+        plain = self._tls is None and carrier.socket.family != socket.AF_UNIX
+        with self._hangups.watching(carrier.socket, ended=client.ended.set, gone=client.abort):
+            await Connection(stream, self.next, client, caller, self._hosts if plain else None).serve()
 
 
-async def _turn_away(stream: trio.SocketStream, *, in_words: bool) -> None:
+async def _turn_away(stream: trio.abc.HalfCloseableStream, *, in_words: bool) -> None:
     full = Unavailable("too many clients are connected, all in the middle of a call; try again later")
     if in_words:
-        with suppress(trio.BrokenResourceError):  # it did not wait to be told
-            await stream.send_all(error_response(full, keep_alive=False))
+        await stream.send_all(error_response(full, keep_alive=False))
+        await linger(stream)

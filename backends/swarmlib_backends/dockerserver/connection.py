@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import trio
@@ -10,10 +11,15 @@ import trio
 from swarmlib import CALLER, Invalid, Json, Message, NotFound, Sender, SwarmError, TimedOut, Unavailable, dispatch
 
 from ..dockerapi import http1, table
+from ..dockerapi.canonical import canonical
 from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
-from .crowd import Crowd
-from .reply import Exchange, HttpReply, error_response
+from .admission import check_sender, check_type, json_body
+from .exchange import Exchange, protocol_asked
+from .limiter import ClientConnection
+from .reply import HttpReply, error_response
+from .tunnel import tunnel
+from .upload import Upload
 
 MAX_BODY: Final = 16 * 1024 * 1024
 """Bytes of a JSON body, at most."""
@@ -21,59 +27,67 @@ HEAD_SECONDS: Final = 20.0
 """How long a client may take over one head once it has begun."""
 BODY_SECONDS: Final = 60.0
 """How long a client may take over a JSON body. An upload may take as long as it wants to."""
+LINGER_SECONDS: Final = 2.0
+LINGER_BYTES: Final = 64 * 1024 * 1024
+"""How long, and how much, is still read from a client after its last response: closing on unread bytes would reset the
+connection, and take the response with it."""
 
-
-_FRAMING: Final = (b"content-length", b"transfer-encoding", b"upgrade")
 _USUAL: Final = (b"content-type", b"application/json")
+_WHOLE_HEADERS: Final = frozenset({b"content-type", b"content-encoding", b"traceparent", b"tracestate"})
+_WHOLE_PREFIXES: Final = (b"accept", b"x-registry-", b"x-docker-expose-session-")
+"""The headers that go on with a request that has no row."""
 
 
 class Connection:
     """Reads a client's requests and sends them on as messages."""
 
-    def __init__(self, stream: trio.abc.HalfCloseableStream, next: Sender, crowd: Crowd, caller: str = "") -> None:
-        self.stream = stream
-        self._caller = caller
+    def __init__(
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        next: Sender,
+        client: ClientConnection,
+        caller: str = "",
+        hosts: Collection[str] | None = None,
+    ) -> None:
+        self._stream = stream
         self._next = next
-        self._crowd = crowd
-        self._incoming = Incoming(stream, requests=True)
+        self._client = client
+        self._caller = caller
+        self._hosts = hosts
+        self._incoming = Incoming(stream)
         self._current: Exchange | None = None
-        self._scope = trio.CancelScope()
+        self._reading = trio.CancelScope()
 
     async def serve(self) -> None:
-        """Serve requests until either side ends it."""
-        self.idle()
+        """Serve requests until either side ends it.
+
+        Raises:
+            trio.BrokenResourceError: the client went away in the middle of something; its call was cancelled.
+        """
+        self._client.idle()
         try:
-            with self._scope:
-                async with trio.open_nursery() as self.nursery:
+            async with trio.open_nursery() as self._nursery:
+                with self._reading:
                     await self._requests()
-                    self.nursery.cancel_scope.cancel()
-        except* (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client went away in the middle of a response: the call was cancelled, nobody is left to tell
+                await self._end()
+                self._nursery.cancel_scope.cancel()
         finally:
-            self._crowd.busy(self)
             if self._current is not None:
                 self._current.cancel()
-
-    def abort(self) -> None:
-        """Cut the connection: a response is broken off, and that is how the client learns of it."""
-        self._scope.cancel()
-
-    def idle(self) -> None:
-        """Nothing is under way: the connection may be cut to make room for another."""
-        self._crowd.idle(self)
 
     async def _requests(self) -> None:
         while True:
             try:
                 head = await self._next_head()
                 if head is None:
+                    await self._last_answer()
                     return
                 exchange = await self._begin(head)
             except SwarmError as exc:
                 await self._previous_done()
-                await self.stream.send_all(error_response(exc, keep_alive=False))
+                await self._stream.send_all(error_response(exc, keep_alive=False))
                 return
-            if exchange is not None and not await self._conversation_goes_on(exchange):
+            if exchange is not None and exchange.waited_for and not await self._goes_on(exchange):
                 return
 
     async def _next_head(self) -> Head | None:
@@ -87,17 +101,16 @@ class Connection:
                     pass
             if patience.cancelled_caught:
                 raise TimedOut(f"the head was not complete within {HEAD_SECONDS:.0f} s", details={"status": 408})
-        head = await incoming.next_head()
+        with _cut_short("head"):
+            head = await incoming.next_head()
         await self._previous_done()
-        if head is not None and sum(name.lower() == b"host" for name, _ in head.headers) > 1:
-            raise Invalid("a request has one Host, not several")  # RFC 9112, 3.2: who looked at the other was deceived
         return head
 
     async def _read(self) -> bool:
         try:
             return await self._incoming.read()
-        except Unavailable:
-            return False
+        except Unavailable as exc:
+            raise trio.BrokenResourceError("the client went away") from exc
 
     async def _previous_done(self) -> None:
         if self._current is not None:
@@ -105,90 +118,123 @@ class Connection:
             self._current.cancel()
             self._current = None
 
+    async def _last_answer(self) -> None:
+        """Answer what is under way for a client that will send no more, or end it where an engine ends it."""
+        current = self._current
+        if current is not None and not current.done.is_set() and current.ends_with_client:
+            await current.break_off()
+        await self._previous_done()
+
     async def _begin(self, head: Head) -> Exchange | None:
-        self._crowd.busy(self)
+        self._client.busy()
+        check_sender(head, self._hosts)
+        check_type(head)
         try:
             found = _route(head)
         except SwarmError as exc:
             await self._body(head)
-            self._incoming.stay()
-            response = error_response(exc, keep_alive=head.keep_alive, bodyless=head.method == "HEAD")
-            await self.stream.send_all(response)
-            self.idle()
+            await self._refuse(head, exc, at_rest=True)
             return None
-        exchange = Exchange(self, head, found.row)
-        args = _with_headers(found.args, head.headers, found.row)
-        if self._caller:
-            args[CALLER] = self._caller
-        message = Message(found.row.verb, found.path, args)
-        if found.row.upload and head.upgrade:
-            raise Invalid("an upload can't ask for an upgrade")
-        if found.row.upload:
-            message.att = exchange.upload = self._upload(head)
-        elif found.row.kind is Kind.WHOLE:
-            pass  # its body goes with the stream
-        elif body := await self._body(head):
-            message.value = Json(body)
+        exchange = Exchange(self._client, self._stream, self._nursery, self._reading, head, found.row)
+        message = Message(found.row.verb, found.path, self._args(found, head))
+        if found.row.upload or (found.row.kind is Kind.WHOLE and head.framed):
+            message.att = exchange.upload = self._upload(exchange)
+        body = await self._body(head) if exchange.has_json_body else b""
+        try:
+            if body and (body := json_body(head, found.row, body)):
+                message.value = Json(body)
+            message = canonical(message)
+        except SwarmError as exc:
+            await self._refuse(head, exc, at_rest=exchange.has_json_body and not exchange.conversation)
+            return None
         if not exchange.conversation:
             self._incoming.stay()
         self._current = exchange
+        if exchange.upload is not None:
+            self._nursery.start_soon(self._heed_end, exchange, exchange.upload)
         message.ret = HttpReply(exchange)
         await dispatch(self._next, message, message.ret)
         return exchange
 
-    def _upload(self, head: Head) -> http1.BodyStream:
-        """The body as a stream. Who asked to be invited is when a stage reads it, and not where one refuses it."""
-        return http1.BodyStream(self._incoming, before=self._invite if _expects(head) else None)
+    def _args(self, found: table.Route, head: Head) -> dict[str, Any]:
+        if found.row.kind is not Kind.WHOLE:
+            args = _with_headers(found.args, head.headers, found.row)
+        else:
+            args = {**found.args, **({":upgrade": protocol_asked(head)} if head.upgrade else {})}
+        if self._caller:
+            args[CALLER] = self._caller
+        return args
+
+    async def _refuse(self, head: Head, error: SwarmError, *, at_rest: bool) -> None:
+        """Answer an error in place of any stage.
+
+        at_rest: the request was read to its end, so that another may follow it.
+        """
+        keep_alive = head.keep_alive and at_rest and not head.upgrade
+        response = error_response(error, keep_alive=keep_alive, bodyless=head.method == "HEAD")
+        await self._stream.send_all(response)
+        self._client.idle()
+        if not keep_alive:
+            self._reading.cancel()
+
+    def _upload(self, exchange: Exchange) -> Upload:
+        """The body as a stream. A client that waits to be asked for it (100-continue) is asked when a stage reads it."""
+        if exchange.row.upload and exchange.head.upgrade:
+            raise Invalid("an upload can't ask for an upgrade")
+        return Upload(self._incoming, cut=exchange.cut, before=self._invite if _expects(exchange.head) else None)
 
     async def _invite(self, _: object = None) -> None:
-        await self.stream.send_all(http1.response_head(100, []))
+        await self._stream.send_all(http1.response_head(100, []))
 
     async def _body(self, head: Head) -> bytes:
         if not head.framed:  # then it is empty; but its end is still to be taken
             return await self._incoming.body(MAX_BODY)
         if _expects(head):
             await self._invite()
-        with trio.move_on_after(BODY_SECONDS):
+        with trio.move_on_after(BODY_SECONDS), _cut_short("body"):
             return await self._incoming.body(MAX_BODY)
         raise TimedOut(f"the body was not complete within {BODY_SECONDS:.0f} s", details={"status": 408})
 
-    async def _conversation_goes_on(self, exchange: Exchange) -> bool:
-        if not exchange.waited_for:
-            return True
+    async def _heed_end(self, exchange: Exchange, upload: Upload) -> None:
+        """End the call of a client that breaks its upload off while no stage reads it."""
+        with exchange.under_way:
+            await self._client.ended.wait()
+            if await upload.read_ahead() and exchange.ends_with_client:
+                await exchange.break_off()
+
+    async def _goes_on(self, exchange: Exchange) -> bool:
         await exchange.done.wait()
         if exchange.tunnel is not None:
-            await self._tunnel(exchange, exchange.tunnel)
-            return False
-        self._incoming.stay()
+            await tunnel(http1.RawStream(self._stream, self._incoming.take_over()), exchange.tunnel)
         return exchange.keep_alive
 
-    async def _tunnel(self, exchange: Exchange, engine: trio.abc.HalfCloseableStream) -> None:
-        async def upstream() -> None:
-            try:
-                if exchange.row.kind is Kind.WHOLE and not exchange.head.upgrade:
-                    await self._send_body(exchange.head, engine)
-                else:
-                    await http1.copy(http1.RawStream(self.stream, self._incoming.take_over()), engine)
-                    await engine.send_eof()
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass  # the workload no longer reads: what it has still to say goes on
+    async def _end(self) -> None:
+        if self._current is not None:
+            self._current.cancel()
+        self._client.idle()
+        await linger(self._stream)
 
-        async with engine, trio.open_nursery() as nursery:
-            nursery.start_soon(upstream)
-            await http1.copy(engine, self.stream)
-            await self.stream.send_eof()  # over TLS, an end without this one's word looks like a cut
-            nursery.cancel_scope.cancel()
 
-    async def _send_body(self, head: Head, engine: trio.abc.HalfCloseableStream) -> None:
-        """The body of a request that is passed on whole. Its end is no end of the stream, which would end the call."""
-        chunked = head.get(b"transfer-encoding") is not None
-        while data := await self._incoming.next_chunk():
-            await engine.send_all(http1.chunk(data) if chunked else data)
-        if chunked:
-            await engine.send_all(http1.LAST_CHUNK)
-        while await self.stream.receive_some(http1.READ_SIZE):
-            pass  # a request behind this one: the connection ends with this response, and the client sends it again
-        self.abort()
+async def linger(stream: trio.abc.HalfCloseableStream) -> None:
+    """Let a client read its last response, whatever it is still sending.
+
+    Raises:
+        trio.BrokenResourceError: it went away.
+    """
+    with trio.move_on_after(LINGER_SECONDS):
+        await stream.send_eof()
+        left = LINGER_BYTES
+        while left > 0 and (data := await stream.receive_some()):
+            left -= len(data)
+
+
+@contextmanager
+def _cut_short(part: str) -> Generator[None]:
+    """Say of a request that its client cut it short; to a client that only closed its sending half, this is told."""
+    try:
+        yield
+    except Unavailable as exc:
+        raise Invalid(f"the {part} ended before it was complete") from exc
 
 
 def _expects(head: Head) -> bool:
@@ -199,10 +245,10 @@ def _route(head: Head) -> table.Route:
     try:
         return table.route(head.method, head.target)
     except NotFound:
-        framing = [(name.title(), value) for name in _FRAMING if (value := head.get(name))]
         headers: dict[str, list[str]] = {}  # BuildKit repeats some
-        for name, value in [*http1.end_to_end(head.headers), *framing]:
-            if name.lower() != b"host":
+        for name, value in head.headers:
+            lower = name.lower()
+            if lower in _WHOLE_HEADERS or lower.startswith(_WHOLE_PREFIXES):
                 headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
         return table.whole(head.method, head.target, headers)
 

@@ -1,131 +1,42 @@
-"""The response to one request, and the reply channel that writes it, as the row's kind says."""
+"""The reply channel of one request: it writes the response, as the row's kind says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final
 
 import trio
 
-from swarmlib import Json, Message, NotFound, Reply, SwarmError, Unavailable, Unsupported, Verb
+from swarmlib import BadAnswer, Message, NotFound, Reply, SwarmError, Unavailable, Unsupported, Verb
 
 from ..dockerapi import http1
-from ..dockerapi.http1 import Head, Headers
-from ..dockerapi.rows import Kind, Row
-from ..dockerapi.status import came_in_band, code_headers, error_body, error_headers, in_band, status_of
+from ..dockerapi.http1 import Headers
+from ..dockerapi.rows import Kind
+from ..dockerapi.status import came_in_band
+from .exchange import Exchange, protocol_asked, response
+from .fields import JSON_TYPE, OWN_HEADERS, SWITCHING, error_in, headers_in, line_in, status_in, value_in
 
-_JSON: Final = (b"Content-Type", b"application/json")
 _RAW: Final = (b"Content-Type", b"application/vnd.docker.raw-stream")
-_CHUNKED: Final = (b"Transfer-Encoding", b"chunked")
-_UNPRINTABLE: Final = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
-_OWN_HEADERS: Final[Headers] = [
-    (b"Api-Version", b"1.41"),
-    (b"Docker-Experimental", b"false"),
-    (b"Ostype", b"linux"),
-    (b"Server", b"swarmlib"),
-]
-
-
-class ClientConnection(Protocol):
-    """What an exchange needs of its connection."""
-
-    stream: trio.abc.HalfCloseableStream
-    nursery: trio.Nursery
-
-    def abort(self) -> None:
-        """Cut the connection."""
-
-    def idle(self) -> None:
-        """Nothing is under way any more."""
+_PIECES: Final = (Kind.WATCH, Kind.PROGRESS)
+_log = logging.getLogger("swarmlib")
 
 
 def error_response(error: SwarmError, *, keep_alive: bool, bodyless: bool = False) -> bytes:
-    """The response that says an error, in Docker's own form."""
-    headers = error_headers(error) or [*_OWN_HEADERS, _JSON, *code_headers(error)]
-    return _response(status_of(error), headers, error_body(error), keep_alive=keep_alive, bodyless=bodyless)
-
-
-def _response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bodyless: bool = False) -> bytes:
-    ending: Headers = [] if keep_alive else [(b"Connection", b"close")]
-    if bodyless or status in (204, 304):
-        return http1.response_head(status, [*headers, *ending])
-    return http1.response_head(status, [*headers, (b"Content-Length", b"%d" % len(body)), *ending]) + body
-
-
-class Exchange:
-    """One request and its response, as the connection sees it."""
-
-    def __init__(self, connection: ClientConnection, head: Head, row: Row) -> None:
-        self.connection = connection
-        self.row = row
-        self.head = head
-        self.keep_alive = head.keep_alive
-        self.upload: http1.BodyStream | None = None
-        self.tunnel: trio.abc.HalfCloseableStream | None = None
-        self.done = trio.Event()
-        self.gone = False
-        self._callbacks: list[Callable[[], object]] = []
-
-    @property
-    def waited_for(self) -> bool:
-        """Whether the connection's task reads no more until this is done: what comes belongs to this exchange."""
-        return self.conversation or self.upload is not None
-
-    @property
-    def conversation(self) -> bool:
-        """Whether the connection becomes a stream to the chain, if the chain agrees."""
-        return self.row.kind in (Kind.HIJACK, Kind.WHOLE)
-
-    def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
-        if self.gone:
-            callback()
-        else:
-            self._callbacks.append(callback)
-
-    def cancel(self) -> None:
-        """The client is through with this: cancel what still works for it. Twice is harmless."""
-        self.gone = True
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
-
-    async def write_chunk(self, data: bytes, *, before: bytes = b"") -> None:
-        """Write a piece of a stream; b"" is its end."""
-        if self.head.chunks:
-            data = http1.chunk(data) if data else http1.LAST_CHUNK
-        await self.write(before + data if before else data)
-
-    async def write(self, data: bytes) -> None:
-        """Write to the client; a response that is broken off, by an error or a cancellation, cuts the connection."""
-        whole = False
-        try:
-            await self.connection.stream.send_all(data)
-            whole = True
-        finally:
-            if not whole:
-                self.connection.abort()
-
-    def finish(self) -> None:
-        """The response is complete."""
-        if self.upload is not None and not self.upload.complete:
-            self.keep_alive = False  # the rest of the body still stands in the way of the next request
-        self.done.set()
-        if self.tunnel is None:
-            self.connection.idle()
-        if not self.keep_alive and not self.waited_for:
-            self.connection.abort()  # whole, but the connection's task is waiting for a request that won't come
+    """The response that says an error, in Docker's own form. Raises BadAnswer where its details do not make one."""
+    status, headers, body = error_in(error)
+    return response(status, headers, body, keep_alive=keep_alive, bodyless=bodyless)
 
 
 class HttpReply(Reply):
-    """The reply channel of one request: it writes the response, as the row's kind says."""
+    """Writes the response of an exchange. A reply of a wrong shape is answered 502 and logged, whoever sent it."""
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__()
         self._exchange = exchange
-        self._row = exchange.row
+        self._kind = exchange.row.kind
         self._value: Message | None = None
-        self._head_out = False
 
     @property
     def gone(self) -> bool:
@@ -139,134 +50,165 @@ class HttpReply(Reply):
     async def _deliver(self, reply: Message) -> None:
         if self.gone:
             raise trio.BrokenResourceError("the client went away")
-        if reply.verb is Verb.ERROR:
-            await self._error(reply.error)
-        elif reply.verb is Verb.ACK:
-            await self._ack(reply)
-        elif reply.verb is Verb.SET:
-            await self._set(reply)
-        # A `log` line has no place in an HTTP response: the API has streams of their own for it.
+        try:
+            if reply.verb is Verb.ERROR:
+                await self._error(reply.error)
+            elif reply.verb is Verb.ACK:
+                await self._ack(reply)
+            elif reply.verb is Verb.SET:
+                await self._set(reply)
+            # A `log` line has no place in an HTTP response: the API has streams of their own for it.
+        except BadAnswer as exc:
+            await self._bad_answer(reply, exc)
 
     async def _set(self, reply: Message) -> None:
-        if self._row.kind is Kind.VALUE:
+        value = value_in(reply.value)
+        if self._kind in _PIECES:
+            line = value.raw
+            head = b"" if self._exchange.head_out else self._stream_head(reply, JSON_TYPE)
+            await self._exchange.write_chunk(line if line.endswith(b"\n") else line + b"\n", before=head)
+        elif self._value is not None:
+            raise BadAnswer("a reply has two values, where this operation answers with one")
+        else:
             self._value = reply
-            return
-        line = reply.value.raw if isinstance(reply.value, Json) else b"null"
-        head = b"" if self._head_out else self._stream_head(reply, _JSON)
-        await self._exchange.write_chunk(line if line.endswith(b"\n") else line + b"\n", before=head)
 
     async def _ack(self, reply: Message) -> None:
-        kind = self._row.kind
-        if kind is Kind.VALUE:
+        if self._kind in _PIECES:
+            _without_stream(reply)
+            if not self._exchange.head_out:
+                await self._exchange.write(self._stream_head(reply, JSON_TYPE))
+        elif reply.att is None:
             await self._whole(reply)
-        elif kind is Kind.STREAM and reply.att is not None:
-            await self._exchange.write(self._stream_head(reply, _RAW))
-            self._exchange.connection.nursery.start_soon(self._pump, reply.att)
-        elif kind is Kind.HIJACK:
-            await self._hijack(reply)
-        elif kind is Kind.WHOLE:
-            self._exchange.tunnel = _both_ways(reply)
-            self._exchange.finish()
-        elif not self._head_out:
-            await self._exchange.write(self._stream_head(reply, _JSON))
+        elif self._kind is Kind.STREAM or (self._kind is Kind.WHOLE and reply.args.get("status") != SWITCHING):
+            await self._stream(reply, reply.att)
+        elif self._kind is Kind.VALUE:
+            _without_stream(reply)
+        else:
+            await self._both_ways(reply)
 
     async def _whole(self, ack: Message) -> None:
         reply = self._value or ack
-        body = reply.value.raw if isinstance(reply.value, Json) else b""
-        status = reply.args.get("status") or ack.args.get("status") or self._status(body)
-        headers = reply.args.get("headers") or ack.args.get("headers")
-        if headers is None:
-            headers = [*_OWN_HEADERS, _JSON] if body else _OWN_HEADERS
-        if missing := reply.args.get("warnings"):
-            headers = [*headers, *(_warning(text) for text in missing)]
-        exchange = self._exchange
-        bodyless = exchange.head.method == "HEAD"
-        keep_alive = exchange.keep_alive
-        await exchange.write(_response(status, headers, body, keep_alive=keep_alive, bodyless=bodyless))
-        exchange.finish()
+        args = {**ack.args, **reply.args} if reply is not ack else ack.args
+        body = b"" if reply.value is None else value_in(reply.value).raw
+        usual = 200 if body and self._exchange.row.status == 204 else self._exchange.row.status
+        headers = headers_in(args, _usual(JSON_TYPE if body else None), length=self._exchange.bodyless)
+        await self._exchange.write_whole(self._status(args, usual), headers, body)
 
-    def _status(self, body: bytes) -> int:
-        return 200 if body and self._row.status == 204 else self._row.status
-
-    async def _hijack(self, reply: Message) -> None:
-        exchange = self._exchange
-        if reply.att is None:
-            await self._whole(reply)
-            return
-        headers = reply.args.get("headers") or [_RAW]
-        if exchange.head.upgrade:
-            protocol = exchange.head.get(b"upgrade") or b"tcp"
-            upgrade: Headers = [(b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
-            await exchange.write(http1.response_head(101, [*headers, *upgrade]))
-        else:
-            await exchange.write(http1.response_head(200, headers))
-        exchange.tunnel = _both_ways(reply)
-        exchange.finish()
+    def _status(self, args: Mapping[str, Any], usual: int) -> int:
+        status = status_in(args, usual)
+        if status == SWITCHING:
+            raise BadAnswer("a reply switches protocols (101), which this request did not ask for")
+        return status
 
     def _stream_head(self, reply: Message, content_type: tuple[bytes, bytes]) -> bytes:
-        self._head_out = True
-        headers = reply.args.get("headers") or [*_OWN_HEADERS, content_type]
-        ending: Headers = [] if self._exchange.keep_alive else [(b"Connection", b"close")]
-        framing: Headers = [_CHUNKED] if self._exchange.head.chunks else []
-        return http1.response_head(int(reply.args.get("status", self._row.status)), [*headers, *framing, *ending])
+        headers = headers_in(reply.args, _usual(content_type), length=self._exchange.bodyless)
+        return self._exchange.stream_head(self._status(reply.args, self._exchange.row.status), headers)
 
-    async def _pump(self, att: trio.abc.ReceiveStream) -> None:
+    async def _stream(self, reply: Message, att: object) -> None:
         exchange = self._exchange
-        async with att:
-            try:
-                while data := await att.receive_some(http1.READ_SIZE):
-                    await exchange.write_chunk(bytes(data))
-                await exchange.write_chunk(b"")
-            except trio.BrokenResourceError:
-                exchange.connection.abort()  # the engine's end broke, or the client's: no honest end can be written
+        if not isinstance(att, trio.abc.ReceiveStream):
+            raise BadAnswer("a reply's attachment is not a stream")
+        head = self._stream_head(reply, _RAW)
+        has_body = exchange.has_body(self._status(reply.args, exchange.row.status))
+        try:
+            await exchange.write(head)
+        except BaseException:
+            await trio.aclose_forcefully(att)
+            raise
+        exchange.nursery.start_soon(_pump, exchange, att, has_body)
+
+    async def _both_ways(self, reply: Message) -> None:
+        exchange = self._exchange
+        far = reply.att
+        if not isinstance(far, trio.abc.HalfCloseableStream):
+            raise BadAnswer("a reply's attachment is not a stream that goes both ways")
+        if exchange.upload is not None and not exchange.upload.complete:
+            raise BadAnswer("a reply switches protocols before the request's body has been read")
+        if reply.args.get("status") == SWITCHING and not exchange.head.upgrade:
+            raise BadAnswer("a reply switches protocols (101), which this request did not ask for")
+        headers = headers_in(reply.args, [_RAW])
+        head = _switching(exchange, headers) if exchange.head.upgrade else http1.response_head(200, headers)
+        exchange.head_out = True
+        try:
+            await exchange.write(head)
+        except BaseException:
+            await trio.aclose_forcefully(far)
+            raise
+        exchange.tunnel = far
         exchange.finish()
 
     async def _error(self, error: SwarmError) -> None:
         exchange = self._exchange
-        if self._row.kind is Kind.WHOLE and isinstance(error, Unsupported):
+        if exchange.done.is_set():
+            return  # the response is complete: what broke after it is no business of this client's
+        if self._kind is Kind.WHOLE and isinstance(error, Unsupported):
             error = NotFound("page not found")  # as an engine says it of what it doesn't have
-        progress = self._row.kind is Kind.PROGRESS
-        if progress and not self._head_out and came_in_band(error):
-            await exchange.write(self._stream_head(Message(Verb.SET), _JSON))
-        if not self._head_out:
-            keep_alive = exchange.keep_alive and exchange.upload is None
-            bodyless = exchange.head.method == "HEAD"
-            await exchange.write(error_response(error, keep_alive=keep_alive, bodyless=bodyless))
-            exchange.keep_alive = keep_alive
-            exchange.finish()
+        progress = self._kind is Kind.PROGRESS
+        if progress and not exchange.head_out and came_in_band(error):
+            line = line_in(error)
+            await exchange.write_chunk(line, before=self._stream_head(Message(Verb.SET), JSON_TYPE))
+        elif not exchange.head_out:
+            await exchange.write_whole(*error_in(error))
             exchange.cancel()  # a stage that failed may have left work in those behind it
         elif progress:
-            await exchange.write_chunk(in_band(error))
+            await exchange.write_chunk(line_in(error))
         else:
-            exchange.connection.abort()
+            exchange.cut()  # or the end of the replies would be written as the end of the body
+
+    async def _bad_answer(self, reply: Message, exc: BadAnswer) -> None:
+        exchange = self._exchange
+        _log.error("dockerserver: a bad answer to %s %s: %s", exchange.head.method, ascii(exchange.head.target), exc)
+        if isinstance(reply.att, trio.abc.AsyncResource):
+            await trio.aclose_forcefully(reply.att)
+        if exchange.head_out:
+            exchange.client.abort()
+        else:
+            await exchange.write_whole(*error_in(exc))
+        exchange.cancel()
 
     async def _finish(self) -> None:
         exchange = self._exchange
-        if self._head_out and self._row.kind in (Kind.WATCH, Kind.PROGRESS) and not exchange.gone:
+        if exchange.head_out and self._kind in _PIECES and not exchange.gone and not exchange.done.is_set():
             await exchange.write_chunk(b"")
             exchange.finish()
 
     def __del__(self) -> None:
         exchange: Exchange | None = getattr(self, "_exchange", None)
         if exchange is not None and not self.answered and not exchange.gone:
-            exchange.connection.nursery.start_soon(_dropped, exchange)
-
-
-def _warning(text: str) -> tuple[bytes, bytes]:
-    """Code 199: for a person to read (RFC 7234, 5.5)."""
-    printable = text.encode("ascii", "replace").translate(_UNPRINTABLE)
-    return b"Warning", b'199 swarmlib "%s"' % printable.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-
-
-def _both_ways(reply: Message) -> trio.abc.HalfCloseableStream:
-    if not isinstance(reply.att, trio.abc.HalfCloseableStream):
-        raise TypeError("connect must give a stream that can be half-closed")
-    return reply.att
+            exchange.nursery.start_soon(_dropped, exchange)
 
 
 async def _dropped(exchange: Exchange) -> None:
-    error = Unavailable("a stage dropped the request without an answer")
-    await exchange.write(error_response(error, keep_alive=False))
     exchange.keep_alive = False
-    exchange.finish()
-    exchange.connection.abort()
+    with suppress(trio.BrokenResourceError):
+        await exchange.write_whole(*error_in(Unavailable("a stage dropped the request without an answer")))
+
+
+async def _pump(exchange: Exchange, att: trio.abc.ReceiveStream, has_body: bool) -> None:
+    """Write a stream as the response's body, and close it."""
+    async with att:
+        with trio.CancelScope() as scope:
+            exchange.on_gone(scope.cancel)
+            try:
+                while has_body and (data := await att.receive_some(http1.READ_SIZE)):
+                    await exchange.write_chunk(bytes(data))
+                if has_body:
+                    await exchange.write_chunk(b"")
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                exchange.client.abort()  # the engine's end broke, or the client's: no honest end can be written
+            exchange.finish()
+
+
+def _usual(content_type: tuple[bytes, bytes] | None) -> Headers:
+    return OWN_HEADERS if content_type is None else [*OWN_HEADERS, content_type]
+
+
+def _without_stream(reply: Message) -> None:
+    if reply.att is not None:
+        raise BadAnswer("a reply carries a stream, where this operation answers with a value")
+
+
+def _switching(exchange: Exchange, headers: Headers) -> bytes:
+    protocol = protocol_asked(exchange.head).encode("latin-1")
+    upgrade: Headers = [(b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
+    return http1.response_head(SWITCHING, [*headers, *upgrade])

@@ -1,5 +1,5 @@
-"""Who a client is, as its connection tells: the `:caller` of every message that comes from there. The form tells how it
-is known, so that none can pass for another kind.
+"""Who a client is, as its connection tells: the `:caller` of every message that comes from there. The form tells how
+the client is known, so that no client can pass for one of another kind.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred, unix(7)
 
 
 def by_socket(sock: trio.socket.SocketType) -> str:
-    """`uid:N` by a unix socket (empty where the platform does not tell), `ip:ADDRESS` by TCP."""
+    """`uid:N` by a unix socket (empty where the platform does not tell), `ip:ADDRESS` by TCP.
+
+    Raises nothing: a TCP peer that is gone already is `ip:unknown`, which is nobody's address.
+    """
     if sock.family != socket.AF_UNIX:
-        return f"ip:{sock.getpeername()[0]}"
+        try:
+            return f"ip:{sock.getpeername()[0]}"
+        except OSError:  # ENOTCONN: it was reset between its connection and this question
+            return "ip:unknown"
     if not hasattr(socket, "SO_PEERCRED"):
         return ""
     _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))

@@ -1,26 +1,46 @@
-"""Where a server listens: TCP addresses that only this machine or a certificate's holder reaches, unix sockets that
-only their owner uses, and sockets that whoever started this process opened for it (systemd's socket activation).
+"""Where a server listens, and how it takes connections.
+
+`listening` binds the addresses: TCP addresses that only this machine or a certificate's holder reaches, unix sockets
+that only their owner uses, and sockets that the process was started with (systemd's socket activation).
+`serve` accepts on them, and serves each connection in a supervised task of its own.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
 from swarmlib.errors import Denied, Invalid, Unavailable
+from swarmlib.supervision import supervised
 
+from . import callers
 from .address import Address
 from .sockets import find_dead_peers
 
 _BACKLOG: Final = 1024
 _FIRST_INHERITED: Final = 3  # sd_listen_fds(3)
+_log = logging.getLogger("swarmlib")
+
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_FIRST_PAUSE: Final = 0.01
+_LONGEST_PAUSE: Final = 1.0
+_EPISODE_SECONDS: Final = 60.0
+"""Failures to accept that follow each other within this time are logged once."""
+
+ENDS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
+"""How a connection may end in everyday life: its client went away."""
+
+Handler: TypeAlias = Callable[[trio.SocketStream], Awaitable[object]]
+"""Serves one connection; whatever it raises ends that connection, and no other."""
 
 
 @asynccontextmanager
@@ -58,6 +78,73 @@ async def listening(
             listener.socket.close()
         for path, inode in bound.items():
             _remove(path, inode)
+
+
+async def serve(
+    listeners: Sequence[trio.SocketListener],
+    handler: Handler,
+    name: str,
+    *,
+    make_room: Callable[[], bool] = lambda: False,
+    nursery: trio.Nursery | None = None,
+) -> None:
+    """Accept connections until cancelled, and run `handler` for each in a supervised task that closes it at the end.
+    The listeners are closed then.
+
+    name: the server, for the log.
+    make_room: called when there are no descriptors left; ends a connection that can be spared, and gives whether there
+        was one. Where there was none, accepting waits until a connection ends by itself.
+    nursery: where the connections' tasks run, if they are to outlive the accepting; else they end with it.
+
+    Raises:
+        trio.ClosedResourceError: a listener was closed.
+    """
+
+    async def connection(stream: trio.SocketStream) -> None:
+        async with stream:
+            await supervised(
+                lambda: f"{name}: the connection of {callers.by_socket(stream.socket)}",
+                handler,
+                stream,
+                expected=ENDS,
+            )
+
+    async with trio.open_nursery() as own:
+        for listener in listeners:
+            own.start_soon(_Acceptor(listener, name, make_room).run, connection, nursery or own)
+
+
+class _Acceptor:
+    """Accepts on one listener, whatever happens, and logs an episode of failures once."""
+
+    def __init__(self, listener: trio.SocketListener, name: str, make_room: Callable[[], bool]) -> None:
+        self._listener = listener
+        self._name = name
+        self._make_room = make_room
+        self._failed_at = -_EPISODE_SECONDS
+        self._pause = _FIRST_PAUSE
+
+    async def run(self, connection: Handler, nursery: trio.Nursery) -> None:
+        """Start a task for every connection, until cancelled; the listener is closed then."""
+        async with self._listener:
+            while True:
+                try:
+                    stream = await self._listener.accept()
+                except OSError as exc:
+                    await self._failed(exc)
+                else:
+                    self._pause = _FIRST_PAUSE
+                    nursery.start_soon(connection, stream)
+
+    async def _failed(self, exc: OSError) -> None:
+        now = trio.current_time()
+        if now - self._failed_at >= _EPISODE_SECONDS:
+            _log.warning("%s: can't accept a connection for now: %s", self._name, exc.strerror or exc)
+        self._failed_at = now
+        if exc.errno in _NO_ROOM and self._make_room():
+            self._pause = _FIRST_PAUSE  # long enough for the connection that ends to be closed
+        await trio.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
 
 async def _listen(address: Address, group: str) -> list[trio.SocketListener]:

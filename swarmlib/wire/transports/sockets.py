@@ -27,8 +27,15 @@ class Socket(trio.abc.HalfCloseableStream):
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
-        self._fd = stream.socket.fileno()
+        self._descriptor = stream.socket.fileno
         self._read_size = READ_SIZE
+
+    @property
+    def _fd(self) -> int:
+        """The descriptor, below 0 once the socket is closed, also where that was done to the stream below: the number
+        may be another connection's by then.
+        """
+        return self._descriptor()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
@@ -83,7 +90,6 @@ class Socket(trio.abc.HalfCloseableStream):
 
     async def aclose(self) -> None:
         """See `trio.abc.AsyncResource`."""
-        self._fd = -1
         await self._stream.aclose()
 
     def readable(self) -> bool:

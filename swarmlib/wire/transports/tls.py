@@ -131,6 +131,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """The other side's certificate, as `ssl.SSLSocket.getpeercert` gives it: only if it was verified."""
         return self._tls.getpeercert()
 
+    @property
+    def unread(self) -> bool:
+        """Whether something was received that has not been read yet."""
+        return bool(self._decrypted or self._received.pending or self._tls.pending())
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`; the other side's close_notify is the end."""
         if self._decrypted:

@@ -14,8 +14,9 @@ import orjson
 import trio
 
 from swarmlib import Invalid, SwarmError, Unavailable
+from swarmlib.wire.transports.listening import serve
 from swarmlib.wire.transports.sockets import lean
-from swarmlib.wire.transports.tls import TlsStream
+from swarmlib.wire.transports.tls import TlsStream, secured
 
 from ...dockerapi import http1
 
@@ -73,24 +74,21 @@ async def serving(host: str, port: int, context: ssl.SSLContext, handler: Handle
         raise Unavailable(f"can't listen on {host}:{port}: {exc.strerror or exc}") from exc
     base = f"https://{host}:{listeners[0].socket.getsockname()[1]}"
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            trio.serve_listeners, partial(_secure, context=context, base=base, handler=handler), listeners
-        )
+        serve_one = partial(_secure, context=context, base=base, handler=handler)
+        nursery.start_soon(serve, listeners, serve_one, "fake ARM")
         yield base
         nursery.cancel_scope.cancel()
 
 
 async def _secure(stream: trio.SocketStream, *, context: ssl.SSLContext, base: str, handler: Handler) -> None:
-    async with stream:
-        try:
-            secured = await TlsStream.handshake(lean(stream), context, server=True)
-            await _converse(secured, base, handler)
-        except (Unavailable, trio.BrokenResourceError):
-            pass  # the client went away, or speaks no TLS: nobody is left to tell
+    hidden = await secured(lean(stream), context, "fake ARM")
+    if hidden is not None:
+        async with hidden:
+            await _converse(hidden, base, handler)
 
 
 async def _converse(stream: TlsStream, base: str, handler: Handler) -> None:
-    incoming = http1.Incoming(stream, requests=True)
+    incoming = http1.Incoming(stream)
     try:
         while (head := await incoming.next_head()) is not None:
             request = _request(head, base, await incoming.body(MAX_BODY))
@@ -99,8 +97,8 @@ async def _converse(stream: TlsStream, base: str, handler: Handler) -> None:
                 return
             if not head.keep_alive:
                 return
-    except Unavailable:
-        raise
+    except Unavailable as exc:
+        raise trio.BrokenResourceError("the client went away") from exc
     except SwarmError as exc:  # it is no HTTP, or too much of it
         refusal = {"error": {"code": "BadRequest", "message": exc.message}}
         await _send(stream, Answer(400, refusal, {"Connection": "close"}), bodyless=False)

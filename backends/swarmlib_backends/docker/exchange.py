@@ -1,0 +1,270 @@
+"""One request to an engine and its response, which goes to the message's reply channel as the row's kind says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final
+
+import trio
+
+from swarmlib import BadAnswer, Invalid, Json, Message, Reply, Verb
+from swarmlib.errors import ungrouped
+
+from ..dockerapi import http1
+from ..dockerapi.http1 import BodyStream, Head
+from ..dockerapi.rows import Kind, Row
+from ..dockerapi.status import error_in, error_of
+from .engine import Connection, Engine
+from .request import Whole, body_of, head_of, upgrade_of
+from .response import Lines
+
+MAX_VALUE: Final = 256 * 1024 * 1024
+"""Bytes of one JSON value from an engine, at most."""
+MAX_LINE: Final = 16 * 1024 * 1024
+"""Bytes of one value in a stream of them, at most."""
+_SWITCHED: Final = 101
+
+
+class EngineJson(Json):
+    """A value that an engine gave: bytes that are not JSON are the engine's fault, whoever looks at them first."""
+
+    __slots__ = ("_whose",)
+
+    def __init__(self, raw: bytes, whose: str) -> None:
+        super().__init__(raw)
+        self._whose = whose
+
+    @property
+    def data(self) -> Any:
+        """The decoded value. It is shared: copy before changing it.
+
+        Raises:
+            BadAnswer: the bytes are not JSON.
+        """
+        try:
+            return super().data
+        except Invalid as exc:
+            raise BadAnswer(f"{self._whose}: {exc.message}") from exc
+
+
+class Exchange:
+    """One request and its response on a connection, which `run` gives back to the engine or hands over with the reply.
+
+    name: the backend's, for the errors that the engine answers with.
+    """
+
+    def __init__(self, engine: Engine, connection: Connection, name: str, row: Row, message: Message) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._responses = connection.responses
+        self._name = name
+        self._row = row
+        self._message = message
+        self._handed_over = False
+
+    async def run(self) -> None:
+        """Send the request and relay the response. The connection is closed unless both came to their ends.
+
+        Raises:
+            SwarmError: the request is wrong, what the engine answers, or that it gave no answer. `NoAnswer` before any
+                byte of the response.
+            trio.BrokenResourceError: the caller went away.
+        """
+        try:
+            await (self._whole() if self._row.kind is Kind.WHOLE else self._by_row())
+        finally:
+            if not self._handed_over:
+                await self._engine.give_back(self._connection)
+
+    async def _by_row(self) -> None:
+        row, message = self._row, self._message
+        if message.att is None:
+            body = body_of(row, message)
+            self._connection.sent = await self._send(head_of(row, message, len(body)) + body)
+            await self._relay()
+            return
+        async with message.att:
+            await self._send(head_of(row, message, None))
+            with ungrouped():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._upload, message.att)
+                    await self._relay()
+                    nursery.cancel_scope.cancel()
+
+    async def _send(self, data: bytes) -> bool:
+        """Send; gives whether the engine took it. One that reads no more may have said why: the response decides."""
+        try:
+            await self._connection.stream.send_all(data)
+        except trio.BrokenResourceError:
+            return False
+        return True
+
+    async def _upload(self, body: trio.abc.ReceiveStream) -> None:
+        while data := await self._next_piece(body):
+            if not await self._send(http1.chunk(data)):
+                return
+        self._connection.sent = await self._send(http1.LAST_CHUNK)
+
+    async def _next_piece(self, body: trio.abc.ReceiveStream) -> bytes:
+        try:
+            return bytes(await body.receive_some(http1.READ_SIZE))
+        except trio.BrokenResourceError as exc:
+            raise Invalid(f"the upload broke off before its end: {exc}") from exc
+
+    async def _relay(self) -> None:
+        row, ret = self._row, self._message.ret
+        head = await self._responses.head(row.method, upgrade=upgrade_of(row))
+        if head.status >= 400:
+            body = await self._responses.body(MAX_VALUE)
+            raise error_of(head.status, http1.end_to_end(head.headers), body, self._name)
+        if ret is not None:
+            await self._by_kind(head, ret)
+
+    async def _by_kind(self, head: Head, ret: Reply) -> None:
+        kind = self._row.kind
+        if kind is Kind.VALUE:
+            await self._value(head, ret)
+        elif kind is Kind.WATCH:
+            await ret.ack(None, **self._args(head))
+            async with aclosing(self._lines()) as lines:
+                async for line in lines:
+                    await ret.set(line)
+        elif kind is Kind.PROGRESS:
+            await self._progress(head, ret)
+        elif kind is Kind.STREAM:
+            await self._hand_over(ret, self._body(), self._args(head))
+        else:
+            await self._conversation(head, ret)
+
+    def _args(self, head: Head) -> dict[str, Any]:
+        headers = http1.end_to_end(head.headers)
+        if self._row.method == "HEAD" and (length := head.get(b"content-length")) is not None:
+            headers.append((b"Content-Length", length))  # of the body that isn't there
+        args: dict[str, Any] = {"headers": headers}
+        if head.status not in (self._row.status, _SWITCHED):
+            args["status"] = head.status
+        return args
+
+    async def _value(self, head: Head, ret: Reply) -> None:
+        body = await self._responses.body(MAX_VALUE)
+        value = self._json(body) if body else None
+        if value is None or self._message.verb in (Verb.SPAWN, Verb.CONNECT):
+            await ret.ack(value, **self._args(head))
+        else:
+            await ret.set(value, **self._args(head))
+            await ret.ack()
+
+    def _json(self, raw: bytes) -> EngineJson:
+        return EngineJson(raw, self._responses.whose)
+
+    async def _progress(self, head: Head, ret: Reply) -> None:
+        args = self._args(head)
+        async with aclosing(self._lines()) as lines:
+            async for line in lines:
+                error = error_in(line, self._name)
+                if error is not None:
+                    raise error
+                await ret.set(line, **args)
+                args = {}
+        await ret.ack(**args)
+
+    async def _lines(self) -> AsyncGenerator[EngineJson]:
+        lines = Lines()
+        while data := await self._responses.next_chunk():
+            for line in lines.feed(data):
+                yield self._json(line + b"\n")
+            if lines.pending > MAX_LINE:
+                raise self._responses.wrong(f"a value in its answer is over {MAX_LINE} bytes")
+        for line in lines.end():
+            yield self._json(line)
+
+    async def _conversation(self, head: Head, ret: Reply) -> None:
+        """After a 101 bytes go both ways. Anything else is one response, behind which no byte of the caller's goes."""
+        if head.status == _SWITCHED:
+            await self._hand_over(ret, self._raw(), self._args(head))
+        elif head.framed:
+            await self._value(head, ret)
+        else:
+            await self._hand_over(ret, OneWay(self._body()), self._args(head))
+
+    def _raw(self) -> http1.RawStream:
+        return http1.RawStream(self._connection.stream, self._responses.take_over())
+
+    def _body(self) -> BodyStream:
+        async def give_back(_: BodyStream) -> None:
+            await self._engine.give_back(self._connection)
+
+        return BodyStream(self._responses, on_close=give_back)
+
+    async def _hand_over(self, ret: Reply, att: trio.abc.ReceiveStream, args: dict[str, Any]) -> None:
+        self._handed_over = True
+        try:
+            await ret.ack(att=att, **args)
+        except BaseException:  # nobody took it
+            await trio.aclose_forcefully(att)
+            raise
+
+    # A request that has no row.
+
+    async def _whole(self) -> None:
+        ret, upload = self._message.reply, self._message.att
+        whole = Whole.of(self._message)
+        if upload is None:
+            await self._send(whole.head(upload=False))
+            await self._answer_whole(whole, ret)
+            return
+        async with upload:
+            await self._send(whole.head(upload=True))
+            with ungrouped():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._upload, upload)
+                    closed = await self._answer_whole(whole, ret)
+                    await closed.wait()  # an engine may answer while it still reads
+                    nursery.cancel_scope.cancel()
+
+    async def _answer_whole(self, whole: Whole, ret: Reply) -> trio.Event:
+        """Relay the one response to it, after which the connection is closed; gives the event of that."""
+        head = await self._responses.head(whole.method, upgrade=whole.upgrade)
+        args: dict[str, Any] = {"status": head.status, "headers": http1.end_to_end(head.headers)}
+        closed = trio.Event()
+        if head.status == _SWITCHED:
+            args["upgrade"] = whole.upgrade
+            await self._hand_over(ret, self._raw(), args)
+        else:
+            await self._hand_over(ret, self._last_body(closed), args)
+        return closed
+
+    def _last_body(self, closed: trio.Event) -> BodyStream:
+        async def close(_: BodyStream) -> None:
+            closed.set()
+            await trio.aclose_forcefully(self._connection.stream)
+
+        return BodyStream(self._responses, on_close=close)
+
+
+class OneWay(trio.abc.HalfCloseableStream):
+    """What an engine says that was asked for a conversation and did not switch protocols: nothing can be said to it."""
+
+    def __init__(self, body: BodyStream) -> None:
+        self._body = body
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """See `BodyStream.receive_some`."""
+        return await self._body.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Raise trio.BrokenResourceError."""
+        raise trio.BrokenResourceError("the engine did not switch protocols, and so takes no bytes")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Return at once: `send_all` does not block."""
+        await trio.lowlevel.checkpoint()
+
+    async def send_eof(self) -> None:
+        """Do nothing: the engine expects nothing."""
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Close the body."""
+        await self._body.aclose()

@@ -1,0 +1,193 @@
+"""What `docker` writes to an engine: the heads of its requests, each part checked before it is written.
+
+A message may come from a wire peer, so nothing in it is taken for what it should be. Method, target and header names
+come from the row; the values of the headers that the row keeps are checked; framing is this module's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+from urllib.parse import quote, unquote
+
+from swarmlib import CALLER, Invalid, Json, Message, NotFound
+
+from ..dockerapi import http1, table
+from ..dockerapi.http1 import Headers
+from ..dockerapi.rows import ROWS, Kind, Row
+
+_TYPE: Final = ":content-type"
+_VERSION: Final = ":version"
+_NOT_HEADERS: Final = frozenset({_VERSION, CALLER})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/")
+"""Content types whose body an engine reads as parameters, which then win over those of the query."""
+_ITS_OWN: Final = http1.HOP_BY_HOP | {b"host", b"proxy-connection"}
+_WHOLE_ARGS: Final = frozenset({":method", ":target", ":headers", ":upgrade", CALLER})
+
+_VERSION_FORM: Final = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_ORIGIN_FORM: Final = re.compile(r"/[!-~]*")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
+_ENGINES_VERSION: Final = re.compile(r"^/v[0-9.]+(?=/)")
+
+
+_HEADER_NAMES: Final = {
+    row.name: {f":{name.decode()}": name.title() for name in row.kept_headers - {b"content-type"}} for row in ROWS
+}
+"""By row, the headers that its message may bring, by the name of their arg."""
+
+
+def head_of(row: Row, message: Message, length: int | None) -> bytes:
+    """The head of a row's request.
+
+    length: of the body, which is JSON; None for an upload, which is chunked.
+
+    Raises:
+        Invalid: an arg is not one of the row's, or its value can't be written.
+    """
+    headers: Headers = [(b"Host", b"docker"), *_kept(row, message.args)]
+    if length is None:
+        headers += [(b"Content-Type", b"application/x-tar"), (b"Transfer-Encoding", b"chunked")]
+    elif row.method in _WITH_BODY:
+        headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % length)]
+    if protocol := upgrade_of(row):
+        headers += _switching(protocol)
+    return http1.request_head(row.method, _target(row, message), headers)
+
+
+def body_of(row: Row, message: Message) -> bytes:
+    """The JSON body of a row's request. An engine reads none with GET, HEAD and DELETE, and none is sent there."""
+    value = message.value
+    return value.raw if isinstance(value, Json) and row.method in _WITH_BODY else b""
+
+
+def upgrade_of(row: Row) -> str:
+    """The protocol that a row's request asks to switch to; "" for none."""
+    if row.kind is not Kind.HIJACK:
+        return ""
+    return "websocket" if row.name == "ContainerAttachWebsocket" else "tcp"
+
+
+def _switching(protocol: str) -> Headers:
+    return [(b"Connection", b"Upgrade"), (b"Upgrade", protocol.encode())]
+
+
+def _target(row: Row, message: Message) -> str:
+    args = message.args
+    version = args.get(_VERSION, "1.0")
+    if not (isinstance(version, str) and _VERSION_FORM.fullmatch(version)):
+        raise Invalid(f"the API version {version!r} should be two numbers, such as 1.41")
+    if row.when is not None and args.get(row.when[0]) != row.when[1]:
+        raise Invalid(f"with an upload, {row.when[0]} should be {row.when[1]!r}, not {args.get(row.when[0])!r}")
+    if "" in args:
+        raise Invalid("a query parameter has no name")
+    try:
+        return table.target(row, message.path, args)
+    except UnicodeEncodeError as exc:
+        raise Invalid(f"the path or a parameter is not Unicode text: {exc}") from exc
+
+
+def _kept(row: Row, args: Mapping[str, Any]) -> Headers:
+    """The headers that a message brings: those that its row keeps, with values that can be written."""
+    names = _HEADER_NAMES[row.name]
+    headers: Headers = []
+    for name, value in args.items():
+        if not name.startswith(":") or name in _NOT_HEADERS:
+            continue
+        if name == _TYPE:
+            _check_type(value)
+        elif name in names:
+            headers.append((names[name], _header_value(name[1:], value)))
+        else:
+            raise Invalid(f"{row.name} has no arg {name!r}: of those with a colon it has {', '.join(sorted(names))}")
+    return headers
+
+
+def _check_type(value: Any) -> None:
+    """What an engine reads as a form never goes to it. Otherwise the row says what a body is, JSON or a tar."""
+    if not isinstance(value, str) or value.strip().lower().startswith(_FORMS):
+        raise Invalid(f"the content type {value!r} is not one of the Engine API's: send application/json, or a tar")
+
+
+def _header_value(name: str, value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise Invalid(f"the header {name} should be text, not {type(value).__name__}")
+    if _UNPRINTABLE.search(value):
+        raise Invalid(f"the header {name} holds a control character")
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError as exc:
+        raise Invalid(f"the header {name} holds a character that HTTP can't carry: {exc}") from exc
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A request of no row, which is passed on as it came: what its message says, checked."""
+
+    method: str
+    target: str
+    headers: Headers
+    upgrade: str
+    """The protocol that it asks to switch to; "" for none."""
+
+    @classmethod
+    def of(cls, message: Message) -> Whole:
+        """Read the args of a message.
+
+        Raises:
+            Invalid: one is wrong, or the request is an operation that has a row. Such an operation would pass every
+                stage that judges messages by verb and path.
+        """
+        args = message.args
+        if unknown := set(args) - _WHOLE_ARGS:
+            raise Invalid(f"a request that is passed on whole has no args {', '.join(sorted(unknown))}")
+        method, target, upgrade = args.get(":method"), args.get(":target"), args.get(":upgrade", "")
+        if not isinstance(method, str) or method not in _METHODS:
+            raise Invalid(f"the method {method!r} should be one of {', '.join(sorted(_METHODS))}")
+        if not (isinstance(target, str) and _ORIGIN_FORM.fullmatch(target)):
+            raise Invalid(f"the target {target!r} should be a path with its query, in printable ASCII")
+        if upgrade and not _is_token(upgrade):
+            raise Invalid(f"{upgrade!r} is no name of a protocol to upgrade to")
+        _check_no_row(method, target)
+        return cls(method, target, _whole_headers(args.get(":headers", {})), upgrade)
+
+    def head(self, *, upload: bool) -> bytes:
+        """The head as it is written; upload: whether a body follows, in chunks."""
+        headers: Headers = [(b"Host", b"docker"), *self.headers]
+        headers += _switching(self.upgrade) if self.upgrade else [(b"Connection", b"close")]
+        if upload:
+            headers.append((b"Transfer-Encoding", b"chunked"))
+        elif self.method in _WITH_BODY:
+            headers.append((b"Content-Length", b"0"))
+        return http1.request_head(self.method, self.target, headers)
+
+
+def _check_no_row(method: str, target: str) -> None:
+    """An engine decodes a path before it looks it up, and takes more for a version than the table does."""
+    place = _ENGINES_VERSION.sub("", unquote(target.partition("?")[0]), count=1)
+    try:
+        row = table.route(method, quote(place, safe="/:@")).row
+    except NotFound:
+        return
+    raise Invalid(f"{method} {target} is the operation {row.name}, which has a message of its own")
+
+
+def _whole_headers(given: Any) -> Headers:
+    if not isinstance(given, Mapping):
+        raise Invalid("the headers should be an object that gives a list of values for each name")
+    headers: Headers = []
+    for name, values in cast("Mapping[Any, Any]", given).items():
+        if not _is_token(name) or name.lower().encode() in _ITS_OWN:
+            raise Invalid(f"{name!r} is no header that can be passed on")
+        if not isinstance(values, list | tuple):
+            raise Invalid(f"the values of the header {name} should be a list")
+        headers += [(name.encode(), _header_value(name, value)) for value in cast("Sequence[Any]", values)]
+    return headers
+
+
+def _is_token(text: Any) -> bool:
+    return isinstance(text, str) and _TOKEN.fullmatch(text) is not None

@@ -1,0 +1,282 @@
+"""The responses of an engine on one connection, each framed strictly by RFC 9112; the heads are parsed by llhttp.
+
+An engine, or a proxy in front of it, may send more than its response, or something that two readers would frame
+differently. Bytes behind a response must never become the response to the next request, so a reader that is not
+certain of them says so (`at_rest`), and the connection is closed instead of being used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import httptools
+import trio
+
+from swarmlib import BadAnswer, Unavailable
+
+from ..dockerapi.http1 import LAST_CHUNK, MAX_HEAD, MAX_HEADERS, Head
+
+_HEAD_END: Final = b"\r\n\r\n"
+_VERSIONS: Final = ("1.1", "1.0")
+_INTERIM: Final = range(100, 200)
+_SWITCHING: Final = 101
+_WITHOUT_BODY: Final = (204, 304)
+
+
+class NoAnswer(Unavailable):
+    """The connection ended before any byte of the response came."""
+
+
+class Responses:
+    """Reads the responses to requests that are sent one after another: `head`, then `next_chunk` until it gives b"".
+
+    stream: the connection. whose: names the engine in every error, such as `engine unix:///run/docker.sock`.
+    """
+
+    def __init__(self, stream: trio.abc.ReceiveStream, whose: str) -> None:
+        self._stream = stream
+        self.whose = whose
+        self._rest = b""  # what was read, but not yet looked at
+        self._begin()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the next request may be sent: the response came to its end by its own framing, and the engine keeps
+        the connection, on which nothing stands behind that end.
+        """
+        return self._ended and self._keep_alive and not self._rest
+
+    async def head(self, method: str, *, upgrade: str = "") -> Head:
+        """The head of the response to a request; interim ones (1xx) before it are skipped, as RFC 9110 (15.2) says.
+
+        method: the request's; the response to HEAD has no body. upgrade: the protocol that the request asked to switch
+        to, so that 101 may be the response; "" for none.
+
+        Raises:
+            BadAnswer: what came is no response to this request.
+            NoAnswer: the connection ended before any byte of it. Unavailable: it ended inside the head.
+        """
+        self._head_bytes = 0
+        while True:
+            head = await self._next_head()
+            if head.status == _SWITCHING:
+                protocol = (head.get(b"upgrade") or upgrade.encode()).lower()
+                if not upgrade or protocol != upgrade.lower().encode():
+                    raise self.wrong("it switched to another protocol, which the request did not ask for")
+                return head
+            if head.status not in _INTERIM:
+                self._frame(head, method)
+                return head
+
+    def wrong(self, what: str) -> BadAnswer:
+        """The error that says what the engine did that its protocol does not allow."""
+        return BadAnswer(f"{self.whose}: {what}")
+
+    async def _next_head(self) -> Head:
+        self._begin()
+        data, tail, found = self._rest, b"", -1
+        while found < 0:
+            data = data or await self._read_head()
+            found = (tail + data).find(_HEAD_END)
+            cut = len(data) if found < 0 else found + len(_HEAD_END) - len(tail)
+            self._feed_head(data[:cut])
+            self._rest = data[cut:]
+            data, tail = b"", (tail + data)[-3:]
+        if not self._head_whole:
+            raise self.wrong("its answer is not HTTP/1.1: it begins with an empty line")
+        return self._head
+
+    def _begin(self) -> None:
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._head = Head()
+        self._head_whole = False
+        self._keep_alive = False
+        self._ended = False
+        self._left = 0
+        self._chunks_ended = False
+        self._pieces: list[bytes] = []
+        self._unparsed = 0
+
+    async def _read_head(self) -> bytes:
+        data = await self._receive()
+        if data:
+            return data
+        if not self._head_bytes:
+            raise NoAnswer(f"{self.whose}: the connection was closed before an answer came")
+        raise Unavailable(f"{self.whose}: the connection ended in the middle of a head")
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some())
+        except trio.BrokenResourceError as exc:
+            kind = Unavailable if self._head_bytes else NoAnswer
+            raise kind(f"{self.whose}: the connection broke") from exc
+
+    def _feed_head(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD:
+            raise self.wrong(f"the head of its answer is over {MAX_HEAD} bytes")
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # what follows a 101 is not parsed here
+        except httptools.HttpParserError as exc:
+            raise self.wrong(f"its answer is not HTTP/1.1: {exc}") from exc
+        if len(self._head.headers) > MAX_HEADERS:
+            raise self.wrong(f"the head of its answer has over {MAX_HEADERS} headers")
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """A response begins; behind the end of another, it is one that nobody asked for."""
+        if self._head_whole:
+            self._keep_alive = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, which is left out, as RFC 9110 (6.5.1) allows: no engine sends any."""
+        if not self._head_whole:
+            self._head.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; another one behind it (`on_message_begin`) is not looked at."""
+        if not self._head_whole:
+            self._head_whole = True
+            self._head.status = self._parser.get_status_code()
+            self._keep_alive = self._parser.should_keep_alive()
+            self._version = self._parser.get_http_version()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a chunked body."""
+        if not self._chunks_ended:
+            self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        """The last chunk, with its trailers."""
+        self._chunks_ended = True
+
+    # The body.
+
+    def _frame(self, head: Head, method: str) -> None:
+        """Find where the body ends (RFC 9112, 6.3). Repeated lengths, and a length with chunks, the parser refuses."""
+        codings = [value.strip().lower() for name, value in head.headers if name.lower() == b"transfer-encoding"]
+        length = head.get(b"content-length")
+        if self._version not in _VERSIONS:
+            raise self.wrong(f"it speaks HTTP/{self._version}")
+        if not _is_final(head.status):
+            raise self.wrong(f"its answer has the status {head.status}, which the Engine API does not have")
+        if codings and (codings != [b"chunked"] or self._version == "1.0"):
+            raise self.wrong("the transfer coding of its answer is not `chunked`")
+        head.framed = True
+        self._next: Callable[[], Awaitable[bytes]] = self._by_length
+        if method == "HEAD" or head.status in _WITHOUT_BODY:
+            # A body that it speaks of, and an engine that is wrong about HTTP may send, would stand behind the head.
+            self._keep_alive = self._keep_alive and not codings and not int(length or 0)
+            self._ended = True
+        elif codings:
+            self._next = self._by_chunks
+        elif length is not None:
+            self._left = int(length)
+            self._ended = not self._left
+        else:
+            head.framed = False
+            self._next = self._by_end
+
+    async def next_chunk(self) -> bytes:
+        """The next piece of the body; b"" at its end.
+
+        Raises:
+            BadAnswer: the chunks are wrong. Unavailable: the connection ended before the body did.
+        """
+        return b"" if self._ended else await self._next()
+
+    async def body(self, limit: int) -> bytes:
+        """All of the body that is left.
+
+        Raises:
+            BadAnswer: it is over `limit` bytes; and as `next_chunk`.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while size + self._left <= limit:
+            chunk = await self.next_chunk()
+            if not chunk:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            size += len(chunk)
+            parts.append(chunk)
+        raise self.wrong(f"the body of its answer is over {limit} bytes")
+
+    async def _read_body(self) -> bytes:
+        data = self._rest or await self._receive()
+        if not data:
+            raise Unavailable(f"{self.whose}: the connection ended in the middle of a body")
+        return data
+
+    async def _by_length(self) -> bytes:
+        data = await self._read_body()
+        piece, self._rest = data[: self._left], data[self._left :]
+        self._left -= len(piece)
+        self._ended = not self._left
+        return piece
+
+    async def _by_end(self) -> bytes:
+        data = self._rest or await self._receive()
+        self._rest = b""
+        self._ended = not data
+        return data
+
+    async def _by_chunks(self) -> bytes:
+        while not self._pieces and not self._chunks_ended:
+            data = await self._read_body()
+            self._rest = b""
+            self._feed_chunks(data)
+        pieces, self._pieces = self._pieces, []
+        self._ended = self._chunks_ended
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _feed_chunks(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as exc:
+            if not self._chunks_ended:
+                raise self.wrong(f"the body of its answer is not chunked as HTTP/1.1 says: {exc}") from exc
+        # The parser does not say where the last chunk ended; an empty line behind it would be lost without a trace.
+        self._keep_alive = self._keep_alive and (not self._chunks_ended or data.endswith(LAST_CHUNK))
+        self._unparsed = 0 if self._pieces else self._unparsed + len(data)
+        if self._unparsed > MAX_HEAD:
+            raise self.wrong(f"over {MAX_HEAD} bytes of chunk extensions or trailers in the body of its answer")
+
+    def take_over(self) -> bytes:
+        """What was read behind the head of a 101: the beginning of the other protocol."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+def _is_final(status: int) -> bool:
+    """Whether a status ends an exchange of the Engine API, which redirects nobody."""
+    return 200 <= status < 300 or status == 304 or 400 <= status < 600
+
+
+class Lines:
+    """Cuts bytes into lines, in time linear in their number, however long one line is; empty lines are left out."""
+
+    def __init__(self) -> None:
+        self._partial = bytearray()
+
+    @property
+    def pending(self) -> int:
+        """The bytes of the line that has not ended yet."""
+        return len(self._partial)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that have ended with these bytes, without their line ends."""
+        *whole, partial = data.split(b"\n")
+        if whole:
+            whole[0] = bytes(self._partial) + whole[0]
+            self._partial.clear()
+        self._partial += partial
+        return [line for line in whole if line.strip()]
+
+    def end(self) -> list[bytes]:
+        """The last line, if it came without its line end."""
+        return self.feed(b"\n")

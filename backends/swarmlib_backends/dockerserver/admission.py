@@ -1,0 +1,138 @@
+"""What a request must be before any stage sees it: addressed to this server, sent by no web page, with a body of the
+type that its operation takes.
+
+A browser sends requests to any address for any page, and a name that its owner moves to 127.0.0.1 (DNS rebinding)
+makes a page's own. It cannot be made to lie in Origin and Sec-Fetch-Site, to send a JSON body to another origin
+unasked, or to name a host other than the page's address says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import ip_address
+from typing import Final
+
+from swarmlib import Denied, Invalid
+
+from ..dockerapi.http1 import Head
+from ..dockerapi.rows import Row
+
+_LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site"})
+_FOREIGN: Final = (b"cross-site", b"same-site")
+_FORMS: Final = (b"application/x-www-form-urlencoded", b"multipart/form-data")
+_JSON: Final = b"application/json"
+_NOTHING: Final = (b"", b"{}", b"null")
+
+JSON_ROWS: Final = frozenset(
+    {
+        "SystemAuth", "ContainerCreate", "ContainerUpdate", "ContainerExec", "ExecStart", "ImageCommit",
+        "NetworkCreate", "NetworkConnect", "NetworkDisconnect", "VolumeCreate", "VolumeUpdate", "PluginPull",
+        "PluginUpgrade", "PluginSet", "SwarmInit", "SwarmJoin", "SwarmUpdate", "SwarmUnlock", "NodeUpdate",
+        "ServiceCreate", "ServiceUpdate", "SecretCreate", "SecretUpdate", "ConfigCreate", "ConfigUpdate",
+    }
+)
+"""The operations whose request has a JSON body."""
+
+
+def check_sender(head: Head, hosts: Collection[str] | None) -> None:
+    """Refuse a request that a web page of another origin sent, or that is addressed to somebody else.
+
+    hosts: the names that this server goes by, besides IP addresses and localhost; None where any will do, since no
+        browser gets there by a name (a unix socket, TLS).
+
+    Raises:
+        Invalid: it has no Host, or several. Denied: it is a web page's, or its Host is not this server's.
+    """
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in head.headers:
+        lower = name.lower()
+        if lower in _LOOKED_AT:
+            found.setdefault(lower, []).append(value)
+    host = _host(found.get(b"host", []), head)
+    if hosts is not None and host is not None:
+        _check_host(host, hosts)
+    if len(found) > 1:
+        _check_page(found, host)
+
+
+def _host(values: list[bytes], head: Head) -> bytes | None:
+    if len(values) > 1:
+        raise Invalid("a request has one Host, not several")  # RFC 9112, 3.2: who looked at the other was deceived
+    if not values and head.chunks:
+        raise Invalid("missing required Host header")
+    return values[0] if values else None
+
+
+def _check_host(host: bytes, hosts: Collection[str]) -> None:
+    name = _without_port(host.decode("latin-1").strip().lower())
+    if name == "localhost" or name in hosts or _is_address(name):
+        return
+    right = ", ".join(["an IP address", "localhost", *sorted(hosts)])
+    raise Denied(f"this server is not {ascii(name)[1:-1]!r}: Host should be {right}, or a name given by --allow-host")
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    name = host.rpartition(":")[0] if host.count(":") == 1 else host
+    return name.removesuffix(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_page(found: dict[bytes, list[bytes]], host: bytes | None) -> None:
+    for origin in found.get(b"origin", []):
+        if host is None or origin.lower().partition(b"://")[2] != host.lower():
+            raise Denied("refused a request of a web page: its Origin is not this server")
+    if any(site.strip().lower() in _FOREIGN for site in found.get(b"sec-fetch-site", [])):
+        raise Denied("refused a request of a web page of another site (Sec-Fetch-Site)")
+
+
+def check_type(head: Head) -> None:
+    """Refuse a form: an engine takes its fields for query parameters, and rather than those of the query.
+
+    Raises:
+        Invalid: the request has a body, and its type is a form's.
+    """
+    if _has_body(head) and any(kind in _FORMS for kind in _types(head)):
+        raise Invalid("the body is a form, which no operation takes: parameters belong into the query")
+
+
+def _has_body(head: Head) -> bool:
+    return head.get(b"transfer-encoding") is not None or int(head.get(b"content-length") or 0) > 0
+
+
+def json_body(head: Head, row: Row, body: bytes) -> bytes:
+    """The JSON body of a request, empty where its operation takes none.
+
+    Some clients (dockerode) repeat the parameters in a JSON body where there should be none. An engine does not read
+    it, so it does not travel on either.
+
+    Raises:
+        Invalid: its type is not JSON, in an engine's words; or it is one that older engines would act on.
+    """
+    if not body:
+        return body
+    types = _types(head)
+    if not types or any(kind != _JSON for kind in types):
+        given = (head.get(b"content-type") or b"").decode("latin-1")
+        raise Invalid(f"Content-Type specified ({given}) must be 'application/json'")
+    if row.name in JSON_ROWS:
+        return body
+    if row.name == "ContainerStart" and body.strip() not in _NOTHING:
+        raise Invalid(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
+        )
+    return b""
+
+
+def _types(head: Head) -> list[bytes]:
+    """The media types that a head names, without their parameters."""
+    values = [value for name, value in head.headers if name.lower() == b"content-type"]
+    return [value.partition(b";")[0].strip().lower() for value in values]

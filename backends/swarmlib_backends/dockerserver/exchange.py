@@ -1,0 +1,194 @@
+"""One request and its response, as the connection and the reply channel see it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from swarmlib import Invalid, Unavailable, Verb
+from swarmlib.wire.transports.listening import ENDS
+
+from ..dockerapi import http1
+from ..dockerapi.http1 import Head, Headers
+from ..dockerapi.rows import Kind, Row
+from .fields import OWN_HEADERS, TOKEN, error_in, line_in
+from .limiter import ClientConnection
+from .upload import Upload
+
+_log = logging.getLogger("swarmlib")
+
+_BODYLESS: Final = (204, 304)
+_CHUNKED: Final = (b"Transfer-Encoding", b"chunked")
+_CLOSE: Final = (b"Connection", b"close")
+_STREAMS: Final = (Kind.WATCH, Kind.PROGRESS, Kind.STREAM)
+
+
+def protocol_asked(head: Head) -> str:
+    """The protocol that a request asks to upgrade to.
+
+    Raises:
+        Invalid: it names none, or several.
+    """
+    protocol = head.get(b"upgrade") or b"tcp"
+    if TOKEN.fullmatch(protocol) is None:
+        raise Invalid("a request that asks for an upgrade must name one protocol")
+    return protocol.decode("latin-1")
+
+
+def response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bodyless: bool = False) -> bytes:
+    """A whole response; `bodyless` to a HEAD request."""
+    ending: Headers = [] if keep_alive else [_CLOSE]
+    if bodyless or status in _BODYLESS:
+        return http1.response_head(status, [*headers, *ending])
+    return http1.response_head(status, [*headers, (b"Content-Length", b"%d" % len(body)), *ending]) + body
+
+
+class Exchange:
+    """A request that is under way, and what has been written of its response."""
+
+    def __init__(
+        self,
+        client: ClientConnection,
+        stream: trio.abc.HalfCloseableStream,
+        nursery: trio.Nursery,
+        reading: trio.CancelScope,
+        head: Head,
+        row: Row,
+    ) -> None:
+        self.client = client
+        self.nursery = nursery
+        self.head = head
+        self.row = row
+        self.conversation = row.kind in (Kind.HIJACK, Kind.WHOLE)
+        """Whether the connection may become a stream. What stands behind such a request is no request, so that the
+        connection ends with it in any case."""
+        self.keep_alive = head.keep_alive and not self.conversation
+        self.upload: Upload | None = None
+        self.tunnel: trio.abc.HalfCloseableStream | None = None
+        self.head_out = False
+        self.done = trio.Event()
+        self.gone = False
+        self.under_way = trio.CancelScope()
+        """Cancelled when the exchange ends: the scope of what goes on beside it."""
+        self._writing = False
+        self._stream = stream
+        self._reading = reading
+        self._callbacks: list[Callable[[], object]] = []
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether the connection's task reads no more until this is done: what comes belongs to this exchange."""
+        return self.conversation or self.upload is not None
+
+    @property
+    def has_json_body(self) -> bool:
+        """Whether the request's body, if it has one, is read before any stage sees the request."""
+        return self.upload is None and self.row.kind is not Kind.WHOLE
+
+    @property
+    def ends_with_client(self) -> bool:
+        """Whether the call ends when the client closes its sending half, as an engine ends its streams then. Other
+        calls are answered.
+        """
+        return self.row.kind in _STREAMS and self.row.verb is not Verb.FILE
+
+    @property
+    def bodyless(self) -> bool:
+        """Whether the response has no body, whatever its head says."""
+        return self.head.method == "HEAD"
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """See `Reply.on_gone`."""
+        if self.gone:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    def cancel(self) -> None:
+        """The client is through with this: cancel what still works for it. Twice is harmless."""
+        self.gone = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def cut(self) -> None:
+        """Cancel what works for the client, and cut its connection: it is lost, or what it gets would not be whole."""
+        self.cancel()
+        self.client.abort()
+
+    async def write_whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Write a whole response."""
+        if self.upload is not None and not self.upload.complete:
+            self.keep_alive = False  # the rest of the body stands in the way of the next request
+        self.head_out = True
+        await self.write(response(status, headers, body, keep_alive=self.keep_alive, bodyless=self.bodyless))
+        self.finish()
+
+    def stream_head(self, status: int, headers: Headers) -> bytes:
+        """The head of a response whose body comes in pieces, for `write_chunk`."""
+        self.head_out = True
+        ending: Headers = [] if self.keep_alive else [_CLOSE]
+        framing: Headers = [_CHUNKED] if self.head.chunks and self.has_body(status) else []
+        return http1.response_head(status, [*headers, *framing, *ending])
+
+    def has_body(self, status: int) -> bool:
+        """Whether a response with this status has a body."""
+        return status not in _BODYLESS and not self.bodyless
+
+    async def write_chunk(self, data: bytes, *, before: bytes = b"") -> None:
+        """Write a piece of a stream; b"" is its end."""
+        if self.head.chunks:
+            data = http1.chunk(data) if data else http1.LAST_CHUNK
+        await self.write(before + data if before else data)
+
+    async def write(self, data: bytes) -> None:
+        """Write to the client; a response that is broken off, by an error or a cancellation, cuts the connection.
+
+        Raises:
+            trio.BrokenResourceError: it can't be written, for whatever reason; a stage must not fail with more than
+                the loss of its caller.
+        """
+        self._writing = True
+        try:
+            await self._stream.send_all(data)
+            self._writing = False
+        except ENDS as exc:
+            raise trio.BrokenResourceError("the client went away") from exc
+        except Exception as exc:
+            _log.error("dockerserver: writing to a client failed: %s: %s", type(exc).__name__, exc, exc_info=exc)
+            raise trio.BrokenResourceError(f"writing to the client failed: {exc}") from exc
+        finally:
+            if self._writing:
+                self.cut()
+
+    async def break_off(self) -> None:
+        """End a call that streams, since the client has closed its sending half; its response ends as an engine's."""
+        amid = self._writing
+        self.cancel()
+        self.keep_alive = False
+        error = Unavailable("the client closed its side of the connection, which ends a call that streams")
+        progress = self.row.kind is Kind.PROGRESS
+        if amid:
+            self.client.abort()
+        elif progress and not self.head_out:
+            await self.write_whole(*error_in(error))
+        else:
+            before = b"" if self.head_out else self.stream_head(self.row.status, OWN_HEADERS)
+            if progress:
+                await self.write_chunk(line_in(error))
+            await self.write_chunk(b"", before=before)
+            self.finish()
+
+    def finish(self) -> None:
+        """The response is complete."""
+        if self.upload is not None and not self.upload.complete:
+            self.keep_alive = False
+        self.under_way.cancel()
+        self.done.set()
+        if self.tunnel is None:
+            self.client.idle()
+        if not self.keep_alive and not self.waited_for:
+            self._reading.cancel()  # whole, but the connection's task is waiting for a request that won't come

@@ -1,0 +1,167 @@
+"""The fields of a reply that become an HTTP response, checked: nothing that a stage or a remote peer put there in a
+wrong shape reaches a client's connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from swarmlib import ERRORS, BadAnswer, Internal, Json, SwarmError
+
+from ..dockerapi.http1 import Headers
+from ..dockerapi.status import code_headers, error_body, error_headers, in_band, status_of
+
+JSON_TYPE: Final = (b"Content-Type", b"application/json")
+OWN_HEADERS: Final[Headers] = [
+    (b"Api-Version", b"1.41"),
+    (b"Docker-Experimental", b"false"),
+    (b"Ostype", b"linux"),
+    (b"Server", b"swarmlib"),
+]
+"""The headers of a response for which the stage that answers gives none."""
+
+TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_BREAKS: Final = re.compile(rb"[\r\n\0]")
+_DIGITS: Final = re.compile(rb"[0-9]{1,19}")
+_OURS: Final = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Headers of one connection and of one message's framing (RFC 9110, 7.6.1): this server writes its own."""
+_UNPRINTABLE: Final = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
+SWITCHING: Final = 101
+
+
+def status_in(args: Mapping[str, Any], usual: int) -> int:
+    """The status that a reply's args give, or `usual`.
+
+    Raises:
+        BadAnswer: it is no final status (200 to 599), nor 101.
+    """
+    status = args.get("status")
+    if status is None:
+        return usual
+    if type(status) is not int or not (200 <= status <= 599 or status == SWITCHING):
+        raise BadAnswer(f"a reply's status must be a number from 200 to 599, not {_shown(status)}")
+    return status
+
+
+def headers_in(args: Mapping[str, Any], usual: Headers, *, length: bool = False) -> Headers:
+    """The headers that a reply's args give, or `usual`, without those that are this server's to write; and its
+    warnings.
+
+    length: keep Content-Length, as in the response to a HEAD request, whose body is not there.
+
+    Raises:
+        BadAnswer: a name is no HTTP token, a value holds CR, LF or NUL, or they are no pairs of bytes.
+    """
+    given = args.get("headers")
+    found = usual if given is None else _headers(given, length=length)
+    warnings = args.get("warnings")
+    return found if warnings is None else [*found, *_warnings(warnings)]
+
+
+def value_in(value: object) -> Json:
+    """The value of a reply that must have one.
+
+    Raises:
+        BadAnswer: it is missing, or is no JSON value.
+    """
+    if not isinstance(value, Json):
+        raise BadAnswer("a reply lacks the JSON value that this operation answers with")
+    return value
+
+
+def error_in(error: SwarmError) -> tuple[int, Headers, bytes]:
+    """The status, the headers and the body of an error's response, an engine's own where it came from one.
+
+    Raises:
+        BadAnswer: its details are not what an HTTP response can be made of.
+    """
+    error = _sayable(error)
+    status = error.details.get("status")
+    status = status_of(error) if status is None else status
+    if type(status) is not int or not 400 <= status <= 599:
+        raise BadAnswer(f"an error's status must be a number from 400 to 599, not {_shown(status)}")
+    _check_bytes(error, "body")
+    given = error_headers(error)
+    return status, _headers(given) if given else [*OWN_HEADERS, JSON_TYPE, *code_headers(error)], error_body(error)
+
+
+def line_in(error: SwarmError) -> bytes:
+    """The line that says an error in a progress stream after its head, an engine's own where it came from one.
+
+    Raises:
+        BadAnswer: its detail `line` is not bytes.
+    """
+    _check_bytes(error, "line")
+    return in_band(_sayable(error))
+
+
+def _check_bytes(error: SwarmError, name: str) -> None:
+    found = error.details.get(name, b"")
+    if not isinstance(found, bytes):
+        raise BadAnswer(f"an error's {name} must be bytes, not {_shown(found)}")
+
+
+def _sayable(error: SwarmError) -> SwarmError:
+    """The error in words that JSON can express (no lone surrogates), and of a kind that has a status."""
+    message = error.message.encode("utf-8", "replace").decode()
+    if message == error.message and error.code in ERRORS:
+        return error
+    return ERRORS.get(error.code, Internal)(message, details=error.details)
+
+
+def _headers(given: object, *, length: bool = False) -> Headers:
+    found: Headers = []
+    for header in _sequence(given, "headers"):
+        if not isinstance(header, list | tuple):
+            raise BadAnswer(f"a reply's header must be a pair of bytes, not {_shown(header)}")
+        pair = cast("Sequence[Any]", header)
+        if len(pair) != 2 or not (isinstance(pair[0], bytes) and isinstance(pair[1], bytes)):
+            raise BadAnswer(f"a reply's header must be a pair of bytes, not {_shown(pair)}")
+        name, value = pair[0], pair[1]
+        if TOKEN.fullmatch(name) is None:
+            raise BadAnswer("the name of a reply's header is no token, as HTTP wants it")
+        if _BREAKS.search(value) is not None:
+            raise BadAnswer(f"the value of a reply's header {name.decode()} holds CR, LF or NUL")
+        lower = name.lower()
+        if lower not in _OURS or (length and lower == b"content-length" and _DIGITS.fullmatch(value)):
+            found.append((name, value))
+    return found
+
+
+def _warnings(given: object) -> Headers:
+    texts = _sequence(given, "warnings")
+    if not all(isinstance(text, str) for text in texts):
+        raise BadAnswer(f"a reply's warnings must be texts, not {_shown(given)}")
+    return [_warning(text) for text in texts]
+
+
+def _warning(text: str) -> tuple[bytes, bytes]:
+    """Code 199: for a person to read (RFC 7234, 5.5)."""
+    printable = text.encode("ascii", "replace").translate(_UNPRINTABLE)
+    return b"Warning", b'199 swarmlib "%s"' % printable.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+def _sequence(given: object, what: str) -> Sequence[Any]:
+    if not isinstance(given, list | tuple):
+        raise BadAnswer(f"a reply's {what} must be a list, not {_shown(given)}")
+    return cast("Sequence[Any]", given)
+
+
+def _shown(value: object) -> str:
+    """A value for an error: printable, and not too long."""
+    return ascii(value)[:80]

@@ -1,0 +1,97 @@
+"""The clients that are connected at once: how many there may be, and which one makes room when there are too many."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+
+_log = logging.getLogger("swarmlib")
+
+_OTHER_DESCRIPTORS: Final = 32
+"""Descriptors that are kept for all else: listeners, logs, and what the stages hold."""
+_DESCRIPTORS_EACH: Final = 2
+"""Descriptors that a client takes: its own connection, and one to an engine."""
+
+
+def most_connections(asked: int) -> int:
+    """How many clients may be connected: `asked`, or fewer where this process may not open enough descriptors."""
+    if sys.platform == "win32":
+        return asked
+    import resource  # it is not there on Windows
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return asked
+    return min(asked, max(1, (limit - _OTHER_DESCRIPTORS) // _DESCRIPTORS_EACH))
+
+
+class ClientConnection:
+    """One client's connection, for as long as it is open."""
+
+    def __init__(self, limiter: ConnectionLimiter) -> None:
+        self._limiter = limiter
+        self.scope = trio.CancelScope()
+        self.ended = trio.Event()
+        """Set when the client has closed its sending half while nobody may be reading."""
+
+    def idle(self) -> None:
+        """It waits for a request, and may be cut to make room for another."""
+        self._limiter.idle[self] = None
+
+    def busy(self) -> None:
+        """A request is under way."""
+        self._limiter.idle.pop(self, None)
+
+    def abort(self) -> None:
+        """Cut the connection; a response that is not whole is broken off, which tells the client so."""
+        self.scope.cancel()
+
+
+class ConnectionLimiter:
+    """Admits up to `most` connections. When there is one too many, the one that has been idle the longest is cut: its
+    client can connect again at any time, and a call of another client is not refused for it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._present = 0
+        self._full = False
+        self.idle: dict[ClientConnection, None] = {}
+        """The idle ones, in the order in which they became so."""
+
+    @contextmanager
+    def admit(self) -> Generator[ClientConnection | None]:
+        """Admit a client, as idle; None where there is no room, since every client is in the middle of a call.
+
+        The context is the connection's scope: `abort` cancels it.
+        """
+        found = self._present < self._most or self.make_room()
+        if not found and not self._full:
+            _log.warning("dockerserver: %d clients are in the middle of a call; more are refused", self._present)
+        self._full = not found
+        if not found:
+            yield None
+            return
+        client = ClientConnection(self)
+        client.idle()
+        self._present += 1
+        try:
+            with client.scope:
+                yield client
+        finally:
+            self._present -= 1
+            client.busy()
+
+    def make_room(self) -> bool:
+        """Cut the connection that has been idle the longest; False where none is."""
+        longest = next(iter(self.idle), None)
+        if longest is None:
+            return False
+        longest.busy()
+        longest.abort()
+        return True

@@ -1,0 +1,28 @@
+"""A connection that has become a stream: bytes go both ways between a client and what the chain gave for it."""
+
+from __future__ import annotations
+
+import trio
+
+from ..dockerapi import http1
+
+
+async def tunnel(client: trio.abc.HalfCloseableStream, far: trio.abc.HalfCloseableStream) -> None:
+    """Copy both ways until `far` ends; `far` is closed then. The client's end reaches it as the end of its input.
+
+    Raises:
+        trio.BrokenResourceError: `far` broke, or the client did while it was written to.
+    """
+
+    async def upstream() -> None:
+        try:
+            await http1.copy(client, far)
+            await far.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the workload no longer reads: what it has still to say goes on
+
+    async with far, trio.open_nursery() as nursery:
+        nursery.start_soon(upstream)
+        await http1.copy(far, client)
+        await client.send_eof()  # over TLS, an end without this one's word looks like a cut
+        nursery.cancel_scope.cancel()

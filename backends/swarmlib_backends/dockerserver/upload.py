@@ -1,0 +1,49 @@
+"""A request's body as a stream for a stage, of which the connection learns when the client breaks it off."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from swarmlib import SwarmError
+from swarmlib.wire.transports.listening import ENDS
+
+from ..dockerapi.http1 import BodyStream, Incoming
+
+
+class Upload(BodyStream):
+    """A request's body. `cut` is called when it ends before it is whole."""
+
+    def __init__(
+        self, incoming: Incoming, *, cut: Callable[[], object], before: Callable[[BodyStream], Awaitable[object]] | None
+    ) -> None:
+        super().__init__(incoming, before=before)
+        self._requests = incoming
+        self._cut = cut
+        self._lock = trio.Lock()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """See `BodyStream.receive_some`."""
+        async with self._lock:
+            try:
+                return await super().receive_some(max_bytes)
+            except ENDS as exc:
+                self._cut()
+                raise trio.BrokenResourceError("the client broke the upload off") from exc
+
+    async def read_ahead(self) -> bool:
+        """Take what the client has sent into memory, now that no more will come (so it is what the kernel holds).
+        Gives whether the body is whole; else the connection is cut.
+        """
+        async with self._lock:
+            try:
+                while not (self.complete or self._requests.body_here):
+                    if not await self._requests.read():
+                        break
+            except SwarmError:
+                pass  # it broke, or what comes is not HTTP: the body will never be whole
+        whole = self.complete or self._requests.body_here
+        if not whole:
+            self._cut()
+        return whole

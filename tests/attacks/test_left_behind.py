@@ -1,0 +1,223 @@
+"""Left behind: a client that goes away, at any phase of its request and in whatever way, leaves nothing; one that only
+closes its sending half is answered, as an engine answers it."""
+
+import gc
+import os
+import socket
+import struct
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import memory_stream_pair, wait_all_tasks_blocked
+
+from swarmlib import Chain, Message, Server
+from swarmlib_backends import DockerServer
+from swarmlib_backends.dockerserver.exchange import Exchange
+
+RESET = struct.pack("ii", 1, 0)
+HEAD = b" HTTP/1.1\r\nHost: localhost\r\n"
+UPLOAD = b"POST /images/load" + HEAD + b"Content-Length: 1000000\r\n\r\n"
+LOST = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+class Slow(Server):
+    """Its calls wait for ever, each in its own way; `waiting` are those under way."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+
+    def handlers(self) -> dict[Any, Any]:
+        return {verb: self._counted for verb in ("get", "ls", "spawn", "file", "watch", "connect", "set")}
+
+    async def _counted(self, message: Message) -> None:
+        self.waiting += 1
+        try:
+            await self._wait(message)
+        finally:
+            self.waiting -= 1
+
+    async def _wait(self, message: Message) -> None:
+        if message.verb == "watch":
+            await message.reply.ack()
+            await message.reply.set({"n": 1})
+        if message.verb == "connect":
+            near, _ = memory_stream_pair()
+            args = {"status": 101} if ":upgrade" in message.args else {}
+            await message.reply.ack(att=near, **args)
+        await trio.sleep_forever()
+
+
+PHASES = {
+    "nothing": b"",
+    "half a head": b"GET /containers/json HTTP/1.1\r\nHo",
+    "a quiet get": b"GET /containers/x/json" + HEAD + b"\r\n",
+    "a pipelined get behind it": (b"GET /containers/x/json" + HEAD + b"\r\n") * 2,
+    "half a body": b"POST /volumes/create" + HEAD + b"Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{",
+    "an upload that nobody reads": UPLOAD,
+    "half an upload": UPLOAD + b"x" * 5000,
+    "an abandoned 100-continue": UPLOAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"),
+    "half a chunked build": b"POST /build" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+    "half a body without a row": b"POST /nonesuch" + HEAD + b"Content-Length: 99\r\n\r\nabc",
+    "amid the response": b"GET /events" + HEAD + b"\r\n",
+    "a quiet attach": b"POST /containers/x/attach" + HEAD + b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+    "a session": b"POST /session" + HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0",
+}
+
+
+@asynccontextmanager
+async def gateway(stage: Server, tmp_path: Path) -> AsyncGenerator[dict[str, Callable[[], socket.socket]]]:
+    """dockerserver over a stage; gives how a client connects to it by each transport."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    path = str(tmp_path / "s")
+
+    def by_unix() -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(path)
+        return client
+
+    async with Chain(DockerServer(f"unix://{path}", f"tcp://127.0.0.1:{port}"), stage).open():
+        yield {"unix": by_unix, "tcp": lambda: socket.create_connection(("127.0.0.1", port))}
+
+
+def go_away(client: socket.socket, *, by_reset: bool) -> None:
+    if by_reset and client.family != socket.AF_UNIX:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+
+
+async def settled(check: Callable[[], bool]) -> None:
+    """Wait until the kernel and the server have caught up."""
+    with trio.fail_after(20):
+        while not check():
+            await wait_all_tasks_blocked(0.001)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("sent", PHASES.values(), ids=PHASES)
+@pytest.mark.parametrize(("transport", "by_reset"), [("unix", False), ("tcp", True)])
+async def test_a_client_that_goes_away_is_noticed_at_once(
+    sent: bytes, transport: str, by_reset: bool, tmp_path: Path
+) -> None:
+    stage = Slow()
+    async with gateway(stage, tmp_path) as connect:
+        before = descriptors()
+        client = connect[transport]()
+        client.sendall(sent)
+        await settled(lambda: descriptors() == before + 2)
+        await wait_all_tasks_blocked(0.01)
+        go_away(client, by_reset=by_reset)
+        await settled(lambda: descriptors() == before and stage.waiting == 0)
+
+
+@pytest.mark.parametrize("name", ["half an upload", "half a body", "half a chunked build", "half a body without a row"])
+async def test_a_body_that_will_never_be_whole_ends_the_call_though_nobody_reads_it(name: str, tmp_path: Path) -> None:
+    """A TCP client that closes its socket looks as one that half-closes it, but its body is not whole."""
+    stage = Slow()
+    async with gateway(stage, tmp_path) as connect:
+        before = descriptors()
+        client = connect["tcp"]()
+        client.sendall(PHASES[name])
+        await settled(lambda: descriptors() == before + 2)
+        await wait_all_tasks_blocked(0.01)
+        client.close()
+        await settled(lambda: descriptors() == before and stage.waiting == 0)
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+@pytest.mark.parametrize("target", [b"GET /events", b"POST /images/create?fromImage=x", b"POST /build"])
+async def test_a_call_that_streams_ends_with_its_clients_sending_half(
+    transport: str, target: bytes, tmp_path: Path
+) -> None:
+    """So does an engine's, which ends the stream as if it were whole; what makes something says that it was not."""
+    stage = Slow()
+    async with gateway(stage, tmp_path) as connect:
+        with connect[transport]() as client:
+            client.sendall(target + HEAD + b"Content-Length: 0\r\n\r\n")
+            client.shutdown(socket.SHUT_WR)
+            client.settimeout(20)
+            got = await trio.to_thread.run_sync(_all, client)
+        await settled(lambda: stage.waiting == 0)
+    if b"events" in target:
+        assert got.startswith(b"HTTP/1.1 200 ")
+        assert got.endswith(b"0\r\n\r\n")
+    else:
+        assert got.startswith(b"HTTP/1.1 503 ")
+
+
+def _all(client: socket.socket) -> bytes:
+    got = b""
+    while part := client.recv(65536):
+        got += part
+    return got
+
+
+class Answering(Server):
+    """Answers after its client has half-closed."""
+
+    async def get(self, _: Message) -> Any:
+        await wait_all_tasks_blocked(0.05)
+        return {"Id": "x"}
+
+    async def file(self, message: Message) -> Any:
+        assert message.att is not None
+        await wait_all_tasks_blocked(0.05)
+        return sum([len(bytes(part)) async for part in message.att])
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (b"GET /containers/x/json" + HEAD + b"\r\n", b'{"Id":"x"}'),
+        (b"PUT /containers/x/archive?path=/" + HEAD + b"Content-Length: 3000\r\n\r\n" + b"x" * 3000, b"3000"),
+    ],
+    ids=["get", "upload"],
+)
+async def test_a_client_that_half_closes_after_its_request_is_answered(
+    transport: str, sent: bytes, body: bytes, tmp_path: Path
+) -> None:
+    async with gateway(Answering(), tmp_path) as connect:
+        with connect[transport]() as client:
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            client.settimeout(20)
+            got = await trio.to_thread.run_sync(_all, client)
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert got.endswith(b"\r\n\r\n" + body)
+
+
+def _living() -> tuple[int, int, int]:
+    gc.collect()
+    kept = sum(isinstance(each, Message | Exchange) for each in gc.get_objects())
+    return trio.lowlevel.current_statistics().tasks_living, descriptors(), kept
+
+
+async def test_two_thousand_aborted_requests_leave_nothing(tmp_path: Path) -> None:
+    stage = Slow()
+    async with gateway(stage, tmp_path) as connect:
+        before = _living()
+        count = 0
+        while count < 2000:
+            clients: list[tuple[socket.socket, bool]] = []
+            for sent in PHASES.values():
+                for transport, by_reset in (("unix", False), ("tcp", True)):
+                    client = connect[transport]()
+                    client.sendall(sent)
+                    clients.append((client, by_reset))
+            if count % 3:
+                await wait_all_tasks_blocked(0.001)  # else they are gone before they were seen
+            for client, by_reset in clients:
+                go_away(client, by_reset=by_reset)
+            count += len(clients)
+            await settled(lambda: descriptors() == before[1])
+        await settled(lambda: stage.waiting == 0)
+        await wait_all_tasks_blocked(0.01)
+        assert _living() == before

@@ -1,0 +1,387 @@
+"""Messages that try to put another request, or bytes of their own, into what `docker` writes to an engine."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from swarmlib import Client, Invalid, Json, Message, Unavailable, Unsupported, Verb, open_reply
+from swarmlib.streams import BytesStream
+from swarmlib_backends.dockerapi.rows import ROWS, WHOLE, Row
+from tests.attacks.fake_engine import FakeEngine, over
+
+INSIDE = "1.41/_ping HTTP/1.1\r\nHost: d\r\n\r\nDELETE /containers/v1?force=1 HTTP/1.1\r\nHost: d\r\n\r\nGET /v1.41"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
+CONTAINERS: tuple[Verb, tuple[str, ...]] = (Verb.LS, ("containers",))
+
+
+class Recorder(FakeEngine):
+    """It keeps all that it is sent."""
+
+    def __init__(self, said: bytes = OK) -> None:
+        super().__init__(self.record)
+        self.heard: list[bytes] = []
+        self.said = said
+
+    async def record(self, stream: trio.SocketStream, request: bytes) -> None:
+        self.heard.append(request)
+        await stream.send_all(self.said)
+
+    @property
+    def heads(self) -> list[list[bytes]]:
+        """The lines of each head."""
+        return [each.partition(b"\r\n\r\n")[0].split(b"\r\n") for each in self.heard]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {":version": INSIDE},
+        {":version": "1.41/containers/v2/kill?x="},
+        {":version": "1.41\r\n"},
+        {":version": "1"},
+        {":version": "1.41.0"},
+        {":version": "٣.٤"},
+        {":version": 1.41},
+        {":version": ["1.41"]},
+        {":version": ""},
+        {INSIDE.replace("1.41", ":x", 1): "d"},
+        {":x-registry-auth": "a\r\nX-Evil: b"},
+        {":x-registry-auth": "a\nb"},
+        {":x-registry-auth": "a\0b"},
+        {":x-registry-auth": "a\x7fb"},
+        {":x-registry-auth": "\u20ac"},
+        {":x-registry-auth": ["a", "b"]},
+        {":x-registry-auth": 5},
+        {":x-registry-auth": None},
+        {":content-length": "0"},
+        {":transfer-encoding": "chunked"},
+        {":connection": "close"},
+        {":host": "evil"},
+        {":expect": "100-continue"},
+        {":upgrade": "tcp"},
+        {":method": "DELETE"},
+        {":": "x"},
+        {"": "x"},
+        {":content-type": "application/x-www-form-urlencoded"},
+        {":content-type": " Application/X-WWW-Form-Urlencoded; charset=utf-8"},
+        {":content-type": "multipart/form-data; boundary=x"},
+        {":content-type": 5},
+    ],
+    ids=repr,
+)
+async def test_an_arg_that_is_not_the_rows_reaches_no_engine(args: dict[str, Any], tmp_path: Path) -> None:
+    engine = Recorder()
+    async with over(engine, tmp_path) as swarm:
+        for verb, path in (CONTAINERS, (Verb.START, ("containers", "v1")), (Verb.CONNECT, ("containers", "v1"))):
+            with pytest.raises(Invalid):
+                await swarm.call(verb, path, args=args)
+    assert engine.heard == []
+
+
+@pytest.mark.parametrize("name", ["..", "../v1.41/containers/v3", "a/../b", "", ".", "a//b"])
+async def test_a_name_that_is_another_path_reaches_no_engine(name: str, tmp_path: Path) -> None:
+    engine = Recorder()
+    async with over(engine, tmp_path) as swarm:
+        with pytest.raises((Invalid, Unsupported)):
+            await swarm.get("containers", name)
+    assert engine.heard == []
+
+
+@pytest.mark.parametrize("hidden", ["v1 HTTP/1.1\r\n\r\nDELETE /containers/v1", "a?force=1&x=", "a#b", "a b", "é\0"])
+async def test_names_and_parameters_are_quoted(hidden: str, tmp_path: Path) -> None:
+    engine = Recorder(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    async with over(engine, tmp_path) as swarm:
+        await swarm.get("containers", hidden, **{hidden: hidden})
+    [[line, host]] = engine.heads
+    assert line.startswith(b"GET /containers/")
+    assert line.count(b" ") == 2
+    assert line.count(b"?") == 1
+    assert host == b"Host: docker"
+
+
+@pytest.mark.parametrize("verb", [Verb.GET, Verb.RM])
+async def test_a_body_goes_only_where_an_engine_reads_one(verb: Verb, tmp_path: Path) -> None:
+    body = b"DELETE /v1.41/containers/v3?force=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"
+    engine = Recorder()
+    async with over(engine, tmp_path) as swarm:
+        await swarm.call(verb, ("containers", "v3"), value=Json(body))
+    assert b"v3?force" not in engine.heard[0]
+    assert engine.heads[0][1:] == [b"Host: docker"]
+
+
+async def test_an_upload_goes_only_where_an_engine_reads_one(tmp_path: Path) -> None:
+    engine = Recorder()
+    async with over(engine, tmp_path) as swarm:
+        with pytest.raises(Unsupported):
+            await swarm.call(Verb.START, ("containers", "v3"), att=BytesStream(b"x"))
+        with pytest.raises(Invalid, match="fromSrc should be '-'"):
+            await swarm.call(Verb.SPAWN, ("images",), att=BytesStream(b"x"), args={"fromImage": "evil"})
+    assert engine.heard == []
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.method == "POST" and row.verb is not Verb.ATTACH], ids=str)
+async def test_the_content_type_is_the_rows(row: Row, tmp_path: Path) -> None:
+    args = {":content-type": "text/plain"} | (dict([row.when]) if row.when else {})
+    if row.name == "ContainerAttachWebsocket":
+        del args[":content-type"]
+    engine = Recorder()
+    async with over(engine, tmp_path) as swarm:
+        att = BytesStream(b"tar") if row.upload else None
+        ret, replies = open_reply()
+        await swarm.sender.send(Message(row.verb, row.path("a"), args, att=att, ret=ret))
+        async with replies:
+            [reply async for reply in replies]
+    wanted = b"application/x-tar" if row.upload else b"application/json"
+    assert [line for line in engine.heads[0] if b"Content-Type" in line] == [b"Content-Type: " + wanted]
+
+
+# Requests of no row.
+
+
+async def call_whole(swarm: Client, att: trio.abc.ReceiveStream | None = None, **args: Any) -> Message:
+    named = {f":{name}": value for name, value in args.items()}
+    return (await swarm.call(Verb.CONNECT, WHOLE.path(""), args=named, att=att)).ack
+
+
+async def read(stream: trio.abc.ReceiveStream | None) -> bytes:
+    assert stream is not None
+    async with stream:
+        return b"".join([bytes(piece) async for piece in stream])
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"method": "DELETE", "target": "/containers/v4?force=1"},
+        {"method": "DELETE", "target": "/v1.41/containers/v4"},
+        {"method": "DELETE", "target": "/v1.41.0/containers/v4"},
+        {"method": "DELETE", "target": "/v1/containers/v4"},
+        {"method": "DELETE", "target": "/%63ontainers/v4"},
+        {"method": "DELETE", "target": "/containers%2Fv4"},
+        {"method": "DELETE", "target": "/v1.41%2Fcontainers/v4"},
+        {"method": "DELETE", "target": "//containers/v4"},
+        {"method": "DELETE", "target": "/x/../containers/v4"},
+        {"method": "GET", "target": "/new HTTP/1.1\r\nX: y"},
+        {"method": "GET", "target": "/a b"},
+        {"method": "GET", "target": "/a\0"},
+        {"method": "GET", "target": "http://evil/"},
+        {"method": "GET", "target": "*"},
+        {"method": "GET", "target": ""},
+        {"method": "GET", "target": 5},
+        {"method": "GET"},
+        {"target": "/new"},
+        {"method": "GET /x HTTP/1.1\r\n\r\nDELETE", "target": "/new"},
+        {"method": "CONNECT", "target": "/new"},
+        {"method": ["GET"], "target": "/new"},
+        {"method": "GET", "target": "/new", "headers": 5},
+        {"method": "GET", "target": "/new", "headers": {"X": "y"}},
+        {"method": "GET", "target": "/new", "headers": {"X": [5]}},
+        {"method": "GET", "target": "/new", "headers": {"X": ["a\r\nY: b"]}},
+        {"method": "GET", "target": "/new", "headers": {"X: y\r\nZ": ["a"]}},
+        {"method": "GET", "target": "/new", "headers": {"": ["a"]}},
+        {"method": "GET", "target": "/new", "headers": {"Content-Length": ["5"]}},
+        {"method": "GET", "target": "/new", "headers": {"TRANSFER-ENCODING": ["chunked"]}},
+        {"method": "GET", "target": "/new", "headers": {"connection": ["Upgrade"]}},
+        {"method": "GET", "target": "/new", "headers": {"Upgrade": ["h2c"]}},
+        {"method": "GET", "target": "/new", "headers": {"Host": ["evil"]}},
+        {"method": "GET", "target": "/new", "upgrade": "a\r\nb"},
+        {"method": "GET", "target": "/new", "upgrade": 5},
+        {"method": "GET", "target": "/new", "other": "x"},
+    ],
+    ids=repr,
+)
+async def test_a_request_of_no_row_that_is_another_reaches_no_engine(args: dict[str, Any], tmp_path: Path) -> None:
+    engine = Recorder()
+    async with over(engine, tmp_path) as swarm:
+        with pytest.raises(Invalid):
+            await call_whole(swarm, **args)
+    assert engine.heard == []
+
+
+async def test_a_request_of_no_row_gets_its_one_response(tmp_path: Path) -> None:
+    engine = Recorder(b"HTTP/1.1 299 New\r\nX-New: 1\r\nContent-Length: 4\r\n\r\nnews" + OK)
+    async with over(engine, tmp_path) as swarm:
+        ack = await call_whole(swarm, method="PATCH", target="/v9.9/new?a=b&a=c", headers={"X-Any": ["1", "2"]})
+        assert (ack.args["status"], ack.args["headers"], "upgrade" in ack.args) == (299, [(b"X-New", b"1")], False)
+        assert await read(ack.att) == b"news"
+        await wait_all_tasks_blocked()
+    assert engine.heads == [
+        [
+            b"PATCH /v9.9/new?a=b&a=c HTTP/1.1",
+            b"Host: docker",
+            b"X-Any: 1",
+            b"X-Any: 2",
+            b"Connection: close",
+            b"Content-Length: 0",
+        ]
+    ]
+    assert engine.open == 0
+
+
+async def test_its_errors_are_passed_on_too(tmp_path: Path) -> None:
+    async with over(Recorder(b"HTTP/1.1 404 N\r\nContent-Length: 4\r\n\r\ngone"), tmp_path) as swarm:
+        ack = await call_whole(swarm, method="GET", target="/new")
+        assert (ack.args["status"], await read(ack.att)) == (404, b"gone")
+
+
+async def test_its_body_is_uploaded_in_chunks(tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream, request: bytes) -> None:
+        while not request.endswith(b"0\r\n\r\n"):
+            request += bytes(await stream.receive_some())
+        heard.append(request)
+        await stream.send_all(OK)
+
+    heard: list[bytes] = []
+    async with over(FakeEngine(answer), tmp_path) as swarm:
+        ack = await call_whole(swarm, BytesStream(b"the body"), method="POST", target="/new")
+        assert await read(ack.att) == b"[]"
+    [request] = heard
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in request
+    assert request.endswith(b"\r\n\r\n8\r\nthe body\r\n0\r\n\r\n")
+
+
+async def test_after_an_upgrade_bytes_go_both_ways(tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream, _: bytes) -> None:
+        await stream.send_all(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI")
+        async for piece in stream:
+            await stream.send_all(bytes(piece).upper())
+
+    async with over(FakeEngine(answer), tmp_path) as swarm:
+        ack = await call_whole(swarm, method="POST", target="/session", upgrade="h2c")
+        assert (ack.args["status"], ack.args["upgrade"]) == (101, "h2c")
+        assert isinstance(ack.att, trio.abc.HalfCloseableStream)
+        await ack.att.send_all(b"frames")
+        await ack.att.send_eof()
+        assert await read(ack.att) == b"PRIFRAMES"
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"404 Not Found", b"426 Upgrade Required"])
+async def test_behind_a_refused_upgrade_no_byte_reaches_the_engine(status: bytes, tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream, _: bytes) -> None:
+        await stream.send_all(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\n{}")
+        heard.append(b"".join([bytes(piece) async for piece in stream]))
+
+    heard: list[bytes] = []
+    async with over(FakeEngine(answer), tmp_path) as swarm:
+        ack = await call_whole(swarm, method="POST", target="/session", upgrade="h2c")
+        assert not isinstance(ack.att, trio.abc.SendStream)
+        assert await read(ack.att) == b"{}"
+        await wait_all_tasks_blocked()
+    assert heard == [b""]
+
+
+# Uploads that end early, on either side.
+
+
+class Broken(BytesStream):
+    """An upload whose sender goes away in the middle."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if piece := await super().receive_some(max_bytes):
+            return piece
+        raise trio.BrokenResourceError("the client went away")
+
+
+EXEC: tuple[Verb, tuple[str, ...]] = (Verb.CONNECT, ("exec", "e"))
+PUT: tuple[Verb, tuple[str, ...]] = (Verb.FILE, ("containers", "web", "archive"))
+
+
+@pytest.mark.parametrize("path", [PUT[1], WHOLE.path("")])
+async def test_an_upload_that_breaks_off_ends_the_request_at_once(path: tuple[str, ...], tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream, request: bytes) -> None:
+        heard.append(request + b"".join([bytes(piece) async for piece in stream]))
+
+    heard: list[bytes] = []
+    engine = FakeEngine(answer)
+    async with over(engine, tmp_path) as swarm:
+        args = {":method": "POST", ":target": "/new"} if path == WHOLE.path("") else {}
+        verb = Verb.CONNECT if args else Verb.FILE
+        with pytest.raises(Invalid, match="the upload broke off before its end"):
+            await swarm.call(verb, path, args=args, att=Broken(b"half"))
+        await wait_all_tasks_blocked()
+        assert engine.open == 0
+    assert heard[0].endswith(b"\r\n\r\n4\r\nhalf\r\n")
+
+
+class Endless(BytesStream):
+    """An upload without end, which says when it is closed."""
+
+    closed = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return b"x" * 65536
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
+async def test_an_engine_may_answer_before_the_upload_is_complete(status: bytes, tmp_path: Path) -> None:
+    engine = Recorder(b"HTTP/1.1 " + status + b'\r\nContent-Length: 15\r\n\r\n{"message":"a"}')
+    upload = Endless(b"")
+    refused = pytest.raises(Invalid, match="^a$") if status.startswith(b"4") else nullcontext()
+    async with over(engine, tmp_path) as swarm:
+        with refused:
+            await swarm.call(*PUT, att=upload)
+        await wait_all_tasks_blocked()
+        assert (upload.closed, engine.open) == (True, 0)
+
+
+@pytest.mark.parametrize("phase", ["waiting for the head", "in the body", "uploading", "in a quiet conversation"])
+async def test_a_caller_that_goes_away_closes_the_engines_connection(phase: str, tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream, request: bytes) -> None:
+        if phase == "in the body":
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        if phase == "in a quiet conversation":
+            await stream.send_all(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+        begun.set()
+        async for _ in stream:
+            pass
+
+    begun = trio.Event()
+    engine = FakeEngine(answer)
+    verbs = {
+        "in the body": (Verb.WATCH, ()),
+        "uploading": PUT,
+        "in a quiet conversation": (Verb.CONNECT, ("exec", "e")),
+    }
+    verb, path = verbs.get(phase, (Verb.START, ("containers", "web")))
+    async with over(engine, tmp_path) as swarm:
+        ret, replies = open_reply()
+        await swarm.sender.send(Message(verb, path, ret=ret, att=Endless(b"") if phase == "uploading" else None))
+        await begun.wait()
+        if phase != "uploading":
+            await wait_all_tasks_blocked()
+        assert engine.open == 1
+        await replies.aclose()
+        await wait_all_tasks_blocked()
+        assert engine.open == 0
+
+
+async def test_a_conversation_that_is_closed_closes_the_engines_connection(tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream, _: bytes) -> None:
+        await stream.send_all(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+        async for _piece in stream:
+            pass
+
+    engine = FakeEngine(answer)
+    async with over(engine, tmp_path) as swarm:
+        stream = await swarm.connect("exec", "e", value={})
+        assert engine.open == 1
+        await stream.aclose()
+        await wait_all_tasks_blocked()
+        assert engine.open == 0
+
+
+async def test_an_engine_that_is_gone_is_no_bug(tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream, _: bytes) -> None:
+        await stream.aclose()
+
+    async with over(FakeEngine(answer), tmp_path) as swarm:
+        with pytest.raises(Unavailable, match="closed before an answer came"):
+            await swarm.call(*PUT, att=Endless(b""))
