@@ -324,7 +324,7 @@ class Endless(BytesStream):
 async def test_an_engine_may_answer_before_the_upload_is_complete(status: bytes, tmp_path: Path) -> None:
     engine = Recorder(b"HTTP/1.1 " + status + b'\r\nContent-Length: 15\r\n\r\n{"message":"a"}')
     upload = Endless(b"")
-    refused = pytest.raises(Invalid, match="^a$") if status.startswith(b"4") else nullcontext()
+    refused = pytest.raises(Invalid, match=r"^a$") if status.startswith(b"4") else nullcontext()
     async with over(engine, tmp_path) as swarm:
         with refused:
             await swarm.call(*PUT, att=upload)
@@ -383,5 +383,5 @@ async def test_an_engine_that_is_gone_is_no_bug(tmp_path: Path) -> None:
         await stream.aclose()
 
     async with over(FakeEngine(answer), tmp_path) as swarm:
-        with pytest.raises(Unavailable, match="closed before an answer came"):
+        with pytest.raises(Unavailable, match=r"closed before an answer came|the connection broke"):
             await swarm.call(*PUT, att=Endless(b""))
