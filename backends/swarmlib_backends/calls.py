@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import Any, Final
 
 import orjson
@@ -26,12 +25,11 @@ async def hand_over(reply: Message, ret: Reply) -> None:
 
 
 def key_of(message: Message, *, args: Mapping[str, Any], value: Any = None, upload: bool = False) -> bytes:
-    """What tells requests apart, in 32 bytes: equal for those that ask the same, whoever asks."""
+    """What tells requests apart: equal for those that ask the same, whoever asks."""
     asked = {name: given for name, given in args.items() if name != CALLER}
-    told = orjson.dumps((message.verb, message.path, asked, value, upload), default=_apart, option=orjson.OPT_SORT_KEYS)
-    return blake2b(told, digest_size=32).digest()
+    return orjson.dumps((message.verb, message.path, asked, value, upload), default=_apart, option=orjson.OPT_SORT_KEYS)
 
 
 def _apart(value: Any) -> Any:
-    """What JSON has no form for, so that it equals nothing that JSON has one for."""
+    """What JSON has no form for, as something that equals no JSON value of a request."""
     return {f":{type(value).__name__}": repr(value)}

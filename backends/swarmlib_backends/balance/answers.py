@@ -20,7 +20,7 @@ _WHOLE: Final[Mapping[tuple[Verb, Path], Any]] = {
     (Verb.LS, ("containers",)): shapes.Containers,
     (Verb.LS, ("images",)): shapes.Images,
     (Verb.LS, ("networks",)): shapes.Networks,
-    (Verb.LS, ("volumes",)): shapes.VolumeList | None,
+    (Verb.LS, ("volumes",)): shapes.VolumeList,
     (Verb.LS, ("plugins",)): shapes.Plugins,
     (Verb.GET, ()): shapes.Info,
     (Verb.GET, ("version",)): shapes.VersionInfo,

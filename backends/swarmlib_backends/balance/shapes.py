@@ -316,9 +316,9 @@ class Event(TypedDict, total=False):
     timeNano: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
 
 
-Containers: TypeAlias = Annotated[list[ContainerSummary], Meta(max_length=MAX_OBJECTS)] | None
-Images: TypeAlias = Annotated[list[ImageSummary], Meta(max_length=MAX_OBJECTS)] | None
-Networks: TypeAlias = Annotated[list[Network], Meta(max_length=MAX_OBJECTS)] | None
-Plugins: TypeAlias = Annotated[list[Plugin], Meta(max_length=MAX_OBJECTS)] | None
+Containers: TypeAlias = Annotated[list[ContainerSummary], Meta(max_length=MAX_OBJECTS)]
+Images: TypeAlias = Annotated[list[ImageSummary], Meta(max_length=MAX_OBJECTS)]
+Networks: TypeAlias = Annotated[list[Network], Meta(max_length=MAX_OBJECTS)]
+Plugins: TypeAlias = Annotated[list[Plugin], Meta(max_length=MAX_OBJECTS)]
 Removed: TypeAlias = list[dict[str, str]] | None
 """What the removal of an image removed."""
