@@ -1,7 +1,7 @@
 """Attack: a label that anybody can set makes balance, or azure, do something to another's object.
 
-What must happen: reserved labels are taken out of what clients send, and nothing is done because of one, however it came
-to be there. An original that was made anew elsewhere is removed only on the word of balance's own memory.
+What must happen: reserved labels are taken out of what clients send, and nothing is done because of one, however it
+came to be there. An original that was made anew elsewhere is removed only on the word of balance's own memory.
 """
 
 from typing import Any
