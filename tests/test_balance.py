@@ -373,8 +373,8 @@ async def test_when_all_are_down_each_is_named(autojump_clock: trio.testing.Mock
 
 
 async def test_the_version_is_the_lowest_and_the_counts_are_summed() -> None:
-    async with open_chain(over(engine("new", "x"), engine("old", "y", version="1.9"))) as swarm:
-        assert (await swarm.get("version"))["ApiVersion"] == "1.9"
+    async with open_chain(over(engine("new", "x"), engine("old", "y", version="1.30"))) as swarm:
+        assert (await swarm.get("version"))["ApiVersion"] == "1.30"
         info = await swarm.get()
     assert (info["Containers"], info["NCPU"]) == (2, 4)
 

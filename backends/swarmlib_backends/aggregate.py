@@ -127,7 +127,7 @@ class _Conversation:
 def _list(name: str, answer: Answer) -> list[Any]:
     """A member's list. Raises BadAnswer if its answer is none."""
     try:
-        found = answer.value or []
+        found: Any = answer.value or []
     except Invalid as exc:
         raise BadAnswer(f"{name} gave a malformed answer to ls: {exc.message}", backend=name) from exc
     if not isinstance(found, list):

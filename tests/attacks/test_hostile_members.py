@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,8 @@ GARBAGE: list[tuple[str, bytes]] = [
     ("get", b'{"Swarm":[]}'),
     ("get", b'{"Warnings":{}}'),
     ("get version", b"{}"),
+    ("get version", b'{"ApiVersion":"0.1"}'),
+    ("get version", b'{"ApiVersion":"1.41","MinAPIVersion":"9.0"}'),
     ("get version", b'{"ApiVersion":5}'),
     ("get version", b'{"ApiVersion":"' + b"9" * 5000 + b'.1"}'),
     ("get version", b'{"ApiVersion":"1.41/../x"}'),
@@ -264,11 +267,11 @@ async def test_garbage_in_the_answer_to_a_create_is_a_bad_answer(path: tuple[str
 # Over real sockets.
 
 
-async def serve_raw(answers: dict[bytes, bytes], stream: trio.SocketStream) -> None:
+async def serve_raw(answers: dict[bytes, bytes], stream: trio.abc.Stream) -> None:
     """An engine behind a proxy that answers some targets itself, and everything else like an empty engine."""
     usual = {b"/version": b'{"ApiVersion":"1.41"}', b"/info": b"{}", b"/_ping": b"OK", b"/volumes": b"{}"}
-    received = b""
-    while piece := await stream.receive_some():
+    received: bytes = b""
+    while piece := bytes(await stream.receive_some()):
         received += piece
         while b"\r\n\r\n" in received:
             head, _, received = received.partition(b"\r\n\r\n")
@@ -290,7 +293,7 @@ async def test_a_proxy_s_page_in_place_of_a_list_loses_nobody_s_objects(status: 
     page = b"<html>proxy</html>"
     async with trio.open_nursery() as nursery:
         listeners = [trio.SocketListener(listener)]
-        nursery.start_soon(trio.serve_listeners, lambda stream: serve_raw(answers, stream), listeners)
+        nursery.start_soon(trio.serve_listeners, partial(serve_raw, answers), listeners)
         bad = Docker(f"unix://{tmp_path / 'bad'}")
         good = Engine("good")
         gateway = Chain(DockerServer(f"unix://{tmp_path / 'gw'}"), Balance(Chain(bad, label="bad"), Chain(good)))
@@ -422,7 +425,6 @@ async def test_what_is_remembered_of_the_events_of_one_moment_is_bounded(monkeyp
     monkeypatch.setattr(event_streams, "_SAME_MOMENT", 5)
     good = Engine("good")
     feeds: list[_Feed] = []
-    monkeypatch.setattr(_Feed, "__del__", lambda _: None, raising=False)
     new = _Feed._new  # pyright: ignore[reportPrivateUsage]
 
     def seen(self: _Feed, reply: Message) -> Any:

@@ -15,6 +15,7 @@ from swarmlib import BadAnswer, Invalid, Message, Path, Verb
 from swarmlib.request import Answer
 
 from . import shapes
+from .versions import Range
 
 _WHOLE: Final[Mapping[tuple[Verb, Path], Any]] = {
     (Verb.LS, ("containers",)): shapes.Containers,
@@ -92,8 +93,17 @@ def checked(answer: Answer, request: Message, member: str) -> Answer:
     if shape is not None:
         what = name_of(request.verb, request.path)
         holder = next((each for each in reversed(answer.before) if each.verb is Verb.SET), answer.ack)
-        read(shape, decoded(holder, what, member), what, member)
+        value = read(shape, decoded(holder, what, member), what, member)
+        if request.path == ("version",):
+            _check_versions(value, member)
     return answer
+
+
+def _check_versions(about: Any, member: str) -> None:
+    try:
+        Range.of(about)
+    except BadAnswer as exc:
+        raise BadAnswer(f"{member} gave a malformed answer to get version: {exc.message}", backend=member) from exc
 
 
 def event(reply: Message, member: str) -> Mapping[str, Any]:

@@ -94,7 +94,7 @@ def makes(index: Index, member: Member, message: Message) -> See:
     name, group = str(body.get("Name", "")), group_of(body.get("Labels"))
 
     def see(reply: Message) -> None:
-        made = _read(reply, asked, member) if reply.verb is Verb.ACK else {}
+        made: dict[str, Any] = _read(reply, asked, member) if reply.verb is Verb.ACK else {}
         if id := made.get("Id") or made.get("Name"):
             member.mirror.learn(kind, id, (name or id,), group)
 
@@ -106,7 +106,7 @@ def makes_exec(index: Index, member: Member, message: Message) -> See:
     asked = message.verb, message.path
 
     def see(reply: Message) -> None:
-        made = _read(reply, asked, member) if reply.verb is Verb.ACK else {}
+        made: dict[str, Any] = _read(reply, asked, member) if reply.verb is Verb.ACK else {}
         if "Id" in made:
             member.mirror.learn_exec(made["Id"])
 

@@ -43,10 +43,16 @@ def unreserved(message: Message) -> Message:
 
 
 def _without(labels: Any, dropped: set[str]) -> Any:
-    if not isinstance(labels, dict) or not (found := RESERVED & labels.keys()):
+    known = _object(labels)
+    if not (found := RESERVED & known.keys()):
         return labels
     dropped |= found
-    return {name: value for name, value in cast("dict[str, Any]", labels).items() if name not in found}
+    return {name: value for name, value in known.items() if name not in found}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object; {} for what is something else, which is for the engine to refuse."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _in_text(labels: str, dropped: set[str]) -> str:
@@ -61,9 +67,9 @@ def _changed(body: Any, place: tuple[str, ...], change: Callable[[Any], Any]) ->
     """A JSON value with another one at a place in it; the same object where that is not there, or stays as it is."""
     if not place:
         return change(body)
-    if not isinstance(body, dict) or place[0] not in body:
+    known = _object(body)
+    if place[0] not in known:
         return body
-    known = cast("dict[str, Any]", body)
     made = _changed(known[place[0]], place[1:], change)
     return body if made is known[place[0]] else {**known, place[0]: made}
 

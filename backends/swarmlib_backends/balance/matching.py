@@ -7,14 +7,15 @@ from collections.abc import Callable
 from fnmatch import translate
 from typing import Any, Final, TypeAlias
 
-import re2  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
+import re2
 
 from swarmlib import Invalid
 
 Matches: TypeAlias = Callable[[str], bool]
 
 _LONGEST: Final = 500
-_options: Final[Any] = re2.Options()
+_re2: Final[Any] = re2  # it has no types
+_options: Final = _re2.Options()
 _options.log_errors = False
 
 
@@ -35,8 +36,8 @@ def regex(pattern: str) -> Matches:
         Invalid: it is not a regular expression of that syntax, or too long.
     """
     try:
-        compiled: Any = re2.compile(_bounded(pattern), _options)
-    except re2.error as exc:
+        compiled = _re2.compile(_bounded(pattern), _options)
+    except _re2.error as exc:
         raise Invalid(f"/{pattern}/ is not a regular expression of RE2's syntax: {exc.args[0].decode()}") from exc
     return lambda text: compiled.search(text) is not None
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import trio
 
-from swarmlib import Invalid, Message, Sender
+from swarmlib import BadAnswer, Invalid, Message, Sender
 from swarmlib.channel import Nowhere
 
 from ..dockerapi.nulls import fields, items
@@ -24,6 +24,8 @@ ARG: Final = ":version"
 
 
 _HEADER: Final = b"api-version"
+_OLDEST: Final = (1, 24)
+"""An engine must speak this version at least: what it speaks bounds what every client of the gateway may use."""
 _VERSION: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}")
 
 
@@ -35,8 +37,16 @@ class Range(NamedTuple):
 
     @classmethod
     def of(cls, about: Any) -> Range:
-        """From an engine's well-formed answer to `get version`."""
-        return cls(parsed(about.get("MinAPIVersion") or "0"), parsed(about["ApiVersion"]))
+        """From an engine's well-formed answer to `get version`.
+
+        Raises:
+            BadAnswer: it speaks no version that clients use, or its oldest is newer than its newest.
+        """
+        made = cls(parsed(about.get("MinAPIVersion") or "0"), parsed(about["ApiVersion"]))
+        if not made.oldest <= made.newest or made.newest < _OLDEST:
+            told = f"{text(made.oldest)} to {text(made.newest)}"
+            raise BadAnswer(f"it speaks API versions {told}; {text(_OLDEST)} or a newer one should be among them")
+        return made
 
     def nearest(self, version: Version) -> Version:
         """The version of this range that is nearest to another."""
