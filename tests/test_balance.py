@@ -338,7 +338,7 @@ async def test_an_engine_that_answers_garbage_is_down_and_says_why() -> None:
         assert named(await swarm.ls()) == {("db", "B")}
         info = await swarm.get()
     assert info["Containers"] == 1
-    assert "A gave a malformed answer to ls images: Expected `array | null`, got `int` - at `$[0].RepoTags`" in info["Warnings"][0]
+    assert "A gave a malformed answer to ls images: Expected `array | null`, got `int`" in info["Warnings"][0]
 
 
 async def test_an_event_that_is_none_is_garbage_too(autojump_clock: trio.testing.MockClock) -> None:

@@ -22,8 +22,6 @@ from .rows import ROWS, WHOLE, Row
 
 _BY_METHOD: Final = {m: [r for r in ROWS if r.method == m] for m in {r.method for r in ROWS}}
 _BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in (*ROWS, WHOLE)}
-_CACHED: Final = 256
-"""The longest target whose route is kept: what a client can make grow has a bound in bytes."""
 _VERSIONED: Final = re.compile(r"/v(\d+\.\d+)(/.*)")
 
 
@@ -36,6 +34,7 @@ class Route:
     args: Mapping[str, Any]
 
 
+@lru_cache(maxsize=1024)
 def route(method: str, target: str) -> Route:
     """Look a request up.
 
@@ -43,10 +42,6 @@ def route(method: str, target: str) -> Route:
         Invalid: the target is no normal path, or uses a name that the table keeps for itself.
         NotFound: no row has it; it may be passed on as `whole` then.
     """
-    return _known_route(method, target) if len(target) <= _CACHED else _route(method, target)
-
-
-def _route(method: str, target: str) -> Route:
     full, _, query = target.partition("?")
     versioned = _VERSIONED.fullmatch(full)
     place = versioned[2] if versioned else full
@@ -60,9 +55,6 @@ def _route(method: str, target: str) -> Route:
                 args[":version"] = versioned[1]
             return Route(row, row.path(name), args)
     raise NotFound("page not found")
-
-
-_known_route: Final = lru_cache(maxsize=1024)(_route)
 
 
 def whole(method: str, target: str, headers: Mapping[str, list[str]]) -> Route:
