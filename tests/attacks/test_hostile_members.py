@@ -341,6 +341,9 @@ HARMLESS: list[bytes] = [
 ]
 
 
+BOTH = '{"type": ["container", "daemon"]}'
+
+
 async def tell(bad: Engine, raw: bytes) -> None:
     for watcher in list(bad.watchers):
         await watcher.send(Json(raw))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -377,11 +380,11 @@ async def test_events_that_every_engine_refuses_are_refused_in_its_words(
         refusal = Internal('strconv.ParseInt: parsing "yesterday": invalid syntax', details={"status": 500})
         good.lies["watch"] = bad.lies["watch"] = refusal
         with trio.fail_after(1), pytest.raises(Internal, match="yesterday") as refused:
-            async with swarm.watch(since="yesterday", filters="{}"):
+            async with swarm.watch(filters=BOTH):
                 pass
         assert refused.value.details["status"] == 500
         with trio.fail_after(1), pytest.raises(Internal, match="yesterday"):
-            async with swarm.watch(since="yesterday", until="1", filters="{}"):
+            async with swarm.watch(until="1", filters=BOTH):
                 pass
 
 
@@ -392,7 +395,7 @@ async def test_an_engine_that_refuses_events_which_others_give_is_missing(
     async with connect(over(good, bad)) as swarm:
         await swarm.ls()
         bad.lies["watch"] = Invalid("unknown filter")
-        async with swarm.watch(filters="{}") as events:
+        async with swarm.watch(filters=BOTH) as events:
             missing = await anext(events)
             good.add("new")
             assert (await anext(events))["Node"] == "good"
@@ -412,7 +415,7 @@ async def test_an_engine_that_refuses_while_the_other_goes_down_is_believed(
 
             async def refused() -> None:
                 with pytest.raises(Invalid, match="unknown filter"):
-                    async with swarm.watch(filters="{}"):
+                    async with swarm.watch(filters=BOTH):
                         pass
 
             nursery.start_soon(refused)
