@@ -64,8 +64,13 @@ async def answer(message: Message, roster: Roster, *, strict: bool) -> None:
     if members:
         outcome.must_have_answers()
     found = merge.LISTS[message.path](outcome.values)
-    limit = int(selection.args.get("limit") or 0)
+    limit = _number(selection.args.get("limit"))
     await reply(message, Json.of(found[:limit] if limit > 0 else found), outcome.missing)
+
+
+def _number(text: object) -> int:
+    """A limit as an engine reads it: what is not a number is no limit."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def partial(missing: Sequence[str], *, strict: bool) -> None:
