@@ -96,7 +96,7 @@ async def test_a_version_that_is_not_advertised_is_refused_in_dockers_words(engi
             await ask(args={":version": "1.41"})
         with pytest.raises(Invalid, match=r"client version 1\.29 is too old\. Minimum supported API version is 1\.30"):
             await ask(args={":version": "1.29"})
-        with pytest.raises(Invalid, match=r"'1\.x' is no API version"):
+        with pytest.raises(Invalid, match=r"'1\.x' is not an API version"):
             await ask(args={":version": "1.x"})
 
 

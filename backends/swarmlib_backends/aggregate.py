@@ -7,13 +7,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
 from swarmlib import (
+    BadAnswer,
     Chain,
     Client,
+    Invalid,
     Message,
     NotFound,
     Reply,
@@ -25,8 +27,7 @@ from swarmlib import (
     argument,
     next_reply,
 )
-
-from .dockerapi.nulls import items
+from swarmlib.request import Answer
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Aggregate(Server):
     async def ls(self, message: Message) -> Any:
         """What all have, in the members' order, each entry with its `Node`."""
         answers = await self._all(message)
-        listed = [(name, items(answer.value)) for name, answer in answers]
+        listed = [(name, _list(name, answer)) for name, answer in answers]
         return [
             {**entry, "Node": name} if isinstance(entry, dict) else entry for name, each in listed for entry in each
         ]
@@ -73,9 +74,9 @@ class Aggregate(Server):
                 nursery.start_soon(conversation.relay, name, client)
         conversation.must_have_been()
 
-    async def _all(self, message: Message) -> list[tuple[str, Any]]:
+    async def _all(self, message: Message) -> list[tuple[str, Answer]]:
         """Every member's answer; one that has no such object is no failure while another has."""
-        found: dict[str, Any] = {}
+        found: dict[str, Answer] = {}
         failed: dict[str, SwarmError] = {}
 
         async def ask(name: str, client: Client) -> None:
@@ -121,6 +122,17 @@ class _Conversation:
 
     def must_have_been(self) -> None:
         _raise_first(self._failed, self._begun)
+
+
+def _list(name: str, answer: Answer) -> list[Any]:
+    """A member's list. Raises BadAnswer if its answer is none."""
+    try:
+        found: Any = answer.value or []
+    except Invalid as exc:
+        raise BadAnswer(f"{name} gave a malformed answer to ls: {exc.message}", backend=name) from exc
+    if not isinstance(found, list):
+        raise BadAnswer(f"{name} gave a malformed answer to ls: expected a list", backend=name)
+    return cast("list[Any]", found)
 
 
 def _raise_first(failed: dict[str, SwarmError], succeeded: int) -> None:

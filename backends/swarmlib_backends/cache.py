@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias, cast
 
 import trio
 from cachetools import TTLCache
@@ -37,7 +38,9 @@ _PASSIVE: Final = frozenset({*LOOKS, Verb.WATCH, Verb.ATTACH, Verb.LOG})
 """What can pass without making an answer stale."""
 _WATCH_AGAIN_SECONDS: Final = 1.0
 _OVERHEAD: Final = 500
-"""What an answer is taken to need besides the bytes of its values."""
+"""What a reply is taken to need besides the bytes of what it holds."""
+_OF_A_VALUE: Final = 50
+"""The same of a value in a list."""
 _log = logging.getLogger("swarmlib")
 _Answer: TypeAlias = list[Message]
 
@@ -101,7 +104,7 @@ class Cache(Server):
 
     async def _look(self, message: Message) -> None:
         assert message.ret is not None  # by `choose`
-        key = key_of(message, args=message.args)
+        key = blake2b(key_of(message, args=message.args)).digest()  # clients choose its length: it must not be kept
         answer = self._answers.get(key)
         if answer is None:
             answer = await self._flight(key, message).answer()
@@ -192,4 +195,19 @@ class _Flight:
 
 
 def _size(answer: _Answer) -> int:
-    return sum(_OVERHEAD + len(reply.value.raw) for reply in answer if isinstance(reply.value, Json))
+    return sum(_OVERHEAD + _bytes_of(reply.value) + _bytes_of(reply.args) for reply in answer)
+
+
+def _bytes_of(value: Any) -> int:
+    """About the memory that a part of a reply takes."""
+    match value:
+        case Json():
+            return len(value.raw)
+        case bytes() | str():
+            return len(value)
+        case Mapping():
+            return sum(_bytes_of(each) for item in cast("Mapping[Any, Any]", value).items() for each in item)
+        case list() | tuple():
+            return sum(_OF_A_VALUE + _bytes_of(each) for each in cast("list[Any]", value))
+        case _:
+            return 0

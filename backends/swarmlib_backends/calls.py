@@ -27,4 +27,9 @@ async def hand_over(reply: Message, ret: Reply) -> None:
 def key_of(message: Message, *, args: Mapping[str, Any], value: Any = None, upload: bool = False) -> bytes:
     """What tells requests apart: equal for those that ask the same, whoever asks."""
     asked = {name: given for name, given in args.items() if name != CALLER}
-    return orjson.dumps((message.verb, message.path, asked, value, upload), default=repr, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps((message.verb, message.path, asked, value, upload), default=_apart, option=orjson.OPT_SORT_KEYS)
+
+
+def _apart(value: Any) -> Any:
+    """What JSON has no form for, as something that equals no JSON value of a request."""
+    return {f":{type(value).__name__}": repr(value)}

@@ -13,6 +13,7 @@ import trio
 
 from swarmlib import Chain, Filter, Invalid, Message, Replies, Sender, argument, ask, option
 from swarmlib.message import FINAL
+from swarmlib.supervision import supervised
 
 from .patterns import fitting
 
@@ -102,17 +103,19 @@ class Tee(Filter):
         deadline = trio.current_time() + COPY_SECONDS
         with trio.move_on_at(deadline):
             replies = await ask(sender, message.but(deadline=deadline))
-            nursery.start_soon(self._drop, replies, deadline)
+            nursery.start_soon(supervised, f"tee: a copy to {self.chain.name}", self._drop, replies, deadline)
             return
         self._under_way -= 1
 
     async def _drop(self, replies: Replies, deadline: float) -> None:
         """Read to the answer, and leave."""
-        with trio.move_on_at(deadline):
-            async with replies:
-                async for reply in replies:
-                    if reply.att is not None:
-                        await trio.aclose_forcefully(reply.att)
-                    if reply.verb in FINAL:
-                        break
-        self._under_way -= 1
+        try:
+            with trio.move_on_at(deadline):
+                async with replies:
+                    async for reply in replies:
+                        if reply.att is not None:
+                            await trio.aclose_forcefully(reply.att)
+                        if reply.verb in FINAL:
+                            break
+        finally:
+            self._under_way -= 1

@@ -72,6 +72,13 @@ def tags_of(body: Body) -> dict[str, str]:
     return body.get("tags") or {}
 
 
+def is_reserved(label: str) -> bool:
+    """Whether a label would be one of the tags by which swarmlib knows what it made. A client must not set those, but
+    tools send them back that make a machine anew from its inspection.
+    """
+    return label == TAG or (label.startswith(f"{TAG}.") and label != isolation.LABEL)
+
+
 @dataclass(frozen=True)
 class Spec:
     """A machine that is wanted.
@@ -113,7 +120,7 @@ class Spec:
                               "its name, and at most 256 characters in its value")  # fmt: skip
 
     def described_by(self, labels: Mapping[str, str]) -> Spec:
-        """This, changed by labels such as azure.size=Standard_D2s_v5; others become tags.
+        """This, changed by labels such as azure.size=Standard_D2s_v5; others become tags, unless they are reserved.
 
         swarmlib.isolation is azure.security in the words of all backends, and a tag too.
 
@@ -124,7 +131,7 @@ class Spec:
         if demand := isolation.demanded({"Labels": labels}):
             isolation.agree(demand, own.get("security", ""))
             own["security"] = demand
-        tags = {key: value for key, value in labels.items() if not key.startswith(LABEL)}
+        tags = {key: value for key, value in labels.items() if not key.startswith(LABEL) and not is_reserved(key)}
         return replace(self, **_typed(own), tags={**self.tags, **tags})
 
     @property

@@ -14,6 +14,7 @@ import trio
 
 from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, Message, NotFound, Server, Unsupported
 
+from ..dockerapi.nulls import fields
 from ..dockerapi.values import is_true, no_such_place, number, pong
 from . import Azure, cloudinit, objects
 from .access import Access, Shell
@@ -21,7 +22,7 @@ from .client import Arm, connected
 from .events import Events
 from .making import MACHINES, making
 from .objects import Machine
-from .spec import LABEL, Body, Spec
+from .spec import LABEL, Body, Spec, is_reserved
 
 _CONTAINERS: Final = "containers"
 _VERSION: Final = {"Version": "azure", "ApiVersion": "1.41", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}
@@ -309,7 +310,7 @@ def _checked(body: Any) -> Body:
 def _patch(machine: Machine, body: Any) -> Body:
     """The change of a machine that an `update` asks for: its `Labels` are new tags, and azure.size its size."""
     given = {key: value for key, value in cast("Body", body or {}).items() if value}
-    labels = cast("dict[str, str]", given.pop("Labels", {}))
+    labels = {key: value for key, value in fields(given.pop("Labels", None)).items() if not is_reserved(key)}
     given = {key: value for key, value in given.items() if value not in _SAYING_NOTHING.get(key, ())}
     size = labels.pop(f"{LABEL}size", "") if labels else ""
     fixed = [name for name in labels if name.startswith(LABEL)]

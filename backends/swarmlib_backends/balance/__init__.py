@@ -32,10 +32,12 @@ from swarmlib import (
 from swarmlib.errors import ungrouped
 from swarmlib.request import Answer
 
+from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
-from . import effects, events, lists, merge, owners, roster
-from .members import CHANGE_SECONDS, Member, Outcome, ask_all
+from . import effects, events, labels, lists, merge, owners, roster
+from .asking import Outcome, ask_all
+from .members import CHANGE_SECONDS, Member
 from .mirror import group_of
 from .placement import Placement, Strategy
 from .rescheduling import Rescheduler
@@ -108,6 +110,7 @@ class Balance(Server):
         return {verb: partial(self._routed, handler) for verb, handler in super().handlers().items()}
 
     async def _routed(self, handler: Callable[[Message], Awaitable[Any]], message: Message) -> Any:
+        message = labels.unreserved(canonical(message))
         await self._roster.known()
         if ARG in message.args:
             self._check_version(message.args[ARG])

@@ -7,14 +7,15 @@ call is noticed by that nobody holds it any more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from swarmlib import Json, Message, Verb
+from swarmlib import Json, Message, Path, Verb
 
 from ..dockerapi.nulls import fields
-from . import merge
+from . import answers, merge
+from .forwarding import See
 from .index import Container, Index
-from .members import Member, See
+from .members import Member
 from .mirror import group_of
 
 Learn: TypeAlias = Callable[[Index, Member, Message], See]
@@ -22,13 +23,21 @@ Learn: TypeAlias = Callable[[Index, Member, Message], See]
 
 def says_node(index: Index, member: Member, message: Message) -> See:
     """An inspection says its object's engine."""
+    asked = message.verb, message.path
 
     def see(reply: Message) -> Message | None:
         if reply.verb is Verb.SET:
-            return reply.but(value=Json.of(merge.inspected(fields(reply.json), member.name)))
+            return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.name)))
         return None
 
     return see
+
+
+def _read(reply: Message, asked: tuple[Verb, Path], member: Member) -> Any:
+    """The value of a reply. Raises BadAnswer if it has not the shape that the answer to the request must have."""
+    verb, path = asked
+    what = answers.name_of(verb, path)
+    return answers.read(answers.shape_of(verb, path), answers.decoded(reply, what, member.name), what, member.name)
 
 
 def touches(index: Index, member: Member, message: Message) -> See:
@@ -79,12 +88,13 @@ def removes(index: Index, member: Member, message: Message) -> See:
 
 def makes(index: Index, member: Member, message: Message) -> See:
     """There is a new network or volume."""
+    asked = message.verb, message.path
     kind = message.path[0]
     body = fields(message.json)
     name, group = str(body.get("Name", "")), group_of(body.get("Labels"))
 
     def see(reply: Message) -> None:
-        made = fields(reply.json) if reply.verb is Verb.ACK else {}
+        made: dict[str, Any] = _read(reply, asked, member) if reply.verb is Verb.ACK else {}
         if id := made.get("Id") or made.get("Name"):
             member.mirror.learn(kind, id, (name or id,), group)
 
@@ -93,10 +103,11 @@ def makes(index: Index, member: Member, message: Message) -> See:
 
 def makes_exec(index: Index, member: Member, message: Message) -> See:
     """There is a new process in a container."""
+    asked = message.verb, message.path
 
     def see(reply: Message) -> None:
-        made = fields(reply.json) if reply.verb is Verb.ACK else {}
+        made: dict[str, Any] = _read(reply, asked, member) if reply.verb is Verb.ACK else {}
         if "Id" in made:
-            index.add_exec(made["Id"], member)
+            member.mirror.learn_exec(made["Id"])
 
     return see

@@ -7,26 +7,37 @@ for a moment, so that it can be put in order; what only one engine says is not.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
 from itertools import count
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import trio
 
-from swarmlib import Client, Json, Message, Reply, SwarmError, Unsupported, Verb, next_reply
+from swarmlib import Client, Json, Message, Reply, SwarmError, TimedOut, Unavailable, Unsupported, Verb, next_reply
 from swarmlib.errors import ungrouped
+from swarmlib.supervision import supervised
 
 from ..dockerapi.nulls import fields
+from . import answers
+from .asking import representative
 from .index import LABEL
-from .members import CLIENTS_FAULT, Member
-from .mirror import sensible
+from .members import Member
 from .roster import Roster
 from .select import Selection
+
+_log = logging.getLogger("swarmlib.balance")
 
 _WINDOW: Final = 0.02
 """Seconds that an event is held back, at most, for one of another engine that may have come before it."""
 _AGAIN: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+_SAME_MOMENT: Final = 1000
+"""Events of one engine at the same nanosecond that are told apart from repeated ones."""
 _UNSENT_EVENTS: Final = 1000
+_LEFT: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
+"""What sending to a client that has gone away raises."""
 _FOR_ENGINES: Final = {"type", "event", "daemon"}
 """The filters by which the events of balance itself can be chosen."""
 
@@ -49,38 +60,48 @@ _Out: TypeAlias = "trio.MemorySendChannel[tuple[_Feed, dict[str, Any] | None]]"
 class _Feed:
     """One engine's events, and where they are to be taken up again."""
 
-    def __init__(self, member: Member, selection: Selection, begun: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, member: Member, selection: Selection, feeds: _Feeds) -> None:
         self.member = member
         self.waiting = 0
         """How many of its events are held back."""
+        self.refusal: SwarmError | None = None
+        """The engine's words, if it refuses to give these events."""
         self._args = dict(selection.args)
-        self._begun = begun
+        self._feeds = feeds
         self._last = 0
-        self._latest: set[bytes] = set()
+        self._latest = OrderedDict[bytes, None]()
         """The events of the last moment: they come again when the stream is taken up there."""
 
     async def run(self, out: _Out) -> None:
-        """Give the events, until the engine itself ends them.
-
-        Raises:
-            Invalid, NotFound, Denied, Conflict: what is asked for is wrong, as the engine says.
-        """
+        """Give the events until the engine itself ends them, or refuses the watch; take up a stream that broke off."""
         bounded = bool(self._args.get("until"))
-        while not bounded or self.member.up:
+        over, pause = False, _AGAIN
+
+        async def attempt() -> None:
+            nonlocal over
+            over = await self._attempt(out, bounded=bounded)
+
+        while not over and (not bounded or self.member.up):
             await self.member.wait_up()
-            try:
-                await self._follow(out)
-                if bounded:
-                    break
-            except CLIENTS_FAULT:
-                raise
-            except Unsupported:
-                break  # it has no events of the kind
-            except SwarmError:
-                pass  # it is taken up again
-            await trio.sleep(_AGAIN)
-        await self._begun()
+            before = self._last
+            await supervised(f"balance: the events of {self.member.name}", attempt, expected=_LEFT)
+            pause = _AGAIN if self._last > before else min(pause * 2, _LONGEST_PAUSE)
+            await trio.sleep(0 if over else pause)
+        await self._feeds.ended(self)
         await out.send((self, None))
+
+    async def _attempt(self, out: _Out, *, bounded: bool) -> bool:
+        """Follow the engine's events once; says whether that was all."""
+        try:
+            await self._follow(out)
+        except (Unavailable, TimedOut):
+            return False  # it broke off, or the engine went down
+        except Unsupported:
+            return True  # it has no events of the kind
+        except SwarmError as exc:
+            self.refusal = exc
+            return True
+        return bounded
 
     async def _follow(self, out: _Out) -> None:
         if self._last:
@@ -92,23 +113,25 @@ class _Feed:
                 except trio.EndOfChannel:
                     return
                 if reply.verb is Verb.ACK:
-                    await self._begun()
+                    await self._feeds.begun()
                 elif reply.verb is Verb.SET and (event := self._new(reply)) is not None:
                     await out.send((self, event))
 
     def _new(self, reply: Message) -> dict[str, Any] | None:
-        """The event that a reply tells, with its engine; None if it was told before."""
-        with sensible(self.member.name):
-            event = fields(reply.json)
-            moment, raw = _moment(event), reply.value.raw if isinstance(reply.value, Json) else b""
-            if moment > self._last:
-                self._last, self._latest = moment, set()
-            elif raw in self._latest:
-                return None
-            self._latest.add(raw)
-            actor = fields(event.get("Actor"))
-            about = {**fields(actor.get("Attributes")), LABEL: self.member.name}
-            return {**event, "Node": self.member.name, "Actor": {**actor, "Attributes": about}}
+        """The event that a reply tells, with its engine; None if it was told before. Raises BadAnswer if it is none."""
+        event = answers.event(reply, self.member.name)
+        moment, raw = _moment(event), reply.value.raw if isinstance(reply.value, Json) else b""
+        if moment > self._last:
+            self._last = moment
+            self._latest.clear()
+        elif raw in self._latest:
+            return None
+        self._latest[raw] = None
+        if len(self._latest) > _SAME_MOMENT:
+            self._latest.popitem(last=False)
+        actor = fields(event.get("Actor"))
+        about = {**fields(actor.get("Attributes")), LABEL: self.member.name}
+        return {**event, "Node": self.member.name, "Actor": {**actor, "Attributes": about}}
 
 
 def _moment(event: Mapping[str, Any]) -> int:
@@ -119,7 +142,7 @@ async def relay(roster: Roster, message: Message, ret: Reply) -> None:
     """Answer a watch with the events of the engines that it asks for.
 
     Raises:
-        Invalid, NotFound, Denied, Conflict: what is asked for is wrong.
+        SwarmError: every engine refuses it: the words of one of them.
     """
     selection = Selection.of(message.args)
     chosen = selection.chosen(roster.members)
@@ -143,6 +166,8 @@ class _Feeds:
 
     def __init__(self, selection: Selection, out: _Out, nursery: trio.Nursery, ret: Reply) -> None:
         self.active: dict[Member, _Feed] = {}
+        self._seen: set[Member] = set()
+        self._refused: list[_Feed] = []
         self._selection = selection
         self._out = out
         self._nursery = nursery
@@ -152,20 +177,54 @@ class _Feeds:
         """The watch is accepted; by the first engine for all."""
         if not self._ret.answered:
             await self._ret.ack()
+            for feed in self._refused:
+                await self._tell_missing(feed)
+
+    async def ended(self, feed: _Feed) -> None:
+        """A feed has ended. An engine that refuses the watch is missing from it, unless none accepts it.
+
+        Raises:
+            SwarmError: every engine that is up has refused the watch: the words of one of them.
+        """
+        if feed.refusal is None:
+            await self.begun()
+        elif self._ret.answered:
+            await self._tell_missing(feed)
+        else:
+            self._refused.append(feed)
+            self._refuse_if_all_do()
+
+    def _refuse_if_all_do(self) -> None:
+        if self._refused and not self._ret.answered:
+            waited_for = [each for each in self.active.values() if each.member.up and each.refusal is None]
+            if not waited_for:
+                raise representative([each.refusal for each in self._refused if each.refusal])
+
+    async def _tell_missing(self, feed: _Feed) -> None:
+        reason = feed.refusal.message if feed.refusal else ""
+        _log.warning("%s is missing from a watch of events: %s", feed.member.name, reason)
+        await self._tell(feed, feed.member.event("engine_disconnect", reason))
+
+    async def _tell(self, feed: _Feed, event: Mapping[str, Any]) -> None:
+        if self._wants(event):
+            await self._out.send((feed, {**event, "Node": feed.member.name}))
 
     def add(self, member: Member) -> None:
         """Take up an engine's events."""
-        self.active[member] = feed = _Feed(member, self._selection, self.begun)
+        self._seen.add(member)
+        self.active[member] = feed = _Feed(member, self._selection, self)
         self._nursery.start_soon(feed.run, self._out)
 
     async def follow(self, roster: Roster, news: trio.MemoryReceiveChannel[dict[str, Any]]) -> None:
         """Give what becomes of the engines, and the events of those that join."""
         async for event in news:
             for member in self._selection.chosen(roster.members):
-                if member not in self.active:
+                concerned = member.name == event["Actor"]["ID"]
+                if member not in self.active and (concerned or member not in self._seen):
                     self.add(member)
-                if member.name == event["Actor"]["ID"] and self._wants(event):
-                    await self._out.send((self.active[member], {**event, "Node": member.name}))
+                if concerned:
+                    await self._tell(self.active[member], event)
+            self._refuse_if_all_do()
 
     def _wants(self, event: Mapping[str, Any]) -> bool:
         """Whether the filters let an event of balance itself pass."""
@@ -189,7 +248,7 @@ async def _in_order(
     held: list[_Event] = []
     turn = count()
     while True:
-        while held and (_all_wait(feeds) or held[0].due <= trio.current_time()):
+        while held and (_all_wait(feeds) or held[0].due <= trio.current_time() or len(held) > _UNSENT_EVENTS):
             event = heapq.heappop(held)
             event.feed.waiting -= 1
             await ret.set(event.value)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, insort
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
@@ -20,18 +19,21 @@ if TYPE_CHECKING:
 
 LABEL: Final = "swarmlib.node"
 """The label that tells an object's engine."""
-_KNOWN_EXECS: Final = 100_000
-"""Processes in containers whose engine is remembered, at most."""
+_TELLING: Final = 6
+"""Digits of an id's beginning that are no accident: a name of another engine's object that is the same is ambiguous."""
+_DIGITS: Final = frozenset("0123456789abcdef")
 _FOREVER: Final = float("inf")
 
 
 class Item:
     """One object on one engine."""
 
-    __slots__ = ("group", "id", "member", "names")
+    __slots__ = ("group", "id", "member", "names", "shared")
 
-    def __init__(self, member: Member, id: str, names: Iterable[str]) -> None:
+    def __init__(self, member: Member, id: str, names: Iterable[str], *, shared: bool = False) -> None:
         self.member = member
+        self.shared = shared
+        """Whether it says that all engines of a swarm have it."""
         self.group = ""
         self.id = id
         self.names = tuple(names)
@@ -65,12 +67,12 @@ class Container(Item):
         rest["Labels"] = {**(summary.get("Labels") or {}), LABEL: self.member.name}
         rest["Node"] = self.member.name
         self.body = orjson.dumps(rest)[:-1]
-        self.created = since(str(inspected.get("Created", ""))) or summary.get("Created", 0)
-        self.state = summary.get("State", "")
-        status: str = summary.get("Status", "")
+        self.created = since(inspected.get("Created") or "") or summary.get("Created") or 0
+        self.state = summary.get("State") or ""
+        status: str = summary.get("Status") or ""
         ages = template(status)
         self._before, self._after = ages or (status, "")
-        moment = since(str(state.get("StartedAt" if status.startswith("Up") else "FinishedAt", "")))
+        moment = since(state.get("StartedAt" if status.startswith("Up") else "FinishedAt") or "")
         self._base = moment if ages else 0.0
         self._until = 0.0
         if not self._base:
@@ -153,8 +155,22 @@ class Table(Generic[AnItem]):
             _without(self._by_name, name, item)
 
     def find(self, ref: str) -> tuple[AnItem, ...]:
-        """What `ref` may mean, as an engine reads it: an id, else a name, else the beginning of ids."""
-        return self._by_id.get(ref) or self._by_name.get(ref) or self._beginning_with(ref)
+        """What `ref` may mean: an id, else a name, else the beginning of ids, as an engine reads it.
+
+        Each engine vouches for its own objects only: what is an id or a name on one engine does not hide what `ref`
+        means on another. Only the short beginning of an id yields to a name, so that a container may be called `cafe`.
+        """
+        ids, names = self._by_id.get(ref, ()), self._by_name.get(ref, ())
+        if not ids and not names:
+            return self._beginning_with(ref)
+        found = _with_others(ids, names)
+        if len(ref) >= _TELLING and set(ref) <= _DIGITS:
+            found = _with_others(found, self._beginning_with(ref))
+        return found
+
+    def with_id(self, id: str) -> tuple[AnItem, ...]:
+        """The objects of exactly this id."""
+        return self._by_id.get(id, ())
 
     def _beginning_with(self, prefix: str) -> tuple[AnItem, ...]:
         if not prefix:
@@ -167,6 +183,12 @@ class Table(Generic[AnItem]):
             found += self._by_id[self._ids[at]]
             at += 1
         return tuple(found)
+
+
+def _with_others(found: tuple[AnItem, ...], more: Iterable[AnItem]) -> tuple[AnItem, ...]:
+    """What was found, and what others than those engines have."""
+    known = {item.member for item in found}
+    return (*found, *(item for item in more if item.member not in known))
 
 
 def _without(table: dict[str, tuple[AnItem, ...]], key: str, item: AnItem) -> None:
@@ -185,10 +207,8 @@ class Index:
         self.images = Table[Item]()
         self.networks = Table[Item]()
         self.volumes = Table[Item]()
-        self.moved: set[str] = set()
-        """The ids of containers that others stand in for."""
+        self.execs = Table[Item]()
         self._groups: dict[str, list[Item]] = {}
-        self._execs = OrderedDict[str, Item]()
         self._order: list[Container] = []
         """Nearly in the order of the list, so that sorting it costs little."""
         self._lists: dict[bool, tuple[bytes, float]] = {}
@@ -206,8 +226,7 @@ class Index:
     def find(self, kind: str, ref: str) -> tuple[Item, ...]:
         """What `ref` may mean among the objects of a kind; () where that isn't known."""
         if kind == "exec":
-            known = self._execs.get(ref)
-            return (known,) if known else ()
+            return self.execs.with_id(ref)
         if kind == "images":
             return self._find_image(ref)
         table = self.table(kind)
@@ -231,12 +250,6 @@ class Index:
     def holders_of_group(self, group: str) -> set[Member]:
         """The engines that have something of a group."""
         return {item.member for item in self._groups.get(group, ())}
-
-    def add_exec(self, id: str, member: Member) -> None:
-        """Remember where a process in a container is."""
-        self._execs[id] = Item(member, id, ())
-        if len(self._execs) > _KNOWN_EXECS:
-            self._execs.popitem(last=False)
 
     # The list of containers.
 

@@ -8,13 +8,15 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Json, Message, NotFound, SwarmError, TimedOut, Unavailable, Verb
+from swarmlib import Json, Message, NotFound, TimedOut, Unavailable, Verb
 from swarmlib.errors import ungrouped
+from swarmlib.service import as_error
 
 from ..dockerapi.ages import since
 from ..dockerapi.nulls import items
 from . import merge
-from .members import CLIENTS_FAULT, Member, Outcome, ask_all
+from .asking import Outcome, ask_all
+from .members import Member
 from .roster import Roster
 from .select import Selection
 
@@ -35,10 +37,10 @@ async def _settle(member: Member, kinds: Sequence[str]) -> None:
     try:
         with ungrouped(), trio.fail_after(member.deadline):
             await member.mirror.settle(*kinds)
-    except SwarmError as exc:
-        await member.fail(exc)
     except trio.TooSlowError:
         await member.fail(TimedOut(f"it did not answer within {member.deadline:g} s"))
+    except Exception as exc:  # noqa: BLE001 - an unexpected exception is logged, and is this member's failure alone
+        await member.fail(as_error(exc, member.name, Message(Verb.LS)))
 
 
 def missing(members: Sequence[Member]) -> list[str]:
@@ -62,8 +64,13 @@ async def answer(message: Message, roster: Roster, *, strict: bool) -> None:
     if members:
         outcome.must_have_answers()
     found = merge.LISTS[message.path](outcome.values)
-    limit = int(selection.args.get("limit") or 0)
+    limit = _number(selection.args.get("limit"))
     await reply(message, Json.of(found[:limit] if limit > 0 else found), outcome.missing)
+
+
+def _number(text: object) -> int:
+    """A limit as an engine reads it: what is not a number is no limit."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def partial(missing: Sequence[str], *, strict: bool) -> None:
@@ -109,8 +116,6 @@ async def _ask(message: Message, roster: Roster, selection: Selection, members: 
         return message.but(args=selection.args if member in knowing else selection.without_relative())
 
     outcome = await ask_all(members, message, each=each)
-    if refused := [exc for _, exc in outcome.failures if isinstance(exc, CLIENTS_FAULT)]:
-        raise refused[0]
     if bounds:
         times = {name: created for name, (_, created) in bounds.items()}
         for member, given in outcome.answers:
@@ -124,7 +129,7 @@ async def _bound(path: Sequence[str], ref: str, roster: Roster) -> tuple[set[Mem
     holders = {item.member for item in roster.index.find(path[0], ref)}
     for member in holders:
         found = (await member.ask(Message(Verb.GET, (path[0], ref)))).value
-        return holders, since(str(found.get("Created", "")))
+        return holders, since(str(found.get("Created") or ""))
     raise NotFound(f"No such {path[0].removesuffix('s')}: {ref}")
 
 
@@ -134,6 +139,6 @@ def _bounded(reply: Message, times: Mapping[str, float]) -> Message:
     kept = [
         item
         for item in items(reply.json)
-        if item["Created"] < int(times.get("before", float("1e18"))) and item["Created"] > int(times.get("since", 0))
+        if int(times.get("since", 0)) < (item.get("Created") or 0) < times.get("before", float("inf"))
     ]
     return reply.but(value=Json.of(kept))

@@ -10,8 +10,8 @@ import logging
 import random
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import trio
@@ -19,34 +19,29 @@ import trio
 from swarmlib import (
     UNSENT,
     Client,
-    Conflict,
-    Denied,
-    Invalid,
+    Internal,
     Message,
-    NotFound,
     Replies,
-    Reply,
     SwarmError,
-    Tap,
     TimedOut,
     Unavailable,
     Unsupported,
     Verb,
     next_reply,
-    refuse,
 )
 from swarmlib.errors import ungrouped
 from swarmlib.request import Answer
+from swarmlib.supervision import supervised
 
 from ..dockerapi.ages import since
-from .index import NOTHING, Claim, Index, Port
-from .mirror import Mirror, sensible
+from . import answers
+from .forwarding import Forwarded, See
+from .index import NOTHING, RUNNING, Claim, Container, Index, Port
+from .mirror import Mirror
 from .versions import Bridge, Range
 
 _log = logging.getLogger("swarmlib.balance")
 
-CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
-"""What an engine says of a request that is wrong on every engine."""
 CHANGE_SECONDS: Final = 60.0
 """How long a member may take over a change that balance itself asks of it; it works on the disk."""
 _FIRST_PAUSE: Final = 0.2
@@ -55,7 +50,6 @@ _DRIFT_CHECKS: Final = 12
 """Pings between two checks of whether the index still agrees with the engine."""
 
 Announce: TypeAlias = Callable[[dict[str, Any]], None]
-See: TypeAlias = Callable[[Message], Message | None]
 
 
 @dataclass
@@ -91,6 +85,9 @@ class Member:
         """Why it is down; None while it is not known to be."""
         self.known = trio.Event()
         """Set once it is known whether it is up."""
+        self.joined = trio.current_time()
+        self.stand_ins: dict[str, Container] = {}
+        """The containers that were made anew on other engines while this one was down, by the ids of the originals."""
         self._up = trio.Event()
         self._index = index
         self._announce = announce
@@ -130,7 +127,9 @@ class Member:
         self.load.cpus += sign * claim.cpus
         self.load.memory += sign * claim.memory
         for port in claim.ports:
-            self.ports[port] = self.ports.get(port, 0) + sign
+            held = self.ports.pop(port, 0) + sign
+            if held:
+                self.ports[port] = held
 
     # Calls.
 
@@ -149,8 +148,9 @@ class Member:
         """The same request to this member; by default within its deadline.
 
         Raises:
-            SwarmError: what the member answers; TimedOut, naming it, when it does not within `deadline` seconds;
-                Unavailable, when it is down, or goes down meanwhile.
+            SwarmError: what the member answers; BadAnswer, when that has not the shape of such an answer; TimedOut,
+                naming it, when it does not answer within `deadline` seconds; Unavailable, when it is down, or goes
+                down meanwhile.
         """
         limit = self.deadline if deadline is None else deadline
         with trio.CancelScope(deadline=trio.current_time() + limit) as scope:
@@ -167,7 +167,8 @@ class Member:
     async def _call(self, message: Message) -> Answer:
         fields = {"args": message.args, "value": message.value, "att": message.att}
         try:
-            return await Client(self.sender).call(message.verb, message.path, **fields)
+            answer = await Client(self.sender).call(message.verb, message.path, **fields)
+            return answers.checked(answer, message, self.name)
         except Unavailable as exc:
             if exc.details.get(UNSENT):
                 self.suspect()
@@ -201,18 +202,32 @@ class Member:
     # Its life.
 
     async def keep(self) -> None:
-        """Follow its events, for ever; when it is down, try again."""
+        """Follow its events, for ever; when it is down, try again, with growing pauses."""
         pause = _FIRST_PAUSE
         while True:
+            failure = await self._followed()
+            if self.up:
+                pause = _FIRST_PAUSE
+            if failure is not None:
+                await self.fail(failure)
+            await trio.sleep(pause * random.uniform(0.75, 1.25))
+            pause = min(pause * 2, _LAST_PAUSE)
+
+    async def _followed(self) -> SwarmError | None:
+        """Follow until that fails, and give the failure; None where `fail` ended it."""
+        failure: SwarmError | None = Internal(f"following {self.name} failed; the log says how", backend=self.name)
+
+        async def follow() -> None:
+            nonlocal failure
             try:
                 with ungrouped(), trio.CancelScope() as self._following:
                     await self._follow()
+                failure = None
             except SwarmError as exc:
-                if self.up:
-                    pause = _FIRST_PAUSE
-                await self.fail(exc)
-            await trio.sleep(pause * random.uniform(0.75, 1.25))
-            pause = min(pause * 2, _LAST_PAUSE)
+                failure = exc
+
+        await supervised(f"balance: following {self.name}", follow)
+        return failure
 
     async def _follow(self) -> None:
         async with Client(self.sender).request(Verb.WATCH) as replies:
@@ -237,29 +252,48 @@ class Member:
         await self._describe()
         if self.watchable:
             await self.mirror.sync()
-            await self._drop_moved()
+            await self._drop_originals()
         was_down, self.failure = self.failure, None
         self._up.set()
         self._index.changed()
         self.known.set()
         if was_down is not None:
             _log.warning("%s is up again", self.name)
-        self._announce(self._event("engine_connect", ""))
+        self._announce(self.event("engine_connect", ""))
 
-    async def _drop_moved(self) -> None:
-        """Remove the containers that were made anew elsewhere while this engine was down; never their volumes."""
-        for id in self._index.moved.intersection(self.mirror.containers):
-            _log.warning("%s: removing %s, which was made anew on another engine meanwhile", self.name, id[:12])
+    async def _drop_originals(self) -> None:
+        """Remove the containers that balance made anew elsewhere while this engine was down; never their volumes.
+
+        What a container was made anew as is known from balance's own memory alone: a label would be anybody's word.
+        """
+        for id, stand_in in list(self.stand_ins.items()):
+            original = self.mirror.containers.get(id)
+            if original is None:
+                continue
+            if not self._is_replaced(original, stand_in):
+                _log.warning("%s stays, although %s was made anew from it", original.label, stand_in.label)
+                continue
+            _log.warning("%s: removing %s, which was made anew on %s", self.name, id[:12], stand_in.member.name)
             await self.ask(Message(Verb.RM, ("containers", id), {"force": "1", "v": "0"}), CHANGE_SECONDS)
             self.mirror.removed("containers", id)
+        self.stand_ins.clear()
+
+    def _is_replaced(self, original: Container, stand_in: Container) -> bool:
+        """Whether a container may be moved, and its stand-in runs on another engine under its name."""
+        return (
+            original.id in self.mirror.inspected
+            and stand_in.member is not self
+            and stand_in.member.mirror.containers.get(stand_in.id) is stand_in
+            and stand_in.state in RUNNING
+            and bool(set(original.names) & set(stand_in.names))
+        )
 
     async def _describe(self) -> None:
         try:
-            with sensible(self.name):
-                asked = time.time()
-                self.about = (await self.ask(Message(Verb.GET))).value or {}
-                self.skew = _skew(asked, since(str(self.about.get("SystemTime", ""))), time.time())
-                await self.learn_range()
+            asked = time.time()
+            self.about = (await self.ask(Message(Verb.GET))).value
+            self.skew = _skew(asked, since(self.about.get("SystemTime") or ""), time.time())
+            await self.learn_range()
         except Unsupported:
             pass  # it holds workloads, but is no engine: it has nothing to say of itself
 
@@ -269,9 +303,7 @@ class Member:
                 reply = await next_reply(replies)
             except trio.EndOfChannel:
                 raise Unavailable("its event stream ended") from None
-            with sensible(self.name):
-                eager = reply.verb is Verb.SET and self.mirror.apply(reply.json or {})
-            if eager:
+            if reply.verb is Verb.SET and self.mirror.apply(answers.event(reply, self.name)):
                 await self.mirror.settle("containers")  # it must be known before its engine dies
 
     async def _check(self) -> None:
@@ -303,7 +335,7 @@ class Member:
         self._index.changed()
         await self._cut()
         if was_up:
-            self._announce(self._event("engine_disconnect", failure.message))
+            self._announce(self.event("engine_disconnect", failure.message))
 
     async def _cut(self) -> None:
         """End what waits for an answer: it may have happened or not, which is what the caller is told."""
@@ -321,7 +353,8 @@ class Member:
         await self.fail(Unavailable(f"{self.name} has left"))
         self.mirror.forget_all()
 
-    def _event(self, action: str, reason: str) -> dict[str, Any]:
+    def event(self, action: str, reason: str) -> dict[str, Any]:
+        """The event by which balance tells what became of this engine."""
         now = time.time_ns()
         attributes = {"name": self.name, **({"error": reason} if reason else {})}
         return {
@@ -337,108 +370,3 @@ class Member:
 def _skew(asked: float, told: float, answered: float) -> float:
     """How far a clock is ahead that said `told` at some moment between two of ours; 0 where it may be right."""
     return 0.0 if not told or asked <= told <= answered else told - (asked + answered) / 2
-
-
-class _Line:
-    """Whether a forwarded call is still connected. It knows nothing of the call, which so can be dropped."""
-
-    def __init__(self) -> None:
-        self.cut = False
-        self.callbacks: list[Callable[[], object]] = []
-
-    def end(self) -> None:
-        self.cut = True
-        callbacks, self.callbacks = self.callbacks, []
-        for callback in callbacks:
-            callback()
-
-
-class Forwarded(Tap):
-    """The reply channel of a call that one member has: cut when that member goes down before it has answered."""
-
-    def __init__(self, inner: Reply, see: See | None) -> None:
-        super().__init__(inner, self._look)
-        self._show = see
-        self._line = _Line()
-        self._begun = False
-        inner.on_gone(self._line.end)
-
-    @property
-    def gone(self) -> bool:
-        """See `Reply.gone`."""
-        return self._line.cut
-
-    def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
-        if self._line.cut:
-            callback()
-        else:
-            self._line.callbacks.append(callback)
-
-    def _look(self, reply: Message) -> Message:
-        if self._line.cut:
-            raise trio.BrokenResourceError("the call was cut")
-        self._begun = True
-        return reply if self._show is None else self._show(reply) or reply
-
-    async def cut(self, error: SwarmError) -> None:
-        """Answer with an error, unless answers have come: a stream that has begun may yet go on."""
-        if not self._begun and not self._line.cut:
-            self._line.end()
-            await refuse(Message(Verb.GET, ret=self._inner), error)
-
-
-@dataclass
-class Outcome:
-    """What the members said to one request: those that answered, and those that failed."""
-
-    answers: list[tuple[Member, Answer]] = field(default_factory=list[tuple[Member, Answer]])
-    failures: list[tuple[Member, SwarmError]] = field(default_factory=list[tuple[Member, SwarmError]])
-
-    @property
-    def values(self) -> list[tuple[str, Any]]:
-        """Each answering member's name and value, in the members' order."""
-        return [(member.name, answer.value) for member, answer in self.answers]
-
-    @property
-    def missing(self) -> list[str]:
-        """What there is to say of each member that has not answered. One that has nothing of the kind has."""
-        failed = [(member, exc) for member, exc in self.failures if not isinstance(exc, Unsupported)]
-        return [f"{member.name} is missing: {exc.message}" for member, exc in failed]
-
-    def must_have_answers(self) -> None:
-        """Raise the first failure if nobody answered."""
-        if not self.answers:
-            raise self.failures[0][1] if self.failures else Unavailable("balance has no members now")
-
-
-async def ask_all(
-    members: Sequence[Member],
-    message: Message,
-    deadline: float | None = None,
-    each: Callable[[Member], Message] | None = None,
-) -> Outcome:
-    """Ask every member at once; one that is down or frozen holds up nobody for longer than `deadline` seconds.
-
-    each: what to ask a member, where that differs.
-    """
-    found: dict[Member, Answer | SwarmError] = {}
-
-    async def ask(member: Member) -> None:
-        try:
-            member.must_be_up()
-            found[member] = await member.ask(each(member) if each else message, deadline)
-        except SwarmError as exc:
-            found[member] = exc
-
-    async with trio.open_nursery() as nursery:
-        for member in members:
-            nursery.start_soon(ask, member)
-    outcome = Outcome()
-    for member in members:
-        answer = found[member]
-        if isinstance(answer, SwarmError):
-            outcome.failures.append((member, answer))
-        else:
-            outcome.answers.append((member, answer))
-    return outcome

@@ -47,7 +47,11 @@ def _labelled(config: dict[str, Any] | None, node: str) -> dict[str, str]:
 def containers(parts: Parts) -> list[Any]:
     """Every engine's containers, the newest first, each with its engine."""
     merged = [owned(item, node) for node, found in parts for item in items(found)]
-    return sorted(merged, key=lambda item: item.get("Created", 0), reverse=True)
+    return sorted(merged, key=_created, reverse=True)
+
+
+def _created(item: Mapping[str, Any]) -> int:
+    return item.get("Created") or 0
 
 
 def images(parts: Parts) -> list[Any]:
@@ -59,9 +63,10 @@ def images(parts: Parts) -> list[Any]:
             known["Nodes"].append(node)
             for key in ("RepoTags", "RepoDigests"):
                 known[key] = _real_names([*items(known.get(key)), *items(item.get(key))])
-            if len(known["Nodes"]) > 1 and item.get("Containers", -1) >= 0:
-                known["Containers"] = max(known.get("Containers", 0), 0) + item["Containers"]
-    return sorted(merged.values(), key=lambda item: item.get("Created", 0), reverse=True)
+            count: int | None = item.get("Containers")
+            if len(known["Nodes"]) > 1 and count is not None and count >= 0:
+                known["Containers"] = max(known.get("Containers") or 0, 0) + count
+    return sorted(merged.values(), key=_created, reverse=True)
 
 
 def _real_names(names: list[str]) -> list[str]:
@@ -72,13 +77,13 @@ def _real_names(names: list[str]) -> list[str]:
 
 def networks(parts: Parts) -> list[Any]:
     """Every engine's networks; those that every engine has, and those of a swarm, once."""
-    merged: dict[str, dict[str, Any]] = {}
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
     for node, found in parts:
         for item in items(found):
             if item["Name"] in EVERYWHERE:
-                merged.setdefault(item["Name"], item)
-            else:
-                merged.setdefault(item["Id"], owned(item, node))
+                merged.setdefault(("", item["Name"]), item)
+            else:  # only a swarm's networks are the same everywhere; otherwise an id speaks for its own engine
+                merged.setdefault(("" if item.get("Scope") == "swarm" else node, item["Id"]), owned(item, node))
     return list(merged.values())
 
 
@@ -102,7 +107,7 @@ def info(parts: Parts) -> dict[str, Any]:
     """The first engine's description, with the counts and resources of all summed, and each one's share."""
     merged = dict(parts[0][1])
     for key in _SUMS:
-        merged[key] = sum(item.get(key, 0) for _, item in parts)
+        merged[key] = sum(item.get(key) or 0 for _, item in parts)
     warnings = [f"{node}: {text}" for node, item in parts for text in items(item.get("Warnings"))]
     shares = [[node, _share(item)] for node, item in parts]
     # The docker CLI shows what a driver says of itself; it stopped showing `SystemStatus`, which was made for this.
@@ -113,9 +118,9 @@ def info(parts: Parts) -> dict[str, Any]:
 
 
 def _share(item: dict[str, Any]) -> str:
-    running, memory = item.get("ContainersRunning", 0), (item.get("MemTotal") or 0) / 2**30
-    held = f"{item.get('Containers', 0)} containers ({running} running), {item.get('Images', 0)} images"
-    return f"{held}, {item.get('NCPU', 0)} CPUs, {memory:.1f} GiB, version {item.get('ServerVersion', 'unknown')}"
+    running, memory = item.get("ContainersRunning") or 0, (item.get("MemTotal") or 0) / 2**30
+    held = f"{item.get('Containers') or 0} containers ({running} running), {item.get('Images') or 0} images"
+    return f"{held}, {item.get('NCPU') or 0} CPUs, {memory:.1f} GiB, version {item.get('ServerVersion') or 'unknown'}"
 
 
 def version(parts: Parts) -> dict[str, Any]:

@@ -7,18 +7,20 @@ somebody wants to see it, so that an engine whose containers nobody lists is not
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import trio
 
-from swarmlib import Message, NotFound, Path, Unavailable, Unsupported, Verb
+from swarmlib import BadAnswer, Message, NotFound, Unsupported, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nulls import fields, items
 from .index import Claim, Container, Index, Item
+from .shapes import MAX_OBJECTS
 
 if TYPE_CHECKING:
     from .members import Member
@@ -27,7 +29,9 @@ _log = logging.getLogger("swarmlib.balance")
 
 RESCHEDULE: Final = "com.docker.swarm.reschedule-policies"
 MOVED: Final = "swarmlib.rescheduled-from"
-"""The label of a container that stands in for one of an engine that died; holds that one's id."""
+"""The label of a container that stands in for one of an engine that died; holds that one's id. It is for people to
+read: nothing is done because of it, as anybody can set a label.
+"""
 _PROJECT: Final = "com.docker.compose.project"
 _INSPECTIONS: Final = 8
 """Inspections of one engine at once."""
@@ -39,25 +43,9 @@ _SUMMARY_EVENTS: Final = frozenset(
 _STATES: Final = {"start": "running", "die": "exited", "pause": "paused", "unpause": "running"}
 """What a container is after an event."""
 _KINDS: Final = ("images", "networks", "volumes")
-_GARBAGE: Final = (KeyError, TypeError, AttributeError, ValueError)
-
-
-@contextmanager
-def sensible(name: str) -> Generator[None]:
-    """Around the reading of an engine's answers: what is none of an engine's is the engine's failure, not a bug here.
-
-    Raises:
-        Unavailable: the answers are none that an engine gives.
-    """
-    try:
-        with ungrouped():
-            yield
-    except _GARBAGE as exc:
-        raise Unavailable(f"its answers make no sense: {exc!r}", backend=name) from exc
-    except BaseExceptionGroup as group:
-        if group.split(_GARBAGE)[1] is not None:
-            raise
-        raise Unavailable(f"its answers make no sense: {group.exceptions[0]!r}", backend=name) from group
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+_KNOWN_EXECS: Final = 10_000
+"""Processes in an engine's containers that are remembered, at most; others are asked for."""
 
 
 class Mirror:
@@ -69,6 +57,9 @@ class Mirror:
         self.containers: dict[str, Container] = {}
         self.inspected: dict[str, dict[str, Any]] = {}
         """The inspections of the containers that may be rescheduled."""
+        self.originals: dict[str, str] = {}
+        """What the label says of containers that stand in for others: the others' ids, by their own."""
+        self._execs = OrderedDict[str, Item]()
         self._others: dict[str, dict[str, Item]] = {kind: {} for kind in _KINDS}
         self._stale: set[str] = set()
         self._stale_kinds: set[str] = set()
@@ -110,7 +101,7 @@ class Mirror:
             settled = False
             self._gone.clear()
             try:
-                with sensible(self._member.name):
+                with ungrouped():
                     async with trio.open_nursery() as nursery:
                         for kind in kinds:
                             nursery.start_soon(self._relist, kind)
@@ -122,30 +113,37 @@ class Mirror:
                     self._stale_kinds |= kinds
                     self._stale |= ids
 
-    async def _ask(self, verb: Verb, path: Path, **args: str) -> Any:
-        """The engine's answer; None where it has nothing of the kind (processes have no networks)."""
+    async def _list(self, kind: str, **args: str) -> Any:
+        """The engine's list; None where it has nothing of the kind (processes have no networks)."""
         try:
-            return (await self._member.ask(Message(verb, path, args))).value
-        except (Unsupported, NotFound):
+            return (await self._member.ask(Message(Verb.LS, (kind,), args))).value
+        except Unsupported:
+            return None
+
+    async def _inspection(self, id: str) -> Any:
+        """What the engine says of a container; None where it has gone."""
+        try:
+            return (await self._member.ask(Message(Verb.GET, ("containers", id)))).value
+        except NotFound:
             return None
 
     async def _relist(self, kind: str) -> None:
         known = dict(self._others[kind])  # what comes while the engine is asked need not be in its answer
-        listed: Any = await self._ask(Verb.LS, (kind,))
+        listed: Any = await self._list(kind)
         entries: list[dict[str, Any]] = items(fields(listed).get("Volumes") if kind == "volumes" else listed)
-        found = {each.get("Id") or each["Name"]: (_names(kind, each), _group(kind, each)) for each in entries}
+        found = {each["Name" if kind == "volumes" else "Id"]: _told(kind, each) for each in entries}
         for id, item in known.items():
-            if found.get(id) != (item.names, item.group):
+            if found.get(id) != (item.names, item.group, item.shared):
                 self._forget(kind, id)
-        for id, (names, group) in found.items():
-            self.learn(kind, id, names, group)
+        for id, (names, group, shared) in found.items():
+            self.learn(kind, id, names, group, shared=shared)
 
     async def _refresh(self, ids: set[str]) -> None:
         """Take over what the engine says of some containers; of all, if the id "" is among them."""
         whole = "" in ids or len(ids) > _FILTERED
         known = set(self.containers)
         args = {"all": "1"} if whole else {"all": "1", "filters": orjson.dumps({"id": sorted(ids)}).decode()}
-        summaries: list[dict[str, Any]] = await self._ask(Verb.LS, ("containers",), **args) or []
+        summaries: list[dict[str, Any]] = items(await self._list("containers", **args))
         gone = (known if whole else ids) - {each["Id"] for each in summaries}
         self._forget_containers(gone)
         waiting = [each for each in summaries if each["Id"] in ids or each["Id"] not in self.containers][::-1]
@@ -156,23 +154,24 @@ class Mirror:
     async def _inspect_each(self, waiting: list[dict[str, Any]]) -> None:
         while waiting:
             summary = waiting.pop()
-            self._tell(summary, await self._ask(Verb.GET, ("containers", summary["Id"])))
+            self._tell(summary, await self._inspection(summary["Id"]))
 
     def _tell(self, summary: dict[str, Any], inspected: dict[str, Any] | None) -> None:
         id: str = summary["Id"]
         if inspected is None or id in self._gone:
             self._forget_containers({id})
             return
-        container = self._container(id, [name.lstrip("/") for name in items(summary.get("Names"))])
+        names: list[str] = [name.lstrip("/") for name in items(summary.get("Names"))]
+        container = self._container(id, names)
         container.tell(summary, inspected)
-        self._index.group(container, _group("containers", summary))
+        self._index.group(container, group_of(summary.get("Labels")))
         self.claim(container, claim_of(inspected.get("HostConfig") or {}))
         self._index.changed()
-        labels: dict[str, str] = summary.get("Labels") or {}
+        labels: dict[str, str] = fields(summary.get("Labels"))
         if RESCHEDULE in labels:
             self.inspected[id] = inspected
         if MOVED in labels:
-            self._index.moved.add(labels[MOVED])
+            self.originals[id] = labels[MOVED]
 
     async def drift(self) -> int:
         """List the containers, and mark as stale what differs from what is known; gives how many did.
@@ -180,9 +179,8 @@ class Mirror:
         Raises:
             SwarmError: as `sync`.
         """
-        with sensible(self._member.name):
-            listed: list[dict[str, Any]] = await self._ask(Verb.LS, ("containers",), all="1") or []
-            found = {each["Id"]: str(each.get("State", "")) for each in listed}
+        listed: list[dict[str, Any]] = items(await self._list("containers", all="1"))
+        found = {each["Id"]: each.get("State") or "" for each in listed}
         known = {id: each.state for id, each in self.containers.items() if id not in self._stale}
         differing = {id for id in found.keys() | known.keys() if found.get(id) != known.get(id)} - self._stale
         self._stale |= differing
@@ -197,18 +195,25 @@ class Mirror:
         return [name for item in self._others["images"].values() for name in item.names]
 
     def apply(self, event: Mapping[str, Any]) -> bool:
-        """Take over an event; says whether it concerns a container that may be rescheduled."""
-        actor: dict[str, Any] = event.get("Actor") or {}
-        id, attributes = str(actor.get("ID", "")), cast("dict[str, Any]", actor.get("Attributes") or {})
-        action = str(event.get("Action", ""))
-        match event.get("Type"):
+        """Take over a well-formed event; says whether it concerns a container that may be rescheduled.
+
+        Raises:
+            BadAnswer: the engine tells of more objects than any engine has.
+        """
+        actor = fields(event.get("Actor"))
+        attributes: dict[str, str] = fields(actor.get("Attributes"))
+        id: str = actor.get("ID") or ""
+        action: str = event.get("Action") or ""
+        match event["Type"]:
+            case _ if not id:
+                pass
             case "container":
                 self._container_event(action, id, attributes)
                 return RESCHEDULE in attributes
             case "network" if action in ("connect", "disconnect"):
-                self.touch(str(attributes.get("container", "")))
+                self.touch(attributes.get("container", ""))
             case "network":
-                self._came_or_went("networks", action, id, (str(attributes.get("name", "")),))
+                self._came_or_went("networks", action, id, (attributes.get("name", ""),))
             case "volume":
                 self._came_or_went("volumes", action, id, (id,))
             case "image":
@@ -217,14 +222,14 @@ class Mirror:
                 pass
         return False
 
-    def _container_event(self, action: str, id: str, attributes: Mapping[str, Any]) -> None:
-        name = str(attributes.get("name", ""))
+    def _container_event(self, action: str, id: str, attributes: Mapping[str, str]) -> None:
+        name = attributes.get("name", "")
         if action == "create":
             self.spawned(id, name)
         elif action == "destroy":
             self._forget_containers({id})
         elif action.startswith("exec_") and "execID" in attributes:
-            self._index.add_exec(str(attributes["execID"]), self._member)
+            self.learn_exec(attributes["execID"])
         elif action in _SUMMARY_EVENTS or action.startswith("health_status"):
             if (container := self.containers.get(id)) is not None:
                 container.state = _STATES.get(action, container.state)
@@ -250,11 +255,25 @@ class Mirror:
     def _container(self, id: str, names: Sequence[str]) -> Container:
         container = self.containers.get(id)
         if container is None:
+            self._check_bound(self.containers)
             container = self.containers[id] = Container(self._member, id, names)
             self._index.add(container)
         elif names and container.names != tuple(names):
             self._index.containers.rename(container, names)
         return container
+
+    def _check_bound(self, known: Mapping[str, Item]) -> None:
+        if len(known) >= MAX_OBJECTS:
+            raise BadAnswer(f"it tells of more than {MAX_OBJECTS} objects of a kind", backend=self._member.name)
+
+    def learn_exec(self, id: str) -> None:
+        """Know of a process in a container."""
+        if id in self._execs:
+            return
+        self._execs[id] = item = Item(self._member, id, ())
+        self._index.execs.add(item)
+        if len(self._execs) > _KNOWN_EXECS:
+            self._index.execs.remove(self._execs.popitem(last=False)[1])
 
     def claim(self, container: Container, claim: Claim) -> None:
         """Know what a container takes of its engine."""
@@ -285,22 +304,26 @@ class Mirror:
         for kind, known in self._others.items():
             for id in list(known):
                 self._forget(kind, id)
+        while self._execs:
+            self._index.execs.remove(self._execs.popitem()[1])
 
     def _forget_containers(self, ids: set[str]) -> None:
         gone = {self.containers.pop(id) for id in ids if id in self.containers}
         for container in gone:
             self._member.take(container.claim, -1)
             self.inspected.pop(container.id, None)
+            self.originals.pop(container.id, None)
         self._stale -= ids
         if self._asking.locked():
             self._gone |= ids
         if gone:
             self._index.remove(gone)
 
-    def learn(self, kind: str, id: str, names: tuple[str, ...], group: str = "") -> None:
-        """Know of an object that is no container."""
+    def learn(self, kind: str, id: str, names: tuple[str, ...], group: str = "", *, shared: bool = False) -> None:
+        """Know of an object that is no container. Raises BadAnswer if there are more than any engine has."""
         if id not in self._others[kind]:
-            self._others[kind][id] = item = Item(self._member, id, names)
+            self._check_bound(self._others[kind])
+            self._others[kind][id] = item = Item(self._member, id, names, shared=shared)
             self._table(kind).add(item)
             self._index.group(item, group)
 
@@ -314,15 +337,12 @@ class Mirror:
         return self._index.table(kind)
 
 
-def _names(kind: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
+def _told(kind: str, entry: Mapping[str, Any]) -> tuple[tuple[str, ...], str, bool]:
+    """What a list says of an object: its names, what it belongs with, and whether all engines of a swarm have it."""
     if kind == "images":
         tags: list[str] = [*items(entry.get("RepoTags")), *items(entry.get("RepoDigests"))]
-        return tuple(tag for tag in tags if "<none>" not in tag)
-    return (str(entry["Name"]),)
-
-
-def _group(kind: str, entry: Mapping[str, Any]) -> str:
-    return "" if kind == "images" else group_of(entry.get("Labels"))
+        return tuple(tag for tag in tags if "<none>" not in tag), "", False
+    return (entry["Name"],), group_of(entry.get("Labels")), entry.get("Scope") == "swarm"
 
 
 def group_of(labels: Mapping[str, str] | None) -> str:
@@ -331,13 +351,19 @@ def group_of(labels: Mapping[str, str] | None) -> str:
 
 
 def claim_of(host_config: Mapping[str, Any]) -> Claim:
-    """What a container takes of its engine, by its `HostConfig`."""
-    bindings: dict[str, list[dict[str, Any]] | None] = host_config.get("PortBindings") or {}
+    """What a container takes of its engine, by its well-formed `HostConfig`."""
+    bindings: dict[str, list[dict[str, str]] | None] = fields(host_config.get("PortBindings"))
     ports = [
-        (key.partition("/")[2] or "tcp", str(each.get("HostIp") or ""), int(each["HostPort"]))
+        (key.partition("/")[2] or "tcp", each.get("HostIp") or "", number)
         for key, given in bindings.items()
-        for each in given or []
-        if str(each.get("HostPort") or "").isdigit() and int(each["HostPort"])
+        for each in items(given)
+        if (number := port_number(each.get("HostPort")))
     ]
     memory = host_config.get("Memory") or host_config.get("MemoryReservation") or 0
-    return Claim(int(host_config.get("NanoCpus") or 0), int(memory), ports)
+    return Claim(host_config.get("NanoCpus") or 0, memory, ports)
+
+
+def port_number(text: str | None) -> int:
+    """A port's number; 0 where the text is not one, as for a range, or where any port will do."""
+    number = int(text) if text and _PORT.fullmatch(text) else 0
+    return number if number < 2**16 else 0

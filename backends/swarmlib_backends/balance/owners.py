@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 
 from swarmlib import Ambiguous, Message, NotFound, Path, SwarmError, Unavailable, Unsupported, Verb
 
+from .asking import Outcome, ask_all
 from .index import Item
 from .lists import settle
-from .members import Member, Outcome, ask_all
+from .members import Member
 from .merge import EVERYWHERE
 from .roster import Roster
 
@@ -31,14 +32,22 @@ async def find(roster: Roster, path: Path) -> tuple[Member, str]:
     kind, ref = path[:2]
     if kind == "networks" and ref in EVERYWHERE:
         return first_up(roster.members), ref
+    addressed = _addressed(roster.members, ref)
+    if addressed is not None and kind not in _FIRST_FITS:  # an image's name may begin so by itself
+        return addressed
     items = await _indexed(roster, kind, ref)
     if items:
         return _sole(kind, ref, items).member, ref
-    for member in roster.members:
+    return addressed or (await _probed(roster, kind, ref), ref)
+
+
+def _addressed(members: Sequence[Member], ref: str) -> tuple[Member, str] | None:
+    """The engine that `engine/name` names, and the name there. Raises Unavailable if that engine is down."""
+    for member in members:
         if ref.startswith(f"{member.name}/"):
             member.must_be_up()
             return member, ref[len(member.name) + 1 :]
-    return await _probed(roster, kind, ref), ref
+    return None
 
 
 def first_up(members: Sequence[Member]) -> Member:
@@ -66,7 +75,7 @@ async def _indexed(roster: Roster, kind: str, ref: str) -> Sequence[Item]:
 def _sole(kind: str, ref: str, items: Sequence[Item]) -> Item:
     if len(items) == 1:
         return items[0]
-    if kind in _FIRST_FITS or (len({item.id for item in items}) == 1 != len(items) and kind == "networks"):
+    if kind in _FIRST_FITS or (len({item.id for item in items}) == 1 and all(item.shared for item in items)):
         return next((item for item in items if item.member.up), items[0])
     candidates = ", ".join(sorted(item.label for item in items))
     raise Ambiguous(f"{ref} fits more than one {kind.rstrip('s')}: {candidates}", path=(kind, ref))
@@ -79,19 +88,23 @@ async def _probed(roster: Roster, kind: str, ref: str) -> Member:
     if kind in _FIRST_FITS and found:
         return found[0][0]
     exact = [hit for hit in found if ref in (hit[1].get("ID"), hit[1].get("Id"))]
-    named = [hit for hit in found if str(hit[1].get("Name", "")).lstrip("/") == ref.lstrip("/")]
+    named = [hit for hit in found if _name(hit[1]) == ref.lstrip("/")]
     fitting = exact or named or found
     if len(fitting) > 1:
-        candidates = ", ".join(f"{member.name}/{str(value.get('Name', '')).lstrip('/')}" for member, value in fitting)
+        candidates = ", ".join(f"{member.name}/{_name(value)}" for member, value in fitting)
         raise Ambiguous(f"{ref} fits more than one {kind.rstrip('s')}: {candidates}", path=(kind, ref))
     if not fitting:
         raise _nobody_has(outcome)
     member, value = fitting[0]
     if kind == "containers" and "Id" in value:
-        member.mirror.spawned(value["Id"], str(value.get("Name", "")).lstrip("/"))
+        member.mirror.spawned(value["Id"], _name(value))
     elif kind == "exec":
-        roster.index.add_exec(ref, member)
+        member.mirror.learn_exec(ref)
     return member
+
+
+def _name(inspected: dict[str, Any]) -> str:
+    return str(inspected.get("Name") or "").lstrip("/")
 
 
 def _nobody_has(outcome: Outcome) -> SwarmError:

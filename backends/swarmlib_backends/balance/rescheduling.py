@@ -1,9 +1,12 @@
 """Containers that ask for it are made anew on another engine when theirs dies: `reschedule:on-node-failure`.
 
-Two things are never done. A container with a mount is left alone: what it has written is on the dead engine, and an
-empty volume elsewhere would pass for it. And the old container is removed (its volumes are not) before an engine
-that comes back counts as up, so that nobody sees two. An engine that was only cut off does run its containers until
-then: `--reschedule-after` is how long that must have lasted.
+A container with a mount is left alone: what it has written is on the dead engine, and an empty volume elsewhere would
+pass for it. The old container is removed (its volumes are not) before an engine that comes back counts as up, so that
+nobody sees two. An engine that was only cut off does run its containers until then: `--reschedule-after` is how long
+that must have lasted.
+
+What was moved is kept in memory alone, as a label is anybody's word. A swarmd that is started again meanwhile therefore
+removes nothing: it logs a warning for each container that may be there twice.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from typing import Any, Final
 import trio
 
 from swarmlib import Json, Message, SwarmError, Verb
+from swarmlib.supervision import supervised
 
 from ..dockerapi.nulls import fields
 from .index import LABEL, Container
+from .lasting import lasting
 from .members import CHANGE_SECONDS, Member
 from .mirror import MOVED
 from .roster import Roster
@@ -41,53 +46,85 @@ class Rescheduler:
 
     async def run(self) -> None:
         """Follow what becomes of the engines, for ever."""
+        await lasting("balance: rescheduling", self._follow)
+
+    async def _follow(self) -> None:
         async with trio.open_nursery() as nursery, self._roster.listening() as news:
+            for member in self._roster.members:
+                self._look_at(member, nursery)
             async for event in news:
-                member = self._roster.named(event["Actor"]["ID"])
-                if member is not None and not member.up and member not in self._waiting:
-                    self._waiting.add(member)
-                    nursery.start_soon(self._when_dead, member)
+                member_named = self._roster.named(event["Actor"]["ID"])
+                if member_named is not None:
+                    self._look_at(member_named, nursery)
+
+    def _look_at(self, member: Member, nursery: trio.Nursery) -> None:
+        if member.up:
+            self._report_doubles(member)
+        elif member.failure is not None and member not in self._waiting:
+            self._waiting.add(member)
+            nursery.start_soon(self._when_dead, member)
 
     async def _when_dead(self, member: Member) -> None:
         try:
             with trio.move_on_after(self._after):
                 await member.wait_up()
-            while not member.up and await self._move_all(member):
+            while not member.up and not await self._moved_all(member):
                 with trio.move_on_after(_AGAIN_SECONDS):
                     await member.wait_up()
         finally:
             self._waiting.discard(member)
 
-    async def _move_all(self, member: Member) -> bool:
-        """Make the containers of a dead engine anew; says whether some must be tried again."""
-        failed = False
+    async def _moved_all(self, member: Member) -> bool:
+        """Make the containers of a dead engine anew; says whether none must be tried again."""
+        done = True
         for id, inspected in list(member.mirror.inspected.items()):
             container = member.mirror.containers.get(id)
-            if container is None or not _may_move(container, inspected):
-                continue
+            if container is not None:
+                done = await self._moved(container, inspected) and done
+        return done
+
+    async def _moved(self, container: Container, inspected: Mapping[str, Any]) -> bool:
+        """Make a container anew, if it may be; says whether it need not be tried again."""
+        done = False
+
+        async def move() -> None:
+            nonlocal done
             try:
-                await self._move(container, inspected)
+                if _may_move(container, inspected):
+                    await self._move(container, inspected)
+                done = True
             except SwarmError as exc:
-                failed = True
                 _log.error("%s can't be made anew: %s", container.label, exc.message)
-        return failed
+
+        await supervised(f"balance: making {container.label} anew", move)
+        return done
+
+    def _report_doubles(self, member: Member) -> None:
+        """Warn of containers that, as their labels say, stand in for others which are there too."""
+        for each in self._roster.members:
+            for id, original in each.mirror.originals.items():
+                for other in self._roster.index.containers.with_id(original):
+                    if other.member is not each and member in (each, other.member):
+                        stand_in = each.mirror.containers[id]
+                        _log.warning("%s says that it stands in for %s: remove one", stand_in.label, other.label)
 
     async def _move(self, container: Container, inspected: Mapping[str, Any]) -> None:
         request = Message(Verb.SPAWN, _CONTAINERS, {"name": container.names[0]}, Json.of(_body(container, inspected)))
         made = (await self._spawner.create(request, instead_of=container)).value["Id"]
         old = container.member
-        self._roster.index.moved.add(container.id)
+        new = next(each for each in self._roster.index.containers.with_id(made) if each.member is not old)
+        old.stand_ins[container.id] = new
         old.mirror.removed("containers", container.id)
-        new = self._roster.index.containers.find(made)[0]
         await new.member.ask(Message(Verb.START, (*_CONTAINERS, made)), CHANGE_SECONDS)
         _log.warning("%s was made anew on %s: %s is down", container.names[0], new.member.name, old.name)
 
 
 def _may_move(container: Container, inspected: Mapping[str, Any]) -> bool:
-    labels: Mapping[str, str] = inspected["Config"].get("Labels") or {}
-    if not inspected["State"].get("Running") or not container.names or not reschedules(labels):
+    labels: Mapping[str, str] = fields(fields(inspected.get("Config")).get("Labels"))
+    if not fields(inspected.get("State")).get("Running") or not container.names or not reschedules(labels):
         return False
-    if inspected.get("Mounts"):
+    host = fields(inspected.get("HostConfig"))
+    if inspected.get("Mounts") or any(host.get(name) for name in ("Binds", "Mounts", "VolumesFrom")):
         _log.warning("%s stays on its dead engine: it has mounts, whose data is there", container.label)
         return False
     return True
@@ -100,7 +137,7 @@ def _body(container: Container, inspected: Mapping[str, Any]) -> dict[str, Any]:
     body = {name: value for name, value in config.items() if name not in ("Hostname", "MacAddress")}
     if config.get("Hostname") != container.id[:12]:
         body["Hostname"] = config.get("Hostname")
-    networks: dict[str, Any] = inspected.get("NetworkSettings", {}).get("Networks") or {}
+    networks: dict[str, Any] = fields(fields(inspected.get("NetworkSettings")).get("Networks"))
     endpoints = {
         name: {"Aliases": each.get("Aliases"), "IPAMConfig": each.get("IPAMConfig")} for name, each in networks.items()
     }

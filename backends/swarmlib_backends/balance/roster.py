@@ -6,14 +6,18 @@ import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, Final
 
 import trio
 
-from swarmlib import Chain, ChainSyntaxError, Invalid, SwarmError
+from swarmlib import Chain, ChainSyntaxError, Invalid, SwarmError, Unavailable
+from swarmlib.errors import sole
+from swarmlib.supervision import supervised
 
 from .index import Index
+from .lasting import lasting
 from .members import Member
 from .versions import Advertised, Bridge
 
@@ -22,15 +26,19 @@ _log = logging.getLogger("swarmlib.balance")
 _LOOK_SECONDS: Final = 1.0
 """Between two looks at the file."""
 _UNREAD_EVENTS: Final = 1000
+_JOINING: Final = 4
+"""Deadlines that a member has to list all its objects before requests are answered without it."""
+_FIRST_PAUSE: Final = 0.2
+_LAST_PAUSE: Final = 30.0
 
 
 @dataclass
 class _Joined:
-    """A member and the scope that its chain is open in."""
+    """A member, and the scope in which its chain is open now."""
 
-    chain: Chain
     member: Member
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    left: bool = False
 
 
 class Roster:
@@ -58,10 +66,12 @@ class Roster:
         return next((member for member in self._members if member.name == name), None)
 
     async def known(self) -> None:
-        """Wait until it is known of each whether it is up; each has its deadline for it."""
+        """Wait until it is known of each whether it is up, or it has had time enough to show it since it joined."""
         while self._unknown:
-            await self._unknown[-1].known.wait()
-            self._unknown = [member for member in self._unknown if not member.known.is_set()]
+            member = self._unknown[-1]
+            with trio.move_on_at(member.joined + _JOINING * self._deadline):
+                await member.known.wait()
+            self._unknown = [each for each in self._unknown if each is not member and not each.known.is_set()]
 
     async def join(self, chain: Chain) -> _Joined:
         """Open a chain and make it a member.
@@ -81,25 +91,43 @@ class Roster:
         return joined
 
     async def _live(self, chain: Chain, name: str, *, task_status: trio.TaskStatus[_Joined]) -> None:
-        joined: _Joined | None = None
+        """Keep a member's chain open, and open it again when one of its stages has ended."""
+        bridge = Bridge(self.advertised)
+        joined = _Joined(Member(name, bridge, self.index, self._deadline, self.announce))
+        await self._open(chain, bridge, joined, task_status)
+        pause = _FIRST_PAUSE
+        while not joined.left:
+            await joined.member.fail(Unavailable(f"{name}: one of its stages ended; the log says how", backend=name))
+            await trio.sleep(pause)
+            pause = min(pause * 2, _LAST_PAUSE)
+            opening = partial(self._open, chain, bridge, joined)
+            await supervised(f"balance: opening {name} again", opening, expected=(SwarmError,))
+
+    async def _open(
+        self, chain: Chain, bridge: Bridge, joined: _Joined, task_status: trio.TaskStatus[_Joined] | None = None
+    ) -> None:
+        """Open a member's chain, and keep the member until it leaves. Raises what ends the chain before it is open."""
+        opened = False
         try:
             async with chain.open() as sender:
-                joined = _Joined(
-                    chain, Member(name, Bridge(sender, self.advertised), self.index, self._deadline, self.announce)
-                )
-                task_status.started(joined)
-                with joined.scope:
+                bridge.connect(sender)
+                opened = True
+                if task_status is not None:
+                    task_status.started(joined)
+                with trio.CancelScope() as joined.scope:
                     await joined.member.keep()
-        except SwarmError as exc:
-            if joined is None:
+        except Exception as exc:
+            if not opened:
                 raise
-            _log.error("%s is lost: %s", name, exc.message)  # one of its stages ended; the other members go on
-            await joined.member.fail(exc)
+            found = sole(exc)
+            unexpected = None if isinstance(found, SwarmError) else exc
+            _log.error("%s is lost, and is opened again: %s", joined.member.name, found, exc_info=unexpected)
 
     async def leave(self, joined: _Joined) -> None:
         """End a membership; what waits for an answer of it is told so."""
         self._joined.remove(joined)
         self._members = [each.member for each in self._joined]
+        joined.left = True
         joined.scope.cancel()
         self.advertised.forget(joined.member.sender)
         await joined.member.leave()
@@ -146,11 +174,15 @@ class Roster:
 
     async def follow(self, path: FilePath, seen: object) -> None:
         """Read the file again whenever it changes; one that can't be used is logged, and changes nothing."""
+        self._seen = seen
+        await lasting(f"balance: following {path}", self._follow, path)
+
+    async def _follow(self, path: FilePath) -> None:
         while True:
             await trio.sleep(_LOOK_SECONDS)
             now = await stamp(path)
-            if now != seen:
-                seen = now
+            if now != self._seen:
+                self._seen = now
                 try:
                     await self.read(path)
                 except SwarmError as exc:

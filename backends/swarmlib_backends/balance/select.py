@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Final, Self
 
 from ..dockerapi.filters import decode, encode
 from .index import LABEL
+from .matching import glob
 from .members import Member
 
 _RELATIVE: Final = ("before", "since")
@@ -45,11 +45,12 @@ class Selection:
         return cls(with_filters(args, filters), filters, nodes)
 
     def chosen(self, members: Sequence[Member]) -> list[Member]:
-        """The engines that it speaks of."""
+        """The engines that it speaks of. Raises Invalid if it names them by a pattern that is too long."""
         patterns = self.nodes
         if patterns is None:
             return list(members)
-        return [member for member in members if any(fnmatchcase(member.name, pattern) for pattern in patterns)]
+        fits = [glob(pattern) for pattern in patterns]
+        return [member for member in members if any(each(member.name) for each in fits)]
 
     @property
     def relative(self) -> dict[str, str]:

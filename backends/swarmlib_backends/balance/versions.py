@@ -6,12 +6,16 @@ oldest. Where two engines have no version in common, each is spoken to at the on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import trio
 
-from swarmlib import Invalid, Message, Sender
+from swarmlib import BadAnswer, Invalid, Message, Sender
+from swarmlib.channel import Nowhere
+
+from ..dockerapi.nulls import fields, items
 
 Version: TypeAlias = tuple[int, ...]
 
@@ -20,6 +24,9 @@ ARG: Final = ":version"
 
 
 _HEADER: Final = b"api-version"
+_OLDEST: Final = (1, 24)
+"""An engine must speak this version at least: what it speaks bounds what every client of the gateway may use."""
+_VERSION: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}")
 
 
 class Range(NamedTuple):
@@ -30,8 +37,16 @@ class Range(NamedTuple):
 
     @classmethod
     def of(cls, about: Any) -> Range:
-        """From an engine's answer to `get version`."""
-        return cls(parsed(about.get("MinAPIVersion") or "0"), parsed(about["ApiVersion"]))
+        """From an engine's well-formed answer to `get version`.
+
+        Raises:
+            BadAnswer: it speaks no version that clients use, or its oldest is newer than its newest.
+        """
+        made = cls(parsed(about.get("MinAPIVersion") or "0"), parsed(about["ApiVersion"]))
+        if not made.oldest <= made.newest or made.newest < _OLDEST:
+            told = f"{text(made.oldest)} to {text(made.newest)}"
+            raise BadAnswer(f"it speaks API versions {told}; {text(_OLDEST)} or a newer one should be among them")
+        return made
 
     def nearest(self, version: Version) -> Version:
         """The version of this range that is nearest to another."""
@@ -64,12 +79,11 @@ def parsed(version: str) -> Version:
     """A version as numbers.
 
     Raises:
-        Invalid: it is none.
+        Invalid: it is not a version.
     """
-    try:
-        return tuple(map(int, version.split(".")))
-    except ValueError as exc:
-        raise Invalid(f"{version!r} is no API version; 1.41 is one") from exc
+    if not _VERSION.fullmatch(version):
+        raise Invalid(f"{version!r:.80} is not an API version; expected one such as 1.41")
+    return tuple(map(int, version.split(".")))
 
 
 def text(version: Version) -> str:
@@ -80,7 +94,7 @@ def text(version: Version) -> str:
 def said_by(about: dict[str, Any], advertised: Range) -> dict[str, Any]:
     """An engine's answer to `get version`, with the advertised range in each place that names one."""
     names = {"ApiVersion": text(advertised.newest), "MinAPIVersion": text(advertised.oldest)}
-    parts: list[dict[str, Any]] = about.get("Components") or []
+    parts: list[dict[str, Any]] = items(about.get("Components"))
     merged = about | names
     if parts:
         merged["Components"] = [_component(part, names) for part in parts]
@@ -88,7 +102,7 @@ def said_by(about: dict[str, Any], advertised: Range) -> dict[str, Any]:
 
 
 def _component(part: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    details: dict[str, Any] = part.get("Details") or {}
+    details = fields(part.get("Details"))
     return part | {"Details": details | names} if part.get("Name") == "Engine" else part
 
 
@@ -130,11 +144,15 @@ class Advertised:
 class Bridge(trio.abc.SendChannel[Message]):
     """The channel to one engine, which is spoken to at versions that it knows."""
 
-    def __init__(self, engine: Sender, advertised: Advertised) -> None:
-        self._engine = engine
+    def __init__(self, advertised: Advertised) -> None:
+        self._engine: Sender = Nowhere()
         self._advertised = advertised
         self.range: Range | None = None
         """None until it is known."""
+
+    def connect(self, engine: Sender) -> None:
+        """Send to this channel from now on."""
+        self._engine = engine
 
     def learn(self, range: Range) -> None:
         """Know what it speaks."""

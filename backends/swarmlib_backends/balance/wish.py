@@ -11,18 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import translate
 from typing import Any, Final, Self, cast
 
+import msgspec
 import orjson
 
 from swarmlib import Invalid
 
 from ..dockerapi import isolation
 from ..dockerapi.nulls import fields, items
-from .index import LABEL, Claim
+from .index import Claim
+from .matching import Matches, glob, regex
 from .merge import EVERYWHERE
-from .mirror import RESCHEDULE, claim_of, group_of
+from .mirror import RESCHEDULE, claim_of, group_of, port_number
+from .shapes import CreateBody
 
 _LABELS: Final = {
     "constraint": "com.docker.swarm.constraints",
@@ -34,6 +36,8 @@ _OWN_NETWORKS: Final = EVERYWHERE | {"", "default", "nat"}
 """Network modes that every engine has."""
 _MODES: Final = ("NetworkMode", "IpcMode", "PidMode")
 ON_FAILURE: Final = "on-node-failure"
+_MOST_RULES: Final = 100
+"""Rules of one kind for one container."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class Rule:
     key: str
     wanted: bool
     soft: bool
-    pattern: re.Pattern[str]
+    fits: Matches
+    """Whether a value is the one that is spoken of, wanted or not."""
     exact: str | None
     """The value, if it is no pattern."""
 
@@ -53,25 +58,16 @@ class Rule:
         """A rule from its text.
 
         Raises:
-            Invalid: it is none.
+            Invalid: it is not a rule, or its pattern is wrong or too long.
         """
         found = _RULE.fullmatch(text)
         if found is None:
             raise Invalid(f"{text!r} is no rule for placement; region==us, region!=us and region==~us are")
         value = found["value"]
         is_regex = len(value) > 2 and value[0] == value[-1] == "/"
-        try:
-            pattern = re.compile(value[1:-1]) if is_regex else re.compile(translate(value))
-        except re.error as exc:
-            raise Invalid(f"{text!r}: {value} is no regular expression: {exc}") from exc
+        fits = regex(value[1:-1]) if is_regex else glob(value)
         plain = not is_regex and not set(value) & set("*?[")
-        return cls(
-            text, found["key"], found["operator"] == "==", bool(found["soft"]), pattern, value if plain else None
-        )
-
-    def fits(self, value: str) -> bool:
-        """Whether a value is the one that is spoken of, wanted or not."""
-        return self.pattern.search(value) is not None
+        return cls(text, found["key"], found["operator"] == "==", bool(found["soft"]), fits, value if plain else None)
 
 
 @dataclass(frozen=True)
@@ -107,10 +103,14 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
     """The wish in the body of a create, and the body to send instead where it must be another.
 
     Raises:
-        Invalid: it is no create body, or a rule in it is none.
+        Invalid: it is not the body of a create, or a rule in it is wrong; says where.
     """
     if not isinstance(body, dict):
         raise Invalid("the body of a create should be a JSON object")
+    try:
+        msgspec.convert(body, CreateBody)
+    except msgspec.ValidationError as exc:
+        raise Invalid(f"the body of the create is wrong: {exc}") from exc
     given = cast("dict[str, Any]", body)
     cleaned = _cleaned(given)
     labels: Mapping[str, str] = fields((cleaned or given).get("Labels"))
@@ -119,7 +119,9 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
     claim = claim_of(host)
     if host.get("NetworkMode") == "host":
         ports = [
-            (each.partition("/")[2] or "tcp", "", int(each.partition("/")[0])) for each in exposed if each[0].isdigit()
+            (each.partition("/")[2] or "tcp", "", number)
+            for each in exposed
+            if (number := port_number(each.partition("/")[0]))
         ]
         claim = Claim(claim.cpus, claim.memory, [*claim.ports, *ports])
     wish = Wish(
@@ -138,7 +140,10 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
 
 def reschedules(labels: Mapping[str, str]) -> bool:
     """Whether a container is to be made anew elsewhere when its engine dies."""
-    return ON_FAILURE in _listed(labels, "reschedule")
+    try:
+        return ON_FAILURE in _listed(labels, "reschedule")
+    except Invalid:  # the container was made past balance, which would have refused the label
+        return False
 
 
 def _listed(labels: Mapping[str, str], kind: str) -> list[str]:
@@ -149,9 +154,12 @@ def _listed(labels: Mapping[str, str], kind: str) -> list[str]:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
         found = None
-    if not isinstance(found, list):
-        raise Invalid(f"the label {_LABELS[kind]} should hold a JSON list of texts, not {text!r}")
-    return [str(each) for each in cast("list[Any]", found)]
+    rules = cast("list[Any]", found)
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in rules):
+        raise Invalid(f"the label {_LABELS[kind]} should hold a JSON list of strings, not {text!r:.80}")
+    if len(rules) > _MOST_RULES:
+        raise Invalid(f"the label {_LABELS[kind]} holds {len(rules)} rules: at most {_MOST_RULES} are allowed")
+    return rules
 
 
 def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
@@ -166,9 +174,9 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
         else:
             kept.append(entry)
     labels: dict[str, str] = fields(body.get("Labels"))
-    if not found and LABEL not in labels:
+    if not found:
         return None
-    made = {name: value for name, value in labels.items() if name != LABEL}
+    made = dict(labels)
     for kind, rules in found.items():
         made[_LABELS[kind]] = orjson.dumps([*_listed(labels, kind), *rules]).decode()
     return body | {"Env": kept, "Labels": made}

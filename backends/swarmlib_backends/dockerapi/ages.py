@@ -37,7 +37,10 @@ def since(stamp: str) -> float:
     if found is None or found[1].startswith("0001-"):
         return 0.0
     zone = "+00:00" if found[3] == "Z" else found[3]
-    return datetime.fromisoformat(found[1] + zone).timestamp() + float(found[2] or 0)
+    try:
+        return datetime.fromisoformat(found[1] + zone).timestamp() + float(found[2] or 0)
+    except ValueError:  # a month of 13, an hour of 99: the text has the form of a time stamp, but is none
+        return 0.0
 
 
 def human(age: float) -> tuple[str, float]:

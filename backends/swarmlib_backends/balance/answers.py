@@ -1,0 +1,116 @@
+"""Reading what engines answer: each kind of answer has a declared shape, and to give another is the engine's failure.
+
+Every answer that balance itself uses passes `checked` before anything looks into it, so that the index, the mirror and
+the merging of lists see well-formed values only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from swarmlib import BadAnswer, Invalid, Message, Path, Verb
+from swarmlib.request import Answer
+
+from . import shapes
+from .versions import Range
+
+_WHOLE: Final[Mapping[tuple[Verb, Path], Any]] = {
+    (Verb.LS, ("containers",)): shapes.Containers,
+    (Verb.LS, ("images",)): shapes.Images,
+    (Verb.LS, ("networks",)): shapes.Networks,
+    (Verb.LS, ("volumes",)): shapes.VolumeList,
+    (Verb.LS, ("plugins",)): shapes.Plugins,
+    (Verb.GET, ()): shapes.Info,
+    (Verb.GET, ("version",)): shapes.VersionInfo,
+    (Verb.GET, ("df",)): shapes.Usage,
+    (Verb.SPAWN, ("containers",)): shapes.Created,
+    (Verb.SPAWN, ("networks",)): shapes.Created,
+    (Verb.SPAWN, ("volumes",)): shapes.Volume,
+}
+_OF_AN_OBJECT: Final[Mapping[tuple[Verb, str], Any]] = {
+    (Verb.GET, "containers"): shapes.Container,
+    (Verb.GET, "networks"): shapes.Network,
+    (Verb.GET, "volumes"): shapes.Volume,
+    (Verb.GET, "images"): dict[str, Any],
+    (Verb.GET, "exec"): dict[str, Any],
+    (Verb.RM, "images"): shapes.Removed,
+}
+
+
+def shape_of(verb: Verb, path: Path) -> Any:
+    """The shape of the answer to a request; None where balance does not look into it."""
+    if len(path) == 1 and verb is Verb.RM:
+        return shapes.Pruned | None
+    if len(path) == 2:
+        return _OF_AN_OBJECT.get((verb, path[0]))
+    if len(path) == 3 and verb is Verb.SPAWN and path[2] == "exec":
+        return shapes.Created
+    return _WHOLE.get((verb, path))
+
+
+def read(shape: Any, value: Any, what: str, member: str) -> Any:
+    """A decoded answer of a member that has the shape it must have, unchanged.
+
+    what: names the kind of answer in the error, such as `ls containers`.
+
+    Raises:
+        BadAnswer: it has another shape; names the member, the kind and the field.
+    """
+    try:
+        msgspec.convert(value, shape)
+    except msgspec.ValidationError as exc:
+        raise BadAnswer(f"{member} gave a malformed answer to {what}: {exc}", backend=member) from exc
+    return value
+
+
+def decoded(message: Message, what: str, member: str) -> Any:
+    """The decoded value of a reply.
+
+    Raises:
+        BadAnswer: it is not JSON.
+    """
+    try:
+        return message.json
+    except Invalid as exc:
+        raise BadAnswer(f"{member} gave a malformed answer to {what}: {exc.message}", backend=member) from exc
+
+
+def name_of(verb: Verb, path: Path) -> str:
+    """The name of a kind of answer in errors; without the object's own name, which the caller knows."""
+    return " ".join([verb.value, *path[:1], *path[2:]])
+
+
+def checked(answer: Answer, request: Message, member: str) -> Answer:
+    """A member's answer to a request, if it has the shape that its kind must have.
+
+    Raises:
+        BadAnswer: it has another, or is not JSON.
+    """
+    shape = shape_of(request.verb, request.path)
+    if shape is not None:
+        what = name_of(request.verb, request.path)
+        holder = next((each for each in reversed(answer.before) if each.verb is Verb.SET), answer.ack)
+        value = read(shape, decoded(holder, what, member), what, member)
+        if request.path == ("version",):
+            _check_versions(value, member)
+    return answer
+
+
+def _check_versions(about: Any, member: str) -> None:
+    try:
+        Range.of(about)
+    except BadAnswer as exc:
+        raise BadAnswer(f"{member} gave a malformed answer to get version: {exc.message}", backend=member) from exc
+
+
+def event(reply: Message, member: str) -> Mapping[str, Any]:
+    """The event in a reply of a member's watch.
+
+    Raises:
+        BadAnswer: it is none.
+    """
+    value: Mapping[str, Any] = read(shapes.Event, decoded(reply, "events", member), "events", member)
+    return value

@@ -1,0 +1,86 @@
+"""One request to several members at once: who answered, who failed, and what there is to say of those that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import trio
+
+from swarmlib import Conflict, Denied, Invalid, Message, NotFound, SwarmError, Unavailable, Unsupported
+from swarmlib.request import Answer
+from swarmlib.service import as_error
+
+from .members import Member
+
+_CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
+"""What an engine says of a request that it takes for wrong."""
+
+
+@dataclass
+class Outcome:
+    """What the members said to one request: those that answered, and those that failed."""
+
+    answers: list[tuple[Member, Answer]] = field(default_factory=list[tuple[Member, Answer]])
+    failures: list[tuple[Member, SwarmError]] = field(default_factory=list[tuple[Member, SwarmError]])
+
+    @property
+    def values(self) -> list[tuple[str, Any]]:
+        """Each answering member's name and value, in the members' order."""
+        return [(member.name, answer.value) for member, answer in self.answers]
+
+    @property
+    def missing(self) -> list[str]:
+        """What there is to say of each member that failed. A member that has nothing of the kind has not failed."""
+        failed = [(member, exc) for member, exc in self.failures if not isinstance(exc, Unsupported)]
+        return [f"{member.name} is missing: {exc.message}" for member, exc in failed]
+
+    def must_have_answers(self) -> None:
+        """Raise the failure that explains best why no member answered, if none did: that the request is wrong, if a
+        member says so; else that a member failed; else that no member supports the request.
+        """
+        if not self.answers:
+            raise representative([exc for _, exc in self.failures])
+
+
+def representative(failures: Sequence[SwarmError]) -> SwarmError:
+    """The error that stands for the failures of all members."""
+    wrong = [exc for exc in failures if isinstance(exc, _CLIENTS_FAULT)]
+    failed = [exc for exc in failures if not isinstance(exc, Unsupported)]
+    return [*wrong, *failed, *failures, Unavailable("balance has no members now")][0]
+
+
+async def ask_all(
+    members: Sequence[Member],
+    message: Message,
+    deadline: float | None = None,
+    each: Callable[[Member], Message] | None = None,
+) -> Outcome:
+    """Ask every member at once; one that is down or frozen holds up nobody for longer than `deadline` seconds.
+
+    A member's failure is its own, whatever it is; it never takes the other members' answers with it.
+
+    each: what to ask a member, where that differs.
+    """
+    found: dict[Member, Answer | SwarmError] = {}
+
+    async def ask(member: Member) -> None:
+        asked = each(member) if each else message
+        try:
+            member.must_be_up()
+            found[member] = await member.ask(asked, deadline)
+        except Exception as exc:  # noqa: BLE001 - an unexpected exception is logged, and is this member's failure alone
+            found[member] = as_error(exc, member.name, asked)
+
+    async with trio.open_nursery() as nursery:
+        for member in members:
+            nursery.start_soon(ask, member)
+    outcome = Outcome()
+    for member in members:
+        answer = found[member]
+        if isinstance(answer, SwarmError):
+            outcome.failures.append((member, answer))
+        else:
+            outcome.answers.append((member, answer))
+    return outcome

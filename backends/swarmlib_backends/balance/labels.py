@@ -1,0 +1,91 @@
+"""The labels that balance keeps for itself: it takes them out of whatever a client sends.
+
+Nothing is done because of a label that is reserved, so one that comes by another way (by an image, or by another client
+of the engine) means nothing either. What balance shows, such as an object's engine, comes back from tools that make a
+container anew from its inspection: it is taken out without a word. Other reserved labels are taken out with a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+import orjson
+
+from swarmlib import Json, Message, Tap, Verb
+
+from ..dockerapi.nulls import fields, items
+from .index import LABEL
+from .mirror import MOVED
+
+RESERVED: Final = frozenset({LABEL, MOVED})
+_PLACES: Final[tuple[tuple[str, ...], ...]] = ((), ("Spec",), ("TaskTemplate", "ContainerSpec"))
+"""Where bodies have their `Labels`: most at the top, those of swarm mode deeper too."""
+
+
+def unreserved(message: Message) -> Message:
+    """A request without reserved labels; what there is to say of those that were taken out comes with its answer."""
+    if message.verb not in (Verb.SPAWN, Verb.SET):
+        return message
+    dropped: set[str] = set()
+    body, labels = message.json, message.args.get("labels")
+    for place in _PLACES:
+        body = _changed(body, (*place, "Labels"), lambda given: _without(given, dropped))
+    changes: dict[str, Any] = {} if body is message.json else {"value": Json.of(body)}
+    if message.path == ("build",) and isinstance(labels, str):
+        changes["args"] = {**message.args, "labels": _in_text(labels, dropped)}
+    if not dropped:
+        return message
+    said = [f"the label {name} is reserved, and was left out" for name in sorted(dropped - {LABEL})]
+    if said and message.ret is not None:
+        changes["ret"] = Tap(message.ret, _saying(said, in_body=message.path == ("containers",)))
+    return message.but(**changes)
+
+
+def _without(labels: Any, dropped: set[str]) -> Any:
+    known = _object(labels)
+    if not (found := RESERVED & known.keys()):
+        return labels
+    dropped |= found
+    return {name: value for name, value in known.items() if name not in found}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object; {} for what is something else, which is for the engine to refuse."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _in_text(labels: str, dropped: set[str]) -> str:
+    """The labels in the parameter of a build, which is JSON; what is not JSON is the engine's to refuse."""
+    try:
+        return orjson.dumps(_without(orjson.loads(labels), dropped)).decode()
+    except orjson.JSONDecodeError:
+        return labels
+
+
+def _changed(body: Any, place: tuple[str, ...], change: Callable[[Any], Any]) -> Any:
+    """A JSON value with another one at a place in it; the same object where that is not there, or stays as it is."""
+    if not place:
+        return change(body)
+    known = _object(body)
+    if place[0] not in known:
+        return body
+    made = _changed(known[place[0]], place[1:], change)
+    return body if made is known[place[0]] else {**known, place[0]: made}
+
+
+def _saying(texts: list[str], *, in_body: bool) -> Callable[[Message], Message]:
+    """What adds warnings to an answer: in its body, where the Engine API has a place for them, else beside it."""
+
+    def see(reply: Message) -> Message:
+        if reply.verb is Verb.ACK and in_body:
+            return reply.but(value=Json.of(_with_warnings(fields(reply.json), texts)))
+        if reply.verb in (Verb.ACK, Verb.SET):
+            return reply.but(args={**reply.args, "warnings": [*reply.args.get("warnings", ()), *texts]})
+        return reply
+
+    return see
+
+
+def _with_warnings(made: Mapping[str, Any], texts: list[str]) -> dict[str, Any]:
+    return {**made, "Warnings": [*items(made.get("Warnings")), *texts]}
