@@ -1,0 +1,60 @@
+"""Where engines read something else than the OpenAPI documents say, each with its reason.
+
+The reasons name what they were seen in: the sources of Docker 20.10 (`github.com/docker/docker`), or a running engine.
+"""
+
+from typing import Any, Final
+
+Difference = tuple[Any, str]
+
+BODIES: Final[dict[str, Difference]] = {
+    "ImagePush": ("#AuthConfig", "postImagesPush reads credentials from the body where the header is missing"),
+}
+FIELDS: Final[dict[str, Difference]] = {
+    "ContainerConfig.Cmd": ("words", "strslice.StrSlice takes one string too"),
+    "ContainerConfig.Entrypoint": ("words", "strslice.StrSlice"),
+    "ContainerConfig.Shell": ("words", "strslice.StrSlice"),
+    "ContainerCreate.Cmd": ("words", "strslice.StrSlice"),
+    "ContainerCreate.Entrypoint": ("words", "strslice.StrSlice"),
+    "ContainerCreate.Shell": ("words", "strslice.StrSlice"),
+    "HostConfig.CapAdd": ("words", "strslice.StrSlice"),
+    "HostConfig.CapDrop": ("words", "strslice.StrSlice"),
+}
+_BOOLEANS: Final = ["PutContainerArchive.noOverwriteDirNonDir", "PutContainerArchive.copyUIDGID", "ImageBuild.pull"]
+_PARSED: Final = ["NetworkInspect.verbose", "ServiceList.status", "ServiceInspect.insertDefaults"]
+_ROTATIONS: Final = [f"SwarmUpdate.rotate{what}" for what in ("WorkerToken", "ManagerToken", "ManagerUnlockKey")]
+_VERSIONS: Final = [f"{what}Update.version" for what in ("Volume", "Node", "Swarm", "Service", "Secret", "Config")]
+_TIMES: Final = [f"{what}.{bound}" for what in ("ContainerLogs", "SystemEvents") for bound in ("since", "until")]
+_TAILS: Final = [f"{what}Logs.tail" for what in ("Container", "Service", "Task")]
+_SIZES: Final = [f"{what}Resize.{side}" for what in ("Container", "Exec") for side in ("h", "w")]
+
+QUERY: Final[dict[str, Difference]] = {
+    **dict.fromkeys(_BOOLEANS, ("boolean", "httputils.BoolValue, though documented as a string")),
+    **dict.fromkeys(_PARSED + _ROTATIONS, ("strict", "strconv.ParseBool, which refuses other words")),
+    **dict.fromkeys(_VERSIONS, ("uint64", "strconv.ParseUint")),
+    **dict.fromkeys([*_TIMES, "ServiceLogs.since", "TaskLogs.since"], ("time", "timetypes.ParseTimestamps")),
+    **dict.fromkeys(_SIZES, ("uint16", "a terminal's rows and columns: struct winsize of the kernel")),
+    **dict.fromkeys(_TAILS, ("tail", "strconv.Atoi; what is no number means all")),
+    "ImageBuild.rm": ("default-true", "an empty one counts as not given"),
+    "ImageCommit.pause": ("default-true", "an empty one counts as not given"),
+    "ImageBuild.t": (["string"], "r.Form: all values"),
+    "ImageBuild.extrahosts": (["string"], "r.Form: all values"),
+    "ImageBuild.securityopt": (["string"], "undocumented; r.Form: all values"),
+    "ImageCommit.changes": (["string"], "r.Form: all values"),
+    "ImageBuild.buildargs": ({"json": {"*": "string?"}}, "map[string]*string: null takes the value of the environment"),
+    "ImageBuild.labels": ({"json": {"*": "string"}}, "map[string]string"),
+    "ImageBuild.cachefrom": ({"json": ["string"]}, "[]string"),
+    "ImageBuild.outputs": ({"json": [{"Type": "string", "Attrs": {"*": "string"}}]}, "[]types.ImageBuildOutput"),
+    "ImageBuild.ulimits": (
+        {"json": [{"Name": "string", "Soft": "int64", "Hard": "int64"}]},
+        "undocumented; []*units.Ulimit",
+    ),
+    **dict.fromkeys(
+        (f"ImageBuild.{name}" for name in ("cgroupparent", "cpusetmems", "isolation", "session", "buildid")),
+        ("string", "undocumented; r.FormValue: the first value"),
+    ),
+    **dict.fromkeys(("ContainerList.since", "ContainerList.before"), ("string", "undocumented; r.Form.Get")),
+    **dict.fromkeys(("ContainerStart.checkpoint", "ContainerStart.checkpoint-dir"), ("string", "experimental")),
+    "ContainerLogs.details": ("boolean", "undocumented; httputils.BoolValue"),
+    "ContainerAttachWebsocket.stdin": ("boolean", "documented since 1.42"),
+}
