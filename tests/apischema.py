@@ -21,7 +21,7 @@ import yaml
 
 from swarmlib_backends.dockerapi import schema
 from swarmlib_backends.dockerapi.rows import ROWS
-from tests.apischema_differences import BODIES, FIELDS, QUERY
+from tests.apischema_differences import BODIES, FIELDS, QUERY, WITHOUT
 
 DOCUMENTS = [Path(__file__).parent / "data" / f"docker-v{version}.yaml" for version in ("1.41", "1.56")]
 """The oldest and the newest version. The versions between them have nothing that neither of these has."""
@@ -130,15 +130,30 @@ def _is_reference(type_: Type) -> bool:
 
 
 def _apply_differences(rows: dict[str, dict[str, Any]], types: dict[str, Type]) -> None:
-    rows["ContainerCreate"]["body"] |= types["HostConfig"] | {"Cpuset": "string"}  # engines up to 26 take them there
     for name, (type_, _) in BODIES.items():
         rows[name]["body"] = type_
     for place, (type_, _) in FIELDS.items():
-        owner, _, field = place.partition(".")
-        (types[owner] if owner in types else rows[owner]["body"])[field] = type_
+        struct, field = _place(place, rows, types)
+        struct[field] = type_
+    for place in WITHOUT:
+        struct, field = _place(place, rows, types)
+        del struct[field]
+    # Engines up to 26 take the fields of HostConfig at the top level too, and Cpuset as the older name of one.
+    top_level = types["HostConfig"] | types["ContainerConfig"] | {"Cpuset": "string"}
+    rows["ContainerCreate"]["body"] |= top_level
+    rows["ContainerUpdate"]["body"] |= {name: types["HostConfig"][name] for name in rows["ContainerUpdate"]["body"]}
     for place, (type_, _) in QUERY.items():
         name, _, parameter = place.partition(".")
         rows[name]["query"][parameter] = type_
+
+
+def _place(place: str, rows: dict[str, dict[str, Any]], types: dict[str, Type]) -> tuple[dict[str, Type], str]:
+    """The struct that a place such as `TaskSpec.Placement.MaxReplicas` leads to, and the field in it."""
+    owner, *way, field = place.split(".")
+    struct = types[owner] if owner in types else rows[owner]["body"]
+    for step in way:
+        struct = struct[step][0] if isinstance(struct[step], list) else struct[step]
+    return struct, field
 
 
 def _used(rows: dict[str, dict[str, Any]], types: dict[str, Type]) -> list[str]:

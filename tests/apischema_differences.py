@@ -10,16 +10,52 @@ Difference = tuple[Any, str]
 BODIES: Final[dict[str, Difference]] = {
     "ImagePush": ("#AuthConfig", "postImagesPush reads credentials from the body where the header is missing"),
 }
+_HOST_UINT64: Final = ["IOMaximumBandwidth", "IOMaximumIOps"]
+_SERVICE_UINT64: Final = [
+    "Mode.Replicated.Replicas",
+    "Mode.ReplicatedJob.MaxConcurrent",
+    "Mode.ReplicatedJob.TotalCompletions",
+    "UpdateConfig.Parallelism",
+    "RollbackConfig.Parallelism",
+]
+_CREDENTIALS: Final = ["auth", "identitytoken", "registrytoken"]
+
 FIELDS: Final[dict[str, Difference]] = {
     "ContainerConfig.Cmd": ("words", "strslice.StrSlice takes one string too"),
     "ContainerConfig.Entrypoint": ("words", "strslice.StrSlice"),
     "ContainerConfig.Shell": ("words", "strslice.StrSlice"),
-    "ContainerCreate.Cmd": ("words", "strslice.StrSlice"),
-    "ContainerCreate.Entrypoint": ("words", "strslice.StrSlice"),
-    "ContainerCreate.Shell": ("words", "strslice.StrSlice"),
     "HostConfig.CapAdd": ("words", "strslice.StrSlice"),
     "HostConfig.CapDrop": ("words", "strslice.StrSlice"),
+    "HostConfig.BlkioWeight": ("uint16", "its Go type"),
+    "HostConfig.BlkioWeightDevice.Weight": ("uint16", "its Go type"),
+    "HostConfig.ConsoleSize": (["uint64"], "[2]uint"),
+    "ThrottleDevice.Rate": ("uint64", "its Go type"),
+    **{f"HostConfig.{name}": ("uint64", "its Go type") for name in _HOST_UINT64},
+    "Mount.TmpfsOptions.Mode": ("uint32", "os.FileMode"),
+    "ContainerExec.Detach": ("boolean", "undocumented, in types.ExecConfig"),
+    "ContainerExec.ConsoleSize": (["uint64"], "[2]uint"),
+    "ExecStart.ConsoleSize": (["uint64"], "[2]uint"),
+    **{f"AuthConfig.{name}": ("string", "undocumented, in types.AuthConfig") for name in _CREDENTIALS},
+    "SwarmInit.AutoLockManagers": ("boolean", "undocumented, in swarm.InitRequest"),
+    "SwarmInit.Availability": ("string", "undocumented, in swarm.InitRequest"),
+    "SwarmJoin.Availability": ("string", "undocumented, in swarm.JoinRequest"),
+    **{f"EndpointPortConfig.{name}": ("uint32", "its Go type") for name in ("PublishedPort", "TargetPort")},
+    **{f"Service{what}.{name}": ("uint64", "its Go type") for what in ("Create", "Update") for name in _SERVICE_UINT64},
+    "TaskSpec.Placement.MaxReplicas": ("uint64", "its Go type"),
+    "TaskSpec.RestartPolicy.MaxAttempts": ("uint64", "its Go type"),
+    "TaskSpec.ContainerSpec.Healthcheck": ("#HealthConfig", "documented as HealthCheck; clients use the Go name"),
+    "TaskSpec.PluginSpec": (
+        {
+            "name": "string",
+            "remote": "string",
+            "privileges": [{"name": "string", "description": "string", "value": ["string"]}],
+            "disabled": "boolean",
+            "env": ["string"],
+        },
+        "runtime.PluginSpec has these names; the documented ones differ in case, and one in more",
+    ),
 }
+WITHOUT: Final = {"TaskSpec.ContainerSpec.HealthCheck": "another spelling of Healthcheck"}
 _BOOLEANS: Final = ["PutContainerArchive.noOverwriteDirNonDir", "PutContainerArchive.copyUIDGID", "ImageBuild.pull"]
 _PARSED: Final = ["NetworkInspect.verbose", "ServiceList.status", "ServiceInspect.insertDefaults"]
 _ROTATIONS: Final = [f"SwarmUpdate.rotate{what}" for what in ("WorkerToken", "ManagerToken", "ManagerUnlockKey")]

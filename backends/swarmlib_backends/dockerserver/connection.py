@@ -10,6 +10,7 @@ import trio
 from swarmlib import CALLER, Invalid, Json, Message, NotFound, Sender, SwarmError, TimedOut, Unavailable, dispatch
 
 from ..dockerapi import http1, table
+from ..dockerapi.canonical import canonical
 from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
 from .crowd import Crowd
@@ -129,6 +130,7 @@ class Connection:
             pass  # its body goes with the stream
         elif body := await self._body(head):
             message.value = Json(body)
+        message = canonical(message)
         if not exchange.conversation:
             self._incoming.stay()
         self._current = exchange
