@@ -8,6 +8,7 @@ The compiled form, of which each row of the routing table has a `query` (paramet
     "words"                                 a list of strings, for which one string may stand (Go's `strslice.StrSlice`)
     "any"                                   whatever is JSON
     [T]                                     a list
+    [T, N]                                  an array of exactly N items
     {"*": T}                                a map: its keys are data, and stay as they are
     {"Name": T, …}                          a struct: its keys are fields, which Go finds in any case
     "#Name"                                 one of the `types`
@@ -119,7 +120,7 @@ def _merged(old: Type, new: Type, types: dict[str, Type]) -> Type:
     if isinstance(old, dict) and isinstance(new, dict):
         return {name: _merged(old.get(name), new.get(name, old.get(name)), types) for name in old | new}
     if isinstance(old, list) and isinstance(new, list):
-        return [_merged(old[0], new[0], types)]
+        return [_merged(old[0], new[0], types), *new[1:]]
     if old is None or old == new:
         return new
     raise ValueError(f"one version has {old}, another {new}: say in the differences which it is")

@@ -133,8 +133,8 @@ def _body(row: Row, known: Schema, args: Mapping[str, Any], value: Any) -> _Body
 
 def _check_is_json(args: Mapping[str, Any]) -> None:
     _check_no_form(args)
-    if (kind := _media_type(args)) not in ("", _JSON):
-        raise Invalid(f"the body's type should be {_JSON}, not {kind}")
+    if _media_type(args) not in ("", _JSON):
+        raise Invalid(f"Content-Type specified ({args[':content-type']}) must be '{_JSON}'")  # an engine's own words
     if (encoding := str(args.get(":content-encoding", "identity")).strip().lower()) not in ("", "identity"):
         raise Invalid(f"the body should not be compressed, but has the encoding {encoding}")
 

@@ -150,7 +150,8 @@ def _tail(text: str) -> str | None:
 
 def _json(type_: Any, text: str) -> str | None:
     """JSON in a query, of that type."""
-    return orjson.dumps(schema.reader(type_)(_value(text))).decode() if text else None
+    value = _value(text) if text else None
+    return None if value is None else orjson.dumps(schema.reader(type_)(value)).decode()
 
 
 def _value(text: str) -> Any:

@@ -97,8 +97,9 @@ def reader(type_: Any) -> Reader:
     if isinstance(type_, str):
         return _named(type_)
     if isinstance(type_, list):
-        items = cast("list[Any]", type_)
-        return _list(reader(items[0]), _zero(items[0]))
+        item, *length = cast("list[Any]", type_)
+        items = _list(reader(item), _zero(item))
+        return _array(items, length[0], _zero(item)) if length else items
     struct = cast("dict[str, Any]", type_)
     if "*" in struct:
         return _map(reader(struct["*"]), _zero(struct["*"]))
@@ -169,6 +170,15 @@ def _list(item: Reader, zero: Any) -> Reader:
                 wrong.place.append(f"[{len(made)}]")
                 raise
         return made
+
+    return read
+
+
+def _array(items: Reader, length: int, zero: Any) -> Reader:
+    """A Go array: items that are missing are zero, and those behind its end do not count."""
+
+    def read(value: Any) -> list[Any]:
+        return [*items(value), *[zero] * length][:length]
 
     return read
 
