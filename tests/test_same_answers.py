@@ -206,13 +206,23 @@ END = b"Host: docker\r\nConnection: close\r\n"
         b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n" * 3 + b"GET /_ping HTTP/1.1\r\n" + END + b"\r\n",
         b"POST /v1.41/volumes/create HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 16\r\n"
         b"Expect: 100-continue\r\n" + END + b'\r\n{"Name":"thing"}',
-        b"POST /v1.41/volumes/create HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n" + END + b"\r\n{}",
     ],
-    ids=["chunks", "HEAD", "pipelined", "100-continue", "not called JSON"],
+    ids=["chunks", "HEAD", "pipelined", "100-continue"],
 )
 def test_raw_requests(sent: bytes, one: tuple[Engine, Swarmd]) -> None:
     direct, through = (without_date(raw(connection, sent)) for connection in connections(one))
     assert through == direct
+
+
+def test_a_body_that_is_not_called_json_is_refused_in_the_engines_words(one: tuple[Engine, Swarmd]) -> None:
+    answers: list[tuple[int, bytes]] = []
+    for connection in connections(one):
+        with closing(connection):
+            connection.request("POST", "/v1.41/volumes/create", "{}", {"Content-Type": "text/plain"})
+            response = connection.getresponse()
+            answers.append((response.status, response.read()))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 400
 
 
 def test_the_docker_sdk_for_python(one: tuple[Engine, Swarmd]) -> None:
