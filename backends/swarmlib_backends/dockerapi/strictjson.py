@@ -13,10 +13,13 @@ import math
 import re
 from typing import Any, Final, NoReturn, cast
 
+import orjson
+
 from swarmlib import Invalid
 
 _REPLACED: Final = "\ufffd"
 _GO: Final = "swarmlib-go"
+_NUL: Final = b"\\u0000"
 _HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -30,6 +33,8 @@ def read(raw: bytes, what: str) -> Any:
     Raises:
         Invalid: they are no JSON, or JSON that readers disagree on; the error says what and where.
     """
+    if (usual := _read_usual(raw)) is not None:
+        return usual
     text = raw.decode("utf-8", _GO)
     try:
         value = _DECODER.decode(text)
@@ -42,6 +47,18 @@ def read(raw: bytes, what: str) -> Any:
         raise Invalid(f"{what} is not JSON: {exc}") from exc
     except ValueError:
         raise Invalid(f"{what} holds a number of too many digits") from None
+
+
+def _read_usual(raw: bytes) -> Any:
+    """The value if it is the same bytes when it is written again: then no reader can find something else in it.
+
+    This is how the docker CLI writes JSON, and costs a third. None for what has to be read with care.
+    """
+    try:
+        value = orjson.loads(raw)
+        return value if _NUL not in raw and orjson.dumps(value) == raw.rstrip() else None
+    except (orjson.JSONDecodeError, TypeError):
+        return None
 
 
 def _one_for_each_byte(error: UnicodeError) -> tuple[str, int]:
