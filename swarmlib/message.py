@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 import orjson
 import trio
@@ -73,7 +73,7 @@ class Json:
         self._wrong = wrong
 
     @classmethod
-    def of(cls, data: Any) -> Json:
+    def of(cls, data: Any) -> Self:
         """The JSON of `data`, encoded when its bytes are asked for."""
         value = cls(b"")
         value._raw = None

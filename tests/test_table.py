@@ -55,6 +55,8 @@ def test_request_to_message_to_request_is_the_identity(
         query = {**query, row.when[0]: row.when[1]}
     elif row.name == "ImageCreate":
         query.pop("fromSrc", None)
+    if not row.nested_names:
+        name = name.replace("/", "-")
     args = query if version is None else {**query, ":version": version}
     target = table.target(row, row.path(name), args)
     found = table.route(row.method, target)
@@ -79,11 +81,90 @@ def test_a_container_may_be_named_with_its_engine(target: str, row: str) -> None
 
 
 @pytest.mark.parametrize(
-    "target", ["containers/json", "//containers/json", "/containers/../json", "/containers/%2e%2e/json", "/a/\0"]
+    "target",
+    [
+        "containers/json",
+        "http://host/containers/json",
+        "//containers/json",
+        "/containers/../json",
+        "/containers/%2e%2e/json",
+        "/containers/a%2f..%2fb/json",
+        "/containers/a%2f%2fb/json",
+        "/v1.41/version/../containers/json",
+        "/containers/json/",
+        "/a/\0",
+        "/a/%00",
+        "/a/%0a",
+        "/a/\x7f",
+        "",
+    ],
 )
 def test_a_path_that_is_not_normal_is_refused(target: str) -> None:
     with pytest.raises(Invalid, match="is not normal"):
         table.route("GET", target)
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("/containers/%zz/json", "invalid URL escape"),
+        ("/containers/json?all=%4", "invalid URL escape"),
+        ("/containers/%ff/json", "not UTF-8"),
+        ("/containers/%c0%ae%c0%ae/json", "not UTF-8"),
+        ("/containers/json?all=%f0", "not UTF-8"),
+        ("/containers/json?all=1;filters={}", "semicolon"),
+        ("/v1/containers/json", "API version"),
+        ("/v1..41/containers/json", "API version"),
+    ],
+)
+def test_what_readers_would_decode_differently_is_refused(target: str, says: str) -> None:
+    with pytest.raises(Invalid, match=says):
+        table.route("GET", target)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "row", "path"),
+    [
+        ("POST", "/v1.41/containers%2fcreate", "ContainerCreate", ("containers",)),
+        ("POST", "/v1.41/containers/%63reate", "ContainerCreate", ("containers",)),
+        ("GET", "/%76%31.41/containers/json", "ContainerList", ("containers",)),
+        ("GET", "/services/web%2Flogs", "ServiceLogs", ("services", "web", "logs")),
+        ("GET", "/containers/%252e%252e/json", "ContainerInspect", ("containers", "%2e%2e")),
+        ("GET", "/containers/a%5C..%5Cb/json", "ContainerInspect", ("containers", "a\\..\\b")),
+    ],
+)
+def test_a_path_is_decoded_once_and_then_looked_up(method: str, target: str, row: str, path: tuple[str, ...]) -> None:
+    found = table.route(method, target)
+    assert (found.row.name, found.path) == (row, path)
+
+
+@pytest.mark.parametrize("version", ["01.41", "1.041", "1.41.0"])
+def test_a_version_has_one_form(version: str) -> None:
+    assert table.route("GET", f"/v{version}/info").args == {":version": "1.41"}
+
+
+def test_a_version_that_is_none_does_not_get_into_a_target() -> None:
+    with pytest.raises(Invalid, match="API version"):
+        table.target(table.row_of(Verb.GET, (), upload=False), (), {":version": "1.41/_ping HTTP/1.1"})
+
+
+@pytest.mark.parametrize("query", ["fromSrc=-&fromImage=a", "fromImage=a&fromSrc=-", "fromSrc=x&fromSrc=-"])
+def test_an_image_is_only_imported_where_an_engine_does_not_pull(query: str) -> None:
+    assert table.route("POST", f"/images/create?{query}").row.name == "ImageCreate"
+    assert table.route("POST", "/images/create?fromSrc=-&fromSrc=x&fromImage=").row.name == "ImageImport"
+
+
+def test_a_name_can_not_make_its_target_another_operation() -> None:
+    for verb, path in [(Verb.GET, ("services", "web/logs")), (Verb.RM, ("containers", "web/checkpoints/c1"))]:
+        with pytest.raises(Invalid, match="another operation"):
+            table.target(table.row_of(verb, path, upload=False), path, {})
+
+
+def test_a_long_target_is_not_kept() -> None:
+    before = table._short_route.cache_info().currsize
+    for number in range(3):
+        table.route("GET", f"/containers/json?filters={'x' * 5000}{number}")
+    assert table._short_route.cache_info().currsize == before
 
 
 def test_a_query_can_not_pass_for_what_the_table_keeps_for_itself() -> None:

@@ -2,11 +2,42 @@
 
 What a stage judges and what an engine does are the same because both come from this form: the source that takes a
 request puts it there (`canonical`), and the `docker` stage writes the engine's request from it.
+
+- Parameters: one text each (a list where the API takes several), in the forms that `parameters` describes.
+- The body: fields under the names that the API gives them, whatever their case; none that is null; every value of its
+  type; fields of HostConfig that stand at the top level of a container's creation (engines up to 26 took them there)
+  inside HostConfig. Fields that the schema does not know stay as they are.
+- A body that no engine reads, because the row takes none, is left out.
 """
 
 from __future__ import annotations
 
-from swarmlib import Message
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from swarmlib import Invalid, Json, Message, Path, Unsupported, Verb
+
+from . import parameters, schema, strictjson, table
+from .rows import Kind, Row
+from .schema import Schema, Wrong
+
+_FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+_JSON: Final = "application/json"
+_ABOUT_THE_BODY: Final = frozenset({":content-type", ":content-encoding"})
+
+
+class _Args(dict[str, Any]):
+    """The args of a canonical request. A copy with changes is a plain dict, and so no longer marked."""
+
+    __slots__ = ("row",)
+    row: Row
+
+
+class _Body(Json):
+    """The body of a canonical request."""
+
+    __slots__ = ("row",)
+    row: Row
 
 
 def canonical(message: Message) -> Message:
@@ -17,4 +48,128 @@ def canonical(message: Message) -> Message:
     Raises:
         Invalid: a parameter or the body is wrong; the error says where, and what would be right.
     """
-    return message
+    row = _row_of(message.verb, message.path, message.att is not None)
+    if row is None or row.kind is Kind.WHOLE:
+        return message
+    args, value = message.args, message.value
+    args_done = (type(args) is _Args and args.row is row) or _has_no_parameters(args)
+    value_done = value is None or (type(value) is _Body and value.row is row)
+    if args_done and value_done:
+        return message
+    known = schema.of_row(row.name)
+    body = value if value_done else _body(row, known, args, value)
+    made = args if args_done else _args(row, known, args)
+    return Message(message.verb, message.path, made, body, message.ret, message.channel, message.att, message.deadline)
+
+
+def _row_of(verb: Verb, path: Path, upload: bool) -> Row | None:
+    try:
+        return table.row_of(verb, path, upload=upload)
+    except Unsupported:
+        return None
+
+
+def _has_no_parameters(args: Mapping[str, Any]) -> bool:
+    for name in args:  # noqa: SIM110 (a generator would double the cost of a list)
+        if type(name) is not str or name[:1] != ":" or name in _ABOUT_THE_BODY:
+            return False
+    return True
+
+
+def _args(row: Row, known: Schema, given: Mapping[str, Any]) -> _Args:
+    args = _Args()
+    args.row = row
+    for name, value in given.items():
+        if type(name) is not str:
+            raise Invalid(f"a parameter's name should be text, not {name!r:.40}")
+        if name[:1] == ":":
+            if row.upload or name not in _ABOUT_THE_BODY:
+                args[name] = value
+        elif (text := _parameter(name, known.query.get(name), value)) is not None:
+            args[name] = text
+    if row.upload:
+        _check_no_form(args)
+    if args.get("fromImage") and args.get("fromSrc"):
+        raise Invalid("fromImage and fromSrc exclude each other: an image is either pulled or imported")
+    return args
+
+
+def _parameter(name: str, kind: Any, value: Any) -> str | list[str] | None:
+    try:
+        return parameters.read(kind, value)
+    except Wrong as wrong:
+        wrong.place.append(name)
+        raise Invalid(str(wrong)) from None
+
+
+def _check_no_form(args: Mapping[str, Any]) -> None:
+    """Refuse a body that an engine would read parameters from, before or besides those of the query."""
+    if (kind := _media_type(args)) in _FORMS:
+        raise Invalid(f"the body has the type {kind}: parameters belong into the query")
+
+
+def _media_type(args: Mapping[str, Any]) -> str:
+    return str(args.get(":content-type", "")).partition(";")[0].strip().lower()
+
+
+def _body(row: Row, known: Schema, args: Mapping[str, Any], value: Any) -> _Body | None:
+    if not isinstance(value, Json):
+        raise Invalid(f"the body should be JSON, not {type(value).__name__}")
+    if not value.raw.strip():
+        return None
+    _check_is_json(args)
+    if known.body is None:
+        _check_unread(row, value)
+        return None
+    data = _read(known.body, value)
+    if data is None:
+        return None
+    if row.name == "ContainerCreate":
+        _gather_host_config(data)
+    body = _Body.of(data)
+    body.row = row
+    return body
+
+
+def _check_is_json(args: Mapping[str, Any]) -> None:
+    _check_no_form(args)
+    if _media_type(args) not in ("", _JSON):
+        raise Invalid(f"Content-Type specified ({args[':content-type']}) must be '{_JSON}'")  # an engine's own words
+    if (encoding := str(args.get(":content-encoding", "identity")).strip().lower()) not in ("", "identity"):
+        raise Invalid(f"the body should not be compressed, but has the encoding {encoding}")
+
+
+def _read(reader: schema.Reader, value: Json) -> Any:
+    data = strictjson.read(value.raw, "the body")
+    try:
+        return None if data is None else reader(data)
+    except Wrong as wrong:
+        raise Invalid(str(wrong) if wrong.place else f"the body {wrong}") from None
+
+
+def _check_unread(row: Row, value: Json) -> None:
+    """Check a body that no engine reads, and that is left out: some clients repeat their parameters there.
+
+    Raises:
+        Invalid: it is a start's, in which engines before API 1.24 took a whole HostConfig.
+    """
+    if row.name == "ContainerStart" and strictjson.read(value.raw, "the body") not in (None, {}):
+        raise Invalid("starting a container takes no body: HostConfig belongs into its creation")
+
+
+def _gather_host_config(body: dict[str, Any]) -> None:
+    """Move the fields of HostConfig that stand at the top level of a container's creation to where they belong.
+
+    Raises:
+        Invalid: HostConfig says something else.
+    """
+    moved = {name: body.pop(name) for name in schema.top_level_host_fields() & body.keys()}
+    if not moved:
+        return
+    if "Cpuset" in moved:  # its older name
+        moved.setdefault("CpusetCpus", moved.pop("Cpuset"))
+    host = cast("dict[str, Any]", body.setdefault("HostConfig", {}))
+    for name, value in moved.items():
+        inner = host.setdefault(name, value)
+        if value and inner != value:
+            raise Invalid(f"{name} is {value!r:.80} at the top level, but {inner!r:.80} in HostConfig")

@@ -35,6 +35,10 @@ _WEBSOCKET: Final = frozenset(
 )
 
 
+_NAME: Final = "(?![^/]+/checkpoints(?:/|$)).+"
+"""A name that may hold slashes. Checkpoints of a container are no part of its name: an engine looks for them first."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One operation: its request on the left, its message on the right, and how it answers."""
@@ -53,14 +57,14 @@ class Row:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches a target's path."""
-        text = re.escape(self.template).replace(r"\{name\}", "(?P<name>.+)")
-        return re.compile(text.replace(r"\{id\}", "(?P<id>.+)" if self.nested_names else "(?P<id>[^/]+)"))
+        """Matches a target's path, decoded."""
+        name = f"({_NAME if self.nested_names else '[^/]+'})"
+        return re.compile(re.escape(self.template).replace(r"\{name\}", name).replace(r"\{id\}", name), re.DOTALL)
 
     @cached_property
     def nested_names(self) -> bool:
-        """Whether a name may hold slashes: an image's does, and a container's (`ENGINE/NAME`, or a link's alias)."""
-        return "{name}" in self.template or self.template.startswith("/containers/")
+        """Whether a name may hold slashes, as it may to an engine (a container's may be `ENGINE/NAME` besides)."""
+        return "{name}" in self.template or self.template.startswith(("/containers/", "/networks/", "/exec/"))
 
     @cached_property
     def shape(self) -> tuple[str | None, ...]:

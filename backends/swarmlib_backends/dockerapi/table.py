@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import unquote, urlencode
 
 from swarmlib import Invalid, NotFound, Path, Unsupported, Verb
 
@@ -22,7 +22,12 @@ from .rows import ROWS, WHOLE, Row
 
 _BY_METHOD: Final = {m: [r for r in ROWS if r.method == m] for m in {r.method for r in ROWS}}
 _BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in (*ROWS, WHOLE, replace(WHOLE, upload=True))}
-_VERSIONED: Final = re.compile(r"/v(\d+\.\d+)(/.*)")
+_VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
+_VERSION: Final = re.compile(r"0{0,3}([1-9][0-9]{0,3})\.0{0,3}([0-9]{1,4})(?:\.0{1,3})?")
+_WRONG_ESCAPE: Final = re.compile("%(?![0-9a-fA-F]{2}).{0,2}")
+_UNPRINTABLE: Final = re.compile("[\0-\x1f\x7f]")
+_CACHED_TARGET: Final = 512
+"""Characters of a target whose route is kept for the next request, at most: who asks decides how long it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +39,50 @@ class Route:
     args: Mapping[str, Any]
 
 
-@lru_cache(maxsize=1024)
 def route(method: str, target: str) -> Route:
-    """Look a request up.
+    """Look a request up, by its path as an engine sees it: decoded, once.
 
     Raises:
-        Invalid: the target is no normal path, or uses a name that the table keeps for itself.
+        Invalid: the target is no normal path, is wrongly encoded, or uses a name that the table keeps for itself.
         NotFound: no row has it; it may be passed on as `whole` then.
     """
-    full, _, query = target.partition("?")
-    versioned = _VERSIONED.fullmatch(full)
-    place = versioned[2] if versioned else full
+    return _short_route(method, target) if len(target) <= _CACHED_TARGET else _route(method, target)
+
+
+def _route(method: str, target: str) -> Route:
+    if (wrong := _WRONG_ESCAPE.search(target)) is not None:
+        raise Invalid(f"invalid URL escape {wrong[0]!r}")
+    encoded, _, query = target.partition("?")
+    place = _decoded(encoded, "path")
     _check_normal(place)
+    versioned = _VERSIONED.fullmatch(place)
     args = _query_args(query)
+    row, name = _find(method, versioned[2] if versioned else place, args)
+    if versioned:
+        args[":version"] = _version(versioned[1])
+    return Route(row, row.path(name), args)
+
+
+_short_route: Final = lru_cache(maxsize=1024)(_route)
+
+
+def _find(method: str, place: str, args: Mapping[str, Any]) -> tuple[Row, str]:
+    """The row of a decoded path, and the name in it.
+
+    Raises:
+        NotFound: no row has it.
+    """
     for row in _BY_METHOD.get(method, ()):
         found = row.pattern.fullmatch(place)
-        if found is not None and (row.when is None or args.get(row.when[0]) == row.when[1]):
-            name = unquote(found[1]) if found.re.groups else ""
-            if versioned:
-                args[":version"] = versioned[1]
-            return Route(row, row.path(name), args)
+        if found is not None and (row.when is None or _is_import(args)):
+            return row, found[1] if found.re.groups else ""
     raise NotFound("page not found")
+
+
+def _is_import(args: Mapping[str, Any]) -> bool:
+    """Whether a request for a new image brings it: an engine pulls it wherever `fromImage` says what."""
+    source, image = (each[0] if isinstance(each, list) else each for each in map(args.get, ("fromSrc", "fromImage")))
+    return source == "-" and not image
 
 
 def whole(method: str, target: str, headers: Mapping[str, list[str]]) -> Route:
@@ -62,15 +90,39 @@ def whole(method: str, target: str, headers: Mapping[str, list[str]]) -> Route:
     return Route(WHOLE, WHOLE.path(""), {":method": method, ":target": target, ":headers": headers})
 
 
+@lru_cache(maxsize=64)
+def _version(text: str) -> str:
+    """The API version in its usual form: engines take 01.41 and 1.41.0 for 1.41. Raises `Invalid` if it is none."""
+    found = _VERSION.fullmatch(text)
+    if found is None:
+        raise Invalid(f"the API version {text[:40]!r} should be two numbers, such as 1.41")
+    return f"{found[1]}.{found[2]}"
+
+
 def _check_normal(place: str) -> None:
-    parts = unquote(place).split("/")
-    if parts[0] or any(part in ("", ".", "..") for part in parts[1:]) or "\0" in place:
+    """Refuse a decoded path that an engine would take for another, or that holds what no name can."""
+    parts = place.split("/")
+    if parts[0] or len(parts) < 2 or any(part in ("", ".", "..") for part in parts[1:]):
         raise Invalid(f"the path {place!r} is not normal: it should begin with one /, and hold no //, /. or /..")
+    if _UNPRINTABLE.search(place):
+        raise Invalid(f"the path {place!r} is not normal: it holds a control character")
+
+
+def _decoded(encoded: str, what: str) -> str:
+    try:
+        return unquote(encoded, errors="strict")
+    except UnicodeDecodeError:
+        raise Invalid(f"the {what} {encoded[:80]!r} is not UTF-8") from None
 
 
 def _query_args(query: str) -> dict[str, Any]:
+    if ";" in query:
+        raise Invalid("invalid semicolon separator in query: parameters are separated by &, and ; is written %3B")
     args: dict[str, Any] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
+    for pair in query.split("&"):
+        if not pair:
+            continue
+        name, _, value = (_decoded(part, "query") for part in pair.replace("+", " ").partition("="))
         if name.startswith(":"):
             raise Invalid(f"the query parameter {name!r} begins with a colon, which none of the Engine API's does")
         known = args.get(name)
@@ -101,12 +153,32 @@ def target(row: Row, path: Path, args: Mapping[str, Any]) -> str:
     """The request target of a message; the inverse of `route`.
 
     Raises:
-        Invalid: the name in the path makes it no normal one (`..`, or nothing), which an engine would take for another.
+        Invalid: the name in the path makes it no normal one (`..`, or nothing) or that of another operation.
     """
     place = row.target(path)
-    if "/." in place or "//" in place:
-        _check_normal(place)
+    if None in row.shape:
+        _check_name(row, path[row.shape.index(None)])
     version = args.get(":version")
-    prefix = f"/v{version}" if version else ""
-    query = urlencode({k: v for k, v in args.items() if k[0] != ":"}, doseq=True) if args else ""
+    prefix = f"/v{_version(str(version))}" if version else ""
+    query = urlencode({k: v for k, v in args.items() if k[:1] != ":"}, doseq=True) if args else ""
     return f"{prefix}{place}{'?' if query else ''}{query}"
+
+
+def _check_name(row: Row, name: str) -> None:
+    """Refuse a name with which the target would not lead back to it.
+
+    An engine decodes a path before it looks for the operation, so quoting a name does not help.
+    """
+    if name.isalnum() and name.isascii():
+        return
+    place = row.template.replace("{name}", name).replace("{id}", name)
+    _check_normal(place)
+    if "/" in name and not _leads_to(row, name, place):
+        raise Invalid(f"the name {name!r} makes the path {place!r} that of another operation than {row.name}")
+
+
+def _leads_to(row: Row, name: str, place: str) -> bool:
+    try:
+        return _find(row.method, place, {}) == (row, name)
+    except NotFound:
+        return False

@@ -18,6 +18,7 @@ import trio
 from swarmlib import Invalid, Message, Server, Unsupported, Verb, option
 
 from ..dockerapi import table
+from ..dockerapi.canonical import canonical
 from ..dockerapi.clock import Clock
 from ..dockerapi.rows import ROWS
 from ..dockerapi.streams import send_lines
@@ -90,6 +91,7 @@ class Simulator(Server):
         return {row.verb: self._answer for row in ROWS} | {Verb.ATTACH: self._attach}
 
     async def _answer(self, message: Message) -> Any:
+        message = canonical(message)
         row = table.row_of(message.verb, message.path, upload=message.att is not None)
         operation = self._operations.get(row.name)
         if operation is None:

@@ -31,13 +31,8 @@ def ref_of(message: Message) -> str:
 
 
 def body_of(message: Message) -> dict[str, Any]:
-    """The JSON object of a request; empty where it has none. Raises `Invalid` for other JSON."""
-    body = message.json
-    if body is None:
-        return {}
-    if not isinstance(body, dict):
-        raise refusal(500, f"the body should be a JSON object, not {type(body).__name__}")
-    return cast("dict[str, Any]", body)
+    """The JSON object of a canonical request; empty where it has none."""
+    return cast("dict[str, Any]", message.json or {})
 
 
 def filters_of(message: Message, known: set[str]) -> dict[str, list[str]]:
@@ -83,15 +78,9 @@ def _before(text: str, now: float) -> float:
         raise refusal(500, f'failed to parse value as time or duration: "{text}"') from exc
 
 
-def go_int(message: Message, name: str, default: int, status: int = 500) -> int:
-    """A whole number among the args; as an engine, `status` for one that is none."""
-    given = message.args.get(name)
-    if given in (None, ""):
-        return default
-    try:
-        return int(str(given))
-    except ValueError as exc:
-        raise refusal(status, f'strconv.Atoi: parsing "{given}": invalid syntax') from exc
+def size_of(message: Message) -> tuple[int, int]:
+    """The rows and columns that a terminal is to have; 0 for what is not given."""
+    return int(message.args.get("h", 0)), int(message.args.get("w", 0))
 
 
 async def upload_of(message: Message) -> bytes:

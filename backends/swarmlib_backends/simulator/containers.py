@@ -17,7 +17,7 @@ from ..dockerapi.status import refusal
 from ..dockerapi.streams import Logs, Stdio, chosen_streams
 from ..dockerapi.values import API_VERSION, is_true, number, signal_number
 from . import create, stats, views
-from .asked import Operations, body_of, filters_of, go_int, is_pruned, ref_of, upload_of
+from .asked import Operations, body_of, filters_of, is_pruned, ref_of, size_of, upload_of
 from .container import Container
 from .engine import Engine
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
@@ -92,7 +92,6 @@ class Containers:
             SwarmError: it can't be made so.
         """
         engine = self._engine
-        create.check_types(body)
         if not body.get("Image"):
             raise refusal(400, "No command specified")
         create.check_modes(body)
@@ -149,7 +148,6 @@ class Containers:
         if message.json is None:
             raise refusal(500, "EOF")
         body = body_of(message)
-        create.check_types(body, "HostConfig")
         container = self._find(message)
         create.check_resources(body, self._engine)
         create.check_restart_policy(fields(body.get("RestartPolicy")))
@@ -288,8 +286,6 @@ class Containers:
         if not chosen_streams(message.args):
             raise refusal(400, "Bad parameters: you must choose at least one stream")
         container = self._find(message)
-        for name in ("since", "until"):
-            _check_time(str(message.args.get(name) or "0"))
         await message.reply.ack(att=Logs(container, message.args))
 
     async def _attach(self, message: Message) -> None:
@@ -301,7 +297,7 @@ class Containers:
         await message.reply.ack(att=_stdio(container, args))
 
     async def _resize(self, message: Message) -> None:
-        height, width = (go_int(message, name, 0, 400) for name in ("h", "w"))
+        height, width = size_of(message)
         container = self._find(message)
         if not container.running:
             raise not_running(container)
@@ -366,12 +362,6 @@ def _signal(text: str) -> int:
     if text.isdigit() and int(text) > 0:
         return int(text)
     return int(signal_number(text))
-
-
-def _check_time(text: str) -> None:
-    seconds = text.partition(".")[0]
-    if not seconds.lstrip("-").isdigit():
-        raise refusal(500, f'strconv.ParseInt: parsing "{text}": invalid syntax')
 
 
 def _stdio(container: Container, args: Any) -> Stdio:

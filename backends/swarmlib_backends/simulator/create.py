@@ -107,25 +107,6 @@ _DEFAULT_IF_EMPTY: Final = (
     "OomKillDisable",
     "ConsoleSize",
 )
-_OBJECTS: Final = frozenset(
-    {"ExposedPorts", "Healthcheck", "HostConfig", "Labels", "LogConfig", "NetworkingConfig", "PortBindings"}
-) | {"RestartPolicy", "Volumes"}
-_LISTS: Final = frozenset({"Binds", "Env", "Links", "Mounts", "VolumesFrom"})
-_JSON_NAMES: Final[dict[Any, str]] = {
-    str: "string",
-    bool: "bool",
-    int: "number",
-    float: "number",
-    list: "array",
-    dict: "object",
-}
-_GO_NAMES: Final[dict[Any, str]] = {
-    str: "string",
-    bool: "bool",
-    int: "int64",
-    list: "[]string",
-    dict: "map[string]string",
-}
 UPDATABLE: Final = (
     "BlkioWeight",
     "CpuPeriod",
@@ -151,29 +132,6 @@ def check_name(name: str) -> str:
     return name.removeprefix("/")
 
 
-def check_types(given: Mapping[str, Any], go: str = "ContainerConfigWrapper") -> None:
-    """Raises what an engine says of a body whose fields are not what they should be."""
-    for name, value in given.items():
-        kind = _kind_of(name)
-        wrong = kind is not None and not isinstance(value, kind)
-        if value is not None and (wrong or (isinstance(value, bool) and kind is int)):
-            text = f"json: cannot unmarshal {_JSON_NAMES[type(value)]} into Go struct field {go}.{name}"
-            raise refusal(500, f"{text} of type {'strslice.StrSlice' if isinstance(kind, tuple) else _GO_NAMES[kind]}")
-    if go == "ContainerConfigWrapper":
-        check_types(fields(given.get("HostConfig")), "HostConfig")
-
-
-def _kind_of(name: str) -> Any:
-    if name in _OBJECTS:
-        return dict
-    if name in _LISTS:
-        return list
-    if name in ("Cmd", "Entrypoint"):
-        return (list, str)
-    default = (_CONFIG | _HOST).get(name)
-    return type(default) if isinstance(default, bool | int | str) else None
-
-
 def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str, Any]:
     """The configuration of a container, with what it takes from its image.
 
@@ -183,7 +141,7 @@ def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str,
     given = {name: value for name, value in body.items() if name not in ("HostConfig", "NetworkingConfig")}
     config = _CONFIG | {name: value for name, value in given.items() if value is not None or name not in _CONFIG}
     own = image.config
-    entrypoint, command = _words(given.get("Entrypoint")), _words(given.get("Cmd"))
+    entrypoint, command = given.get("Entrypoint"), given.get("Cmd")
     if not entrypoint:
         command = command or own.get("Cmd")
         entrypoint = entrypoint if entrypoint is not None and given.get("Cmd") else own.get("Entrypoint")
@@ -200,10 +158,6 @@ def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str,
     if not config["Cmd"] and not config["Entrypoint"]:
         raise refusal(400, "No command specified")
     return config
-
-
-def _words(value: Any) -> list[str] | None:
-    return [value] if isinstance(value, str) else value
 
 
 def _merged_env(own: list[str], given: list[str]) -> list[str]:

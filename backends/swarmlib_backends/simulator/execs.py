@@ -10,7 +10,7 @@ from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Stdio
 from . import views
-from .asked import Operations, body_of, go_int, ref_of
+from .asked import Operations, body_of, ref_of, size_of
 from .container import Container, Exec
 from .engine import Engine
 from .lifecycle import Lifecycle, check_not_restarting, not_running
@@ -84,7 +84,7 @@ class Execs:
         await ret.ack(att=Stdio(each, follower, streams, stdin=stdin, once=True))
 
     async def _resize(self, message: Message) -> None:
-        height, width = (go_int(message, name, 0, 400) for name in ("h", "w"))
+        height, width = size_of(message)
         each = self._find(message)
         if not each.running:
             raise refusal(500, "timeout waiting for exec session ready")

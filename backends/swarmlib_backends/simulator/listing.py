@@ -14,7 +14,7 @@ from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, labels_fit
 from . import views
-from .asked import filters_of, go_int
+from .asked import filters_of
 from .container import Container
 from .engine import Engine
 
@@ -64,7 +64,7 @@ def listed(engine: Engine, message: Message) -> bytes:
 
 def _chosen(engine: Engine, message: Message) -> list[Container]:
     wanted = filters_of(message, _FILTERS)
-    limit = go_int(message, "limit", 0)
+    limit = int(message.args.get("limit", 0))
     _check(wanted)
     everything = (
         is_true(message.args.get("all")) or limit > 0 or bool({"status", "exited", "before", "since"} & set(wanted))

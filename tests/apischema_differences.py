@@ -1,0 +1,96 @@
+"""Where engines read something else than the OpenAPI documents say, each with its reason.
+
+The reasons name what they were seen in: the sources of Docker 20.10 (`github.com/docker/docker`), or a running engine.
+"""
+
+from typing import Any, Final
+
+Difference = tuple[Any, str]
+
+BODIES: Final[dict[str, Difference]] = {
+    "ImagePush": ("#AuthConfig", "postImagesPush reads credentials from the body where the header is missing"),
+}
+_HOST_UINT64: Final = ["IOMaximumBandwidth", "IOMaximumIOps"]
+_SERVICE_UINT64: Final = [
+    "Mode.Replicated.Replicas",
+    "Mode.ReplicatedJob.MaxConcurrent",
+    "Mode.ReplicatedJob.TotalCompletions",
+    "UpdateConfig.Parallelism",
+    "RollbackConfig.Parallelism",
+]
+_CREDENTIALS: Final = ["auth", "identitytoken", "registrytoken"]
+
+FIELDS: Final[dict[str, Difference]] = {
+    "ContainerConfig.Cmd": ("words", "strslice.StrSlice takes one string too"),
+    "ContainerConfig.Entrypoint": ("words", "strslice.StrSlice"),
+    "ContainerConfig.Shell": ("words", "strslice.StrSlice"),
+    "HostConfig.CapAdd": ("words", "strslice.StrSlice"),
+    "HostConfig.CapDrop": ("words", "strslice.StrSlice"),
+    "HostConfig.BlkioWeight": ("uint16", "its Go type"),
+    "HostConfig.BlkioWeightDevice.Weight": ("uint16", "its Go type"),
+    "HostConfig.ConsoleSize": (["uint64", 2], "[2]uint"),
+    "ThrottleDevice.Rate": ("uint64", "its Go type"),
+    **{f"HostConfig.{name}": ("uint64", "its Go type") for name in _HOST_UINT64},
+    "Mount.TmpfsOptions.Mode": ("uint32", "os.FileMode"),
+    "ContainerExec.Detach": ("boolean", "undocumented, in types.ExecConfig"),
+    "ContainerExec.ConsoleSize": (["uint64", 2], "[2]uint"),
+    "ExecStart.ConsoleSize": (["uint64", 2], "[2]uint"),
+    **{f"AuthConfig.{name}": ("string", "undocumented, in types.AuthConfig") for name in _CREDENTIALS},
+    "SwarmInit.AutoLockManagers": ("boolean", "undocumented, in swarm.InitRequest"),
+    "SwarmInit.Availability": ("string", "undocumented, in swarm.InitRequest"),
+    "SwarmJoin.Availability": ("string", "undocumented, in swarm.JoinRequest"),
+    **{f"EndpointPortConfig.{name}": ("uint32", "its Go type") for name in ("PublishedPort", "TargetPort")},
+    **{f"Service{what}.{name}": ("uint64", "its Go type") for what in ("Create", "Update") for name in _SERVICE_UINT64},
+    "TaskSpec.Placement.MaxReplicas": ("uint64", "its Go type"),
+    "TaskSpec.RestartPolicy.MaxAttempts": ("uint64", "its Go type"),
+    "TaskSpec.ContainerSpec.Healthcheck": ("#HealthConfig", "documented as HealthCheck; clients use the Go name"),
+    "TaskSpec.PluginSpec": (
+        {
+            "name": "string",
+            "remote": "string",
+            "privileges": [{"name": "string", "description": "string", "value": ["string"]}],
+            "disabled": "boolean",
+            "env": ["string"],
+        },
+        "runtime.PluginSpec has these names; the documented ones differ in case, and one in more",
+    ),
+}
+WITHOUT: Final = {"TaskSpec.ContainerSpec.HealthCheck": "another spelling of Healthcheck"}
+_BOOLEANS: Final = ["PutContainerArchive.noOverwriteDirNonDir", "PutContainerArchive.copyUIDGID", "ImageBuild.pull"]
+_PARSED: Final = ["NetworkInspect.verbose", "ServiceList.status", "ServiceInspect.insertDefaults"]
+_ROTATIONS: Final = [f"SwarmUpdate.rotate{what}" for what in ("WorkerToken", "ManagerToken", "ManagerUnlockKey")]
+_VERSIONS: Final = [f"{what}Update.version" for what in ("Volume", "Node", "Swarm", "Service", "Secret", "Config")]
+_TIMES: Final = [f"{what}.{bound}" for what in ("ContainerLogs", "SystemEvents") for bound in ("since", "until")]
+_TAILS: Final = [f"{what}Logs.tail" for what in ("Container", "Service", "Task")]
+_SIZES: Final = [f"{what}Resize.{side}" for what in ("Container", "Exec") for side in ("h", "w")]
+
+QUERY: Final[dict[str, Difference]] = {
+    **dict.fromkeys(_BOOLEANS, ("boolean", "httputils.BoolValue, though documented as a string")),
+    **dict.fromkeys(_PARSED + _ROTATIONS, ("strict", "strconv.ParseBool, which refuses other words")),
+    **dict.fromkeys(_VERSIONS, ("uint64", "strconv.ParseUint")),
+    **dict.fromkeys([*_TIMES, "ServiceLogs.since", "TaskLogs.since"], ("time", "timetypes.ParseTimestamps")),
+    **dict.fromkeys(_SIZES, ("uint16", "a terminal's rows and columns: struct winsize of the kernel")),
+    **dict.fromkeys(_TAILS, ("tail", "strconv.Atoi; what is no number means all")),
+    "ImageBuild.rm": ("default-true", "an empty one counts as not given"),
+    "ImageCommit.pause": ("default-true", "an empty one counts as not given"),
+    "ImageBuild.t": (["string"], "r.Form: all values"),
+    "ImageBuild.extrahosts": (["string"], "r.Form: all values"),
+    "ImageBuild.securityopt": (["string"], "undocumented; r.Form: all values"),
+    "ImageCommit.changes": (["string"], "r.Form: all values"),
+    "ImageBuild.buildargs": ({"json": {"*": "string?"}}, "map[string]*string: null takes the value of the environment"),
+    "ImageBuild.labels": ({"json": {"*": "string"}}, "map[string]string"),
+    "ImageBuild.cachefrom": ({"json": ["string"]}, "[]string"),
+    "ImageBuild.outputs": ({"json": [{"Type": "string", "Attrs": {"*": "string"}}]}, "[]types.ImageBuildOutput"),
+    "ImageBuild.ulimits": (
+        {"json": [{"Name": "string", "Soft": "int64", "Hard": "int64"}]},
+        "undocumented; []*units.Ulimit",
+    ),
+    **dict.fromkeys(
+        (f"ImageBuild.{name}" for name in ("cgroupparent", "cpusetmems", "isolation", "session", "buildid")),
+        ("string", "undocumented; r.FormValue: the first value"),
+    ),
+    **dict.fromkeys(("ContainerList.since", "ContainerList.before"), ("string", "undocumented; r.Form.Get")),
+    **dict.fromkeys(("ContainerStart.checkpoint", "ContainerStart.checkpoint-dir"), ("string", "experimental")),
+    "ContainerLogs.details": ("boolean", "undocumented; httputils.BoolValue"),
+    "ContainerAttachWebsocket.stdin": ("boolean", "documented since 1.42"),
+}

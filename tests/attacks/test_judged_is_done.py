@@ -1,0 +1,340 @@
+"""What a stage judges is what an engine does, and what can't be read is the client's fault, never a bug.
+
+The attack: say something that two readers understand differently (keys in another case, twice, at another place; bodies
+that win over the query; bytes that one parser refuses and the other takes). What must happen: the request becomes the
+one form that every stage reads and the engine is given, or it is refused with 400, and nothing happens.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from swarmlib import BytesStream, Invalid, Json, Message, SwarmError, Verb, connect
+from swarmlib_backends.dockerapi import schema
+from swarmlib_backends.dockerapi.canonical import canonical
+from swarmlib_backends.dockerapi.rows import ROWS, Row
+from tests.engines import Engine, Swarmd, docker, engine, swarmd
+from tests.test_same_answers import UnixConnection
+
+CREATE = (Verb.SPAWN, ("containers",))
+LIST = (Verb.LS, ("containers",))
+LOGS = (Verb.CONNECT, ("containers", "web", "logs"))
+START = (Verb.START, ("containers", "web"))
+STOP = (Verb.STOP, ("containers", "web"))
+BUILD = (Verb.SPAWN, ("build",))
+PULL = (Verb.SPAWN, ("images",))
+
+Place = tuple[Verb, tuple[str, ...]]
+
+
+def read(place: Place, raw: bytes | None = None, **args: Any) -> Message:
+    att = BytesStream(b"") if place is BUILD else None
+    return canonical(Message(*place, args, None if raw is None else Json(raw), att=att))
+
+
+KELVIN, LONG_S = "\u212a".encode(), "\u017f".encode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b'{"image":"a","HOSTCONFIG":{"pRIVILEGED":true}}', {"Image": "a", "HostConfig": {"Privileged": True}}),
+        (b'{"Ho%btConfig":{"%bernelMemory":5}}' % (LONG_S, KELVIN), {"HostConfig": {"KernelMemory": 5}}),
+        (b'{"HostConfig":{"\\u0050rivileged":true}}', {"HostConfig": {"Privileged": True}}),
+        (b'{"Privileged":true}', {"HostConfig": {"Privileged": True}}),
+        (b'{"privileged":true,"HostConfig":null}', {"HostConfig": {"Privileged": True}}),
+        (b'{"Privileged":true,"HostConfig":{"Init":true}}', {"HostConfig": {"Init": True, "Privileged": True}}),
+        (b'{"Memory":0,"HostConfig":{"Memory":9}}', {"HostConfig": {"Memory": 9}}),
+        (b'{"Cpuset":"0"}', {"HostConfig": {"CpusetCpus": "0"}}),
+        (b'{"Env":["X=\\ud83d","\xe9"]}', {"Env": ["X=\ufffd", "\ufffd"]}),
+        (b'{"Cmd":"sh","Entrypoint":null}', {"Cmd": ["sh"]}),
+        (b'{"Env":[null]}', {"Env": [""]}),
+        (b'{"HostConfig":{"ConsoleSize":[1]}}', {"HostConfig": {"ConsoleSize": [1, 0]}}),
+        (b'{"Labels":{"A":"1","a":null}}', {"Labels": {"A": "1", "a": ""}}),
+        (b'{"Volumes":{"/x":null,"/X":{}}}', {"Volumes": {"/x": None, "/X": {}}}),
+        (b'{"FromTheFuture":{"A":1,"a":[null]}}', {"FromTheFuture": {"A": 1, "a": [None]}}),
+        (b"null", None),
+        (b" ", None),
+    ],
+)
+def test_a_body_has_one_form(raw: bytes, expected: Any) -> None:
+    assert read(CREATE, raw).json == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (b'{"HostConfig":{"Privileged":false,"Privileged":true}}', "the key 'Privileged' twice"),
+        (b'{"HostConfig":{"Mounts":[{"Source":"/etc"}],"Mounts":[{"Target":"/y"}]}}', "the key 'Mounts' twice"),
+        (b'{"hostconfig":{"Privileged":true},"HostConfig":{}}', "'HostConfig' more than once"),
+        (b'{"hostconfig":{"Privileged":true},"HostConfig":null}', "'HostConfig' more than once"),
+        (b'{"hostconfig":{},"HOSTCONFIG":{}}', "'HostConfig' more than once"),
+        (b'{"FromTheFuture":1,"fromthefuture":2}', "more than once"),
+        (b'{"Privileged":true,"HostConfig":{"Privileged":false}}', "Privileged is True at the top level"),
+        (b'{"Image":"a"}{"HostConfig":{"Privileged":true}}', "not JSON: Extra data"),
+        (b'{"Image":"a"}\0', "not JSON"),
+        (b'\xef\xbb\xbf{"Image":"a"}', "not JSON"),
+        (b'{"Image":"a",}', "not JSON"),
+        (b"{'Image':'a'}", "not JSON"),
+        (b'{"Image":"a"/**/}', "not JSON"),
+        (b'{"HostConfig":{"Memory":NaN}}', "NaN"),
+        (b'{"FromTheFuture":-Infinity}', "-Infinity"),
+        (b'{"FromTheFuture":1e400}', "too large"),
+        (b'{"FromTheFuture":18446744073709551616}', "64 bits"),
+        (b'{"FromTheFuture":%b}' % (b"9" * 5000), "too many digits"),
+        (b'{"FromTheFuture":%b%b}' % (b"[" * 150, b"]" * 150), "FromTheFuture nests deeper than 100 levels"),
+        (b"[" * 100_000, "nests too deeply"),
+        (b'{"Labels":{"a\\u0000b":"c"}}', "NUL"),
+        (b'{"\\ud800":1,"\\ud801":2}', "twice"),
+        (b"[]", "the body should be an object, not an array"),
+        (b"5", "the body should be an object, not a number"),
+        (b'{"Cmd":5}', "Cmd should be an array, not a number"),
+        (b'{"Cmd":[5]}', r"Cmd\[0\] should be a string, not a number"),
+        (b'{"Env":{"a":"b"}}', "Env should be an array, not an object"),
+        (b'{"HostConfig":5}', "HostConfig should be an object, not a number"),
+        (b'{"HostConfig":{"Privileged":"true"}}', "HostConfig.Privileged should be a boolean, not a string"),
+        (b'{"HostConfig":{"Memory":"64m"}}', "HostConfig.Memory should be an integer, not a string"),
+        (b'{"HostConfig":{"Memory":1.0}}', "HostConfig.Memory should be an integer from"),
+        (b'{"HostConfig":{"Memory":true}}', "HostConfig.Memory should be an integer, not a boolean"),
+        (b'{"HostConfig":{"Memory":9223372036854775808}}', "HostConfig.Memory should be an integer from"),
+        (b'{"HostConfig":{"BlkioWeight":65536}}', "from 0 to 65535, not 65536"),
+        (b'{"HostConfig":{"Mounts":[null]}}', r"HostConfig.Mounts\[0\] should be an object, not null"),
+        (b'{"HostConfig":{"PortBindings":{"80/tcp":[{"hostport":5}]}}}', r"80/tcp\[0\].HostPort should be a string"),
+        (b'{"Memory":"x"}', "Memory should be an integer, not a string"),
+        (b'{"NetworkingConfig":{"EndpointsConfig":{"n":5}}}', "EndpointsConfig.n should be an object, not a number"),
+    ],
+)
+def test_a_body_that_readers_disagree_on_is_refused(raw: bytes, problem: str) -> None:
+    with pytest.raises(Invalid, match=problem):
+        read(CREATE, raw)
+
+
+@pytest.mark.parametrize(
+    ("place", "args", "expected"),
+    [
+        (LIST, {"all": ["0", "1"], "limit": ["5", "6"]}, {"all": "0", "limit": "5"}),
+        (LIST, {"all": " YES ", "size": "None"}, {"all": "1", "size": "0"}),
+        (LIST, {"all": True, "limit": 5, "size": False, "before": None}, {"all": "1", "limit": "5", "size": "0"}),
+        (LIST, {"limit": "+005", "All": "1"}, {"limit": "5", "All": "1"}),
+        (LIST, {"limit": "", "filters": ""}, {}),
+        (LIST, {"filters": '{"label":{"a=b":true}}'}, {"filters": '{"label":["a=b"]}'}),
+        (LIST, {"filters": ' {"label" : [ "a", null ], "id":null}'}, {"filters": '{"label":["a",""]}'}),
+        (LIST, {"filters": ["null", '{"id":["x"]}']}, {}),
+        (LOGS, {"tail": "²", "since": "1.5"}, {"tail": "all", "since": "1.5"}),
+        (LOGS, {"tail": "-5", "stdout": "true"}, {"tail": "all", "stdout": "1"}),
+        (LOGS, {"tail": 10, "until": "2020-01-01T00:00:00.5Z"}, {"tail": "10", "until": "1577836800.500000000"}),
+        (BUILD, {"t": ["a", "b"], "rm": "", "q": ""}, {"t": ["a", "b"], "q": "0"}),
+        (BUILD, {"buildargs": '{"A":null}', "ulimits": "null"}, {"buildargs": '{"A":null}'}),
+        (BUILD, {"ulimits": '[{"name":"nofile"}]'}, {"ulimits": '[{"Name":"nofile"}]'}),
+        (LIST, {"unknown": ["a", "b"]}, {"unknown": ["a", "b"]}),
+    ],
+)
+def test_a_parameter_has_one_form(place: Place, args: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert dict(read(place, **args).args) == expected
+
+
+@pytest.mark.parametrize(
+    ("place", "args", "problem"),
+    [
+        (LIST, {"limit": "abc"}, "limit should be an integer, not 'abc'"),
+        (LIST, {"limit": "²"}, "limit should be an integer"),
+        (LIST, {"limit": "1_0"}, "limit should be an integer"),
+        (LIST, {"limit": True}, "limit should be an integer, not True"),
+        (LIST, {"limit": "9" * 5000}, "limit should be an integer from"),
+        (LIST, {"limit": b"1"}, "limit should be text, not bytes"),
+        (LIST, {"filters": {"label": ["a"]}}, "filters should be text, not dict"),
+        (LIST, {"before": "a\0b"}, "before should hold no NUL"),
+        (LIST, {"before": "\ud800"}, "before should hold no half of a surrogate pair"),
+        (LIST, {"filters": "x"}, "filters should be JSON that is not JSON"),
+        (LIST, {"filters": "[]"}, "filters should be an object"),
+        (LIST, {"filters": '{"a":1}'}, "filters.a should be an array"),
+        (LIST, {"filters": '{"a":["x"],"b":{"y":true}}'}, "filters.a should be an object"),
+        (LIST, {"filters": '{"a":{"b":false}}'}, "filters should have true"),
+        (LIST, {"filters": '{"a":["x"],"a":["y"]}'}, "the key 'a' twice"),
+        (LOGS, {"since": "nan"}, "since should be seconds"),
+        (LOGS, {"since": "-1e308"}, "since should be seconds"),
+        (LOGS, {"until": "2020-02-30T00:00:00Z"}, "until should be seconds"),
+        (BUILD, {"buildargs": '{"A":5}'}, "buildargs.A should be a string, not a number"),
+        (BUILD, {"buildargs": '{"A":"1","A":"2"}'}, "twice"),
+        (PULL, {"fromImage": "a", "fromSrc": "-"}, "exclude each other"),
+        (LIST, {":content-type": "multipart/form-data; boundary=x"}, None),
+        (BUILD, {":content-type": "multipart/form-data; boundary=x"}, "parameters belong into the query"),
+    ],
+)
+def test_a_parameter_that_readers_disagree_on_is_refused(
+    place: Place, args: dict[str, Any], problem: str | None
+) -> None:
+    if problem is None:  # without a body there is no form
+        assert read(place, **args).args == {}
+        return
+    with pytest.raises(Invalid, match=problem):
+        read(place, **args)
+
+
+def test_a_body_that_no_engine_reads_does_not_get_there() -> None:
+    assert read(STOP, b'{"t":5}', t="5").value is None
+    assert read(START, b"{}").value is None
+    with pytest.raises(Invalid, match="starting a container takes no body"):
+        read(START, b'{"Privileged":true}', **{":version": "1.23"})
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "Application/X-WWW-form-urlencoded ;a=b"])
+@pytest.mark.parametrize("place", [(Verb.RM, ("containers",)), STOP, CREATE])
+def test_a_form_does_not_overrule_the_query(place: Place, kind: str) -> None:
+    with pytest.raises(Invalid, match="parameters belong into the query"):
+        read(place, b"filters=%7B%7D", **{":content-type": kind})
+
+
+def test_a_compressed_body_is_refused() -> None:
+    with pytest.raises(Invalid, match="compressed"):
+        read(CREATE, b"{}", **{":content-encoding": "gzip"})
+
+
+def test_what_a_python_caller_gives_is_held_to_the_same_schema() -> None:
+    for body in (
+        {"Cmd": 5},
+        {"HostConfig": {"Memory": True}},
+        {1: 2},
+        {"Env": b"x"},
+        {"Env": {1}},
+        {"Image": "\ud800"},
+    ):
+        with pytest.raises(Invalid):
+            canonical(Message(*CREATE, value=Json.of(body)))
+    assert canonical(Message(*CREATE, value=Json.of({"cmd": ("a", "b")}))).json == {"Cmd": ["a", "b"]}
+
+
+# Every row.
+
+
+def bodies_of_another_type(row: Row) -> Iterator[Any]:
+    """What is no body of the row: a value of another type, as a whole and in each field."""
+    data = schema._data()
+    body = resolved(data["rows"][row.name]["body"])
+    yield from ([], "x", 5, True) if isinstance(body, dict) else ({}, "x", 5, [5], [[]])
+    if isinstance(body, dict):
+        for name, type_ in body.items():
+            kind = resolved(type_)
+            yield {name: 5 if kind in ("string", "words") or not isinstance(kind, str) else "x"}
+            yield {name: [] if isinstance(kind, dict) else {"a": {"b": []}}}
+
+
+def resolved(type_: Any) -> Any:
+    return schema._data()["types"][type_[1:]] if isinstance(type_, str) and type_.startswith("#") else type_
+
+
+WITH_BODY = [row for row in ROWS if schema.of_row(row.name).body is not None]
+
+
+@pytest.mark.parametrize("row", WITH_BODY, ids=lambda row: row.name)
+def test_a_wrong_type_in_any_body_is_refused(row: Row) -> None:
+    for wrong in bodies_of_another_type(row):
+        with pytest.raises(Invalid, match="should be"):
+            canonical(Message(row.verb, row.path("web"), value=Json.of(wrong)))
+
+
+@pytest.mark.parametrize("row", WITH_BODY, ids=lambda row: row.name)
+async def test_a_wrong_type_is_never_a_bug_in_the_simulator(row: Row) -> None:
+    async with connect("simulator") as client:
+        await client.spawn({"Image": "busybox", "Cmd": ["true"]}, name="web")
+        for wrong in bodies_of_another_type(row):
+            with pytest.raises(SwarmError) as caught:
+                await client.call(row.verb, row.path("web"), value=Json.of(wrong))
+            assert caught.value.code == "invalid", wrong
+        assert [each["Names"] for each in await client.ls(all="1")] == [["/web"]]
+
+
+# A real engine.
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[tuple[Engine, Swarmd]]:
+    """An engine, and the gateway before it."""
+    with engine() as started, swarmd(f"docker {started.host}") as gateway:
+        yield started, gateway
+
+
+def ask(connection: HTTPConnection, method: str, target: str, body: bytes | None = None, kind: str = "json") -> Any:
+    with closing(connection):
+        connection.request(method, target, body, {} if body is None else {"Content-Type": f"application/{kind}"})
+        response = connection.getresponse()
+        text = response.read()
+        return response.status, json.loads(text) if text else None
+
+
+def direct(one: tuple[Engine, Swarmd]) -> HTTPConnection:
+    return UnixConnection(str(one[0].socket))
+
+
+def through(one: tuple[Engine, Swarmd]) -> HTTPConnection:
+    return HTTPConnection("127.0.0.1", one[1].port, timeout=30)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"image":"busybox","CMD":["true"],"hostconfig":{"privileged":true}}',
+        b'{"Image":"busybox","Ho%btConfig":{"Pid%bLimit":50}}' % (LONG_S, LONG_S),
+        b'{"Image":"busybox","HostConfig":{"\\u0050rivileged":true}}',
+        b'{"Image":"busybox","Privileged":true,"Memory":67108864,"Cpuset":"0","HostConfig":null}',
+        b'{"Image":"busybox","Memory":67108864,"HostConfig":{"PidsLimit":5}}',
+        b'{"Image":"busybox","Env":["X=\\ud83d","Y=\xe9\xf0\x9f\x92"],"Labels":{"A":"1","a":null,"\xff":"\xfe"}}',
+        b'{"Image":"busybox","Cmd":"true","Entrypoint":"echo","HostConfig":{"CapAdd":"NET_ADMIN"}}',
+        b'{"Image":"busybox","Cmd":null,"Env":null,"Labels":null,"HostConfig":{"Binds":null,"Ulimits":null}}',
+        b'{"Image":"busybox","ExposedPorts":{"80/tcp":{}},"HostConfig":{"PortBindings":{"80/tcp":[{"hostPort":""}]}}}',
+        b'{"Image":"busybox","HostConfig":{"ConsoleSize":[1],"Sysctls":{"Net.ipv4.ip_forward":"1"}}}',
+        b'{"Image":"busybox","HostConfig":{"Mounts":[{"TYPE":"volume","source":"data","target":"/v","readonly":true}]}}',
+        b'{"Image":"busybox","FromTheFuture":{"a":1},"Volumes":{"/x":{},"/X":{}}}',
+    ],
+)
+def test_an_engine_has_what_it_would_have_had(raw: bytes, one: tuple[Engine, Swarmd]) -> None:
+    found: list[Any] = []
+    for way in (direct, through):
+        status, made = ask(way(one), "POST", "/v1.41/containers/create", raw)
+        assert status == 201, made
+        inspected = ask(direct(one), "GET", f"/v1.41/containers/{made['Id']}/json")[1]
+        assert inspected["Config"].pop("Hostname") == made["Id"][:12]
+        found.append({name: inspected[name] for name in ("Config", "HostConfig", "Mounts")})
+        ask(direct(one), "DELETE", f"/v1.41/containers/{made['Id']}?force=1&v=1")
+    for mount in [*found[0]["Mounts"], *found[1]["Mounts"]]:
+        mount["Name"] = mount["Source"] = "data"
+    assert found[0] == found[1]
+
+
+@pytest.mark.engine
+def test_nothing_happens_where_the_form_says_something_else(one: tuple[Engine, Swarmd]) -> None:
+    docker(one[0].host, "create", "--name", "stopped", "busybox", check=True)
+    filters = quote('{"label":["nobody=has.it"]}')
+    form = b"filters=%7B%22label%21%22%3A%5B%22nothing%22%5D%7D"
+    for method, target, body, kind in [
+        ("POST", f"/v1.41/containers/prune?filters={filters}", form, "x-www-form-urlencoded"),
+        ("POST", "/v1.23/containers/stopped/start", b'{"Privileged":true}', "json"),
+        ("POST", "/v1.41/containers/stopped/rename?name=a;name=b", None, "json"),
+        ("POST", "/v1.41/images/create?fromImage=a&fromSrc=-", None, "json"),
+    ]:
+        assert ask(through(one), method, target, body, kind)[0] == 400
+    state = ask(direct(one), "GET", "/v1.41/containers/stopped/json")[1]
+    assert (state["Name"], state["State"]["Status"]) == ("/stopped", "created")
+    ask(direct(one), "DELETE", "/v1.41/containers/stopped?force=1")
+
+
+@pytest.mark.engine
+def test_both_forms_of_filters_and_the_first_of_two_names_are_read_as_the_engine_does(
+    one: tuple[Engine, Swarmd],
+) -> None:
+    docker(one[0].host, "create", "--name", "labelled", "--label", "a=b", "busybox", check=True)
+    try:
+        for filters in ('{"label":{"a=b":true}}', '{"label":["a=b"]}', '{"label":["a=c"]}', "null", "{}"):
+            target = f"/v1.41/containers/json?all=yes&filters={quote(filters)}"
+            lists = [[each["Id"] for each in ask(way(one), "GET", target)[1]] for way in (direct, through)]
+            assert lists[0] == lists[1], filters
+        assert ask(through(one), "POST", "/v1.41/containers/labelled/rename?name=first&name=second") == (204, None)
+        assert ask(direct(one), "GET", "/v1.41/containers/first/json")[0] == 200
+    finally:
+        docker(one[0].host, "rm", "-f", "first", "labelled")

@@ -1,0 +1,280 @@
+"""The canonical form: the same twice, the same over HTTP, and what Go's `encoding/json` makes of the same bytes.
+
+The second reading is a model of Go's decoder, written apart from the product: it works on pairs, where a key may stand
+twice, and knows of the schema only which fields a struct has.
+"""
+
+import json
+import timeit
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swarmlib import BytesStream, Invalid, Json, Message, Verb
+from swarmlib_backends.dockerapi import schema, strictjson, table
+from swarmlib_backends.dockerapi.canonical import canonical
+from swarmlib_backends.dockerapi.rows import ROWS, Row
+
+SHIPPED: dict[str, Any] = json.loads(schema.DATA.read_text())
+WITH_BODY = [row for row in ROWS if SHIPPED["rows"][row.name]["body"] is not None]
+PLAIN = [row for row in ROWS if not row.upload]
+few = settings(max_examples=20, deadline=None)
+"""For what is tried on every row."""
+CREATE = (Verb.SPAWN, ("containers",))
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(texts, inner, max_size=2)),
+    max_leaves=4,
+)
+
+
+def resolved(type_: Any) -> Any:
+    return SHIPPED["types"][type_[1:]] if isinstance(type_, str) and type_.startswith("#") else type_
+
+
+def values(type_: Any) -> st.SearchStrategy[Any]:
+    """JSON of a type, with nulls wherever Go takes them."""
+    type_ = resolved(type_)
+    if isinstance(type_, str):
+        scalars: dict[str, st.SearchStrategy[Any]] = {
+            "string": texts,
+            "boolean": st.booleans(),
+            "float64": st.floats(allow_nan=False, allow_infinity=False),
+            "words": st.one_of(texts, st.lists(texts, max_size=3)),
+            "any": anything,
+        }
+        allowed = schema.INTEGERS.get(type_)
+        return st.integers(allowed.start, allowed.stop - 1) if allowed else scalars[type_]
+    if isinstance(type_, list):
+        return st.lists(values(type_[0]), max_size=2)
+    if "*" in type_:
+        return st.dictionaries(texts, st.one_of(st.none(), values(type_["*"])), max_size=2)
+    fields = {name: st.one_of(st.none(), st.deferred(lambda each=each: values(each))) for name, each in type_.items()}
+    few = st.lists(st.sampled_from(sorted(fields)), max_size=4, unique=True) if fields else st.just([])
+    return few.flatmap(lambda names: st.fixed_dictionaries({name: fields[name] for name in names}))
+
+
+def message(row: Row, args: dict[str, Any] | None = None, body: bytes | None = None) -> Message:
+    att = BytesStream(b"") if row.upload else None
+    return Message(row.verb, row.path("web"), args or {}, None if body is None else Json(body), att=att)
+
+
+def of_create(body: Any) -> Any:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return canonical(Message(*CREATE, value=Json(raw))).json
+
+
+# Twice is once.
+
+
+@pytest.mark.parametrize("row", WITH_BODY, ids=lambda row: row.name)
+@few
+@given(data=st.data())
+def test_a_body_is_the_same_twice(row: Row, data: st.DataObject) -> None:
+    body = data.draw(values(SHIPPED["rows"][row.name]["body"]))
+    once = canonical(message(row, body=json.dumps(body).encode()))
+    assert canonical(once) is once
+    if isinstance(once.value, Json):
+        unmarked = message(row, body=once.value.raw)
+        assert canonical(unmarked).value == once.value
+
+
+def parameters_of(row: Row) -> st.SearchStrategy[dict[str, Any]]:
+    def of(kind: Any) -> st.SearchStrategy[Any]:
+        if kind == "filters":
+            lists = st.dictionaries(texts, st.lists(texts, max_size=2), min_size=1, max_size=2)
+            older = st.dictionaries(texts, st.dictionaries(texts, st.just(True), max_size=2), min_size=1, max_size=2)
+            return st.one_of(lists, older).map(json.dumps)
+        if isinstance(kind, dict):
+            return values(kind["json"] if kind["json"] != {"*": "string?"} else {"*": "string"}).map(json.dumps)
+        if isinstance(kind, list):
+            return st.lists(texts, min_size=1, max_size=3)
+        if kind in schema.INTEGERS:
+            return st.integers(schema.INTEGERS[kind].start, schema.INTEGERS[kind].stop - 1).map(str)
+        if kind in ("boolean", "default-true", "strict"):
+            return st.sampled_from(["1", "true", "True", "0", "False"])
+        if kind == "time":
+            return st.one_of(st.integers(0, 2**40).map(str), st.just("2020-01-02T03:04:05.678+01:00"))
+        return st.one_of(st.integers().map(str), st.just("all")) if kind == "tail" else texts
+
+    known = {name: of(kind) for name, kind in SHIPPED["rows"][row.name]["query"].items()}
+    if row.name in ("ImageCreate", "ImageImport"):
+        del known["fromImage"]
+        known["fromSrc"] = st.just("-" if row.upload else "http://there")
+    names = st.lists(st.sampled_from(sorted(known)), unique=True, max_size=4) if known else st.just([])
+    if row.when:
+        names = names.map(lambda found: sorted({*found, "fromSrc"}))
+    return names.flatmap(lambda found: st.fixed_dictionaries({name: known[name] for name in found}))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@few
+@given(data=st.data())
+def test_a_canonical_request_is_the_same_over_http(row: Row, data: st.DataObject) -> None:
+    once = canonical(message(row, data.draw(parameters_of(row))))
+    assert canonical(once) is once
+    found = table.route(row.method, table.target(row, once.path, once.args))
+    assert found.row is row
+    again = canonical(Message(found.row.verb, found.path, found.args, att=once.att))
+    assert (again.path, dict(again.args)) == (once.path, dict(once.args))
+
+
+# The mark.
+
+
+def test_a_change_takes_the_mark_away() -> None:
+    once = canonical(Message(*CREATE, args={"name": "web"}, value=Json(b'{"image":"a"}')))
+    assert canonical(once.but(deadline=5.0)).value is once.value
+    for changed in (once.but(args={**once.args, "name": ["a", "b"]}), once.but(value=Json.of({"Image": 5}))):
+        with_args = changed.args is not once.args
+        if with_args:
+            assert canonical(changed).args == {"name": "a"}
+        else:
+            with pytest.raises(Invalid, match="Image should be a string"):
+                canonical(changed)
+
+
+def test_the_mark_of_one_operation_is_none_for_another() -> None:
+    once = canonical(Message(*CREATE, args={"name": "web"}, value=Json(b'{"Image":"a"}')))
+    other = canonical(once.but(verb=Verb.STOP, path=("containers", "web")))
+    assert other.value is None
+
+
+def test_a_message_of_no_row_and_one_that_is_passed_on_whole_stay_as_they_are() -> None:
+    for each in (Message(Verb.ATTACH, ("containers", "web"), {"x": object()}), Message(Verb.CONNECT, ("whole",))):
+        assert canonical(each) is each
+
+
+# Bodies, held to a model of Go's decoder.
+
+
+class Pairs(list[tuple[str, Any]]):
+    """A JSON object with its keys in order, where one may stand twice."""
+
+
+class Doubtful(Exception):
+    """Go reads it, merging what stands twice; here it is refused."""
+
+
+def folded(name: str) -> str:
+    """`foldName` of Go's encoding/json, for names of ASCII: the letters that fold to k and s are those."""
+    return "".join({"\u017f": "S", "\u212a": "K"}.get(char, char.upper() if char.isascii() else char) for char in name)
+
+
+def go(type_: Any, value: Any) -> Any:
+    """What Go decodes into a variable of that type, as JSON without what is not set."""
+    type_ = resolved(type_)
+    if isinstance(value, Pairs):
+        keys = [key for key, _ in value]
+        if len(keys) != len(set(keys)):
+            raise Doubtful
+        if isinstance(type_, dict) and "*" in type_:
+            zero = "" if type_["*"] == "string" else None
+            return {key: zero if each is None else go(type_["*"], each) for key, each in value}
+        if not isinstance(type_, dict):
+            return {key: go("any", each) for key, each in value}
+        fields = {folded(name): name for name in type_}
+        if len({folded(key) for key in keys}) != len(keys):
+            raise Doubtful
+        named = [(fields.get(folded(key), key), each) for key, each in value]
+        return {key: go(type_.get(key, "any"), each) for key, each in named if each is not None}
+    if isinstance(value, list):
+        inner = type_[0] if isinstance(type_, list) else "string" if type_ == "words" else "any"
+        made = [go(inner, each) for each in value]
+        return [*made, *[0] * type_[1]][: type_[1]] if isinstance(type_, list) and len(type_) > 1 else made
+    return [value] if type_ == "words" and isinstance(value, str) else value
+
+
+def respelt(draw: Callable[[st.SearchStrategy[Any]], Any], value: Any) -> str:
+    """The text of JSON with keys of any case, letters that fold, escapes, and now and then a key twice."""
+    if isinstance(value, dict):
+        pairs = [(draw(spellings(key)), respelt(draw, each)) for key, each in value.items()]
+        if pairs and draw(st.integers(0, 30)) == 0:
+            pairs.append(draw(st.sampled_from(pairs)))
+        return "{" + ",".join(f"{draw(escaped(key))}:{each}" for key, each in pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(respelt(draw, each) for each in value) + "]"
+    return json.dumps(value, ensure_ascii=draw(st.booleans()))
+
+
+def spellings(key: str) -> st.SearchStrategy[str]:
+    odd = key.replace("s", "\u017f").replace("k", "\u212a").replace("K", "\u212a")
+    return st.sampled_from([key, key, key, key.lower(), key.upper(), odd])
+
+
+def escaped(key: str) -> st.SearchStrategy[str]:
+    units = key.encode("utf-16-be").hex()
+    escapes = "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    return st.sampled_from([json.dumps(key), json.dumps(key, ensure_ascii=False), f'"{escapes}"'])
+
+
+@pytest.mark.parametrize("row", [row for row in WITH_BODY if row.name != "ContainerCreate"], ids=lambda row: row.name)
+@few
+@given(data=st.data())
+def test_a_body_is_what_go_decodes(row: Row, data: st.DataObject) -> None:
+    held_to_go(row, SHIPPED["rows"][row.name]["body"], data)
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_a_creation_is_what_go_decodes(data: st.DataObject) -> None:
+    row = next(row for row in ROWS if row.name == "ContainerCreate")
+    whole = SHIPPED["rows"]["ContainerCreate"]["body"]
+    own = {*SHIPPED["types"]["ContainerConfig"], "HostConfig", "NetworkingConfig"}
+    held_to_go(row, {name: each for name, each in whole.items() if name in own}, data)
+
+
+def held_to_go(row: Row, type_: Any, data: st.DataObject) -> None:
+    text = respelt(data.draw, data.draw(values(type_)))
+    try:
+        expected = go(type_, json.loads(text, object_pairs_hook=Pairs))
+    except Doubtful:
+        with pytest.raises(Invalid, match=r"twice in one object|more than once"):
+            canonical(message(row, body=text.encode()))
+        return
+    assert canonical(message(row, body=text.encode())).json == expected
+
+
+@given(st.binary(max_size=30))
+def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
+    for body in (raw, b'{"Env":["' + raw + b'"]}', b'{"' + raw + b'":1}'):
+        with suppress(Invalid):
+            once = canonical(Message(*CREATE, value=Json(body)))
+            assert once.value is None or once.value.raw
+
+
+@given(st.lists(st.sampled_from(["\\ud83d", "\\udca9", "a", "\\u0041", "\\\\u0041", "\u00e9"]), max_size=6))
+def test_halves_of_surrogate_pairs_are_replaced_one_by_one(parts: list[str]) -> None:
+    text = "".join(parts)
+    loose = json.loads(f'"{text}"')
+    expected = "".join("\ufffd" if 0xD800 <= ord(char) < 0xE000 else char for char in loose)
+    assert of_create(f'{{"Env":["{text}"]}}'.encode()) == {"Env": [expected]}
+
+
+def test_bytes_that_are_no_utf8_are_replaced_one_by_one() -> None:
+    assert strictjson.read(b'"\xe9t\xe9 \xf0\x9f\x92 \xed\xa0\x80 \xc0\xae"', "it") == (
+        "\ufffdt\ufffd \ufffd\ufffd\ufffd \ufffd\ufffd\ufffd \ufffd\ufffd"
+    )
+
+
+# Speed.
+
+
+def test_a_canonical_request_costs_next_to_nothing_the_second_time() -> None:
+    body = json.dumps({"Image": "a", "HostConfig": {f"Unknown{n}": n for n in range(2000)}}).encode()
+    once = canonical(Message(*CREATE, value=Json(body)))
+    first = min(timeit.repeat(lambda: canonical(Message(*CREATE, value=Json(body))), number=5, repeat=3))
+    second = min(timeit.repeat(lambda: canonical(once), number=5, repeat=3))
+    assert second < first / 20
+
+
+@pytest.mark.parametrize("args", [{}, {":version": "1.41", ":caller": "uid:0"}])
+def test_a_list_without_parameters_is_not_even_copied(args: dict[str, Any]) -> None:
+    asked = Message(Verb.LS, ("containers",), args)
+    assert canonical(asked) is asked
