@@ -329,14 +329,11 @@ async def test_only_what_changes_nothing_is_asked_again(tmp_path: Path) -> None:
 
 async def test_the_connections_that_are_kept_are_bounded(tmp_path: Path) -> None:
     async def answer(stream: trio.SocketStream, _: bytes) -> None:
-        nonlocal waiting
-        waiting += 1
-        if waiting == 2 * MAX_IDLE:
+        if engine.open == 2 * MAX_IDLE:
             all_there.set()
         await all_there.wait()
         await stream.send_all(whole())
 
-    waiting = 0
     all_there = trio.Event()
     engine = FakeEngine(answer)
     async with over(engine, tmp_path) as swarm:
@@ -362,7 +359,7 @@ async def test_a_watch_that_breaks_off_has_no_good_end_for_an_http_client(far: b
 
     async with AsyncExitStack() as stack:
         next_one = await stack.enter_async_context(over(FakeEngine(answer), tmp_path))
-        front = DockerServer([f"unix://{tmp_path}/front.sock"])
+        front = DockerServer(f"unix://{tmp_path}/front.sock")
         if far:
             await stack.enter_async_context(Listen(f"unix://{tmp_path}/far.sock").open(next_one.sender))
             await stack.enter_async_context(Chain(front, Remote(f"unix://{tmp_path}/far.sock")).open())
