@@ -7,6 +7,7 @@ Source: the Engine API's ContainerAttach, "Stream format".
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from typing import Final
 
@@ -16,6 +17,8 @@ from .objects import Line
 
 STREAMS: Final = ("stdout", "stdout", "stderr", "stderr")
 """By number, as Docker's own clients take them: 0 would be stdin, 3 is what the engine itself has to say."""
+MAX_LINE: Final = 16 * 1024 * 1024
+"""Bytes that are kept of a line that has not ended."""
 _HEAD: Final = struct.Struct(">B3xL")
 
 
@@ -75,18 +78,27 @@ def _head(data: bytes, at: int) -> tuple[int, int]:
 
 
 async def lines(source: trio.abc.ReceiveStream, *, tty: bool) -> AsyncGenerator[Line]:
-    """The lines of a workload's stream.
+    """The lines of a workload's stream; one of over `MAX_LINE` bytes comes in several.
 
     Raises what `source` does, and `trio.BrokenResourceError` when what comes is no frame, or ends inside one.
     """
     frames = Demultiplexer(tty=tty)
-    partial: dict[str, bytes] = {}
+    begun: defaultdict[str, bytearray] = defaultdict(bytearray)
     async for data in source:
         for name, piece in frames.feed(bytes(data)):
-            *whole, partial[name] = (partial.get(name, b"") + piece).split(b"\n")
-            for line in whole:
+            for line in _ended(begun[name], piece):
                 yield Line(name, line.removesuffix(b"\r") if tty else line)
     frames.end()
-    for name, rest in partial.items():
+    for name, rest in begun.items():
         if rest:
-            yield Line(name, rest)
+            yield Line(name, bytes(rest))
+
+
+def _ended(begun: bytearray, piece: bytes) -> list[bytes]:
+    """The lines that end in a piece, the first of which had begun before; what begins in it is kept there."""
+    *whole, rest = piece.split(b"\n")
+    if whole or len(begun) > MAX_LINE:
+        whole = [bytes(begun) + whole[0], *whole[1:]] if whole else [bytes(begun)]
+        begun.clear()
+    begun += rest
+    return whole

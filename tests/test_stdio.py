@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from trio.testing import MemoryReceiveStream
 
 from swarmlib import Line
-from swarmlib.stdio import STREAMS, Demultiplexer, framed, lines
+from swarmlib.stdio import MAX_LINE, STREAMS, Demultiplexer, framed, lines
+from swarmlib.streams import BytesStream
 
 FRAMES = st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=40)), max_size=10)
 
@@ -78,3 +79,11 @@ async def test_lines_are_put_together_by_stream(tty: bool, sent: bytes, read: li
     source.put_eof()
     found = [line async for line in lines(source, tty=tty)]
     assert sorted(found, key=str) == sorted(read, key=str)
+
+
+async def test_a_line_without_end_comes_in_pieces() -> None:
+    size = MAX_LINE + 1024 * 1024
+    found = [line async for line in lines(BytesStream(b"x" * size + b"\nend"), tty=True)]
+    assert [len(line.data) for line in found][-1] == 3
+    assert max(len(line.data) for line in found) <= MAX_LINE + 64 * 1024
+    assert sum(len(line.data) for line in found) == size + 3

@@ -48,7 +48,7 @@ async def over(engine: FakeEngine, folder: Path) -> AsyncGenerator[Client]:
     """`docker` over a fake engine; 20 seconds for all that is done with it."""
     listener = trio.socket.socket(trio.socket.AF_UNIX)
     await listener.bind(str(folder / "engine.sock"))
-    listener.listen(100)
+    listener.listen(1000)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, engine.serve, [trio.SocketListener(listener)])
         with trio.fail_after(20):

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
-from swarmlib import BadAnswer, Client, Message, SwarmError, Unavailable, Verb, open_reply
+from swarmlib import BadAnswer, Chain, Client, Message, SwarmError, Unavailable, Verb, open_reply
+from swarmlib_backends import DockerServer, Listen, Remote
+from swarmlib_backends.docker.engine import MAX_IDLE
 from swarmlib_backends.docker.exchange import MAX_LINE
 from swarmlib_backends.docker.response import Lines
 from swarmlib_backends.dockerapi.http1 import MAX_HEAD
@@ -321,3 +325,46 @@ async def test_only_what_changes_nothing_is_asked_again(tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match="closed before an answer came"):
             await kept_connection_dies(swarm, engine, lambda: swarm.start("a"))
     assert engine.opened == 2
+
+
+async def test_the_connections_that_are_kept_are_bounded(tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream, _: bytes) -> None:
+        if engine.open == 2 * MAX_IDLE:
+            all_there.set()
+        await all_there.wait()
+        await stream.send_all(whole())
+
+    all_there = trio.Event()
+    engine = FakeEngine(answer)
+    async with over(engine, tmp_path) as swarm:
+        async with trio.open_nursery() as nursery:
+            for _ in range(2 * MAX_IDLE):
+                nursery.start_soon(swarm.get, "containers", "a")
+        await wait_all_tasks_blocked()
+        assert engine.open == MAX_IDLE
+
+
+async def http(path: Path, request: bytes) -> bytes:
+    """All that a server on a unix socket says to a request, to the connection's end."""
+    async with await trio.open_unix_socket(str(path)) as stream:
+        await stream.send_all(request)
+        return b"".join([bytes(piece) async for piece in stream])
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["here", "over the wire"])
+async def test_a_watch_that_breaks_off_has_no_good_end_for_an_http_client(far: bool, tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream, _: bytes) -> None:
+        await stream.send_all(CUT)
+        await stream.aclose()
+
+    async with AsyncExitStack() as stack:
+        next_one = await stack.enter_async_context(over(FakeEngine(answer), tmp_path))
+        front = DockerServer(f"unix://{tmp_path}/front.sock")
+        if far:
+            await stack.enter_async_context(Listen(f"unix://{tmp_path}/far.sock").open(next_one.sender))
+            await stack.enter_async_context(Chain(front, Remote(f"unix://{tmp_path}/far.sock")).open())
+        else:
+            await stack.enter_async_context(front.open(next_one.sender))
+        said = await http(tmp_path / "front.sock", b"GET /containers/a/stats HTTP/1.1\r\nHost: d\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert said.endswith(b'{"n":1}\n\r\n')
