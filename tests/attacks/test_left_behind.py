@@ -31,7 +31,7 @@ class Slow(Server):
         self.waiting = 0
 
     def handlers(self) -> dict[Any, Any]:
-        return {verb: self._counted for verb in ("get", "ls", "spawn", "file", "watch", "connect", "set")}
+        return dict.fromkeys(("get", "ls", "spawn", "file", "watch", "connect", "set"), self._counted)
 
     async def _counted(self, message: Message) -> None:
         self.waiting += 1
