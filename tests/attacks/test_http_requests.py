@@ -1,4 +1,4 @@
-"""Requests between the lines: where two readers of HTTP could see different requests, dockerserver sees one, or none."""
+"""Requests between the lines: where two readers of HTTP could see different requests, dockerserver refuses them."""
 
 import re
 

@@ -147,10 +147,8 @@ async def test_a_reply_of_a_wrong_shape_is_one_502_and_one_line_in_the_log(
 
 @pytest.mark.parametrize("request_line", REQUESTS.values(), ids=REQUESTS)
 async def test_the_framing_of_a_reply_is_never_written(request_line: bytes) -> None:
-    framing = [
-        (name, b"7")
-        for name in (b"content-LENGTH", b"Transfer-Encoding", b"Connection", b"Upgrade", b"Keep-Alive", b"TE", b"Trailer")
-    ]
+    names = (b"content-LENGTH", b"Transfer-Encoding", b"Connection", b"Upgrade", b"Keep-Alive", b"TE", b"Trailer")
+    framing = [(name, b"7") for name in names]
     got = await asked(request_line, value(headers=[*framing, (b"Proxy-Connection", b"x"), (b"X-Kept", b"1")]))
     head, _, body = got.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")

@@ -58,7 +58,9 @@ def test_a_browser_tells_which_site_a_request_is_from(server: Swarmd, site: str,
     assert ask(server, "GET", "/_ping", {"Sec-Fetch-Site": site})[0] == status
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:2375", "127.0.0.1.evil.example", "localhost.evil", "", "x"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:2375", "127.0.0.1.evil.example", "localhost.evil", "", "x"]
+)
 def test_a_name_that_is_not_this_servers_is_refused(server: Swarmd, host: str) -> None:
     status, message = ask(server, "GET", "/_ping", {"Host": host})
     assert status == 403

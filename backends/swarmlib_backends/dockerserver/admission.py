@@ -9,6 +9,7 @@ unasked, or to name a host other than the page's address says.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -78,6 +79,7 @@ def _without_port(host: str) -> str:
     return name.removesuffix(".")
 
 
+@lru_cache(maxsize=128)
 def _is_address(name: str) -> bool:
     try:
         ip_address(name)

@@ -178,7 +178,7 @@ class Connection:
             self._reading.cancel()
 
     def _upload(self, exchange: Exchange) -> Upload:
-        """The body as a stream. A client that waits to be asked for it (100-continue) is asked when a stage reads it."""
+        """The body as a stream. A client that waits to be asked (100-continue) is asked when a stage reads it."""
         if exchange.row.upload and exchange.head.upgrade:
             raise Invalid("an upload can't ask for an upgrade")
         return Upload(self._incoming, cut=exchange.cut, before=self._invite if _expects(exchange.head) else None)
