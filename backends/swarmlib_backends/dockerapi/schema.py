@@ -206,7 +206,7 @@ def _struct(types: Mapping[str, Any]) -> Reader:
         made: dict[str, Any] = {}
         strange: set[str] = set()
         for key, each in _object(value).items():
-            kind: Any = type(each)
+            kind = each.__class__
             if kind is plain.get(key) and (kind is not int or each.bit_length() < 64):  # most fields: spare them a call
                 made[key] = each
                 continue
