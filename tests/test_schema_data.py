@@ -1,6 +1,8 @@
 """The schema that is shipped: made of the OpenAPI documents, and the same as the types that an engine has."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,8 @@ def test_no_two_fields_of_a_struct_fold_to_one() -> None:
 @pytest.mark.parametrize("table", [BODIES, FIELDS, QUERY], ids=["bodies", "fields", "query"])
 def test_each_difference_has_its_reason(table: dict[str, tuple[Any, str]]) -> None:
     assert [place for place, (_, reason) in table.items() if not reason.strip()] == []
+
+
+def test_the_data_is_loaded_by_the_first_request_and_not_before() -> None:
+    code = "from swarmlib_backends.dockerapi import canonical, schema; print(schema._data.cache_info().currsize)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"0\n"

@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from swarmlib import BytesStream, Invalid, Json, Message, SwarmError, Verb, connect
 from swarmlib_backends.dockerapi import schema
@@ -247,6 +249,64 @@ async def test_a_wrong_type_is_never_a_bug_in_the_simulator(row: Row) -> None:
                 await client.call(row.verb, row.path("web"), value=Json.of(wrong))
             assert caught.value.code == "invalid", wrong
         assert [each["Names"] for each in await client.ls(all="1")] == [["/web"]]
+
+
+BUSYBOX = {"Image": "busybox", "Cmd": ["sleep", "1000"]}
+SILLY = [
+    {"ExposedPorts": {port: {} for port in ("8000-8010/tcp", "x", "", "\u00b2", "1-99999999999/tcp")}},
+    {"HostConfig": {"PortBindings": {"8000-8010/tcp": [{"HostPort": "80"}]}}},
+    {"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "99999999999"}], "81/tcp": None}}},
+    {"HostConfig": {"CpusetCpus": "0-99999999999"}},
+    {"HostConfig": {"CpusetCpus": "\u00b2"}},
+    {"Healthcheck": {"Test": ["CMD"], "Interval": 1_000_000}},
+    {"Healthcheck": {"Test": [""], "Interval": 1_000_000}},
+    {"StopSignal": "\u00b2"},
+    {"Env": [""]},
+]
+"""Of the right types, and yet nonsense."""
+
+
+@pytest.mark.parametrize("more", SILLY, ids=str)
+async def test_a_silly_container_harms_nobody(more: dict[str, Any], autojump_clock: MockClock) -> None:
+    async with connect("simulator") as client:
+        await client.spawn(BUSYBOX, name="other")
+        problem: SwarmError | None = None
+        try:
+            await client.spawn({**BUSYBOX, "HostConfig": {"PublishAllPorts": True}, **more}, name="silly")
+            await client.start("containers", "silly")
+        except SwarmError as exc:
+            problem = exc
+        assert problem is None or problem.code == "invalid" or "status" in problem.details
+        await trio.sleep(1)  # on the simulator's clock: its health is looked at
+        assert {"/other"} <= {each["Names"][0] for each in await client.ls(all="1", size="1")}
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "args", "body"),
+    [
+        (Verb.LS, ("containers",), {"filters": '{"publish":["1-99999999999"]}'}, None),
+        (Verb.LS, ("containers",), {"filters": '{"expose":["\u00b2"]}'}, None),
+        (Verb.LS, ("containers",), {"filters": '{"exited":["%s"]}' % ("9" * 5000)}, None),
+        (Verb.STOP, ("containers", "other", "kill"), {"signal": "\u00b2"}, None),
+        (Verb.SPAWN, ("networks",), {}, {"Name": "n", "IPAM": {"Config": [{"Subnet": "10.1.0.0/16", "Gateway": "x"}]}}),
+        (Verb.SPAWN, ("networks",), {}, {"Name": "n", "IPAM": {"Config": [{"Subnet": "10.1.0.0/32"}]}}),
+        (
+            Verb.SET,
+            ("networks", "own", "connect"),
+            {},
+            {"Container": "other", "EndpointConfig": {"IPAMConfig": {"IPv4Address": "x"}}},
+        ),
+    ],
+)
+async def test_a_silly_request_is_refused(verb: Verb, path: tuple[str, ...], args: dict[str, str], body: Any) -> None:
+    async with connect("simulator") as client:
+        await client.spawn(BUSYBOX, name="other")
+        await client.start("containers", "other")
+        network = {"Name": "own", "IPAM": {"Config": [{"Subnet": "10.200.0.0/24"}]}}
+        await client.call(Verb.SPAWN, ("networks",), value=Json.of(network))
+        with pytest.raises(SwarmError) as caught:
+            await client.call(verb, path, args=args, value=None if body is None else Json.of(body))
+        assert caught.value.code == "invalid" or "status" in caught.value.details
 
 
 # A real engine.

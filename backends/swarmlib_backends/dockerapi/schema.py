@@ -1,7 +1,7 @@
 """The types of the Engine API's parameters and bodies, as readers: each takes a value and returns its canonical form.
 
-The types are data (`schema.json`), compiled from the official OpenAPI documents; the readers apply the rules of Go's
-`encoding/json`, with which engines read. `tests/apischema.py` describes the data's form.
+The types are data (`schema.json`), compiled from the official OpenAPI documents (moby/moby, Apache-2.0); the readers
+apply the rules of Go's `encoding/json`, with which engines read. `tests/apischema.py` describes the data's form.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _struct(types: Mapping[str, Any]) -> Reader:
         made: dict[str, Any] = {}
         strange: set[str] = set()
         for key, each in _object(value).items():
-            kind: type = type(each)
+            kind = each.__class__
             if kind is plain.get(key) and (kind is not int or each.bit_length() < 64):  # most fields: spare them a call
                 made[key] = each
                 continue

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import unquote, urlencode
 
 from swarmlib import Invalid, NotFound, Path, Unsupported, Verb
@@ -81,8 +81,12 @@ def _find(method: str, place: str, args: Mapping[str, Any]) -> tuple[Row, str]:
 
 def _is_import(args: Mapping[str, Any]) -> bool:
     """Whether a request for a new image brings it: an engine pulls it wherever `fromImage` says what."""
-    source, image = (each[0] if isinstance(each, list) else each for each in map(args.get, ("fromSrc", "fromImage")))
-    return source == "-" and not image
+    return _first(args, "fromSrc") == "-" and not _first(args, "fromImage")
+
+
+def _first(args: Mapping[str, Any], name: str) -> str | None:
+    value = args.get(name)
+    return cast("list[str]", value)[0] if isinstance(value, list) else value
 
 
 def whole(method: str, target: str, headers: Mapping[str, list[str]]) -> Route:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -32,18 +33,23 @@ def is_true(value: Any) -> bool:
 
 
 def number(args: Mapping[str, Any], name: str, default: float) -> float:
-    """A query parameter that is a number. Raises `Invalid` if it isn't."""
+    """A query parameter that is a finite number. Raises `Invalid` if it isn't."""
     given = args.get(name)
+    if given in (None, ""):
+        return default
     try:
-        return float(given) if given not in (None, "") else default
-    except ValueError as exc:
+        found = float(given)
+    except (TypeError, ValueError) as exc:
         raise Invalid(f"{name} should be a number, not {given!r}") from exc
+    if not math.isfinite(found):
+        raise Invalid(f"{name} should be a finite number, not {given!r}")
+    return found
 
 
 def signal_number(text: str) -> int:
     """A signal by number or name, with or without SIG. Raises `Invalid` if there is none."""
     try:
-        if text.isdigit():
+        if text.isascii() and text.isdigit():
             return signal.Signals(int(text))
         return signal.Signals[f"SIG{text.upper().removeprefix('SIG')}"]
     except (KeyError, ValueError) as exc:

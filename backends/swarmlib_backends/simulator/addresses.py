@@ -35,9 +35,13 @@ class Addresses:
     """The addresses of a subnet: the lowest that is free is given next."""
 
     def __init__(self, subnet: ipaddress.IPv4Network, gateway: str | None) -> None:
+        """Raises `SwarmError` if the gateway is no address of the subnet, or the subnet has none for it."""
         self.subnet = subnet
-        self.gateway = gateway or str(subnet[1])
-        self._used = {0, subnet.num_addresses - 1, int(ipaddress.IPv4Address(self.gateway)) - int(subnet[0])}
+        self.gateway = gateway or str(subnet[0] + 1)
+        number = self._number(self.gateway, f"invalid gateway address {self.gateway} in Ipam configuration", 500)
+        if not 0 <= number < subnet.num_addresses:
+            raise refusal(500, f"failed to allocate gateway ({gateway or ''}): Requested address is out of range")
+        self._used = {0, subnet.num_addresses - 1, number}
         self._freed: list[int] = []
         self._next = 1
 
@@ -48,13 +52,20 @@ class Addresses:
             SwarmError: there is none, or the wanted one is not free.
         """
         if wanted:
-            number = int(ipaddress.IPv4Address(wanted)) - int(self.subnet[0])
+            number = self._number(wanted, f"invalid IPv4 address: {wanted}", 400)
             if number in self._used or not 0 < number < self.subnet.num_addresses:
                 raise refusal(403, "Address already in use")
         else:
             number = self._lowest(name)
         self._used.add(number)
         return str(self.subnet[number])
+
+    def _number(self, address: str, problem: str, status: int) -> int:
+        """Where an address lies in the subnet. Raises `SwarmError` with the problem if it is no address."""
+        try:
+            return int(ipaddress.IPv4Address(address)) - int(self.subnet[0])
+        except ValueError as exc:
+            raise refusal(status, problem) from exc
 
     def _lowest(self, name: str) -> int:
         while self._freed:

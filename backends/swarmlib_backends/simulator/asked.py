@@ -74,7 +74,7 @@ def _before(text: str, now: float) -> float:
         return now - sum(float(number) * _UNITS[unit] for number, unit in parts)
     try:
         return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else datetime.fromisoformat(text).timestamp()
-    except ValueError as exc:
+    except (ValueError, OverflowError) as exc:
         raise refusal(500, f'failed to parse value as time or duration: "{text}"') from exc
 
 

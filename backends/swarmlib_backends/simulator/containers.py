@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import posixpath
+import re
 import signal
 from typing import Any, Final
 
@@ -359,7 +360,7 @@ def _in_the_way(container: Container) -> SwarmError:
 
 
 def _signal(text: str) -> int:
-    if text.isdigit() and int(text) > 0:
+    if re.fullmatch("[0-9]{1,9}", text) and int(text) > 0:
         return int(text)
     return int(signal_number(text))
 

@@ -17,6 +17,7 @@ from .images import NO_CONFIG, Image
 from .mounts import asked_mount
 
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_LAST_PORT: Final = 65535
 _LEAST_MEMORY: Final = 6 * 1024 * 1024
 _MILLISECOND: Final = 1_000_000
 _CONFIG: Final[dict[str, Any]] = NO_CONFIG | {"Labels": {}}
@@ -200,6 +201,8 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
     log = fields(given.get("LogConfig"))
     host["LogConfig"] = {"Type": log.get("Type") or "json-file", "Config": fields(log.get("Config"))}
     if ports := fields(given.get("PortBindings")):
+        for port in ports:
+            _check_port(port.partition("/")[0])
         host["PortBindings"] = {port: [_binding(each) for each in items(bound)] for port, bound in ports.items()}
     if host["Memory"] and not host["MemorySwap"]:
         host["MemorySwap"] = 2 * host["Memory"]
@@ -229,9 +232,17 @@ def check_modes(body: Mapping[str, Any]) -> None:
 
 def _binding(given: dict[str, Any]) -> dict[str, str]:
     port = str(given.get("HostPort") or "")
-    if not re.fullmatch(r"(\d+(-\d+)?)?", port):
+    first, dash, last = port.partition("-")
+    for number in (first, last) if dash else (port,):
+        _check_port(number, port)
+    if dash and not (first and last):
         raise refusal(400, f'invalid port specification: "{port}"')
     return {"HostIp": str(given.get("HostIp") or ""), "HostPort": port}
+
+
+def _check_port(number: str, shown: str = "") -> None:
+    if not re.fullmatch("[0-9]{0,5}", number) or int(number or 0) > _LAST_PORT:
+        raise refusal(400, f'invalid port specification: "{shown or number}"')
 
 
 def _joined_network(ref: str, engine: Engine) -> str:
@@ -272,13 +283,13 @@ def check_resources(host: Mapping[str, Any], engine: Engine) -> None:
 
 
 def _check_cpus(named: str, cpus: int) -> None:
-    wanted: set[int] = set()
+    highest = 0
     for part in named.split(","):
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
-        if found is None:
+        found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part)
+        if found is None or int(found[2] or found[1]) < int(found[1]):
             raise refusal(400, f"Invalid value {named} for cpuset cpus: invalid format: {part}")
-        wanted |= set(range(int(found[1]), int(found[2] or found[1]) + 1))
-    if max(wanted, default=0) >= cpus:
+        highest = max(highest, int(found[2] or found[1]))
+    if highest >= cpus:
         available = f"0-{cpus - 1}" if cpus > 1 else "0"
         raise refusal(400, f"Requested CPUs are not available - requested {named}, available: {available}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from swarmlib import Message, NotFound, SwarmError
+from swarmlib.supervision import supervised
 
 from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
@@ -75,7 +76,8 @@ class Execs:
             await each.output.add(Piece(1, self._engine.clock.now(), f"{exc.message}\r\n".encode()))
             program = None
         if program is not None:
-            self._engine.nursery.start_soon(self._life.run_exec, each, program)
+            name = f"simulator: the exec {each.id}"
+            self._engine.nursery.start_soon(supervised, name, self._life.run_exec, each, program)
         if follower is None:
             await ret.ack()
             return

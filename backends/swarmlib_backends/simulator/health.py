@@ -51,7 +51,7 @@ class Prober:
         if kind == "NONE":
             return None
         return Plan(
-            words if kind == "CMD" else ["/bin/sh", "-c", *words],
+            words or [""] if kind == "CMD" else ["/bin/sh", "-c", *words],
             _seconds(asked, "Interval"),
             _seconds(asked, "Timeout"),
             int(asked.get("StartPeriod") or 0) / _NANO,

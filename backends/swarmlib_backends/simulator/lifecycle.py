@@ -19,6 +19,7 @@ from typing import Any, Final
 import trio
 
 from swarmlib import SwarmError
+from swarmlib.supervision import supervised
 
 from ..dockerapi.nulls import items
 from ..dockerapi.output import Piece
@@ -85,7 +86,8 @@ class Lifecycle:
         if not (container.config["OpenStdin"] or container.tty):
             container.stdin.end()
         given = self._given(container, process, container)
-        engine.nursery.start_soon(self._live, container, process, program, given)
+        name = f"simulator: the container {container.name}"
+        engine.nursery.start_soon(supervised, name, self._live, container, process, program, given)
 
     def mark_running(self, container: Container, pid: int) -> None:
         """Make the state of one that runs from now on."""
@@ -105,7 +107,8 @@ class Lifecycle:
         kept = container.health.log if container.health else []
         container.health = Health(log=kept)
         container.life = trio.CancelScope()
-        self._engine.nursery.start_soon(self._prober.run, container, container.life, probe)
+        name = f"simulator: the health check of {container.name}"
+        self._engine.nursery.start_soon(supervised, name, self._prober.run, container, container.life, probe)
 
     def _program(self, container: Container, command: list[str], *, first: bool = False) -> Program:
         self._check_user(container.config["User"])
@@ -233,7 +236,8 @@ class Lifecycle:
         container.backoff = min(2 * container.backoff or _FIRST_BACKOFF, _LONGEST_BACKOFF)
         container.restarts += 1
         container.life = trio.CancelScope()
-        self._engine.nursery.start_soon(self._restart, container, container.life)
+        name = f"simulator: the restart of {container.name}"
+        self._engine.nursery.start_soon(supervised, name, self._restart, container, container.life)
 
     async def _restart(self, container: Container, life: trio.CancelScope) -> None:
         with life:

@@ -20,6 +20,7 @@ from .engine import Engine
 
 _STATUSES: Final = {"created", "restarting", "running", "removing", "paused", "exited", "dead"}
 _HEALTHS: Final = {"starting", "healthy", "unhealthy", "none"}
+_LAST_PORT: Final = 65535
 _KEPT_LISTS: Final = 16
 _FILTERS: Final = {
     "ancestor",
@@ -89,7 +90,7 @@ def _check(wanted: Mapping[str, list[str]]) -> None:
         if value.lower() not in ("true", "1", "false", "0"):
             raise refusal(400, f"Invalid filter 'is-task=[{value}]'")
     for value in wanted.get("exited", []):
-        if not re.fullmatch(r"[+-]?\d+", value):
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
             raise refusal(500, f'strconv.Atoi: parsing "{value}": invalid syntax')
 
 
@@ -184,7 +185,7 @@ def _port(values: list[str], of: Callable[[Container], Mapping[str, Any]]) -> _T
         ports, _, protocol = value.partition("/")
         first, _, last = ports.partition("-")
         for number in (first, last or first):
-            if not number.isdigit():
+            if not re.fullmatch("[0-9]{1,5}", number) or int(number) > _LAST_PORT:
                 kind = (
                     f'error while looking up for publish {value}: strconv.ParseUint: parsing "{number}": invalid syntax'
                 )
