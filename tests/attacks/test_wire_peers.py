@@ -141,7 +141,7 @@ async def test_what_honest_sources_say_of_a_call_passes_and_the_caller_is_stampe
         "pair": msgpack.ExtType(6, msgpack.packb([b"a", 1.5])),
     }
     async with listening(tmp_path) as (path, leaf), peer_of(path) as peer:
-        assert (await peer.call(args=said)).verb is Verb.ACK
+        assert (await peer.call(path=("things", "web"), args=said)).verb is Verb.ACK
     assert leaf.seen[0].args == {**said, ":caller": f"uid:{os.getuid()}", "pair": (b"a", 1.5)}
 
 

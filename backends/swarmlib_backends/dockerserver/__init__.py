@@ -95,7 +95,7 @@ class DockerServer(Source):
                 await _turn_away(lean(stream), in_words=tls is None)
             elif tls is None:
                 await self._converse(stream, lean(stream), client, callers.by_socket(stream.socket))
-            elif (hidden := await secured(lean(stream), tls, self.name)) is not None:
+            elif (hidden := await secured(lean(stream), tls, self.name, callers.by_socket(stream.socket))) is not None:
                 async with hidden:
                     caller = callers.by_certificate(hidden.peer_certificate)
                     await self._converse(stream, hidden, client, caller or callers.by_socket(stream.socket))
