@@ -102,12 +102,8 @@ def check_type(head: Head) -> None:
     Raises:
         Invalid: the request has a body, and its type is a form's.
     """
-    if _has_body(head) and any(kind in _FORMS for kind in _types(head)):
+    if head.has_body and any(kind in _FORMS for kind in _types(head)):
         raise Invalid("the body is a form, which no operation takes: parameters belong into the query")
-
-
-def _has_body(head: Head) -> bool:
-    return head.get(b"transfer-encoding") is not None or int(head.get(b"content-length") or 0) > 0
 
 
 def json_body(head: Head, row: Row, body: bytes) -> bytes:
