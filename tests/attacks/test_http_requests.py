@@ -134,6 +134,45 @@ async def test_what_stands_behind_the_last_request_is_none(first: bytes) -> None
         assert len(statuses) == 1
 
 
+@pytest.mark.parametrize(
+    "broken", [b"\0", b"GET /_ping HTTP/9.9\r\n\r\n", b"A" * 70_000, b"GET / HTTP/1.1\r\n" + b"A:b\r\n" * 300]
+)
+@pytest.mark.parametrize(
+    "first", [HIDDEN, post(b"Content-Length: 2") + b"{}", post(b"Content-Length: 2", target=b"/build") + b"ab"]
+)
+async def test_what_stands_before_something_broken_is_answered(first: bytes, broken: bytes) -> None:
+    for parts in ((first + broken,), (first, broken)):
+        verbs, [answer, refusal] = await served(*parts)
+        assert len(verbs) == 1
+        assert (answer < 300, 400 <= refusal < 500) == (True, True)
+
+
+@pytest.mark.parametrize("chunks", [b"zz\r\n", b"2\r\nabXX\r\n", b"2\r\nab\r\n-1\r\n", b"0\r\nbad\r\n\r\n"])
+async def test_broken_chunks_of_an_upload_are_answered(chunks: bytes) -> None:
+    sent = post(b"Transfer-Encoding: chunked", target=b"/build")
+    for parts in ((sent + chunks,), (sent, chunks), (sent, chunks, HIDDEN)):
+        verbs, statuses = await served(*parts)
+        assert (verbs, statuses) == ([Verb.SPAWN], [400])
+
+
+@pytest.mark.parametrize("expected", [b"200-ok", b"100-continued", b"x, y"])
+async def test_other_expectations_fail(expected: bytes) -> None:
+    verbs, statuses = await served(post(b"Content-Length: 2", b"Expect: " + expected) + b"{}" + HIDDEN)
+    assert (verbs, statuses) == ([], [417])
+
+
+@pytest.mark.parametrize("expected", [b"", b"100-continue", b"100-Continue", b"x, 100-continue"])
+async def test_a_body_may_be_waited_with(expected: bytes) -> None:
+    verbs, statuses = await served(post(b"Content-Length: 2", b"Expect: " + expected) + b"{}")
+    assert (verbs, statuses) == ([Verb.SPAWN], [100, 201] if expected else [201])
+
+
+async def test_behind_the_last_request_of_an_old_client_none_is_read() -> None:
+    """To HTTP/1.0 the end of a connection is that of its answer, whatever the client says."""
+    sent = b"GET /_ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    assert await served(sent + HIDDEN) == ([Verb.GET], [200])
+
+
 async def test_an_upgrade_that_the_operation_does_not_know_is_not_granted() -> None:
     """As an engine, which reads on: what follows are requests, and each goes through every stage."""
     upgrade = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"

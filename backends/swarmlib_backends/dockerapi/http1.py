@@ -108,7 +108,8 @@ class Incoming:
         head.upgrade = self._parser.should_upgrade()
         version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            raise Invalid(f"its version is {version}")  # the parser turns it into an error of its own
+            raise Invalid(f"this is not HTTP/1.1, but {version}")
+        self._check_size()
         head.chunks = version != "1.0"
         head.keep_alive = self._parser.should_keep_alive() and head.chunks  # to 1.0 a stream ends with the connection
         self._events.append(head)
@@ -118,7 +119,8 @@ class Incoming:
         self._events.append(body)
 
     def on_message_complete(self) -> None:
-        """The body is whole."""
+        """The body is whole, with its trailers."""
+        self._check_size()
         self._ended = True
         self._events.append(_END)
 
@@ -130,19 +132,21 @@ class Incoming:
         return self._reading_head
 
     def buffered_head(self) -> bool:
-        """Whether `next_head` can answer with no more reading."""
-        return any(isinstance(event, Head) for event in self._events)
+        """Whether `next_head` can answer, or raise, with no more reading."""
+        return any(isinstance(event, Head | SwarmError) for event in self._events)
 
     @property
     def body_here(self) -> bool:
-        """Whether all of the message's body has been read from the stream, if not yet by `next_chunk`."""
-        return any(event is _END for event in self._events)
+        """Whether all of the message's body has been read from the stream, if not yet by `next_chunk`, or what makes
+        it none.
+        """
+        return any(event is _END or isinstance(event, SwarmError) for event in self._events)
 
     async def read(self) -> bool:
         """Read once more from the stream; False at its end.
 
         Raises:
-            Invalid: what came is not HTTP. TooLarge: the head is. Unavailable: the connection broke.
+            Unavailable: the connection broke.
         """
         try:
             data = await self._stream.receive_some()
@@ -154,28 +158,43 @@ class Incoming:
         return True
 
     def _parse(self, data: bytes) -> None:
+        """Parse what came. An error takes its place behind what stands before it, which may be answered yet."""
         events = len(self._events)
         try:
             self._parser.feed_data(data)
+            # A header (or a chunk's extension) that has only begun shows in nothing but bytes that brought nothing.
+            self._unparsed = 0 if len(self._events) > events else self._unparsed + len(data)
+            self._check_size()
         except httptools.HttpParserUpgrade as upgrade:
             self._events.pop()  # the parser takes even a body for the other protocol's, and the message for ended
-            self._ended = False
             self._parsing = self._keep
             self._keep(data[upgrade.args[0] :])
         except httptools.HttpParserError as exc:
-            raise Invalid(f"this is not HTTP/1.1: {exc}") from exc
-        # A header (or a chunk's extension) that has only begun shows nowhere else than in bytes that brought nothing.
-        self._unparsed = 0 if len(self._events) > events else self._unparsed + len(data)
+            own = exc.__context__  # what a callback raised
+            self._fail(own if isinstance(own, SwarmError) else Invalid(f"this is not HTTP/1.1: {exc}"))
+        except TooLarge as exc:
+            self._fail(exc)
+
+    def _check_size(self) -> None:
         if max(self._head_bytes, self._unparsed) > MAX_HEAD:
             raise TooLarge(f"the head is over {MAX_HEAD} bytes", details={"status": 431})
         if len(self._head.headers) > MAX_HEADERS:
             raise TooLarge(f"the head has over {MAX_HEADERS} headers", details={"status": 431})
 
+    def _fail(self, error: SwarmError) -> None:
+        self._events.append(error)
+        self._ended = True
+        self._parsing = _drop
+
     def _keep(self, data: bytes) -> None:
         self._raw += data
 
     def stay(self) -> None:
-        """Refuse the upgrade that a request asks for: its body, and what follows it, are HTTP. Raises as `read`."""
+        """Refuse the upgrade that a request asks for: its body, and what follows it, are HTTP.
+
+        Raises:
+            Invalid: the body's framing is wrong.
+        """
         self._parse(self._without_upgrade())
 
     def converse(self, *, chunks: bool) -> None:
@@ -184,7 +203,8 @@ class Incoming:
         chunks: whether chunks that the request announces are its body. Some clients announce them where an operation
             takes no body, and send none (docker-modem); an engine does not look for them there.
 
-        Raises as `read`.
+        Raises:
+            Invalid: the body's framing is wrong.
         """
         early = self._without_upgrade()
         self._parsing = self._parse_body
@@ -196,10 +216,11 @@ class Incoming:
 
     def _without_upgrade(self) -> bytes:
         """Begin anew with a parser that knows of the request's framing only; gives what follows the request's head."""
-        early, framing = bytes(self._raw), [header for header in self._head.headers if header[0].lower() in _FRAMING]
+        early = bytes(self._raw)
+        framing = [header for header in self._head.headers if header[0].lower() in _FRAMING]
         self._reset()
         self._parse(request_head("POST", "/", framing))
-        self._events.popleft()
+        _raise_error(self._events.popleft())
         return early
 
     def _parse_body(self, data: bytes) -> None:
@@ -214,9 +235,14 @@ class Incoming:
         self._raw += data[at:]
 
     async def next_head(self) -> Head | None:
-        """The next message's head; None at the stream's end. Raises as `read`, and Unavailable if it ends in a head."""
+        """The next message's head; None at the stream's end.
+
+        Raises:
+            Invalid: what came is not HTTP. TooLarge: the head is. Unavailable: the connection ended, or broke, in it.
+        """
         while True:
             while self._events:
+                _raise_error(self._events[0])
                 event = self._events.popleft()
                 if isinstance(event, Head):
                     return event
@@ -226,12 +252,13 @@ class Incoming:
                 return None
 
     async def next_chunk(self) -> bytes:
-        """The next piece of the body, b"" at its end. Raises as `read`, and Unavailable if it is cut short."""
+        """The next piece of the body, b"" at its end. Raises as `next_head`, and Unavailable if it is cut short."""
         while not self._events:
             if not await self.read():
                 if self._head.framed:
                     raise Unavailable("the connection ended in the middle of a body")
                 return b""
+        _raise_error(self._events[0])
         event = self._events.popleft()
         if event is _END:
             return b""
@@ -344,6 +371,15 @@ class RawStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close the connection."""
         await self._stream.aclose()
+
+
+def _drop(_: bytes) -> None:
+    """What follows something that is not HTTP is nothing."""
+
+
+def _raise_error(event: Any) -> None:
+    if isinstance(event, SwarmError):
+        raise event
 
 
 def response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:

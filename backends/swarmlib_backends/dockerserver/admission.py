@@ -18,7 +18,7 @@ from swarmlib import Denied, Invalid
 from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Row
 
-_LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site"})
+_LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"expect"})
 _FOREIGN: Final = (b"cross-site", b"same-site")
 _FORMS: Final = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _JSON: Final = b"application/json"
@@ -35,14 +35,16 @@ JSON_ROWS: Final = frozenset(
 """The operations whose request has a JSON body."""
 
 
-def check_sender(head: Head, hosts: Collection[str] | None) -> None:
-    """Refuse a request that a web page of another origin sent, or that is addressed to somebody else.
+def check_head(head: Head, hosts: Collection[str] | None) -> None:
+    """Refuse a request that a web page of another origin sent, that is addressed to somebody else, or that expects
+    what this server does not do.
 
     hosts: the names that this server goes by, besides IP addresses and localhost; None where any will do, since no
         browser gets there by a name (a unix socket, TLS).
 
     Raises:
-        Invalid: it has no Host, or several. Denied: it is a web page's, or its Host is not this server's.
+        Invalid: it has no Host, or several, or expects something other than 100-continue. Denied: it is a web page's,
+            or its Host is not this server's.
     """
     found: dict[bytes, list[bytes]] = {}
     for name, value in head.headers:
@@ -54,6 +56,7 @@ def check_sender(head: Head, hosts: Collection[str] | None) -> None:
         _check_host(host, hosts)
     if len(found) > 1:
         _check_page(found, host)
+        _check_expectation(found.get(b"expect", [b""])[0])
 
 
 def _host(values: list[bytes], head: Head) -> bytes | None:
@@ -94,6 +97,16 @@ def _check_page(found: dict[bytes, list[bytes]], host: bytes | None) -> None:
             raise Denied("refused a request of a web page: its Origin is not this server")
     if any(site.strip().lower() in _FOREIGN for site in found.get(b"sec-fetch-site", [])):
         raise Denied("refused a request of a web page of another site (Sec-Fetch-Site)")
+
+
+def _check_expectation(value: bytes) -> None:
+    if value and not expects_invitation(value):
+        raise Invalid("Expect may only be 100-continue", details={"status": 417})  # RFC 9110, 10.1.1
+
+
+def expects_invitation(value: bytes) -> bool:
+    """Whether a client with this Expect waits with its body until it is asked for it."""
+    return b"100-continue" in value.lower().replace(b",", b" ").split()
 
 
 def check_type(head: Head) -> None:

@@ -14,7 +14,7 @@ from ..dockerapi import http1, table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
-from .admission import JSON_ROWS, check_sender, check_type, json_body
+from .admission import JSON_ROWS, check_head, check_type, expects_invitation, json_body
 from .exchange import Exchange, protocol_asked
 from .fields import error_in
 from .limiter import ClientConnection
@@ -131,7 +131,7 @@ class Connection:
 
     async def _begin(self, head: Head) -> Exchange:
         self._client.busy()
-        check_sender(head, self._hosts)
+        check_head(head, self._hosts)
         check_type(head)
         found = _route(head)
         exchange = Exchange(self._client, self._stream, self._nursery, self._reading, head, found.row)
@@ -179,7 +179,7 @@ class Connection:
 
     def _upload(self, exchange: Exchange) -> Upload:
         """The body as a stream. A client that waits to be asked (100-continue) is asked when a stage reads it."""
-        return Upload(self._incoming, cut=exchange.cut, before=self._invite if _expects(exchange.head) else None)
+        return Upload(self._incoming, cut=exchange.cut, before=self._invite if _waits(exchange.head) else None)
 
     async def _invite(self, _: object = None) -> None:
         await self._stream.send_all(http1.response_head(100, []))
@@ -187,7 +187,7 @@ class Connection:
     async def _body(self, head: Head) -> bytes:
         if not head.framed:  # then it is empty; but its end is still to be taken
             return await self._incoming.body(MAX_BODY)
-        if _expects(head):
+        if _waits(head):
             await self._invite()
         with trio.move_on_after(BODY_SECONDS), _cut_short("body"):
             return await self._incoming.body(MAX_BODY)
@@ -235,8 +235,9 @@ def _cut_short(part: str) -> Generator[None]:
         raise Invalid(f"the {part} ended before it was complete") from exc
 
 
-def _expects(head: Head) -> bool:
-    return (head.get(b"expect") or b"").lower() == b"100-continue"
+def _waits(head: Head) -> bool:
+    """Whether the client waits with its body until it is asked for it, which HTTP/1.0 does not know."""
+    return head.has_body and head.chunks and expects_invitation(head.get(b"expect") or b"")
 
 
 def _route(head: Head) -> table.Route:
