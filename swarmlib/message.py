@@ -92,6 +92,11 @@ class Json:
         return self._raw
 
     @property
+    def held(self) -> int:
+        """How many bytes it came in; 0 for data of this process that is not encoded yet."""
+        return len(self._raw or b"")
+
+    @property
     def data(self) -> Any:
         """The decoded value. It is shared: copy before changing it.
 
@@ -107,7 +112,7 @@ class Json:
 
     def __repr__(self) -> str:
         """Its size only: reprs end in tracebacks and logs, where no secret may be."""
-        return "Json(not encoded)" if self._raw is None else f"Json({len(self._raw)} bytes)"
+        return "Json(not encoded)" if self._raw is None else f"Json({self.held} bytes)"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Json) and (self.raw == other.raw or self.data == other.data)

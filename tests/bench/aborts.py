@@ -37,7 +37,7 @@ _UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp"
 
 
 def _request(first: str, *headers: str, body: bytes = b"") -> bytes:
-    return "\r\n".join([f"{first} HTTP/1.1", "Host: x", *headers, "", ""]).encode() + body
+    return "\r\n".join([f"{first} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode() + body
 
 
 def _chunk(data: bytes) -> bytes:
@@ -67,7 +67,7 @@ PHASES: dict[str, bytes] = {
     ),
     "a websocket": _request(
         "GET /containers/quiet/attach/ws?stream=1&stdout=1",
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nOrigin: http://x",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nOrigin: http://localhost",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ),
     "a session": _request("POST /session", "Connection: Upgrade\r\nUpgrade: h2c", "X-Docker-Expose-Session-Uuid: a"),

@@ -151,12 +151,14 @@ def connect(address: str | int, timeout: float = 5.0) -> socket.socket:
     if isinstance(address, int):
         return socket.create_connection(("127.0.0.1", address), timeout)
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(timeout)
+    # Python's own timeout would make it fail at once where the queue of the listener is full.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(timeout), 0))
     try:
         connection.connect(address)
     except OSError:
         connection.close()
         raise
+    connection.settimeout(timeout)
     return connection
 
 
@@ -194,7 +196,7 @@ def ask(address: str | int, data: bytes, quiet: float = 5.0, timeout: float = 5.
 
 def get(target: str, *headers: str) -> bytes:
     """A plain GET after which the connection is closed."""
-    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]).encode()
+    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]).encode()
 
 
 # Findings.
