@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias, cast
@@ -63,10 +63,10 @@ class Json:
 
     __slots__ = ("_data", "_raw", "_wrong")
 
-    def __init__(self, raw: bytes, wrong: type[SwarmError] = Invalid) -> None:
+    def __init__(self, raw: bytes, wrong: Callable[[str], SwarmError] = Invalid) -> None:
         """Keep bytes that nobody has looked at yet.
 
-        wrong: the error that `data` raises where they are no JSON: `BadAnswer` where a backend has said them.
+        wrong: makes the error that `data` raises where they are no JSON: a `BadAnswer` where a backend has said them.
         """
         self._raw: bytes | None = raw
         self._data: Any = _UNDECODED

@@ -92,11 +92,15 @@ class Talker(Server):
 @pytest.mark.parametrize("error", [Unavailable("the engine broke off"), NotFound("it was removed")])
 async def test_an_attachment_that_breaks_off_is_told_once_the_others_have_ended(error: SwarmError) -> None:
     said: list[bytes] = []
+
+    async def listen(swarm: Client) -> None:
+        async with swarm.attach("containers", "x") as conversation:
+            async for message in conversation:
+                said.append(message.value)
+
     async with connect(Aggregate([Chain(Talker(b"one", error)), Chain(Talker(b"two"))])) as swarm:
         with pytest.raises(type(error), match=error.message):
-            async with swarm.attach("containers", "x") as conversation:
-                async for message in conversation:
-                    said.append(message.value)
+            await listen(swarm)
     assert sorted(said) == [b"one", b"two"]
 
 

@@ -359,15 +359,14 @@ async def test_a_slow_disk_holds_the_traffic_back_and_loses_nothing(
             taken.extend(data)
 
     with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            async with recording(file) as swarm:
-                taken += content(file)
-                pipe = disk(file)
-                async with trio.open_nursery() as spawning:
-                    spawning.start_soon(spawn_many, swarm)
-                    await wait_all_tasks_blocked(0.1)
-                    held_back_at = made
-                    nursery.start_soon(trio.to_thread.run_sync, take, pipe)
+        async with trio.open_nursery() as nursery, recording(file) as swarm:
+            taken += content(file)
+            pipe = disk(file)
+            async with trio.open_nursery() as spawning:
+                spawning.start_soon(spawn_many, swarm)
+                await wait_all_tasks_blocked(0.1)
+                held_back_at = made
+                nursery.start_soon(trio.to_thread.run_sync, take, pipe)
     assert held_back_at < 20
     assert not caplog.records
     file.write_bytes(taken)

@@ -28,12 +28,13 @@ class Record(Filter):
     """Writes every message and reply to a file, with the bytes of their streams and the time of each.
 
     The file is its owner's alone (mode 0600), and good at any moment: each record is written whole, with a checksum,
-    within moments, or the traffic waits for it. Secrets are not in it: of values, arguments, headers and errors it holds what `debug --values` shows, and
-    *** for the rest, which a replay then answers. Requests that differ only in what is hidden are the same to a replay.
-    What a program reads and writes is in the file as it is, a terminal's passwords too, and so are the files that are
-    copied out of containers. Of uploads (build contexts, archives) and of requests that are passed on whole
-    (BuildKit's), whose streams hold credentials, no bytes are recorded. Where the file can't be written any more, or the
-    disk hangs for seconds, the traffic goes on without it, and the log says so.
+    within moments; where the disk is behind, the traffic waits for it. Secrets are not in it: of values, arguments,
+    headers and errors it holds what `debug --values` shows, and *** for the rest, which a replay then answers. Requests
+    that differ only in what is hidden are the same to a replay. What a program reads and writes is in the file as it
+    is, a terminal's passwords too, and so are the files that are copied out of containers. Of uploads (build contexts,
+    archives) and of requests that are passed on whole (BuildKit's), whose streams hold credentials, no bytes are
+    recorded. Where the file can't be written any more, or the disk hangs for seconds, the traffic goes on without it,
+    and the log says so.
 
     record session.swarm
     """

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import BadAnswer, Invalid, Json, Message, Reply, Verb
+from swarmlib import Invalid, Json, Message, Reply, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi import http1
@@ -24,28 +24,6 @@ MAX_VALUE: Final = 256 * 1024 * 1024
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one value in a stream of them, at most."""
 _SWITCHED: Final = 101
-
-
-class EngineJson(Json):
-    """A value that an engine gave: bytes that are not JSON are the engine's fault, whoever looks at them first."""
-
-    __slots__ = ("_whose",)
-
-    def __init__(self, raw: bytes, whose: str) -> None:
-        super().__init__(raw)
-        self._whose = whose
-
-    @property
-    def data(self) -> Any:
-        """The decoded value. It is shared: copy before changing it.
-
-        Raises:
-            BadAnswer: the bytes are not JSON.
-        """
-        try:
-            return super().data
-        except Invalid as exc:
-            raise BadAnswer(f"{self._whose}: {exc.message}") from exc
 
 
 class Exchange:
@@ -155,8 +133,8 @@ class Exchange:
             await ret.set(value, **self._args(head))
             await ret.ack()
 
-    def _json(self, raw: bytes) -> EngineJson:
-        return EngineJson(raw, self._responses.whose)
+    def _json(self, raw: bytes) -> Json:
+        return Json(raw, self._responses.wrong)
 
     async def _progress(self, head: Head, ret: Reply) -> None:
         args = self._args(head)
@@ -169,7 +147,7 @@ class Exchange:
                 args = {}
         await ret.ack(**args)
 
-    async def _lines(self) -> AsyncGenerator[EngineJson]:
+    async def _lines(self) -> AsyncGenerator[Json]:
         lines = Lines()
         while data := await self._responses.next_chunk():
             for line in lines.feed(data):

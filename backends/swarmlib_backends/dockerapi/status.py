@@ -72,7 +72,7 @@ def status_of(error: SwarmError) -> int:
     if status is None:
         return _STATUS[error.code]
     if type(status) is not int or not 400 <= status <= 599:
-        raise BadAnswer(f"an error's status must be a number from 400 to 599, not {ascii(status):.80}")
+        raise BadAnswer(f"an error's status must be a number from 400 to 599, not {status!a:.80}")
     return status
 
 

@@ -70,7 +70,7 @@ class Exchange:
         self.tunnel: trio.abc.HalfCloseableStream | None = None
         self.head_out = False
         self.has_body = True
-        """Whether the response has a body, once its head is out: one to HEAD, or with the status 204 or 304, has none."""
+        """False once the head is out of a response that has no body: one to HEAD, or with the status 204 or 304."""
         self.done = trio.Event()
         self.gone = False
         self.under_way = trio.CancelScope()
