@@ -33,6 +33,9 @@ SETTLE_SECONDS = 8.0
 SPARE_FILES = 3
 """Descriptors more than before that are no leak: pooled connections."""
 _READ = 65536
+_MOST = 32 << 20
+"""Bytes of an answer that are read, about."""
+_PAUSE = 0.02
 
 
 class Gateway:
@@ -172,19 +175,25 @@ def reset(connection: socket.socket) -> None:
 def read_until_quiet(
     connection: socket.socket, quiet: float, enough: Callable[[bytes], bool] = lambda _: False
 ) -> tuple[bytes, bool]:
-    """What comes until the other side ends it, is quiet for `quiet` seconds, or has said enough; whether it ended."""
-    data = b""
-    while select.select([connection], [], [], 0.02 if enough(data) else quiet)[0]:
+    """What comes until the other side ends it, is quiet for `quiet` seconds, or pauses and has said enough; whether it
+    ended.
+    """
+    data = bytearray()
+    while len(data) <= _MOST:
+        if not _readable(connection, _PAUSE) and (enough(bytes(data)) or not _readable(connection, quiet)):
+            break
         try:
             piece = connection.recv(_READ)
         except OSError:
-            return data, True
+            return bytes(data), True
         if not piece:
-            return data, True
+            return bytes(data), True
         data += piece
-        if len(data) > 32 << 20:
-            break
-    return data, False
+    return bytes(data), False
+
+
+def _readable(connection: socket.socket, seconds: float) -> bool:
+    return bool(select.select([connection], [], [], seconds)[0])
 
 
 def ask(address: str | int, data: bytes, quiet: float = 5.0, timeout: float = 5.0) -> bytes:
