@@ -71,10 +71,12 @@ class Exchange:
                     nursery.cancel_scope.cancel()
 
     async def _send(self, data: bytes) -> bool:
-        """Send; gives whether the engine took it. One that reads no more may have said why: the response decides."""
+        """Send; gives whether the engine took it. One that reads no more may have said why: the response decides. What
+        was handed over with the response may be closed by whoever has it now.
+        """
         try:
             await self._connection.stream.send_all(data)
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         return True
 
