@@ -7,8 +7,8 @@ from typing import Any
 
 from .channel import Replies, Reply, Sender, open_reply
 from .errors import SwarmError
-from .message import Message, Verb
-from .service import as_error, refuse
+from .message import CONVERSATIONS, Message, Verb
+from .service import as_error, break_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ async def dispatch(sender: Sender, message: Message, ret: Reply) -> None:
     try:
         await sender.send(message)
     except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
-        await refuse(message.but(ret=ret), as_error(exc, "", message))
+        await break_off(ret, as_error(exc, "", message), begun=message.verb in CONVERSATIONS)
 
 
 async def ask(sender: Sender, message: Message) -> Replies:

@@ -33,7 +33,7 @@ from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.docker import Docker
 from swarmlib_backends.dockerserver import DockerServer
 from swarmlib_backends.dockerserver.connection import BODY_SECONDS, HEAD_SECONDS, MAX_BODY, Connection
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
+from swarmlib.wire.transports.limiter import ConnectionLimiter
 from tests.engines import free_port
 
 
@@ -84,7 +84,7 @@ async def serve_on(
     stream: trio.abc.HalfCloseableStream, sender: Sender, limiter: ConnectionLimiter | None = None
 ) -> None:
     """Serve a client on a stream, as dockerserver does."""
-    with (limiter or ConnectionLimiter(100)).admit() as admitted:
+    with (limiter or ConnectionLimiter(100, "dockerserver")).admit() as admitted:
         if admitted is not None:
             await supervised("a test's client", Connection(stream, sender, admitted).serve, expected=ENDS)
 
@@ -287,7 +287,7 @@ async def test_what_a_failed_stage_left_behind_is_cancelled_with_its_answer() ->
 async def test_the_one_that_is_idle_the_longest_makes_room() -> None:
     chain = Chain(Boxes())
     ends: list[trio.abc.HalfCloseableStream] = []
-    limiter = ConnectionLimiter(2)
+    limiter = ConnectionLimiter(2, "dockerserver")
     async with chain.open() as sender, trio.open_nursery() as nursery:
 
         async def serve(far: trio.abc.HalfCloseableStream) -> None:

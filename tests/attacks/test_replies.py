@@ -15,7 +15,7 @@ from swarmlib import Chain, Internal, Json, Message, NotFound, Server, Verb
 from swarmlib.supervision import supervised
 from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.dockerserver.connection import Connection
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
+from swarmlib.wire.transports.limiter import ConnectionLimiter
 
 SPLIT = b"b\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
 REQUESTS = {
@@ -47,7 +47,7 @@ async def asked(request: bytes, answer: Callable[[Message], Awaitable[None]]) ->
         async with Chain(Evil(answer)).open() as sender, trio.open_nursery() as nursery:
 
             async def serve() -> None:
-                with ConnectionLimiter(1).admit() as client:
+                with ConnectionLimiter(1, "dockerserver").admit() as client:
                     assert client is not None
                     async with far:
                         await supervised("a client", Connection(far, sender, client).serve, expected=ENDS)

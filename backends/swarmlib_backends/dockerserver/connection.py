@@ -16,7 +16,7 @@ from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
 from .admission import check_sender, check_type, json_body
 from .exchange import Exchange, protocol_asked
-from .limiter import ClientConnection
+from swarmlib.wire.transports.limiter import ClientConnection
 from .reply import HttpReply, error_response
 from .tunnel import tunnel
 from .upload import Upload
