@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from string import ascii_letters
 from typing import Any
+from unicodedata import category
 
 import pytest
 from hypothesis import given, settings
@@ -245,7 +246,17 @@ def held_to_go(row: Row, type_: Any, data: st.DataObject) -> None:
         with pytest.raises(Invalid, match=r"twice in one object|more than once"):
             canonical(message(row, body=text.encode()))
         return
+    if row.verb is Verb.SPAWN and isinstance(expected, dict) and not is_name(expected.get("Name") or "web"):
+        with pytest.raises(Invalid, match="is no name"):
+            canonical(message(row, body=text.encode()))
+        return
     assert canonical(message(row, body=text.encode())).json == expected
+
+
+def is_name(text: str) -> bool:
+    """Whether something may be made with this name."""
+    segments = text.removeprefix("/").split("/")
+    return {"", ".", ".."}.isdisjoint(segments) and all(category(each) != "Cc" for each in text)
 
 
 @given(st.binary(max_size=30))

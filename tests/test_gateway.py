@@ -29,11 +29,11 @@ from swarmlib import (
     Unavailable,
 )
 from swarmlib.supervision import supervised
+from swarmlib.wire.transports.limiter import ConnectionLimiter
 from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.docker import Docker
 from swarmlib_backends.dockerserver import DockerServer
 from swarmlib_backends.dockerserver.connection import BODY_SECONDS, HEAD_SECONDS, MAX_BODY, Connection
-from swarmlib.wire.transports.limiter import ConnectionLimiter
 from tests.engines import free_port
 
 

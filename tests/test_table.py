@@ -100,7 +100,7 @@ def test_a_container_may_be_named_with_its_engine(target: str, row: str) -> None
     ],
 )
 def test_a_path_that_is_not_normal_is_refused(target: str) -> None:
-    with pytest.raises(Invalid, match="is no name|should begin with a slash"):
+    with pytest.raises(Invalid, match=r"is no name|should begin with a slash"):
         table.route("GET", target)
 
 

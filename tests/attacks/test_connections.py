@@ -22,10 +22,10 @@ from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 from swarmlib import Chain, Message, Server, connect
 from swarmlib.supervision import supervised
 from swarmlib.wire.transports import callers
+from swarmlib.wire.transports.limiter import ConnectionLimiter, most_connections
 from swarmlib.wire.transports.listening import ENDS, serve
 from swarmlib_backends import DockerServer
 from swarmlib_backends.dockerserver.connection import Connection
-from swarmlib.wire.transports.limiter import ConnectionLimiter, most_connections
 from tests.engines import free_port, wait_until
 
 RESET = struct.pack("ii", 1, 0)

@@ -8,9 +8,9 @@ from trio.testing import MockClock, memory_stream_pair
 
 from swarmlib import Chain, Message, Server, Verb
 from swarmlib.supervision import supervised
+from swarmlib.wire.transports.limiter import ConnectionLimiter
 from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.dockerserver.connection import HEAD_SECONDS, Connection
-from swarmlib.wire.transports.limiter import ConnectionLimiter
 
 HIDDEN = b"DELETE /containers/victim?force=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 

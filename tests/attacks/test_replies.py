@@ -13,9 +13,9 @@ from trio.testing import memory_stream_pair
 
 from swarmlib import Chain, Internal, Json, Message, NotFound, Server, Verb
 from swarmlib.supervision import supervised
+from swarmlib.wire.transports.limiter import ConnectionLimiter
 from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.dockerserver.connection import Connection
-from swarmlib.wire.transports.limiter import ConnectionLimiter
 
 SPLIT = b"b\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
 REQUESTS = {

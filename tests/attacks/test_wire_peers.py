@@ -401,20 +401,19 @@ async def test_silent_connections_make_room_and_sessions_do_not() -> None:
     leaf = Leaf()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with Chain(Listen(f"tcp://127.0.0.1:{port}", max_connections=2), leaf).open():
-        async with connect(Remote(f"tcp://127.0.0.1:{port}")) as first:
-            silent = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(3)]
+    far = f"tcp://127.0.0.1:{port}"
+    async with Chain(Listen(far, max_connections=2), leaf).open(), connect(Remote(far)) as first:
+        silent = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(3)]
+        with trio.fail_after(5):
+            await ended(silent[0])
+            await ended(silent[1])
+        async with connect(Remote(far)) as second, await trio.open_tcp_stream("127.0.0.1", port) as refused:
             with trio.fail_after(5):
-                await ended(silent[0])
-                await ended(silent[1])
-            async with connect(Remote(f"tcp://127.0.0.1:{port}")) as second:
-                async with await trio.open_tcp_stream("127.0.0.1", port) as refused:
-                    with trio.fail_after(5):
-                        await ended(refused)
-                assert await first.get("web")
-                assert await second.get("web")
-            for stream in silent:
-                await stream.aclose()
+                await ended(refused)
+            assert await first.get("web")
+            assert await second.get("web")
+        for stream in silent:
+            await stream.aclose()
 
 
 def test_silent_connections_shut_nobody_out_where_few_descriptors_are_allowed(tmp_path: Path) -> None:

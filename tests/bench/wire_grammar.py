@@ -184,9 +184,11 @@ _NO_METHODS: list[Any] = ["G\r\nX-Injected: 1", "", "GET /x HTTP/1.1\r\nHost: d\
 
 def _whole(random: Random, packed: dict[str, Any], row: Row, own: int) -> None:
     method = random.choice(["DELETE", "GET", "POST", *_NO_METHODS])
+    # What has a row of its own, and so must not be passed on; other requests may be.
+    operation = {"DELETE": "/containers/smuggled?force=1", "GET": "/containers/smuggled/json"}.get(method, "/x")
     targets: list[Any] = [
-        f"/containers/{'smuggled' if method == 'DELETE' else 'x'}?force=1",  # a DELETE there is an operation of a row
-        "/v9/containers/smuggled?force=1" if method == "DELETE" else "/v1.41/containers/smuggled/json",
+        operation,
+        f"/v9{operation}",
         "/x HTTP/1.1\r\nHost: d\r\n\r\n" + INSIDE,
         "/x y",
         "//x",

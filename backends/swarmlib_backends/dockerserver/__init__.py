@@ -21,12 +21,12 @@ from swarmlib import Invalid, Source, Unavailable, argument, option
 from swarmlib.wire.transports import callers
 from swarmlib.wire.transports.address import Address
 from swarmlib.wire.transports.hangups import Hangups
+from swarmlib.wire.transports.limiter import ClientConnection, ConnectionLimiter, most_connections
 from swarmlib.wire.transports.listening import listening, serve
 from swarmlib.wire.transports.sockets import lean
 from swarmlib.wire.transports.tls import secured, server_context
 
 from .connection import Connection, linger
-from swarmlib.wire.transports.limiter import ClientConnection, ConnectionLimiter, most_connections
 from .reply import error_response
 
 __all__ = ["DockerServer"]

@@ -75,7 +75,8 @@ class ConnectionLimiter:
         """
         found = self._present < self._most or self.make_room()
         if not found and not self._full:
-            _log.warning("%s: %d clients are connected, none of them idle; more are refused", self._server, self._present)
+            text = "%s: %d clients are connected, none of them idle; more are refused"
+            _log.warning(text, self._server, self._present)
         self._full = not found
         if not found:
             yield None
