@@ -124,9 +124,7 @@ class _Acceptor:
         self._failed_at = -_EPISODE_SECONDS
         self._pause = _FIRST_PAUSE
 
-    async def run(
-        self, connection: Callable[[trio.SocketStream], Awaitable[object]], nursery: trio.Nursery
-    ) -> None:
+    async def run(self, connection: Callable[[trio.SocketStream], Awaitable[object]], nursery: trio.Nursery) -> None:
         """Start a task for every connection, until cancelled; the listener is closed then."""
         async with self._listener:
             while True:
