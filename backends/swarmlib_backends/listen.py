@@ -147,9 +147,7 @@ class _Session:
         self._caller = caller
         self._connection: Connection | None = None
 
-    async def run(
-        self, stream: trio.SocketStream, tls: ssl.SSLContext | None, service: Sender, limits: Limits
-    ) -> None:
+    async def run(self, stream: trio.SocketStream, tls: ssl.SSLContext | None, service: Sender, limits: Limits) -> None:
         """Shake hands, and serve the peer until either side ends it."""
         secure = lean(stream) if tls is None else await self._secured(lean(stream), tls)
         if secure is None:
