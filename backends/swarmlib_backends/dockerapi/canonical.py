@@ -62,7 +62,7 @@ def canonical(message: Message) -> Message:
     made = args if args_done else _args(row, known, args)
     if "name" in known.query:
         _check_new_name(message.path, made.get("name"))
-    elif row.verb is Verb.SPAWN and body is not None:
+    elif row.verb is Verb.SPAWN and isinstance(body, Json):
         _check_new_name(message.path, body.data.get("Name"))
     return Message(message.verb, message.path, made, body, message.ret, message.channel, message.att, message.deadline)
 
