@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from .channel import Replies, Reply, Sender, open_reply
 from .errors import BadAnswer, SwarmError
-from .message import Json, Message, Verb
-from .service import as_error, refuse
+from .message import CONVERSATIONS, Json, Message, Verb
+from .service import as_error, break_off
 
 MAX_ANSWER: Final = 512 * 1024 * 1024
 """Bytes of the replies that one answer is made of, at most: more than the largest value that a backend gives."""
@@ -35,7 +35,7 @@ async def dispatch(sender: Sender, message: Message, ret: Reply) -> None:
     try:
         await sender.send(message)
     except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
-        await refuse(message.but(ret=ret), as_error(exc, "", message))
+        await break_off(ret, as_error(exc, "", message), begun=message.verb in CONVERSATIONS)
 
 
 async def ask(sender: Sender, message: Message) -> Replies:

@@ -8,9 +8,9 @@ from trio.testing import MockClock, memory_stream_pair
 
 from swarmlib import Chain, Message, Server, Verb
 from swarmlib.supervision import supervised
+from swarmlib.wire.transports.limiter import ConnectionLimiter
 from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.dockerserver.connection import HEAD_SECONDS, Connection
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
 
 HIDDEN = b"DELETE /containers/victim?force=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -39,7 +39,7 @@ async def served(*parts: bytes) -> tuple[list[Verb], list[int]]:
     async with Chain(seen).open() as sender, trio.open_nursery() as nursery:
 
         async def serve() -> None:
-            with ConnectionLimiter(1).admit() as client:
+            with ConnectionLimiter(1, "dockerserver").admit() as client:
                 assert client is not None
                 async with far:
                     await supervised("a client", Connection(far, sender, client).serve, expected=ENDS)
@@ -139,7 +139,7 @@ async def test_a_trickled_head_has_one_deadline(autojump_clock: MockClock) -> No
     async with Chain(Seen()).open() as sender, trio.open_nursery() as nursery:
 
         async def serve() -> None:
-            with ConnectionLimiter(1).admit() as client:
+            with ConnectionLimiter(1, "dockerserver").admit() as client:
                 assert client is not None
                 async with far:
                     await Connection(far, sender, client).serve()

@@ -13,10 +13,10 @@ from trio.testing import memory_stream_pair
 
 from swarmlib import BadAnswer, Chain, Internal, Json, Message, NotFound, Server, Verb, connect, request
 from swarmlib.supervision import supervised
+from swarmlib.wire.transports.limiter import ConnectionLimiter
 from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.dockerapi.status import status_of
 from swarmlib_backends.dockerserver.connection import Connection
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
 
 SPLIT = b"b\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
 REQUESTS = {
@@ -48,7 +48,7 @@ async def asked(request: bytes, answer: Callable[[Message], Awaitable[None]]) ->
         async with Chain(Evil(answer)).open() as sender, trio.open_nursery() as nursery:
 
             async def serve() -> None:
-                with ConnectionLimiter(1).admit() as client:
+                with ConnectionLimiter(1, "dockerserver").admit() as client:
                     assert client is not None
                     async with far:
                         await supervised("a client", Connection(far, sender, client).serve, expected=ENDS)
@@ -144,6 +144,18 @@ async def test_a_reply_of_a_wrong_shape_is_one_502_and_one_line_in_the_log(
     assert b"POISON" not in got
     assert len([record for record in caplog.records if "a bad answer to" in record.getMessage()]) == 1
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("kind", ["watch", "progress"])
+async def test_a_status_without_a_body_is_no_head_for_values_that_follow(kind: str, status: int) -> None:
+    async def acks(message: Message) -> None:
+        await message.reply.ack(status=status)
+
+    for answer in (value(status=status), acks):
+        got = await asked(REQUESTS[kind], answer)
+        assert got.startswith(b"HTTP/1.1 502 "), got
+        assert got.count(b"HTTP/1.1") == 1
 
 
 @pytest.mark.parametrize("request_line", REQUESTS.values(), ids=REQUESTS)

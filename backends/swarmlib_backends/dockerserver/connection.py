@@ -9,6 +9,7 @@ from typing import Any, Final
 import trio
 
 from swarmlib import CALLER, Invalid, Json, Message, NotFound, Sender, SwarmError, TimedOut, Unavailable, dispatch
+from swarmlib.wire.transports.limiter import ClientConnection
 
 from ..dockerapi import http1, table
 from ..dockerapi.canonical import canonical
@@ -16,7 +17,6 @@ from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
 from .admission import check_sender, check_type, json_body
 from .exchange import Exchange, protocol_asked
-from .limiter import ClientConnection
 from .reply import HttpReply, error_response
 from .tunnel import tunnel
 from .upload import Upload

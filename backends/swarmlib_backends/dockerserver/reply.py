@@ -102,7 +102,10 @@ class HttpReply(Reply):
 
     def _stream_head(self, reply: Message, content_type: tuple[bytes, bytes]) -> bytes:
         headers = headers_in(reply.args, _usual(content_type), length=self._exchange.bodyless)
-        return self._exchange.stream_head(self._status(reply.args, self._exchange.row.status), headers)
+        status = self._status(reply.args, self._exchange.row.status)
+        if self._kind in _PIECES and not self._exchange.has_body(status):
+            raise BadAnswer(f"a reply's status is {status}, which has no body, where this operation answers with one")
+        return self._exchange.stream_head(status, headers)
 
     async def _stream(self, reply: Message, att: object) -> None:
         exchange = self._exchange
@@ -156,7 +159,7 @@ class HttpReply(Reply):
 
     async def _bad_answer(self, reply: Message, exc: BadAnswer) -> None:
         exchange = self._exchange
-        _log.error("dockerserver: a bad answer to %s %s: %s", exchange.head.method, ascii(exchange.head.target), exc)
+        _log.warning("dockerserver: a bad answer to %s %s: %s", exchange.head.method, ascii(exchange.head.target), exc)
         if isinstance(reply.att, trio.abc.AsyncResource):
             await trio.aclose_forcefully(reply.att)
         if exchange.head_out:
