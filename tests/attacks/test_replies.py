@@ -146,18 +146,6 @@ async def test_a_reply_of_a_wrong_shape_is_one_502_and_one_line_in_the_log(
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-@pytest.mark.parametrize("status", [204, 304])
-@pytest.mark.parametrize("kind", ["watch", "progress"])
-async def test_a_status_without_a_body_is_no_head_for_values_that_follow(kind: str, status: int) -> None:
-    async def acks(message: Message) -> None:
-        await message.reply.ack(status=status)
-
-    for answer in (value(status=status), acks):
-        got = await asked(REQUESTS[kind], answer)
-        assert got.startswith(b"HTTP/1.1 502 "), got
-        assert got.count(b"HTTP/1.1") == 1
-
-
 @pytest.mark.parametrize("request_line", REQUESTS.values(), ids=REQUESTS)
 async def test_the_framing_of_a_reply_is_never_written(request_line: bytes) -> None:
     names = (b"content-LENGTH", b"Transfer-Encoding", b"Connection", b"Upgrade", b"Keep-Alive", b"TE", b"Trailer")
