@@ -26,10 +26,31 @@ _NOTHING: Final = (b"", b"{}", b"null")
 
 JSON_ROWS: Final = frozenset(
     {
-        "SystemAuth", "ContainerCreate", "ContainerUpdate", "ContainerExec", "ExecStart", "ImageCommit",
-        "NetworkCreate", "NetworkConnect", "NetworkDisconnect", "VolumeCreate", "VolumeUpdate", "PluginPull",
-        "PluginUpgrade", "PluginSet", "SwarmInit", "SwarmJoin", "SwarmUpdate", "SwarmUnlock", "NodeUpdate",
-        "ServiceCreate", "ServiceUpdate", "SecretCreate", "SecretUpdate", "ConfigCreate", "ConfigUpdate",
+        "SystemAuth",
+        "ContainerCreate",
+        "ContainerUpdate",
+        "ContainerExec",
+        "ExecStart",
+        "ImageCommit",
+        "NetworkCreate",
+        "NetworkConnect",
+        "NetworkDisconnect",
+        "VolumeCreate",
+        "VolumeUpdate",
+        "PluginPull",
+        "PluginUpgrade",
+        "PluginSet",
+        "SwarmInit",
+        "SwarmJoin",
+        "SwarmUpdate",
+        "SwarmUnlock",
+        "NodeUpdate",
+        "ServiceCreate",
+        "ServiceUpdate",
+        "SecretCreate",
+        "SecretUpdate",
+        "ConfigCreate",
+        "ConfigUpdate",
     }
 )
 """The operations whose request has a JSON body."""
