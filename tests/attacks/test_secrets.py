@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from swarmlib import Json, Message, NotFound, Verb
 from swarmlib_backends import redact, shown
 from swarmlib_backends.dockerapi.rows import ROWS, Kind, Row
+from swarmlib_backends.recording import Recording, What
 from swarmlib_backends.redact_text import without_credentials, without_quotations
 from tests.processes import Swarmd
 
@@ -327,6 +328,8 @@ def test_no_canary_of_any_row_comes_out(folder: Path, document: Path) -> None:
     assert canaries.found(content) == set()
     assert len(canaries.places) > 1000
     assert len(REQUEST_LINE.findall(content)) == len(ROWS) * len(KEEPING)
+    with closing(Recording(str(folder / "rec"))) as recording:
+        assert [event.what for event in recording.events()].count(What.ASK) == len(ROWS)
     assert all(f'"{name}"' in content for name in ("Env", "JoinTokens", "X-Unheard-Of", "Labels"))
 
 
