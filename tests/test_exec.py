@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from swarmlib import Ambiguous, Client, Conflict, Invalid, NotFound, Unsupported, Verb, connect
+from swarmlib_backends.exec.workload import Workload
 
 
 @asynccontextmanager
@@ -290,3 +291,23 @@ async def test_an_object_or_verb_that_it_has_not_is_said_to_be_missing() -> None
             await client.ls("networks")
         with pytest.raises(NotFound, match="No such exec instance"):
             await client.get("exec", "nosuch")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, trio.BrokenResourceError, trio.ClosedResourceError, OSError])
+async def test_a_workload_whose_supervision_fails_harms_no_other_and_is_said_to_have_ended(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervise = Workload.supervise
+
+    async def failing(workload: Workload) -> None:
+        await supervise(workload)
+        if workload.name == "bad":
+            raise error("a fault")
+
+    monkeypatch.setattr(Workload, "supervise", failing)
+    async with swarm() as client:
+        assert await run(client, "echo", "one", name="bad") == (0, [b"one"])
+        assert await run(client, "echo", "two", name="good") == (0, [b"two"])
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == [
+        f"exec: the workload bad failed: {error.__name__}: a fault"
+    ]
