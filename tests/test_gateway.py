@@ -86,7 +86,8 @@ async def serve_on(
     """Serve a client on a stream, as dockerserver does."""
     with (limiter or ConnectionLimiter(100, "dockerserver")).admit() as admitted:
         if admitted is not None:
-            await supervised("a test's client", Connection(stream, sender, admitted).serve, expected=ENDS)
+            async with stream:
+                await supervised("a test's client", Connection(stream, sender, admitted).serve, expected=ENDS)
 
 
 @asynccontextmanager

@@ -12,11 +12,8 @@ import trio
 from trio.testing import memory_stream_pair
 
 from swarmlib import BadAnswer, Chain, Internal, Json, Message, NotFound, Server, Verb, connect, request
-from swarmlib.supervision import supervised
-from swarmlib.wire.transports.limiter import ConnectionLimiter
-from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.dockerapi.status import status_of
-from swarmlib_backends.dockerserver.connection import Connection
+from tests.test_gateway import serve_on
 
 SPLIT = b"b\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
 REQUESTS = {
@@ -46,14 +43,7 @@ async def asked(request: bytes, answer: Callable[[Message], Awaitable[None]]) ->
     near, far = memory_stream_pair()
     with trio.fail_after(5):
         async with Chain(Evil(answer)).open() as sender, trio.open_nursery() as nursery:
-
-            async def serve() -> None:
-                with ConnectionLimiter(1, "dockerserver").admit() as client:
-                    assert client is not None
-                    async with far:
-                        await supervised("a client", Connection(far, sender, client).serve, expected=ENDS)
-
-            nursery.start_soon(serve)
+            nursery.start_soon(serve_on, far, sender)
             await near.send_all(request + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
             got = b""
             while not _whole(got, head=request.startswith(b"HEAD")) and (part := bytes(await near.receive_some())):

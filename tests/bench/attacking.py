@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -163,6 +164,18 @@ def connect(address: str | int, timeout: float = 5.0) -> socket.socket:
         raise
     connection.settimeout(timeout)
     return connection
+
+
+def serve_in_threads(listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+    """Serve each connection of a listener in a thread of its own, until the listener is closed; returns at once."""
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
 
 
 def reset(connection: socket.socket) -> None:

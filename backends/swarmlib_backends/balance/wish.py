@@ -18,9 +18,9 @@ import orjson
 from swarmlib import Invalid
 
 from ..dockerapi import isolation
+from ..dockerapi.matching import Matches, glob, regex
 from ..dockerapi.nulls import fields, items
 from .index import Claim
-from .matching import Matches, glob, regex
 from .merge import EVERYWHERE
 from .mirror import RESCHEDULE, claim_of, group_of, port_number
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from swarmlib import Denied, Invalid
 
+from ..dockerapi import schema
 from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Row
 
@@ -23,16 +24,6 @@ _FOREIGN: Final = (b"cross-site", b"same-site")
 _FORMS: Final = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _JSON: Final = b"application/json"
 _NOTHING: Final = (b"", b"{}", b"null")
-
-JSON_ROWS: Final = frozenset(
-    {
-        "SystemAuth", "ContainerCreate", "ContainerUpdate", "ContainerExec", "ExecStart", "ImageCommit",
-        "NetworkCreate", "NetworkConnect", "NetworkDisconnect", "VolumeCreate", "VolumeUpdate", "PluginPull",
-        "PluginUpgrade", "PluginSet", "SwarmInit", "SwarmJoin", "SwarmUpdate", "SwarmUnlock", "NodeUpdate",
-        "ServiceCreate", "ServiceUpdate", "SecretCreate", "SecretUpdate", "ConfigCreate", "ConfigUpdate",
-    }
-)
-"""The operations whose request has a JSON body."""
 
 
 def check_sender(head: Head, hosts: Collection[str] | None) -> None:
@@ -125,7 +116,7 @@ def json_body(head: Head, row: Row, body: bytes) -> bytes:
     if not types or any(kind != _JSON for kind in types):
         given = (head.get(b"content-type") or b"").decode("latin-1")
         raise Invalid(f"Content-Type specified ({given}) must be 'application/json'")
-    if row.name in JSON_ROWS:
+    if schema.of_row(row.name).body is not None:
         return body
     if row.name == "ContainerStart" and body.strip() not in _NOTHING:
         raise Invalid(
