@@ -301,6 +301,8 @@ async def break_off(ret: Reply, error: SwarmError, *, begun: bool) -> None:
 def as_error(exc: Exception, backend: str, message: Message) -> SwarmError:
     """What the caller is told of `exc`: an expected failure as it is; a bug as `internal`, and logged."""
     found = sole(exc)
+    if isinstance(found, trio.BrokenResourceError) and isinstance(found.__cause__, SwarmError):
+        found = found.__cause__  # why a stream broke that the stage was given, such as an upload
     if isinstance(found, SwarmError):
         found.backend = found.backend or backend
         found.path = found.path or message.path

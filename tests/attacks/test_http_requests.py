@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
-from swarmlib import Chain, Message, Server, Verb
+from swarmlib import Chain, Message, NotFound, Server, Verb
 from swarmlib_backends.dockerserver.connection import HEAD_SECONDS
 from tests.test_gateway import serve_on
 
@@ -30,16 +30,21 @@ class Seen(Server):
         await message.reply.ack()
 
 
-async def served(*parts: bytes) -> tuple[list[Verb], list[int]]:
-    """What the stages see of a client's bytes, and the statuses of the responses."""
+async def said(stage: Server, *parts: bytes) -> bytes:
+    """What a client gets for its bytes, before a chain of one stage."""
     near, far = memory_stream_pair()
-    seen = Seen()
-    async with Chain(seen).open() as sender, trio.open_nursery() as nursery:
+    async with Chain(stage).open() as sender, trio.open_nursery() as nursery:
         nursery.start_soon(serve_on, far, sender)
         for part in parts:
             await near.send_all(part)
         await near.send_eof()
-        got = b"".join([bytes(piece) async for piece in near])
+        return b"".join([bytes(piece) async for piece in near])
+
+
+async def served(*parts: bytes) -> tuple[list[Verb], list[int]]:
+    """What the stages see of a client's bytes, and the statuses of the responses."""
+    seen = Seen()
+    got = await said(seen, *parts)
     return seen.verbs, [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+)", got)]
 
 
@@ -47,6 +52,8 @@ def post(*headers: bytes, target: bytes = b"/containers/create") -> bytes:
     lines = [b"POST " + target + b" HTTP/1.1", b"Host: x", b"Content-Type: application/json", *headers]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
+
+UPGRADE = (b"Connection: Upgrade", b"Upgrade: tcp")
 
 AMBIGUOUS = {
     "two lengths": post(b"Content-Length: 0", b"Content-Length: 54") + HIDDEN,
@@ -75,12 +82,11 @@ AMBIGUOUS = {
     "HTTP/0.9 in name": b"GET /_ping HTTP/0.9\r\nHost: x\r\n\r\n" + HIDDEN,
     "two hosts": b"GET /_ping HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n" + HIDDEN,
     "a method in small letters": b"get /_ping HTTP/1.1\r\nHost: x\r\n\r\n" + HIDDEN,
-    "an upgrade with chunks": post(b"Connection: Upgrade", b"Upgrade: tcp", b"Transfer-Encoding: chunked")
+    "an upgrade with an unknown coding": post(*UPGRADE, b"Transfer-Encoding: gzip") + b"0\r\n\r\n" + HIDDEN,
+    "an upgrade with a length and chunks": post(*UPGRADE, b"Content-Length: 0", b"Transfer-Encoding: chunked")
     + b"0\r\n\r\n"
     + HIDDEN,
-    "an upload with an upgrade": post(b"Connection: Upgrade", b"Upgrade: tcp", b"Content-Length: 1", target=b"/build")
-    + b"x"
-    + HIDDEN,
+    "an unknown upgrade with a body": post(*UPGRADE, b"Content-Length: 54", target=b"/session") + HIDDEN,
 }
 
 
@@ -119,10 +125,132 @@ async def test_what_stands_behind_the_last_request_is_none(first: bytes) -> None
         assert len(statuses) == 1
 
 
+@pytest.mark.parametrize(
+    "broken", [b"\0", b"GET /_ping HTTP/9.9\r\n\r\n", b"A" * 70_000, b"GET / HTTP/1.1\r\n" + b"A:b\r\n" * 300]
+)
+@pytest.mark.parametrize(
+    "first", [HIDDEN, post(b"Content-Length: 2") + b"{}", post(b"Content-Length: 2", target=b"/build") + b"ab"]
+)
+async def test_what_stands_before_something_broken_is_answered(first: bytes, broken: bytes) -> None:
+    for parts in ((first + broken,), (first, broken)):
+        verbs, [answer, refusal] = await served(*parts)
+        assert len(verbs) == 1
+        assert (answer < 300, 400 <= refusal < 500) == (True, True)
+
+
+@pytest.mark.parametrize("chunks", [b"zz\r\n", b"2\r\nabXX\r\n", b"2\r\nab\r\n-1\r\n", b"0\r\nbad\r\n\r\n"])
+async def test_broken_chunks_of_an_upload_are_answered(chunks: bytes) -> None:
+    sent = post(b"Transfer-Encoding: chunked", target=b"/build")
+    for parts in ((sent + chunks,), (sent, chunks), (sent, chunks, HIDDEN)):
+        verbs, statuses = await served(*parts)
+        assert (verbs, statuses) == ([Verb.SPAWN], [400])
+
+
+@pytest.mark.parametrize("expected", [b"200-ok", b"100-continued", b"x, y"])
+async def test_other_expectations_fail(expected: bytes) -> None:
+    verbs, statuses = await served(post(b"Content-Length: 2", b"Expect: " + expected) + b"{}" + HIDDEN)
+    assert (verbs, statuses) == ([], [417])
+
+
+@pytest.mark.parametrize("expected", [b"", b"100-continue", b"100-Continue", b"x, 100-continue"])
+async def test_a_body_may_be_waited_with(expected: bytes) -> None:
+    verbs, statuses = await served(post(b"Content-Length: 2", b"Expect: " + expected) + b"{}")
+    assert (verbs, statuses) == ([Verb.SPAWN], [100, 201] if expected else [201])
+
+
+async def test_behind_the_last_request_of_an_old_client_none_is_read() -> None:
+    """To HTTP/1.0 the end of a connection is that of its answer, whatever the client says."""
+    sent = b"GET /_ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    assert await served(sent + HIDDEN) == ([Verb.GET], [200])
+
+
 async def test_an_upgrade_that_the_operation_does_not_know_is_not_granted() -> None:
     """As an engine, which reads on: what follows are requests, and each goes through every stage."""
     upgrade = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
     assert await served(upgrade + HIDDEN) == ([Verb.GET, Verb.RM], [200, 204])
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (b"Content-Length: 2", b"{}"),
+        (b"Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked", b"1\r\n{\r\n1\r\n}\r\n0\r\nA: b\r\n\r\n"),
+    ],
+)
+@pytest.mark.parametrize("target", [b"/containers/create", b"/build", b"/exec/x/start"])
+async def test_a_body_is_framed_as_ever_where_an_upgrade_is_asked_for(
+    target: bytes, framing: bytes, body: bytes
+) -> None:
+    """What stands behind it is a request where the operation knows no upgrade, and else nothing that a stage sees."""
+    sent = post(*UPGRADE, framing, target=target) + body + HIDDEN
+    for parts in ((sent,), [sent[at : at + 1] for at in range(len(sent))]):
+        verbs, statuses = await served(*parts)
+        assert (Verb.RM in verbs) == (target != b"/exec/x/start")
+        assert len(statuses) == len(verbs)
+        assert all(status < 300 for status in statuses)
+
+
+async def test_an_upgrade_in_the_segment_of_the_request_before_it_is_answered() -> None:
+    upgrade = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+    assert await served(HIDDEN + upgrade + HIDDEN) == ([Verb.RM, Verb.GET, Verb.RM], [204, 200, 204])
+
+
+class Talks(Server):
+    """Has a conversation, in which it says what it heard, or refuses it."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.refusal = refusal
+        self.asked: list[Message] = []
+
+    def handlers(self) -> dict[Verb, object]:
+        return {Verb.CONNECT: self._talk}
+
+    async def _talk(self, message: Message) -> None:
+        self.asked.append(message)
+        if self.refusal:
+            raise NotFound(self.refusal)
+        near, far = memory_stream_pair()
+        await message.reply.ack(att=near, **({"status": 101} if ":upgrade" in message.args else {}))
+        heard = b"".join([bytes(piece) async for piece in far])
+        await far.send_all(b"heard " + heard)
+        await far.send_eof()
+
+
+SHAPES = {
+    "no framing": ([], b""),
+    "no length": ([b"Content-Length: 0"], b""),
+    "chunks of which none comes": ([b"Transfer-Encoding: chunked"], b""),
+    "no chunk but the last": ([b"Transfer-Encoding: chunked"], b"0\r\n\r\n"),
+}
+CONVERSATIONS = [b"/session", b"/containers/x/attach?stream=1", b"/exec/x/start"]
+
+
+@pytest.mark.parametrize("target", CONVERSATIONS)
+@pytest.mark.parametrize(("framing", "body"), SHAPES.values(), ids=SHAPES)
+async def test_an_upgrade_without_a_body_becomes_a_conversation(
+    framing: list[bytes], body: bytes, target: bytes
+) -> None:
+    """In each way in which a client says that there is none; what follows is said in the conversation."""
+    head = post(*UPGRADE, *framing, target=target)
+    if target == b"/exec/x/start" and framing == [b"Transfer-Encoding: chunked"]:
+        body = b"2\r\n{}\r\n0\r\n\r\n"  # an engine reads these chunks, and waits for the first
+    for parts in ((head + body + b"PRI",), (head + body, b"PRI")):
+        stage = Talks()
+        got = await said(stage, *parts)
+        assert got.startswith(b"HTTP/1.1 101 ")
+        assert got.endswith(b"\r\n\r\nheard PRI")
+        assert [message.att for message in stage.asked] == [None]
+
+
+@pytest.mark.parametrize("target", CONVERSATIONS)
+@pytest.mark.parametrize("framing", [framing for framing, _ in SHAPES.values()][:2])
+async def test_what_a_client_says_before_a_refused_conversation_is_dropped(framing: list[bytes], target: bytes) -> None:
+    stage = Talks(refusal="none here")
+    got = await said(stage, post(*UPGRADE, *framing, target=target) + HIDDEN)
+    assert got.startswith(b"HTTP/1.1 404 ")
+    assert b"Connection: close" in got
+    assert got.count(b"HTTP/1.1") == len(stage.asked) == 1
 
 
 async def test_a_trickled_head_has_one_deadline(autojump_clock: MockClock) -> None:

@@ -29,7 +29,7 @@ class Call:
     def key(self) -> tuple[str, str]:
         """The method, and the path without what may differ: host, API version, escapes."""
         path = re.sub(r"^https?://[^/]*", "", self.target).partition("?")[0]
-        return self.method, unquote(_VERSION.sub("", path, count=1), errors="replace")
+        return self.method, _VERSION.sub("", unquote(path, errors="replace"), count=1)
 
     @property
     def query(self) -> dict[str, str]:

@@ -23,6 +23,9 @@ MAX_VALUE: Final = 256 * 1024 * 1024
 """Bytes of one JSON value from an engine, at most."""
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one value in a stream of them, at most."""
+INVITATION_SECONDS: Final = 1.0
+"""How long an engine may take to ask for an upload, which it does when it begins to read it: it may rather refuse it.
+After that it is sent unasked, as RFC 9110 (10.1.1) has it: the engine, or a proxy, may not know how to ask."""
 _SWITCHED: Final = 101
 
 
@@ -40,6 +43,7 @@ class Exchange:
         self._row = row
         self._message = message
         self._handed_over = False
+        self._invited = trio.Event()
 
     async def run(self) -> None:
         """Send the request and relay the response. The connection is closed unless both came to their ends.
@@ -81,6 +85,8 @@ class Exchange:
         return True
 
     async def _upload(self, body: trio.abc.ReceiveStream) -> None:
+        with trio.move_on_after(INVITATION_SECONDS):
+            await self._invited.wait()
         while data := await self._next_piece(body):
             if not await self._send(http1.chunk(data)):
                 return
@@ -94,7 +100,7 @@ class Exchange:
 
     async def _relay(self) -> None:
         row, ret = self._row, self._message.ret
-        head = await self._responses.head(row.method, upgrade=upgrade_of(row))
+        head = await self._responses.head(row.method, upgrade=upgrade_of(row), invited=self._invited.set)
         if head.status >= 400:
             body = await self._responses.body(MAX_VALUE)
             raise error_of(head.status, http1.end_to_end(head.headers), body, self._name)
@@ -205,7 +211,7 @@ class Exchange:
 
     async def _answer_whole(self, whole: Whole, ret: Reply) -> trio.Event:
         """Relay the one response to it, after which the connection is closed; gives the event of that."""
-        head = await self._responses.head(whole.method, upgrade=whole.upgrade)
+        head = await self._responses.head(whole.method, upgrade=whole.upgrade, invited=self._invited.set)
         args: dict[str, Any] = {"status": head.status, "headers": http1.end_to_end(head.headers)}
         closed = trio.Event()
         if head.status == _SWITCHED:

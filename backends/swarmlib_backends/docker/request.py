@@ -25,7 +25,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/")
 """Content types whose body an engine reads as parameters, which then win over those of the query."""
-_ITS_OWN: Final = http1.HOP_BY_HOP | {b"host", b"proxy-connection"}
+_ITS_OWN: Final = http1.HOP_BY_HOP | {b"host", b"expect", b"proxy-connection"}
 _WHOLE_ARGS: Final = frozenset({":method", ":target", ":headers", ":upgrade", CALLER})
 
 _VERSION_FORM: Final = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
@@ -35,6 +35,7 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ENGINES_VERSION: Final = re.compile(r"^/v[0-9.]+(?=/)")
 
 
+_UPLOAD: Final[Headers] = [(b"Transfer-Encoding", b"chunked"), (b"Expect", b"100-continue")]
 _HEADER_NAMES: Final = {
     row.name: {f":{name.decode()}": name.title() for name in row.kept_headers - {b"content-type"}} for row in ROWS
 }
@@ -51,7 +52,7 @@ def head_of(row: Row, message: Message, length: int | None) -> bytes:
     """
     headers: Headers = [(b"Host", b"docker"), *_kept(row, message.args)]
     if length is None:
-        headers += [(b"Content-Type", b"application/x-tar"), (b"Transfer-Encoding", b"chunked")]
+        headers += [(b"Content-Type", b"application/x-tar"), *_UPLOAD]
     elif row.method in _WITH_BODY:
         headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % length)]
     if protocol := upgrade_of(row):
@@ -160,7 +161,7 @@ class Whole:
         headers: Headers = [(b"Host", b"docker"), *self.headers]
         headers += _switching(self.upgrade) if self.upgrade else [(b"Connection", b"close")]
         if upload:
-            headers.append((b"Transfer-Encoding", b"chunked"))
+            headers += _UPLOAD
         elif self.method in _WITH_BODY:
             headers.append((b"Content-Length", b"0"))
         return http1.request_head(self.method, self.target, headers)

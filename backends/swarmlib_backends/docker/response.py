@@ -20,6 +20,7 @@ from ..dockerapi.http1 import LAST_CHUNK, MAX_HEAD, MAX_HEADERS, Head
 _HEAD_END: Final = b"\r\n\r\n"
 _VERSIONS: Final = ("1.1", "1.0")
 _INTERIM: Final = range(100, 200)
+_CONTINUE: Final = 100
 _SWITCHING: Final = 101
 _WITHOUT_BODY: Final = (204, 304)
 
@@ -47,11 +48,11 @@ class Responses:
         """
         return self._ended and self._keep_alive and not self._rest
 
-    async def head(self, method: str, *, upgrade: str = "") -> Head:
+    async def head(self, method: str, *, upgrade: str = "", invited: Callable[[], object] = bool) -> Head:
         """The head of the response to a request; interim ones (1xx) before it are skipped, as RFC 9110 (15.2) says.
 
         method: the request's; the response to HEAD has no body. upgrade: the protocol that the request asked to switch
-        to, so that 101 may be the response; "" for none.
+        to, so that 101 may be the response; "" for none. invited: called when the engine asks for the body (100).
 
         Raises:
             BadAnswer: what came is no response to this request.
@@ -65,6 +66,8 @@ class Responses:
                 if not upgrade or protocol != upgrade.lower().encode():
                     raise self.wrong("it switched to another protocol, which the request did not ask for")
                 return head
+            if head.status == _CONTINUE:
+                invited()
             if head.status not in _INTERIM:
                 self._frame(head, method)
                 return head

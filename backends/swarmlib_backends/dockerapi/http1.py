@@ -21,6 +21,7 @@ MAX_HEADERS: Final = 256
 """Headers of one head, at most."""
 READ_SIZE: Final = 1024 * 1024
 LAST_CHUNK: Final = b"0\r\n\r\n"
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"te", b"trailer"}
 )
@@ -41,6 +42,8 @@ class Head:
     """Whether its sender understands a chunked body: HTTP/1.0 does not."""
     framed: bool = False
     """Whether the body's end is marked (by its length or chunks), rather than by the connection's end."""
+    has_body: bool = False
+    """Whether a body follows: chunks, or a length that is not 0."""
 
     def get(self, name: bytes) -> bytes | None:
         """The value of a header; `name` in lower case."""
@@ -67,10 +70,10 @@ class Incoming:
         self._head_bytes = 0
         self._unparsed = 0
         self._reading_head = False
-        self._upgraded = False
+        self._ended = True
+        self._parsing: Callable[[bytes], None] = self._parse
         self._owed = 0
-        self._body_ended = False
-        self._rest = bytearray()
+        self._raw = bytearray()
 
     # What the parser calls.
 
@@ -79,6 +82,7 @@ class Incoming:
         self._head = Head()
         self._head_bytes = 0
         self._reading_head = True
+        self._ended = False
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
@@ -92,8 +96,9 @@ class Incoming:
             return
         self._head.headers.append((name, value))
         lower = name.lower()
-        if lower in (b"content-length", b"transfer-encoding"):
+        if lower in _FRAMING:
             self._head.framed = True
+            self._head.has_body = lower != b"content-length" or int(value) > 0
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -103,7 +108,8 @@ class Incoming:
         head.upgrade = self._parser.should_upgrade()
         version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            raise Invalid(f"its version is {version}")  # the parser turns it into an error of its own
+            raise Invalid(f"this is not HTTP/1.1, but {version}")
+        self._check_size()
         head.chunks = version != "1.0"
         head.keep_alive = self._parser.should_keep_alive() and head.chunks  # to 1.0 a stream ends with the connection
         self._events.append(head)
@@ -113,7 +119,9 @@ class Incoming:
         self._events.append(body)
 
     def on_message_complete(self) -> None:
-        """The body is whole."""
+        """The body is whole, with its trailers."""
+        self._check_size()
+        self._ended = True
         self._events.append(_END)
 
     # What the owner calls.
@@ -124,19 +132,21 @@ class Incoming:
         return self._reading_head
 
     def buffered_head(self) -> bool:
-        """Whether `next_head` can answer with no more reading."""
-        return any(isinstance(event, Head) for event in self._events)
+        """Whether `next_head` can answer, or raise, with no more reading."""
+        return any(isinstance(event, Head | SwarmError) for event in self._events)
 
     @property
     def body_here(self) -> bool:
-        """Whether all of the message's body has been read from the stream, if not yet by `next_chunk`."""
-        return any(event is _END for event in self._events)
+        """Whether all of the message's body has been read from the stream, if not yet by `next_chunk`, or what makes
+        it none.
+        """
+        return any(event is _END or isinstance(event, SwarmError) for event in self._events)
 
     async def read(self) -> bool:
         """Read once more from the stream; False at its end.
 
         Raises:
-            Invalid: what came is not HTTP. TooLarge: the head is. Unavailable: the connection broke.
+            Unavailable: the connection broke.
         """
         try:
             data = await self._stream.receive_some()
@@ -144,60 +154,95 @@ class Incoming:
             raise Unavailable("the connection broke") from exc
         if not data:
             return False
-        self._feed(data if isinstance(data, bytes) else bytes(data))
+        self._parsing(data if isinstance(data, bytes) else bytes(data))
         return True
 
-    def _feed(self, data: bytes) -> None:
-        if self._upgraded:
-            self._rest += data
-            self._take_owed()
-            return
+    def _parse(self, data: bytes) -> None:
+        """Parse what came. An error takes its place behind what stands before it, which may be answered yet."""
         events = len(self._events)
         try:
             self._parser.feed_data(data)
+            # A header (or a chunk's extension) that has only begun shows in nothing but bytes that brought nothing.
+            self._unparsed = 0 if len(self._events) > events else self._unparsed + len(data)
+            self._check_size()
         except httptools.HttpParserUpgrade as upgrade:
-            self._begin_upgrade(data[upgrade.args[0] :])
+            self._events.pop()  # the parser takes even a body for the other protocol's, and the message for ended
+            self._parsing = self._keep
+            self._keep(data[upgrade.args[0] :])
         except httptools.HttpParserError as exc:
-            raise Invalid(f"this is not HTTP/1.1: {exc}") from exc
-        # A header (or a chunk's extension) that has only begun shows nowhere else than in bytes that brought nothing.
-        self._unparsed = 0 if len(self._events) > events else self._unparsed + len(data)
+            own = exc.__context__  # what a callback raised
+            self._fail(own if isinstance(own, SwarmError) else Invalid(f"this is not HTTP/1.1: {exc}"))
+        except TooLarge as exc:
+            self._fail(exc)
+
+    def _check_size(self) -> None:
         if max(self._head_bytes, self._unparsed) > MAX_HEAD:
             raise TooLarge(f"the head is over {MAX_HEAD} bytes", details={"status": 431})
         if len(self._head.headers) > MAX_HEADERS:
             raise TooLarge(f"the head has over {MAX_HEADERS} headers", details={"status": 431})
 
-    def _begin_upgrade(self, rest: bytes) -> None:
-        # The parser takes all that follows such a head for the other protocol, but exec's start has a body first.
-        self._upgraded = True
-        self._rest += rest
-        if self._head.get(b"transfer-encoding") is not None:
-            raise Invalid("a request that asks for an upgrade can't have a chunked body")
-        self._owed = int(self._head.get(b"content-length") or 0)
-        self._events.pop()  # the parser's own end of the message
-        self._take_owed()
+    def _fail(self, error: SwarmError) -> None:
+        self._events.append(error)
+        self._ended = True
+        self._parsing = _drop
 
-    def _take_owed(self) -> None:
-        if self._owed and self._rest:
-            body = bytes(self._rest[: self._owed])
-            del self._rest[: self._owed]
-            self._owed -= len(body)
-            self._events.append(body)
-        if not self._owed and not self._body_ended:
-            self._body_ended = True
-            self._events.append(_END)
+    def _keep(self, data: bytes) -> None:
+        self._raw += data
 
     def stay(self) -> None:
-        """The upgrade that a request asked for was not granted: what follows it is HTTP still. Raises as `read`."""
-        if self._upgraded:
-            rest = bytes(self._rest)
-            self._reset()
-            if rest:
-                self._feed(rest)
+        """Refuse the upgrade that a request asks for: its body, and what follows it, are HTTP.
+
+        Raises:
+            Invalid: the body's framing is wrong.
+        """
+        self._parse(self._without_upgrade())
+
+    def converse(self, *, chunks: bool) -> None:
+        """Grant the upgrade: what follows the request's body is another protocol's, and left to `take_over`.
+
+        chunks: whether chunks that the request announces are its body. Some clients announce them where an operation
+            takes no body, and send none (docker-modem); an engine does not look for them there.
+
+        Raises:
+            Invalid: the body's framing is wrong.
+        """
+        early = self._without_upgrade()
+        self._parsing = self._parse_body
+        self._owed = int(self._head.get(b"content-length") or 0)
+        if not chunks and self._head.get(b"transfer-encoding") is not None:
+            self.on_message_complete()
+            early = early.removeprefix(LAST_CHUNK)
+        self._parse_body(early)
+
+    def _without_upgrade(self) -> bytes:
+        """Begin anew with a parser that knows of the request's framing only; gives what follows the request's head."""
+        early = bytes(self._raw)
+        framing = [header for header in self._head.headers if header[0].lower() in _FRAMING]
+        self._reset()
+        self._parse(request_head("POST", "/", framing))
+        _raise_error(self._events.popleft())
+        return early
+
+    def _parse_body(self, data: bytes) -> None:
+        """Parse to the body's end and not beyond: as much as is owed of a length, or a line, as chunks end with one."""
+        at = 0
+        while at < len(data) and not self._ended:
+            end = at + self._owed if self._owed else data.find(b"\n", at) + 1 or len(data)
+            piece = data[at:end]
+            self._parse(piece)
+            self._owed -= min(self._owed, len(piece))
+            at += len(piece)
+        self._raw += data[at:]
 
     async def next_head(self) -> Head | None:
-        """The next message's head; None at the stream's end. Raises as `read`, and Unavailable if it ends in a head."""
+        """The next message's head; None at the stream's end.
+
+        Raises:
+            Invalid: what came is not HTTP. TooLarge: the head is. Unavailable: the connection ended, or broke, in it.
+        """
         while True:
             while self._events:
+                _raise_error(self._events[0])
                 event = self._events.popleft()
                 if isinstance(event, Head):
                     return event
@@ -207,12 +252,13 @@ class Incoming:
                 return None
 
     async def next_chunk(self) -> bytes:
-        """The next piece of the body, b"" at its end. Raises as `read`, and Unavailable if it is cut short."""
+        """The next piece of the body, b"" at its end. Raises as `next_head`, and Unavailable if it is cut short."""
         while not self._events:
             if not await self.read():
                 if self._head.framed:
                     raise Unavailable("the connection ended in the middle of a body")
                 return b""
+        _raise_error(self._events[0])
         event = self._events.popleft()
         if event is _END:
             return b""
@@ -240,9 +286,9 @@ class Incoming:
 
     def take_over(self) -> bytes:
         """What was read past the head of a message that became a raw stream; from here on, read the stream itself."""
-        raw = b"".join(event for event in self._events if isinstance(event, bytes)) + self._rest
+        raw = b"".join(event for event in self._events if isinstance(event, bytes)) + self._raw
         self._events.clear()
-        self._rest.clear()
+        self._raw.clear()
         return raw
 
 
@@ -325,6 +371,15 @@ class RawStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close the connection."""
         await self._stream.aclose()
+
+
+def _drop(_: bytes) -> None:
+    """What follows something that is not HTTP is nothing."""
+
+
+def _raise_error(event: Any) -> None:
+    if isinstance(event, SwarmError):
+        raise event
 
 
 def response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -17,23 +17,25 @@ from swarmlib import Denied, Invalid
 
 from ..dockerapi import schema
 from ..dockerapi.http1 import Head
-from ..dockerapi.rows import Row
+from ..dockerapi.rows import Kind, Row
 
-_LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site"})
+_LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"expect"})
 _FOREIGN: Final = (b"cross-site", b"same-site")
 _FORMS: Final = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _JSON: Final = b"application/json"
 _NOTHING: Final = (b"", b"{}", b"null")
 
 
-def check_sender(head: Head, hosts: Collection[str] | None) -> None:
-    """Refuse a request that a web page of another origin sent, or that is addressed to somebody else.
+def check_head(head: Head, hosts: Collection[str] | None) -> None:
+    """Refuse a request that a web page of another origin sent, that is addressed to somebody else, or that expects
+    what this server does not do.
 
     hosts: the names that this server goes by, besides IP addresses and localhost; None where any will do, since no
         browser gets there by a name (a unix socket, TLS).
 
     Raises:
-        Invalid: it has no Host, or several. Denied: it is a web page's, or its Host is not this server's.
+        Invalid: it has no Host, or several, or expects something other than 100-continue. Denied: it is a web page's,
+            or its Host is not this server's.
     """
     found: dict[bytes, list[bytes]] = {}
     for name, value in head.headers:
@@ -45,6 +47,7 @@ def check_sender(head: Head, hosts: Collection[str] | None) -> None:
         _check_host(host, hosts)
     if len(found) > 1:
         _check_page(found, host)
+        _check_expectation(found.get(b"expect", [b""])[0])
 
 
 def _host(values: list[bytes], head: Head) -> bytes | None:
@@ -87,18 +90,29 @@ def _check_page(found: dict[bytes, list[bytes]], host: bytes | None) -> None:
         raise Denied("refused a request of a web page of another site (Sec-Fetch-Site)")
 
 
+def _check_expectation(value: bytes) -> None:
+    if value and not expects_invitation(value):
+        raise Invalid("Expect may only be 100-continue", details={"status": 417})  # RFC 9110, 10.1.1
+
+
+def expects_invitation(value: bytes) -> bool:
+    """Whether a client with this Expect waits with its body until it is asked for it."""
+    return b"100-continue" in value.lower().replace(b",", b" ").split()
+
+
 def check_type(head: Head) -> None:
     """Refuse a form: an engine takes its fields for query parameters, and rather than those of the query.
 
     Raises:
         Invalid: the request has a body, and its type is a form's.
     """
-    if _has_body(head) and any(kind in _FORMS for kind in _types(head)):
+    if head.has_body and any(kind in _FORMS for kind in _types(head)):
         raise Invalid("the body is a form, which no operation takes: parameters belong into the query")
 
 
-def _has_body(head: Head) -> bool:
-    return head.get(b"transfer-encoding") is not None or int(head.get(b"content-length") or 0) > 0
+def takes_json(row: Row) -> bool:
+    """Whether the operation has a JSON body, by the API's schema."""
+    return row.kind is not Kind.WHOLE and schema.of_row(row.name).body is not None
 
 
 def json_body(head: Head, row: Row, body: bytes) -> bytes:
@@ -116,7 +130,7 @@ def json_body(head: Head, row: Row, body: bytes) -> bytes:
     if not types or any(kind != _JSON for kind in types):
         given = (head.get(b"content-type") or b"").decode("latin-1")
         raise Invalid(f"Content-Type specified ({given}) must be 'application/json'")
-    if schema.of_row(row.name).body is not None:
+    if takes_json(row):
         return body
     if row.name == "ContainerStart" and body.strip() not in _NOTHING:
         raise Invalid(

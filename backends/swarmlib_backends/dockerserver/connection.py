@@ -15,8 +15,9 @@ from ..dockerapi import http1, table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
-from .admission import check_sender, check_type, json_body
+from .admission import check_head, check_type, expects_invitation, json_body, takes_json
 from .exchange import Exchange, protocol_asked
+from .fields import error_in
 from .reply import HttpReply, error_response
 from .tunnel import tunnel
 from .upload import Upload
@@ -83,11 +84,11 @@ class Connection:
                     await self._last_answer()
                     return
                 exchange = await self._begin(head)
-            except SwarmError as exc:
+            except SwarmError as exc:  # the end of the request is not known, so that no other can follow
                 await self._previous_done()
                 await self._stream.send_all(error_response(exc, keep_alive=False))
                 return
-            if exchange is not None and exchange.waited_for and not await self._goes_on(exchange):
+            if exchange.waited_for and not await self._goes_on(exchange):
                 return
 
     async def _next_head(self) -> Head | None:
@@ -103,8 +104,7 @@ class Connection:
                 raise TimedOut(f"the head was not complete within {HEAD_SECONDS:.0f} s", details={"status": 408})
         with _cut_short("head"):
             head = await incoming.next_head()
-        await self._previous_done()
-        return head
+        return head if await self._previous_done() else None
 
     async def _read(self) -> bool:
         try:
@@ -112,11 +112,15 @@ class Connection:
         except Unavailable as exc:
             raise trio.BrokenResourceError("the client went away") from exc
 
-    async def _previous_done(self) -> None:
-        if self._current is not None:
-            await self._current.done.wait()
-            self._current.cancel()
-            self._current = None
+    async def _previous_done(self) -> bool:
+        """Wait for the end of what is under way; gives whether another request may follow it."""
+        previous = self._current
+        if previous is None:
+            return True
+        await previous.done.wait()
+        previous.cancel()
+        self._current = None
+        return previous.keep_alive
 
     async def _last_answer(self) -> None:
         """Answer what is under way for a client that will send no more, or end it where an engine ends it."""
@@ -125,36 +129,44 @@ class Connection:
             await current.break_off()
         await self._previous_done()
 
-    async def _begin(self, head: Head) -> Exchange | None:
+    async def _begin(self, head: Head) -> Exchange:
         self._client.busy()
-        check_sender(head, self._hosts)
+        check_head(head, self._hosts)
         check_type(head)
-        try:
-            found = _route(head)
-        except SwarmError as exc:
-            await self._body(head)
-            await self._refuse(head, exc, at_rest=True)
-            return None
+        found = _route(head)
         exchange = Exchange(self._client, self._stream, self._nursery, self._reading, head, found.row)
+        if head.upgrade:
+            self._heed_upgrade(exchange)
         message = Message(found.row.verb, found.path, self._args(found, head))
-        if found.row.upload or (found.row.kind is Kind.WHOLE and head.framed):
+        if found.row.upload or (found.row.kind is Kind.WHOLE and head.has_body and not head.upgrade):
             message.att = exchange.upload = self._upload(exchange)
         body = await self._body(head) if exchange.has_json_body else b""
+        self._current = exchange
         try:
             if body and (body := json_body(head, found.row, body)):
                 message.value = Json(body)
             message = canonical(message)
         except SwarmError as exc:
-            await self._refuse(head, exc, at_rest=exchange.has_json_body and not exchange.conversation)
-            return None
-        if not exchange.conversation:
-            self._incoming.stay()
-        self._current = exchange
+            await exchange.write_whole(*error_in(exc))
+        else:
+            await self._send_on(exchange, message)
+        return exchange
+
+    async def _send_on(self, exchange: Exchange, message: Message) -> None:
         if exchange.upload is not None:
             self._nursery.start_soon(self._heed_end, exchange, exchange.upload)
         message.ret = HttpReply(exchange)
         await dispatch(self._next, message, message.ret)
-        return exchange
+
+    def _heed_upgrade(self, exchange: Exchange) -> None:
+        """Settle what follows a request that asks for an upgrade: requests, or a conversation."""
+        row, head = exchange.row, exchange.head
+        if not exchange.conversation:
+            self._incoming.stay()
+            return
+        self._incoming.converse(chunks=takes_json(row))
+        if row.kind is Kind.WHOLE and head.get(b"content-length") not in (None, b"0"):
+            raise Invalid("a request that asks for an upgrade should have no body here")
 
     def _args(self, found: table.Route, head: Head) -> dict[str, Any]:
         if found.row.kind is not Kind.WHOLE:
@@ -165,23 +177,9 @@ class Connection:
             args[CALLER] = self._caller
         return args
 
-    async def _refuse(self, head: Head, error: SwarmError, *, at_rest: bool) -> None:
-        """Answer an error in place of any stage.
-
-        at_rest: the request was read to its end, so that another may follow it.
-        """
-        keep_alive = head.keep_alive and at_rest and not head.upgrade
-        response = error_response(error, keep_alive=keep_alive, bodyless=head.method == "HEAD")
-        await self._stream.send_all(response)
-        self._client.idle()
-        if not keep_alive:
-            self._reading.cancel()
-
     def _upload(self, exchange: Exchange) -> Upload:
         """The body as a stream. A client that waits to be asked (100-continue) is asked when a stage reads it."""
-        if exchange.row.upload and exchange.head.upgrade:
-            raise Invalid("an upload can't ask for an upgrade")
-        return Upload(self._incoming, cut=exchange.cut, before=self._invite if _expects(exchange.head) else None)
+        return Upload(self._incoming, cut=exchange.cut, before=self._invite if _waits(exchange.head) else None)
 
     async def _invite(self, _: object = None) -> None:
         await self._stream.send_all(http1.response_head(100, []))
@@ -189,7 +187,7 @@ class Connection:
     async def _body(self, head: Head) -> bytes:
         if not head.framed:  # then it is empty; but its end is still to be taken
             return await self._incoming.body(MAX_BODY)
-        if _expects(head):
+        if _waits(head):
             await self._invite()
         with trio.move_on_after(BODY_SECONDS), _cut_short("body"):
             return await self._incoming.body(MAX_BODY)
@@ -237,8 +235,9 @@ def _cut_short(part: str) -> Generator[None]:
         raise Invalid(f"the {part} ended before it was complete") from exc
 
 
-def _expects(head: Head) -> bool:
-    return (head.get(b"expect") or b"").lower() == b"100-continue"
+def _waits(head: Head) -> bool:
+    """Whether the client waits with its body until it is asked for it, which HTTP/1.0 does not know."""
+    return head.has_body and head.chunks and expects_invitation(head.get(b"expect") or b"")
 
 
 def _route(head: Head) -> table.Route:

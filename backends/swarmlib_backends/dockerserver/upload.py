@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from swarmlib import SwarmError
+from swarmlib import Invalid, TooLarge, Unavailable
 from swarmlib.wire.transports.listening import ENDS
 
 from ..dockerapi.http1 import BodyStream, Incoming
@@ -29,20 +29,22 @@ class Upload(BodyStream):
             try:
                 return await super().receive_some(max_bytes)
             except ENDS as exc:
+                if isinstance(exc.__cause__, Invalid | TooLarge):
+                    raise  # what came is not HTTP, but its client is there to be told so
                 self._cut()
                 raise trio.BrokenResourceError("the client broke the upload off") from exc
 
     async def read_ahead(self) -> bool:
         """Take what the client has sent into memory, now that no more will come (so it is what the kernel holds).
-        Gives whether the body is whole; else the connection is cut.
+        Gives whether the body is whole, or wrong, as its reader will learn; else the connection is cut.
         """
         async with self._lock:
             try:
                 while not (self.complete or self._requests.body_here):
                     if not await self._requests.read():
                         break
-            except SwarmError:
-                pass  # it broke, or what comes is not HTTP: the body will never be whole
+            except Unavailable:
+                pass  # it broke: the body will never be whole
         whole = self.complete or self._requests.body_here
         if not whole:
             self._cut()
