@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias, cast
@@ -63,10 +63,10 @@ class Json:
 
     __slots__ = ("_data", "_raw", "_wrong")
 
-    def __init__(self, raw: bytes, wrong: type[SwarmError] = Invalid) -> None:
+    def __init__(self, raw: bytes, wrong: Callable[[str], SwarmError] = Invalid) -> None:
         """Keep bytes that nobody has looked at yet.
 
-        wrong: the error that `data` raises where they are no JSON: `BadAnswer` where a backend has said them.
+        wrong: makes the error that `data` raises where they are no JSON: a `BadAnswer` where a backend has said them.
         """
         self._raw: bytes | None = raw
         self._data: Any = _UNDECODED
@@ -92,6 +92,11 @@ class Json:
         return self._raw
 
     @property
+    def held(self) -> int:
+        """How many bytes it came in; 0 for data of this process that is not encoded yet."""
+        return len(self._raw or b"")
+
+    @property
     def data(self) -> Any:
         """The decoded value. It is shared: copy before changing it.
 
@@ -107,7 +112,7 @@ class Json:
 
     def __repr__(self) -> str:
         """Its size only: reprs end in tracebacks and logs, where no secret may be."""
-        return "Json(not encoded)" if self._raw is None else f"Json({len(self._raw)} bytes)"
+        return "Json(not encoded)" if self._raw is None else f"Json({self.held} bytes)"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Json) and (self.raw == other.raw or self.data == other.data)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from .channel import Replies, Reply, Sender, open_reply
-from .errors import SwarmError
-from .message import Message, Verb
-from .service import as_error, refuse
+from .errors import BadAnswer, SwarmError
+from .message import CONVERSATIONS, Json, Message, Verb
+from .service import as_error, break_off
+
+MAX_ANSWER: Final = 512 * 1024 * 1024
+"""Bytes of the replies that one answer is made of, at most: more than the largest value that a backend gives."""
+_EACH: Final = 512
+"""Bytes that a reply takes besides its value, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ async def dispatch(sender: Sender, message: Message, ret: Reply) -> None:
     try:
         await sender.send(message)
     except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
-        await refuse(message.but(ret=ret), as_error(exc, "", message))
+        await break_off(ret, as_error(exc, "", message), begun=message.verb in CONVERSATIONS)
 
 
 async def ask(sender: Sender, message: Message) -> Replies:
@@ -63,8 +68,24 @@ async def next_reply(replies: Replies) -> Message:
 
 
 async def answer(replies: Replies) -> Answer:
-    """The final reply, and those before it. Raises what an `error` says."""
+    """The final reply, and those before it.
+
+    Raises:
+        SwarmError: what an `error` says.
+        BadAnswer: the replies before it are over MAX_ANSWER bytes.
+    """
     before: list[Message] = []
+    size = 0
     while (reply := await next_reply(replies)).verb is not Verb.ACK:
+        size += _EACH + _held(reply.value)
+        if size > MAX_ANSWER:
+            raise BadAnswer(f"the answer is over {MAX_ANSWER} bytes, and has not ended yet")
         before.append(reply)
     return Answer(reply, before)
+
+
+def _held(value: Any) -> int:
+    """The bytes in which a reply's value came."""
+    if isinstance(value, Json):
+        return value.held
+    return len(value) if isinstance(value, bytes) else 0

@@ -1,10 +1,14 @@
 """What many tests share: two real engines for the whole run, and a gateway over them."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.engines import Engine, Swarmd, engine, swarmd
+
+# A run of the tests under nohup ignores SIGHUP, and a swarmd that inherits this goes on ignoring it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

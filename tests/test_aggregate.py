@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from swarmlib import Chain, Client, Filter, Message, NotFound, Unavailable, connect
+from swarmlib import Chain, Client, Filter, Message, NotFound, Server, SwarmError, Unavailable, connect
 from swarmlib_backends.aggregate import Aggregate
 from tests.simulated import Engine
 
@@ -73,3 +73,44 @@ async def test_an_attachment_is_to_every_one_of_that_name() -> None:
             await each.spawn({"Image": "any", "Cmd": ["echo", word]}, name="talker")
         async with connect(chain) as swarm:
             assert await _said(swarm, "containers", "talker") == {("a", b"one"), ("b", b"two")}
+
+
+class Talker(Server):
+    """Says a word to who attaches, and then ends well or with an error."""
+
+    def __init__(self, word: bytes, error: SwarmError | None = None) -> None:
+        self._word = word
+        self._error = error
+
+    async def attach(self, message: Message) -> None:
+        await message.reply.ack()
+        await message.reply.log(self._word)
+        if self._error is not None:
+            raise self._error
+
+
+@pytest.mark.parametrize("error", [Unavailable("the engine broke off"), NotFound("it was removed")])
+async def test_an_attachment_that_breaks_off_is_told_once_the_others_have_ended(error: SwarmError) -> None:
+    said: list[bytes] = []
+
+    async def listen(swarm: Client) -> None:
+        async with swarm.attach("containers", "x") as conversation:
+            async for message in conversation:
+                said.append(message.value)
+
+    async with connect(Aggregate([Chain(Talker(b"one", error)), Chain(Talker(b"two"))])) as swarm:
+        with pytest.raises(type(error), match=error.message):
+            await listen(swarm)
+    assert sorted(said) == [b"one", b"two"]
+
+
+async def test_chains_of_one_name_are_told_apart() -> None:
+    async with connect(Aggregate([Chain(_holding("first")), Chain(_holding("second"))])) as swarm:
+        listed = [(each["Names"][0], each["Node"]) for each in await swarm.ls(all="1")]
+    assert listed == [("/first", "engine"), ("/second", "engine#2")]
+
+
+def _holding(name: str) -> Engine:
+    engine = Engine("engine")
+    engine.add(name, running=False)
+    return engine

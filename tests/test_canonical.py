@@ -8,7 +8,9 @@ import json
 import timeit
 from collections.abc import Callable
 from contextlib import suppress
+from string import ascii_letters
 from typing import Any
+from unicodedata import category
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +29,8 @@ few = settings(max_examples=20, deadline=None)
 CREATE = (Verb.SPAWN, ("containers",))
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
+names = st.text(ascii_letters, max_size=6)
+"""Of objects that are made: not every text is one."""
 anything = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), texts),
     lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(texts, inner, max_size=2)),
@@ -78,6 +82,8 @@ def of_create(body: Any) -> Any:
 @given(data=st.data())
 def test_a_body_is_the_same_twice(row: Row, data: st.DataObject) -> None:
     body = data.draw(values(SHIPPED["rows"][row.name]["body"]))
+    if row.verb is Verb.SPAWN and "Name" in body:
+        body["Name"] = data.draw(names)
     once = canonical(message(row, body=json.dumps(body).encode()))
     assert canonical(once) is once
     if isinstance(once.value, Json):
@@ -104,13 +110,15 @@ def parameters_of(row: Row) -> st.SearchStrategy[dict[str, Any]]:
         return st.one_of(st.integers().map(str), st.just("all")) if kind == "tail" else texts
 
     known = {name: of(kind) for name, kind in SHIPPED["rows"][row.name]["query"].items()}
+    if "name" in known:
+        known["name"] = names
     if row.name in ("ImageCreate", "ImageImport"):
         del known["fromImage"]
         known["fromSrc"] = st.just("-" if row.upload else "http://there")
-    names = st.lists(st.sampled_from(sorted(known)), unique=True, max_size=4) if known else st.just([])
+    chosen = st.lists(st.sampled_from(sorted(known)), unique=True, max_size=4) if known else st.just([])
     if row.when:
-        names = names.map(lambda found: sorted({*found, "fromSrc"}))
-    return names.flatmap(lambda found: st.fixed_dictionaries({name: known[name] for name in found}))
+        chosen = chosen.map(lambda found: sorted({*found, "fromSrc"}))
+    return chosen.flatmap(lambda found: st.fixed_dictionaries({name: known[name] for name in found}))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -238,7 +246,17 @@ def held_to_go(row: Row, type_: Any, data: st.DataObject) -> None:
         with pytest.raises(Invalid, match=r"twice in one object|more than once"):
             canonical(message(row, body=text.encode()))
         return
+    if row.verb is Verb.SPAWN and isinstance(expected, dict) and not is_name(expected.get("Name") or "web"):
+        with pytest.raises(Invalid, match="is no name"):
+            canonical(message(row, body=text.encode()))
+        return
     assert canonical(message(row, body=text.encode())).json == expected
+
+
+def is_name(text: str) -> bool:
+    """Whether something may be made with this name."""
+    segments = text.removeprefix("/").split("/")
+    return {"", ".", ".."}.isdisjoint(segments) and all(category(each) != "Cc" for each in text)
 
 
 @given(st.binary(max_size=30))

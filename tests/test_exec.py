@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from swarmlib import Ambiguous, Client, Conflict, Invalid, NotFound, Unsupported, Verb, connect
+from swarmlib_backends.exec.workload import Workload
 
 
 @asynccontextmanager
@@ -72,7 +73,7 @@ async def test_what_is_listed_depends_on_all_and_on_filters() -> None:
 async def test_a_workload_is_found_by_id_prefix_and_name() -> None:
     async with swarm() as client:
         made = await client.spawn(body("true"), name="web")
-        for ref in (made.id, made.id[:12], "web", "/web"):
+        for ref in (made.id, made.id[:12], "web"):
             assert (await client.get("containers", ref))["Id"] == made.id
         with pytest.raises(NotFound, match="No such container: nosuch"):
             await client.get("containers", "nosuch")
@@ -101,7 +102,7 @@ async def test_what_a_process_cannot_have_is_refused_by_its_name() -> None:
             await client.spawn(body("true", Healthcheck={"Test": ["CMD", "true"]}))
         with pytest.raises(Invalid, match="no command"):
             await client.spawn({"Image": "any"})
-        with pytest.raises(Invalid, match="JSON object"):
+        with pytest.raises(Invalid, match="the body should be an object, not an array"):
             await client.spawn([1])
 
 
@@ -147,7 +148,7 @@ async def test_stop_asks_first_and_makes_it_after_the_grace() -> None:
             async with client.attach("containers", name) as attached:
                 await made.start()
                 await anext(attached)
-            await made.stop(t="0.2")
+            await made.stop(t="1")
             assert (await made.get())["State"]["ExitCode"] == code
         stopped_again = await client.call(Verb.STOP, made.path)
         assert stopped_again.ack.args == {"status": 304}
@@ -290,3 +291,23 @@ async def test_an_object_or_verb_that_it_has_not_is_said_to_be_missing() -> None
             await client.ls("networks")
         with pytest.raises(NotFound, match="No such exec instance"):
             await client.get("exec", "nosuch")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, trio.BrokenResourceError, trio.ClosedResourceError, OSError])
+async def test_a_workload_whose_supervision_fails_harms_no_other_and_is_said_to_have_ended(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervise = Workload.supervise
+
+    async def failing(workload: Workload) -> None:
+        await supervise(workload)
+        if workload.name == "bad":
+            raise error("a fault")
+
+    monkeypatch.setattr(Workload, "supervise", failing)
+    async with swarm() as client:
+        assert await run(client, "echo", "one", name="bad") == (0, [b"one"])
+        assert await run(client, "echo", "two", name="good") == (0, [b"two"])
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == [
+        f"exec: the workload bad failed: {error.__name__}: a fault"
+    ]

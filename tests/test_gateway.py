@@ -29,11 +29,11 @@ from swarmlib import (
     Unavailable,
 )
 from swarmlib.supervision import supervised
+from swarmlib.wire.transports.limiter import ConnectionLimiter
 from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.docker import Docker
 from swarmlib_backends.dockerserver import DockerServer
 from swarmlib_backends.dockerserver.connection import BODY_SECONDS, HEAD_SECONDS, MAX_BODY, Connection
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
 from tests.engines import free_port
 
 
@@ -84,9 +84,10 @@ async def serve_on(
     stream: trio.abc.HalfCloseableStream, sender: Sender, limiter: ConnectionLimiter | None = None
 ) -> None:
     """Serve a client on a stream, as dockerserver does."""
-    with (limiter or ConnectionLimiter(100)).admit() as admitted:
+    with (limiter or ConnectionLimiter(100, "dockerserver")).admit() as admitted:
         if admitted is not None:
-            await supervised("a test's client", Connection(stream, sender, admitted).serve, expected=ENDS)
+            async with stream:
+                await supervised("a test's client", Connection(stream, sender, admitted).serve, expected=ENDS)
 
 
 @asynccontextmanager
@@ -166,8 +167,8 @@ LONG = b"a" * 100_000
         (b"\x16\x03\x01\x00garbage\r\n\r\n", 400, "this is not HTTP/1.1"),
         (b"GET / HTTP/9.9\r\n\r\n", 400, "this is not HTTP/1.1"),
         (request("GET", "/nosuch"), 404, "page not found"),
-        (request("GET", "/containers/../info"), 400, "is not normal"),
-        (request("GET", "//containers/json"), 400, "is not normal"),
+        (request("GET", "/containers/../info"), 400, "is no name"),
+        (request("GET", "//containers/json"), 400, "is no name"),
         (request("POST", "/containers/create", b"{oops"), 400, "not JSON"),
         (request("GET", "/containers/json?:x-registry-auth=x"), 400, "begins with a colon"),
         (b"GET /x HTTP/1.1\r\nA: " + LONG + b"\r\n\r\n", 431, "over 65536 bytes"),
@@ -185,7 +186,7 @@ LONG = b"a" * 100_000
         (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400, "this is not HTTP/1.1"),
         (b"GET /containers/json HTTP/1.1\nHost: x\n\n", 400, "this is not HTTP/1.1"),
         (b"GET /containers/json HTTP/1.1\r\nA: b\rC: d\r\n\r\n", 400, "this is not HTTP/1.1"),
-        (b"GET http://x/containers/json HTTP/1.1\r\nHost: x\r\n\r\n", 400, "is not normal"),
+        (b"GET http://x/containers/json HTTP/1.1\r\nHost: x\r\n\r\n", 400, "should begin with a slash"),
         (b"GET /containers/json HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", 400, "one Host, not several"),
     ],
 )
@@ -294,7 +295,7 @@ async def test_what_a_failed_stage_left_behind_is_cancelled_with_its_answer() ->
 async def test_the_one_that_is_idle_the_longest_makes_room() -> None:
     chain = Chain(Boxes())
     ends: list[trio.abc.HalfCloseableStream] = []
-    limiter = ConnectionLimiter(2)
+    limiter = ConnectionLimiter(2, "dockerserver")
     async with chain.open() as sender, trio.open_nursery() as nursery:
 
         async def serve(far: trio.abc.HalfCloseableStream) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import stat
-from collections.abc import AsyncGenerator, Callable
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from swarmlib.errors import ungrouped
 from swarmlib_backends.record import Record
 from swarmlib_backends.recording import MAGIC, Recording, What, Writer, msgpack
 from swarmlib_backends.replay import Replay
+from tests.engines import wait_until
 
 SECRET = "hunter2"
 
@@ -269,15 +272,106 @@ async def test_where_the_file_can_not_be_written_the_traffic_goes_on_and_what_wa
     def full(file: int, data: bytes) -> int:
         return write(file, data[: len(data) // 2]) if len(data) > 1000 else write(file, data)
 
+    monkeypatch.setattr(os, "write", full)
     async with recording(tmp_path / "rec") as swarm:
         await swarm.get("a")
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "write", full)
-            await swarm.spawn({"Image": "x" * 2000})
+        await swarm.spawn({"Image": "x" * 2000})
         await swarm.get("b")
     assert ["nothing more is recorded" in record.message for record in caplog.records] == [True]
     with closing(Recording(str(tmp_path / "rec"))) as found:
         assert [event.what for event in found.events()] == [What.ASK, What.REPLY, What.REPLY, What.END]
+        assert found.damage == ""
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], int]]:
+    """Has what is written to a file go into a pipe, as to a disk that hangs until that is read; gives its other end.
+    Few bytes wait for it, and briefly.
+    """
+    for name, value in (("MAX_UNWRITTEN", 50_000), ("WRITE_SECONDS", 0.3), ("CLOSE_SECONDS", 0.3)):
+        monkeypatch.setattr(f"swarmlib_backends.recording.{name}", value)
+    read, write = os.pipe()
+
+    def put_in_place(path: Path) -> int:
+        for file in map(int, os.listdir("/proc/self/fd")):
+            with suppress(FileNotFoundError):
+                if os.readlink(f"/proc/self/fd/{file}") == str(path):
+                    os.dup2(write, file, inheritable=False)
+        os.close(write)
+        return read
+
+    yield put_in_place
+    os.close(read)  # so that a thread that hangs ends
+    wait_until(lambda: not any("record" in each.name for each in threading.enumerate()), "the writing thread's end")
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+@linux
+async def test_a_disk_that_hangs_ends_the_recording_and_nothing_else(
+    tmp_path: Path, disk: Callable[[Path], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with trio.fail_after(20):
+        async with recording(tmp_path / "rec") as swarm:
+            disk(tmp_path / "rec")
+            async with trio.open_nursery() as nursery:
+                for _ in range(50):
+                    nursery.start_soon(swarm.spawn, {"Image": "x" * 10_000})
+            assert await converse(swarm, b"x" * 200_000) == b"hello " + b"X" * 200_000 + b" bye"
+    errors = [record.message for record in caplog.records]
+    assert ["behind by over 50000 bytes for 0.3 s): nothing more is recorded" in error for error in errors] == [True]
+
+
+@linux
+async def test_an_end_does_not_wait_for_a_disk_that_hangs(
+    tmp_path: Path, disk: Callable[[Path], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with trio.fail_after(20):
+        async with recording(tmp_path / "rec") as swarm:
+            disk(tmp_path / "rec")
+            for _ in range(10):
+                await swarm.spawn({"Image": "x" * 10_000})
+    assert ["did not take the last" in record.message for record in caplog.records] == [True]
+
+
+@linux
+async def test_a_slow_disk_holds_the_traffic_back_and_loses_nothing(
+    tmp_path: Path,
+    disk: Callable[[Path], int],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("WRITE_SECONDS", "CLOSE_SECONDS"):
+        monkeypatch.setattr(f"swarmlib_backends.recording.{name}", 20)
+    file = tmp_path / "rec"
+    taken = bytearray()
+    made = 0
+
+    async def spawn_many(swarm: Client) -> None:
+        nonlocal made
+        for _ in range(100):
+            await swarm.spawn({"Image": "x" * 10_000})
+            made += 1
+
+    def take(pipe: int) -> None:
+        while data := os.read(pipe, 65536):
+            taken.extend(data)
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery, recording(file) as swarm:
+            taken += content(file)
+            pipe = disk(file)
+            async with trio.open_nursery() as spawning:
+                spawning.start_soon(spawn_many, swarm)
+                await wait_all_tasks_blocked(0.1)
+                held_back_at = made
+                nursery.start_soon(trio.to_thread.run_sync, take, pipe)
+    assert held_back_at < 20
+    assert not caplog.records
+    file.write_bytes(taken)
+    with closing(Recording(str(file))) as found:
+        assert [event.what for event in found.events()].count(What.ASK) == 100
         assert found.damage == ""
 
 
@@ -447,13 +541,13 @@ def good_until(file: Path) -> tuple[list[What], str]:
 @given(st.data())
 def test_damage_costs_only_what_is_after_it(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     file = tmp_path_factory.mktemp("rec") / "rec"
-    ends: list[int] = []
     writer = Writer(str(file), append=False, force=True)
     header = file.stat().st_size
     for number in range(5):
         writer.put(What.SENT, number, bytes(range(50 * number)))
-        ends.append(file.stat().st_size)
     writer.close()
+    with closing(Recording(str(file))) as whole:
+        ends = [event.place + event.size for event in whole.events()]
     content = bytearray(file.read_bytes())
     at = data.draw(st.integers(header, len(content) - 1))
     if data.draw(st.booleans()):

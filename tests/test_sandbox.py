@@ -123,7 +123,7 @@ async def test_signals_and_pauses_reach_what_is_in_it_and_its_exit_code_comes_ou
             while _state(pid) != "T":
                 await trio.lowlevel.checkpoint()
             await client.set(*made.path, "unpause")
-            await made.stop(t="0.2")
+            await made.stop(t="1")
             assert (await made.get())["State"]["ExitCode"] == code
 
 

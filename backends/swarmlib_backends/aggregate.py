@@ -29,6 +29,8 @@ from swarmlib import (
 )
 from swarmlib.request import Answer
 
+from .calls import distinct
+
 
 @dataclass
 class Aggregate(Server):
@@ -47,7 +49,10 @@ class Aggregate(Server):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the members open."""
         async with AsyncExitStack() as stack:
-            self._clients = [(c.name, Client(await stack.enter_async_context(c.open()))) for c in self.members]
+            self._clients: dict[str, Client] = {}
+            for chain in self.members:
+                client = Client(await stack.enter_async_context(chain.open()))
+                self._clients[distinct(chain.name, self._clients)] = client
             yield
 
     async def ls(self, message: Message) -> Any:
@@ -70,9 +75,9 @@ class Aggregate(Server):
             return
         conversation = _Conversation(message, message.ret)
         async with trio.open_nursery() as nursery:
-            for name, client in self._clients:
+            for name, client in self._clients.items():
                 nursery.start_soon(conversation.relay, name, client)
-        conversation.must_have_been()
+        conversation.must_have_ended_well()
 
     async def _all(self, message: Message) -> list[tuple[str, Answer]]:
         """Every member's answer; one that has no such object is no failure while another has."""
@@ -86,10 +91,10 @@ class Aggregate(Server):
                 failed[name] = exc
 
         async with trio.open_nursery() as nursery:
-            for name, client in self._clients:
+            for name, client in self._clients.items():
                 nursery.start_soon(ask, name, client)
         _raise_first(failed, len(found))
-        return [(name, found[name]) for name, _ in self._clients if name in found]
+        return [(name, found[name]) for name in self._clients if name in found]
 
 
 class _Conversation:
@@ -98,7 +103,7 @@ class _Conversation:
     def __init__(self, message: Message, ret: Reply) -> None:
         self._message = message
         self._ret = ret
-        self._begun = 0
+        self._begun: set[str] = set()
         self._failed: dict[str, SwarmError] = {}
 
     async def relay(self, name: str, client: Client) -> None:
@@ -116,12 +121,16 @@ class _Conversation:
         if reply.verb is not Verb.ACK:
             await self._ret.send(reply.but(args={**reply.args, "member": name}))
             return
-        self._begun += 1
-        if self._begun == 1:
+        self._begun.add(name)
+        if len(self._begun) == 1:
             await self._ret.ack()
 
-    def must_have_been(self) -> None:
-        _raise_first(self._failed, self._begun)
+    def must_have_ended_well(self) -> None:
+        """Raise what an attachment broke off with; what one could not begin with, unless it is excused."""
+        for name, exc in self._failed.items():
+            if name in self._begun:
+                raise exc
+        _raise_first(self._failed, len(self._begun))
 
 
 def _list(name: str, answer: Answer) -> list[Any]:

@@ -1,8 +1,8 @@
-"""What the stages that follow a call to its end share: what tells calls apart, and handing replies on."""
+"""What several stages share: what tells calls and members apart, and handing replies on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 import orjson
@@ -28,6 +28,19 @@ def key_of(message: Message, *, args: Mapping[str, Any], value: Any = None, uplo
     """What tells requests apart: equal for those that ask the same, whoever asks."""
     asked = {name: given for name, given in args.items() if name != CALLER}
     return orjson.dumps((message.verb, message.path, asked, value, upload), default=_apart, option=orjson.OPT_SORT_KEYS)
+
+
+def distinct(name: str, taken: Container[str]) -> str:
+    """The name, with a number behind it where it is taken.
+
+    >>> distinct("docker", {"docker"})
+    'docker#2'
+    """
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}#{number}"
+    return found
 
 
 def _apart(value: Any) -> Any:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from swarmlib import CLEANUP_SECONDS, Invalid, Sender, Source, SwarmError, argument, option
-from swarmlib.supervision import supervised
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.transports import callers
 from swarmlib.wire.transports.address import ListenAddress
-from swarmlib.wire.transports.listening import listening
+from swarmlib.wire.transports.limiter import ClientConnection, ConnectionLimiter, most_connections
+from swarmlib.wire.transports.listening import listening, serve
 from swarmlib.wire.transports.sockets import lean
 from swarmlib.wire.transports.tls import secured, server_context
 
@@ -34,6 +34,8 @@ __all__ = ["Listen"]
 DRAIN_SECONDS: Final = CLEANUP_SECONDS - 1
 """How long the calls under way may take when the stage closes; what is left of the cleanup is for saying goodbye."""
 _SAFER: Final = "use tls:// with --ca"
+_ENDS: Final = (SwarmError, OSError)
+"""How a session may end in everyday life: its peer went away, or is none."""
 _log = logging.getLogger("swarmlib")
 
 
@@ -107,7 +109,7 @@ class _Sessions:
         self.ending = trio.Event()
         self._service = Edge(service)
         self._limits = limits
-        self._most = most
+        self._limiter = ConnectionLimiter(most_connections(most), "listen")
         self._open: set[_Session] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -121,59 +123,51 @@ class _Sessions:
                     self._nursery.start_soon(session.end)
 
     async def accept(self, tls: ssl.SSLContext | None, listeners: list[trio.SocketListener]) -> None:
-        """Begin a session with whoever connects, until cancelled."""
-        await trio.serve_listeners(partial(self._serve, tls), listeners, handler_nursery=self._nursery)
+        """Begin a session with each client that connects, until cancelled."""
+        handler, make_room = partial(self._serve, tls), self._limiter.make_room
+        await serve(listeners, handler, "listen", make_room=make_room, nursery=self._nursery, expected=_ENDS)
 
-    async def _serve(self, tls: ssl.SSLContext | None, stream: trio.SocketStream) -> None:
-        if len(self._open) >= self._most:
-            _log.warning("listen: %d are connected; one more is refused", self._most)
-            return
-        session = _Session(stream, tls)
-        self._open.add(session)
-        try:
-            await supervised(session.named, session.run, self._service, self._limits, expected=(SwarmError, OSError))
-        finally:
-            self._open.discard(session)
+    async def _serve(self, tls: ssl.SSLContext | None, stream: trio.SocketStream, caller: str) -> None:
+        with self._limiter.admit() as client:
+            if client is None:
+                return
+            session = _Session(client, caller)
+            self._open.add(session)
+            try:
+                await session.run(stream, tls, self._service, self._limits)
+            finally:
+                self._open.discard(session)
 
 
 class _Session:
-    """One peer, from its arrival to its end."""
+    """One peer, from its arrival to its end. Until it has shaken hands it may be cut to make room for another."""
 
-    def __init__(self, stream: trio.SocketStream, tls: ssl.SSLContext | None) -> None:
-        self.peer = "someone"
-        self._socket = stream
-        self._tls = tls
-        self._scope = trio.CancelScope()
+    def __init__(self, client: ClientConnection, caller: str) -> None:
+        self._client = client
+        self._caller = caller
         self._connection: Connection | None = None
 
-    def named(self) -> str:
-        """What it is called in the log."""
-        return f"listen: the session with {self.peer}"
-
-    async def run(self, service: Sender, limits: Limits) -> None:
+    async def run(self, stream: trio.SocketStream, tls: ssl.SSLContext | None, service: Sender, limits: Limits) -> None:
         """Shake hands, and serve the peer until either side ends it."""
-        with self._scope:
-            self.peer = callers.by_socket(self._socket.socket)
-            stream = await self._secured()
-            if stream is None:
-                return
-            async with open_connection(
-                stream, service=service, initiator=False, limits=limits, caller=self.peer
-            ) as self._connection:
-                _log.info("listen: %s is connected", self.peer)
-                await self._connection.closed.wait()
-                _log.info("listen: %s has gone: %s", self.peer, self._connection.why)
+        secure = lean(stream) if tls is None else await self._secured(lean(stream), tls)
+        if secure is None:
+            return
+        async with open_connection(
+            secure, service=service, initiator=False, limits=limits, caller=self._caller
+        ) as self._connection:
+            self._client.busy()
+            _log.info("listen: %s is connected", self._caller)
+            await self._connection.closed.wait()
+            _log.info("listen: %s has disconnected: %s", self._caller, self._connection.why)
 
-    async def _secured(self) -> trio.abc.Stream | None:
-        if self._tls is None:
-            return lean(self._socket)
-        hidden = await secured(lean(self._socket), self._tls, "listen")
+    async def _secured(self, stream: trio.abc.HalfCloseableStream, tls: ssl.SSLContext) -> trio.abc.Stream | None:
+        hidden = await secured(stream, tls, "listen", self._caller)
         if hidden is not None:
-            self.peer = callers.by_certificate(hidden.peer_certificate) or self.peer
+            self._caller = callers.by_certificate(hidden.peer_certificate) or self._caller
         return hidden
 
     async def end(self) -> None:
-        """Let the calls under way end, then close. Who is still shaking hands is closed at once."""
+        """Let the calls under way end, then close. A peer that is still shaking hands is closed at once."""
         if self._connection is not None:
             await self._connection.drain()
-        self._scope.cancel()
+        self._client.abort()

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 import trio
 
 from swarmlib import Filter, Invalid, Message, Path, Reply, Sender, Tap, Verb, argument, option
+from swarmlib.message import FINAL
 from swarmlib.wire.codec import RefKind
 
 from . import redact
@@ -26,13 +27,14 @@ _log: Final = logging.getLogger("swarmlib")
 class Record(Filter):
     """Writes every message and reply to a file, with the bytes of their streams and the time of each.
 
-    The file is its owner's alone (mode 0600), and good at any moment: each record is written at once, whole, with a
-    checksum. Secrets are not in it: of values, arguments, headers and errors it holds what `debug --values` shows, and
-    *** for the rest, which a replay then answers. Requests that differ only in what is hidden are the same to a replay.
-    What a program reads and writes is in the file as it is, a terminal's passwords too, and so are the files that are
-    copied out of containers. Of uploads (build contexts, archives) and of requests that are passed on whole
-    (BuildKit's), whose streams hold credentials, no bytes are recorded. Where the file can't be written any more, the
-    traffic goes on without it, and the log says so.
+    The file is its owner's alone (mode 0600), and good at any moment: each record is written whole, with a checksum,
+    within moments; where the disk is behind, the traffic waits for it. Secrets are not in it: of values, arguments,
+    headers and errors it holds what `debug --values` shows, and *** for the rest, which a replay then answers. Requests
+    that differ only in what is hidden are the same to a replay. What a program reads and writes is in the file as it
+    is, a terminal's passwords too, and so are the files that are copied out of containers. Of uploads (build contexts,
+    archives) and of requests that are passed on whole (BuildKit's), whose streams hold credentials, no bytes are
+    recorded. Where the file can't be written any more, or the disk hangs for seconds, the traffic goes on without it,
+    and the log says so.
 
     record session.swarm
     """
@@ -53,7 +55,8 @@ class Record(Filter):
         try:
             yield
         finally:
-            self._writer.close()
+            with trio.CancelScope(shield=True):  # it takes CLOSE_SECONDS at most
+                await trio.to_thread.run_sync(self._writer.close)
 
     async def send(self, message: Message) -> None:
         """Record a message, and have what comes of it recorded; pass it on."""
@@ -61,6 +64,7 @@ class Record(Filter):
 
     async def record(self, message: Message, to: Sender, below: Path = ()) -> None:
         """Record a message that goes `to` a channel, whose paths begin `below`."""
+        await self.room()
         call = _Call(self, next(self._numbers), (*below, *message.path))
         call.asked(message)
         att, ret = message.att, message.ret
@@ -72,8 +76,12 @@ class Record(Filter):
         await to.send(message.but(att=att, ret=ret))
 
     def put(self, what: What, call: int, data: bytes = b"") -> None:
-        """Write a record."""
+        """Have a record written."""
         self._writer.put(what, call, data)
+
+    async def room(self) -> None:
+        """Wait until the file takes more: before each piece of traffic that may come in any number."""
+        await self._writer.room()
 
 
 class _Call:
@@ -122,6 +130,10 @@ class _Call:
         for start in range(0, len(data) or 1, PIECE):
             self._put(what, bytes(data[start : start + PIECE]))
 
+    async def room(self) -> None:
+        """See `Record.room`."""
+        await self._stage.room()
+
     def _put_message(self, what: What, message: Message) -> None:
         try:
             secrets = redact.secrets_of(self._asked) if message.verb is Verb.ERROR else ()
@@ -136,11 +148,16 @@ class _Call:
 
 
 class _Told(Tap):
-    """A reply channel whose end is recorded too."""
+    """A reply channel whose end is recorded too. A final reply waits for nothing."""
 
     def __init__(self, inner: Reply, call: _Call) -> None:
         super().__init__(inner, call.replied)
         self._call = call
+
+    async def _deliver(self, reply: Message) -> None:
+        if reply.verb not in FINAL:
+            await self._call.room()
+        await super()._deliver(reply)
 
     async def _finish(self) -> None:
         self._call.ended()
@@ -186,6 +203,7 @@ class _Conversation(Passage):
         self._call = call
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        await self._call.room()
         try:
             data = await super().receive_some(max_bytes)
         except trio.BrokenResourceError:
@@ -195,6 +213,7 @@ class _Conversation(Passage):
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._call.room()
         if data:
             self._call.passed(What.SENT, data)
         await super().send_all(data)

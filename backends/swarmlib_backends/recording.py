@@ -8,18 +8,21 @@ record after another, each `[CRC32, BYTES]`. The bytes, which the checksum is of
 WHAT is one of `What`, CALL the number of the call that it belongs to, AT the seconds since CREATED. DATA is a message
 in the wire's form (`swarmlib.wire.codec`; a stream that it held is a reference), or a stream's bytes.
 
-A record is written whole or not at all, so the file is good at any moment; of one that was cut off or damaged all is
-good that stands before the damage.
+Records are written one after another, each whole or not at all, so the file is good at any moment; of one that was cut
+off or damaged all is good that stands before the damage.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
 import sys
+import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -27,8 +30,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 import msgpack as untyped_msgpack
+import trio
 
 from swarmlib import Conflict, Invalid, Message, Unavailable
+from swarmlib.channel import CLEANUP_SECONDS
 from swarmlib.wire import codec
 from swarmlib.wire.codec import Ref, RefKind, Refs
 
@@ -39,6 +44,12 @@ MAX_RECORD: Final = 512 * 1024 * 1024
 """Bytes of one record, at most: more than the largest value that a backend gives."""
 PIECE: Final = 1024 * 1024
 """Bytes of a stream in one record, at most."""
+MAX_UNWRITTEN: Final = 16 * 1024 * 1024
+"""Bytes of records that wait to be written before traffic is held back."""
+WRITE_SECONDS: Final = CLEANUP_SECONDS
+"""How long traffic is held back, at most."""
+CLOSE_SECONDS: Final = CLEANUP_SECONDS
+"""How long the end of a recording waits for what is not written yet."""
 _log = logging.getLogger("swarmlib")
 
 
@@ -93,7 +104,10 @@ def bytes_of(message: Message, stream: RefKind | None) -> bytes:
 
 
 class Writer:
-    """A file that is being recorded to. Where it can't be written any more, it says so once, and takes no more."""
+    """A file that is being recorded to. Where it can't be written any more, it says so once, and takes no more.
+
+    A thread of its own writes it, so that a disk that hangs stops nothing else.
+    """
 
     def __init__(self, path: str, *, append: bool, force: bool) -> None:
         """Begin a file of its owner alone (mode 0600), or go on with one.
@@ -104,23 +118,31 @@ class Writer:
             Unavailable: it can't be opened.
         """
         flags = os.O_RDWR | os.O_CREAT | (0 if append or force else os.O_EXCL)
+        self._path = path
         try:
-            self._file: int | None = os.open(path, flags, 0o600)
+            self._file = os.open(path, flags, 0o600)
         except FileExistsError as exc:
             raise Conflict(f"{path} exists already: --append goes on with it, --force begins it anew") from exc
         except OSError as exc:
             raise Unavailable(f"can't record to {path}: {exc.strerror}") from exc
-        self._path = path
         try:
-            self._begin(self._file, append=append)
+            self._begin(append=append)
         except OSError as exc:
-            self.close()
+            os.close(self._file)
             raise Unavailable(f"can't record to {path}: {exc.strerror}") from exc
         except BaseException:
-            self.close()
+            os.close(self._file)
             raise
+        self._records: deque[bytes] = deque()
+        self._unwritten = 0
+        self._closing = self._lost = False
+        self._changed = threading.Condition()
+        self._one_waits = trio.CapacityLimiter(1)
+        self._thread = threading.Thread(target=self._run, name=f"record {path}", daemon=True)
+        self._thread.start()
 
-    def _begin(self, file: int, *, append: bool) -> None:
+    def _begin(self, *, append: bool) -> None:
+        file = self._file
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise Unavailable(f"can't record to {self._path}: it is no file")
         try:
@@ -128,45 +150,87 @@ class Writer:
         except BlockingIOError as exc:
             raise Conflict(f"another records to {self._path}") from exc
         if append and os.fstat(file).st_size:
-            self._go_on(file)
+            self._go_on()
             return
         os.ftruncate(file, 0)
         self.calls, self._created, self._size = 0, time.time(), 0
         self._write(msgpack.packb([MAGIC, VERSION, self._created]))
 
-    def _go_on(self, file: int) -> None:
+    def _go_on(self) -> None:
         with closing(Recording(self._path)) as before:
             self.calls = max((event.call for event in before.events()), default=0)
             self._created, self._size = before.created, before.good
             if before.damage:
                 raise Invalid(f"{before.damage}; to go on without the rest: truncate -s {before.good} {self._path}")
-        os.lseek(file, self._size, os.SEEK_SET)
+        os.lseek(self._file, self._size, os.SEEK_SET)
 
     def put(self, what: What, call: int, data: bytes = b"") -> None:
-        """Write a record."""
-        record = msgpack.packb([what.value, call, time.time() - self._created, data])
-        self._write(msgpack.packb([zlib.crc32(record), record]))
+        """Have a record written. Never blocks: who puts many awaits `room` before."""
+        body = msgpack.packb([what.value, call, time.time() - self._created, data])
+        record = msgpack.packb([zlib.crc32(body), body])
+        with self._changed:
+            if not (self._closing or self._lost):
+                self._records.append(record)
+                self._unwritten += len(record)
+                self._changed.notify_all()
 
-    def _write(self, data: bytes) -> None:
-        if self._file is None:
-            return
-        try:
-            if os.write(self._file, data) == len(data):
-                self._size += len(data)
-                return
-            problem = "no room for it"
-        except OSError as exc:
-            problem = str(exc.strerror)
-        _log.error("record: %s can't be written (%s): nothing more is recorded", self._path, problem)
-        with suppress(OSError):  # then it ends with a record that is cut off, which a reader knows
-            os.ftruncate(self._file, self._size)
-        self.close()
+    async def room(self) -> None:
+        """Wait while over MAX_UNWRITTEN bytes of records are not written: a recording has all of them or ends. It ends
+        where that takes over WRITE_SECONDS.
+        """
+        if not self._has_room():
+            await trio.to_thread.run_sync(self._wait_for_room, abandon_on_cancel=True, limiter=self._one_waits)
+
+    def _has_room(self) -> bool:
+        return self._lost or self._unwritten <= MAX_UNWRITTEN
+
+    def _wait_for_room(self) -> None:
+        with self._changed:
+            in_time = self._changed.wait_for(self._has_room, WRITE_SECONDS)
+        if not in_time:
+            self._lose(f"the disk has been behind by over {MAX_UNWRITTEN} bytes for {WRITE_SECONDS:g} s")
 
     def close(self) -> None:
-        """Close the file. Twice is harmless."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        """Write what is left and close the file; blocks for CLOSE_SECONDS at most. Twice is harmless."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(CLOSE_SECONDS)
+        if self._thread.is_alive():
+            self._lose(f"the disk did not take the last {self._unwritten} bytes within {CLOSE_SECONDS:g} s")
+
+    def _run(self) -> None:
+        """Write what is put, and close the file in the end: all that the thread does."""
+        while (record := self._next()) is not None:
+            try:
+                self._write(record)
+            except OSError as exc:
+                self._lose(exc.strerror or str(exc))
+                with suppress(OSError):  # then it ends with a record that is cut off, which a reader knows
+                    os.ftruncate(self._file, self._size)
+            with self._changed:
+                self._unwritten -= len(record)
+                self._changed.notify_all()
+        os.close(self._file)
+
+    def _next(self) -> bytes | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._records or self._closing or self._lost)
+            return self._records.popleft() if self._records and not self._lost else None
+
+    def _write(self, data: bytes) -> None:
+        if os.write(self._file, data) != len(data):
+            raise OSError(errno.ENOSPC, "no room for it")
+        self._size += len(data)
+
+    def _lose(self, problem: str) -> None:
+        """End the recording, once."""
+        with self._changed:
+            if self._lost:
+                return
+            self._lost = True
+            self._changed.notify_all()
+        _log.error("record: %s can't be written (%s): nothing more is recorded", self._path, problem)
 
 
 def _claim(file: int) -> None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
-from ..errors import UNSENT, TooLarge, Unavailable
+from ..errors import TooLarge
 from ..message import FINAL, REPLIES, REQUESTS, Message, Verb
-from .codec import NO_REFS, Apart, Ref, RefKind, Refs, WireError, decode, pack_message, pack_value, unpack_value
+from .codec import NO_REFS, Apart, RefKind, Refs, WireError, decode, pack_message, pack_value, unpack_value
 from .events import Data, Ended, Event, Received, Reset, Room
 from .frames import NUMBER, Type
 from .limits import KIB, Limits
+from .numbering import Numbers
+from .opened import Channel, Held, Opened, ReceivingValue, SendingValue, Stream, is_answer
 from .outbox import Outbox, Outgoing
 from .states import NEXT, Act, State
 from .windows import Admission, Incoming, Value, Windows, gather
@@ -38,80 +40,6 @@ class LocalError(RuntimeError):
     """This side tried what the states don't allow: a bug in who drives the session."""
 
 
-class _Channel:
-    """A channel of messages, as this side sees it."""
-
-    __slots__ = ("answered", "credit", "failed", "held", "replies", "state", "taken", "unread", "values", "waiting")
-
-    def __init__(self, state: State, credit: int, *, replies: bool) -> None:
-        self.state = state
-        self.replies = replies
-        """Whether replies travel on it; else it is requests."""
-        self.credit = credit
-        """Messages that this side may send."""
-        self.unread = 0
-        """Messages that came and that the peer was not given credit for again."""
-        self.taken = 0
-        """Those of them that have been taken."""
-        self.answered = False
-        self.failed = False
-        self.held: deque[_Held] | None = None
-        """What came after a message whose value is still coming, that message first."""
-        self.values: set[int] | None = None
-        """The values that are being sent for messages of this channel."""
-        self.waiting: list[Event] | None = None
-        """Where events go while the message that opened this is held."""
-
-
-class _Held:
-    """An event that waits for its turn, or for its message's value, and those of what its message opened."""
-
-    __slots__ = ("behind", "event", "ready")
-
-    def __init__(self, event: Received | Ended, *, ready: bool) -> None:
-        self.event = event
-        self.ready = ready
-        self.behind: list[Event] = []
-
-
-class _Stream:
-    """A stream of bytes, as this side sees it."""
-
-    __slots__ = ("incoming", "outgoing", "state", "waiting")
-
-    def __init__(self, state: State, outgoing: Outgoing | None, incoming: Incoming | None) -> None:
-        self.state = state
-        self.outgoing = outgoing
-        self.incoming = incoming
-        self.waiting: list[Event] | None = None
-        """Where events go while the message that opened this is held."""
-
-
-class _Sending:
-    """A value that is being sent, for a message of `channel`."""
-
-    __slots__ = ("channel", "outgoing")
-
-    def __init__(self, channel: _Channel, outgoing: Outgoing) -> None:
-        self.channel = channel
-        self.outgoing = outgoing
-
-
-class _Receiving:
-    """A value that is being received, and the message that waits for it."""
-
-    __slots__ = ("channel", "held", "value")
-
-    def __init__(self, value: Value, channel: _Channel | None, held: _Held) -> None:
-        self.value = value
-        self.channel = channel
-        """None for a request, which holds up nothing behind it."""
-        self.held = held
-
-
-_Open: TypeAlias = _Channel | _Stream | _Sending | _Receiving
-
-
 class Channels:
     """All channels of one side of a session.
 
@@ -131,14 +59,10 @@ class Channels:
         self.windows = Windows(limits, measure)
         self._admission = Admission(limits)
         self._limits = limits
-        self._initiator = initiator
+        self._numbers = Numbers(initiator=initiator, limits=limits)
         self._outbox = outbox
         self._theirs: Mapping[str, int] = {}
-        self._open: dict[int, _Open] = {}
-        self._next_own = 1 if initiator else 2
-        self._next_theirs = 2 if initiator else 1
-        self._count = {"channels": [0, 0], "streams": [0, 0]}
-        """Of each: this side's, and the peer's."""
+        self._open: dict[int, Opened] = {}
         self._backlog = 0
         self.caused = 0
         self.rest = 0
@@ -152,10 +76,11 @@ class Channels:
         """
         own = {name: getattr(self._limits, name) for name in ("channels", "streams")}
         self._theirs = {name: min(most, own.get(name, most)) for name, most in theirs.items()}
+        self._numbers.begin(self._theirs)
         self._outbox.most = theirs["frame"]
-        self._open[SERVICE] = _Channel(State.BOTH, theirs["credit"], replies=False)
+        self._open[SERVICE] = Channel(State.BOTH, theirs["credit"], replies=False)
 
-    def _found(self, id: int) -> _Open | None:
+    def _found(self, id: int) -> Opened | None:
         """What a number stands for; None if that is closed: then what came is late.
 
         Raises:
@@ -163,14 +88,10 @@ class Channels:
         """
         found = self._open.get(id)
         if found is None:
-            if id >= (self._next_own if self._is_own(id) else self._next_theirs):
-                raise WireError(f"a frame on {id}, which was never opened")
-        elif type(found) is _Channel and found.state is State.CLOSED:
+            self._numbers.check_used(id)
+        elif type(found) is Channel and found.state is State.CLOSED:
             return None
         return found
-
-    def _is_own(self, id: int) -> bool:
-        return bool(id & 1) is self._initiator
 
     # Messages that come.
 
@@ -187,12 +108,12 @@ class Channels:
     def _take_message(self, id: int, payload: bytes, *, last: bool) -> None:
         message, refs = decode(payload, now=self.now)
         if refs is not NO_REFS:
-            self._check_numbers(refs)
+            self._numbers.check_theirs(refs)
         channel = self._found(id)
         if channel is None:
             self._turn_away(refs)
             return
-        if type(channel) is not _Channel or NEXT[channel.state][_RECEIVE] is None:
+        if type(channel) is not Channel or NEXT[channel.state][_RECEIVE] is None:
             raise WireError(f"a message on {id}, where this side takes none")
         self._check_role(channel, message, refs)
         if refs is not NO_REFS:
@@ -204,18 +125,7 @@ class Channels:
         if last:
             self._ended(id, channel)
 
-    def _check_numbers(self, refs: Refs) -> None:
-        """What a message opens has numbers that are the peer's, new, and go upwards."""
-        for ref in refs:
-            if ref is None:
-                continue
-            if ref.id < self._next_theirs or self._is_own(ref.id):
-                raise WireError(f"{ref.id} is not the peer's to open: its next number is {self._next_theirs}")
-            self._next_theirs = ref.id + 2
-        if refs.value is not None and refs.value.length > self._limits.value:
-            raise WireError(f"a value of {refs.value.length} bytes: this side takes {self._limits.value} (limit value)")
-
-    def _check_role(self, channel: _Channel, message: Message, refs: Refs) -> None:
+    def _check_role(self, channel: Channel, message: Message, refs: Refs) -> None:
         """Requests go where requests go, replies where replies go, and no more of them than there was credit for."""
         verb = message.verb
         if verb not in (REPLIES if channel.replies else REQUESTS):
@@ -225,36 +135,36 @@ class Channels:
                 raise WireError("a reply that wants replies")
             if refs.channel is not None and verb is not Verb.ACK:
                 raise WireError(f"a channel given by {verb}: only an ack gives one")
-        if channel.replies and _is_answer(channel, verb):
+        if channel.replies and is_answer(channel, verb):
             return
         channel.unread += 1
         if channel.unread > self._limits.credit:
             raise WireError(f"over {self._limits.credit} messages on one channel without credit (limit credit)")
 
-    def _emit(self, channel: _Channel, event: Received) -> None:
+    def _emit(self, channel: Channel, event: Received) -> None:
         """Give out a message, or hold it until its value and what was sent before it have come."""
         apart, request = event.refs.value, event.refs.ret is not None
         if apart is None and (request or channel.held is None):
             self.events.append(event)
             return
-        held = _Held(event, ready=apart is None)
+        held = Held(event, ready=apart is None)
         for opened in self._opened_by(event):
             opened.waiting = held.behind
         if not request:
             channel.held = channel.held or deque()
             channel.held.append(held)
         if apart is not None:
-            self._add(apart.id, _Receiving(self._admission.open(apart), None if request else channel, held))
+            self._add(apart.id, ReceivingValue(self._admission.open(apart), None if request else channel, held))
             self._admit()
             self._value_so_far(apart.id)
 
-    def _opened_by(self, event: Received) -> Iterator[_Channel | _Stream]:
+    def _opened_by(self, event: Received) -> Iterator[Channel | Stream]:
         for ref in event.refs[:3]:
             opened = self._open.get(ref.id) if ref is not None else None
-            if type(opened) is _Channel or type(opened) is _Stream:
+            if type(opened) is Channel or type(opened) is Stream:
                 yield opened
 
-    def _give_out(self, held: _Held) -> None:
+    def _give_out(self, held: Held) -> None:
         event = held.event
         self.events.append(event)
         self.events += held.behind
@@ -262,7 +172,7 @@ class Channels:
             for opened in self._opened_by(event):
                 opened.waiting = None
 
-    def _tell(self, about: _Channel | _Stream, event: Event) -> None:
+    def _tell(self, about: Channel | Stream, event: Event) -> None:
         (self.events if about.waiting is None else about.waiting).append(event)
 
     def _admit(self) -> None:
@@ -272,7 +182,7 @@ class Channels:
     def _value_so_far(self, id: int) -> None:
         """Give out the message of a value of which all has come."""
         receiving = self._open[id]
-        if type(receiving) is not _Receiving or receiving.value.left:
+        if type(receiving) is not ReceivingValue or receiving.value.left:
             return
         self._drop(id)
         event = receiving.held.event
@@ -287,7 +197,7 @@ class Channels:
         else:
             self._release(receiving.channel)
 
-    def _release(self, channel: _Channel) -> None:
+    def _release(self, channel: Channel) -> None:
         """Give out what waits no more."""
         held = channel.held
         while held and held[0].ready:
@@ -305,22 +215,22 @@ class Channels:
         found = self._found(id)
         if found is None:
             return
-        if id == SERVICE or (type(found) is not _Channel and type(found) is not _Stream):
+        if id == SERVICE or (type(found) is not Channel and type(found) is not Stream):
             raise WireError(f"an end of {id}, which has none")
-        if type(found) is _Channel and found.held is not None:
-            found.held.append(_Held(Ended(id), ready=True))
+        if type(found) is Channel and found.held is not None:
+            found.held.append(Held(Ended(id), ready=True))
         else:
             self._tell(found, Ended(id))
         self._ended(id, found)
 
-    def _ended(self, id: int, found: _Open) -> None:
+    def _ended(self, id: int, found: Opened) -> None:
         """The peer's direction has ended."""
-        if type(found) is _Channel or type(found) is _Stream:
+        if type(found) is Channel or type(found) is Stream:
             after = NEXT[found.state][Act.RECEIVE_END]
             if after is None:
                 raise WireError(f"an end of {id} where the peer may not send")
             found.state = after
-            if after is State.CLOSED and not (type(found) is _Channel and found.held):
+            if after is State.CLOSED and not (type(found) is Channel and found.held):
                 self._drop(id)
 
     def on_reset(self, id: int, payload: bytes) -> None:
@@ -331,40 +241,40 @@ class Channels:
         if found is None:
             return
         self._break(id)
-        if type(found) is _Channel or type(found) is _Stream:
+        if type(found) is Channel or type(found) is Stream:
             self._tell(found, Reset(id, payload.decode("utf-8", "replace")[:_REASON]))
-        elif type(found) is _Receiving:
+        elif type(found) is ReceivingValue:
             self._lose_value(found)
 
     def _break(self, id: int) -> None:
         """Forget a channel that is reset, and with it the values on the way for its messages."""
         found = self._drop(id)
-        if type(found) is _Channel:
+        if type(found) is Channel:
             for value in list(found.values or ()):
                 self.reset(value)
             held, found.held = found.held, None
             for each in held or ():
                 self._abandon(each.event)
-        elif type(found) is _Sending:
+        elif type(found) is SendingValue:
             self._outbox.forget(found.outgoing)
-        elif type(found) is _Receiving:
+        elif type(found) is ReceivingValue:
             self._admission.close(found.value)
             self._admit()
 
-    def _drop(self, id: int) -> _Open:
+    def _drop(self, id: int) -> Opened:
         """Forget a channel."""
         found = self._open.pop(id)
-        self._count[_counted_as(type(found))][not self._is_own(id)] -= 1
-        if type(found) is _Stream:
+        self._numbers.closed(id, found)
+        if type(found) is Stream:
             if found.outgoing is not None:
                 self._outbox.forget(found.outgoing)
             if found.incoming is not None:
                 self.windows.close(found.incoming)
-        elif type(found) is _Sending and found.channel.values is not None:
+        elif type(found) is SendingValue and found.channel.values is not None:
             found.channel.values.discard(id)
         return found
 
-    def _lose_value(self, lost: _Receiving) -> None:
+    def _lose_value(self, lost: ReceivingValue) -> None:
         """The value of a message will not come: the message is for nobody."""
         self._abandon(lost.held.event)
         if lost.channel is not None and lost.channel.held is not None:
@@ -405,9 +315,9 @@ class Channels:
         self._sink, self.rest = id, length
         if found is None:
             return
-        if type(found) is _Receiving:
+        if type(found) is ReceivingValue:
             place: Value | Incoming | None = found.value
-        elif type(found) is _Stream and NEXT[found.state][_RECEIVE] is not None:
+        elif type(found) is Stream and NEXT[found.state][_RECEIVE] is not None:
             place = found.incoming
         else:
             place = None
@@ -424,9 +334,9 @@ class Channels:
         stop = min(start + self.rest, len(data))
         self.rest -= stop - start
         found = self._open.get(self._sink)
-        if type(found) is _Stream:
+        if type(found) is Stream:
             self._tell(found, Data(self._sink, data[start:stop]))
-        elif type(found) is _Receiving:
+        elif type(found) is ReceivingValue:
             gather(found.value.parts, data[start:stop])
             found.value.left -= stop - start
             self._value_so_far(self._sink)
@@ -436,7 +346,7 @@ class Channels:
         """A CREDIT came: messages on a channel, or bytes on a stream."""
         more = _number(payload)
         found = self._found(id)
-        if type(found) is _Channel:
+        if type(found) is Channel:
             if NEXT[found.state][_SEND] is None or found.credit + more > self._theirs["credit"]:
                 raise WireError(f"credit of {more} on {id}, which is more than can be used")
             if not found.credit:
@@ -445,7 +355,7 @@ class Channels:
             return
         if found is None:
             return
-        outgoing = found.outgoing if type(found) is _Stream or type(found) is _Sending else None
+        outgoing = found.outgoing if type(found) is Stream or type(found) is SendingValue else None
         if outgoing is None or outgoing.window + more > _MOST:
             raise WireError(f"credit of {more} on {id}, which is more than can be used")
         outgoing.window += more
@@ -460,7 +370,7 @@ class Channels:
     def credit(self, id: int) -> int:
         """How many messages may be sent on a channel; 0 where it is closed."""
         found = self._open.get(id)
-        return found.credit if type(found) is _Channel else 0
+        return found.credit if type(found) is Channel else 0
 
     def send(self, id: int, message: Message, now: float, att: RefKind | None = None) -> Refs:
         """Send a message on a channel; gives the numbers of what it opens. `att` is what its attachment is.
@@ -471,18 +381,18 @@ class Channels:
             Unavailable: as many channels or streams are open as the peer takes; the message was not sent.
         """
         channel = self._open.get(id)
-        if type(channel) is not _Channel or NEXT[channel.state][_SEND] is None:
+        if type(channel) is not Channel or NEXT[channel.state][_SEND] is None:
             raise LocalError(f"nothing may be sent on {id}")
         kind, raw = pack_value(message.value)
         value: bytes | Apart | None = raw
-        refs, next_own = NO_REFS, self._next_own
+        refs, next_own = NO_REFS, 0
         apart = raw is not None and len(raw) > min(_INLINE, self._outbox.most // 2)
         if apart or att is not None or message.ret is not None or message.channel is not None:
-            refs, next_own = self._numbered(message, att)
+            refs, next_own = self._numbers.given(message, att)
             if raw is not None and apart:
                 value = Apart(next_own, self._fitting(raw), kind)
                 refs, next_own = refs._replace(value=value), next_own + 2
-            self._check_counts(refs)
+            self._numbers.check_room(refs)
         packed = pack_message(message, kind, value, refs, now=now)
         if len(packed) > self._outbox.most:
             text = f"this {message.verb} takes {len(packed)} bytes without its value; the peer takes"
@@ -490,76 +400,54 @@ class Channels:
         self._spend(channel, message.verb)
         self._outbox.message(id, packed)
         if refs is not NO_REFS:
-            self._next_own = next_own
+            self._numbers.next_own = next_own
             self._open_own(refs, channel, raw, now)
         return refs
-
-    def _numbered(self, message: Message, att: RefKind | None) -> tuple[Refs, int]:
-        next_own = self._next_own
-        ret = channel = stream = None
-        if message.ret is not None:
-            ret, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
-        if message.channel is not None:
-            channel, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
-        if att is not None:
-            stream, next_own = Ref(att, next_own), next_own + 2
-        return Refs(ret, channel, stream), next_own
 
     def _fitting(self, raw: bytes) -> int:
         if len(raw) > self._theirs["value"]:
             raise TooLarge(f"a value of {len(raw)} bytes; the peer takes {self._theirs['value']}")
         return len(raw)
 
-    def _check_counts(self, refs: Refs) -> None:
-        ret, channel, att, value = refs
-        more = {
-            "channels": (ret is not None) + (channel is not None),
-            "streams": (att is not None) + (value is not None),
-        }
-        for name, count in more.items():
-            if count and self._count[name][False] + count > self._theirs[name]:
-                text = f"as many {name} are open as the peer takes: {self._theirs[name]}"
-                raise Unavailable(text, details={UNSENT: True})
-
-    def _spend(self, channel: _Channel, verb: Verb) -> None:
+    def _spend(self, channel: Channel, verb: Verb) -> None:
         if channel.replies and (verb is Verb.ACK or verb is Verb.ERROR):
             return
         if not channel.credit:
             raise LocalError(f"{verb} sent without credit")
         channel.credit -= 1
 
-    def _open_own(self, refs: Refs, channel: _Channel, raw: bytes | None, now: float) -> None:
+    def _open_own(self, refs: Refs, channel: Channel, raw: bytes | None, now: float) -> None:
         ret, given, att, value = refs
         if ret is not None:
-            self._add(ret.id, _Channel(State.RECEIVING, 0, replies=True))
+            self._add(ret.id, Channel(State.RECEIVING, 0, replies=True))
         if given is not None:
-            self._add(given.id, _Channel(State.RECEIVING, 0, replies=False))
+            self._add(given.id, Channel(State.RECEIVING, 0, replies=False))
         if att is not None:
             outgoing = Outgoing(att.id, self._theirs["window"])
             both = att.kind is RefKind.DUPLEX
             incoming = self.windows.open(now) if both else None
-            self._add(att.id, _Stream(State.BOTH if both else State.SENDING, outgoing, incoming))
+            self._add(att.id, Stream(State.BOTH if both else State.SENDING, outgoing, incoming))
         if value is not None and raw is not None:
             # A request's value is of use as long as its caller waits.
             found = channel if ret is None else self._open[ret.id]
-            assert type(found) is _Channel
+            assert type(found) is Channel
             found.values = found.values or set()
             found.values.add(value.id)
             outgoing = Outgoing(value.id, self._theirs["window"], value=True)
-            self._add(value.id, _Sending(found, outgoing))
+            self._add(value.id, SendingValue(found, outgoing))
             self._outbox.write(outgoing, raw)
 
     def _open_theirs(self, refs: Refs) -> None:
         ret, given, att, _ = refs
         if ret is not None:
-            self._add(ret.id, _Channel(State.SENDING, self._theirs["credit"], replies=True))
+            self._add(ret.id, Channel(State.SENDING, self._theirs["credit"], replies=True))
         if given is not None:
-            self._add(given.id, _Channel(State.SENDING, self._theirs["credit"], replies=False))
+            self._add(given.id, Channel(State.SENDING, self._theirs["credit"], replies=False))
         if att is not None:
             both = att.kind is RefKind.DUPLEX
             outgoing = Outgoing(att.id, self._theirs["window"]) if both else None
             state = State.BOTH if both else State.RECEIVING
-            self._add(att.id, _Stream(state, outgoing, self.windows.open(self.now)))
+            self._add(att.id, Stream(state, outgoing, self.windows.open(self.now)))
 
     def abandon(self, event: Received) -> None:
         """A message that came is for nobody: what it refers to is reset."""
@@ -572,12 +460,12 @@ class Channels:
         """
         self._free(event)
         channel = self._open.get(event.channel)
-        if type(channel) is not _Channel or (channel.replies and event.message.verb in FINAL):
+        if type(channel) is not Channel or (channel.replies and event.message.verb in FINAL):
             return False
         channel.taken += 1
         return self._give_credit(event.channel, channel)
 
-    def _give_credit(self, id: int, channel: _Channel) -> bool:
+    def _give_credit(self, id: int, channel: Channel) -> bool:
         if channel.taken * 2 < self._limits.credit or NEXT[channel.state][_RECEIVE] is None:
             return False
         if not channel.replies and self._outbox.size > self._limits.outbox:
@@ -593,7 +481,7 @@ class Channels:
         owed, self._owed = self._owed, set()
         for id in owed:
             channel = self._open.get(id)
-            if type(channel) is _Channel:
+            if type(channel) is Channel:
                 self._give_credit(id, channel)
 
     def write(self, id: int, data: bytes) -> bool:
@@ -607,7 +495,7 @@ class Channels:
     def read(self, id: int, count: int, now: float) -> None:
         """So many bytes of a stream have been taken by its reader."""
         stream = self._open.get(id)
-        if type(stream) is _Stream and stream.incoming is not None and NEXT[stream.state][_RECEIVE] is not None:
+        if type(stream) is Stream and stream.incoming is not None and NEXT[stream.state][_RECEIVE] is not None:
             grant = self.windows.read(stream.incoming, count, now)
             if grant:
                 self._outbox.frame(Type.CREDIT, id, NUMBER.pack(grant))
@@ -615,7 +503,7 @@ class Channels:
     def end(self, id: int) -> None:
         """Send nothing more on a channel or stream; what was written before goes first."""
         found = self._open.get(id)
-        if type(found) is _Stream and found.outgoing is not None:
+        if type(found) is Stream and found.outgoing is not None:
             found.outgoing.ending = True
             if not found.outgoing.queued:
                 self.emptied(found.outgoing)
@@ -640,15 +528,15 @@ class Channels:
         """
         found = self._open.get(id)
         if found is not None:
-            if type(found) is not _Channel or found.state is not State.CLOSED:
+            if type(found) is not Channel or found.state is not State.CLOSED:
                 self._send_reset(id, reason)
             self._break(id)
 
     def _send_reset(self, id: int, reason: str) -> None:
         self._outbox.frame(Type.RESET, id, reason[:_REASON].encode("utf-8", "replace"))
 
-    def _send_end(self, id: int, found: _Open) -> None:
-        if type(found) is not _Channel and type(found) is not _Stream:
+    def _send_end(self, id: int, found: Opened) -> None:
+        if type(found) is not Channel and type(found) is not Stream:
             raise LocalError(f"{id} has no end")
         after = NEXT[found.state][Act.SEND_END]
         if after is None:
@@ -660,7 +548,7 @@ class Channels:
 
     def _outgoing(self, id: int) -> Outgoing | None:
         found = self._open.get(id)
-        return found.outgoing if type(found) is _Stream else None
+        return found.outgoing if type(found) is Stream else None
 
     def emptied(self, outgoing: Outgoing) -> None:
         """All that was written to a stream has been taken for sending."""
@@ -682,30 +570,11 @@ class Channels:
     @property
     def calls(self) -> int:
         """Calls and streams that are open."""
-        return sum(type(each) is not _Channel or each.replies for id, each in self._open.items() if id != SERVICE)
+        return sum(type(each) is not Channel or each.replies for id, each in self._open.items() if id != SERVICE)
 
-    def _add(self, id: int, opened: _Open) -> None:
+    def _add(self, id: int, opened: Opened) -> None:
         self._open[id] = opened
-        name, theirs = _counted_as(type(opened)), not self._is_own(id)
-        self._count[name][theirs] += 1
-        most: int = getattr(self._limits, name)
-        if theirs and self._count[name][True] > most:
-            raise WireError(f"over {most} {name} open at once (limit {name})")
-
-
-def _counted_as(kind: type[_Open]) -> str:
-    return "channels" if kind is _Channel else "streams"
-
-
-def _is_answer(channel: _Channel, verb: Verb) -> bool:
-    """Whether this is the final reply, which needs no credit. The states are those of `swarmlib.channel`."""
-    final = verb in FINAL
-    if channel.failed or (verb is Verb.ACK and channel.answered):
-        raise WireError(f"{verb} after the final reply")
-    if final:
-        channel.answered = True
-        channel.failed = verb is Verb.ERROR
-    return final
+        self._numbers.opened(id, opened)
 
 
 def _number(payload: bytes) -> int:

@@ -22,10 +22,10 @@ from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 from swarmlib import Chain, Message, Server, connect
 from swarmlib.supervision import supervised
 from swarmlib.wire.transports import callers
+from swarmlib.wire.transports.limiter import ConnectionLimiter, most_connections
 from swarmlib.wire.transports.listening import ENDS, serve
 from swarmlib_backends import DockerServer
 from swarmlib_backends.dockerserver.connection import Connection
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter, most_connections
 from tests.engines import free_port, wait_until
 
 RESET = struct.pack("ii", 1, 0)
@@ -129,7 +129,7 @@ async def test_each_await_of_a_connections_life_may_raise(
     sent: bytes, error: Exception, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    limiter = ConnectionLimiter(1)  # so that one that stayed would shut out the next
+    limiter = ConnectionLimiter(1, "dockerserver")  # so that one that stayed would shut out the next
     async with Chain(Boxes()).open() as sender:
         before = trio.lowlevel.current_statistics().tasks_living
         failed = 0
@@ -153,8 +153,8 @@ async def test_each_await_of_a_connections_life_may_raise(
 async def echo_server(
     failures: list[OSError], make_room: Callable[[], bool] = lambda: False
 ) -> AsyncGenerator[tuple[str, int]]:
-    async def echo(stream: trio.SocketStream) -> None:
-        callers.by_socket(stream.socket)
+    async def echo(stream: trio.SocketStream, client: str) -> None:
+        assert client.startswith("ip:")
         await stream.send_all(bytes(await stream.receive_some()))
 
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -225,7 +225,7 @@ def test_clients_are_no_more_than_descriptors_allow() -> None:
 
 
 async def test_a_client_is_idle_until_its_first_head() -> None:
-    limiter = ConnectionLimiter(1)
+    limiter = ConnectionLimiter(1, "dockerserver")
     with limiter.admit() as silent:
         assert silent is not None
         with limiter.admit() as second:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import memory_stream_one_way_pair, wait_all_tasks_blocked
 
 from swarmlib import BadAnswer, Chain, Client, Message, SwarmError, Unavailable, Verb, open_reply
 from swarmlib_backends import DockerServer, Listen, Remote
@@ -16,6 +16,7 @@ from swarmlib_backends.docker.engine import MAX_IDLE
 from swarmlib_backends.docker.exchange import MAX_LINE
 from swarmlib_backends.docker.response import Lines
 from swarmlib_backends.dockerapi.http1 import MAX_HEAD
+from swarmlib_backends.dockerapi.rows import WHOLE
 from tests.attacks.fake_engine import FakeEngine, over
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -368,3 +369,25 @@ async def test_a_watch_that_breaks_off_has_no_good_end_for_an_http_client(far: b
         said = await http(tmp_path / "front.sock", b"GET /containers/a/stats HTTP/1.1\r\nHost: d\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 200 OK\r\n")
     assert said.endswith(b'{"n":1}\n\r\n')
+
+
+async def test_an_upload_ends_quietly_where_the_stream_that_the_engine_switched_to_is_closed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def switch(stream: trio.SocketStream, _: bytes) -> None:
+        await stream.send_all(b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        while await stream.receive_some():
+            pass
+
+    args = {":method": "POST", ":target": "/session", ":upgrade": "h2c"}
+    upload, att = memory_stream_one_way_pair()
+    async with (
+        over(FakeEngine(switch), tmp_path) as swarm,
+        swarm.request(Verb.CONNECT, WHOLE.path(""), args=args, att=att) as replies,
+    ):
+        stream = (await replies.receive()).att
+        assert stream is not None
+        await trio.aclose_forcefully(stream)
+        await upload.send_all(b"more")
+        await wait_all_tasks_blocked()
+    assert not caplog.records

@@ -7,10 +7,8 @@ import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from swarmlib import Chain, Message, NotFound, Server, Verb
-from swarmlib.supervision import supervised
-from swarmlib.wire.transports.listening import ENDS
-from swarmlib_backends.dockerserver.connection import HEAD_SECONDS, Connection
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
+from swarmlib_backends.dockerserver.connection import HEAD_SECONDS
+from tests.test_gateway import serve_on
 
 HIDDEN = b"DELETE /containers/victim?force=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -36,14 +34,7 @@ async def said(stage: Server, *parts: bytes) -> bytes:
     """What a client gets for its bytes, before a chain of one stage."""
     near, far = memory_stream_pair()
     async with Chain(stage).open() as sender, trio.open_nursery() as nursery:
-
-        async def serve() -> None:
-            with ConnectionLimiter(1).admit() as client:
-                assert client is not None
-                async with far:
-                    await supervised("a client", Connection(far, sender, client).serve, expected=ENDS)
-
-        nursery.start_soon(serve)
+        nursery.start_soon(serve_on, far, sender)
         for part in parts:
             await near.send_all(part)
         await near.send_eof()
@@ -266,18 +257,12 @@ async def test_a_trickled_head_has_one_deadline(autojump_clock: MockClock) -> No
     near, far = memory_stream_pair()
     async with Chain(Seen()).open() as sender, trio.open_nursery() as nursery:
 
-        async def serve() -> None:
-            with ConnectionLimiter(1).admit() as client:
-                assert client is not None
-                async with far:
-                    await Connection(far, sender, client).serve()
-
         async def trickle() -> None:
             for byte in b"GET /_ping HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 100:
                 await near.send_all(bytes([byte]))
                 await trio.sleep(1)
 
-        nursery.start_soon(serve)
+        nursery.start_soon(serve_on, far, sender)
         nursery.start_soon(trickle)
         got = bytes(await near.receive_some())
         assert got.startswith(b"HTTP/1.1 408 ")

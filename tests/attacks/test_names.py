@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from swarmlib import Chain, Invalid, Message, SwarmError, TooLarge, Verb, connect
+from swarmlib import Chain, Invalid, Json, Message, SwarmError, TooLarge, Verb, connect
 from swarmlib.message import REQUESTS
 from swarmlib.names import MAX_LENGTH, MAX_PARTS, check_path
 from swarmlib.request import answer, ask
-from swarmlib_backends import DockerServer
+from swarmlib_backends import DockerServer, Exec, Simulator
+from swarmlib_backends.dockerapi.canonical import canonical
 from tests.attacks.peers import Leaf, http
 
 NO_NAMES = [
@@ -155,3 +156,41 @@ async def test_the_built_in_leaves_refuse_what_reaches_them_all_the_same(text: s
                 async with await ask(sender, message) as replies:
                     await answer(replies)
             assert refused.value.code in ("not_found", "invalid", "not_implemented")
+
+
+@pytest.mark.parametrize("name", ["a" * 65_536, "a" * MAX_LENGTH, "..", "../canary", "a//b", "a\n"])
+def test_nothing_is_made_with_a_name_that_no_path_could_hold(name: str) -> None:
+    body = Json.of({"Image": "busybox"})
+    for path, args, value in (
+        (("containers",), {"name": name}, body),
+        (("networks",), {}, Json.of({"Name": name})),
+        (("volumes",), {}, Json.of({"name": name})),
+        (("services",), {}, Json.of({"Name": name})),
+        (("secrets",), {}, Json.of({"Name": name})),
+        (("configs",), {}, Json.of({"Name": name})),
+    ):
+        with pytest.raises((Invalid, TooLarge)):
+            canonical(Message(Verb.SPAWN, path, args, value))
+    with pytest.raises((Invalid, TooLarge)):
+        canonical(Message(Verb.SET, ("containers", "web", "rename"), {"name": name}))
+
+
+def test_what_has_a_proper_name_or_none_is_made() -> None:
+    for name in ("web", "/web", "a" * 255):
+        made = canonical(Message(Verb.SPAWN, ("containers",), {"name": name}, Json.of({"Image": "busybox"})))
+        assert made.args == {"name": name}
+    assert canonical(Message(Verb.SPAWN, ("volumes",), value=Json.of({"Name": ""}))).json == {"Name": ""}
+    assert canonical(Message(Verb.SPAWN, ("containers",), {"name": ""}, Json.of({"Image": "a"}))).args == {"name": ""}
+
+
+@pytest.mark.parametrize("stage", [Exec(), Simulator()], ids=lambda stage: stage.name)
+async def test_no_workload_has_a_name_by_which_it_could_not_be_removed(stage: Exec | Simulator) -> None:
+    async with connect(stage) as swarm:
+        for path, args, value in (
+            (("containers",), {"name": "a" * 65_536}, {"Image": "busybox", "Cmd": ["true"]}),
+            (("networks",), {}, {"Name": "a" * 65_536}),
+        ):
+            with pytest.raises(SwarmError) as refused:
+                await swarm.call(Verb.SPAWN, path, args=args, value=value)
+            assert refused.value.code in ("too_large", "invalid", "not_implemented")
+        assert await swarm.ls("containers") == []

@@ -11,11 +11,9 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
-from swarmlib import Chain, Internal, Json, Message, NotFound, Server, Verb
-from swarmlib.supervision import supervised
-from swarmlib.wire.transports.listening import ENDS
-from swarmlib_backends.dockerserver.connection import Connection
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
+from swarmlib import BadAnswer, Chain, Internal, Json, Message, NotFound, Server, Verb, connect, request
+from swarmlib_backends.dockerapi.status import status_of
+from tests.test_gateway import serve_on
 
 SPLIT = b"b\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
 REQUESTS = {
@@ -45,14 +43,7 @@ async def asked(request: bytes, answer: Callable[[Message], Awaitable[None]]) ->
     near, far = memory_stream_pair()
     with trio.fail_after(5):
         async with Chain(Evil(answer)).open() as sender, trio.open_nursery() as nursery:
-
-            async def serve() -> None:
-                with ConnectionLimiter(1).admit() as client:
-                    assert client is not None
-                    async with far:
-                        await supervised("a client", Connection(far, sender, client).serve, expected=ENDS)
-
-            nursery.start_soon(serve)
+            nursery.start_soon(serve_on, far, sender)
             await near.send_all(request + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
             got = b""
             while not _whole(got, head=request.startswith(b"HEAD")) and (part := bytes(await near.receive_some())):
@@ -188,6 +179,22 @@ async def test_a_status_without_a_body_has_none(status: int) -> None:
     assert got.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("kind", ["watch", "progress"])
+async def test_what_comes_in_pieces_has_no_body_either_with_such_a_status(kind: str, status: int) -> None:
+    async def answer(message: Message) -> None:
+        if kind == "watch":
+            await message.reply.ack(status=status)
+        await message.reply.set({"a": "POISON"}, status=status)
+        await message.reply.set({"a": "POISON"})
+        if kind == "progress":
+            await message.reply.ack()
+
+    got = await asked(REQUESTS[kind], answer)
+    assert got.startswith(b"HTTP/1.1 %d " % status)
+    assert got.index(b"\r\n\r\n") == len(got) - 4
+
+
 @pytest.mark.parametrize("request_line", [REQUESTS[kind] for kind in ("value", "watch", "progress", "spawn")])
 async def test_a_stream_where_there_should_be_a_value_is_closed(request_line: bytes) -> None:
     near, far = memory_stream_pair()
@@ -231,3 +238,38 @@ async def test_what_a_broken_stream_said_is_no_whole_response(caplog: pytest.Log
     got = await asked(REQUESTS["watch"], answer)
     assert b'{"n":1}' in got
     assert not got.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("size", [0, 1000])
+async def test_an_answer_that_never_ends_takes_no_more_memory_than_allowed(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "MAX_ANSWER", 100_000)
+    sent = 0
+    ended = trio.Event()
+
+    async def answer(message: Message) -> None:
+        nonlocal sent
+        try:
+            while True:
+                await message.reply.set(Json(b'"%s"' % (b"x" * size)))
+                sent += size + 500
+        finally:
+            ended.set()
+
+    with trio.fail_after(5):
+        async with connect(Evil(answer)) as swarm:
+            with pytest.raises(BadAnswer, match="over 100000 bytes"):
+                await swarm.set("images", "x")
+            await ended.wait()
+    assert sent < 150_000
+
+
+@pytest.mark.parametrize("status", [302, 200, 99, 600, "404", 404.0, True, [], 10**30])
+async def test_an_error_whose_status_is_none_is_a_bad_answer(status: object) -> None:
+    async def answer(message: Message) -> None:
+        await message.reply.error(NotFound("x", details={"status": status}))
+
+    assert (await asked(REQUESTS["value"], answer)).startswith(b"HTTP/1.1 502 ")
+    with pytest.raises(BadAnswer, match="from 400 to 599"):
+        status_of(NotFound("x", details={"status": status}))

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from swarmlib import Json, Message, NotFound, Verb
 from swarmlib_backends import redact, shown
 from swarmlib_backends.dockerapi.rows import ROWS, Kind, Row
+from swarmlib_backends.recording import Recording, What
 from swarmlib_backends.redact_text import without_credentials, without_quotations
 from tests.processes import Swarmd
 
@@ -123,7 +124,7 @@ class Filler:
         }
         if isinstance(more, dict):
             fields["any.name"] = self.value(more, f"{place}.*", "", depth + 1)
-        if free:
+        if free or isinstance(more, dict):  # of which each field has the same type
             return fields
         unknown, below = (self._canaries.put(f"{place}: {what} an unknown field") for what in ("in", "below"))
         return {**fields, "Unheard-Of": {"Name": unknown, "more": [{"Id": below}]}}
@@ -144,6 +145,7 @@ class FakeEngine:
 
     def __init__(self, path: Path) -> None:
         self.answers: dict[tuple[str, str], bytes] = {}
+        self.asked: list[tuple[str, str]] = []
         self.repeats = False
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -163,14 +165,15 @@ class FakeEngine:
         with connection, suppress(OSError):
             while (request := read_message(connection)) is not None:
                 connection.sendall(self._answer(*request))
-                if "connection: close" in request[0].lower() or "chunked" in request[0].lower():
+                if any(word in request[0].lower() for word in ("connection: close", "chunked", "upgrade: ")):
                     return  # without a look at an upload, as an engine that refuses it
 
     def _answer(self, head: str, body: bytes) -> bytes:
         method, target, _ = head.split("\r\n")[0].split(" ", 2)
+        place = re.sub(r"^/v[\d.]+", "", target.partition("?")[0])
+        self.asked.append((method, place))
         if self.repeats:
             return response(400, json.dumps({"message": repeated(head, body)}).encode())
-        place = re.sub(r"^/v[\d.]+", "", target.partition("?")[0])
         return self.answers.get((method, place)) or response(404, b'{"message":"page not found"}')
 
 
@@ -224,6 +227,10 @@ def place_of(row: Row) -> str:
     return row.template.replace("{id}", "a1").replace("{name}", "a1")
 
 
+def protocol_of(row: Row) -> str:
+    return "websocket" if row.object.endswith("/ws") else "tcp"
+
+
 def request_of(row: Row, filler: Filler, canaries: Canaries) -> bytes:
     """A request of a row with canaries in its parameters, headers and body."""
     operation = filler.operation(row)
@@ -241,7 +248,8 @@ def request_of(row: Row, filler: Filler, canaries: Canaries) -> bytes:
             query.setdefault(parameter["name"], parameter_text(parameter["name"], place, canaries))
     target = f"{place_of(row)}?{urlencode({name: text for name, text in query.items() if text})}"
     kind = "application/x-tar" if row.upload else "application/json"
-    fields = {"Host": "x", **headers, "Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"}
+    end = {"Connection": "Upgrade", "Upgrade": protocol_of(row)} if row.kind is Kind.HIJACK else {"Connection": "close"}
+    fields = {"Host": "x", **headers, "Content-Type": kind, "Content-Length": str(len(body)), **end}
     head = "\r\n".join([f"{row.method} {target} HTTP/1.1", *(f"{name}: {v}" for name, v in fields.items()), "", ""])
     return head.encode() + body
 
@@ -252,6 +260,8 @@ def parameter_text(name: str, place: str, canaries: Canaries) -> str:
     special = {
         "filters": json.dumps({"label": [f"swarm.token={canary}"], "unheard-of": [canary]}),
         "buildargs": json.dumps({"DB_PASS": canary}),
+        "cachefrom": json.dumps([canary]),
+        "outputs": json.dumps([{"Type": "registry", "Attrs": {"name": canary}}]),
         "labels": json.dumps({"users": f"me:{canary}"}),
         "remote": f"https://me:{canary}@example.org/r.git?token={canary}",
     }
@@ -260,6 +270,8 @@ def parameter_text(name: str, place: str, canaries: Canaries) -> str:
 
 def answer_of(row: Row, filler: Filler, canaries: Canaries) -> bytes:
     """A row's answer, with canaries in its headers and its values."""
+    if row.kind is Kind.HIJACK:
+        return f"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: {protocol_of(row)}\r\n\r\n".encode()
     answers = filler.operation(row).get("responses", {})
     schema = next((a["schema"] for status, a in answers.items() if int(status) < 300 and "schema" in a), None)
     values = [] if schema is None else [json.dumps(filler.value(schema, f"{row.name} answers")).encode()]
@@ -290,8 +302,8 @@ def served(folder: Path, *stages: str) -> Iterator[tuple[FakeEngine, Swarmd, Cal
             yield engine, swarmd, lambda request: exchange(folder / "gw.sock", request)
 
 
+REQUEST_LINE = re.compile(r'^#\d+ > |^\{"call": \d+, "verb"', re.MULTILINE)
 KEEPING = ("debug --values", "debug --json --values", "debug")
-SENT = tuple(row for row in ROWS if row.kind is not Kind.HIJACK)
 
 
 def kept(folder: Path) -> str:
@@ -304,14 +316,20 @@ def test_no_canary_of_any_row_comes_out(folder: Path, document: Path) -> None:
     canaries = Canaries()
     filler = Filler(document, canaries)
     with served(folder, *KEEPING, f"record {folder}/rec") as (engine, swarmd, ask):
-        for row in SENT:
+        for row in ROWS:
             engine.answers[row.method, place_of(row)] = answer_of(row, filler, canaries)
             answer = ask(request_of(row, filler, canaries))
-            assert answer.startswith(b"HTTP/1.1 "), row.name
+            status = 101 if row.kind is Kind.HIJACK else row.status
+            assert answer.startswith(f"HTTP/1.1 {status} ".encode()), (row.name, answer)
+            assert engine.asked.pop() == (row.method, place_of(row))  # so it has passed all that keeps something
+            assert engine.asked == []
         swarmd.end()
     content = kept(folder)
     assert canaries.found(content) == set()
     assert len(canaries.places) > 1000
+    assert len(REQUEST_LINE.findall(content)) == len(ROWS) * len(KEEPING)
+    with closing(Recording(str(folder / "rec"))) as recording:
+        assert [event.what for event in recording.events()].count(What.ASK) == len(ROWS)
     assert all(f'"{name}"' in content for name in ("Env", "JoinTokens", "X-Unheard-Of", "Labels"))
 
 
@@ -324,6 +342,7 @@ def test_an_engine_that_repeats_what_it_was_asked_gives_nothing_away(folder: Pat
         for row in ROWS:
             answer = ask(request_of(row, filler, canaries))
             assert answer.startswith(b"HTTP/1.1 400"), row.name
+            assert engine.asked.pop() == (row.method, place_of(row))
         swarmd.end()
     assert canaries.found(kept(folder)) == set()
 

@@ -116,11 +116,12 @@ def test_health_checks_on_the_tls_port_are_neither_logged_nor_fatal(ours: Path, 
     assert server.log.read_text() == before
 
 
-def test_listen_answers_plain_http_in_words_too(ours: Path) -> None:
+def test_listen_answers_plain_http_in_words_too_and_logs_whose_it_was(ours: Path, tmp_path: Path) -> None:
     port = free_port()
     url = f"listen tls://127.0.0.1:{port} --ca {ours}/ca.pem --cert {ours}/server-cert.pem --key {ours}/server-key.pem"
-    process = subprocess.Popen([*SWARMD, url, "simulator"], stderr=subprocess.DEVNULL)
-    answer = b""
+    answer, log = b"", tmp_path / "log"
+    with log.open("wb") as written:
+        process = subprocess.Popen([*SWARMD, url, "simulator"], stderr=written)
 
     def answers() -> bool:
         nonlocal answer
@@ -132,6 +133,8 @@ def test_listen_answers_plain_http_in_words_too(ours: Path) -> None:
     try:
         wait_until(answers, "listen", process)
         assert answer.startswith(b"HTTP/1.0 400 Bad Request\r\n")
+        refused = "listen: refused ip:127.0.0.1: the TLS handshake failed: the other side speaks plain HTTP"
+        wait_until(lambda: refused in log.read_text(), "the refusal in the log")
     finally:
         process.terminate()
         assert process.wait(20) == 143

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
 from trio.testing import MockClock, memory_stream_pair
 
 from swarmlib import NotFound, Verb
@@ -11,7 +12,6 @@ from swarmlib.streams import BytesStream
 from swarmlib_backends.docker.exchange import INVITATION_SECONDS
 from swarmlib_backends.dockerapi.rows import WHOLE
 from swarmlib_backends.dockerserver.connection import Connection
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
 from tests.attacks.fake_engine import FakeEngine, over
 
 ARCHIVE = (Verb.FILE, ("containers", "web", "archive"))

@@ -40,7 +40,9 @@ def ask(
         return response.status, json.loads(text).get("message", "") if text.startswith("{") else text
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "file://"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "file://"]
+)
 @pytest.mark.parametrize("target", ["/_ping", "/containers/json", "/containers/x/attach/ws", "/nonesuch"])
 def test_a_page_of_another_origin_is_refused(server: Swarmd, origin: str, target: str) -> None:
     status, message = ask(server, "GET", target, {"Origin": origin})

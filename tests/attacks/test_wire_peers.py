@@ -7,7 +7,10 @@ import logging
 import math
 import os
 import random
+import resource
 import socket
+import subprocess
+import sys
 import types
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import asynccontextmanager, suppress
@@ -33,6 +36,7 @@ from swarmlib_backends import DockerServer, Listen, Remote
 from swarmlib_backends import listen as listen_module
 from swarmlib_backends.edge import Edge
 from tests.attacks.peers import Leaf, Peer, far_side, http, packed, peer_of, reference
+from tests.engines import wait_until
 
 
 @asynccontextmanager
@@ -386,20 +390,57 @@ async def test_whatever_an_await_raises_ends_that_session_and_no_other(
     assert now > 1, "no await was made to raise"
 
 
-async def test_a_peer_that_is_gone_before_it_is_known_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(sock: Any) -> str:
-        raise OSError(107, "Transport endpoint is not connected")
+async def ended(stream: trio.abc.ReceiveStream) -> None:
+    """Wait until the other side has closed the connection."""
+    with suppress(trio.BrokenResourceError):
+        while await stream.receive_some():
+            pass
 
-    async with listening(tmp_path) as (path, _), peer_of(path) as other:
-        with monkeypatch.context() as patched:
-            patched.setattr(listen_module.callers, "by_socket", gone)
-            async with await trio.open_unix_socket(path) as stream:
-                assert await stream.receive_some() == b""
-        assert (await other.call()).verb is Verb.ACK
-        async with peer_of(path) as another:
-            assert (await another.call()).verb is Verb.ACK
+
+async def test_silent_connections_make_room_and_sessions_do_not() -> None:
+    leaf = Leaf()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    far = f"tcp://127.0.0.1:{port}"
+    async with Chain(Listen(far, max_connections=2), leaf).open(), connect(Remote(far)) as first:
+        silent = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(3)]
+        with trio.fail_after(5):
+            await ended(silent[0])
+            await ended(silent[1])
+        async with connect(Remote(far)) as second, await trio.open_tcp_stream("127.0.0.1", port) as refused:
+            with trio.fail_after(5):
+                await ended(refused)
+            assert await first.get("web")
+            assert await second.get("web")
+        for stream in silent:
+            await stream.aclose()
+
+
+def test_silent_connections_shut_nobody_out_where_few_descriptors_are_allowed(tmp_path: Path) -> None:
+    path = f"{tmp_path}/l.sock"
+    command = [sys.executable, "-m", "swarmd", f"listen unix://{path}", "simulator"]
+    limit = resource.RLIMIT_NOFILE
+    with (tmp_path / "log").open("wb") as log:
+        running = subprocess.Popen(command, stderr=log, preexec_fn=lambda: resource.setrlimit(limit, (64, 64)))
+    silent: list[socket.socket] = []
+
+    async def lists() -> None:
+        async with connect(Remote(f"unix://{path}")) as swarm:
+            assert await swarm.ls("containers") == []
+
+    try:
+        wait_until(lambda: os.path.exists(path), "listen", running)
+        for _ in range(100):
+            silent.append(socket.socket(socket.AF_UNIX))
+            silent[-1].settimeout(5)
+            silent[-1].connect(path)
+        trio.run(lists)
+    finally:
+        for each in silent:
+            each.close()
+        running.terminate()
+        assert running.wait(20) == 143
+    assert "can't accept" not in (tmp_path / "log").read_text()
 
 
 async def test_a_tcp_client_that_resets_ends_nothing() -> None:

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.bench import attacking
-from tests.bench.attacking import SETTLE_SECONDS, SPARE_FILES, Findings, Gateway, connect, gateway, held_by
+from tests.bench.attacking import SPARE_FILES, Findings, Gateway, connect, gateway, held_by
 from tests.bench.common import need, reachable_engine, show
 from tests.engines import docker
 
@@ -31,13 +31,16 @@ _TAR = "Content-Type: application/x-tar"
 _COLUMNS = ["", "files", "threads", "MiB", "rate"]
 _MEMORY = 48
 """MiB that swarmd may hold more at the end."""
+_SETTLE_SECONDS = 60.0
+"""How long an engine may take to answer what was asked of it last: a client that may only have half-closed is waited
+for."""
 _AT_ONCE = 6
 _BATCH = 60
 _UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp"
 
 
 def _request(first: str, *headers: str, body: bytes = b"") -> bytes:
-    return "\r\n".join([f"{first} HTTP/1.1", "Host: x", *headers, "", ""]).encode() + body
+    return "\r\n".join([f"{first} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode() + body
 
 
 def _chunk(data: bytes) -> bytes:
@@ -67,7 +70,7 @@ PHASES: dict[str, bytes] = {
     ),
     "a websocket": _request(
         "GET /containers/quiet/attach/ws?stream=1&stdout=1",
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nOrigin: http://x",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nOrigin: http://localhost",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ),
     "a session": _request("POST /session", "Connection: Upgrade\r\nUpgrade: h2c", "X-Docker-Expose-Session-Uuid: a"),
@@ -122,7 +125,7 @@ class Kept:
 
     def measure(self, pid: int, files: int) -> None:
         """See what it holds now, or once it has let go of all but so many descriptors more than before."""
-        deadline = time.monotonic() + SETTLE_SECONDS
+        deadline = time.monotonic() + _SETTLE_SECONDS
         while (now := held_by(pid)).files > self.before.files + files and time.monotonic() < deadline:
             select.select([], [], [], 0.2)
         self.after = now

@@ -135,13 +135,13 @@ def request(row: Row, path: str) -> bytes:
         query += "&path=/" if query else "?path=/"
     if row.name in ("ContainerList", "ImageCreate", "ImageSearch"):
         query += "?all=1&fromImage=x&term=x"
-    lines = [f"{row.method} /v1.41{path}{query} HTTP/1.1", "Host: x"]
+    lines = [f"{row.method} /v1.41{path}{query} HTTP/1.1", "Host: localhost"]
     body = b""
     if row.upload:
         lines += ["Content-Type: application/x-tar"]
         body = b"\0" * 10_240
     elif row.method in ("POST", "PUT"):
-        body = b'{"Image":"busybox","Name":"x","Container":"x","Cmd":["true"]}'
+        body = b'{"Image":"busybox","Name":"x","Container":"x","username":"x","Cmd":["true"]}'
         lines += ["Content-Type: application/json"]
     if row.kind is Kind.HIJACK:
         lines += ["Connection: Upgrade", "Upgrade: " + ("websocket" if row.method == "GET" else "tcp")]

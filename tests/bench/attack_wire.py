@@ -16,7 +16,6 @@ import json
 import socket
 import sys
 import tempfile
-import threading
 import time
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -46,7 +45,7 @@ class FarSide:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(50)
-        threading.Thread(target=self._accept, daemon=True).start()
+        attacking.serve_in_threads(self._listener, self._serve)
 
     def arm(self, random: Random | None) -> None:
         """Answer every call but those for victims with garbage of this generator; None: answer rightly."""
@@ -56,12 +55,6 @@ class FarSide:
     def close(self) -> None:
         """Take no more connections."""
         self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         peer = Peer(connection, initiator=False)

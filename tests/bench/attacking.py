@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,9 @@ SETTLE_SECONDS = 8.0
 SPARE_FILES = 3
 """Descriptors more than before that are no leak: pooled connections."""
 _READ = 65536
+_MOST = 32 << 20
+"""Bytes of an answer that are read, about."""
+_PAUSE = 0.02
 
 
 class Gateway:
@@ -151,13 +155,27 @@ def connect(address: str | int, timeout: float = 5.0) -> socket.socket:
     if isinstance(address, int):
         return socket.create_connection(("127.0.0.1", address), timeout)
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(timeout)
+    # Python's own timeout would make it fail at once where the queue of the listener is full.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(timeout), 0))
     try:
         connection.connect(address)
     except OSError:
         connection.close()
         raise
+    connection.settimeout(timeout)
     return connection
+
+
+def serve_in_threads(listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+    """Serve each connection of a listener in a thread of its own, until the listener is closed; returns at once."""
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
 
 
 def reset(connection: socket.socket) -> None:
@@ -170,19 +188,25 @@ def reset(connection: socket.socket) -> None:
 def read_until_quiet(
     connection: socket.socket, quiet: float, enough: Callable[[bytes], bool] = lambda _: False
 ) -> tuple[bytes, bool]:
-    """What comes until the other side ends it, is quiet for `quiet` seconds, or has said enough; whether it ended."""
-    data = b""
-    while select.select([connection], [], [], 0.02 if enough(data) else quiet)[0]:
+    """What comes until the other side ends it, is quiet for `quiet` seconds, or pauses and has said enough; whether it
+    ended.
+    """
+    data = bytearray()
+    while len(data) <= _MOST:
+        if not _readable(connection, _PAUSE) and (enough(bytes(data)) or not _readable(connection, quiet)):
+            break
         try:
             piece = connection.recv(_READ)
         except OSError:
-            return data, True
+            return bytes(data), True
         if not piece:
-            return data, True
+            return bytes(data), True
         data += piece
-        if len(data) > 32 << 20:
-            break
-    return data, False
+    return bytes(data), False
+
+
+def _readable(connection: socket.socket, seconds: float) -> bool:
+    return bool(select.select([connection], [], [], seconds)[0])
 
 
 def ask(address: str | int, data: bytes, quiet: float = 5.0, timeout: float = 5.0) -> bytes:
@@ -194,7 +218,7 @@ def ask(address: str | int, data: bytes, quiet: float = 5.0, timeout: float = 5.
 
 def get(target: str, *headers: str) -> bytes:
     """A plain GET after which the connection is closed."""
-    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]).encode()
+    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]).encode()
 
 
 # Findings.

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import re
 import socket
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from tests.bench.attacking import reset
+from tests.bench.attacking import reset, serve_in_threads
 
 Action = bytes | float | Literal["close", "reset", "stay"]
 BAD = "bad" * 21 + "b"
@@ -35,7 +34,7 @@ class HostileEngine:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(500)
-        threading.Thread(target=self._accept, daemon=True).start()
+        serve_in_threads(self._listener, self._serve)
 
     def arm(self, method: str, path: str, actions: list[Action], *, early: bool) -> None:
         """Answer this request so from now on. early: before its body has been read."""
@@ -49,12 +48,6 @@ class HostileEngine:
     def close(self) -> None:
         """Take no more connections."""
         self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         connection.settimeout(30)

@@ -88,16 +88,23 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\r\n]*)?\r\n")
 
 
 def _chunked(answer: Answer, data: bytes) -> tuple[bytes, str]:
-    while match := _CHUNK.match(data):
-        size, rest = int(match[1], 16), data[match.end() :]
-        if not size and rest.startswith(b"\r\n"):
-            return rest[2:], ""
-        answer.body += rest[:size]
-        if size and rest[size : size + 2] not in (b"\r\n", b"\r", b""):
-            return b"", f"a chunk that does not end where it should: {rest[size : size + 20]!r}"
-        data = rest[size + 2 :]
-    answer.whole = False
-    return b"", f"a malformed chunk: {data[:40]!r}" if re.match(rb"[^\r\n]*\r\n", data) else ""
+    pieces: list[bytes] = []
+    at, flaw = 0, ""
+    while not flaw and (match := _CHUNK.match(data, at)):
+        start, size = match.end(), int(match[1], 16)
+        at = start + size
+        end = data[at : at + 2]
+        if not size and end == b"\r\n":
+            answer.body = b"".join(pieces)
+            return data[at + 2 :], ""
+        pieces.append(data[start:at])
+        if size and end not in (b"\r\n", b"\r", b""):
+            flaw = f"a chunk that does not end where it should: {data[at : at + 20]!r}"
+        at += 2
+    answer.body, answer.whole = b"".join(pieces), False
+    if not flaw and re.match(rb"[^\r\n]*\r\n", data[at:]):
+        flaw = f"a malformed chunk: {data[at : at + 40]!r}"
+    return b"", flaw
 
 
 def is_whole(data: bytes, *, bodyless: bool = False) -> bool:

@@ -135,7 +135,7 @@ def test_a_cable_that_is_pulled_out_and_put_back(joined: Joined, box: str) -> No
     refused = docker(joined.host, "ps", timeout=2)
     assert refused.returncode == 1
     assert b"tls://10.77.0.2:4244 is not connected" in refused.stderr
-    joined.far.wait_for("has gone", moment)
+    joined.far.wait_for("has disconnected", moment)
     moment = joined.near.now()
     near.plug()
     joined.near.wait_for("is connected", moment)

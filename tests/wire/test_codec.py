@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swarmlib import ERRORS, BadAnswer, Invalid, Json, Message, SwarmError, TooLarge, Verb
@@ -60,6 +60,7 @@ def form(message: Message) -> Any:
     return (message.verb, message.path, message.args, value, message.deadline)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(MESSAGES, REFS)
 def test_a_message_and_its_references_come_back_as_they_were(message: Message, refs: Refs) -> None:
     came, came_refs = decode(encode(message, refs, now=7.0), now=7.0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from ..dockerapi.matching import named
 from ..dockerapi.values import NEVER, filters, is_true, labels_fit, number
 from .spec import TAG, Body, part, parts, tags_of
 
@@ -123,14 +124,15 @@ def listed(machines: Iterable[Machine], args: Mapping[str, Any]) -> list[Body]:
     wanted = filters(args, _LIST_FILTERS, "virtual machines")
     limit = int(number(args, "limit", 0))
     everything = is_true(args.get("all")) or limit > 0 or "status" in wanted
-    chosen = [each for each in machines if (everything or each.running) and _fits(each, wanted)]
+    has_name = named(wanted.get("name", []))
+    shown = [each for each in machines if (everything or each.running) and has_name(each.name, f"/{each.name}")]
+    chosen = [each for each in shown if _fits(each, wanted)]
     newest = sorted(chosen, key=lambda each: each.created, reverse=True)
     return [summary(each) for each in (newest[:limit] if limit > 0 else newest)]
 
 
 def _fits(machine: Machine, wanted: Mapping[str, list[str]]) -> bool:
     tests: dict[str, Callable[[str], bool]] = {
-        "name": lambda value: re.search(value, f"/{machine.name}") is not None,
         "id": machine.id.startswith,
         "status": lambda value: machine.status == value,
         "ancestor": lambda value: machine.image == value,

@@ -9,7 +9,6 @@ messages ──▶ Sleeper ──▶ docker ssh://swarm@… or tcp://…:2376
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from ..docker import Docker
 from ..docker.engine import open_engine
 from ..docker.locate import locate
 from ..dockerapi.filters import decode
+from ..dockerapi.matching import named
 from ..dockerapi.values import is_true, labels_fit, pong
 from .spec import Body
 
@@ -112,7 +112,7 @@ class Memory:
                 return self.known["version"]
             case ("containers" | "networks" as place, ref) if place in self.known:
                 for each in self.known[place]:
-                    if ref in (each["Id"], *(name.lstrip("/") for name in _names(each))):
+                    if ref in (each["Id"], *_names(each, "/")):
                         return self.known[f"{place}/{each['Id']}"]
                 raise NotFound(f"No such {place.removesuffix('s')}: {ref}")
             case _:
@@ -127,18 +127,18 @@ class Memory:
         if set(filters) - _KNOWN_FILTERS or message.args.get("size") or message.args.get("limit"):
             raise LookupError
         found: list[Body] = self.known[place]
-        shown = [each for each in found if _fits(each, filters)]
+        has_name = named(filters.get("name", []))
+        shown = [each for each in found if _fits(each, filters) and has_name(*_names(each), *_names(each, "/"))]
         return shown if is_true(message.args.get("all")) or "status" in filters else []
 
 
-def _names(entry: Body) -> list[str]:
-    return [str(name) for name in entry.get("Names") or [entry.get("Name", "")]]
+def _names(entry: Body, without: str = "") -> list[str]:
+    return [str(name).removeprefix(without) for name in entry.get("Names") or [entry.get("Name", "")]]
 
 
 def _fits(entry: Body, wanted: Mapping[str, list[str]]) -> bool:
     tests: dict[str, Callable[[str], bool]] = {
         "id": str(entry["Id"]).startswith,
-        "name": lambda value: any(re.search(value, name) for name in _names(entry)),
         "status": lambda value: entry.get("State") == value,
     }
     plain = all(any(tests[key](value) for value in values) for key, values in wanted.items() if key in tests)

@@ -139,7 +139,7 @@ def _body(container: Container, inspected: Mapping[str, Any]) -> dict[str, Any]:
         body["Hostname"] = config.get("Hostname")
     networks: dict[str, Any] = fields(fields(inspected.get("NetworkSettings")).get("Networks"))
     endpoints = {
-        name: {"Aliases": each.get("Aliases"), "IPAMConfig": each.get("IPAMConfig")} for name, each in networks.items()
+        name: {key: fields(each).get(key) for key in ("Aliases", "IPAMConfig")} for name, each in networks.items()
     }
     return body | {
         "Labels": labels | {MOVED: container.id},

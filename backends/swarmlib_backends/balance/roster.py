@@ -16,6 +16,7 @@ from swarmlib import Chain, ChainSyntaxError, Invalid, SwarmError, Unavailable
 from swarmlib.errors import sole
 from swarmlib.supervision import supervised
 
+from ..calls import distinct
 from .index import Index
 from .lasting import lasting
 from .members import Member
@@ -79,11 +80,7 @@ class Roster:
         Raises:
             SwarmError: it can't be opened.
         """
-        names = {member.name for member in self._members}
-        name, number = chain.name, 1
-        while name in names:
-            number += 1
-            name = f"{chain.name}#{number}"
+        name = distinct(chain.name, {member.name for member in self._members})
         joined: _Joined = await self._nursery.start(self._live, chain, name)
         self._joined.append(joined)
         self._unknown.append(joined.member)

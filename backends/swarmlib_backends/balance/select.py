@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from ..dockerapi.filters import decode, encode
+from ..dockerapi.matching import glob
 from .index import LABEL
-from .matching import glob
 from .members import Member
 
 _RELATIVE: Final = ("before", "since")

@@ -234,14 +234,8 @@ class HostConfig(TypedDict, total=False):
     Mounts: Objects
 
 
-class NetworkingConfig(TypedDict, total=False):
-    """The networks that a container joins."""
-
-    EndpointsConfig: dict[str, Object] | None
-
-
 class ContainerConfig(TypedDict, total=False):
-    """The part of a container's configuration that placement and rescheduling read; also of a create body."""
+    """The part of a container's configuration that placement and rescheduling read."""
 
     Image: Text
     Hostname: Text
@@ -259,6 +253,12 @@ class ContainerState(TypedDict, total=False):
     FinishedAt: Text
 
 
+class NetworkSettings(TypedDict, total=False):
+    """The networks that a container is in, by name."""
+
+    Networks: dict[str, Object] | None
+
+
 class Container(TypedDict, total=False):
     """An inspected container."""
 
@@ -269,14 +269,7 @@ class Container(TypedDict, total=False):
     Config: ContainerConfig | None
     HostConfig: HostConfig | None
     Mounts: Objects
-    NetworkSettings: Object
-
-
-class CreateBody(ContainerConfig, total=False):
-    """The body of a create, as far as placement reads it."""
-
-    HostConfig: HostConfig | None
-    NetworkingConfig: NetworkingConfig | None
+    NetworkSettings: NetworkSettings | None
 
 
 class Created(TypedDict, total=False):

@@ -13,18 +13,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, cast
 
-import msgspec
 import orjson
 
 from swarmlib import Invalid
 
 from ..dockerapi import isolation
+from ..dockerapi.matching import Matches, glob, regex
 from ..dockerapi.nulls import fields, items
 from .index import Claim
-from .matching import Matches, glob, regex
 from .merge import EVERYWHERE
 from .mirror import RESCHEDULE, claim_of, group_of, port_number
-from .shapes import CreateBody
 
 _LABELS: Final = {
     "constraint": "com.docker.swarm.constraints",
@@ -102,15 +100,13 @@ class Wish:
 def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
     """The wish in the body of a create, and the body to send instead where it must be another.
 
+    body: in canonical form (`dockerapi.canonical`), or put together from what an engine says of a container.
+
     Raises:
-        Invalid: it is not the body of a create, or a rule in it is wrong; says where.
+        Invalid: there is no body, or a rule in it is wrong; says where.
     """
     if not isinstance(body, dict):
         raise Invalid("the body of a create should be a JSON object")
-    try:
-        msgspec.convert(body, CreateBody)
-    except msgspec.ValidationError as exc:
-        raise Invalid(f"the body of the create is wrong: {exc}") from exc
     given = cast("dict[str, Any]", body)
     cleaned = _cleaned(given)
     labels: Mapping[str, str] = fields((cleaned or given).get("Labels"))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import BadAnswer, Invalid, Json, Message, Reply, Verb
+from swarmlib import Invalid, Json, Message, Reply, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi import http1
@@ -27,28 +27,6 @@ INVITATION_SECONDS: Final = 1.0
 """How long an engine may take to ask for an upload, which it does when it begins to read it: it may rather refuse it.
 After that it is sent unasked, as RFC 9110 (10.1.1) has it: the engine, or a proxy, may not know how to ask."""
 _SWITCHED: Final = 101
-
-
-class EngineJson(Json):
-    """A value that an engine gave: bytes that are not JSON are the engine's fault, whoever looks at them first."""
-
-    __slots__ = ("_whose",)
-
-    def __init__(self, raw: bytes, whose: str) -> None:
-        super().__init__(raw)
-        self._whose = whose
-
-    @property
-    def data(self) -> Any:
-        """The decoded value. It is shared: copy before changing it.
-
-        Raises:
-            BadAnswer: the bytes are not JSON.
-        """
-        try:
-            return super().data
-        except Invalid as exc:
-            raise BadAnswer(f"{self._whose}: {exc.message}") from exc
 
 
 class Exchange:
@@ -97,10 +75,12 @@ class Exchange:
                     nursery.cancel_scope.cancel()
 
     async def _send(self, data: bytes) -> bool:
-        """Send; gives whether the engine took it. One that reads no more may have said why: the response decides."""
+        """Send; gives whether the engine took it. One that reads no more may have said why: the response decides. What
+        was handed over with the response may be closed by whoever has it now.
+        """
         try:
             await self._connection.stream.send_all(data)
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         return True
 
@@ -161,8 +141,8 @@ class Exchange:
             await ret.set(value, **self._args(head))
             await ret.ack()
 
-    def _json(self, raw: bytes) -> EngineJson:
-        return EngineJson(raw, self._responses.whose)
+    def _json(self, raw: bytes) -> Json:
+        return Json(raw, self._responses.wrong)
 
     async def _progress(self, head: Head, ret: Reply) -> None:
         args = self._args(head)
@@ -175,7 +155,7 @@ class Exchange:
                 args = {}
         await ret.ack(**args)
 
-    async def _lines(self) -> AsyncGenerator[EngineJson]:
+    async def _lines(self) -> AsyncGenerator[Json]:
         lines = Lines()
         while data := await self._responses.next_chunk():
             for line in lines.feed(data):

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from swarmlib import Invalid, Json, Message, Path, Unsupported, Verb
+from swarmlib.names import check_path
 
 from . import parameters, schema, strictjson, table
 from .rows import Kind, Row
@@ -46,7 +47,7 @@ def canonical(message: Message) -> Message:
     Twice is the same as once, and the second time costs next to nothing.
 
     Raises:
-        Invalid: a parameter or the body is wrong; the error says where, and what would be right.
+        Invalid, TooLarge: a parameter or the body is wrong; the error says where, and what would be right.
     """
     row = _row_of(message.verb, message.path, message.att is not None)
     if row is None or row.kind is Kind.WHOLE:
@@ -59,7 +60,21 @@ def canonical(message: Message) -> Message:
     known = schema.of_row(row.name)
     body = value if value_done else _body(row, known, args, value)
     made = args if args_done else _args(row, known, args)
+    if "name" in known.query:
+        _check_new_name(message.path, made.get("name"))
+    elif row.verb is Verb.SPAWN and isinstance(body, Json):
+        _check_new_name(message.path, body.data.get("Name"))
     return Message(message.verb, message.path, made, body, message.ret, message.channel, message.att, message.deadline)
+
+
+def _check_new_name(path: Path, name: object) -> None:
+    """Refuse a name for an object, new or renamed, by which no path could lead to it.
+
+    Raises:
+        Invalid, TooLarge: see `swarmlib.names.check_path`.
+    """
+    if isinstance(name, str) and name:
+        check_path((path[0], name.removeprefix("/")))  # an engine takes /web for web
 
 
 def _row_of(verb: Verb, path: Path, upload: bool) -> Row | None:

@@ -156,9 +156,9 @@ def _json(type_: Any, text: str) -> str | None:
 
 def _value(text: str) -> Any:
     try:
-        return strictjson.read(text.encode(), "JSON that")
+        return strictjson.read(text.encode(), "")
     except Invalid as exc:
-        raise Wrong(f"should be {exc.message}") from exc
+        raise Wrong(exc.message.strip()) from exc
 
 
 def _filters(text: str) -> str | None:

@@ -63,8 +63,17 @@ _CODE: Final = b"Swarmlib-Error"
 
 
 def status_of(error: SwarmError) -> int:
-    """The HTTP status of an error: the engine's own where it came from one."""
-    return int(error.details.get("status", _STATUS[error.code]))
+    """The HTTP status of an error: the engine's own where it came from one.
+
+    Raises:
+        BadAnswer: its detail `status`, in which a peer may put anything, is no status of an error (400 to 599).
+    """
+    status = error.details.get("status")
+    if status is None:
+        return _STATUS[error.code]
+    if type(status) is not int or not 400 <= status <= 599:
+        raise BadAnswer(f"an error's status must be a number from 400 to 599, not {status!a:.80}")
+    return status
 
 
 def error_body(error: SwarmError) -> bytes:

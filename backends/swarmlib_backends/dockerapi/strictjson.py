@@ -28,7 +28,7 @@ class _Unclear(Exception):
 
 
 def read(raw: bytes, what: str) -> Any:
-    """The value that these bytes are, in Python's own types; `what` names the whole in errors, such as "the body".
+    """The value that these bytes are, in Python's own types; `what` begins the errors: "the body" is not JSON.
 
     Raises:
         Invalid: they are no JSON, or JSON that readers disagree on; the error says what and where.

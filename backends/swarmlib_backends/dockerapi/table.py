@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from urllib.parse import unquote, urlencode
 
 from swarmlib import Invalid, NotFound, Path, Unsupported, Verb
+from swarmlib.names import check_path
 
 from .rows import ROWS, WHOLE, Row
 
@@ -25,7 +26,6 @@ _BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in (*ROWS, WHOLE, repla
 _VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
 _VERSION: Final = re.compile(r"0{0,3}([1-9][0-9]{0,3})\.0{0,3}([0-9]{1,4})(?:\.0{1,3})?")
 _WRONG_ESCAPE: Final = re.compile("%(?![0-9a-fA-F]{2}).{0,2}")
-_UNPRINTABLE: Final = re.compile("[\0-\x1f\x7f]")
 _CACHED_TARGET: Final = 512
 """Characters of a target whose route is kept for the next request, at most: who asks decides how long it is."""
 
@@ -43,7 +43,8 @@ def route(method: str, target: str) -> Route:
     """Look a request up, by its path as an engine sees it: decoded, once.
 
     Raises:
-        Invalid: the target is no normal path, is wrongly encoded, or uses a name that the table keeps for itself.
+        Invalid, TooLarge: the target's path is not one (`swarmlib.names`), is wrongly encoded, or uses a name that the
+            table keeps for itself.
         NotFound: no row has it; it may be passed on as `whole` then.
     """
     return _short_route(method, target) if len(target) <= _CACHED_TARGET else _route(method, target)
@@ -105,11 +106,9 @@ def _version(text: str) -> str:
 
 def _check_normal(place: str) -> None:
     """Refuse a decoded path that an engine would take for another, or that holds what no name can."""
-    parts = place.split("/")
-    if parts[0] or len(parts) < 2 or any(part in ("", ".", "..") for part in parts[1:]):
-        raise Invalid(f"the path {place!r} is not normal: it should begin with one /, and hold no //, /. or /..")
-    if _UNPRINTABLE.search(place):
-        raise Invalid(f"the path {place!r} is not normal: it holds a control character")
+    if place[:1] != "/":
+        raise Invalid(f"the path {place[:80]!r} should begin with a slash")
+    check_path((place[1:],))
 
 
 def _decoded(encoded: str, what: str) -> str:
@@ -157,8 +156,9 @@ def target(row: Row, path: Path, args: Mapping[str, Any]) -> str:
     """The request target of a message; the inverse of `route`.
 
     Raises:
-        Invalid: the name in the path makes it no normal one (`..`, or nothing) or that of another operation.
+        Invalid, TooLarge: the path is not one (`swarmlib.names`), or a name in it makes it that of another operation.
     """
+    check_path(path)  # quoting does not help: an engine decodes a path before it looks for the operation
     place = row.target(path)
     if None in row.shape:
         _check_name(row, path[row.shape.index(None)])
@@ -169,15 +169,11 @@ def target(row: Row, path: Path, args: Mapping[str, Any]) -> str:
 
 
 def _check_name(row: Row, name: str) -> None:
-    """Refuse a name with which the target would not lead back to it.
-
-    An engine decodes a path before it looks for the operation, so quoting a name does not help.
-    """
-    if name.isalnum() and name.isascii():
+    """Refuse a name that makes the target that of another operation, which an engine finds in the decoded path."""
+    if "/" not in name:
         return
     place = row.template.replace("{name}", name).replace("{id}", name)
-    _check_normal(place)
-    if "/" in name and not _leads_to(row, name, place):
+    if not _leads_to(row, name, place):
         raise Invalid(f"the name {name!r} makes the path {place!r} that of another operation than {row.name}")
 
 

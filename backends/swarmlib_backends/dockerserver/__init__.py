@@ -21,12 +21,12 @@ from swarmlib import Invalid, Source, Unavailable, argument, option
 from swarmlib.wire.transports import callers
 from swarmlib.wire.transports.address import Address
 from swarmlib.wire.transports.hangups import Hangups
+from swarmlib.wire.transports.limiter import ClientConnection, ConnectionLimiter, most_connections
 from swarmlib.wire.transports.listening import listening, serve
 from swarmlib.wire.transports.sockets import lean
 from swarmlib.wire.transports.tls import secured, server_context
 
 from .connection import Connection, linger
-from .limiter import ClientConnection, ConnectionLimiter, most_connections
 from .reply import error_response
 
 __all__ = ["DockerServer"]
@@ -73,7 +73,7 @@ class DockerServer(Source):
         """Bind every address, then serve until cancelled."""
         if self.max_connections < 1:
             raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
-        self._limiter = ConnectionLimiter(most_connections(self.max_connections))
+        self._limiter = ConnectionLimiter(most_connections(self.max_connections), self.name)
         self._tls = self._tls_context() if self.tls or self.tlsverify else None
         addresses = [_Address.read(address) for address in self.addresses]
         self._hosts = {host.lower() for host in (*self.allow_host, *(address.host for address in addresses)) if host}
@@ -88,17 +88,17 @@ class DockerServer(Source):
     def _tls_context(self) -> ssl.SSLContext:
         return server_context(self.tlscert, self.tlskey, self.tlscacert if self.tlsverify else "")
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: trio.SocketStream, caller: str) -> None:
         tls = None if stream.socket.family == socket.AF_UNIX else self._tls
         with self._limiter.admit() as client:
             if client is None:
                 await _turn_away(lean(stream), in_words=tls is None)
             elif tls is None:
-                await self._converse(stream, lean(stream), client, callers.by_socket(stream.socket))
-            elif (hidden := await secured(lean(stream), tls, self.name, callers.by_socket(stream.socket))) is not None:
+                await self._converse(stream, lean(stream), client, caller)
+            elif (hidden := await secured(lean(stream), tls, self.name, caller)) is not None:
                 async with hidden:
-                    caller = callers.by_certificate(hidden.peer_certificate)
-                    await self._converse(stream, hidden, client, caller or callers.by_socket(stream.socket))
+                    caller = callers.by_certificate(hidden.peer_certificate) or caller
+                    await self._converse(stream, hidden, client, caller)
 
     async def _converse(
         self, carrier: trio.SocketStream, stream: trio.abc.HalfCloseableStream, client: ClientConnection, caller: str

@@ -15,8 +15,9 @@ from typing import Final
 
 from swarmlib import Denied, Invalid
 
+from ..dockerapi import schema
 from ..dockerapi.http1 import Head
-from ..dockerapi.rows import Row
+from ..dockerapi.rows import Kind, Row
 
 _LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"expect"})
 _AIODOCKERS: Final = b"http://localhost"
@@ -25,16 +26,6 @@ _FOREIGN: Final = (b"cross-site", b"same-site")
 _FORMS: Final = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _JSON: Final = b"application/json"
 _NOTHING: Final = (b"", b"{}", b"null")
-
-JSON_ROWS: Final = frozenset(
-    {
-        "SystemAuth", "ContainerCreate", "ContainerUpdate", "ContainerExec", "ExecStart", "ImageCommit",
-        "NetworkCreate", "NetworkConnect", "NetworkDisconnect", "VolumeCreate", "VolumeUpdate", "PluginPull",
-        "PluginUpgrade", "PluginSet", "SwarmInit", "SwarmJoin", "SwarmUpdate", "SwarmUnlock", "NodeUpdate",
-        "ServiceCreate", "ServiceUpdate", "SecretCreate", "SecretUpdate", "ConfigCreate", "ConfigUpdate",
-    }
-)
-"""The operations whose request has a JSON body."""
 
 
 def check_head(head: Head, hosts: Collection[str] | None) -> None:
@@ -123,6 +114,11 @@ def check_type(head: Head) -> None:
         raise Invalid("the body is a form, which no operation takes: parameters belong into the query")
 
 
+def takes_json(row: Row) -> bool:
+    """Whether the operation has a JSON body, by the API's schema."""
+    return row.kind is not Kind.WHOLE and schema.of_row(row.name).body is not None
+
+
 def json_body(head: Head, row: Row, body: bytes) -> bytes:
     """The JSON body of a request, empty where its operation takes none.
 
@@ -138,7 +134,7 @@ def json_body(head: Head, row: Row, body: bytes) -> bytes:
     if not types or any(kind != _JSON for kind in types):
         given = (head.get(b"content-type") or b"").decode("latin-1")
         raise Invalid(f"Content-Type specified ({given}) must be 'application/json'")
-    if row.name in JSON_ROWS:
+    if takes_json(row):
         return body
     if row.name == "ContainerStart" and body.strip() not in _NOTHING:
         raise Invalid(

@@ -9,15 +9,15 @@ from typing import Any, Final
 import trio
 
 from swarmlib import CALLER, Invalid, Json, Message, NotFound, Sender, SwarmError, TimedOut, Unavailable, dispatch
+from swarmlib.wire.transports.limiter import ClientConnection
 
 from ..dockerapi import http1, table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
-from .admission import JSON_ROWS, check_head, check_type, expects_invitation, json_body
+from .admission import check_head, check_type, expects_invitation, json_body, takes_json
 from .exchange import Exchange, protocol_asked
 from .fields import error_in
-from .limiter import ClientConnection
 from .reply import HttpReply, error_response
 from .tunnel import tunnel
 from .upload import Upload
@@ -164,7 +164,7 @@ class Connection:
         if not exchange.conversation:
             self._incoming.stay()
             return
-        self._incoming.converse(chunks=row.name in JSON_ROWS)
+        self._incoming.converse(chunks=takes_json(row))
         if row.kind is Kind.WHOLE and head.get(b"content-length") not in (None, b"0"):
             raise Invalid("a request that asks for an upgrade should have no body here")
 

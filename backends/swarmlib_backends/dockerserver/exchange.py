@@ -9,13 +9,13 @@ from typing import Final
 import trio
 
 from swarmlib import Invalid, Unavailable, Verb
+from swarmlib.wire.transports.limiter import ClientConnection
 from swarmlib.wire.transports.listening import ENDS
 
 from ..dockerapi import http1
 from ..dockerapi.http1 import Head, Headers
 from ..dockerapi.rows import Kind, Row
 from .fields import OWN_HEADERS, TOKEN, error_in, line_in
-from .limiter import ClientConnection
 from .upload import Upload
 
 _log = logging.getLogger("swarmlib")
@@ -69,6 +69,8 @@ class Exchange:
         self.upload: Upload | None = None
         self.tunnel: trio.abc.HalfCloseableStream | None = None
         self.head_out = False
+        self.has_body = True
+        """False once the head is out of a response that has no body: one to HEAD, or with the status 204 or 304."""
         self.done = trio.Event()
         self.gone = False
         self.under_way = trio.CancelScope()
@@ -130,17 +132,16 @@ class Exchange:
     def stream_head(self, status: int, headers: Headers) -> bytes:
         """The head of a response whose body comes in pieces, for `write_chunk`."""
         self.head_out = True
+        self.has_body = status not in _BODYLESS and not self.bodyless
         ending: Headers = [] if self.keep_alive else [_CLOSE]
-        framing: Headers = [_CHUNKED] if self.head.chunks and self.has_body(status) else []
+        framing: Headers = [_CHUNKED] if self.head.chunks and self.has_body else []
         return http1.response_head(status, [*headers, *framing, *ending])
 
-    def has_body(self, status: int) -> bool:
-        """Whether a response with this status has a body."""
-        return status not in _BODYLESS and not self.bodyless
-
     async def write_chunk(self, data: bytes, *, before: bytes = b"") -> None:
-        """Write a piece of a stream; b"" is its end."""
-        if self.head.chunks:
+        """Write a piece of the body, b"" for its end; only `before` (its head) where the response has no body."""
+        if not self.has_body:
+            data = b""
+        elif self.head.chunks:
             data = http1.chunk(data) if data else http1.LAST_CHUNK
         await self.write(before + data if before else data)
 

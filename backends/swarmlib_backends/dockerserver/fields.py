@@ -90,10 +90,7 @@ def error_in(error: SwarmError) -> tuple[int, Headers, bytes]:
         BadAnswer: its details are not what an HTTP response can be made of.
     """
     error = _sayable(error)
-    status = error.details.get("status")
-    status = status_of(error) if status is None else status
-    if type(status) is not int or not 400 <= status <= 599:
-        raise BadAnswer(f"an error's status must be a number from 400 to 599, not {_shown(status)}")
+    status = status_of(error)
     _check_bytes(error, "body")
     given = error_headers(error)
     return status, _headers(given) if given else [*OWN_HEADERS, JSON_TYPE, *code_headers(error)], error_body(error)

@@ -109,13 +109,12 @@ class HttpReply(Reply):
         if not isinstance(att, trio.abc.ReceiveStream):
             raise BadAnswer("a reply's attachment is not a stream")
         head = self._stream_head(reply, _RAW)
-        has_body = exchange.has_body(self._status(reply.args, exchange.row.status))
         try:
             await exchange.write(head)
         except BaseException:
             await trio.aclose_forcefully(att)
             raise
-        exchange.nursery.start_soon(_pump, exchange, att, has_body)
+        exchange.nursery.start_soon(_pump, exchange, att)
 
     async def _both_ways(self, reply: Message) -> None:
         exchange = self._exchange
@@ -157,7 +156,7 @@ class HttpReply(Reply):
 
     async def _bad_answer(self, reply: Message, exc: BadAnswer) -> None:
         exchange = self._exchange
-        _log.error("dockerserver: a bad answer to %s %s: %s", exchange.head.method, ascii(exchange.head.target), exc)
+        _log.warning("dockerserver: a bad answer to %s %s: %s", exchange.head.method, ascii(exchange.head.target), exc)
         if isinstance(reply.att, trio.abc.AsyncResource):
             await trio.aclose_forcefully(reply.att)
         if exchange.head_out:
@@ -184,16 +183,15 @@ async def _dropped(exchange: Exchange) -> None:
         await exchange.write_whole(*error_in(Unavailable("a stage dropped the request without an answer")))
 
 
-async def _pump(exchange: Exchange, att: trio.abc.ReceiveStream, has_body: bool) -> None:
+async def _pump(exchange: Exchange, att: trio.abc.ReceiveStream) -> None:
     """Write a stream as the response's body, and close it."""
     async with att:
         with trio.CancelScope() as scope:
             exchange.on_gone(scope.cancel)
             try:
-                while has_body and (data := await att.receive_some(http1.READ_SIZE)):
+                while exchange.has_body and (data := await att.receive_some(http1.READ_SIZE)):
                     await exchange.write_chunk(bytes(data))
-                if has_body:
-                    await exchange.write_chunk(b"")
+                await exchange.write_chunk(b"")
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 exchange.client.abort()  # the engine's end broke, or the client's: no honest end can be written
             exchange.finish()

@@ -16,7 +16,6 @@ keeps it from, and what not.
 
 from __future__ import annotations
 
-import math
 import re
 import secrets
 import signal
@@ -43,6 +42,7 @@ from swarmlib import (
     option,
 )
 from swarmlib.service import Handler
+from swarmlib.supervision import supervised
 
 from ..dockerapi.canonical import canonical
 from ..dockerapi.clock import Clock
@@ -301,7 +301,7 @@ class Exec(Server):
         self._nursery.start_soon(self._supervise, workload)
 
     async def _supervise(self, workload: Workload) -> None:
-        await workload.supervise()
+        await supervised(f"exec: the workload {workload.name}", workload.supervise)
         self._end_execs(workload)
         self._tell(workload, "die", exitCode=str(workload.exit_code))
         workload.tell_exit()
@@ -381,7 +381,7 @@ class Exec(Server):
             await ret.ack(att=Stdio(made, follower, {1, 2}, stdin=bool(made.config.get("OpenStdin")), once=True))
 
     async def _supervise_exec(self, made: Workload) -> None:
-        await made.supervise()
+        await supervised(f"exec: a process beside {made.name}", made.supervise)
         made.tell_exit()
         for key in [key for key, (each, _) in self._execs.items() if each.status == "exited"][:-_EXECS_KEPT]:
             del self._execs[key]
@@ -395,6 +395,4 @@ async def _stop(workload: Workload, message: Message) -> None:
     text = message.args.get("signal") or workload.config.get("StopSignal") or "TERM"
     default = workload.config.get("StopTimeout")
     grace = number(message.args, "t", _GRACE if default is None else default)
-    if math.isnan(grace):
-        raise Invalid("t should be a number of seconds, not nan")
     await workload.stop(signal_number(str(text)), grace if grace >= 0 else float("inf"))

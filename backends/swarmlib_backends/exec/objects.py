@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-from swarmlib import Invalid
-
 from ..dockerapi.ages import human
+from ..dockerapi.matching import named
 from ..dockerapi.values import API_VERSION, NEVER, filters, is_true, labels_fit, stamp
 from .body import integer
 from .sandbox import runtimes
@@ -29,14 +27,15 @@ def listed(workloads: Iterable[Workload], args: Mapping[str, Any]) -> list[Any]:
     wanted = filters(args, _LIST_FILTERS, "containers")
     limit = integer(args, "limit", 0)
     everything = is_true(args.get("all")) or limit > 0 or bool({"status", "exited"} & set(wanted))
-    chosen = [w for w in workloads if (everything or w.running) and _fits(w, wanted)]
+    has_name = named(wanted.get("name", []))
+    shown = [w for w in workloads if (everything or w.running) and has_name(w.name, f"/{w.name}")]
+    chosen = [w for w in shown if _fits(w, wanted)]
     newest = chosen[::-1]
     return [summary(w) for w in (newest[:limit] if limit > 0 else newest)]
 
 
 def _fits(workload: Workload, wanted: Mapping[str, list[str]]) -> bool:
     tests: dict[str, Callable[[str], bool]] = {
-        "name": lambda value: _pattern(value).search(f"/{workload.name}") is not None,
         "id": workload.id.startswith,
         "status": lambda value: workload.status == value,
         "exited": lambda value: workload.status == "exited" and str(workload.exit_code) == value,
@@ -44,13 +43,6 @@ def _fits(workload: Workload, wanted: Mapping[str, list[str]]) -> bool:
     }
     plain = all(any(tests[key](value) for value in values) for key, values in wanted.items() if key in tests)
     return plain and labels_fit(workload.config.get("Labels") or {}, wanted.get("label", []))
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as exc:
-        raise Invalid(f"the filter name={text!r} is no regular expression: {exc}") from exc
 
 
 def summary(workload: Workload) -> dict[str, Any]:

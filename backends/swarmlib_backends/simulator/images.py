@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from swarmlib import Message, NotFound, SwarmError
 
+from ..dockerapi.matching import Matches, glob
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
@@ -192,10 +192,14 @@ class ImageStore:
             if value not in ("true", "1", "false", "0"):
                 raise refusal(400, f"Invalid filter 'dangling=[{value}]'")
         bounds = {name: self.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
+        references = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
         newest = sorted(self._images.values(), key=lambda image: -image.created)
-        return [self.summary(each, tags) for each in newest if (tags := self._chosen(each, wanted, bounds)) is not None]
+        shown = [(each, self._chosen(each, wanted, bounds, references)) for each in newest]
+        return [self.summary(each, tags) for each, tags in shown if tags is not None]
 
-    def _chosen(self, image: Image, wanted: dict[str, list[str]], bounds: dict[str, float]) -> list[str] | None:
+    def _chosen(
+        self, image: Image, wanted: dict[str, list[str]], bounds: dict[str, float], references: list[Matches]
+    ) -> list[str] | None:
         """The tags of an image that a list shows; None if it doesn't show it."""
         if image.created >= bounds.get("before", float("inf")) or image.created <= bounds.get("since", 0.0):
             return None
@@ -205,8 +209,8 @@ class ImageStore:
             return None
         if not image.tags and self._children(image):
             return None
-        if patterns := wanted.get("reference"):
-            tags = [tag for tag in image.tags if any(_fits_pattern(tag, pattern) for pattern in patterns)]
+        if references:
+            tags = [tag for tag in image.tags if any(fits(tag) or fits(repository(tag)) for fits in references)]
             return tags or None
         return image.tags
 
@@ -425,8 +429,3 @@ def given_reference(message: Message, name: str, tag: str, *, status: int) -> st
 def as_given(message: Message) -> str:
     """The reference that the args `repo` and `tag` make, as the user wrote it."""
     return _joined(str(message.args.get("repo") or ""), message.args.get("tag"))
-
-
-def _fits_pattern(tag: str, pattern: str) -> bool:
-    name = repository(tag)
-    return any(fnmatchcase(each, pattern) for each in (tag, name)) and ("/" in pattern or "/" not in name)

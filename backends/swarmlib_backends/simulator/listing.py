@@ -10,6 +10,7 @@ import orjson
 
 from swarmlib import Message, NotFound, SwarmError
 
+from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, labels_fit
@@ -155,11 +156,8 @@ def _parents(container: Container) -> list[str]:
 
 
 def _named(values: list[str]) -> _Test:
-    try:
-        patterns = [re.compile(value) for value in values]
-    except re.error:  # an engine then takes it as it is
-        return lambda each: any(value in (each.name, f"/{each.name}") for value in values)
-    return lambda each: any(found.search(each.name) or found.search(f"/{each.name}") for found in patterns)
+    fits = named(values)
+    return lambda each: fits(each.name, f"/{each.name}")
 
 
 def _network(engine: Engine, values: list[str]) -> _Test:

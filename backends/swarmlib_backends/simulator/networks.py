@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from swarmlib import Message, NotFound
 
+from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
@@ -116,7 +117,9 @@ class NetworkStore:
 
     async def _ls(self, message: Message) -> list[Any]:
         wanted = filters_of(message, _FILTERS)
-        return [_shown(each, {}) for each in self._networks.values() if _fits(each, wanted, self._dangling(each))]
+        has_name = named(wanted.get("name", []))
+        found = [each for each in self._networks.values() if has_name(each.name)]
+        return [_shown(each, {}) for each in found if _fits(each, wanted, self._dangling(each))]
 
     def _dangling(self, network: Network) -> bool:
         return not network.predefined and not network.members
@@ -315,7 +318,6 @@ def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> boo
         "driver": lambda value: network.driver == value,
         "scope": lambda value: value == "local",
         "id": lambda value: value in network.id,
-        "name": lambda value: value in network.name,
     }
     return labels_wanted(labels, wanted) and all(
         any(test(value) for value in wanted[key]) for key, test in tests.items() if wanted.get(key)

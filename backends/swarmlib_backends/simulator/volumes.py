@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from swarmlib import Message, NotFound, Unsupported
 
+from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
@@ -98,7 +99,9 @@ class VolumeStore:
             if value not in ("true", "1", "false", "0"):
                 raise refusal(400, f"Invalid filter 'dangling=[{value}]'")
         used = self._use()
-        return {"Volumes": [_shown(v) for v in self._volumes.values() if _fits(v, wanted, used)], "Warnings": None}
+        has_name = named(wanted.get("name", []))
+        found = [each for each in self._volumes.values() if has_name(each.name) and _fits(each, wanted, used)]
+        return {"Volumes": [_shown(each) for each in found], "Warnings": None}
 
     def _use(self) -> Counter[str]:
         """How many containers mount each volume."""
@@ -161,7 +164,6 @@ def _fits(volume: Volume, wanted: dict[str, list[str]], used: Counter[str]) -> b
     tests: dict[str, Callable[[str], bool]] = {
         "dangling": lambda value: is_true(value) is not bool(used[volume.name]),
         "driver": lambda value: value == "local",
-        "name": lambda value: value in volume.name,
     }
     return labels_wanted(labels, wanted) and all(
         any(test(value) for value in wanted[key]) for key, test in tests.items() if wanted.get(key)

@@ -39,8 +39,10 @@ _EPISODE_SECONDS: Final = 60.0
 ENDS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
 """How a connection may end in everyday life: its client went away."""
 
-Handler: TypeAlias = Callable[[trio.SocketStream], Awaitable[object]]
-"""Serves one connection; whatever it raises ends that connection, and no other."""
+Handler: TypeAlias = Callable[[trio.SocketStream, str], Awaitable[object]]
+"""Serves one connection, of a client as `callers.by_socket` knows it. Whatever it raises ends that connection, and no
+other.
+"""
 
 
 @asynccontextmanager
@@ -87,6 +89,7 @@ async def serve(
     *,
     make_room: Callable[[], bool] = lambda: False,
     nursery: trio.Nursery | None = None,
+    expected: tuple[type[Exception], ...] = ENDS,
 ) -> None:
     """Accept connections until cancelled, and run `handler` for each in a supervised task that closes it at the end.
     The listeners are closed then.
@@ -95,6 +98,7 @@ async def serve(
     make_room: called when there are no descriptors left; ends a connection that can be spared, and gives whether there
         was one. Where there was none, accepting waits until a connection ends by itself.
     nursery: where the connections' tasks run, if they are to outlive the accepting; else they end with it.
+    expected: how a connection may end in everyday life; see `supervised`.
 
     Raises:
         trio.ClosedResourceError: a listener was closed.
@@ -102,12 +106,8 @@ async def serve(
 
     async def connection(stream: trio.SocketStream) -> None:
         async with stream:
-            await supervised(
-                lambda: f"{name}: the connection of {callers.by_socket(stream.socket)}",
-                handler,
-                stream,
-                expected=ENDS,
-            )
+            client = callers.by_socket(stream.socket)  # while it is open: afterwards nobody can tell
+            await supervised(f"{name}: the connection of {client}", handler, stream, client, expected=expected)
 
     async with trio.open_nursery() as own:
         for listener in listeners:
@@ -124,7 +124,7 @@ class _Acceptor:
         self._failed_at = -_EPISODE_SECONDS
         self._pause = _FIRST_PAUSE
 
-    async def run(self, connection: Handler, nursery: trio.Nursery) -> None:
+    async def run(self, connection: Callable[[trio.SocketStream], Awaitable[object]], nursery: trio.Nursery) -> None:
         """Start a task for every connection, until cancelled; the listener is closed then."""
         async with self._listener:
             while True:

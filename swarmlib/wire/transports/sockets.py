@@ -28,20 +28,15 @@ class Socket(trio.abc.HalfCloseableStream):
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self._descriptor = stream.socket.fileno
-        self._read_size = READ_SIZE
-
-    @property
-    def _fd(self) -> int:
-        """The descriptor, below 0 once the socket is closed, also where that was done to the stream below: the number
-        may be another connection's by then.
+        """Gives the descriptor, below 0 once the socket is closed, also where that was done to the stream below: the
+        number may be another connection's by then.
         """
-        return self._descriptor()
+        self._read_size = READ_SIZE
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
         while True:
-            self._check_open()
-            await trio.lowlevel.wait_readable(self._fd)
+            await trio.lowlevel.wait_readable(self._open())
             try:
                 data = self._read(min(max_bytes or MAX_READ_SIZE, self._read_size))
             except BlockingIOError:
@@ -53,17 +48,20 @@ class Socket(trio.abc.HalfCloseableStream):
             return data
 
     def _read(self, size: int) -> bytes:
-        return os.read(self._fd, size)
+        return os.read(self._descriptor(), size)
 
-    def _check_open(self) -> None:
-        if self._fd < 0:
+    def _open(self) -> int:
+        """The descriptor. Raises ClosedResourceError where the socket is closed."""
+        descriptor = self._descriptor()
+        if descriptor < 0:
             raise trio.ClosedResourceError("this socket is closed")
+        return descriptor
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See `trio.abc.SendStream`."""
-        self._check_open()
+        descriptor = self._open()
         try:
-            sent = os.write(self._fd, data) if data else 0
+            sent = os.write(descriptor, data) if data else 0
         except BlockingIOError:
             sent = 0
         except OSError as exc:
@@ -76,7 +74,7 @@ class Socket(trio.abc.HalfCloseableStream):
         closed, which the next `send_all` will say.
         """
         try:
-            return os.write(self._fd, data)
+            return os.write(self._descriptor(), data)
         except OSError:
             return 0
 
@@ -95,7 +93,7 @@ class Socket(trio.abc.HalfCloseableStream):
     def readable(self) -> bool:
         """Whether something came while nothing was asked for: bytes out of turn, or the other side's end."""
         poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
+        poll.register(self._descriptor(), select.POLLIN)
         return bool(poll.poll(0))
 
 

@@ -80,8 +80,10 @@ async def serving(host: str, port: int, context: ssl.SSLContext, handler: Handle
         nursery.cancel_scope.cancel()
 
 
-async def _secure(stream: trio.SocketStream, *, context: ssl.SSLContext, base: str, handler: Handler) -> None:
-    hidden = await secured(lean(stream), context, "fake ARM")
+async def _secure(
+    stream: trio.SocketStream, client: str, *, context: ssl.SSLContext, base: str, handler: Handler
+) -> None:
+    hidden = await secured(lean(stream), context, "fake ARM", client)
     if hidden is not None:
         async with hidden:
             await _converse(hidden, base, handler)

@@ -15,7 +15,7 @@ _log = logging.getLogger("swarmlib")
 _OTHER_DESCRIPTORS: Final = 32
 """Descriptors that are kept for all else: listeners, logs, and what the stages hold."""
 _DESCRIPTORS_EACH: Final = 2
-"""Descriptors that a client takes: its own connection, and one to an engine."""
+"""Descriptors that a client takes: its own connection, and one that works for it, such as that to an engine."""
 
 
 def most_connections(asked: int) -> int:
@@ -37,27 +37,30 @@ class ClientConnection:
         self._limiter = limiter
         self.scope = trio.CancelScope()
         self.ended = trio.Event()
-        """Set when the client has closed its sending half while nobody may be reading."""
+        """Set when the client has closed its sending half while nobody may be reading (`hangups`)."""
 
     def idle(self) -> None:
-        """It waits for a request, and may be cut to make room for another."""
+        """Nothing is under way on it, and it may be cut to make room for another."""
         self._limiter.idle[self] = None
 
     def busy(self) -> None:
-        """A request is under way."""
+        """Something is under way, and it is not cut."""
         self._limiter.idle.pop(self, None)
 
     def abort(self) -> None:
-        """Cut the connection; a response that is not whole is broken off, which tells the client so."""
+        """Cut the connection; what is not whole is broken off, which tells the client so."""
         self.scope.cancel()
 
 
 class ConnectionLimiter:
     """Admits up to `most` connections. When there is one too many, the one that has been idle the longest is cut: its
     client can connect again at any time, and a call of another client is not refused for it.
+
+    server: its name, for the log.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, server: str) -> None:
+        self._server = server
         self._most = most
         self._present = 0
         self._full = False
@@ -66,13 +69,14 @@ class ConnectionLimiter:
 
     @contextmanager
     def admit(self) -> Generator[ClientConnection | None]:
-        """Admit a client, as idle; None where there is no room, since every client is in the middle of a call.
+        """Admit a client, as idle; None where there is no room, since no client is idle.
 
         The context is the connection's scope: `abort` cancels it.
         """
         found = self._present < self._most or self.make_room()
         if not found and not self._full:
-            _log.warning("dockerserver: %d clients are in the middle of a call; more are refused", self._present)
+            text = "%s: %d clients are connected, none of them idle; more are refused"
+            _log.warning(text, self._server, self._present)
         self._full = not found
         if not found:
             yield None
