@@ -1,6 +1,7 @@
 """Requests between the lines: where two readers of HTTP could see different requests, dockerserver refuses them."""
 
 import re
+from typing import Any
 
 import pytest
 import trio
@@ -19,7 +20,7 @@ class Seen(Server):
     def __init__(self) -> None:
         self.verbs: list[Verb] = []
 
-    def handlers(self) -> dict[Verb, object]:
+    def handlers(self) -> dict[Any, Any]:
         return {verb: self._note for verb in Verb if verb not in (Verb.ACK, Verb.ERROR)}
 
     async def _note(self, message: Message) -> None:
@@ -83,6 +84,9 @@ AMBIGUOUS = {
     "two hosts": b"GET /_ping HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n" + HIDDEN,
     "a method in small letters": b"get /_ping HTTP/1.1\r\nHost: x\r\n\r\n" + HIDDEN,
     "an upgrade with an unknown coding": post(*UPGRADE, b"Transfer-Encoding: gzip") + b"0\r\n\r\n" + HIDDEN,
+    "a conversation with an unknown coding": post(*UPGRADE, b"Transfer-Encoding: xchunked", target=b"/session")
+    + HIDDEN,
+    "a conversation with two codings": post(*UPGRADE, b"Transfer-Encoding: gzip, chunked", target=b"/session") + HIDDEN,
     "an upgrade with a length and chunks": post(*UPGRADE, b"Content-Length: 0", b"Transfer-Encoding: chunked")
     + b"0\r\n\r\n"
     + HIDDEN,
@@ -203,7 +207,7 @@ class Talks(Server):
         self.refusal = refusal
         self.asked: list[Message] = []
 
-    def handlers(self) -> dict[Verb, object]:
+    def handlers(self) -> dict[Any, Any]:
         return {Verb.CONNECT: self._talk}
 
     async def _talk(self, message: Message) -> None:
@@ -211,7 +215,8 @@ class Talks(Server):
         if self.refusal:
             raise NotFound(self.refusal)
         near, far = memory_stream_pair()
-        await message.reply.ack(att=near, **({"status": 101} if ":upgrade" in message.args else {}))
+        args: dict[str, Any] = {"status": 101} if ":upgrade" in message.args else {}
+        await message.reply.ack(att=near, **args)
         heard = b"".join([bytes(piece) async for piece in far])
         await far.send_all(b"heard " + heard)
         await far.send_eof()

@@ -12,7 +12,8 @@ from swarmlib import Invalid, Json, Message, Reply, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi import http1
-from ..dockerapi.http1 import BodyStream, Head
+from ..dockerapi.bodies import BodyStream, RawStream
+from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
 from .engine import Connection, Engine
@@ -174,8 +175,8 @@ class Exchange:
         else:
             await self._hand_over(ret, OneWay(self._body()), self._args(head))
 
-    def _raw(self) -> http1.RawStream:
-        return http1.RawStream(self._connection.stream, self._responses.take_over())
+    def _raw(self) -> RawStream:
+        return RawStream(self._connection.stream, self._responses.take_over())
 
     def _body(self) -> BodyStream:
         async def give_back(_: BodyStream) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import httptools
 import trio
@@ -98,6 +98,8 @@ class Incoming:
         lower = name.lower()
         if lower in _FRAMING:
             self._head.framed = True
+            if lower == b"transfer-encoding" and value.strip().lower() != b"chunked":
+                raise Invalid("the transfer coding of a request should be `chunked`")
             self._head.has_body = lower != b"content-length" or int(value) > 0
 
     def on_headers_complete(self) -> None:
@@ -220,7 +222,9 @@ class Incoming:
         framing = [header for header in self._head.headers if header[0].lower() in _FRAMING]
         self._reset()
         self._parse(request_head("POST", "/", framing))
-        _raise_error(self._events.popleft())
+        for event in self._events:
+            _raise_error(event)
+        self._events.popleft()  # the head, once more
         return early
 
     def _parse_body(self, data: bytes) -> None:
@@ -290,87 +294,6 @@ class Incoming:
         self._events.clear()
         self._raw.clear()
         return raw
-
-
-class Chunks(Protocol):
-    """A body that is read piece by piece: `Incoming`'s, and that of an engine's response."""
-
-    async def next_chunk(self) -> bytes:
-        """The next piece; b"" at the end. Raises SwarmError when it is cut short."""
-        ...
-
-
-_Hook: TypeAlias = "Callable[[BodyStream], Awaitable[object]]"
-
-
-class BodyStream(trio.abc.ReceiveStream):
-    """A message's body as a stream. `before` is called once, when the first piece is asked for."""
-
-    def __init__(self, incoming: Chunks, *, before: _Hook | None = None, on_close: _Hook | None = None) -> None:
-        self._incoming = incoming
-        self._before = before
-        self._on_close = on_close
-        self._closed = False
-        self.complete = False
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next piece, of any size.
-
-        Raises:
-            trio.BrokenResourceError: the connection broke, or ended in the middle.
-            trio.ClosedResourceError: the stream is closed.
-        """
-        if self._closed:
-            raise trio.ClosedResourceError("this body is closed")
-        if self.complete:
-            return b""
-        if self._before is not None:
-            before, self._before = self._before, None
-            await before(self)
-        try:
-            chunk = await self._incoming.next_chunk()
-        except SwarmError as exc:
-            raise trio.BrokenResourceError(exc.message) from exc
-        self.complete = not chunk
-        return chunk
-
-    async def aclose(self) -> None:
-        """Stop reading; what is unread is the owner's to deal with."""
-        if not self._closed:
-            self._closed = True
-            if self._on_close is not None:
-                await self._on_close(self)
-
-
-class RawStream(trio.abc.HalfCloseableStream):
-    """A connection that became a raw stream, with what was read of it before."""
-
-    def __init__(self, stream: trio.abc.HalfCloseableStream, early: bytes) -> None:
-        self._stream = stream
-        self._early = early
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What was read before, then what comes."""
-        if self._early:
-            early, self._early = self._early, b""
-            return early
-        return bytes(await self._stream.receive_some(max_bytes or READ_SIZE))
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send."""
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait for room."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """Close the sending half."""
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._stream.aclose()
 
 
 def _drop(_: bytes) -> None:

@@ -12,6 +12,7 @@ from swarmlib import CALLER, Invalid, Json, Message, NotFound, Sender, SwarmErro
 from swarmlib.wire.transports.limiter import ClientConnection
 
 from ..dockerapi import http1, table
+from ..dockerapi.bodies import RawStream
 from ..dockerapi.canonical import canonical
 from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
@@ -203,7 +204,7 @@ class Connection:
     async def _goes_on(self, exchange: Exchange) -> bool:
         await exchange.done.wait()
         if exchange.tunnel is not None:
-            await tunnel(http1.RawStream(self._stream, self._incoming.take_over()), exchange.tunnel)
+            await tunnel(RawStream(self._stream, self._incoming.take_over()), exchange.tunnel)
         return exchange.keep_alive
 
     async def _end(self) -> None:

@@ -9,7 +9,8 @@ import trio
 from swarmlib import Invalid, TooLarge, Unavailable
 from swarmlib.wire.transports.listening import ENDS
 
-from ..dockerapi.http1 import BodyStream, Incoming
+from ..dockerapi.bodies import BodyStream
+from ..dockerapi.http1 import Incoming
 
 
 class Upload(BodyStream):

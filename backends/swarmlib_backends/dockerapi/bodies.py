@@ -1,0 +1,93 @@
+"""The bodies of HTTP messages as streams, and connections that became streams, for both ends of the docker pair."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
+
+import trio
+
+from swarmlib import SwarmError
+
+from .http1 import READ_SIZE
+
+
+class Chunks(Protocol):
+    """A body that is read piece by piece: `Incoming`'s, and that of an engine's response."""
+
+    async def next_chunk(self) -> bytes:
+        """The next piece; b"" at the end. Raises SwarmError when it is cut short."""
+        ...
+
+
+_Hook: TypeAlias = "Callable[[BodyStream], Awaitable[object]]"
+
+
+class BodyStream(trio.abc.ReceiveStream):
+    """A message's body as a stream. `before` is called once, when the first piece is asked for."""
+
+    def __init__(self, incoming: Chunks, *, before: _Hook | None = None, on_close: _Hook | None = None) -> None:
+        self._incoming = incoming
+        self._before = before
+        self._on_close = on_close
+        self._closed = False
+        self.complete = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The next piece, of any size.
+
+        Raises:
+            trio.BrokenResourceError: the connection broke, or ended in the middle.
+            trio.ClosedResourceError: the stream is closed.
+        """
+        if self._closed:
+            raise trio.ClosedResourceError("this body is closed")
+        if self.complete:
+            return b""
+        if self._before is not None:
+            before, self._before = self._before, None
+            await before(self)
+        try:
+            chunk = await self._incoming.next_chunk()
+        except SwarmError as exc:
+            raise trio.BrokenResourceError(exc.message) from exc
+        self.complete = not chunk
+        return chunk
+
+    async def aclose(self) -> None:
+        """Stop reading; what is unread is the owner's to deal with."""
+        if not self._closed:
+            self._closed = True
+            if self._on_close is not None:
+                await self._on_close(self)
+
+
+class RawStream(trio.abc.HalfCloseableStream):
+    """A connection that became a raw stream, with what was read of it before."""
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, early: bytes) -> None:
+        self._stream = stream
+        self._early = early
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What was read before, then what comes."""
+        if self._early:
+            early, self._early = self._early, b""
+            return early
+        return bytes(await self._stream.receive_some(max_bytes or READ_SIZE))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send."""
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait for room."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """Close the sending half."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
