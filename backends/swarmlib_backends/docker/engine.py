@@ -44,7 +44,7 @@ class Endpoint:
 
     @cached_property
     def host(self) -> bytes:
-        """The Host of requests: where the engine is, if it is reached over TCP; a server may refuse others (RFC 9110)."""
+        """The Host of requests: where the engine is, if it is reached over TCP, as a server there may refuse others."""
         parts = self.parts
         return parts.netloc.rpartition("@")[2].encode() if parts.scheme == "tcp" else b"docker"
 
