@@ -4,9 +4,12 @@ closes its sending half is answered, as an engine answers it."""
 import gc
 import os
 import socket
+import ssl
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +72,10 @@ PHASES = {
 
 
 @asynccontextmanager
-async def gateway(stage: Server, tmp_path: Path) -> AsyncGenerator[dict[str, Callable[[], socket.socket]]]:
-    """dockerserver over a stage; gives how a client connects to it by each transport."""
+async def gateway(
+    stage: Server, tmp_path: Path, material: Path | None = None
+) -> AsyncGenerator[dict[str, Callable[[], socket.socket]]]:
+    """dockerserver over a stage; gives how a client connects to it by each transport: TLS, where there is material."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     path = str(tmp_path / "s")
@@ -80,8 +85,20 @@ async def gateway(stage: Server, tmp_path: Path) -> AsyncGenerator[dict[str, Cal
         client.connect(path)
         return client
 
-    async with Chain(DockerServer(f"unix://{path}", f"tcp://127.0.0.1:{port}"), stage).open():
-        yield {"unix": by_unix, "tcp": lambda: socket.create_connection(("127.0.0.1", port))}
+    def by_tcp() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port))
+
+    def by_tls() -> socket.socket:
+        return context.wrap_socket(by_tcp(), server_hostname="localhost")
+
+    if material is None:
+        async with Chain(DockerServer(f"unix://{path}", f"tcp://127.0.0.1:{port}"), stage).open():
+            yield {"unix": by_unix, "tcp": by_tcp}
+        return
+    context = ssl.create_default_context(cafile=str(material / "ca.pem"))
+    files = {"tlscert": f"{material}/server-cert.pem", "tlskey": f"{material}/server-key.pem"}
+    async with Chain(DockerServer(f"tcp://127.0.0.1:{port}", tls=True, insecure=True, **files), stage).open():
+        yield {"tls": by_tls}
 
 
 def go_away(client: socket.socket, *, by_reset: bool) -> None:
@@ -114,6 +131,37 @@ async def test_a_client_that_goes_away_is_noticed_at_once(
         await settled(lambda: descriptors() == before + 2)
         await wait_all_tasks_blocked(0.01)
         go_away(client, by_reset=by_reset)
+        await settled(lambda: descriptors() == before and stage.waiting == 0)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certs")
+    subprocess.run([sys.executable, "-m", "swarmd", "certs", str(folder)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing", "half a head", "a quiet get", "half an upload", "amid the response", "a session"]
+)
+@pytest.mark.parametrize("how", ["with a word", "without one", "by a reset"])
+async def test_a_client_that_goes_away_over_tls_is_noticed_at_once(
+    name: str, how: str, tmp_path: Path, material: Path
+) -> None:
+    """It may say so (close_notify), only close its socket, or reset the connection."""
+    stage = Slow()
+    async with gateway(stage, tmp_path, material) as connect:
+        before = descriptors()
+        client = await trio.to_thread.run_sync(connect["tls"])
+        client.sendall(PHASES[name])
+        await settled(lambda: descriptors() == before + 2)
+        await wait_all_tasks_blocked(0.01)
+        await settled(lambda: stage.waiting == (name not in ("nothing", "half a head")))
+        if how == "with a word":
+            client.setblocking(False)
+            with suppress(ssl.SSLWantReadError):
+                client.unwrap()
+        go_away(client, by_reset=how == "by a reset")
         await settled(lambda: descriptors() == before and stage.waiting == 0)
 
 

@@ -184,7 +184,8 @@ class HttpAttack:
             _show(exchange, direct, through, acted, wanted, judged)
         found |= _unjudged(acted, judged)
         if exchange.end in ("open", "half"):
-            found |= _other_calls(acted, wanted)
+            if b"  HTTP/" not in exchange.data:  # which RFC 9112 (3) lets a server take, as llhttp does and Go does not
+                found |= _other_calls(acted, wanted)
             found |= _wrong_answers(exchange, ours, through)
             if count:
                 self._count(seed, exchange, theirs, ours, acted, wanted)
