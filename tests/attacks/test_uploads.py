@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import trio
-from swarmlib_backends.dockerserver.limiter import ConnectionLimiter
 from trio.testing import MockClock, memory_stream_pair
 
 from swarmlib import NotFound, Verb
 from swarmlib.streams import BytesStream
+from swarmlib.wire.transports.limiter import ConnectionLimiter
 from swarmlib_backends.docker.exchange import INVITATION_SECONDS
 from swarmlib_backends.dockerapi.rows import WHOLE
 from swarmlib_backends.dockerserver.connection import Connection
@@ -45,7 +45,7 @@ async def test_a_client_that_waits_to_be_asked_for_an_upload_is_refused_at_once(
     async with over(FakeEngine(refuse), tmp_path) as swarm, trio.open_nursery() as nursery:
 
         async def serve() -> None:
-            with ConnectionLimiter(1).admit() as client:
+            with ConnectionLimiter(1, "dockerserver").admit() as client:
                 assert client is not None
                 async with far:
                     await Connection(far, swarm.sender, client).serve()
