@@ -52,8 +52,8 @@ async def test_a_line_for_the_message_and_one_for_each_reply() -> None:
 
 
 async def test_an_error_shows_with_its_code_and_can_not_drive_the_terminal() -> None:
-    request, error = await lines((Verb.GET, ("missing", "\r"), {}))
-    assert request == '#1 > get "missing/\\r"'
+    request, error = await lines((Verb.GET, ("missing", "\u2028"), {}))
+    assert request == '#1 > get "missing/\\u2028"'
     assert error.startswith("#1 < error ")
     assert error.endswith('not_found: "no \\u001b[31mbox\\n"')
 

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -40,6 +41,12 @@ class Endpoint:
     def parts(self) -> SplitResult:
         """The address, taken apart."""
         return urlsplit(self.address)
+
+    @cached_property
+    def host(self) -> bytes:
+        """The Host of requests: where the engine is, if it is reached over TCP, as a server there may refuse others."""
+        parts = self.parts
+        return parts.netloc.rpartition("@")[2].encode() if parts.scheme == "tcp" else b"docker"
 
     def check(self) -> None:
         """Raise Invalid unless the address is one that can be dialled."""

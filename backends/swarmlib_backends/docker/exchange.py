@@ -38,6 +38,7 @@ class Exchange:
 
     def __init__(self, engine: Engine, connection: Connection, name: str, row: Row, message: Message) -> None:
         self._engine = engine
+        self._host = engine.endpoint.host
         self._connection = connection
         self._responses = connection.responses
         self._name = name
@@ -64,11 +65,11 @@ class Exchange:
         row, message = self._row, self._message
         if message.att is None:
             body = body_of(row, message)
-            self._connection.sent = await self._send(head_of(row, message, len(body)) + body)
+            self._connection.sent = await self._send(head_of(row, message, len(body), self._host) + body)
             await self._relay()
             return
         async with message.att:
-            await self._send(head_of(row, message, None))
+            await self._send(head_of(row, message, None, self._host))
             with ungrouped():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._upload, message.att)
@@ -198,11 +199,11 @@ class Exchange:
         ret, upload = self._message.reply, self._message.att
         whole = Whole.of(self._message)
         if upload is None:
-            await self._send(whole.head(upload=False))
+            await self._send(whole.head(self._host, upload=False))
             await self._answer_whole(whole, ret)
             return
         async with upload:
-            await self._send(whole.head(upload=True))
+            await self._send(whole.head(self._host, upload=True))
             with ungrouped():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._upload, upload)

@@ -42,15 +42,15 @@ _HEADER_NAMES: Final = {
 """By row, the headers that its message may bring, by the name of their arg."""
 
 
-def head_of(row: Row, message: Message, length: int | None) -> bytes:
-    """The head of a row's request.
+def head_of(row: Row, message: Message, length: int | None, host: bytes) -> bytes:
+    """The head of a row's request to `host`.
 
     length: of the body, which is JSON; None for an upload, which is chunked.
 
     Raises:
         Invalid: an arg is not one of the row's, or its value can't be written.
     """
-    headers: Headers = [(b"Host", b"docker"), *_kept(row, message.args)]
+    headers: Headers = [(b"Host", host), *_kept(row, message.args)]
     if length is None:
         headers += [(b"Content-Type", b"application/x-tar"), *_UPLOAD]
     elif row.method in _WITH_BODY:
@@ -156,9 +156,9 @@ class Whole:
         _check_no_row(method, target)
         return cls(method, target, _whole_headers(args.get(":headers", {})), upgrade)
 
-    def head(self, *, upload: bool) -> bytes:
+    def head(self, host: bytes, *, upload: bool) -> bytes:
         """The head as it is written; upload: whether a body follows, in chunks."""
-        headers: Headers = [(b"Host", b"docker"), *self.headers]
+        headers: Headers = [(b"Host", host), *self.headers]
         headers += _switching(self.upgrade) if self.upgrade else [(b"Connection", b"close")]
         if upload:
             headers += _UPLOAD
