@@ -78,10 +78,17 @@ def _called(line: str) -> str | None:
     return _go_unquoted(found[1]).removeprefix("Calling ")
 
 
+_GO_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|U([0-9a-f]{8})|([av])|.)")
+
+
 def _go_unquoted(quoted: str) -> str:
     """Go's %q, whose escapes are JSON's and some more."""
-    text = re.sub(r"\\x([0-9a-f]{2})", lambda m: f"\\u00{m[1]}", quoted)
-    return str(json.loads(re.sub(r"\\[av]", "?", text), strict=False))
+
+    def as_json(found: re.Match[str]) -> str:
+        code = found[1] or found[2]
+        return json.dumps(chr(int(code, 16)))[1:-1] if code else "?" if found[3] else found[0]
+
+    return str(json.loads(_GO_ESCAPE.sub(as_json, quoted), strict=False))
 
 
 @dataclass
