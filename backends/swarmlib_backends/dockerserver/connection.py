@@ -155,7 +155,8 @@ class Connection:
 
     async def _send_on(self, exchange: Exchange, message: Message) -> None:
         if exchange.upload is not None:
-            self._nursery.start_soon(self._heed_end, exchange, exchange.upload)
+            exchange.under_way = trio.CancelScope()
+            self._nursery.start_soon(self._heed_end, exchange, exchange.upload, exchange.under_way)
         message.ret = HttpReply(exchange)
         await dispatch(self._next, message, message.ret)
 
@@ -194,9 +195,9 @@ class Connection:
             return await self._incoming.body(MAX_BODY)
         raise TimedOut(f"the body was not complete within {BODY_SECONDS:.0f} s", details={"status": 408})
 
-    async def _heed_end(self, exchange: Exchange, upload: Upload) -> None:
+    async def _heed_end(self, exchange: Exchange, upload: Upload, under_way: trio.CancelScope) -> None:
         """End the call of a client that breaks its upload off while no stage reads it."""
-        with exchange.under_way:
+        with under_way:
             await self._client.ended.wait()
             if await upload.read_ahead() and exchange.ends_with_client:
                 await exchange.break_off()

@@ -73,7 +73,7 @@ class Exchange:
         """False once the head is out of a response that has no body: one to HEAD, or with the status 204 or 304."""
         self.done = trio.Event()
         self.gone = False
-        self.under_way = trio.CancelScope()
+        self.under_way: trio.CancelScope | None = None
         """Cancelled when the exchange ends: the scope of what goes on beside it."""
         self._writing = False
         self._stream = stream
@@ -187,7 +187,8 @@ class Exchange:
         """The response is complete."""
         if self.upload is not None and not self.upload.complete:
             self.keep_alive = False
-        self.under_way.cancel()
+        if self.under_way is not None:
+            self.under_way.cancel()
         self.done.set()
         if self.tunnel is None:
             self.client.idle()
