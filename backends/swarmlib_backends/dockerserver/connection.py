@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import trio
@@ -103,8 +102,10 @@ class Connection:
                     pass
             if patience.cancelled_caught:
                 raise TimedOut(f"the head was not complete within {HEAD_SECONDS:.0f} s", details={"status": 408})
-        with _cut_short("head"):
+        try:
             head = await incoming.next_head()
+        except Unavailable as exc:
+            raise _cut_short("head") from exc
         return head if await self._previous_done() else None
 
     async def _read(self) -> bool:
@@ -191,8 +192,11 @@ class Connection:
             return await self._incoming.body(MAX_BODY)
         if _waits(head):
             await self._invite()
-        with trio.move_on_after(BODY_SECONDS), _cut_short("body"):
-            return await self._incoming.body(MAX_BODY)
+        with trio.move_on_after(BODY_SECONDS):
+            try:
+                return await self._incoming.body(MAX_BODY)
+            except Unavailable as exc:
+                raise _cut_short("body") from exc
         raise TimedOut(f"the body was not complete within {BODY_SECONDS:.0f} s", details={"status": 408})
 
     async def _heed_end(self, exchange: Exchange, upload: Upload, under_way: trio.CancelScope) -> None:
@@ -228,13 +232,9 @@ async def linger(stream: trio.abc.HalfCloseableStream) -> None:
             left -= len(data)
 
 
-@contextmanager
-def _cut_short(part: str) -> Generator[None]:
-    """Say of a request that its client cut it short; to a client that only closed its sending half, this is told."""
-    try:
-        yield
-    except Unavailable as exc:
-        raise Invalid(f"the {part} ended before it was complete") from exc
+def _cut_short(part: str) -> Invalid:
+    """What a client is told that closed its sending half before its request was complete."""
+    return Invalid(f"the {part} ended before it was complete")
 
 
 def _waits(head: Head) -> bool:
