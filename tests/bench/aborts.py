@@ -34,6 +34,8 @@ _MEMORY = 48
 _SETTLE_SECONDS = 60.0
 """How long an engine may take to answer what was asked of it last: a client that may only have half-closed is waited
 for."""
+_STILL_SECONDS = 10.0
+"""How long the number of descriptors must be the same to be taken for the last one: what dockerd keeps, it keeps."""
 _AT_ONCE = 6
 _BATCH = 60
 _UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp"
@@ -125,9 +127,13 @@ class Kept:
 
     def measure(self, pid: int, files: int) -> None:
         """See what it holds now, or once it has let go of all but so many descriptors more than before."""
-        deadline = time.monotonic() + _SETTLE_SECONDS
-        while (now := held_by(pid)).files > self.before.files + files and time.monotonic() < deadline:
+        now, changed = held_by(pid), time.monotonic()
+        deadline = changed + _SETTLE_SECONDS
+        while now.files > self.before.files + files and time.monotonic() < min(deadline, changed + _STILL_SECONDS):
             select.select([], [], [], 0.2)
+            last, now = now, held_by(pid)
+            if now.files != last.files:
+                changed = time.monotonic()
         self.after = now
 
     def row(self, rate: float) -> list[object]:
