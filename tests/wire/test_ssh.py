@@ -62,7 +62,8 @@ async def test_a_listen_over_there_is_reached_by_its_socket(far: str, tmp_path: 
     with served(f"listen unix://{tmp_path}/x.sock", "debug", "exec") as running:
         async with connect(f"remote {far}{tmp_path}/x.sock {PROGRAM}") as swarm:
             assert await swarm.ls() == []
-            assert f'":caller": "uid:{os.getuid()}"' in running.said()
+            asked = f'":caller": "uid:{os.getuid()}"'
+            await trio.to_thread.run_sync(wait_until, lambda: asked in running.said(), "the call in the log")
             data = os.urandom(1_000_000)
             made = await swarm.spawn({"Image": "any", "Cmd": ["cat"], "OpenStdin": True, "StdinOnce": True})
             async with await swarm.connect(*made.path, stream="1", stdin="1", stdout="1") as stream:
