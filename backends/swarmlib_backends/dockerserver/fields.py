@@ -133,11 +133,10 @@ def _headers(given: object, *, length: bool = False) -> Headers:
     return found
 
 
-def _pair(header: Any) -> tuple[bytes, bytes]:
-    if isinstance(header, list | tuple) and len(pair := cast("Sequence[Any]", header)) == 2:
-        name, value = pair
-        if isinstance(name, bytes) and isinstance(value, bytes):
-            return name, value
+def _pair(header: object) -> tuple[bytes, bytes]:
+    pair = cast("Sequence[Any]", header) if isinstance(header, list | tuple) else ()
+    if len(pair) == 2 and isinstance(pair[0], bytes) and isinstance(pair[1], bytes):
+        return pair[0], pair[1]
     raise BadAnswer(f"a reply's header must be a pair of bytes, not {_shown(header)}")
 
 
