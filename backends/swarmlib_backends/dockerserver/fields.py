@@ -134,10 +134,11 @@ def _headers(given: object, *, length: bool = False) -> Headers:
 
 
 def _pair(header: object) -> tuple[bytes, bytes]:
-    pair = cast("Sequence[Any]", header) if isinstance(header, list | tuple) else ()
-    if len(pair) == 2 and isinstance(pair[0], bytes) and isinstance(pair[1], bytes):
-        return pair[0], pair[1]
-    raise BadAnswer(f"a reply's header must be a pair of bytes, not {_shown(header)}")
+    match header:
+        case [bytes(name), bytes(value)]:
+            return name, value
+        case _:
+            raise BadAnswer(f"a reply's header must be a pair of bytes, not {ascii(header)[:80]}")
 
 
 @lru_cache(maxsize=256)
