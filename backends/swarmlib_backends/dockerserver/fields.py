@@ -24,6 +24,7 @@ OWN_HEADERS: Final[Headers] = [
 """The headers of a response for which the stage that answers gives none."""
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_PAIRS: Final = (tuple, list)
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
 _OURS: Final = frozenset(
     {
@@ -134,11 +135,10 @@ def _headers(given: object, *, length: bool = False) -> Headers:
 
 
 def _pair(header: object) -> tuple[bytes, bytes]:
-    match header:
-        case [bytes(name), bytes(value)]:
-            return name, value
-        case _:
-            raise BadAnswer(f"a reply's header must be a pair of bytes, not {ascii(header)[:80]}")
+    pair = cast("Sequence[Any]", header)
+    if type(header) in _PAIRS and len(pair) == 2 and type(pair[0]) is bytes and type(pair[1]) is bytes:
+        return pair[0], pair[1]
+    raise BadAnswer(f"a reply's header must be a pair of bytes, not {_shown(header)}")
 
 
 @lru_cache(maxsize=256)
