@@ -10,12 +10,12 @@ from typing import Any, Literal, cast, overload
 import trio
 
 from .chain import Chain, Stages
-from .channel import Replies, Sender, as_json
+from .channel import Replies, Sender
 from .errors import Internal
 from .handles import Attachment, Handle, Workload
 from .message import Message, Path, Verb
 from .objects import Event, Finished, Image, Network, Volume, WorkloadSummary, listed
-from .parameters import parameters
+from .parameters import body, parameters
 from .request import Answer, answer, ask
 from .run import run
 from .watch import Watch
@@ -90,7 +90,7 @@ class Client:
 
     async def set(self, /, *path: str, value: Any = None, **args: Any) -> Any:
         """Change an object: `swarm.set("containers", "web", "rename", name="www")`."""
-        return (await self.call(Verb.SET, path, args=parameters(args), value=as_json(value))).value
+        return (await self.call(Verb.SET, path, args=parameters(args), value=body(value))).value
 
     @overload
     async def spawn(self, value: Any = None, /, **args: Any) -> Workload: ...
@@ -99,7 +99,7 @@ class Client:
     async def spawn(self, value: Any = None, /, *path: str, **args: Any) -> Handle:
         """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
         where = path or WORKLOADS
-        made = (await self.call(Verb.SPAWN, where, args=parameters(args), value=as_json(value))).value
+        made = (await self.call(Verb.SPAWN, where, args=parameters(args), value=body(value))).value
         kind = Workload if where == WORKLOADS else Handle
         return kind(self, (*where, _id_of(made)), made)
 
@@ -144,7 +144,7 @@ class Client:
 
     async def connect(self, /, *path: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
         """A byte stream to an object (its stdio, say), that the caller closes."""
-        answer = await self.call(Verb.CONNECT, path, args=parameters(args), value=as_json(value))
+        answer = await self.call(Verb.CONNECT, path, args=parameters(args), value=body(value))
         stream = answer.ack.att
         if isinstance(stream, trio.abc.HalfCloseableStream):
             return stream

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 import orjson
 import trio
@@ -88,7 +88,10 @@ class Json:
             Invalid: `data` is nothing that JSON can express.
         """
         if self._raw is None:
-            self._raw = _encoded(self._data)
+            try:
+                self._raw = orjson.dumps(self._data)
+            except TypeError as exc:
+                raise Invalid(f"not a JSON value: {exc}") from exc
         return self._raw
 
     @property
@@ -118,24 +121,6 @@ class Json:
         return isinstance(other, Json) and (self.raw == other.raw or self.data == other.data)
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # equal values may have different bytes
-
-
-def _encoded(data: Any) -> bytes:
-    try:
-        raw = orjson.dumps(data)
-    except TypeError as exc:
-        raise Invalid(f"not a JSON value: {exc}") from exc
-    if b"null" in raw and not _is_finite(data):  # orjson writes null for what is not
-        raise Invalid("not a JSON value: JSON has neither NaN nor infinity")
-    return raw
-
-
-def _is_finite(data: Any) -> bool:
-    if isinstance(data, Mapping):
-        return all(map(_is_finite, cast("Mapping[str, Any]", data).values()))
-    if isinstance(data, list | tuple):
-        return all(map(_is_finite, cast("Sequence[Any]", data)))
-    return not isinstance(data, float) or math.isfinite(data)
 
 
 @dataclass(slots=True, repr=False)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from .channel import as_json
+from .errors import Invalid
 from .message import Json
 
 
@@ -12,9 +15,31 @@ def parameters(args: Mapping[str, Any]) -> Mapping[str, Any]:
     """Keywords as a message carries them: a bool as 1 or 0, a mapping as JSON text; filters as lists of text.
 
     Raises:
-        Invalid: a mapping holds what JSON can't express.
+        Invalid: a mapping holds what JSON can't express, such as NaN.
     """
     return {name: _parameter(name, value) for name, value in args.items()} if args else args
+
+
+def body(value: Any) -> Json | None:
+    """A request's body: JSON data as `Json`; `Json` and None as they are.
+
+    Raises:
+        Invalid: the data holds NaN or an infinity.
+    """
+    if not isinstance(value, Json):
+        _check_finite(value)
+    return as_json(value)
+
+
+def _check_finite(data: Any) -> None:
+    """Refuse what JSON has no word for, and its encoder would write as null: a field that is not set."""
+    if isinstance(data, float) and not math.isfinite(data):
+        raise Invalid(f"not a JSON value: JSON has no {data}")
+    if isinstance(data, Mapping):
+        data = list(cast("Mapping[str, Any]", data).values())
+    if isinstance(data, list | tuple):
+        for each in cast("Sequence[Any]", data):
+            _check_finite(each)
 
 
 def _parameter(name: str, value: Any) -> Any:
@@ -22,6 +47,7 @@ def _parameter(name: str, value: Any) -> Any:
         return "1" if value else "0"
     if isinstance(value, Mapping):
         given = cast("Mapping[str, Any]", value)
+        _check_finite(given)
         return Json.of(_filters(given) if name == "filters" else given).raw.decode()
     return value
 
