@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
-from urllib.parse import quote, unquote
 
 from swarmlib import CALLER, Invalid, Json, Message, NotFound
 
@@ -18,23 +17,15 @@ from ..dockerapi import http1, table
 from ..dockerapi.http1 import Headers
 from ..dockerapi.rows import ROWS, Kind, Row
 
-_TYPE: Final = ":content-type"
-_VERSION: Final = ":version"
-_NOT_HEADERS: Final = frozenset({_VERSION, CALLER})
+_NOT_HEADERS: Final = frozenset({":version", ":content-type", CALLER})
+"""What is about the call, or about the body, whose type is the row's: JSON or a tar."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/")
-"""Content types whose body an engine reads as parameters, which then win over those of the query."""
-_ITS_OWN: Final = http1.HOP_BY_HOP | {b"host", b"expect", b"proxy-connection"}
+_ITS_OWN: Final = http1.HOP_BY_HOP | {b"host", b"expect"}
 _WHOLE_ARGS: Final = frozenset({":method", ":target", ":headers", ":upgrade", CALLER})
 
-_VERSION_FORM: Final = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ORIGIN_FORM: Final = re.compile(r"/[!-~]*")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
-_ENGINES_VERSION: Final = re.compile(r"^/v[0-9.]+(?=/)")
-
-
 _UPLOAD: Final[Headers] = [(b"Transfer-Encoding", b"chunked"), (b"Expect", b"100-continue")]
 _HEADER_NAMES: Final = {
     row.name: {f":{name.decode()}": name.title() for name in row.kept_headers - {b"content-type"}} for row in ROWS
@@ -79,9 +70,6 @@ def _switching(protocol: str) -> Headers:
 
 def _target(row: Row, message: Message) -> str:
     args = message.args
-    version = args.get(_VERSION, "1.0")
-    if not (isinstance(version, str) and _VERSION_FORM.fullmatch(version)):
-        raise Invalid(f"the API version {version!r} should be two numbers, such as 1.41")
     if row.when is not None and args.get(row.when[0]) != row.when[1]:
         raise Invalid(f"with an upload, {row.when[0]} should be {row.when[1]!r}, not {args.get(row.when[0])!r}")
     if "" in args:
@@ -99,19 +87,11 @@ def _kept(row: Row, args: Mapping[str, Any]) -> Headers:
     for name, value in args.items():
         if not name.startswith(":") or name in _NOT_HEADERS:
             continue
-        if name == _TYPE:
-            _check_type(value)
-        elif name in names:
+        if name in names:
             headers.append((names[name], _header_value(name[1:], value)))
         else:
             raise Invalid(f"{row.name} has no arg {name!r}: of those with a colon it has {', '.join(sorted(names))}")
     return headers
-
-
-def _check_type(value: Any) -> None:
-    """What an engine reads as a form never goes to it. Otherwise the row says what a body is, JSON or a tar."""
-    if not isinstance(value, str) or value.strip().lower().startswith(_FORMS):
-        raise Invalid(f"the content type {value!r} is not one of the Engine API's: send application/json, or a tar")
 
 
 def _header_value(name: str, value: Any) -> bytes:
@@ -168,10 +148,8 @@ class Whole:
 
 
 def _check_no_row(method: str, target: str) -> None:
-    """An engine decodes a path before it looks it up, and takes more for a version than the table does."""
-    place = _ENGINES_VERSION.sub("", unquote(target.partition("?")[0]), count=1)
     try:
-        row = table.route(method, quote(place, safe="/:@")).row
+        row = table.route(method, target).row
     except NotFound:
         return
     raise Invalid(f"{method} {target} is the operation {row.name}, which has a message of its own")
@@ -191,4 +169,4 @@ def _whole_headers(given: Any) -> Headers:
 
 
 def _is_token(text: Any) -> bool:
-    return isinstance(text, str) and _TOKEN.fullmatch(text) is not None
+    return isinstance(text, str) and text.isascii() and http1.TOKEN.fullmatch(text.encode()) is not None

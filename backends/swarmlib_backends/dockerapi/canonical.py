@@ -19,10 +19,10 @@ from swarmlib import Invalid, Json, Message, Path, Unsupported, Verb
 from swarmlib.names import check_path
 
 from . import parameters, schema, strictjson, table
+from .http1 import is_form
 from .rows import Kind, Row
 from .schema import Schema, Wrong
 
-_FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _JSON: Final = "application/json"
 _ABOUT_THE_BODY: Final = frozenset({":content-type", ":content-encoding"})
 
@@ -119,7 +119,7 @@ def _parameter(name: str, kind: Any, value: Any) -> str | list[str] | None:
 
 def _check_no_form(args: Mapping[str, Any]) -> None:
     """Refuse a body that an engine would read parameters from, before or besides those of the query."""
-    if (kind := _media_type(args)) in _FORMS:
+    if is_form(kind := _media_type(args)):
         raise Invalid(f"the body has the type {kind}: parameters belong into the query")
 
 
@@ -163,13 +163,16 @@ def _read(reader: schema.Reader, value: Json) -> Any:
 
 
 def _check_unread(row: Row, value: Json) -> None:
-    """Check a body that no engine reads, and that is left out: some clients repeat their parameters there.
+    """Check a body that no engine reads, and that is left out: some clients (dockerode) repeat their parameters there.
 
     Raises:
         Invalid: it is a start's, in which engines before API 1.24 took a whole HostConfig.
     """
     if row.name == "ContainerStart" and strictjson.read(value.raw, "the body") not in (None, {}):
-        raise Invalid("starting a container takes no body: HostConfig belongs into its creation")
+        raise Invalid(
+            "starting a container takes no body, which was deprecated in API v1.22 and removed in v1.24: HostConfig "
+            "belongs into its creation"
+        )
 
 
 def _gather_host_config(body: dict[str, Any]) -> None:

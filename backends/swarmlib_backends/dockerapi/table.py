@@ -104,6 +104,13 @@ def _version(text: str) -> str:
     return f"{found[1]}.{found[2]}"
 
 
+def _usual(version: Any) -> str:
+    """The API version of a message, which is in its usual form already. Raises `Invalid` if it is not."""
+    if not isinstance(version, str) or _version(version) != version:
+        raise Invalid(f"the API version {version!r} should be two numbers, such as 1.41")
+    return version
+
+
 def _check_normal(place: str) -> None:
     """Refuse a decoded path that an engine would take for another, or that holds what no name can."""
     if place[:1] != "/":
@@ -163,7 +170,7 @@ def target(row: Row, path: Path, args: Mapping[str, Any]) -> str:
     if None in row.shape:
         _check_name(row, path[row.shape.index(None)])
     version = args.get(":version")
-    prefix = f"/v{_version(str(version))}" if version else ""
+    prefix = "" if version is None else f"/v{_usual(version)}"
     query = urlencode({k: v for k, v in args.items() if k[:1] != ":"}, doseq=True) if args else ""
     return f"{prefix}{place}{'?' if query else ''}{query}"
 

@@ -16,16 +16,14 @@ from typing import Final
 from swarmlib import Denied, Invalid
 
 from ..dockerapi import schema
-from ..dockerapi.http1 import Head
+from ..dockerapi.http1 import Head, is_form
 from ..dockerapi.rows import Kind, Row
 
 _LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"expect"})
 _AIODOCKERS: Final = b"http://localhost"
 """What aiodocker writes as the Origin of every websocket. Of all pages only one of the user's own machine has it."""
 _FOREIGN: Final = (b"cross-site", b"same-site")
-_FORMS: Final = (b"application/x-www-form-urlencoded", b"multipart/form-data")
-_JSON: Final = b"application/json"
-_NOTHING: Final = (b"", b"{}", b"null")
+_JSON: Final = "application/json"
 
 
 def check_head(head: Head, hosts: Collection[str] | None) -> None:
@@ -110,7 +108,7 @@ def check_type(head: Head) -> None:
     Raises:
         Invalid: the request has a body, and its type is a form's.
     """
-    if head.has_body and any(kind in _FORMS for kind in _types(head)):
+    if head.has_body and any(map(is_form, _types(head))):
         raise Invalid("the body is a form, which no operation takes: parameters belong into the query")
 
 
@@ -119,31 +117,19 @@ def takes_json(row: Row) -> bool:
     return row.kind is not Kind.WHOLE and schema.of_row(row.name).body is not None
 
 
-def json_body(head: Head, row: Row, body: bytes) -> bytes:
-    """The JSON body of a request, empty where its operation takes none.
-
-    Some clients (dockerode) repeat the parameters in a JSON body where there should be none. An engine does not read
-    it, so it does not travel on either.
+def check_json(head: Head) -> None:
+    """Refuse a body that is not said to be JSON, in an engine's words.
 
     Raises:
-        Invalid: its type is not JSON, in an engine's words; or it is one that older engines would act on.
+        Invalid: its type is another one, or is missing.
     """
-    if not body:
-        return body
     types = _types(head)
     if not types or any(kind != _JSON for kind in types):
         given = (head.get(b"content-type") or b"").decode("latin-1")
-        raise Invalid(f"Content-Type specified ({given}) must be 'application/json'")
-    if takes_json(row):
-        return body
-    if row.name == "ContainerStart" and body.strip() not in _NOTHING:
-        raise Invalid(
-            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
-        )
-    return b""
+        raise Invalid(f"Content-Type specified ({given}) must be '{_JSON}'")
 
 
-def _types(head: Head) -> list[bytes]:
+def _types(head: Head) -> list[str]:
     """The media types that a head names, without their parameters."""
-    values = [value for name, value in head.headers if name.lower() == b"content-type"]
-    return [value.partition(b";")[0].strip().lower() for value in values]
+    values = [value.decode("latin-1") for name, value in head.headers if name.lower() == b"content-type"]
+    return [value.partition(";")[0].strip().lower() for value in values]

@@ -15,7 +15,7 @@ from ..dockerapi.bodies import RawStream
 from ..dockerapi.canonical import canonical
 from ..dockerapi.http1 import Head, Headers, Incoming
 from ..dockerapi.rows import Kind, Row
-from .admission import check_head, check_type, expects_invitation, json_body, takes_json
+from .admission import check_head, check_json, check_type, expects_invitation, takes_json
 from .exchange import Exchange, protocol_asked
 from .fields import error_in
 from .reply import HttpReply, error_response
@@ -145,7 +145,8 @@ class Connection:
         body = await self._body(head) if exchange.has_json_body else b""
         self._current = exchange
         try:
-            if body and (body := json_body(head, found.row, body)):
+            if body:
+                check_json(head)
                 message.value = Json(body)
             message = canonical(message)
         except SwarmError as exc:

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from swarmlib import ERRORS, BadAnswer, Internal, Json, SwarmError
 
-from ..dockerapi.http1 import Headers
+from ..dockerapi.http1 import HOP_BY_HOP, TOKEN, Headers
 from ..dockerapi.status import code_headers, error_body, error_headers, in_band, status_of
 
 JSON_TYPE: Final = (b"Content-Type", b"application/json")
@@ -23,24 +23,8 @@ OWN_HEADERS: Final[Headers] = [
 ]
 """The headers of a response for which the stage that answers gives none."""
 
-TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _PAIRS: Final = (tuple, list)
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
-_OURS: Final = frozenset(
-    {
-        b"connection",
-        b"content-length",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-"""Headers of one connection and of one message's framing (RFC 9110, 7.6.1): this server writes its own."""
 _UNPRINTABLE: Final = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
 SWITCHING: Final = 101
 
@@ -129,7 +113,7 @@ def _headers(given: object, *, length: bool = False) -> Headers:
         lower = _lower_token(name)
         if b"\r" in value or b"\n" in value or b"\0" in value:  # three searches are faster than a regular expression
             raise BadAnswer(f"the value of a reply's header {name.decode()} holds CR, LF or NUL")
-        if lower not in _OURS or (length and lower == b"content-length" and _DIGITS.fullmatch(value)):
+        if lower not in HOP_BY_HOP or (length and lower == b"content-length" and _DIGITS.fullmatch(value)):
             found.append((name, value))
     return found
 
