@@ -37,6 +37,7 @@ from ..dockerapi.ages import since
 from . import answers
 from .forwarding import Forwarded, See
 from .index import NOTHING, RUNNING, Claim, Container, Index, Port
+from .lasting import pauses
 from .mirror import Mirror
 from .versions import Bridge, Range
 
@@ -44,8 +45,7 @@ _log = logging.getLogger("swarmlib.balance")
 
 CHANGE_SECONDS: Final = 60.0
 """How long a member may take over a change that balance itself asks of it; it works on the disk."""
-_FIRST_PAUSE: Final = 0.2
-_LAST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 5.0
 _DRIFT_CHECKS: Final = 12
 """Pings between two checks of whether the index still agrees with the engine."""
 
@@ -203,15 +203,14 @@ class Member:
 
     async def keep(self) -> None:
         """Follow its events, for ever; when it is down, try again, with growing pauses."""
-        pause = _FIRST_PAUSE
+        waits = pauses(_LONGEST_PAUSE)
         while True:
             failure = await self._followed()
             if self.up:
-                pause = _FIRST_PAUSE
+                waits = pauses(_LONGEST_PAUSE)
             if failure is not None:
                 await self.fail(failure)
-            await trio.sleep(pause * random.uniform(0.75, 1.25))
-            pause = min(pause * 2, _LAST_PAUSE)
+            await trio.sleep(next(waits) * random.uniform(0.75, 1.25))
 
     async def _followed(self) -> SwarmError | None:
         """Follow until that fails, and give the failure; None where `fail` ended it."""

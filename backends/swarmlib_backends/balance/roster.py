@@ -18,7 +18,7 @@ from swarmlib.supervision import supervised
 
 from ..calls import distinct
 from .index import Index
-from .lasting import lasting
+from .lasting import lasting, pauses
 from .members import Member
 from .versions import Advertised, Bridge
 
@@ -29,8 +29,6 @@ _LOOK_SECONDS: Final = 1.0
 _UNREAD_EVENTS: Final = 1000
 _JOINING: Final = 4
 """Deadlines that a member has to list all its objects before requests are answered without it."""
-_FIRST_PAUSE: Final = 0.2
-_LAST_PAUSE: Final = 30.0
 
 
 @dataclass
@@ -92,11 +90,10 @@ class Roster:
         bridge = Bridge(self.advertised)
         joined = _Joined(Member(name, bridge, self.index, self._deadline, self.announce))
         await self._open(chain, bridge, joined, task_status)
-        pause = _FIRST_PAUSE
+        waits = pauses()
         while not joined.left:
             await joined.member.fail(Unavailable(f"{name}: one of its stages ended; the log says how", backend=name))
-            await trio.sleep(pause)
-            pause = min(pause * 2, _LAST_PAUSE)
+            await trio.sleep(next(waits))
             opening = partial(self._open, chain, bridge, joined)
             await supervised(f"balance: opening {name} again", opening, expected=(SwarmError,))
 

@@ -16,6 +16,7 @@ from ..dockerapi.bodies import BodyStream, RawStream
 from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
+from ..streams import Passage
 from .engine import Connection, Engine
 from .request import Whole, body_of, head_of, upgrade_of
 from .response import Lines
@@ -174,7 +175,7 @@ class Exchange:
         elif head.framed:
             await self._value(head, ret)
         else:
-            await self._hand_over(ret, OneWay(self._body()), self._args(head))
+            await self._hand_over(ret, NotSwitched(self._body()), self._args(head))
 
     def _raw(self) -> RawStream:
         return RawStream(self._connection.stream, self._responses.take_over())
@@ -231,15 +232,8 @@ class Exchange:
         return BodyStream(self._responses, on_close=close)
 
 
-class OneWay(trio.abc.HalfCloseableStream):
+class NotSwitched(Passage):
     """What an engine says that was asked for a conversation and did not switch protocols: nothing can be said to it."""
-
-    def __init__(self, body: BodyStream) -> None:
-        self._body = body
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """See `BodyStream.receive_some`."""
-        return await self._body.receive_some(max_bytes)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Raise trio.BrokenResourceError."""
@@ -252,7 +246,3 @@ class OneWay(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """Do nothing: the engine expects nothing."""
         await trio.lowlevel.checkpoint()
-
-    async def aclose(self) -> None:
-        """Close the body."""
-        await self._body.aclose()

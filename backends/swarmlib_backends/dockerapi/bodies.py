@@ -9,6 +9,7 @@ import trio
 
 from swarmlib import SwarmError
 
+from ..streams import Passage
 from .http1 import READ_SIZE
 
 
@@ -62,11 +63,11 @@ class BodyStream(trio.abc.ReceiveStream):
                 await self._on_close(self)
 
 
-class RawStream(trio.abc.HalfCloseableStream):
+class RawStream(Passage):
     """A connection that became a raw stream, with what was read of it before."""
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, early: bytes) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._early = early
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -74,20 +75,4 @@ class RawStream(trio.abc.HalfCloseableStream):
         if self._early:
             early, self._early = self._early, b""
             return early
-        return bytes(await self._stream.receive_some(max_bytes or READ_SIZE))
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send."""
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait for room."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """Close the sending half."""
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._stream.aclose()
+        return bytes(await self.inner.receive_some(max_bytes or READ_SIZE))
