@@ -13,6 +13,7 @@ from swarmlib.errors import ungrouped
 
 from ..dockerapi import http1
 from ..dockerapi.bodies import BodyStream, RawStream
+from ..dockerapi.headers import end_to_end
 from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
@@ -106,7 +107,7 @@ class Exchange:
         head = await self._responses.head(row.method, upgrade=upgrade_of(row), invited=self._invited.set)
         if head.status >= 400:
             body = await self._responses.body(MAX_VALUE)
-            raise error_of(head.status, http1.end_to_end(head.headers), body, self._name)
+            raise error_of(head.status, end_to_end(head.headers), body, self._name)
         if ret is not None:
             await self._by_kind(head, ret)
 
@@ -127,7 +128,7 @@ class Exchange:
             await self._conversation(head, ret)
 
     def _args(self, head: Head) -> dict[str, Any]:
-        headers = http1.end_to_end(head.headers)
+        headers = end_to_end(head.headers)
         if self._row.method == "HEAD" and (length := head.get(b"content-length")) is not None:
             headers.append((b"Content-Length", length))  # of the body that isn't there
         args: dict[str, Any] = {"headers": headers}
@@ -215,7 +216,7 @@ class Exchange:
     async def _answer_whole(self, whole: Whole, ret: Reply) -> trio.Event:
         """Relay the one response to it, after which the connection is closed; gives the event of that."""
         head = await self._responses.head(whole.method, upgrade=whole.upgrade, invited=self._invited.set)
-        args: dict[str, Any] = {"status": head.status, "headers": http1.end_to_end(head.headers)}
+        args: dict[str, Any] = {"status": head.status, "headers": end_to_end(head.headers)}
         closed = trio.Event()
         if head.status == _SWITCHED:
             args["upgrade"] = whole.upgrade

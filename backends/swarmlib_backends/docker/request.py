@@ -14,14 +14,14 @@ from typing import Any, Final, cast
 from swarmlib import CALLER, Invalid, Json, Message, NotFound
 
 from ..dockerapi import http1, table
-from ..dockerapi.http1 import Headers
+from ..dockerapi.headers import HOP_BY_HOP, TOKEN, Headers
 from ..dockerapi.rows import ROWS, Kind, Row
 
 _NOT_HEADERS: Final = frozenset({":version", ":content-type", CALLER})
 """What is about the call, or about the body, whose type is the row's: JSON or a tar."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_ITS_OWN: Final = http1.HOP_BY_HOP | {b"host", b"expect"}
+_ITS_OWN: Final = HOP_BY_HOP | {b"host", b"expect"}
 _WHOLE_ARGS: Final = frozenset({":method", ":target", ":headers", ":upgrade", CALLER})
 
 _ORIGIN_FORM: Final = re.compile(r"/[!-~]*")
@@ -169,4 +169,4 @@ def _whole_headers(given: Any) -> Headers:
 
 
 def _is_token(text: Any) -> bool:
-    return isinstance(text, str) and text.isascii() and http1.TOKEN.fullmatch(text.encode()) is not None
+    return isinstance(text, str) and text.isascii() and TOKEN.fullmatch(text.encode()) is not None

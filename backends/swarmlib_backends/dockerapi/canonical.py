@@ -19,7 +19,7 @@ from swarmlib import Invalid, Json, Message, Path, Unsupported, Verb
 from swarmlib.names import check_path
 
 from . import parameters, schema, strictjson, table
-from .http1 import is_form
+from .headers import is_form
 from .rows import Kind, Row
 from .schema import Schema, Wrong
 

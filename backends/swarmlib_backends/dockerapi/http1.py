@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import httptools
 import trio
 
 from swarmlib import Invalid, SwarmError, TooLarge, Unavailable
 
-Headers: TypeAlias = list[tuple[bytes, bytes]]
+from .headers import Headers
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of one head with its trailers, at most; and of anything else that isn't a body."""
@@ -23,16 +22,6 @@ MAX_HEADERS: Final = 256
 READ_SIZE: Final = 1024 * 1024
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
-HOP_BY_HOP: Final = frozenset(
-    {
-        *(b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"te", b"trailer"),
-        *(b"proxy-authenticate", b"proxy-authorization", b"proxy-connection"),
-    }
-)
-"""Headers of one connection and of one message's framing (RFC 9110, 7.6.1); whoever writes a message writes its own."""
-TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""What a header's name, or a protocol's, consists of (RFC 9110, 5.6.2)."""
-_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/")
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -328,16 +317,6 @@ def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]
 def chunk(data: bytes) -> bytes:
     """One chunk of a chunked body; `data` must not be empty, which would be the last."""
     return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))  # formatting all of it takes 20 times as long
-
-
-def is_form(content_type: str) -> bool:
-    """Whether an engine reads a body of this type as parameters, which then win over those of the query."""
-    return content_type.strip().lower().startswith(_FORMS)
-
-
-def end_to_end(headers: Headers) -> Headers:
-    """The headers without those that speak of one connection only."""
-    return [header for header in headers if header[0].lower() not in HOP_BY_HOP]
 
 
 async def copy(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:

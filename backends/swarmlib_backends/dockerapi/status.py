@@ -23,7 +23,7 @@ from swarmlib import (
     Unsupported,
 )
 
-from .http1 import Headers
+from .headers import Headers
 
 _STATUS: Final[dict[str, int]] = {
     Invalid.code: 400,

@@ -16,7 +16,8 @@ from typing import Final
 from swarmlib import Denied, Invalid
 
 from ..dockerapi import schema
-from ..dockerapi.http1 import Head, is_form
+from ..dockerapi.headers import is_form
+from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
 
 _LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"expect"})

@@ -13,7 +13,8 @@ from swarmlib.wire.transports.limiter import ClientConnection
 from ..dockerapi import http1, table
 from ..dockerapi.bodies import RawStream
 from ..dockerapi.canonical import canonical
-from ..dockerapi.http1 import Head, Headers, Incoming
+from ..dockerapi.headers import Headers
+from ..dockerapi.http1 import Head, Incoming
 from ..dockerapi.rows import Kind, Row
 from .admission import check_head, check_json, check_type, expects_invitation, takes_json
 from .exchange import Exchange, protocol_asked

@@ -13,7 +13,8 @@ from swarmlib.wire.transports.limiter import ClientConnection
 from swarmlib.wire.transports.listening import ENDS
 
 from ..dockerapi import http1
-from ..dockerapi.http1 import TOKEN, Head, Headers
+from ..dockerapi.headers import TOKEN, Headers
+from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
 from .fields import OWN_HEADERS, error_in, line_in
 from .upload import Upload

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from swarmlib import ERRORS, BadAnswer, Internal, Json, SwarmError
 
-from ..dockerapi.http1 import HOP_BY_HOP, TOKEN, Headers
+from ..dockerapi.headers import HOP_BY_HOP, TOKEN, Headers
 from ..dockerapi.status import code_headers, error_body, error_headers, in_band, status_of
 
 JSON_TYPE: Final = (b"Content-Type", b"application/json")

@@ -12,7 +12,7 @@ import trio
 from swarmlib import BadAnswer, Message, NotFound, Reply, SwarmError, Unavailable, Unsupported, Verb
 
 from ..dockerapi import http1
-from ..dockerapi.http1 import Headers
+from ..dockerapi.headers import Headers
 from ..dockerapi.rows import Kind
 from ..dockerapi.status import came_in_band
 from .exchange import Exchange, protocol_asked, response
