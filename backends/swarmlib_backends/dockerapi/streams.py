@@ -83,14 +83,6 @@ class Stdio(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
 
-def _moment(args: Mapping[str, Any], name: str) -> float:
-    """A time in seconds since the epoch; 0 where nothing is said."""
-    found = number(args, name, 0.0)
-    if not math.isfinite(found):
-        raise Invalid(f"{name} should be a time in seconds, not {args.get(name)!r}")
-    return found
-
-
 class Logs(trio.abc.ReceiveStream):
     """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end.
 
@@ -104,7 +96,7 @@ class Logs(trio.abc.ReceiveStream):
         if not self._streams:
             raise Invalid("Bad parameters: you must choose at least one stream")
         self._stamped = is_true(args.get("timestamps"))
-        self._since, self._until = _moment(args, "since"), _moment(args, "until") or math.inf
+        self._since, self._until = number(args, "since", 0), number(args, "until", 0) or math.inf
         self._follower = workload.output.follow() if is_true(args.get("follow")) and workload.running else None
         self._lines = Lines()
         kept = [line for piece in workload.output.pieces() for line in self._lines.add(piece)]

@@ -46,6 +46,11 @@ def number(args: Mapping[str, Any], name: str, default: float) -> float:
     return found
 
 
+def terminal_size(args: Mapping[str, Any]) -> tuple[int, int]:
+    """The rows and columns that a resize asks for, `h` and `w`; 0 for one that is not given."""
+    return int(args.get("h") or 0), int(args.get("w") or 0)
+
+
 def signal_number(text: str) -> int:
     """A signal by number or name, with or without SIG. Raises `Invalid` if there is none."""
     try:

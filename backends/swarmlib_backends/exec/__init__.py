@@ -49,9 +49,9 @@ from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
 from ..dockerapi.streams import Logs, Stdio, send_lines
-from ..dockerapi.values import filters, is_true, no_such_place, number, pong, signal_number
+from ..dockerapi.values import filters, is_true, no_such_place, number, pong, signal_number, terminal_size
 from . import objects
-from .body import check, check_exec, console_size, terminal_size
+from .body import check, check_exec, console_size
 from .following import send_end, stdio
 from .launching import Launcher
 from .sandbox import Sandbox

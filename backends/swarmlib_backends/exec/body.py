@@ -91,11 +91,6 @@ def console_size(body: Mapping[str, Any] | None) -> tuple[int, int]:
     return rows, columns
 
 
-def terminal_size(args: Mapping[str, Any]) -> tuple[int, int]:
-    """The rows and columns that a resize asks for, `h` and `w`."""
-    return int(args.get("h") or 0), int(args.get("w") or 0)
-
-
 def no_new_privileges(config: Mapping[str, Any]) -> bool:
     """Whether a checked body asks that its process and all that this starts never get more privileges."""
     return any(not option.endswith("false") for option in texts(host_config(config), "SecurityOpt"))

@@ -72,8 +72,7 @@ class Workload:
     @property
     def command(self) -> list[str]:
         """The words of its command."""
-        parts: list[Any] = [self.config.get("Entrypoint") or [], self.config.get("Cmd") or []]
-        return [word for part in parts for word in ([part] if isinstance(part, str) else part)]
+        return [*(self.config.get("Entrypoint") or []), *(self.config.get("Cmd") or [])]
 
     async def start(self) -> None:
         """Start the process; `supervise` it then.

@@ -78,11 +78,6 @@ def _before(text: str, now: float) -> float:
         raise refusal(500, f'failed to parse value as time or duration: "{text}"') from exc
 
 
-def size_of(message: Message) -> tuple[int, int]:
-    """The rows and columns that a terminal is to have; 0 for what is not given."""
-    return int(message.args.get("h", 0)), int(message.args.get("w", 0))
-
-
 async def upload_of(message: Message) -> bytes:
     """All bytes of an upload. Raises `TooLarge` over the bound, `Invalid` if there is none."""
     if message.att is None:

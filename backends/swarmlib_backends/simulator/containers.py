@@ -16,9 +16,9 @@ from swarmlib import BytesStream, Json, Message, SwarmError, Unsupported
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Logs, Stdio, chosen_streams
-from ..dockerapi.values import API_VERSION, is_true, number, signal_number
+from ..dockerapi.values import API_VERSION, is_true, number, signal_number, terminal_size
 from . import create, stats, views
-from .asked import Operations, body_of, filters_of, is_pruned, ref_of, size_of, upload_of
+from .asked import Operations, body_of, filters_of, is_pruned, ref_of, upload_of
 from .container import Container
 from .engine import Engine
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
@@ -298,7 +298,7 @@ class Containers:
         await message.reply.ack(att=_stdio(container, args))
 
     async def _resize(self, message: Message) -> None:
-        height, width = size_of(message)
+        height, width = terminal_size(message.args)
         container = self._find(message)
         if not container.running:
             raise not_running(container)

@@ -10,8 +10,9 @@ from swarmlib.supervision import supervised
 from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Stdio
+from ..dockerapi.values import terminal_size
 from . import views
-from .asked import Operations, body_of, ref_of, size_of
+from .asked import Operations, body_of, ref_of
 from .container import Container, Exec
 from .engine import Engine
 from .lifecycle import Lifecycle, check_not_restarting, not_running
@@ -86,7 +87,7 @@ class Execs:
         await ret.ack(att=Stdio(each, follower, streams, stdin=stdin, once=True))
 
     async def _resize(self, message: Message) -> None:
-        height, width = size_of(message)
+        height, width = terminal_size(message.args)
         each = self._find(message)
         if not each.running:
             raise refusal(500, "timeout waiting for exec session ready")
