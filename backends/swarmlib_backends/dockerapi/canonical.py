@@ -19,11 +19,10 @@ from swarmlib import Invalid, Json, Message, Path, Unsupported, Verb
 from swarmlib.names import check_path
 
 from . import parameters, schema, strictjson, table
-from .headers import is_form
+from .headers import JSON, is_form, media_type, not_json
 from .rows import Kind, Row
 from .schema import Schema, Wrong
 
-_JSON: Final = "application/json"
 _ABOUT_THE_BODY: Final = frozenset({":content-type", ":content-encoding"})
 
 
@@ -124,7 +123,7 @@ def _check_no_form(args: Mapping[str, Any]) -> None:
 
 
 def _media_type(args: Mapping[str, Any]) -> str:
-    return str(args.get(":content-type", "")).partition(";")[0].strip().lower()
+    return media_type(str(args.get(":content-type", "")))
 
 
 def _body(row: Row, known: Schema, args: Mapping[str, Any], value: Any) -> _Body | None:
@@ -148,8 +147,8 @@ def _body(row: Row, known: Schema, args: Mapping[str, Any], value: Any) -> _Body
 
 def _check_is_json(args: Mapping[str, Any]) -> None:
     _check_no_form(args)
-    if _media_type(args) not in ("", _JSON):
-        raise Invalid(f"Content-Type specified ({args[':content-type']}) must be '{_JSON}'")  # an engine's own words
+    if _media_type(args) not in ("", JSON):
+        raise not_json(args[":content-type"])
     if (encoding := str(args.get(":content-encoding", "identity")).strip().lower()) not in ("", "identity"):
         raise Invalid(f"the body should not be compressed, but has the encoding {encoding}")
 

@@ -16,7 +16,7 @@ from typing import Final
 from swarmlib import Denied, Invalid
 
 from ..dockerapi import schema
-from ..dockerapi.headers import is_form
+from ..dockerapi.headers import JSON, is_form, media_type, not_json
 from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
 
@@ -24,7 +24,6 @@ _LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"expect"}
 _AIODOCKERS: Final = b"http://localhost"
 """What aiodocker writes as the Origin of every websocket. Of all pages only one of the user's own machine has it."""
 _FOREIGN: Final = (b"cross-site", b"same-site")
-_JSON: Final = "application/json"
 
 
 def check_head(head: Head, hosts: Collection[str] | None) -> None:
@@ -125,12 +124,10 @@ def check_json(head: Head) -> None:
         Invalid: its type is another one, or is missing.
     """
     types = _types(head)
-    if not types or any(kind != _JSON for kind in types):
-        given = (head.get(b"content-type") or b"").decode("latin-1")
-        raise Invalid(f"Content-Type specified ({given}) must be '{_JSON}'")
+    if not types or any(kind != JSON for kind in types):
+        raise not_json((head.get(b"content-type") or b"").decode("latin-1"))
 
 
 def _types(head: Head) -> list[str]:
     """The media types that a head names, without their parameters."""
-    values = [value.decode("latin-1") for name, value in head.headers if name.lower() == b"content-type"]
-    return [value.partition(";")[0].strip().lower() for value in values]
+    return [media_type(value.decode("latin-1")) for name, value in head.headers if name.lower() == b"content-type"]
