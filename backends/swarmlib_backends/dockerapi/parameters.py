@@ -87,14 +87,19 @@ def texts_of(given: Any) -> list[str]:
 
 
 def _checked(text: str) -> str:
+    """A text that is what bytes say (see `targets`), and the only one that says those bytes."""
     if "\0" in text:
         raise Wrong("should hold no NUL character")
-    if not text.isascii() and not text.isprintable():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise Wrong("should hold no half of a surrogate pair") from None
+    if not text.isascii() and not text.isprintable() and not _is_of_bytes(text):
+        raise Wrong("should hold no half of a surrogate pair")
     return text
+
+
+def _is_of_bytes(text: str) -> bool:
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="surrogateescape") == text
+    except UnicodeEncodeError:
+        return False
 
 
 def _same(text: str) -> str:
@@ -156,7 +161,7 @@ def _json(type_: Any, text: str) -> str | None:
 
 def _value(text: str) -> Any:
     try:
-        return strictjson.read(text.encode(), "")
+        return strictjson.read(text.encode(errors="surrogateescape"), "")
     except Invalid as exc:
         raise Wrong(exc.message.strip()) from exc
 
