@@ -123,7 +123,7 @@ class Incoming:
             raise Invalid(f"this is not HTTP/1.1, but {version}")
         self._check_size()
         self._reading_head = False
-        self._head_bytes = 0  # from here on, of its trailers
+        self._head_bytes = self._unparsed = 0  # from here on, of its trailers
         head.authority, head.target = _addressed(self._target.decode("latin-1"))
         head.chunks = version != "1.0"
         head.keep_alive = self._parser.should_keep_alive() and head.chunks  # to 1.0 a stream ends with the connection

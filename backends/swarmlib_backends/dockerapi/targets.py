@@ -79,11 +79,17 @@ def check_place(place: str) -> None:
     """
     if place.endswith("/"):
         raise NotFound("page not found")
-    try:
-        place.encode()
-    except UnicodeEncodeError:
-        raise NotFound(f"no such object: the path {quote(place, errors=_BYTES)[:80]!r} is not UTF-8") from None
+    if not _is_utf8(place):
+        raise NotFound(f"no such object: the path {quote(place, errors=_BYTES)[:80]!r} is not UTF-8")
     check_path((place[1:],))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=64)
@@ -117,7 +123,7 @@ def _parameters(query: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for pair in query.split("&"):
         name, _, value = (unquote(part, errors=_BYTES) for part in pair.replace("+", " ").partition("="))
-        if not name:
+        if not name or not _is_utf8(name):
             continue  # no operation has such a parameter
         if name.startswith(":"):
             raise Invalid(f"the query parameter {name!r} begins with a colon, which none of the Engine API's does")
