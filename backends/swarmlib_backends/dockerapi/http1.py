@@ -65,7 +65,9 @@ _END: Final = object()
 
 
 class Incoming:
-    """The requests that come in on a stream: `next_head`, then `next_chunk` until it gives b""."""
+    """The requests that come in on a stream: `next_head`, then `stay` (or `converse`), then `next_chunk` until it gives
+    b"". What follows a head is not looked at before its owner says what it is.
+    """
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
@@ -82,6 +84,7 @@ class Incoming:
         self._ended = True
         self._parsing: Callable[[bytes], None] = self._parse_lines
         self._line = bytearray()
+        self._head_came = False
         self._owed = 0
         self._raw = bytearray()
 
@@ -123,6 +126,7 @@ class Incoming:
             raise Invalid(f"this is not HTTP/1.1, but {version}")
         self._check_size()
         self._reading_head = False
+        self._head_came = True
         self._head_bytes = self._unparsed = 0  # from here on, of its trailers
         head.authority, head.target = _addressed(self._target.decode("latin-1"))
         head.chunks = version != "1.0"
@@ -178,17 +182,30 @@ class Incoming:
             if self._in_body or self._is_garbage(data):
                 self._parse(data)
                 return
-            end = data.find(b"\n") + 1 if not data.isascii() else data.rfind(b"\n") + 1
+            end = self._end_of_lines(data)
             self._line += data[: end or len(data)]
             data = data[end:] if end else b""
             if end:
-                lines = bytes(self._line)
-                self._line.clear()
-                self._parse(lines if lines.isascii() or self._reading_head else _escaped(lines))
+                self._parse_whole_lines()
             elif len(self._line) > MAX_HEAD:
                 self._fail(_too_large())
         if data:
             self._parsing(data)
+
+    def _end_of_lines(self, data: bytes) -> int:
+        """Where the lines end that can be parsed at once, none behind the end of a head; 0 where no line does."""
+        if self._line or not data.isascii() or (self._reading_head and data[0] in b"\r\n"):
+            return data.find(b"\n") + 1
+        end = data.find(b"\n\r\n")
+        return data.rfind(b"\n") + 1 if end < 0 else end + 3
+
+    def _parse_whole_lines(self) -> None:
+        lines = bytes(self._line)
+        self._line.clear()
+        self._head_came = False
+        self._parse(lines if lines.isascii() or self._reading_head else _escaped(lines))
+        if self._head_came and self._parsing == self._parse_lines:
+            self._parsing = self._keep
 
     def _is_garbage(self, data: bytes) -> bool:
         """Whether a request can't begin so: nobody who speaks something else (TLS) waits for a line's end."""
@@ -231,16 +248,23 @@ class Incoming:
         self._raw += data
 
     def stay(self) -> None:
-        """Refuse the upgrade that a request asks for: its body, and what follows it, are HTTP.
+        """What follows the head is HTTP: a body, and other requests. An upgrade that it asks for is refused.
 
         Raises:
             Invalid: the body's framing is wrong.
         """
-        early = self._without_upgrade()
+        if self._parsing != self._keep:
+            return  # it came behind a body, and was parsed with it
+        if self._head.upgrade:
+            early = self._without_upgrade()
+        else:
+            early = bytes(self._raw)
+            self._raw.clear()
+            self._parsing = self._parse_lines
         self._parsing(early)
 
     def converse(self, *, chunks: bool) -> None:
-        """Grant the upgrade: what follows the request's body is another protocol's, and left to `take_over`.
+        """What follows the request's body is no HTTP, and left to `take_over`.
 
         chunks: whether chunks that the request announces are its body. Some clients announce them where an operation
             takes no body, and send none (docker-modem); an engine does not look for them there.
@@ -248,6 +272,8 @@ class Incoming:
         Raises:
             Invalid: the body's framing is wrong.
         """
+        if self._parsing != self._keep:
+            return  # as with `stay`; an engine would lose what it read together with the head, too
         early = self._without_upgrade()
         self._parsing = self._parse_body
         self._owed = int(self._head.get(b"content-length") or 0)

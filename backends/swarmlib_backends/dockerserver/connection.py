@@ -18,7 +18,7 @@ from ..dockerapi.http1 import Head, Incoming
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.targets import Moved
 from .admission import check_head, check_json, check_type, expects_invitation, takes_json
-from .exchange import Exchange, protocol_asked, response
+from .exchange import Exchange, response
 from .fields import OWN_HEADERS, error_in
 from .reply import HttpReply, error_response
 from .tunnel import tunnel
@@ -140,13 +140,12 @@ class Connection:
         check_type(head)
         found = _route(head)
         exchange = Exchange(self._client, self._stream, self._nursery, self._reading, head, found.row)
-        if head.upgrade:
-            self._heed_upgrade(exchange)
+        self._heed_what_follows(exchange)
         if head.method == _OPTIONS:
             await exchange.write_whole(200, OWN_HEADERS, b"")  # as an engine answers it on every path
             return exchange
-        message = Message(found.row.verb, found.path, self._args(found, head))
-        if found.row.upload or (found.row.kind is Kind.WHOLE and head.has_body and not head.upgrade):
+        message = Message(found.row.verb, found.path, self._args(found, exchange))
+        if found.row.upload or (found.row.kind is Kind.WHOLE and head.has_body and not exchange.upgrade):
             message.att = exchange.upload = self._upload(exchange)
         body = await self._body(head) if exchange.has_json_body else b""
         self._current = exchange
@@ -168,21 +167,21 @@ class Connection:
         message.ret = HttpReply(exchange)
         await dispatch(self._next, message, message.ret)
 
-    def _heed_upgrade(self, exchange: Exchange) -> None:
-        """Settle what follows a request that asks for an upgrade: requests, or a conversation."""
+    def _heed_what_follows(self, exchange: Exchange) -> None:
+        """Settle what follows a request's head: a body and requests, or a conversation."""
         row, head = exchange.row, exchange.head
-        if not exchange.conversation:
+        if row.kind is not Kind.HIJACK and not exchange.upgrade:
             self._incoming.stay()
             return
         self._incoming.converse(chunks=takes_json(row))
         if row.kind is Kind.WHOLE and head.get(b"content-length") not in (None, b"0"):
             raise Invalid("a request that asks for an upgrade should have no body here")
 
-    def _args(self, found: table.Route, head: Head) -> dict[str, Any]:
+    def _args(self, found: table.Route, exchange: Exchange) -> dict[str, Any]:
         if found.row.kind is not Kind.WHOLE:
-            args = _with_headers(found.args, head.headers, found.row)
+            args = _with_headers(found.args, exchange.head.headers, found.row)
         else:
-            args = {**found.args, **({":upgrade": protocol_asked(head)} if head.upgrade else {})}
+            args = {**found.args, **({":upgrade": exchange.protocol} if exchange.upgrade else {})}
         if self._caller:
             args[CALLER] = self._caller
         return args
