@@ -77,6 +77,8 @@ class Engine(Server):
     label: str
     boxes: dict[str, Box] = field(default_factory=dict[str, Box])
     images: dict[str, list[str]] = field(default_factory=lambda: {"sha256:" + "0" * 64: ["busybox:latest"]})
+    images_made: dict[str, float] = field(default_factory=dict[str, float])
+    """When, by id."""
     networks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     volumes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     trouble: list[SwarmError] = field(default_factory=list[SwarmError])
@@ -165,7 +167,7 @@ class Engine(Server):
             case ("containers",):
                 return self._listed(message)
             case ("images",):
-                return [{"Id": id, "RepoTags": tags, "Created": 1} for id, tags in self.images.items()]
+                return self._listed_images(message)
             case ("networks",):
                 own = [{"Name": name, "Id": f"{self.label}-{name}"} for name in ("bridge", "host", "none")]
                 return own + list(self.networks.values())
@@ -187,7 +189,24 @@ class Engine(Server):
         if "since" in bounds:
             wanted = [box for box in wanted if box.created > bounds["since"].created]
         limit = int(message.args.get("limit") or 0)
-        return [box.summary() for box in (wanted[:limit] if limit else wanted)]
+        return [box.summary() for box in (wanted[:limit] if limit > 0 else wanted)]
+
+    def _listed_images(self, message: Message) -> list[Any]:
+        filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
+        after = max((self._inspected_image(ref)["at"] for ref in filters.get("since", [])), default=0.0)
+        found = [self._inspected_image(id) for id in self.images]
+        return [
+            {"Id": each["Id"], "RepoTags": each["RepoTags"], "Created": int(each["at"])}
+            for each in found
+            if each["at"] > after
+        ]
+
+    def _inspected_image(self, ref: str) -> dict[str, Any]:
+        for id, tags in self.images.items():
+            if ref == id or ref in tags:
+                at = self.images_made.get(id, 1.0)
+                return {"Id": id, "RepoTags": tags, "at": at, "Created": stamp(at)}
+        raise NotFound(f"No such image: {ref}")
 
     def _find(self, ref: str) -> Box:
         for box in self.boxes.values():
@@ -207,6 +226,8 @@ class Engine(Server):
                 return {}
             case ("containers", ref):
                 return self._find(ref).inspected()
+            case ("images", ref):
+                return self._inspected_image(ref)
             case _:
                 raise NotFound(f"No such {message.path[0].removesuffix('s')}: {'/'.join(message.path[1:])}")
 

@@ -186,17 +186,21 @@ async def test_an_age_is_told_by_its_engine_s_own_clock() -> None:
         assert [item["Status"] for item in await swarm.ls()] == ["Up About a minute"]
 
 
-async def test_filters_and_limits_are_right_for_the_whole() -> None:
+@pytest.mark.parametrize("apart", [1.0, 0.001])
+async def test_filters_and_limits_are_right_for_the_whole(apart: float) -> None:
     a, b = Engine("A"), Engine("B")
     for number, each in enumerate([a, b, a, b, a]):
-        each.add(f"c{number}").created = 1000.0 + number
+        each.add(f"c{number}").created = 1000.0 + apart * number
     async with open_chain(over(a, b)) as swarm:
 
         async def names(**args: str) -> list[str]:
             return [item["Names"][0].lstrip("/") for item in await swarm.ls(**args)]
 
         assert await names() == ["c4", "c3", "c2", "c1", "c0"]
-        assert await names(limit="2") == ["c4", "c3"]
+        for limit in range(1, 6):
+            assert await names(limit=str(limit)) == ["c4", "c3", "c2", "c1", "c0"][:limit]
+        assert await names(limit="2", filters='{"before": ["c4"]}') == ["c3", "c2"]
+        assert await names(limit="-1", filters='{"since": ["c1"]}') == ["c4", "c3", "c2"]
         assert await names(filters='{"since": ["c1"]}') == ["c4", "c3", "c2"]
         assert await names(filters='{"before": ["c2"]}') == ["c1", "c0"]
         assert await names(filters='{"since": ["c0"], "before": ["c3"]}') == ["c2", "c1"]
@@ -206,6 +210,16 @@ async def test_filters_and_limits_are_right_for_the_whole() -> None:
         assert await names(filters='{"node": ["nosuch"]}') == []
         with pytest.raises(NotFound, match="No such container: nosuch"):
             await names(filters='{"since": ["nosuch"]}')
+
+
+async def test_images_since_one_of_the_same_second() -> None:
+    a, b = Engine("A", images={}), Engine("B", images={})
+    for number, each in enumerate([a, b, a, b]):
+        each.images[f"sha256:{number}"] = [f"i{number}:latest"]
+        each.images_made[f"sha256:{number}"] = 1000.2 + number / 4
+    async with open_chain(over(a, b)) as swarm:
+        found = await swarm.ls("images", filters={"since": "i1:latest"})
+    assert sorted(image["RepoTags"][0] for image in found) == ["i2:latest", "i3:latest"]
 
 
 async def test_networks_that_every_engine_has_are_shown_once_and_mean_the_first() -> None:

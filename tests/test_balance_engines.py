@@ -42,15 +42,16 @@ def out(host: str, *args: str) -> str:
     return done.stdout.decode().strip()
 
 
-def request(gateway: Swarmd, method: str, target: str) -> tuple[bytes, bytes]:
-    """The head and the body of one raw request to the gateway."""
-    return exchange(socket.create_connection(("127.0.0.1", gateway.port), 20), method, target)
+def request(gateway: Swarmd, method: str, target: str, sent: bytes = b"") -> tuple[bytes, bytes]:
+    """The head and the body of the answer to one raw request to the gateway."""
+    return exchange(socket.create_connection(("127.0.0.1", gateway.port), 20), method, target, sent)
 
 
-def exchange(sock: socket.socket, method: str, target: str) -> tuple[bytes, bytes]:
-    """The head and the body of one raw request. HTTP/1.0, so that no body comes in chunks."""
+def exchange(sock: socket.socket, method: str, target: str, sent: bytes = b"") -> tuple[bytes, bytes]:
+    """The head and the body of the answer to one raw request. HTTP/1.0, so that no body comes in chunks."""
+    about = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n"
     with closing(sock):
-        sock.sendall(f"{method} {target} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
+        sock.sendall(f"{method} {target} HTTP/1.0\r\n{about}\r\n".encode() + sent)
         answer = b""
         while data := sock.recv(65536):
             answer += data
@@ -123,6 +124,22 @@ def test_a_list_right_after_a_change_shows_it(both: Swarmd, pair: tuple[Engine, 
         assert found[f"/{name}"]["Id"] == direct[0]["Id"]
         assert request(both, "DELETE", f"/containers/{name}")[0].startswith(b"HTTP/1.1 204")
         assert json.loads(request(both, "GET", "/containers/json?all=1")[1]) == []
+
+
+def test_lists_are_bounded_and_ordered_within_one_second(both: Swarmd) -> None:
+    made = [f"s{number}" for number in range(8)]
+    for name in made:
+        request(both, "POST", f"/containers/create?name={name}", b'{"Image": "busybox"}')
+
+    def listed(query: str) -> list[str]:
+        return [each["Names"][0][1:] for each in json.loads(request(both, "GET", f"/containers/json?{query}")[1])]
+
+    for number, name in enumerate(made):
+        assert listed(f"limit={number + 1}") == made[::-1][: number + 1]
+        assert listed(f'all=1&filters={{"since":["{name}"]}}') == made[number + 1 :][::-1]
+        assert listed(f'limit=2&filters={{"before":["{name}"]}}') == made[:number][::-1][:2]
+    assert {each["Node"] for each in json.loads(request(both, "GET", "/containers/json?all=1")[1])} == {"a", "b"}
+    assert out(both.host, "ps", "-lq", "--no-trunc") == json.loads(out(both.host, "inspect", "s7"))[0]["Id"]
 
 
 def test_the_index_says_what_the_engines_say(both: Swarmd, pair: tuple[Engine, Engine]) -> None:

@@ -62,9 +62,15 @@ class Selection:
         """The args for an engine that doesn't know those objects; without a limit, which counts what is left."""
         kept = {name: value for name, value in self.args.items() if name not in (*_RELATIVE, "limit")}
         filters = {name: values for name, values in self.filters.items() if name not in _RELATIVE}
-        if "limit" in self.args and "all" not in kept:
+        if self.limit is not None:
             kept["all"] = "1"
         return with_filters(kept, filters)
+
+    @property
+    def limit(self) -> int | None:
+        """How many containers the list may hold, those that have ended included; None for all, as 0 and less are."""
+        number = int(self.args.get("limit") or 0)
+        return number if number > 0 else None
 
     @property
     def plain(self) -> bool:
