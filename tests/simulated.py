@@ -85,6 +85,8 @@ class Engine(Server):
     frozen: bool = False
     delay: float = 0.0
     """Seconds that it takes over each call."""
+    slow: dict[str, float] = field(default_factory=dict[str, float])
+    """Seconds that it takes over the calls of a path besides."""
     info: dict[str, Any] = field(default_factory=dict[str, Any])
     version: str = "1.41"
     asked: list[str] = field(default_factory=list[str])
@@ -155,9 +157,10 @@ class Engine(Server):
 
     async def _enter(self, message: Message) -> None:
         self.asked.append(f"{message.verb} {'/'.join(message.path)}".strip())
+        if not self.frozen:
+            await trio.sleep(self.delay + self.slow.get("/".join(message.path), 0))
         if self.frozen:
             await trio.sleep_forever()
-        await trio.sleep(self.delay)
         if self.trouble:
             raise self.trouble[0]
 
@@ -222,6 +225,10 @@ class Engine(Server):
                 return own | self.info
             case ("version",):
                 return {"ApiVersion": self.version}
+            case ("df",):
+                return {"LayersSize": 1}
+            case ("search",):
+                return [{"name": "busybox"}]
             case ("ping", *_):
                 return {}
             case ("containers", ref):
@@ -238,6 +245,7 @@ class Engine(Server):
             case ("images",):
                 assert message.ret
                 await message.ret.set({"status": f"pulling on {self.label}"})
+                await self._enter(message)
                 return None
             case ("networks",):
                 made = {"Name": body["Name"], "Id": f"{self.label}-{body['Name']}", "Labels": body.get("Labels")}
@@ -276,6 +284,8 @@ class Engine(Server):
 
     async def set(self, message: Message) -> None:
         await self._enter(message)
+        if message.path == ("auth",):
+            return
         box = self._find(message.path[1])
         box.name = message.args.get("name", box.name)
         self.tell("rename", box)

@@ -8,7 +8,19 @@ import pytest
 import trio
 import trio.testing
 
-from swarmlib import Ambiguous, Chain, Client, Conflict, NotFound, TimedOut, Unavailable, Unsupported, Verb
+from swarmlib import (
+    Ambiguous,
+    Chain,
+    Client,
+    Conflict,
+    Denied,
+    Internal,
+    NotFound,
+    Unavailable,
+    Unsupported,
+    Verb,
+    next_reply,
+)
 from swarmlib import connect as open_chain
 from swarmlib_backends.balance import Balance, merge
 from tests.simulated import Engine, stamp
@@ -399,9 +411,89 @@ async def test_a_pull_goes_to_every_engine_and_fails_if_one_fails() -> None:
         await swarm.spawn(None, "images", fromImage="busybox")
         assert "spawn images" in a.asked
         assert "spawn images" in b.asked
-        b.trouble.append(TimedOut("B is slow"))
-        with pytest.raises(TimedOut, match="B is slow"):
+        a.asked.clear()
+        b.trouble.append(Denied("no such image for you"))
+        with pytest.raises(Denied, match=r"^B: no such image for you$"):
             await swarm.spawn(None, "images", fromImage="busybox")
+        assert a.asked == ["spawn images"] * 2  # to its end
+
+
+async def test_a_pull_that_every_engine_refuses_is_refused_as_by_one() -> None:
+    a, b = two()
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        refused = Internal("no way", details={"status": 500, "body": b"{}"})
+        a.trouble = b.trouble = [refused]
+        async with swarm.request(Verb.SPAWN, ("images",), args={"fromImage": "x"}) as replies:
+            first = await replies.receive()
+    assert (first.verb, first.error.message, first.error.details) == (Verb.ERROR, "no way", refused.details)
+
+
+async def test_a_pull_goes_on_without_an_engine_that_freezes_in_the_middle(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = two()
+    a.slow["images"] = b.slow["images"] = 1.0
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        start = trio.current_time()
+        async with swarm.request(Verb.SPAWN, ("images",), args={"fromImage": "x"}) as replies:
+            first = [(await next_reply(replies)).json["status"] for _ in range(2)]
+            b.frozen = True
+            rest = [await next_reply(replies), await next_reply(replies)]
+        assert trio.current_time() - start <= 15
+    assert sorted(first) == ["pulling on A", "pulling on B"]
+    assert rest[0].json["status"].startswith("B is missing: ")
+    assert rest[1].verb is Verb.ACK
+    b.frozen = False
+    async with open_chain(over(a, b, strict=True)) as swarm, swarm.request(Verb.SPAWN, ("images",)) as replies:
+        for _ in range(2):
+            await next_reply(replies)
+        b.frozen = True
+        with pytest.raises(Unavailable, match="--strict is set"):
+            await next_reply(replies)
+
+
+async def test_what_rightly_takes_long_may_take_long_while_the_engine_is_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = two()
+    a.slow = b.slow = {"df": 300.0, "search": 100.0, "auth": 100.0}
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        start = trio.current_time()
+        assert (await swarm.get("df"))["LayersSize"] == 2
+        assert trio.current_time() - start == pytest.approx(300)
+        assert await swarm.get("search", term="busybox") == [{"name": "busybox"}]
+        assert b.asked.count("get search") == 0
+        await swarm.set("auth", value={"username": "me"})
+        a.frozen = True
+        start = trio.current_time()
+        async with swarm.request(Verb.GET, ("df",)) as replies:
+            found = await next_reply(replies)
+        assert found.json["LayersSize"] == 1
+        assert "A is missing" in found.args["warnings"][0]
+
+
+async def test_a_list_with_sizes_may_take_long_too(autojump_clock: trio.testing.MockClock) -> None:
+    a, b = two()
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        a.slow["containers"] = 60.0
+        assert named(await swarm.ls(size=True)) == {("web", "A"), ("db", "B")}
+
+
+async def test_a_wrong_password_is_tried_at_one_engine() -> None:
+    a, b = two()
+    a.trouble = b.trouble = []
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        a.trouble = b.trouble = [Denied("wrong password")]
+        with pytest.raises(Denied, match="wrong password"):
+            await swarm.set("auth", value={"username": "me", "password": "x"})
+        assert "set auth" not in b.asked
+        a.trouble, b.trouble = [Internal("no route to the registry")], []
+        await swarm.set("auth", value={"username": "me"})
 
 
 async def test_an_exec_is_found_again() -> None:

@@ -734,7 +734,7 @@ async def test_a_forwarded_call_with_a_malformed_answer_is_answered_once() -> No
         raise BadAnswer("malformed")
 
     inner, replies = open_reply()
-    forwarded = Forwarded(inner, see)
+    forwarded = Forwarded(inner, see, may_go_on=True)
     gone: list[int] = []
     forwarded.on_gone(lambda: gone.append(1))
     async with replies:

@@ -13,7 +13,6 @@ import trio
 
 from swarmlib import (
     Chain,
-    Client,
     Invalid,
     Message,
     NotFound,
@@ -26,7 +25,6 @@ from swarmlib import (
     Unsupported,
     Verb,
     argument,
-    next_reply,
     option,
 )
 from swarmlib.errors import ungrouped
@@ -35,9 +33,9 @@ from swarmlib.request import Answer
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
-from . import effects, events, labels, lists, merge, owners, roster
-from .asking import Outcome, ask_all
-from .members import CHANGE_SECONDS, Member
+from . import effects, events, everywhere, labels, lists, merge, owners, roster
+from .asking import CLIENTS_FAULT, Outcome, ask_all
+from .members import Member
 from .mirror import group_of
 from .placement import Placement, Strategy
 from .rescheduling import Rescheduler
@@ -215,7 +213,7 @@ class Balance(Server):
     async def _prune(self, message: Message) -> Any:
         selection = Selection.of(message.args)
         members = selection.chosen(self._roster.members)
-        outcome = await ask_all(members, message.but(args=selection.args), CHANGE_SECONDS)
+        outcome = await ask_all(members, message.but(args=selection.args))
         lists.partial(outcome.missing, strict=self.strict)
         outcome.must_have_answers()
         kind = message.path[0]
@@ -237,7 +235,7 @@ class Balance(Server):
 
     async def _to_holders(self, message: Message) -> Any:
         """To every member that has the image; those that have not are no failure while one has."""
-        outcome = await ask_all(self._roster.members, message, CHANGE_SECONDS)
+        outcome = await ask_all(self._roster.members, message)
         for member, _ in outcome.answers:
             member.mirror.touch_kind("images")
         failed = [exc for _, exc in outcome.failures if not isinstance(exc, NotFound | Unsupported)]
@@ -284,20 +282,7 @@ class Balance(Server):
         return self._spawner.choose(replace(NO_WISH, group=group_of(body.get("Labels"))))
 
     async def _everywhere(self, message: Message, ret: Reply) -> None:
-        """To every member that is up; which are not is said in between."""
-        absent = lists.missing(self._roster.members)
-        lists.partial(absent, strict=self.strict)
-        present = [member for member in self._roster.members if member.up]
-        if not present:
-            raise Unavailable("; ".join(absent))
-        outcome = _Everywhere(message, ret)
-        async with trio.open_nursery() as nursery:
-            for member in present:
-                nursery.start_soon(outcome.relay, member)
-        if outcome.unsupported == len(present):
-            raise Unsupported(f"no member can {message.verb} {'/'.join(message.path)}", path=message.path)
-        for text in absent:
-            await ret.set({"status": text})
+        await everywhere.relay(self._roster.members, message, ret, strict=self.strict)
 
     def _builder(self) -> Member:
         """The first that is up. A build by BuildKit takes several connections, which must meet; and its cache stays."""
@@ -312,6 +297,8 @@ class Balance(Server):
             try:
                 member.must_be_up()
                 answer = await member.ask(message)
+            except CLIENTS_FAULT:
+                raise  # another engine would say the same, and count a wrong password again
             except SwarmError as exc:
                 failure = failure or exc
                 continue
@@ -342,27 +329,6 @@ class Balance(Server):
             before = [at_version(reply, advertised) for reply in answer.before]
             answer = Answer(at_version(answer.ack, advertised), before)
         await _pass_on(answer, message)
-
-
-class _Everywhere:
-    """One request to several members, whose progress is told as one."""
-
-    def __init__(self, message: Message, ret: Reply) -> None:
-        self._message = message
-        self._ret = ret
-        self.unsupported = 0
-
-    async def relay(self, member: Member) -> None:
-        """Relay one member's progress."""
-        message = self._message
-        fields = {"args": message.args, "value": message.value}
-        async with Client(member.sender).request(message.verb, message.path, **fields) as replies:
-            try:
-                while (reply := await next_reply(replies)).verb is not Verb.ACK:
-                    await self._ret.send(reply)
-            except Unsupported:
-                self.unsupported += 1
-        member.mirror.touch_kind("images")
 
 
 async def _pass_on(answer: Answer, message: Message) -> None:

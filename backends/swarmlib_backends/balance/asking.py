@@ -14,7 +14,7 @@ from swarmlib.service import as_error
 
 from .members import Member
 
-_CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
+CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
 """What an engine says of a request that it takes for wrong."""
 
 
@@ -46,7 +46,7 @@ class Outcome:
 
 def representative(failures: Sequence[SwarmError]) -> SwarmError:
     """The error that stands for the failures of all members."""
-    wrong = [exc for exc in failures if isinstance(exc, _CLIENTS_FAULT)]
+    wrong = [exc for exc in failures if isinstance(exc, CLIENTS_FAULT)]
     failed = [exc for exc in failures if not isinstance(exc, Unsupported)]
     return [*wrong, *failed, *failures, Unavailable("balance has no members now")][0]
 
