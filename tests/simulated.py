@@ -14,13 +14,24 @@ import orjson
 import trio
 
 from swarmlib import UNSENT, BytesStream, Conflict, Message, NotFound, Sender, Server, SwarmError, Unavailable
+from swarmlib_backends.balance.history import nanoseconds
+from swarmlib_backends.dockerapi.events import fits
 
 _ids = count(1)
 _FAR_FUTURE = "9999999999"
+_KEPT_EVENTS = 256
 
 
 def stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def _passes(event: Any, filters: dict[str, list[str]]) -> bool:
+    """Whether an event is told; garbage, which a test sends, always is."""
+    try:
+        return fits(event, filters)
+    except (AttributeError, KeyError, TypeError):
+        return True
 
 
 @dataclass
@@ -91,6 +102,8 @@ class Engine(Server):
     version: str = "1.41"
     asked: list[str] = field(default_factory=list[str])
     told: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    refused: dict[str, SwarmError] = field(default_factory=dict[str, SwarmError])
+    """What it says of a watch with one of these filters."""
     quiet: bool = False
     """It tells no events."""
     watchers: list[trio.MemorySendChannel[dict[str, Any]]] = field(
@@ -303,17 +316,23 @@ class Engine(Server):
     async def watch(self, message: Message) -> None:
         await self._enter(message)
         assert message.ret
+        filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
+        if refusal := next((self.refused[name] for name in filters if name in self.refused), None):
+            raise refusal
         await message.ret.ack()
-        seconds, _, fraction = str(message.args.get("since") or _FAR_FUTURE).partition(".")
-        since = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
+        since, until = (nanoseconds(message.args.get(name) or _FAR_FUTURE) for name in ("since", "until"))
         sender, receiver = trio.open_memory_channel[dict[str, Any]](1000)
-        for event in [each for each in self.told if each["timeNano"] >= since]:
+        for event in [each for each in self.told[-_KEPT_EVENTS:] if since <= each["timeNano"] <= until]:
             sender.send_nowait(event)
-        self.watchers.append(sender)
+        if "until" in message.args:
+            sender.close()
+        else:
+            self.watchers.append(sender)
         try:
             async with receiver:
                 async for event in receiver:
-                    await message.ret.set(event)
+                    if _passes(event, filters):
+                        await message.ret.set(event)
         finally:
             if sender in self.watchers:
                 self.watchers.remove(sender)

@@ -4,10 +4,12 @@ import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -213,6 +215,26 @@ def test_events_of_both_engines_come_in_order_and_say_their_engine(both: Swarmd)
     )
     again = [json.loads(line) for line in past.split("\n")]
     assert [each["timeNano"] for each in again if each in seen] == [each["timeNano"] for each in seen]
+
+
+def test_events_that_an_engine_has_forgotten_are_told_still(both: Swarmd, pair: tuple[Engine, Engine]) -> None:
+    made = out(both.host, "create", "--name", "old", "-e", "constraint:node==a", "busybox", "true")
+    since = str(json.loads(out(both.host, "inspect", made))[0]["Created"])
+    for number in range(300):
+        request(both, "POST", f"/containers/{made}/rename?name=old{number}")
+
+    def told(host: str, *filters: str) -> list[dict[str, Any]]:
+        bounds = ["--since", since, "--until", str(int(time.time()) + 1), "--format", "{{json .}}"]
+        lines = out(host, "events", *bounds, *(f"--filter={each}" for each in filters)).splitlines()
+        return [each for line in lines if (each := json.loads(line))["Actor"]["ID"] == made]
+
+    forgotten = told(pair[0].host)
+    assert {each["Action"] for each in forgotten} == {"rename"}
+    known = told(both.host)
+    assert [each["Action"] for each in known] == ["create"] + ["rename"] * 300
+    assert [each["timeNano"] for each in known][-len(forgotten) :] == [each["timeNano"] for each in forgotten]
+    assert [each["Action"] for each in told(both.host, "event=create", "container=old", "type=container")] == ["create"]
+    assert told(both.host, "event=create", "container=other") == []
 
 
 @pytest.mark.parametrize("how", ["freeze", "kill"])

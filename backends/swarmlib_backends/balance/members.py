@@ -36,6 +36,7 @@ from ..dockerapi import patience
 from ..dockerapi.ages import since
 from . import answers
 from .forwarding import Calls, See
+from .history import History, time_of
 from .index import NOTHING, RUNNING, Claim, Container, Index, Port
 from .lasting import pauses
 from .mirror import Mirror
@@ -68,6 +69,7 @@ class Member:
         self.sender = sender
         self.deadline = deadline
         self.mirror = Mirror(self, index)
+        self.history = History()
         self.load = Load()
         self.ports: dict[Port, int] = {}
         """What is claimed of each port, by how many containers."""
@@ -220,7 +222,9 @@ class Member:
         return failure
 
     async def _follow(self) -> None:
-        async with Client(self.sender).request(Verb.WATCH) as replies:
+        position, begun = self.history.position, time.time()
+        args = {"since": time_of(position.since)} if position else {}
+        async with Client(self.sender).request(Verb.WATCH, args=args) as replies:
             try:
                 with trio.fail_after(self.deadline):
                     while (await next_reply(replies)).verb is not Verb.ACK:
@@ -230,6 +234,7 @@ class Member:
             except trio.TooSlowError:
                 raise TimedOut(f"it did not answer within {self.deadline:g} s") from None
             await self._learn()
+            self.history.begin(int((begun + self.skew) * 10**9))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._check)
                 if self.watchable:
@@ -293,7 +298,10 @@ class Member:
                 reply = await next_reply(replies)
             except trio.EndOfChannel:
                 raise Unavailable("its event stream ended") from None
-            if reply.verb is Verb.SET and self.mirror.apply(answers.event(reply, self.name)):
+            if reply.verb is not Verb.SET:
+                continue
+            event = answers.event(reply, self.name)
+            if self.history.keep(event) and self.mirror.apply(event):
                 await self.mirror.settle("containers")  # it must be known before its engine dies
 
     async def _check(self) -> None:
