@@ -220,8 +220,9 @@ async def test_filters_and_limits_are_right_for_the_whole(apart: float) -> None:
         assert await names(filters='{"node": ["B"], "name": ["c1"]}') == ["c1"]
         assert await names(filters='{"label": {"swarmlib.node=B": true}}') == ["c3", "c1"]
         assert await names(filters='{"node": ["nosuch"]}') == []
-        with pytest.raises(NotFound, match="No such container: nosuch"):
-            await names(filters='{"since": ["nosuch"]}')
+        for filters in ('{"since": ["nosuch"]}', '{"since": ["c0"], "before": ["nosuch"]}'):
+            with pytest.raises(NotFound, match="No such container: nosuch"):
+                await names(filters=filters)
 
 
 async def test_images_since_one_of_the_same_second() -> None:
@@ -230,7 +231,7 @@ async def test_images_since_one_of_the_same_second() -> None:
         each.images[f"sha256:{number}"] = [f"i{number}:latest"]
         each.images_made[f"sha256:{number}"] = 1000.2 + number / 4
     async with open_chain(over(a, b)) as swarm:
-        found = await swarm.ls("images", filters={"since": "i1:latest"})
+        found = await swarm.ls("images", filters={"since": "i1:latest"}, limit="of no meaning here")
     assert sorted(image["RepoTags"][0] for image in found) == ["i2:latest", "i3:latest"]
 
 
@@ -481,6 +482,15 @@ async def test_a_list_with_sizes_may_take_long_too(autojump_clock: trio.testing.
         await swarm.ls()
         a.slow["containers"] = 60.0
         assert named(await swarm.ls(size=True)) == {("web", "A"), ("db", "B")}
+
+
+async def test_a_ping_is_answered_while_the_first_engine_is_frozen(autojump_clock: trio.testing.MockClock) -> None:
+    a, b = two()
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        a.frozen = True
+        with trio.fail_after(5.1):
+            assert await swarm.get("ping") == {}
 
 
 async def test_a_wrong_password_is_tried_at_one_engine() -> None:

@@ -291,18 +291,20 @@ class Balance(Server):
     # Asking one of all.
 
     async def _to_any(self, message: Message) -> Any:
-        """To the first member that answers: what is asked of no object is the same everywhere."""
+        """Answer what is asked of no object, and so is the same everywhere."""
+        await _pass_on(await self._first_answer(message), message)
+
+    async def _first_answer(self, message: Message) -> Answer:
+        """The answer of the first member that gives one."""
         failure: SwarmError | None = None
         for member in self._roster.members:
             try:
                 member.must_be_up()
-                answer = await member.ask(message)
+                return await member.ask(message)
             except CLIENTS_FAULT:
                 raise  # another engine would say the same, and count a wrong password again
             except SwarmError as exc:
                 failure = failure or exc
-                continue
-            return await _pass_on(answer, message)
         raise failure or Unavailable("balance has no members now")
 
     async def _to_manager(self, message: Message) -> Any:
@@ -323,8 +325,7 @@ class Balance(Server):
 
     async def _ping(self, message: Message) -> None:
         """One member's answer, with the API version that works on all."""
-        member = owners.first_up(self._roster.members)
-        answer = await member.ask(message)
+        answer = await self._first_answer(message)
         if (advertised := self._roster.advertised.range) is not None:
             before = [at_version(reply, advertised) for reply in answer.before]
             answer = Answer(at_version(answer.ack, advertised), before)

@@ -93,8 +93,17 @@ class _Feed:
 
     async def _attempt(self, out: _Out) -> bool:
         """Follow the engine's events once; says whether that was all."""
-        unexpected = Internal(f"following the events of {self.member.name} failed; the log says how")
-        ended: SwarmError | None = unexpected
+        ended = await self._ended(out)
+        if isinstance(ended, Unsupported):
+            return True  # it has no events of the kind
+        self.failure = ended
+        if ended is None:
+            return self._until is not None
+        return not isinstance(ended, Unavailable | TimedOut)  # which may pass
+
+    async def _ended(self, out: _Out) -> SwarmError | None:
+        """Follow the engine's events once; what that ended with."""
+        ended: SwarmError | None = Internal(f"following the events of {self.member.name} failed; the log says how")
 
         async def follow() -> None:
             nonlocal ended
@@ -105,12 +114,7 @@ class _Feed:
                 ended = exc
 
         await supervised(f"balance: the events of {self.member.name}", follow, expected=_LEFT)
-        if isinstance(ended, Unsupported):
-            return True  # it has no events of the kind
-        self.failure = ended
-        if ended is None:
-            return self._until is not None
-        return ended is not unexpected and not isinstance(ended, Unavailable | TimedOut)  # which may pass
+        return ended
 
     async def _follow(self, out: _Out) -> None:
         """Give what the engine knew before balance did, then what balance knows, then what the engine tells."""

@@ -58,16 +58,19 @@ class Bounds:
 
     @classmethod
     async def of(cls, path: Path, relative: dict[str, str], roster: Roster) -> Self:
-        """Look the objects up.
+        """Look the objects up. Where no engine has one of them, each is asked as it is: they say what is wrong.
 
         Raises:
-            NotFound: no engine has one of them. SwarmError: its engine can't be asked.
+            SwarmError: an object's engine can't be asked.
         """
-        knowing = frozenset(roster.members)
-        moments = {"since": float("-inf"), "before": float("inf")}
+        everybody = frozenset(roster.members)
+        knowing, moments = everybody, {"since": float("-inf"), "before": float("inf")}
         for name, ref in relative.items():
-            holders, moments[name] = await _made(path, ref, roster)
-            knowing &= holders
+            holders = [item.member for item in roster.index.find(path[0], ref)]
+            if not holders:
+                return cls(everybody, float("-inf"), float("inf"), roster.index)
+            knowing &= set(holders)
+            moments[name] = await _inspected(path, ref, holders[0])
         return cls(knowing, moments["since"], moments["before"], roster.index)
 
     async def cut(self, answer: Answer, path: Path, member: Member) -> Answer:
@@ -91,14 +94,6 @@ class Bounds:
             return second
         known = _known(self._index, item)
         return await _inspected(path, item["Id"], member) if known is None else known
-
-
-async def _made(path: Path, ref: str, roster: Roster) -> tuple[frozenset[Member], float]:
-    """The engines that have the object, and when it was made."""
-    holders = [item.member for item in roster.index.find(path[0], ref)]
-    for member in holders:
-        return frozenset(holders), await _inspected(path, ref, member)
-    raise NotFound(f"No such {path[0].removesuffix('s')}: {ref}")
 
 
 async def _inspected(path: Path, ref: str, member: Member) -> float:
