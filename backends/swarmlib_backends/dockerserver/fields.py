@@ -83,9 +83,10 @@ def error_in(error: SwarmError, *, raw: bool = False) -> tuple[int, Headers, byt
     status = status_of(error)
     _check_bytes(error, "body")
     given = error_headers(error)
-    if raw and not (given and (RAW_TYPE in given or isinstance(error, Invalid))):
+    headers = _headers(given) if given else [*OWN_HEADERS, JSON_TYPE, *code_headers(error)]
+    if raw and not (given and (RAW_TYPE in headers or isinstance(error, Invalid))):
         return status, [RAW_TYPE, *code_headers(error)], error.message.encode() + b"\r\n"
-    return status, _headers(given) if given else [*OWN_HEADERS, JSON_TYPE, *code_headers(error)], error_body(error)
+    return status, headers, error_body(error)
 
 
 def line_in(error: SwarmError) -> bytes:
