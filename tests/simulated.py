@@ -79,7 +79,10 @@ class Engine(Server):
     images: dict[str, list[str]] = field(default_factory=lambda: {"sha256:" + "0" * 64: ["busybox:latest"]})
     networks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     volumes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    execs: set[str] = field(default_factory=set[str])
     trouble: list[SwarmError] = field(default_factory=list[SwarmError])
+    wrong: SwarmError | None = None
+    """What it says of each `set`, before it looks for the object."""
     frozen: bool = False
     delay: float = 0.0
     """Seconds that it takes over each call."""
@@ -207,6 +210,16 @@ class Engine(Server):
                 return {}
             case ("containers", ref):
                 return self._find(ref).inspected()
+            case ("images", ref) if found := [id for id, tags in self.images.items() if ref in (id, *tags)]:
+                return {"Id": found[0], "Of": self.label}
+            case ("networks", ref) if found := [
+                one for one in self.networks.values() if ref in (one["Id"], one["Name"])
+            ]:
+                return found[0]
+            case ("volumes", name) if name in self.volumes:
+                return self.volumes[name]
+            case ("exec", id) if id in self.execs:
+                return {"ID": id}
             case _:
                 raise NotFound(f"No such {message.path[0].removesuffix('s')}: {'/'.join(message.path[1:])}")
 
@@ -228,7 +241,8 @@ class Engine(Server):
                 self.tell_of("volume", "create", body["Name"], {})
                 return body
             case ("containers", ref, "exec"):
-                return {"Id": f"exec-{self._find(ref).name}"}
+                self.execs.add(id := f"exec-{self._find(ref).name}")
+                return {"Id": id}
             case _:
                 return self._create(message, body)
 
@@ -255,6 +269,8 @@ class Engine(Server):
 
     async def set(self, message: Message) -> None:
         await self._enter(message)
+        if self.wrong is not None:
+            raise self.wrong
         box = self._find(message.path[1])
         box.name = message.args.get("name", box.name)
         self.tell("rename", box)

@@ -8,10 +8,10 @@ import pytest
 import trio
 import trio.testing
 
-from swarmlib import Ambiguous, Chain, Client, Conflict, NotFound, TimedOut, Unavailable, Unsupported, Verb
+from swarmlib import Ambiguous, Chain, Client, Conflict, Invalid, NotFound, TimedOut, Unavailable, Unsupported, Verb
 from swarmlib import connect as open_chain
 from swarmlib_backends.balance import Balance, merge
-from tests.simulated import Engine, stamp
+from tests.simulated import Box, Engine, stamp
 
 ID_A, ID_B = "a" * 64, "b" * 64
 
@@ -100,6 +100,52 @@ async def test_what_the_index_does_not_know_is_asked_for_once() -> None:
         a.asked.clear()
         await swarm.start("containers", "late")
     assert a.asked == []
+
+
+@pytest.mark.parametrize("kind", ["containers", "images", "networks", "volumes", "exec"])
+async def test_what_is_no_longer_where_the_index_says_is_found_where_it_is(kind: str) -> None:
+    a, b = Engine("A", quiet=True), Engine("B", quiet=True)
+    for each in (a, b):
+        each.boxes["0" * 64] = Box("0" * 64, "it")
+        each.images["sha256:1"] = ["it:latest"]
+        each.networks["it"] = {"Id": "it", "Name": "it"}
+        each.volumes["it"] = {"Name": "it"}
+        each.execs.add("it")
+    store = {"containers": "boxes", "exec": "execs"}.get(kind, kind)
+    stores: list[Any] = [getattr(each, store) for each in (a, b)]
+    kept = stores[1].copy()
+    stores[1].clear()
+    ref = "it:latest" if kind == "images" else "it"
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.get(kind, ref)
+        stores[0].clear()
+        stores[1].update(kept)
+        await swarm.get(kind, ref)
+        a.asked.clear()
+        await swarm.get(kind, ref)
+        assert a.asked == [f"ls {kind}"] * (kind in ("images", "networks", "volumes"))  # it is listed anew, and known
+        stores[1].clear()
+        with pytest.raises(NotFound):
+            await swarm.get(kind, ref)
+
+
+async def test_what_was_removed_on_one_of_two_engines_is_not_ambiguous() -> None:
+    a, b = Engine("A", quiet=True), Engine("B", quiet=True)
+    gone = a.add("same")
+    left = b.add("same")
+    async with open_chain(over(a, b)) as swarm:
+        with pytest.raises(Ambiguous):
+            await swarm.get("containers", "same")
+        del a.boxes[gone.id]
+        assert (await swarm.get("containers", "same"))["Id"] == left.id
+
+
+async def test_an_engine_says_in_its_own_words_what_is_wrong_with_a_call_of_what_no_engine_has() -> None:
+    a, b = two()
+    a.wrong = Invalid("neither name may be empty")
+    async with open_chain(over(a, b)) as swarm:
+        with pytest.raises(Invalid, match="neither name may be empty"):
+            await swarm.set("containers", "nosuch", "rename")
 
 
 async def test_what_no_engine_has_is_not_found_but_unknown_while_one_is_down() -> None:
@@ -394,8 +440,7 @@ async def test_an_exec_is_found_again() -> None:
     a, b = two()
     async with open_chain(over(a, b)) as swarm:
         made = await swarm.spawn({}, "containers", "db", "exec")
-        with pytest.raises(NotFound, match="No such exec"):
-            await swarm.get("exec", made.id)
+        assert await swarm.get("exec", made.id) == {"ID": made.id}
     assert f"get exec/{made.id}" in b.asked
     assert f"get exec/{made.id}" not in a.asked
 

@@ -490,6 +490,7 @@ async def test_a_process_or_network_that_two_engines_claim_is_neither_s() -> Non
             each.networks["good-net"] = {"Name": "net", "Id": "good-net"}
             each.tell_of("network", "create", "good-net", {"name": "net"})
         evil = bad.add("evil")
+        bad.execs.add(made.id)
         bad.tell("exec_create: x", evil, execID=made.id)
         await trio.testing.wait_all_tasks_blocked()
         for path in (("exec", made.id), ("networks", "good-net"), ("networks", "net")):
@@ -734,7 +735,7 @@ async def test_a_forwarded_call_with_a_malformed_answer_is_answered_once() -> No
         raise BadAnswer("malformed")
 
     inner, replies = open_reply()
-    forwarded = Forwarded(inner, see)
+    forwarded = Forwarded(inner, see, None)
     gone: list[int] = []
     forwarded.on_gone(lambda: gone.append(1))
     async with replies:

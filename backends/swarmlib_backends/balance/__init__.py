@@ -37,8 +37,10 @@ from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
 from . import effects, events, labels, lists, merge, owners, roster
 from .asking import Outcome, ask_all
+from .forwarding import GiveBack
 from .members import CHANGE_SECONDS, Member
 from .mirror import group_of
+from .owners import Owner
 from .placement import Placement, Strategy
 from .rescheduling import Rescheduler
 from .roster import Roster
@@ -169,8 +171,7 @@ class Balance(Server):
             case ("images", _, "tag"):
                 return await self._to_holders(message)
             case ("images", name, "push") if tag := message.args.get("tag"):
-                owner, _ = await owners.find(self._roster, (*_IMAGES, f"{name}:{tag}"))
-                return await self._forward(message, owner)
+                return await self._forward(message, await self._owner(*_IMAGES, f"{name}:{tag}"))
             case _:
                 pass
         if len(message.path) < 2:
@@ -190,7 +191,7 @@ class Balance(Server):
     async def connect(self, message: Message) -> Any:
         """To the owner; BuildKit's sessions to the builder."""
         if message.path == WHOLE.path("") and str(message.args.get(":target", "")).endswith(_BUILDKIT):
-            return await self._forward(message, self._builder())
+            return await self._hand_to(self._builder(), message)
         return await self._to_owner(message)
 
     async def file(self, message: Message) -> Any:
@@ -198,11 +199,10 @@ class Balance(Server):
         if message.path != _IMAGES:
             return await self._to_owner(message)
         if message.att is not None:
-            return await self._forward(message, self._spawner.choose(), effects.touches_images)
+            return await self._hand_to(self._spawner.choose(), message, effects.touches_images)
         names: str | list[str] = message.args.get("names", "")
         first = names if isinstance(names, str) else names[0]
-        owner, _ = await owners.find(self._roster, (*_IMAGES, first))
-        return await self._forward(message, owner)
+        return await self._forward(message, await self._owner(*_IMAGES, first))
 
     async def rm(self, message: Message) -> Any:
         """To the owner; a prune to every member, an image's removal to every one that has it."""
@@ -226,14 +226,38 @@ class Balance(Server):
         await lists.reply(message, merge.deleted(outcome.values), outcome.missing)
 
     async def _to_owner(self, message: Message, learn: effects.Learn | None = None) -> Any:
-        member, ref = await owners.find(self._roster, message.path)
-        if ref != message.path[1]:
-            message = message.but(path=(message.path[0], ref, *message.path[2:]))
-        return await self._forward(message, member, learn)
+        owner = await self._owner(*message.path)
+        if owner.ref != message.path[1]:
+            message = message.but(path=(message.path[0], owner.ref, *message.path[2:]))
+        return await self._forward(message, owner, learn)
 
-    async def _forward(self, message: Message, member: Member, learn: effects.Learn | None = None) -> Any:
+    async def _owner(self, *path: str) -> Owner:
+        return await owners.find(self._roster, path)
+
+    async def _forward(self, message: Message, owner: Owner, learn: effects.Learn | None = None) -> Any:
+        """To the engine that has the object; and to another one, if it turns out to be there."""
+        if owner.certain or message.att is not None:  # an upload can't be sent twice
+            return await self._hand_to(owner.member, message, learn)
+
+        async def give_back(ret: Reply, said: NotFound) -> None:
+            await self.take_up(partial(self._elsewhere, owner, said, learn), again.but(ret=ret))
+
+        again = message.but(ret=None)
+        return await self._hand_to(owner.member, message, learn, give_back)
+
+    async def _elsewhere(self, owner: Owner, said: NotFound, learn: effects.Learn | None, message: Message) -> Any:
+        other = await owners.elsewhere(self._roster, owner, said)
+        return await self._hand_to(other.member, message, learn)
+
+    async def _hand_to(
+        self,
+        member: Member,
+        message: Message,
+        learn: effects.Learn | None = None,
+        give_back: GiveBack | None = None,
+    ) -> Any:
         see = None if learn is None else learn(self._roster.index, member, message)
-        return await self.hand_on(member.prepared(message, see), member.sender)
+        return await self.hand_on(member.prepared(message, see, give_back), member.sender)
 
     async def _to_holders(self, message: Message) -> Any:
         """To every member that has the image; those that have not are no failure while one has."""
@@ -256,18 +280,18 @@ class Balance(Server):
             case ("images",) if message.att is None and message.ret is not None:
                 return await self._everywhere(message, message.ret)
             case ("networks" | "volumes" as kind,):
-                return await self._forward(message, await self._for_part(kind, message), effects.makes)
+                return await self._hand_to(await self._for_part(kind, message), message, effects.makes)
             case ("commit",):
                 container = str(message.args.get("container", ""))
-                owner, ref = await owners.find(self._roster, (*_CONTAINERS, container))
-                args = {**message.args, "container": ref}
+                owner = await self._owner(*_CONTAINERS, container)
+                args = {**message.args, "container": owner.ref}
                 return await self._forward(message.but(args=args), owner, effects.touches_images)
             case ("build",):
-                return await self._forward(message, self._builder(), effects.touches_images)
+                return await self._hand_to(self._builder(), message, effects.touches_images)
             case (_, _, *_):
                 return await self._to_owner(message, effects.makes_exec)
             case _:
-                return await self._forward(message, self._spawner.choose(), effects.touches_images)
+                return await self._hand_to(self._spawner.choose(), message, effects.touches_images)
 
     async def _create(self, message: Message) -> Any:
         await _pass_on(await self._spawner.create(message.but(ret=None)), message)
@@ -319,7 +343,7 @@ class Balance(Server):
         raise failure or Unavailable("balance has no members now")
 
     async def _to_manager(self, message: Message) -> Any:
-        return await self._forward(message, await self._manager())
+        return await self._hand_to(await self._manager(), message)
 
     async def _manager(self) -> Member:
         """A manager of a swarm; without one, the first that answers, which says what is missing."""

@@ -1,18 +1,20 @@
-"""A call forwarded to one member: its replies are shown to whoever learns from them, and it is cut when the member goes
-down.
+"""A call forwarded to one member: its replies are shown to whoever learns from them, it is cut when the member goes
+down, and it is given back when the member hasn't the object that it speaks of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import trio
 
-from swarmlib import BadAnswer, Message, Reply, SwarmError, Tap, Verb, refuse
+from swarmlib import BadAnswer, Message, NotFound, Reply, SwarmError, Tap, Verb, refuse
 
 See: TypeAlias = Callable[[Message], Message | None]
 """Is shown a reply, and may give another in its place; raises BadAnswer for a malformed one."""
+GiveBack: TypeAlias = Callable[[Reply, NotFound], Awaitable[None]]
+"""Takes back a call, by its reply channel, of which a member said nothing but that it has no such object."""
 
 
 class _Line:
@@ -32,9 +34,11 @@ class _Line:
 class Forwarded(Tap):
     """The reply channel of a call that one member has: cut when that member goes down before it has answered."""
 
-    def __init__(self, inner: Reply, see: See | None) -> None:
+    def __init__(self, inner: Reply, see: See | None, give_back: GiveBack | None) -> None:
         super().__init__(inner, self._look)
         self._show = see
+        self._give_back = give_back
+        self._given_back = False
         self._line = _Line()
         self._begun = False
         inner.on_gone(self._line.end)
@@ -52,10 +56,23 @@ class Forwarded(Tap):
             self._line.callbacks.append(callback)
 
     async def _deliver(self, reply: Message) -> None:
+        if reply.verb is Verb.ERROR and await self._gave_back(reply.error):
+            return
         try:
             await super()._deliver(reply)
         except BadAnswer as exc:
             await self._end(exc)
+
+    async def _gave_back(self, error: SwarmError) -> bool:
+        if self._give_back is None or self._begun or self._line.cut or not isinstance(error, NotFound):
+            return False
+        self._begun = self._given_back = True
+        await self._give_back(self._inner, error)
+        return True
+
+    async def _finish(self) -> None:
+        if not self._given_back:
+            await super()._finish()
 
     def _look(self, reply: Message) -> Message:
         if self._line.cut:

@@ -35,7 +35,7 @@ from swarmlib.supervision import supervised
 
 from ..dockerapi.ages import since
 from . import answers
-from .forwarding import Forwarded, See
+from .forwarding import Forwarded, GiveBack, See
 from .index import NOTHING, RUNNING, Claim, Container, Index, Port
 from .lasting import pauses
 from .mirror import Mirror
@@ -174,10 +174,11 @@ class Member:
                 self.suspect()
             raise
 
-    def prepared(self, message: Message, see: See | None = None) -> Message:
+    def prepared(self, message: Message, see: See | None = None, give_back: GiveBack | None = None) -> Message:
         """A request as it is to be handed on to this member's channel: its call is cut if the member goes down first.
 
-        see: is shown each reply, and may give another for it.
+        see: is shown each reply, and may give another for it. give_back: takes the call, if the member says nothing but
+        that it has no such object.
 
         Raises:
             Unavailable: it is down.
@@ -185,7 +186,7 @@ class Member:
         self.must_be_up()
         if message.ret is None:
             return message
-        ret = Forwarded(message.ret, see)
+        ret = Forwarded(message.ret, see, give_back)
         self._forwarded.add(ret)
         return message.but(ret=ret)
 

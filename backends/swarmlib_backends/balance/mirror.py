@@ -297,6 +297,8 @@ class Mirror:
             self._forget_containers({id})
         elif kind in self._others:
             self._forget(kind, id)
+        elif id in self._execs:
+            self._index.execs.remove(self._execs.pop(id))
 
     def forget_all(self) -> None:
         """The engine leaves."""
