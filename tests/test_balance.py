@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -157,27 +158,94 @@ async def test_what_no_engine_has_is_not_found_but_unknown_while_one_is_down() -
             await swarm.start("containers", "nosuch")
 
 
-async def test_a_name_that_any_engine_has_is_taken() -> None:
+@pytest.mark.parametrize("name", ["db", "/db"])
+async def test_a_name_that_any_engine_has_is_refused_in_an_engine_s_words(name: str) -> None:
+    taken = (
+        f'Conflict. The container name "/db" is already in use by container "{ID_B}". '
+        "You have to remove (or rename) that container to be able to reuse that name."
+    )
     async with open_chain(over(*two())) as swarm:
-        with pytest.raises(Conflict, match=r'"/db" is already in use .* on B'):
-            await swarm.spawn({"Image": "busybox"}, name="db")
+        with pytest.raises(Conflict) as refused:
+            await swarm.spawn({"Image": "busybox"}, name=name)
+        assert refused.value.message == taken
+        with pytest.raises(Conflict) as refused:
+            await swarm.set("containers", "web", "rename", name=name)
+        assert refused.value.message == f"Error when allocating new name: {taken}"
+        assert named(await swarm.ls()) == {("web", "A"), ("db", "B")}
 
 
-async def test_one_name_is_given_once_even_at_the_same_time() -> None:
+async def test_a_name_whose_container_is_gone_is_free_before_its_engine_has_told() -> None:
     a, b = two()
-    refused: list[Exception] = []
+    async with open_chain(over(a, b)) as swarm:
+        a.quiet = b.quiet = True
+        del b.boxes[ID_B]
+        await swarm.set("containers", "web", "rename", name="db")
+        assert named(await swarm.ls()) == {("db", "A")}
 
-    async def make(swarm: Client) -> None:
+
+@pytest.mark.parametrize("calls", [("create", "create"), ("create", "rename a"), ("rename a", "rename b")])
+async def test_one_name_is_given_once_even_at_the_same_time(
+    calls: Sequence[str], autojump_clock: trio.testing.MockClock
+) -> None:
+    a, b = Engine("A", delay=1.0), Engine("B", delay=1.0)
+    a.add("a")
+    b.add("b")
+    refused: list[Conflict] = []
+
+    async def give(swarm: Client, call: str) -> None:
         try:
-            await swarm.spawn({"Image": "busybox"}, name="new")
+            if call == "create":
+                await swarm.spawn({"Image": "busybox"}, name="new")
+            else:
+                await swarm.set("containers", call.removeprefix("rename "), "rename", name="new")
         except Conflict as exc:
             refused.append(exc)
 
-    async with open_chain(over(a, b)) as swarm, trio.open_nursery() as nursery:
-        for _ in range(5):
-            nursery.start_soon(make, swarm)
-    assert len(refused) == 4
-    assert [box.name for each in (a, b) for box in each.boxes.values()].count("new") == 1
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        async with trio.open_nursery() as nursery:
+            for call in calls * 2 if calls[0] == calls[1] else calls:
+                nursery.start_soon(give, swarm, call)
+    given = [box.id for each in (a, b) for box in each.boxes.values() if box.name == "new"]
+    assert len(given) == 1
+    assert refused
+    assert all(f'"/new" is already in use by container "{given[0]}"' in exc.message for exc in refused)
+
+
+async def test_a_name_is_given_back_by_a_create_that_fails_or_is_cancelled(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a = Engine("A", delay=1.0)
+    async with open_chain(over(a)) as swarm:
+        await swarm.ls()
+        with pytest.raises(NotFound):
+            await swarm.spawn({"Image": "nosuch"}, name="new")
+        with trio.move_on_after(0.5):
+            await swarm.spawn({"Image": "busybox"}, name="new")
+        with trio.fail_after(2):
+            await swarm.spawn({"Image": "busybox"}, name="new")
+
+
+@pytest.mark.parametrize("kind", ["networks", "volumes"])
+async def test_two_of_one_name_that_are_made_at_the_same_time_meet_on_one_engine(
+    kind: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    a, b = Engine("A", delay=1.0), Engine("B", delay=1.0)
+    async with open_chain(over(a, b, strategy="round-robin")) as swarm, trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(partial(swarm.spawn, {"Name": "one"}, kind))
+    assert sorted(each.asked.count(f"spawn {kind}") for each in (a, b)) == [0, 2]
+
+
+async def test_two_containers_that_make_one_volume_at_the_same_time_meet_on_one_engine(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = Engine("A", delay=1.0), Engine("B", delay=1.0)
+    body = {"Image": "busybox", "HostConfig": {"Binds": ["data:/data"]}}
+    async with open_chain(over(a, b, strategy="round-robin")) as swarm, trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(swarm.spawn, body)
+    assert sorted(len(each.boxes) for each in (a, b)) == [0, 2]
 
 
 async def test_what_was_done_is_seen_at_once_without_waiting_for_events() -> None:
@@ -279,7 +347,7 @@ async def test_a_dead_engine_does_not_spoil_the_rest_and_what_is_missing_is_said
             made = await swarm.spawn({"Image": "busybox"})
             with pytest.raises(Unavailable, match="A is down"):
                 await swarm.start("containers", "web")
-            with pytest.raises(Conflict, match="on A"):
+            with pytest.raises(Conflict, match="It is on A, which is down"):
                 await swarm.spawn({"Image": "busybox"}, name="web")
     assert "A is missing" in info["Warnings"][0]
     assert made.id in b.boxes

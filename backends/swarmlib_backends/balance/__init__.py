@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
@@ -37,15 +37,13 @@ from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
 from . import effects, events, labels, lists, merge, owners, roster
 from .asking import Outcome, ask_all
-from .forwarding import GiveBack
 from .members import CHANGE_SECONDS, Member
-from .mirror import group_of
-from .owners import Owner
 from .placement import Placement, Strategy
 from .rescheduling import Rescheduler
 from .roster import Roster
+from .router import Router
 from .select import Selection
-from .spawning import NO_WISH, Spawner
+from .spawning import Spawner
 from .versions import ARG, at_version, parsed
 
 __all__ = ["Balance"]
@@ -102,6 +100,7 @@ class Balance(Server):
                     seen = await roster.stamp(path)
                     await self._roster.read(path)
                     nursery.start_soon(self._roster.follow, path, seen)
+                self._router = Router(self._roster, lambda handler, message: self.take_up(handler, message))
                 self._spawner = Spawner(self._roster, Placement(self.strategy, self._roster.index))
                 nursery.start_soon(Rescheduler(self._roster, self._spawner, self.reschedule_after).run)
                 yield
@@ -117,7 +116,7 @@ class Balance(Server):
         if ARG in message.args:
             self._check_version(message.args[ARG])
         if message.path[:1] and message.path[0] in _SWARM_MODE:
-            return await self._to_manager(message)
+            return await self._router.to(await owners.manager(self._roster), message)
         return await handler(message)
 
     # Looking.
@@ -125,7 +124,7 @@ class Balance(Server):
     async def ls(self, message: Message) -> Any:
         """What every member has, merged."""
         if message.path not in merge.LISTS:
-            return await self._to_owner(message)
+            return await self._router.to_owner(message)
         return await lists.answer(message, self._roster, strict=self.strict)
 
     async def get(self, message: Message) -> Any:
@@ -137,14 +136,14 @@ class Balance(Server):
         if len(message.path) < 2 or message.path[0] in _ANYWHERE:
             return await self._to_any(message)
         if len(message.path) == 2 and message.path[0] in _WITH_NODE:
-            return await self._to_owner(message, effects.says_node)
-        return await self._to_owner(message)
+            return await self._router.to_owner(message, effects.says_node)
+        return await self._router.to_owner(message)
 
     async def watch(self, message: Message) -> Any:
         """Every member's events; or one object's changes, from its owner."""
         if message.path:
             learn = effects.touches if message.path[2:] == ("wait",) else None
-            return await self._to_owner(message, learn)
+            return await self._router.to_owner(message, learn)
         if message.ret is not None:
             await events.relay(self._roster, message, message.ret)
         return None
@@ -171,38 +170,49 @@ class Balance(Server):
             case ("images", _, "tag"):
                 return await self._to_holders(message)
             case ("images", name, "push") if tag := message.args.get("tag"):
-                return await self._forward(message, await self._owner(*_IMAGES, f"{name}:{tag}"))
+                return await self._router.forward(message, await self._router.owner(*_IMAGES, f"{name}:{tag}"))
+            case ("containers", _, "rename") if message.args.get("name"):
+                return await self._rename(message)
             case _:
                 pass
         if len(message.path) < 2:
             return await self._to_any(message)
-        return await self._to_owner(message, effects.touches)
+        return await self._router.to_owner(message, effects.touches)
+
+    async def _rename(self, message: Message) -> None:
+        """To the owner, which knows what names it has; the other engines' are known here."""
+        owner = await self._router.owner(*message.path)
+        name = str(message.args["name"]).removeprefix("/")
+        async with self._spawner.renaming(name, owner.member):
+            renamed = message.but(path=(*_CONTAINERS, owner.ref, "rename"), ret=None)
+            answer = await self._router.ask(renamed, owner, effects.touches)
+        await _pass_on(answer, message)
 
     async def start(self, message: Message) -> Any:
         """To the owner."""
-        return await self._to_owner(message, effects.touches)
+        return await self._router.to_owner(message, effects.touches)
 
     stop = start
 
     async def attach(self, message: Message) -> Any:
         """To the owner."""
-        return await self._to_owner(message)
+        return await self._router.to_owner(message)
 
     async def connect(self, message: Message) -> Any:
         """To the owner; BuildKit's sessions to the builder."""
         if message.path == WHOLE.path("") and str(message.args.get(":target", "")).endswith(_BUILDKIT):
-            return await self._hand_to(self._builder(), message)
-        return await self._to_owner(message)
+            return await self._router.to(self._builder(), message)
+        return await self._router.to_owner(message)
 
     async def file(self, message: Message) -> Any:
         """To the owner; images are loaded where the strategy says, and several saved where the first is."""
         if message.path != _IMAGES:
-            return await self._to_owner(message)
+            return await self._router.to_owner(message)
         if message.att is not None:
-            return await self._hand_to(self._spawner.choose(), message, effects.touches_images)
+            return await self._router.to(self._spawner.choose(), message, effects.touches_images)
         names: str | list[str] = message.args.get("names", "")
         first = names if isinstance(names, str) else names[0]
-        return await self._forward(message, await self._owner(*_IMAGES, first))
+        return await self._router.forward(message, await self._router.owner(*_IMAGES, first))
 
     async def rm(self, message: Message) -> Any:
         """To the owner; a prune to every member, an image's removal to every one that has it."""
@@ -210,7 +220,7 @@ class Balance(Server):
             return await self._prune(message)
         if message.path[0] == "images":
             return await self._to_holders(message)
-        return await self._to_owner(message, effects.removes)
+        return await self._router.to_owner(message, effects.removes)
 
     async def _prune(self, message: Message) -> Any:
         selection = Selection.of(message.args)
@@ -224,40 +234,6 @@ class Balance(Server):
             for id in items(fields(answer.value).get("ContainersDeleted")):
                 member.mirror.removed("containers", id)
         await lists.reply(message, merge.deleted(outcome.values), outcome.missing)
-
-    async def _to_owner(self, message: Message, learn: effects.Learn | None = None) -> Any:
-        owner = await self._owner(*message.path)
-        if owner.ref != message.path[1]:
-            message = message.but(path=(message.path[0], owner.ref, *message.path[2:]))
-        return await self._forward(message, owner, learn)
-
-    async def _owner(self, *path: str) -> Owner:
-        return await owners.find(self._roster, path)
-
-    async def _forward(self, message: Message, owner: Owner, learn: effects.Learn | None = None) -> Any:
-        """To the engine that has the object; and to another one, if it turns out to be there."""
-        if owner.certain or message.att is not None:  # an upload can't be sent twice
-            return await self._hand_to(owner.member, message, learn)
-
-        async def give_back(ret: Reply, said: NotFound) -> None:
-            await self.take_up(partial(self._elsewhere, owner, said, learn), again.but(ret=ret))
-
-        again = message.but(ret=None)
-        return await self._hand_to(owner.member, message, learn, give_back)
-
-    async def _elsewhere(self, owner: Owner, said: NotFound, learn: effects.Learn | None, message: Message) -> Any:
-        other = await owners.elsewhere(self._roster, owner, said)
-        return await self._hand_to(other.member, message, learn)
-
-    async def _hand_to(
-        self,
-        member: Member,
-        message: Message,
-        learn: effects.Learn | None = None,
-        give_back: GiveBack | None = None,
-    ) -> Any:
-        see = None if learn is None else learn(self._roster.index, member, message)
-        return await self.hand_on(member.prepared(message, see, give_back), member.sender)
 
     async def _to_holders(self, message: Message) -> Any:
         """To every member that has the image; those that have not are no failure while one has."""
@@ -280,32 +256,22 @@ class Balance(Server):
             case ("images",) if message.att is None and message.ret is not None:
                 return await self._everywhere(message, message.ret)
             case ("networks" | "volumes" as kind,):
-                return await self._hand_to(await self._for_part(kind, message), message, effects.makes)
+                await _pass_on(await self._spawner.make_part(kind, message.but(ret=None)), message)
+                return None
             case ("commit",):
                 container = str(message.args.get("container", ""))
-                owner = await self._owner(*_CONTAINERS, container)
+                owner = await self._router.owner(*_CONTAINERS, container)
                 args = {**message.args, "container": owner.ref}
-                return await self._forward(message.but(args=args), owner, effects.touches_images)
+                return await self._router.forward(message.but(args=args), owner, effects.touches_images)
             case ("build",):
-                return await self._hand_to(self._builder(), message, effects.touches_images)
+                return await self._router.to(self._builder(), message, effects.touches_images)
             case (_, _, *_):
-                return await self._to_owner(message, effects.makes_exec)
+                return await self._router.to_owner(message, effects.makes_exec)
             case _:
-                return await self._hand_to(self._spawner.choose(), message, effects.touches_images)
+                return await self._router.to(self._spawner.choose(), message, effects.touches_images)
 
     async def _create(self, message: Message) -> Any:
         await _pass_on(await self._spawner.create(message.but(ret=None)), message)
-
-    async def _for_part(self, kind: str, message: Message) -> Member:
-        """Where a network or volume goes: to its like of that name, which may refuse it; else beside its group."""
-        body: dict[str, Any] = message.json or {}
-        if kind == "networks" and (body.get("Driver") == "overlay" or body.get("Scope") == "swarm"):
-            return await self._manager()
-        await lists.settle(self._roster.members, "containers", "networks", "volumes")
-        name = str(body.get("Name") or "")
-        if items := [item for item in self._roster.index.find(kind, name) if name in item.names]:
-            return items[0].member
-        return self._spawner.choose(replace(NO_WISH, group=group_of(body.get("Labels"))))
 
     async def _everywhere(self, message: Message, ret: Reply) -> None:
         """To every member that is up; which are not is said in between."""
@@ -341,15 +307,6 @@ class Balance(Server):
                 continue
             return await _pass_on(answer, message)
         raise failure or Unavailable("balance has no members now")
-
-    async def _to_manager(self, message: Message) -> Any:
-        return await self._hand_to(await self._manager(), message)
-
-    async def _manager(self) -> Member:
-        """A manager of a swarm; without one, the first that answers, which says what is missing."""
-        about = (await self._ask(Message(Verb.GET))).answers
-        managers = [member for member, answer in about if _is_manager(answer.value)]
-        return (managers or [about[0][0]])[0]
 
     # API versions.
 
@@ -394,8 +351,3 @@ async def _pass_on(answer: Answer, message: Message) -> None:
     if message.ret is not None:
         for reply in [*answer.before, answer.ack]:
             await message.ret.send(reply)
-
-
-def _is_manager(info: dict[str, Any]) -> bool:
-    swarm: dict[str, Any] = info.get("Swarm") or {}
-    return bool(swarm.get("ControlAvailable"))

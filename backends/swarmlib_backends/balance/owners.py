@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from swarmlib import Ambiguous, Message, NotFound, Path, Unavailable, Unsupported, Verb
+from swarmlib import Ambiguous, Message, NotFound, Path, SwarmError, Unavailable, Unsupported, Verb
 
+from ..dockerapi.nulls import fields
 from .asking import Outcome, ask_all, representative
 from .index import Item
 from .lists import settle
@@ -104,6 +105,20 @@ def first_up(members: Sequence[Member]) -> Member:
     raise Unavailable("no engine has answered yet" if members else "balance has no members now")
 
 
+async def manager(roster: Roster) -> Member:
+    """A manager of a swarm; without one, the first engine that answers, which says what is missing.
+
+    Raises:
+        SwarmError: none answers.
+    """
+    outcome = await ask_all(roster.members, Message(Verb.GET))
+    outcome.must_have_answers()
+    for member, answer in outcome.answers:
+        if fields(answer.value.get("Swarm")).get("ControlAvailable"):
+            return member
+    return outcome.answers[0][0]
+
+
 async def _indexed(roster: Roster, kind: str, ref: str) -> Sequence[Item]:
     items = roster.index.find(kind, ref)
     if not items and kind in ("images", "networks", "volumes"):
@@ -113,25 +128,22 @@ async def _indexed(roster: Roster, kind: str, ref: str) -> Sequence[Item]:
 
 
 async def _still_there(kind: str, items: Sequence[Item]) -> Sequence[Item]:
-    """Those of the objects that are still there, or may be, as their engine is down; the index forgets the others."""
-    kept: list[Item] = []
-    for item in items:
-        if not item.member.up or await exists(kind, item):
-            kept.append(item)
-    return kept
+    return [item for item in items if await may_exist(kind, item)]
 
 
-async def exists(kind: str, item: Item) -> bool:
-    """Whether an object of the index is still there, as its engine says; the index forgets one that is not.
-
-    Raises:
-        SwarmError: the engine can't be asked.
+async def may_exist(kind: str, item: Item) -> bool:
+    """Whether an object of the index is still there, or may be, as its engine can't be asked; the index forgets one
+    that is not.
     """
+    if not item.member.up:
+        return True
     try:
         await item.member.ask(Message(Verb.GET, (kind, item.id)))
     except NotFound:
         item.member.mirror.removed(kind, item.id)
         return False
+    except SwarmError:
+        return True
     return True
 
 
