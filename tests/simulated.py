@@ -251,9 +251,13 @@ class Engine(Server):
         if not any(tag in (image, f"{image}:latest") for tags in self.images.values() for tag in tags):
             raise NotFound(f"No such image: {image}")
         name = message.args.get("name") or f"box{next(_ids)}"
-        if any(box.name == name for box in self.boxes.values()):
-            raise Conflict(f"{name} is taken")
+        self._check_free(name)
         return {"Id": self.add(name, running=False, **body).id}
+
+    def _check_free(self, name: str) -> None:
+        for box in self.boxes.values():
+            if box.name == name:
+                raise Conflict(f'Conflict. The container name "/{name}" is already in use by container "{box.id}".')
 
     async def start(self, message: Message) -> None:
         await self._enter(message)
@@ -271,9 +275,16 @@ class Engine(Server):
         await self._enter(message)
         if self.wrong is not None:
             raise self.wrong
-        box = self._find(message.path[1])
-        box.name = message.args.get("name", box.name)
-        self.tell("rename", box)
+        match message.path:
+            case ("networks", ref, _) if ref not in ("bridge", "host", "none", *self.networks):
+                raise NotFound(f"network {ref} not found")
+            case ("networks", *_):
+                self._find(message.json["Container"])
+            case _:
+                box = self._find(message.path[1])
+                self._check_free(message.args["name"])
+                box.name = message.args["name"]
+                self.tell("rename", box)
 
     async def rm(self, message: Message) -> Any:
         await self._enter(message)

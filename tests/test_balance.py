@@ -334,6 +334,32 @@ async def test_networks_that_every_engine_has_are_shown_once_and_mean_the_first(
     assert "get networks/bridge" not in b.asked
 
 
+@pytest.mark.parametrize("verb", ["connect", "disconnect"])
+async def test_a_container_is_connected_where_it_is_or_refused_with_what_is_where(verb: str) -> None:
+    a, b = two()
+    for each in (a, b):
+        for name in ("twice", f"only-{each.label}"):
+            each.networks[name] = {"Id": name, "Name": name}
+
+    async def connected(network: str, container: str, *links: str) -> None:
+        body = {"Container": container, "EndpointConfig": {"Links": list(links)}}
+        await swarm.set("networks", network, verb, value=body)
+
+    async with open_chain(over(a, b)) as swarm:
+        for network in ("bridge", "host", "twice", "only-B", "B/only-B"):
+            await connected(network, "db")
+        await connected("twice", "B/db")
+        assert sum(each.startswith("set networks") for each in b.asked) == 6
+        with pytest.raises(Conflict, match="the network only-A is on A, but the container db is on B"):
+            await connected("only-A", "db")
+        with pytest.raises(Conflict, match="the container web is on A, but the container db is on B"):
+            await connected("twice", "db", "web:alias")
+        with pytest.raises(NotFound, match="network nosuch not found"):
+            await connected("nosuch", "db")
+        with pytest.raises(NotFound, match="No such container: nosuch"):
+            await connected("only-A", "nosuch")
+
+
 async def test_a_dead_engine_does_not_spoil_the_rest_and_what_is_missing_is_said() -> None:
     a, b = two()
     async with open_chain(over(a, b)) as swarm:

@@ -35,7 +35,7 @@ from swarmlib.request import Answer
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
-from . import effects, events, labels, lists, merge, owners, roster
+from . import effects, events, labels, lists, merge, owners, roster, together
 from .asking import Outcome, ask_all
 from .members import CHANGE_SECONDS, Member
 from .placement import Placement, Strategy
@@ -171,6 +171,8 @@ class Balance(Server):
                 return await self._to_holders(message)
             case ("images", name, "push") if tag := message.args.get("tag"):
                 return await self._router.forward(message, await self._router.owner(*_IMAGES, f"{name}:{tag}"))
+            case ("networks", _, "connect" | "disconnect") if fields(message.json).get("Container"):
+                return await together.connected(self._router, self._roster.index, message)
             case ("containers", _, "rename") if message.args.get("name"):
                 return await self._rename(message)
             case _:

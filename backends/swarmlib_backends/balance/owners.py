@@ -34,6 +34,8 @@ class Owner(NamedTuple):
     """The object's name there."""
     certain: bool
     """Whether no other engine need be asked if this one says that it has no such object."""
+    missing: bool = False
+    """Whether no engine has it, and this one says so."""
 
 
 async def find(roster: Roster, path: Path) -> Owner:
@@ -58,7 +60,10 @@ async def find(roster: Roster, path: Path) -> Owner:
         return Owner(_sole(kind, ref, items).member, kind, ref, certain=False)
     if addressed is not None:
         return Owner(addressed[0], kind, addressed[1], certain=True)
-    return Owner(await _probed(roster, kind, ref), kind, ref, certain=True)
+    outcome = await ask_all(roster.members, Message(Verb.GET, (kind, ref)))
+    if outcome.answers:
+        return Owner(_chosen(kind, ref, outcome), kind, ref, certain=True)
+    return Owner(_denying(outcome), kind, ref, certain=True, missing=True)
 
 
 async def elsewhere(roster: Roster, owner: Owner, said: NotFound) -> Owner:
@@ -163,12 +168,6 @@ def _sole(kind: str, ref: str, items: Sequence[Item]) -> Item:
 
 def _ambiguous(kind: str, ref: str, candidates: str) -> Ambiguous:
     return Ambiguous(f"{ref} fits more than one {kind.rstrip('s')}: {candidates}", path=(kind, ref))
-
-
-async def _probed(roster: Roster, kind: str, ref: str) -> Member:
-    """Ask every engine for what the index doesn't know, once."""
-    outcome = await ask_all(roster.members, Message(Verb.GET, (kind, ref)))
-    return _chosen(kind, ref, outcome) if outcome.answers else _denying(outcome)
 
 
 def _chosen(kind: str, ref: str, outcome: Outcome) -> Member:

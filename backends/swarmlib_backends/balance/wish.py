@@ -191,6 +191,8 @@ def _used(body: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tuple[st
         yield "networks", network
     endpoints = fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig"))
     yield from (("networks", str(each)) for each in endpoints if each not in _OWN_NETWORKS)
+    for each in (link for endpoint in endpoints.values() for link in items(fields(endpoint).get("Links"))):
+        yield "containers", str(each).partition(":")[0].lstrip("/")
     for each in items(host.get("Binds")):
         source = str(each).partition(":")[0]
         if ":" in str(each) and source[:1] not in ("/", "~", ".", ""):
