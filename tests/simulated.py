@@ -47,6 +47,7 @@ class Box:
             "Id": self.id,
             "Names": [f"/{self.name}"],
             "Image": self.body.get("Image", "busybox"),
+            "ImageID": self.body.get("ImageID", ""),
             "Created": int(self.created),
             "State": self.state,
             "Status": self.status,
@@ -288,6 +289,8 @@ class Engine(Server):
 
     async def rm(self, message: Message) -> Any:
         await self._enter(message)
+        if message.path[0] == "images":
+            return self._untag(message.path[1])
         if message.path == ("containers",):
             gone = [box for box in self.boxes.values() if box.state != "running"]
             for box in gone:
@@ -295,6 +298,15 @@ class Engine(Server):
             return {"ContainersDeleted": [box.id for box in gone] or None, "SpaceReclaimed": len(gone)}
         self.remove(self._find(message.path[1]))
         return None
+
+    def _untag(self, tag: str) -> Any:
+        id = next((id for id, tags in self.images.items() if tag in tags), None)
+        if id is None:
+            raise NotFound(f"No such image: {tag}")
+        if self.wrong is not None:
+            raise self.wrong
+        self.images[id] = [each for each in self.images[id] if each != tag]
+        return [{"Untagged": tag}]
 
     async def watch(self, message: Message) -> None:
         await self._enter(message)

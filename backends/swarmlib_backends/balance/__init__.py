@@ -16,7 +16,6 @@ from swarmlib import (
     Client,
     Invalid,
     Message,
-    NotFound,
     Path,
     Reply,
     Server,
@@ -35,7 +34,7 @@ from swarmlib.request import Answer
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
-from . import effects, events, labels, lists, merge, owners, roster, together
+from . import effects, events, holders, labels, lists, merge, owners, roster, together
 from .asking import Outcome, ask_all
 from .members import CHANGE_SECONDS, Member
 from .placement import Placement, Strategy
@@ -237,16 +236,11 @@ class Balance(Server):
                 member.mirror.removed("containers", id)
         await lists.reply(message, merge.deleted(outcome.values), outcome.missing)
 
-    async def _to_holders(self, message: Message) -> Any:
-        """To every member that has the image; those that have not are no failure while one has."""
-        outcome = await ask_all(self._roster.members, message, CHANGE_SECONDS)
-        for member, _ in outcome.answers:
-            member.mirror.touch_kind("images")
-        failed = [exc for _, exc in outcome.failures if not isinstance(exc, NotFound | Unsupported)]
-        if failed and not outcome.answers:
-            raise failed[0]
-        outcome.must_have_answers()
-        return merge.deleted(outcome.values)
+    async def _to_holders(self, message: Message) -> None:
+        outcome = await holders.change(self._roster, message.but(ret=None))
+        absent = lists.missing(self._roster.members)
+        lists.partial(absent, strict=self.strict)
+        await lists.reply(message, merge.deleted(outcome.values), absent)
 
     # Making.
 

@@ -161,12 +161,12 @@ def joined(lists: Iterable[Any]) -> list[Any]:
 
 
 def deleted(parts: Parts) -> Any:
-    """What a prune or an image's removal says it removed, of every engine that did."""
+    """What a prune or an image's removal says it removed, of every engine that did, each thing once."""
     answers = [item for _, item in parts if item is not None]
     if not answers:
         return None
     if isinstance(answers[0], list):
-        return joined(answers)
+        return list({tuple(each.items()): each for each in joined(answers)}.values())
     return _summed(answers)
 
 
