@@ -330,7 +330,8 @@ class Engine(Server):
         await self._enter(message)
         assert message.ret
         if message.att is None:
-            tags = next(tags for tags in self.images.values() if any(message.path[1] in tag for tag in tags))
+            names = message.args.get("names", message.path[1:])
+            tags = [tag for tags in self.images.values() for tag in tags if any(name in tag for name in names)]
             await message.ret.ack(att=BytesStream(orjson.dumps(tags)))
             return
         data = b""

@@ -547,6 +547,26 @@ def test_an_image_on_two_engines_is_listed_once_with_all_its_tags() -> None:
     assert one["RepoTags"] == ["a:1"]
 
 
+async def test_images_are_saved_together_from_the_engine_that_has_most_of_them() -> None:
+    a, b = Engine("A"), Engine("B")
+    for each, names in ((a, ["one:1"]), (b, ["two:1", "three:1"])):
+        each.images = {f"sha256:{name}": [name] for name in names}
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.call(Verb.FILE, ("images",), args={"names": ["one:1", "two:1", "three:1"]})
+        assert [name for names in b.images.values() for name in names] == ["two:1", "three:1", "one:1"]
+    b.images = {"sha256:two:1": ["two:1"]}
+    b.info = {"OSType": "windows"}
+    async with open_chain(over(a, b)) as swarm:
+        with pytest.raises(Conflict, match="the image two:1 is on B, and is of another platform than A"):
+            await swarm.call(Verb.FILE, ("images",), args={"names": ["one:1", "two:1"]})
+
+
+def test_what_is_said_of_swarm_mode_is_a_manager_s() -> None:
+    worker, manager = ({"Swarm": {"NodeID": id, "ControlAvailable": id == "m"}} for id in "wm")
+    assert merge.info([("A", worker), ("B", manager)])["Swarm"] == manager["Swarm"]
+    assert merge.info([("A", worker)])["Swarm"] == worker["Swarm"]
+
+
 def test_what_prunes_removed_is_added_up() -> None:
     one, other = ({"ContainersDeleted": removed, "SpaceReclaimed": size} for removed, size in ((["1"], 5), (None, 2)))
     assert merge.deleted([("A", one), ("B", other)]) == {"ContainersDeleted": ["1"], "SpaceReclaimed": 7}

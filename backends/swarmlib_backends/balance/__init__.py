@@ -206,14 +206,16 @@ class Balance(Server):
         return await self._router.to_owner(message)
 
     async def file(self, message: Message) -> Any:
-        """To the owner; images are loaded where the strategy says, and several saved where the first is."""
+        """To the owner; images are loaded where the strategy says, and several saved from one engine."""
         if message.path != _IMAGES:
             return await self._router.to_owner(message)
         if message.att is not None:
             return await self._router.to(self._spawner.choose(), message, effects.touches_images)
         names: str | list[str] = message.args.get("names", "")
-        first = names if isinstance(names, str) else names[0]
-        return await self._router.forward(message, await self._router.owner(*_IMAGES, first))
+        if isinstance(names, str) or len(names) == 1:
+            owner = await self._router.owner(*_IMAGES, names if isinstance(names, str) else names[0])
+            return await self._router.forward(message, owner)
+        return await self._router.to(await self._spawner.gathered(names), message)
 
     async def rm(self, message: Message) -> Any:
         """To the owner; a prune to every member, an image's removal to every one that has it."""
@@ -260,7 +262,8 @@ class Balance(Server):
                 args = {**message.args, "container": owner.ref}
                 return await self._router.forward(message.but(args=args), owner, effects.touches_images)
             case ("build",):
-                return await self._router.to(self._builder(), message, effects.touches_images)
+                builder = together.builder(self._roster.index, message.args) or self._builder()
+                return await self._router.to(builder, message, effects.touches_images)
             case (_, _, *_):
                 return await self._router.to_owner(message, effects.makes_exec)
             case _:

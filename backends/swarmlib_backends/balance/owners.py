@@ -11,12 +11,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from swarmlib import Ambiguous, Message, NotFound, Path, SwarmError, Unavailable, Unsupported, Verb
 
-from ..dockerapi.nulls import fields
 from .asking import Outcome, ask_all, representative
 from .index import Item
 from .lists import settle
 from .members import Member
-from .merge import EVERYWHERE
+from .merge import EVERYWHERE, is_manager
 from .roster import Roster
 
 _FIRST_FITS: frozenset[str] = frozenset({"images"})
@@ -119,7 +118,7 @@ async def manager(roster: Roster) -> Member:
     outcome = await ask_all(roster.members, Message(Verb.GET))
     outcome.must_have_answers()
     for member, answer in outcome.answers:
-        if fields(answer.value.get("Swarm")).get("ControlAvailable"):
+        if is_manager(answer.value):
             return member
     return outcome.answers[0][0]
 

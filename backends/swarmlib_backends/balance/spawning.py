@@ -23,11 +23,11 @@ from swarmlib.request import Answer
 
 from ..dockerapi.nulls import fields
 from . import wish as wishes
-from .index import NOTHING, Container, Item
+from .index import NOTHING, Container, Item, placed
 from .lists import settle
 from .members import Member
 from .mirror import group_of
-from .owners import manager, may_exist
+from .owners import find, manager, may_exist
 from .placement import Placement, placing
 from .roster import Roster
 from .turns import Turns
@@ -161,6 +161,24 @@ class Spawner:
         for name in [name for kind, name in wish.beside if kind == "volumes"]:
             member.mirror.learn("volumes", name, (name,))
         return answer
+
+    async def gathered(self, images: Sequence[str]) -> Member:
+        """An engine that has all of these images: the one that has most of them, to which the others are brought.
+
+        Raises:
+            Conflict: one can't be brought; says where it is. SwarmError: as `owners.find`, where no engine has any.
+        """
+        await settle(self._roster.members, "images")
+        index = self._roster.index
+        held = {name: {item.member for item in index.find("images", name) if item.member.up} for name in images}
+        if not any(held.values()):
+            return (await find(self._roster, ("images", images[0]))).member
+        target = max(self._roster.members, key=lambda member: sum(member in holders for holders in held.values()))
+        for name, holders in held.items():
+            if holders and target not in holders and not await self._bring(name, target):
+                there = placed("images", name, holders)
+                raise Conflict(f"{there}, and is of another platform than {target.name}, which has the other images")
+        return target
 
     async def _bring(self, image: str, target: Member) -> bool:
         """Stream an image from an engine that has it, once however many want it; says whether there is one."""

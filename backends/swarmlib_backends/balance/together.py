@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from swarmlib import Conflict, Json, Message
@@ -10,9 +10,11 @@ from swarmlib import Conflict, Json, Message
 from ..dockerapi.nulls import fields, items
 from . import effects
 from .index import Index, placed
+from .members import Member
 from .merge import EVERYWHERE
 from .owners import Owner
 from .router import Router
+from .wish import network_used
 
 
 def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None:
@@ -26,6 +28,16 @@ def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None
         if holders and owner.member not in holders and not (kind == "networks" and ref in EVERYWHERE):
             there, here = placed(kind, ref, holders), placed(owner.kind, owner.ref, [owner.member])
             raise Conflict(f"{there}, but {here}: what is used together must be on one engine")
+
+
+def builder(index: Index, args: Mapping[str, Any]) -> Member | None:
+    """The engine that has the network, or the container whose network it is, in which a build's commands are to run.
+    None where any engine will do, and for a build by BuildKit, which has no such networks.
+    """
+    used = network_used(str(args.get("networkmode") or ""))
+    if used is None or args.get("version") == "2":
+        return None
+    return next((item.member for item in index.find(*used) if item.member.up), None)
 
 
 async def connected(router: Router, index: Index, message: Message) -> Any:
