@@ -58,6 +58,7 @@ class Box:
             "Id": self.id,
             "Names": [f"/{self.name}"],
             "Image": self.body.get("Image", "busybox"),
+            "ImageID": self.body.get("ImageID", ""),
             "Created": int(self.created),
             "State": self.state,
             "Status": self.status,
@@ -92,7 +93,10 @@ class Engine(Server):
     """When, by id."""
     networks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     volumes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    execs: set[str] = field(default_factory=set[str])
     trouble: list[SwarmError] = field(default_factory=list[SwarmError])
+    wrong: SwarmError | None = None
+    """What it says of each `set`, before it looks for the object."""
     frozen: bool = False
     delay: float = 0.0
     """Seconds that it takes over each call."""
@@ -221,7 +225,7 @@ class Engine(Server):
         for id, tags in self.images.items():
             if ref == id or ref in tags:
                 at = self.images_made.get(id, 1.0)
-                return {"Id": id, "RepoTags": tags, "at": at, "Created": stamp(at)}
+                return {"Id": id, "RepoTags": tags, "at": at, "Created": stamp(at), "Of": self.label}
         raise NotFound(f"No such image: {ref}")
 
     def _find(self, ref: str) -> Box:
@@ -248,6 +252,14 @@ class Engine(Server):
                 return self._find(ref).inspected()
             case ("images", ref):
                 return self._inspected_image(ref)
+            case ("networks", ref) if found := [
+                one for one in self.networks.values() if ref in (one["Id"], one["Name"])
+            ]:
+                return found[0]
+            case ("volumes", name) if name in self.volumes:
+                return self.volumes[name]
+            case ("exec", id) if id in self.execs:
+                return {"ID": id}
             case _:
                 raise NotFound(f"No such {message.path[0].removesuffix('s')}: {'/'.join(message.path[1:])}")
 
@@ -270,7 +282,8 @@ class Engine(Server):
                 self.tell_of("volume", "create", body["Name"], {})
                 return body
             case ("containers", ref, "exec"):
-                return {"Id": f"exec-{self._find(ref).name}"}
+                self.execs.add(id := f"exec-{self._find(ref).name}")
+                return {"Id": id}
             case _:
                 return self._create(message, body)
 
@@ -279,9 +292,13 @@ class Engine(Server):
         if not any(tag in (image, f"{image}:latest") for tags in self.images.values() for tag in tags):
             raise NotFound(f"No such image: {image}")
         name = message.args.get("name") or f"box{next(_ids)}"
-        if any(box.name == name for box in self.boxes.values()):
-            raise Conflict(f"{name} is taken")
+        self._check_free(name)
         return {"Id": self.add(name, running=False, **body).id}
+
+    def _check_free(self, name: str) -> None:
+        for box in self.boxes.values():
+            if box.name == name:
+                raise Conflict(f'Conflict. The container name "/{name}" is already in use by container "{box.id}".')
 
     async def start(self, message: Message) -> None:
         await self._enter(message)
@@ -297,14 +314,25 @@ class Engine(Server):
 
     async def set(self, message: Message) -> None:
         await self._enter(message)
-        if message.path == ("auth",):
-            return
-        box = self._find(message.path[1])
-        box.name = message.args.get("name", box.name)
-        self.tell("rename", box)
+        if self.wrong is not None:
+            raise self.wrong
+        match message.path:
+            case ("auth",):
+                return
+            case ("networks", ref, _) if ref not in ("bridge", "host", "none", *self.networks):
+                raise NotFound(f"network {ref} not found")
+            case ("networks", *_):
+                self._find(message.json["Container"])
+            case _:
+                box = self._find(message.path[1])
+                self._check_free(message.args["name"])
+                box.name = message.args["name"]
+                self.tell("rename", box)
 
     async def rm(self, message: Message) -> Any:
         await self._enter(message)
+        if message.path[0] == "images":
+            return self._untag(message.path[1])
         if message.path == ("containers",):
             gone = [box for box in self.boxes.values() if box.state != "running"]
             for box in gone:
@@ -312,6 +340,15 @@ class Engine(Server):
             return {"ContainersDeleted": [box.id for box in gone] or None, "SpaceReclaimed": len(gone)}
         self.remove(self._find(message.path[1]))
         return None
+
+    def _untag(self, tag: str) -> Any:
+        id = next((id for id, tags in self.images.items() if tag in tags), None)
+        if id is None:
+            raise NotFound(f"No such image: {tag}")
+        if self.wrong is not None:
+            raise self.wrong
+        self.images[id] = [each for each in self.images[id] if each != tag]
+        return [{"Untagged": tag}]
 
     async def watch(self, message: Message) -> None:
         await self._enter(message)
@@ -341,7 +378,8 @@ class Engine(Server):
         await self._enter(message)
         assert message.ret
         if message.att is None:
-            tags = next(tags for tags in self.images.values() if any(message.path[1] in tag for tag in tags))
+            names = message.args.get("names", message.path[1:])
+            tags = [tag for tags in self.images.values() for tag in tags if any(name in tag for name in names)]
             await message.ret.ack(att=BytesStream(orjson.dumps(tags)))
             return
         data = b""

@@ -479,6 +479,7 @@ async def test_a_process_or_network_that_two_engines_claim_is_neither_s() -> Non
             each.networks["good-net"] = {"Name": "net", "Id": "good-net"}
             each.tell_of("network", "create", "good-net", {"name": "net"})
         evil = bad.add("evil")
+        bad.execs.add(made.id)
         bad.tell("exec_create: x", evil, execID=made.id)
         await trio.testing.wait_all_tasks_blocked()
         for path in (("exec", made.id), ("networks", "good-net"), ("networks", "net")):

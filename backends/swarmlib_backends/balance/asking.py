@@ -36,6 +36,11 @@ class Outcome:
         failed = [(member, exc) for member, exc in self.failures if not isinstance(exc, Unsupported)]
         return [f"{member.name} is missing: {exc.message}" for member, exc in failed]
 
+    def add(self, other: Outcome) -> None:
+        """Take over what other members said to the same request."""
+        self.answers += other.answers
+        self.failures += other.failures
+
     def must_have_answers(self) -> None:
         """Raise the failure that explains best why no member answered, if none did: that the request is wrong, if a
         member says so; else that a member failed; else that no member supports the request.

@@ -309,6 +309,11 @@ ENDED: Final = frozenset({"exited", "dead", "removing"})
 """The states of what holds no port any more."""
 
 
+def placed(kind: str, ref: str, holders: Iterable[Member]) -> str:
+    """What says where an object is."""
+    return f"the {kind.removesuffix('s')} {ref} is on {', '.join(sorted(member.name for member in holders))}"
+
+
 def image_name(ref: str) -> str:
     """An image's name as engines list it: with its tag, without the registry that is meant where none is named."""
     name = ref.removeprefix("docker.io/").removeprefix("library/")

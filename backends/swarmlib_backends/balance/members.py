@@ -35,7 +35,7 @@ from swarmlib.supervision import supervised
 from ..dockerapi import patience
 from ..dockerapi.ages import since
 from . import answers
-from .forwarding import Calls, See
+from .forwarding import Calls, GiveBack, See
 from .history import History, time_of
 from .index import NOTHING, RUNNING, Claim, Container, Index, Port
 from .lasting import pauses
@@ -170,17 +170,18 @@ class Member:
                 self.suspect()
             raise
 
-    def prepared(self, message: Message, see: See | None = None) -> Message:
+    def prepared(self, message: Message, see: See | None = None, give_back: GiveBack | None = None) -> Message:
         """A client's request as it is to be handed on to this member's channel: it is cut if the member goes down
         before it answers.
 
-        see: is shown each reply, and may give another for it.
+        see: is shown each reply, and may give another for it. give_back: takes the call, if the member says nothing but
+        that it has no such object.
 
         Raises:
             Unavailable: it is down.
         """
         self.must_be_up()
-        return self._calls.forwarded(message, see)
+        return self._calls.forwarded(message, see, give_back)
 
     def suspect(self) -> None:
         """Something failed that should not: look at once whether it is up."""

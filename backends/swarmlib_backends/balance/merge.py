@@ -104,8 +104,12 @@ def plugins(parts: Parts) -> list[Any]:
 
 
 def info(parts: Parts) -> dict[str, Any]:
-    """The first engine's description, with the counts and resources of all summed, and each one's share."""
+    """The first engine's description, with the counts and resources of all summed, and each one's share. What it says
+    of swarm mode is a manager's, where there is one: calls that concern it go there.
+    """
     merged = dict(parts[0][1])
+    for manager in [item for _, item in parts if is_manager(item)][:1]:
+        merged["Swarm"] = manager["Swarm"]
     for key in _SUMS:
         merged[key] = sum(item.get(key) or 0 for _, item in parts)
     warnings = [f"{node}: {text}" for node, item in parts for text in items(item.get("Warnings"))]
@@ -115,6 +119,11 @@ def info(parts: Parts) -> dict[str, Any]:
     merged |= {"Name": "swarmlib", "Warnings": warnings, "SystemStatus": shares}
     merged["DriverStatus"] = [*items(merged.get("DriverStatus")), *drivers]
     return merged
+
+
+def is_manager(info: Mapping[str, Any]) -> bool:
+    """Whether an engine says of itself that it manages a swarm."""
+    return bool(fields(info.get("Swarm")).get("ControlAvailable"))
 
 
 def _share(item: dict[str, Any]) -> str:
@@ -161,12 +170,12 @@ def joined(lists: Iterable[Any]) -> list[Any]:
 
 
 def deleted(parts: Parts) -> Any:
-    """What a prune or an image's removal says it removed, of every engine that did."""
+    """What a prune or an image's removal says it removed, of every engine that did, each thing once."""
     answers = [item for _, item in parts if item is not None]
     if not answers:
         return None
     if isinstance(answers[0], list):
-        return joined(answers)
+        return list({tuple(each.items()): each for each in joined(answers)}.values())
     return _summed(answers)
 
 

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 from swarmlib import Unavailable
 
 from ..dockerapi.isolation import lacking, offered
-from .index import ENDED, RUNNING, Index, Port
+from .index import ENDED, RUNNING, Index, Port, placed
 from .members import Member
 from .wish import Rule, Wish
 
@@ -200,8 +200,7 @@ def _slots(member: Member) -> Reason:
 def _beside(kind: str, ref: str, holders: set[Member], member: Member) -> Reason:
     if member in holders:
         return None
-    names = ", ".join(sorted(each.name for each in holders))
-    return f"the {kind.removesuffix('s')} {ref} is on {names}"
+    return placed(kind, ref, holders)
 
 
 def _port(wish: Wish, member: Member) -> Reason:

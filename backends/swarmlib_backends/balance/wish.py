@@ -32,7 +32,7 @@ _LABELS: Final = {
 _RULE: Final = re.compile(r"(?P<key>[A-Za-z_][\w.\-]*)(?P<operator>==|!=)(?P<soft>~?)(?P<value>.+)")
 _OWN_NETWORKS: Final = EVERYWHERE | {"", "default", "nat"}
 """Network modes that every engine has."""
-_MODES: Final = ("NetworkMode", "IpcMode", "PidMode")
+_MODES: Final = ("IpcMode", "PidMode")
 ON_FAILURE: Final = "on-node-failure"
 _MOST_RULES: Final = 100
 """Rules of one kind for one container."""
@@ -178,6 +178,15 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
     return body | {"Env": kept, "Labels": made}
 
 
+def network_used(mode: str) -> tuple[str, str] | None:
+    """What a network mode names, by kind and name: a network, or a container whose network it is; None for the modes
+    that every engine has.
+    """
+    if mode.startswith("container:"):
+        return "containers", mode.removeprefix("container:")
+    return None if mode in _OWN_NETWORKS or ":" in mode else ("networks", mode)
+
+
 def _used(body: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for each in items(host.get("VolumesFrom")):
         yield "containers", str(each).partition(":")[0]
@@ -186,11 +195,12 @@ def _used(body: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tuple[st
     for mode in _MODES:
         if str(host.get(mode) or "").startswith("container:"):
             yield "containers", str(host[mode]).partition(":")[2]
-    network = str(host.get("NetworkMode") or "")
-    if network not in _OWN_NETWORKS and ":" not in network:
-        yield "networks", network
+    if used := network_used(str(host.get("NetworkMode") or "")):
+        yield used
     endpoints = fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig"))
     yield from (("networks", str(each)) for each in endpoints if each not in _OWN_NETWORKS)
+    for each in (link for endpoint in endpoints.values() for link in items(fields(endpoint).get("Links"))):
+        yield "containers", str(each).partition(":")[0].lstrip("/")
     for each in items(host.get("Binds")):
         source = str(each).partition(":")[0]
         if ":" in str(each) and source[:1] not in ("/", "~", ".", ""):
