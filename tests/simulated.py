@@ -167,10 +167,13 @@ class Engine(Server):
             case ("images",):
                 return [{"Id": id, "RepoTags": tags, "Created": 1} for id, tags in self.images.items()]
             case ("networks",):
-                own = [{"Name": name, "Id": f"{self.label}-{name}"} for name in ("bridge", "host", "none")]
-                return own + list(self.networks.values())
+                return self._all_networks()
             case _:
                 return {"Volumes": list(self.volumes.values()), "Warnings": None}
+
+    def _all_networks(self) -> list[dict[str, Any]]:
+        own = [{"Name": name, "Id": f"{self.label}-{name}"} for name in ("bridge", "host", "none")]
+        return own + list(self.networks.values())
 
     def _listed(self, message: Message) -> list[Any]:
         filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
@@ -207,6 +210,8 @@ class Engine(Server):
                 return {}
             case ("containers", ref):
                 return self._find(ref).inspected()
+            case ("networks", ref) if found := [each for each in self._all_networks() if ref in each.values()]:
+                return found[0]
             case _:
                 raise NotFound(f"No such {message.path[0].removesuffix('s')}: {'/'.join(message.path[1:])}")
 

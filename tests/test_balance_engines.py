@@ -73,8 +73,10 @@ def test_rules_place_containers_and_lists_are_filtered_by_engine(both: Swarmd) -
     assert names(both) == {"one", "two", "three"}
     assert names(both, "--filter", "node=a") == {"one"}
     assert names(both, "--filter", "label=swarmlib.node=b") == {"two", "three"}
-    shown = out(host, "inspect", "-f", '{{index .Config.Labels "swarmlib.node"}} {{.Config.Env}}', "two")
-    assert shown == "b []"
+    assert out(host, "inspect", "-f", "{{.Node.Name}} {{.Node.Labels.region}}", "two") == "b south"
+    assert out(host, "inspect", "-f", "{{.Config.Env}} {{.Config.Labels}}", "one") == (
+        '[] map[com.docker.swarm.constraints:["region==north"]]'
+    )
     assert out(host, "inspect", "-f", "{{.Name}}", "b/two") == "/two"
     refused = docker(host, "create", "-e", "constraint:region==west", "busybox", "true").stderr
     assert (
@@ -86,9 +88,7 @@ def test_rules_place_containers_and_lists_are_filtered_by_engine(both: Swarmd) -
 def test_a_port_goes_to_the_engine_that_has_it_free(both: Swarmd) -> None:
     for name in ("first", "second"):
         out(both.host, "run", "-d", "--name", name, "-p", "18080:80", "busybox", "sleep", "1000")
-    homes = [
-        out(both.host, "inspect", "-f", '{{index .Config.Labels "swarmlib.node"}}', n) for n in ("first", "second")
-    ]
+    homes = [out(both.host, "inspect", "-f", "{{.Node.Name}}", name) for name in ("first", "second")]
     assert sorted(homes) == ["a", "b"]
     third = docker(both.host, "run", "-d", "-p", "18080:80", "busybox", "true").stderr
     assert b"a: its port 18080/tcp is taken; b: its port 18080/tcp is taken" in third

@@ -27,10 +27,14 @@ def says_node(index: Index, member: Member, message: Message) -> See:
 
     def see(reply: Message) -> Message | None:
         if reply.verb is Verb.SET:
-            return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.name)))
+            return _inspected(reply, asked, member)
         return None
 
     return see
+
+
+def _inspected(reply: Message, asked: tuple[Verb, Path], member: Member) -> Message:
+    return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.name, member.about)))
 
 
 def _read(reply: Message, asked: tuple[Verb, Path], member: Member) -> Any:
@@ -87,16 +91,17 @@ def removes(index: Index, member: Member, message: Message) -> See:
 
 
 def makes(index: Index, member: Member, message: Message) -> See:
-    """There is a new network or volume."""
+    """There is a new network or volume. The answer for a volume is its inspection, and says what that says."""
     asked = message.verb, message.path
     kind = message.path[0]
     body = fields(message.json)
     name, group = str(body.get("Name", "")), group_of(body.get("Labels"))
 
-    def see(reply: Message) -> None:
+    def see(reply: Message) -> Message | None:
         made: dict[str, Any] = _read(reply, asked, member) if reply.verb is Verb.ACK else {}
         if id := made.get("Id") or made.get("Name"):
             member.mirror.learn(kind, id, (name or id,), group)
+        return _inspected(reply, asked, member) if made and kind == "volumes" else None
 
     return see
 
