@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import trio
@@ -59,6 +60,8 @@ class Spawner:
         """
         name = str(message.args.get("name") or "")
         wish, body = wishes.read(name, message.json)
+        if instead_of is not None:
+            wish = replace(wish, origins=())
         if body is not None:
             message = message.but(value=Json.of(body))
         with self._reserved(name, instead_of):
