@@ -14,7 +14,7 @@ import pytest
 from swarmlib import Verb
 from swarmlib_backends.dockerapi.rows import ROWS, Kind, Row
 from tests.engines import docker, engine, swarmd
-from tests.gotypes import build, unreadable
+from tests.gotypes import unreadable
 
 pytestmark = pytest.mark.engine
 
@@ -48,11 +48,6 @@ _CHANGES: list[tuple[str, str, object]] = [
     ("Error", "/containers/nosuch/start", None),
     ("Error", "/containers/create", {"Image": "nosuch"}),
 ]
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("godecode"))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +102,7 @@ def populate(host: str, name: str, *options: str) -> dict[str, str]:
     return {"containers": name, "ended": f"ended-{name}", "images": "busybox", "volumes": f"data-{name}"}
 
 
-def test_the_answers_of_a_balance_over_two_engines(program: Path, cluster: str) -> None:
+def test_the_answers_of_a_balance_over_two_engines(go_reader: Path, cluster: str) -> None:
     asking = Asking(cluster)
     for node in ("a", "b"):
         things = populate(cluster, f"on-{node}", "-e", f"constraint:node=={node}")
@@ -120,12 +115,12 @@ def test_the_answers_of_a_balance_over_two_engines(program: Path, cluster: str) 
             asking.read(row, things)
         for name, target, body in _CHANGES:
             asking.ask(name, "POST", target.format(**things), body)
-    assert unreadable(program, asking.answers) == []
+    assert unreadable(go_reader, asking.answers) == []
     assert asking.missing() == {"ImageAttestations", "PluginInspect"}
 
 
 @pytest.mark.parametrize("chain", ["simulator", "exec"])
-def test_the_answers_of_what_plays_an_engine(chain: str, program: Path) -> None:
+def test_the_answers_of_what_plays_an_engine(chain: str, go_reader: Path) -> None:
     with swarmd(chain) as gateway:
         asking = Asking(gateway.host)
         things = {
@@ -146,10 +141,10 @@ def test_the_answers_of_what_plays_an_engine(chain: str, program: Path) -> None:
         docker(gateway.host, "stop", "-t", "0", "thing", check=True)
         for name, target, body in _CHANGES:
             asking.ask(name, "POST", target.format(**things), body)
-    assert unreadable(program, asking.answers) == []
+    assert unreadable(go_reader, asking.answers) == []
     assert {"ContainerInspect", "ContainerList", "SystemInfo", "SystemVersion"} <= {name for name, _ in asking.answers}
 
 
-def test_a_wrong_type_and_a_field_that_nobody_knows_are_seen(program: Path) -> None:
-    said = unreadable(program, [("ContainerInspect", {"Node": "a"}), ("NetworkList", [{"Nodes": []}]), ("Error", {})])
+def test_a_wrong_type_and_a_field_that_nobody_knows_are_seen(go_reader: Path) -> None:
+    said = unreadable(go_reader, [("ContainerInspect", {"Node": "a"}), ("NetworkList", [{"Nodes": []}]), ("Error", {})])
     assert [text.partition(": ")[0] for text in said] == ["ContainerInspect", "NetworkList"]
