@@ -189,10 +189,13 @@ class Engine(Server):
             case ("images",):
                 return self._listed_images(message)
             case ("networks",):
-                own = [{"Name": name, "Id": f"{self.label}-{name}"} for name in ("bridge", "host", "none")]
-                return own + list(self.networks.values())
+                return self._all_networks()
             case _:
                 return {"Volumes": list(self.volumes.values()), "Warnings": None}
+
+    def _all_networks(self) -> list[dict[str, Any]]:
+        own = [{"Name": name, "Id": f"{self.label}-{name}"} for name in ("bridge", "host", "none")]
+        return own + list(self.networks.values())
 
     def _listed(self, message: Message) -> list[Any]:
         filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
@@ -252,9 +255,7 @@ class Engine(Server):
                 return self._find(ref).inspected()
             case ("images", ref):
                 return self._inspected_image(ref)
-            case ("networks", ref) if found := [
-                one for one in self.networks.values() if ref in (one["Id"], one["Name"])
-            ]:
+            case ("networks", ref) if found := [each for each in self._all_networks() if ref in each.values()]:
                 return found[0]
             case ("volumes", name) if name in self.volumes:
                 return self.volumes[name]

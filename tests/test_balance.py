@@ -17,6 +17,7 @@ from swarmlib import (
     Denied,
     Internal,
     Invalid,
+    Json,
     NotFound,
     Unavailable,
     Unsupported,
@@ -55,10 +56,36 @@ def named(found: Sequence[Any]) -> set[tuple[str, str]]:
 async def test_lists_are_merged_and_each_object_tells_its_engine() -> None:
     async with open_chain(over(*two())) as swarm:
         found = await swarm.ls()
-        seen = await swarm.get("containers", "web")
+        for kind in ("networks", "volumes"):
+            await swarm.spawn({"Name": "mine", "Labels": {"tier": "web"}}, kind)
+        others = [*await swarm.ls("networks"), *await swarm.ls("volumes")]
     assert named(found) == {("web", "A"), ("db", "B")}
-    assert {item["Labels"]["swarmlib.node"] for item in found} == {"A", "B"}
-    assert (seen["Node"], seen["Config"]["Labels"]) == ("A", {"swarmlib.node": "A"})
+    assert all(item["Labels"]["swarmlib.node"] == item["Node"] == item.node for item in [*found, *others])
+
+
+async def test_an_inspection_describes_the_engine_and_keeps_the_labels_as_the_client_set_them() -> None:
+    about = {
+        "ID": "xyz",
+        "NCPU": 8,
+        "MemTotal": 2**34,
+        "Swarm": {"NodeAddr": "192.0.2.7"},
+        "Labels": ["ssd", "at=eu=1"],
+    }
+    known, unknown = Engine("A", info=about), Engine("B", info={"Labels": None, "NCPU": None, "MemTotal": None})
+    known.add("labelled", Labels={"tier": "web"})
+    unknown.add("plain", Labels=None)
+    async with open_chain(over(known, unknown)) as swarm:
+        labelled, plain = [await swarm.get("containers", name) for name in ("labelled", "plain")]
+        net = await (await swarm.spawn({"Name": "net", "Labels": {"a": "b"}}, "networks")).get()
+        volume = {"Name": "data", "Labels": {"a": "b"}}
+        made = (await swarm.call(Verb.SPAWN, ("volumes",), value=Json.of(volume))).value
+    engine = {"Addr": "", "Cpus": 8, "ID": "xyz", "IP": "192.0.2.7", "Memory": 2**34, "Name": "A"}
+    assert labelled["Node"] == {**engine, "Labels": {"ssd": "", "at": "eu=1"}}
+    nothing: dict[str, Any] = {"Addr": "", "Cpus": 0, "ID": "", "IP": "", "Labels": {}, "Memory": 0, "Name": "B"}
+    assert plain["Node"] == nothing
+    assert (labelled["Config"]["Labels"], plain["Config"]["Labels"]) == ({"tier": "web"}, None)
+    assert {each["Node"]["Name"] for each in (net, made)} <= {"A", "B"}
+    assert (net["Labels"], made["Labels"]) == ({"a": "b"}, {"a": "b"})
 
 
 async def test_a_place_that_no_member_has_is_said_to_be_missing() -> None:
@@ -350,16 +377,17 @@ async def test_images_since_one_of_the_same_second() -> None:
     assert sorted(image["RepoTags"][0] for image in found) == ["i2:latest", "i3:latest"]
 
 
-async def test_networks_that_every_engine_has_are_shown_once_and_mean_the_first() -> None:
+async def test_networks_that_every_engine_has_are_each_listed_and_their_names_mean_the_first_engines() -> None:
     a, b = two()
     async with open_chain(over(a, b)) as swarm:
         await swarm.spawn({"Name": "mine"}, "networks")
         found = await swarm.ls("networks")
-        assert sorted(item["Name"] for item in found) == ["bridge", "host", "mine", "none"]
-        with pytest.raises(NotFound, match="No such network: bridge"):
-            await swarm.get("networks", "bridge")
-    assert "get networks/bridge" in a.asked
-    assert "get networks/bridge" not in b.asked
+        assert sorted(item["Name"] for item in found) == ["bridge", "bridge", "host", "host", "mine", "none", "none"]
+        assert [(await swarm.get("networks", item.id))["Node"]["Name"] for item in found] == [
+            item.node for item in found
+        ]
+        assert (await swarm.get("networks", "bridge"))["Id"] == "A-bridge"
+        assert (await swarm.get("networks", "B/bridge"))["Id"] == "B-bridge"
 
 
 @pytest.mark.parametrize("verb", ["connect", "disconnect"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import docker as sdk
 import pytest
 
 from tests.engines import Engine, Swarmd, docker, docker_process, engine, swarmd, wait_until
@@ -76,8 +77,10 @@ def test_rules_place_containers_and_lists_are_filtered_by_engine(both: Swarmd) -
     assert names(both) == {"one", "two", "three"}
     assert names(both, "--filter", "node=a") == {"one"}
     assert names(both, "--filter", "label=swarmlib.node=b") == {"two", "three"}
-    shown = out(host, "inspect", "-f", '{{index .Config.Labels "swarmlib.node"}} {{.Config.Env}}', "two")
-    assert shown == "b []"
+    assert out(host, "inspect", "-f", "{{.Node.Name}} {{.Node.Labels.region}}", "two") == "b south"
+    assert out(host, "inspect", "-f", "{{.Config.Env}} {{.Config.Labels}}", "one") == (
+        '[] map[com.docker.swarm.constraints:["region==north"]]'
+    )
     assert out(host, "inspect", "-f", "{{.Name}}", "b/two") == "/two"
     refused = docker(host, "create", "-e", "constraint:region==west", "busybox", "true").stderr
     assert (
@@ -89,9 +92,7 @@ def test_rules_place_containers_and_lists_are_filtered_by_engine(both: Swarmd) -
 def test_a_port_goes_to_the_engine_that_has_it_free(both: Swarmd) -> None:
     for name in ("first", "second"):
         out(both.host, "run", "-d", "--name", name, "-p", "18080:80", "busybox", "sleep", "1000")
-    homes = [
-        out(both.host, "inspect", "-f", '{{index .Config.Labels "swarmlib.node"}}', n) for n in ("first", "second")
-    ]
+    homes = [out(both.host, "inspect", "-f", "{{.Node.Name}}", name) for name in ("first", "second")]
     assert sorted(homes) == ["a", "b"]
     third = docker(both.host, "run", "-d", "-p", "18080:80", "busybox", "true").stderr
     assert b"a: its port 18080/tcp is taken; b: its port 18080/tcp is taken" in third
@@ -189,6 +190,51 @@ def test_two_compose_projects_each_come_up_whole_on_an_engine_of_their_own(
     left = "".join(out(each.host, kind, "ls") for each in pair for kind in ("network", "volume"))
     assert "one_" not in left
     assert "two_" not in left
+
+
+def test_a_container_that_is_updated_stays_with_its_files(both: Swarmd, tmp_path: Path) -> None:
+    """As Watchtower does it: the body of the create is the inspection, whose container has been removed."""
+    for number in range(3):
+        out(both.host, "create", "--name", f"other{number}", "-e", "constraint:node==b", "busybox", "true")
+    out(
+        both.host,
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "-e",
+        "constraint:node==~b",
+        "-v",
+        f"{tmp_path}:/d",
+        "busybox",
+        "sleep",
+        "9",
+    )
+    with closing(sdk.APIClient(base_url=both.host)) as client:
+        for _ in range(2):
+            seen = client.inspect_container("web")
+            client.stop("web", timeout=0)
+            client.remove_container("web")
+            body = {**seen["Config"], "HostConfig": seen["HostConfig"]}
+            body["NetworkingConfig"] = {"EndpointsConfig": seen["NetworkSettings"]["Networks"]}
+            client.start(client.create_container_from_config(body, "web"))
+            again = client.inspect_container("web")
+            assert again["Node"]["Name"] == "b"
+            assert again["Config"]["Labels"] == seen["Config"]["Labels"]
+
+
+def test_a_compose_project_that_is_changed_stays_with_its_files(both: Swarmd, tmp_path: Path) -> None:
+    compose = composer(both.host, tmp_path / "project", "files")
+    file = tmp_path / "project/docker-compose.yml"
+    service = '{image: busybox, command: sleep %d, volumes: ["./data:/data"], stop_grace_period: 0s}'
+    changes = [["up", "-d"], ["up", "-d"], ["down"], ["up", "-d"]]
+    for number, command in enumerate(changes):
+        file.write_text(f'version: "3"\nservices: {{web: {service % (1000 + number)}}}\n')
+        compose(*command)
+        out(both.host, "create", "--name", f"other{number}", "-e", "constraint:node==a", "busybox", "true")
+    assert "files_web_1" in names(both, "--filter", "node=a")
+    assert out(both.host, "inspect", "-f", "{{.Config.Cmd}}", "files_web_1") == "[sleep 1003]"
+    compose("down")
 
 
 def test_events_of_both_engines_come_in_order_and_say_their_engine(both: Swarmd) -> None:

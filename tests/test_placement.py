@@ -24,7 +24,7 @@ def over(*engines: Engine, **options: Any) -> Chain:
 async def place(swarm: Client, name: str = "", env: Sequence[str] = (), **body: Any) -> str:
     """Make a container, and say where it went."""
     made = await swarm.spawn({"Image": "busybox", "Env": list(env), **body}, **({"name": name} if name else {}))
-    return str((await made.get())["Node"])
+    return str((await made.get())["Node"]["Name"])
 
 
 async def test_spread_fills_the_emptiest_binpack_the_fullest_and_round_robin_takes_turns() -> None:

@@ -26,10 +26,14 @@ def says_node(index: Index, member: Member, message: Message) -> See:
 
     def see(reply: Message) -> Message | None:
         if reply.verb is Verb.SET:
-            return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.name)))
+            return _inspected(reply, asked, member)
         return None
 
     return see
+
+
+def _inspected(reply: Message, asked: tuple[Verb, Path], member: Member) -> Message:
+    return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.name, member.about)))
 
 
 def _read(reply: Message, asked: tuple[Verb, Path], member: Member) -> Any:

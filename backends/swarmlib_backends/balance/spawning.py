@@ -22,6 +22,7 @@ from swarmlib import (
 from swarmlib.request import Answer
 
 from ..dockerapi.nulls import fields
+from . import merge
 from . import wish as wishes
 from .index import NOTHING, Container, Item, placed
 from .lists import settle
@@ -63,6 +64,8 @@ class Spawner:
         """
         name = str(message.args.get("name") or "").removeprefix("/")
         wish, body = wishes.read(name, message.json)
+        if instead_of is not None:
+            wish = replace(wish, origins=())
         if body is not None:
             message = message.but(value=Json.of(body))
         async with self._names.of(*self._new_names(wish)):
@@ -118,7 +121,7 @@ class Spawner:
             answer = await member.ask(message, float("inf"))
             if id := fields(answer.value).get("Id") or fields(answer.value).get("Name"):
                 member.mirror.learn(kind, id, (name or id,), group_of(body.get("Labels")))
-        return answer
+        return _says_node(answer, member) if kind == "volumes" else answer
 
     async def _for_part(self, kind: str, name: str, body: Mapping[str, Any]) -> Member:
         """Where a network or volume goes: to its like of that name, which may refuse it; else beside its group."""
@@ -208,3 +211,9 @@ async def _stream(image: str, sources: Sequence[Member], target: Member) -> None
         raise Internal(f"{sources[0].name} gave no stream of the image {image}")
     async with saved.ack.att as tar:
         await target.ask(Message(Verb.FILE, _IMAGES, {"quiet": "1"}, att=tar), float("inf"))
+
+
+def _says_node(answer: Answer, member: Member) -> Answer:
+    """The answer to the creation of a volume, which is its inspection and says what that says."""
+    said = merge.inspected(answer.value, member.name, member.about)
+    return replace(answer, ack=answer.ack.but(value=Json.of(said)))
