@@ -9,7 +9,7 @@ import pytest
 
 from tests.suites.catalog import suites
 from tests.suites.outcomes import Outcome, load, read_results
-from tests.suites.page import PAGE, page
+from tests.suites.page import PAGE, differing, page
 
 JUNIT = """<testsuites><testsuite>
 <testcase classname="a.B" name="good"/>
@@ -45,7 +45,7 @@ def test_the_page_names_what_fails_through_swarmlib_only() -> None:
     through = outcome("balance", one="failed", two="failed", three="skipped")
     text = page([direct, through])
     assert "| 1 / 1 / 1 | not run | 0 / 2 / 1 |" in text
-    assert "- `one` through `balance`: a fault.\n" in text
+    assert "- Through `balance` (1), faults: `one`.\n" in text
     assert "`two`" not in text
 
 
@@ -54,11 +54,13 @@ def test_the_page_is_what_the_data_says() -> None:
 
 
 def test_each_reason_in_the_catalog_is_one_for_a_difference() -> None:
-    failed = {(run.suite, name) for run in load() if run.way != "engine" for name in run.failed}
-    stale = [
-        (name, test) for name, suite in suites().items() for test in suite.differences if (name, test) not in failed
-    ]
-    assert stale == []
+    runs = {(run.suite, run.way): run for run in load()}
+    used = {
+        (suite, suites()[suite].reason(name))
+        for (suite, _), run in runs.items()
+        for name in differing(run, runs[suite, "engine"])
+    }
+    assert {(name, why) for name, suite in suites().items() for why in suite.differences.values()} <= used
 
 
 @pytest.mark.engine

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 _FILE = Path(__file__).with_name("catalog.toml")
@@ -17,7 +18,7 @@ class Suite:
     prepare: a shell script, run once with network access in a folder of the suite's own.
     run: a shell script in that folder, with DOCKER_HOST set; it writes its results to the file $RESULTS.
     results: the format of that file: `junit` or `go`.
-    differences: why a test that passes on the engine may fail through swarmlib, by the test's name.
+    differences: why tests that pass on the engine fail through swarmlib, by a shell pattern of their names.
     """
 
     name: str
@@ -30,6 +31,10 @@ class Suite:
     preload: tuple[str, ...] = ()
     results: str = "junit"
     differences: dict[str, str] = field(default_factory=dict[str, str])
+
+    def reason(self, test: str) -> str | None:
+        """Why a test fails through swarmlib and not on the engine, if that is known."""
+        return next((why for pattern, why in self.differences.items() if fnmatchcase(test, pattern)), None)
 
 
 def suites() -> dict[str, Suite]:

@@ -1,5 +1,6 @@
 """docs/compatibility.md: what came of the suites' runs, made of their data."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,8 +14,8 @@ _HEAD = """\
 
 Other people's test suites, each run in three ways: on a Docker engine itself, through `dockerserver | docker`, and
 through `dockerserver | balance` of two engines. What matters is the difference: a test that passes on the engine and
-fails through swarmlib is a fault, unless the reason is given below. Tests that fail on the engine itself mostly ask for
-images or services of the internet, which the runs do without.
+fails through swarmlib is a fault, unless a reason is given below. Tests that fail on the engine
+itself mostly ask for images or services of the internet, which the runs do without.
 
 This page is made by `python -m tests.suites` (see its `--help`) from `tests/data/compatibility.json`.
 
@@ -48,10 +49,18 @@ def _cell(outcome: Outcome | None) -> str:
     return f"{outcome.passed} / {len(outcome.failed)} / {outcome.skipped}"
 
 
+def differing(run: Outcome, direct: Outcome) -> list[str]:
+    """The tests that failed in this run, and not on the engine itself."""
+    return sorted(set(run.failed) - set(direct.failed))
+
+
 def _differences(suite: Suite, runs: dict[tuple[str, str], Outcome]) -> str:
     lines: list[str] = []
     for way in WAYS[1:]:
         if run := runs.get((suite.name, way)):
-            new = sorted(set(run.failed) - set(runs[suite.name, "engine"].failed))
-            lines += [f"- `{name}` through `{way}`: {suite.differences.get(name, 'a fault')}.\n" for name in new]
+            names = differing(run, runs[suite.name, "engine"])
+            reasons = Counter(why for name in names if (why := suite.reason(name)))
+            lines += [f"- Through `{way}` ({count}): {why}\n" for why, count in reasons.items()]
+            faults = [f"`{name}`" for name in names if not suite.reason(name)]
+            lines += [f"- Through `{way}` ({len(faults)}), faults: {', '.join(faults)}.\n"] if faults else []
     return f"\n### {suite.client}\n\n" + ("".join(lines) or "Nothing.\n")

@@ -8,16 +8,19 @@ from pathlib import Path
 from tests.engines import Engine, docker, engine, swarmd
 
 WAYS = ("engine", "docker", "balance")
-_SECOND = ["--bridge=second", "--default-address-pool=base=10.201.0.0/16,size=24"]
+# The engines share a network, so their own subnets may neither meet each other's nor those that tests ask for.
+_POOL = "--default-address-pool=base={},size=24"
+_FIRST = ["--bip=10.200.0.1/24", _POOL.format("10.201.0.0/16")]
+_SECOND = ["--bridge=second", _POOL.format("10.203.0.0/16")]
 
 
 @contextmanager
 def endpoint(way: str, mirror: str, preload: tuple[str, ...], folder: Path) -> Iterator[str]:
     """Give the address of a Docker endpoint with the images of `preload`; all its engines share this network."""
     with ExitStack() as stack:
-        engines = [stack.enter_context(_engine(mirror, preload))]
+        engines = [stack.enter_context(_engine(mirror, preload, *_FIRST))]
         if way == "balance":
-            _make_bridge("second", "10.200.0.1/16")
+            stack.enter_context(_bridge("second", "10.202.0.1/24"))
             engines.append(stack.enter_context(_engine(mirror, preload, *_SECOND)))
         if way == "engine":
             yield engines[0].host
@@ -38,6 +41,9 @@ def _engine(mirror: str, preload: tuple[str, ...], *extra: str) -> Iterator[Engi
         yield running
 
 
-def _make_bridge(name: str, address: str) -> None:
+@contextmanager
+def _bridge(name: str, address: str) -> Iterator[None]:
     for words in (f"link add {name} type bridge", f"address add {address} dev {name}", f"link set {name} up"):
         subprocess.run(["ip", *words.split()], check=True)
+    yield
+    subprocess.run(["ip", "link", "delete", name], check=True)
