@@ -281,6 +281,46 @@ def test_bytes_that_are_no_utf8_are_replaced_one_by_one() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("raw", "sentence"),  # each is dockerd 20.10's on a body of these bytes
+    [
+        (b"{i", "invalid character 'i' looking for beginning of object key string"),
+        (b"{", "unexpected EOF"),
+        (b'{"a', "unexpected EOF"),
+        (b'{"Name" x', "invalid character 'x' after object key"),
+        (b'{"Name":}', "invalid character '}' looking for beginning of value"),
+        (b'{"Name":"a" x', "invalid character 'x' after object key:value pair"),
+        (b'{"Name":"a",}', "invalid character '}' looking for beginning of object key string"),
+        (b'{"Name":"a",', "unexpected EOF"),
+        (b"[1 2]", "invalid character '2' after array element"),
+        (b"[1,]", "invalid character ']' looking for beginning of value"),
+        (b"[1}", "invalid character '}' after array element"),
+        (b"nul", "unexpected EOF"),
+        (b"nulx", "invalid character 'x' in literal null (expecting 'l')"),
+        (b'{"Name":-}', "invalid character '}' in numeric literal"),
+        (b'{"Name":1.x}', "invalid character 'x' after decimal point in numeric literal"),
+        (b'{"Name":1e}', "invalid character '}' in exponent of numeric literal"),
+        (b'{"Name":01}', "invalid character '1' after object key:value pair"),
+        (b'{"Name":"\\x"}', "invalid character 'x' in string escape code"),
+        (b'{"Name":"\\u12x4"}', "invalid character 'x' in \\u hexadecimal character escape"),
+        (b'{"Name":"a\nb"}', "invalid character '\\n' in string literal"),
+        (b"{'a'", "invalid character '\\'' looking for beginning of object key string"),
+        ("{é".encode(), "invalid character 'Ã' looking for beginning of object key string"),
+        (b"{} x", "invalid character 'x' after top-level value"),  # of a body, dockerd reads no further
+    ],
+)
+def test_what_is_not_json_is_refused_in_the_words_of_an_engine(raw: bytes, sentence: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        strictjson.read(raw, "the body")
+    assert str(refused.value) == f"the body is not JSON: {sentence}"
+
+
+@pytest.mark.parametrize("raw", [b"[" * 400 + b"x", b"[" + b"1," * 100_000 + b"x"])
+def test_what_is_not_json_far_or_deep_inside_is_refused_too(raw: bytes) -> None:
+    with pytest.raises(Invalid, match="the body is not JSON: "):
+        strictjson.read(raw, "the body")
+
+
 # Speed.
 
 

@@ -78,7 +78,7 @@ def test_a_body_has_one_form(raw: bytes, expected: Any) -> None:
         (b'{"hostconfig":{},"HOSTCONFIG":{}}', "'HostConfig' more than once"),
         (b'{"FromTheFuture":1,"fromthefuture":2}', "more than once"),
         (b'{"Privileged":true,"HostConfig":{"Privileged":false}}', "Privileged is True at the top level"),
-        (b'{"Image":"a"}{"HostConfig":{"Privileged":true}}', "not JSON: Extra data"),
+        (b'{"Image":"a"}{"HostConfig":{"Privileged":true}}', "not JSON: invalid character '{' after top-level value"),
         (b'{"Image":"a"}\0', "not JSON"),
         (b'\xef\xbb\xbf{"Image":"a"}', "not JSON"),
         (b'{"Image":"a",}', "not JSON"),
