@@ -83,6 +83,14 @@ class Stdio(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
 
+def stdio(workload: Workload, config: Mapping[str, Any], args: Mapping[str, Any]) -> Stdio:
+    """A client's stream to a workload of this configuration, as the parameters of an attach ask for it."""
+    live = is_true(args.get("stream"))
+    follower = workload.output.follow(from_start=is_true(args.get("logs")), live=live)
+    stdin = live and is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
+    return Stdio(workload, follower, chosen_streams(args), stdin=stdin, once=bool(config.get("StdinOnce")))
+
+
 class Logs(trio.abc.ReceiveStream):
     """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end.
 

@@ -15,7 +15,7 @@ from swarmlib import BytesStream, Json, Message, SwarmError, Unsupported
 
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
-from ..dockerapi.streams import Logs, Stdio, chosen_streams
+from ..dockerapi.streams import Logs, chosen_streams, stdio
 from ..dockerapi.values import API_VERSION, is_true, number, signal_number, terminal_size
 from . import create, stats, views
 from .asked import Operations, body_of, filters_of, is_pruned, ref_of, upload_of
@@ -295,7 +295,7 @@ class Containers:
             raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
         check_not_restarting(container)
         self._engine.tell(container, "attach")
-        await message.reply.ack(att=_stdio(container, args))
+        await message.reply.ack(att=stdio(container, container.config, args))
 
     async def _resize(self, message: Message) -> None:
         height, width = terminal_size(message.args)
@@ -363,14 +363,6 @@ def _signal(text: str) -> int:
     if re.fullmatch("[0-9]{1,9}", text) and int(text) > 0:
         return int(text)
     return int(signal_number(text))
-
-
-def _stdio(container: Container, args: Any) -> Stdio:
-    live = is_true(args.get("stream"))
-    follower = container.output.follow(from_start=is_true(args.get("logs")), live=live)
-    stdin = live and is_true(args.get("stdin")) and bool(container.config["OpenStdin"])
-    once = bool(container.config["StdinOnce"])
-    return Stdio(container, follower, chosen_streams(args), stdin=stdin, once=once)
 
 
 def _stat_headers(stat: dict[str, Any]) -> list[tuple[bytes, bytes]]:
