@@ -481,6 +481,17 @@ async def test_what_is_no_tar_is_refused() -> None:
             await client.file("containers", "box", "archive", att=BytesStream(b"this is no tar"), path="/tmp")
 
 
+@pytest.mark.parametrize("tty", [True, False])
+async def test_an_exec_is_framed_as_its_start_says(autojump_clock: MockClock, tty: bool) -> None:
+    async with swarm() as client:
+        await started(client, "box", *LONG)
+        body = {"Cmd": ["echo", "hi"], "AttachStdout": True, "Tty": True}
+        made = await client.spawn(body, "containers", "box", "exec")
+        async with await client.connect("exec", made.id, value=Json.of({"Tty": tty})) as stream:
+            received = b"".join([bytes(piece) async for piece in stream])
+        assert received == (b"hi\r\n" if tty else b"\x01\0\0\0\0\0\0\x04hi\r\n")
+
+
 async def test_an_exec_runs_beside_and_ends_with_its_container(autojump_clock: MockClock) -> None:
     async with swarm() as client:
         await started(client, "box", *LONG, Env=["A=1"])

@@ -379,7 +379,8 @@ class Exec(Server):
             follower.close()
             await ret.ack()
         else:
-            await ret.ack(att=Stdio(made, follower, {1, 2}, stdin=bool(made.config.get("OpenStdin")), once=True))
+            stdin, tty = bool(made.config.get("OpenStdin")), bool(body and body.get("Tty"))
+            await ret.ack(att=Stdio(made, follower, {1, 2}, tty=tty, stdin=stdin, once=True))
 
     async def _supervise_exec(self, made: Workload) -> None:
         await supervised(f"exec: a process beside {made.name}", made.supervise)
