@@ -13,6 +13,7 @@ from ..dockerapi.matching import Matches, glob
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
+from . import pulled
 from .asked import Operations, filters_of, is_pruned, labels_wanted, ref_of
 from .files import Node, file, folder
 from .programs import PROGRAMS
@@ -44,13 +45,6 @@ NO_CONFIG: Final[dict[str, Any]] = {
 """The configuration of an image, or of a container, that says nothing."""
 _REGISTRY: Final = "https://registry-1.docker.io/v2/"
 _INDEX: Final = "index.docker.io"
-
-
-def busybox() -> dict[str, Node]:
-    """The files of an image that can run something."""
-    links = {f"/bin/{name}": Node(0o120777, link="busybox") for name in PROGRAMS if name.isalpha()}
-    folders = {path: folder() for path in ("/bin", "/etc", "/tmp")}
-    return folders | links | {"/bin/busybox": file(b"#!simulated\n", mode=0o755)}
 
 
 ADDED: Final[Mapping[str, Node]] = {
@@ -167,8 +161,8 @@ class ImageStore:
         return made
 
     def add_runnable(self, ref: str) -> Image:
-        """An image with a busybox in it, as one that was pulled."""
-        return self.add(normal(ref), config=NO_CONFIG | {"Cmd": ["sh"]}, files=busybox())
+        """An image as one that was pulled."""
+        return self.add(normal(ref), config=NO_CONFIG | pulled.config(ref), files=pulled.files(ref, list(PROGRAMS)))
 
     def tag(self, image: Image, ref: str) -> None:
         """Give an image a (normal) reference, which another may have had."""
