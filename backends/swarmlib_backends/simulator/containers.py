@@ -21,9 +21,10 @@ from . import create, stats, views
 from .asked import Operations, body_of, filters_of, is_pruned, ref_of, upload_of
 from .container import Container
 from .engine import Engine
+from .files import tar
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
 from .listing import listed
-from .mounts import make_volumes, mounts_of
+from .mounts import make_volumes, mount_all, mounts_of
 from .networks import Endpoint
 
 _LAST_SIGNAL: Final = 64
@@ -107,6 +108,7 @@ class Containers:
         try:
             container.mounts = mounts_of(config, host, engine)
             make_volumes(container.mounts, engine)
+            mount_all(container.files, container.mounts, engine)
         except SwarmError:
             engine.tell(container, "destroy")  # as an engine does, though it never told of a create
             raise
@@ -311,7 +313,8 @@ class Containers:
 
     async def _export(self, message: Message) -> None:
         container = self._find(message)
-        await message.reply.ack(att=BytesStream(container.files.pack("/")))
+        nodes = ((path.lstrip("/"), node) for path, node in container.files.merged().items())
+        await message.reply.ack(att=BytesStream(tar(dict(sorted(nodes)))))
         self._engine.tell(container, "export")
 
     async def _archive(self, message: Message) -> None:
@@ -329,7 +332,10 @@ class Containers:
         if not stat["mode"] >> 31:
             raise refusal(400, "extraction point is not a directory")
         data = await upload_of(message)
-        container.files.unpack(path, data, now=self._engine.clock.now())
+        try:
+            container.files.unpack(path, data, now=self._engine.clock.now())
+        except OSError as exc:
+            raise refusal(403, "mounted volume is marked read-only") from exc
         self._engine.tell(container, "extract-to-dir")
 
     def _place(self, message: Message) -> tuple[Container, str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.status import refusal
 from .container import Container, Exec
+from .files import Files
 from .images import Image, ImageStore
 from .names import Names
 from .networks import Network, NetworkStore
@@ -51,6 +52,8 @@ class Engine:
         self.images = ImageStore(self)
         self.networks = NetworkStore(self)
         self.volumes = VolumeStore(self)
+        self.host_files = Files({})
+        """The simulated machine's, of which containers mount folders; it has nothing but what they write there."""
         self.containers: dict[str, Container] = {}
         """By id, the oldest first."""
         self.by_name: dict[str, Container] = {}

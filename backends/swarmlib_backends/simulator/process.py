@@ -197,6 +197,9 @@ def contained(program: Program) -> Program:
     async def run(given: Run) -> int:
         try:
             return await program(given)
+        except OSError as exc:
+            await given.stderr.send_all(f"{given.args[0]}: {exc.filename}: {exc.strerror}\n".encode())
+            return 1
         except Exception:  # noqa: BLE001 - whatever it is, it is said in the container's output
             await given.stderr.send_all(traceback.format_exc().encode())
             return 1
