@@ -24,6 +24,7 @@ from .engine import Engine
 from .files import tar
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
 from .listing import listed
+from .logdrivers import check_readable
 from .mounts import make_volumes, mount_all, mounts_of
 from .networks import Endpoint
 
@@ -289,6 +290,7 @@ class Containers:
         if not chosen_streams(message.args):
             raise refusal(400, "Bad parameters: you must choose at least one stream")
         container = self._find(message)
+        check_readable(container.host)
         await message.reply.ack(att=Logs(container, message.args))
 
     async def _attach(self, message: Message) -> None:

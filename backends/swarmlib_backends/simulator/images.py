@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,8 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
 from . import pulled
 from .asked import Operations, filters_of, is_pruned, labels_wanted, ref_of
-from .files import Node, file, folder
+from .files import Node, file, folder, tar
+from .paths import graph_driver
 from .programs import PROGRAMS
 from .references import familiar, is_id, normal, repository
 
@@ -155,7 +157,7 @@ class ImageStore:
         id = given.pop("id", None) or f"sha256:{self._engine.names.id()}"
         made = self._images[id] = Image(id, **given)
         if not made.layers:
-            made.layers = (f"sha256:{self._engine.names.id()}",)
+            made.layers = (digest(layer_of(made.files)),)
         if ref is not None:
             self.tag(made, ref)
         return made
@@ -250,14 +252,14 @@ class ImageStore:
             "Created": stamp(image.created),
             "Container": image.container,
             "ContainerConfig": NO_CONFIG | image.container_config,
-            "DockerVersion": "",
+            "DockerVersion": "20.10",
             "Author": image.author,
             "Config": image.config,
             "Architecture": "amd64",
             "Os": "linux",
             "Size": image.size,
             "VirtualSize": image.size,
-            "GraphDriver": {"Name": "simulator", "Data": None},
+            "GraphDriver": graph_driver(image.short, "MergedDir", "UpperDir", "WorkDir"),
             "RootFS": {"Type": "layers", "Layers": list(image.layers)},
             "Metadata": {"LastTagTime": stamp(image.created)},
         }
@@ -402,6 +404,16 @@ class ImageStore:
                 told += [*(self._untag(image, tag) for tag in list(image.tags)), *self._delete(image, True)]
         self._engine.tell_of("image", "prune", "", {"reclaimed": str(freed)})
         return {"ImagesDeleted": told or None, "SpaceReclaimed": freed}
+
+
+def layer_of(files: Mapping[str, Node]) -> bytes:
+    """The tar of a layer with these files."""
+    return tar({path.lstrip("/"): node for path, node in files.items()})
+
+
+def digest(data: bytes) -> str:
+    """What an engine calls these bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _unreachable(url: str) -> str:

@@ -100,6 +100,7 @@ class Lifecycle:
         """Make the state of one that runs from now on."""
         container.running, container.paused, container.restarting, container.oom_killed = True, False, False, False
         container.pid, container.exit_code, container.error = pid, 0, ""
+        container.sandbox = self._engine.names.id()
         container.started = self._engine.clock.now()
         container.life = None
         self._begin_health(container)
