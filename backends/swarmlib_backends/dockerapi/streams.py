@@ -46,12 +46,17 @@ def chosen_streams(args: Mapping[str, Any]) -> set[int]:
 
 
 class Stdio(trio.abc.HalfCloseableStream):
-    """A client's stream to a workload: it sends stdin, and receives the output, framed unless it is a terminal's."""
+    """A client's stream to a workload: it sends stdin, and receives the output, framed unless the client takes it for a
+    terminal's (`tty`).
+    """
 
-    def __init__(self, workload: Workload, follower: Follower, streams: set[int], *, stdin: bool, once: bool) -> None:
+    def __init__(
+        self, workload: Workload, follower: Follower, streams: set[int], *, tty: bool, stdin: bool, once: bool
+    ) -> None:
         self._workload = workload
         self._follower = follower
         self._streams = streams
+        self._tty = tty
         self._stdin = stdin
         self._once = once
         """Whether the workload's stdin ends with this client's (StdinOnce), or stays open for the next one."""
@@ -60,7 +65,7 @@ class Stdio(trio.abc.HalfCloseableStream):
         """The next piece of output, whole; b"" when it ended."""
         while (piece := await self._follower.next()) is not None:
             if piece.stream in self._streams:
-                return piece.data if self._workload.tty else framed(piece.stream, piece.data)
+                return piece.data if self._tty else framed(piece.stream, piece.data)
         return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -81,6 +86,15 @@ class Stdio(trio.abc.HalfCloseableStream):
         """Leave; the workload goes on."""
         self._follower.close()
         await trio.lowlevel.checkpoint()
+
+
+def stdio(workload: Workload, config: Mapping[str, Any], args: Mapping[str, Any]) -> Stdio:
+    """A client's stream to a workload of this configuration, as the parameters of an attach ask for it."""
+    live = is_true(args.get("stream"))
+    follower = workload.output.follow(from_start=is_true(args.get("logs")), live=live)
+    stdin = live and is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
+    once = bool(config.get("StdinOnce"))
+    return Stdio(workload, follower, chosen_streams(args), tty=workload.tty, stdin=stdin, once=once)
 
 
 class Logs(trio.abc.ReceiveStream):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -52,13 +53,22 @@ def terminal_size(args: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def signal_number(text: str) -> int:
-    """A signal by number or name, with or without SIG. Raises `Invalid` if there is none."""
-    try:
-        if text.isascii() and text.isdigit():
-            return signal.Signals(int(text))
-        return signal.Signals[f"SIG{text.upper().removeprefix('SIG')}"]
-    except (KeyError, ValueError) as exc:
-        raise Invalid(f"Invalid signal: {text}") from exc
+    """A signal by number or name (`TERM`, `SIGTERM`, `RTMIN+3`), of those that Linux has. Raises `Invalid` if there is
+    none.
+    """
+    number = int(text) if re.fullmatch("[0-9]{1,9}", text) else _by_name(text.upper().removeprefix("SIG"))
+    if not 0 < number <= signal.SIGRTMAX:
+        raise Invalid(f"Invalid signal: {text}")
+    return number
+
+
+def _by_name(name: str) -> int:
+    """A signal's number by its name; 0 if there is none. An engine counts the real-time signals from both ends."""
+    if found := re.fullmatch(r"RTMIN\+([1-9]|1[0-5])", name):
+        return signal.SIGRTMIN + int(found[1])
+    if found := re.fullmatch("RTMAX-([1-9]|1[0-4])", name):
+        return signal.SIGRTMAX - int(found[1])
+    return int(signal.__dict__.get(f"SIG{name}", 0)) if name.isalnum() else 0
 
 
 def filters(args: Mapping[str, Any], known: set[str], what: str) -> dict[str, list[str]]:

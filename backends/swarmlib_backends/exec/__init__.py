@@ -48,14 +48,14 @@ from ..dockerapi.canonical import canonical
 from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
-from ..dockerapi.streams import Logs, Stdio, send_lines
+from ..dockerapi.streams import Logs, Stdio, send_lines, stdio
 from ..dockerapi.values import filters, is_true, no_such_place, number, pong, signal_number, terminal_size
 from . import objects
 from .body import check, check_exec, console_size
-from .following import send_end, stdio
 from .launching import Launcher
 from .sandbox import Sandbox
 from .top import processes
+from .waiting import send_end
 from .workload import Workload
 
 __all__ = ["Exec"]
@@ -219,7 +219,8 @@ class Exec(Server):
         """A workload's stdio, or its logs, or a process started in its place."""
         match message.path:
             case ("containers", ref):
-                await message.reply.ack(att=stdio(self._find(ref), message.args))
+                workload = self._find(ref)
+                await message.reply.ack(att=stdio(workload, workload.config, message.args))
             case ("containers", ref, "logs"):
                 await message.reply.ack(att=Logs(self._find(ref), message.args))
             case ("exec", ref):
@@ -378,7 +379,8 @@ class Exec(Server):
             follower.close()
             await ret.ack()
         else:
-            await ret.ack(att=Stdio(made, follower, {1, 2}, stdin=bool(made.config.get("OpenStdin")), once=True))
+            stdin, tty = bool(made.config.get("OpenStdin")), bool(body and body.get("Tty"))
+            await ret.ack(att=Stdio(made, follower, {1, 2}, tty=tty, stdin=stdin, once=True))
 
     async def _supervise_exec(self, made: Workload) -> None:
         await supervised(f"exec: a process beside {made.name}", made.supervise)

@@ -118,6 +118,8 @@ class Container:
     started: float = 0.0
     finished: float = 0.0
     pid: int = 0
+    sandbox: str = ""
+    """The id of the network namespace of its last run."""
     restarts: int = 0
     backoff: float = 0.0
     """Seconds before the last restart; 0 if it was long ago."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,8 +14,10 @@ from ..dockerapi.matching import Matches, glob
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
+from . import pulled
 from .asked import Operations, filters_of, is_pruned, labels_wanted, ref_of
-from .files import Node, file, folder
+from .files import Node, file, folder, tar
+from .paths import graph_driver
 from .programs import PROGRAMS
 from .references import familiar, is_id, normal, repository
 
@@ -44,13 +47,6 @@ NO_CONFIG: Final[dict[str, Any]] = {
 """The configuration of an image, or of a container, that says nothing."""
 _REGISTRY: Final = "https://registry-1.docker.io/v2/"
 _INDEX: Final = "index.docker.io"
-
-
-def busybox() -> dict[str, Node]:
-    """The files of an image that can run something."""
-    links = {f"/bin/{name}": Node(0o120777, link="busybox") for name in PROGRAMS if name.isalpha()}
-    folders = {path: folder() for path in ("/bin", "/etc", "/tmp")}
-    return folders | links | {"/bin/busybox": file(b"#!simulated\n", mode=0o755)}
 
 
 ADDED: Final[Mapping[str, Node]] = {
@@ -161,14 +157,14 @@ class ImageStore:
         id = given.pop("id", None) or f"sha256:{self._engine.names.id()}"
         made = self._images[id] = Image(id, **given)
         if not made.layers:
-            made.layers = (f"sha256:{self._engine.names.id()}",)
+            made.layers = (digest(layer_of(made.files)),)
         if ref is not None:
             self.tag(made, ref)
         return made
 
     def add_runnable(self, ref: str) -> Image:
-        """An image with a busybox in it, as one that was pulled."""
-        return self.add(normal(ref), config=NO_CONFIG | {"Cmd": ["sh"]}, files=busybox())
+        """An image as one that was pulled."""
+        return self.add(normal(ref), config=NO_CONFIG | pulled.config(ref), files=pulled.files(ref, list(PROGRAMS)))
 
     def tag(self, image: Image, ref: str) -> None:
         """Give an image a (normal) reference, which another may have had."""
@@ -256,14 +252,14 @@ class ImageStore:
             "Created": stamp(image.created),
             "Container": image.container,
             "ContainerConfig": NO_CONFIG | image.container_config,
-            "DockerVersion": "",
+            "DockerVersion": "20.10",
             "Author": image.author,
             "Config": image.config,
             "Architecture": "amd64",
             "Os": "linux",
             "Size": image.size,
             "VirtualSize": image.size,
-            "GraphDriver": {"Name": "simulator", "Data": None},
+            "GraphDriver": graph_driver(image.short, "MergedDir", "UpperDir", "WorkDir"),
             "RootFS": {"Type": "layers", "Layers": list(image.layers)},
             "Metadata": {"LastTagTime": stamp(image.created)},
         }
@@ -408,6 +404,16 @@ class ImageStore:
                 told += [*(self._untag(image, tag) for tag in list(image.tags)), *self._delete(image, True)]
         self._engine.tell_of("image", "prune", "", {"reclaimed": str(freed)})
         return {"ImagesDeleted": told or None, "SpaceReclaimed": freed}
+
+
+def layer_of(files: Mapping[str, Node]) -> bytes:
+    """The tar of a layer with these files."""
+    return tar({path.lstrip("/"): node for path, node in files.items()})
+
+
+def digest(data: bytes) -> str:
+    """What an engine calls these bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _unreachable(url: str) -> str:

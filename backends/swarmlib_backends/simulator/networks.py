@@ -271,7 +271,8 @@ class NetworkStore:
             endpoint.address = network.addresses.take(wanted, network.name)
             endpoint.prefix, endpoint.gateway = network.addresses.subnet.prefixlen, network.addresses.gateway
             octets = ipaddress.IPv4Address(endpoint.address).packed
-            endpoint.mac = given.get("MacAddress") or "02:42:" + ":".join(f"{octet:02x}" for octet in octets)
+            asked = container.config.get("MacAddress") if network.name == main_network(container) else None
+            endpoint.mac = given.get("MacAddress") or asked or "02:42:" + ":".join(f"{octet:02x}" for octet in octets)
         endpoint.id, endpoint.network_id = self._engine.names.id(), network.id
         endpoint.aliases = _aliases(container, network, given)
         container.networks[network.name] = endpoint
@@ -295,6 +296,12 @@ class NetworkStore:
             network = self._networks.get(endpoint.network_id)
             if network is not None:
                 self.leave(container, network)
+
+
+def main_network(container: Container) -> str:
+    """The network that the container's own options (its MAC address) are about."""
+    mode: str = container.host["NetworkMode"]
+    return "bridge" if mode == "default" else mode
 
 
 def _aliases(container: Container, network: Network, given: dict[str, Any]) -> list[str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from swarmlib import Message, NotFound, Unsupported
@@ -15,6 +15,7 @@ from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
 from .asked import Operations, body_of, filters_of, labels_wanted, ref_of
+from .files import Files
 
 if TYPE_CHECKING:
     from .container import Container
@@ -32,6 +33,7 @@ class Volume:
     created: float
     labels: dict[str, str] | None
     options: dict[str, str] | None
+    files: Files = field(default_factory=lambda: Files({}))
 
 
 class VolumeStore:
@@ -83,6 +85,10 @@ class VolumeStore:
             made = self._volumes[name] = Volume(name, self._engine.clock.now(), labels, options)
         self._engine.tell_of("volume", "create", name, {"driver": "local"})
         return made
+
+    def files_of(self, name: str) -> Files:
+        """What is in a volume."""
+        return self._volumes[name].files
 
     def remove(self, name: str) -> None:
         """Remove a volume that nobody mounts."""
