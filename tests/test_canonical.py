@@ -105,9 +105,11 @@ def parameters_of(row: Row) -> st.SearchStrategy[dict[str, Any]]:
             return st.integers(schema.INTEGERS[kind].start, schema.INTEGERS[kind].stop - 1).map(str)
         if kind in ("boolean", "default-true", "strict"):
             return st.sampled_from(["1", "true", "True", "0", "False"])
-        if kind == "time":
-            return st.one_of(st.integers(0, 2**40).map(str), st.just("2020-01-02T03:04:05.678+01:00"))
-        return st.one_of(st.integers().map(str), st.just("all")) if kind == "tail" else texts
+        if kind in ("time", "event-time"):
+            return st.tuples(st.integers(-(2**40), 2**40), st.integers(0, 10**12)).map(
+                lambda each: f"{each[0]}.{each[1]}"
+            )
+        return st.one_of(st.integers(0).map(str), st.just("all")) if kind.endswith("tail") else texts
 
     known = {name: of(kind) for name, kind in SHIPPED["rows"][row.name]["query"].items()}
     if "name" in known:

@@ -14,6 +14,7 @@ from swarmlib.service import as_error
 
 from ..dockerapi.ages import since
 from ..dockerapi.nulls import items
+from ..dockerapi.values import is_true, number
 from . import merge
 from .asking import Outcome, ask_all
 from .members import Member
@@ -64,13 +65,8 @@ async def answer(message: Message, roster: Roster, *, strict: bool) -> None:
     if members:
         outcome.must_have_answers()
     found = merge.LISTS[message.path](outcome.values)
-    limit = _number(selection.args.get("limit"))
+    limit = number(selection.args, "limit", 0)
     await reply(message, Json.of(found[:limit] if limit > 0 else found), outcome.missing)
-
-
-def _number(text: object) -> int:
-    """A limit as an engine reads it: what is not a number is no limit."""
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def partial(missing: Sequence[str], *, strict: bool) -> None:
@@ -91,7 +87,7 @@ async def _from_index(
     partial(absent, strict=strict)
     if absent and len(absent) == len(members):
         raise Unavailable("; ".join(absent))
-    running = str(message.args.get("all", "")).lower() not in ("1", "true")
+    running = not is_true(message.args.get("all"))
     now = time.time()
     if selection.nodes is None:
         raw = roster.index.listed(running=running, now=now)

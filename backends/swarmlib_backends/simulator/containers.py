@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import posixpath
-import re
 import signal
 from typing import Any, Final
 
@@ -14,11 +13,12 @@ import trio
 from swarmlib import BytesStream, Json, Message, SwarmError, Unsupported
 
 from ..dockerapi.nulls import fields
+from ..dockerapi.numbers import integer
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Logs, Stdio, chosen_streams
 from ..dockerapi.values import API_VERSION, is_true, number, signal_number, terminal_size
 from . import create, stats, views
-from .asked import Operations, body_of, filters_of, is_pruned, ref_of, upload_of
+from .asked import Operations, body_of, filters_of, labels_wanted, ref_of, until_of, upload_of
 from .container import Container
 from .engine import Engine
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
@@ -26,7 +26,6 @@ from .listing import listed
 from .mounts import make_volumes, mounts_of
 from .networks import Endpoint
 
-_LAST_SIGNAL: Final = 64
 _TITLES: Final = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
 
 
@@ -172,9 +171,9 @@ class Containers:
 
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"label", "label!", "until"})
-        now = self._engine.clock.now()
+        until = until_of(wanted, self._engine.clock.now())
         stopped = [each for each in reversed(self._engine.containers.values()) if not each.running]
-        ended = [each for each in stopped if is_pruned(each.labels, each.created, wanted, now)]
+        ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
         for each in ended:
             self._life.remove(each, volumes=False)
         self._engine.tell_of("container", "prune", "", {"reclaimed": "0"})
@@ -200,7 +199,7 @@ class Containers:
 
     async def _stop_running(self, container: Container, message: Message) -> None:
         asked = message.args.get("signal")
-        wanted = int(signal_number(str(asked))) if asked else container.stop_signal
+        wanted = signal_number(str(asked)) if asked else container.stop_signal
         await self._life.stop(container, wanted, number(message.args, "t", container.grace))
 
     async def _restart(self, message: Message) -> None:
@@ -222,8 +221,8 @@ class Containers:
         wanted = _signal(text)
         try:
             container = self._find(message)
-            if wanted > _LAST_SIGNAL:
-                raise refusal(500, f"The linux daemon does not support signal {wanted}")
+            if wanted not in signal.valid_signals():
+                raise refusal(500, f"The linux daemon does not support signal {wanted % 2**64}")
             if wanted == signal.SIGKILL:
                 await self._life.kill(container)
             else:
@@ -360,9 +359,7 @@ def _in_the_way(container: Container) -> SwarmError:
 
 
 def _signal(text: str) -> int:
-    if re.fullmatch("[0-9]{1,9}", text) and int(text) > 0:
-        return int(text)
-    return int(signal_number(text))
+    return integer(text) or signal_number(text)
 
 
 def _stdio(container: Container, args: Any) -> Stdio:
