@@ -393,7 +393,7 @@ async def test_a_pull_goes_to_every_engine_and_fails_if_one_fails() -> None:
 async def test_an_exec_is_found_again() -> None:
     a, b = two()
     async with open_chain(over(a, b)) as swarm:
-        made = await swarm.spawn({}, "containers", "db", "exec")
+        made = await swarm.spawn({"Cmd": ["true"]}, "containers", "db", "exec")
         with pytest.raises(NotFound, match="No such exec"):
             await swarm.get("exec", made.id)
     assert f"get exec/{made.id}" in b.asked

@@ -7,6 +7,7 @@ request puts it there (`canonical`), and the `docker` stage writes the engine's 
 - The body: fields under the names that the API gives them, whatever their case; none that is null; every value of its
   type; fields of HostConfig that stand at the top level of a container's creation (engines up to 26 took them there)
   inside HostConfig. Fields that the schema does not know stay as they are.
+- What the operation can't do without is there (`required`).
 - A body that is null itself is an empty one, as what it leaves alone is empty.
 - A body that no engine reads, because the row takes none, is left out.
 """
@@ -21,7 +22,7 @@ from swarmlib import Invalid, Json, Message, Path, Unsupported, Verb
 from swarmlib.names import check_path
 from swarmlib.service import Handler
 
-from . import parameters, schema, strictjson, table
+from . import parameters, required, schema, strictjson, table
 from .headers import is_form
 from .rows import Kind, Row
 from .schema import Schema, Wrong
@@ -58,13 +59,16 @@ def canonical(message: Message) -> Message:
     if row is None or row.kind is Kind.WHOLE:
         return message
     args, value = message.args, message.value
-    args_done = (type(args) is _Args and args.row is row) or _has_no_parameters(args)
+    check = required.of_row(row.name)
+    args_done = (type(args) is _Args and args.row is row) or (check is None and _has_no_parameters(args))
     value_done = value is None or (type(value) is _Body and value.row is row)
     if args_done and value_done:
         return message
     known = schema.of_row(row.name)
     body = value if value_done else _body(row, known, args, value)
     made = args if args_done else _args(row, known, args)
+    if check is not None:
+        check(made, body.data if isinstance(body, Json) else None)
     if "name" in known.query:
         _check_new_name(message.path, made.get("name"))
     elif row.verb is Verb.SPAWN and isinstance(body, Json):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import trio
 
-from swarmlib import Invalid, Reply
+from swarmlib import Reply
 from swarmlib.stdio import STREAMS, framed
 
 from .output import Follower, Line, Lines, Output
@@ -84,17 +84,11 @@ class Stdio(trio.abc.HalfCloseableStream):
 
 
 class Logs(trio.abc.ReceiveStream):
-    """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end.
-
-    Raises:
-        Invalid: no stream is chosen.
-    """
+    """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end."""
 
     def __init__(self, workload: Workload, args: Mapping[str, Any]) -> None:
         self._tty = workload.tty
         self._streams = chosen_streams(args)
-        if not self._streams:
-            raise Invalid("Bad parameters: you must choose at least one stream")
         self._stamped = is_true(args.get("timestamps"))
         self._since, self._until = time_in(args, "since", 0), time_in(args, "until", 0) or math.inf
         self._follower = workload.output.follow() if is_true(args.get("follow")) and workload.running else None

@@ -19,7 +19,10 @@ NEVER: Final = "0001-01-01T00:00:00Z"
 _PONG: Final = [
     (b"Content-Type", b"text/plain; charset=utf-8"),
     (b"Api-Version", API_VERSION.encode()),
+    (b"Docker-Experimental", b"false"),
     (b"Ostype", b"linux"),
+    (b"Cache-Control", b"no-cache, no-store, must-revalidate"),
+    (b"Pragma", b"no-cache"),
 ]
 
 
@@ -54,14 +57,7 @@ def time_in(args: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def terminal_size(args: Mapping[str, Any]) -> tuple[int, int]:
-    """The rows and columns that a resize asks for, `h` and `w`, of which a kernel keeps 16 bits.
-
-    Raises:
-        Invalid: one is not given.
-    """
-    for name, what in (("h", "rows"), ("w", "columns")):
-        if name not in args:
-            raise Invalid(f"{name} should be the number of the terminal's {what}")
+    """The rows and columns that a resize asks for, `h` and `w`, of which a kernel keeps 16 bits."""
     return int(args["h"]) % 2**16, int(args["w"]) % 2**16
 
 

@@ -283,8 +283,6 @@ class Containers:
             before, once = now, False
 
     async def _logs(self, message: Message) -> None:
-        if not chosen_streams(message.args):
-            raise refusal(400, "Bad parameters: you must choose at least one stream")
         container = self._find(message)
         await message.reply.ack(att=Logs(container, message.args))
 
@@ -332,9 +330,7 @@ class Containers:
         self._engine.tell(container, "extract-to-dir")
 
     def _place(self, message: Message) -> tuple[Container, str, dict[str, Any]]:
-        given = str(message.args.get("path") or "")
-        if not given:
-            raise refusal(400, "bad parameter: pathcannot be empty")
+        given = str(message.args["path"])
         container = self._find(message)
         path = posixpath.normpath(posixpath.join("/", given))
         stat = container.files.stat(path)
