@@ -678,7 +678,7 @@ async def test_a_wrong_password_is_tried_at_one_engine() -> None:
 async def test_an_exec_is_found_again() -> None:
     a, b = two()
     async with open_chain(over(a, b)) as swarm:
-        made = await swarm.spawn({}, "containers", "db", "exec")
+        made = await swarm.spawn({"Cmd": ["true"]}, "containers", "db", "exec")
         assert await swarm.get("exec", made.id) == {"ID": made.id}
     assert f"get exec/{made.id}" in b.asked
     assert f"get exec/{made.id}" not in a.asked

@@ -520,7 +520,7 @@ async def test_an_exec_runs_beside_and_ends_with_its_container(autojump_clock: M
             "box",
             "exec",
         )
-        stream = await client.connect("exec", made.id)
+        stream = await client.connect("exec", made.id, value={})
         async with stream:
             assert [(line.stream, line.data) async for line in lines_of(stream, tty=False)] == [("stdout", b"1 2")]
         assert (await client.get("exec", made.id))["ExitCode"] == 3

@@ -13,6 +13,7 @@ from swarmlib.errors import ungrouped
 from swarmlib.request import Answer
 from swarmlib.service import as_error
 
+from ..dockerapi.values import is_true
 from . import merge, order
 from .asking import Outcome, ask_all, gather
 from .members import Member
@@ -88,7 +89,7 @@ async def _from_index(
     partial(absent, strict=strict)
     if absent and len(absent) == len(members):
         raise Unavailable("; ".join(absent))
-    running = str(message.args.get("all", "")).lower() not in ("1", "true")
+    running = not is_true(message.args.get("all"))
     now = time.time()
     if selection.nodes is None:
         raw = roster.index.listed(running=running, now=now)

@@ -75,7 +75,7 @@ class Selection:
     @property
     def plain(self) -> bool:
         """Whether it asks for nothing but what the index holds."""
-        asked = {name for name, value in self.args.items() if name[0] != ":" and value not in ("", "0", "false")}
+        asked = {name for name, value in self.args.items() if name[0] != ":" and value != "0"}
         return not self.filters and asked <= {"all", "filters"}
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
 import trio
 
-from swarmlib import Reply, Unavailable
+from swarmlib import Invalid, Reply, Unavailable
 
 from .clock import Clock
 from .nulls import fields
-from .values import filters, labels_fit, number
+from .values import filters, labels_fit, time_in
 
 _KEPT: Final = 256
 """As many as an engine keeps."""
@@ -59,10 +60,12 @@ class Events:
         """Acknowledge a watch, and send it the events that it asks for, until its `until`.
 
         Raises:
-            Invalid, Unsupported: its filters are wrong. Unavailable: its reader is too far behind.
+            Invalid, Unsupported: its filters or its times are wrong. Unavailable: its reader is too far behind.
         """
         wanted = filters(args, _FILTERS, "events")
-        since, until = number(args, "since", float("inf")), number(args, "until", float("inf"))
+        since, until = time_in(args, "since", math.inf), time_in(args, "until", math.inf)
+        if until < time_in(args, "since", -math.inf):
+            raise Invalid(f"`since` time ({args['since']}) cannot be after `until` time ({args['until']})")
         await ret.ack()
         kept = [event for event in self._kept if since <= event["timeNano"] / 1e9 <= until]
         sender, receiver = trio.open_memory_channel[dict[str, Any]](_MAX_UNREAD)

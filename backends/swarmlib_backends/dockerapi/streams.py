@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import trio
 
-from swarmlib import Invalid, Reply
+from swarmlib import Reply
 from swarmlib.stdio import STREAMS, framed
 
 from .output import Follower, Line, Lines, Output
-from .values import is_true, number, stamp
+from .values import is_true, stamp, time_in
 
 
 class Workload(Protocol):
@@ -98,27 +98,21 @@ def stdio(workload: Workload, config: Mapping[str, Any], args: Mapping[str, Any]
 
 
 class Logs(trio.abc.ReceiveStream):
-    """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end.
-
-    Raises:
-        Invalid: no stream is chosen, or a time is no number.
-    """
+    """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end."""
 
     def __init__(self, workload: Workload, args: Mapping[str, Any]) -> None:
         self._tty = workload.tty
         self._streams = chosen_streams(args)
-        if not self._streams:
-            raise Invalid("Bad parameters: you must choose at least one stream")
         self._stamped = is_true(args.get("timestamps"))
-        self._since, self._until = number(args, "since", 0), number(args, "until", 0) or math.inf
+        self._since, self._until = time_in(args, "since", 0), time_in(args, "until", 0) or math.inf
         self._follower = workload.output.follow() if is_true(args.get("follow")) and workload.running else None
         self._lines = Lines()
         kept = [line for piece in workload.output.pieces() for line in self._lines.add(piece)]
         if not workload.running:
             kept += self._lines.rest()
         wanted = [line for line in kept if self._since <= line.at <= self._until]
-        tail = str(args.get("tail", "all"))
-        count = int(tail) if tail.isascii() and tail.isdecimal() else len(wanted)
+        tail = args.get("tail", "all")
+        count = len(wanted) if tail == "all" else int(tail)
         self._ready = b"".join(map(self._shown, wanted[max(len(wanted) - count, 0) :]))
 
     def _shown(self, line: Line) -> bytes:

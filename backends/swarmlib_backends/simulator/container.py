@@ -207,10 +207,10 @@ class Container:
         return int(signal_number(str(self.config.get("StopSignal") or "TERM")))
 
     @property
-    def grace(self) -> float:
+    def grace(self) -> int:
         """Seconds that it then has."""
         given = self.config.get("StopTimeout")
-        return DEFAULT_GRACE if given is None else float(given)
+        return DEFAULT_GRACE if given is None else int(given)
 
     def signal(self, number: int) -> None:
         """Send a signal to what runs in it; returns at once."""

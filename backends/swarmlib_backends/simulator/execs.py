@@ -46,8 +46,6 @@ class Execs:
 
     async def _create(self, message: Message) -> dict[str, Any]:
         body = body_of(message)
-        if not body.get("Cmd"):
-            raise refusal(400, "No exec command specified")
         container = self._engine.find(ref_of(message))
         if container.paused:
             raise refusal(409, f"Container {ref_of(message)} is paused, unpause the container before exec")

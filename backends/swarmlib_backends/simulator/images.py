@@ -15,7 +15,7 @@ from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
 from . import pulled
-from .asked import Operations, filters_of, is_pruned, labels_wanted, ref_of
+from .asked import Operations, filters_of, flag, labels_wanted, ref_of, until_of
 from .files import Node, file, folder, tar
 from .paths import graph_driver
 from .programs import PROGRAMS
@@ -184,13 +184,12 @@ class ImageStore:
 
     async def _ls(self, message: Message) -> list[Any]:
         wanted = filters_of(message, _FILTERS)
-        for value in wanted.get("dangling", []):
-            if value not in ("true", "1", "false", "0"):
-                raise refusal(400, f"Invalid filter 'dangling=[{value}]'")
+        dangling = flag(wanted, "dangling", ["true"], ["false"]) if "dangling" in wanted else None
         bounds = {name: self.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
         references = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
         newest = sorted(self._images.values(), key=lambda image: -image.created)
-        shown = [(each, self._chosen(each, wanted, bounds, references)) for each in newest]
+        listed = [each for each in newest if dangling is None or dangling is not bool(each.tags)]
+        shown = [(each, self._chosen(each, wanted, bounds, references)) for each in listed]
         return [self.summary(each, tags) for each, tags in shown if tags is not None]
 
     def _chosen(
@@ -200,8 +199,6 @@ class ImageStore:
         if image.created >= bounds.get("before", float("inf")) or image.created <= bounds.get("since", 0.0):
             return None
         if not labels_wanted(fields(image.config.get("Labels")), wanted):
-            return None
-        if (dangling := wanted.get("dangling")) and is_true(dangling[0]) is bool(image.tags):
             return None
         if not image.tags and self._children(image):
             return None
@@ -392,13 +389,13 @@ class ImageStore:
 
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"dangling", "label", "label!", "until"})
-        everything = wanted.get("dangling", ["true"])[0] in ("false", "0")
-        now = self._engine.clock.now()
+        everything = "dangling" in wanted and flag(wanted, "dangling", ("false", "0"), ("true", "1"))
+        until = until_of(wanted, self._engine.clock.now())
         told: list[Any] = []
         freed = 0
         for image in list(self._images.values()):
             used = self._engine.containers_of(image) or self._children(image)
-            fits = is_pruned(fields(image.config.get("Labels")), image.created, wanted, now)
+            fits = image.created <= until and labels_wanted(fields(image.config.get("Labels")), wanted)
             if image.id in self._images and fits and not used and (everything or not image.tags):
                 freed += image.size
                 told += [*(self._untag(image, tag) for tag in list(image.tags)), *self._delete(image, True)]

@@ -12,9 +12,9 @@ from swarmlib import Message, NotFound
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
-from ..dockerapi.values import is_true, stamp
+from ..dockerapi.values import stamp
 from .addresses import Addresses, Pools
-from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, is_pruned, labels_wanted, ref_of
+from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, flag, labels_wanted, ref_of, until_of
 
 if TYPE_CHECKING:
     from .container import Container
@@ -178,12 +178,9 @@ class NetworkStore:
 
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"label", "label!", "until"})
-        now = self._engine.clock.now()
-        unused = [
-            each
-            for each in self._networks.values()
-            if self._dangling(each) and is_pruned(fields(each.body.get("Labels")), each.created, wanted, now)
-        ]
+        until = until_of(wanted, self._engine.clock.now())
+        old = [each for each in self._networks.values() if each.created <= until and self._dangling(each)]
+        unused = [each for each in old if labels_wanted(fields(each.body.get("Labels")), wanted)]
         for each in unused:
             self._remove(each)
         self._engine.tell_of("network", "prune", "", {"reclaimed": "0"})
@@ -310,11 +307,8 @@ def _aliases(container: Container, network: Network, given: dict[str, Any]) -> l
 
 
 def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> bool:
-    for value in wanted.get("dangling", []):
-        if value not in ("true", "1", "false", "0"):
-            raise refusal(400, 'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")')
-        if is_true(value) is not dangling:
-            return False
+    if wanted.get("dangling") and flag(wanted, "dangling", ("true", "1"), ("false", "0")) is not dangling:
+        return False
     for value in wanted.get("type", []):
         if value not in ("custom", "builtin"):
             raise refusal(500, f"invalid filter: 'type'='{value}'")

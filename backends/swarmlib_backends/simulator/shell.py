@@ -427,7 +427,7 @@ async def _cd(words: Sequence[str], shell: Shell, run: Run) -> int:
 async def _trap(words: Sequence[str], shell: Shell, run: Run) -> int:
     for name in words[2:]:
         try:
-            number = int(signal_number(name))
+            number = signal_number(name)
         except Invalid:
             await run.stderr.send_all(f"sh: trap: {name}: invalid signal specification\n".encode())
             return 1
