@@ -44,7 +44,7 @@ def test_the_page_names_what_fails_through_swarmlib_only() -> None:
     direct = outcome("engine", one="passed", two="failed", three="skipped")
     through = outcome("balance", one="failed", two="failed", three="skipped")
     text = page([direct, through])
-    assert "| 1 / 1 / 1 | not run | 0 / 2 / 1 |" in text
+    assert "| 1 / 1 / 1 | not run | 0 / 2 / 1 | not run |" in text
     assert "- Through `balance` (1), faults: `one`.\n" in text
     assert "`two`" not in text
 

@@ -12,10 +12,11 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "compatibility.md"
 _HEAD = """\
 # Compatibility
 
-Other people's test suites, each run in three ways: on a Docker engine itself, through `dockerserver | docker`, and
-through `dockerserver | balance` of two engines. What matters is the difference: a test that passes on the engine and
-fails through swarmlib is a fault, unless a reason is given below. Tests that fail on the engine
-itself mostly ask for images or services of the internet, which the runs do without.
+Other people's test suites, each run on a Docker engine itself, through `dockerserver | docker`, through `dockerserver |
+balance` of two engines, and on `dockerserver | simulator`. What matters is the difference: a test that passes on the
+engine and fails through swarmlib is a fault, unless a reason is given below; the simulator refuses by name what it does
+not do. Tests that fail on the engine itself mostly ask for images or services of the internet, which the runs do
+without.
 
 This page is made by `python -m tests.suites` (see its `--help`) from `tests/data/compatibility.json`.
 
@@ -23,8 +24,8 @@ This page is made by `python -m tests.suites` (see its `--help`) from `tests/dat
 
 Each cell says how many tests passed, failed and were skipped.
 
-| client | suite | engine | on the engine | `docker` | `balance` | date |
-|---|---|---|---|---|---|---|
+| client | suite | engine | on the engine | `docker` | `balance` | `simulator` | date |
+|---|---|---|---|---|---|---|---|
 """
 
 

@@ -148,7 +148,7 @@ class Balance(Server):
         outcome = await self._ask(message)
         merged = merge.SUMMARIES[message.path](outcome.values)
         if not message.path:
-            merged["Warnings"] += outcome.missing
+            merged["Warnings"] = [*items(merged["Warnings"]), *outcome.missing] or None
         await lists.reply(message, merged, outcome.missing)
 
     async def _ask(self, message: Message) -> Outcome:

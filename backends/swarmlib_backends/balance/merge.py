@@ -103,7 +103,7 @@ def volumes(parts: Parts) -> dict[str, Any]:
     ]
     return {
         "Volumes": [owned(item, node) for node, found, _ in lists for item in found],
-        "Warnings": [f"{node}: {text}" for node, _, texts in lists for text in texts],
+        "Warnings": [f"{node}: {text}" for node, _, texts in lists for text in texts] or None,
     }
 
 
@@ -124,7 +124,7 @@ def info(parts: Parts) -> dict[str, Any]:
     warnings = [f"{node}: {text}" for node, item in parts for text in items(item.get("Warnings"))]
     # `SystemStatus` was made for this; the docker CLI stopped showing it, and some clients take it for a plain list.
     drivers = [[f"Node {node}", _share(item)] for node, item in parts]
-    merged |= {"Name": "swarmlib", "Warnings": warnings}
+    merged |= {"Name": "swarmlib", "Warnings": warnings or None}
     merged["DriverStatus"] = [*items(merged.get("DriverStatus")), *drivers]
     return merged
 
