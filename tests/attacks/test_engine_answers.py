@@ -109,7 +109,7 @@ async def told(swarm: Client, kind: str) -> tuple[list[Message], bytes]:
     """All that a caller of a row of this kind is told, and the bytes of its stream."""
     ret, replies = open_reply()
     verb, path = KINDS[kind]
-    await swarm.sender.send(Message(verb, path, ret=ret))
+    await swarm.sender.send(Message(verb, path, {"path": "/"} if kind == "head" else {}, ret=ret))
     async with replies:
         found = [reply async for reply in replies]
     received = b""
