@@ -236,7 +236,7 @@ async def test_the_body_of_a_request_that_leads_nowhere_is_not_asked_for() -> No
 
 async def test_a_body_that_is_refused_is_not_asked_for() -> None:
     async with client() as stream:
-        await stream.send_all(request("PUT", "/containers/box/archive", b"tar", "Expect: 100-continue")[:-3])
+        await stream.send_all(request("PUT", "/containers/box/archive?path=/", b"tar", "Expect: 100-continue")[:-3])
         [(status, body)] = answers(await received(stream))
         assert (status, body) == (403, {"message": "nothing is written here"})
 

@@ -375,7 +375,8 @@ async def test_a_caller_that_goes_away_closes_the_engines_connection(phase: str,
     async with over(engine, tmp_path) as swarm:
         ret, replies = open_reply()
         args, att = (PLACE, Endless(b"")) if phase == "uploading" else ({}, None)
-        await swarm.sender.send(Message(verb, path, args, ret=ret, att=att))
+        value = Json(b"{}") if path[:1] == ("exec",) else None
+        await swarm.sender.send(Message(verb, path, args, value, ret=ret, att=att))
         await begun.wait()
         if phase != "uploading":
             await wait_all_tasks_blocked()
