@@ -99,9 +99,14 @@ async def _from_index(
 
 
 async def reply(message: Message, value: Any, absent: Sequence[str]) -> None:
-    """Answer with a merged value, and with what is missing from it."""
-    if message.ret is not None:
-        await message.ret.set(value, **({"warnings": list(absent)} if absent else {}))
+    """Answer with a merged value, if there is one, and with what is missing from it."""
+    if message.ret is None:
+        return
+    warnings = {"warnings": list(absent)} if absent else {}
+    if value is None:
+        await message.ret.ack(**warnings)
+    else:
+        await message.ret.set(value, **warnings)
         await message.ret.ack()
 
 

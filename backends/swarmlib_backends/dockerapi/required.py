@@ -49,9 +49,9 @@ def _path(args: Mapping[str, Any], _: Any) -> None:
 
 
 def _size(args: Mapping[str, Any], _: Any) -> None:
-    for name, what in (("h", "rows"), ("w", "columns")):
+    for name in ("h", "w"):
         if name not in args:
-            raise Invalid(f"{name} should be the number of the terminal's {what}")
+            raise Invalid('strconv.Atoi: parsing "": invalid syntax')  # an engine's own words
 
 
 _CHECKS: Final[Mapping[str, Check]] = {
