@@ -541,7 +541,7 @@ async def test_wrong_bodies_of_execs_and_wrong_parameters_are_the_clients_fault(
             with pytest.raises(Invalid):
                 await client.spawn({"Cmd": ["a"], **wrong}, "containers", made.id, "exec")
         for size in ({"h": "1e9"}, {"h": "nan"}, {"h": ""}, {"w": "9" * 5000}, {"w": "²"}):
-            with pytest.raises(Invalid, match="should be|invalid syntax"):
+            with pytest.raises(Invalid, match=r"should be|invalid syntax"):
                 await client.set(*made.path, "resize", **{"h": "24", "w": "80", **size})
         for args in ({"limit": "nan"}, {"limit": "1e99"}, {"limit": "²"}, {"filters": '{"name": [5]}'}):
             with pytest.raises(Invalid):

@@ -102,7 +102,7 @@ async def reply(message: Message, value: Any, absent: Sequence[str]) -> None:
     """Answer with a merged value, if there is one, and with what is missing from it."""
     if message.ret is None:
         return
-    warnings = {"warnings": list(absent)} if absent else {}
+    warnings: dict[str, Any] = {"warnings": list(absent)} if absent else {}
     if value is None:
         await message.ret.ack(**warnings)
     else:
