@@ -56,7 +56,8 @@ class Record(Mapping[str, Any]):
     @property
     def node(self) -> str:
         """The engine that has it, as `balance` and `aggregate` say; "" where there is only one."""
-        return self._text("Node")
+        said = self.raw.get("Node") or ""  # a name in lists, an object in inspections
+        return str((cast("dict[str, Any]", said).get("Name") or "") if isinstance(said, dict) else said)
 
     def _text(self, key: str) -> str:
         return str(self.raw.get(key) or "")

@@ -135,6 +135,9 @@ class Server(_Stage):
     inlet: Sender
     """This stage's own channel, for an answer that takes several of its verbs."""
 
+    take_up: Callable[[Handler, Message], Awaitable[None]]
+    """Handles a request in a task of its own, as one that has just come: one that was handed on and came back."""
+
     _by_verb: Mapping[Verb, Handler]
 
     @asynccontextmanager
@@ -144,6 +147,7 @@ class Server(_Stage):
         stage._by_verb = stage.handlers()
         async with stage.lifespan(), trio.open_nursery() as nursery:
             inlet = stage.inlet = _ServerInlet(stage, nursery)
+            stage.take_up = inlet.take_up
             try:
                 yield inlet
             finally:
@@ -185,6 +189,9 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
             return
         while self._active >= self._stage.max_calls and not self._closed:
             await self._waiting.park()
+        await self.take_up(handler, value)
+
+    async def take_up(self, handler: Handler, value: Message) -> None:
         if self._closed:
             await refuse(value, _closed(self._stage))
             return

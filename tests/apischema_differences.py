@@ -60,17 +60,18 @@ _BOOLEANS: Final = ["PutContainerArchive.noOverwriteDirNonDir", "PutContainerArc
 _PARSED: Final = ["NetworkInspect.verbose", "ServiceList.status", "ServiceInspect.insertDefaults"]
 _ROTATIONS: Final = [f"SwarmUpdate.rotate{what}" for what in ("WorkerToken", "ManagerToken", "ManagerUnlockKey")]
 _VERSIONS: Final = [f"{what}Update.version" for what in ("Volume", "Node", "Swarm", "Service", "Secret", "Config")]
-_TIMES: Final = [f"{what}.{bound}" for what in ("ContainerLogs", "SystemEvents") for bound in ("since", "until")]
-_TAILS: Final = [f"{what}Logs.tail" for what in ("Container", "Service", "Task")]
-_SIZES: Final = [f"{what}Resize.{side}" for what in ("Container", "Exec") for side in ("h", "w")]
+_TIMES: Final = ["ContainerLogs.since", "ContainerLogs.until", "ServiceLogs.since", "TaskLogs.since"]
+_LIMITS: Final = [f"ImageBuild.{name}" for name in ("memory", "memswap", "cpushares", "cpuperiod", "cpuquota")]
 
 QUERY: Final[dict[str, Difference]] = {
     **dict.fromkeys(_BOOLEANS, ("boolean", "httputils.BoolValue, though documented as a string")),
     **dict.fromkeys(_PARSED + _ROTATIONS, ("strict", "strconv.ParseBool, which refuses other words")),
     **dict.fromkeys(_VERSIONS, ("uint64", "strconv.ParseUint")),
-    **dict.fromkeys([*_TIMES, "ServiceLogs.since", "TaskLogs.since"], ("time", "timetypes.ParseTimestamps")),
-    **dict.fromkeys(_SIZES, ("uint16", "a terminal's rows and columns: struct winsize of the kernel")),
-    **dict.fromkeys(_TAILS, ("tail", "strconv.Atoi; what is no number means all")),
+    **dict.fromkeys(_TIMES, ("time", "timetypes.ParseTimestamps")),
+    **dict.fromkeys(("SystemEvents.since", "SystemEvents.until"), ("event-time", "as a time; eventTime: -1 is none")),
+    **dict.fromkeys(_LIMITS, ("lenient", "httputils.Int64ValueOrZero, for which what is no number is 0")),
+    "ContainerLogs.tail": ("tail", "strconv.Atoi; what is no number means all"),
+    **dict.fromkeys(("ServiceLogs.tail", "TaskLogs.tail"), ("task-tail", "strconv.Atoi, or all; no negative number")),
     "ImageBuild.rm": ("default-true", "an empty one counts as not given"),
     "ImageCommit.pause": ("default-true", "an empty one counts as not given"),
     "ImageBuild.t": (["string"], "r.Form: all values"),

@@ -165,14 +165,16 @@ def engine(extra: Sequence[str] = (), namespaces: str = "-nm") -> Iterator[Engin
 
 
 _CONFIG = tempfile.mkdtemp(prefix="docker-config-")
+CLIS = sorted({str(Path(shutil.which("docker") or "docker").resolve()), "/usr/bin/docker"})
+"""The docker CLIs of the machine: the one in PATH, and Debian's, of version 20.10, if that is another."""
 
 
 def docker(
-    host: str, *args: str, input: bytes | None = None, timeout: float = 60, check: bool = False
+    host: str, *args: str, input: bytes | None = None, timeout: float = 60, check: bool = False, cli: str = "docker"
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the real docker CLI against `host`, with an empty configuration."""
+    """Run a real docker CLI against `host`, with an empty configuration."""
     return subprocess.run(
-        ["docker", "--config", _CONFIG, "-H", host, *args],
+        [cli, "--config", _CONFIG, "-H", host, *args],
         input=input if input is not None else b"",
         capture_output=True,
         timeout=timeout,

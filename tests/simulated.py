@@ -14,13 +14,24 @@ import orjson
 import trio
 
 from swarmlib import UNSENT, BytesStream, Conflict, Message, NotFound, Sender, Server, SwarmError, Unavailable
+from swarmlib_backends.balance.history import nanoseconds
+from swarmlib_backends.dockerapi.events import fits
 
 _ids = count(1)
 _FAR_FUTURE = "9999999999"
+_KEPT_EVENTS = 256
 
 
 def stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def _passes(event: Any, filters: dict[str, list[str]]) -> bool:
+    """Whether an event is told; garbage, which a test sends, always is."""
+    try:
+        return fits(event, filters)
+    except (AttributeError, KeyError, TypeError):
+        return True
 
 
 @dataclass
@@ -47,6 +58,7 @@ class Box:
             "Id": self.id,
             "Names": [f"/{self.name}"],
             "Image": self.body.get("Image", "busybox"),
+            "ImageID": self.body.get("ImageID", ""),
             "Created": int(self.created),
             "State": self.state,
             "Status": self.status,
@@ -77,16 +89,25 @@ class Engine(Server):
     label: str
     boxes: dict[str, Box] = field(default_factory=dict[str, Box])
     images: dict[str, list[str]] = field(default_factory=lambda: {"sha256:" + "0" * 64: ["busybox:latest"]})
+    images_made: dict[str, float] = field(default_factory=dict[str, float])
+    """When, by id."""
     networks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     volumes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    execs: set[str] = field(default_factory=set[str])
     trouble: list[SwarmError] = field(default_factory=list[SwarmError])
+    wrong: SwarmError | None = None
+    """What it says of each `set`, before it looks for the object."""
     frozen: bool = False
     delay: float = 0.0
     """Seconds that it takes over each call."""
+    slow: dict[str, float] = field(default_factory=dict[str, float])
+    """Seconds that it takes over the calls of a path besides."""
     info: dict[str, Any] = field(default_factory=dict[str, Any])
     version: str = "1.41"
     asked: list[str] = field(default_factory=list[str])
     told: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    refused: dict[str, SwarmError] = field(default_factory=dict[str, SwarmError])
+    """What it says of a watch with one of these filters."""
     quiet: bool = False
     """It tells no events."""
     watchers: list[trio.MemorySendChannel[dict[str, Any]]] = field(
@@ -153,9 +174,10 @@ class Engine(Server):
 
     async def _enter(self, message: Message) -> None:
         self.asked.append(f"{message.verb} {'/'.join(message.path)}".strip())
+        if not self.frozen:
+            await trio.sleep(self.delay + self.slow.get("/".join(message.path), 0))
         if self.frozen:
             await trio.sleep_forever()
-        await trio.sleep(self.delay)
         if self.trouble:
             raise self.trouble[0]
 
@@ -165,12 +187,15 @@ class Engine(Server):
             case ("containers",):
                 return self._listed(message)
             case ("images",):
-                return [{"Id": id, "RepoTags": tags, "Created": 1} for id, tags in self.images.items()]
+                return self._listed_images(message)
             case ("networks",):
-                own = [{"Name": name, "Id": f"{self.label}-{name}"} for name in ("bridge", "host", "none")]
-                return own + list(self.networks.values())
+                return self._all_networks()
             case _:
                 return {"Volumes": list(self.volumes.values()), "Warnings": None}
+
+    def _all_networks(self) -> list[dict[str, Any]]:
+        own = [{"Name": name, "Id": f"{self.label}-{name}"} for name in ("bridge", "host", "none")]
+        return own + list(self.networks.values())
 
     def _listed(self, message: Message) -> list[Any]:
         filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
@@ -187,7 +212,24 @@ class Engine(Server):
         if "since" in bounds:
             wanted = [box for box in wanted if box.created > bounds["since"].created]
         limit = int(message.args.get("limit") or 0)
-        return [box.summary() for box in (wanted[:limit] if limit else wanted)]
+        return [box.summary() for box in (wanted[:limit] if limit > 0 else wanted)]
+
+    def _listed_images(self, message: Message) -> list[Any]:
+        filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
+        after = max((self._inspected_image(ref)["at"] for ref in filters.get("since", [])), default=0.0)
+        found = [self._inspected_image(id) for id in self.images]
+        return [
+            {"Id": each["Id"], "RepoTags": each["RepoTags"], "Created": int(each["at"])}
+            for each in found
+            if each["at"] > after
+        ]
+
+    def _inspected_image(self, ref: str) -> dict[str, Any]:
+        for id, tags in self.images.items():
+            if ref == id or ref in tags:
+                at = self.images_made.get(id, 1.0)
+                return {"Id": id, "RepoTags": tags, "at": at, "Created": stamp(at), "Of": self.label}
+        raise NotFound(f"No such image: {ref}")
 
     def _find(self, ref: str) -> Box:
         for box in self.boxes.values():
@@ -203,10 +245,22 @@ class Engine(Server):
                 return own | self.info
             case ("version",):
                 return {"ApiVersion": self.version}
+            case ("df",):
+                return {"LayersSize": 1}
+            case ("search",):
+                return [{"name": "busybox"}]
             case ("ping", *_):
                 return {}
             case ("containers", ref):
                 return self._find(ref).inspected()
+            case ("images", ref):
+                return self._inspected_image(ref)
+            case ("networks", ref) if found := [each for each in self._all_networks() if ref in each.values()]:
+                return found[0]
+            case ("volumes", name) if name in self.volumes:
+                return self.volumes[name]
+            case ("exec", id) if id in self.execs:
+                return {"ID": id}
             case _:
                 raise NotFound(f"No such {message.path[0].removesuffix('s')}: {'/'.join(message.path[1:])}")
 
@@ -217,6 +271,7 @@ class Engine(Server):
             case ("images",):
                 assert message.ret
                 await message.ret.set({"status": f"pulling on {self.label}"})
+                await self._enter(message)
                 return None
             case ("networks",):
                 made = {"Name": body["Name"], "Id": f"{self.label}-{body['Name']}", "Labels": body.get("Labels")}
@@ -228,7 +283,8 @@ class Engine(Server):
                 self.tell_of("volume", "create", body["Name"], {})
                 return body
             case ("containers", ref, "exec"):
-                return {"Id": f"exec-{self._find(ref).name}"}
+                self.execs.add(id := f"exec-{self._find(ref).name}")
+                return {"Id": id}
             case _:
                 return self._create(message, body)
 
@@ -237,9 +293,13 @@ class Engine(Server):
         if not any(tag in (image, f"{image}:latest") for tags in self.images.values() for tag in tags):
             raise NotFound(f"No such image: {image}")
         name = message.args.get("name") or f"box{next(_ids)}"
-        if any(box.name == name for box in self.boxes.values()):
-            raise Conflict(f"{name} is taken")
+        self._check_free(name)
         return {"Id": self.add(name, running=False, **body).id}
+
+    def _check_free(self, name: str) -> None:
+        for box in self.boxes.values():
+            if box.name == name:
+                raise Conflict(f'Conflict. The container name "/{name}" is already in use by container "{box.id}".')
 
     async def start(self, message: Message) -> None:
         await self._enter(message)
@@ -255,12 +315,25 @@ class Engine(Server):
 
     async def set(self, message: Message) -> None:
         await self._enter(message)
-        box = self._find(message.path[1])
-        box.name = message.args.get("name", box.name)
-        self.tell("rename", box)
+        if self.wrong is not None:
+            raise self.wrong
+        match message.path:
+            case ("auth",):
+                return
+            case ("networks", ref, _) if ref not in ("bridge", "host", "none", *self.networks):
+                raise NotFound(f"network {ref} not found")
+            case ("networks", *_):
+                self._find(message.json["Container"])
+            case _:
+                box = self._find(message.path[1])
+                self._check_free(message.args["name"])
+                box.name = message.args["name"]
+                self.tell("rename", box)
 
     async def rm(self, message: Message) -> Any:
         await self._enter(message)
+        if message.path[0] == "images":
+            return self._untag(message.path[1])
         if message.path == ("containers",):
             gone = [box for box in self.boxes.values() if box.state != "running"]
             for box in gone:
@@ -269,20 +342,35 @@ class Engine(Server):
         self.remove(self._find(message.path[1]))
         return None
 
+    def _untag(self, tag: str) -> Any:
+        id = next((id for id, tags in self.images.items() if tag in tags), None)
+        if id is None:
+            raise NotFound(f"No such image: {tag}")
+        if self.wrong is not None:
+            raise self.wrong
+        self.images[id] = [each for each in self.images[id] if each != tag]
+        return [{"Untagged": tag}]
+
     async def watch(self, message: Message) -> None:
         await self._enter(message)
         assert message.ret
+        filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
+        if refusal := next((self.refused[name] for name in filters if name in self.refused), None):
+            raise refusal
         await message.ret.ack()
-        seconds, _, fraction = str(message.args.get("since") or _FAR_FUTURE).partition(".")
-        since = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
+        since, until = (nanoseconds(message.args.get(name) or _FAR_FUTURE) for name in ("since", "until"))
         sender, receiver = trio.open_memory_channel[dict[str, Any]](1000)
-        for event in [each for each in self.told if each["timeNano"] >= since]:
+        for event in [each for each in self.told[-_KEPT_EVENTS:] if since <= each["timeNano"] <= until]:
             sender.send_nowait(event)
-        self.watchers.append(sender)
+        if "until" in message.args:
+            sender.close()
+        else:
+            self.watchers.append(sender)
         try:
             async with receiver:
                 async for event in receiver:
-                    await message.ret.set(event)
+                    if _passes(event, filters):
+                        await message.ret.set(event)
         finally:
             if sender in self.watchers:
                 self.watchers.remove(sender)
@@ -291,7 +379,8 @@ class Engine(Server):
         await self._enter(message)
         assert message.ret
         if message.att is None:
-            tags = next(tags for tags in self.images.values() if any(message.path[1] in tag for tag in tags))
+            names = message.args.get("names", message.path[1:])
+            tags = [tag for tags in self.images.values() for tag in tags if any(name in tag for name in names)]
             await message.ret.ack(att=BytesStream(orjson.dumps(tags)))
             return
         data = b""

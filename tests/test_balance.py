@@ -2,16 +2,31 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from swarmlib import Ambiguous, Chain, Client, Conflict, NotFound, TimedOut, Unavailable, Unsupported, Verb
+from swarmlib import (
+    Ambiguous,
+    Chain,
+    Client,
+    Conflict,
+    Denied,
+    Internal,
+    Invalid,
+    Json,
+    NotFound,
+    Unavailable,
+    Unsupported,
+    Verb,
+    next_reply,
+)
 from swarmlib import connect as open_chain
 from swarmlib_backends.balance import Balance, merge
-from tests.simulated import Engine, stamp
+from tests.simulated import Box, Engine, stamp
 
 ID_A, ID_B = "a" * 64, "b" * 64
 
@@ -41,10 +56,36 @@ def named(found: Sequence[Any]) -> set[tuple[str, str]]:
 async def test_lists_are_merged_and_each_object_tells_its_engine() -> None:
     async with open_chain(over(*two())) as swarm:
         found = await swarm.ls()
-        seen = await swarm.get("containers", "web")
+        for kind in ("networks", "volumes"):
+            await swarm.spawn({"Name": "mine", "Labels": {"tier": "web"}}, kind)
+        others = [*await swarm.ls("networks"), *await swarm.ls("volumes")]
     assert named(found) == {("web", "A"), ("db", "B")}
-    assert {item["Labels"]["swarmlib.node"] for item in found} == {"A", "B"}
-    assert (seen["Node"], seen["Config"]["Labels"]) == ("A", {"swarmlib.node": "A"})
+    assert all(item["Labels"]["swarmlib.node"] == item["Node"] == item.node for item in [*found, *others])
+
+
+async def test_an_inspection_describes_the_engine_and_keeps_the_labels_as_the_client_set_them() -> None:
+    about = {
+        "ID": "xyz",
+        "NCPU": 8,
+        "MemTotal": 2**34,
+        "Swarm": {"NodeAddr": "192.0.2.7"},
+        "Labels": ["ssd", "at=eu=1"],
+    }
+    known, unknown = Engine("A", info=about), Engine("B", info={"Labels": None, "NCPU": None, "MemTotal": None})
+    known.add("labelled", Labels={"tier": "web"})
+    unknown.add("plain", Labels=None)
+    async with open_chain(over(known, unknown)) as swarm:
+        labelled, plain = [await swarm.get("containers", name) for name in ("labelled", "plain")]
+        net = await (await swarm.spawn({"Name": "net", "Labels": {"a": "b"}}, "networks")).get()
+        volume = {"Name": "data", "Labels": {"a": "b"}}
+        made = (await swarm.call(Verb.SPAWN, ("volumes",), value=Json.of(volume))).value
+    engine = {"Addr": "", "Cpus": 8, "ID": "xyz", "IP": "192.0.2.7", "Memory": 2**34, "Name": "A"}
+    assert labelled["Node"] == {**engine, "Labels": {"ssd": "", "at": "eu=1"}}
+    nothing: dict[str, Any] = {"Addr": "", "Cpus": 0, "ID": "", "IP": "", "Labels": {}, "Memory": 0, "Name": "B"}
+    assert plain["Node"] == nothing
+    assert (labelled["Config"]["Labels"], plain["Config"]["Labels"]) == ({"tier": "web"}, None)
+    assert {each["Node"]["Name"] for each in (net, made)} <= {"A", "B"}
+    assert (net["Labels"], made["Labels"]) == ({"a": "b"}, {"a": "b"})
 
 
 async def test_a_place_that_no_member_has_is_said_to_be_missing() -> None:
@@ -102,6 +143,52 @@ async def test_what_the_index_does_not_know_is_asked_for_once() -> None:
     assert a.asked == []
 
 
+@pytest.mark.parametrize("kind", ["containers", "images", "networks", "volumes", "exec"])
+async def test_what_is_no_longer_where_the_index_says_is_found_where_it_is(kind: str) -> None:
+    a, b = Engine("A", quiet=True), Engine("B", quiet=True)
+    for each in (a, b):
+        each.boxes["0" * 64] = Box("0" * 64, "it")
+        each.images["sha256:1"] = ["it:latest"]
+        each.networks["it"] = {"Id": "it", "Name": "it"}
+        each.volumes["it"] = {"Name": "it"}
+        each.execs.add("it")
+    store = {"containers": "boxes", "exec": "execs"}.get(kind, kind)
+    stores: list[Any] = [getattr(each, store) for each in (a, b)]
+    kept = stores[1].copy()
+    stores[1].clear()
+    ref = "it:latest" if kind == "images" else "it"
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.get(kind, ref)
+        stores[0].clear()
+        stores[1].update(kept)
+        await swarm.get(kind, ref)
+        a.asked.clear()
+        await swarm.get(kind, ref)
+        assert a.asked == [f"ls {kind}"] * (kind in ("images", "networks", "volumes"))  # it is listed anew, and known
+        stores[1].clear()
+        with pytest.raises(NotFound):
+            await swarm.get(kind, ref)
+
+
+async def test_what_was_removed_on_one_of_two_engines_is_not_ambiguous() -> None:
+    a, b = Engine("A", quiet=True), Engine("B", quiet=True)
+    gone = a.add("same")
+    left = b.add("same")
+    async with open_chain(over(a, b)) as swarm:
+        with pytest.raises(Ambiguous):
+            await swarm.get("containers", "same")
+        del a.boxes[gone.id]
+        assert (await swarm.get("containers", "same"))["Id"] == left.id
+
+
+async def test_an_engine_says_in_its_own_words_what_is_wrong_with_a_call_of_what_no_engine_has() -> None:
+    a, b = two()
+    a.wrong = Invalid("neither name may be empty")
+    async with open_chain(over(a, b)) as swarm:
+        with pytest.raises(Invalid, match="neither name may be empty"):
+            await swarm.set("containers", "nosuch", "rename")
+
+
 async def test_what_no_engine_has_is_not_found_but_unknown_while_one_is_down() -> None:
     a, b = two()
     async with open_chain(over(a, b)) as swarm:
@@ -111,27 +198,94 @@ async def test_what_no_engine_has_is_not_found_but_unknown_while_one_is_down() -
             await swarm.start("containers", "nosuch")
 
 
-async def test_a_name_that_any_engine_has_is_taken() -> None:
+@pytest.mark.parametrize("name", ["db", "/db"])
+async def test_a_name_that_any_engine_has_is_refused_in_an_engine_s_words(name: str) -> None:
+    taken = (
+        f'Conflict. The container name "/db" is already in use by container "{ID_B}". '
+        "You have to remove (or rename) that container to be able to reuse that name."
+    )
     async with open_chain(over(*two())) as swarm:
-        with pytest.raises(Conflict, match=r'"/db" is already in use .* on B'):
-            await swarm.spawn({"Image": "busybox"}, name="db")
+        with pytest.raises(Conflict) as refused:
+            await swarm.spawn({"Image": "busybox"}, name=name)
+        assert refused.value.message == taken
+        with pytest.raises(Conflict) as refused:
+            await swarm.set("containers", "web", "rename", name=name)
+        assert refused.value.message == f"Error when allocating new name: {taken}"
+        assert named(await swarm.ls()) == {("web", "A"), ("db", "B")}
 
 
-async def test_one_name_is_given_once_even_at_the_same_time() -> None:
+async def test_a_name_whose_container_is_gone_is_free_before_its_engine_has_told() -> None:
     a, b = two()
-    refused: list[Exception] = []
+    async with open_chain(over(a, b)) as swarm:
+        a.quiet = b.quiet = True
+        del b.boxes[ID_B]
+        await swarm.set("containers", "web", "rename", name="db")
+        assert named(await swarm.ls()) == {("db", "A")}
 
-    async def make(swarm: Client) -> None:
+
+@pytest.mark.parametrize("calls", [("create", "create"), ("create", "rename a"), ("rename a", "rename b")])
+async def test_one_name_is_given_once_even_at_the_same_time(
+    calls: Sequence[str], autojump_clock: trio.testing.MockClock
+) -> None:
+    a, b = Engine("A", delay=1.0), Engine("B", delay=1.0)
+    a.add("a")
+    b.add("b")
+    refused: list[Conflict] = []
+
+    async def give(swarm: Client, call: str) -> None:
         try:
-            await swarm.spawn({"Image": "busybox"}, name="new")
+            if call == "create":
+                await swarm.spawn({"Image": "busybox"}, name="new")
+            else:
+                await swarm.set("containers", call.removeprefix("rename "), "rename", name="new")
         except Conflict as exc:
             refused.append(exc)
 
-    async with open_chain(over(a, b)) as swarm, trio.open_nursery() as nursery:
-        for _ in range(5):
-            nursery.start_soon(make, swarm)
-    assert len(refused) == 4
-    assert [box.name for each in (a, b) for box in each.boxes.values()].count("new") == 1
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        async with trio.open_nursery() as nursery:
+            for call in calls * 2 if calls[0] == calls[1] else calls:
+                nursery.start_soon(give, swarm, call)
+    given = [box.id for each in (a, b) for box in each.boxes.values() if box.name == "new"]
+    assert len(given) == 1
+    assert refused
+    assert all(f'"/new" is already in use by container "{given[0]}"' in exc.message for exc in refused)
+
+
+async def test_a_name_is_given_back_by_a_create_that_fails_or_is_cancelled(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a = Engine("A", delay=1.0)
+    async with open_chain(over(a)) as swarm:
+        await swarm.ls()
+        with pytest.raises(NotFound):
+            await swarm.spawn({"Image": "nosuch"}, name="new")
+        with trio.move_on_after(0.5):
+            await swarm.spawn({"Image": "busybox"}, name="new")
+        with trio.fail_after(2):
+            await swarm.spawn({"Image": "busybox"}, name="new")
+
+
+@pytest.mark.parametrize("kind", ["networks", "volumes"])
+async def test_two_of_one_name_that_are_made_at_the_same_time_meet_on_one_engine(
+    kind: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    a, b = Engine("A", delay=1.0), Engine("B", delay=1.0)
+    async with open_chain(over(a, b, strategy="round-robin")) as swarm, trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(partial(swarm.spawn, {"Name": "one"}, kind))
+    assert sorted(each.asked.count(f"spawn {kind}") for each in (a, b)) == [0, 2]
+
+
+async def test_two_containers_that_make_one_volume_at_the_same_time_meet_on_one_engine(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = Engine("A", delay=1.0), Engine("B", delay=1.0)
+    body = {"Image": "busybox", "HostConfig": {"Binds": ["data:/data"]}}
+    async with open_chain(over(a, b, strategy="round-robin")) as swarm, trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(swarm.spawn, body)
+    assert sorted(len(each.boxes) for each in (a, b)) == [0, 2]
 
 
 async def test_what_was_done_is_seen_at_once_without_waiting_for_events() -> None:
@@ -186,17 +340,21 @@ async def test_an_age_is_told_by_its_engine_s_own_clock() -> None:
         assert [item["Status"] for item in await swarm.ls()] == ["Up About a minute"]
 
 
-async def test_filters_and_limits_are_right_for_the_whole() -> None:
+@pytest.mark.parametrize("apart", [1.0, 0.001])
+async def test_filters_and_limits_are_right_for_the_whole(apart: float) -> None:
     a, b = Engine("A"), Engine("B")
     for number, each in enumerate([a, b, a, b, a]):
-        each.add(f"c{number}").created = 1000.0 + number
+        each.add(f"c{number}").created = 1000.0 + apart * number
     async with open_chain(over(a, b)) as swarm:
 
         async def names(**args: str) -> list[str]:
             return [item["Names"][0].lstrip("/") for item in await swarm.ls(**args)]
 
         assert await names() == ["c4", "c3", "c2", "c1", "c0"]
-        assert await names(limit="2") == ["c4", "c3"]
+        for limit in range(1, 6):
+            assert await names(limit=str(limit)) == ["c4", "c3", "c2", "c1", "c0"][:limit]
+        assert await names(limit="2", filters='{"before": ["c4"]}') == ["c3", "c2"]
+        assert await names(limit="-1", filters='{"since": ["c1"]}') == ["c4", "c3", "c2"]
         assert await names(filters='{"since": ["c1"]}') == ["c4", "c3", "c2"]
         assert await names(filters='{"before": ["c2"]}') == ["c1", "c0"]
         assert await names(filters='{"since": ["c0"], "before": ["c3"]}') == ["c2", "c1"]
@@ -204,20 +362,58 @@ async def test_filters_and_limits_are_right_for_the_whole() -> None:
         assert await names(filters='{"node": ["B"], "name": ["c1"]}') == ["c1"]
         assert await names(filters='{"label": {"swarmlib.node=B": true}}') == ["c3", "c1"]
         assert await names(filters='{"node": ["nosuch"]}') == []
-        with pytest.raises(NotFound, match="No such container: nosuch"):
-            await names(filters='{"since": ["nosuch"]}')
+        for filters in ('{"since": ["nosuch"]}', '{"since": ["c0"], "before": ["nosuch"]}'):
+            with pytest.raises(NotFound, match="No such container: nosuch"):
+                await names(filters=filters)
 
 
-async def test_networks_that_every_engine_has_are_shown_once_and_mean_the_first() -> None:
+async def test_images_since_one_of_the_same_second() -> None:
+    a, b = Engine("A", images={}), Engine("B", images={})
+    for number, each in enumerate([a, b, a, b]):
+        each.images[f"sha256:{number}"] = [f"i{number}:latest"]
+        each.images_made[f"sha256:{number}"] = 1000.2 + number / 4
+    async with open_chain(over(a, b)) as swarm:
+        found = await swarm.ls("images", filters={"since": "i1:latest"}, limit="of no meaning here")
+    assert sorted(image["RepoTags"][0] for image in found) == ["i2:latest", "i3:latest"]
+
+
+async def test_networks_that_every_engine_has_are_each_listed_and_their_names_mean_the_first_engines() -> None:
     a, b = two()
     async with open_chain(over(a, b)) as swarm:
         await swarm.spawn({"Name": "mine"}, "networks")
         found = await swarm.ls("networks")
-        assert sorted(item["Name"] for item in found) == ["bridge", "host", "mine", "none"]
-        with pytest.raises(NotFound, match="No such network: bridge"):
-            await swarm.get("networks", "bridge")
-    assert "get networks/bridge" in a.asked
-    assert "get networks/bridge" not in b.asked
+        assert sorted(item["Name"] for item in found) == ["bridge", "bridge", "host", "host", "mine", "none", "none"]
+        assert [(await swarm.get("networks", item.id))["Node"]["Name"] for item in found] == [
+            item.node for item in found
+        ]
+        assert (await swarm.get("networks", "bridge"))["Id"] == "A-bridge"
+        assert (await swarm.get("networks", "B/bridge"))["Id"] == "B-bridge"
+
+
+@pytest.mark.parametrize("verb", ["connect", "disconnect"])
+async def test_a_container_is_connected_where_it_is_or_refused_with_what_is_where(verb: str) -> None:
+    a, b = two()
+    for each in (a, b):
+        for name in ("twice", f"only-{each.label}"):
+            each.networks[name] = {"Id": name, "Name": name}
+
+    async def connected(network: str, container: str, *links: str) -> None:
+        body = {"Container": container, "EndpointConfig": {"Links": list(links)}}
+        await swarm.set("networks", network, verb, value=body)
+
+    async with open_chain(over(a, b)) as swarm:
+        for network in ("bridge", "host", "twice", "only-B", "B/only-B"):
+            await connected(network, "db")
+        await connected("twice", "B/db")
+        assert sum(each.startswith("set networks") for each in b.asked) == 6
+        with pytest.raises(Conflict, match="the network only-A is on A, but the container db is on B"):
+            await connected("only-A", "db")
+        with pytest.raises(Conflict, match="the container web is on A, but the container db is on B"):
+            await connected("twice", "db", "web:alias")
+        with pytest.raises(NotFound, match="network nosuch not found"):
+            await connected("nosuch", "db")
+        with pytest.raises(NotFound, match="No such container: nosuch"):
+            await connected("only-A", "nosuch")
 
 
 async def test_a_dead_engine_does_not_spoil_the_rest_and_what_is_missing_is_said() -> None:
@@ -233,7 +429,7 @@ async def test_a_dead_engine_does_not_spoil_the_rest_and_what_is_missing_is_said
             made = await swarm.spawn({"Image": "busybox"})
             with pytest.raises(Unavailable, match="A is down"):
                 await swarm.start("containers", "web")
-            with pytest.raises(Conflict, match="on A"):
+            with pytest.raises(Conflict, match="It is on A, which is down"):
                 await swarm.spawn({"Image": "busybox"}, name="web")
     assert "A is missing" in info["Warnings"][0]
     assert made.id in b.boxes
@@ -385,17 +581,105 @@ async def test_a_pull_goes_to_every_engine_and_fails_if_one_fails() -> None:
         await swarm.spawn(None, "images", fromImage="busybox")
         assert "spawn images" in a.asked
         assert "spawn images" in b.asked
-        b.trouble.append(TimedOut("B is slow"))
-        with pytest.raises(TimedOut, match="B is slow"):
+        a.asked.clear()
+        b.trouble.append(Denied("no such image for you"))
+        with pytest.raises(Denied, match=r"^B: no such image for you$"):
             await swarm.spawn(None, "images", fromImage="busybox")
+        assert a.asked == ["spawn images"] * 2  # to its end
+
+
+async def test_a_pull_that_every_engine_refuses_is_refused_as_by_one() -> None:
+    a, b = two()
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        refused = Internal("no way", details={"status": 500, "body": b"{}"})
+        a.trouble = b.trouble = [refused]
+        async with swarm.request(Verb.SPAWN, ("images",), args={"fromImage": "x"}) as replies:
+            first = await replies.receive()
+    assert (first.verb, first.error.message, first.error.details) == (Verb.ERROR, "no way", refused.details)
+
+
+async def test_a_pull_goes_on_without_an_engine_that_freezes_in_the_middle(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = two()
+    a.slow["images"] = b.slow["images"] = 1.0
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        start = trio.current_time()
+        async with swarm.request(Verb.SPAWN, ("images",), args={"fromImage": "x"}) as replies:
+            first = [(await next_reply(replies)).json["status"] for _ in range(2)]
+            b.frozen = True
+            rest = [await next_reply(replies), await next_reply(replies)]
+        assert trio.current_time() - start <= 15
+    assert sorted(first) == ["pulling on A", "pulling on B"]
+    assert rest[0].json["status"].startswith("B is missing: ")
+    assert rest[1].verb is Verb.ACK
+    b.frozen = False
+    async with open_chain(over(a, b, strict=True)) as swarm, swarm.request(Verb.SPAWN, ("images",)) as replies:
+        for _ in range(2):
+            await next_reply(replies)
+        b.frozen = True
+        with pytest.raises(Unavailable, match="--strict is set"):
+            await next_reply(replies)
+
+
+async def test_what_rightly_takes_long_may_take_long_while_the_engine_is_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = two()
+    a.slow = b.slow = {"df": 300.0, "search": 100.0, "auth": 100.0}
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        start = trio.current_time()
+        assert (await swarm.get("df"))["LayersSize"] == 2
+        assert trio.current_time() - start == pytest.approx(300)
+        assert await swarm.get("search", term="busybox") == [{"name": "busybox"}]
+        assert b.asked.count("get search") == 0
+        await swarm.set("auth", value={"username": "me"})
+        a.frozen = True
+        start = trio.current_time()
+        async with swarm.request(Verb.GET, ("df",)) as replies:
+            found = await next_reply(replies)
+        assert found.json["LayersSize"] == 1
+        assert "A is missing" in found.args["warnings"][0]
+
+
+async def test_a_list_with_sizes_may_take_long_too(autojump_clock: trio.testing.MockClock) -> None:
+    a, b = two()
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        a.slow["containers"] = 60.0
+        assert named(await swarm.ls(size=True)) == {("web", "A"), ("db", "B")}
+
+
+async def test_a_ping_is_answered_while_the_first_engine_is_frozen(autojump_clock: trio.testing.MockClock) -> None:
+    a, b = two()
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        a.frozen = True
+        with trio.fail_after(5.1):
+            assert await swarm.get("ping") == {}
+
+
+async def test_a_wrong_password_is_tried_at_one_engine() -> None:
+    a, b = two()
+    a.trouble = b.trouble = []
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.ls()
+        a.trouble = b.trouble = [Denied("wrong password")]
+        with pytest.raises(Denied, match="wrong password"):
+            await swarm.set("auth", value={"username": "me", "password": "x"})
+        assert "set auth" not in b.asked
+        a.trouble, b.trouble = [Internal("no route to the registry")], []
+        await swarm.set("auth", value={"username": "me"})
 
 
 async def test_an_exec_is_found_again() -> None:
     a, b = two()
     async with open_chain(over(a, b)) as swarm:
-        made = await swarm.spawn({}, "containers", "db", "exec")
-        with pytest.raises(NotFound, match="No such exec"):
-            await swarm.get("exec", made.id)
+        made = await swarm.spawn({"Cmd": ["true"]}, "containers", "db", "exec")
+        assert await swarm.get("exec", made.id) == {"ID": made.id}
     assert f"get exec/{made.id}" in b.asked
     assert f"get exec/{made.id}" not in a.asked
 
@@ -406,6 +690,26 @@ def test_an_image_on_two_engines_is_listed_once_with_all_its_tags() -> None:
     merged = {**one, "RepoTags": ["a:1", "b:1"], "RepoDigests": [], "Nodes": ["A", "B"]}
     assert merge.images([("A", [one]), ("B", [other])]) == [merged]
     assert one["RepoTags"] == ["a:1"]
+
+
+async def test_images_are_saved_together_from_the_engine_that_has_most_of_them() -> None:
+    a, b = Engine("A"), Engine("B")
+    for each, names in ((a, ["one:1"]), (b, ["two:1", "three:1"])):
+        each.images = {f"sha256:{name}": [name] for name in names}
+    async with open_chain(over(a, b)) as swarm:
+        await swarm.call(Verb.FILE, ("images",), args={"names": ["one:1", "two:1", "three:1"]})
+        assert [name for names in b.images.values() for name in names] == ["two:1", "three:1", "one:1"]
+    b.images = {"sha256:two:1": ["two:1"]}
+    b.info = {"OSType": "windows"}
+    async with open_chain(over(a, b)) as swarm:
+        with pytest.raises(Conflict, match="the image two:1 is on B, and is of another platform than A"):
+            await swarm.call(Verb.FILE, ("images",), args={"names": ["one:1", "two:1"]})
+
+
+def test_what_is_said_of_swarm_mode_is_a_manager_s() -> None:
+    worker, manager = ({"Swarm": {"NodeID": id, "ControlAvailable": id == "m"}} for id in "wm")
+    assert merge.info([("A", worker), ("B", manager)])["Swarm"] == manager["Swarm"]
+    assert merge.info([("A", worker)])["Swarm"] == worker["Swarm"]
 
 
 def test_what_prunes_removed_is_added_up() -> None:

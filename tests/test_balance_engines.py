@@ -4,11 +4,14 @@ import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
+import docker as sdk
 import pytest
 
 from tests.engines import Engine, Swarmd, docker, docker_process, engine, swarmd, wait_until
@@ -42,15 +45,16 @@ def out(host: str, *args: str) -> str:
     return done.stdout.decode().strip()
 
 
-def request(gateway: Swarmd, method: str, target: str) -> tuple[bytes, bytes]:
-    """The head and the body of one raw request to the gateway."""
-    return exchange(socket.create_connection(("127.0.0.1", gateway.port), 20), method, target)
+def request(gateway: Swarmd, method: str, target: str, sent: bytes = b"") -> tuple[bytes, bytes]:
+    """The head and the body of the answer to one raw request to the gateway."""
+    return exchange(socket.create_connection(("127.0.0.1", gateway.port), 20), method, target, sent)
 
 
-def exchange(sock: socket.socket, method: str, target: str) -> tuple[bytes, bytes]:
-    """The head and the body of one raw request. HTTP/1.0, so that no body comes in chunks."""
+def exchange(sock: socket.socket, method: str, target: str, sent: bytes = b"") -> tuple[bytes, bytes]:
+    """The head and the body of the answer to one raw request. HTTP/1.0, so that no body comes in chunks."""
+    about = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n"
     with closing(sock):
-        sock.sendall(f"{method} {target} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
+        sock.sendall(f"{method} {target} HTTP/1.0\r\n{about}\r\n".encode() + sent)
         answer = b""
         while data := sock.recv(65536):
             answer += data
@@ -73,8 +77,10 @@ def test_rules_place_containers_and_lists_are_filtered_by_engine(both: Swarmd) -
     assert names(both) == {"one", "two", "three"}
     assert names(both, "--filter", "node=a") == {"one"}
     assert names(both, "--filter", "label=swarmlib.node=b") == {"two", "three"}
-    shown = out(host, "inspect", "-f", '{{index .Config.Labels "swarmlib.node"}} {{.Config.Env}}', "two")
-    assert shown == "b []"
+    assert out(host, "inspect", "-f", "{{.Node.Name}} {{.Node.Labels.region}}", "two") == "b south"
+    assert out(host, "inspect", "-f", "{{.Config.Env}} {{.Config.Labels}}", "one") == (
+        '[] map[com.docker.swarm.constraints:["region==north"]]'
+    )
     assert out(host, "inspect", "-f", "{{.Name}}", "b/two") == "/two"
     refused = docker(host, "create", "-e", "constraint:region==west", "busybox", "true").stderr
     assert (
@@ -86,9 +92,7 @@ def test_rules_place_containers_and_lists_are_filtered_by_engine(both: Swarmd) -
 def test_a_port_goes_to_the_engine_that_has_it_free(both: Swarmd) -> None:
     for name in ("first", "second"):
         out(both.host, "run", "-d", "--name", name, "-p", "18080:80", "busybox", "sleep", "1000")
-    homes = [
-        out(both.host, "inspect", "-f", '{{index .Config.Labels "swarmlib.node"}}', n) for n in ("first", "second")
-    ]
+    homes = [out(both.host, "inspect", "-f", "{{.Node.Name}}", name) for name in ("first", "second")]
     assert sorted(homes) == ["a", "b"]
     third = docker(both.host, "run", "-d", "-p", "18080:80", "busybox", "true").stderr
     assert b"a: its port 18080/tcp is taken; b: its port 18080/tcp is taken" in third
@@ -123,6 +127,22 @@ def test_a_list_right_after_a_change_shows_it(both: Swarmd, pair: tuple[Engine, 
         assert found[f"/{name}"]["Id"] == direct[0]["Id"]
         assert request(both, "DELETE", f"/containers/{name}")[0].startswith(b"HTTP/1.1 204")
         assert json.loads(request(both, "GET", "/containers/json?all=1")[1]) == []
+
+
+def test_lists_are_bounded_and_ordered_within_one_second(both: Swarmd) -> None:
+    made = [f"s{number}" for number in range(8)]
+    for name in made:
+        request(both, "POST", f"/containers/create?name={name}", b'{"Image": "busybox"}')
+
+    def listed(query: str) -> list[str]:
+        return [each["Names"][0][1:] for each in json.loads(request(both, "GET", f"/containers/json?{query}")[1])]
+
+    for number, name in enumerate(made):
+        assert listed(f"limit={number + 1}") == made[::-1][: number + 1]
+        assert listed(f'all=1&filters={{"since":["{name}"]}}') == made[number + 1 :][::-1]
+        assert listed(f'limit=2&filters={{"before":["{name}"]}}') == made[:number][::-1][:2]
+    assert {each["Node"] for each in json.loads(request(both, "GET", "/containers/json?all=1")[1])} == {"a", "b"}
+    assert out(both.host, "ps", "-lq", "--no-trunc") == json.loads(out(both.host, "inspect", "s7"))[0]["Id"]
 
 
 def test_the_index_says_what_the_engines_say(both: Swarmd, pair: tuple[Engine, Engine]) -> None:
@@ -172,6 +192,51 @@ def test_two_compose_projects_each_come_up_whole_on_an_engine_of_their_own(
     assert "two_" not in left
 
 
+def test_a_container_that_is_updated_stays_with_its_files(both: Swarmd, tmp_path: Path) -> None:
+    """As Watchtower does it: the body of the create is the inspection, whose container has been removed."""
+    for number in range(3):
+        out(both.host, "create", "--name", f"other{number}", "-e", "constraint:node==b", "busybox", "true")
+    out(
+        both.host,
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "-e",
+        "constraint:node==~b",
+        "-v",
+        f"{tmp_path}:/d",
+        "busybox",
+        "sleep",
+        "9",
+    )
+    with closing(sdk.APIClient(base_url=both.host)) as client:
+        for _ in range(2):
+            seen = client.inspect_container("web")
+            client.stop("web", timeout=0)
+            client.remove_container("web")
+            body = {**seen["Config"], "HostConfig": seen["HostConfig"]}
+            body["NetworkingConfig"] = {"EndpointsConfig": seen["NetworkSettings"]["Networks"]}
+            client.start(client.create_container_from_config(body, "web"))
+            again = client.inspect_container("web")
+            assert again["Node"]["Name"] == "b"
+            assert again["Config"]["Labels"] == seen["Config"]["Labels"]
+
+
+def test_a_compose_project_that_is_changed_stays_with_its_files(both: Swarmd, tmp_path: Path) -> None:
+    compose = composer(both.host, tmp_path / "project", "files")
+    file = tmp_path / "project/docker-compose.yml"
+    service = '{image: busybox, command: sleep %d, volumes: ["./data:/data"], stop_grace_period: 0s}'
+    changes = [["up", "-d"], ["up", "-d"], ["down"], ["up", "-d"]]
+    for number, command in enumerate(changes):
+        file.write_text(f'version: "3"\nservices: {{web: {service % (1000 + number)}}}\n')
+        compose(*command)
+        out(both.host, "create", "--name", f"other{number}", "-e", "constraint:node==a", "busybox", "true")
+    assert "files_web_1" in names(both, "--filter", "node=a")
+    assert out(both.host, "inspect", "-f", "{{.Config.Cmd}}", "files_web_1") == "[sleep 1003]"
+    compose("down")
+
+
 def test_events_of_both_engines_come_in_order_and_say_their_engine(both: Swarmd) -> None:
     with docker_process(both.host, "events", "--format", "{{json .}}", "--filter", "event=create") as events:
         assert events.stdout is not None
@@ -196,6 +261,26 @@ def test_events_of_both_engines_come_in_order_and_say_their_engine(both: Swarmd)
     )
     again = [json.loads(line) for line in past.split("\n")]
     assert [each["timeNano"] for each in again if each in seen] == [each["timeNano"] for each in seen]
+
+
+def test_events_that_an_engine_has_forgotten_are_told_still(both: Swarmd, pair: tuple[Engine, Engine]) -> None:
+    made = out(both.host, "create", "--name", "old", "-e", "constraint:node==a", "busybox", "true")
+    since = str(json.loads(out(both.host, "inspect", made))[0]["Created"])
+    for number in range(300):
+        request(both, "POST", f"/containers/{made}/rename?name=old{number}")
+
+    def told(host: str, *filters: str) -> list[dict[str, Any]]:
+        bounds = ["--since", since, "--until", str(int(time.time()) + 1), "--format", "{{json .}}"]
+        lines = out(host, "events", *bounds, *(f"--filter={each}" for each in filters)).splitlines()
+        return [each for line in lines if (each := json.loads(line))["Actor"]["ID"] == made]
+
+    forgotten = told(pair[0].host)
+    assert {each["Action"] for each in forgotten} == {"rename"}
+    known = told(both.host)
+    assert [each["Action"] for each in known] == ["create"] + ["rename"] * 300
+    assert [each["timeNano"] for each in known][-len(forgotten) :] == [each["timeNano"] for each in forgotten]
+    assert [each["Action"] for each in told(both.host, "event=create", "container=old", "type=container")] == ["create"]
+    assert told(both.host, "event=create", "container=other") == []
 
 
 @pytest.mark.parametrize("how", ["freeze", "kill"])

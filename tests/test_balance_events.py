@@ -1,13 +1,16 @@
 """The events of several engines as one stream: in order, none lost, none twice."""
 
+import time
 from typing import Any
 
+import orjson
 import pytest
 import trio
 import trio.testing
 
-from swarmlib import Chain, Invalid, connect
+from swarmlib import Chain, Internal, Invalid, SwarmError, TimedOut, Unavailable, connect
 from swarmlib_backends.balance import Balance
+from swarmlib_backends.balance.history import History, time_of
 from tests.simulated import Engine
 
 
@@ -18,6 +21,11 @@ def over(*engines: Engine) -> Chain:
 def event(nano: int, action: str = "start", **attributes: str) -> dict[str, Any]:
     about = {"ID": action, "Attributes": attributes}
     return {"Type": "container", "Action": action, "Actor": about, "time": nano // 10**9, "timeNano": nano}
+
+
+def nanoseconds_text(seconds: float) -> str:
+    """A moment as clients write it, a little before that one."""
+    return time_of(int(seconds * 10**9) - 1000)
 
 
 async def test_what_engines_say_at_about_the_same_time_is_put_in_order(autojump_clock: trio.testing.MockClock) -> None:
@@ -67,14 +75,121 @@ async def test_engines_that_go_and_come_are_told_of_unless_something_else_is_ask
     assert gone["Actor"]["Attributes"]["error"] == "its event stream ended"
 
 
-async def test_a_watch_that_an_engine_refuses_is_refused(autojump_clock: trio.testing.MockClock) -> None:
+REFUSALS = [
+    Invalid("invalid filter 'nosuch'", details={"status": 400}),
+    Internal("strconv.ParseInt: invalid syntax", details={"status": 500}),
+    Unavailable("not now", details={"status": 503}),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.code)
+async def test_a_watch_that_every_engine_refuses_is_refused_as_by_one(
+    refusal: SwarmError, autojump_clock: trio.testing.MockClock
+) -> None:
+    a, b = Engine("A"), Engine("B")
+    a.refused = b.refused = {"nosuch": refusal}
+    b.slow[""] = 1.0
+    async with connect(over(a, b)) as swarm:
+        await swarm.ls()
+        for bounds in ({}, {"since": "5"}, {"since": "5", "until": "6"}):
+            with trio.fail_after(30), pytest.raises(type(refusal)) as seen:
+                async with swarm.watch(filters='{"nosuch": ["x"]}', **bounds):
+                    pass
+            assert (seen.value.message, seen.value.details) == (refusal.message, refusal.details)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.code)
+async def test_an_engine_that_alone_refuses_a_watch_is_missing_from_it(
+    refusal: SwarmError, autojump_clock: trio.testing.MockClock
+) -> None:
+    a, b = Engine("A"), Engine("B")
+    a.refused = {"label": refusal}
+    async with connect(over(a, b)) as swarm:
+        await swarm.ls()
+        async with swarm.watch(filters='{"label": ["x"]}') as events:
+            await trio.sleep(20)
+            a.add("unseen", Labels={"x": ""})
+            b.add("seen", Labels={"x": ""})
+            assert (await anext(events))["Node"] == "B"
+            await trio.sleep(20)
+            b.add("later", Labels={"x": ""})
+            assert (await anext(events))["Actor"]["Attributes"]["name"] == "later"
+
+
+async def test_a_watch_that_no_engine_begins_ends_in_time(autojump_clock: trio.testing.MockClock) -> None:
     a, b = Engine("A"), Engine("B")
     async with connect(over(a, b)) as swarm:
         await swarm.ls()
-        a.trouble = b.trouble = [Invalid("invalid filter 'nosuch'")]
-        with pytest.raises(Invalid, match="invalid filter"):
-            async with swarm.watch(filters='{"nosuch": ["x"]}'):
+        a.slow[""] = b.slow[""] = 1000.0  # they answer pings
+        with trio.fail_after(30), pytest.raises(TimedOut, match="did not begin to tell events within 5 s"):
+            async with swarm.watch():
                 pass
+
+
+async def test_what_engines_have_forgotten_is_told_from_what_balance_has_seen(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = Engine("A"), Engine("B")
+    async with connect(over(a, b)) as swarm:
+        await swarm.ls()
+        boxes = [a.add(f"box{number}", Labels={"odd": str(number % 2)}) for number in range(200)]
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(200):
+            (a if number % 50 else b).tell("exec_die", boxes[0])
+            if number % 20 == 0:
+                await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+        until = str(int(time.time()) + 1)
+
+        async def told(**args: Any) -> list[str]:
+            async with swarm.watch(until=until, **args) as events:
+                return [each["Actor"]["Attributes"]["name"] async for each in events if each["Action"] == "create"]
+
+        names = [box.name for box in boxes]
+        since = nanoseconds_text(boxes[0].created)
+        assert await told(since=since) == names
+        assert await told(since=nanoseconds_text(boxes[50].created)) == names[50:]
+        assert await told(since=since, filters={"label": ["odd=1"], "type": ["container"]}) == names[1::2]
+        begun = [name for name in names if name.startswith("box1")]
+        assert await told(since=since, filters={"container": ["box1"], "event": ["create"]}) == begun
+        assert await told(since=since, filters={"node": ["B"]}) == []
+        assert await told() == []
+        a.frozen = True
+        await trio.sleep(20)
+        assert await told(since=since) == names  # of an engine that is down
+
+
+async def test_what_only_the_engine_knows_comes_before_what_balance_has_seen(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a = Engine("A")
+    first = a.add("first")
+    async with connect(over(a)) as swarm:
+        await swarm.ls()
+        a.add("second")
+        await trio.testing.wait_all_tasks_blocked()
+        async with swarm.watch(since=nanoseconds_text(first.created)) as events:
+            a.add("third")
+            names = [(await anext(events))["Actor"]["Attributes"]["name"] for _ in range(3)]
+            a.cut()
+            for _ in range(300):
+                a.tell("exec_die", first)
+            a.add("fourth")
+            while (last := await anext(events))["Action"] != "create":
+                pass
+            names.append(last["Actor"]["Attributes"]["name"])
+    assert names == ["first", "second", "third", "fourth"]
+
+
+async def test_the_history_is_bounded() -> None:
+    history = History()
+    history.begin(1)
+    for number in range(3000):
+        assert history.keep(event(number + 2, "start", text="x" * 1000))
+        assert not history.keep(event(number + 2, "start", text="x" * 1000))
+    kept = history.told(0, None, {})
+    assert 900 < len(kept) < 1000
+    assert orjson.loads(kept[-1])["timeNano"] == 3001
 
 
 async def test_what_is_no_event_ends_nobody_s_watch(autojump_clock: trio.testing.MockClock) -> None:

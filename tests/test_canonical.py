@@ -28,6 +28,13 @@ few = settings(max_examples=20, deadline=None)
 """For what is tried on every row."""
 CREATE = (Verb.SPAWN, ("containers",))
 
+NEEDED = {
+    **{f"{what}Logs": {"stdout": "1"} for what in ("Container", "Service", "Task")},
+    **{f"{what}Resize": {"h": "24", "w": "80"} for what in ("Container", "Exec")},
+    "ContainerArchive": {"path": "/"},
+}
+"""Parameters that a row can't do without."""
+
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
 names = st.text(ascii_letters, max_size=6)
 """Of objects that are made: not every text is one."""
@@ -65,8 +72,12 @@ def values(type_: Any) -> st.SearchStrategy[Any]:
 
 
 def message(row: Row, args: dict[str, Any] | None = None, body: bytes | None = None) -> Message:
+    """A request for a row, with what it can't do without."""
     att = BytesStream(b"") if row.upload else None
-    return Message(row.verb, row.path("web"), args or {}, None if body is None else Json(body), att=att)
+    if body is None and (type_ := SHIPPED["rows"][row.name]["body"]) is not None:
+        body = b"[]" if isinstance(type_, list) else b'{"Cmd":["true"]}' if row.name == "ContainerExec" else b"{}"
+    needed = NEEDED.get(row.name.removeprefix("Put").removesuffix("Info"), {})
+    return Message(row.verb, row.path("web"), {**(args or {}), **needed}, None if body is None else Json(body), att=att)
 
 
 def of_create(body: Any) -> Any:
@@ -84,6 +95,8 @@ def test_a_body_is_the_same_twice(row: Row, data: st.DataObject) -> None:
     body = data.draw(values(SHIPPED["rows"][row.name]["body"]))
     if row.verb is Verb.SPAWN and "Name" in body:
         body["Name"] = data.draw(names)
+    if row.name == "ContainerExec":
+        body["Cmd"] = ["true"]
     once = canonical(message(row, body=json.dumps(body).encode()))
     assert canonical(once) is once
     if isinstance(once.value, Json):
@@ -105,9 +118,11 @@ def parameters_of(row: Row) -> st.SearchStrategy[dict[str, Any]]:
             return st.integers(schema.INTEGERS[kind].start, schema.INTEGERS[kind].stop - 1).map(str)
         if kind in ("boolean", "default-true", "strict"):
             return st.sampled_from(["1", "true", "True", "0", "False"])
-        if kind == "time":
-            return st.one_of(st.integers(0, 2**40).map(str), st.just("2020-01-02T03:04:05.678+01:00"))
-        return st.one_of(st.integers().map(str), st.just("all")) if kind == "tail" else texts
+        if kind in ("time", "event-time"):
+            return st.tuples(st.integers(-(2**40), 2**40), st.integers(0, 10**12)).map(
+                lambda each: f"{each[0]}.{each[1]}"
+            )
+        return st.one_of(st.integers(0, 2**63 - 1).map(str), st.just("all")) if kind.endswith("tail") else texts
 
     known = {name: of(kind) for name, kind in SHIPPED["rows"][row.name]["query"].items()}
     if "name" in known:
@@ -129,7 +144,7 @@ def test_a_canonical_request_is_the_same_over_http(row: Row, data: st.DataObject
     assert canonical(once) is once
     found = table.route(row.method, table.target(row, once.path, once.args))
     assert found.row is row
-    again = canonical(Message(found.row.verb, found.path, found.args, att=once.att))
+    again = canonical(Message(found.row.verb, found.path, found.args, once.value, att=once.att))
     assert (again.path, dict(again.args)) == (once.path, dict(once.args))
 
 
@@ -250,6 +265,10 @@ def held_to_go(row: Row, type_: Any, data: st.DataObject) -> None:
         with pytest.raises(Invalid, match="is no name"):
             canonical(message(row, body=text.encode()))
         return
+    if row.name == "ContainerExec" and not expected.get("Cmd"):
+        with pytest.raises(Invalid, match="No exec command specified"):
+            canonical(message(row, body=text.encode()))
+        return
     assert canonical(message(row, body=text.encode())).json == expected
 
 
@@ -279,6 +298,46 @@ def test_bytes_that_are_no_utf8_are_replaced_one_by_one() -> None:
     assert strictjson.read(b'"\xe9t\xe9 \xf0\x9f\x92 \xed\xa0\x80 \xc0\xae"', "it") == (
         "\ufffdt\ufffd \ufffd\ufffd\ufffd \ufffd\ufffd\ufffd \ufffd\ufffd"
     )
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),  # each is dockerd 20.10's on a body of these bytes
+    [
+        (b"{i", "invalid character 'i' looking for beginning of object key string"),
+        (b"{", "unexpected EOF"),
+        (b'{"a', "unexpected EOF"),
+        (b'{"Name" x', "invalid character 'x' after object key"),
+        (b'{"Name":}', "invalid character '}' looking for beginning of value"),
+        (b'{"Name":"a" x', "invalid character 'x' after object key:value pair"),
+        (b'{"Name":"a",}', "invalid character '}' looking for beginning of object key string"),
+        (b'{"Name":"a",', "unexpected EOF"),
+        (b"[1 2]", "invalid character '2' after array element"),
+        (b"[1,]", "invalid character ']' looking for beginning of value"),
+        (b"[1}", "invalid character '}' after array element"),
+        (b"nul", "unexpected EOF"),
+        (b"nulx", "invalid character 'x' in literal null (expecting 'l')"),
+        (b'{"Name":-}', "invalid character '}' in numeric literal"),
+        (b'{"Name":1.x}', "invalid character 'x' after decimal point in numeric literal"),
+        (b'{"Name":1e}', "invalid character '}' in exponent of numeric literal"),
+        (b'{"Name":01}', "invalid character '1' after object key:value pair"),
+        (b'{"Name":"\\x"}', "invalid character 'x' in string escape code"),
+        (b'{"Name":"\\u12x4"}', "invalid character 'x' in \\u hexadecimal character escape"),
+        (b'{"Name":"a\nb"}', "invalid character '\\n' in string literal"),
+        (b"{'a'", "invalid character '\\'' looking for beginning of object key string"),
+        ("{é".encode(), "invalid character 'Ã' looking for beginning of object key string"),
+        (b"{} x", "invalid character 'x' after top-level value"),  # of a body, dockerd reads no further
+    ],
+)
+def test_what_is_not_json_is_refused_in_the_words_of_an_engine(raw: bytes, sentence: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        strictjson.read(raw, "the body")
+    assert str(refused.value) == f"the body is not JSON: {sentence}"
+
+
+@pytest.mark.parametrize("raw", [b"[" * 400 + b"x", b"[" + b"1," * 100_000 + b"x"])
+def test_what_is_not_json_far_or_deep_inside_is_refused_too(raw: bytes) -> None:
+    with pytest.raises(Invalid, match="the body is not JSON: "):
+        strictjson.read(raw, "the body")
 
 
 # Speed.

@@ -1,7 +1,8 @@
-"""Every family of the Engine API by the real docker CLI: what it shows through the gateway is what it shows directly.
+"""Every family of the Engine API by real docker CLIs: what they show through the gateway is what they show directly.
 
-The same commands run against one new engine directly and against another through `dockerserver | docker`; what they
-print is compared, but for ids, times and sizes on disk.
+The same commands run against one new engine directly and against another through `dockerserver | docker`, and those of
+containers through `dockerserver | balance` over two as well; what they print is compared, but for ids, times and sizes
+on disk.
 """
 
 import io
@@ -15,10 +16,54 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import docker, engine, swarmd
+from tests.engines import CLIS, Engine, Swarmd, docker, engine, swarmd
 
 pytestmark = pytest.mark.engine
 
+CONTAINERS = """
+run --rm -i busybox cat
+run --rm busybox sh -c "echo out; echo err >&2; exit 3"
+run -d --name web -p 127.0.0.1::80 -l tier=web busybox sh -c "echo one; echo two >&2; touch /made; exec sleep 1000"
+run --name ended busybox echo ended
+ps -a --format "{{.Names}} {{.Image}} {{.Command}} {{.State}}"
+ps -q --filter label=tier=web
+ps -a --filter name=ended --format {{.Names}}
+inspect web -f "{{.Name}} {{.Config.Cmd}} {{.Config.Labels}} {{.HostConfig.NetworkMode}} {{.State.Status}}"
+inspect web ended --format {{.Config.Image}}
+inspect --size ended -f {{.SizeRw}}
+logs web
+logs --tail 1 ended
+attach ended
+port ended
+exec web echo there
+exec -i web cat
+exec -e A=b web sh -c "echo $A; exit 4"
+exec nosuch true
+top nosuch
+stats --no-stream --format {{.Name}} web
+diff web
+cp web:/made SCRATCH/copied
+cp SCRATCH/garbage web:/tmp
+exec web cat /tmp/garbage
+export web -o SCRATCH/exported.tar
+update --restart no web
+rename web site
+pause site
+unpause site
+restart -t 0 site
+start -a ended
+wait ended
+kill site
+wait site
+start nosuch
+port nosuch
+logs nosuch
+commit site site:1
+rm ended
+rm -f site
+rmi site:1
+inspect site
+"""
 VOLUMES = """
 volume create data
 volume ls
@@ -129,12 +174,12 @@ def scratch(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shown(host: str, commands: str, scratch: Path) -> list[str]:
+def shown(host: str, commands: str, scratch: Path, cli: str) -> list[str]:
     """What each command prints and how it ends, without what is never the same twice."""
     found: list[str] = []
     for line in commands.strip().splitlines():
         words = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', line)]
-        done = docker(host, *(word.replace("SCRATCH", str(scratch)) for word in words))
+        done = docker(host, *(word.replace("SCRATCH", str(scratch)) for word in words), input=b"typed\n", cli=cli)
         text = f"{done.stdout.decode()}{done.stderr.decode()}"
         found.append(f"$ {line}\n{_steady(text)}= {done.returncode}")
     return found
@@ -147,14 +192,27 @@ def _steady(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?[kMG]?B\b", "SIZE", text)
 
 
-@pytest.mark.parametrize("family", ["VOLUMES", "NETWORKS", "IMAGES", "BUILD", "SWARM", "SYSTEM"])
+with_each_cli = pytest.mark.parametrize("cli", CLIS)
+
+
+@with_each_cli
+@pytest.mark.parametrize("family", ["CONTAINERS", "VOLUMES", "NETWORKS", "IMAGES", "BUILD", "SWARM", "SYSTEM"])
 def test_a_family_looks_the_same_through_the_gateway(
-    family: str, hosts: tuple[str, str], scratch: Path, monkeypatch: pytest.MonkeyPatch
+    family: str, cli: str, hosts: tuple[str, str], scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_BUILDKIT", "0")
-    direct, through = (shown(host, globals()[family], scratch) for host in hosts)
+    direct, through = (shown(host, globals()[family], scratch, cli) for host in hosts)
     assert through == direct
     assert any(each.endswith("= 0") for each in direct)
+
+
+@with_each_cli
+@pytest.mark.parametrize("family", ["CONTAINERS", "VOLUMES"])
+def test_a_family_looks_the_same_through_a_balance(
+    family: str, cli: str, engines: tuple[Engine, Engine], gateway: Swarmd, scratch: Path
+) -> None:
+    direct, through = (shown(host, globals()[family], scratch, cli) for host in (engines[1].host, gateway.host))
+    assert through == direct
 
 
 def test_a_saved_image_is_a_whole_tar(hosts: tuple[str, str]) -> None:

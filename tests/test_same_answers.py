@@ -107,7 +107,6 @@ def test_every_read_of_the_table(row: object, one: tuple[Engine, Swarmd]) -> Non
     ("method", "target", "body"),
     [
         ("GET", "/v1.41/containers/nosuch/json", None),
-        ("GET", "/v1.41/containers/thing/logs", None),
         ("GET", "/v1.41/containers/thing/logs?stdout=1&tail=1", None),
         ("GET", "/v9.9/info", None),
         ("GET", "/v1.1/info", None),

@@ -175,7 +175,7 @@ async def test_what_it_is_not_isolated_by_is_refused(monkeypatch: pytest.MonkeyP
 async def test_balance_brings_it_where_it_is_and_not_to_an_engine() -> None:
     async with connect("balance (a=simulator) (local=exec)") as client:
         made = await client.spawn(body("true", Labels=LABELS))
-        assert (await made.get())["Node"] == "local"
+        assert (await made.get())["Node"]["Name"] == "local"
 
 
 def test_the_docker_cli_runs_in_it_as_without_it(host: str) -> None:

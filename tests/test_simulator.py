@@ -481,6 +481,36 @@ async def test_what_is_no_tar_is_refused() -> None:
             await client.file("containers", "box", "archive", att=BytesStream(b"this is no tar"), path="/tmp")
 
 
+async def test_a_mac_address_that_was_asked_for_is_the_endpoints(autojump_clock: MockClock) -> None:
+    async with swarm() as client:
+        await started(client, "box", *LONG, MacAddress="02:42:ac:11:00:99")
+        shown = await client.get("containers", "box")
+        assert shown["NetworkSettings"]["MacAddress"] == "02:42:ac:11:00:99"
+        assert shown["NetworkSettings"]["Networks"]["bridge"]["MacAddress"] == "02:42:ac:11:00:99"
+
+
+async def test_log_drivers_are_an_engines(autojump_clock: MockClock) -> None:
+    async with swarm() as client:
+        with pytest.raises(SwarmError, match="error looking up logging plugin nosuch"):
+            await client.spawn(body("true", HostConfig={"LogConfig": {"Type": "nosuch"}}))
+        with pytest.raises(SwarmError, match="unknown log opt 'nosuch' for json-file"):
+            await client.spawn(body("true", HostConfig={"LogConfig": {"Config": {"nosuch": "1"}}}))
+        await started(client, "box", *LONG, HostConfig={"LogConfig": {"Type": "none"}})
+        with pytest.raises(SwarmError, match="does not support reading"):
+            await client.connect("containers", "box", "logs", stdout="1")
+
+
+@pytest.mark.parametrize("tty", [True, False])
+async def test_an_exec_is_framed_as_its_start_says(autojump_clock: MockClock, tty: bool) -> None:
+    async with swarm() as client:
+        await started(client, "box", *LONG)
+        body = {"Cmd": ["echo", "hi"], "AttachStdout": True, "Tty": True}
+        made = await client.spawn(body, "containers", "box", "exec")
+        async with await client.connect("exec", made.id, value=Json.of({"Tty": tty})) as stream:
+            received = b"".join([bytes(piece) async for piece in stream])
+        assert received == (b"hi\r\n" if tty else b"\x01\0\0\0\0\0\0\x04hi\r\n")
+
+
 async def test_an_exec_runs_beside_and_ends_with_its_container(autojump_clock: MockClock) -> None:
     async with swarm() as client:
         await started(client, "box", *LONG, Env=["A=1"])
@@ -490,7 +520,7 @@ async def test_an_exec_runs_beside_and_ends_with_its_container(autojump_clock: M
             "box",
             "exec",
         )
-        stream = await client.connect("exec", made.id)
+        stream = await client.connect("exec", made.id, value={})
         async with stream:
             assert [(line.stream, line.data) async for line in lines_of(stream, tty=False)] == [("stdout", b"1 2")]
         assert (await client.get("exec", made.id))["ExitCode"] == 3

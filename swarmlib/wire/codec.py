@@ -8,8 +8,10 @@ A message is one msgpack array of nine fields:
 (`ret`, `channel`, `att`) is a reference: an extension type whose data is a number. Who encodes chooses the numbers,
 who decodes maps them. A value too big for one frame is a reference too, and comes on a stream of its own.
 
-Arrays stay lists and tuples stay tuples (an extension type), so that what a backend puts into `args` or an error's
-`details` arrives as its readers know it. Imports no trio: the time is what the caller says it is.
+Text that stands for bytes which are no UTF-8 (PEP 383, as Python names files), such as the path of an archive, goes as
+these bytes under an extension type, in args only. Arrays stay lists and tuples stay tuples (an extension type), so that
+what a backend puts into `args` or an error's `details` arrives as its readers know it. Imports no trio: the time is
+what the caller says it is.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 import math
 import reprlib
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 
@@ -58,6 +60,8 @@ class RefKind(IntEnum):
 
 _VALUE: Final = 5
 _TUPLE: Final = 6
+_BYTES_AS_TEXT: Final = 7
+_ESCAPES: Final = "surrogateescape"
 
 
 class Ref(NamedTuple):
@@ -118,9 +122,33 @@ def pack_message(message: Message, kind: Kind, value: bytes | Apart | None, refs
         None if message.deadline == math.inf else max(0.0, message.deadline - now),
     ]
     try:
-        return _packed(fields)
+        try:
+            return _packed(fields)
+        except UnicodeEncodeError:
+            fields[_ARGS] = {name: _with_bytes(value) for name, value in fields[_ARGS].items()}
+            return _packed(fields)
     except _UNPACKABLE as exc:
         raise Invalid(f"this {message.verb} message can't be carried: {exc}", path=message.path) from exc
+
+
+_ARGS: Final = 2
+
+
+def _with_bytes(value: Any) -> Any:
+    """An argument, text in it that is no UTF-8 as the bytes that it stands for."""
+    if isinstance(value, list | tuple):
+        return list(map(_with_bytes, cast("Sequence[Any]", value)))
+    if isinstance(value, str) and _is_no_utf8(value):
+        return msgpack.ExtType(_BYTES_AS_TEXT, value.encode(errors=_ESCAPES))
+    return value
+
+
+def _is_no_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def pack_value(value: Json | bytes | SwarmError | None) -> tuple[Kind, bytes | None]:
@@ -162,7 +190,7 @@ def decode(data: bytes | memoryview, *, now: float) -> tuple[Message, Refs]:
         WireError: these bytes are not exactly one message.
     """
     found: list[Ref | Apart] = []
-    fields = _unpacked(data, found)
+    fields = _unpacked(data, found, escapes=True)
     if not _is_array(fields) or len(fields) != 9:
         raise WireError(f"a message is an array of 9 fields, not {shown(fields)}")
     verb, path, args, kind, value, ret, channel, att, left = fields
@@ -344,12 +372,14 @@ _TOO_DEEP: Final = TooDeep()
 _MALFORMED: Final = (msgpack.UnpackException, ValueError, TypeError)
 
 
-def _unpacked(data: bytes | memoryview, found: list[Ref | Apart], depth: int = 0) -> Any:
-    """One msgpack object; the references in it are also put into `found`."""
+def _unpacked(data: bytes | memoryview, found: list[Ref | Apart], depth: int = 0, *, escapes: bool = False) -> Any:
+    """One msgpack object; the references in it are also put into `found`. escapes: whether text may stand for bytes."""
 
     def hook(code: int, data: bytes) -> Any:
         if code == _TUPLE:
             return _unpacked_tuple(data, found, depth + 1)
+        if code == _BYTES_AS_TEXT and escapes:
+            return _bytes_as_text(data)
         ref = _unpacked_ref(code, data)
         found.append(ref)
         return ref
@@ -362,6 +392,13 @@ def _unpacked(data: bytes | memoryview, found: list[Ref | Apart], depth: int = 0
         raise WireError(f"{len(exc.extra)} bytes stand after the end of a msgpack object") from exc
     except _MALFORMED as exc:
         raise WireError(f"this is not msgpack: {exc or type(exc).__name__}") from exc
+
+
+def _bytes_as_text(data: bytes) -> str:
+    text = data.decode(errors=_ESCAPES)
+    if not _is_no_utf8(text):
+        raise WireError("extension type 7 holds UTF-8, which goes as text: one text has one form")
+    return text
 
 
 def _unpacked_tuple(data: bytes, found: list[Ref | Apart], depth: int) -> Any:

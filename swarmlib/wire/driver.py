@@ -29,14 +29,15 @@ from .channels import SERVICE
 from .codec import WireError
 from .events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset, Room
 from .frames import HEAD
-from .limits import KIB, Limits
+from .limits import Limits
+from .outbox import PIECE
 from .session import Session
 from .transports.sockets import Socket, lean
 
 _log = logging.getLogger("swarmlib")
 
-READ_SIZE: Final = 64 * KIB + HEAD.size
-"""Bytes that are read at once: a full frame. More would come in memory that is new to the process each time."""
+READ_SIZE: Final = PIECE + HEAD.size
+"""Bytes that are read at once: a full frame of a stream. More would come in memory that is new each time."""
 LINGER: Final = 1.0
 """Seconds that the peer has to take leave. To close before it does may destroy what it was told last."""
 _REPLY: Final = 2

@@ -18,7 +18,8 @@ class Limits:
     """What one side of a session puts up with, and how patient it is. Each side has its own, and tells those that the
     other must keep to (the first six) in the handshake.
 
-    frame: bytes of one frame's payload. A message without its value must fit into one.
+    frame: bytes of one frame's payload. A message without its value must fit into one, so
+        that whatever fits into the head of an HTTP request fits here.
     value: bytes of one message's value.
     channels: channels that the peer may have opened at once: its calls under way, and the objects that it gave out.
     streams: byte streams that the peer may have opened at once, values that come apart among them.
@@ -36,7 +37,7 @@ class Limits:
     handshake: seconds that the peer has to say who it is.
     """
 
-    frame: int = _bound(64 * KIB, KIB, told=True)
+    frame: int = _bound(2 * MIB, KIB, told=True)
     value: int = _bound(64 * MIB, KIB, told=True)
     channels: int = _bound(16 * KIB, 1, told=True)
     streams: int = _bound(2 * KIB, 1, told=True)

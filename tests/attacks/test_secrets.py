@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from swarmlib import Json, Message, NotFound, Verb
 from swarmlib_backends import redact, shown
+from swarmlib_backends.dockerapi import required
 from swarmlib_backends.dockerapi.rows import ROWS, Kind, Row
 from swarmlib_backends.recording import Recording, What
 from swarmlib_backends.redact_text import without_credentials, without_quotations
@@ -231,6 +232,10 @@ def protocol_of(row: Row) -> str:
     return "websocket" if row.object.endswith("/ws") else "tcp"
 
 
+NEEDED = {"stdout": "1", "path": "/tmp", "h": "24", "w": "80"}
+"""Parameters without which an operation is refused before it is asked for."""
+
+
 def request_of(row: Row, filler: Filler, canaries: Canaries) -> bytes:
     """A request of a row with canaries in its parameters, headers and body."""
     operation = filler.operation(row)
@@ -244,8 +249,12 @@ def request_of(row: Row, filler: Filler, canaries: Canaries) -> bytes:
         place = f"{row.name}?{parameter['name']}"
         if parameter["in"] == "body" and not row.upload:
             body = json.dumps(filler.value(parameter["schema"], row.name)).encode()
+        elif parameter["name"] in NEEDED:
+            query[parameter["name"]] = NEEDED[parameter["name"]]
         elif parameter["in"] == "query" and parameter["type"] == "string":
             query.setdefault(parameter["name"], parameter_text(parameter["name"], place, canaries))
+    if not body and required.of_row(row.name) is not None:
+        body = b"{}"  # this version of the document does not know the operation
     target = f"{place_of(row)}?{urlencode({name: text for name, text in query.items() if text})}"
     kind = "application/x-tar" if row.upload else "application/json"
     end = {"Connection": "Upgrade", "Upgrade": protocol_of(row)} if row.kind is Kind.HIJACK else {"Connection": "close"}

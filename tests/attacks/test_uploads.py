@@ -15,6 +15,7 @@ from swarmlib_backends.dockerserver.connection import Connection
 from tests.attacks.fake_engine import FakeEngine, over
 
 ARCHIVE = (Verb.FILE, ("containers", "web", "archive"))
+PLACE = {"path": "/"}
 NEW = (Verb.CONNECT, WHOLE.path(""))
 NONE = b'HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 23\r\n\r\n{"message":"none here"}'
 DONE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -36,11 +37,13 @@ async def refuse(stream: trio.SocketStream, request: bytes) -> None:
 async def test_an_upload_that_the_engine_refuses_is_not_read(tmp_path: Path) -> None:
     async with over(FakeEngine(refuse), tmp_path) as swarm:
         with pytest.raises(NotFound, match="none here"):
-            await swarm.call(*ARCHIVE, att=Unread(b""))
+            await swarm.call(*ARCHIVE, args=PLACE, att=Unread(b""))
 
 
 async def test_a_client_that_waits_to_be_asked_for_an_upload_is_refused_at_once(tmp_path: Path) -> None:
-    head = b"PUT /containers/web/archive HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    head = (
+        b"PUT /containers/web/archive?path=/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    )
     near, far = memory_stream_pair()
     async with over(FakeEngine(refuse), tmp_path) as swarm, trio.open_nursery() as nursery:
 
@@ -69,7 +72,7 @@ async def test_an_upload_is_sent_when_the_engine_asks_for_it_or_does_not_know_ho
         assert heard == b"5\r\nabcde\r\n0\r\n\r\n"
         await stream.send_all(DONE)
 
-    args = {":method": "POST", ":target": "/new"} if call is NEW else {}
+    args = {":method": "POST", ":target": "/new"} if call is NEW else PLACE
     async with over(FakeEngine(take), tmp_path) as swarm:
         answer = await swarm.call(*call, args=args, att=BytesStream(b"abcde"))
         if answer.ack.att is not None:

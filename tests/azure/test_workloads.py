@@ -264,7 +264,7 @@ async def test_the_log_is_what_the_console_has_shown(led: FakeArm) -> None:
         web = await swarm.spawn({"Image": "ubuntu"}, name="web")
         assert [line.data for line in await web.logs()] == [b"web login: "]
         with pytest.raises(Unsupported, match="can't be followed"):
-            await swarm.call(Verb.CONNECT, ("containers", "web", "logs"), args={"follow": "1"})
+            await swarm.call(Verb.CONNECT, ("containers", "web", "logs"), args={"stdout": "1", "follow": "1"})
 
 
 async def test_two_hundred_machines_are_listed_by_a_handful_of_calls(led: FakeArm) -> None:

@@ -390,8 +390,8 @@ async def test_a_request_that_cant_be_carried_is_refused_and_harms_nothing(autoj
     async with store() as (client, _, _, _):
         with pytest.raises(SwarmError, match="can't be carried"):
             await client.ls("a", odd=object())
-        with pytest.raises(TooLarge, match="the peer takes 65536"):
-            await client.ls("a", odd="a" * 70_000)
+        with pytest.raises(TooLarge, match="the peer takes 2097152"):
+            await client.ls("a", odd="a" * 2_100_000)
         assert await client.ls("a") == ["a"]
 
 

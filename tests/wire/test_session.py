@@ -349,7 +349,7 @@ LS = Message(Verb.LS)
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (HEAD.pack(64 * 1024 + 1, Type.MESSAGE, 0), "limit frame"),
+        (HEAD.pack(2 * 1024 * 1024 + 1, Type.MESSAGE, 0), "limit frame"),
         (HEAD.pack(0xFFFFFFFF, Type.DATA, 0), "limit frame"),
         (frame(Type.HELLO), "a HELLO is a msgpack object|a second HELLO"),
         (HEAD.pack(0, 0x7F, 0), "unknown type 127"),

@@ -42,6 +42,7 @@ MESSAGES: dict[str, tuple[Message, Refs]] = {
     "an ack with a channel": (Message(Verb.ACK, value=Json(b'{"Id":"x"}')), Refs(channel=Ref(RefKind.CHANNEL, 2))),
     "an ack with a byte stream both ways": (Message(Verb.ACK), Refs(att=Ref(RefKind.DUPLEX, 2))),
     "a request with a byte stream": (Message(Verb.FILE), Refs(ret=CHANNEL_1, att=Ref(RefKind.STREAM, 3))),
+    "a path that is not UTF-8": (Message(Verb.FILE, ("containers", "web", "archive"), {"path": "/caf\udce9"}), Refs()),
     "a value that comes apart": (Message(Verb.SET), Refs(value=Apart(2, 50_000_000, Kind.JSON))),
 }
 
@@ -101,6 +102,9 @@ REFUSED: dict[str, bytes] = {
     ),
     "a stream in the place of the reply channel": encode(Message(Verb.LS), Refs(ret=CHANNEL_1), now=0.0).replace(
         b"\xd7\x01", b"\xd7\x02"
+    ),
+    "text as bytes that are UTF-8": encode(Message(Verb.LS, args={"path": "\udce9"}), now=0.0).replace(
+        b"\xd4\x07\xe9", b"\xd4\x07a"
     ),
 }
 

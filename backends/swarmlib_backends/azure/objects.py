@@ -122,7 +122,7 @@ def listed(machines: Iterable[Machine], args: Mapping[str, Any]) -> list[Body]:
         Invalid, Unsupported: its filters are wrong.
     """
     wanted = filters(args, _LIST_FILTERS, "virtual machines")
-    limit = int(number(args, "limit", 0))
+    limit = number(args, "limit", 0)
     everything = is_true(args.get("all")) or limit > 0 or "status" in wanted
     has_name = named(wanted.get("name", []))
     shown = [each for each in machines if (everything or each.running) and has_name(each.name, f"/{each.name}")]

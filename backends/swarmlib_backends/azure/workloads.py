@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,13 @@ from typing import Any, Final, cast
 
 import trio
 
-from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, Message, NotFound, Server, Unsupported
+from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, Message, NotFound, Server, Unsupported, Verb
+from swarmlib.service import Handler
 
+from ..dockerapi import parameters
+from ..dockerapi.canonical import reading_canonical
 from ..dockerapi.nulls import fields
-from ..dockerapi.values import is_true, no_such_place, number, pong
+from ..dockerapi.values import is_true, no_such_place, pong
 from . import Azure, cloudinit, objects
 from .access import Access, Shell
 from .client import Arm, connected
@@ -51,6 +54,10 @@ class Workloads(Server):
     def name(self) -> str:
         """The backend's, and the group's: one of several must be told from the others."""
         return f"azure {self._options.group}"
+
+    def handlers(self) -> Mapping[Verb, Handler]:
+        """The methods by the verb that they are named for; each gets the canonical form of its message."""
+        return reading_canonical(super().handlers())
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -165,7 +172,8 @@ class Workloads(Server):
                 await self._off(await self._whole(message), message, operations.begin_power_off)
 
     async def _off(self, machine: Machine, message: Message, power_off: Callable[..., Awaitable[Any]]) -> None:
-        keep = is_true(message.args.get("keep_allocated", self._options.keep_allocated))
+        asked = parameters.read("boolean", message.args.get("keep_allocated"))
+        keep = self._options.keep_allocated if asked is None else is_true(asked)
         if machine.power == "deallocated" or (keep and machine.power == "stopped"):
             await message.reply.ack(status=304)
             return
@@ -324,8 +332,8 @@ def _patch(machine: Machine, body: Any) -> Body:
 
 
 def _tail(text: bytes, message: Message) -> bytes:
-    tail = str(message.args.get("tail") or "all")
+    tail = message.args.get("tail", "all")
     if tail == "all":
         return text
-    count = int(number(message.args, "tail", 0))
+    count = int(tail)
     return b"".join(text.splitlines(keepends=True)[-count:]) if count > 0 else b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
@@ -13,20 +13,16 @@ import trio
 
 from swarmlib import (
     Chain,
-    Client,
     Invalid,
     Message,
-    NotFound,
     Path,
     Reply,
     Server,
     Stages,
     SwarmError,
     Unavailable,
-    Unsupported,
     Verb,
     argument,
-    next_reply,
     option,
 )
 from swarmlib.errors import ungrouped
@@ -35,15 +31,15 @@ from swarmlib.request import Answer
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
-from . import effects, events, labels, lists, merge, owners, roster
-from .asking import Outcome, ask_all
-from .members import CHANGE_SECONDS, Member
-from .mirror import group_of
+from . import effects, events, everywhere, holders, labels, lists, merge, owners, roster, together
+from .asking import CLIENTS_FAULT, Outcome, ask_all
+from .members import Member
 from .placement import Placement, Strategy
 from .rescheduling import Rescheduler
 from .roster import Roster
+from .router import Router
 from .select import Selection
-from .spawning import NO_WISH, Spawner
+from .spawning import Spawner
 from .versions import ARG, at_version, parsed
 
 __all__ = ["Balance"]
@@ -100,6 +96,7 @@ class Balance(Server):
                     seen = await roster.stamp(path)
                     await self._roster.read(path)
                     nursery.start_soon(self._roster.follow, path, seen)
+                self._router = Router(self._roster, lambda handler, message: self.take_up(handler, message))
                 self._spawner = Spawner(self._roster, Placement(self.strategy, self._roster.index))
                 nursery.start_soon(Rescheduler(self._roster, self._spawner, self.reschedule_after).run)
                 yield
@@ -115,7 +112,7 @@ class Balance(Server):
         if ARG in message.args:
             self._check_version(message.args[ARG])
         if message.path[:1] and message.path[0] in _SWARM_MODE:
-            return await self._to_manager(message)
+            return await self._router.to(await owners.manager(self._roster), message)
         return await handler(message)
 
     # Looking.
@@ -123,7 +120,7 @@ class Balance(Server):
     async def ls(self, message: Message) -> Any:
         """What every member has, merged."""
         if message.path not in merge.LISTS:
-            return await self._to_owner(message)
+            return await self._router.to_owner(message)
         return await lists.answer(message, self._roster, strict=self.strict)
 
     async def get(self, message: Message) -> Any:
@@ -135,14 +132,14 @@ class Balance(Server):
         if len(message.path) < 2 or message.path[0] in _ANYWHERE:
             return await self._to_any(message)
         if len(message.path) == 2 and message.path[0] in _WITH_NODE:
-            return await self._to_owner(message, effects.says_node)
-        return await self._to_owner(message)
+            return await self._router.to_owner(message, effects.says_node)
+        return await self._router.to_owner(message)
 
     async def watch(self, message: Message) -> Any:
         """Every member's events; or one object's changes, from its owner."""
         if message.path:
             learn = effects.touches if message.path[2:] == ("wait",) else None
-            return await self._to_owner(message, learn)
+            return await self._router.to_owner(message, learn)
         if message.ret is not None:
             await events.relay(self._roster, message, message.ret)
         return None
@@ -151,7 +148,7 @@ class Balance(Server):
         outcome = await self._ask(message)
         merged = merge.SUMMARIES[message.path](outcome.values)
         if not message.path:
-            merged["Warnings"] += outcome.missing
+            merged["Warnings"] = [*items(merged["Warnings"]), *outcome.missing] or None
         await lists.reply(message, merged, outcome.missing)
 
     async def _ask(self, message: Message) -> Outcome:
@@ -169,40 +166,53 @@ class Balance(Server):
             case ("images", _, "tag"):
                 return await self._to_holders(message)
             case ("images", name, "push") if tag := message.args.get("tag"):
-                owner, _ = await owners.find(self._roster, (*_IMAGES, f"{name}:{tag}"))
-                return await self._forward(message, owner)
+                return await self._router.forward(message, await self._router.owner(*_IMAGES, f"{name}:{tag}"))
+            case ("networks", _, "connect" | "disconnect") if fields(message.json).get("Container"):
+                return await together.connected(self._router, self._roster.index, message)
+            case ("containers", _, "rename") if message.args.get("name"):
+                return await self._rename(message)
             case _:
                 pass
         if len(message.path) < 2:
             return await self._to_any(message)
-        return await self._to_owner(message, effects.touches)
+        return await self._router.to_owner(message, effects.touches)
+
+    async def _rename(self, message: Message) -> None:
+        """To the owner, which knows what names it has; the other engines' are known here."""
+        owner = await self._router.owner(*message.path)
+        name = str(message.args["name"]).removeprefix("/")
+        async with self._spawner.renaming(name, owner.member):
+            renamed = message.but(path=(*_CONTAINERS, owner.ref, "rename"), ret=None)
+            answer = await self._router.ask(renamed, owner, effects.touches)
+        await _pass_on(answer, message)
 
     async def start(self, message: Message) -> Any:
         """To the owner."""
-        return await self._to_owner(message, effects.touches)
+        return await self._router.to_owner(message, effects.touches)
 
     stop = start
 
     async def attach(self, message: Message) -> Any:
         """To the owner."""
-        return await self._to_owner(message)
+        return await self._router.to_owner(message)
 
     async def connect(self, message: Message) -> Any:
         """To the owner; BuildKit's sessions to the builder."""
         if message.path == WHOLE.path("") and str(message.args.get(":target", "")).endswith(_BUILDKIT):
-            return await self._forward(message, self._builder())
-        return await self._to_owner(message)
+            return await self._router.to(self._builder(), message)
+        return await self._router.to_owner(message)
 
     async def file(self, message: Message) -> Any:
-        """To the owner; images are loaded where the strategy says, and several saved where the first is."""
+        """To the owner; images are loaded where the strategy says, and several saved from one engine."""
         if message.path != _IMAGES:
-            return await self._to_owner(message)
+            return await self._router.to_owner(message)
         if message.att is not None:
-            return await self._forward(message, self._spawner.choose(), effects.touches_images)
+            return await self._router.to(self._spawner.choose(), message, effects.touches_images)
         names: str | list[str] = message.args.get("names", "")
-        first = names if isinstance(names, str) else names[0]
-        owner, _ = await owners.find(self._roster, (*_IMAGES, first))
-        return await self._forward(message, owner)
+        if isinstance(names, str) or len(names) == 1:
+            owner = await self._router.owner(*_IMAGES, names if isinstance(names, str) else names[0])
+            return await self._router.forward(message, owner)
+        return await self._router.to(await self._spawner.gathered(names), message)
 
     async def rm(self, message: Message) -> Any:
         """To the owner; a prune to every member, an image's removal to every one that has it."""
@@ -210,12 +220,12 @@ class Balance(Server):
             return await self._prune(message)
         if message.path[0] == "images":
             return await self._to_holders(message)
-        return await self._to_owner(message, effects.removes)
+        return await self._router.to_owner(message, effects.removes)
 
     async def _prune(self, message: Message) -> Any:
         selection = Selection.of(message.args)
         members = selection.chosen(self._roster.members)
-        outcome = await ask_all(members, message.but(args=selection.args), CHANGE_SECONDS)
+        outcome = await ask_all(members, message.but(args=selection.args))
         lists.partial(outcome.missing, strict=self.strict)
         outcome.must_have_answers()
         kind = message.path[0]
@@ -225,26 +235,11 @@ class Balance(Server):
                 member.mirror.removed("containers", id)
         await lists.reply(message, merge.deleted(outcome.values), outcome.missing)
 
-    async def _to_owner(self, message: Message, learn: effects.Learn | None = None) -> Any:
-        member, ref = await owners.find(self._roster, message.path)
-        if ref != message.path[1]:
-            message = message.but(path=(message.path[0], ref, *message.path[2:]))
-        return await self._forward(message, member, learn)
-
-    async def _forward(self, message: Message, member: Member, learn: effects.Learn | None = None) -> Any:
-        see = None if learn is None else learn(self._roster.index, member, message)
-        return await self.hand_on(member.prepared(message, see), member.sender)
-
-    async def _to_holders(self, message: Message) -> Any:
-        """To every member that has the image; those that have not are no failure while one has."""
-        outcome = await ask_all(self._roster.members, message, CHANGE_SECONDS)
-        for member, _ in outcome.answers:
-            member.mirror.touch_kind("images")
-        failed = [exc for _, exc in outcome.failures if not isinstance(exc, NotFound | Unsupported)]
-        if failed and not outcome.answers:
-            raise failed[0]
-        outcome.must_have_answers()
-        return merge.deleted(outcome.values)
+    async def _to_holders(self, message: Message) -> None:
+        outcome = await holders.change(self._roster, message.but(ret=None))
+        absent = lists.missing(self._roster.members)
+        lists.partial(absent, strict=self.strict)
+        await lists.reply(message, merge.deleted(outcome.values), absent)
 
     # Making.
 
@@ -256,48 +251,26 @@ class Balance(Server):
             case ("images",) if message.att is None and message.ret is not None:
                 return await self._everywhere(message, message.ret)
             case ("networks" | "volumes" as kind,):
-                return await self._forward(message, await self._for_part(kind, message), effects.makes)
+                await _pass_on(await self._spawner.make_part(kind, message.but(ret=None)), message)
+                return None
             case ("commit",):
                 container = str(message.args.get("container", ""))
-                owner, ref = await owners.find(self._roster, (*_CONTAINERS, container))
-                args = {**message.args, "container": ref}
-                return await self._forward(message.but(args=args), owner, effects.touches_images)
+                owner = await self._router.owner(*_CONTAINERS, container)
+                args = {**message.args, "container": owner.ref}
+                return await self._router.forward(message.but(args=args), owner, effects.touches_images)
             case ("build",):
-                return await self._forward(message, self._builder(), effects.touches_images)
+                builder = together.builder(self._roster.index, message.args) or self._builder()
+                return await self._router.to(builder, message, effects.touches_images)
             case (_, _, *_):
-                return await self._to_owner(message, effects.makes_exec)
+                return await self._router.to_owner(message, effects.makes_exec)
             case _:
-                return await self._forward(message, self._spawner.choose(), effects.touches_images)
+                return await self._router.to(self._spawner.choose(), message, effects.touches_images)
 
     async def _create(self, message: Message) -> Any:
         await _pass_on(await self._spawner.create(message.but(ret=None)), message)
 
-    async def _for_part(self, kind: str, message: Message) -> Member:
-        """Where a network or volume goes: to its like of that name, which may refuse it; else beside its group."""
-        body: dict[str, Any] = message.json or {}
-        if kind == "networks" and (body.get("Driver") == "overlay" or body.get("Scope") == "swarm"):
-            return await self._manager()
-        await lists.settle(self._roster.members, "containers", "networks", "volumes")
-        name = str(body.get("Name") or "")
-        if items := [item for item in self._roster.index.find(kind, name) if name in item.names]:
-            return items[0].member
-        return self._spawner.choose(replace(NO_WISH, group=group_of(body.get("Labels"))))
-
     async def _everywhere(self, message: Message, ret: Reply) -> None:
-        """To every member that is up; which are not is said in between."""
-        absent = lists.missing(self._roster.members)
-        lists.partial(absent, strict=self.strict)
-        present = [member for member in self._roster.members if member.up]
-        if not present:
-            raise Unavailable("; ".join(absent))
-        outcome = _Everywhere(message, ret)
-        async with trio.open_nursery() as nursery:
-            for member in present:
-                nursery.start_soon(outcome.relay, member)
-        if outcome.unsupported == len(present):
-            raise Unsupported(f"no member can {message.verb} {'/'.join(message.path)}", path=message.path)
-        for text in absent:
-            await ret.set({"status": text})
+        await everywhere.relay(self._roster.members, message, ret, strict=self.strict)
 
     def _builder(self) -> Member:
         """The first that is up. A build by BuildKit takes several connections, which must meet; and its cache stays."""
@@ -306,26 +279,21 @@ class Balance(Server):
     # Asking one of all.
 
     async def _to_any(self, message: Message) -> Any:
-        """To the first member that answers: what is asked of no object is the same everywhere."""
+        """Answer what is asked of no object, and so is the same everywhere."""
+        await _pass_on(await self._first_answer(message), message)
+
+    async def _first_answer(self, message: Message) -> Answer:
+        """The answer of the first member that gives one."""
         failure: SwarmError | None = None
         for member in self._roster.members:
             try:
                 member.must_be_up()
-                answer = await member.ask(message)
+                return await member.ask(message)
+            except CLIENTS_FAULT:
+                raise  # another engine would say the same, and count a wrong password again
             except SwarmError as exc:
                 failure = failure or exc
-                continue
-            return await _pass_on(answer, message)
         raise failure or Unavailable("balance has no members now")
-
-    async def _to_manager(self, message: Message) -> Any:
-        return await self._forward(message, await self._manager())
-
-    async def _manager(self) -> Member:
-        """A manager of a swarm; without one, the first that answers, which says what is missing."""
-        about = (await self._ask(Message(Verb.GET))).answers
-        managers = [member for member, answer in about if _is_manager(answer.value)]
-        return (managers or [about[0][0]])[0]
 
     # API versions.
 
@@ -336,33 +304,11 @@ class Balance(Server):
 
     async def _ping(self, message: Message) -> None:
         """One member's answer, with the API version that works on all."""
-        member = owners.first_up(self._roster.members)
-        answer = await member.ask(message)
+        answer = await self._first_answer(message)
         if (advertised := self._roster.advertised.range) is not None:
             before = [at_version(reply, advertised) for reply in answer.before]
             answer = Answer(at_version(answer.ack, advertised), before)
         await _pass_on(answer, message)
-
-
-class _Everywhere:
-    """One request to several members, whose progress is told as one."""
-
-    def __init__(self, message: Message, ret: Reply) -> None:
-        self._message = message
-        self._ret = ret
-        self.unsupported = 0
-
-    async def relay(self, member: Member) -> None:
-        """Relay one member's progress."""
-        message = self._message
-        fields = {"args": message.args, "value": message.value}
-        async with Client(member.sender).request(message.verb, message.path, **fields) as replies:
-            try:
-                while (reply := await next_reply(replies)).verb is not Verb.ACK:
-                    await self._ret.send(reply)
-            except Unsupported:
-                self.unsupported += 1
-        member.mirror.touch_kind("images")
 
 
 async def _pass_on(answer: Answer, message: Message) -> None:
@@ -370,8 +316,3 @@ async def _pass_on(answer: Answer, message: Message) -> None:
     if message.ret is not None:
         for reply in [*answer.before, answer.ack]:
             await message.ret.send(reply)
-
-
-def _is_manager(info: dict[str, Any]) -> bool:
-    swarm: dict[str, Any] = info.get("Swarm") or {}
-    return bool(swarm.get("ControlAvailable"))

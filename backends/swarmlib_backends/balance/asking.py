@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from swarmlib.service import as_error
 
 from .members import Member
 
-_CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
+CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
 """What an engine says of a request that it takes for wrong."""
 
 
@@ -36,6 +36,11 @@ class Outcome:
         failed = [(member, exc) for member, exc in self.failures if not isinstance(exc, Unsupported)]
         return [f"{member.name} is missing: {exc.message}" for member, exc in failed]
 
+    def add(self, other: Outcome) -> None:
+        """Take over what other members said to the same request."""
+        self.answers += other.answers
+        self.failures += other.failures
+
     def must_have_answers(self) -> None:
         """Raise the failure that explains best why no member answered, if none did: that the request is wrong, if a
         member says so; else that a member failed; else that no member supports the request.
@@ -46,36 +51,38 @@ class Outcome:
 
 def representative(failures: Sequence[SwarmError]) -> SwarmError:
     """The error that stands for the failures of all members."""
-    wrong = [exc for exc in failures if isinstance(exc, _CLIENTS_FAULT)]
+    wrong = [exc for exc in failures if isinstance(exc, CLIENTS_FAULT)]
     failed = [exc for exc in failures if not isinstance(exc, Unsupported)]
     return [*wrong, *failed, *failures, Unavailable("balance has no members now")][0]
 
 
-async def ask_all(
-    members: Sequence[Member],
-    message: Message,
-    deadline: float | None = None,
-    each: Callable[[Member], Message] | None = None,
-) -> Outcome:
-    """Ask every member at once; one that is down or frozen holds up nobody for longer than `deadline` seconds.
+async def ask_all(members: Sequence[Member], message: Message, deadline: float | None = None) -> Outcome:
+    """Ask every member the same at once; see `gather`.
+
+    deadline: seconds that each may take; None for what `Member.ask` allows.
+    """
+    return await gather(members, message, lambda member: member.ask(message, deadline))
+
+
+async def gather(members: Sequence[Member], message: Message, ask: Callable[[Member], Awaitable[Answer]]) -> Outcome:
+    """Ask every member at once; one that is down or frozen holds up nobody for longer than `ask` lets it.
 
     A member's failure is its own, whatever it is; it never takes the other members' answers with it.
 
-    each: what to ask a member, where that differs.
+    message: the request that this is about, for the errors.
     """
     found: dict[Member, Answer | SwarmError] = {}
 
-    async def ask(member: Member) -> None:
-        asked = each(member) if each else message
+    async def ask_one(member: Member) -> None:
         try:
             member.must_be_up()
-            found[member] = await member.ask(asked, deadline)
+            found[member] = await ask(member)
         except Exception as exc:  # noqa: BLE001 - an unexpected exception is logged, and is this member's failure alone
-            found[member] = as_error(exc, member.name, asked)
+            found[member] = as_error(exc, member.name, message)
 
     async with trio.open_nursery() as nursery:
         for member in members:
-            nursery.start_soon(ask, member)
+            nursery.start_soon(ask_one, member)
     outcome = Outcome()
     for member in members:
         answer = found[member]

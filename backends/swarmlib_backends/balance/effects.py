@@ -16,7 +16,6 @@ from . import answers, merge
 from .forwarding import See
 from .index import Container, Index
 from .members import Member
-from .mirror import group_of
 
 Learn: TypeAlias = Callable[[Index, Member, Message], See]
 
@@ -27,10 +26,14 @@ def says_node(index: Index, member: Member, message: Message) -> See:
 
     def see(reply: Message) -> Message | None:
         if reply.verb is Verb.SET:
-            return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.name)))
+            return _inspected(reply, asked, member)
         return None
 
     return see
+
+
+def _inspected(reply: Message, asked: tuple[Verb, Path], member: Member) -> Message:
+    return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.name, member.about)))
 
 
 def _read(reply: Message, asked: tuple[Verb, Path], member: Member) -> Any:
@@ -43,7 +46,7 @@ def _read(reply: Message, asked: tuple[Verb, Path], member: Member) -> Any:
 def touches(index: Index, member: Member, message: Message) -> See:
     """The container that it speaks of has changed."""
     container = _container(index, member, message)
-    name = str(message.args.get("name", "")) if message.path[2:] == ("rename",) else ""
+    name = str(message.args.get("name", "")).removeprefix("/") if message.path[2:] == ("rename",) else ""
 
     def see(reply: Message) -> None:
         if container is None:
@@ -82,21 +85,6 @@ def removes(index: Index, member: Member, message: Message) -> See:
         if reply.verb is Verb.ACK:
             for id in found:
                 member.mirror.removed(kind, id)
-
-    return see
-
-
-def makes(index: Index, member: Member, message: Message) -> See:
-    """There is a new network or volume."""
-    asked = message.verb, message.path
-    kind = message.path[0]
-    body = fields(message.json)
-    name, group = str(body.get("Name", "")), group_of(body.get("Labels"))
-
-    def see(reply: Message) -> None:
-        made: dict[str, Any] = _read(reply, asked, member) if reply.verb is Verb.ACK else {}
-        if id := made.get("Id") or made.get("Name"):
-            member.mirror.learn(kind, id, (name or id,), group)
 
     return see
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import orjson
 import trio
 
-from swarmlib import Client, Json, Message, Reply, SwarmError, TimedOut, Unavailable, Unsupported, Verb, next_reply
+from swarmlib import Internal, Message, Replies, Reply, SwarmError, TimedOut, Unavailable, Unsupported, Verb, next_reply
 from swarmlib.errors import ungrouped
 from swarmlib.supervision import supervised
 
+from ..dockerapi.events import fits
 from ..dockerapi.nulls import fields
 from . import answers
 from .asking import representative
+from .history import Position, knows, moment, nanoseconds, time_of
 from .index import LABEL
 from .members import Member
 from .roster import Roster
@@ -33,13 +35,9 @@ _WINDOW: Final = 0.02
 """Seconds that an event is held back, at most, for one of another engine that may have come before it."""
 _AGAIN: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
-_SAME_MOMENT: Final = 1000
-"""Events of one engine at the same nanosecond that are told apart from repeated ones."""
 _UNSENT_EVENTS: Final = 1000
 _LEFT: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 """What sending to a client that has gone away raises."""
-_FOR_ENGINES: Final = {"type", "event", "daemon"}
-"""The filters by which the events of balance itself can be chosen."""
 
 
 class _Event(NamedTuple):
@@ -64,85 +62,139 @@ class _Feed:
         self.member = member
         self.waiting = 0
         """How many of its events are held back."""
-        self.refusal: SwarmError | None = None
-        """The engine's words, if it refuses to give these events."""
-        self._args = dict(selection.args)
+        self.failure: SwarmError | None = None
+        """Why the engine gives no events at present: its refusal, or what its last try ended with."""
+        self._selection = selection
         self._feeds = feeds
-        self._last = 0
-        self._latest = OrderedDict[bytes, None]()
-        """The events of the last moment: they come again when the stream is taken up there."""
+        self._since, self._until = (_bound(selection, name) for name in ("since", "until"))
+        self._position = None if self._since is None else Position(self._since)
+        """None for a watch of what is still to come, while it has not begun."""
 
     async def run(self, out: _Out) -> None:
         """Give the events until the engine itself ends them, or refuses the watch; take up a stream that broke off."""
-        bounded = bool(self._args.get("until"))
         over, pause = False, _AGAIN
-
-        async def attempt() -> None:
-            nonlocal over
-            over = await self._attempt(out, bounded=bounded)
-
-        while not over and (not bounded or self.member.up):
+        if not self.member.up:
+            self.failure = Unavailable(f"{self.member.name} is down: {self.member.trouble}", backend=self.member.name)
+            await self._feeds.accepted.wait()
+            await self._give(self._past(), out)
+        while not over and (self._until is None or self.member.up):
             await self.member.wait_up()
             before = self._last
-            await supervised(f"balance: the events of {self.member.name}", attempt, expected=_LEFT)
-            pause = _AGAIN if self._last > before else min(pause * 2, _LONGEST_PAUSE)
+            over = await self._attempt(out)
+            self._feeds.fail_if_none_begins()
+            pause = _AGAIN if self._last != before else min(pause * 2, _LONGEST_PAUSE)
             await trio.sleep(0 if over else pause)
         await self._feeds.ended(self)
         await out.send((self, None))
 
-    async def _attempt(self, out: _Out, *, bounded: bool) -> bool:
+    @property
+    def _last(self) -> int:
+        return self._position.last if self._position is not None else 0
+
+    async def _attempt(self, out: _Out) -> bool:
         """Follow the engine's events once; says whether that was all."""
-        try:
-            await self._follow(out)
-        except (Unavailable, TimedOut):
-            return False  # it broke off, or the engine went down
-        except Unsupported:
+        ended = await self._ended(out)
+        if isinstance(ended, Unsupported):
             return True  # it has no events of the kind
-        except SwarmError as exc:
-            self.refusal = exc
-            return True
-        return bounded
+        self.failure = ended
+        if ended is None:
+            return self._until is not None
+        return not isinstance(ended, Unavailable | TimedOut)  # which may pass
+
+    async def _ended(self, out: _Out) -> SwarmError | None:
+        """Follow the engine's events once; what that ended with."""
+        ended: SwarmError | None = Internal(f"following the events of {self.member.name} failed; the log says how")
+
+        async def follow() -> None:
+            nonlocal ended
+            try:
+                await self._follow(out)
+                ended = None
+            except SwarmError as exc:
+                ended = exc
+
+        await supervised(f"balance: the events of {self.member.name}", follow, expected=_LEFT)
+        return ended
 
     async def _follow(self, out: _Out) -> None:
-        if self._last:
-            self._args["since"] = f"{self._last // 10**9}.{self._last % 10**9:09}"
-        async with Client(self.member.sender).request(Verb.WATCH, args=self._args) as replies:
+        """Give what the engine knew before balance did, then what balance knows, then what the engine tells."""
+        position, span = self._position, self.member.history.span
+        if position is None or span is None or not knows(self._selection.filters):
+            await self._watch(None if position is None else position.since, self._until, (), out)
+            return
+        first, end = span
+        if position.since < first:
+            await self._watch(position.since, self._until_at_most(first), (), out)
+        past = self._past()
+        await self._watch(max(position.since, self._until_at_most(end)), self._until, past, out)
+
+    def _past(self) -> list[bytes]:
+        """What balance itself knows of what is still to be told."""
+        if self._position is None or not knows(self._selection.filters):
+            return []
+        return self.member.history.told(self._position.since, self._until, self._selection.filters)
+
+    def _until_at_most(self, moment: int) -> int:
+        return moment if self._until is None else min(moment, self._until)
+
+    async def _watch(self, since: int | None, until: int | None, past: Sequence[bytes], out: _Out) -> None:
+        args = dict(self._selection.args)
+        if since is not None and since != self._since:  # else in the client's own words, which an error repeats
+            args["since"] = time_of(since)
+        if until is not None and until != self._until:
+            args["until"] = time_of(until)
+        async with self.member.client.request(Verb.WATCH, args=args) as replies:
+            await self._accepted(replies)
+            await self._give(past, out)
             while True:
                 try:
                     reply = await next_reply(replies)
                 except trio.EndOfChannel:
                     return
-                if reply.verb is Verb.ACK:
-                    await self._feeds.begun()
-                elif reply.verb is Verb.SET and (event := self._new(reply)) is not None:
-                    await out.send((self, event))
+                if reply.verb is Verb.SET:
+                    await self._tell(answers.event(reply, self.member.name), out)
 
-    def _new(self, reply: Message) -> dict[str, Any] | None:
-        """The event that a reply tells, with its engine; None if it was told before. Raises BadAnswer if it is none."""
-        event = answers.event(reply, self.member.name)
-        moment, raw = _moment(event), reply.value.raw if isinstance(reply.value, Json) else b""
-        if moment > self._last:
-            self._last = moment
-            self._latest.clear()
-        elif raw in self._latest:
-            return None
-        self._latest[raw] = None
-        if len(self._latest) > _SAME_MOMENT:
-            self._latest.popitem(last=False)
+    async def _accepted(self, replies: Replies) -> None:
+        """Wait until the engine accepts the watch; one that freezes at it has its deadline."""
+        try:
+            with trio.fail_after(self.member.deadline):
+                while (await next_reply(replies)).verb is not Verb.ACK:
+                    pass
+        except trio.TooSlowError:
+            self.member.suspect()
+            text = f"{self.member.name} did not begin to tell events within {self.member.deadline:g} s"
+            raise TimedOut(text, backend=self.member.name) from None
+        except trio.EndOfChannel:
+            raise Unavailable(f"{self.member.name} ended its events without an answer") from None
+        known = self.member.history.position
+        if self._position is None and known is not None:
+            self._position = Position(known.last + 1)
+        self.failure = None
+        await self._feeds.begun()
+
+    async def _give(self, past: Sequence[bytes], out: _Out) -> None:
+        for raw in past:
+            await self._tell(orjson.loads(raw), out)
+
+    async def _tell(self, event: Mapping[str, Any], out: _Out) -> None:
+        """Give an event, with its engine, unless it was told before."""
+        if self._position is not None and not self._position.take(event):
+            return
         actor = fields(event.get("Actor"))
         about = {**fields(actor.get("Attributes")), LABEL: self.member.name}
-        return {**event, "Node": self.member.name, "Actor": {**actor, "Attributes": about}}
+        await out.send((self, {**event, "Node": self.member.name, "Actor": {**actor, "Attributes": about}}))
 
 
-def _moment(event: Mapping[str, Any]) -> int:
-    return int(event.get("timeNano") or 0)
+def _bound(selection: Selection, name: str) -> int | None:
+    given = selection.args.get(name)
+    return nanoseconds(given) if given else None
 
 
 async def relay(roster: Roster, message: Message, ret: Reply) -> None:
     """Answer a watch with the events of the engines that it asks for.
 
     Raises:
-        SwarmError: every engine refuses it: the words of one of them.
+        SwarmError: every engine that is up refuses it, or fails at it: the words of one of them.
     """
     selection = Selection.of(message.args)
     chosen = selection.chosen(roster.members)
@@ -166,7 +218,10 @@ class _Feeds:
 
     def __init__(self, selection: Selection, out: _Out, nursery: trio.Nursery, ret: Reply) -> None:
         self.active: dict[Member, _Feed] = {}
-        self._seen: set[Member] = set()
+        self.accepted = trio.Event()
+        """Set once the watch is accepted."""
+        self._latest: dict[Member, _Feed] = {}
+        """Each engine's last feed, those that have ended included."""
         self._refused: list[_Feed] = []
         self._selection = selection
         self._out = out
@@ -177,31 +232,32 @@ class _Feeds:
         """The watch is accepted; by the first engine for all."""
         if not self._ret.answered:
             await self._ret.ack()
+            self.accepted.set()
             for feed in self._refused:
                 await self._tell_missing(feed)
 
     async def ended(self, feed: _Feed) -> None:
-        """A feed has ended. An engine that refuses the watch is missing from it, unless none accepts it.
-
-        Raises:
-            SwarmError: every engine that is up has refused the watch: the words of one of them.
-        """
-        if feed.refusal is None:
+        """A feed has ended. An engine that refuses the watch is missing from it, unless none accepts it."""
+        if feed.failure is None:
             await self.begun()
         elif self._ret.answered:
             await self._tell_missing(feed)
         else:
             self._refused.append(feed)
-            self._refuse_if_all_do()
 
-    def _refuse_if_all_do(self) -> None:
-        if self._refused and not self._ret.answered:
-            waited_for = [each for each in self.active.values() if each.member.up and each.refusal is None]
-            if not waited_for:
-                raise representative([each.refusal for each in self._refused if each.refusal])
+    def fail_if_none_begins(self) -> None:
+        """Let the watch fail if no engine has accepted it, and none that is up is still asked.
+
+        Raises:
+            SwarmError: what the engines said, in the words of one of them.
+        """
+        feeds = self._latest.values()
+        failures = [each.failure for each in feeds if each.failure is not None]
+        if failures and not self._ret.answered and all(each.failure or not each.member.up for each in feeds):
+            raise representative(failures)
 
     async def _tell_missing(self, feed: _Feed) -> None:
-        reason = feed.refusal.message if feed.refusal else ""
+        reason = feed.failure.message if feed.failure else ""
         _log.warning("%s is missing from a watch of events: %s", feed.member.name, reason)
         await self._tell(feed, feed.member.event("engine_disconnect", reason))
 
@@ -211,8 +267,7 @@ class _Feeds:
 
     def add(self, member: Member) -> None:
         """Take up an engine's events."""
-        self._seen.add(member)
-        self.active[member] = feed = _Feed(member, self._selection, self)
+        self.active[member] = self._latest[member] = feed = _Feed(member, self._selection, self)
         self._nursery.start_soon(feed.run, self._out)
 
     async def follow(self, roster: Roster, news: trio.MemoryReceiveChannel[dict[str, Any]]) -> None:
@@ -220,21 +275,16 @@ class _Feeds:
         async for event in news:
             for member in self._selection.chosen(roster.members):
                 concerned = member.name == event["Actor"]["ID"]
-                if member not in self.active and (concerned or member not in self._seen):
+                if member not in self.active and (concerned or member not in self._latest):
                     self.add(member)
                 if concerned:
                     await self._tell(self.active[member], event)
-            self._refuse_if_all_do()
+            self.fail_if_none_begins()
 
     def _wants(self, event: Mapping[str, Any]) -> bool:
         """Whether the filters let an event of balance itself pass."""
         filters = self._selection.filters
-        return (
-            set(filters) <= _FOR_ENGINES
-            and event["Type"] in filters.get("type", [event["Type"]])
-            and event["Action"] in filters.get("event", [event["Action"]])
-            and event["Actor"]["ID"] in filters.get("daemon", [event["Actor"]["ID"]])
-        )
+        return knows(filters) and fits(event, filters)
 
 
 async def _in_order(
@@ -261,7 +311,7 @@ async def _in_order(
             else:
                 feed.waiting += 1
                 due = trio.current_time() + _WINDOW
-                heapq.heappush(held, _Event(_moment(arrived), next(turn), due, feed, arrived))
+                heapq.heappush(held, _Event(moment(arrived), next(turn), due, feed, arrived))
 
 
 def _all_wait(feeds: _Feeds) -> bool:

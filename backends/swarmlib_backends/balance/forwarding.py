@@ -1,18 +1,21 @@
-"""A call forwarded to one member: its replies are shown to whoever learns from them, and it is cut when the member goes
-down.
+"""The calls that one member has: their replies are shown to whoever learns from them, they are cut when the member goes
+down, and one is given back when the member hasn't the object that it speaks of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import trio
 
-from swarmlib import BadAnswer, Message, Reply, SwarmError, Tap, Verb, refuse
+from swarmlib import BadAnswer, Message, NotFound, Reply, Sender, SwarmError, Tap, Verb, refuse
 
 See: TypeAlias = Callable[[Message], Message | None]
 """Is shown a reply, and may give another in its place; raises BadAnswer for a malformed one."""
+GiveBack: TypeAlias = Callable[[Reply, NotFound], Awaitable[None]]
+"""Takes back a call, by its reply channel, of which a member said nothing but that it has no such object."""
 
 
 class _Line:
@@ -30,11 +33,14 @@ class _Line:
 
 
 class Forwarded(Tap):
-    """The reply channel of a call that one member has: cut when that member goes down before it has answered."""
+    """The reply channel of a call that one member has."""
 
-    def __init__(self, inner: Reply, see: See | None) -> None:
+    def __init__(self, inner: Reply, see: See | None, give_back: GiveBack | None = None, *, may_go_on: bool) -> None:
         super().__init__(inner, self._look)
         self._show = see
+        self._give_back = give_back
+        self._given_back = False
+        self._may_go_on = may_go_on
         self._line = _Line()
         self._begun = False
         inner.on_gone(self._line.end)
@@ -52,10 +58,23 @@ class Forwarded(Tap):
             self._line.callbacks.append(callback)
 
     async def _deliver(self, reply: Message) -> None:
+        if reply.verb is Verb.ERROR and await self._gave_back(reply.error):
+            return
         try:
             await super()._deliver(reply)
         except BadAnswer as exc:
             await self._end(exc)
+
+    async def _gave_back(self, error: SwarmError) -> bool:
+        if self._give_back is None or self._begun or self._line.cut or not isinstance(error, NotFound):
+            return False
+        self._begun = self._given_back = True
+        await self._give_back(self._inner, error)
+        return True
+
+    async def _finish(self) -> None:
+        if not self._given_back:
+            await super()._finish()
 
     def _look(self, reply: Message) -> Message:
         if self._line.cut:
@@ -65,11 +84,42 @@ class Forwarded(Tap):
         return seen or reply
 
     async def cut(self, error: SwarmError) -> None:
-        """Answer with an error, unless answers have come: a stream that has begun may yet go on."""
-        if not self._begun and not self._line.cut:
+        """Answer with an error, unless this is a stream that has begun, and may go on when the member is back."""
+        if not (self._begun and self._may_go_on) and not self._line.cut:
             await self._end(error)
 
     async def _end(self, error: SwarmError) -> None:
         """Answer with an error in place of whatever the member says from now on, and cancel its work."""
         self._line.end()
         await refuse(Message(Verb.GET, ret=self._inner), error)
+
+
+class Calls(trio.abc.SendChannel[Message]):
+    """All calls that one member has. What is sent here is balance's own, and is cut in the middle of replies too."""
+
+    def __init__(self, member: Sender) -> None:
+        self._member = member
+        self._under_way = weakref.WeakSet[Forwarded]()
+
+    def forwarded(self, message: Message, see: See | None, give_back: GiveBack | None) -> Message:
+        """A client's request, to be sent to the member's channel. A stream that has begun is not cut."""
+        return self._held(message, see, give_back, may_go_on=True)
+
+    def _held(self, message: Message, see: See | None, give_back: GiveBack | None, *, may_go_on: bool) -> Message:
+        if message.ret is None:
+            return message
+        ret = Forwarded(message.ret, see, give_back, may_go_on=may_go_on)
+        self._under_way.add(ret)
+        return message.but(ret=ret)
+
+    async def send(self, value: Message) -> None:
+        """Send a request of balance's own; raises what the member's channel does."""
+        await self._member.send(self._held(value, None, None, may_go_on=False))
+
+    async def aclose(self) -> None:
+        """Nothing of its own to close."""
+
+    async def cut(self, error: SwarmError) -> None:
+        """End the calls with an error: the member is down."""
+        for ret in list(self._under_way):
+            await ret.cut(error)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import orjson
 
 from ..dockerapi.ages import human, since, template
+from .origins import Departed
 
 if TYPE_CHECKING:
     from .members import Member
@@ -119,7 +120,9 @@ AnItem = TypeVar("AnItem", bound=Item)
 class Table(Generic[AnItem]):
     """The objects of one kind on all engines, by id, name, and unique id prefix."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: Callable[[AnItem], None] | None = None) -> None:
+        """lost: is called with each item that is about to lose its names."""
+        self._lost = lost
         self._by_id: dict[str, tuple[AnItem, ...]] = {}
         self._by_name: dict[str, tuple[AnItem, ...]] = {}
         self._ids: list[str] | None = None
@@ -151,6 +154,8 @@ class Table(Generic[AnItem]):
             self._by_name[name] = (*self._by_name.get(name, ()), item)
 
     def _unname(self, item: AnItem) -> None:
+        if self._lost is not None:
+            self._lost(item)
         for name in item.names:
             _without(self._by_name, name, item)
 
@@ -203,7 +208,8 @@ class Index:
     """The objects of all engines."""
 
     def __init__(self) -> None:
-        self.containers = Table[Container]()
+        self.departed = Departed()
+        self.containers = Table[Container](self.departed.note_names)
         self.images = Table[Item]()
         self.networks = Table[Item]()
         self.volumes = Table[Item]()
@@ -240,6 +246,7 @@ class Index:
         if item.group == group:
             return
         if item.group:
+            self.departed.note_group(item)
             self._groups[item.group].remove(item)
             if not self._groups[item.group]:
                 del self._groups[item.group]
@@ -248,8 +255,8 @@ class Index:
             self._groups.setdefault(group, []).append(item)
 
     def holders_of_group(self, group: str) -> set[Member]:
-        """The engines that have something of a group."""
-        return {item.member for item in self._groups.get(group, ())}
+        """The engines that have something of a group; where none has any more, the one that had it last."""
+        return {item.member for item in self._groups.get(group, ())} or self.departed.holders("groups", group)
 
     # The list of containers.
 
@@ -307,6 +314,11 @@ RUNNING: Final = frozenset({"running", "paused", "restarting"})
 """The states of what `docker ps` shows without `--all`."""
 ENDED: Final = frozenset({"exited", "dead", "removing"})
 """The states of what holds no port any more."""
+
+
+def placed(kind: str, ref: str, holders: Iterable[Member]) -> str:
+    """What says where an object is."""
+    return f"the {kind.removesuffix('s')} {ref} is on {', '.join(sorted(member.name for member in holders))}"
 
 
 def image_name(ref: str) -> str:

@@ -2,7 +2,8 @@
 
 Nothing is done because of a label that is reserved, so one that comes by another way (by an image, or by another client
 of the engine) means nothing either. What balance shows, such as an object's engine, comes back from tools that make a
-container anew from its inspection: it is taken out without a word. Other reserved labels are taken out with a warning.
+container anew from what it shows: it is taken out without a word, from a container's create by its placement, which
+reads there where the container was. Other reserved labels are taken out with a warning.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ def unreserved(message: Message) -> Message:
         return message
     dropped: set[str] = set()
     body, labels = message.json, message.args.get("labels")
+    reserved = RESERVED - {LABEL} if message.path == ("containers",) else RESERVED
     for place in _PLACES:
-        body = _changed(body, (*place, "Labels"), lambda given: _without(given, dropped))
+        body = _changed(body, (*place, "Labels"), lambda given: _without(given, reserved, dropped))
     changes: dict[str, Any] = {} if body is message.json else {"value": Json.of(body)}
     if message.path == ("build",) and isinstance(labels, str):
         changes["args"] = {**message.args, "labels": _in_text(labels, dropped)}
@@ -42,9 +44,9 @@ def unreserved(message: Message) -> Message:
     return message.but(**changes)
 
 
-def _without(labels: Any, dropped: set[str]) -> Any:
+def _without(labels: Any, reserved: frozenset[str], dropped: set[str]) -> Any:
     known = _object(labels)
-    if not (found := RESERVED & known.keys()):
+    if not (found := reserved & known.keys()):
         return labels
     dropped |= found
     return {name: value for name, value in known.items() if name not in found}
@@ -58,7 +60,7 @@ def _object(value: Any) -> dict[str, Any]:
 def _in_text(labels: str, dropped: set[str]) -> str:
     """The labels in the parameter of a build, which is JSON; what is not JSON is the engine's to refuse."""
     try:
-        return orjson.dumps(_without(orjson.loads(labels), dropped)).decode()
+        return orjson.dumps(_without(orjson.loads(labels), RESERVED, dropped)).decode()
     except orjson.JSONDecodeError:
         return labels
 

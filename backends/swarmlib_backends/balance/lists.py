@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import trio
 
-from swarmlib import Json, Message, NotFound, TimedOut, Unavailable, Verb
+from swarmlib import Json, Message, TimedOut, Unavailable, Verb
 from swarmlib.errors import ungrouped
+from swarmlib.request import Answer
 from swarmlib.service import as_error
 
-from ..dockerapi.ages import since
-from ..dockerapi.nulls import items
-from . import merge
-from .asking import Outcome, ask_all
+from ..dockerapi.values import is_true
+from . import merge, order
+from .asking import Outcome, ask_all, gather
 from .members import Member
 from .roster import Roster
 from .select import Selection
@@ -64,13 +64,11 @@ async def answer(message: Message, roster: Roster, *, strict: bool) -> None:
     if members:
         outcome.must_have_answers()
     found = merge.LISTS[message.path](outcome.values)
-    limit = _number(selection.args.get("limit"))
-    await reply(message, Json.of(found[:limit] if limit > 0 else found), outcome.missing)
-
-
-def _number(text: object) -> int:
-    """A limit as an engine reads it: what is not a number is no limit."""
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19 else 0
+    if message.path == _CONTAINERS:
+        if not order.is_known(found, roster.index):
+            await settle(members, "containers")
+        found = order.newest_first(found, roster.index)[: selection.limit]
+    await reply(message, Json.of(found), outcome.missing)
 
 
 def partial(missing: Sequence[str], *, strict: bool) -> None:
@@ -91,7 +89,7 @@ async def _from_index(
     partial(absent, strict=strict)
     if absent and len(absent) == len(members):
         raise Unavailable("; ".join(absent))
-    running = str(message.args.get("all", "")).lower() not in ("1", "true")
+    running = not is_true(message.args.get("all"))
     now = time.time()
     if selection.nodes is None:
         raw = roster.index.listed(running=running, now=now)
@@ -101,44 +99,27 @@ async def _from_index(
 
 
 async def reply(message: Message, value: Any, absent: Sequence[str]) -> None:
-    """Answer with a merged value, and with what is missing from it."""
-    if message.ret is not None:
-        await message.ret.set(value, **({"warnings": list(absent)} if absent else {}))
+    """Answer with a merged value, if there is one, and with what is missing from it."""
+    if message.ret is None:
+        return
+    warnings: dict[str, Any] = {"warnings": list(absent)} if absent else {}
+    if value is None:
+        await message.ret.ack(**warnings)
+    else:
+        await message.ret.set(value, **warnings)
         await message.ret.ack()
 
 
 async def _ask(message: Message, roster: Roster, selection: Selection, members: Sequence[Member]) -> Outcome:
-    """Ask the engines. One that doesn't know the object that bounds the list is asked for all, and bounded here."""
-    bounds = {name: await _bound(message.path, ref, roster) for name, ref in selection.relative.items()}
-    knowing = [member for member in members if all(member in holders for holders, _ in bounds.values())]
+    """Ask the engines. One that doesn't know the objects that bound the list is asked for all, and bounded here."""
+    if not selection.relative:
+        return await ask_all(members, message.but(args=selection.args))
+    bounds = await order.Bounds.of(message.path, selection.relative, roster)
+    bounded, whole = message.but(args=selection.args), message.but(args=selection.without_relative())
 
-    def each(member: Member) -> Message:
-        return message.but(args=selection.args if member in knowing else selection.without_relative())
+    async def ask(member: Member) -> Answer:
+        if member in bounds.knowing:
+            return await member.ask(bounded)
+        return await bounds.cut(await member.ask(whole), message.path, member)
 
-    outcome = await ask_all(members, message, each=each)
-    if bounds:
-        times = {name: created for name, (_, created) in bounds.items()}
-        for member, given in outcome.answers:
-            if member not in knowing:
-                given.before[:] = [_bounded(reply, times) for reply in given.before]
-    return outcome
-
-
-async def _bound(path: Sequence[str], ref: str, roster: Roster) -> tuple[set[Member], float]:
-    """The engines that have the object, and when it was made."""
-    holders = {item.member for item in roster.index.find(path[0], ref)}
-    for member in holders:
-        found = (await member.ask(Message(Verb.GET, (path[0], ref)))).value
-        return holders, since(str(found.get("Created") or ""))
-    raise NotFound(f"No such {path[0].removesuffix('s')}: {ref}")
-
-
-def _bounded(reply: Message, times: Mapping[str, float]) -> Message:
-    if reply.verb is not Verb.SET:
-        return reply
-    kept = [
-        item
-        for item in items(reply.json)
-        if int(times.get("since", 0)) < (item.get("Created") or 0) < times.get("before", float("inf"))
-    ]
-    return reply.but(value=Json.of(kept))
+    return await gather(members, message, ask)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -33,9 +32,11 @@ from swarmlib.errors import ungrouped
 from swarmlib.request import Answer
 from swarmlib.supervision import supervised
 
+from ..dockerapi import patience
 from ..dockerapi.ages import since
 from . import answers
-from .forwarding import Forwarded, See
+from .forwarding import Calls, GiveBack, See
+from .history import History, time_of
 from .index import NOTHING, RUNNING, Claim, Container, Index, Port
 from .lasting import pauses
 from .mirror import Mirror
@@ -43,8 +44,6 @@ from .versions import Bridge, Range
 
 _log = logging.getLogger("swarmlib.balance")
 
-CHANGE_SECONDS: Final = 60.0
-"""How long a member may take over a change that balance itself asks of it; it works on the disk."""
 _LONGEST_PAUSE: Final = 5.0
 _DRIFT_CHECKS: Final = 12
 """Pings between two checks of whether the index still agrees with the engine."""
@@ -70,6 +69,7 @@ class Member:
         self.sender = sender
         self.deadline = deadline
         self.mirror = Mirror(self, index)
+        self.history = History()
         self.load = Load()
         self.ports: dict[Port, int] = {}
         """What is claimed of each port, by how many containers."""
@@ -94,8 +94,9 @@ class Member:
         self._suspected = trio.Event()
         self._following = trio.CancelScope()
         self._down_since = 0.0
-        self._asking = set[trio.CancelScope]()
-        self._forwarded = weakref.WeakSet[Forwarded]()
+        self._calls = Calls(sender)
+        self.client = Client(self._calls)
+        """Its verbs, for balance's own calls; they end with Unavailable when it goes down."""
 
     def __repr__(self) -> str:
         return f"<member {self.name}: {'up' if self.up else self.failure or 'not known yet'}>"
@@ -145,49 +146,42 @@ class Member:
             raise Unavailable(text, backend=self.name, details={UNSENT: True})
 
     async def ask(self, message: Message, deadline: float | None = None) -> Answer:
-        """The same request to this member; by default within its deadline.
+        """The same request to this member; by default within the time that fits the operation.
 
         Raises:
             SwarmError: what the member answers; BadAnswer, when that has not the shape of such an answer; TimedOut,
                 naming it, when it does not answer within `deadline` seconds; Unavailable, when it is down, or goes
                 down meanwhile.
         """
-        limit = self.deadline if deadline is None else deadline
-        with trio.CancelScope(deadline=trio.current_time() + limit) as scope:
-            self._asking.add(scope)
-            try:
-                return await self._call(message)
-            finally:
-                self._asking.discard(scope)
-        if trio.current_time() < scope.deadline:
-            raise self._lost()
+        usual = patience.seconds(message.verb, message.path, message.args, self.deadline)
+        limit = usual if deadline is None else deadline
+        with trio.move_on_after(limit):
+            return await self._call(message)
         self.suspect()
         raise TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
 
     async def _call(self, message: Message) -> Answer:
         fields = {"args": message.args, "value": message.value, "att": message.att}
         try:
-            answer = await Client(self.sender).call(message.verb, message.path, **fields)
+            answer = await self.client.call(message.verb, message.path, **fields)
             return answers.checked(answer, message, self.name)
         except Unavailable as exc:
             if exc.details.get(UNSENT):
                 self.suspect()
             raise
 
-    def prepared(self, message: Message, see: See | None = None) -> Message:
-        """A request as it is to be handed on to this member's channel: its call is cut if the member goes down first.
+    def prepared(self, message: Message, see: See | None = None, give_back: GiveBack | None = None) -> Message:
+        """A client's request as it is to be handed on to this member's channel: it is cut if the member goes down
+        before it answers.
 
-        see: is shown each reply, and may give another for it.
+        see: is shown each reply, and may give another for it. give_back: takes the call, if the member says nothing but
+        that it has no such object.
 
         Raises:
             Unavailable: it is down.
         """
         self.must_be_up()
-        if message.ret is None:
-            return message
-        ret = Forwarded(message.ret, see)
-        self._forwarded.add(ret)
-        return message.but(ret=ret)
+        return self._calls.forwarded(message, see, give_back)
 
     def suspect(self) -> None:
         """Something failed that should not: look at once whether it is up."""
@@ -229,7 +223,9 @@ class Member:
         return failure
 
     async def _follow(self) -> None:
-        async with Client(self.sender).request(Verb.WATCH) as replies:
+        position, begun = self.history.position, time.time()
+        args = {"since": time_of(position.since)} if position else {}
+        async with Client(self.sender).request(Verb.WATCH, args=args) as replies:
             try:
                 with trio.fail_after(self.deadline):
                     while (await next_reply(replies)).verb is not Verb.ACK:
@@ -239,6 +235,7 @@ class Member:
             except trio.TooSlowError:
                 raise TimedOut(f"it did not answer within {self.deadline:g} s") from None
             await self._learn()
+            self.history.begin(int((begun + self.skew) * 10**9))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._check)
                 if self.watchable:
@@ -273,7 +270,7 @@ class Member:
                 _log.warning("%s stays, although %s was made anew from it", original.label, stand_in.label)
                 continue
             _log.warning("%s: removing %s, which was made anew on %s", self.name, id[:12], stand_in.member.name)
-            await self.ask(Message(Verb.RM, ("containers", id), {"force": "1", "v": "0"}), CHANGE_SECONDS)
+            await self.ask(Message(Verb.RM, ("containers", id), {"force": "1", "v": "0"}))
             self.mirror.removed("containers", id)
         self.stand_ins.clear()
 
@@ -302,7 +299,10 @@ class Member:
                 reply = await next_reply(replies)
             except trio.EndOfChannel:
                 raise Unavailable("its event stream ended") from None
-            if reply.verb is Verb.SET and self.mirror.apply(answers.event(reply, self.name)):
+            if reply.verb is not Verb.SET:
+                continue
+            event = answers.event(reply, self.name)
+            if self.history.keep(event) and self.mirror.apply(event):
                 await self.mirror.settle("containers")  # it must be known before its engine dies
 
     async def _check(self) -> None:
@@ -332,18 +332,12 @@ class Member:
             _log.warning("%s is down: %s", self.name, failure.message)
         self.known.set()
         self._index.changed()
-        await self._cut()
+        await self._calls.cut(self._lost())
         if was_up:
             self._announce(self.event("engine_disconnect", failure.message))
 
-    async def _cut(self) -> None:
-        """End what waits for an answer: it may have happened or not, which is what the caller is told."""
-        for scope in list(self._asking):
-            scope.cancel()
-        for ret in list(self._forwarded):
-            await ret.cut(self._lost())
-
     def _lost(self) -> Unavailable:
+        """What a call ends with that is cut: it may have happened or not."""
         why = self.failure.message if self.failure else "it did not answer"
         return Unavailable(f"{self.name} went down before it answered: {why}", backend=self.name)
 

@@ -28,20 +28,32 @@ EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
 """The networks that every engine has."""
 
 
-def owned(item: Any, node: str, labels: str = "Labels") -> dict[str, Any]:
-    """An object that says its engine, in a field and a label."""
-    return {**item, "Node": node, labels: {**fields(item.get(labels)), LABEL: node}}
+def owned(item: Any, node: str) -> dict[str, Any]:
+    """An object in a list: it says its engine in a field, and in a label, which the docker CLI can show."""
+    return {**item, "Node": node, "Labels": {**fields(item.get("Labels")), LABEL: node}}
 
 
-def inspected(item: Any, node: str) -> dict[str, Any]:
-    """An inspection that says its object's engine; a container has its labels in its configuration."""
-    if "Config" in item:
-        return {**item, "Node": node, "Config": {**fields(item["Config"]), "Labels": _labelled(item["Config"], node)}}
-    return owned(item, node)
+def inspected(item: Any, name: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """An inspection that says its object's engine, and leaves the labels as the client set them: tools make objects
+    anew from inspections, and compare them with what they were told to make.
+
+    name, about: of the engine, the latter as its `info` says it.
+    """
+    return {**item, "Node": _described(name, about)}
 
 
-def _labelled(config: dict[str, Any] | None, node: str) -> dict[str, str]:
-    return {**fields(fields(config).get("Labels")), LABEL: node}
+def _described(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """An engine in the form that the Engine API took over from the old Swarm, Go's `types.ContainerNode`."""
+    labels = (text.partition("=") for text in items(about.get("Labels")))
+    return {
+        "ID": about.get("ID") or "",
+        "IP": fields(about.get("Swarm")).get("NodeAddr") or "",
+        "Addr": "",  # of the engine's API, which a chain doesn't tell
+        "Name": name,
+        "Cpus": about.get("NCPU") or 0,
+        "Memory": about.get("MemTotal") or 0,
+        "Labels": {key: value for key, _, value in labels},
+    }
 
 
 def containers(parts: Parts) -> list[Any]:
@@ -76,14 +88,11 @@ def _real_names(names: list[str]) -> list[str]:
 
 
 def networks(parts: Parts) -> list[Any]:
-    """Every engine's networks; those that every engine has, and those of a swarm, once."""
+    """Every engine's networks; those of a swarm, which are the same everywhere, once."""
     merged: dict[tuple[str, str], dict[str, Any]] = {}
     for node, found in parts:
         for item in items(found):
-            if item["Name"] in EVERYWHERE:
-                merged.setdefault(("", item["Name"]), item)
-            else:  # only a swarm's networks are the same everywhere; otherwise an id speaks for its own engine
-                merged.setdefault(("" if item.get("Scope") == "swarm" else node, item["Id"]), owned(item, node))
+            merged.setdefault(("" if item.get("Scope") == "swarm" else node, item["Id"]), owned(item, node))
     return list(merged.values())
 
 
@@ -94,7 +103,7 @@ def volumes(parts: Parts) -> dict[str, Any]:
     ]
     return {
         "Volumes": [owned(item, node) for node, found, _ in lists for item in found],
-        "Warnings": [f"{node}: {text}" for node, _, texts in lists for text in texts],
+        "Warnings": [f"{node}: {text}" for node, _, texts in lists for text in texts] or None,
     }
 
 
@@ -104,17 +113,25 @@ def plugins(parts: Parts) -> list[Any]:
 
 
 def info(parts: Parts) -> dict[str, Any]:
-    """The first engine's description, with the counts and resources of all summed, and each one's share."""
+    """The first engine's description, with the counts and resources of all summed, and each one's share. What it says
+    of swarm mode is a manager's, where there is one: calls that concern it go there.
+    """
     merged = dict(parts[0][1])
+    for manager in [item for _, item in parts if is_manager(item)][:1]:
+        merged["Swarm"] = manager["Swarm"]
     for key in _SUMS:
         merged[key] = sum(item.get(key) or 0 for _, item in parts)
     warnings = [f"{node}: {text}" for node, item in parts for text in items(item.get("Warnings"))]
-    shares = [[node, _share(item)] for node, item in parts]
-    # The docker CLI shows what a driver says of itself; it stopped showing `SystemStatus`, which was made for this.
-    drivers = [[f"Node {node}", share] for node, share in shares]
-    merged |= {"Name": "swarmlib", "Warnings": warnings, "SystemStatus": shares}
+    # `SystemStatus` was made for this; the docker CLI stopped showing it, and some clients take it for a plain list.
+    drivers = [[f"Node {node}", _share(item)] for node, item in parts]
+    merged |= {"Name": "swarmlib", "Warnings": warnings or None}
     merged["DriverStatus"] = [*items(merged.get("DriverStatus")), *drivers]
     return merged
+
+
+def is_manager(info: Mapping[str, Any]) -> bool:
+    """Whether an engine says of itself that it manages a swarm."""
+    return bool(fields(info.get("Swarm")).get("ControlAvailable"))
 
 
 def _share(item: dict[str, Any]) -> str:
@@ -161,12 +178,12 @@ def joined(lists: Iterable[Any]) -> list[Any]:
 
 
 def deleted(parts: Parts) -> Any:
-    """What a prune or an image's removal says it removed, of every engine that did."""
+    """What a prune or an image's removal says it removed, of every engine that did, each thing once."""
     answers = [item for _, item in parts if item is not None]
     if not answers:
         return None
     if isinstance(answers[0], list):
-        return joined(answers)
+        return list({tuple(each.items()): each for each in joined(answers)}.values())
     return _summed(answers)
 
 

@@ -64,6 +64,10 @@ class Mirror:
         self._stale: set[str] = set()
         self._stale_kinds: set[str] = set()
         self._asking = trio.Lock()
+        self._linked: set[str] = set()
+        """The containers that have names by links of others (`web/db`), which change with the others' names."""
+        self._new_links: set[str] = set()
+        """Those that have another such name than is known."""
         self._gone: set[str] = set()
         """The containers that went while the engine is being asked: its answers may still speak of them."""
 
@@ -106,7 +110,7 @@ class Mirror:
                         for kind in kinds:
                             nursery.start_soon(self._relist, kind)
                         if ids:
-                            nursery.start_soon(self._refresh, ids)
+                            nursery.start_soon(self._refresh_linked, ids)
                 settled = True
             finally:
                 if not settled:
@@ -151,6 +155,13 @@ class Mirror:
             for _ in range(min(_INSPECTIONS, len(waiting))):
                 nursery.start_soon(self._inspect_each, waiting)
 
+    async def _refresh_linked(self, ids: set[str]) -> None:
+        """The same, and what the engine says of containers to which those are linked, if that gives these a name."""
+        await self._refresh(ids)
+        linked, self._new_links = self._new_links, set()
+        if linked:
+            await self._refresh(linked)
+
     async def _inspect_each(self, waiting: list[dict[str, Any]]) -> None:
         while waiting:
             summary = waiting.pop()
@@ -167,11 +178,19 @@ class Mirror:
         self._index.group(container, group_of(summary.get("Labels")))
         self.claim(container, claim_of(inspected.get("HostConfig") or {}))
         self._index.changed()
+        self._note_links(inspected)
         labels: dict[str, str] = fields(summary.get("Labels"))
         if RESCHEDULE in labels:
             self.inspected[id] = inspected
         if MOVED in labels:
             self.originals[id] = labels[MOVED]
+
+    def _note_links(self, inspected: Mapping[str, Any]) -> None:
+        for link in items(fields(inspected.get("HostConfig")).get("Links")):
+            target, _, alias = str(link).partition(":")
+            for each in self._index.containers.find(target.lstrip("/")):
+                if each.member is self._member and alias.lstrip("/") not in each.names:
+                    self._new_links.add(each.id)
 
     async def drift(self) -> int:
         """List the containers, and mark as stale what differs from what is known; gives how many did.
@@ -235,6 +254,7 @@ class Mirror:
                 container.state = _STATES.get(action, container.state)
                 if action == "rename":
                     self._index.containers.rename(container, [name])
+                    self._stale |= self._linked
             self.touch(id)
 
     def _came_or_went(self, kind: str, action: str, id: str, names: Sequence[str]) -> None:
@@ -260,6 +280,11 @@ class Mirror:
             self._index.add(container)
         elif names and container.names != tuple(names):
             self._index.containers.rename(container, names)
+            self._stale |= self._linked
+        if any("/" in name for name in container.names):
+            self._linked.add(id)
+        else:
+            self._linked.discard(id)
         return container
 
     def _check_bound(self, known: Mapping[str, Item]) -> None:
@@ -297,6 +322,8 @@ class Mirror:
             self._forget_containers({id})
         elif kind in self._others:
             self._forget(kind, id)
+        elif id in self._execs:
+            self._index.execs.remove(self._execs.pop(id))
 
     def forget_all(self) -> None:
         """The engine leaves."""
@@ -313,6 +340,9 @@ class Mirror:
             self._member.take(container.claim, -1)
             self.inspected.pop(container.id, None)
             self.originals.pop(container.id, None)
+        self._linked -= ids
+        if gone:
+            self._stale |= self._linked
         self._stale -= ids
         if self._asking.locked():
             self._gone |= ids

@@ -1,17 +1,21 @@
-"""Finding the engine that has an object: by full id, unique name, unique id prefix, or `engine/name`."""
+"""Finding the engine that has an object: by full id, unique name, unique id prefix, or `engine/name`.
+
+The index answers, and the engines have the last word: where it knows of no such object, or of several, they are asked,
+and so they are where the engine that it names says that it has none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from swarmlib import Ambiguous, Message, NotFound, Path, SwarmError, Unavailable, Unsupported, Verb
 
-from .asking import Outcome, ask_all
+from .asking import Outcome, ask_all, representative
 from .index import Item
 from .lists import settle
 from .members import Member
-from .merge import EVERYWHERE
+from .merge import EVERYWHERE, is_manager
 from .roster import Roster
 
 _FIRST_FITS: frozenset[str] = frozenset({"images"})
@@ -20,25 +24,66 @@ _FIRST_FITS: frozenset[str] = frozenset({"images"})
 _Found: TypeAlias = "tuple[Member, dict[str, Any]]"
 
 
-async def find(roster: Roster, path: Path) -> tuple[Member, str]:
-    """The engine that has an object, and the object's name there.
+class Owner(NamedTuple):
+    """The engine that has an object."""
+
+    member: Member
+    kind: str
+    ref: str
+    """The object's name there."""
+    certain: bool
+    """Whether no other engine need be asked if this one says that it has no such object."""
+    missing: bool = False
+    """Whether no engine has it, and this one says so."""
+
+
+async def find(roster: Roster, path: Path) -> Owner:
+    """The engine that has an object. Where none has it, it is one that says so, in its own words for each call.
 
     Raises:
-        NotFound: no engine has it. Ambiguous: several have; lists them. Unavailable: an engine that may have it, or
-            the one that does, is down. Unsupported: the path names no object.
+        Ambiguous: several have it; lists them. Unavailable: an engine that may have it, or the one that does, is down.
+        Unsupported: the path names no object, or no engine has objects of the kind.
     """
     if len(path) < 2:
         raise Unsupported(f"balance can't tell which engine {'/'.join(path) or 'this'} concerns", path=path)
     kind, ref = path[:2]
     if kind == "networks" and ref in EVERYWHERE:
-        return first_up(roster.members), ref
+        return Owner(first_up(roster.members), kind, ref, certain=True)
     addressed = _addressed(roster.members, ref)
     if addressed is not None and kind not in _FIRST_FITS:  # an image's name may begin so by itself
-        return addressed
+        return Owner(addressed[0], kind, addressed[1], certain=True)
     items = await _indexed(roster, kind, ref)
+    if len(items) > 1 and not _alike(kind, items):
+        items = await _still_there(kind, items)
     if items:
-        return _sole(kind, ref, items).member, ref
-    return addressed or (await _probed(roster, kind, ref), ref)
+        return Owner(_sole(kind, ref, items).member, kind, ref, certain=False)
+    if addressed is not None:
+        return Owner(addressed[0], kind, addressed[1], certain=True)
+    outcome = await ask_all(roster.members, Message(Verb.GET, (kind, ref)))
+    if outcome.answers:
+        return Owner(_chosen(kind, ref, outcome), kind, ref, certain=True)
+    return Owner(_denying(outcome), kind, ref, certain=True, missing=True)
+
+
+async def elsewhere(roster: Roster, owner: Owner, said: NotFound) -> Owner:
+    """The engine that has an object which `owner`, against the index, says it has not; the index knows it from now on.
+
+    Raises:
+        NotFound: `said`: none has it, or `owner` has, and spoke of something else. Ambiguous: several have it.
+        SwarmError: an engine that may have it can't be asked.
+    """
+    kind, ref = owner.kind, owner.ref
+    outcome = await ask_all(roster.members, Message(Verb.GET, (kind, ref)))
+    if owner.member in [member for member, _ in outcome.answers]:
+        raise said
+    for item in roster.index.find(kind, ref):
+        if item.member is owner.member:
+            owner.member.mirror.removed(kind, item.id)
+    owner.member.mirror.touch_kind(kind)
+    if not outcome.answers:
+        _check_doubts(outcome)
+        raise said
+    return Owner(_chosen(kind, ref, outcome), kind, ref, certain=True)
 
 
 def _addressed(members: Sequence[Member], ref: str) -> tuple[Member, str] | None:
@@ -64,6 +109,20 @@ def first_up(members: Sequence[Member]) -> Member:
     raise Unavailable("no engine has answered yet" if members else "balance has no members now")
 
 
+async def manager(roster: Roster) -> Member:
+    """A manager of a swarm; without one, the first engine that answers, which says what is missing.
+
+    Raises:
+        SwarmError: none answers.
+    """
+    outcome = await ask_all(roster.members, Message(Verb.GET))
+    outcome.must_have_answers()
+    for member, answer in outcome.answers:
+        if is_manager(answer.value):
+            return member
+    return outcome.answers[0][0]
+
+
 async def _indexed(roster: Roster, kind: str, ref: str) -> Sequence[Item]:
     items = roster.index.find(kind, ref)
     if not items and kind in ("images", "networks", "volumes"):
@@ -72,34 +131,59 @@ async def _indexed(roster: Roster, kind: str, ref: str) -> Sequence[Item]:
     return items
 
 
+async def _still_there(kind: str, items: Sequence[Item]) -> Sequence[Item]:
+    return [item for item in items if await may_exist(kind, item)]
+
+
+async def may_exist(kind: str, item: Item) -> bool:
+    """Whether an object of the index is still there, or may be, as its engine can't be asked; the index forgets one
+    that is not.
+    """
+    if not item.member.up:
+        return True
+    try:
+        await item.member.ask(Message(Verb.GET, (kind, item.id)))
+    except NotFound:
+        item.member.mirror.removed(kind, item.id)
+        return False
+    except SwarmError:
+        return True
+    return True
+
+
+def _alike(kind: str, items: Sequence[Item]) -> bool:
+    """Whether it is the same which of the objects is meant."""
+    return kind in _FIRST_FITS or (len({item.id for item in items}) == 1 and all(item.shared for item in items))
+
+
 def _sole(kind: str, ref: str, items: Sequence[Item]) -> Item:
     if len(items) == 1:
         return items[0]
-    if kind in _FIRST_FITS or (len({item.id for item in items}) == 1 and all(item.shared for item in items)):
+    if _alike(kind, items):
         return next((item for item in items if item.member.up), items[0])
     candidates = ", ".join(sorted(item.label for item in items))
-    raise Ambiguous(f"{ref} fits more than one {kind.rstrip('s')}: {candidates}", path=(kind, ref))
+    raise _ambiguous(kind, ref, candidates)
 
 
-async def _probed(roster: Roster, kind: str, ref: str) -> Member:
-    """Ask every engine for what the index doesn't know, once."""
-    outcome = await ask_all(roster.members, Message(Verb.GET, (kind, ref)))
+def _ambiguous(kind: str, ref: str, candidates: str) -> Ambiguous:
+    return Ambiguous(f"{ref} fits more than one {kind.rstrip('s')}: {candidates}", path=(kind, ref))
+
+
+def _chosen(kind: str, ref: str, outcome: Outcome) -> Member:
+    """The engine that has an object, of those that were asked; the index knows it from now on."""
     found: list[_Found] = [(member, answer.value or {}) for member, answer in outcome.answers]
-    if kind in _FIRST_FITS and found:
-        return found[0][0]
     exact = [hit for hit in found if ref in (hit[1].get("ID"), hit[1].get("Id"))]
     named = [hit for hit in found if _name(hit[1]) == ref.lstrip("/")]
     fitting = exact or named or found
-    if len(fitting) > 1:
-        candidates = ", ".join(f"{member.name}/{_name(value)}" for member, value in fitting)
-        raise Ambiguous(f"{ref} fits more than one {kind.rstrip('s')}: {candidates}", path=(kind, ref))
-    if not fitting:
-        raise _nobody_has(outcome)
+    if len(fitting) > 1 and kind not in _FIRST_FITS:
+        raise _ambiguous(kind, ref, ", ".join(f"{member.name}/{_name(value)}" for member, value in fitting))
     member, value = fitting[0]
     if kind == "containers" and "Id" in value:
         member.mirror.spawned(value["Id"], _name(value))
     elif kind == "exec":
         member.mirror.learn_exec(ref)
+    else:
+        member.mirror.touch_kind(kind)
     return member
 
 
@@ -107,11 +191,21 @@ def _name(inspected: dict[str, Any]) -> str:
     return str(inspected.get("Name") or "").lstrip("/")
 
 
-def _nobody_has(outcome: Outcome) -> SwarmError:
-    """Not found; but first a refusal (an ambiguous prefix), and that one which might have it can't be asked. That a
-    member has no such objects counts last.
+def _denying(outcome: Outcome) -> Member:
+    """An engine that says that there is no such object, where no engine has it.
+
+    Raises:
+        SwarmError: an engine refuses to say (an ambiguous prefix), or can't be asked, and might have it.
+        Unsupported: no engine has objects of the kind.
     """
-    failures = [exc for _, exc in outcome.failures]
-    errors = [exc for exc in failures if not isinstance(exc, Unsupported)]
-    refused = [exc for exc in errors if not isinstance(exc, NotFound)]
-    return (refused or errors or failures or [Unavailable("balance has no members now")])[0]
+    _check_doubts(outcome)
+    for member, exc in outcome.failures:
+        if isinstance(exc, NotFound):
+            return member
+    raise representative([exc for _, exc in outcome.failures])
+
+
+def _check_doubts(outcome: Outcome) -> None:
+    for _, exc in outcome.failures:
+        if not isinstance(exc, NotFound | Unsupported):
+            raise exc

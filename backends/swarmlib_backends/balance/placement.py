@@ -13,7 +13,8 @@ from typing import Final, Literal, TypeAlias
 from swarmlib import Unavailable
 
 from ..dockerapi.isolation import lacking, offered
-from .index import ENDED, RUNNING, Index, Port
+from . import origins
+from .index import ENDED, RUNNING, Index, Port, placed
 from .members import Member
 from .wish import Rule, Wish
 
@@ -53,7 +54,8 @@ class Placement:
             Unavailable: no engine fits; says why each was ruled out.
         """
         reasons: dict[Member, str] = {}
-        rules = [*self._rules(wish)]
+        home = origins.home(wish.origins, members, self._index)
+        rules = [*self._rules(wish, home)]
         fitting: list[Member] = []
         for member in members:
             reason = tried.get(member) or _health(member)
@@ -66,26 +68,36 @@ class Placement:
         if not fitting:
             said = "; ".join(f"{member.name}: {reason}" for member, reason in reasons.items())
             raise Unavailable(f"no engine fits this container: {said or 'there is none'}")
-        return self._pick(wish, self._preferred(wish, fitting))
+        fitting = self._preferred(wish, fitting)
+        return home if home in fitting else self._pick(wish, fitting)
 
-    def _rules(self, wish: Wish) -> Iterator[Callable[[Member], Reason]]:
-        """What can rule an engine out; only what the container has a wish for."""
+    def _rules(self, wish: Wish, home: Member | None) -> Iterator[Callable[[Member], Reason]]:
+        """What can rule an engine out; only what the container has a wish for.
+
+        home: where the container was, if it is made anew. What is asked for may move it from there; want of room not.
+        """
+        asked = [*self._asked(wish)]
+        yield from asked
+        if wish.of_host and home is not None and all(rule(home) is None for rule in asked):
+            yield partial(_stays, wish, home)
+        yield _slots
+        if wish.claim.ports:
+            yield partial(_port, wish)
+        if wish.claim.cpus or wish.claim.memory:
+            yield partial(_resources, wish)
+
+    def _asked(self, wish: Wish) -> Iterator[Callable[[Member], Reason]]:
         for rule in wish.constraints:
             if not rule.soft:
                 yield partial(_constraint, rule)
         if wish.isolation:
             yield partial(_isolation, wish.isolation)
-        yield _slots
         for kind, ref in wish.beside:
             if holders := {item.member for item in self._index.find(kind, ref)}:
                 yield partial(_beside, kind, ref, holders)
         for rule in wish.affinities:
             if not rule.soft:
                 yield partial(self._affinity, rule)
-        if wish.claim.ports:
-            yield partial(_port, wish)
-        if wish.claim.cpus or wish.claim.memory:
-            yield partial(_resources, wish)
 
     def _preferred(self, wish: Wish, members: list[Member]) -> list[Member]:
         """Those that soft rules prefer; a rule that would leave none is let go."""
@@ -172,6 +184,12 @@ def _constraint(rule: Rule, member: Member) -> Reason:
     return f"constraint {rule.text}: its {rule.key} is {'not set' if value is None else value}"
 
 
+def _stays(wish: Wish, home: Member, member: Member) -> Reason:
+    if member is home:
+        return None
+    return f"it was on {home.name}, and uses {wish.of_host} there (constraint:node=={member.name} moves it)"
+
+
 def _property(key: str, member: Member) -> str | None:
     if key == "node":
         return member.name
@@ -200,8 +218,7 @@ def _slots(member: Member) -> Reason:
 def _beside(kind: str, ref: str, holders: set[Member], member: Member) -> Reason:
     if member in holders:
         return None
-    names = ", ".join(sorted(each.name for each in holders))
-    return f"the {kind.removesuffix('s')} {ref} is on {names}"
+    return placed(kind, ref, holders)
 
 
 def _port(wish: Wish, member: Member) -> Reason:

@@ -23,7 +23,7 @@ from swarmlib.supervision import supervised
 from ..dockerapi.nulls import fields
 from .index import LABEL, Container
 from .lasting import lasting
-from .members import CHANGE_SECONDS, Member
+from .members import Member
 from .mirror import MOVED
 from .roster import Roster
 from .spawning import Spawner
@@ -115,7 +115,7 @@ class Rescheduler:
         new = next(each for each in self._roster.index.containers.with_id(made) if each.member is not old)
         old.stand_ins[container.id] = new
         old.mirror.removed("containers", container.id)
-        await new.member.ask(Message(Verb.START, (*_CONTAINERS, made)), CHANGE_SECONDS)
+        await new.member.ask(Message(Verb.START, (*_CONTAINERS, made)))
         _log.warning("%s was made anew on %s: %s is down", container.names[0], new.member.name, old.name)
 
 

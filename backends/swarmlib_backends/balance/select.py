@@ -12,7 +12,7 @@ from .index import LABEL
 from .members import Member
 
 _RELATIVE: Final = ("before", "since")
-"""Filters that name an object, which only its own engine knows. In a list of containers they may also be parameters."""
+"""Filters that name an object, which only its own engine knows."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,27 @@ class Selection:
     @property
     def relative(self) -> dict[str, str]:
         """The objects that it names as the bounds of a list."""
-        bounds = {name: self.filters[name][0] for name in _RELATIVE if self.filters.get(name)}
-        return bounds | {name: str(self.args[name]) for name in _RELATIVE if self.args.get(name)}
+        return {name: self.filters[name][0] for name in _RELATIVE if self.filters.get(name)}
 
     def without_relative(self) -> Mapping[str, Any]:
         """The args for an engine that doesn't know those objects; without a limit, which counts what is left."""
-        kept = {name: value for name, value in self.args.items() if name not in (*_RELATIVE, "limit")}
+        kept = {name: value for name, value in self.args.items() if name != "limit"}
         filters = {name: values for name, values in self.filters.items() if name not in _RELATIVE}
-        if "limit" in self.args and "all" not in kept:
+        if self.limit is not None:
             kept["all"] = "1"
         return with_filters(kept, filters)
 
     @property
+    def limit(self) -> int | None:
+        """How many containers the list may hold, those that have ended included; None for all, as 0 and less are."""
+        given = self.args.get("limit")
+        number = int(given) if isinstance(given, str) and given.isdecimal() and len(given) < 20 else 0
+        return number or None
+
+    @property
     def plain(self) -> bool:
         """Whether it asks for nothing but what the index holds."""
-        asked = {name for name, value in self.args.items() if name[0] != ":" and value not in ("", "0", "false")}
+        asked = {name for name, value in self.args.items() if name[0] != ":" and value != "0"}
         return not self.filters and asked <= {"all", "filters"}
 
 

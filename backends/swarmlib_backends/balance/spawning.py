@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
-
-import trio
 
 from swarmlib import (
     UNSENT,
@@ -22,12 +21,17 @@ from swarmlib import (
 )
 from swarmlib.request import Answer
 
+from ..dockerapi.nulls import fields
+from . import merge
 from . import wish as wishes
-from .index import NOTHING, Container
+from .index import NOTHING, Container, Item, placed
 from .lists import settle
 from .members import Member
+from .mirror import group_of
+from .owners import find, manager, may_exist
 from .placement import Placement, placing
 from .roster import Roster
+from .turns import Turns
 from .wish import Wish
 
 _IMAGES: Final = ("images",)
@@ -40,9 +44,10 @@ class Spawner:
     def __init__(self, roster: Roster, placement: Placement) -> None:
         self._roster = roster
         self._placement = placement
-        self._names: set[str] = set()
-        """Names of containers that are being made."""
-        self._bringing: dict[tuple[Member, str], trio.Lock] = {}
+        self._names = Turns[tuple[str, str]]()
+        """(kind, name) of what is being made or renamed: a name is given once in the whole cluster."""
+        self._bringing = Turns[tuple[str, str]]()
+        """(engine, image) of what is being brought to an engine."""
 
     def choose(self, wish: Wish = NO_WISH) -> Member:
         """The engine for something that is no container. Raises Unavailable if there is none."""
@@ -57,35 +62,75 @@ class Spawner:
             Conflict: an engine has a container of that name. Unavailable: no engine fits, or it went down in the
             middle, and nobody knows whether it was made. SwarmError: what the engine says.
         """
-        name = str(message.args.get("name") or "")
+        name = str(message.args.get("name") or "").removeprefix("/")
         wish, body = wishes.read(name, message.json)
+        if instead_of is not None:
+            wish = replace(wish, origins=())
         if body is not None:
             message = message.but(value=Json.of(body))
-        with self._reserved(name, instead_of):
+        async with self._names.of(*self._new_names(wish)):
+            await self._check_free(name, but=[] if instead_of is None else [instead_of])
             return await self._create(wish, message)
 
-    @contextmanager
-    def _reserved(self, name: str, instead_of: Container | None) -> Generator[None]:
-        if not name:
-            yield
-            return
-        self._refuse_taken(name, instead_of)
-        self._names.add(name)
-        try:
-            yield
-        finally:
-            self._names.discard(name)
+    def _new_names(self, wish: Wish) -> Iterator[tuple[str, str]]:
+        """What a container gives a name to: itself, and volumes that are made with it."""
+        if wish.name:
+            yield "containers", wish.name
+        yield from (each for each in wish.beside if each[0] == "volumes" and not self._roster.index.find(*each))
 
-    def _refuse_taken(self, name: str, instead_of: Container | None) -> None:
-        if name in self._names:
-            raise Conflict(f'Conflict. The container name "/{name}" is in use by a container that is just being made.')
+    async def _check_free(self, name: str, but: Collection[Item]) -> None:
+        """Refuse a container's name that an engine has already, in an engine's own words.
+
+        but: containers that may have it.
+
+        Raises:
+            Conflict: another container has it, or may have it.
+        """
         for other in self._roster.index.containers.find(name):
-            if name in other.names and other is not instead_of:
+            if name in other.names and other not in but and await may_exist("containers", other):
                 raise Conflict(
-                    f'Conflict. The container name "/{name}" is already in use by container '
-                    f'"{other.id}" on {other.member.name}. You have to remove (or rename) that container '
-                    "to be able to reuse that name."
+                    f'Conflict. The container name "/{name}" is already in use by container "{other.id}". '
+                    "You have to remove (or rename) that container to be able to reuse that name."
+                    + ("" if other.member.up else f" It is on {other.member.name}, which is down.")
                 )
+
+    @asynccontextmanager
+    async def renaming(self, name: str, owner: Member) -> AsyncGenerator[None]:
+        """While a container is given another name: refuse one that another engine has; `owner` knows its own.
+
+        Raises:
+            Conflict: another engine has it, or may have it.
+        """
+        async with self._names.of(("containers", name)):
+            try:
+                await self._check_free(name, but=owner.mirror.containers.values())
+            except Conflict as exc:
+                raise Conflict(f"Error when allocating new name: {exc.message}") from None
+            yield
+
+    async def make_part(self, kind: str, message: Message) -> Answer:
+        """Make a network or a volume; gives what its engine answered. Calls for one name take turns, so that they meet.
+
+        Raises:
+            Unavailable: no engine is up. SwarmError: what the engine says.
+        """
+        body = fields(message.json)
+        name = str(body.get("Name") or "")
+        async with self._names.of(*([(kind, name)] if name else [])):
+            member = await self._for_part(kind, name, body)
+            answer = await member.ask(message, float("inf"))
+            if id := fields(answer.value).get("Id") or fields(answer.value).get("Name"):
+                member.mirror.learn(kind, id, (name or id,), group_of(body.get("Labels")))
+        return _says_node(answer, member) if kind == "volumes" else answer
+
+    async def _for_part(self, kind: str, name: str, body: Mapping[str, Any]) -> Member:
+        """Where a network or volume goes: to its like of that name, which may refuse it; else beside its group."""
+        if kind == "networks" and (body.get("Driver") == "overlay" or body.get("Scope") == "swarm"):
+            return await manager(self._roster)
+        await settle(self._roster.members, "containers", "networks", "volumes")
+        if items := [item for item in self._roster.index.find(kind, name) if name in item.names]:
+            return items[0].member
+        return self.choose(replace(NO_WISH, group=group_of(body.get("Labels"))))
 
     async def _create(self, wish: Wish, message: Message) -> Answer:
         if wish.compares:
@@ -116,17 +161,32 @@ class Spawner:
         made: dict[str, Any] = answer.value or {}
         if "Id" in made:
             member.mirror.spawned(made["Id"], wish.name, wish.claim)
+        for name in [name for kind, name in wish.beside if kind == "volumes"]:
+            member.mirror.learn("volumes", name, (name,))
         return answer
+
+    async def gathered(self, images: Sequence[str]) -> Member:
+        """An engine that has all of these images: the one that has most of them, to which the others are brought.
+
+        Raises:
+            Conflict: one can't be brought; says where it is. SwarmError: as `owners.find`, where no engine has any.
+        """
+        await settle(self._roster.members, "images")
+        index = self._roster.index
+        held = {name: {item.member for item in index.find("images", name) if item.member.up} for name in images}
+        if not any(held.values()):
+            return (await find(self._roster, ("images", images[0]))).member
+        target = max(self._roster.members, key=lambda member: sum(member in holders for holders in held.values()))
+        for name, holders in held.items():
+            if holders and target not in holders and not await self._bring(name, target):
+                there = placed("images", name, holders)
+                raise Conflict(f"{there}, and is of another platform than {target.name}, which has the other images")
+        return target
 
     async def _bring(self, image: str, target: Member) -> bool:
         """Stream an image from an engine that has it, once however many want it; says whether there is one."""
-        lock = self._bringing.setdefault((target, image), trio.Lock())
-        try:
-            async with lock:
-                return await self._bring_once(image, target)
-        finally:
-            if not lock.statistics().tasks_waiting:
-                self._bringing.pop((target, image), None)
+        async with self._bringing.of((target.name, image)):
+            return await self._bring_once(image, target)
 
     async def _bring_once(self, image: str, target: Member) -> bool:
         await settle(self._roster.members, "images")
@@ -151,3 +211,9 @@ async def _stream(image: str, sources: Sequence[Member], target: Member) -> None
         raise Internal(f"{sources[0].name} gave no stream of the image {image}")
     async with saved.ack.att as tar:
         await target.ask(Message(Verb.FILE, _IMAGES, {"quiet": "1"}, att=tar), float("inf"))
+
+
+def _says_node(answer: Answer, member: Member) -> Answer:
+    """The answer to the creation of a volume, which is its inspection and says what that says."""
+    said = merge.inspected(answer.value, member.name, member.about)
+    return replace(answer, ack=answer.ack.but(value=Json.of(said)))

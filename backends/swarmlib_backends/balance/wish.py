@@ -9,7 +9,7 @@ What stands in the environment is moved to labels, so that the container can be 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, cast
 
@@ -20,7 +20,8 @@ from swarmlib import Invalid
 from ..dockerapi import isolation
 from ..dockerapi.matching import Matches, glob, regex
 from ..dockerapi.nulls import fields, items
-from .index import Claim
+from . import origins
+from .index import LABEL, Claim
 from .merge import EVERYWHERE
 from .mirror import RESCHEDULE, claim_of, group_of, port_number
 
@@ -32,7 +33,7 @@ _LABELS: Final = {
 _RULE: Final = re.compile(r"(?P<key>[A-Za-z_][\w.\-]*)(?P<operator>==|!=)(?P<soft>~?)(?P<value>.+)")
 _OWN_NETWORKS: Final = EVERYWHERE | {"", "default", "nat"}
 """Network modes that every engine has."""
-_MODES: Final = ("NetworkMode", "IpcMode", "PidMode")
+_MODES: Final = ("IpcMode", "PidMode")
 ON_FAILURE: Final = "on-node-failure"
 _MOST_RULES: Final = 100
 """Rules of one kind for one container."""
@@ -85,6 +86,10 @@ class Wish:
     """The isolation that its engine must have."""
     runtime: str = ""
     """The one that its engine had better have, but may also know without saying so, as by the path of a runtime."""
+    origins: Sequence[origins.Ref] = ()
+    """What says where the container was from which it is made anew, the surest first."""
+    of_host: str = ""
+    """What it uses of its engine's machine itself."""
 
     @property
     def compares(self) -> bool:
@@ -130,6 +135,8 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
         group=group_of(labels),
         isolation=isolation.demanded(given),
         runtime=isolation.named(given),
+        origins=[*origins.told(name, given, node=str(fields(given.get("Labels")).get(LABEL) or ""))],
+        of_host=origins.of_host(host),
     )
     return wish, cleaned
 
@@ -159,7 +166,9 @@ def _listed(labels: Mapping[str, str], kind: str) -> list[str]:
 
 
 def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
-    """The body with the rules in its labels instead of its environment; None if it has none there."""
+    """The body with the rules in its labels instead of its environment, and without the label that says its engine;
+    None if it has neither.
+    """
     env: list[str] = items(body.get("Env"))
     found: dict[str, list[str]] = {}
     kept: list[str] = []
@@ -170,12 +179,21 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
         else:
             kept.append(entry)
     labels: dict[str, str] = fields(body.get("Labels"))
-    if not found:
+    if not found and LABEL not in labels:
         return None
-    made = dict(labels)
+    made = {name: value for name, value in labels.items() if name != LABEL}
     for kind, rules in found.items():
         made[_LABELS[kind]] = orjson.dumps([*_listed(labels, kind), *rules]).decode()
     return body | {"Env": kept, "Labels": made}
+
+
+def network_used(mode: str) -> tuple[str, str] | None:
+    """What a network mode names, by kind and name: a network, or a container whose network it is; None for the modes
+    that every engine has.
+    """
+    if mode.startswith("container:"):
+        return "containers", mode.removeprefix("container:")
+    return None if mode in _OWN_NETWORKS or ":" in mode else ("networks", mode)
 
 
 def _used(body: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -186,14 +204,15 @@ def _used(body: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tuple[st
     for mode in _MODES:
         if str(host.get(mode) or "").startswith("container:"):
             yield "containers", str(host[mode]).partition(":")[2]
-    network = str(host.get("NetworkMode") or "")
-    if network not in _OWN_NETWORKS and ":" not in network:
-        yield "networks", network
+    if used := network_used(str(host.get("NetworkMode") or "")):
+        yield used
     endpoints = fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig"))
     yield from (("networks", str(each)) for each in endpoints if each not in _OWN_NETWORKS)
+    for each in (link for endpoint in endpoints.values() for link in items(fields(endpoint).get("Links"))):
+        yield "containers", str(each).partition(":")[0].lstrip("/")
     for each in items(host.get("Binds")):
         source = str(each).partition(":")[0]
-        if ":" in str(each) and source[:1] not in ("/", "~", ".", ""):
+        if ":" in str(each) and source and not origins.is_path(source):
             yield "volumes", source
     for mount in map(fields, items(host.get("Mounts"))):
         if mount.get("Type") == "volume" and mount.get("Source"):

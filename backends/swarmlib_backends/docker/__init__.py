@@ -33,7 +33,7 @@ from swarmlib import (
 )
 from swarmlib.stdio import lines
 
-from ..dockerapi import isolation, table
+from ..dockerapi import isolation, patience, table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import ROWS, Row
 from .engine import ADDRESS_FORMS, open_engine
@@ -55,7 +55,7 @@ class Docker(Server):
     address: str = argument(ADDRESS_FORMS, default="")
     context: str = option("a Docker context's name, instead of an address", default="")
     cert_path: str = option("a folder with ca.pem, cert.pem and key.pem: speak TLS over tcp://", default="")
-    timeout: float = option("seconds that the engine may take to answer ls and get", default=60.0)
+    timeout: float = option("seconds that the engine may take to answer ls and get, sizes apart", default=60.0)
 
     @property
     def name(self) -> str:
@@ -78,10 +78,11 @@ class Docker(Server):
         if message.verb not in _READS:
             await self._exchange(row, message)
             return
-        with trio.move_on_after(self.timeout) as patience:
+        limit = patience.seconds(message.verb, message.path, message.args, self.timeout)
+        with trio.move_on_after(limit) as waiting:
             await self._exchange(row, message)
-        if patience.cancelled_caught:
-            raise TimedOut(f"{self._engine.name} did not answer within {self.timeout:g} s")
+        if waiting.cancelled_caught:
+            raise TimedOut(f"{self._engine.name} did not answer within {limit:g} s")
 
     async def _isolated(self, message: Message) -> Message:
         """The message with what a new container's label demands in the engine's own words."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from swarmlib import CALLER, Invalid, Json, Message, NotFound
+from swarmlib import CALLER, Invalid, Json, Message
 
 from ..dockerapi import http1, table
 from ..dockerapi.headers import HOP_BY_HOP, TOKEN, Headers
@@ -150,7 +150,7 @@ class Whole:
 def _check_no_row(method: str, target: str) -> None:
     try:
         row = table.route(method, target).row
-    except NotFound:
+    except table.NoRow:
         return
     raise Invalid(f"{method} {target} is the operation {row.name}, which has a message of its own")
 

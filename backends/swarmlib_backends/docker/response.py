@@ -15,8 +15,12 @@ import trio
 
 from swarmlib import BadAnswer, Unavailable
 
-from ..dockerapi.http1 import LAST_CHUNK, MAX_HEAD, MAX_HEADERS, Head
+from ..dockerapi.http1 import LAST_CHUNK, Head
 
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a response's head with its trailers, at most."""
+MAX_HEADERS: Final = 256
+"""Headers of a response, at most."""
 _HEAD_END: Final = b"\r\n\r\n"
 _VERSIONS: Final = ("1.1", "1.0")
 _INTERIM: Final = range(100, 200)

@@ -7,22 +7,28 @@ request puts it there (`canonical`), and the `docker` stage writes the engine's 
 - The body: fields under the names that the API gives them, whatever their case; none that is null; every value of its
   type; fields of HostConfig that stand at the top level of a container's creation (engines up to 26 took them there)
   inside HostConfig. Fields that the schema does not know stay as they are.
+- What the operation can't do without is there (`required`).
+- A body that is null itself is an empty one, as what it leaves alone is empty.
 - A body that no engine reads, because the row takes none, is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, cast
 
 from swarmlib import Invalid, Json, Message, Path, Unsupported, Verb
 from swarmlib.names import check_path
+from swarmlib.service import Handler
 
-from . import parameters, schema, strictjson, table
+from . import parameters, required, schema, strictjson, table
 from .headers import JSON, is_form, media_type, not_json
 from .rows import Kind, Row
 from .schema import Schema, Wrong
 
+_MOST_FOR_A_START: Final = 7
+"""Bytes of a body that an engine does not look at when a container is started: it could be `{}`, or null."""
 _ABOUT_THE_BODY: Final = frozenset({":content-type", ":content-encoding"})
 
 
@@ -52,18 +58,30 @@ def canonical(message: Message) -> Message:
     if row is None or row.kind is Kind.WHOLE:
         return message
     args, value = message.args, message.value
-    args_done = (type(args) is _Args and args.row is row) or _has_no_parameters(args)
+    check = required.of_row(row.name)
+    args_done = (type(args) is _Args and args.row is row) or (check is None and _has_no_parameters(args))
     value_done = value is None or (type(value) is _Body and value.row is row)
     if args_done and value_done:
         return message
     known = schema.of_row(row.name)
     body = value if value_done else _body(row, known, args, value)
     made = args if args_done else _args(row, known, args)
+    if check is not None:
+        check(made, body.data if isinstance(body, Json) else None)
     if "name" in known.query:
         _check_new_name(message.path, made.get("name"))
     elif row.verb is Verb.SPAWN and isinstance(body, Json):
         _check_new_name(message.path, body.data.get("Name"))
     return Message(message.verb, message.path, made, body, message.ret, message.channel, message.att, message.deadline)
+
+
+def reading_canonical(handlers: Mapping[Verb, Handler]) -> Mapping[Verb, Handler]:
+    """Handlers that each get the canonical form of their message, for a stage that Python programs speak to, too."""
+    return {verb: partial(_handle, handler) for verb, handler in handlers.items()}
+
+
+async def _handle(handler: Handler, message: Message) -> Any:
+    return await handler(canonical(message))
 
 
 def _check_new_name(path: Path, name: object) -> None:
@@ -136,8 +154,6 @@ def _body(row: Row, known: Schema, args: Mapping[str, Any], value: Any) -> _Body
         _check_unread(row, value)
         return None
     data = _read(known.body, value)
-    if data is None:
-        return None
     if row.name == "ContainerCreate":
         _gather_host_config(data)
     body = _Body.of(data)
@@ -156,7 +172,7 @@ def _check_is_json(args: Mapping[str, Any]) -> None:
 def _read(reader: schema.Reader, value: Json) -> Any:
     data = strictjson.read(value.raw, "the body")
     try:
-        return None if data is None else reader(data)
+        return reader(data)
     except Wrong as wrong:
         raise Invalid(str(wrong) if wrong.place else f"the body {wrong}") from None
 
@@ -167,10 +183,10 @@ def _check_unread(row: Row, value: Json) -> None:
     Raises:
         Invalid: it is a start's, in which engines before API 1.24 took a whole HostConfig.
     """
-    if row.name == "ContainerStart" and strictjson.read(value.raw, "the body") not in (None, {}):
+    if row.name == "ContainerStart" and len(value.raw) > _MOST_FOR_A_START:
         raise Invalid(
-            "starting a container takes no body, which was deprecated in API v1.22 and removed in v1.24: HostConfig "
-            "belongs into its creation"
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24: "
+            "HostConfig belongs into its creation"
         )
 
 

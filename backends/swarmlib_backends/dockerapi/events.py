@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
 import trio
 
-from swarmlib import Reply, Unavailable
+from swarmlib import Invalid, Reply, Unavailable
 
 from .clock import Clock
-from .values import filters, labels_fit, number
+from .nulls import fields
+from .values import filters, labels_fit, time_in
 
 _KEPT: Final = 256
 """As many as an engine keeps."""
 _MAX_UNREAD: Final = 10_000
+_KINDS: Final = ("container", "network", "volume", "daemon", "plugin", "service", "node", "secret", "config")
+"""Filters that name an object by its id, its name, or the beginning of one."""
+FILTERS: Final = frozenset({"event", "type", "label", "image", "scope", *_KINDS})
+"""The filters of events that an engine knows."""
 _FILTERS: Final = {"event", "container", "type", "label", "image", "network", "volume", "scope", "daemon"}
 _WITH_DETAILS: Final = {"health_status", "exec_create", "exec_start"}
 """Actions that go on after their name: a filter for one of these asks for all that begin so."""
@@ -54,10 +60,12 @@ class Events:
         """Acknowledge a watch, and send it the events that it asks for, until its `until`.
 
         Raises:
-            Invalid, Unsupported: its filters are wrong. Unavailable: its reader is too far behind.
+            Invalid, Unsupported: its filters or its times are wrong. Unavailable: its reader is too far behind.
         """
         wanted = filters(args, _FILTERS, "events")
-        since, until = number(args, "since", float("inf")), number(args, "until", float("inf"))
+        since, until = time_in(args, "since", math.inf), time_in(args, "until", math.inf)
+        if until < time_in(args, "since", -math.inf):
+            raise Invalid(f"`since` time ({args['since']}) cannot be after `until` time ({args['until']})")
         await ret.ack()
         kept = [event for event in self._kept if since <= event["timeNano"] / 1e9 <= until]
         sender, receiver = trio.open_memory_channel[dict[str, Any]](_MAX_UNREAD)
@@ -65,27 +73,33 @@ class Events:
         try:
             with sender, receiver:
                 for event in kept:
-                    if _fits(event, wanted):
+                    if fits(event, wanted):
                         await ret.set(event)
                 with self._clock.until(until):
                     async for event in receiver:
-                        if _fits(event, wanted):
+                        if fits(event, wanted):
                             await ret.set(event)
                     raise Unavailable("the events came faster than they were read")
         finally:
             self._watchers.discard(sender)
 
 
-def _fits(event: dict[str, Any], wanted: Mapping[str, list[str]]) -> bool:
-    attributes = event["Actor"]["Attributes"]
+def fits(event: Mapping[str, Any], wanted: Mapping[str, list[str]]) -> bool:
+    """Whether an event passes filters, as an engine judges it."""
+    id, attributes = _about(event)
     tests = (
-        _is_action(event["Action"], wanted.get("event", [])),
+        _is_action(event.get("Action") or "", wanted.get("event", [])),
         _is_one(wanted.get("type", []), event["Type"]),
-        _is_one(wanted.get("scope", []), event["scope"]),
-        _is_one(wanted.get("image", []), *_image_names(event)),
-        *(_begins(event, wanted.get(kind, [])) for kind in ("container", "network", "volume", "daemon")),
+        _is_one(wanted.get("scope", []), event.get("scope") or ""),
+        _is_one(wanted.get("image", []), *_image_names(event["Type"], id, attributes)),
+        *(_begins(wanted.get(kind, []), id, attributes.get("name", "")) for kind in _KINDS),
     )
     return all(tests) and labels_fit(attributes, wanted.get("label", []))
+
+
+def _about(event: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    actor = fields(event.get("Actor"))
+    return actor.get("ID") or "", fields(actor.get("Attributes"))
 
 
 def _is_one(wanted: list[str], *names: str) -> bool:
@@ -98,12 +112,10 @@ def _is_action(action: str, wanted: list[str]) -> bool:
     return _is_one(wanted, action)
 
 
-def _image_names(event: dict[str, Any]) -> list[str]:
-    named = "name" if event["Type"] == "image" else "image"
-    names = [event["Actor"]["ID"], event["Actor"]["Attributes"].get(named, "")]
+def _image_names(kind: str, id: str, attributes: Mapping[str, str]) -> list[str]:
+    names = [id, attributes.get("name" if kind == "image" else "image", "")]
     return names + [name.rpartition(":")[0] for name in names if ":" in name]
 
 
-def _begins(event: dict[str, Any], wanted: list[str]) -> bool:
-    names = [event["Actor"]["ID"], event["Actor"]["Attributes"].get("name", "")]
+def _begins(wanted: list[str], *names: str) -> bool:
     return not wanted or any(name.startswith(each) for name in names for each in wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,12 +16,19 @@ from swarmlib import Invalid, SwarmError, TooLarge, Unavailable
 
 from .headers import Headers
 
-MAX_HEAD: Final = 64 * 1024
-"""Bytes of one head with its trailers, at most; and of anything else that isn't a body."""
-MAX_HEADERS: Final = 256
-"""Headers of one head, at most."""
+MAX_HEAD: Final = 1024 * 1024
+"""Bytes of a request's head, at most, as for an engine (Go's DefaultMaxHeaderBytes): clients put options of any length
+into queries, and the passwords of all their registries into a header."""
+MAX_HEADERS: Final = 10_000
+"""Headers of a request, at most. Each costs a client three bytes and this server a hundred."""
+MAX_BETWEEN: Final = 64 * 1024
+"""Bytes of what is neither a head nor a body, at most: trailers, extensions of chunks, blank lines."""
 READ_SIZE: Final = 1024 * 1024
 LAST_CHUNK: Final = b"0\r\n\r\n"
+_AROUND: Final = len(b": \r\n")
+_BEGINNING: Final = b"\r\nABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
+_ABSOLUTE: Final = re.compile(r"https?://([^/?#]+)([/?].*|)", re.IGNORECASE)
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
@@ -31,6 +39,9 @@ class Head:
 
     method: str = ""
     target: str = ""
+    """In origin form (RFC 9112, 3.2.1), in ASCII; or `*`."""
+    authority: str = ""
+    """Whom a target in absolute form addressed, in place of the header Host."""
     status: int = 0
     headers: Headers = field(default_factory=Headers)
     keep_alive: bool = True
@@ -54,7 +65,9 @@ _END: Final = object()
 
 
 class Incoming:
-    """The requests that come in on a stream: `next_head`, then `next_chunk` until it gives b""."""
+    """The requests that come in on a stream: `next_head`, then `stay` (or `converse`), then `next_chunk` until it gives
+    b"". What follows a head is not looked at before its owner says what it is.
+    """
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
@@ -64,11 +77,14 @@ class Incoming:
         self._parser: Any = httptools.HttpRequestParser(self)
         self._events = deque[Any]()
         self._head = Head()
+        self._target = b""
         self._head_bytes = 0
         self._unparsed = 0
         self._reading_head = False
         self._ended = True
-        self._parsing: Callable[[bytes], None] = self._parse
+        self._parsing: Callable[[bytes], None] = self._parse_lines
+        self._line = bytearray()
+        self._head_came = False
         self._owed = 0
         self._raw = bytearray()
 
@@ -77,18 +93,19 @@ class Incoming:
     def on_message_begin(self) -> None:
         """A head begins."""
         self._head = Head()
+        self._target = b""
         self._head_bytes = 0
         self._reading_head = True
         self._ended = False
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
-        self._head.target += url.decode("latin-1")
+        self._target += url
         self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, which is left out, as RFC 9110 (6.5.1) allows: no engine or client sends any."""
-        self._head_bytes += len(name) + len(value)
+        self._head_bytes += len(name) + len(value) + _AROUND
         if not self._reading_head:
             return
         self._head.headers.append((name, value))
@@ -102,13 +119,16 @@ class Incoming:
     def on_headers_complete(self) -> None:
         """The head is whole."""
         head = self._head
-        self._reading_head = False
         head.method = self._parser.get_method().decode("latin-1")
         head.upgrade = self._parser.should_upgrade()
         version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise Invalid(f"this is not HTTP/1.1, but {version}")
         self._check_size()
+        self._reading_head = False
+        self._head_came = True
+        self._head_bytes = self._unparsed = 0  # from here on, of its trailers
+        head.authority, head.target = _addressed(self._target.decode("latin-1"))
         head.chunks = version != "1.0"
         head.keep_alive = self._parser.should_keep_alive() and head.chunks  # to 1.0 a stream ends with the connection
         self._events.append(head)
@@ -128,7 +148,7 @@ class Incoming:
     @property
     def mid_head(self) -> bool:
         """Whether a part of a head has come, but not all of it."""
-        return self._reading_head
+        return self._reading_head or bool(self._line)
 
     def buffered_head(self) -> bool:
         """Whether `next_head` can answer, or raise, with no more reading."""
@@ -156,6 +176,45 @@ class Incoming:
         self._parsing(data if isinstance(data, bytes) else bytes(data))
         return True
 
+    def _parse_lines(self, data: bytes) -> None:
+        """Parse what came, where a head in whole lines: the parser joins the pieces of a line anew with each."""
+        while data and self._parsing == self._parse_lines:
+            if self._in_body or self._is_garbage(data):
+                self._parse(data)
+                return
+            end = self._end_of_lines(data)
+            self._line += data[: end or len(data)]
+            data = data[end:] if end else b""
+            if end:
+                self._parse_whole_lines()
+            elif len(self._line) > MAX_HEAD:
+                self._fail(_too_large())
+        if data:
+            self._parsing(data)
+
+    def _end_of_lines(self, data: bytes) -> int:
+        """Where the lines end that can be parsed at once, none behind the end of a head; 0 where no line does."""
+        if self._line or not data.isascii() or (self._reading_head and data[0] in b"\r\n"):
+            return data.find(b"\n") + 1
+        end = data.find(b"\n\r\n")
+        return data.rfind(b"\n") + 1 if end < 0 else end + 3
+
+    def _parse_whole_lines(self) -> None:
+        lines = bytes(self._line)
+        self._line.clear()
+        self._head_came = False
+        self._parse(lines if lines.isascii() or self._reading_head else _escaped(lines))
+        if self._head_came and self._parsing == self._parse_lines:
+            self._parsing = self._keep
+
+    def _is_garbage(self, data: bytes) -> bool:
+        """Whether a request can't begin so: nobody who speaks something else (TLS) waits for a line's end."""
+        return self._ended and not self._line and data[0] not in _BEGINNING
+
+    @property
+    def _in_body(self) -> bool:
+        return not (self._ended or self._reading_head)
+
     def _parse(self, data: bytes) -> None:
         """Parse what came. An error takes its place behind what stands before it, which may be answered yet."""
         events = len(self._events)
@@ -175,8 +234,8 @@ class Incoming:
             self._fail(exc)
 
     def _check_size(self) -> None:
-        if max(self._head_bytes, self._unparsed) > MAX_HEAD:
-            raise TooLarge(f"the head is over {MAX_HEAD} bytes", details={"status": 431})
+        if max(self._head_bytes, self._unparsed) > (MAX_HEAD if self._reading_head else MAX_BETWEEN):
+            raise _too_large()
         if len(self._head.headers) > MAX_HEADERS:
             raise TooLarge(f"the head has over {MAX_HEADERS} headers", details={"status": 431})
 
@@ -189,15 +248,23 @@ class Incoming:
         self._raw += data
 
     def stay(self) -> None:
-        """Refuse the upgrade that a request asks for: its body, and what follows it, are HTTP.
+        """What follows the head is HTTP: a body, and other requests. An upgrade that it asks for is refused.
 
         Raises:
             Invalid: the body's framing is wrong.
         """
-        self._parse(self._without_upgrade())
+        if self._parsing != self._keep:
+            return  # it came behind a body, and was parsed with it
+        if self._head.upgrade:
+            early = self._without_upgrade()
+        else:
+            early = bytes(self._raw)
+            self._raw.clear()
+            self._parsing = self._parse_lines
+        self._parsing(early)
 
     def converse(self, *, chunks: bool) -> None:
-        """Grant the upgrade: what follows the request's body is another protocol's, and left to `take_over`.
+        """What follows the request's body is no HTTP, and left to `take_over`.
 
         chunks: whether chunks that the request announces are its body. Some clients announce them where an operation
             takes no body, and send none (docker-modem); an engine does not look for them there.
@@ -205,6 +272,8 @@ class Incoming:
         Raises:
             Invalid: the body's framing is wrong.
         """
+        if self._parsing != self._keep:
+            return  # as with `stay`; an engine would lose what it read together with the head, too
         early = self._without_upgrade()
         self._parsing = self._parse_body
         self._owed = int(self._head.get(b"content-length") or 0)
@@ -291,6 +360,29 @@ class Incoming:
         self._events.clear()
         self._raw.clear()
         return raw
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the head is over {MAX_HEAD} bytes, or its trailers over {MAX_BETWEEN}", details={"status": 431})
+
+
+def _escaped(line: bytes) -> bytes:
+    """A request's first line, its bytes beyond ASCII in the escapes that they stand for: an engine takes both."""
+    return _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line)
+
+
+def _addressed(target: str) -> tuple[str, str]:
+    """Whom a target addresses, "" where it doesn't say, and the target in origin form (RFC 9112, 3.2).
+
+    Raises:
+        Invalid: it is in no form that a server takes, or names a user.
+    """
+    if target[:1] == "/" or target == "*":
+        return "", target
+    found = _ABSOLUTE.fullmatch(target)
+    if found is None or "@" in found[1]:  # RFC 9110, 4.2.4: a user in it is there to deceive
+        raise Invalid(f"the target {target[:80]!r} should be a path, or http://HOST and a path")
+    return found[1], found[2] if found[2][:1] == "/" else f"/{found[2]}"
 
 
 def _drop(_: bytes) -> None:

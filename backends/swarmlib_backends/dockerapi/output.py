@@ -40,10 +40,10 @@ class Lines:
             return self.rest()
         before = self._partial.pop(piece.stream, None)
         data = before.data + piece.data if before else piece.data
-        lines = [Line(piece.stream, piece.at, line) for line in data.splitlines(keepends=True)]
-        if lines and not lines[-1].data.endswith(b"\n"):
-            self._partial[piece.stream] = lines.pop()
-        return lines
+        *whole, rest = data.split(b"\n")  # nothing else ends a line: a progress bar's \r does not
+        if rest:
+            self._partial[piece.stream] = Piece(piece.stream, piece.at, rest)
+        return [Line(piece.stream, piece.at, line + b"\n") for line in whole]
 
     def rest(self) -> list[Line]:
         """The lines that had no end."""

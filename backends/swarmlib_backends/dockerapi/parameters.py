@@ -4,8 +4,11 @@
     boolean     "1" or "0", by the words that Go's `httputils.BoolValue` knows
     strict      "1" or "0" of what Go's `strconv.ParseBool` takes
     integers    decimal digits
+    lenient     an integer; what is none is 0
     time        seconds since the epoch, with nanoseconds where there are any
-    tail        "all", or how many lines
+    event-time  the same, but -1 counts as not given
+    tail        "all", or how many lines; what is no number of lines means all of them
+    task-tail   the same of a service or a task, for which only a number or "all" will do
     filters     JSON: an object of lists; the older form of objects becomes this one
     {"json": T} JSON of that type
     ["string"]  all values
@@ -15,9 +18,7 @@ A parameter that is not given (nothing at all, Python's None, or "" where an eng
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias, cast
 
@@ -25,7 +26,8 @@ import orjson
 
 from swarmlib import Invalid
 
-from . import schema, strictjson
+from . import schema, strictjson, times
+from .numbers import integer
 from .schema import INTEGERS, Wrong
 
 TextReader: TypeAlias = Callable[[str], str | None]
@@ -39,9 +41,6 @@ _PARSE_BOOL: Final = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "1"),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "0"),
 }
-_DECIMAL: Final = re.compile(r"[+-]?[0-9]+")
-_SECONDS: Final = re.compile(r"([+-]?[0-9]{1,15})(?:\.([0-9]{1,9}))?")
-_RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @cache
@@ -87,14 +86,19 @@ def texts_of(given: Any) -> list[str]:
 
 
 def _checked(text: str) -> str:
+    """A text that is what bytes say (see `targets`), and the only one that says those bytes."""
     if "\0" in text:
         raise Wrong("should hold no NUL character")
-    if not text.isascii() and not text.isprintable():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise Wrong("should hold no half of a surrogate pair") from None
+    if not text.isascii() and not text.isprintable() and not _is_of_bytes(text):
+        raise Wrong("should hold no half of a surrogate pair")
     return text
+
+
+def _is_of_bytes(text: str) -> bool:
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="surrogateescape") == text
+    except UnicodeEncodeError:
+        return False
 
 
 def _same(text: str) -> str:
@@ -117,35 +121,40 @@ def _strict(text: str) -> str | None:
 
 def _integer(allowed: range) -> TextReader:
     def read(text: str) -> str | None:
-        if not text:
-            return None
-        if _DECIMAL.fullmatch(text) is None:
-            raise Wrong(f"should be an integer, not {text[:40]!r}")
-        if len(text) > 40 or int(text) not in allowed:
-            raise Wrong(f"should be an integer from {allowed.start} to {allowed.stop - 1}, not {text[:40]}")
-        return str(int(text))
+        number = integer(text, allowed)
+        if number is None and text:
+            raise Wrong(f"should be an integer from {allowed.start} to {allowed.stop - 1}, not {text[:40]!r}")
+        return None if number is None else str(number)
 
     return read
 
 
+def _lenient(text: str) -> str | None:
+    return str(integer(text) or 0) if text else None
+
+
 def _time(text: str) -> str | None:
-    if not text or _SECONDS.fullmatch(text):
-        return text or None
-    found = _RFC3339.fullmatch(text)
-    try:
-        if found is not None:
-            whole = datetime.fromisoformat(found[1] + found[3].replace("Z", "+00:00"))
-            return f"{whole.timestamp():.0f}.{found[2] or '0':0<9}"
-    except ValueError:
-        pass  # a 30th of February
-    raise Wrong(f"should be seconds since the epoch or a time such as 2006-01-02T15:04:05Z, not {text[:40]!r}")
+    found = times.timestamp(text)
+    if found is None and text:
+        raise Wrong(f"should be seconds since the epoch, such as 1136073600.000000001, not {text[:40]!r}")
+    return found
+
+
+def _event_time(text: str) -> str | None:
+    found = _time(text)
+    return None if found is not None and found.partition(".")[0] == "-1" else found
 
 
 def _tail(text: str) -> str | None:
-    """What is no number of lines means all of them to an engine."""
-    if not text:
-        return None
-    return str(int(text)) if _DECIMAL.fullmatch(text) and len(text) < 20 and int(text) >= 0 else "all"
+    number = integer(text)
+    return str(number) if number is not None and number >= 0 else "all" if text else None
+
+
+def _task_tail(text: str) -> str | None:
+    found = _tail(text)
+    if found == "all" != text:
+        raise Wrong(f'should be "all" or a number of lines, not {text[:40]!r}')
+    return found
 
 
 def _json(type_: Any, text: str) -> str | None:
@@ -156,7 +165,7 @@ def _json(type_: Any, text: str) -> str | None:
 
 def _value(text: str) -> Any:
     try:
-        return strictjson.read(text.encode(), "")
+        return strictjson.read(text.encode(errors="surrogateescape"), "")
     except Invalid as exc:
         raise Wrong(exc.message.strip()) from exc
 
@@ -171,7 +180,7 @@ def _read_filters(text: str) -> str | None:
         return None
     older = type(value) is dict and dict in map(type, cast("dict[str, Any]", value).values())
     found = cast("dict[str, list[str] | None]", _older_filters(value) if older else _FILTERS(value))
-    return orjson.dumps({name: each for name, each in found.items() if each is not None}).decode()
+    return orjson.dumps({name: each or [] for name, each in found.items()}).decode()
 
 
 def _older_filters(value: Any) -> dict[str, list[str] | None]:
@@ -191,7 +200,10 @@ _KINDS: Final[dict[str, TextReader]] = {
     "boolean": _boolean,
     "default-true": _default_true,
     "strict": _strict,
+    "lenient": _lenient,
     "time": _time,
+    "event-time": _event_time,
     "tail": _tail,
+    "task-tail": _task_tail,
     "filters": _filters,
 }

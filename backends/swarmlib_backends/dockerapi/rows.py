@@ -54,12 +54,15 @@ class Row:
     """The request's body is bytes, and travels as the attachment."""
     when: tuple[str, str] | None = None
     """A query parameter that tells this row from another of the same method and template."""
+    slash: bool = False
+    """Whether an engine takes a slash at the end of the path, too."""
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches a target's path, decoded."""
         name = f"({_NAME if self.nested_names else '[^/]+'})"
-        return re.compile(re.escape(self.template).replace(r"\{name\}", name).replace(r"\{id\}", name), re.DOTALL)
+        path = re.escape(self.template).replace(r"\{name\}", name).replace(r"\{id\}", name)
+        return re.compile(path + "/?" if self.slash else path, re.DOTALL)
 
     @cached_property
     def nested_names(self) -> bool:
@@ -158,7 +161,7 @@ ROWS: Final = (
     Row("BuildPrune", "POST", "/build/prune", _RM, "build"),
     Row("DistributionInspect", "GET", "/distribution/{name}/json", _GET, "distribution/*"),
     # Networks
-    Row("NetworkList", "GET", "/networks", _LS, "networks"),
+    Row("NetworkList", "GET", "/networks", _LS, "networks", slash=True),
     Row("NetworkCreate", "POST", "/networks/create", _SPAWN, "networks", status=201),
     Row("NetworkPrune", "POST", "/networks/prune", _RM, "networks"),
     Row("NetworkInspect", "GET", "/networks/{id}", _GET, "networks/*"),

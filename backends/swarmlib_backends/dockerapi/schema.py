@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias, cast
 
 import orjson
 
+from .numbers import INT64
+
 DATA: Final = Path(__file__).with_name("schema.json")
 
 Reader: TypeAlias = Callable[[Any], Any]
@@ -21,15 +23,14 @@ Reader: TypeAlias = Callable[[Any], Any]
 
 MAX_DEPTH: Final = 100
 """How deep a field that the schema does not know may nest."""
-_INT64: Final = range(-(2**63), 2**63)
 INTEGERS: Final[Mapping[str, range]] = {
-    "int64": _INT64,
+    "int64": INT64,
     "int32": range(-(2**31), 2**31),
     "uint64": range(2**64),
     "uint32": range(2**32),
     "uint16": range(2**16),
 }
-_ANY_INTEGER: Final = range(_INT64.start, 2**64)
+_ANY_INTEGER: Final = range(INT64.start, 2**64)
 _NAMES: Final[dict[type, str]] = {
     str: "a string",
     bool: "a boolean",
@@ -77,7 +78,14 @@ class Schema:
 def of_row(name: str) -> Schema:
     """The schema of the row with this name."""
     row = _data()["rows"][name]
-    return Schema(row["query"], None if row["body"] is None else reader(row["body"]))
+    return Schema(row["query"], None if row["body"] is None else _body(row["body"]))
+
+
+def _body(type_: Any) -> Reader:
+    """The reader of a whole body. One that is null leaves everything as it was before, which is empty."""
+    read = reader(type_)
+    empty: Any = [] if isinstance(type_, list) else {}
+    return lambda value: read(empty if value is None else value)
 
 
 @cache

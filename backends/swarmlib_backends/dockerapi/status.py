@@ -58,6 +58,8 @@ _CLASS: Final[dict[int, type[SwarmError]]] = {
 }
 MAX_MESSAGE: Final = 64 * 1024
 """Characters of an error's message that come from an engine, at most; its body goes to the client as it is."""
+RAW_STREAM: Final = b"application/vnd.docker.raw-stream"
+"""The type of a stream of a container's, and of the errors of who attaches to one."""
 _CODE: Final = b"Swarmlib-Error"
 """A header with the error's code, where its status alone would mean another: 409 has two."""
 
@@ -106,12 +108,19 @@ def error_of(status: int, headers: Headers, body: bytes, backend: str) -> SwarmE
     code = next((value.decode("latin-1") for name, value in headers if name.lower() == _CODE.lower()), "")
     kind = ERRORS.get(code) or _class(status)
     message = _message_in(body)
-    # To a client that is too old an engine says it in plain text, and to HEAD it says nothing.
-    if message is not None or any(name.lower() == b"api-version" for name, _ in headers):
+    if message is not None or _is_engines(headers):
         details = {"status": status, "headers": headers, "body": body}
         return kind(message or _text(status, body), backend=backend, details=details)
     # Something else answers there (a proxy, a TLS port).
     return kind(f"{backend}: {_text(status, body)}", backend=backend, details={"status": status})
+
+
+def _is_engines(headers: Headers) -> bool:
+    """Whether an error that is no JSON is an engine's: to a client that is too old it says it in plain text, to HEAD
+    it says nothing, and to who attaches it speaks as on the stream.
+    """
+    found = {name.lower(): value for name, value in headers}
+    return b"api-version" in found or found.get(b"content-type") == RAW_STREAM
 
 
 def _message_in(body: bytes) -> str | None:

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import trio
 
-from swarmlib import Invalid, Reply
+from swarmlib import Reply
 from swarmlib.stdio import STREAMS, framed
 
 from .output import Follower, Line, Lines, Output
-from .values import is_true, number, stamp
+from .values import is_true, stamp, time_in
 
 
 class Workload(Protocol):
@@ -46,12 +46,17 @@ def chosen_streams(args: Mapping[str, Any]) -> set[int]:
 
 
 class Stdio(trio.abc.HalfCloseableStream):
-    """A client's stream to a workload: it sends stdin, and receives the output, framed unless it is a terminal's."""
+    """A client's stream to a workload: it sends stdin, and receives the output, framed unless the client takes it for a
+    terminal's (`tty`).
+    """
 
-    def __init__(self, workload: Workload, follower: Follower, streams: set[int], *, stdin: bool, once: bool) -> None:
+    def __init__(
+        self, workload: Workload, follower: Follower, streams: set[int], *, tty: bool, stdin: bool, once: bool
+    ) -> None:
         self._workload = workload
         self._follower = follower
         self._streams = streams
+        self._tty = tty
         self._stdin = stdin
         self._once = once
         """Whether the workload's stdin ends with this client's (StdinOnce), or stays open for the next one."""
@@ -60,7 +65,7 @@ class Stdio(trio.abc.HalfCloseableStream):
         """The next piece of output, whole; b"" when it ended."""
         while (piece := await self._follower.next()) is not None:
             if piece.stream in self._streams:
-                return piece.data if self._workload.tty else framed(piece.stream, piece.data)
+                return piece.data if self._tty else framed(piece.stream, piece.data)
         return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -83,28 +88,31 @@ class Stdio(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
 
-class Logs(trio.abc.ReceiveStream):
-    """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end.
+def stdio(workload: Workload, config: Mapping[str, Any], args: Mapping[str, Any]) -> Stdio:
+    """A client's stream to a workload of this configuration, as the parameters of an attach ask for it."""
+    live = is_true(args.get("stream"))
+    follower = workload.output.follow(from_start=is_true(args.get("logs")), live=live)
+    stdin = live and is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
+    once = bool(config.get("StdinOnce"))
+    return Stdio(workload, follower, chosen_streams(args), tty=workload.tty, stdin=stdin, once=once)
 
-    Raises:
-        Invalid: no stream is chosen, or a time is no number.
-    """
+
+class Logs(trio.abc.ReceiveStream):
+    """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end."""
 
     def __init__(self, workload: Workload, args: Mapping[str, Any]) -> None:
         self._tty = workload.tty
         self._streams = chosen_streams(args)
-        if not self._streams:
-            raise Invalid("Bad parameters: you must choose at least one stream")
         self._stamped = is_true(args.get("timestamps"))
-        self._since, self._until = number(args, "since", 0), number(args, "until", 0) or math.inf
+        self._since, self._until = time_in(args, "since", 0), time_in(args, "until", 0) or math.inf
         self._follower = workload.output.follow() if is_true(args.get("follow")) and workload.running else None
         self._lines = Lines()
         kept = [line for piece in workload.output.pieces() for line in self._lines.add(piece)]
         if not workload.running:
             kept += self._lines.rest()
         wanted = [line for line in kept if self._since <= line.at <= self._until]
-        tail = str(args.get("tail", "all"))
-        count = int(tail) if tail.isascii() and tail.isdecimal() else len(wanted)
+        tail = args.get("tail", "all")
+        count = len(wanted) if tail == "all" else int(tail)
         self._ready = b"".join(map(self._shown, wanted[max(len(wanted) - count, 0) :]))
 
     def _shown(self, line: Line) -> bytes:

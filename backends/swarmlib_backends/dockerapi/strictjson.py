@@ -17,6 +17,8 @@ import orjson
 
 from swarmlib import Invalid
 
+from . import jsonerrors
+
 _REPLACED: Final = "\ufffd"
 _GO: Final = "swarmlib-go"
 _NUL: Final = b"\\u0000"
@@ -44,7 +46,7 @@ def read(raw: bytes, what: str) -> Any:
     except RecursionError:
         raise Invalid(f"{what} nests too deeply") from None
     except json.JSONDecodeError as exc:
-        raise Invalid(f"{what} is not JSON: {exc}") from exc
+        raise Invalid(f"{what} is not JSON: {jsonerrors.explain(raw) or exc}") from exc
     except ValueError:
         raise Invalid(f"{what} holds a number of too many digits") from None
 

@@ -9,25 +9,25 @@ The rows themselves are in `rows`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, cast
-from urllib.parse import unquote, urlencode
 
 from swarmlib import Invalid, NotFound, Path, Unsupported, Verb
 from swarmlib.names import check_path
 
+from . import targets
 from .rows import ROWS, WHOLE, Row
 
 _BY_METHOD: Final = {m: [r for r in ROWS if r.method == m] for m in {r.method for r in ROWS}}
 _BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in (*ROWS, WHOLE, replace(WHOLE, upload=True))}
-_VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
-_VERSION: Final = re.compile(r"0{0,3}([1-9][0-9]{0,3})\.0{0,3}([0-9]{1,4})(?:\.0{1,3})?")
-_WRONG_ESCAPE: Final = re.compile("%(?![0-9a-fA-F]{2}).{0,2}")
 _CACHED_TARGET: Final = 512
 """Characters of a target whose route is kept for the next request, at most: who asks decides how long it is."""
+
+
+class NoRow(NotFound):
+    """No row of the table has this request, but an engine may have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +42,39 @@ class Route:
 def route(method: str, target: str) -> Route:
     """Look a request up, by its path as an engine sees it: decoded, once.
 
+    target: in origin form.
+
     Raises:
+        Moved: the path should be written in another way.
         Invalid, TooLarge: the target's path is not one (`swarmlib.names`), is wrongly encoded, or uses a name that the
             table keeps for itself.
-        NotFound: no row has it; it may be passed on as `whole` then.
+        NoRow: no row has it; it may be passed on as `whole` then.
+        NotFound: nothing has it, and nothing ever will.
     """
     return _short_route(method, target) if len(target) <= _CACHED_TARGET else _route(method, target)
 
 
 def _route(method: str, target: str) -> Route:
-    if (wrong := _WRONG_ESCAPE.search(target)) is not None:
-        raise Invalid(f"invalid URL escape {wrong[0]!r}")
-    encoded, _, query = target.partition("?")
-    place = _decoded(encoded, "path")
-    _check_normal(place)
-    versioned = _VERSIONED.fullmatch(place)
-    args = _query_args(query)
-    row, name = _find(method, versioned[2] if versioned else place, args)
-    if versioned:
-        args[":version"] = _version(versioned[1])
+    said = targets.read(target)
+    row, name = _find(method, said.place, said.query)
+    if name or row is None:
+        targets.check_place(said.place)
+    if row is None:
+        raise NoRow("page not found")
+    args = {**said.query, ":version": said.version} if said.version else said.query
     return Route(row, row.path(name), args)
 
 
 _short_route: Final = lru_cache(maxsize=1024)(_route)
 
 
-def _find(method: str, place: str, args: Mapping[str, Any]) -> tuple[Row, str]:
-    """The row of a decoded path, and the name in it.
-
-    Raises:
-        NotFound: no row has it.
-    """
+def _find(method: str, place: str, args: Mapping[str, Any]) -> tuple[Row | None, str]:
+    """The row of a decoded path, and the name in it; None where no row has it."""
     for row in _BY_METHOD.get(method, ()):
         found = row.pattern.fullmatch(place)
         if found is not None and (row.when is None or _is_import(args)):
             return row, found[1] if found.re.groups else ""
-    raise NotFound("page not found")
+    return None, ""
 
 
 def _is_import(args: Mapping[str, Any]) -> bool:
@@ -95,54 +92,11 @@ def whole(method: str, target: str, headers: Mapping[str, list[str]]) -> Route:
     return Route(WHOLE, WHOLE.path(""), {":method": method, ":target": target, ":headers": headers})
 
 
-@lru_cache(maxsize=64)
-def _version(text: str) -> str:
-    """The API version in its usual form: engines take 01.41 and 1.41.0 for 1.41. Raises `Invalid` if it is none."""
-    found = _VERSION.fullmatch(text)
-    if found is None:
-        raise Invalid(f"the API version {text[:40]!r} should be two numbers, such as 1.41")
-    return f"{found[1]}.{found[2]}"
-
-
 def _usual(version: Any) -> str:
     """The API version of a message, which is in its usual form already. Raises `Invalid` if it is not."""
-    if not isinstance(version, str) or _version(version) != version:
+    if not isinstance(version, str) or not targets.is_version(version):
         raise Invalid(f"the API version {version!r} should be two numbers, such as 1.41")
     return version
-
-
-def _check_normal(place: str) -> None:
-    """Refuse a decoded path that an engine would take for another, or that holds what no name can."""
-    if place[:1] != "/":
-        raise Invalid(f"the path {place[:80]!r} should begin with a slash")
-    check_path((place[1:],))
-
-
-def _decoded(encoded: str, what: str) -> str:
-    try:
-        return unquote(encoded, errors="strict")
-    except UnicodeDecodeError:
-        raise Invalid(f"the {what} {encoded[:80]!r} is not UTF-8") from None
-
-
-def _query_args(query: str) -> dict[str, Any]:
-    if ";" in query:
-        raise Invalid("invalid semicolon separator in query: parameters are separated by &, and ; is written %3B")
-    args: dict[str, Any] = {}
-    for pair in query.split("&"):
-        if not pair:
-            continue
-        name, _, value = (_decoded(part, "query") for part in pair.replace("+", " ").partition("="))
-        if name.startswith(":"):
-            raise Invalid(f"the query parameter {name!r} begins with a colon, which none of the Engine API's does")
-        known = args.get(name)
-        if known is None:
-            args[name] = value
-        elif isinstance(known, list):
-            known.append(value)  # pyright: ignore[reportUnknownMemberType]
-        else:
-            args[name] = [known, value]
-    return args
 
 
 def row_of(verb: Verb, path: Path, *, upload: bool) -> Row:
@@ -171,8 +125,7 @@ def target(row: Row, path: Path, args: Mapping[str, Any]) -> str:
         _check_name(row, path[row.shape.index(None)])
     version = args.get(":version")
     prefix = "" if version is None else f"/v{_usual(version)}"
-    query = urlencode({k: v for k, v in args.items() if k[:1] != ":"}, doseq=True) if args else ""
-    return f"{prefix}{place}{'?' if query else ''}{query}"
+    return prefix + place + targets.query_of({k: v for k, v in args.items() if k[:1] != ":"})
 
 
 def _check_name(row: Row, name: str) -> None:
@@ -180,12 +133,5 @@ def _check_name(row: Row, name: str) -> None:
     if "/" not in name:
         return
     place = row.template.replace("{name}", name).replace("{id}", name)
-    if not _leads_to(row, name, place):
+    if _find(row.method, place, {}) != (row, name):
         raise Invalid(f"the name {name!r} makes the path {place!r} that of another operation than {row.name}")
-
-
-def _leads_to(row: Row, name: str, place: str) -> bool:
-    try:
-        return _find(row.method, place, {}) == (row, name)
-    except NotFound:
-        return False

@@ -1,8 +1,7 @@
-"""What a request's options say, and times as the Docker API writes them."""
+"""What the parameters of a canonical request say (see `canonical`), and times as the Docker API writes them."""
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,6 +10,8 @@ from typing import Any, Final
 from swarmlib import Invalid, Json, Message, Reply, Unsupported
 
 from .filters import decode
+from .numbers import integer
+from .times import moment
 
 API_VERSION: Final = "1.41"
 """The version of the API that the backends here which are no engine speak."""
@@ -18,8 +19,19 @@ NEVER: Final = "0001-01-01T00:00:00Z"
 _PONG: Final = [
     (b"Content-Type", b"text/plain; charset=utf-8"),
     (b"Api-Version", API_VERSION.encode()),
+    (b"Docker-Experimental", b"false"),
     (b"Ostype", b"linux"),
+    (b"Cache-Control", b"no-cache, no-store, must-revalidate"),
+    (b"Pragma", b"no-cache"),
 ]
+
+
+_SIGNALS: Final[Mapping[str, int]] = {
+    **{name.removeprefix("SIG"): number for name, number in signal.Signals.__members__.items()},
+    **{f"RTMIN+{n}": signal.SIGRTMIN + n for n in range(1, 16)},
+    **{f"RTMAX-{n}": signal.SIGRTMAX - n for n in range(1, 15)},
+}
+"""By their names without SIG; of some, Python has several."""
 
 
 def stamp(at: float) -> str:
@@ -28,37 +40,34 @@ def stamp(at: float) -> str:
 
 
 def is_true(value: Any) -> bool:
-    """Whether a query parameter is on, as the engine reads it."""
-    return str(value).lower() in ("1", "true")
+    """Whether a boolean parameter is on; one that is not given is off."""
+    return bool(value == "1")
 
 
-def number(args: Mapping[str, Any], name: str, default: float) -> float:
-    """A query parameter that is a finite number. Raises `Invalid` if it isn't."""
+def number(args: Mapping[str, Any], name: str, default: int) -> int:
+    """A parameter that is an integer, or `default` where it is not given."""
     given = args.get(name)
-    if given in (None, ""):
-        return default
-    try:
-        found = float(given)
-    except (TypeError, ValueError) as exc:
-        raise Invalid(f"{name} should be a number, not {given!r}") from exc
-    if not math.isfinite(found):
-        raise Invalid(f"{name} should be a finite number, not {given!r}")
-    return found
+    return default if given is None else int(given)
+
+
+def time_in(args: Mapping[str, Any], name: str, default: float) -> float:
+    """A parameter that is a time, in seconds since the epoch, or `default` where it is not given."""
+    given = args.get(name)
+    return default if given is None else moment(given)
 
 
 def terminal_size(args: Mapping[str, Any]) -> tuple[int, int]:
-    """The rows and columns that a resize asks for, `h` and `w`; 0 for one that is not given."""
-    return int(args.get("h") or 0), int(args.get("w") or 0)
+    """The rows and columns that a resize asks for, `h` and `w`, of which a kernel keeps 16 bits."""
+    return int(args["h"]) % 2**16, int(args["w"]) % 2**16
 
 
 def signal_number(text: str) -> int:
-    """A signal by number or name, with or without SIG. Raises `Invalid` if there is none."""
-    try:
-        if text.isascii() and text.isdigit():
-            return signal.Signals(int(text))
-        return signal.Signals[f"SIG{text.upper().removeprefix('SIG')}"]
-    except (KeyError, ValueError) as exc:
-        raise Invalid(f"Invalid signal: {text}") from exc
+    """A signal by its number, or by its name with or without SIG: TERM, SIGRTMIN+3. Raises `Invalid` if it is none."""
+    given = integer(text)
+    found = _SIGNALS.get(text.upper().removeprefix("SIG"), 0) if given is None else given
+    if found not in signal.valid_signals():
+        raise Invalid(f"Invalid signal: {text}")
+    return found
 
 
 def filters(args: Mapping[str, Any], known: set[str], what: str) -> dict[str, list[str]]:

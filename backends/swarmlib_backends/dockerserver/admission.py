@@ -55,6 +55,8 @@ def _host(values: list[bytes], head: Head) -> bytes | None:
         raise Invalid("a request has one Host, not several")  # RFC 9112, 3.2: who looked at the other was deceived
     if not values and head.chunks:
         raise Invalid("missing required Host header")
+    if head.authority:
+        return head.authority.encode("latin-1")  # RFC 9112, 3.2.2: in the place of the header
     return values[0] if values else None
 
 

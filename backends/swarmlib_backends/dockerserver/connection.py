@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import CALLER, Invalid, Json, Message, NotFound, Sender, SwarmError, TimedOut, Unavailable, dispatch
+from swarmlib import CALLER, Invalid, Json, Message, Sender, SwarmError, TimedOut, Unavailable, dispatch
 from swarmlib.wire.transports.limiter import ClientConnection
 
 from ..dockerapi import http1, table
@@ -16,9 +16,10 @@ from ..dockerapi.canonical import canonical
 from ..dockerapi.headers import Headers
 from ..dockerapi.http1 import Head, Incoming
 from ..dockerapi.rows import Kind, Row
+from ..dockerapi.targets import Moved
 from .admission import check_head, check_json, check_type, expects_invitation, takes_json
-from .exchange import Exchange, protocol_asked
-from .fields import error_in
+from .exchange import Exchange, response
+from .fields import OWN_HEADERS, error_in
 from .reply import HttpReply, error_response
 from .tunnel import tunnel
 from .upload import Upload
@@ -34,6 +35,7 @@ LINGER_BYTES: Final = 64 * 1024 * 1024
 """How long, and how much, is still read from a client after its last response: closing on unread bytes would reset the
 connection, and take the response with it."""
 
+_OPTIONS: Final = "OPTIONS"
 _USUAL: Final = (b"content-type", b"application/json")
 _WHOLE_HEADERS: Final = frozenset({b"content-type", b"content-encoding", b"traceparent", b"tracestate"})
 _WHOLE_PREFIXES: Final = (b"accept", b"x-registry-", b"x-docker-expose-session-")
@@ -87,7 +89,7 @@ class Connection:
                 exchange = await self._begin(head)
             except SwarmError as exc:  # the end of the request is not known, so that no other can follow
                 await self._previous_done()
-                await self._stream.send_all(error_response(exc, keep_alive=False))
+                await self._stream.send_all(_last_response(exc))
                 return
             if exchange.waited_for and not await self._goes_on(exchange):
                 return
@@ -138,10 +140,12 @@ class Connection:
         check_type(head)
         found = _route(head)
         exchange = Exchange(self._client, self._stream, self._nursery, self._reading, head, found.row)
-        if head.upgrade:
-            self._heed_upgrade(exchange)
-        message = Message(found.row.verb, found.path, self._args(found, head))
-        if found.row.upload or (found.row.kind is Kind.WHOLE and head.has_body and not head.upgrade):
+        self._heed_what_follows(exchange)
+        if head.method == _OPTIONS:
+            await exchange.write_whole(200, OWN_HEADERS, b"")  # as an engine answers it on every path
+            return exchange
+        message = Message(found.row.verb, found.path, self._args(found, exchange))
+        if found.row.upload or (found.row.kind is Kind.WHOLE and head.has_body and not exchange.upgrade):
             message.att = exchange.upload = self._upload(exchange)
         body = await self._body(head) if exchange.has_json_body else b""
         self._current = exchange
@@ -163,21 +167,21 @@ class Connection:
         message.ret = HttpReply(exchange)
         await dispatch(self._next, message, message.ret)
 
-    def _heed_upgrade(self, exchange: Exchange) -> None:
-        """Settle what follows a request that asks for an upgrade: requests, or a conversation."""
+    def _heed_what_follows(self, exchange: Exchange) -> None:
+        """Settle what follows a request's head: a body and requests, or a conversation."""
         row, head = exchange.row, exchange.head
-        if not exchange.conversation:
+        if row.kind is not Kind.HIJACK and not exchange.upgrade:
             self._incoming.stay()
             return
         self._incoming.converse(chunks=takes_json(row))
         if row.kind is Kind.WHOLE and head.get(b"content-length") not in (None, b"0"):
             raise Invalid("a request that asks for an upgrade should have no body here")
 
-    def _args(self, found: table.Route, head: Head) -> dict[str, Any]:
+    def _args(self, found: table.Route, exchange: Exchange) -> dict[str, Any]:
         if found.row.kind is not Kind.WHOLE:
-            args = _with_headers(found.args, head.headers, found.row)
+            args = _with_headers(found.args, exchange.head.headers, found.row)
         else:
-            args = {**found.args, **({":upgrade": protocol_asked(head)} if head.upgrade else {})}
+            args = {**found.args, **({":upgrade": exchange.protocol} if exchange.upgrade else {})}
         if self._caller:
             args[CALLER] = self._caller
         return args
@@ -244,10 +248,18 @@ def _waits(head: Head) -> bool:
     return head.has_body and head.chunks and expects_invitation(head.get(b"expect") or b"")
 
 
+def _last_response(error: SwarmError) -> bytes:
+    if isinstance(error, Moved):
+        return response(301, [*OWN_HEADERS, (b"Location", error.location.encode())], b"", keep_alive=False)
+    return error_response(error, keep_alive=False)
+
+
 def _route(head: Head) -> table.Route:
+    if head.method == _OPTIONS:
+        return table.whole(head.method, head.target, {})
     try:
         return table.route(head.method, head.target)
-    except NotFound:
+    except table.NoRow:
         headers: dict[str, list[str]] = {}  # BuildKit repeats some
         for name, value in head.headers:
             lower = name.lower()

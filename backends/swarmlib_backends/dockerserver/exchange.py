@@ -27,18 +27,6 @@ _CLOSE: Final = (b"Connection", b"close")
 _STREAMS: Final = (Kind.WATCH, Kind.PROGRESS, Kind.STREAM)
 
 
-def protocol_asked(head: Head) -> str:
-    """The protocol that a request asks to upgrade to.
-
-    Raises:
-        Invalid: it names none, or several.
-    """
-    protocol = head.get(b"upgrade") or b"tcp"
-    if TOKEN.fullmatch(protocol) is None:
-        raise Invalid("a request that asks for an upgrade must name one protocol")
-    return protocol.decode("latin-1")
-
-
 def response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bodyless: bool = False) -> bytes:
     """A whole response; `bodyless` to a HEAD request."""
     ending: Headers = [] if keep_alive else [_CLOSE]
@@ -66,6 +54,8 @@ class Exchange:
         self.conversation = row.kind in (Kind.HIJACK, Kind.WHOLE)
         """Whether the connection may become a stream. What stands behind such a request is no request, so that the
         connection ends with it in any case."""
+        self.upgrade = self.conversation and head.get(b"upgrade") is not None
+        """Whether it may become one of another protocol. An engine does not look for Connection: Upgrade beside it."""
         self.keep_alive = head.keep_alive and not self.conversation
         self.upload: Upload | None = None
         self.tunnel: trio.abc.HalfCloseableStream | None = None
@@ -80,6 +70,18 @@ class Exchange:
         self._stream = stream
         self._reading = reading
         self._callbacks: list[Callable[[], object]] = []
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that the request asks to upgrade to.
+
+        Raises:
+            Invalid: it names none, or several.
+        """
+        named = self.head.get(b"upgrade") or b"tcp"
+        if TOKEN.fullmatch(named) is None:
+            raise Invalid("a request that asks for an upgrade must name one protocol")
+        return named.decode("latin-1")
 
     @property
     def waited_for(self) -> bool:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from swarmlib import ERRORS, BadAnswer, Internal, Json, SwarmError
+from swarmlib import ERRORS, BadAnswer, Internal, Invalid, Json, SwarmError
 
 from ..dockerapi.headers import HOP_BY_HOP, TOKEN, Headers
-from ..dockerapi.status import code_headers, error_body, error_headers, in_band, status_of
+from ..dockerapi.status import RAW_STREAM, code_headers, error_body, error_headers, in_band, status_of
 
 JSON_TYPE: Final = (b"Content-Type", b"application/json")
+RAW_TYPE: Final = (b"Content-Type", RAW_STREAM)
 OWN_HEADERS: Final[Headers] = [
     (b"Api-Version", b"1.41"),
     (b"Docker-Experimental", b"false"),
@@ -69,8 +70,11 @@ def value_in(value: object) -> Json:
     return value
 
 
-def error_in(error: SwarmError) -> tuple[int, Headers, bytes]:
+def error_in(error: SwarmError, *, raw: bool = False) -> tuple[int, Headers, bytes]:
     """The status, the headers and the body of an error's response, an engine's own where it came from one.
+
+    raw: as text in the place of a stream, which an engine answers who attaches to a container; but what is wrong with
+        the request itself, such as its version, as elsewhere.
 
     Raises:
         BadAnswer: its details are not what an HTTP response can be made of.
@@ -79,7 +83,10 @@ def error_in(error: SwarmError) -> tuple[int, Headers, bytes]:
     status = status_of(error)
     _check_bytes(error, "body")
     given = error_headers(error)
-    return status, _headers(given) if given else [*OWN_HEADERS, JSON_TYPE, *code_headers(error)], error_body(error)
+    headers = _headers(given) if given else [*OWN_HEADERS, JSON_TYPE, *code_headers(error)]
+    if raw and not (given and (RAW_TYPE in headers or isinstance(error, Invalid))):
+        return status, [RAW_TYPE, *code_headers(error)], error.message.encode() + b"\r\n"
+    return status, headers, error_body(error)
 
 
 def line_in(error: SwarmError) -> bytes:

@@ -15,10 +15,9 @@ from ..dockerapi import http1
 from ..dockerapi.headers import Headers
 from ..dockerapi.rows import Kind
 from ..dockerapi.status import came_in_band
-from .exchange import Exchange, protocol_asked, response
-from .fields import JSON_TYPE, OWN_HEADERS, SWITCHING, error_in, headers_in, line_in, status_in, value_in
+from .exchange import Exchange, response
+from .fields import JSON_TYPE, OWN_HEADERS, RAW_TYPE, SWITCHING, error_in, headers_in, line_in, status_in, value_in
 
-_RAW: Final = (b"Content-Type", b"application/vnd.docker.raw-stream")
 _PIECES: Final = (Kind.WATCH, Kind.PROGRESS)
 _log = logging.getLogger("swarmlib")
 
@@ -108,7 +107,7 @@ class HttpReply(Reply):
         exchange = self._exchange
         if not isinstance(att, trio.abc.ReceiveStream):
             raise BadAnswer("a reply's attachment is not a stream")
-        head = self._stream_head(reply, _RAW)
+        head = self._stream_head(reply, RAW_TYPE)
         try:
             await exchange.write(head)
         except BaseException:
@@ -123,10 +122,10 @@ class HttpReply(Reply):
             raise BadAnswer("a reply's attachment is not a stream that goes both ways")
         if exchange.upload is not None and not exchange.upload.complete:
             raise BadAnswer("a reply switches protocols before the request's body has been read")
-        if reply.args.get("status") == SWITCHING and not exchange.head.upgrade:
+        if reply.args.get("status") == SWITCHING and not exchange.upgrade:
             raise BadAnswer("a reply switches protocols (101), which this request did not ask for")
-        headers = headers_in(reply.args, [_RAW])
-        head = _switching(exchange, headers) if exchange.head.upgrade else http1.response_head(200, headers)
+        headers = headers_in(reply.args, [RAW_TYPE])
+        head = _switching(exchange, headers) if exchange.upgrade else http1.response_head(200, headers)
         exchange.head_out = True
         try:
             await exchange.write(head)
@@ -147,7 +146,7 @@ class HttpReply(Reply):
             line = line_in(error)
             await exchange.write_chunk(line, before=self._stream_head(Message(Verb.SET), JSON_TYPE))
         elif not exchange.head_out:
-            await exchange.write_whole(*error_in(error))
+            await exchange.write_whole(*error_in(error, raw=exchange.row.name == "ContainerAttach"))
             exchange.cancel()  # a stage that failed may have left work in those behind it
         elif progress:
             await exchange.write_chunk(line_in(error))
@@ -207,6 +206,5 @@ def _without_stream(reply: Message) -> None:
 
 
 def _switching(exchange: Exchange, headers: Headers) -> bytes:
-    protocol = protocol_asked(exchange.head).encode("latin-1")
-    upgrade: Headers = [(b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
+    upgrade: Headers = [(b"Connection", b"Upgrade"), (b"Upgrade", exchange.protocol.encode("latin-1"))]
     return http1.response_head(SWITCHING, [*headers, *upgrade])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import trio
 
+from swarmlib.wire.transports.sockets import Socket
+
 from ..dockerapi import http1
+from ..dockerapi.bodies import RawStream
 
 
-async def tunnel(client: trio.abc.HalfCloseableStream, far: trio.abc.HalfCloseableStream) -> None:
+async def tunnel(client: RawStream, far: trio.abc.HalfCloseableStream) -> None:
     """Copy both ways until `far` ends; `far` is closed then. The client's end reaches it as the end of its input.
 
     Raises:
@@ -23,6 +26,11 @@ async def tunnel(client: trio.abc.HalfCloseableStream, far: trio.abc.HalfCloseab
 
     async with far, trio.open_nursery() as nursery:
         nursery.start_soon(upstream)
-        await http1.copy(far, client)
+        first = await far.receive_some(http1.READ_SIZE)
+        if isinstance(client.inner, Socket):
+            await client.inner.until_read()  # the head, which some clients read through a buffer that they then forget
+        if first:
+            await client.send_all(first)
+            await http1.copy(far, client)
         await client.send_eof()  # over TLS, an end without this one's word looks like a cut
         nursery.cancel_scope.cancel()

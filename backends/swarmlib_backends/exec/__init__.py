@@ -22,7 +22,6 @@ import signal
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, cast
 
 import trio
@@ -44,24 +43,24 @@ from swarmlib import (
 from swarmlib.service import Handler
 from swarmlib.supervision import supervised
 
-from ..dockerapi.canonical import canonical
+from ..dockerapi.canonical import reading_canonical
 from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
-from ..dockerapi.streams import Logs, Stdio, send_lines
+from ..dockerapi.streams import Logs, Stdio, send_lines, stdio
 from ..dockerapi.values import filters, is_true, no_such_place, number, pong, signal_number, terminal_size
 from . import objects
 from .body import check, check_exec, console_size
-from .following import send_end, stdio
 from .launching import Launcher
 from .sandbox import Sandbox
 from .top import processes
+from .waiting import send_end
 from .workload import Workload
 
 __all__ = ["Exec"]
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_GRACE: Final = 10.0
+_GRACE: Final = 10
 """Seconds between asking a workload to stop and making it, unless something else is said."""
 _EXECS_KEPT: Final = 100
 """Processes in workloads' places that have ended, and whose exit codes can still be asked for."""
@@ -106,7 +105,7 @@ class Exec(Server):
 
     def handlers(self) -> Mapping[Verb, Handler]:
         """The methods by the verb that they are named for; each gets the canonical form of its message."""
-        return {verb: partial(_handle, handler) for verb, handler in super().handlers().items()}
+        return reading_canonical(super().handlers())
 
     # The verbs.
 
@@ -219,7 +218,8 @@ class Exec(Server):
         """A workload's stdio, or its logs, or a process started in its place."""
         match message.path:
             case ("containers", ref):
-                await message.reply.ack(att=stdio(self._find(ref), message.args))
+                workload = self._find(ref)
+                await message.reply.ack(att=stdio(workload, workload.config, message.args))
             case ("containers", ref, "logs"):
                 await message.reply.ack(att=Logs(self._find(ref), message.args))
             case ("exec", ref):
@@ -378,7 +378,8 @@ class Exec(Server):
             follower.close()
             await ret.ack()
         else:
-            await ret.ack(att=Stdio(made, follower, {1, 2}, stdin=bool(made.config.get("OpenStdin")), once=True))
+            stdin, tty = bool(made.config.get("OpenStdin")), bool(body and body.get("Tty"))
+            await ret.ack(att=Stdio(made, follower, {1, 2}, tty=tty, stdin=stdin, once=True))
 
     async def _supervise_exec(self, made: Workload) -> None:
         await supervised(f"exec: a process beside {made.name}", made.supervise)
@@ -387,12 +388,8 @@ class Exec(Server):
             del self._execs[key]
 
 
-async def _handle(handler: Handler, message: Message) -> Any:
-    return await handler(canonical(message))
-
-
 async def _stop(workload: Workload, message: Message) -> None:
     text = message.args.get("signal") or workload.config.get("StopSignal") or "TERM"
     default = workload.config.get("StopTimeout")
-    grace = number(message.args, "t", _GRACE if default is None else default)
+    grace = number(message.args, "t", _GRACE if default is None else int(default))
     await workload.stop(signal_number(str(text)), grace if grace >= 0 else float("inf"))

@@ -73,8 +73,6 @@ def check_exec(body: Any, parent: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in _object(body, "exec").items() if value}
     if refused := [name for name in given if name not in _EXEC]:
         raise Unsupported(f"a local process can't have {', '.join(refused)}")
-    if not given.get("Cmd"):
-        raise Invalid("No exec command specified")
     console_size(given)
     inherited = {name: parent.get(name) for name in ("WorkingDir", "User", "HostConfig")}
     env = texts(parent, "Env") + texts(given, "Env")

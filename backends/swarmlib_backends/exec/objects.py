@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..dockerapi.ages import human
 from ..dockerapi.matching import named
-from ..dockerapi.values import API_VERSION, NEVER, filters, is_true, labels_fit, stamp
+from ..dockerapi.values import API_VERSION, NEVER, filters, is_true, labels_fit, number, stamp
 from .sandbox import runtimes
 from .workload import Workload
 
@@ -24,7 +24,7 @@ def listed(workloads: Iterable[Workload], args: Mapping[str, Any]) -> list[Any]:
         Invalid, Unsupported: its filters are wrong.
     """
     wanted = filters(args, _LIST_FILTERS, "containers")
-    limit = int(args.get("limit") or 0)
+    limit = number(args, "limit", 0)
     everything = is_true(args.get("all")) or limit > 0 or bool({"status", "exited"} & set(wanted))
     has_name = named(wanted.get("name", []))
     shown = [w for w in workloads if (everything or w.running) and has_name(w.name, f"/{w.name}")]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+import math
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias, cast
 
 from swarmlib import Invalid, Message, TooLarge
 
 from ..dockerapi.filters import decode
 from ..dockerapi.status import refusal
+from ..dockerapi.times import filter_moment
 from ..dockerapi.values import labels_fit
 
 Operations: TypeAlias = Mapping[str, Callable[[Message], Awaitable[Any]]]
 """By the names of their rows in the routing table."""
 
-_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 NOT_A_MANAGER: Final = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
     "to connect this node to swarm and try again."
@@ -54,28 +53,34 @@ def labels_wanted(labels: Mapping[str, str], wanted: Mapping[str, list[str]]) ->
     return labels_fit(labels, wanted.get("label", [])) and not excluded
 
 
-def is_pruned(labels: Mapping[str, str], created: float, wanted: Mapping[str, list[str]], now: float) -> bool:
-    """Whether an object fits the filters of a prune: `label`, `label!` and `until`.
+def flag(wanted: Mapping[str, list[str]], name: str, yes: Collection[str], no: Collection[str]) -> bool:
+    """Whether a filter that is there says yes, by either set of words; without a value it does.
 
     Raises:
-        SwarmError: `until` is no time.
+        SwarmError: it says neither.
     """
-    return labels_wanted(labels, wanted) and all(created < _before(value, now) for value in wanted.get("until", []))
+    values = set(wanted[name])
+    if not values or values & set(yes):
+        return True
+    if values & set(no):
+        return False
+    raise refusal(400, f"Invalid filter '{name}=[{' '.join(wanted[name])}]'")
 
 
-def _before(text: str, now: float) -> float:
-    """The moment that an `until` filter names: a duration before now, or a time; in seconds since the epoch.
+def until_of(wanted: Mapping[str, list[str]], now: float) -> float:
+    """The moment that the `until` filter of a prune names, in seconds since the epoch.
 
     Raises:
-        SwarmError: it is neither.
+        SwarmError: it is no time, or several.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return now - sum(float(number) * _UNITS[unit] for number, unit in parts)
-    try:
-        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError) as exc:
-        raise refusal(500, f'failed to parse value as time or duration: "{text}"') from exc
+    values = set(wanted.get("until", []))
+    if len(values) > 1:
+        raise refusal(500, "more than one until filter specified")
+    for value in values:
+        if (found := filter_moment(value, now)) is None:
+            raise refusal(500, f'failed to parse value as time or duration: "{value}"')
+        return found
+    return math.inf
 
 
 async def upload_of(message: Message) -> bytes:

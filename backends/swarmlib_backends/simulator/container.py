@@ -118,6 +118,8 @@ class Container:
     started: float = 0.0
     finished: float = 0.0
     pid: int = 0
+    sandbox: str = ""
+    """The id of the network namespace of its last run."""
     restarts: int = 0
     backoff: float = 0.0
     """Seconds before the last restart; 0 if it was long ago."""
@@ -205,10 +207,10 @@ class Container:
         return int(signal_number(str(self.config.get("StopSignal") or "TERM")))
 
     @property
-    def grace(self) -> float:
+    def grace(self) -> int:
         """Seconds that it then has."""
         given = self.config.get("StopTimeout")
-        return DEFAULT_GRACE if given is None else float(given)
+        return DEFAULT_GRACE if given is None else int(given)
 
     def signal(self, number: int) -> None:
         """Send a signal to what runs in it; returns at once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import posixpath
-import re
 import signal
 from typing import Any, Final
 
@@ -14,19 +13,21 @@ import trio
 from swarmlib import BytesStream, Json, Message, SwarmError, Unsupported
 
 from ..dockerapi.nulls import fields
+from ..dockerapi.numbers import integer
 from ..dockerapi.status import refusal
-from ..dockerapi.streams import Logs, Stdio, chosen_streams
+from ..dockerapi.streams import Logs, stdio
 from ..dockerapi.values import API_VERSION, is_true, number, signal_number, terminal_size
 from . import create, stats, views
-from .asked import Operations, body_of, filters_of, is_pruned, ref_of, upload_of
+from .asked import Operations, body_of, filters_of, labels_wanted, ref_of, until_of, upload_of
 from .container import Container
 from .engine import Engine
+from .files import tar
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
 from .listing import listed
-from .mounts import make_volumes, mounts_of
+from .logdrivers import check_readable
+from .mounts import make_volumes, mount_all, mounts_of
 from .networks import Endpoint
 
-_LAST_SIGNAL: Final = 64
 _TITLES: Final = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
 
 
@@ -107,6 +108,7 @@ class Containers:
         try:
             container.mounts = mounts_of(config, host, engine)
             make_volumes(container.mounts, engine)
+            mount_all(container.files, container.mounts, engine)
         except SwarmError:
             engine.tell(container, "destroy")  # as an engine does, though it never told of a create
             raise
@@ -172,9 +174,9 @@ class Containers:
 
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"label", "label!", "until"})
-        now = self._engine.clock.now()
+        until = until_of(wanted, self._engine.clock.now())
         stopped = [each for each in reversed(self._engine.containers.values()) if not each.running]
-        ended = [each for each in stopped if is_pruned(each.labels, each.created, wanted, now)]
+        ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
         for each in ended:
             self._life.remove(each, volumes=False)
         self._engine.tell_of("container", "prune", "", {"reclaimed": "0"})
@@ -200,7 +202,7 @@ class Containers:
 
     async def _stop_running(self, container: Container, message: Message) -> None:
         asked = message.args.get("signal")
-        wanted = int(signal_number(str(asked))) if asked else container.stop_signal
+        wanted = signal_number(str(asked)) if asked else container.stop_signal
         await self._life.stop(container, wanted, number(message.args, "t", container.grace))
 
     async def _restart(self, message: Message) -> None:
@@ -222,8 +224,8 @@ class Containers:
         wanted = _signal(text)
         try:
             container = self._find(message)
-            if wanted > _LAST_SIGNAL:
-                raise refusal(500, f"The linux daemon does not support signal {wanted}")
+            if wanted not in signal.valid_signals():
+                raise refusal(500, f"The linux daemon does not support signal {wanted % 2**64}")
             if wanted == signal.SIGKILL:
                 await self._life.kill(container)
             else:
@@ -284,9 +286,8 @@ class Containers:
             before, once = now, False
 
     async def _logs(self, message: Message) -> None:
-        if not chosen_streams(message.args):
-            raise refusal(400, "Bad parameters: you must choose at least one stream")
         container = self._find(message)
+        check_readable(container.host)
         await message.reply.ack(att=Logs(container, message.args))
 
     async def _attach(self, message: Message) -> None:
@@ -295,7 +296,7 @@ class Containers:
             raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
         check_not_restarting(container)
         self._engine.tell(container, "attach")
-        await message.reply.ack(att=_stdio(container, args))
+        await message.reply.ack(att=stdio(container, container.config, args))
 
     async def _resize(self, message: Message) -> None:
         height, width = terminal_size(message.args)
@@ -311,7 +312,8 @@ class Containers:
 
     async def _export(self, message: Message) -> None:
         container = self._find(message)
-        await message.reply.ack(att=BytesStream(container.files.pack("/")))
+        nodes = ((path.lstrip("/"), node) for path, node in container.files.merged().items())
+        await message.reply.ack(att=BytesStream(tar(dict(sorted(nodes)))))
         self._engine.tell(container, "export")
 
     async def _archive(self, message: Message) -> None:
@@ -329,13 +331,14 @@ class Containers:
         if not stat["mode"] >> 31:
             raise refusal(400, "extraction point is not a directory")
         data = await upload_of(message)
-        container.files.unpack(path, data, now=self._engine.clock.now())
+        try:
+            container.files.unpack(path, data, now=self._engine.clock.now())
+        except OSError as exc:
+            raise refusal(403, "mounted volume is marked read-only") from exc
         self._engine.tell(container, "extract-to-dir")
 
     def _place(self, message: Message) -> tuple[Container, str, dict[str, Any]]:
-        given = str(message.args.get("path") or "")
-        if not given:
-            raise refusal(400, "bad parameter: pathcannot be empty")
+        given = str(message.args["path"])
         container = self._find(message)
         path = posixpath.normpath(posixpath.join("/", given))
         stat = container.files.stat(path)
@@ -360,17 +363,7 @@ def _in_the_way(container: Container) -> SwarmError:
 
 
 def _signal(text: str) -> int:
-    if re.fullmatch("[0-9]{1,9}", text) and int(text) > 0:
-        return int(text)
-    return int(signal_number(text))
-
-
-def _stdio(container: Container, args: Any) -> Stdio:
-    live = is_true(args.get("stream"))
-    follower = container.output.follow(from_start=is_true(args.get("logs")), live=live)
-    stdin = live and is_true(args.get("stdin")) and bool(container.config["OpenStdin"])
-    once = bool(container.config["StdinOnce"])
-    return Stdio(container, follower, chosen_streams(args), stdin=stdin, once=once)
+    return integer(text) or signal_number(text)
 
 
 def _stat_headers(stat: dict[str, Any]) -> list[tuple[bytes, bytes]]:

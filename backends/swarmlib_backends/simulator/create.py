@@ -14,6 +14,7 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_number
 from .engine import Engine
 from .images import NO_CONFIG, Image
+from .logdrivers import DEFAULT, log_config
 from .mounts import asked_mount
 
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -24,7 +25,7 @@ _CONFIG: Final[dict[str, Any]] = NO_CONFIG | {"Labels": {}}
 _HOST: Final[dict[str, Any]] = {
     "Binds": None,
     "ContainerIDFile": "",
-    "LogConfig": {"Type": "json-file", "Config": {}},
+    "LogConfig": {"Type": DEFAULT, "Config": {}},
     "NetworkMode": "default",
     "PortBindings": None,
     "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
@@ -108,6 +109,9 @@ _DEFAULT_IF_EMPTY: Final = (
     "OomKillDisable",
     "ConsoleSize",
 )
+_LEFT_OUT_IF_EMPTY: Final = (
+    *("ArgsEscaped", "ExposedPorts", "Healthcheck", "MacAddress", "NetworkDisabled", "Shell", "StopSignal"),
+)
 UPDATABLE: Final = (
     "BlkioWeight",
     "CpuPeriod",
@@ -152,10 +156,12 @@ def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str,
     for name in ("User", "WorkingDir", "StopSignal", "Healthcheck"):
         if not config.get(name) and own.get(name):
             config[name] = own[name]
-    for name in ("Volumes", "ExposedPorts"):
-        if merged := fields(own.get(name)) | fields(given.get(name)):
-            config[name] = merged
+    config["Volumes"] = fields(own.get("Volumes")) | fields(given.get("Volumes")) or None
+    config["ExposedPorts"] = fields(own.get("ExposedPorts")) | fields(given.get("ExposedPorts"))
     config["Hostname"] = config["Hostname"] or hostname
+    for name in _LEFT_OUT_IF_EMPTY:
+        if not config.get(name):
+            config.pop(name, None)
     if not config["Cmd"] and not config["Entrypoint"]:
         raise refusal(400, "No command specified")
     return config
@@ -198,8 +204,11 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
         host[name] = host[name] or copy.copy(_HOST[name])
     policy = fields(given.get("RestartPolicy"))
     host["RestartPolicy"] = {"Name": "", "MaximumRetryCount": 0} | policy
-    log = fields(given.get("LogConfig"))
-    host["LogConfig"] = {"Type": log.get("Type") or "json-file", "Config": fields(log.get("Config"))}
+    host["LogConfig"] = log_config(given.get("LogConfig"))
+    if host["MemorySwappiness"] == -1:
+        host["MemorySwappiness"] = None
+    if host["PidsLimit"] == 0:
+        host["PidsLimit"] = None
     if ports := fields(given.get("PortBindings")):
         for port in ports:
             _check_port(port.partition("/")[0])

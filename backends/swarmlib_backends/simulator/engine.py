@@ -13,11 +13,13 @@ from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.status import refusal
 from .container import Container, Exec
+from .files import Files
 from .images import Image, ImageStore
 from .names import Names
 from .networks import Network, NetworkStore
 from .process import Program, contained
 from .programs import PROGRAMS
+from .pulled import is_service, serve
 from .volumes import VolumeStore
 
 
@@ -50,6 +52,8 @@ class Engine:
         self.images = ImageStore(self)
         self.networks = NetworkStore(self)
         self.volumes = VolumeStore(self)
+        self.host_files = Files({})
+        """The simulated machine's, of which containers mount folders; it has nothing but what they write there."""
         self.containers: dict[str, Container] = {}
         """By id, the oldest first."""
         self.by_name: dict[str, Container] = {}
@@ -73,10 +77,12 @@ class Engine:
         by_image = self._given.get(image) or self._given.get(image.partition(":")[0]) if first else None
         if given := self._given.get(name) or by_image:
             return given
-        if "/" in name:
-            node = container.files.get(name)
-            return self._programs.get(name.rpartition("/")[2]) if node is not None and not node.is_folder else None
-        return self._programs.get(name)
+        node = container.files.get(name if "/" in name else f"/usr/local/bin/{name}")
+        if is_service(node):
+            return serve
+        if "/" in name and (node is None or node.is_folder):
+            return None
+        return self._programs.get(name.rpartition("/")[2])
 
     def find(self, ref: str) -> Container:
         """A container by id, name, or a prefix of its id.

@@ -46,8 +46,6 @@ class Execs:
 
     async def _create(self, message: Message) -> dict[str, Any]:
         body = body_of(message)
-        if not body.get("Cmd"):
-            raise refusal(400, "No exec command specified")
         container = self._engine.find(ref_of(message))
         if container.paused:
             raise refusal(409, f"Container {ref_of(message)} is paused, unpause the container before exec")
@@ -67,7 +65,8 @@ class Execs:
         if each.begun:
             raise refusal(409, f"Error: Exec command {each.id} has already run")
         _check_runs(container)
-        detached = bool(body_of(message).get("Detach"))
+        asked = body_of(message)
+        detached = bool(asked.get("Detach"))
         follower = None if detached else each.output.follow()
         try:
             program = self._life.begin_exec(each)
@@ -84,7 +83,8 @@ class Execs:
             return
         streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if each.config.get(name)}
         stdin = bool(each.config.get("AttachStdin"))
-        await ret.ack(att=Stdio(each, follower, streams, stdin=stdin, once=True))
+        tty = bool(asked.get("Tty"))  # how the client reads it, whatever the create has said
+        await ret.ack(att=Stdio(each, follower, streams, tty=tty, stdin=stdin, once=True))
 
     async def _resize(self, message: Message) -> None:
         height, width = terminal_size(message.args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import posixpath
 import stat
@@ -44,36 +45,74 @@ def file(data: bytes, changed: float = 0.0, mode: int = 0o644) -> Node:
 
 
 class Files:
-    """Paths are absolute and normal. `base` belongs to the image, and is never changed."""
+    """Paths are absolute and normal. `base` belongs to the image, and is never changed. What is below a mounted path is
+    another file system's: a volume's, or a folder of the host's.
+    """
 
     def __init__(self, base: Mapping[str, Node]) -> None:
         self._base = base
         self._own: dict[str, Node | None] = {}
+        self._mounted: dict[str, Mounted] = {}
+
+    def mount(self, path: str, mounted: Mounted) -> None:
+        """Mount another file system at a path; where there is nothing yet, an empty folder is made for it."""
+        if self.get(path) is None:
+            self.put(path, folder())
+        self._mounted[path] = mounted
+
+    def _at(self, path: str) -> tuple[Mounted, str] | None:
+        """What is mounted at a path or above it, and the path in there."""
+        above = path
+        while above != "/":
+            if (mounted := self._mounted.get(above)) is not None:
+                inside = posixpath.join(mounted.root, posixpath.relpath(path, above))
+                return mounted, posixpath.normpath(inside)
+            above = posixpath.dirname(above)
+        return None
 
     def get(self, path: str) -> Node | None:
         """What stands at a path, if something does."""
         if path == "/":
             return _ROOT
+        if (there := self._at(path)) is not None:
+            return there[0].files.get(there[1])
         found = self._own.get(path, _UNKNOWN)
         return self._base.get(path) if found is _UNKNOWN else found
 
     def put(self, path: str, node: Node) -> None:
-        """Put something at a path, and the folders above it."""
+        """Put something at a path, and the folders above it. Raises OSError where it is mounted read-only."""
+        if (there := self._at(path)) is not None:
+            there[0].check_writable(path)
+            there[0].files.put(there[1], node)
+            return
         above = posixpath.dirname(path)
         if self.get(above) is None:
             self.put(above, folder(node.changed))
         self._own[path] = node
 
     def remove(self, path: str) -> None:
-        """Remove what stands at a path, and below it."""
-        for each in [*self.below(path), path]:
+        """Remove what stands at a path, and below it. Raises OSError where it is mounted read-only."""
+        if (there := self._at(path)) is not None:
+            there[0].check_writable(path)
+            there[0].files.remove(there[1])
+            return
+        for each in [*self._below(path), path]:
             if each in self._base:
                 self._own[each] = None
             else:
                 self._own.pop(each, None)
 
     def below(self, path: str) -> list[str]:
-        """All paths below a folder, sorted."""
+        """All paths below a folder, sorted, and those of what is mounted there."""
+        if (there := self._at(path)) is not None:
+            mounted, inside = there
+            return [posixpath.join(path, posixpath.relpath(each, inside)) for each in mounted.files.below(inside)]
+        prefix = path.rstrip("/") + "/"
+        mounts = [each for each in self._mounted if each.startswith(prefix)]
+        own = [each for each in self._below(path) if not any(each.startswith(f"{mount}/") for mount in mounts)]
+        return sorted({*own, *(each for mount in mounts for each in self.below(mount))})
+
+    def _below(self, path: str) -> list[str]:
         prefix = path.rstrip("/") + "/"
         mine = {each for each, node in self._own.items() if node is not None}
         kept = {each for each in self._base if self._own.get(each, _UNKNOWN) is _UNKNOWN}
@@ -94,7 +133,7 @@ class Files:
         return sum(len(node.data) for node in self._own.values() if node is not None)
 
     def merged(self) -> dict[str, Node]:
-        """All of it, as an image keeps it."""
+        """All of it, as an image keeps it: without what is mounted."""
         kept = {path: node for path, node in self._base.items() if path not in self._own}
         return kept | {path: node for path, node in self._own.items() if node is not None}
 
@@ -118,10 +157,24 @@ class Files:
         """Put a tar's content into a folder.
 
         Raises:
-            SwarmError: it is no tar.
+            SwarmError: it is no tar. OSError: something of it belongs where it is read-only.
         """
         for name, node in untar(data, now):
             self.put(posixpath.normpath(posixpath.join(path, name)), node)
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A file system that is mounted in another one: from its folder `root` on."""
+
+    files: Files
+    root: str = "/"
+    writable: bool = True
+
+    def check_writable(self, path: str) -> None:
+        """Raises OSError where it is mounted read-only."""
+        if not self.writable:
+            raise OSError(errno.EROFS, "Read-only file system", path)
 
 
 _ROOT: Final = folder()

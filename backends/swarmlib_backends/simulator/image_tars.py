@@ -19,7 +19,7 @@ from .container import Container
 from .dockerfile import with_changes
 from .engine import Engine
 from .files import Node, file, tar, untar
-from .images import NO_CONFIG, Image, as_given, given_reference
+from .images import NO_CONFIG, Image, as_given, digest, given_reference, layer_of
 from .references import normal, repository
 
 _INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
@@ -67,9 +67,18 @@ class ImageTars:
         for ref in refs:
             image = self._existing(ref)
             name = image.id.removeprefix("sha256:")
-            about = {"config": image.config, "created": stamp(image.created), "os": "linux", "architecture": "amd64"}
+            layer = layer_of(image.files)
+            about = {
+                "config": image.config,
+                "created": stamp(image.created),
+                "os": "linux",
+                "architecture": "amd64",
+                # All of it is one layer here; whoever loads it checks the layer against this.
+                "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
+                "history": [{"created": stamp(image.created), "comment": image.comment}],
+            }
             nodes[f"{name}.json"] = file(orjson.dumps(about), image.created)
-            nodes[f"{name}/layer.tar"] = file(tar({k.lstrip("/"): v for k, v in image.files.items()}), image.created)
+            nodes[f"{name}/layer.tar"] = file(layer, image.created)
             by_id = image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}")
             tags = image.tags if not by_id and repository(normal(ref)) == ref else [] if by_id else [normal(ref)]
             manifest.append({"Config": f"{name}.json", "RepoTags": tags or None, "Layers": [f"{name}/layer.tar"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,8 +14,10 @@ from ..dockerapi.matching import Matches, glob
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Operations, filters_of, is_pruned, labels_wanted, ref_of
-from .files import Node, file, folder
+from . import pulled
+from .asked import Operations, filters_of, flag, labels_wanted, ref_of, until_of
+from .files import Node, file, folder, tar
+from .paths import graph_driver
 from .programs import PROGRAMS
 from .references import familiar, is_id, normal, repository
 
@@ -44,13 +47,6 @@ NO_CONFIG: Final[dict[str, Any]] = {
 """The configuration of an image, or of a container, that says nothing."""
 _REGISTRY: Final = "https://registry-1.docker.io/v2/"
 _INDEX: Final = "index.docker.io"
-
-
-def busybox() -> dict[str, Node]:
-    """The files of an image that can run something."""
-    links = {f"/bin/{name}": Node(0o120777, link="busybox") for name in PROGRAMS if name.isalpha()}
-    folders = {path: folder() for path in ("/bin", "/etc", "/tmp")}
-    return folders | links | {"/bin/busybox": file(b"#!simulated\n", mode=0o755)}
 
 
 ADDED: Final[Mapping[str, Node]] = {
@@ -161,14 +157,14 @@ class ImageStore:
         id = given.pop("id", None) or f"sha256:{self._engine.names.id()}"
         made = self._images[id] = Image(id, **given)
         if not made.layers:
-            made.layers = (f"sha256:{self._engine.names.id()}",)
+            made.layers = (digest(layer_of(made.files)),)
         if ref is not None:
             self.tag(made, ref)
         return made
 
     def add_runnable(self, ref: str) -> Image:
-        """An image with a busybox in it, as one that was pulled."""
-        return self.add(normal(ref), config=NO_CONFIG | {"Cmd": ["sh"]}, files=busybox())
+        """An image as one that was pulled."""
+        return self.add(normal(ref), config=NO_CONFIG | pulled.config(ref), files=pulled.files(ref, list(PROGRAMS)))
 
     def tag(self, image: Image, ref: str) -> None:
         """Give an image a (normal) reference, which another may have had."""
@@ -188,13 +184,12 @@ class ImageStore:
 
     async def _ls(self, message: Message) -> list[Any]:
         wanted = filters_of(message, _FILTERS)
-        for value in wanted.get("dangling", []):
-            if value not in ("true", "1", "false", "0"):
-                raise refusal(400, f"Invalid filter 'dangling=[{value}]'")
+        dangling = flag(wanted, "dangling", ["true"], ["false"]) if "dangling" in wanted else None
         bounds = {name: self.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
         references = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
         newest = sorted(self._images.values(), key=lambda image: -image.created)
-        shown = [(each, self._chosen(each, wanted, bounds, references)) for each in newest]
+        listed = [each for each in newest if dangling is None or dangling is not bool(each.tags)]
+        shown = [(each, self._chosen(each, wanted, bounds, references)) for each in listed]
         return [self.summary(each, tags) for each, tags in shown if tags is not None]
 
     def _chosen(
@@ -204,8 +199,6 @@ class ImageStore:
         if image.created >= bounds.get("before", float("inf")) or image.created <= bounds.get("since", 0.0):
             return None
         if not labels_wanted(fields(image.config.get("Labels")), wanted):
-            return None
-        if (dangling := wanted.get("dangling")) and is_true(dangling[0]) is bool(image.tags):
             return None
         if not image.tags and self._children(image):
             return None
@@ -256,14 +249,14 @@ class ImageStore:
             "Created": stamp(image.created),
             "Container": image.container,
             "ContainerConfig": NO_CONFIG | image.container_config,
-            "DockerVersion": "",
+            "DockerVersion": "20.10",
             "Author": image.author,
             "Config": image.config,
             "Architecture": "amd64",
             "Os": "linux",
             "Size": image.size,
             "VirtualSize": image.size,
-            "GraphDriver": {"Name": "simulator", "Data": None},
+            "GraphDriver": graph_driver(image.short, "MergedDir", "UpperDir", "WorkDir"),
             "RootFS": {"Type": "layers", "Layers": list(image.layers)},
             "Metadata": {"LastTagTime": stamp(image.created)},
         }
@@ -396,18 +389,28 @@ class ImageStore:
 
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"dangling", "label", "label!", "until"})
-        everything = wanted.get("dangling", ["true"])[0] in ("false", "0")
-        now = self._engine.clock.now()
+        everything = "dangling" in wanted and flag(wanted, "dangling", ("false", "0"), ("true", "1"))
+        until = until_of(wanted, self._engine.clock.now())
         told: list[Any] = []
         freed = 0
         for image in list(self._images.values()):
             used = self._engine.containers_of(image) or self._children(image)
-            fits = is_pruned(fields(image.config.get("Labels")), image.created, wanted, now)
+            fits = image.created <= until and labels_wanted(fields(image.config.get("Labels")), wanted)
             if image.id in self._images and fits and not used and (everything or not image.tags):
                 freed += image.size
                 told += [*(self._untag(image, tag) for tag in list(image.tags)), *self._delete(image, True)]
         self._engine.tell_of("image", "prune", "", {"reclaimed": str(freed)})
         return {"ImagesDeleted": told or None, "SpaceReclaimed": freed}
+
+
+def layer_of(files: Mapping[str, Node]) -> bytes:
+    """The tar of a layer with these files."""
+    return tar({path.lstrip("/"): node for path, node in files.items()})
+
+
+def digest(data: bytes) -> str:
+    """What an engine calls these bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _unreachable(url: str) -> str:

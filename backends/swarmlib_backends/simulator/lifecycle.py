@@ -26,9 +26,11 @@ from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
 from .container import Container, Exec, Health
 from .engine import Engine
+from .files import folder
 from .health import Prober
 from .ports import HostPorts
 from .process import KILLED, Process, Program, Run, Sink
+from .users import User, user_of
 
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 60.0
@@ -78,8 +80,13 @@ class Lifecycle:
             if mount.type == "volume":
                 about = {"read/write": str(mount.writable).lower(), "destination": mount.target, "propagation": ""}
                 engine.tell_of("volume", "mount", mount.name, {**about, "container": container.id, "driver": "local"})
+        user = _user(container, container.config)
         program = self._program(container, container.command, first=True)
-        process = Process(engine.next_pid(), container.command, engine.clock, first=not container.host.get("Init"))
+        first = not container.host.get("Init")
+        folder_at = str(container.config["WorkingDir"] or "/")
+        if container.files.get(folder_at) is None:
+            container.files.put(folder_at, folder(engine.clock.now()))
+        process = Process(engine.next_pid(), container.command, engine.clock, user, first=first)
         process.on_use = partial(self._check_memory, container)
         container.process = process
         self.mark_running(container, process.pid)
@@ -93,6 +100,7 @@ class Lifecycle:
         """Make the state of one that runs from now on."""
         container.running, container.paused, container.restarting, container.oom_killed = True, False, False, False
         container.pid, container.exit_code, container.error = pid, 0, ""
+        container.sandbox = self._engine.names.id()
         container.started = self._engine.clock.now()
         container.life = None
         self._begin_health(container)
@@ -111,17 +119,10 @@ class Lifecycle:
         self._engine.nursery.start_soon(supervised, name, self._prober.run, container, container.life, probe)
 
     def _program(self, container: Container, command: list[str], *, first: bool = False) -> Program:
-        self._check_user(container.config["User"])
         found = self._engine.program(command[0], container, first=first)
         if found is None:
             raise _no_program(command[0], container)
         return found
-
-    @staticmethod
-    def _check_user(user: str) -> None:
-        name = str(user or "").partition(":")[0]
-        if name and not name.isdigit() and name != "root":
-            raise refusal(500, f"unable to find user {name}: no matching entries in passwd file")
 
     def _given(self, container: Container, process: Process, of: Container | Exec) -> Run:
         """What a process of a container, or of an exec in it, is given."""
@@ -140,6 +141,8 @@ class Lifecycle:
             container.files,
             process,
             lambda name: self._engine.program(name, container),
+            partial(processes, container),
+            str(of.config.get("WorkingDir") or container.config["WorkingDir"] or "/"),
         )
 
     async def _live(self, container: Container, process: Process, program: Program, given: Run) -> None:
@@ -366,6 +369,7 @@ class Lifecycle:
         container, command = each.container, list(each.config["Cmd"])
         self._engine.tell(container, f"exec_start: {each.shown}", execID=each.id)
         try:
+            user = _user(container, each.config)
             program = self._program(container, command)
         except SwarmError as exc:
             each.exit_code = 126
@@ -375,7 +379,7 @@ class Lifecycle:
                 text = f"OCI runtime exec failed: exec failed: unable to start{reason}"
                 raise refusal(400, text) from exc
             raise
-        each.process = Process(self._engine.next_pid(), command, self._engine.clock, first=False)
+        each.process = Process(self._engine.next_pid(), command, self._engine.clock, user, first=False)
         each.process.on_use = partial(self._check_memory, container)
         if not each.config.get("AttachStdin"):
             each.stdin.end()
@@ -390,6 +394,12 @@ class Lifecycle:
         each.stdin.close()
         each.output.end_run()
         self._engine.tell(each.container, "exec_die", execID=each.id, exitCode=str(code))
+
+
+def _user(container: Container, config: dict[str, Any]) -> User:
+    """Who a process of this configuration runs as: its own, or its container's."""
+    named = str(config.get("User") or container.config["User"] or "")
+    return user_of(container.files, named, items(container.host["GroupAdd"]))
 
 
 def processes(container: Container) -> list[Process]:

@@ -12,10 +12,11 @@ from swarmlib import Message, NotFound, SwarmError
 
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
+from ..dockerapi.numbers import integer
 from ..dockerapi.status import refusal
-from ..dockerapi.values import is_true, labels_fit
+from ..dockerapi.values import is_true, labels_fit, number
 from . import views
-from .asked import filters_of
+from .asked import filters_of, flag
 from .container import Container
 from .engine import Engine
 
@@ -66,11 +67,13 @@ def listed(engine: Engine, message: Message) -> bytes:
 
 def _chosen(engine: Engine, message: Message) -> list[Container]:
     wanted = filters_of(message, _FILTERS)
-    limit = int(message.args.get("limit", 0))
+    limit = number(message.args, "limit", 0)
     _check(wanted)
     everything = (
         is_true(message.args.get("all")) or limit > 0 or bool({"status", "exited", "before", "since"} & set(wanted))
     )
+    if "is-task" in wanted and flag(wanted, "is-task", ["true"], ["false"]):
+        return []  # there are no services
     if not wanted:
         found = [each for each in reversed(engine.containers.values()) if everything or each.running]
     else:
@@ -87,11 +90,8 @@ def _check(wanted: Mapping[str, list[str]]) -> None:
     for value in wanted.get("health", []):
         if value not in _HEALTHS:
             raise refusal(400, f"Unrecognised filter value for health: {value}")
-    for value in wanted.get("is-task", []):
-        if value.lower() not in ("true", "1", "false", "0"):
-            raise refusal(400, f"Invalid filter 'is-task=[{value}]'")
     for value in wanted.get("exited", []):
-        if not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+        if integer(value) is None:
             raise refusal(500, f'strconv.Atoi: parsing "{value}": invalid syntax')
 
 
@@ -122,7 +122,6 @@ def _tests(engine: Engine, wanted: Mapping[str, list[str]]) -> list[_Test]:
         "expose": lambda values: _port(values, lambda each: fields(each.config.get("ExposedPorts"))),
         "health": lambda values: lambda each: (each.health.status if each.health else "none") in values,
         "id": lambda values: lambda each: any(value in each.id for value in values),
-        "is-task": lambda values: lambda each: not is_true(values[0]),
         "label": lambda values: lambda each: labels_fit(each.labels, values),
         "name": _named,
         "network": lambda values: _network(engine, values),
@@ -182,13 +181,13 @@ def _port(values: list[str], of: Callable[[Container], Mapping[str, Any]]) -> _T
     for value in values:
         ports, _, protocol = value.partition("/")
         first, _, last = ports.partition("-")
-        for number in (first, last or first):
-            if not re.fullmatch("[0-9]{1,5}", number) or int(number) > _LAST_PORT:
+        for bound in (first, last or first):
+            if not re.fullmatch("[0-9]{1,5}", bound) or int(bound) > _LAST_PORT:
                 kind = (
-                    f'error while looking up for publish {value}: strconv.ParseUint: parsing "{number}": invalid syntax'
+                    f'error while looking up for publish {value}: strconv.ParseUint: parsing "{bound}": invalid syntax'
                 )
                 raise refusal(500, kind)
-        wanted |= {f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last or first) + 1)}
+        wanted |= {f"{port}/{protocol or 'tcp'}" for port in range(int(first), int(last or first) + 1)}
 
     def fits(each: Container) -> bool:
         numbers = {

@@ -13,6 +13,7 @@ from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from .container import Mount
 from .engine import Engine
+from .files import Files, Mounted, folder
 
 
 def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine) -> list[Mount]:
@@ -93,3 +94,26 @@ def make_volumes(mounts: Sequence[Mount], engine: Engine) -> None:
     for mount in mounts:
         if mount.type == "volume" and not mount.inherited:
             mount.name = engine.volumes.make(mount.name).name
+
+
+def mount_all(files: Files, mounts: Sequence[Mount], engine: Engine) -> None:
+    """Let a container's file system have what it mounts. A volume that is still empty gets what the image has there."""
+    for mount in sorted(mounts, key=lambda each: each.target):
+        if mount.type == "volume":
+            there = Mounted(engine.volumes.files_of(mount.name), writable=mount.writable)
+            _fill(there.files, files, mount.target)
+        elif mount.type == "bind":
+            there = Mounted(engine.host_files, mount.source, mount.writable)
+            if engine.host_files.get(mount.source) is None:
+                engine.host_files.put(mount.source, folder(engine.clock.now()))
+        else:
+            there = Mounted(Files({}), writable=mount.writable)
+        files.mount(mount.target, there)
+
+
+def _fill(volume: Files, files: Files, target: str) -> None:
+    if volume.below("/"):
+        return
+    for path in files.below(target):
+        if (node := files.get(path)) is not None:
+            volume.put(posixpath.join("/", posixpath.relpath(path, target)), node)

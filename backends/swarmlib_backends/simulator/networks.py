@@ -12,9 +12,9 @@ from swarmlib import Message, NotFound
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
-from ..dockerapi.values import is_true, stamp
+from ..dockerapi.values import stamp
 from .addresses import Addresses, Pools
-from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, is_pruned, labels_wanted, ref_of
+from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, flag, labels_wanted, ref_of, until_of
 
 if TYPE_CHECKING:
     from .container import Container
@@ -178,12 +178,9 @@ class NetworkStore:
 
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"label", "label!", "until"})
-        now = self._engine.clock.now()
-        unused = [
-            each
-            for each in self._networks.values()
-            if self._dangling(each) and is_pruned(fields(each.body.get("Labels")), each.created, wanted, now)
-        ]
+        until = until_of(wanted, self._engine.clock.now())
+        old = [each for each in self._networks.values() if each.created <= until and self._dangling(each)]
+        unused = [each for each in old if labels_wanted(fields(each.body.get("Labels")), wanted)]
         for each in unused:
             self._remove(each)
         self._engine.tell_of("network", "prune", "", {"reclaimed": "0"})
@@ -271,7 +268,8 @@ class NetworkStore:
             endpoint.address = network.addresses.take(wanted, network.name)
             endpoint.prefix, endpoint.gateway = network.addresses.subnet.prefixlen, network.addresses.gateway
             octets = ipaddress.IPv4Address(endpoint.address).packed
-            endpoint.mac = given.get("MacAddress") or "02:42:" + ":".join(f"{octet:02x}" for octet in octets)
+            asked = container.config.get("MacAddress") if network.name == main_network(container) else None
+            endpoint.mac = given.get("MacAddress") or asked or "02:42:" + ":".join(f"{octet:02x}" for octet in octets)
         endpoint.id, endpoint.network_id = self._engine.names.id(), network.id
         endpoint.aliases = _aliases(container, network, given)
         container.networks[network.name] = endpoint
@@ -297,17 +295,20 @@ class NetworkStore:
                 self.leave(container, network)
 
 
+def main_network(container: Container) -> str:
+    """The network that the container's own options (its MAC address) are about."""
+    mode: str = container.host["NetworkMode"]
+    return "bridge" if mode == "default" else mode
+
+
 def _aliases(container: Container, network: Network, given: dict[str, Any]) -> list[str] | None:
     own = [] if network.predefined else [container.id[:12]]
     return [*(each for each in items(given.get("Aliases")) if each not in own), *own] or None
 
 
 def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> bool:
-    for value in wanted.get("dangling", []):
-        if value not in ("true", "1", "false", "0"):
-            raise refusal(400, 'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")')
-        if is_true(value) is not dangling:
-            return False
+    if wanted.get("dangling") and flag(wanted, "dangling", ("true", "1"), ("false", "0")) is not dangling:
+        return False
     for value in wanted.get("type", []):
         if value not in ("custom", "builtin"):
             raise refusal(500, f"invalid filter: 'type'='{value}'")

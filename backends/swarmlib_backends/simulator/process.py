@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import signal
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +13,7 @@ import trio
 
 from ..dockerapi.clock import Clock
 from .files import Files
+from .users import User
 
 _PIPE_PIECES: Final = 64
 KILLED: Final = 128 + signal.SIGKILL
@@ -85,6 +87,19 @@ class Run:
     process: Process
     program: Callable[[str], Program | None]
     """Finds another program by its name."""
+    beside: Callable[[], Sequence[Process]]
+    """What runs in its container, itself too."""
+    folder: str = "/"
+    """Where it runs: what its relative paths begin at."""
+
+    @property
+    def user(self) -> User:
+        """Who it runs as."""
+        return self.process.user
+
+    def path(self, name: str) -> str:
+        """A path of its own as an absolute and normal one."""
+        return posixpath.normpath(posixpath.join(self.folder, name))
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the engine's clock, and then for the container to be no longer paused."""
@@ -106,9 +121,10 @@ Program: TypeAlias = Callable[[Run], Awaitable[int]]
 class Process:
     """One run of a program, from `run` to its `code`."""
 
-    def __init__(self, pid: int, command: Sequence[str], clock: Clock, *, first: bool) -> None:
+    def __init__(self, pid: int, command: Sequence[str], clock: Clock, user: User, *, first: bool) -> None:
         self.pid = pid
         self.command = command
+        self.user = user
         self.clock = clock
         self.started = clock.now()
         self.handlers: dict[int, Callable[[], None]] = {}
@@ -181,6 +197,9 @@ def contained(program: Program) -> Program:
     async def run(given: Run) -> int:
         try:
             return await program(given)
+        except OSError as exc:
+            await given.stderr.send_all(f"{given.args[0]}: {exc.filename}: {exc.strerror}\n".encode())
+            return 1
         except Exception:  # noqa: BLE001 - whatever it is, it is said in the container's output
             await given.stderr.send_all(traceback.format_exc().encode())
             return 1

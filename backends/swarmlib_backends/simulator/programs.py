@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from .files import file, folder
+from .machine import MACHINE
 from .process import Program, Run
 from .shell import SHELLS
 
@@ -76,7 +77,7 @@ async def _cat(run: Run) -> int:
             async for data in run.stdin:
                 await run.stdout.send_all(data)
             continue
-        node = run.files.get(_path(name))
+        node = run.files.get(run.path(name))
         if node is None or node.is_folder:
             code = await _usage(run, f"cat: {_no_file(name)}" if node is None else "cat: read error: Is a directory")
         else:
@@ -88,10 +89,6 @@ def _no_file(name: str) -> str:
     return f"can't open '{name}': No such file or directory"
 
 
-def _path(name: str) -> str:
-    return posixpath.normpath(posixpath.join("/", name))
-
-
 async def _tail(run: Run) -> int:
     await _cat_files(run)
     if any(word in ("-f", "-F") for word in run.args[1:]):
@@ -101,7 +98,7 @@ async def _tail(run: Run) -> int:
 
 async def _cat_files(run: Run) -> None:
     for name in run.args[1:]:
-        node = None if name.startswith("-") else run.files.get(_path(name))
+        node = None if name.startswith("-") else run.files.get(run.path(name))
         if node is not None and not node.is_folder:
             await run.stdout.send_all(node.data)
 
@@ -111,41 +108,36 @@ async def _env(run: Run) -> int:
     return 0
 
 
-async def _hostname(run: Run) -> int:
-    await run.stdout.send_all(f"{run.env.get('HOSTNAME', '')}\n".encode())
-    return 0
-
-
 async def _touch(run: Run) -> int:
     for name in _names(run):
-        node = run.files.get(_path(name))
-        run.files.put(_path(name), file(node.data if node else b"", run.process.clock.now()))
+        node = run.files.get(run.path(name))
+        run.files.put(run.path(name), file(node.data if node else b"", run.process.clock.now()))
     return 0
 
 
 async def _mkdir(run: Run) -> int:
     for name in _names(run):
-        if run.files.get(_path(name)) is not None and "-p" not in run.args:
+        if run.files.get(run.path(name)) is not None and "-p" not in run.args:
             return await _usage(run, f"mkdir: can't create directory '{name}': File exists")
-        run.files.put(_path(name), folder(run.process.clock.now()))
+        run.files.put(run.path(name), folder(run.process.clock.now()))
     return 0
 
 
 async def _rm(run: Run) -> int:
     options = "".join(word for word in run.args[1:] if word.startswith("-"))
     for name in _names(run):
-        node = run.files.get(_path(name))
+        node = run.files.get(run.path(name))
         if node is None and "f" not in options:
             return await _usage(run, f"rm: can't remove '{name}': No such file or directory")
         if node is not None and node.is_folder and "r" not in options:
             return await _usage(run, f"rm: '{name}' is a directory")
-        run.files.remove(_path(name))
+        run.files.remove(run.path(name))
     return 0
 
 
 async def _ls(run: Run) -> int:
-    for name in _names(run) or ["/"]:
-        path = _path(name)
+    for name in _names(run) or ["."]:
+        path = run.path(name)
         node = run.files.get(path)
         if node is None and path != "/":
             return await _usage(run, f"ls: {name}: No such file or directory")
@@ -180,7 +172,7 @@ async def _test(run: Run) -> int:
         case ["-z", text]:
             found = not text
         case ["-e" | "-f" | "-d" | "-s" as kind, name]:
-            node = run.files.get(_path(name))
+            node = run.files.get(run.path(name))
             found = node is not None and (kind == "-e" or (node.is_folder if kind == "-d" else not node.is_folder))
             found = found and (kind != "-s" or bool(node and node.data))
         case [left, "=" | "==", right]:
@@ -201,13 +193,13 @@ async def _yes(run: Run) -> int:
 
 PROGRAMS: Final[dict[str, Program]] = {
     **SHELLS,
+    **MACHINE,
     ":": _true,
     "[": _test,
     "cat": _cat,
     "echo": _echo,
     "env": _env,
     "false": _false,
-    "hostname": _hostname,
     "ls": _ls,
     "mkdir": _mkdir,
     "printf": _printf,

@@ -12,7 +12,6 @@ and a program that isn't there is one that was not found: nothing is skipped sil
 
 from __future__ import annotations
 
-import posixpath
 import re
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -59,6 +58,7 @@ class Shell:
     """The state of one shell."""
 
     variables: dict[str, str]
+    folder: str
     last: int = 0
     traps: dict[int, Step | None] = field(default_factory=dict[int, "Step | None"])
     pending: list[int] = field(default_factory=list[int])
@@ -90,7 +90,7 @@ async def sh(run: Run) -> int:
             return 2
         return await _script(run, rest[0])
     if rest:
-        node = run.files.get(posixpath.join("/", rest[0]))
+        node = run.files.get(run.path(rest[0]))
         if node is None:
             await run.stderr.send_all(f"sh: can't open '{rest[0]}': No such file or directory\n".encode())
             return 2
@@ -99,7 +99,7 @@ async def sh(run: Run) -> int:
 
 
 async def _script(run: Run, text: str) -> int:
-    shell = Shell(dict(run.env))
+    shell = Shell(dict(run.env), run.folder)
     async with trio.open_nursery() as shell.nursery:
         code = await _guarded(partial(_parsed, text), shell, run)
         shell.nursery.cancel_scope.cancel()
@@ -123,7 +123,7 @@ async def _parsed(text: str, shell: Shell, run: Run) -> int:
 
 async def _lines(run: Run) -> int:
     """Run stdin, line by line."""
-    shell = Shell(dict(run.env))
+    shell = Shell(dict(run.env), run.folder)
     buffer = b""
     async with trio.open_nursery() as shell.nursery:
         try:
@@ -312,6 +312,7 @@ async def _if(condition: Step, then: Step, otherwise: Step, shell: Shell, run: R
 
 async def _simple(raw: Sequence[str], redirects: Sequence[tuple[str, str]], shell: Shell, run: Run) -> int:
     await run.process.thawed()
+    run = replace(run, folder=shell.folder)
     set_before: dict[str, str] = {}
     at = 0
     while at < len(raw) and (found := _ASSIGNED.fullmatch(raw[at])):
@@ -352,10 +353,10 @@ def _redirected(
                 raise ShellSyntaxError(f"bad file number {target}")
             sinks[number] = sinks[int(target)]
         elif "<" in operator:
-            node = run.files.get(posixpath.join("/", target))
+            node = run.files.get(run.path(target))
             run = replace(run, stdin=BytesStream(node.data if node else b""))
         else:
-            path = posixpath.join("/", target)
+            path = run.path(target)
             before = run.files.get(path) if ">>" in operator else None
             buffer = bytearray()
             sinks[number] = Sink(partial(_append, buffer))
@@ -414,8 +415,10 @@ async def _exec(words: Sequence[str], shell: Shell, run: Run) -> int:
 
 
 async def _cd(words: Sequence[str], shell: Shell, run: Run) -> int:
-    folder = run.files.get(posixpath.normpath(posixpath.join("/", words[1] if len(words) > 1 else "/")))
+    path = run.path(words[1] if len(words) > 1 else run.env.get("HOME", "/"))
+    folder = run.files.get(path)
     if folder is not None and folder.is_folder:
+        shell.folder = path
         return 0
     await run.stderr.send_all(f"sh: cd: can't cd to {words[1]}: No such file or directory\n".encode())
     return 2
@@ -424,7 +427,7 @@ async def _cd(words: Sequence[str], shell: Shell, run: Run) -> int:
 async def _trap(words: Sequence[str], shell: Shell, run: Run) -> int:
     for name in words[2:]:
         try:
-            number = int(signal_number(name))
+            number = signal_number(name)
         except Invalid:
             await run.stderr.send_all(f"sh: trap: {name}: invalid signal specification\n".encode())
             return 1

@@ -16,9 +16,21 @@ from ..dockerapi.values import API_VERSION, pong, stamp
 from . import views
 from .asked import NOT_A_MANAGER, Operations, body_of, ref_of
 from .engine import Engine
+from .logdrivers import DRIVERS
+from .paths import ROOT
 
 _VERSION: Final = version("swarmlib")
 _KERNEL: Final = "6.1.0-simulated"
+_COMMIT: Final = "simulated"
+_BUILT: Final = "2026-01-01T00:00:00.000000000+00:00"
+_RUNTIMES: Final = ("io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "runc")
+_REGISTRIES: Final[dict[str, Any]] = {
+    "AllowNondistributableArtifactsCIDRs": [],
+    "AllowNondistributableArtifactsHostnames": [],
+    "InsecureRegistryCIDRs": ["127.0.0.0/8"],
+    "IndexConfigs": {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}},
+    "Mirrors": [],
+}
 _SWARM: Final = ("Swarm", "Node", "Service", "Task", "Secret", "Config")
 """What the names of the rows of swarm mode begin with."""
 
@@ -54,8 +66,8 @@ class System:
 
     async def _version(self, message: Message) -> dict[str, Any]:
         about = {"ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}
-        about |= {"KernelVersion": _KERNEL, "GitCommit": "", "GoVersion": "", "BuildTime": ""}
-        engine = {"Name": "Engine", "Version": _VERSION, "Details": about}
+        about |= {"KernelVersion": _KERNEL, "GitCommit": _COMMIT, "GoVersion": "none", "BuildTime": _BUILT}
+        engine = {"Name": "Engine", "Version": _VERSION, "Details": about | {"Experimental": "false"}}
         return {"Platform": {"Name": "swarmlib simulator"}, "Components": [engine], "Version": _VERSION} | about
 
     async def _info(self, message: Message) -> dict[str, Any]:
@@ -70,16 +82,17 @@ class System:
             "ContainersStopped": states["created"] + states["exited"],
             "Images": len(engine.images),
             "Driver": "simulator",
-            "DriverStatus": None,
+            "DriverStatus": [["Backing Filesystem", "memory"]],
             "Plugins": {
                 "Volume": ["local"],
                 "Network": ["bridge", "host", "null"],
                 "Authorization": None,
-                "Log": ["json-file"],
+                "Log": DRIVERS,
             },
             "MemoryLimit": True,
             "SwapLimit": True,
             "KernelMemory": True,
+            "KernelMemoryTCP": True,
             "CpuCfsPeriod": True,
             "CpuCfsQuota": True,
             "CPUShares": True,
@@ -101,11 +114,11 @@ class System:
             "OSType": "linux",
             "Architecture": "x86_64",
             "IndexServerAddress": "https://index.docker.io/v1/",
-            "RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}, "Mirrors": []},
+            "RegistryConfig": _REGISTRIES,
             "NCPU": engine.cpus,
             "MemTotal": engine.memory,
             "GenericResources": None,
-            "DockerRootDir": views.ROOT,
+            "DockerRootDir": ROOT,
             "HttpProxy": "",
             "HttpsProxy": "",
             "NoProxy": "",
@@ -113,7 +126,7 @@ class System:
             "Labels": engine.labels,
             "ExperimentalBuild": False,
             "ServerVersion": _VERSION,
-            "Runtimes": {"runc": {"path": "runc"}},
+            "Runtimes": {name: {"path": "runc"} for name in _RUNTIMES},
             "DefaultRuntime": "runc",
             "Swarm": {
                 "NodeID": "",
@@ -126,7 +139,12 @@ class System:
             "LiveRestoreEnabled": False,
             "Isolation": "",
             "InitBinary": "docker-init",
-            "SecurityOptions": [],
+            "ContainerdCommit": {"ID": _COMMIT, "Expected": _COMMIT},
+            "RuncCommit": {"ID": _COMMIT, "Expected": _COMMIT},
+            "InitCommit": {"ID": "", "Expected": ""},
+            "NFd": 0,
+            "NGoroutines": 0,
+            "SecurityOptions": ["name=seccomp,profile=default"],
             "Warnings": None,
         }
 

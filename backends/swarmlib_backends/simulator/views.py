@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -11,9 +11,9 @@ from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
 from .container import Container, Exec, Health, Mount
 from .engine import Engine
+from .logdrivers import DEFAULT
 from .networks import Endpoint
-
-ROOT: Final = "/var/lib/docker"
+from .paths import ROOT, graph_driver
 
 
 def summary(engine: Engine, container: Container, now: float) -> bytes:
@@ -163,6 +163,7 @@ def inspect(container: Container) -> dict[str, Any]:
     """All there is to know of a container."""
     path, *args = container.command
     folder = f"{ROOT}/containers/{container.id}" if container.started else ""
+    logged = folder and container.host["LogConfig"]["Type"] == DEFAULT
     return {
         "Id": container.id,
         "Created": stamp(container.created),
@@ -173,7 +174,7 @@ def inspect(container: Container) -> dict[str, Any]:
         "ResolvConfPath": f"{folder}/resolv.conf" if folder else "",
         "HostnamePath": f"{folder}/hostname" if folder else "",
         "HostsPath": f"{folder}/hosts" if folder else "",
-        "LogPath": f"{folder}/{container.id}-json.log" if folder else "",
+        "LogPath": f"{folder}/{container.id}-json.log" if logged else "",
         "Name": f"/{container.name}",
         "RestartCount": container.restarts,
         "Driver": "simulator",
@@ -183,7 +184,7 @@ def inspect(container: Container) -> dict[str, Any]:
         "AppArmorProfile": "",
         "ExecIDs": [each.id for each in container.execs.values() if each.process is None or each.running] or None,
         "HostConfig": container.host,
-        "GraphDriver": {"Name": "simulator", "Data": None},
+        "GraphDriver": graph_driver(container.id, "LowerDir", "MergedDir", "UpperDir", "WorkDir"),
         "Mounts": [_mount(mount) for mount in container.mounts],
         "Config": container.config,
         "NetworkSettings": _network_settings(container),
@@ -194,12 +195,12 @@ def _network_settings(container: Container) -> dict[str, Any]:
     bridge = container.networks.get("bridge") or Endpoint()
     return {
         "Bridge": "",
-        "SandboxID": "",
+        "SandboxID": container.sandbox,
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
         "Ports": dict(container.ports),
-        "SandboxKey": "",
+        "SandboxKey": f"/var/run/docker/netns/{container.sandbox[:12]}" if container.sandbox else "",
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
         "EndpointID": bridge.id,

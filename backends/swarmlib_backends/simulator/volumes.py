@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from swarmlib import Message, NotFound, Unsupported
@@ -14,7 +13,8 @@ from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Operations, body_of, filters_of, labels_wanted, ref_of
+from .asked import Operations, body_of, filters_of, flag, labels_wanted, ref_of
+from .files import Files
 
 if TYPE_CHECKING:
     from .container import Container
@@ -32,6 +32,7 @@ class Volume:
     created: float
     labels: dict[str, str] | None
     options: dict[str, str] | None
+    files: Files = field(default_factory=lambda: Files({}))
 
 
 class VolumeStore:
@@ -84,6 +85,10 @@ class VolumeStore:
         self._engine.tell_of("volume", "create", name, {"driver": "local"})
         return made
 
+    def files_of(self, name: str) -> Files:
+        """What is in a volume."""
+        return self._volumes[name].files
+
     def remove(self, name: str) -> None:
         """Remove a volume that nobody mounts."""
         del self._volumes[name]
@@ -95,12 +100,12 @@ class VolumeStore:
 
     async def _ls(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, _FILTERS)
-        for value in wanted.get("dangling", []):
-            if value not in ("true", "1", "false", "0"):
-                raise refusal(400, f"Invalid filter 'dangling=[{value}]'")
         used = self._use()
         has_name = named(wanted.get("name", []))
-        found = [each for each in self._volumes.values() if has_name(each.name) and _fits(each, wanted, used)]
+        found = [each for each in self._volumes.values() if has_name(each.name) and _fits(each, wanted)]
+        if "dangling" in wanted:
+            dangling = flag(wanted, "dangling", ("true", "1"), ("false", "0"))
+            found = [each for each in found if dangling is not bool(used[each.name])]
         return {"Volumes": [_shown(each) for each in found], "Warnings": None}
 
     def _use(self) -> Counter[str]:
@@ -147,7 +152,7 @@ class VolumeStore:
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"label", "label!"})
         used = self._use()
-        unused = [name for name, volume in self._volumes.items() if not used[name] and _fits(volume, wanted, used)]
+        unused = [name for name, volume in self._volumes.items() if not used[name] and _fits(volume, wanted)]
         for name in unused:
             del self._volumes[name]  # of which an engine tells nothing but the prune
         self._engine.tell_of("volume", "prune", "", {"reclaimed": "0"})
@@ -159,15 +164,8 @@ class VolumeStore:
         return [_shown(v) | {"UsageData": {"RefCount": used[v.name], "Size": 0}} for v in self._volumes.values()]
 
 
-def _fits(volume: Volume, wanted: dict[str, list[str]], used: Counter[str]) -> bool:
-    labels = fields(volume.labels)
-    tests: dict[str, Callable[[str], bool]] = {
-        "dangling": lambda value: is_true(value) is not bool(used[volume.name]),
-        "driver": lambda value: value == "local",
-    }
-    return labels_wanted(labels, wanted) and all(
-        any(test(value) for value in wanted[key]) for key, test in tests.items() if wanted.get(key)
-    )
+def _fits(volume: Volume, wanted: dict[str, list[str]]) -> bool:
+    return labels_wanted(fields(volume.labels), wanted) and "local" in (wanted.get("driver") or ["local"])
 
 
 def _shown(volume: Volume) -> dict[str, Any]:

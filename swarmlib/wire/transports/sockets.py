@@ -15,6 +15,8 @@ from typing import Final
 
 import trio
 
+from .unread import until_read
+
 READ_SIZE: Final = 64 * 1024 + 64
 """Bytes of a first read: a full frame of the wire with its head. A buffer for more costs a small request more than the
 read itself."""
@@ -89,6 +91,10 @@ class Socket(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """See `trio.abc.AsyncResource`."""
         await self._stream.aclose()
+
+    async def until_read(self) -> None:
+        """Wait until the peer has read all that was sent; see `unread.until_read`."""
+        await until_read(self._stream.socket)
 
     def readable(self) -> bool:
         """Whether something came while nothing was asked for: bytes out of turn, or the other side's end."""

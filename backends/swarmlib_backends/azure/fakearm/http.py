@@ -93,6 +93,7 @@ async def _converse(stream: TlsStream, base: str, handler: Handler) -> None:
     incoming = http1.Incoming(stream)
     try:
         while (head := await incoming.next_head()) is not None:
+            incoming.stay()
             request = _request(head, base, await incoming.body(MAX_BODY))
             answer = await _while_connected(incoming, handler, request)
             if answer is None or not await _send(stream, answer, bodyless=request.method == "HEAD"):

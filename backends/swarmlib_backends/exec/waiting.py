@@ -1,23 +1,10 @@
-"""What a client follows of a workload: its stdio, and its end."""
+"""How a client waits for the end of a workload."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from swarmlib import Invalid, Reply
 
-from ..dockerapi.streams import Stdio, chosen_streams
-from ..dockerapi.values import is_true
 from .workload import Workload
-
-
-def stdio(workload: Workload, args: Mapping[str, Any]) -> Stdio:
-    """A client's stream to a workload, with the streams that its parameters name."""
-    config = workload.config
-    follower = workload.output.follow(from_start=is_true(args.get("logs")))
-    stdin = is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
-    return Stdio(workload, follower, chosen_streams(args), stdin=stdin, once=bool(config.get("StdinOnce")))
 
 
 async def send_end(workload: Workload, condition: str, ret: Reply) -> None:

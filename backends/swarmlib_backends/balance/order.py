@@ -1,0 +1,102 @@
+"""The order of a list, finer than the list tells it: an engine orders by nanoseconds, and lists whole seconds.
+
+When a container was made is known from the index. Of an image, or of what the index does not know yet, the engine is
+asked where the whole second does not decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Self
+
+from swarmlib import Json, Message, NotFound, Path, Verb
+from swarmlib.request import Answer
+
+from ..dockerapi.ages import since
+from ..dockerapi.nulls import items
+from .index import Index
+from .members import Member
+from .roster import Roster
+
+_END_OF_SECOND: Final = 1 - 1e-6
+
+
+def is_known(found: list[dict[str, Any]], index: Index) -> bool:
+    """Whether the index knows when each of these containers was made."""
+    return all(_known(index, item) is not None for item in found)
+
+
+def newest_first(found: list[dict[str, Any]], index: Index) -> list[dict[str, Any]]:
+    """Containers in the order of an engine's list. One that the index doesn't know yet is the newest of its second."""
+    return sorted(found, key=partial(_moment_in, index), reverse=True)
+
+
+def _moment_in(index: Index, item: dict[str, Any]) -> float:
+    known = _known(index, item)
+    return _second(item) + _END_OF_SECOND if known is None else known
+
+
+def _second(item: dict[str, Any]) -> int:
+    return item.get("Created") or 0
+
+
+def _known(index: Index, item: dict[str, Any]) -> float | None:
+    """When a listed container was made, if the index knows; only of one that was made in the second that is listed."""
+    moments = [each.created for each in index.containers.with_id(item["Id"])]
+    return next((moment for moment in moments if int(moment) == _second(item)), None)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """When the objects were made that bound a list (`since`, `before`), and which engines have all of them."""
+
+    knowing: frozenset[Member]
+    since: float
+    before: float
+    _index: Index
+
+    @classmethod
+    async def of(cls, path: Path, relative: dict[str, str], roster: Roster) -> Self:
+        """Look the objects up. Where no engine has one of them, each is asked as it is: they say what is wrong.
+
+        Raises:
+            SwarmError: an object's engine can't be asked.
+        """
+        everybody = frozenset(roster.members)
+        knowing, moments = everybody, {"since": float("-inf"), "before": float("inf")}
+        for name, ref in relative.items():
+            holders = [item.member for item in roster.index.find(path[0], ref)]
+            if not holders:
+                return cls(everybody, float("-inf"), float("inf"), roster.index)
+            knowing &= set(holders)
+            moments[name] = await _inspected(path, ref, holders[0])
+        return cls(knowing, moments["since"], moments["before"], roster.index)
+
+    async def cut(self, answer: Answer, path: Path, member: Member) -> Answer:
+        """What of a member's whole list is between the bounds. Raises SwarmError if the member can't be asked."""
+        before = [await self._cut(reply, path, member) if reply.verb is Verb.SET else reply for reply in answer.before]
+        return Answer(answer.ack, before)
+
+    async def _cut(self, reply: Message, path: Path, member: Member) -> Message:
+        found: list[dict[str, Any]] = items(reply.json)
+        return reply.but(value=Json.of([item for item in found if await self._holds(item, path, member)]))
+
+    async def _holds(self, item: dict[str, Any], path: Path, member: Member) -> bool:
+        try:
+            return self.since < await self._moment(item, path, member) < self.before
+        except NotFound:  # it went after it was listed
+            return False
+
+    async def _moment(self, item: dict[str, Any], path: Path, member: Member) -> float:
+        second = _second(item)
+        if all(int(bound) != second for bound in (self.since, self.before) if abs(bound) != float("inf")):
+            return second
+        known = _known(self._index, item)
+        return await _inspected(path, item["Id"], member) if known is None else known
+
+
+async def _inspected(path: Path, ref: str, member: Member) -> float:
+    """When an object was made, as its engine says."""
+    found = (await member.ask(Message(Verb.GET, (path[0], ref)))).value
+    return since(str(found.get("Created") or ""))

@@ -1,0 +1,86 @@
+"""Handing a call to the engine that has its object, and on to another one if the object turns out to be there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+from swarmlib import Handler, Message, NotFound, Path, Reply, Server
+from swarmlib.request import Answer
+
+from . import effects, owners
+from .forwarding import GiveBack
+from .members import Member
+from .owners import Owner
+from .roster import Roster
+
+TakeUp: TypeAlias = Callable[[Handler, Message], Awaitable[None]]
+"""See `Server.take_up`."""
+
+
+class Router:
+    """Hands calls to engines."""
+
+    def __init__(self, roster: Roster, take_up: TakeUp) -> None:
+        self._roster = roster
+        self._take_up = take_up
+
+    async def owner(self, *path: str) -> Owner:
+        """See `owners.find`."""
+        return await owners.find(self._roster, path)
+
+    async def to_owner(self, message: Message, learn: effects.Learn | None = None) -> Any:
+        """Hand a call to the engine that has the object of its path; raises what `owners.find` does."""
+        owner = await self.owner(*message.path)
+        return await self.forward(message.but(path=_there(message.path, owner)), owner, learn)
+
+    async def forward(self, message: Message, owner: Owner, learn: effects.Learn | None = None) -> Any:
+        """Hand a call to the engine that has its object, and on to another one if it turns out to be there."""
+        if owner.certain or message.att is not None:  # an upload can't be sent twice
+            return await self.to(owner.member, message, learn)
+
+        async def give_back(ret: Reply, said: NotFound) -> None:
+            await self._take_up(partial(self._elsewhere, owner, said, learn), again.but(ret=ret))
+
+        again = message.but(ret=None)
+        return await self.to(owner.member, message, learn, give_back)
+
+    async def _elsewhere(self, owner: Owner, said: NotFound, learn: effects.Learn | None, message: Message) -> Any:
+        other = await owners.elsewhere(self._roster, owner, said)
+        return await self.to(other.member, message, learn)
+
+    async def to(
+        self,
+        member: Member,
+        message: Message,
+        learn: effects.Learn | None = None,
+        give_back: GiveBack | None = None,
+    ) -> Any:
+        """Hand a call to an engine; raises Unavailable if it is down."""
+        see = None if learn is None else learn(self._roster.index, member, message)
+        return await Server.hand_on(member.prepared(message, see, give_back), member.sender)
+
+    async def ask(self, message: Message, owner: Owner, learn: effects.Learn) -> Answer:
+        """The answer to a call that changes an object, from the engine that has it, as `forward` finds it.
+
+        Raises:
+            SwarmError: what the engine says, or that it can't be asked.
+        """
+        try:
+            return await self._ask(message, owner.member, learn)
+        except NotFound as said:
+            if owner.certain:
+                raise
+            other = await owners.elsewhere(self._roster, owner, said)
+        return await self._ask(message, other.member, learn)
+
+    async def _ask(self, message: Message, member: Member, learn: effects.Learn) -> Answer:
+        answer = await member.ask(message)
+        learn(self._roster.index, member, message)(answer.ack)
+        return answer
+
+
+def _there(path: Path, owner: Owner) -> Path:
+    """A path with the name that its object has on its engine."""
+    return path if owner.ref == path[1] else (path[0], owner.ref, *path[2:])

@@ -1,0 +1,56 @@
+"""Calls that name several objects, which must be on one engine: it is found, or they are refused with what is where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from swarmlib import Conflict, Json, Message
+
+from ..dockerapi.nulls import fields, items
+from . import effects
+from .index import Index, placed
+from .members import Member
+from .merge import EVERYWHERE
+from .owners import Owner
+from .router import Router
+from .wish import network_used
+
+
+def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None:
+    """Refuse what is not beside an object. What no engine has is for the object's engine to judge.
+
+    Raises:
+        Conflict: another engine has it; says what is where.
+    """
+    for kind, ref in others:
+        holders = {item.member for item in index.find(kind, ref)}
+        if holders and owner.member not in holders and not (kind == "networks" and ref in EVERYWHERE):
+            there, here = placed(kind, ref, holders), placed(owner.kind, owner.ref, [owner.member])
+            raise Conflict(f"{there}, but {here}: what is used together must be on one engine")
+
+
+def builder(index: Index, args: Mapping[str, Any]) -> Member | None:
+    """The engine that has the network, or the container whose network it is, in which a build's commands are to run.
+    None where any engine will do, and for a build by BuildKit, which has no such networks.
+    """
+    used = network_used(str(args.get("networkmode") or ""))
+    if used is None or args.get("version") == "2":
+        return None
+    return next((item.member for item in index.find(*used) if item.member.up), None)
+
+
+async def connected(router: Router, index: Index, message: Message) -> Any:
+    """Hand a container's connection to a network, or its end, to the container's engine, which has such a network.
+
+    Raises:
+        Conflict: the network, or a container that is linked, is on another engine. SwarmError: as `owners.find` does.
+    """
+    body = fields(message.json)
+    owner = await router.owner("containers", str(body["Container"]))
+    network = message.path[1].removeprefix(f"{owner.member.name}/")
+    links = [str(each).partition(":")[0] for each in items(fields(body.get("EndpointConfig")).get("Links"))]
+    if not owner.missing:
+        check(index, owner, [("networks", network), *(("containers", link) for link in links)])
+    there = message.but(path=("networks", network, message.path[2]), value=Json.of({**body, "Container": owner.ref}))
+    return await router.forward(there, owner, effects.touches)

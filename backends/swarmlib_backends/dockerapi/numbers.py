@@ -1,0 +1,24 @@
+"""Integers in text, as Go's `strconv` reads them for an engine."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+INT64: Final = range(-(2**63), 2**63)
+_DECIMAL: Final = re.compile(r"([+-]?)(?=[0-9])0*+([0-9]{0,20})")
+
+
+def integer(text: str, allowed: range = INT64) -> int | None:
+    """The number that a text is in decimal digits, with or without a sign; an unsigned one has none.
+
+    None where an engine reads no number, or one that is not allowed.
+
+    >>> integer("+005"), integer("0x5"), integer("-1", range(256))
+    (5, None, None)
+    """
+    found = _DECIMAL.fullmatch(text)
+    if found is None or (found[1] and allowed.start == 0):
+        return None
+    number = int(f"{found[1]}{found[2] or 0}")
+    return number if number in allowed else None

@@ -1,0 +1,62 @@
+"""What a request can't do without: an engine refuses it before it looks for the object that the request is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final, TypeAlias, cast
+
+from swarmlib import Invalid
+
+from . import schema
+
+Check: TypeAlias = Callable[[Mapping[str, Any], Any], None]
+"""Takes the parameters and the body of a request in canonical form. Raises `Invalid` if something is missing."""
+
+_MAY_LACK_A_BODY: Final = frozenset({"ImageCommit", "ImagePush"})
+"""An image is pushed without one where a header has the credentials."""
+
+
+@cache
+def of_row(name: str) -> Check | None:
+    """The check of the row with this name; None if it can do without everything."""
+    return _CHECKS.get(name) or (_body if _must_have_a_body(name) else None)
+
+
+def _must_have_a_body(name: str) -> bool:
+    return name not in _MAY_LACK_A_BODY and schema.of_row(name).body is not None
+
+
+def _body(_: Mapping[str, Any], body: Any) -> None:
+    if body is None:
+        raise Invalid("got EOF while reading request body")
+
+
+def _command(args: Mapping[str, Any], body: Any) -> None:
+    _body(args, body)
+    if not cast("dict[str, Any]", body).get("Cmd"):
+        raise Invalid("No exec command specified")
+
+
+def _streams(args: Mapping[str, Any], _: Any) -> None:
+    if "1" not in (args.get("stdout"), args.get("stderr")):
+        raise Invalid("Bad parameters: you must choose at least one stream")
+
+
+def _path(args: Mapping[str, Any], _: Any) -> None:
+    if not args.get("path"):
+        raise Invalid("bad parameter: pathcannot be empty")  # an engine's own words
+
+
+def _size(args: Mapping[str, Any], _: Any) -> None:
+    for name in ("h", "w"):
+        if name not in args:
+            raise Invalid('strconv.Atoi: parsing "": invalid syntax')  # an engine's own words
+
+
+_CHECKS: Final[Mapping[str, Check]] = {
+    "ContainerExec": _command,
+    **dict.fromkeys(("ContainerLogs", "ServiceLogs", "TaskLogs"), _streams),
+    **dict.fromkeys(("ContainerArchive", "ContainerArchiveInfo", "PutContainerArchive"), _path),
+    **dict.fromkeys(("ContainerResize", "ExecResize"), _size),
+}

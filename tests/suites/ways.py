@@ -1,0 +1,58 @@
+"""What a suite is run through: an engine itself, `docker` and `balance` of two before engines, and the simulator."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.engines import Engine, docker, engine, swarmd
+
+WAYS = ("engine", "docker", "balance", "simulator")
+# The engines share a network, so their own subnets may neither meet each other's nor those that tests ask for.
+_POOL = "--default-address-pool=base={},size=24"
+_FIRST = ["--bip=10.200.0.1/24", _POOL.format("10.201.0.0/16")]
+_SECOND = ["--bridge=second", _POOL.format("10.203.0.0/16")]
+
+
+@contextmanager
+def endpoint(way: str, mirror: str, preload: tuple[str, ...], folder: Path) -> Iterator[str]:
+    """Give the address of a Docker endpoint with the images of `preload`; all its engines share this network."""
+    address = f"unix://{folder}/swarm.sock"
+    with ExitStack() as stack:
+        if way == "simulator":
+            stack.enter_context(swarmd("simulator", listen=address))
+            _pull(address, preload)
+            yield address
+            return
+        engines = [stack.enter_context(_engine(mirror, preload, *_FIRST))]
+        if way == "balance":
+            stack.enter_context(_bridge("second", "10.202.0.1/24"))
+            engines.append(stack.enter_context(_engine(mirror, preload, *_SECOND)))
+        if way == "engine":
+            yield engines[0].host
+            return
+        members = " ".join(f"(docker {each.host})" for each in engines)
+        chain = f"docker {engines[0].host}" if way == "docker" else f"balance {members}"
+        stack.enter_context(swarmd(chain, listen=address))
+        yield address
+
+
+@contextmanager
+def _engine(mirror: str, preload: tuple[str, ...], *extra: str) -> Iterator[Engine]:
+    with engine([f"--registry-mirror=http://{mirror}", *extra], namespaces="-m") as running:
+        docker(running.host, "rmi", "busybox:latest", check=True)  # it is not the mirror's, nor the other engine's
+        _pull(running.host, preload)
+        yield running
+
+
+def _pull(host: str, images: tuple[str, ...]) -> None:
+    for image in images:
+        docker(host, "pull", image, check=True)
+
+
+@contextmanager
+def _bridge(name: str, address: str) -> Iterator[None]:
+    for words in (f"link add {name} type bridge", f"address add {address} dev {name}", f"link set {name} up"):
+        subprocess.run(["ip", *words.split()], check=True)
+    yield
+    subprocess.run(["ip", "link", "delete", name], check=True)

@@ -1,0 +1,73 @@
+"""The simulator's programs, users and services: what scripts and tests ask for in a container."""
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from swarmlib import SwarmError
+from tests.test_simulator import ended, run, started, swarm
+
+
+@pytest.mark.parametrize(
+    ("words", "fields", "said"),
+    [
+        (["id"], {}, "uid=0(root) gid=0(root)"),
+        (["id", "-G"], {"HostConfig": {"GroupAdd": ["1000", "redis"]}}, "0 1000 999"),
+        (["id", "-u"], {"User": "postgres"}, "70"),
+        (["id"], {"User": "1000:5"}, "uid=1000 gid=5"),
+        (["whoami"], {"User": "postgres"}, "postgres"),
+        (["pwd"], {"WorkingDir": "/srv/app"}, "/srv/app"),
+        (["sh", "-c", "cd /tmp && echo here > file && pwd && cat /tmp/file"], {}, "/tmp\nhere"),
+        (["hostname"], {"Hostname": "box"}, "box"),
+        (["uname", "-n"], {"Hostname": "box"}, "box"),
+    ],
+)
+async def test_what_a_program_says(autojump_clock: MockClock, words: list[str], fields: object, said: str) -> None:
+    async with swarm() as client:
+        assert isinstance(fields, dict)
+        code, lines = await run(client, *words, **fields)
+        assert (code, b"\n".join(line for _, line in lines).decode()) == (0, said)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"User": "nosuch"}, "unable to find user nosuch"),
+        ({"User": "root:nosuch"}, "unable to find group nosuch"),
+        ({"HostConfig": {"GroupAdd": ["nosuch"]}}, "Unable to find group nosuch"),
+    ],
+)
+async def test_who_is_not_known_runs_nothing(autojump_clock: MockClock, fields: object, problem: str) -> None:
+    async with swarm() as client:
+        assert isinstance(fields, dict)
+        with pytest.raises(SwarmError, match=problem):
+            await started(client, "box", "true", **fields)
+
+
+async def test_top_stays_and_shows_what_runs(mock_clock: MockClock) -> None:
+    async with swarm() as client:
+        await started(client, "box", "top")
+        await wait_all_tasks_blocked()
+        assert (await client.get("containers", "box"))["State"]["Running"]
+
+
+@pytest.mark.parametrize("image", ["redis:7", "postgres", "ghcr.io/acme/web:1", "nginx:alpine"])
+async def test_a_service_stays_up_until_it_is_stopped(autojump_clock: MockClock, image: str) -> None:
+    async with swarm(images=[image]) as client:
+        made = await client.spawn({"Image": image}, name="service")
+        await made.start()
+        with trio.move_on_after(1000) as scope:
+            await ended(client, "service")
+        assert scope.cancelled_caught, "it ended by itself"
+        before = trio.current_time()
+        await made.stop()
+        assert trio.current_time() - before < 1, "a service ends at SIGTERM"
+        assert (await client.get("containers", "service"))["State"]["ExitCode"] == 0
+
+
+@pytest.mark.parametrize("image", ["alpine:3.20", "python:3.12"])
+async def test_a_shell_without_input_ends(autojump_clock: MockClock, image: str) -> None:
+    async with swarm(images=[image]) as client:
+        made = await client.spawn({"Image": image}, name="box")
+        await made.start()
+        assert await ended(client, "box") == 0
