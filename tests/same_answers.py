@@ -137,6 +137,11 @@ def _not_there(_: Question, __: Answer, through: Answer) -> bool:
     return through.status == 501
 
 
+def _of_another_version(_: Question, direct: Answer, through: Answer) -> bool:
+    same = through.status == direct.status and through.message == direct.message
+    return same and "client version" in direct.message
+
+
 def _broken_off(_: Question, direct: Answer, through: Answer) -> bool:
     return direct.status == 0 and through.status >= 400
 
@@ -153,6 +158,7 @@ INTENDED: dict[Meant, str] = {
     _of_later_versions: "A row or a parameter that this engine does not know yet is read as by those that know it.",
     _no_name: "A name by which no path could lead to its object is refused in words of its own.",
     _not_there: "The simulator and exec say of a row that they don't have it.",
+    _of_another_version: "An engine refuses an API version before its headers are set, an old one's as plain text.",
     _broken_off: "A request at which the engine's handler crashes ends its connection; the gateway says that it did.",
 }
 """Differences that are meant, each with its reason."""

@@ -33,6 +33,35 @@ def test_an_odd_request_has_the_engines_answer(row: Row, gateway: Comparison) ->
     ask()
 
 
+@pytest.fixture(scope="module")
+def everybody() -> Iterator[Comparison]:
+    with comparison() as compared:
+        yield compared
+
+
+@pytest.mark.parametrize(
+    ("row", "method", "target"),
+    [
+        ("SystemPing", "GET", "/v1.99/_ping"),
+        ("SystemInfo", "GET", "/v1.11/info"),
+        ("ContainerKill", "POST", "/v1.41/containers/nosuch/kill?signal=SIGNOPE"),
+        ("ContainerKill", "POST", "/v1.41/containers/nosuch/kill?signal=99"),
+        ("ContainerKill", "POST", "/v1.41/containers/thing/kill?signal=99"),
+        ("ContainerKill", "POST", "/v1.41/containers/stopped/kill"),
+        ("ContainerRename", "POST", "/v1.41/containers/nosuch/rename"),
+        ("ContainerPause", "POST", "/v1.41/containers/stopped/pause"),
+        ("ContainerUnpause", "POST", "/v1.41/containers/thing/unpause"),
+        ("ContainerWait", "POST", "/v1.41/containers/stopped/wait?condition=nosuch"),
+        ("ContainerDelete", "DELETE", "/v1.41/containers/thing"),
+        ("ContainerStats", "GET", "/v1.41/containers/thing/stats?stream=1&one-shot=1"),
+        ("ContainerAttach", "POST", "/v1.41/containers/nosuch/attach?detachKeys=ctrl-A,a"),
+        ("ContainerAttach", "POST", "/v1.41/containers/nosuch/attach?detachKeys=ctrl-a,DEL"),
+    ],
+)
+def test_everybody_refuses_as_an_engine(row: str, method: str, target: str, everybody: Comparison) -> None:
+    assert everybody.ask(Question(row, method, target)) == {}
+
+
 def test_a_difference_is_seen() -> None:
     asked = Question("ContainerInspect", "GET", "/v1.41/containers/x/json")
     missing = Answer(404, body=b'{"message":"No such container: x"}')

@@ -10,8 +10,9 @@ import trio
 
 from swarmlib import Chain, Client, Filter, Invalid, Json, Message, Tap, Verb
 from swarmlib_backends.balance import Balance
-from swarmlib_backends.balance.versions import Range, common, parsed
+from swarmlib_backends.balance.versions import common
 from swarmlib_backends.docker import Docker
+from swarmlib_backends.dockerapi.versions import Range, parsed
 from swarmlib_backends.dockerserver import DockerServer
 from tests.engines import Engine, docker, free_port
 

@@ -219,8 +219,8 @@ def test_a_parameter_that_readers_disagree_on_is_refused(
         ((Verb.SPAWN, ("containers", "web", "exec")), b"null", {}, "No exec command specified"),
         ((Verb.SPAWN, ("containers", "web", "exec")), b'{"Cmd":[]}', {}, "No exec command specified"),
         (LOGS, None, {"stdout": "no", "stderr": ""}, "you must choose at least one stream"),
-        (RESIZE, None, {"h": "24"}, "w should be the number of the terminal's columns"),
-        (RESIZE, None, {"h": "", "w": "80"}, "h should be the number of the terminal's rows"),
+        (RESIZE, None, {"h": "24"}, "invalid syntax"),
+        (RESIZE, None, {"h": "", "w": "80"}, "invalid syntax"),
         ((Verb.FILE, ("containers", "web", "archive")), None, {"path": ""}, "bad parameter: pathcannot be empty"),
     ],
 )

@@ -122,7 +122,9 @@ def test_a_simulator_chooses_by_name_what_an_engine_chooses(engines: tuple[Engin
         for chosen in [*([value] for value in [*WRONG, *USUAL]), ["(", "aab"], ["^b", "^x"]]:
             expected, found = (everything(host, chosen) for host in (engines[0].host, simulator.host))
             assert expected == found, chosen
-        docker(engines[0].host, "rm", "aab", "b.c", "x-Y_z")
+        docker(engines[0].host, "rm", "aab", "b.c", "x-Y_z", check=True)
+        for kind in ("volume", "network"):
+            docker(engines[0].host, kind, "rm", "aab", check=True)
 
 
 def everything(host: str, names: list[str]) -> list[list[str]]:

@@ -51,7 +51,7 @@ async def test_the_whole_life_of_a_machine(led: FakeArm) -> None:
             led
         )
         await web.start()
-        with pytest.raises(Conflict, match="Stop it, or force"):
+        with pytest.raises(Conflict, match="Stop the container before"):
             await web.rm()
         await web.rm(force=True)
         assert left(led) == []

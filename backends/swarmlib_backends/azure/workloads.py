@@ -18,7 +18,7 @@ from swarmlib.service import Handler
 from ..dockerapi import parameters
 from ..dockerapi.canonical import reading_canonical
 from ..dockerapi.nulls import fields
-from ..dockerapi.values import is_true, no_such_place, pong
+from ..dockerapi.values import is_true, no_such_place, pong, still_runs
 from . import Azure, cloudinit, objects
 from .access import Access, Shell
 from .client import Arm, connected
@@ -183,7 +183,7 @@ class Workloads(Server):
         """Remove a machine, with its disk, interface and address."""
         machine = await self._whole(message)
         if machine.running and not is_true(message.args.get("force")):
-            raise Conflict(f"You cannot remove a running container {machine.id}. Stop it, or force the removal")
+            raise still_runs(machine.id, "running")
         await self._maker.remove(machine.body)
         self._events.look()
 

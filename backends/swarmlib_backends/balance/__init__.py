@@ -31,6 +31,7 @@ from swarmlib.request import Answer
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
+from ..dockerapi.versions import ARG, parsed
 from . import effects, events, everywhere, holders, labels, lists, merge, owners, roster, together
 from .asking import CLIENTS_FAULT, Outcome, ask_all
 from .members import Member
@@ -40,7 +41,7 @@ from .roster import Roster
 from .router import Router
 from .select import Selection
 from .spawning import Spawner
-from .versions import ARG, at_version, parsed
+from .versions import at_version
 
 __all__ = ["Balance"]
 

@@ -14,8 +14,8 @@ import msgspec
 from swarmlib import BadAnswer, Invalid, Message, Path, Verb
 from swarmlib.request import Answer
 
+from ..dockerapi.versions import Range
 from . import shapes
-from .versions import Range
 
 _WHOLE: Final[Mapping[tuple[Verb, Path], Any]] = {
     (Verb.LS, ("containers",)): shapes.Containers,

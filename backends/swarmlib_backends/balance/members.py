@@ -34,13 +34,14 @@ from swarmlib.supervision import supervised
 
 from ..dockerapi import patience
 from ..dockerapi.ages import since
+from ..dockerapi.versions import Range
 from . import answers
 from .forwarding import Calls, GiveBack, See
 from .history import History, time_of
 from .index import NOTHING, RUNNING, Claim, Container, Index, Port
 from .lasting import pauses
 from .mirror import Mirror
-from .versions import Bridge, Range
+from .versions import Bridge
 
 _log = logging.getLogger("swarmlib.balance")
 

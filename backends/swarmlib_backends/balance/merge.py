@@ -8,8 +8,9 @@ from typing import Any, Final, TypeAlias
 from swarmlib import Path
 
 from ..dockerapi.nulls import fields, items
+from ..dockerapi.versions import Range
 from .index import LABEL
-from .versions import Range, common, said_by
+from .versions import common, said_by
 
 Parts: TypeAlias = "list[tuple[str, Any]]"
 """Each member's name, and its own answer."""

@@ -6,89 +6,24 @@ oldest. Where two engines have no version in common, each is spoken to at the on
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
 import trio
 
-from swarmlib import BadAnswer, Invalid, Message, Sender
+from swarmlib import Message, Sender
 from swarmlib.channel import Nowhere
 
 from ..dockerapi.nulls import fields, items
-
-Version: TypeAlias = tuple[int, ...]
-
-ARG: Final = ":version"
-"""The argument that carries the version of a request's target."""
-
+from ..dockerapi.versions import ARG, Range, parsed, text
 
 _HEADER: Final = b"api-version"
-_OLDEST: Final = (1, 24)
-"""An engine must speak this version at least: what it speaks bounds what every client of the gateway may use."""
-_VERSION: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}")
-
-
-class Range(NamedTuple):
-    """The oldest and the newest version that an engine speaks."""
-
-    oldest: Version
-    newest: Version
-
-    @classmethod
-    def of(cls, about: Any) -> Range:
-        """From an engine's well-formed answer to `get version`.
-
-        Raises:
-            BadAnswer: it speaks no version that clients use, or its oldest is newer than its newest.
-        """
-        made = cls(parsed(about.get("MinAPIVersion") or "0"), parsed(about["ApiVersion"]))
-        if not made.oldest <= made.newest or made.newest < _OLDEST:
-            told = f"{text(made.oldest)} to {text(made.newest)}"
-            raise BadAnswer(f"it speaks API versions {told}; {text(_OLDEST)} or a newer one should be among them")
-        return made
-
-    def nearest(self, version: Version) -> Version:
-        """The version of this range that is nearest to another."""
-        return max(self.oldest, min(self.newest, version))
-
-    def check(self, version: Version) -> None:
-        """Refuse what is outside, in Docker's own words.
-
-        Raises:
-            Invalid: it is too old, or too new.
-        """
-        if version > self.newest:
-            raise Invalid(
-                f"client version {text(version)} is too new. Maximum supported API version is {text(self.newest)}"
-            )
-        if version < self.oldest:
-            raise Invalid(
-                f"client version {text(version)} is too old. Minimum supported API version is {text(self.oldest)}, "
-                "please upgrade your client to a newer version"
-            )
 
 
 def common(ranges: Sequence[Range]) -> Range:
     """What to advertise for engines of these ranges; there must be one at least."""
     newest = min(each.newest for each in ranges)
     return Range(min(newest, max(each.oldest for each in ranges)), newest)
-
-
-def parsed(version: str) -> Version:
-    """A version as numbers.
-
-    Raises:
-        Invalid: it is not a version.
-    """
-    if not _VERSION.fullmatch(version):
-        raise Invalid(f"{version!r:.80} is not an API version; expected one such as 1.41")
-    return tuple(map(int, version.split(".")))
-
-
-def text(version: Version) -> str:
-    """A version as clients write it."""
-    return ".".join(map(str, version))
 
 
 def said_by(about: dict[str, Any], advertised: Range) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a request can't do without: an engine refuses it before it looks for the object that the request is about."""
+"""What a request can't do without, or with: an engine refuses it before it looks for the object that it is about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Final, TypeAlias, cast
 
 from swarmlib import Invalid
 
-from . import schema
+from . import detachkeys, schema
+from .values import signal_asked
 
 Check: TypeAlias = Callable[[Mapping[str, Any], Any], None]
 """Takes the parameters and the body of a request in canonical form. Raises `Invalid` if something is missing."""
@@ -54,8 +55,24 @@ def _size(args: Mapping[str, Any], _: Any) -> None:
             raise Invalid('strconv.Atoi: parsing "": invalid syntax')  # an engine's own words
 
 
+def _signal(args: Mapping[str, Any], _: Any) -> None:
+    signal_asked(args)
+
+
+def _new_name(args: Mapping[str, Any], _: Any) -> None:
+    if not args.get("name"):
+        raise Invalid("Neither old nor new names may be empty")
+
+
+def _detach_keys(args: Mapping[str, Any], _: Any) -> None:
+    detachkeys.check(str(args.get("detachKeys", "")))
+
+
 _CHECKS: Final[Mapping[str, Check]] = {
     "ContainerExec": _command,
+    "ContainerKill": _signal,
+    "ContainerRename": _new_name,
+    **dict.fromkeys(("ContainerAttach", "ContainerAttachWebsocket"), _detach_keys),
     **dict.fromkeys(("ContainerLogs", "ServiceLogs", "TaskLogs"), _streams),
     **dict.fromkeys(("ContainerArchive", "ContainerArchiveInfo", "PutContainerArchive"), _path),
     **dict.fromkeys(("ContainerResize", "ExecResize"), _size),

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from swarmlib import Invalid, Json, Message, Reply, Unsupported
+from swarmlib import Invalid, Json, Message, Reply, SwarmError, Unsupported
 
 from .filters import decode
 from .numbers import integer
+from .status import refusal
 from .times import moment
+from .versions import API_VERSION
 
-API_VERSION: Final = "1.41"
-"""The version of the API that the backends here which are no engine speak."""
 NEVER: Final = "0001-01-01T00:00:00Z"
 _PONG: Final = [
     (b"Content-Type", b"text/plain; charset=utf-8"),
@@ -68,6 +68,24 @@ def signal_number(text: str) -> int:
     if found not in signal.valid_signals():
         raise Invalid(f"Invalid signal: {text}")
     return found
+
+
+def signal_asked(args: Mapping[str, Any]) -> int:
+    """The signal of a request to kill, which may be a number that no system knows. Raises `Invalid` if it is none."""
+    text = str(args.get("signal") or "KILL")
+    return integer(text) or signal_number(text)
+
+
+def no_such_signal(number: int) -> SwarmError:
+    """What an engine says of a number that is no signal of its system."""
+    return refusal(500, f"The linux daemon does not support signal {number % 2**64}")
+
+
+def still_runs(id: str, status: str) -> SwarmError:
+    """What an engine says to who removes a container that is `running` or `paused`, without force."""
+    how = "Unpause and then stop" if status == "paused" else "Stop"
+    text = f"You cannot remove a {status} container {id}"
+    return refusal(409, f"{text}. {how} the container before attempting removal or force remove")
 
 
 def filters(args: Mapping[str, Any], known: set[str], what: str) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from ..dockerapi.rows import Kind, Row
 from ..dockerapi.targets import Moved
 from .admission import check_head, check_json, check_type, expects_invitation, takes_json
 from .exchange import Exchange, response
-from .fields import OWN_HEADERS, error_in
+from .fields import OWN_HEADERS
 from .reply import HttpReply, error_response
 from .tunnel import tunnel
 from .upload import Upload
@@ -155,7 +155,7 @@ class Connection:
                 message.value = Json(body)
             message = canonical(message)
         except SwarmError as exc:
-            await exchange.write_whole(*error_in(exc))
+            await exchange.refuse(exc)
         else:
             await self._send_on(exchange, message)
         return exchange

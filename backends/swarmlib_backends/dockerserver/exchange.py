@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from swarmlib import Invalid, Unavailable, Verb
+from swarmlib import Invalid, SwarmError, Unavailable, Verb
 from swarmlib.wire.transports.limiter import ClientConnection
 from swarmlib.wire.transports.listening import ENDS
 
@@ -92,6 +92,10 @@ class Exchange:
     def has_json_body(self) -> bool:
         """Whether the request's body, if it has one, is read before any stage sees the request."""
         return self.upload is None and self.row.kind is not Kind.WHOLE
+
+    async def refuse(self, error: SwarmError) -> None:
+        """Write an error as the whole response; to who attaches to a container as text in the place of its stream."""
+        await self.write_whole(*error_in(error, raw=self.row.name == "ContainerAttach"))
 
     @property
     def ends_with_client(self) -> bool:

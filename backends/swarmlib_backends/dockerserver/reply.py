@@ -146,7 +146,7 @@ class HttpReply(Reply):
             line = line_in(error)
             await exchange.write_chunk(line, before=self._stream_head(Message(Verb.SET), JSON_TYPE))
         elif not exchange.head_out:
-            await exchange.write_whole(*error_in(error, raw=exchange.row.name == "ContainerAttach"))
+            await exchange.refuse(error)
             exchange.cancel()  # a stage that failed may have left work in those behind it
         elif progress:
             await exchange.write_chunk(line_in(error))

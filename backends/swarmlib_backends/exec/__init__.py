@@ -28,7 +28,6 @@ import trio
 
 from swarmlib import (
     CLEANUP_SECONDS,
-    Ambiguous,
     Conflict,
     Invalid,
     Message,
@@ -43,12 +42,24 @@ from swarmlib import (
 from swarmlib.service import Handler
 from swarmlib.supervision import supervised
 
-from ..dockerapi.canonical import reading_canonical
+from ..dockerapi.canonical import played
 from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
+from ..dockerapi.status import refusal
 from ..dockerapi.streams import Logs, Stdio, send_lines, stdio
-from ..dockerapi.values import filters, is_true, no_such_place, number, pong, signal_number, terminal_size
+from ..dockerapi.values import (
+    filters,
+    is_true,
+    no_such_place,
+    no_such_signal,
+    number,
+    pong,
+    signal_asked,
+    signal_number,
+    still_runs,
+    terminal_size,
+)
 from . import objects
 from .body import check, check_exec, console_size
 from .launching import Launcher
@@ -105,7 +116,7 @@ class Exec(Server):
 
     def handlers(self) -> Mapping[Verb, Handler]:
         """The methods by the verb that they are named for; each gets the canonical form of its message."""
-        return reading_canonical(super().handlers())
+        return played(super().handlers())
 
     # The verbs.
 
@@ -165,7 +176,7 @@ class Exec(Server):
         """Stop a workload with grace, or send it a signal."""
         match message.path:
             case ("containers", ref, "kill"):
-                await self._find(ref).send(signal_number(str(message.args.get("signal") or "KILL")))
+                await self._kill(ref, signal_asked(message.args))
             case _:
                 workload = self._find_whole(message)
                 if workload.running:
@@ -186,9 +197,9 @@ class Exec(Server):
             case ("containers", ref, "restart"):
                 await self._restart(self._find(ref), message)
             case ("containers", ref, "pause"):
-                self._hold(self._find(ref), "running", "paused", signal.SIGSTOP)
+                self._pause(self._find(ref))
             case ("containers", ref, "unpause"):
-                self._hold(self._find(ref), "paused", "running", signal.SIGCONT)
+                self._unpause(self._find(ref))
             case _:
                 raise no_such_place("exec", message)
 
@@ -199,7 +210,7 @@ class Exec(Server):
         workload = self._find_whole(message)
         if workload.running:
             if not is_true(message.args.get("force")):
-                raise Conflict(f"You cannot remove a running container {workload.id}. Stop it, or force the removal")
+                raise still_runs(workload.id, workload.status)
             await workload.stop(signal.SIGKILL, 0)
         self._forget(workload)
         return None
@@ -251,7 +262,7 @@ class Exec(Server):
             return found
         fitting = [w for w in self._workloads.values() if ref and w.id.startswith(ref)]
         if len(fitting) > 1:
-            raise Ambiguous(f"{ref} fits more than one container: {', '.join(w.name for w in fitting)}")
+            raise refusal(500, f"Multiple IDs found with provided prefix: {ref}")
         if not fitting:
             raise NotFound(f"No such container: {ref}")
         return fitting[0]
@@ -313,6 +324,15 @@ class Exec(Server):
             if parent is workload and made.process is not None:
                 made.process.kill()
 
+    async def _kill(self, ref: str, number: int) -> None:
+        try:
+            workload = self._find(ref)
+            if number not in signal.valid_signals():
+                raise no_such_signal(number)
+            await workload.send(number)
+        except SwarmError as exc:
+            raise type(exc)(f"Cannot kill container: {ref}: {exc.message}", details=exc.details) from exc
+
     async def _restart(self, workload: Workload, message: Message) -> None:
         keep, workload.auto_remove = workload.auto_remove, False
         try:
@@ -322,12 +342,19 @@ class Exec(Server):
         finally:
             workload.auto_remove = keep
 
-    def _hold(self, workload: Workload, before: str, after: str, number: signal.Signals) -> None:
-        if workload.status != before:
-            raise Conflict(f"Container {workload.id} is {workload.status}, not {before}")
-        workload.signal(number)
-        workload.status = after
-        self._tell(workload, "pause" if after == "paused" else "unpause")
+    def _pause(self, workload: Workload) -> None:
+        if workload.status == "paused":
+            raise Conflict(f"Container {workload.id} is already paused")
+        workload.signal(signal.SIGSTOP)
+        workload.status = "paused"
+        self._tell(workload, "pause")
+
+    def _unpause(self, workload: Workload) -> None:
+        if workload.status != "paused":
+            raise refusal(500, f"Container {workload.id} is not paused")
+        workload.signal(signal.SIGCONT)
+        workload.status = "running"
+        self._tell(workload, "unpause")
 
     def _tell(self, workload: Workload, action: str, **attributes: str) -> None:
         labels: dict[str, str] = workload.config.get("Labels") or {}

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from ..dockerapi.ages import human
 from ..dockerapi.matching import named
-from ..dockerapi.values import API_VERSION, NEVER, filters, is_true, labels_fit, number, stamp
+from ..dockerapi.values import NEVER, filters, is_true, labels_fit, number, stamp
+from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from .sandbox import runtimes
 from .workload import Workload
 
@@ -141,7 +142,7 @@ def service_version() -> dict[str, Any]:
     return {
         "Version": version("swarmlib"),
         "ApiVersion": API_VERSION,
-        "MinAPIVersion": "1.24",
+        "MinAPIVersion": MIN_API_VERSION,
         "Os": "linux",
         "Arch": system.machine,
         "KernelVersion": system.release,

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from swarmlib import Invalid, Reply
+from swarmlib import Reply
 
 from .workload import Workload
 
 
 async def send_end(workload: Workload, condition: str, ret: Reply) -> None:
-    """Send the exit code of a workload when the condition (`not-running`, `next-exit` or `removed`) holds.
-
-    Raises:
-        Invalid: there is no such condition.
+    """Send the exit code of a workload when the condition (`next-exit`, `removed`; any other is `not-running`, as an
+    engine reads it) holds.
     """
-    if condition not in ("", "not-running", "next-exit", "removed"):
-        raise Invalid(f"invalid condition: {condition!r}; there are not-running, next-exit, removed")
     if condition == "removed":
         end = workload.removed
     elif condition == "next-exit" or workload.running:

@@ -18,7 +18,7 @@ import trio
 from swarmlib import Invalid, Message, Server, Unsupported, Verb, option
 
 from ..dockerapi import table
-from ..dockerapi.canonical import canonical
+from ..dockerapi.canonical import played
 from ..dockerapi.clock import Clock
 from ..dockerapi.rows import ROWS
 from ..dockerapi.streams import send_lines
@@ -88,10 +88,9 @@ class Simulator(Server):
 
     def handlers(self) -> Mapping[Verb, Any]:
         """Every verb of the table; `attach` is made of what an engine has several rows for."""
-        return {row.verb: self._answer for row in ROWS} | {Verb.ATTACH: self._attach}
+        return played({row.verb: self._answer for row in ROWS} | {Verb.ATTACH: self._attach})
 
     async def _answer(self, message: Message) -> Any:
-        message = canonical(message)
         row = table.row_of(message.verb, message.path, upload=message.att is not None)
         operation = self._operations.get(row.name)
         if operation is None:

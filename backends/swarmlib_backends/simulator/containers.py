@@ -10,13 +10,13 @@ from typing import Any, Final
 import orjson
 import trio
 
-from swarmlib import BytesStream, Json, Message, SwarmError, Unsupported
+from swarmlib import BytesStream, Invalid, Json, Message, SwarmError, Unsupported
 
 from ..dockerapi.nulls import fields
-from ..dockerapi.numbers import integer
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Logs, stdio
-from ..dockerapi.values import API_VERSION, is_true, number, signal_number, terminal_size
+from ..dockerapi.values import is_true, no_such_signal, number, signal_asked, signal_number, still_runs, terminal_size
+from ..dockerapi.versions import API_VERSION
 from . import create, stats, views
 from .asked import Operations, body_of, filters_of, labels_wanted, ref_of, until_of, upload_of
 from .container import Container
@@ -164,7 +164,7 @@ class Containers:
             raise Unsupported("the simulator has no links between containers")
         if container.running:
             if not is_true(args.get("force")):
-                raise _in_the_way(container)
+                raise still_runs(container.id, container.status)
             container.stoppers += 1  # it is removed here, also if it would remove itself
             try:
                 await self._life.kill(container)
@@ -220,12 +220,11 @@ class Containers:
         self._engine.tell(container, "restart")
 
     async def _kill(self, message: Message) -> None:
-        text = str(message.args.get("signal") or "KILL")
-        wanted = _signal(text)
+        wanted = signal_asked(message.args)
         try:
             container = self._find(message)
             if wanted not in signal.valid_signals():
-                raise refusal(500, f"The linux daemon does not support signal {wanted % 2**64}")
+                raise no_such_signal(wanted)
             if wanted == signal.SIGKILL:
                 await self._life.kill(container)
             else:
@@ -272,9 +271,11 @@ class Containers:
 
     async def _stats(self, message: Message) -> None:
         container, ret = self._find(message), message.reply
+        streams, one_shot = is_true(message.args.get("stream", "1")), is_true(message.args.get("one-shot"))
+        if streams and one_shot:
+            raise Invalid("cannot have stream=true and one-shot=true")
         await ret.ack()
-        streams = is_true(message.args.get("stream", "1"))
-        once = is_true(message.args.get("one-shot")) or not container.running
+        once = one_shot or not container.running
         before = stats.Sample.none() if once else stats.sample(self._engine, container)
         while self._engine.containers.get(container.id) is container:
             if not once:
@@ -353,17 +354,6 @@ def _networks(mode: str, asked: dict[str, dict[str, Any]]) -> dict[str, Endpoint
     if asked:
         return {"bridge" if name == "default" else name: Endpoint(given) for name, given in asked.items()}
     return {"bridge" if mode == "default" else mode: Endpoint()}
-
-
-def _in_the_way(container: Container) -> SwarmError:
-    status = container.status
-    how = "Unpause and then stop" if status == "paused" else "Stop"
-    text = f"You cannot remove a {status} container {container.id}"
-    return refusal(409, f"{text}. {how} the container before attempting removal or force remove")
-
-
-def _signal(text: str) -> int:
-    return integer(text) or signal_number(text)
 
 
 def _stat_headers(stat: dict[str, Any]) -> list[tuple[bytes, bytes]]:

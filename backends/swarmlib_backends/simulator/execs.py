@@ -7,6 +7,7 @@ from typing import Any
 from swarmlib import Message, NotFound, SwarmError
 from swarmlib.supervision import supervised
 
+from ..dockerapi import detachkeys
 from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Stdio
@@ -50,6 +51,7 @@ class Execs:
         if container.paused:
             raise refusal(409, f"Container {ref_of(message)} is paused, unpause the container before exec")
         _check_runs(container)
+        detachkeys.check_of_exec(body.get("DetachKeys", ""))
         made = Exec(self._engine.names.id(), container, body)
         self._engine.execs[made.id] = container.execs[made.id] = made
         self._engine.tell(container, f"exec_create: {made.shown}", execID=made.id)

@@ -12,7 +12,8 @@ from swarmlib import Message, NotFound, Unsupported
 
 from ..dockerapi.rows import ROWS
 from ..dockerapi.status import refusal
-from ..dockerapi.values import API_VERSION, pong, stamp
+from ..dockerapi.values import pong, stamp
+from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from . import views
 from .asked import NOT_A_MANAGER, Operations, body_of, ref_of
 from .engine import Engine
@@ -65,7 +66,7 @@ class System:
         await pong(message.reply)
 
     async def _version(self, message: Message) -> dict[str, Any]:
-        about = {"ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}
+        about = {"ApiVersion": API_VERSION, "MinAPIVersion": MIN_API_VERSION, "Os": "linux", "Arch": "amd64"}
         about |= {"KernelVersion": _KERNEL, "GitCommit": _COMMIT, "GoVersion": "none", "BuildTime": _BUILT}
         engine = {"Name": "Engine", "Version": _VERSION, "Details": about | {"Experimental": "false"}}
         return {"Platform": {"Name": "swarmlib simulator"}, "Components": [engine], "Version": _VERSION} | about
