@@ -183,10 +183,10 @@ async def test_what_was_removed_on_one_of_two_engines_is_not_ambiguous() -> None
 
 async def test_an_engine_says_in_its_own_words_what_is_wrong_with_a_call_of_what_no_engine_has() -> None:
     a, b = two()
-    a.wrong = Invalid("neither name may be empty")
+    a.wrong = Invalid("that name may not be used")
     async with open_chain(over(a, b)) as swarm:
-        with pytest.raises(Invalid, match="neither name may be empty"):
-            await swarm.set("containers", "nosuch", "rename")
+        with pytest.raises(Invalid, match="that name may not be used"):
+            await swarm.set("containers", "nosuch", "rename", name="other")
 
 
 async def test_what_no_engine_has_is_not_found_but_unknown_while_one_is_down() -> None:

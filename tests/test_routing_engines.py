@@ -163,6 +163,20 @@ def test_a_build_runs_where_its_network_is(
     out(both.host, "build", "--no-cache", "--network", network, str(tmp_path))
 
 
+@pytest.mark.parametrize("extra", [[], ["--compress"], ["--network", "net-a"]], ids=" ".join)
+def test_a_build_starts_from_images_of_any_engine(
+    extra: list[str], both: Swarmd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+    steps = ["FROM only-b:1 AS base", "RUN echo b >/b", "FROM only-a:1", "COPY --from=base /b /b"]
+    (tmp_path / "Dockerfile").write_text("\n".join(steps))
+    out(both.host, "build", "--no-cache", "-t", "made:1", *extra, str(tmp_path))
+    assert out(both.host, "run", "--rm", "made:1", "cat", "/b") == "b"
+    out(both.host, "rmi", "made:1")
+    holders = [each for each in ("only-a:1", "only-b:1") for _ in out(both.host, "images", "-q", each).split()]
+    assert holders == ["only-a:1", "only-b:1"]
+
+
 def test_a_stack_is_deployed_by_the_manager_wherever_it_stands(
     pair: tuple[Engine, Engine], both: Swarmd, tmp_path: Path
 ) -> None:

@@ -46,6 +46,23 @@ class Passage(trio.abc.HalfCloseableStream):
         await self.inner.aclose()
 
 
+class Resumed(Passage):
+    """A stream some of which was read before: from its first byte on."""
+
+    def __init__(self, inner: trio.abc.ReceiveStream, early: bytes) -> None:
+        super().__init__(inner)
+        self._early = early
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """What was read before, then what comes."""
+        if not self._early:
+            return await super().receive_some(max_bytes)
+        early = self._early[:max_bytes]
+        self._early = self._early[len(early) :]
+        await trio.lowlevel.checkpoint()
+        return early
+
+
 class OneWay(trio.abc.ReceiveStream):
     """The receiving half of a stream, and no more than that."""
 

@@ -32,7 +32,7 @@ from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
 from ..dockerapi.versions import ARG, parsed
-from . import effects, events, everywhere, holders, labels, lists, merge, owners, roster, together
+from . import contexts, effects, events, everywhere, holders, labels, lists, merge, owners, roster, together
 from .asking import CLIENTS_FAULT, Outcome, ask_all
 from .members import Member
 from .placement import Placement, Strategy
@@ -260,8 +260,7 @@ class Balance(Server):
                 args = {**message.args, "container": owner.ref}
                 return await self._router.forward(message.but(args=args), owner, effects.touches_images)
             case ("build",):
-                builder = together.builder(self._roster.index, message.args) or self._builder()
-                return await self._router.to(builder, message, effects.touches_images)
+                return await self._build(message)
             case (_, _, *_):
                 return await self._router.to_owner(message, effects.makes_exec)
             case _:
@@ -269,6 +268,15 @@ class Balance(Server):
 
     async def _create(self, message: Message) -> Any:
         await _pass_on(await self._spawner.create(message.but(ret=None)), message)
+
+    async def _build(self, message: Message) -> Any:
+        fixed = together.builder(self._roster.index, message.args)
+        images: list[str] = []
+        if message.att is not None and message.args.get("version") != "2":
+            images, context = await contexts.images(message.att, message.args)
+            message = message.but(att=context)
+        builder = await self._spawner.builder(images, fixed)
+        return await self._router.to(builder, message, effects.touches_images)
 
     async def _everywhere(self, message: Message, ret: Reply) -> None:
         await everywhere.relay(self._roster.members, message, ret, strict=self.strict)

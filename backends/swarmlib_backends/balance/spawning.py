@@ -28,7 +28,7 @@ from .index import NOTHING, Container, Item, placed
 from .lists import settle
 from .members import Member
 from .mirror import group_of
-from .owners import find, manager, may_exist
+from .owners import find, first_up, manager, may_exist
 from .placement import Placement, placing
 from .roster import Roster
 from .turns import Turns
@@ -171,16 +171,38 @@ class Spawner:
         Raises:
             Conflict: one can't be brought; says where it is. SwarmError: as `owners.find`, where no engine has any.
         """
-        await settle(self._roster.members, "images")
-        index = self._roster.index
-        held = {name: {item.member for item in index.find("images", name) if item.member.up} for name in images}
+        held = await self._holders(images)
         if not any(held.values()):
             return (await find(self._roster, ("images", images[0]))).member
-        target = max(self._roster.members, key=lambda member: sum(member in holders for holders in held.values()))
+        return await self._gather(held, self._with_most(held))
+
+    async def builder(self, images: Sequence[str], fixed: Member | None) -> Member:
+        """The engine for a build that starts from these images, to which those that only others have are brought: the
+        `fixed` one, or the first that has most of them.
+
+        Raises:
+            Conflict: one can't be brought; says where it is. Unavailable: no engine is up.
+        """
+        if not images:
+            return fixed or first_up(self._roster.members)
+        held = await self._holders(images)
+        return await self._gather(held, fixed or self._with_most(held))
+
+    async def _holders(self, images: Sequence[str]) -> dict[str, set[Member]]:
+        await settle(self._roster.members, "images")
+        index = self._roster.index
+        return {name: {item.member for item in index.find("images", name) if item.member.up} for name in images}
+
+    def _with_most(self, held: Mapping[str, set[Member]]) -> Member:
+        first = first_up(self._roster.members)
+        members = [first, *(member for member in self._roster.members if member.up)]
+        return max(members, key=lambda member: sum(member in holders for holders in held.values()))
+
+    async def _gather(self, held: Mapping[str, set[Member]], target: Member) -> Member:
         for name, holders in held.items():
             if holders and target not in holders and not await self._bring(name, target):
                 there = placed("images", name, holders)
-                raise Conflict(f"{there}, and is of another platform than {target.name}, which has the other images")
+                raise Conflict(f"{there}, and is of another platform than {target.name}, where it is needed")
         return target
 
     async def _bring(self, image: str, target: Member) -> bool:

@@ -12,12 +12,12 @@ from swarmlib import Invalid, Json, Message, Reply, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi import http1
-from ..dockerapi.bodies import BodyStream, RawStream
+from ..dockerapi.bodies import BodyStream
 from ..dockerapi.headers import end_to_end
 from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
-from ..streams import Passage
+from ..streams import Passage, Resumed
 from .engine import Connection, Engine
 from .request import Whole, body_of, head_of, upgrade_of
 from .response import Lines
@@ -178,8 +178,8 @@ class Exchange:
         else:
             await self._hand_over(ret, NotSwitched(self._body()), self._args(head))
 
-    def _raw(self) -> RawStream:
-        return RawStream(self._connection.stream, self._responses.take_over())
+    def _raw(self) -> Resumed:
+        return Resumed(self._connection.stream, self._responses.take_over())
 
     def _body(self) -> BodyStream:
         async def give_back(_: BodyStream) -> None:

@@ -1,4 +1,4 @@
-"""The bodies of HTTP messages as streams, and connections that became streams, for both ends of the docker pair."""
+"""The bodies of HTTP messages as streams, for both ends of the docker pair."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Protocol, TypeAlias
 import trio
 
 from swarmlib import SwarmError
-
-from ..streams import Passage
-from .http1 import READ_SIZE
 
 
 class Chunks(Protocol):
@@ -61,18 +58,3 @@ class BodyStream(trio.abc.ReceiveStream):
             self._closed = True
             if self._on_close is not None:
                 await self._on_close(self)
-
-
-class RawStream(Passage):
-    """A connection that became a raw stream, with what was read of it before."""
-
-    def __init__(self, stream: trio.abc.HalfCloseableStream, early: bytes) -> None:
-        super().__init__(stream)
-        self._early = early
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What was read before, then what comes."""
-        if self._early:
-            early, self._early = self._early, b""
-            return early
-        return bytes(await self.inner.receive_some(max_bytes or READ_SIZE))

@@ -11,12 +11,12 @@ from swarmlib import CALLER, Invalid, Json, Message, Sender, SwarmError, TimedOu
 from swarmlib.wire.transports.limiter import ClientConnection
 
 from ..dockerapi import http1, table
-from ..dockerapi.bodies import RawStream
 from ..dockerapi.canonical import canonical
 from ..dockerapi.headers import Headers
 from ..dockerapi.http1 import Head, Incoming
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.targets import Moved
+from ..streams import Resumed
 from .admission import check_head, check_json, check_type, expects_invitation, takes_json
 from .exchange import Exchange, response
 from .fields import OWN_HEADERS
@@ -215,7 +215,7 @@ class Connection:
     async def _goes_on(self, exchange: Exchange) -> bool:
         await exchange.done.wait()
         if exchange.tunnel is not None:
-            await tunnel(RawStream(self._stream, self._incoming.take_over()), exchange.tunnel)
+            await tunnel(Resumed(self._stream, self._incoming.take_over()), exchange.tunnel)
         return exchange.keep_alive
 
     async def _end(self) -> None:

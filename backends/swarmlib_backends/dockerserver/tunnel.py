@@ -7,10 +7,10 @@ import trio
 from swarmlib.wire.transports.sockets import Socket
 
 from ..dockerapi import http1
-from ..dockerapi.bodies import RawStream
+from ..streams import Resumed
 
 
-async def tunnel(client: RawStream, far: trio.abc.HalfCloseableStream) -> None:
+async def tunnel(client: Resumed, far: trio.abc.HalfCloseableStream) -> None:
     """Copy both ways until `far` ends; `far` is closed then. The client's end reaches it as the end of its input.
 
     Raises:
