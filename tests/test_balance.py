@@ -57,10 +57,12 @@ async def test_lists_are_merged_and_each_object_tells_its_engine() -> None:
     async with open_chain(over(*two())) as swarm:
         found = await swarm.ls()
         for kind in ("networks", "volumes"):
-            await swarm.spawn({"Name": "mine", "Labels": {"tier": "web"}}, kind)
+            await swarm.spawn({"Name": "mine"}, kind)
         others = [*await swarm.ls("networks"), *await swarm.ls("volumes")]
     assert named(found) == {("web", "A"), ("db", "B")}
-    assert all(item["Labels"]["swarmlib.node"] == item["Node"] == item.node for item in [*found, *others])
+    assert all(item["Labels"]["swarmlib.node"] == item["Node"] == item.node for item in found)
+    assert all("swarmlib.node" not in (item.raw.get("Labels") or {}) for item in others)
+    assert {item.raw["Node"]["Name"] for item in others} == {"A", "B"}
 
 
 async def test_an_inspection_describes_the_engine_and_keeps_the_labels_as_the_client_set_them() -> None:
@@ -684,11 +686,14 @@ async def test_an_exec_is_found_again() -> None:
     assert f"get exec/{made.id}" not in a.asked
 
 
+A_NODE, B_NODE = merge.Node("A", {}), merge.Node("B", {})
+
+
 def test_an_image_on_two_engines_is_listed_once_with_all_its_tags() -> None:
     one = {"Id": "sha256:1", "RepoTags": ["a:1"], "Created": 1}
     other = {"Id": "sha256:1", "RepoTags": ["b:1"], "Created": 1}
     merged = {**one, "RepoTags": ["a:1", "b:1"], "RepoDigests": [], "Nodes": ["A", "B"]}
-    assert merge.images([("A", [one]), ("B", [other])]) == [merged]
+    assert merge.images([(A_NODE, [one]), (B_NODE, [other])]) == [merged]
     assert one["RepoTags"] == ["a:1"]
 
 
@@ -708,17 +713,17 @@ async def test_images_are_saved_together_from_the_engine_that_has_most_of_them()
 
 def test_what_is_said_of_swarm_mode_is_a_manager_s() -> None:
     worker, manager = ({"Swarm": {"NodeID": id, "ControlAvailable": id == "m"}} for id in "wm")
-    assert merge.info([("A", worker), ("B", manager)])["Swarm"] == manager["Swarm"]
-    assert merge.info([("A", worker)])["Swarm"] == worker["Swarm"]
+    assert merge.info([(A_NODE, worker), (B_NODE, manager)])["Swarm"] == manager["Swarm"]
+    assert merge.info([(A_NODE, worker)])["Swarm"] == worker["Swarm"]
 
 
 def test_what_prunes_removed_is_added_up() -> None:
     one, other = ({"ContainersDeleted": removed, "SpaceReclaimed": size} for removed, size in ((["1"], 5), (None, 2)))
-    assert merge.deleted([("A", one), ("B", other)]) == {"ContainersDeleted": ["1"], "SpaceReclaimed": 7}
+    assert merge.deleted([(A_NODE, one), (B_NODE, other)]) == {"ContainersDeleted": ["1"], "SpaceReclaimed": 7}
 
 
 def test_disk_usage_is_summed_and_says_each_share() -> None:
-    parts = [("A", {"LayersSize": 3, "Volumes": [{"Name": "v"}], "BuilderSize": 1}), ("B", {"LayersSize": 4})]
+    parts = [(A_NODE, {"LayersSize": 3, "Volumes": [{"Name": "v"}], "BuilderSize": 1}), (B_NODE, {"LayersSize": 4})]
     assert merge.usage(parts) == {
         "LayersSize": 7,
         "Volumes": [{"Name": "v", "Node": "A"}],

@@ -1,5 +1,6 @@
 """The index: found as an engine finds, whatever came and went; and texts that stay true while time passes."""
 
+from itertools import count
 from typing import Any, cast
 
 import orjson
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from swarmlib_backends.balance.imagenames import ImageNames
 from swarmlib_backends.balance.index import Container, Index, Item, Table, image_name
 from swarmlib_backends.balance.members import Member
 from swarmlib_backends.dockerapi.ages import human, since, template
@@ -140,3 +142,17 @@ def test_what_is_told_after_a_list_was_made_stands_in_its_place_in_the_next() ->
     new.tell({"Id": new.id, "State": "exited", "Status": "Created", "Created": 200}, {})
     index.changed()
     assert [each["Created"] for each in orjson.loads(index.listed(running=False, now=0))] == [200, 100]
+
+
+def test_a_name_counts_from_when_an_image_was_seen_to_get_it() -> None:
+    times = count(1)
+    one, other = ImageNames(times), ImageNames(times)
+    for each in (one, other):
+        each.listed({"1": ["app:1", "old:1"]})
+    assert [one.given("app:1"), other.given("app:1"), one.given("nosuch:1")] == [0, 0, 0]
+    one.listed({"1": ["old:1"], "2": ["app:1"]})
+    assert one.given("app:1") > other.given("app:1")
+    other.listed({"3": ["app:1"]})
+    one.listed({"2": ["app:1"], "1": ["old:1"]})
+    assert other.given("app:1") > one.given("app:1") > one.given("old:1") == 0
+    assert list(one) == ["app:1", "old:1"]

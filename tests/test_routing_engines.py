@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Engine, Swarmd, busybox_tar, docker, engine, swarmd
+from tests.engines import Engine, Swarmd, busybox_tar, docker, engine, swarmd, wait_until
 from tests.test_same_answers import UnixConnection, ask
 
 pytestmark = pytest.mark.engine
@@ -175,6 +175,33 @@ def test_a_build_starts_from_images_of_any_engine(
     out(both.host, "rmi", "made:1")
     holders = [each for each in ("only-a:1", "only-b:1") for _ in out(both.host, "images", "-q", each).split()]
     assert holders == ["only-a:1", "only-b:1"]
+
+
+def test_a_name_means_the_image_that_got_it_last_wherever_it_runs(pair: tuple[Engine, Engine], both: Swarmd) -> None:
+    def commit(text: str, node: str) -> None:
+        rule = f"constraint:node=={node}"
+        out(both.host, "run", "--name", "edited", "-e", rule, "busybox", "sh", "-c", f"echo {text} >/said")
+        out(both.host, "commit", "edited", "said:1")
+        out(both.host, "rm", "edited")
+
+    def said(node: str) -> str:
+        run = docker(both.host, "run", "--rm", "-e", f"constraint:node=={node}", "said:1", "cat", "/said")
+        return (run.stdout or run.stderr).decode().strip()
+
+    def id_of(host: str, name: str) -> str:
+        return out(host, "image", "inspect", "-f", "{{.Id}}", name)
+
+    commit("one", "a")
+    assert [said("a"), said("b")] == ["one", "one"]
+    commit("two", "b")
+    assert id_of(both.host, "said:1") == id_of(pair[1].host, "said:1")
+    assert [said("b"), said("a")] == ["two", "two"]
+    out(pair[0].host, "tag", "busybox", "said:1")  # behind the gateway's back
+    busybox = id_of(pair[0].host, "busybox")
+    wait_until(lambda: id_of(both.host, "said:1") == busybox, "the engine's event has come")
+    assert "can't open '/said'" in said("b")
+    out(both.host, "rmi", "said:1")
+    assert not any(out(each.host, "images", "-q", "said:1") for each in pair)
 
 
 def test_a_stack_is_deployed_by_the_manager_wherever_it_stands(

@@ -39,11 +39,6 @@ type listedImage struct {
 	Nodes []string
 }
 
-type listedNetwork struct {
-	types.NetworkResource
-	named
-}
-
 type listedVolume struct {
 	types.Volume
 	named
@@ -70,7 +65,7 @@ type inspectedVolume struct {
 }
 
 type volumes struct {
-	Volumes  []listedVolume
+	Volumes  []inspectedVolume
 	Warnings []string
 }
 
@@ -113,7 +108,7 @@ var rows = map[string][2]interface{}{
 	"ImagePrune":       {types.ImagesPruneReport{}, godocker.PruneImagesResults{}},
 	"NetworkCreate":    {types.NetworkCreateResponse{}, godocker.Network{}},
 	"NetworkInspect":   {network{}, godocker.Network{}},
-	"NetworkList":      {[]listedNetwork{}, []godocker.Network{}},
+	"NetworkList":      {[]network{}, []godocker.Network{}},
 	"NetworkPrune":     {types.NetworksPruneReport{}, godocker.PruneNetworksResults{}},
 	"NodeInspect":      {swarm.Node{}, swarm.Node{}},
 	"NodeList":         {[]swarm.Node{}, []swarm.Node{}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -13,6 +13,7 @@ from swarmlib.request import Answer
 from swarmlib.service import as_error
 
 from .members import Member
+from .merge import Parts
 
 CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
 """What an engine says of a request that it takes for wrong."""
@@ -26,9 +27,9 @@ class Outcome:
     failures: list[tuple[Member, SwarmError]] = field(default_factory=list[tuple[Member, SwarmError]])
 
     @property
-    def values(self) -> list[tuple[str, Any]]:
-        """Each answering member's name and value, in the members' order."""
-        return [(member.name, answer.value) for member, answer in self.answers]
+    def values(self) -> Parts:
+        """Each answering member and its value, in the members' order."""
+        return [(member.node, answer.value) for member, answer in self.answers]
 
     @property
     def missing(self) -> list[str]:

@@ -33,7 +33,7 @@ def says_node(index: Index, member: Member, message: Message) -> See:
 
 
 def _inspected(reply: Message, asked: tuple[Verb, Path], member: Member) -> Message:
-    return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.name, member.about)))
+    return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.node)))
 
 
 def _read(reply: Message, asked: tuple[Verb, Path], member: Member) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import orjson
@@ -209,6 +210,8 @@ class Index:
 
     def __init__(self) -> None:
         self.departed = Departed()
+        self.times = count(1)
+        """In which order what engines tell was heard."""
         self.containers = Table[Container](self.departed.note_names)
         self.images = Table[Item]()
         self.networks = Table[Item]()
@@ -239,7 +242,20 @@ class Index:
         return table.find(ref.lstrip("/")) if table is not None else ()
 
     def _find_image(self, ref: str) -> tuple[Item, ...]:
-        return self.images.find(image_name(ref)) or self.images.find(ref) or self.images.find(f"sha256:{ref}")
+        name = image_name(ref)
+        if len(found := self.images.find(name)) > 1:
+            return tuple(sorted(found, key=lambda item: item.member.mirror.image_names.given(name), reverse=True))
+        return found or self.images.find(ref) or self.images.find(f"sha256:{ref}")
+
+    def newer_image(self, ref: str, member: Member) -> Item | None:
+        """The image that a name means on another engine, where it was given later than on this one."""
+        found = [item for item in self._find_image(ref) if item.member.up]
+        here = next((item for item in found if item.member is member), None)
+        if here is None or found[0].id == here.id:
+            return None
+        there, name = found[0], image_name(ref)
+        later = there.member.mirror.image_names.given(name) > member.mirror.image_names.given(name)
+        return there if later else None
 
     def group(self, item: Item, group: str) -> None:
         """Say what an object belongs with; "" for nothing."""

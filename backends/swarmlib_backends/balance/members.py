@@ -40,6 +40,7 @@ from .forwarding import Calls, GiveBack, See
 from .history import History, time_of
 from .index import NOTHING, RUNNING, Claim, Container, Index, Port
 from .lasting import pauses
+from .merge import Node
 from .mirror import Mirror
 from .versions import Bridge
 
@@ -101,6 +102,11 @@ class Member:
 
     def __repr__(self) -> str:
         return f"<member {self.name}: {'up' if self.up else self.failure or 'not known yet'}>"
+
+    @property
+    def node(self) -> Node:
+        """The engine as objects name it."""
+        return Node(self.name, self.about)
 
     @property
     def up(self) -> bool:

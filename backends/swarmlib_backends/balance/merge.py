@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from swarmlib import Path
 
@@ -12,8 +12,17 @@ from ..dockerapi.versions import Range
 from .index import LABEL
 from .versions import common, said_by
 
-Parts: TypeAlias = "list[tuple[str, Any]]"
-"""Each member's name, and its own answer."""
+
+class Node(NamedTuple):
+    """An engine, as objects name theirs."""
+
+    name: str
+    about: Mapping[str, Any]
+    """As its `info` says it."""
+
+
+Parts: TypeAlias = list[tuple[Node, Any]]
+"""Each engine, and its own answer."""
 
 _SUMS: Final = (
     "Containers",
@@ -29,18 +38,16 @@ EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
 """The networks that every engine has."""
 
 
-def owned(item: Any, node: str) -> dict[str, Any]:
-    """An object in a list: it says its engine in a field, and in a label, which the docker CLI can show."""
-    return {**item, "Node": node, "Labels": {**fields(item.get("Labels")), LABEL: node}}
+def listed(item: Any, node: Node) -> dict[str, Any]:
+    """A container in a list: it says its engine in a field, and in a label, which the docker CLI can show."""
+    return {**item, "Node": node.name, "Labels": {**fields(item.get("Labels")), LABEL: node.name}}
 
 
-def inspected(item: Any, name: str, about: Mapping[str, Any]) -> dict[str, Any]:
+def inspected(item: Any, node: Node) -> dict[str, Any]:
     """An inspection that says its object's engine, and leaves the labels as the client set them: tools make objects
     anew from inspections, and compare them with what they were told to make.
-
-    name, about: of the engine, the latter as its `info` says it.
     """
-    return {**item, "Node": _described(name, about)}
+    return {**item, "Node": _described(*node)}
 
 
 def _described(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +66,7 @@ def _described(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def containers(parts: Parts) -> list[Any]:
     """Every engine's containers, the newest first, each with its engine."""
-    merged = [owned(item, node) for node, found in parts for item in items(found)]
+    merged = [listed(item, node) for node, found in parts for item in items(found)]
     return sorted(merged, key=_created, reverse=True)
 
 
@@ -73,7 +80,7 @@ def images(parts: Parts) -> list[Any]:
     for node, found in parts:
         for item in items(found):
             known = merged.setdefault(item["Id"], {**item, "Nodes": []})
-            known["Nodes"].append(node)
+            known["Nodes"].append(node.name)
             for key in ("RepoTags", "RepoDigests"):
                 known[key] = _real_names([*items(known.get(key)), *items(item.get(key))])
             count: int | None = item.get("Containers")
@@ -89,28 +96,28 @@ def _real_names(names: list[str]) -> list[str]:
 
 
 def networks(parts: Parts) -> list[Any]:
-    """Every engine's networks; those of a swarm, which are the same everywhere, once."""
+    """Every engine's networks, as inspections show them; those of a swarm, which are the same everywhere, once."""
     merged: dict[tuple[str, str], dict[str, Any]] = {}
     for node, found in parts:
         for item in items(found):
-            merged.setdefault(("" if item.get("Scope") == "swarm" else node, item["Id"]), owned(item, node))
+            merged.setdefault(("" if item.get("Scope") == "swarm" else node.name, item["Id"]), inspected(item, node))
     return list(merged.values())
 
 
 def volumes(parts: Parts) -> dict[str, Any]:
-    """Every engine's volumes, and what each has to say of them."""
-    lists: list[tuple[str, list[dict[str, Any]], list[str]]] = [
+    """Every engine's volumes, as inspections show them, and what each has to say of them."""
+    lists: list[tuple[Node, list[dict[str, Any]], list[str]]] = [
         (node, items(fields(answer).get("Volumes")), items(fields(answer).get("Warnings"))) for node, answer in parts
     ]
     return {
-        "Volumes": [owned(item, node) for node, found, _ in lists for item in found],
-        "Warnings": [f"{node}: {text}" for node, _, texts in lists for text in texts] or None,
+        "Volumes": [inspected(item, node) for node, found, _ in lists for item in found],
+        "Warnings": [f"{node.name}: {text}" for node, _, texts in lists for text in texts] or None,
     }
 
 
 def plugins(parts: Parts) -> list[Any]:
     """Every engine's plugins."""
-    return [{**item, "Node": node} for node, found in parts for item in items(found)]
+    return [{**item, "Node": node.name} for node, found in parts for item in items(found)]
 
 
 def info(parts: Parts) -> dict[str, Any]:
@@ -122,9 +129,9 @@ def info(parts: Parts) -> dict[str, Any]:
         merged["Swarm"] = manager["Swarm"]
     for key in _SUMS:
         merged[key] = sum(item.get(key) or 0 for _, item in parts)
-    warnings = [f"{node}: {text}" for node, item in parts for text in items(item.get("Warnings"))]
+    warnings = [f"{node.name}: {text}" for node, item in parts for text in items(item.get("Warnings"))]
     # `SystemStatus` was made for this; the docker CLI stopped showing it, and some clients take it for a plain list.
-    drivers = [[f"Node {node}", _share(item)] for node, item in parts]
+    drivers = [[f"Node {node.name}", _share(item)] for node, item in parts]
     merged |= {"Name": "swarmlib", "Warnings": warnings or None}
     merged["DriverStatus"] = [*items(merged.get("DriverStatus")), *drivers]
     return merged
@@ -154,10 +161,10 @@ def usage(parts: Parts) -> dict[str, Any]:
     for key in dict.fromkeys(key for _, item in parts for key in item if key != _LAYERS):
         values = [(node, item.get(key)) for node, item in parts]
         if all(value is None or isinstance(value, list) for _, value in values):
-            merged[key] = [{**each, "Node": node} for node, value in values for each in items(value)]
+            merged[key] = [{**each, "Node": node.name} for node, value in values for each in items(value)]
         else:
             merged[key] = _summed([value for _, value in values])
-    merged["Nodes"] = {node: {_LAYERS: item.get(_LAYERS) or 0} for node, item in parts}
+    merged["Nodes"] = {node.name: {_LAYERS: item.get(_LAYERS) or 0} for node, item in parts}
     return merged
 
 

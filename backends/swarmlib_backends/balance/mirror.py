@@ -19,6 +19,7 @@ from swarmlib import BadAnswer, Message, NotFound, Unsupported, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nulls import fields, items
+from .imagenames import ImageNames
 from .index import Claim, Container, Index, Item
 from .shapes import MAX_OBJECTS
 
@@ -63,6 +64,7 @@ class Mirror:
         self._others: dict[str, dict[str, Item]] = {kind: {} for kind in _KINDS}
         self._stale: set[str] = set()
         self._stale_kinds: set[str] = set()
+        self.image_names = ImageNames(index.times)
         self._asking = trio.Lock()
         self._linked: set[str] = set()
         """The containers that have names by links of others (`web/db`), which change with the others' names."""
@@ -136,6 +138,8 @@ class Mirror:
         listed: Any = await self._list(kind)
         entries: list[dict[str, Any]] = items(fields(listed).get("Volumes") if kind == "volumes" else listed)
         found = {each["Name" if kind == "volumes" else "Id"]: _told(kind, each) for each in entries}
+        if kind == "images":
+            self.image_names.listed({id: names for id, (names, _, _) in found.items()})
         for id, item in known.items():
             if found.get(id) != (item.names, item.group, item.shared):
                 self._forget(kind, id)
@@ -208,10 +212,6 @@ class Mirror:
         return len(differing)
 
     # What is known without asking.
-
-    def image_names(self) -> list[str]:
-        """The tags and digests of its images."""
-        return [name for item in self._others["images"].values() for name in item.names]
 
     def apply(self, event: Mapping[str, Any]) -> bool:
         """Take over a well-formed event; says whether it concerns a container that may be rescheduled.

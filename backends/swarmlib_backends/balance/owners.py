@@ -125,7 +125,7 @@ async def manager(roster: Roster) -> Member:
 
 async def _indexed(roster: Roster, kind: str, ref: str) -> Sequence[Item]:
     items = roster.index.find(kind, ref)
-    if not items and kind in ("images", "networks", "volumes"):
+    if kind == "images" or (not items and kind in ("networks", "volumes")):  # an image's name moves
         await settle(roster.members, kind)
         items = roster.index.find(kind, ref)
     return items

@@ -128,7 +128,7 @@ class Placement:
         elif rule.key == "container":
             yield from (name for each in member.mirror.containers.values() for name in (*each.names, each.id))
         elif rule.key == "image":
-            yield from member.mirror.image_names()
+            yield from member.mirror.image_names
         else:
             for each in member.mirror.containers.values():
                 labels: Mapping[str, str] = each.summary.get("Labels") or {}

@@ -152,6 +152,7 @@ class Spawner:
                 refused[member] = exc
 
     async def _create_on(self, member: Member, wish: Wish, message: Message) -> Answer:
+        await self._update(wish.image, member)
         try:
             answer = await member.ask(message, float("inf"))
         except NotFound as exc:
@@ -205,6 +206,16 @@ class Spawner:
                 raise Conflict(f"{there}, and is of another platform than {target.name}, where it is needed")
         return target
 
+    async def _update(self, image: str, target: Member) -> None:
+        """Bring an image to an engine on which its name means an older one: a name moves to the image that got it last,
+        and means it wherever a container is made.
+        """
+        async with self._bringing.of((target.name, image)):
+            await settle(self._roster.members, "images")
+            newer = self._roster.index.newer_image(image, target)
+            if newer is not None and _same_platform(newer.member, target):
+                await _stream(image, newer.member, target)
+
     async def _bring(self, image: str, target: Member) -> bool:
         """Stream an image from an engine that has it, once however many want it; says whether there is one."""
         async with self._bringing.of((target.name, image)):
@@ -218,8 +229,7 @@ class Spawner:
         alike = [member for member in holders if _same_platform(member, target)]
         if not alike:
             return False
-        await _stream(image, alike, target)
-        target.mirror.touch_kind("images")
+        await _stream(image, alike[0], target)
         return True
 
 
@@ -227,15 +237,16 @@ def _same_platform(one: Member, other: Member) -> bool:
     return all(one.about.get(key) == other.about.get(key) for key in ("OSType", "Architecture"))
 
 
-async def _stream(image: str, sources: Sequence[Member], target: Member) -> None:
-    saved = await sources[0].ask(Message(Verb.FILE, (*_IMAGES, image)), float("inf"))
+async def _stream(image: str, source: Member, target: Member) -> None:
+    saved = await source.ask(Message(Verb.FILE, (*_IMAGES, image)), float("inf"))
     if saved.ack.att is None:
-        raise Internal(f"{sources[0].name} gave no stream of the image {image}")
+        raise Internal(f"{source.name} gave no stream of the image {image}")
     async with saved.ack.att as tar:
         await target.ask(Message(Verb.FILE, _IMAGES, {"quiet": "1"}, att=tar), float("inf"))
+    target.mirror.touch_kind("images")
 
 
 def _says_node(answer: Answer, member: Member) -> Answer:
     """The answer to the creation of a volume, which is its inspection and says what that says."""
-    said = merge.inspected(answer.value, member.name, member.about)
+    said = merge.inspected(answer.value, member.node)
     return replace(answer, ack=answer.ack.but(value=Json.of(said)))
