@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-from tests.engines import engine, swarmd, wait_until
+from tests.engines import docker, engine, swarmd, wait_until
 from tests.odd_requests import Question
 
 HEAD_SECONDS = 8.0
@@ -107,8 +107,9 @@ _UNREADABLE = re.compile(
 )
 """An engine's words for what it can't read, or misses."""
 _DISAGREED_ON = re.compile(
-    r"twice in one object|more than once, in different|Extra data|NUL character|nests deeper|which is too large|"
-    r"too many digits|that 64 bits can hold|should have true as|should be an object, not null|at the top level, but"
+    r"twice in one object|more than once, in different|after top-level value|exclude each other|NUL character|"
+    r"nests deeper|which is too large|too many digits|that 64 bits can hold|should have true as|"
+    r"should be an object, not null|at the top level, but"
 )
 
 
@@ -137,6 +138,10 @@ def _not_there(_: Question, __: Answer, through: Answer) -> bool:
     return through.status == 501
 
 
+def _candidates(_: Question, __: Answer, through: Answer) -> bool:
+    return through.status == 409 and " fits more than one " in through.message
+
+
 def _of_another_version(_: Question, direct: Answer, through: Answer) -> bool:
     same = through.status == direct.status and through.message == direct.message
     return same and "client version" in direct.message
@@ -158,6 +163,7 @@ INTENDED: dict[Meant, str] = {
     _of_later_versions: "A row or a parameter that this engine does not know yet is read as by those that know it.",
     _no_name: "A name by which no path could lead to its object is refused in words of its own.",
     _not_there: "The simulator and exec say of a row that they don't have it.",
+    _candidates: "Balance tells what an ambiguous name may mean, and where, before an engine judges anything else.",
     _of_another_version: "An engine refuses an API version before its headers are set, an old one's as plain text.",
     _broken_off: "A request at which the engine's handler crashes ends its connection; the gateway says that it did.",
 }
@@ -235,7 +241,7 @@ class World:
 
     def _restore_containers(self) -> bool:
         found = {str(each["Names"][0])[1:]: each for each in self.place.value("GET", "/containers/json?all=1")}
-        wrong = [name for name, each in found.items() if each["State"] != self._base.get(name)]
+        wrong = [name for name, each in found.items() if each["State"] != self._base.get(name) or self._moved(each)]
         for name in wrong:
             self.place.ask("DELETE", f"/v1.41/containers/{found.pop(name)['Id']}?force=1&v=1")
         for name in self._base.keys() - found.keys():
@@ -246,6 +252,10 @@ class World:
         changed = self._known != (known := {name: each["Id"] for name, each in found.items()})
         self._known = known
         return changed or bool(wrong)
+
+    def _moved(self, container: dict[str, Any]) -> bool:
+        """Whether it was connected to a network that it was not made in, or disconnected from its own."""
+        return "networks" in self._kinds and set(container["NetworkSettings"]["Networks"]) != {"bridge"}
 
     def _restore(self, kind: str) -> bool:
         listed, name_of, base, remove, make = _KINDS[kind]
@@ -341,6 +351,8 @@ def comparison(*, balance: bool = True, simulated: bool = True) -> Iterator[Comp
         chains = {"docker": f"docker {first.host}"}
         if balance:
             second = stack.enter_context(engine())
+            docker(second.host, "rmi", "busybox", check=True)
+            docker(second.host, "load", input=docker(first.host, "save", "busybox", check=True).stdout, check=True)
             chains["balance of one"] = f"balance (docker {first.host})"
             chains["balance of two"] = f"balance (docker {first.host}) (docker {second.host})"
         through = {name: Place(stack.enter_context(swarmd(chain)).port) for name, chain in chains.items()}

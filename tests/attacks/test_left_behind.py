@@ -208,6 +208,23 @@ async def test_a_call_that_streams_ends_with_its_clients_sending_half(
         assert got.startswith(b"HTTP/1.1 503 ")
 
 
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+async def test_a_call_that_streams_ends_though_its_client_has_sent_another_request(
+    transport: str, tmp_path: Path
+) -> None:
+    """Nobody reads on while a request waits for the end of the call before it; an engine answers both."""
+    stage = Slow()
+    async with gateway(stage, tmp_path) as connect:
+        with connect[transport]() as client:
+            client.sendall(b"GET /events" + HEAD + b"\r\n" + b"OPTIONS /" + HEAD + b"\r\n")
+            await settled(lambda: stage.waiting == 1)
+            client.shutdown(socket.SHUT_WR)
+            client.settimeout(20)
+            got = await trio.to_thread.run_sync(_all, client)
+        await settled(lambda: stage.waiting == 0)
+    assert got.count(b"HTTP/1.1 200 ") == 2
+
+
 def _all(client: socket.socket) -> bytes:
     got = b""
     while part := client.recv(65536):

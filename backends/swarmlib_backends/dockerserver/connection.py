@@ -122,10 +122,26 @@ class Connection:
         previous = self._current
         if previous is None:
             return True
+        if previous.ends_with_client and not previous.done.is_set():
+            await self._done_or_left(previous)
         await previous.done.wait()
         previous.cancel()
         self._current = None
         return previous.keep_alive
+
+    async def _done_or_left(self, previous: Exchange) -> None:
+        """Wait for the end of a call that streams, or end it when the client that sent this request will send no more:
+        then nobody reads any further, who would notice it.
+        """
+
+        async def left() -> None:
+            await self._client.ended.wait()
+            await previous.break_off()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(left)
+            await previous.done.wait()
+            nursery.cancel_scope.cancel()
 
     async def _last_answer(self) -> None:
         """Answer what is under way for a client that will send no more, or end it where an engine ends it."""

@@ -176,7 +176,7 @@ class Exchange:
         """End a call that streams, since the client has closed its sending half; its response ends as an engine's."""
         amid = self._writing
         self.cancel()
-        self.keep_alive = False
+        self.keep_alive = self.keep_alive and not amid
         error = Unavailable("the client closed its side of the connection, which ends a call that streams")
         progress = self.row.kind is Kind.PROGRESS
         if amid:
