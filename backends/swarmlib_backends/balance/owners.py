@@ -7,9 +7,9 @@ and so they are where the engine that it names says that it has none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from swarmlib import Ambiguous, Message, NotFound, Path, SwarmError, Unavailable, Unsupported, Verb
+from swarmlib import Ambiguous, Invalid, Message, NotFound, Path, SwarmError, Unavailable, Unsupported, Verb
 
 from .asking import Outcome, ask_all, representative
 from .index import Item
@@ -18,7 +18,9 @@ from .members import Member
 from .merge import EVERYWHERE, is_manager
 from .roster import Roster
 
-_FIRST_FITS: frozenset[str] = frozenset({"images"})
+_DENIALS: Final = (NotFound, Invalid)
+"""What an engine says that has no such object; it may call the name itself wrong."""
+_FIRST_FITS: Final[frozenset[str]] = frozenset({"images"})
 """Kinds of which one is as good as another on the next engine."""
 
 _Found: TypeAlias = "tuple[Member, dict[str, Any]]"
@@ -200,12 +202,12 @@ def _denying(outcome: Outcome) -> Member:
     """
     _check_doubts(outcome)
     for member, exc in outcome.failures:
-        if isinstance(exc, NotFound):
+        if isinstance(exc, _DENIALS):
             return member
     raise representative([exc for _, exc in outcome.failures])
 
 
 def _check_doubts(outcome: Outcome) -> None:
     for _, exc in outcome.failures:
-        if not isinstance(exc, NotFound | Unsupported):
+        if not isinstance(exc, (*_DENIALS, Unsupported)):
             raise exc
