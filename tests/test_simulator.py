@@ -555,8 +555,8 @@ async def test_what_it_has_not_is_said_to_be_missing() -> None:
     async with swarm() as client:
         with pytest.raises(Unavailable, match="This node is not a swarm manager"):
             await client.ls("services")
-        with pytest.raises(Unsupported, match="the simulator has no ImageBuild"):
-            await client.call(Verb.SPAWN, ("build",), att=BytesStream(b""))
+        with pytest.raises(Unsupported, match="the simulator has no BuildKit"):
+            await client.call(Verb.SPAWN, ("build",), args={"version": "2"}, att=BytesStream(b""))
         assert await client.ls("plugins") == []
 
 

@@ -58,7 +58,7 @@ def filter_moment(text: str, now: float) -> float | None:
     It is a duration before now, a date with or without a time and a zone (by default this machine's), or a timestamp.
     None if it is none of them.
     """
-    if text != "0" and (ago := _duration(text)) is not None:
+    if text != "0" and (ago := duration(text)) is not None:
         return float((int(now * _NANO) - ago) // _NANO)
     if (date := _date(text)) is not None or "-" in text:
         return date
@@ -66,7 +66,7 @@ def filter_moment(text: str, now: float) -> float | None:
     return None if found is None else moment(found)
 
 
-def _duration(text: str) -> int | None:
+def duration(text: str) -> int | None:
     """The nanoseconds of a duration of Go's, such as 1h30m or -1.5s."""
     unsigned = text[1:] if text[:1] in ("+", "-") else text
     total, at = 0, 0

@@ -24,6 +24,7 @@ from ..dockerapi.rows import ROWS
 from ..dockerapi.streams import send_lines
 from . import views
 from .asked import ref_of
+from .build.builds import Builds
 from .containers import Containers
 from .engine import Engine
 from .execs import Execs
@@ -79,7 +80,14 @@ class Simulator(Server):
             containers = Containers(engine, life)
             seed(engine, containers, life, images=self.images, count=self.containers)
             stores = (engine.images, engine.networks, engine.volumes)
-            families = (containers, Execs(engine, life), ImageTars(engine), System(engine), *stores)
+            families = (
+                containers,
+                Execs(engine, life),
+                ImageTars(engine),
+                Builds(engine, containers, life),
+                System(engine),
+                *stores,
+            )
             self._operations = {name: each for family in families for name, each in family.operations.items()}
             try:
                 yield

@@ -34,6 +34,13 @@ def body_of(message: Message) -> dict[str, Any]:
     return cast("dict[str, Any]", message.json or {})
 
 
+def as_list(value: Any) -> list[str]:
+    """All values of a parameter that may be given several times."""
+    if value is None:
+        return []
+    return [str(each) for each in cast("list[Any]", value)] if isinstance(value, list) else [str(value)]
+
+
 def filters_of(message: Message, known: set[str]) -> dict[str, list[str]]:
     """The filters of a request.
 

@@ -22,6 +22,7 @@ from .asked import Operations, body_of, filters_of, labels_wanted, ref_of, until
 from .container import Container
 from .engine import Engine
 from .files import tar
+from .images import Image
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
 from .listing import listed
 from .logdrivers import check_readable
@@ -87,20 +88,20 @@ class Containers:
             raise refusal(400, "Config cannot be empty in order to create a container")
         return self.make(body_of(message), str(message.args.get("name") or ""))
 
-    def make(self, body: dict[str, Any], name: str = "") -> dict[str, Any]:
-        """Make a container.
+    def make(self, body: dict[str, Any], name: str = "", image: Image | None = None) -> dict[str, Any]:
+        """Make a container, of the image that the body names if none is given.
 
         Raises:
             SwarmError: it can't be made so.
         """
         engine = self._engine
-        if not body.get("Image"):
+        if image is None and not body.get("Image"):
             raise refusal(400, "No command specified")
         create.check_modes(body)
         create.check_config(body)
         host = create.host_of(body, engine)
         asked = create.networks_asked(body)
-        image = engine.images.find(str(body["Image"]))
+        image = image or engine.images.find(str(body["Image"]))
         id = engine.names.id()
         config = create.config_of(body, image, engine.name if host["NetworkMode"] == "host" else id[:12])
         name = self._free_name(create.check_name(name)) if name else engine.names.name(engine.by_name)

@@ -8,11 +8,12 @@ import posixpath
 import stat
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
+from .compressed import plain
 
 ADDED: Final = 1
 CHANGED: Final = 0
@@ -27,6 +28,8 @@ class Node:
     data: bytes = b""
     link: str = ""
     changed: float = 0.0
+    owner: tuple[int, int] = (0, 0)
+    """The numbers of its user and its group."""
 
     @property
     def is_folder(self) -> bool:
@@ -63,7 +66,7 @@ class Files:
     def _at(self, path: str) -> tuple[Mounted, str] | None:
         """What is mounted at a path or above it, and the path in there."""
         above = path
-        while above != "/":
+        while above.strip("/"):
             if (mounted := self._mounted.get(above)) is not None:
                 inside = posixpath.join(mounted.root, posixpath.relpath(path, above))
                 return mounted, posixpath.normpath(inside)
@@ -86,7 +89,7 @@ class Files:
             there[0].files.put(there[1], node)
             return
         above = posixpath.dirname(path)
-        if self.get(above) is None:
+        if above.strip("/") and self.get(above) is None:
             self.put(above, folder(node.changed))
         self._own[path] = node
 
@@ -123,7 +126,7 @@ class Files:
         own = sorted(self._own.items())
         told = {path: DELETED if node is None else CHANGED if path in self._base else ADDED for path, node in own}
         for path in list(told):
-            while (path := posixpath.dirname(path)) != "/":
+            while (path := posixpath.dirname(path)).strip("/"):
                 told.setdefault(path, CHANGED)
         return [{"Path": path, "Kind": kind} for path, kind in sorted(told.items())]
 
@@ -134,7 +137,11 @@ class Files:
 
     def merged(self) -> dict[str, Node]:
         """All of it, as an image keeps it: without what is mounted."""
-        kept = {path: node for path, node in self._base.items() if path not in self._own}
+        return self.over(self._base)
+
+    def over(self, base: Mapping[str, Node]) -> dict[str, Node]:
+        """As `merged`, but what differs is laid over another base: an image's files without what a container adds."""
+        kept = {path: node for path, node in base.items() if path not in self._own}
         return kept | {path: node for path, node in self._own.items() if node is not None}
 
     def stat(self, path: str) -> dict[str, Any] | None:
@@ -193,6 +200,7 @@ def tar(nodes: Mapping[str, Node]) -> bytes:
             info.mode, info.mtime, info.linkname = stat.S_IMODE(node.mode), int(node.changed), node.link
             info.type = tarfile.DIRTYPE if node.is_folder else tarfile.SYMTYPE if node.link else tarfile.REGTYPE
             info.size = len(node.data)
+            info.uid, info.gid = node.owner
             archive.addfile(info, io.BytesIO(node.data))
     return buffer.getvalue()
 
@@ -206,19 +214,19 @@ def untar(data: bytes, now: float) -> Iterator[tuple[str, Node]]:
     if not data.strip(b"\0"):
         return
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as archive:
+        with tarfile.open(fileobj=io.BytesIO(plain(data)), mode="r:") as archive:
             for info in archive:
                 name = posixpath.normpath("/" + info.name).lstrip("/") or "."
                 yield name, _node(archive, info, now)
-    except tarfile.TarError as exc:
+    except (tarfile.TarError, ValueError, OverflowError, KeyError) as exc:  # of headers that make no sense, too
         raise refusal(500, f"Error processing tar file(exit status 1): {exc}") from exc
 
 
 def _node(archive: tarfile.TarFile, info: tarfile.TarInfo, now: float) -> Node:
-    changed = float(info.mtime) or now
+    changed, owner = float(info.mtime) or now, (info.uid, info.gid)
     if info.isdir():
-        return folder(changed, info.mode)
+        return replace(folder(changed, info.mode), owner=owner)
     if info.issym() or info.islnk():
-        return Node(stat.S_IFLNK | 0o777, link=info.linkname, changed=changed)
+        return Node(stat.S_IFLNK | 0o777, link=info.linkname, changed=changed, owner=owner)
     content = archive.extractfile(info)
-    return file(content.read() if content else b"", changed, info.mode)
+    return replace(file(content.read() if content else b"", changed, info.mode), owner=owner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 
@@ -14,9 +14,9 @@ from swarmlib import BytesStream, Message, NotFound, Unsupported
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Operations, body_of, ref_of, upload_of
+from .asked import Operations, as_list, body_of, ref_of, upload_of
+from .build.configuration import with_changes
 from .container import Container
-from .dockerfile import with_changes
 from .engine import Engine
 from .files import Node, file, tar, untar
 from .images import NO_CONFIG, Image, as_given, digest, given_reference, layer_of
@@ -48,7 +48,7 @@ class ImageTars:
         if message.args.get("fromSrc") != "-":
             raise Unsupported("the simulator imports what is sent to it, not what a URL names")
         ref = given_reference(message, "repo", "tag", status=400) if message.args.get("repo") else None
-        config = with_changes(dict(NO_CONFIG), items(_as_list(message.args.get("changes"))))
+        config = with_changes(dict(NO_CONFIG), items(as_list(message.args.get("changes"))))
         nodes = _rooted(untar(await upload_of(message), self._engine.clock.now()))
         comment = str(message.args.get("message") or "Imported from -")
         made = self._store.add(ref, config=config, files=nodes, comment=comment)
@@ -59,7 +59,7 @@ class ImageTars:
         await message.reply.ack(att=BytesStream(self._saved([ref_of(message)])))
 
     async def _save_all(self, message: Message) -> None:
-        await message.reply.ack(att=BytesStream(self._saved(_as_list(message.args.get("names")))))
+        await message.reply.ack(att=BytesStream(self._saved(as_list(message.args.get("names")))))
 
     def _saved(self, refs: list[str]) -> bytes:
         nodes: dict[str, Node] = {}
@@ -139,28 +139,15 @@ class ImageTars:
         kept = {name: container.config.get(name) for name in (_INHERITED if body else container.config)}
         config = NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in NO_CONFIG}
         config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
-        return self._store.add(
-            None,
-            config=with_changes(config, _as_list(message.args.get("changes"))),
-            files=container.files.merged(),
-            parent=container.image,
-            layers=container.image.layers
-            + ((f"sha256:{self._engine.names.id()}",) if container.files.changes() else ()),
+        return self._store.add_child(
+            container.image,
+            container.files,
+            config=with_changes(config, as_list(message.args.get("changes"))),
             comment=str(message.args.get("comment") or ""),
             author=str(message.args.get("author") or ""),
             container=container.id,
             container_config=container.config,
         )
-
-
-def _as_list(value: Any) -> list[str]:
-    return (
-        []
-        if value is None
-        else [str(each) for each in cast("list[Any]", value)]
-        if isinstance(value, list)
-        else [str(value)]
-    )
 
 
 def _rooted(nodes: Iterable[tuple[str, Node]]) -> dict[str, Node]:

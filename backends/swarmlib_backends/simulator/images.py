@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
 from . import pulled
 from .asked import Operations, filters_of, flag, labels_wanted, ref_of, until_of
-from .files import Node, file, folder, tar
+from .files import Files, Node, file, folder, tar
 from .paths import graph_driver
 from .programs import PROGRAMS
 from .references import familiar, is_id, normal, repository
@@ -162,6 +162,14 @@ class ImageStore:
             self.tag(made, ref)
         return made
 
+    def add_child(self, parent: Image | None, files: Files, **about: Any) -> Image:
+        """A new image of what differs from another one, or from none."""
+        layers = parent.layers if parent else ()
+        if not files.changes():
+            return self.add(None, parent=parent, files=parent.files if parent else {}, layers=layers, **about)
+        layers = (*layers, f"sha256:{self._engine.names.id()}")
+        return self.add(None, parent=parent, files=files.over(parent.files if parent else {}), layers=layers, **about)
+
     def add_runnable(self, ref: str) -> Image:
         """An image as one that was pulled."""
         return self.add(normal(ref), config=NO_CONFIG | pulled.config(ref), files=pulled.files(ref, list(PROGRAMS)))
@@ -200,7 +208,7 @@ class ImageStore:
             return None
         if not labels_wanted(fields(image.config.get("Labels")), wanted):
             return None
-        if not image.tags and self._children(image):
+        if not image.tags and self.children(image):
             return None
         if references:
             tags = [tag for tag in image.tags if any(fits(tag) or fits(repository(tag)) for fits in references)]
@@ -282,23 +290,32 @@ class ImageStore:
         ret = message.reply
         name = str(message.args.get("fromImage") or "")
         ref = given_reference(message, "fromImage", "tag", status=400)
+        await self.pull(ref, name, ret.set)
+
+    async def pull(self, ref: str, name: str, tell: Callable[[Any], Awaitable[object]]) -> Image:
+        """Pull a normal reference, which the user wrote as `name`; what is done is told.
+
+        Raises:
+            SwarmError: no registry can be reached.
+        """
         if not self._engine.online:
             raise refusal(500, _unreachable(_REGISTRY))
         tag = ref.removeprefix(repository(ref)).lstrip(":@")
         shown = repository(ref) if "/" in ref else f"library/{repository(ref)}"
-        await ret.set({"status": f"Pulling from {shown}", "id": tag})
+        await tell({"status": f"Pulling from {shown}", "id": tag})
         found = self._tags.get(ref)
         if found is None:
             found = self.add_runnable(ref)
             layer = found.layers[0].removeprefix("sha256:")[:12]
             for step in ("Pulling fs layer", "Download complete", "Pull complete"):
-                await ret.set({"status": step, "progressDetail": {}, "id": layer})
+                await tell({"status": step, "progressDetail": {}, "id": layer})
             result = f"Downloaded newer image for {ref}"
         else:
             result = f"Image is up to date for {ref}"
-        await ret.set({"status": f"Digest: {found.id}"})
-        await ret.set({"status": f"Status: {result}"})
+        await tell({"status": f"Digest: {found.id}"})
+        await tell({"status": f"Status: {result}"})
         self._engine.tell_of("image", "pull", ref, {"name": name.partition(":")[0]})
+        return found
 
     async def _push(self, message: Message) -> None:
         if ":x-registry-auth" not in message.args:
@@ -339,7 +356,7 @@ class ImageStore:
                 f"container {users[0].id[:12]} is using its referenced image {image.short}",
             )
         told = [self._untag(image, normal(ref))]
-        if not image.tags and not users and not self._children(image):
+        if not image.tags and not users and not self.children(image):
             told += self._delete(image, prune)
         return told
 
@@ -355,7 +372,7 @@ class ImageStore:
         """What keeps an image from being deleted, whatever is asked, and unless it is forced."""
         users = self._engine.containers_of(image)
         running = next((each for each in users if each.running), None)
-        if self._children(image):
+        if self.children(image):
             return "image has dependent child images", ""
         if running is not None:
             return f"image is being used by running container {running.id[:12]}", ""
@@ -365,7 +382,8 @@ class ImageStore:
             return "", f"image is being used by stopped container {users[0].id[:12]}"
         return "", ""
 
-    def _children(self, image: Image) -> list[Image]:
+    def children(self, image: Image | None) -> list[Image]:
+        """The images that were made of another one, or of none."""
         return [each for each in self._images.values() if each.parent is image]
 
     def _untag(self, image: Image, tag: str) -> dict[str, str]:
@@ -384,7 +402,7 @@ class ImageStore:
         told += [{"Deleted": layer} for layer in reversed(image.layers) if layer not in kept]
         if parent is None:
             return told
-        free = not (parent.tags or self._engine.containers_of(parent) or self._children(parent))
+        free = not (parent.tags or self._engine.containers_of(parent) or self.children(parent))
         return told + (self._delete(parent, prune) if prune and free else [])
 
     async def _prune(self, message: Message) -> dict[str, Any]:
@@ -394,7 +412,7 @@ class ImageStore:
         told: list[Any] = []
         freed = 0
         for image in list(self._images.values()):
-            used = self._engine.containers_of(image) or self._children(image)
+            used = self._engine.containers_of(image) or self.children(image)
             fits = image.created <= until and labels_wanted(fields(image.config.get("Labels")), wanted)
             if image.id in self._images and fits and not used and (everything or not image.tags):
                 freed += image.size

@@ -33,7 +33,7 @@ def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine
         mount = asked_mount(given)
         found[mount.target] = mount
     for target in fields(config.get("Volumes")):
-        path = posixpath.normpath(target)
+        path = posixpath.normpath(f"/{target.lstrip('/')}")
         found.setdefault(path, Mount("volume", path, anonymous=True))
     return list(found.values())
 

@@ -43,6 +43,25 @@ def user_of(files: Files, text: str, added: Iterable[str]) -> User:
     return User(uid, gid, name, tuple(dict.fromkeys(more)))
 
 
+def owner_of(files: Files, text: str) -> tuple[int, int]:
+    """The numbers of the user and the group that `USER[:GROUP]` names as an owner of files: of one name, both.
+
+    Raises:
+        SwarmError: there is no such user or group.
+    """
+    user, _, group = text.partition(":")
+    return _owner(files, _PASSWD, user, "uid for user"), _owner(files, _GROUP, group or user, "gid for group")
+
+
+def _owner(files: Files, path: str, name: str, what: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    entry = _entry(files, path, name)
+    if entry is None:
+        raise refusal(500, f"can't find {what} {name}: no such {what.split()[-1]}: {name}")
+    return int(entry[2])
+
+
 def group_name(files: Files, gid: int) -> str:
     """The name of a group; empty if /etc/group doesn't know it."""
     entry = _entry(files, _GROUP, str(gid))

@@ -1,0 +1,80 @@
+"""The operation of a build: what is asked for, its progress to who asked, and what becomes of the image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swarmlib import Message, SwarmError
+
+from ..asked import Operations, upload_of
+from ..containers import Containers
+from ..engine import Engine
+from ..images import Image
+from ..lifecycle import Lifecycle
+from .builder import Builder, FailedStep
+from .context import context_of
+from .request import Asked, asked
+
+
+class Builds:
+    """Answers what is asked of the classic builder."""
+
+    def __init__(self, engine: Engine, containers: Containers, life: Lifecycle) -> None:
+        self._engine = engine
+        self._containers = containers
+        self._life = life
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        return {"ImageBuild": self._build}
+
+    async def _build(self, message: Message) -> None:
+        """Errors before the first progress are the answer; later ones are its last line, as an engine's are."""
+        wishes = asked(message.args)
+        files, dockerfile = context_of(await upload_of(message), wishes.dockerfile, self._engine.clock.now())
+        progress = _Progress(message, wishes)
+        builder = Builder(self._engine, self._containers, self._life, wishes, progress.tell)
+        try:
+            image = await builder.build(files, dockerfile)
+        except SwarmError as exc:
+            if not progress.begun:
+                raise
+            await progress.fail({"message": exc.message})
+        except FailedStep as exc:
+            await progress.fail({"code": exc.code, "message": str(exc)})
+        else:
+            await self._tag(image, wishes, progress)
+
+    async def _tag(self, image: Image, wishes: Asked, progress: _Progress) -> None:
+        for tag in wishes.tags:
+            self._engine.images.tag(image, tag)
+            self._engine.images.tell("tag", image, tag)
+            await progress.tell({"stream": f"Successfully tagged {tag}\n"})
+        await progress.end(image)
+
+
+class _Progress:
+    """What a build tells; of a quiet one nothing is sent but its image's id, and all of it if it fails."""
+
+    def __init__(self, message: Message, wishes: Asked) -> None:
+        self._reply = message.reply
+        self._quiet = wishes.quiet
+        self._kept: list[dict[str, Any]] = []
+        self.begun = False
+
+    async def tell(self, line: dict[str, Any]) -> None:
+        self.begun = True
+        if self._quiet:
+            self._kept.append(line)
+        else:
+            await self._reply.set(line)
+
+    async def fail(self, detail: dict[str, Any]) -> None:
+        for line in self._kept:
+            await self._reply.set(line)
+        await self._reply.set({"errorDetail": detail, "error": detail["message"]})
+
+    async def end(self, image: Image) -> None:
+        if self._quiet:
+            await self._reply.set({"stream": f"{image.id}\n"})

@@ -1,0 +1,211 @@
+"""What the instructions of a Dockerfile change of an image's configuration, in builds, imports and commits.
+
+Source: builder/dockerfile/dispatchers.go of github.com/moby/moby.
+"""
+
+from __future__ import annotations
+
+import copy
+import posixpath
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from swarmlib import Invalid
+
+from ...dockerapi.nulls import fields, items
+from ...dockerapi.status import refusal
+from ...dockerapi.values import signal_number
+from .expansion import Expander
+from .instructions import Instruction, health, instruction
+from .lines import read
+
+_SHELL: Final = ["/bin/sh", "-c"]
+_EXPANDED: Final = ("add", "arg", "copy", "env", "label", "stopsignal", "user", "volume", "workdir")
+"""Those whose arguments are expanded word by word."""
+_OF_CHANGES: Final = (
+    *("cmd", "entrypoint", "healthcheck", "env", "expose", "label", "onbuild", "user", "volume", "workdir"),
+)
+"""Those that imports and commits take."""
+_UNITS: Final = (("h", 3600), ("m", 60))
+
+
+def expanded(step: Instruction, expander: Expander) -> Instruction:
+    """A step with the values of its variables.
+
+    Raises:
+        Invalid: a word of it is wrong.
+    """
+    if step.literal or step.name not in _EXPANDED:
+        return step
+    flags = {name: expander.word(value) if name == "chown" else value for name, value in step.flags.items()}
+    if step.name != "arg":
+        return replace(step, args=tuple(expander.word(word) for word in step.args), flags=flags)
+    parts = [word.partition("=") for word in step.args]
+    return replace(step, args=tuple(f"{expander.word(n)}{is_set}{expander.word(v)}" for n, is_set, v in parts))
+
+
+def with_changes(config: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A configuration after some lines of a Dockerfile.
+
+    Raises:
+        Invalid: a line is none of those that change a configuration, or wrong.
+    """
+    if not changes:
+        return config
+    dockerfile = read("\n".join(changes))
+    for line in dockerfile.lines:
+        if line.name not in _OF_CHANGES:
+            raise Invalid(f"{line.name} is not a valid change command")
+    changed = Configuration(copy.deepcopy(config))
+    for step in [instruction(line) for line in dockerfile.lines]:
+        expander = Expander(changed.environment, dockerfile.escape)
+        changed.change(expanded(step, expander), expander)
+    return changed.values
+
+
+@dataclass
+class Configuration:
+    """A configuration that is being made."""
+
+    values: dict[str, Any]
+    command_set: bool = False
+    """Whether there was a CMD, which an ENTRYPOINT then leaves as it is."""
+
+    @property
+    def environment(self) -> list[str]:
+        """NAME=VALUE."""
+        return items(self.values["Env"])
+
+    @property
+    def shell(self) -> list[str]:
+        """What runs a command that is no list of words."""
+        return [*(self.values.get("Shell") or _SHELL)]
+
+    def command(self, step: Instruction) -> list[str]:
+        """The words of a step that says what to run."""
+        return list(step.args) if step.json else [*self.shell, *(step.args or [])]
+
+    def change(self, step: Instruction, expander: Expander) -> str:
+        """Do what an expanded step says; gives what history says of it, and nothing for one that changes nothing here.
+
+        Raises:
+            SwarmError: what it says can't be.
+        """
+        values = self.values
+        match step.name:
+            case "env":
+                self._set_environment(step.pairs)
+                return _assigned("ENV", step.pairs)
+            case "label":
+                values["Labels"] = fields(values["Labels"]) | dict(step.pairs)
+                return _assigned("LABEL", step.pairs)
+            case "cmd":
+                values["Cmd"] = self.command(step)
+                self.command_set = self.command_set or bool(step.args)
+                return f"CMD {_quoted(values['Cmd'])}"
+            case "entrypoint":
+                values["Entrypoint"] = self.command(step) if step.args else None
+                if not self.command_set:
+                    values["Cmd"] = None
+                return f"ENTRYPOINT {_quoted(items(values['Entrypoint']))}"
+            case "user":
+                values["User"] = step.args[0]
+                return f"USER {step.args[0]}"
+            case "workdir":
+                values["WorkingDir"] = _folder(values["WorkingDir"], step.args[0])
+                return f"WORKDIR {values['WorkingDir']}"
+            case "expose":
+                ports = [port for word in step.args for port in expander.words(word)]
+                exposed: dict[str, Any] = {port: {} for each in ports for port in _ports(each)}
+                values["ExposedPorts"] = fields(values.get("ExposedPorts")) | exposed
+                return f"EXPOSE {' '.join(ports)}"
+            case "volume":
+                if "" in step.args:
+                    raise refusal(500, "VOLUME specified can not be an empty string")
+                values["Volumes"] = fields(values["Volumes"]) | {path: {} for path in step.args}
+                return f"VOLUME [{' '.join(step.args)}]"
+            case "stopsignal":
+                signal_number(step.args[0])
+                values["StopSignal"] = step.args[0]
+                return f"STOPSIGNAL {step.args[0]}"
+            case "shell":
+                values["Shell"] = list(step.args)
+                return f"SHELL [{' '.join(step.args)}]"
+            case "healthcheck":
+                values["Healthcheck"] = health(step.args, step.flags, step.json)
+                return f"HEALTHCHECK {_shown_health(values['Healthcheck'])}"
+            case "onbuild":
+                values["OnBuild"] = [*items(values["OnBuild"]), step.args[0]]
+                return f"ONBUILD {step.args[0]}"
+            case _:
+                return ""
+
+    def _set_environment(self, pairs: Iterable[tuple[str, str]]) -> None:
+        found = list(self.environment)
+        for name, value in pairs:
+            at = next((at for at, entry in enumerate(found) if entry.partition("=")[0] == name), len(found))
+            found[at : at + 1] = [f"{name}={value}"]
+        self.values["Env"] = found
+
+
+def _assigned(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+    return " ".join([name, *(f"{key}={value}" for key, value in pairs)])
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return f"[{' '.join(orjson.dumps(word.encode(errors='replace').decode()).decode() for word in words)}]"
+
+
+def _folder(current: str, asked: str) -> str:
+    if not asked:
+        raise refusal(500, "cannot normalize nothing")
+    return asked if asked.startswith("/") else posixpath.normpath(f"/{current}/{asked}").replace("//", "/")
+
+
+def _shown_health(found: dict[str, Any]) -> str:
+    """As Go shows the struct."""
+    times = " ".join(f'"{_shown_duration(found.get(name, 0))}"' for name in ("Interval", "Timeout", "StartPeriod"))
+    return f"&{{{_quoted(found['Test'])} {times} '\\x{found.get('Retries', 0):02x}'}}"
+
+
+def _shown_duration(nanoseconds: int) -> str:
+    """As Go shows a duration."""
+    seconds, text = nanoseconds / 10**9, ""
+    if 0 < seconds < 1:
+        return f"{nanoseconds / 10**6:g}ms"
+    for unit, size in _UNITS:
+        if seconds >= size or text:
+            text += f"{int(seconds // size)}{unit}"
+            seconds %= size
+    return f"{text}{seconds:g}s"
+
+
+def _ports(spec: str) -> list[str]:
+    """The ports of the container that a specification such as `8080:80/udp` names, each with its protocol."""
+    ports, _, protocol = spec.partition("/")
+    *before, container = ports.split(":")
+    host = before[-1] if before else ""
+    if not container:
+        raise refusal(500, f"No port specified: {spec}<empty>")
+    inside, outside = _range(container), _range(host or container)
+    if inside is None:
+        raise refusal(500, f"Invalid containerPort: {container}")
+    if outside is None:
+        raise refusal(500, f"Invalid hostPort: {host}")
+    if len(outside) != len(inside) != 1:
+        raise refusal(500, f"Invalid ranges specified for container and host Ports: {container} and {host}")
+    if (protocol := protocol.lower() or "tcp") not in ("tcp", "udp", "sctp"):
+        raise refusal(500, f"Invalid proto: {protocol}")
+    return [f"{port}/{protocol}" for port in inside]
+
+
+def _range(text: str) -> range | None:
+    found = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", text)
+    if found is None:
+        return None
+    first, last = int(found[1]), int(found[2] or found[1])
+    return range(first, last + 1) if first <= last <= 65535 else None

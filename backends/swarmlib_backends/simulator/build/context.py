@@ -1,0 +1,91 @@
+"""What comes with a build: a tar of files, and the Dockerfile among them."""
+
+from __future__ import annotations
+
+import posixpath
+
+from swarmlib import Invalid, SwarmError
+
+from ...dockerapi.status import refusal
+from ..files import Files
+from . import lines
+from .lines import Dockerfile
+from .patterns import ignored
+
+DEFAULT = "Dockerfile"
+_IGNORE = ".dockerignore"
+_MOST_LINKS = 255
+
+
+def context_of(data: bytes, name: str, now: float) -> tuple[Files, Dockerfile]:
+    """The files of a context, and the Dockerfile of that name; without what a .dockerignore leaves out of these two,
+    which clients always send.
+
+    Raises:
+        SwarmError: it is no tar, or there is no such Dockerfile, or that can't be read.
+    """
+    files = Files({})
+    try:
+        files.unpack("/", data, now=now)
+    except SwarmError as exc:
+        if "tar file" not in exc.message:
+            raise
+        raise refusal(500, "archive/tar: invalid tar header") from exc
+    path = resolved(files, name)
+    if files.get(path) is None and name == DEFAULT:
+        path = resolved(files, name.lower())
+    dockerfile = _read(files, path, name)
+    _leave_out(files, path)
+    return files, dockerfile
+
+
+def _read(files: Files, path: str, name: str) -> Dockerfile:
+    node = files.get(path)
+    if node is None:
+        raise refusal(500, f"Cannot locate specified Dockerfile: {name}")
+    if node.is_folder:
+        raise refusal(500, f"unexpected error reading Dockerfile: read {path}: is a directory")
+    if not node.data:
+        raise refusal(400, f"the Dockerfile ({name}) cannot be empty")
+    try:
+        return lines.read(node.data.decode(errors="replace"))
+    except Invalid as exc:
+        raise Invalid(f"failed to parse {name}: {exc.message}") from exc
+
+
+def _leave_out(files: Files, dockerfile: str) -> None:
+    node = files.get(f"/{_IGNORE}")
+    if node is None:
+        return
+    patterns = node.data.decode(errors="replace").splitlines()
+    for path in (f"/{_IGNORE}", dockerfile):
+        if ignored(path.removeprefix("/"), patterns):
+            files.remove(path)
+
+
+def resolved(files: Files, name: str) -> str:
+    """The path that a name in a context or an image stands for, all links followed; none of them leads out.
+
+    Raises:
+        SwarmError: the name itself leads out, or there are too many links.
+    """
+    if posixpath.normpath(name.lstrip("/")).split("/")[0] == "..":
+        raise refusal(500, f"forbidden path outside the build context: {name} ()")
+    rest = posixpath.normpath(f"/{name}").split("/")[::-1]
+    at, links = "/", 0
+    while rest:
+        part = rest.pop()
+        if part in ("", ".", ".."):
+            at = posixpath.dirname(at) if part == ".." else at
+            continue
+        below = posixpath.join(at, part)
+        node = files.get(below)
+        if node is None or not node.link:
+            at = below
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise refusal(500, f"too many links in {name}")
+        at = "/" if node.link.startswith("/") else at
+        rest += node.link.split("/")[::-1]
+    return at

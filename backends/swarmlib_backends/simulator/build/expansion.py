@@ -1,0 +1,202 @@
+"""Variables in the words of a Dockerfile: `$name`, `${name}`, `${name:-word}` and its like, quotes and escapes.
+
+Source: frontend/dockerfile/shell of github.com/moby/buildkit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import orjson
+
+from swarmlib import Invalid
+
+from .lines import SPACE
+
+_DEEPEST: Final = 50
+"""How many `${…}` may be in one another."""
+_ESCAPABLE: Final = '"$'
+
+
+class Expander:
+    """Expands words with the values of variables; `escape` is the character that the Dockerfile chose."""
+
+    def __init__(self, variables: Iterable[str], escape: str) -> None:
+        self._values: dict[str, str] = {}
+        for entry in variables:
+            name, _, value = entry.partition("=")
+            self._values.setdefault(name, value)
+        self._escape = escape
+
+    def word(self, text: str) -> str:
+        """A word as one.
+
+        Raises:
+            Invalid: it is wrong; quotes it.
+        """
+        return self._expanded(text).text
+
+    def words(self, text: str) -> list[str]:
+        """The words that a word becomes: a variable's value that is not quoted may be several.
+
+        Raises:
+            Invalid: it is wrong; quotes it.
+        """
+        return self._expanded(text).words
+
+    def _expanded(self, text: str) -> _Word:
+        if not any(character in text for character in ("$", "'", '"', self._escape)):
+            found = _Word()
+            found.add_bare(text)
+            return found.ended()
+        try:
+            return _Reader(text, self._values, self._escape).word("").ended()
+        except Invalid as exc:
+            shown = orjson.dumps(text.encode(errors="replace").decode()).decode()
+            raise Invalid(f"failed to process {shown}: {exc.message}") from exc
+
+
+class _Word:
+    """What was read of a word, and the words in it."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._word: list[str] = []
+        self.words: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    def add(self, text: str) -> None:
+        """Add what ends no word: it was quoted or escaped."""
+        self._pieces.append(text)
+        self._word.append(text)
+
+    def add_bare(self, text: str) -> None:
+        """Add what spaces divide."""
+        self._pieces.append(text)
+        for character in text:
+            if character in SPACE:
+                self.ended()
+            else:
+                self._word.append(character)
+
+    def ended(self) -> _Word:
+        if any(self._word):
+            self.words.append("".join(self._word))
+        self._word = []
+        return self
+
+
+class _Reader:
+    def __init__(self, text: str, values: Mapping[str, str], escape: str) -> None:
+        self._text = text
+        self._values = values
+        self._escape = escape
+        self._at = 0
+        self._depth = 0
+
+    @property
+    def _next(self) -> str:
+        """The next character; empty at the end."""
+        return self._text[self._at : self._at + 1]
+
+    def _take(self) -> str:
+        found = self._next
+        self._at += 1
+        return found
+
+    def word(self, end: str) -> _Word:
+        """What stands before `end`, or all the rest."""
+        found = _Word()
+        while (character := self._take()) not in ("", end):
+            if character == "'":
+                found.add(self._single_quoted())
+            elif character == '"':
+                found.add(self._double_quoted())
+            elif character == "$":
+                found.add_bare(self._variable())
+            elif character == self._escape:
+                found.add(self._take())
+            else:
+                found.add_bare(character)
+        if end and not character:
+            raise Invalid(f"unexpected end of statement while looking for matching {end}")
+        return found
+
+    def _single_quoted(self) -> str:
+        end = self._text.find("'", self._at)
+        if end < 0:
+            raise Invalid("unexpected end of statement while looking for matching single-quote")
+        found, self._at = self._text[self._at : end], end + 1
+        return found
+
+    def _double_quoted(self) -> str:
+        pieces: list[str] = []
+        while (character := self._take()) not in ("", '"'):
+            if character == "$":
+                pieces.append(self._variable())
+            elif character == self._escape and not self._next:
+                break
+            elif character == self._escape and self._next in (*_ESCAPABLE, self._escape):
+                pieces.append(self._take())
+            else:
+                pieces.append(character)
+        if character != '"':
+            raise Invalid("unexpected end of statement while looking for matching double-quote")
+        return "".join(pieces)
+
+    def _variable(self) -> str:
+        """The value of what follows a `$`."""
+        if self._next != "{":
+            name = self._name()
+            return self._values.get(name, "") if name else "$"
+        self._take()
+        if not self._next:
+            raise Invalid("syntax error: missing '}'")
+        if self._next in "{}:":
+            raise Invalid("syntax error: bad substitution")
+        name = self._name()
+        match self._take():
+            case "}":
+                return self._values.get(name, "")
+            case ":":
+                return self._modified(name, self._take())
+            case _:
+                raise Invalid("missing ':' in substitution")
+
+    def _modified(self, name: str, modifier: str) -> str:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise Invalid(f"more than {_DEEPEST} substitutions are in one another")
+        try:
+            word = self.word("}").text
+        except Invalid:
+            if not self._next:
+                raise Invalid("syntax error: missing '}'") from None
+            raise
+        self._depth -= 1
+        value = self._values.get(name, "")
+        match modifier:
+            case "+":
+                return word if value else ""
+            case "-":
+                return value or word
+            case "?" if not value:
+                unset = "empty" if name in self._values else "unset"
+                raise Invalid(f"{name}: {word or f'is not allowed to be {unset}'}")
+            case "?":
+                return value
+            case _:
+                raise Invalid(f"unsupported modifier ({modifier}) in substitution")
+
+    def _name(self) -> str:
+        """The name that follows: letters, digits and `_`, or a single digit."""
+        begin = self._at
+        while self._next and (self._next.isalpha() or self._next.isdigit() or self._next == "_"):
+            self._at += 1
+            if self._at == begin + 1 and self._text[begin].isdigit():
+                break
+        return self._text[begin : self._at]

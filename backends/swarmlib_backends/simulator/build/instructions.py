@@ -1,0 +1,232 @@
+"""What the lines of a Dockerfile say: its stages, and their steps. Here each line is judged by itself.
+
+Source: frontend/dockerfile/instructions of github.com/moby/buildkit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from swarmlib import Invalid
+
+from ...dockerapi.numbers import integer
+from ...dockerapi.times import duration
+from .lines import SPACE, Line
+
+_FLAGS: Final[dict[str, tuple[str, ...]]] = {
+    "add": ("chown", "chmod"),
+    "copy": ("chown", "from", "chmod"),
+    "from": ("platform",),
+    "healthcheck": ("interval", "timeout", "start-period", "retries"),
+    "run": ("mount",),
+    **dict.fromkeys(("cmd", "entrypoint", "env", "expose", "label", "maintainer", "onbuild", "shell"), ()),
+    **dict.fromkeys(("arg", "stopsignal", "user", "volume", "workdir"), ()),
+}
+"""All instructions, and the flags that each has."""
+_FLAGS_UNREAD: Final = ("arg", "stopsignal")
+_FLAGS_FIRST: Final = ("env", "label", "shell")
+"""Those whose flags are judged before their arguments are counted."""
+_ONE: Final = ("maintainer", "stopsignal", "user", "workdir")
+_SOME: Final = ("arg", "env", "expose", "healthcheck", "label", "onbuild", "shell", "volume")
+_STAGE: Final = re.compile(r"[a-z][a-z0-9_.-]*")
+_ONBUILD: Final = re.compile(r"\s*ONBUILD\s*", re.IGNORECASE)
+_MILLISECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One step, judged by itself."""
+
+    name: str
+    """In small letters."""
+    text: str
+    """As progress shows it."""
+    args: tuple[str, ...] = ()
+    flags: Mapping[str, str] = field(default_factory=dict[str, str])
+    json: bool = False
+    literal: bool = False
+    """Whether no variables are to be expanded in it."""
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Names and values, where the arguments are those in turn."""
+        return list(zip(self.args[::2], self.args[1::2], strict=True))
+
+
+@dataclass(slots=True)
+class Stage:
+    """A FROM, and the steps after it."""
+
+    base: str
+    name: str
+    platform: str
+    text: str
+    steps: list[Instruction] = field(default_factory=list[Instruction])
+
+
+def stages_of(lines: Iterable[Line]) -> tuple[list[Instruction], list[Stage]]:
+    """The ARGs before the first stage, and the stages.
+
+    Raises:
+        Invalid: a line is wrong; it is named.
+    """
+    before: list[Instruction] = []
+    stages: list[Stage] = []
+    for line in lines:
+        try:
+            found = instruction(line)
+        except Invalid as exc:
+            raise Invalid(f"dockerfile parse error line {line.number}: {exc.message}") from exc
+        if found.name == "from":
+            name = found.args[2].lower() if len(found.args) > 1 else ""
+            stages.append(Stage(found.args[0], name, found.flags.get("platform", ""), found.text))
+        elif stages:
+            stages[-1].steps.append(found)
+        elif found.name == "arg":
+            before.append(found)
+        else:
+            raise Invalid("no build stage in current context")
+    return before, stages
+
+
+def instruction(line: Line) -> Instruction:
+    """What a line says.
+
+    Raises:
+        Invalid: it is no instruction, or wrong.
+    """
+    name = line.name
+    if name not in _FLAGS:
+        raise Invalid(f"unknown instruction: {name.upper()}")
+    if name not in _FLAGS_FIRST:
+        _check_args(line)
+    unread = name in _FLAGS_UNREAD or (name == "healthcheck" and line.args[:1] and line.args[0].upper() == "NONE")
+    flags = {} if unread else _flags(line)
+    _check_args(line)
+    if name in ("env", "label", "arg"):
+        names = line.args if name == "arg" else line.args[::2]
+        if any(each.partition("=")[0] == "" for each in names):
+            raise Invalid(f"{name.upper()} names can not be blank")
+    if name == "shell" and not line.json:
+        raise Invalid("SHELL requires the arguments to be in JSON form")
+    args = line.args
+    if name == "volume":
+        args = tuple(each.strip(SPACE) for each in line.args)
+        if "" in args:
+            raise Invalid("VOLUME specified can not be an empty string")
+    if name == "healthcheck":
+        health(args, flags, line.json)
+    if name == "onbuild":
+        args = (_ONBUILD.sub("", line.text, count=1),)
+    if name == "expose":
+        args = tuple(sorted(args))
+    return Instruction(name, line.text.strip(SPACE), args, flags, line.json)
+
+
+def label(name: str, value: str) -> Instruction:
+    """The step that the parameter `labels` stands for."""
+    return Instruction("label", f"LABEL {name}={value}", (name, value), literal=True)
+
+
+def _check_args(line: Line) -> None:
+    name, count = line.name.upper(), len(line.args)
+    if line.name in _ONE and not count:
+        raise Invalid(f"{name} requires exactly one argument")
+    if line.name in _SOME and not count:
+        raise Invalid(f"{name} requires at least one argument")
+    if line.name in ("add", "copy") and count < 2:
+        problem = "requires at least two arguments, but only one was provided. Destination could not be determined"
+        raise Invalid(f"{name} {problem}")
+    if line.name == "from":
+        _check_from(line.args)
+    if line.name == "onbuild":
+        _check_trigger(line.args[0].upper())
+
+
+def _check_from(args: tuple[str, ...]) -> None:
+    if len(args) == 3 and args[1].lower() == "as":
+        if not _STAGE.fullmatch(args[2].lower()):
+            shown = orjson.dumps(args[2].lower().encode(errors="replace").decode()).decode()
+            problem = "name can't start with a number or contain symbols"
+            raise Invalid(f"invalid name for build stage: {shown}, {problem}")
+    elif len(args) != 1:
+        raise Invalid("FROM requires either one or three arguments")
+
+
+def _check_trigger(name: str) -> None:
+    if name == "ONBUILD":
+        raise Invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
+    if name in ("MAINTAINER", "FROM"):
+        raise Invalid(f"{name} isn't allowed as an ONBUILD trigger")
+
+
+def _flags(line: Line) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for flag in line.flags:
+        name, is_set, value = flag[2:].partition("=")
+        if name not in _FLAGS[line.name]:
+            raise Invalid(f"Unknown flag: {name}")
+        if name in found and name != "mount":
+            raise Invalid(f"Duplicate flag specified: {name}")
+        if not is_set:
+            raise Invalid(f"Missing a value on flag: {name}")
+        found[name] = value
+    return found
+
+
+# HEALTHCHECK.
+
+
+def health(args: tuple[str, ...], flags: Mapping[str, str], json: bool) -> dict[str, Any]:
+    """What a HEALTHCHECK puts into a configuration: fields that say nothing are left out.
+
+    Raises:
+        Invalid: it is wrong.
+    """
+    kind, *words = args
+    if kind.upper() == "NONE":
+        if words:
+            raise Invalid("HEALTHCHECK NONE takes no arguments")
+        return {"Test": ["NONE"]}
+    if kind.upper() != "CMD":
+        raise Invalid(f"Unknown type {orjson.dumps(kind.upper()).decode()} in HEALTHCHECK (try CMD)")
+    if not words:
+        raise Invalid("Missing command after HEALTHCHECK CMD")
+    found: dict[str, Any] = {"Test": ["CMD" if json else "CMD-SHELL", *words]}
+    names = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod"}
+    found |= {field: _interval(name, flags[name]) for name, field in names.items() if flags.get(name)}
+    if flags.get("retries"):
+        found["Retries"] = _retries(flags["retries"])
+    return found
+
+
+def _interval(name: str, text: str) -> int:
+    found = 0 if text == "0" else duration(text)
+    if found is None:
+        raise Invalid(f"time: {_wrong_duration(text)}")
+    if found < _MILLISECOND:
+        raise Invalid(f'Interval "{name}" cannot be less than 1ms')
+    return found
+
+
+def _wrong_duration(text: str) -> str:
+    shown = orjson.dumps(text.encode(errors="replace").decode()).decode()
+    found = re.fullmatch(r"[-+]?(?:[0-9.]+[a-z]+)*[0-9.]*[0-9]\.?([^0-9.]*)", text)
+    if found is None:
+        return f"invalid duration {shown}"
+    unit = found[1]
+    return f'unknown unit "{unit}" in duration {shown}' if unit else f"missing unit in duration {shown}"
+
+
+def _retries(text: str) -> int:
+    found = integer(text)
+    if found is None:
+        raise Invalid(f"strconv.ParseInt: parsing {orjson.dumps(text).decode()}: invalid syntax")
+    if found < 1:
+        raise Invalid(f"--retries must be at least 1 (not {found})")
+    return found
