@@ -11,6 +11,7 @@ What changes a state does it in one step, without waiting: no other call ever se
 
 from __future__ import annotations
 
+import posixpath
 import signal
 from contextlib import suppress
 from functools import partial
@@ -83,7 +84,7 @@ class Lifecycle:
         user = _user(container, container.config)
         program = self._program(container, container.command, first=True)
         first = not container.host.get("Init")
-        folder_at = str(container.config["WorkingDir"] or "/")
+        folder_at = posixpath.normpath(str(container.config["WorkingDir"] or "/"))
         if container.files.get(folder_at) is None:
             container.files.put(folder_at, folder(engine.clock.now()))
         process = Process(engine.next_pid(), container.command, engine.clock, user, first=first)
@@ -142,7 +143,7 @@ class Lifecycle:
             process,
             lambda name: self._engine.program(name, container),
             partial(processes, container),
-            str(of.config.get("WorkingDir") or container.config["WorkingDir"] or "/"),
+            posixpath.normpath(str(of.config.get("WorkingDir") or container.config["WorkingDir"] or "/")),
         )
 
     async def _live(self, container: Container, process: Process, program: Program, given: Run) -> None:

@@ -25,6 +25,7 @@ from ..references import normal
 from ..users import owner_of
 from .arguments import BuildArgs
 from .configuration import expanded
+from .context import resolved
 from .copying import Copied, sources, target_of
 from .expansion import Expander
 from .instructions import Instruction, Stage, instruction, label, stages_of
@@ -171,8 +172,8 @@ class Builder:
         triggers = items(stage.config.values["OnBuild"])
         stage.config.values["OnBuild"] = None
         if triggers:
-            await self._say(f"# Executing {len(triggers)} build trigger{'s' if len(triggers) > 1 else ''}")
-            await self._say("\n")
+            await self._say(f"# Executing {len(triggers)} build trigger")
+            await self._say("s\n" if len(triggers) > 1 else "\n")
         for trigger in triggers:
             lines = read(trigger).lines
             if len(lines) != 1:
@@ -209,10 +210,13 @@ class Builder:
                     stage.arguments.add(name, value if is_set else None)
                 await self._note(stage, f"ARG {' '.join(step.args)}")
             case "healthcheck" if "Healthcheck" in stage.config.values:
-                before = stage.config.values["Healthcheck"]["Test"]
-                if before[0] != "NONE":
-                    await self._say(f"Note: overriding previous HEALTHCHECK: [{' '.join(before)}]\n")
-                await self._note(stage, stage.config.change(step, expander))
+                before = stage.config.values["Healthcheck"]
+                if before["Test"][0] != "NONE":
+                    await self._say(f"Note: overriding previous HEALTHCHECK: [{' '.join(before['Test'])}]\n")
+                comment = stage.config.change(step, expander)
+                # What this one doesn't say stays, as for a container that is created of the image.
+                stage.config.values["Healthcheck"] = before | stage.config.values["Healthcheck"]
+                await self._note(stage, comment)
             case "workdir":
                 comment = stage.config.change(step, expander)
                 await self._make_folder(stage, stage.config.values["WorkingDir"], comment)
@@ -230,12 +234,13 @@ class Builder:
         config = stage.of_comment(comment)
         if await self._is_cached(stage, config):
             return
-        container = await self._container(stage, config)
-        there = container.files.get(path.rstrip("/") or "/")
-        if there is None:
-            container.files.put(path.rstrip("/"), folder(self._engine.clock.now()))
-        elif not there.is_folder and not there.link:
+        at = resolved(Files(stage.image.files if stage.image else {}), path)
+        there = stage.image.files.get(at) if stage.image else None
+        if there is not None and not there.is_folder:
             raise refusal(500, f"Cannot mkdir: {path} is not a directory")
+        container = await self._container(stage, config)
+        if container.files.get(at) is None:
+            container.files.put(at, folder(self._engine.clock.now()))
         self._commit(stage, container.files, container.config, container)
 
     async def _run(self, stage: StageState, step: Instruction) -> None:

@@ -30,6 +30,8 @@ _OF_CHANGES: Final = (
     *("cmd", "entrypoint", "healthcheck", "env", "expose", "label", "onbuild", "user", "volume", "workdir"),
 )
 """Those that imports and commits take."""
+_MOST_PORTS: Final = 3 * 65536
+"""Ports of one EXPOSE, at most: all of each protocol."""
 _UNITS: Final = (("h", 3600), ("m", 60))
 
 
@@ -120,8 +122,7 @@ class Configuration:
                 return f"WORKDIR {values['WorkingDir']}"
             case "expose":
                 ports = [port for word in step.args for port in expander.words(word)]
-                exposed: dict[str, Any] = {port: {} for each in ports for port in _ports(each)}
-                values["ExposedPorts"] = fields(values.get("ExposedPorts")) | exposed
+                values["ExposedPorts"] = fields(values.get("ExposedPorts")) | {port: {} for port in _exposed(ports)}
                 return f"EXPOSE {' '.join(ports)}"
             case "volume":
                 if "" in step.args:
@@ -182,6 +183,15 @@ def _shown_duration(nanoseconds: int) -> str:
             text += f"{int(seconds // size)}{unit}"
             seconds %= size
     return f"{text}{seconds:g}s"
+
+
+def _exposed(specs: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for spec in dict.fromkeys(specs):
+        found += _ports(spec)
+        if len(found) > _MOST_PORTS:
+            raise refusal(400, f"EXPOSE names over {_MOST_PORTS} ports")
+    return found
 
 
 def _ports(spec: str) -> list[str]:

@@ -83,8 +83,9 @@ def stages_of(lines: Iterable[Line]) -> tuple[list[Instruction], list[Stage]]:
         except Invalid as exc:
             raise Invalid(f"dockerfile parse error line {line.number}: {exc.message}") from exc
         if found.name == "from":
-            name = found.args[2].lower() if len(found.args) > 1 else ""
-            stages.append(Stage(found.args[0], name, found.flags.get("platform", ""), found.text))
+            base, *named = found.args
+            name = named[1].lower() if named else ""
+            stages.append(Stage(base, name, found.flags.get("platform", ""), found.text))
         elif stages:
             stages[-1].steps.append(found)
         elif found.name == "arg":
@@ -105,8 +106,8 @@ def instruction(line: Line) -> Instruction:
         raise Invalid(f"unknown instruction: {name.upper()}")
     if name not in _FLAGS_FIRST:
         _check_args(line)
-    unread = name in _FLAGS_UNREAD or (name == "healthcheck" and line.args[:1] and line.args[0].upper() == "NONE")
-    flags = {} if unread else _flags(line)
+    none = name == "healthcheck" and next(iter(line.args), "").upper() == "NONE"
+    flags = {} if none or name in _FLAGS_UNREAD else _flags(line)
     _check_args(line)
     if name in ("env", "label", "arg"):
         names = line.args if name == "arg" else line.args[::2]
