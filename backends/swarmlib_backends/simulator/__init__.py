@@ -1,8 +1,8 @@
 """`simulator`: a Docker engine in memory, for tests, demonstrations and benchmarks, of any size and with its own clock.
 
-It speaks the Engine API's own objects and behaves as dockerd does, in the families of containers, execs, images,
-networks, volumes, events and the system. What runs in its containers are simulated programs: those that `programs`
-and `shell` know, and those that users give as Python functions.
+It speaks the Engine API's own objects and behaves as dockerd does, in the families of containers, execs, images and
+their classic builds, networks, volumes, events and the system. What runs in its containers are simulated programs:
+those that `programs` and `shell` know, and those that users give as Python functions.
 """
 
 from __future__ import annotations
