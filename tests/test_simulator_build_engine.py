@@ -86,6 +86,8 @@ RIGHT = [
     "COPY /a.txt ./b.txt /x/\nCOPY ?.txt /y/\nCOPY [ab].txt /z/",
     "COPY -- a.txt /b",
     "RUN printf 'a\\nb'",
+    "COPY d /d\nCOPY a.txt /d/.hidden\nRUN cp /d/f /g && cp -r /d /e && ls /d && ls -a /d && ls -A /e && cat /g",
+    "COPY d /d\nRUN find /d -type f -name f && cd /d && find deep -type f; find nosuch; true",
 ]
 WRONG = [
     *("FOO", "FOO bar", "RUN --foo=x true", "RUN --mount=type=cache,target=/x true", "RUN exit 3", 'RUN ["nosuch"]'),

@@ -13,6 +13,7 @@ from .files import file, folder
 from .machine import MACHINE
 from .process import Program, Run
 from .shell import SHELLS
+from .trees import TREES
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -141,9 +142,16 @@ async def _ls(run: Run) -> int:
         node = run.files.get(path)
         if node is None and path != "/":
             return await _usage(run, f"ls: {name}: No such file or directory")
-        shown = [name] if node is not None and not node.is_folder else _inside(run, path)
+        shown = [name] if node is not None and not node.is_folder else _shown(run, path)
         await run.stdout.send_all("".join(f"{each}\n" for each in shown).encode())
     return 0
+
+
+def _shown(run: Run, path: str) -> list[str]:
+    """What `ls` shows of a folder: names that begin with a dot only if `-a` or `-A` asks for them."""
+    options = "".join(word[1:] for word in run.args[1:] if word.startswith("-"))
+    names = [name for name in _inside(run, path) if set(options) & {"a", "A"} or not name.startswith(".")]
+    return [".", "..", *names] if "a" in options else names
 
 
 def _inside(run: Run, path: str) -> list[str]:
@@ -194,6 +202,7 @@ async def _yes(run: Run) -> int:
 PROGRAMS: Final[dict[str, Program]] = {
     **SHELLS,
     **MACHINE,
+    **TREES,
     ":": _true,
     "[": _test,
     "cat": _cat,
