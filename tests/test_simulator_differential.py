@@ -60,6 +60,10 @@ def remove(name: str, **args: str) -> Step:
     return Step(Verb.RM, ("containers", name), args)
 
 
+def _mounted_bind(propagation: str) -> dict[str, Any]:
+    return {"Type": "bind", "Source": "/srv", "Target": "/m", "BindOptions": {"Propagation": propagation}}
+
+
 LIFE = [
     create("one", "sleep", "1000"),
     start("one"),
@@ -146,11 +150,31 @@ VOLUMES = [
     Step(Verb.RM, ("volumes", "vol")),
 ]
 
+_MODES = [
+    *("", ":rw", ":ro,rshared", ":rw,rslave", ":shared", ":private,Z", ":cached", ":z,delegated", ":nocopy"),
+    *(":rslave,rshared", ":ro,rw", ":nosuch", ":ro,"),
+]
+BINDS = [
+    *(create(f"bind{at}", "true", HostConfig={"Binds": [f"/srv:/m{mode}"]}) for at, mode in enumerate(_MODES)),
+    *(create(f"volume{at}", "true", HostConfig={"Binds": [f"vol:/m{mode}"]}) for at, mode in enumerate(_MODES)),
+    *(Step(Verb.GET, ("containers", f"{kind}{at}")) for kind in ("bind", "volume") for at in range(len(_MODES))),
+    create("propagated", "true", HostConfig={"Mounts": [_mounted_bind("rslave")]}),
+    create("nowhere", "true", HostConfig={"Mounts": [_mounted_bind("nosuch")]}),
+    create("mode_alone", "true", HostConfig={"Binds": ["/tmp:ro"]}),
+    Step(Verb.GET, ("containers", "propagated")),
+]
+PRUNED = [
+    create("one", "sh", "-c", "echo hello > /data.txt"),
+    start("one"),
+    create("two", "true"),
+    Step(Verb.RM, ("containers",)),
+]
+
 
 @pytest.mark.parametrize(
     "script",
-    [LIFE, ENDS, RESTARTED, NETWORKS, PORTS, IMAGES, VOLUMES],
-    ids=["life", "ends", "restarted", "networks", "ports", "images", "volumes"],
+    [LIFE, ENDS, RESTARTED, NETWORKS, PORTS, IMAGES, VOLUMES, BINDS, PRUNED],
+    ids=["life", "ends", "restarted", "networks", "ports", "images", "volumes", "binds", "pruned"],
 )
 async def test_a_life_is_the_same_on_both(script: list[Step], real: Engine) -> None:
     await hold(real, script)

@@ -36,6 +36,8 @@ class Mount:
     anonymous: bool = False
     inherited: bool = False
     """Whether it is another container's too, as `VolumesFrom` asked."""
+    filled: bool = True
+    """Whether a volume that is still empty gets what the image has there."""
 
 
 @dataclass(slots=True)

@@ -177,10 +177,11 @@ class Containers:
         until = until_of(wanted, self._engine.clock.now())
         stopped = [each for each in reversed(self._engine.containers.values()) if not each.running]
         ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
+        freed = sum(each.files.size for each in ended)
         for each in ended:
             self._life.remove(each, volumes=False)
-        self._engine.tell_of("container", "prune", "", {"reclaimed": "0"})
-        return {"ContainersDeleted": [each.id for each in ended] or None, "SpaceReclaimed": 0}
+        self._engine.tell_of("container", "prune", "", {"reclaimed": str(freed)})
+        return {"ContainersDeleted": [each.id for each in ended] or None, "SpaceReclaimed": freed}
 
     # Starting and ending.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import io
+import lzma
 import posixpath
 import stat
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -210,8 +212,10 @@ def untar(data: bytes, now: float) -> Iterator[tuple[str, Node]]:
             for info in archive:
                 name = posixpath.normpath("/" + info.name).lstrip("/") or "."
                 yield name, _node(archive, info, now)
-    except tarfile.TarError as exc:
-        raise refusal(500, f"Error processing tar file(exit status 1): {exc}") from exc
+    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as exc:
+        cut = isinstance(exc, EOFError) or any(words in str(exc) for words in ("truncated", "end of data"))
+        problem = "unexpected EOF" if cut else "archive/tar: invalid tar header"
+        raise refusal(500, f"Error processing tar file(exit status 1): {problem}") from exc
 
 
 def _node(archive: tarfile.TarFile, info: tarfile.TarInfo, now: float) -> Node:
