@@ -85,8 +85,13 @@ class Exec:
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
+        """Whether it runs, as far as is known: of one whose client has detached it isn't."""
         return self.process is not None and self.exit_code is None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.code is None
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Give it input."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import posixpath
 import signal
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -298,7 +299,10 @@ class Containers:
             raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
         check_not_restarting(container)
         self._engine.tell(container, "attach")
-        await message.reply.ack(att=stdio(container, container.config, args))
+        await message.reply.ack(att=stdio(container, container.config, args, partial(self._detached, container)))
+
+    async def _detached(self, container: Container) -> None:
+        self._engine.tell(container, "detach")
 
     async def _resize(self, message: Message) -> None:
         height, width = terminal_size(message.args)

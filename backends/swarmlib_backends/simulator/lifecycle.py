@@ -197,7 +197,7 @@ class Lifecycle:
         if container.life is not None:
             container.life.cancel()
         for each in list(container.execs.values()):
-            if each.process is not None and each.exit_code is None:
+            if each.process is not None and each.alive:
                 each.process.kill()
             if not each.running:
                 self._forget_exec(each)
@@ -390,7 +390,7 @@ class Lifecycle:
         if each.process is None:
             return
         code = await each.process.run(program, self._given(each.container, each.process, each))
-        each.exit_code = code
+        each.exit_code = code if each.exit_code is None else each.exit_code
         each.stdin.close()
         each.output.end_run()
         self._engine.tell(each.container, "exec_die", execID=each.id, exitCode=str(code))
@@ -405,7 +405,7 @@ def _user(container: Container, config: dict[str, Any]) -> User:
 def processes(container: Container) -> list[Process]:
     """What runs in a container."""
     first = [container.process] if container.process is not None else []
-    return first + [each.process for each in container.execs.values() if each.process is not None and each.running]
+    return first + [each.process for each in container.execs.values() if each.process is not None and each.alive]
 
 
 def not_running(container: Container) -> SwarmError:
