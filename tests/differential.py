@@ -46,7 +46,7 @@ _OWN = {
 }
 _UNORDERED = {
     *("Mounts", "Ports", "RepoTags", "Volumes", "Names", "ContainersDeleted", "NetworksDeleted", "VolumesDeleted"),
-    *("Aliases", "Env", "Tags"),
+    *("Aliases", "Env", "Links", "Tags"),
 }
 
 

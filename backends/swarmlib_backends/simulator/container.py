@@ -137,6 +137,10 @@ class Container:
     process: Process | None = None
     """What runs in it; None too for one that was seeded, which only sleeps."""
     execs: dict[str, Exec] = field(default_factory=dict[str, Exec])
+    links: dict[str, Container] = field(default_factory=dict[str, "Container"])
+    """The containers that it is linked to, by the names that it has for them."""
+    linked_by: list[tuple[Container, str]] = field(default_factory=list[tuple["Container", str]])
+    """The containers that are linked to it, each with its name for it."""
     life: trio.CancelScope | None = None
     """Around what goes on while it runs, or waits to be restarted."""
     summary: tuple[bytes, bytes] | None = None

@@ -24,6 +24,7 @@ from .container import Container
 from .engine import Engine
 from .files import tar
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
+from .links import make_links, unlink
 from .listing import listed
 from .logdrivers import check_readable
 from .mounts import make_volumes, mount_all, mounts_of
@@ -110,6 +111,7 @@ class Containers:
             container.mounts = mounts_of(config, host, engine)
             make_volumes(container.mounts, engine)
             mount_all(container.files, container.mounts, engine)
+            make_links(container, engine)
         except SwarmError:
             engine.tell(container, "destroy")  # as an engine does, though it never told of a create
             raise
@@ -145,7 +147,8 @@ class Containers:
         del self._engine.by_name[before]
         container.name = name
         self._engine.by_name[name] = container
-        self._engine.changed(container)
+        for each in (container, *container.links.values()):
+            self._engine.changed(each)
         self._engine.tell(container, "rename", oldName=f"/{before}")
 
     async def _update(self, message: Message) -> dict[str, Any]:
@@ -162,7 +165,8 @@ class Containers:
     async def _rm(self, message: Message) -> None:
         container, args = self._find(message), message.args
         if is_true(args.get("link")):
-            raise Unsupported("the simulator has no links between containers")
+            self._rm_link(ref_of(message).removeprefix("/"))
+            return
         if container.running:
             if not is_true(args.get("force")):
                 raise still_runs(container.id, container.status)
@@ -172,6 +176,12 @@ class Containers:
             finally:
                 container.stoppers -= 1
         self._life.remove(container, volumes=is_true(args.get("v")))
+
+    def _rm_link(self, name: str) -> None:
+        parent, _, alias = name.partition("/")
+        if not alias:
+            raise refusal(500, "Conflict, cannot remove the default link name of the container")
+        unlink(self._engine.by_name[parent], alias, self._engine)
 
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"label", "label!", "until"})

@@ -28,6 +28,8 @@ from .container import Container, Exec, Health
 from .engine import Engine
 from .files import folder
 from .health import Prober
+from .hosts import mount_told
+from .links import check_links, unlink, variables
 from .ports import HostPorts
 from .process import KILLED, Process, Program, Run, Sink
 from .users import User, user_of
@@ -76,6 +78,8 @@ class Lifecycle:
     def _begin(self, container: Container) -> None:
         engine = self._engine
         self._join_networks(container)
+        check_links(container)
+        mount_told(container)
         for mount in container.mounts:
             if mount.type == "volume":
                 about = {"read/write": str(mount.writable).lower(), "destination": mount.target, "propagation": ""}
@@ -142,6 +146,7 @@ class Lifecycle:
             process,
             lambda name: self._engine.program(name, container),
             partial(processes, container),
+            partial(self._engine.networks.resolve, container),
             str(of.config.get("WorkingDir") or container.config["WorkingDir"] or "/"),
         )
 
@@ -353,6 +358,9 @@ class Lifecycle:
             for mount in container.mounts:
                 if mount.anonymous and engine.volumes.has(mount.name) and not engine.volumes.users(mount.name):
                     engine.volumes.remove(mount.name)
+        for alias in list(container.links):
+            unlink(container, alias, engine)
+        container.linked_by.clear()
         engine.listed.clear()
         engine.tell(container, "destroy")
         container.removed.set()
@@ -440,6 +448,7 @@ def _environment(container: Container, config: dict[str, Any]) -> dict[str, str]
     base["HOSTNAME"] = container.config["Hostname"]
     if config.get("Tty"):
         base["TERM"] = "xterm"
+    base |= variables(container)
     entries = [*items(container.config["Env"]), *(items(config.get("Env")) if config is not container.config else [])]
     given = [entry.partition("=") for entry in entries]
     return {**base, **{name: value for name, is_set, value in given if is_set}, "HOME": "/root"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import operator
 import posixpath
 import re
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import trio
@@ -15,6 +17,10 @@ from .process import Program, Run
 from .shell import SHELLS
 from .text import TEXT, fail, names
 
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}/[+-]?[0-9]{1,18}")
+_COMPARISONS: Final[Mapping[str, Callable[[int, int], bool]]] = {
+    f"-{each.__name__}": each for each in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
+}
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -146,6 +152,8 @@ async def _test(run: Run) -> int:
             found = left == right
         case [left, "!=", right]:
             found = left != right
+        case [left, comparison, right] if comparison in _COMPARISONS and _NUMBER.fullmatch(f"{left}/{right}"):
+            found = _COMPARISONS[comparison](int(left), int(right))
         case _:
             return await fail(run, f"sh: {words[-1]}: unknown operand", 2)
     return 0 if found is wanted else 1

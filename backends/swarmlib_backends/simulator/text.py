@@ -70,6 +70,8 @@ class _Options:
 
     def _read(self, letters: str, words: Iterator[str], flags: str, values: str) -> None:
         for at, letter in enumerate(letters):
+            if letter in self.values:
+                raise _Wrong(f"the option {letter} can be given only once here")
             if letter in values:
                 self.values[letter] = letters[at + 1 :] or next(words, "")
                 return
