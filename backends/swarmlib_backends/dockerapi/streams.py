@@ -14,6 +14,7 @@ from swarmlib.stdio import STREAMS, framed
 from .detachkeys import Typed, keys
 from .output import Follower, Line, Lines, Output
 from .values import is_true, stamp, time_in
+from .versions import API_VERSION
 
 
 class Workload(Protocol):
@@ -39,6 +40,12 @@ class Workload(Protocol):
 
     async def end_input(self) -> None:
         """Close its stdin."""
+
+
+def stream_headers(content_type: bytes | None) -> list[tuple[bytes, bytes]]:
+    """The headers of an engine's answer with a stream, where they are not those that a workload's output has."""
+    own = [(b"Api-Version", API_VERSION.encode()), (b"Docker-Experimental", b"false"), (b"Ostype", b"linux")]
+    return own if content_type is None else [*own, (b"Content-Type", content_type)]
 
 
 def chosen_streams(args: Mapping[str, Any]) -> set[int]:

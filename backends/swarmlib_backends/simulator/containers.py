@@ -15,9 +15,8 @@ from swarmlib import BytesStream, Invalid, Json, Message, SwarmError, Unsupporte
 
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
-from ..dockerapi.streams import Logs, stdio
+from ..dockerapi.streams import Logs, stdio, stream_headers
 from ..dockerapi.values import is_true, no_such_signal, number, signal_asked, signal_number, still_runs, terminal_size
-from ..dockerapi.versions import API_VERSION
 from . import create, stats, views
 from .asked import Operations, body_of, filters_of, labels_wanted, ref_of, until_of, upload_of
 from .container import Container
@@ -286,7 +285,7 @@ class Containers:
         streams, one_shot = is_true(message.args.get("stream", "1")), is_true(message.args.get("one-shot"))
         if streams and one_shot:
             raise Invalid("cannot have stream=true and one-shot=true")
-        await ret.ack()
+        await ret.ack(headers=stream_headers(None if streams else b"application/json"))
         once = one_shot or not container.running
         before = stats.Sample.none() if once else stats.sample(self._engine, container)
         while self._engine.containers.get(container.id) is container:
@@ -323,24 +322,25 @@ class Containers:
 
     # Files.
 
-    async def _changes(self, message: Message) -> list[Any] | None:
-        return self._find(message).files.changes() or None
+    async def _changes(self, message: Message) -> Json:
+        return Json.of(self._find(message).files.changes() or None)
 
     async def _export(self, message: Message) -> None:
         container = self._find(message)
         nodes = ((path.lstrip("/"), node) for path, node in container.files.merged().items())
-        await message.reply.ack(att=BytesStream(tar(dict(sorted(nodes)))))
+        headers = stream_headers(b"application/octet-stream")
+        await message.reply.ack(att=BytesStream(tar(dict(sorted(nodes)))), headers=headers)
         self._engine.tell(container, "export")
 
     async def _archive(self, message: Message) -> None:
         container, path, stat = self._place(message)
         self._engine.tell(container, "archive-path")
-        headers = [*_stat_headers(stat), (b"Content-Type", b"application/x-tar")]
+        headers = [*stream_headers(b"application/x-tar"), _stat_header(stat)]
         await message.reply.ack(att=BytesStream(container.files.pack(path)), headers=headers)
 
     async def _archive_info(self, message: Message) -> None:
         _, _, stat = self._place(message)
-        await message.reply.ack(headers=_stat_headers(stat))
+        await message.reply.ack(headers=[*stream_headers(None), _stat_header(stat)])
 
     async def _put_archive(self, message: Message) -> None:
         container, path, stat = self._place(message)
@@ -371,6 +371,5 @@ def _networks(mode: str, asked: dict[str, dict[str, Any]]) -> dict[str, Endpoint
     return {"bridge" if mode == "default" else mode: Endpoint()}
 
 
-def _stat_headers(stat: dict[str, Any]) -> list[tuple[bytes, bytes]]:
-    shown = base64.b64encode(orjson.dumps(stat))
-    return [(b"Api-Version", API_VERSION.encode()), (b"X-Docker-Container-Path-Stat", shown)]
+def _stat_header(stat: dict[str, Any]) -> tuple[bytes, bytes]:
+    return b"X-Docker-Container-Path-Stat", base64.b64encode(orjson.dumps(stat))
