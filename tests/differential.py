@@ -40,13 +40,13 @@ _OWN = {
     # What an engine says of its machine, or of how it keeps things.
     *("GraphDriver", "Driver", "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "SandboxID", "SandboxKey"),
     *("Size", "VirtualSize", "SizeRootFs", "SizeRw", "SharedSize", "LayersSize", "DockerVersion", "Metadata", "RootFS"),
-    *("Pid", "Created", "CreatedAt", "time", "timeNano", "Mountpoint", "Propagation", "execID", "Start", "End"),
-    *("memory_stats", "cpu_stats", "precpu_stats", "blkio_stats", "networks", "read", "preread", "SpaceReclaimed"),
-    *("LastTagTime", "reclaimed", "CgroupnsMode", "propagation", "Runtime"),
+    *("Pid", "Created", "CreatedAt", "time", "timeNano", "Mountpoint", "execID", "Start", "End"),
+    *("memory_stats", "cpu_stats", "precpu_stats", "blkio_stats", "networks", "read", "preread"),
+    *("LastTagTime", "CgroupnsMode", "propagation", "Runtime"),
 }
 _UNORDERED = {
     *("Mounts", "Ports", "RepoTags", "Volumes", "Names", "ContainersDeleted", "NetworksDeleted", "VolumesDeleted"),
-    *("Aliases", "Env", "Tags"),
+    *("Aliases", "Env", "Links", "Tags"),
 }
 
 

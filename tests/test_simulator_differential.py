@@ -60,6 +60,10 @@ def remove(name: str, **args: str) -> Step:
     return Step(Verb.RM, ("containers", name), args)
 
 
+def _mounted_bind(propagation: str) -> dict[str, Any]:
+    return {"Type": "bind", "Source": "/srv", "Target": "/m", "BindOptions": {"Propagation": propagation}}
+
+
 LIFE = [
     create("one", "sleep", "1000"),
     start("one"),
@@ -146,11 +150,106 @@ VOLUMES = [
     Step(Verb.RM, ("volumes", "vol")),
 ]
 
+_MODES = [
+    *("", ":rw", ":ro,rshared", ":rw,rslave", ":shared", ":private,Z", ":cached", ":z,delegated", ":nocopy"),
+    *(":rslave,rshared", ":ro,rw", ":nosuch", ":ro,"),
+]
+BINDS = [
+    *(create(f"bind{at}", "true", HostConfig={"Binds": [f"/srv:/m{mode}"]}) for at, mode in enumerate(_MODES)),
+    *(create(f"volume{at}", "true", HostConfig={"Binds": [f"vol:/m{mode}"]}) for at, mode in enumerate(_MODES)),
+    *(Step(Verb.GET, ("containers", f"{kind}{at}")) for kind in ("bind", "volume") for at in range(len(_MODES))),
+    create("propagated", "true", HostConfig={"Mounts": [_mounted_bind("rslave")]}),
+    create("nowhere", "true", HostConfig={"Mounts": [_mounted_bind("nosuch")]}),
+    create("mode_alone", "true", HostConfig={"Binds": ["/tmp:ro"]}),
+    Step(Verb.GET, ("containers", "propagated")),
+]
+PRUNED = [
+    create("one", "sh", "-c", "echo hello > /data.txt"),
+    start("one"),
+    create("two", "true"),
+    Step(Verb.RM, ("containers",)),
+]
+_EXPOSED = {f"{port}/tcp": {} for port in (443, 80)} | {f"{port}/udp": {} for port in (9000, 9001, 9002)}
+_TOLD = "env | grep -v ^HOME | grep -v ^PWD | grep -v ^SHLVL | sort; cat /etc/hosts"
+LINKS = [
+    create("web", "sleep", "1000", Env=["FOO=1", "BAR=a b", "HOME=/x"], ExposedPorts=_EXPOSED, Hostname="host"),
+    start("web"),
+    create("told", "sh", "-c", _TOLD, Hostname="own", HostConfig={"Links": ["web:my-link", "web"]}),
+    start("told"),
+    wait("told"),
+    Step(Verb.CONNECT, ("containers", "told", "logs"), {"stdout": "1"}, kind="lines"),
+    create("linked", "sleep", "1000", HostConfig={"Links": ["/web:/other/db"]}),
+    start("linked"),
+    Step(Verb.GET, ("containers", "linked")),
+    Step(Verb.GET, ("containers", "linked/db")),
+    Step(Verb.LS, ("containers",), {"filters": '{"name": ["linked/db"]}'}),
+    change("linked", "rename", name="renamed"),
+    change("web", "rename", name="served"),
+    Step(Verb.GET, ("containers", "renamed")),
+    remove("renamed", link="1"),
+    remove("renamed/nosuch", link="1"),
+    remove("renamed/db", link="1"),
+    Step(Verb.GET, ("containers", "renamed")),
+    create("bad1", "true", HostConfig={"Links": ["nosuch:x"]}),
+    create("bad2", "true", HostConfig={"Links": ["a:b:c"]}),
+    create("bad3", "true", HostConfig={"Links": ["served:x"], "NetworkMode": "host"}),
+    create("bad4", "true", HostConfig={"Links": ["served:x"], "NetworkMode": "container:served"}),
+    create("late", "true", HostConfig={"Links": ["told:x"]}),
+    start("late"),
+    remove("served", force="1"),
+    Step(Verb.GET, ("containers", "told")),
+]
+
+
+def _network(name: str, *configs: dict[str, Any], **more: Any) -> Step:
+    return Step(Verb.SPAWN, ("networks",), {}, {"Name": name, "IPAM": {"Config": list(configs)}, **more})
+
+
+def _connect(network: str, container: str, **config: Any) -> Step:
+    return Step(Verb.SET, ("networks", network, "connect"), {}, {"Container": container, "EndpointConfig": config})
+
+
+IPV6 = [
+    _network("unused", {"Subnet": "2001:389::/64"}),
+    _network(
+        "both",
+        {"Subnet": "2001:38a::/64", "IPRange": "2001:38a::/96", "Gateway": "2001:38a::ffff"},
+        {"Subnet": "10.88.0.0/24"},
+        EnableIPv6=True,
+    ),
+    _network("six", {"Subnet": "2001:38c::/64"}, EnableIPv6=True),
+    _network("none1", EnableIPv6=True),
+    _network("taken", {"Subnet": "2001:38a::/80"}, EnableIPv6=True),
+    _network("gateway", {"Subnet": "2001:38f::/64", "Gateway": "10.0.0.1"}, EnableIPv6=True),
+    _network("nonsense", {"Subnet": "2001:38f::/64", "Gateway": "nonsense"}, EnableIPv6=True),
+    _network("range", {"Subnet": "10.90.0.0/24", "IPRange": "10.90.0.128/25"}),
+    _network("two", {"Subnet": "10.91.0.0/24"}, {"Subnet": "10.92.0.0/24"}),
+    _network("reserved", {"Subnet": "10.94.0.0/24", "AuxiliaryAddresses": {"host": "10.94.0.2"}}),
+    *(create(f"in_{each}", "sleep", "1000", HostConfig={"NetworkMode": each}) for each in ("unused", "both", "six")),
+    *(create(f"in_{each}", "sleep", "1000", HostConfig={"NetworkMode": each}) for each in ("range", "reserved")),
+    *(start(f"in_{each}") for each in ("unused", "both", "six", "range", "reserved")),
+    *(Step(Verb.GET, ("networks", each)) for each in ("unused", "both", "six", "range", "reserved")),
+    *(Step(Verb.GET, ("containers", f"in_{each}")) for each in ("unused", "both", "six", "range", "reserved")),
+    create("one", "sleep", "1000"),
+    start("one"),
+    _connect("both", "one", IPAMConfig={"IPv6Address": "2001:38a::f00d", "IPv4Address": "10.88.0.77"}),
+    _connect("unused", "one", IPAMConfig={"IPv6Address": "2001:389::f00d"}),
+    _connect("bridge", "in_six", IPAMConfig={"IPv6Address": "2001:389::f00d"}),
+    _connect("range", "in_six", IPAMConfig={"IPv6Address": "2001:389::f00d"}),
+    Step(Verb.GET, ("containers", "one")),
+    Step(Verb.SET, ("networks", "both", "disconnect"), {}, {"Container": "one"}),
+    create("mac", "sleep", "1000", MacAddress="02:42:ac:00:00:99"),
+    _connect("six", "mac", MacAddress="02:42:ac:00:00:98", Links=["one:other"]),
+    Step(Verb.GET, ("containers", "mac")),
+    start("mac"),
+    Step(Verb.GET, ("containers", "mac")),
+]
+
 
 @pytest.mark.parametrize(
     "script",
-    [LIFE, ENDS, RESTARTED, NETWORKS, PORTS, IMAGES, VOLUMES],
-    ids=["life", "ends", "restarted", "networks", "ports", "images", "volumes"],
+    [LIFE, ENDS, RESTARTED, NETWORKS, PORTS, IMAGES, VOLUMES, BINDS, PRUNED, LINKS, IPV6],
+    ids=[*("life", "ends", "restarted", "networks", "ports", "images", "volumes", "binds", "pruned", "links", "ipv6")],
 )
 async def test_a_life_is_the_same_on_both(script: list[Step], real: Engine) -> None:
     await hold(real, script)

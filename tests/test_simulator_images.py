@@ -1,8 +1,10 @@
 """Images that the simulator saves are images to others: a real engine, and skopeo."""
 
+import gzip
 import hashlib
 import io
 import json
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -60,3 +62,42 @@ def test_skopeo_reads_it(swarm: Served, tmp_path: Path) -> None:
     copy = ["skopeo", "copy", f"docker-archive:{tmp_path}/saved.tar", f"oci:{tmp_path}/copy:1"]
     done = subprocess.run(copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def in_a_tar(name: str, data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+GARBAGE = {
+    "text": b"abc",
+    "noise": bytes(range(256)) * 4,
+    "zeros": bytes(10240),
+    "a cut tar": gzip.compress(in_a_tar("file", bytes(range(256))))[:60],
+    "another tar": in_a_tar("file", b"data"),
+    "cut JSON": in_a_tar("manifest.json", b"[{"),
+    "no JSON": in_a_tar("manifest.json", b"[}"),
+    "an absent image": in_a_tar("manifest.json", b'[{"Config": "nosuch.json"}]'),
+}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("what", GARBAGE)
+def test_what_is_no_image_is_refused_in_an_engines_words(
+    swarm: Served, engines: tuple[Engine, Engine], what: str
+) -> None:
+    ours, theirs = (load(host, GARBAGE[what]) for host in (swarm.host, engines[0].host))
+    assert ours == theirs
+
+
+def load(host: str, data: bytes) -> tuple[int, str]:
+    done = docker(host, "load", input=data)
+    return done.returncode, re.sub(r"/\S+/docker-import-\d+/", "", done.stderr.decode())
+
+
+def test_an_image_that_is_no_object_is_refused_by_its_place(swarm: Served) -> None:
+    assert "[0].Layers should be an array" in load(swarm.host, in_a_tar("manifest.json", b'[{"Layers": 5}]'))[1]

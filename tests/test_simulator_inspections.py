@@ -101,3 +101,23 @@ def differences(engine: Any, simulated: Any, path: str = "") -> Iterator[str]:
 def test_an_inspection_has_what_an_engines_has(both: list[docker.DockerClient], what: str) -> None:
     engine, simulated = (ANSWERS[what](client) for client in both)
     assert list(differences(engine, simulated)) == []
+
+
+_OF_THE_SERVER = {"Date", "Server", "Transfer-Encoding", "Content-Length", "X-Docker-Container-Path-Stat"}
+"""Headers whose values are each server's own."""
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["export", "archive?path=/bin", "changes", "stats", "stats?stream=0", "json"],
+)
+def test_answers_of_containers_have_an_engines_headers(both: list[docker.DockerClient], target: str) -> None:
+    ours, theirs = (_headers(each, target) for each in reversed(both))
+    assert ours == theirs
+
+
+def _headers(client: docker.DockerClient, target: str) -> dict[str, str]:
+    (container,) = client.containers.list()[:1]
+    url = f"{client.api.base_url}/v1.41/containers/{container.id}/{target}"
+    with client.api.get(url, stream=True, headers={"Accept-Encoding": "identity"}) as found:
+        return {name: value for name, value in found.headers.items() if name not in _OF_THE_SERVER}

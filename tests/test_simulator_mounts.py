@@ -55,7 +55,9 @@ async def test_a_new_volume_has_what_the_image_has_there(autojump_clock: MockClo
     async with swarm() as client:
         _, inside = await first_lines(client, "plain", "ls", "/etc")
         assert (await first_lines(client, "box", "ls", "/etc", HostConfig={"Binds": ["etc:/etc"]}))[1] == inside
-        assert (await first_lines(client, "bound", "ls", "/etc", HostConfig={"Binds": ["/srv:/etc"]}))[1] == []
+        assert (await first_lines(client, "bound", "ls", "/etc", HostConfig={"Binds": ["/srv:/etc"]}))[1] == [
+            *(b"hostname", b"hosts", b"resolv.conf"),  # of which an engine mounts its own, whatever is there
+        ]
 
 
 async def test_what_is_mounted_is_no_part_of_the_container(autojump_clock: MockClock) -> None:

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from swarmlib import SwarmError
+from swarmlib import NotFound, SwarmError, Verb
 from tests.test_simulator import ended, run, started, swarm
 
 
@@ -63,6 +63,22 @@ async def test_a_service_stays_up_until_it_is_stopped(autojump_clock: MockClock,
         await made.stop()
         assert trio.current_time() - before < 1, "a service ends at SIGTERM"
         assert (await client.get("containers", "service"))["State"]["ExitCode"] == 0
+
+
+async def test_what_is_pulled_has_the_digest_that_the_registry_tells() -> None:
+    digest = f"sha256:{'0123456789abcdef' * 4}"
+    async with swarm() as client:
+        for name, tag in (("redis", "7"), ("redis", digest)):
+            await client.call(Verb.SPAWN, ("images",), args={"fromImage": name, "tag": tag})
+        told = (await client.get("distribution", "redis:7"))["Descriptor"]["digest"]
+        by_tag, by_digest = [await client.get("images", ref) for ref in ("redis:7", f"redis@{digest}")]
+        assert (by_tag["RepoTags"], by_tag["RepoDigests"]) == (["redis:7"], [f"redis@{told}"])
+        assert (by_digest["RepoTags"], by_digest["RepoDigests"]) == ([], [f"redis@{digest}"])
+        await client.call(Verb.RM, ("images", "redis:7"))
+        with pytest.raises(NotFound):
+            await client.get("images", f"redis@{told}")
+        await client.call(Verb.RM, ("images", f"redis@{digest}"))
+        assert [each["RepoTags"] for each in await client.ls("images")] == [["busybox:latest"]]
 
 
 @pytest.mark.parametrize("image", ["alpine:3.20", "python:3.12"])

@@ -74,7 +74,7 @@ class Output:
         self._size += len(piece.data)
         self.written += len(piece.data)
         self._forget_oldest()
-        self._wake()
+        self.wake()
         while any(self.written - follower.read > MAX_LAG for follower in self._followers):
             await self._changed.wait()
 
@@ -88,9 +88,10 @@ class Output:
         """No more will come in this run of the process."""
         self.runs_ended += 1
         self._pieces.append(Piece(_RUN_ENDED, 0, b""))
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have all that wait look again."""
         self._changed.set()
         self._changed = trio.Event()
 
@@ -113,13 +114,13 @@ class Output:
         piece = self._pieces[follower.at - self._first]
         follower.at += 1
         follower.read += len(piece.data)
-        self._wake()
+        self.wake()
         return piece
 
     def leave(self, follower: Follower) -> None:
         """Forget a follower, and hold nothing back for it."""
         self._followers.discard(follower)
-        self._wake()
+        self.wake()
 
 
 @dataclass(eq=False)
@@ -134,6 +135,11 @@ class Follower:
     async def next(self) -> Piece | None:
         """The next piece, or None at the end."""
         return await self.output.next(self)
+
+    def end(self) -> None:
+        """Give what is there now, and then the end."""
+        self.since_run = -1
+        self.output.wake()
 
     def close(self) -> None:
         """Stop following."""

@@ -65,7 +65,7 @@ def _new_name(args: Mapping[str, Any], _: Any) -> None:
 
 
 def _detach_keys(args: Mapping[str, Any], _: Any) -> None:
-    detachkeys.check(str(args.get("detachKeys", "")))
+    detachkeys.keys(str(args.get("detachKeys", "")))
 
 
 _CHECKS: Final[Mapping[str, Check]] = {

@@ -147,6 +147,11 @@ def in_band(error: SwarmError) -> bytes:
     return orjson.dumps({"errorDetail": {"message": error.message}, "error": error.message}) + b"\r\n"
 
 
+def to_tell_in_band(error: SwarmError) -> SwarmError:
+    """An error of which an engine tells in its progress stream alone, after a head that promises success."""
+    return Internal(error.message, details={"line": in_band(error)})
+
+
 def error_in(line: Json, backend: str) -> SwarmError | None:
     """The error that a line of a progress stream tells of, if it does; keeps its bytes."""
     if b'"error"' not in line.raw:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import trio
@@ -11,8 +11,10 @@ import trio
 from swarmlib import Reply
 from swarmlib.stdio import STREAMS, framed
 
+from .detachkeys import Typed, keys
 from .output import Follower, Line, Lines, Output
 from .values import is_true, stamp, time_in
+from .versions import API_VERSION
 
 
 class Workload(Protocol):
@@ -40,6 +42,12 @@ class Workload(Protocol):
         """Close its stdin."""
 
 
+def stream_headers(content_type: bytes | None) -> list[tuple[bytes, bytes]]:
+    """The headers of an engine's answer with a stream, where they are not those that a workload's output has."""
+    own = [(b"Api-Version", API_VERSION.encode()), (b"Docker-Experimental", b"false"), (b"Ostype", b"linux")]
+    return own if content_type is None else [*own, (b"Content-Type", content_type)]
+
+
 def chosen_streams(args: Mapping[str, Any]) -> set[int]:
     """The streams that a request names: 1 for stdout, 2 for stderr."""
     return {stream for stream, name in ((1, "stdout"), (2, "stderr")) if is_true(args.get(name))}
@@ -51,7 +59,16 @@ class Stdio(trio.abc.HalfCloseableStream):
     """
 
     def __init__(
-        self, workload: Workload, follower: Follower, streams: set[int], *, tty: bool, stdin: bool, once: bool
+        self,
+        workload: Workload,
+        follower: Follower,
+        streams: set[int],
+        *,
+        tty: bool,
+        stdin: bool,
+        once: bool,
+        typed: Typed | None = None,
+        on_detach: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
         self._workload = workload
         self._follower = follower
@@ -60,6 +77,9 @@ class Stdio(trio.abc.HalfCloseableStream):
         self._stdin = stdin
         self._once = once
         """Whether the workload's stdin ends with this client's (StdinOnce), or stays open for the next one."""
+        self._typed = typed
+        """Where the input is a terminal's: it tells when the client detaches, which `on_detach` is called for."""
+        self._on_detach = on_detach
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """The next piece of output, whole; b"" when it ended."""
@@ -70,8 +90,17 @@ class Stdio(trio.abc.HalfCloseableStream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Input; dropped if the client did not ask for stdin, as an engine does."""
-        if self._stdin:
+        if not self._stdin:
+            return
+        if self._typed is None:
             await self._workload.write(data)
+            return
+        if wanted := self._typed.read(bytes(data)):
+            await self._workload.write(wanted)
+        if self._typed.detached:
+            self._stdin = False
+            await self._on_detach()
+            self._follower.end()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait for nothing: the pipe's own room is waited for in `send_all`."""
@@ -88,13 +117,18 @@ class Stdio(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
 
-def stdio(workload: Workload, config: Mapping[str, Any], args: Mapping[str, Any]) -> Stdio:
+def stdio(
+    workload: Workload, config: Mapping[str, Any], args: Mapping[str, Any], on_detach: Callable[[], Awaitable[None]]
+) -> Stdio:
     """A client's stream to a workload of this configuration, as the parameters of an attach ask for it."""
     live = is_true(args.get("stream"))
     follower = workload.output.follow(from_start=is_true(args.get("logs")), live=live)
     stdin = live and is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
     once = bool(config.get("StdinOnce"))
-    return Stdio(workload, follower, chosen_streams(args), tty=workload.tty, stdin=stdin, once=once)
+    tty = workload.tty
+    typed = Typed(keys(str(args.get("detachKeys", "")))) if tty else None
+    streams = chosen_streams(args)
+    return Stdio(workload, follower, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach)
 
 
 class Logs(trio.abc.ReceiveStream):

@@ -22,6 +22,7 @@ import signal
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 import trio
@@ -44,6 +45,7 @@ from swarmlib.supervision import supervised
 
 from ..dockerapi.canonical import played
 from ..dockerapi.clock import Clock
+from ..dockerapi.detachkeys import Typed, keys_of_exec
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
 from ..dockerapi.status import refusal
@@ -230,7 +232,8 @@ class Exec(Server):
         match message.path:
             case ("containers", ref):
                 workload = self._find(ref)
-                await message.reply.ack(att=stdio(workload, workload.config, message.args))
+                detached = partial(self._detached, workload)
+                await message.reply.ack(att=stdio(workload, workload.config, message.args, detached))
             case ("containers", ref, "logs"):
                 await message.reply.ack(att=Logs(self._find(ref), message.args))
             case ("exec", ref):
@@ -361,6 +364,9 @@ class Exec(Server):
         image = workload.config.get("Image", "")
         self._events.tell(container_event(workload.id, workload.name, image, labels, action, attributes))
 
+    async def _detached(self, workload: Workload) -> None:
+        self._tell(workload, "detach")
+
     def _forget(self, workload: Workload) -> None:
         if self._workloads.pop(workload.id, None) is None:
             return  # it was removed while its removal was asked for
@@ -406,7 +412,8 @@ class Exec(Server):
             await ret.ack()
         else:
             stdin, tty = bool(made.config.get("OpenStdin")), bool(body and body.get("Tty"))
-            await ret.ack(att=Stdio(made, follower, {1, 2}, tty=tty, stdin=stdin, once=True))
+            typed = Typed(keys_of_exec(made.config.get("DetachKeys", ""))) if made.tty else None
+            await ret.ack(att=Stdio(made, follower, {1, 2}, tty=tty, stdin=stdin, once=True, typed=typed))
 
     async def _supervise_exec(self, made: Workload) -> None:
         await supervised(f"exec: a process beside {made.name}", made.supervise)

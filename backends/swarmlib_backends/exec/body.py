@@ -75,7 +75,7 @@ def check_exec(body: Any, parent: dict[str, Any]) -> dict[str, Any]:
     if refused := [name for name in given if name not in _EXEC]:
         raise Unsupported(f"a local process can't have {', '.join(refused)}")
     console_size(given)
-    detachkeys.check_of_exec(given.get("DetachKeys", ""))
+    detachkeys.keys_of_exec(given.get("DetachKeys", ""))
     inherited = {name: parent.get(name) for name in ("WorkingDir", "User", "HostConfig")}
     env = texts(parent, "Env") + texts(given, "Env")
     config = inherited | given | {"OpenStdin": bool(given.get("AttachStdin")), "Env": env}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import heapq
 import ipaddress
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..dockerapi.status import refusal
+
+Subnet: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _POOLS: Final = [
     *(ipaddress.IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32)),
@@ -20,7 +23,7 @@ class Pools:
     def __init__(self) -> None:
         self._last = 0
 
-    def next(self, taken: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+    def next(self, taken: list[Subnet]) -> ipaddress.IPv4Network:
         """The next pool that is free; as an engine, from where the last one was taken on."""
         for number in range(len(_POOLS)):
             at = (self._last + 1 + number) % len(_POOLS)
@@ -32,40 +35,52 @@ class Pools:
 
 
 class Addresses:
-    """The addresses of a subnet: the lowest that is free is given next."""
+    """The addresses of a subnet: the lowest that is free in its range is given next."""
 
-    def __init__(self, subnet: ipaddress.IPv4Network, gateway: str | None) -> None:
-        """Raises `SwarmError` if the gateway is no address of the subnet, or the subnet has none for it."""
+    def __init__(self, subnet: Subnet, gateway: str | None, range: Subnet | None = None) -> None:
+        """`range` is the part of the subnet that addresses are given from; all of it if there is none.
+
+        Raises:
+            SwarmError: the gateway is no address of the subnet, or the subnet has none for it.
+        """
         self.subnet = subnet
-        self.gateway = gateway or str(subnet[0] + 1)
-        number = self._number(self.gateway, f"invalid gateway address {self.gateway} in Ipam configuration", 500)
-        if not 0 <= number < subnet.num_addresses:
-            raise refusal(500, f"failed to allocate gateway ({gateway or ''}): Requested address is out of range")
-        self._used = {0, subnet.num_addresses - 1, number}
+        self._end = subnet.num_addresses
+        self._used = {0, self._end - 1} if subnet.version == 4 else {0}  # IPv6 has no address for all
         self._freed: list[int] = []
-        self._next = 1
+        self._first, self._last = 0, self._end - 1
+        if range is not None and range.version == subnet.version and range.overlaps(subnet):
+            self._first, self._last = (int(range[at]) - int(subnet[0]) for at in (0, -1))
+        self._next = self._first
+        self.gateway = gateway or str(subnet[self._lowest(str(subnet))])
+        if (address := address_in(self.gateway)) is None:
+            raise refusal(500, f"invalid gateway address {self.gateway} in Ipam configuration")
+        self.reserve(address, f"failed to allocate gateway ({gateway or ''})")
 
-    def take(self, wanted: str | None, name: str) -> str:
+    def reserve(self, address: Address, problem: str) -> None:
+        """Give an address to nobody. Raises `SwarmError`, with the problem before it, if it is not in the subnet."""
+        if address not in self.subnet:
+            raise refusal(500, f"{problem}: Requested address is out of range")
+        self._used.add(self._number(address))
+
+    def take(self, wanted: Address | None, name: str) -> str:
         """An address that nobody has.
 
         Raises:
-            SwarmError: there is none, or the wanted one is not free.
+            SwarmError: there is none, or the wanted one is not free, or not in the subnet.
         """
-        if wanted:
-            number = self._number(wanted, f"invalid IPv4 address: {wanted}", 400)
-            if number in self._used or not 0 < number < self.subnet.num_addresses:
-                raise refusal(403, "Address already in use")
-        else:
+        if wanted is None:
             number = self._lowest(name)
+        elif wanted not in self.subnet:
+            raise refusal(400, f"Invalid address {wanted}: It does not belong to any of this network's subnets")
+        else:
+            number = self._number(wanted)
+            if number in self._used:
+                raise refusal(403, "Address already in use")
         self._used.add(number)
         return str(self.subnet[number])
 
-    def _number(self, address: str, problem: str, status: int) -> int:
-        """Where an address lies in the subnet. Raises `SwarmError` with the problem if it is no address."""
-        try:
-            return int(ipaddress.IPv4Address(address)) - int(self.subnet[0])
-        except ValueError as exc:
-            raise refusal(status, problem) from exc
+    def _number(self, address: Address) -> int:
+        return int(address) - int(self.subnet[0])
 
     def _lowest(self, name: str) -> int:
         while self._freed:
@@ -74,12 +89,23 @@ class Addresses:
                 return number
         while self._next in self._used:
             self._next += 1
-        if self._next >= self.subnet.num_addresses:
-            raise refusal(403, f"no available IPv4 addresses on this network's address pools: {name}")
+        if self._next > self._last:
+            raise refusal(
+                403, f"no available IPv{self.subnet.version} addresses on this network's address pools: {name}"
+            )
         return self._next
 
     def free(self, address: str) -> None:
         """Take an address back."""
-        number = int(ipaddress.IPv4Address(address)) - int(self.subnet[0])
+        number = self._number(ipaddress.ip_address(address))
         self._used.discard(number)
-        heapq.heappush(self._freed, number)
+        if self._first <= number <= self._last:
+            heapq.heappush(self._freed, number)
+
+
+def address_in(text: str) -> Address | None:
+    """The address that a text is; None if it is none."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -42,7 +42,7 @@ def plain(data: bytes) -> bytes:
             if len(found) > _MOST:
                 raise TooLarge(f"what is compressed is over {_MOST} bytes")
             if not reader.eof:
-                raise refusal(500, "unexpected EOF")
+                raise refusal(500, "Error processing tar file(exit status 1): unexpected EOF")
             data = reader.unused_data
     except (zlib.error, OSError, ValueError, EOFError, lzma.LZMAError) as exc:
         raise refusal(500, f"Error processing tar file(exit status 1): {exc}") from exc

@@ -36,6 +36,8 @@ class Mount:
     anonymous: bool = False
     inherited: bool = False
     """Whether it is another container's too, as `VolumesFrom` asked."""
+    filled: bool = True
+    """Whether a volume that is still empty gets what the image has there."""
 
 
 @dataclass(slots=True)
@@ -83,8 +85,13 @@ class Exec:
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
+        """Whether it runs, as far as is known: of one whose client has detached it isn't."""
         return self.process is not None and self.exit_code is None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.code is None
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Give it input."""
@@ -130,6 +137,10 @@ class Container:
     process: Process | None = None
     """What runs in it; None too for one that was seeded, which only sleeps."""
     execs: dict[str, Exec] = field(default_factory=dict[str, Exec])
+    links: dict[str, Container] = field(default_factory=dict[str, "Container"])
+    """The containers that it is linked to, by the names that it has for them."""
+    linked_by: list[tuple[Container, str]] = field(default_factory=list[tuple["Container", str]])
+    """The containers that are linked to it, each with its name for it."""
     life: trio.CancelScope | None = None
     """Around what goes on while it runs, or waits to be restarted."""
     summary: tuple[bytes, bytes] | None = None

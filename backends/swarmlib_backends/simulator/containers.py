@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import posixpath
 import signal
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -14,9 +15,8 @@ from swarmlib import BytesStream, Invalid, Json, Message, SwarmError, Unsupporte
 
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
-from ..dockerapi.streams import Logs, stdio
+from ..dockerapi.streams import Logs, stdio, stream_headers
 from ..dockerapi.values import is_true, no_such_signal, number, signal_asked, signal_number, still_runs, terminal_size
-from ..dockerapi.versions import API_VERSION
 from . import create, stats, views
 from .asked import Operations, body_of, filters_of, labels_wanted, ref_of, until_of, upload_of
 from .container import Container
@@ -24,6 +24,7 @@ from .engine import Engine
 from .files import tar
 from .images import Image
 from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
+from .links import make_links, unlink
 from .listing import listed
 from .logdrivers import check_readable
 from .mounts import make_volumes, mount_all, mounts_of
@@ -110,6 +111,7 @@ class Containers:
             container.mounts = mounts_of(config, host, engine)
             make_volumes(container.mounts, engine)
             mount_all(container.files, container.mounts, engine)
+            make_links(container, engine)
         except SwarmError:
             engine.tell(container, "destroy")  # as an engine does, though it never told of a create
             raise
@@ -145,7 +147,8 @@ class Containers:
         del self._engine.by_name[before]
         container.name = name
         self._engine.by_name[name] = container
-        self._engine.changed(container)
+        for each in (container, *container.links.values()):
+            self._engine.changed(each)
         self._engine.tell(container, "rename", oldName=f"/{before}")
 
     async def _update(self, message: Message) -> dict[str, Any]:
@@ -162,7 +165,8 @@ class Containers:
     async def _rm(self, message: Message) -> None:
         container, args = self._find(message), message.args
         if is_true(args.get("link")):
-            raise Unsupported("the simulator has no links between containers")
+            self._rm_link(ref_of(message).removeprefix("/"))
+            return
         if container.running:
             if not is_true(args.get("force")):
                 raise still_runs(container.id, container.status)
@@ -173,15 +177,22 @@ class Containers:
                 container.stoppers -= 1
         self._life.remove(container, volumes=is_true(args.get("v")))
 
+    def _rm_link(self, name: str) -> None:
+        parent, _, alias = name.partition("/")
+        if not alias:
+            raise refusal(500, "Conflict, cannot remove the default link name of the container")
+        unlink(self._engine.by_name[parent], alias, self._engine)
+
     async def _prune(self, message: Message) -> dict[str, Any]:
         wanted = filters_of(message, {"label", "label!", "until"})
         until = until_of(wanted, self._engine.clock.now())
         stopped = [each for each in reversed(self._engine.containers.values()) if not each.running]
         ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
+        freed = sum(each.files.size for each in ended)
         for each in ended:
             self._life.remove(each, volumes=False)
-        self._engine.tell_of("container", "prune", "", {"reclaimed": "0"})
-        return {"ContainersDeleted": [each.id for each in ended] or None, "SpaceReclaimed": 0}
+        self._engine.tell_of("container", "prune", "", {"reclaimed": str(freed)})
+        return {"ContainersDeleted": [each.id for each in ended] or None, "SpaceReclaimed": freed}
 
     # Starting and ending.
 
@@ -275,7 +286,7 @@ class Containers:
         streams, one_shot = is_true(message.args.get("stream", "1")), is_true(message.args.get("one-shot"))
         if streams and one_shot:
             raise Invalid("cannot have stream=true and one-shot=true")
-        await ret.ack()
+        await ret.ack(headers=stream_headers(None if streams else b"application/json"))
         once = one_shot or not container.running
         before = stats.Sample.none() if once else stats.sample(self._engine, container)
         while self._engine.containers.get(container.id) is container:
@@ -298,7 +309,10 @@ class Containers:
             raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
         check_not_restarting(container)
         self._engine.tell(container, "attach")
-        await message.reply.ack(att=stdio(container, container.config, args))
+        await message.reply.ack(att=stdio(container, container.config, args, partial(self._detached, container)))
+
+    async def _detached(self, container: Container) -> None:
+        self._engine.tell(container, "detach")
 
     async def _resize(self, message: Message) -> None:
         height, width = terminal_size(message.args)
@@ -309,24 +323,25 @@ class Containers:
 
     # Files.
 
-    async def _changes(self, message: Message) -> list[Any] | None:
-        return self._find(message).files.changes() or None
+    async def _changes(self, message: Message) -> Json:
+        return Json.of(self._find(message).files.changes() or None)
 
     async def _export(self, message: Message) -> None:
         container = self._find(message)
         nodes = ((path.lstrip("/"), node) for path, node in container.files.merged().items())
-        await message.reply.ack(att=BytesStream(tar(dict(sorted(nodes)))))
+        headers = stream_headers(b"application/octet-stream")
+        await message.reply.ack(att=BytesStream(tar(dict(sorted(nodes)))), headers=headers)
         self._engine.tell(container, "export")
 
     async def _archive(self, message: Message) -> None:
         container, path, stat = self._place(message)
         self._engine.tell(container, "archive-path")
-        headers = [*_stat_headers(stat), (b"Content-Type", b"application/x-tar")]
+        headers = [*stream_headers(b"application/x-tar"), _stat_header(stat)]
         await message.reply.ack(att=BytesStream(container.files.pack(path)), headers=headers)
 
     async def _archive_info(self, message: Message) -> None:
         _, _, stat = self._place(message)
-        await message.reply.ack(headers=_stat_headers(stat))
+        await message.reply.ack(headers=[*stream_headers(None), _stat_header(stat)])
 
     async def _put_archive(self, message: Message) -> None:
         container, path, stat = self._place(message)
@@ -357,6 +372,5 @@ def _networks(mode: str, asked: dict[str, dict[str, Any]]) -> dict[str, Endpoint
     return {"bridge" if mode == "default" else mode: Endpoint()}
 
 
-def _stat_headers(stat: dict[str, Any]) -> list[tuple[bytes, bytes]]:
-    shown = base64.b64encode(orjson.dumps(stat))
-    return [(b"Api-Version", API_VERSION.encode()), (b"X-Docker-Container-Path-Stat", shown)]
+def _stat_header(stat: dict[str, Any]) -> tuple[bytes, bytes]:
+    return b"X-Docker-Container-Path-Stat", base64.b64encode(orjson.dumps(stat))

@@ -14,6 +14,7 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_number
 from .engine import Engine
 from .images import NO_CONFIG, Image
+from .links import conflict
 from .logdrivers import DEFAULT, log_config
 from .mounts import asked_mount
 
@@ -229,8 +230,13 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
 def check_modes(body: Mapping[str, Any]) -> None:
     """Raises what is said of options that exclude each other."""
     host = fields(body.get("HostConfig"))
-    if not str(host.get("NetworkMode") or "").startswith("container:"):
+    mode = str(host.get("NetworkMode") or "")
+    if host.get("Links") and mode == "host":
+        raise conflict("host type networking")
+    if not mode.startswith("container:"):
         return
+    if host.get("Links"):
+        raise conflict("container type network")
     if body.get("Hostname"):
         raise refusal(400, "conflicting options: hostname and the network mode")
     if host.get("PortBindings") or host.get("PublishAllPorts"):

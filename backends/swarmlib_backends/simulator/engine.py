@@ -90,7 +90,8 @@ class Engine:
         Raises:
             NotFound: there is none. SwarmError: it is a prefix of more than one id.
         """
-        found = self.containers.get(ref) or self.by_name.get(ref.removeprefix("/"))
+        name = ref.removeprefix("/")
+        found = self.containers.get(ref) or self.by_name.get(name) or self.linked(name)
         if found is not None:
             return found
         fitting = [id for id in self.containers if id.startswith(ref)] if ref else []
@@ -99,6 +100,11 @@ class Engine:
         if not fitting:
             raise NotFound(f"No such container: {ref}")
         return self.containers[fitting[0]]
+
+    def linked(self, name: str) -> Container | None:
+        """The container that another one has a name for, by `container/name`; None if there is none."""
+        parent, _, alias = name.partition("/")
+        return self.by_name[parent].links.get(alias) if parent in self.by_name else None
 
     def changed(self, container: Container) -> None:
         """A container is not any more what lists say."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from swarmlib import Message, NotFound, SwarmError
 from swarmlib.supervision import supervised
 
-from ..dockerapi import detachkeys
+from ..dockerapi.detachkeys import Typed, keys_of_exec
 from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Stdio
@@ -51,7 +52,7 @@ class Execs:
         if container.paused:
             raise refusal(409, f"Container {ref_of(message)} is paused, unpause the container before exec")
         _check_runs(container)
-        detachkeys.check_of_exec(body.get("DetachKeys", ""))
+        keys_of_exec(body.get("DetachKeys", ""))
         made = Exec(self._engine.names.id(), container, body)
         self._engine.execs[made.id] = container.execs[made.id] = made
         self._engine.tell(container, f"exec_create: {made.shown}", execID=made.id)
@@ -86,7 +87,16 @@ class Execs:
         streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if each.config.get(name)}
         stdin = bool(each.config.get("AttachStdin"))
         tty = bool(asked.get("Tty"))  # how the client reads it, whatever the create has said
-        await ret.ack(att=Stdio(each, follower, streams, tty=tty, stdin=stdin, once=True))
+        typed = Typed(keys_of_exec(each.config.get("DetachKeys", ""))) if each.tty else None
+        on_detach = partial(self._detached, each)
+        stdio = Stdio(each, follower, streams, tty=tty, stdin=stdin, once=True, typed=typed, on_detach=on_detach)
+        await ret.ack(att=stdio)
+
+    async def _detached(self, each: Exec) -> None:
+        """An engine says that the exec has failed, and knows no more of the process, which goes on."""
+        each.exit_code = 126
+        text = b"exec attach failed: error on attach stdin: read escape sequence\r\n"
+        await each.output.add(Piece(1, self._engine.clock.now(), text))
 
     async def _resize(self, message: Message) -> None:
         height, width = terminal_size(message.args)

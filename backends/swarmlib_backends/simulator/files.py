@@ -219,7 +219,9 @@ def untar(data: bytes, now: float) -> Iterator[tuple[str, Node]]:
                 name = posixpath.normpath("/" + info.name).lstrip("/") or "."
                 yield name, _node(archive, info, now)
     except (tarfile.TarError, ValueError, OverflowError, KeyError) as exc:  # of headers that make no sense, too
-        raise refusal(500, f"Error processing tar file(exit status 1): {exc}") from exc
+        cut = any(words in str(exc) for words in ("truncated", "end of data"))
+        problem = "unexpected EOF" if cut else "archive/tar: invalid tar header"
+        raise refusal(500, f"Error processing tar file(exit status 1): {problem}") from exc
 
 
 def _node(archive: tarfile.TarFile, info: tarfile.TarInfo, now: float) -> Node:

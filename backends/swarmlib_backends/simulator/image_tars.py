@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
 
-from swarmlib import BytesStream, Message, NotFound, Unsupported
+from swarmlib import BytesStream, Message, NotFound, SwarmError, Unsupported
 
 from ..dockerapi.nulls import fields, items
-from ..dockerapi.status import refusal
+from ..dockerapi.status import to_tell_in_band
 from ..dockerapi.values import is_true, stamp
 from .asked import Operations, as_list, body_of, ref_of, upload_of
 from .build.configuration import with_changes
@@ -21,6 +19,7 @@ from .engine import Engine
 from .files import Node, file, tar, untar
 from .images import NO_CONFIG, Image, as_given, digest, given_reference, layer_of
 from .references import normal, repository
+from .saved import Saved, saved
 
 _INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
 
@@ -93,30 +92,26 @@ class ImageTars:
 
     async def _load(self, message: Message) -> None:
         ret = message.reply
-        nodes = dict(untar(await upload_of(message), self._engine.clock.now()))
-        if "manifest.json" not in nodes:
-            raise refusal(500, "open manifest.json: no such file or directory")
-        for each in orjson.loads(nodes["manifest.json"].data):
-            for line in self._load_one(each, nodes):
-                await ret.set({"stream": f"{line}\n"})
+        data = await upload_of(message)
+        try:
+            for each in saved(dict(untar(data, self._engine.clock.now()))):
+                for line in self._load_one(each):
+                    await ret.set({"stream": f"{line}\n"})
+        except SwarmError as exc:
+            raise to_tell_in_band(exc) from exc
 
-    def _load_one(self, described: dict[str, Any], nodes: Mapping[str, Node]) -> list[str]:
-        data = nodes[described["Config"]].data
-        name = posixpath.basename(described["Config"]).removesuffix(".json")
-        id = f"sha256:{name if len(name) == 64 else hashlib.sha256(data).hexdigest()}"
-        layers = [nodes[layer].data for layer in described["Layers"]]
-        image = self._store.lookup(id)
+    def _load_one(self, given: Saved) -> list[str]:
+        image = self._store.lookup(given.id)
         if image is None:
             files: dict[str, Node] = {}
-            for layer in layers:
+            for layer in given.layers:
                 files |= _rooted(untar(layer, self._engine.clock.now()))
-            config = NO_CONFIG | fields(orjson.loads(data).get("config"))
-            image = self._store.add(None, id=id, config=config, files=files)
-        for tag in items(described.get("RepoTags")):
+            image = self._store.add(None, id=given.id, config=NO_CONFIG | given.config, files=files)
+        for tag in given.tags:
             if self._store.lookup(normal(tag)) is not image:
                 self._store.tag(image, normal(tag))
         self._store.tell("load", image)
-        return [f"Loaded image: {tag}" for tag in items(described.get("RepoTags"))] or [f"Loaded image ID: {id}"]
+        return [f"Loaded image: {tag}" for tag in given.tags] or [f"Loaded image ID: {given.id}"]
 
     async def _commit(self, message: Message) -> dict[str, str]:
         args = message.args

@@ -86,6 +86,15 @@ class Image:
         return sum(len(node.data) for node in self.files.values())
 
     @property
+    def dangling(self) -> bool:
+        """Whether no reference names it."""
+        return not (self.tags or self.digests)
+
+    def names(self, ref: str) -> list[str]:
+        """Where a normal reference belongs: among its tags, or its digests."""
+        return self.digests if "@" in ref else self.tags
+
+    @property
     def short(self) -> str:
         """As errors name it."""
         return self.id.removeprefix("sha256:")[:12]
@@ -178,9 +187,9 @@ class ImageStore:
         """Give an image a (normal) reference, which another may have had."""
         before = self._tags.get(ref)
         if before is not None:
-            before.tags.remove(ref)
+            before.names(ref).remove(ref)
         self._tags[ref] = image
-        image.tags.append(ref)
+        image.names(ref).append(ref)
         self._engine.all_changed()
 
     def tell(self, action: str, image: Image, name: str | None = None) -> None:
@@ -196,7 +205,7 @@ class ImageStore:
         bounds = {name: self.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
         references = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
         newest = sorted(self._images.values(), key=lambda image: -image.created)
-        listed = [each for each in newest if dangling is None or dangling is not bool(each.tags)]
+        listed = [each for each in newest if dangling in (None, each.dangling)]
         shown = [(each, self._chosen(each, wanted, bounds, references)) for each in listed]
         return [self.summary(each, tags) for each, tags in shown if tags is not None]
 
@@ -306,13 +315,14 @@ class ImageStore:
         found = self._tags.get(ref)
         if found is None:
             found = self.add_runnable(ref)
+            self.tag(found, f"{repository(ref)}@{pulled.digest(ref)}")
             layer = found.layers[0].removeprefix("sha256:")[:12]
             for step in ("Pulling fs layer", "Download complete", "Pull complete"):
                 await tell({"status": step, "progressDetail": {}, "id": layer})
             result = f"Downloaded newer image for {ref}"
         else:
             result = f"Image is up to date for {ref}"
-        await tell({"status": f"Digest: {found.id}"})
+        await tell({"status": f"Digest: {pulled.digest(ref)}"})
         await tell({"status": f"Status: {result}"})
         self._engine.tell_of("image", "pull", ref, {"name": name.partition(":")[0]})
         return found
@@ -355,8 +365,8 @@ class ImageStore:
                 f'conflict: unable to remove repository reference "{ref}" (must force) - '
                 f"container {users[0].id[:12]} is using its referenced image {image.short}",
             )
-        told = [self._untag(image, normal(ref))]
-        if not image.tags and not users and not self.children(image):
+        told = self._untagged(image, normal(ref))
+        if not image.tags and not image.digests and not users and not self.children(image):
             told += self._delete(image, prune)
         return told
 
@@ -366,7 +376,7 @@ class ImageStore:
         if problem:
             forced = "cannot be forced" if hard else "must be forced"
             raise refusal(409, f"conflict: unable to delete {image.short} ({forced}) - {problem}")
-        return [self._untag(image, tag) for tag in list(image.tags)] + self._delete(image, prune)
+        return [self._untag(image, name) for name in (*image.tags, *image.digests)] + self._delete(image, prune)
 
     def _in_the_way(self, image: Image) -> tuple[str, str]:
         """What keeps an image from being deleted, whatever is asked, and unless it is forced."""
@@ -387,11 +397,18 @@ class ImageStore:
         return [each for each in self._images.values() if each.parent is image]
 
     def _untag(self, image: Image, tag: str) -> dict[str, str]:
-        image.tags.remove(tag)
+        image.names(tag).remove(tag)
         del self._tags[tag]
         self._engine.all_changed()
         self.tell("untag", image)
         return {"Untagged": tag}
+
+    def _untagged(self, image: Image, tag: str) -> list[dict[str, str]]:
+        """Take a reference away, and with the last tag of its repository the digests that this had."""
+        told, name = [self._untag(image, tag)], repository(tag)
+        if any(repository(each) == name for each in image.tags):
+            return told
+        return told + [self._untag(image, each) for each in list(image.digests) if repository(each) == name]
 
     def _delete(self, image: Image, prune: bool) -> list[dict[str, str]]:
         del self._images[image.id]
@@ -414,9 +431,10 @@ class ImageStore:
         for image in list(self._images.values()):
             used = self._engine.containers_of(image) or self.children(image)
             fits = image.created <= until and labels_wanted(fields(image.config.get("Labels")), wanted)
-            if image.id in self._images and fits and not used and (everything or not image.tags):
+            if image.id in self._images and fits and not used and (everything or image.dangling):
                 freed += image.size
-                told += [*(self._untag(image, tag) for tag in list(image.tags)), *self._delete(image, True)]
+                names = (*image.tags, *image.digests)
+                told += [*(self._untag(image, name) for name in names), *self._delete(image, True)]
         self._engine.tell_of("image", "prune", "", {"reclaimed": str(freed)})
         return {"ImagesDeleted": told or None, "SpaceReclaimed": freed}
 

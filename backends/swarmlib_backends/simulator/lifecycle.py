@@ -29,6 +29,8 @@ from .container import Container, Exec, Health
 from .engine import Engine
 from .files import folder
 from .health import Prober
+from .hosts import mount_told
+from .links import check_links, unlink, variables
 from .ports import HostPorts
 from .process import KILLED, Process, Program, Run, Sink
 from .users import User, user_of
@@ -77,6 +79,8 @@ class Lifecycle:
     def _begin(self, container: Container) -> None:
         engine = self._engine
         self._join_networks(container)
+        check_links(container)
+        mount_told(container)
         for mount in container.mounts:
             if mount.type == "volume":
                 about = {"read/write": str(mount.writable).lower(), "destination": mount.target, "propagation": ""}
@@ -143,6 +147,7 @@ class Lifecycle:
             process,
             lambda name: self._engine.program(name, container),
             partial(processes, container),
+            partial(self._engine.networks.resolve, container),
             posixpath.normpath(str(of.config.get("WorkingDir") or container.config["WorkingDir"] or "/")),
         )
 
@@ -198,7 +203,7 @@ class Lifecycle:
         if container.life is not None:
             container.life.cancel()
         for each in list(container.execs.values()):
-            if each.process is not None and each.exit_code is None:
+            if each.process is not None and each.alive:
                 each.process.kill()
             if not each.running:
                 self._forget_exec(each)
@@ -354,6 +359,9 @@ class Lifecycle:
             for mount in container.mounts:
                 if mount.anonymous and engine.volumes.has(mount.name) and not engine.volumes.users(mount.name):
                     engine.volumes.remove(mount.name)
+        for alias in list(container.links):
+            unlink(container, alias, engine)
+        container.linked_by.clear()
         engine.listed.clear()
         engine.tell(container, "destroy")
         container.removed.set()
@@ -391,7 +399,7 @@ class Lifecycle:
         if each.process is None:
             return
         code = await each.process.run(program, self._given(each.container, each.process, each))
-        each.exit_code = code
+        each.exit_code = code if each.exit_code is None else each.exit_code
         each.stdin.close()
         each.output.end_run()
         self._engine.tell(each.container, "exec_die", execID=each.id, exitCode=str(code))
@@ -406,7 +414,7 @@ def _user(container: Container, config: dict[str, Any]) -> User:
 def processes(container: Container) -> list[Process]:
     """What runs in a container."""
     first = [container.process] if container.process is not None else []
-    return first + [each.process for each in container.execs.values() if each.process is not None and each.running]
+    return first + [each.process for each in container.execs.values() if each.process is not None and each.alive]
 
 
 def not_running(container: Container) -> SwarmError:
@@ -441,6 +449,7 @@ def _environment(container: Container, config: dict[str, Any]) -> dict[str, str]
     base["HOSTNAME"] = container.config["Hostname"]
     if config.get("Tty"):
         base["TERM"] = "xterm"
+    base |= variables(container)
     entries = [*items(container.config["Env"]), *(items(config.get("Env")) if config is not container.config else [])]
     given = [entry.partition("=") for entry in entries]
     return {**base, **{name: value for name, is_set, value in given if is_set}, "HOME": "/root"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import posixpath
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from swarmlib import SwarmError
 
@@ -14,6 +14,16 @@ from ..dockerapi.status import refusal
 from .container import Mount
 from .engine import Engine
 from .files import Files, Mounted, folder
+
+_PROPAGATIONS: Final = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+_MODES: Final = (
+    frozenset({"ro", "rw"}),
+    frozenset({"z", "Z"}),
+    _PROPAGATIONS,
+    frozenset({"nocopy"}),
+    frozenset({"consistent", "cached", "delegated"}),
+)
+"""What the mode of a bind may say, one word of each kind."""
 
 
 def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine) -> list[Mount]:
@@ -54,19 +64,48 @@ def _from_container(spec: str, engine: Engine) -> list[Mount]:
 
 def _bind(spec: str) -> Mount:
     parts = spec.split(":")
-    if len(parts) > 3 or not all(parts):
+    if len(parts) > 3 or not all(parts) or (len(parts) == 2 and _is_mode(parts[1])):
         raise refusal(500, f"invalid volume specification: '{spec}'")
     source, target, mode = ("", parts[0], "") if len(parts) == 1 else (parts[0], parts[1], (parts[2:] or [""])[0])
-    if not target.startswith("/"):
-        text = f"invalid mount config for type \"volume\": invalid mount path: '{target}' mount path must be absolute"
-        raise refusal(500, f"invalid volume specification: '{spec}': {text}")
-    target = posixpath.normpath(target)
-    writable = "ro" not in mode.split(",")
-    if not source.startswith("/"):
-        return Mount("volume", target, name=source, mode=mode or "z", writable=writable, anonymous=not source)
-    return Mount(
-        "bind", target, source=posixpath.normpath(source), mode=mode, writable=writable, propagation="rprivate"
+    if mode and not _is_mode(mode):
+        raise refusal(500, f"invalid mode: {mode}")
+    words = set(mode.split(","))
+    kind = "bind" if source.startswith("/") else "volume"
+    if problem := _bind_problem(kind, target, words):
+        raise refusal(
+            500, f"invalid volume specification: '{spec}': invalid mount config for type \"{kind}\": {problem}"
+        )
+    target, writable = posixpath.normpath(target), "ro" not in words
+    if kind == "volume":
+        return Mount(
+            kind,
+            target,
+            name=source,
+            mode=mode or "z",
+            writable=writable,
+            anonymous=not source,
+            filled="nocopy" not in words,
+        )
+    propagation = next(iter(words & _PROPAGATIONS), "rprivate")
+    return Mount(kind, target, source=posixpath.normpath(source), mode=mode, writable=writable, propagation=propagation)
+
+
+def _is_mode(text: str) -> bool:
+    words = text.split(",")
+    return all(any(word in kind for kind in _MODES) for word in words) and all(
+        sum(word in kind for word in words) <= 1 for kind in _MODES
     )
+
+
+def _bind_problem(kind: str, target: str, words: set[str]) -> str:
+    """What is wrong with a bind of that kind; empty if nothing is."""
+    if not target.startswith("/"):
+        return f"invalid mount path: '{target}' mount path must be absolute"
+    if kind == "volume" and words & _PROPAGATIONS:
+        return "field BindOptions must not be specified"
+    if kind == "bind" and "nocopy" in words:
+        return "field VolumeOptions must not be specified"
+    return ""
 
 
 def asked_mount(given: dict[str, Any]) -> Mount:
@@ -84,8 +123,11 @@ def asked_mount(given: dict[str, Any]) -> Mount:
         raise refusal(400, 'invalid mount config for type "bind": field Source must not be empty')
     target = posixpath.normpath(target)
     if kind == "volume":
-        return Mount(kind, target, name=source, mode="z", writable=writable, anonymous=not source)
+        filled = not fields(given.get("VolumeOptions")).get("NoCopy")
+        return Mount(kind, target, name=source, mode="z", writable=writable, anonymous=not source, filled=filled)
     propagation = str(fields(given.get("BindOptions")).get("Propagation") or "rprivate") if kind == "bind" else ""
+    if propagation and propagation not in _PROPAGATIONS:
+        raise refusal(400, f'invalid mount config for type "bind": invalid propagation mode: {propagation}')
     return Mount(kind, target, source=source if kind == "bind" else "", writable=writable, propagation=propagation)
 
 
@@ -101,7 +143,8 @@ def mount_all(files: Files, mounts: Sequence[Mount], engine: Engine) -> None:
     for mount in sorted(mounts, key=lambda each: each.target):
         if mount.type == "volume":
             there = Mounted(engine.volumes.files_of(mount.name), writable=mount.writable)
-            _fill(there.files, files, mount.target)
+            if mount.filled:
+                _fill(there.files, files, mount.target)
         elif mount.type == "bind":
             there = Mounted(engine.host_files, mount.source, mount.writable)
             if engine.host_files.get(mount.source) is None:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from swarmlib import Message, NotFound
+from swarmlib import Message, NotFound, SwarmError
 
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
-from .addresses import Addresses, Pools
+from .addresses import Address, Addresses, Pools, Subnet, address_in
 from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, flag, labels_wanted, ref_of, until_of
+from .ipam import Ipam, ipam_of
+from .links import link_of
 
 if TYPE_CHECKING:
     from .container import Container
@@ -35,16 +37,20 @@ class Endpoint:
     address: str = ""
     prefix: int = 0
     gateway: str = ""
+    address6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
     mac: str = ""
     aliases: list[str] | None = None
 
     def __post_init__(self) -> None:
         self.aliases = self.aliases or self.given.get("Aliases")
+        self.mac = self.given.get("MacAddress") or ""  # which an engine shows until the start, and then forgets
 
     def clear(self) -> None:
         """The container doesn't run any more."""
-        self.id = self.address = self.gateway = self.mac = ""
-        self.prefix = 0
+        self.id = self.address = self.gateway = self.address6 = self.gateway6 = self.mac = ""
+        self.prefix = self.prefix6 = 0
 
 
 @dataclass(eq=False)
@@ -55,7 +61,7 @@ class Network:
     name: str
     driver: str
     created: float
-    addresses: Addresses | None
+    addresses: Ipam | None
     body: dict[str, Any] = field(default_factory=dict[str, Any])
     """As it was asked for."""
     members: dict[str, Container] = field(default_factory=dict[str, "Container"])
@@ -65,11 +71,6 @@ class Network:
     def predefined(self) -> bool:
         """Whether it is one of the three that every engine has."""
         return self.name in _PREDEFINED
-
-    @property
-    def own_subnet(self) -> bool:
-        """Whether its subnet was chosen by who made it, so that addresses may be too."""
-        return bool(items(fields(self.body.get("IPAM")).get("Config")))
 
 
 class NetworkStore:
@@ -81,9 +82,9 @@ class NetworkStore:
         self._pools = Pools()
         for name, driver in _PREDEFINED.items():
             subnet = ipaddress.IPv4Network("172.17.0.0/16") if driver == "bridge" else None
-            self._add(name, driver, Addresses(subnet, None) if subnet else None, {})
+            self._add(name, driver, Ipam(Addresses(subnet, None)) if subnet else None, {})
 
-    def _add(self, name: str, driver: str, addresses: Addresses | None, body: dict[str, Any]) -> Network:
+    def _add(self, name: str, driver: str, addresses: Ipam | None, body: dict[str, Any]) -> Network:
         made = Network(self._engine.names.id(), name, driver, self._engine.clock.now(), addresses, body)
         self._networks[made.id] = made
         return made
@@ -144,24 +145,13 @@ class NetworkStore:
         same = next((each for each in self._networks.values() if each.name == name), None)
         if same is not None and body.get("CheckDuplicate"):
             raise refusal(409, f"network with name {name} already exists")
-        made = self._add(name, driver, self._pool(body), body)
+        made = self._add(name, driver, ipam_of(body, self._pools, self._taken()), body)
         self._engine.tell_network("create", made)
         warning = f"Network with name {name} (id : {same.id}) already exists" if same else ""
         return {"Id": made.id, "Warning": warning}
 
-    def _pool(self, body: dict[str, Any]) -> Addresses:
-        taken = [each.addresses.subnet for each in self._networks.values() if each.addresses]
-        given = [each for each in items(fields(body.get("IPAM")).get("Config")) if fields(each).get("Subnet")]
-        if not given:
-            return Addresses(self._pools.next(taken), None)
-        try:
-            subnet = ipaddress.IPv4Network(given[0]["Subnet"], strict=False)
-        except ValueError as exc:
-            text = given[0]["Subnet"]
-            raise refusal(500, f"Invalid subnet {text} : invalid CIDR address: {text}") from exc
-        if any(subnet.overlaps(each) for each in taken):
-            raise refusal(403, "Pool overlaps with other one on this address space")
-        return Addresses(subnet, given[0].get("Gateway"))
+    def _taken(self) -> list[Subnet]:
+        return [subnet for each in self._networks.values() if each.addresses for subnet in each.addresses.subnets]
 
     async def _rm(self, message: Message) -> None:
         network = self.find(ref_of(message))
@@ -216,12 +206,14 @@ class NetworkStore:
     @staticmethod
     def _check(container: Container, network: Network, given: dict[str, Any]) -> None:
         """Raises what is said of a connection that can't be."""
-        address = fields(given.get("IPAMConfig")).get("IPv4Address")
-        if network.predefined and address:
+        for link in items(given.get("Links")):
+            link_of(link)
+        asked = [version for version in (4, 6) if fields(given.get("IPAMConfig")).get(f"IPv{version}Address")]
+        if network.predefined and asked:
             raise refusal(400, "user specified IP address is supported on user defined networks only")
         if network.predefined and given.get("Aliases"):
             raise refusal(400, "network-scoped alias is supported only for containers in user defined networks")
-        if address and not network.own_subnet:
+        if not all(network.addresses is not None and network.addresses.asks(version) for version in asked):
             text = (
                 "user specified IP address is supported only when connecting to networks with user configured subnets"
             )
@@ -263,18 +255,38 @@ class NetworkStore:
         """
         self._check(container, network, given)
         endpoint = container.networks.get(network.name) or Endpoint(given)
-        wanted = fields(given.get("IPAMConfig")).get("IPv4Address")
         if network.addresses is not None:
-            endpoint.address = network.addresses.take(wanted, network.name)
-            endpoint.prefix, endpoint.gateway = network.addresses.subnet.prefixlen, network.addresses.gateway
+            _give(endpoint, network.addresses, given, network.name)
             octets = ipaddress.IPv4Address(endpoint.address).packed
             asked = container.config.get("MacAddress") if network.name == main_network(container) else None
-            endpoint.mac = given.get("MacAddress") or asked or "02:42:" + ":".join(f"{octet:02x}" for octet in octets)
+            endpoint.mac = asked or "02:42:" + ":".join(f"{octet:02x}" for octet in octets)
         endpoint.id, endpoint.network_id = self._engine.names.id(), network.id
         endpoint.aliases = _aliases(container, network, given)
         container.networks[network.name] = endpoint
         network.members[container.id] = container
         self._engine.tell_network("connect", network, container)
+
+    def resolve(self, container: Container, name: str) -> list[str] | None:
+        """What the name service that networks which were made have tells one of their containers of a name.
+
+        It knows the other containers there by their names and aliases, and by those that a link gives them. None where
+        there is no such service, as on the default bridge.
+        """
+        networks = [self._networks[each.network_id] for each in container.networks.values() if each.id]
+        served = [each for each in networks if not each.predefined]
+        found = (self._address(container, network, name) for network in served)
+        return [address for address in found if address] if served else None
+
+    @staticmethod
+    def _address(container: Container, network: Network, name: str) -> str:
+        name = name.removesuffix(f".{network.name}")
+        own = container.networks[network.name].given
+        linked = {alias: other for other, alias in map(link_of, items(own.get("Links")))}
+        for each in network.members.values():
+            endpoint = each.networks[network.name]
+            if linked.get(name, name) in (each.name, each.id[:12], *(endpoint.aliases or ())):
+                return endpoint.address
+        return ""
 
     def leave(self, container: Container, network: Network) -> None:
         """Take a container's address back, if it has one."""
@@ -282,7 +294,7 @@ class NetworkStore:
         if not endpoint.id:
             return
         if network.addresses is not None and endpoint.address:
-            network.addresses.free(endpoint.address)
+            _take_back(endpoint, network.addresses)
         endpoint.clear()
         network.members.pop(container.id, None)
         self._engine.tell_network("disconnect", network, container)
@@ -299,6 +311,34 @@ def main_network(container: Container) -> str:
     """The network that the container's own options (its MAC address) are about."""
     mode: str = container.host["NetworkMode"]
     return "bridge" if mode == "default" else mode
+
+
+def _give(endpoint: Endpoint, ipam: Ipam, given: dict[str, Any], name: str) -> None:
+    """Give an endpoint its addresses, those that it asks for if it does. Raises `SwarmError` if they can't be had."""
+    asked = fields(given.get("IPAMConfig"))
+    wanted, wanted6 = (_wanted(str(asked.get(f"IPv{version}Address") or ""), version) for version in (4, 6))
+    address = ipam.v4.take(wanted, name)
+    if ipam.v6 is not None:
+        try:
+            endpoint.address6 = ipam.v6.take(wanted6, name)
+        except SwarmError:
+            ipam.v4.free(address)
+            raise
+        endpoint.prefix6, endpoint.gateway6 = ipam.v6.subnet.prefixlen, ipam.v6.gateway
+    endpoint.address, endpoint.prefix, endpoint.gateway = address, ipam.v4.subnet.prefixlen, ipam.v4.gateway
+
+
+def _wanted(text: str, version: int) -> Address | None:
+    address = address_in(text)
+    if text and address is None:
+        raise refusal(400, f"invalid IPv4 address: {text}" if version == 4 else f"Invalid IPv6 address: {text})")
+    return address
+
+
+def _take_back(endpoint: Endpoint, ipam: Ipam) -> None:
+    ipam.v4.free(endpoint.address)
+    if ipam.v6 is not None:
+        ipam.v6.free(endpoint.address6)
 
 
 def _aliases(container: Container, network: Network, given: dict[str, Any]) -> list[str] | None:
@@ -354,17 +394,15 @@ def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:
 def _pool_shown(network: Network) -> list[Any]:
     if network.addresses is None:
         return []
-    if network.own_subnet:
-        return items(fields(network.body.get("IPAM")).get("Config"))
-    gateway = {} if network.predefined else {"Gateway": network.addresses.gateway}
-    return [{"Subnet": str(network.addresses.subnet), **gateway}]
+    return network.addresses.shown(gateway=not network.predefined)
 
 
 def _member(container: Container, network: Network) -> dict[str, Any]:
     endpoint = container.networks[network.name]
     address = f"{endpoint.address}/{endpoint.prefix}" if endpoint.address else ""
+    address6 = f"{endpoint.address6}/{endpoint.prefix6}" if endpoint.address6 else ""
     shown = {"Name": container.name, "EndpointID": endpoint.id, "MacAddress": endpoint.mac}
-    return cast("dict[str, Any]", shown | {"IPv4Address": address, "IPv6Address": ""})
+    return cast("dict[str, Any]", shown | {"IPv4Address": address, "IPv6Address": address6})
 
 
 _BRIDGE_OPTIONS: Final = {

@@ -89,6 +89,8 @@ class Run:
     """Finds another program by its name."""
     beside: Callable[[], Sequence[Process]]
     """What runs in its container, itself too."""
+    resolve: Callable[[str], Sequence[str] | None]
+    """The addresses of a name as the name service of its container's networks tells them; None if it has none."""
     folder: str = "/"
     """Where it runs: what its relative paths begin at."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import operator
 import posixpath
 import re
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import trio
@@ -13,8 +15,13 @@ from .files import file, folder
 from .machine import MACHINE
 from .process import Program, Run
 from .shell import SHELLS
+from .text import TEXT, fail, names
 from .trees import TREES
 
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}/[+-]?[0-9]{1,18}")
+_COMPARISONS: Final[Mapping[str, Callable[[int, int], bool]]] = {
+    f"-{each.__name__}": each for each in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
+}
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -42,66 +49,28 @@ def _unescaped(text: str) -> bytes:
 
 async def _printf(run: Run) -> int:
     if len(run.args) < 2:
-        return await _usage(run, "usage: printf FORMAT [ARG]...")
+        return await fail(run, "usage: printf FORMAT [ARG]...")
     values = iter(run.args[2:])
     unknown = re.search(r"%(?![sd%])", run.args[1])
     if unknown is not None:
-        return await _usage(run, f"printf: {run.args[1][unknown.start() :]}: invalid format")
+        return await fail(run, f"printf: {run.args[1][unknown.start() :]}: invalid format")
     text = re.sub("%([sd%])", lambda found: "%" if found[1] == "%" else next(values, ""), run.args[1])
     await run.stdout.send_all(_unescaped(text))
     return 0
 
 
-async def _usage(run: Run, text: str, code: int = 1) -> int:
-    await run.stderr.send_all(f"{text}\n".encode())
-    return code
-
-
 async def _sleep(run: Run) -> int:
     if len(run.args) < 2:
-        return await _usage(run, "sleep: missing operand")
+        return await fail(run, "sleep: missing operand")
     seconds = 0.0
     for word in run.args[1:]:
         number, unit = (word[:-1], word[-1]) if word[-1:] in _UNITS else (word, "s")
         try:
             seconds += float(number) * _UNITS[unit]
         except ValueError:
-            return await _usage(run, f"sleep: invalid number '{word}'")
+            return await fail(run, f"sleep: invalid number '{word}'")
     await run.sleep(seconds)
     return 0
-
-
-async def _cat(run: Run) -> int:
-    code = 0
-    for name in run.args[1:] or ["-"]:
-        if name == "-":
-            async for data in run.stdin:
-                await run.stdout.send_all(data)
-            continue
-        node = run.files.get(run.path(name))
-        if node is None or node.is_folder:
-            code = await _usage(run, f"cat: {_no_file(name)}" if node is None else "cat: read error: Is a directory")
-        else:
-            await run.stdout.send_all(node.data)
-    return code
-
-
-def _no_file(name: str) -> str:
-    return f"can't open '{name}': No such file or directory"
-
-
-async def _tail(run: Run) -> int:
-    await _cat_files(run)
-    if any(word in ("-f", "-F") for word in run.args[1:]):
-        await run.sleep(float("inf"))
-    return 0
-
-
-async def _cat_files(run: Run) -> None:
-    for name in run.args[1:]:
-        node = None if name.startswith("-") else run.files.get(run.path(name))
-        if node is not None and not node.is_folder:
-            await run.stdout.send_all(node.data)
 
 
 async def _env(run: Run) -> int:
@@ -110,62 +79,66 @@ async def _env(run: Run) -> int:
 
 
 async def _touch(run: Run) -> int:
-    for name in _names(run):
+    for name in names(run):
         node = run.files.get(run.path(name))
         run.files.put(run.path(name), file(node.data if node else b"", run.process.clock.now()))
     return 0
 
 
 async def _mkdir(run: Run) -> int:
-    for name in _names(run):
-        if run.files.get(run.path(name)) is not None and "-p" not in run.args:
-            return await _usage(run, f"mkdir: can't create directory '{name}': File exists")
+    for name in names(run):
+        path = run.path(name)
+        if "-p" not in run.args and run.files.get(path) is not None:
+            return await fail(run, f"mkdir: can't create directory '{name}': File exists")
+        if "-p" not in run.args and run.files.get(posixpath.dirname(path)) is None:
+            return await fail(run, f"mkdir: can't create directory '{name}': No such file or directory")
         run.files.put(run.path(name), folder(run.process.clock.now()))
     return 0
 
 
 async def _rm(run: Run) -> int:
     options = "".join(word for word in run.args[1:] if word.startswith("-"))
-    for name in _names(run):
+    for name in names(run):
         node = run.files.get(run.path(name))
         if node is None and "f" not in options:
-            return await _usage(run, f"rm: can't remove '{name}': No such file or directory")
+            return await fail(run, f"rm: can't remove '{name}': No such file or directory")
         if node is not None and node.is_folder and "r" not in options:
-            return await _usage(run, f"rm: '{name}' is a directory")
+            return await fail(run, f"rm: '{name}' is a directory")
         run.files.remove(run.path(name))
     return 0
 
 
 async def _ls(run: Run) -> int:
-    for name in _names(run) or ["."]:
+    for name in names(run) or ["."]:
         path = run.path(name)
         node = run.files.get(path)
         if node is None and path != "/":
-            return await _usage(run, f"ls: {name}: No such file or directory")
+            return await fail(run, f"ls: {name}: No such file or directory")
         shown = [name] if node is not None and not node.is_folder else _shown(run, path)
         await run.stdout.send_all("".join(f"{each}\n" for each in shown).encode())
     return 0
 
 
 def _shown(run: Run, path: str) -> list[str]:
-    """What `ls` shows of a folder: names that begin with a dot only if `-a` or `-A` asks for them."""
-    options = "".join(word[1:] for word in run.args[1:] if word.startswith("-"))
-    names = [name for name in _inside(run, path) if set(options) & {"a", "A"} or not name.startswith(".")]
-    return [".", "..", *names] if "a" in options else names
+    """What `ls` shows of a folder: names that begin with a dot only if `-a` or `-A` asks for them, and a slash after
+    those of folders if `-p` does.
+    """
+    options = {option for word in run.args[1:] if word.startswith("-") for option in word[1:]}
+    there = [each for each in run.files.below(path) if posixpath.dirname(each) == path]
+    shown = [_marked(run, each) if "p" in options else posixpath.basename(each) for each in there]
+    shown = [name for name in shown if options & {"a", "A"} or not name.startswith(".")]
+    return [".", "..", *shown] if "a" in options else shown
 
 
-def _inside(run: Run, path: str) -> list[str]:
-    return [posixpath.basename(each) for each in run.files.below(path) if posixpath.dirname(each) == path]
-
-
-def _names(run: Run) -> list[str]:
-    return [word for word in run.args[1:] if not word.startswith("-")]
+def _marked(run: Run, path: str) -> str:
+    node = run.files.get(path)
+    return posixpath.basename(path) + ("/" if node is not None and node.is_folder else "")
 
 
 async def _test(run: Run) -> int:
     words = list(run.args[1:])
     if run.args[0] == "[" and (not words or words.pop() != "]"):
-        return await _usage(run, "sh: missing ]", 2)
+        return await fail(run, "sh: missing ]", 2)
     wanted = True
     while words and words[0] == "!":
         wanted = not wanted
@@ -187,8 +160,10 @@ async def _test(run: Run) -> int:
             found = left == right
         case [left, "!=", right]:
             found = left != right
+        case [left, comparison, right] if comparison in _COMPARISONS and _NUMBER.fullmatch(f"{left}/{right}"):
+            found = _COMPARISONS[comparison](int(left), int(right))
         case _:
-            return await _usage(run, f"sh: {words[-1]}: unknown operand", 2)
+            return await fail(run, f"sh: {words[-1]}: unknown operand", 2)
     return 0 if found is wanted else 1
 
 
@@ -202,10 +177,10 @@ async def _yes(run: Run) -> int:
 PROGRAMS: Final[dict[str, Program]] = {
     **SHELLS,
     **MACHINE,
+    **TEXT,
     **TREES,
     ":": _true,
     "[": _test,
-    "cat": _cat,
     "echo": _echo,
     "env": _env,
     "false": _false,
@@ -214,7 +189,6 @@ PROGRAMS: Final[dict[str, Program]] = {
     "printf": _printf,
     "rm": _rm,
     "sleep": _sleep,
-    "tail": _tail,
     "test": _test,
     "touch": _touch,
     "true": _true,

@@ -6,6 +6,7 @@ where it has no input, have `sh`; all others are taken for services, which run u
 
 from __future__ import annotations
 
+import hashlib
 import math
 import signal
 from typing import Any, Final
@@ -37,6 +38,13 @@ _SHELLS: Final = frozenset(
 )
 _SERVICE: Final = b"#!simulated service\n"
 _ACCOUNTS: Final = {"root": 0, "daemon": 2, "nginx": 101, "redis": 999, "postgres": 70, "nobody": 65534}
+UNREACHABLE: Final = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
+"""What an engine says that reaches no registry."""
+
+
+def digest(ref: str) -> str:
+    """The digest of what the registry has for a normal reference: always the same one for the same reference."""
+    return ref.partition("@")[2] or f"sha256:{hashlib.sha256(ref.encode()).hexdigest()}"
 
 
 def config(ref: str) -> dict[str, Any]:

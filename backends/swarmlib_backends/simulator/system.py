@@ -19,6 +19,8 @@ from .asked import NOT_A_MANAGER, Operations, body_of, ref_of
 from .engine import Engine
 from .logdrivers import DRIVERS
 from .paths import ROOT
+from .pulled import UNREACHABLE, digest
+from .references import normal
 
 _VERSION: Final = version("swarmlib")
 _KERNEL: Final = "6.1.0-simulated"
@@ -32,6 +34,9 @@ _REGISTRIES: Final[dict[str, Any]] = {
     "IndexConfigs": {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}},
     "Mirrors": [],
 }
+_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+_MANIFEST_SIZE: Final = 528
+"""Bytes of the manifest of an image with one layer."""
 _SWARM: Final = ("Swarm", "Node", "Service", "Task", "Secret", "Config")
 """What the names of the rows of swarm mode begin with."""
 
@@ -60,6 +65,7 @@ class System:
             "PluginList": self._no_plugins,
             "PluginInspect": self._no_plugin,
             "BuildPrune": self._build_prune,
+            "DistributionInspect": self._distribution,
         }
 
     async def _ping(self, message: Message) -> None:
@@ -169,12 +175,17 @@ class System:
 
     async def _auth(self, message: Message) -> dict[str, str]:
         if not self._engine.online:
-            raise refusal(
-                500, 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
-            )
+            raise refusal(500, UNREACHABLE)
         if not body_of(message).get("username"):
             raise refusal(400, "a login needs a username")
         return {"Status": "Login Succeeded", "IdentityToken": ""}
+
+    async def _distribution(self, message: Message) -> dict[str, Any]:
+        ref = normal(ref_of(message))
+        if not self._engine.online:
+            raise refusal(500, UNREACHABLE)
+        described = {"mediaType": _MANIFEST, "digest": digest(ref), "size": _MANIFEST_SIZE}
+        return {"Descriptor": described, "Platforms": [{"architecture": "amd64", "os": "linux"}]}
 
     # What it has not.
 

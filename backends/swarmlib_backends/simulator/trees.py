@@ -9,6 +9,7 @@ from typing import Final
 from ..dockerapi.matching import glob
 from .files import Node
 from .process import Program, Run
+from .text import fail
 
 _TESTS: Final = {"-name", "-type"}
 
@@ -74,8 +75,7 @@ def _copy(run: Run, path: str, at: str) -> None:
 
 
 async def _complain(run: Run, text: str) -> int:
-    await run.stderr.send_all(f"{run.args[0]}: {text}\n".encode())
-    return 1
+    return await fail(run, f"{run.args[0]}: {text}")
 
 
 TREES: Final[dict[str, Program]] = {"cp": _cp, "find": _find}

@@ -11,6 +11,8 @@ from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
 from .container import Container, Exec, Health, Mount
 from .engine import Engine
+from .links import names_of
+from .links import shown as shown_links
 from .logdrivers import DEFAULT
 from .networks import Endpoint
 from .paths import ROOT, graph_driver
@@ -31,7 +33,7 @@ def summary(engine: Engine, container: Container, now: float) -> bytes:
 def _around_status(engine: Engine, container: Container) -> tuple[bytes, bytes]:
     before = {
         "Id": container.id,
-        "Names": [f"/{container.name}"],
+        "Names": names_of(container),
         "Image": engine.images.shown(container.config["Image"], container.image),
         "ImageID": container.image.id,
         "Command": _command(container.command),
@@ -125,9 +127,9 @@ def _endpoint(each: Endpoint) -> dict[str, Any]:
         "Gateway": each.gateway,
         "IPAddress": each.address,
         "IPPrefixLen": each.prefix,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "IPv6Gateway": each.gateway6,
+        "GlobalIPv6Address": each.address6,
+        "GlobalIPv6PrefixLen": each.prefix6,
         "MacAddress": each.mac,
         "DriverOpts": given.get("DriverOpts"),
     }
@@ -183,7 +185,7 @@ def inspect(container: Container) -> dict[str, Any]:
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": [each.id for each in container.execs.values() if each.process is None or each.running] or None,
-        "HostConfig": container.host,
+        "HostConfig": container.host | {"Links": shown_links(container)},
         "GraphDriver": graph_driver(container.id, "LowerDir", "MergedDir", "UpperDir", "WorkDir"),
         "Mounts": [_mount(mount) for mount in container.mounts],
         "Config": container.config,
