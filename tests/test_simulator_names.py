@@ -1,9 +1,14 @@
 """The names that containers of a simulator find each other by: those of their networks, and those of links."""
 
+import json
+from http.client import HTTPConnection
+
 import pytest
 from trio.testing import MockClock
 
 from swarmlib import Client, Invalid, Json, SwarmError, Verb
+from tests.engines import Engine, docker, swarmd
+from tests.test_same_answers import UnixConnection, ask
 from tests.test_simulator import LONG, run, started, swarm
 
 
@@ -30,6 +35,20 @@ async def test_a_network_that_was_made_knows_names_aliases_and_links(autojump_cl
             assert "** server can't find net.db: NXDOMAIN" in said
         else:
             assert (code, f"Name:\t{name}\nAddress: 10.9.0.2" in said) == (0, True)
+
+
+@pytest.mark.parametrize("host", ["db", "127.0.0.1", "localhost", "told"])
+async def test_what_has_an_address_answers_a_ping(autojump_clock: MockClock, host: str) -> None:
+    async with swarm() as client:
+        await make_network(client, IPAM={"Config": [{"Subnet": "10.9.0.0/24"}]})
+        await started(client, "db", *LONG, HostConfig={"NetworkMode": "net"})
+        asks = {"HostConfig": {"NetworkMode": "net", "ExtraHosts": ["told:10.1.1.1"]}}
+        code, lines = await run(client, "ping", "-c2", host, **asks)
+        address = {"db": "10.9.0.2", "told": "10.1.1.1"}.get(host, "127.0.0.1")
+        assert (code, lines[0][1]) == (0, f"PING {host} ({address}): 56 data bytes".encode())
+        assert ("stdout", b"2 packets transmitted, 2 packets received, 0% packet loss") in lines
+        for refused in (["ping", "nosuch"], ["ping", "-c", "x", "db"], ["ping", "10.9.0.2"], ["ping", "-w", "1", "db"]):
+            assert (await run(client, *refused, name=f"asks{len(await client.ls(all='1'))}", **asks))[0] == 1
 
 
 async def test_a_link_is_a_name_for_one_container_only(autojump_clock: MockClock) -> None:
@@ -74,3 +93,25 @@ async def test_a_link_that_is_none_is_refused(autojump_clock: MockClock) -> None
     async with swarm() as client:
         with pytest.raises(Invalid, match="could not get container for nosuch"):
             await started(client, "box", *LONG, HostConfig={"Links": ["nosuch:x"]})
+
+
+async def test_the_hosts_that_a_container_is_told_of() -> None:
+    async with swarm() as client:
+        hosts = ["far:192.0.2.1", "six:2001:db8::1", "host.docker.internal:host-gateway"]
+        code, lines = await run(client, "cat", "/etc/hosts", HostConfig={"ExtraHosts": hosts})
+        told = {line.decode() for _, line in lines}
+        assert code == 0
+        assert {"192.0.2.1\tfar", "2001:db8::1\tsix", "172.17.0.1\thost.docker.internal"} <= told
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("host", ["foo", ":1.2.3.4", "a:", "a:b", "a:1.2.3", "a:host-gateway:1", "a:1.2.3.4", "a:::1"])
+def test_an_extra_host_is_refused_as_an_engine_refuses_it(engines: tuple[Engine, Engine], host: str) -> None:
+    body = json.dumps({"Image": "busybox", "HostConfig": {"ExtraHosts": [host]}})
+    with swarmd("simulator --image busybox") as simulator:
+        places = UnixConnection(str(engines[0].socket)), HTTPConnection("127.0.0.1", simulator.port, timeout=30)
+        said = [ask(place, "POST", "/v1.41/containers/create", body) for place in places]
+    assert said[0][0] == said[1][0]
+    assert said[0][0] == 201 or said[0][2] == said[1][2]
+    if said[0][0] == 201:
+        docker(engines[0].host, "rm", json.loads(said[0][2])["Id"], check=True)

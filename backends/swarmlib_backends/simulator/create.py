@@ -12,7 +12,9 @@ from swarmlib import SwarmError
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_number
+from .addresses import address_in
 from .engine import Engine
+from .hosts import HOST_GATEWAY
 from .images import NO_CONFIG, Image
 from .links import conflict
 from .logdrivers import DEFAULT, log_config
@@ -220,6 +222,8 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
         host["NetworkMode"] = _joined_network(host["NetworkMode"].partition(":")[2], engine)
     if host["AutoRemove"] and policy.get("Name") not in (None, "", "no"):
         raise refusal(400, "can't create 'AutoRemove' container with restart policy")
+    for each in items(host["ExtraHosts"]):
+        _check_extra_host(each)
     check_restart_policy(host["RestartPolicy"])
     if given.get("ShmSize", 0) < 0:
         raise refusal(400, "SHM size can not be less than 0")
@@ -243,6 +247,14 @@ def check_modes(body: Mapping[str, Any]) -> None:
         raise refusal(400, "conflicting options: port publishing and the container type network mode")
     if body.get("ExposedPorts"):
         raise refusal(400, "conflicting options: port exposing and the container type network mode")
+
+
+def _check_extra_host(given: str) -> None:
+    name, colon, address = given.partition(":")
+    if not name or not colon:
+        raise refusal(400, f'bad format for add-host: "{given}"')
+    if address != HOST_GATEWAY and address_in(address) is None:
+        raise refusal(400, f'invalid IP address in add-host: "{address}"')
 
 
 def _binding(given: dict[str, Any]) -> dict[str, str]:

@@ -21,12 +21,19 @@ _NAME_SERVER: Final = "nameserver 127.0.0.11\noptions ndots:0\n"
 """An engine's own, which networks that were made have."""
 
 
+HOST_GATEWAY: Final = "host-gateway"
+"""What stands for the engine's host in place of an address."""
+_GATEWAY: Final = "172.17.0.1"
+"""The host's address on the default bridge."""
+
+
 def mount_told(container: Container) -> None:
     """Mount the files for a container that is about to run."""
     hostname = container.config["Hostname"]
     addresses = [each.address for each in container.networks.values() if each.address]
     further = [
-        f"{host}\t{name}" for name, _, host in (each.partition(":") for each in items(container.host["ExtraHosts"]))
+        f"{_GATEWAY if address == HOST_GATEWAY else address}\t{name}"
+        for name, _, address in (each.partition(":") for each in items(container.host["ExtraHosts"]))
     ]
     lines = [*further, *host_lines(container), *(f"{address}\t{hostname}" for address in addresses)]
     told = {"hosts": _HOSTS + "".join(f"{line}\n" for line in lines), "hostname": f"{hostname}\n"}

@@ -9,8 +9,6 @@ from .process import Program, Run
 from .users import group_name
 
 _UNAME: Final = {"s": "Linux", "n": "", "r": "5.10.0-simulated", "v": "#1 SMP", "m": "x86_64"}
-_NAME_SERVER: Final = "Server:\t\t127.0.0.11\nAddress:\t127.0.0.11:53\n\n"
-_NOBODY: Final = "** server can't find {0}: NXDOMAIN\n\n** server can't find {0}: NXDOMAIN\n"
 
 
 async def _say(run: Run, text: str) -> int:
@@ -62,21 +60,6 @@ async def _uname(run: Run) -> int:
     return await _say(run, " ".join(text for letter, text in told.items() if letter in options or "a" in options))
 
 
-async def _nslookup(run: Run) -> int:
-    if len(run.args) < 2:
-        await run.stderr.send_all(b"nslookup: usage: nslookup HOST [DNS_SERVER]\n")
-        return 1
-    name, found = run.args[1], run.resolve(run.args[1])
-    if found is None:
-        await _say(run, ";; connection timed out; no servers could be reached\n")
-        return 1
-    answers = "".join(f"Name:\t{name}\nAddress: {address}\n" for address in found)
-    # It asks twice, for addresses of IPv4 and of IPv6; of the latter an engine tells nothing here.
-    said = f"Non-authoritative answer:\n{answers}\nNon-authoritative answer:\n" if found else _NOBODY.format(name)
-    await _say(run, f"{_NAME_SERVER}{said}")
-    return 0 if found else 1
-
-
 async def _ps(run: Run) -> int:
     return await _say(run, _table(run))
 
@@ -97,7 +80,6 @@ def _table(run: Run) -> str:
 MACHINE: Final[dict[str, Program]] = {
     "hostname": _hostname,
     "id": _id,
-    "nslookup": _nslookup,
     "ps": _ps,
     "pwd": _pwd,
     "top": _top,

@@ -14,6 +14,7 @@ import trio
 from .files import file, folder
 from .machine import MACHINE
 from .process import Program, Run
+from .reach import REACH
 from .shell import SHELLS
 from .text import TEXT, fail, names
 from .trees import TREES
@@ -177,6 +178,7 @@ async def _yes(run: Run) -> int:
 PROGRAMS: Final[dict[str, Program]] = {
     **SHELLS,
     **MACHINE,
+    **REACH,
     **TEXT,
     **TREES,
     ":": _true,
