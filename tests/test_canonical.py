@@ -32,6 +32,7 @@ NEEDED = {
     **{f"{what}Logs": {"stdout": "1"} for what in ("Container", "Service", "Task")},
     **{f"{what}Resize": {"h": "24", "w": "80"} for what in ("Container", "Exec")},
     "ContainerArchive": {"path": "/"},
+    "ContainerRename": {"name": "other"},
 }
 """Parameters that a row can't do without."""
 
@@ -127,6 +128,10 @@ def parameters_of(row: Row) -> st.SearchStrategy[dict[str, Any]]:
     known = {name: of(kind) for name, kind in SHIPPED["rows"][row.name]["query"].items()}
     if "name" in known:
         known["name"] = names
+    if row.name == "ContainerKill":
+        known["signal"] = st.sampled_from(["9", "TERM", "SIGRTMIN+3"])
+    if "detachKeys" in known:
+        known["detachKeys"] = st.sampled_from(["ctrl-p,ctrl-q", "a", "DEL"])
     if row.name in ("ImageCreate", "ImageImport"):
         del known["fromImage"]
         known["fromSrc"] = st.just("-" if row.upload else "http://there")

@@ -116,7 +116,6 @@ def test_every_read_of_the_table(row: object, one: tuple[Engine, Swarmd]) -> Non
         ("POST", "/v1.41/containers/create", '{"Image": "nosuch"}'),
         ("POST", "/v1.41/containers/thing/start", None),
         ("POST", "/v1.41/containers/thing/rename?name=thing", None),
-        ("POST", "/v1.41/containers/thing/kill?signal=NOSUCH", None),
         ("POST", "/v1.41/exec/nosuch/start", "{}"),
         ("POST", "/v1.41/images/create?fromImage=nosuch/nosuch", None),
         ("DELETE", "/v1.41/containers/thing", None),

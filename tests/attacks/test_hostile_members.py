@@ -485,7 +485,7 @@ async def test_a_process_or_network_that_two_engines_claim_is_neither_s() -> Non
         for path in (("exec", made.id), ("networks", "good-net"), ("networks", "net")):
             with pytest.raises(Ambiguous):
                 await swarm.rm(*path)
-        listed = [(each["Id"], each["Node"]) for each in await swarm.ls("networks") if each["Name"] == "net"]
+        listed = [(each["Id"], each.node) for each in await swarm.ls("networks") if each["Name"] == "net"]
     assert listed == [("good-net", "good"), ("good-net", "bad")]
 
 

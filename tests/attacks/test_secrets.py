@@ -253,6 +253,8 @@ def request_of(row: Row, filler: Filler, canaries: Canaries) -> bytes:
             query[parameter["name"]] = NEEDED[parameter["name"]]
         elif parameter["in"] == "query" and parameter["type"] == "string":
             query.setdefault(parameter["name"], parameter_text(parameter["name"], place, canaries))
+    if row.name == "ContainerRename":
+        query["name"] = "b1"
     if not body and required.of_row(row.name) is not None:
         body = b"{}"  # this version of the document does not know the operation
     target = f"{place_of(row)}?{urlencode({name: text for name, text in query.items() if text})}"
