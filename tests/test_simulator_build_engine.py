@@ -229,6 +229,27 @@ def test_the_cache_is_an_engines(apis: tuple[Api, Api]) -> None:
         assert second == first, (dockerfile, query)
 
 
+def test_lists_show_what_a_build_leaves_as_an_engines_do(apis: tuple[Api, Api]) -> None:
+    """Its steps' containers and images, also those of nothing; `info` counts the images that are listed."""
+    before = [len(api.value("/containers/json?all=1")) for api in apis]
+    steps = [_steps(api) for api in apis]
+    both(apis, "FROM scratch\nCOPY a.txt /left\nRUN echo x\nCMD y", t="left")  # there is no shell that could run a step
+    both(apis, f"{FROM}ENV left=1\nRUN exit 3")
+    seen: list[tuple[Any, ...]] = []
+    for api, count, known in zip(apis, before, steps, strict=True):
+        containers = api.value("/containers/json?all=1")
+        made = containers[: len(containers) - count]
+        seen.append(([(each["Image"].partition(":")[0], each["State"]) for each in made], _steps(api) - known))
+        assert len(api.value("/images/json?all=1")) == api.value("/info")["Images"]
+    assert seen[0] == seen[1]
+    assert len(seen[0][0]) == 2
+
+
+def _steps(api: Api) -> int:
+    """How many images are steps of others."""
+    return len(api.value("/images/json?all=1")) - len(api.value("/images/json"))
+
+
 QUERIES: list[dict[str, Any]] = [
     *(
         {"t": ["a", "b:2", "a:latest", ""]},

@@ -155,8 +155,10 @@ class ImageStore:
         return found
 
     def shown(self, ref: str, image: Image) -> str:
-        """What a list of containers says: what the user wrote, if it is still that image."""
-        return ref if self.lookup(ref) is image else image.id
+        """What a list of containers says: what the user wrote, if it is still that image; nothing for one that a build
+        made of nothing.
+        """
+        return ref if not ref or self.lookup(ref) is image else image.id
 
     # Making.
 
@@ -205,7 +207,8 @@ class ImageStore:
         bounds = {name: self.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
         references = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
         newest = sorted(self._images.values(), key=lambda image: -image.created)
-        listed = [each for each in newest if dangling in (None, each.dangling)]
+        whole = is_true(message.args.get("all"))
+        listed = [each for each in newest if dangling in (None, each.dangling) and (whole or not self._between(each))]
         shown = [(each, self._chosen(each, wanted, bounds, references)) for each in listed]
         return [self.summary(each, tags) for each, tags in shown if tags is not None]
 
@@ -217,12 +220,14 @@ class ImageStore:
             return None
         if not labels_wanted(fields(image.config.get("Labels")), wanted):
             return None
-        if not image.tags and self.children(image):
-            return None
         if references:
             tags = [tag for tag in image.tags if any(fits(tag) or fits(repository(tag)) for fits in references)]
             return tags or None
         return image.tags
+
+    def _between(self, image: Image) -> bool:
+        """Whether it is only a step of another image's build, which lists leave out unless all are asked for."""
+        return not image.tags and bool(self.children(image))
 
     def summary(self, image: Image, tags: list[str], containers: int = -1) -> dict[str, Any]:
         """An image in a list."""
