@@ -1,7 +1,9 @@
 """The names that containers of a simulator find each other by: those of their networks, and those of links."""
 
 import json
+from collections.abc import Iterator
 from http.client import HTTPConnection
+from typing import Any
 
 import pytest
 from trio.testing import MockClock
@@ -104,13 +106,31 @@ async def test_the_hosts_that_a_container_is_told_of() -> None:
         assert {"192.0.2.1\tfar", "2001:db8::1\tsix", "172.17.0.1\thost.docker.internal"} <= told
 
 
-@pytest.mark.engine
-@pytest.mark.parametrize("host", ["foo", ":1.2.3.4", "a:", "a:b", "a:1.2.3", "a:host-gateway:1", "a:1.2.3.4", "a:::1"])
-def test_an_extra_host_is_refused_as_an_engine_refuses_it(engines: tuple[Engine, Engine], host: str) -> None:
-    body = json.dumps({"Image": "busybox", "HostConfig": {"ExtraHosts": [host]}})
+HOSTS = ["foo", ":1.2.3.4", "a:", "a:b", "a:1.2.3", "a:host-gateway:1", "a:1.2.3.4", "a:::1"]
+PORTS = ["8125/udp", "8126/", "/udp", "8127-8128/tcp", "8129-", "x", "70000", "70000/tcp", "0", "0/tcp", "-1", "1/2/3"]
+
+
+@pytest.fixture(scope="module")
+def places(engines: tuple[Engine, Engine]) -> Iterator[list[HTTPConnection]]:
+    """A real engine, and the simulator."""
     with swarmd("simulator --image busybox") as simulator:
-        places = UnixConnection(str(engines[0].socket)), HTTPConnection("127.0.0.1", simulator.port, timeout=30)
-        said = [ask(place, "POST", "/v1.41/containers/create", body) for place in places]
+        yield [UnixConnection(str(engines[0].socket)), HTTPConnection("127.0.0.1", simulator.port, timeout=30)]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    "host",
+    [
+        *({"ExtraHosts": [host]} for host in HOSTS),
+        *({"PortBindings": {"80/tcp": [{"HostPort": port}]}} for port in PORTS),
+    ],
+    ids=str,
+)
+def test_hosts_and_ports_are_taken_or_refused_as_by_an_engine(
+    engines: tuple[Engine, Engine], places: list[HTTPConnection], host: dict[str, Any]
+) -> None:
+    body = json.dumps({"Image": "busybox", "HostConfig": host})
+    said = [ask(place, "POST", "/v1.41/containers/create", body) for place in places]
     assert said[0][0] == said[1][0]
     assert said[0][0] == 201 or said[0][2] == said[1][2]
     if said[0][0] == 201:

@@ -259,8 +259,9 @@ def _check_extra_host(given: str) -> None:
 
 def _binding(given: dict[str, Any]) -> dict[str, str]:
     port = str(given.get("HostPort") or "")
-    first, dash, last = port.partition("-")
-    for number in (first, last) if dash else (port,):
+    numbers = port.partition("/")[0]  # a protocol behind it is not looked at
+    first, dash, last = numbers.partition("-")
+    for number in (first, last) if dash else (numbers,):
         _check_port(number, port)
     if dash and not (first and last):
         raise refusal(400, f'invalid port specification: "{port}"')

@@ -38,7 +38,8 @@ class HostPorts:
 
     def _bind_one(self, container: Container, port: str, given: dict[str, str]) -> list[dict[str, str]]:
         protocol, address = port.partition("/")[2], given["HostIp"] or "0.0.0.0"
-        number = int(given["HostPort"].partition("-")[0] or self._free_port(protocol))
+        asked = given["HostPort"].partition("/")[0].partition("-")[0]
+        number = int(asked or 0) or self._free_port(protocol)
         if (protocol, number) in self._taken:
             endpoint = f"{container.name} ({self._names.id()})"
             text = f"driver failed programming external connectivity on endpoint {endpoint}"
