@@ -154,7 +154,7 @@ def test_images_of_two_engines_are_saved_as_one_archive(both: Swarmd, tmp_path: 
     with tarfile.open(tmp_path / "saved") as tar:
         manifest = tar.extractfile("manifest.json")
         assert manifest is not None
-        assert [each["RepoTags"] for each in json.load(manifest)] == [["only-a:1"], ["only-b:1"]]
+        assert sorted(each["RepoTags"] for each in json.load(manifest)) == [["only-a:1"], ["only-b:1"]]
 
 
 @pytest.mark.parametrize("network", ["net-b", "container:on-b", "host"])

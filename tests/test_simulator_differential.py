@@ -170,7 +170,8 @@ PRUNED = [
     Step(Verb.RM, ("containers",)),
 ]
 _EXPOSED = {f"{port}/tcp": {} for port in (443, 80)} | {f"{port}/udp": {} for port in (9000, 9001, 9002)}
-_TOLD = "env | grep -v ^HOME | grep -v ^PWD | grep -v ^SHLVL | sort; cat /etc/hosts"
+# Sorted, as an engine goes through links in no order.
+_TOLD = "env | grep -v ^HOME | grep -v ^PWD | grep -v ^SHLVL | sort; sort /etc/hosts"
 LINKS = [
     create("web", "sleep", "1000", Env=["FOO=1", "BAR=a b", "HOME=/x"], ExposedPorts=_EXPOSED, Hostname="host"),
     start("web"),
