@@ -19,10 +19,10 @@ Content = str | bytes | None
 """A file's; None for a folder."""
 
 
-def context(files: Mapping[str, Content]) -> bytes:
+def context(files: Mapping[str, Content], format: int = tarfile.DEFAULT_FORMAT) -> bytes:
     """A tar with these files; what begins with `->` is a link to what follows."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
+    with tarfile.open(fileobj=buffer, mode="w", format=format) as archive:
         for name, content in files.items():
             info = tarfile.TarInfo(name)
             data = content.encode() if isinstance(content, str) else content or b""

@@ -1,7 +1,6 @@
 """What is read of a build's context before an engine is chosen for it."""
 
 import gzip
-import io
 import tarfile
 
 import pytest
@@ -10,22 +9,13 @@ from hypothesis import strategies as st
 
 from swarmlib import BytesStream
 from swarmlib_backends.balance.contexts import images
+from tests.builds import context as packed
 
 
-def packed(files: dict[str, bytes], **kind: int) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", **kind) as tar:  # type: ignore[call-overload]
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-async def named(context: bytes, **args: str) -> list[str]:
+async def named(sent: bytes, **args: str) -> list[str]:
     """The images, after checking that nothing of the context is lost."""
-    found, stream = await images(BytesStream(context), args)
-    assert b"".join([bytes(piece) async for piece in stream]) == context
+    found, stream = await images(BytesStream(sent), args)
+    assert b"".join([bytes(piece) async for piece in stream]) == sent
     return found
 
 
@@ -57,6 +47,17 @@ async def test_a_dockerfile_of_another_name_behind_long_and_odd_names(format: in
 async def test_a_dockerfile_that_comes_late_is_not_waited_for() -> None:
     assert await named(packed({"0": bytes(300_000), "Dockerfile": b"FROM busybox"})) == []
     assert await named(gzip.compress(packed({"0": bytes(50_000_000), "Dockerfile": b"FROM busybox"}))) == []
+
+
+async def test_a_dockerfile_whose_reading_would_take_long_is_the_engines_alone() -> None:
+    line = b"FROM busybox\n"
+    assert await named(packed({"Dockerfile": line * (32 * 1024 // len(line))})) == ["busybox"]
+    assert await named(packed({"Dockerfile": line * (32 * 1024 // len(line) + 1)})) == []
+
+
+@pytest.mark.parametrize("dockerfile", [b"FROM \\\n  a:1\n", b"# escape=`\nFROM `\n a:1\nRUN echo FROM b\n"])
+async def test_a_dockerfile_is_read_as_the_builder_reads_it(dockerfile: bytes) -> None:
+    assert await named(packed({"Dockerfile": dockerfile})) == ["a:1"]
 
 
 @given(st.binary(max_size=2000) | st.builds(lambda tail: b"\x1f\x8b" + tail, st.binary(max_size=200)))

@@ -180,7 +180,11 @@ def test_a_build_starts_from_images_of_any_engine(
     assert holders == ["only-a:1", "only-b:1"]
 
 
-def test_a_name_means_the_image_that_got_it_last_wherever_it_runs(pair: tuple[Engine, Engine], both: Swarmd) -> None:
+def test_a_name_means_the_image_that_got_it_last_wherever_it_runs(
+    pair: tuple[Engine, Engine], both: Swarmd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+
     def commit(text: str, node: str) -> None:
         rule = f"constraint:node=={node}"
         out(both.host, "run", "--name", "edited", "-e", rule, "busybox", "sh", "-c", f"echo {text} >/said")
@@ -198,6 +202,8 @@ def test_a_name_means_the_image_that_got_it_last_wherever_it_runs(pair: tuple[En
     assert [said("a"), said("b")] == ["one", "one"]
     commit("two", "b")
     assert id_of(both.host, "said:1") == id_of(pair[1].host, "said:1")
+    (tmp_path / "Dockerfile").write_text("FROM said:1\nRUN test $(cat /said) = two\n")
+    out(both.host, "build", "--no-cache", "--network", "net-a", str(tmp_path))
     assert [said("b"), said("a")] == ["two", "two"]
     out(pair[0].host, "tag", "busybox", "said:1")  # behind the gateway's back
     busybox = id_of(pair[0].host, "busybox")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from swarmlib_backends.served import Served, served
+from tests.differential import tar_of
 from tests.engines import Engine, docker
 
 
@@ -64,24 +65,15 @@ def test_skopeo_reads_it(swarm: Served, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def in_a_tar(name: str, data: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        info = tarfile.TarInfo(name)
-        info.size = len(data)
-        archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 GARBAGE = {
     "text": b"abc",
     "noise": bytes(range(256)) * 4,
     "zeros": bytes(10240),
-    "a cut tar": gzip.compress(in_a_tar("file", bytes(range(256))))[:60],
-    "another tar": in_a_tar("file", b"data"),
-    "cut JSON": in_a_tar("manifest.json", b"[{"),
-    "no JSON": in_a_tar("manifest.json", b"[}"),
-    "an absent image": in_a_tar("manifest.json", b'[{"Config": "nosuch.json"}]'),
+    "a cut tar": gzip.compress(tar_of("file", bytes(range(256))))[:60],
+    "another tar": tar_of("file", b"data"),
+    "cut JSON": tar_of("manifest.json", b"[{"),
+    "no JSON": tar_of("manifest.json", b"[}"),
+    "an absent image": tar_of("manifest.json", b'[{"Config": "nosuch.json"}]'),
 }
 
 
@@ -100,4 +92,4 @@ def load(host: str, data: bytes) -> tuple[int, str]:
 
 
 def test_an_image_that_is_no_object_is_refused_by_its_place(swarm: Served) -> None:
-    assert "[0].Layers should be an array" in load(swarm.host, in_a_tar("manifest.json", b'[{"Layers": 5}]'))[1]
+    assert "[0].Layers should be an array" in load(swarm.host, tar_of("manifest.json", b'[{"Layers": 5}]'))[1]

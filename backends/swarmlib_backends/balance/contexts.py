@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from posixpath import normpath
 from typing import Any, Final
 
 import trio
 
+from swarmlib import Invalid
 from swarmlib.wire.transports.listening import ENDS
 
+from ..dockerfile.instructions import stages_of
+from ..dockerfile.lines import read
 from ..streams import Resumed
 
 _LOOKED_AT: Final = 256 * 1024
 """Bytes of a context that are looked at. Clients send its files by their names, and "D" is among the first."""
+_LONGEST: Final = 32 * 1024
+"""Bytes of a Dockerfile that is looked at: while it is read, nothing else is done."""
 _GZIP: Final = b"\x1f\x8b"
 _BLOCK: Final = tarfile.BLOCKSIZE
+_UNTELLING: Final = re.compile(r"\$|^[0-9]*$")
+"""A name that depends on a variable, the number of a stage, or none."""
 
 
 async def images(context: trio.abc.ReceiveStream, args: Mapping[str, Any]) -> tuple[list[str], trio.abc.ReceiveStream]:
@@ -50,7 +58,7 @@ def _unpacked(head: bytes) -> bytes:
 
 
 def _file(tar: bytes, path: str) -> str:
-    """The text of a file in the beginning of a tar; "" where it isn't there as a whole."""
+    """The text of a file in the beginning of a tar; "" where it is too long, or not there as a whole."""
     wanted, at = normpath(path).lstrip("/"), 0
     while len(block := tar[at : at + _BLOCK]) == _BLOCK:
         try:
@@ -60,27 +68,20 @@ def _file(tar: bytes, path: str) -> str:
         begin = at + _BLOCK
         end = begin + max(info.size, 0)
         if info.isreg() and normpath(info.name).lstrip("/") == wanted:
-            return tar[begin:end].decode("utf-8", "replace") if end <= len(tar) else ""
+            return tar[begin:end].decode("utf-8", "replace") if info.size <= _LONGEST and end <= len(tar) else ""
         at = end + -end % _BLOCK
     return ""
 
 
 def _named(dockerfile: str) -> list[str]:
+    try:
+        _, stages = stages_of(read(dockerfile).lines)
+    except Invalid:
+        return []
     found: dict[str, None] = {}
-    stages: set[str] = set()
-    for words in map(str.split, dockerfile.splitlines()):
-        images = [image for image in _in_line(words) if image.lower() not in stages and "$" not in image]
-        found |= dict.fromkeys(images)
-        if len(words) > 3 and words[0].upper() == "FROM" and words[-2].upper() == "AS":
-            stages.add(words[-1].lower())
+    known: set[str] = set()
+    for stage in stages:
+        wanted = [stage.base, *(step.flags.get("from", "") for step in stage.steps)]
+        found |= dict.fromkeys(name for name in wanted if name.lower() not in known and not _UNTELLING.search(name))
+        known.add(stage.name)
     return list(found)
-
-
-def _in_line(words: Sequence[str]) -> list[str]:
-    instruction = words[0].upper() if words else ""
-    if instruction == "FROM":
-        return [word for word in words[1:] if not word.startswith("--")][:1]
-    if instruction == "COPY":
-        sources = [word.partition("=")[2] for word in words if word.startswith("--from=")]
-        return [image for image in sources if image and not image.isdigit()]  # or the number of a stage
-    return []

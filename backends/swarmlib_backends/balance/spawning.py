@@ -152,7 +152,9 @@ class Spawner:
                 refused[member] = exc
 
     async def _create_on(self, member: Member, wish: Wish, message: Message) -> Answer:
-        await self._update(wish.image, member)
+        await settle(self._roster.members, "images")
+        if self._roster.index.newer_image(wish.image, member) is not None:
+            await self._bring(wish.image, member)
         try:
             answer = await member.ask(message, float("inf"))
         except NotFound as exc:
@@ -195,42 +197,29 @@ class Spawner:
         return {name: {item.member for item in index.find("images", name) if item.member.up} for name in images}
 
     def _with_most(self, held: Mapping[str, set[Member]]) -> Member:
-        first = first_up(self._roster.members)
-        members = [first, *(member for member in self._roster.members if member.up)]
-        return max(members, key=lambda member: sum(member in holders for holders in held.values()))
+        up = [member for member in self._roster.members if member.up] or [first_up(self._roster.members)]
+        return max(up, key=lambda member: sum(member in holders for holders in held.values()))
 
     async def _gather(self, held: Mapping[str, set[Member]], target: Member) -> Member:
         for name, holders in held.items():
-            if holders and target not in holders and not await self._bring(name, target):
+            if holders and not await self._bring(name, target):
                 there = placed("images", name, holders)
                 raise Conflict(f"{there}, and is of another platform than {target.name}, where it is needed")
         return target
 
-    async def _update(self, image: str, target: Member) -> None:
-        """Bring an image to an engine on which its name means an older one: a name moves to the image that got it last,
-        and means it wherever a container is made.
+    async def _bring(self, image: str, target: Member) -> bool:
+        """Have an engine hold what an image's name means: the image that got it last on any engine. It is streamed from
+        one that has it, once however many want it. Says whether the engine has an image of the name then.
         """
         async with self._bringing.of((target.name, image)):
             await settle(self._roster.members, "images")
+            holders = [item.member for item in self._roster.index.find("images", image) if item.member.up]
             newer = self._roster.index.newer_image(image, target)
-            if newer is not None and _same_platform(newer.member, target):
-                await _stream(image, newer.member, target)
-
-    async def _bring(self, image: str, target: Member) -> bool:
-        """Stream an image from an engine that has it, once however many want it; says whether there is one."""
-        async with self._bringing.of((target.name, image)):
-            return await self._bring_once(image, target)
-
-    async def _bring_once(self, image: str, target: Member) -> bool:
-        await settle(self._roster.members, "images")
-        holders = [item.member for item in self._roster.index.find("images", image) if item.member.up]
-        if target in holders:
-            return True
-        alike = [member for member in holders if _same_platform(member, target)]
-        if not alike:
-            return False
-        await _stream(image, alike[0], target)
-        return True
+            wanted = holders if target not in holders else [newer.member] if newer is not None else []
+            source = next((member for member in wanted if _same_platform(member, target)), None)
+            if source is not None:
+                await _stream(image, source, target)
+            return source is not None or target in holders
 
 
 def _same_platform(one: Member, other: Member) -> bool:

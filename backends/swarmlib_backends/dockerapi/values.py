@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -74,6 +75,15 @@ def signal_asked(args: Mapping[str, Any]) -> int:
     """The signal of a request to kill, which may be a number that no system knows. Raises `Invalid` if it is none."""
     text = str(args.get("signal") or "KILL")
     return integer(text) or signal_number(text)
+
+
+@contextmanager
+def killing(ref: str) -> Generator[None]:
+    """While a container is killed, which was asked for by `ref`: an error says so, as an engine's does."""
+    try:
+        yield
+    except SwarmError as exc:
+        raise type(exc)(f"Cannot kill container: {ref}: {exc.message}", details=exc.details) from exc
 
 
 def no_such_signal(number: int) -> SwarmError:

@@ -53,6 +53,7 @@ from ..dockerapi.streams import Logs, Stdio, send_lines, stdio
 from ..dockerapi.values import (
     filters,
     is_true,
+    killing,
     no_such_place,
     no_such_signal,
     number,
@@ -328,13 +329,11 @@ class Exec(Server):
                 made.process.kill()
 
     async def _kill(self, ref: str, number: int) -> None:
-        try:
+        with killing(ref):
             workload = self._find(ref)
             if number not in signal.valid_signals():
                 raise no_such_signal(number)
             await workload.send(number)
-        except SwarmError as exc:
-            raise type(exc)(f"Cannot kill container: {ref}: {exc.message}", details=exc.details) from exc
 
     async def _restart(self, workload: Workload, message: Message) -> None:
         keep, workload.auto_remove = workload.auto_remove, False

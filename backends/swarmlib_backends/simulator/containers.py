@@ -16,7 +16,16 @@ from swarmlib import BytesStream, Invalid, Json, Message, SwarmError, Unsupporte
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Logs, stdio, stream_headers
-from ..dockerapi.values import is_true, no_such_signal, number, signal_asked, signal_number, still_runs, terminal_size
+from ..dockerapi.values import (
+    is_true,
+    killing,
+    no_such_signal,
+    number,
+    signal_asked,
+    signal_number,
+    still_runs,
+    terminal_size,
+)
 from . import create, stats, views
 from .asked import Operations, body_of, filters_of, labels_wanted, ref_of, until_of, upload_of
 from .container import Container
@@ -233,7 +242,7 @@ class Containers:
 
     async def _kill(self, message: Message) -> None:
         wanted = signal_asked(message.args)
-        try:
+        with killing(ref_of(message)):
             container = self._find(message)
             if wanted not in signal.valid_signals():
                 raise no_such_signal(wanted)
@@ -241,9 +250,6 @@ class Containers:
                 await self._life.kill(container)
             else:
                 self._life.signal(container, wanted)
-        except SwarmError as exc:
-            text = f"Cannot kill container: {ref_of(message)}: {exc.message}"
-            raise type(exc)(text, details=exc.details) from exc
 
     async def _pause(self, message: Message) -> None:
         self._life.pause(self._find(message))

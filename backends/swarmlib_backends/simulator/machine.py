@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from .process import Program, Run
+from .text import fail, letters
 from .users import group_name
 
 _UNAME: Final = {"s": "Linux", "n": "", "r": "5.10.0-simulated", "v": "#1 SMP", "m": "x86_64"}
@@ -22,7 +23,7 @@ async def _hostname(run: Run) -> int:
 
 async def _id(run: Run) -> int:
     user = run.user
-    options = "".join(word[1:] for word in run.args[1:] if word.startswith("-"))
+    options = letters(run)
     groups = list(dict.fromkeys((user.gid, *user.groups)))
     if "G" in options:
         return await _say(run, " ".join(_numbered(run, gid, "n" in options) for gid in groups))
@@ -46,8 +47,7 @@ def _called(number: int, name: str) -> str:
 async def _whoami(run: Run) -> int:
     if run.user.name:
         return await _say(run, run.user.name)
-    await run.stderr.send_all(f"whoami: unknown uid {run.user.uid}\n".encode())
-    return 1
+    return await fail(run, f"whoami: unknown uid {run.user.uid}")
 
 
 async def _pwd(run: Run) -> int:
@@ -55,7 +55,7 @@ async def _pwd(run: Run) -> int:
 
 
 async def _uname(run: Run) -> int:
-    options = "".join(word[1:] for word in run.args[1:] if word.startswith("-")) or "s"
+    options = letters(run) or "s"
     told = _UNAME | {"n": run.env.get("HOSTNAME", "")}
     return await _say(run, " ".join(text for letter, text in told.items() if letter in options or "a" in options))
 

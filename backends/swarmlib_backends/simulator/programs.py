@@ -16,7 +16,7 @@ from .machine import MACHINE
 from .process import Program, Run
 from .reach import REACH
 from .shell import SHELLS
-from .text import TEXT, fail, names
+from .text import TEXT, fail, letters, names
 from .trees import TREES
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}/[+-]?[0-9]{1,18}")
@@ -98,7 +98,7 @@ async def _mkdir(run: Run) -> int:
 
 
 async def _rm(run: Run) -> int:
-    options = "".join(word for word in run.args[1:] if word.startswith("-"))
+    options = letters(run)
     for name in names(run):
         node = run.files.get(run.path(name))
         if node is None and "f" not in options:
@@ -124,7 +124,7 @@ def _shown(run: Run, path: str) -> list[str]:
     """What `ls` shows of a folder: names that begin with a dot only if `-a` or `-A` asks for them, and a slash after
     those of folders if `-p` does.
     """
-    options = {option for word in run.args[1:] if word.startswith("-") for option in word[1:]}
+    options = set(letters(run))
     there = [each for each in run.files.below(path) if posixpath.dirname(each) == path]
     shown = [_marked(run, each) if "p" in options else posixpath.basename(each) for each in there]
     shown = [name for name in shown if options & {"a", "A"} or not name.startswith(".")]

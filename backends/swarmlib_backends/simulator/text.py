@@ -29,6 +29,11 @@ def names(run: Run) -> list[str]:
     return [word for word in run.args[1:] if not word.startswith("-") or word == "-"]
 
 
+def letters(run: Run) -> str:
+    """The letters of the options on its command line."""
+    return "".join(word[1:] for word in run.args[1:] if word.startswith("-"))
+
+
 async def _cat(run: Run) -> int:
     code = 0
     for name in names(run) or ["-"]:

@@ -9,7 +9,7 @@ from typing import Final
 from ..dockerapi.matching import glob
 from .files import Node
 from .process import Program, Run
-from .text import fail
+from .text import fail, letters, names
 
 _TESTS: Final = {"-name", "-type"}
 
@@ -43,11 +43,10 @@ def _kind(node: Node) -> str:
 
 async def _cp(run: Run) -> int:
     """`cp [-ra] FILE... TARGET`; what is copied is the running user's."""
-    options = "".join(word[1:] for word in run.args[1:] if word.startswith("-"))
-    names = [word for word in run.args[1:] if not word.startswith("-")]
-    if len(names) < 2:
+    options, given = letters(run), names(run)
+    if len(given) < 2:
         return await _complain(run, "missing file operand")
-    *sources, target = names
+    *sources, target = given
     there = run.files.get(run.path(target))
     is_folder = there is not None and there.is_folder
     if len(sources) > 1 and not is_folder:

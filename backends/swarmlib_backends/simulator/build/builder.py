@@ -15,6 +15,8 @@ from swarmlib import Invalid, SwarmError
 
 from ...dockerapi.nulls import items
 from ...dockerapi.status import refusal
+from ...dockerfile.instructions import Instruction, Stage, instruction, label, stages_of
+from ...dockerfile.lines import Dockerfile, read
 from ..container import Container
 from ..containers import Containers
 from ..engine import Engine
@@ -28,8 +30,6 @@ from .configuration import expanded
 from .context import resolved
 from .copying import Copied, sources, target_of
 from .expansion import Expander
-from .instructions import Instruction, Stage, instruction, label, stages_of
-from .lines import Dockerfile, read
 from .request import Asked, check_platform
 from .stage import StageState, cached
 

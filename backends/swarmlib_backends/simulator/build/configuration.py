@@ -19,9 +19,9 @@ from swarmlib import Invalid
 from ...dockerapi.nulls import fields, items
 from ...dockerapi.status import refusal
 from ...dockerapi.values import signal_number
+from ...dockerfile.instructions import Instruction, health, instruction
+from ...dockerfile.lines import read
 from .expansion import Expander
-from .instructions import Instruction, health, instruction
-from .lines import read
 
 _SHELL: Final = ["/bin/sh", "-c"]
 _EXPANDED: Final = ("add", "arg", "copy", "env", "label", "stopsignal", "user", "volume", "workdir")

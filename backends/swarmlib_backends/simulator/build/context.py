@@ -7,9 +7,9 @@ import posixpath
 from swarmlib import Invalid, SwarmError
 
 from ...dockerapi.status import refusal
+from ...dockerfile import lines
+from ...dockerfile.lines import Dockerfile
 from ..files import Files
-from . import lines
-from .lines import Dockerfile
 from .patterns import ignored
 
 DEFAULT = "Dockerfile"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from swarmlib import SwarmError
 
 from ...dockerapi.status import refusal
+from ...dockerfile.instructions import Instruction
 from ..files import Files, Node, untar
 from .context import resolved
-from .instructions import Instruction
 from .patterns import has_wildcards, path_pattern
 
 _URLS = ("http://", "https://")

@@ -12,7 +12,7 @@ import orjson
 
 from swarmlib import Invalid
 
-from .lines import SPACE
+from ...dockerfile.lines import SPACE
 
 _DEEPEST: Final = 50
 """How many `${…}` may be in one another."""

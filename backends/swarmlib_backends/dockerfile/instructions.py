@@ -14,8 +14,8 @@ import orjson
 
 from swarmlib import Invalid
 
-from ...dockerapi.numbers import integer
-from ...dockerapi.times import duration
+from ..dockerapi.numbers import integer
+from ..dockerapi.times import duration
 from .lines import SPACE, Line
 
 _FLAGS: Final[dict[str, tuple[str, ...]]] = {
