@@ -179,7 +179,10 @@ class Incoming:
     def _parse_lines(self, data: bytes) -> None:
         """Parse what came, where a head in whole lines: the parser joins the pieces of a line anew with each."""
         while data and self._parsing == self._parse_lines:
-            if self._in_body or self._is_garbage(data):
+            in_body = not (self._ended or self._reading_head)
+            # Nobody who speaks something else (TLS) waits for a line's end.
+            garbage = self._ended and not self._line and data[0] not in _BEGINNING
+            if in_body or garbage:
                 self._parse(data)
                 return
             end = self._end_of_lines(data)
@@ -206,14 +209,6 @@ class Incoming:
         self._parse(lines if lines.isascii() or self._reading_head else _escaped(lines))
         if self._head_came and self._parsing == self._parse_lines:
             self._parsing = self._keep
-
-    def _is_garbage(self, data: bytes) -> bool:
-        """Whether a request can't begin so: nobody who speaks something else (TLS) waits for a line's end."""
-        return self._ended and not self._line and data[0] not in _BEGINNING
-
-    @property
-    def _in_body(self) -> bool:
-        return not (self._ended or self._reading_head)
 
     def _parse(self, data: bytes) -> None:
         """Parse what came. An error takes its place behind what stands before it, which may be answered yet."""

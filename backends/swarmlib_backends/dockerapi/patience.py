@@ -25,6 +25,7 @@ def seconds(verb: Verb, path: Path, args: Mapping[str, Any], quick: float) -> fl
     in canonical form.
     """
     slow = path[:1] and (path[0] in _SLOW or path[2:] == ("changes",))
-    if verb in _READS and not slow and not any(args.get(name) == "1" for name in _SIZES):
+    sizes = args and any(args.get(name) == "1" for name in _SIZES)
+    if verb in _READS and not slow and not sizes:
         return quick
     return max(quick, LONG_SECONDS)
