@@ -193,7 +193,9 @@ def test_tuples_may_lie_eight_deep() -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [{"a": object()}, {"a": {1, 2}}, {"a": 2**64}, {"a": "\ud800"}, {"a": {"b": [object()]}}], ids=repr
+    "args",
+    [{"a": object()}, {"a": {1, 2}}, {"a": 2**64}, {"a": "\ud800"}, {"a": {"b": [object()]}}],
+    ids=["object", "set", "large", "surrogate", "inside"],
 )
 def test_what_cant_be_carried_is_refused_where_it_is_sent(args: dict[str, Any]) -> None:
     with pytest.raises(Invalid, match="this ls message can't be carried") as caught:
