@@ -32,12 +32,13 @@ from .container import Container
 from .engine import Engine
 from .files import tar
 from .images import Image
-from .lifecycle import Lifecycle, check_not_restarting, not_running, processes
+from .lifecycle import Lifecycle, check_not_restarting, not_running
 from .links import make_links, unlink
 from .listing import listed
 from .logdrivers import check_readable
 from .mounts import make_volumes, mount_all, mounts_of
 from .networks import Endpoint
+from .processes import processes_in
 
 _TITLES: Final = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
 
@@ -282,7 +283,7 @@ class Containers:
         check_not_restarting(container)
         self._engine.tell(container, "top")
         user = container.config["User"] or "root"
-        found = [(process.pid, " ".join(process.command)) for process in processes(container)]
+        found = [(process.pid, " ".join(process.command)) for process in processes_in(container)]
         rows = found or [(container.pid, " ".join(container.command))]
         fixed = ["0", stats.clock_time(container.started), "?", "00:00:00"]
         return {"Processes": [[user, str(pid), "1", *fixed, text] for pid, text in rows], "Titles": _TITLES}

@@ -72,7 +72,7 @@ class Execs:
         detached = bool(asked.get("Detach"))
         follower = None if detached else each.output.follow()
         try:
-            program = self._life.begin_exec(each)
+            program = self._life.processes.begin_exec(each)
         except SwarmError as exc:
             if follower is None:
                 raise
@@ -80,7 +80,7 @@ class Execs:
             program = None
         if program is not None:
             name = f"simulator: the exec {each.id}"
-            self._engine.nursery.start_soon(supervised, name, self._life.run_exec, each, program)
+            self._engine.nursery.start_soon(supervised, name, self._life.processes.run_exec, each, program)
         if follower is None:
             await ret.ack()
             return

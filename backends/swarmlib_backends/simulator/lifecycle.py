@@ -11,29 +11,25 @@ What changes a state does it in one step, without waiting: no other call ever se
 
 from __future__ import annotations
 
-import posixpath
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from swarmlib import SwarmError
 from swarmlib.supervision import supervised
 
-from ..dockerapi.nulls import items
-from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
 from .container import Container, Exec, Health
 from .engine import Engine
-from .files import folder
 from .health import Prober
 from .hosts import mount_told
-from .links import check_links, unlink, variables
+from .links import check_links, unlink
 from .ports import HostPorts
-from .process import KILLED, Process, Program, Run, Sink
-from .users import User, user_of
+from .process import KILLED, Process
+from .processes import Processes, processes_in
 
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 60.0
@@ -41,7 +37,6 @@ _LONG_ENOUGH: Final = 10.0
 """Seconds after which a run counts as a good one: the next pause is the shortest again."""
 _NOT_STARTED: Final = 128
 """The exit code of what could not even be tried."""
-_NOT_FOUND: Final = "executable file not found in $PATH"
 
 
 class Lifecycle:
@@ -49,7 +44,9 @@ class Lifecycle:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._prober = Prober(engine, self.begin_exec, self.run_exec)
+        self.processes = Processes(engine)
+        """What runs in them."""
+        self._prober = Prober(engine, self.processes.begin_exec, self.processes.run_exec)
         self._ports = HostPorts(engine.names)
 
     # Start.
@@ -85,21 +82,13 @@ class Lifecycle:
             if mount.type == "volume":
                 about = {"read/write": str(mount.writable).lower(), "destination": mount.target, "propagation": ""}
                 engine.tell_of("volume", "mount", mount.name, {**about, "container": container.id, "driver": "local"})
-        user = _user(container, container.config)
-        program = self._program(container, container.command, first=True)
-        first = not container.host.get("Init")
-        folder_at = posixpath.normpath(str(container.config["WorkingDir"] or "/"))
-        if container.files.get(folder_at) is None:
-            container.files.put(folder_at, folder(engine.clock.now()))
-        process = Process(engine.next_pid(), container.command, engine.clock, user, first=first)
-        process.on_use = partial(self._check_memory, container)
+        process, run = self.processes.first_of(container)
         container.process = process
         self.mark_running(container, process.pid)
         if not (container.config["OpenStdin"] or container.tty):
             container.stdin.end()
-        given = self._given(container, process, container)
         name = f"simulator: the container {container.name}"
-        engine.nursery.start_soon(supervised, name, self._live, container, process, program, given)
+        engine.nursery.start_soon(supervised, name, self._live, container, process, run)
 
     def mark_running(self, container: Container, pid: int) -> None:
         """Make the state of one that runs from now on."""
@@ -123,46 +112,10 @@ class Lifecycle:
         name = f"simulator: the health check of {container.name}"
         self._engine.nursery.start_soon(supervised, name, self._prober.run, container, container.life, probe)
 
-    def _program(self, container: Container, command: list[str], *, first: bool = False) -> Program:
-        found = self._engine.program(command[0], container, first=first)
-        if found is None:
-            raise _no_program(command[0], container)
-        return found
-
-    def _given(self, container: Container, process: Process, of: Container | Exec) -> Run:
-        """What a process of a container, or of an exec in it, is given."""
-
-        async def write(stream: int, data: bytes) -> None:
-            await process.thawed()
-            stream, data = (1, data.replace(b"\n", b"\r\n")) if of.tty else (stream, data)
-            await of.output.add(Piece(stream, self._engine.clock.now(), data))
-
-        return Run(
-            process.command,
-            _environment(container, of.config),
-            of.stdin,
-            Sink(partial(write, 1)),
-            Sink(partial(write, 2)),
-            container.files,
-            process,
-            lambda name: self._engine.program(name, container),
-            partial(processes, container),
-            partial(self._engine.networks.resolve, container),
-            posixpath.normpath(str(of.config.get("WorkingDir") or container.config["WorkingDir"] or "/")),
-        )
-
-    async def _live(self, container: Container, process: Process, program: Program, given: Run) -> None:
-        code = await process.run(program, given)
+    async def _live(self, container: Container, process: Process, run: Callable[[], Awaitable[int]]) -> None:
+        code = await run()
         if container.process is process:
             self.ended(container, code)
-
-    def _check_memory(self, container: Container) -> None:
-        """Kill one that says that it uses more memory than it may, as the kernel does."""
-        limit = container.host["Memory"]
-        if limit and sum(process.memory for process in processes(container)) > limit and container.process is not None:
-            container.oom_killed = True
-            self._engine.tell(container, "oom")
-            container.process.kill()
 
     # Networks and ports.
 
@@ -326,7 +279,7 @@ class Lifecycle:
         if container.paused:
             raise refusal(409, f"Container {container.id} is already paused")
         check_not_restarting(container)
-        for process in processes(container):
+        for process in processes_in(container):
             process.freeze()
         container.paused = True
         self._engine.changed(container)
@@ -340,7 +293,7 @@ class Lifecycle:
         """
         if not container.paused:
             raise refusal(500, f"Container {container.id} is not paused")
-        for process in processes(container):
+        for process in processes_in(container):
             process.thaw()
         container.paused = False
         self._engine.changed(container)
@@ -366,56 +319,6 @@ class Lifecycle:
         engine.tell(container, "destroy")
         container.removed.set()
 
-    # Processes in a container.
-
-    def begin_exec(self, each: Exec) -> Program:
-        """Make what is needed to run it.
-
-        Raises:
-            SwarmError: there is no such program.
-        """
-        each.begun = True
-        container, command = each.container, list(each.config["Cmd"])
-        self._engine.tell(container, f"exec_start: {each.shown}", execID=each.id)
-        try:
-            user = _user(container, each.config)
-            program = self._program(container, command)
-        except SwarmError as exc:
-            each.exit_code = 126
-            each.output.end_run()
-            reason = exc.message.partition("unable to start")[2]
-            if reason:
-                text = f"OCI runtime exec failed: exec failed: unable to start{reason}"
-                raise refusal(400, text) from exc
-            raise
-        each.process = Process(self._engine.next_pid(), command, self._engine.clock, user, first=False)
-        each.process.on_use = partial(self._check_memory, container)
-        if not each.config.get("AttachStdin"):
-            each.stdin.end()
-        return program
-
-    async def run_exec(self, each: Exec, program: Program) -> None:
-        """Run it to its end."""
-        if each.process is None:
-            return
-        code = await each.process.run(program, self._given(each.container, each.process, each))
-        each.exit_code = code if each.exit_code is None else each.exit_code
-        each.stdin.close()
-        each.output.end_run()
-        self._engine.tell(each.container, "exec_die", execID=each.id, exitCode=str(code))
-
-
-def _user(container: Container, config: dict[str, Any]) -> User:
-    """Who a process of this configuration runs as: its own, or its container's."""
-    named = str(config.get("User") or container.config["User"] or "")
-    return user_of(container.files, named, items(container.host["GroupAdd"]))
-
-
-def processes(container: Container) -> list[Process]:
-    """What runs in a container."""
-    first = [container.process] if container.process is not None else []
-    return first + [each.process for each in container.execs.values() if each.process is not None and each.alive]
-
 
 def not_running(container: Container) -> SwarmError:
     """What is said of a call that needs it to run."""
@@ -426,30 +329,3 @@ def check_not_restarting(container: Container) -> None:
     """Raises `Conflict` if it is about to be restarted."""
     if container.restarting:
         raise refusal(409, f"Container {container.id} is restarting, wait until the container is running")
-
-
-def _no_program(name: str, container: Container) -> SwarmError:
-    node = container.files.get(name) if "/" in name else None
-    if "/" not in name:
-        problem, code = _NOT_FOUND, 127
-    elif node is None:
-        problem, code = f"stat {name}: no such file or directory", 127
-    else:
-        problem, code = "permission denied", 126
-    text = (
-        "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process"
-    )
-    error = refusal(400, f'{text}: exec: "{name}": {problem}: unknown')
-    error.details = {**error.details, "exit_code": code}
-    return error
-
-
-def _environment(container: Container, config: dict[str, Any]) -> dict[str, str]:
-    base = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-    base["HOSTNAME"] = container.config["Hostname"]
-    if config.get("Tty"):
-        base["TERM"] = "xterm"
-    base |= variables(container)
-    entries = [*items(container.config["Env"]), *(items(config.get("Env")) if config is not container.config else [])]
-    given = [entry.partition("=") for entry in entries]
-    return {**base, **{name: value for name, is_set, value in given if is_set}, "HOME": "/root"}

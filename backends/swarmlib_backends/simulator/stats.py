@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from ..dockerapi.values import NEVER, stamp
 from .container import Container
 from .engine import Engine
-from .lifecycle import processes
+from .processes import processes_in
 
 _LEAST_MEMORY: Final = 600_000
 """Bytes that a process has if it says nothing."""
@@ -48,7 +48,7 @@ def sample(engine: Engine, container: Container) -> Sample:
     """What a container uses now."""
     if not container.running or container.restarting:
         return Sample.none()
-    now, found = engine.clock.now(), processes(container)
+    now, found = engine.clock.now(), processes_in(container)
     memory = sum(max(process.memory, _LEAST_MEMORY) for process in found) or _LEAST_MEMORY
     return Sample(now, sum(process.busy for process in found), now * engine.cpus, memory, len(found) or 1)
 
