@@ -19,9 +19,9 @@ from .images import NO_CONFIG, Image
 from .links import conflict
 from .logdrivers import DEFAULT, log_config
 from .mounts import asked_mount
+from .ports import LAST_PORT
 
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_LAST_PORT: Final = 65535
 _LEAST_MEMORY: Final = 6 * 1024 * 1024
 _MILLISECOND: Final = 1_000_000
 _CONFIG: Final[dict[str, Any]] = NO_CONFIG | {"Labels": {}}
@@ -269,7 +269,7 @@ def _binding(given: dict[str, Any]) -> dict[str, str]:
 
 
 def _check_port(number: str, shown: str = "") -> None:
-    if not re.fullmatch("[0-9]{0,5}", number) or int(number or 0) > _LAST_PORT:
+    if not re.fullmatch("[0-9]{0,5}", number) or int(number or 0) > LAST_PORT:
         raise refusal(400, f'invalid port specification: "{shown or number}"')
 
 

@@ -19,10 +19,10 @@ from . import views
 from .asked import filters_of, flag
 from .container import Container
 from .engine import Engine
+from .ports import LAST_PORT
 
 _STATUSES: Final = {"created", "restarting", "running", "removing", "paused", "exited", "dead"}
 _HEALTHS: Final = {"starting", "healthy", "unhealthy", "none"}
-_LAST_PORT: Final = 65535
 _KEPT_LISTS: Final = 16
 _FILTERS: Final = {
     "ancestor",
@@ -182,7 +182,7 @@ def _port(values: list[str], of: Callable[[Container], Mapping[str, Any]]) -> _T
         ports, _, protocol = value.partition("/")
         first, _, last = ports.partition("-")
         for bound in (first, last or first):
-            if not re.fullmatch("[0-9]{1,5}", bound) or int(bound) > _LAST_PORT:
+            if not re.fullmatch("[0-9]{1,5}", bound) or int(bound) > LAST_PORT:
                 kind = (
                     f'error while looking up for publish {value}: strconv.ParseUint: parsing "{bound}": invalid syntax'
                 )

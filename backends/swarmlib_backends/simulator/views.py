@@ -64,8 +64,7 @@ def _ports(container: Container) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for port, bindings in sorted(container.ports.items()):
         number, _, protocol = port.partition("/")
-        # An engine runs a container that exposes what is no port (a range, a word), and shows 0 for it.
-        inside = {"PrivatePort": int(number) if number.isascii() and number.isdigit() else 0}
+        inside = {"PrivatePort": int(number)}
         if not bindings:
             shown.append({**inside, "Type": protocol})
         for each in bindings or []:
