@@ -55,6 +55,7 @@ async def test_top_stays_and_shows_what_runs(mock_clock: MockClock) -> None:
 async def test_a_service_stays_up_until_it_is_stopped(autojump_clock: MockClock, image: str) -> None:
     async with swarm(images=[image]) as client:
         made = await client.spawn({"Image": image}, name="service")
+        assert (await client.get("containers", "service"))["Path"] in ("redis", "postgres", "web", "nginx")
         await made.start()
         with trio.move_on_after(1000) as scope:
             await ended(client, "service")
@@ -87,3 +88,39 @@ async def test_a_shell_without_input_ends(autojump_clock: MockClock, image: str)
         made = await client.spawn({"Image": image}, name="box")
         await made.start()
         assert await ended(client, "box") == 0
+
+
+@pytest.mark.parametrize("image", ["hello-world", "registry.example.com/library/hello-world:linux"])
+async def test_hello_world_says_so_and_ends(autojump_clock: MockClock, image: str) -> None:
+    async with swarm(images=[image]) as client:
+        code, lines = await run(client, Image=image, Cmd=None)
+        said = [line for _, line in lines]
+        assert (code, said[:2], {stream for stream, _ in lines}) == (0, [b"", b"Hello from Docker!"], {"stdout"})
+        with pytest.raises(SwarmError, match=r'exec: "/bin/sh": stat /bin/sh: no such file or directory'):
+            await started(client, "shell", "/bin/sh", Image=image)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("cat /dev/null; sort /dev/null; wc -c /dev/null", [b"0 /dev/null"]),
+        ("echo x | tee /dev/null; echo y >> /dev/null; cp /etc/passwd /dev/null; cat /dev/null", [b"x"]),
+        ("touch /dev/null; test -e /dev/null && test ! -s /dev/null && test ! -d /dev/null && echo there", [b"there"]),
+        ("grep x /dev/null; echo $?", [b"1"]),
+    ],
+)
+async def test_dev_null_is_empty_and_takes_everything(
+    autojump_clock: MockClock, script: str, said: list[bytes]
+) -> None:
+    async with swarm() as client:
+        assert await run(client, "sh", "-c", script) == (0, [("stdout", line) for line in said])
+        assert not await client.get("containers", "job", "changes")
+        with pytest.raises(NotFound, match="Could not find the file /dev/null in container job"):
+            await client.file("containers", "job", "archive", path="/dev/null")
+
+
+async def test_what_follows_dev_null_stays_up(mock_clock: MockClock) -> None:
+    async with swarm() as client:
+        await started(client, "box", "tail", "-f", "/dev/null")
+        await wait_all_tasks_blocked()
+        assert (await client.get("containers", "box"))["State"]["Running"]

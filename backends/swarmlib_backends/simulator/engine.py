@@ -19,7 +19,8 @@ from .names import Names
 from .networks import Network, NetworkStore
 from .process import Program, contained
 from .programs import PROGRAMS
-from .pulled import is_service, serve
+from .pulled import program_in
+from .services import OWN
 from .volumes import VolumeStore
 
 
@@ -78,8 +79,8 @@ class Engine:
         if given := self._given.get(name) or by_image:
             return given
         node = container.files.get(name if "/" in name else f"/usr/local/bin/{name}")
-        if is_service(node):
-            return serve
+        if own := OWN.get(program_in(node)):
+            return own
         if "/" in name and (node is None or node.is_folder):
             return None
         return self._programs.get(name.rpartition("/")[2])

@@ -63,6 +63,12 @@ class Files:
             self.put(path, folder())
         self._mounted[path] = mounted
 
+    def seen_inside(self) -> Files:
+        """The same as processes see it, with /dev/null, of which archives and changes know nothing."""
+        seen = Files(self._base)
+        seen._own, seen._mounted = self._own, {**self._mounted, "/dev/null": Mounted(_NULL, "/null")}
+        return seen
+
     def _at(self, path: str) -> tuple[Mounted, str] | None:
         """What is mounted at a path or above it, and the path in there."""
         above = path
@@ -184,6 +190,17 @@ class Mounted:
             raise OSError(errno.EROFS, "Read-only file system", path)
 
 
+class _Nothing(Files):
+    """What keeps nothing that is put into it."""
+
+    def put(self, path: str, node: Node) -> None:
+        """Nothing happens."""
+
+    def remove(self, path: str) -> None:
+        """Nothing happens."""
+
+
+_NULL: Final = _Nothing({"/null": Node(stat.S_IFCHR | 0o666)})
 _ROOT: Final = folder()
 _UNKNOWN: Final[Any] = object()
 _GO_FOLDER: Final = 1 << 31

@@ -100,7 +100,7 @@ class Processes:
             of.stdin,
             Sink(partial(write, 1)),
             Sink(partial(write, 2)),
-            container.files,
+            container.files.seen_inside(),
             process,
             lambda name: self._engine.program(name, container),
             partial(processes_in, container),

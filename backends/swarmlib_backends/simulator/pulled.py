@@ -1,42 +1,31 @@
-"""What is in the images that a simulated registry has: a busybox, common accounts, and for services their program.
+"""What is in the images that a simulated registry has: a busybox, common accounts, and for some a program of their own.
 
 No registry tells here what an image's command is. Images that are there for their shell or interpreter, which ends
-where it has no input, have `sh`; all others are taken for services, which run until they are stopped.
+where it has no input, have `sh`; all others, but for a few that are known, are taken for services, which run until they
+are stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-import signal
+import re
 from typing import Any, Final
 
-import trio
-
 from .files import Node, file, folder
-from .process import Run
 from .references import repository
 
 _SHELLS: Final = frozenset(
     {
         *("alpine", "amazonlinux", "archlinux", "busybox", "centos", "debian", "fedora", "opensuse", "oraclelinux"),
-        *(
-            "rockylinux",
-            "ubuntu",
-            "bash",
-            "clojure",
-            "elixir",
-            "erlang",
-            "gcc",
-            "golang",
-            "haskell",
-            "hello-world",
-            "julia",
-        ),
+        *("rockylinux", "ubuntu", "bash", "clojure", "elixir", "erlang", "gcc", "golang", "haskell", "julia"),
         *("node", "perl", "php", "python", "r-base", "ruby", "rust", "swift"),
     }
 )
-_SERVICE: Final = b"#!simulated service\n"
+_KNOWN: Final = {"hello-world": "/hello", "ryuk": "/bin/ryuk"}
+"""The programs of images that are neither there for a shell nor a service."""
+RYUK_LABEL: Final = "org.testcontainers.ryuk"
+"""What Ryuk's image, and so its containers, are known by."""
+_NAMED: Final = re.compile(rb"#!simulated ([a-z-]+)\n")
 _ACCOUNTS: Final = {"root": 0, "daemon": 2, "nginx": 101, "redis": 999, "postgres": 70, "nobody": 65534}
 UNREACHABLE: Final = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
 """What an engine says that reaches no registry."""
@@ -48,37 +37,49 @@ def digest(ref: str) -> str:
 
 
 def config(ref: str) -> dict[str, Any]:
-    """What the configuration of a pulled image says of its command."""
+    """What the configuration of a pulled image says of its command, and its labels."""
     name = _name(ref)
-    return {"Cmd": ["sh"] if name in _SHELLS else [name]}
+    kind = _kind(name)
+    labels = {"Labels": {RYUK_LABEL: "true"}} if kind == "ryuk" else {}
+    return {"Cmd": ["sh" if kind == "shell" else _KNOWN.get(kind, name)], **labels}
 
 
 def files(ref: str, programs: list[str]) -> dict[str, Node]:
     """The files of a pulled image with these programs of a busybox."""
     name = _name(ref)
+    kind = _kind(name)
+    if kind == "hello-world":
+        return {_KNOWN[kind]: _program(kind)}
+    service = [f"/usr/local/bin/{each}" for each in (name, f"{name}-server", f"{name}d")]
+    own = [] if kind == "shell" else [_KNOWN[kind]] if kind in _KNOWN else service
+    return _busybox(programs) | {path: _program(kind) for path in own}
+
+
+def _busybox(programs: list[str]) -> dict[str, Node]:
     found = {path: folder() for path in ("/bin", "/etc", "/tmp", "/usr", "/usr/local", "/usr/local/bin")}
     found |= {f"/bin/{program}": Node(0o120777, link="busybox") for program in programs if program.isalpha()}
-    found["/bin/busybox"] = file(b"#!simulated\n", mode=0o755)
+    found["/bin/busybox"] = _program("busybox")
     users = "".join(f"{user}:x:{uid}:{uid}::/:/bin/sh\n" for user, uid in _ACCOUNTS.items())
     groups = "".join(f"{user}:x:{uid}:\n" for user, uid in _ACCOUNTS.items())
-    found |= {"/etc/passwd": file(users.encode()), "/etc/group": file(groups.encode())}
-    if name not in _SHELLS:
-        found |= {f"/usr/local/bin/{each}": file(_SERVICE, mode=0o755) for each in (name, f"{name}-server", f"{name}d")}
-    return found
+    return found | {"/etc/passwd": file(users.encode()), "/etc/group": file(groups.encode())}
 
 
-def is_service(node: Node | None) -> bool:
-    """Whether a file is a service's program."""
-    return node is not None and node.data == _SERVICE
+def _program(name: str) -> Node:
+    return file(f"#!simulated {name}\n".encode(), mode=0o755)
 
 
-async def serve(run: Run) -> int:
-    """Run until it is asked to end, as services do at once."""
-    with trio.CancelScope() as scope:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            run.on_signal(number, scope.cancel)
-        await run.sleep(math.inf)
-    return 0
+def program_in(node: Node | None) -> str:
+    """The simulated program that a file is: "service", "hello-world", "ryuk" or "busybox"; "" for any other file."""
+    found = _NAMED.fullmatch(node.data) if node is not None else None
+    return found[1].decode() if found else ""
+
+
+def _kind(name: str) -> str:
+    if name in _SHELLS:
+        return "shell"
+    if name == "hello-world":
+        return name
+    return "ryuk" if name.endswith("ryuk") else "service"
 
 
 def _name(ref: str) -> str:

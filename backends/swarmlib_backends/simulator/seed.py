@@ -11,6 +11,7 @@ from .containers import Containers
 from .engine import Engine
 from .lifecycle import Lifecycle
 from .networks import Endpoint
+from .references import normal
 
 _BUSYBOX: Final = "busybox:latest"
 _BODY: Final[dict[str, Any]] = {"Image": "busybox", "Cmd": ["sleep", "infinity"]}
@@ -24,7 +25,7 @@ def seed(engine: Engine, containers: Containers, life: Lifecycle, *, images: Seq
     Raises:
         SwarmError: a reference is none.
     """
-    for ref in (_BUSYBOX, *images):
+    for ref in (_BUSYBOX, *map(normal, images)):
         if engine.images.lookup(ref) is None:
             engine.images.add_runnable(ref)
     image = engine.images.find(_BUSYBOX)
