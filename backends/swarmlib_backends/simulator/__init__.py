@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Invalid, Message, Server, Unsupported, Verb, option
+from swarmlib import Client, Invalid, Message, Server, Unsupported, Verb, option
 
 from ..dockerapi import table
 from ..dockerapi.canonical import played
@@ -75,6 +75,7 @@ class Simulator(Server):
                 online=not self.offline,
                 programs=self.programs,
                 nursery=nursery,
+                client=lambda: Client(self.inlet),
             )
             life = Lifecycle(engine)
             containers = Containers(engine, life)

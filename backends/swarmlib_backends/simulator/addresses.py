@@ -11,6 +11,8 @@ from ..dockerapi.status import refusal
 Subnet: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+LAST_PORT: Final = 65535
+"""The highest number of a port."""
 _POOLS: Final = [
     *(ipaddress.IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32)),
     *ipaddress.IPv4Network("192.168.0.0/16").subnets(new_prefix=20),

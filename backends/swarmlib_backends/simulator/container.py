@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from socket import socket
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -116,6 +117,8 @@ class Container:
     """By the networks' names."""
     mounts: Sequence[Mount] = ()
     ports: Mapping[str, list[dict[str, str]] | None] = field(default_factory=lambda: _NO_PORTS)
+    listening: dict[str, list[socket]] | None = None
+    """What really listens at its published ports, by their names as in `ports`; None if its program doesn't listen."""
     running: bool = False
     paused: bool = False
     restarting: bool = False

@@ -12,14 +12,13 @@ from swarmlib import SwarmError
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_number
-from .addresses import address_in
+from .addresses import LAST_PORT, address_in
 from .engine import Engine
 from .hosts import HOST_GATEWAY
 from .images import NO_CONFIG, Image
 from .links import conflict
 from .logdrivers import DEFAULT, log_config
 from .mounts import asked_mount
-from .ports import LAST_PORT
 
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _LEAST_MEMORY: Final = 6 * 1024 * 1024

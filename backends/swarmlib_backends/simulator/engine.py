@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import trio
 
-from swarmlib import NotFound
+from swarmlib import Client, NotFound
 
 from ..dockerapi.clock import Clock
 from ..dockerapi.events import Events, container_event
@@ -20,6 +20,7 @@ from .networks import Network, NetworkStore
 from .process import Program, contained
 from .programs import PROGRAMS
 from .pulled import program_in
+from .ryuk import Ryuk
 from .services import OWN
 from .volumes import VolumeStore
 
@@ -39,6 +40,7 @@ class Engine:
         online: bool,
         programs: Mapping[str, Program],
         nursery: trio.Nursery,
+        client: Callable[[], Client],
     ) -> None:
         self.name = name
         self.cpus = cpus
@@ -47,6 +49,8 @@ class Engine:
         self.clock = clock
         self.online = online
         self.nursery = nursery
+        self.client = client
+        """The verbs over this engine, for a program that asks it; once it serves."""
         self.names = Names(seed)
         self.id = self.names.id()
         self.events = Events(clock)
@@ -79,11 +83,18 @@ class Engine:
         if given := self._given.get(name) or by_image:
             return given
         node = container.files.get(name if "/" in name else f"/usr/local/bin/{name}")
-        if own := OWN.get(program_in(node)):
-            return own
+        own = program_in(node)
+        if own == "ryuk":
+            return Ryuk(self.client(), (container.listening or {}) if first else {})
+        if own in OWN:
+            return OWN[own]
         if "/" in name and (node is None or node.is_folder):
             return None
         return self._programs.get(name.rpartition("/")[2])
+
+    def listens(self, container: Container) -> bool:
+        """Whether what a container runs really listens at its ports."""
+        return isinstance(self.program(container.command[0], container, first=True), Ryuk)
 
     def find(self, ref: str) -> Container:
         """A container by id, name, or a prefix of its id.

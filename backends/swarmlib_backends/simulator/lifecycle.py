@@ -47,7 +47,7 @@ class Lifecycle:
         self.processes = Processes(engine)
         """What runs in them."""
         self._prober = Prober(engine, self.processes.begin_exec, self.processes.run_exec)
-        self._ports = HostPorts(engine.names)
+        self._ports = HostPorts(engine)
 
     # Start.
 

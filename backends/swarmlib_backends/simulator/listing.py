@@ -16,10 +16,10 @@ from ..dockerapi.numbers import integer
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, labels_fit, number
 from . import views
+from .addresses import LAST_PORT
 from .asked import filters_of, flag
 from .container import Container
 from .engine import Engine
-from .ports import LAST_PORT
 
 _STATUSES: Final = {"created", "restarting", "running", "removing", "paused", "exited", "dead"}
 _HEALTHS: Final = {"starting", "healthy", "unhealthy", "none"}

@@ -1,18 +1,24 @@
-"""The ports of the host: which containers have published them."""
+"""The ports of the host: which containers have published them.
+
+Only what runs a program that listens really has them, and only where this machine alone reaches them.
+"""
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from swarmlib import SwarmError
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
+from .addresses import LAST_PORT
 from .container import Container
-from .names import Names
+from .engine import Engine
+from .loopback import opened
 
-LAST_PORT: Final = 65535
 _FIRST_FREE_PORT: Final = 49153
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
 _NO_PROTOCOL: Final = "0"
@@ -23,8 +29,8 @@ _ANY: Final = {"HostIp": "", "HostPort": ""}
 class HostPorts:
     """The ports of one engine's host."""
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._taken: dict[tuple[str, int], Container] = {}
         """By protocol and number, who has them."""
 
@@ -36,6 +42,7 @@ class HostPorts:
         """
         bindings = fields(container.host["PortBindings"])
         ports: dict[str, list[dict[str, str]] | None] = {}
+        container.listening = {} if self._engine.listens(container) else None
         for exposed in sorted(fields(container.config.get("ExposedPorts"))):
             asked = items(bindings.get(exposed)) or ([_ANY] if container.host["PublishAllPorts"] else [])
             port = _named(exposed)
@@ -47,22 +54,28 @@ class HostPorts:
         protocol, address = port.partition("/")[2], given["HostIp"] or "0.0.0.0"
         if protocol == _NO_PROTOCOL:
             raise self._failed(container, f"invalid transport protocol: {protocol}")
-        asked = given["HostPort"].partition("/")[0].partition("-")[0]
-        number = int(asked or 0) or self._free_port(protocol)
-        if (protocol, number) in self._taken:
-            raise self._failed(container, f"Bind for {address}:{number} failed: port is already allocated")
-        self._taken[protocol, number] = container
-        both = [address] if given["HostIp"] else [address, "::"]
-        return [{"HostIp": each, "HostPort": str(number)} for each in both]
+        addresses = [address] if given["HostIp"] else [address, "::"]
+        asked = int(given["HostPort"].partition("/")[0].partition("-")[0] or 0)
+        if (protocol, asked) in self._taken:
+            raise self._failed(container, f"Bind for {address}:{asked} failed: port is already allocated")
+        for number in [asked] if asked else self._free(protocol):
+            try:
+                _listen(container, port, addresses, number)
+            except OSError as exc:
+                if asked or exc.errno != errno.EADDRINUSE:
+                    where = f"tcp6 [{address}]" if ":" in address else f"tcp4 {address}"
+                    problem = f"listen {where}:{number}: bind: {str(exc.strerror).lower()}"
+                    raise self._failed(container, f"Error starting userland proxy: {problem}") from exc
+            else:
+                self._taken[protocol, number] = container
+                return [{"HostIp": each, "HostPort": str(number)} for each in addresses]
+        raise self._failed(container, "all ports are allocated")
 
-    def _free_port(self, protocol: str) -> int:
-        number = _FIRST_FREE_PORT
-        while (protocol, number) in self._taken:
-            number += 1
-        return number
+    def _free(self, protocol: str) -> Iterator[int]:
+        return (number for number in range(_FIRST_FREE_PORT, LAST_PORT + 1) if (protocol, number) not in self._taken)
 
     def _failed(self, container: Container, why: str) -> SwarmError:
-        endpoint = f"{container.name} ({self._names.id()})"
+        endpoint = f"{container.name} ({self._engine.names.id()})"
         return refusal(500, f"driver failed programming external connectivity on endpoint {endpoint}: {why}")
 
     def release(self, container: Container) -> None:
@@ -70,6 +83,16 @@ class HostPorts:
         if any(each is container for each in self._taken.values()):
             self._taken = {key: each for key, each in self._taken.items() if each is not container}
         container.ports = {}
+        for sockets in (container.listening or {}).values():
+            for each in sockets:
+                each.close()
+        container.listening = None
+
+
+def _listen(container: Container, port: str, addresses: list[str], number: int) -> None:
+    """Listen for a container whose program does. Raises OSError where that can't be."""
+    if container.listening is not None and port.endswith("/tcp"):
+        container.listening.setdefault(port, []).extend(opened(addresses, number))
 
 
 def _named(exposed: str) -> str:
