@@ -107,6 +107,7 @@ async def test_hello_world_says_so_and_ends(autojump_clock: MockClock, image: st
         ("echo x | tee /dev/null; echo y >> /dev/null; cp /etc/passwd /dev/null; cat /dev/null", [b"x"]),
         ("touch /dev/null; test -e /dev/null && test ! -s /dev/null && test ! -d /dev/null && echo there", [b"there"]),
         ("grep x /dev/null; echo $?", [b"1"]),
+        ("rm /dev/null; ls /dev", [b"console", b"null", b"pts", b"shm"]),
     ],
 )
 async def test_dev_null_is_empty_and_takes_everything(

@@ -119,7 +119,7 @@ class Files:
         prefix = path.rstrip("/") + "/"
         mounts = [each for each in self._mounted if each.startswith(prefix)]
         own = [each for each in self._below(path) if not any(each.startswith(f"{mount}/") for mount in mounts)]
-        return sorted({*own, *(each for mount in mounts for each in self.below(mount))})
+        return sorted({*own, *mounts, *(each for mount in mounts for each in self.below(mount))})
 
     def _below(self, path: str) -> list[str]:
         prefix = path.rstrip("/") + "/"
