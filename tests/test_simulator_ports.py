@@ -1,4 +1,4 @@
-"""The simulator's ports: what is exposed and published beside an engine, and what listens there."""
+"""The simulator's ports: what is exposed and published beside an engine."""
 
 import json
 import re
@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from swarmlib import Internal
+from swarmlib_backends.simulator import ports
 from tests.engines import Engine, swarmd
 from tests.test_same_answers import UnixConnection, ask
+from tests.test_simulator import started, swarm
 
 PUBLIC = ["80/", "80/TCP", "80/Udp", "080", "80/tcp/x", "0"]
 NONE = ["", "/udp", "80/foo"]
@@ -60,3 +63,14 @@ def test_ports_are_exposed_and_published_as_by_an_engine(
 ) -> None:
     engine, simulator = (published(place, exposed, host) for place in places)
     assert engine == simulator
+
+
+async def test_free_ports_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_FIRST_FREE_PORT", ports.LAST_PORT)
+    public = {"ExposedPorts": {"80": {}}, "HostConfig": {"PublishAllPorts": True}}
+    async with swarm() as client:
+        await started(client, "first", "sleep", "1000", **public)
+        with pytest.raises(Internal, match=r"endpoint second \(\w+\): all ports are allocated"):
+            await started(client, "second", "sleep", "1000", **public)
+        await client.rm("containers", "first", force=True)
+        await client.start("second")
