@@ -6,6 +6,7 @@ The compiled form, of which each row of the routing table has a `query` (paramet
 
     "string" "boolean" "int64" "uint16" …   a scalar of Go's type
     "words"                                 a list of strings, for which one string may stand (Go's `strslice.StrSlice`)
+    "base64"                                bytes, as a string
     "any"                                   whatever is JSON
     [T]                                     a list
     [T, N]                                  an array of exactly N items

@@ -18,6 +18,7 @@ _SERVICE_UINT64: Final = [
     "UpdateConfig.Parallelism",
     "RollbackConfig.Parallelism",
 ]
+_WITH_DATA: Final = ["SecretSpec", "SecretCreate", "ConfigSpec", "ConfigCreate"]
 _CREDENTIALS: Final = ["auth", "identitytoken", "registrytoken"]
 
 FIELDS: Final[dict[str, Difference]] = {
@@ -36,6 +37,7 @@ FIELDS: Final[dict[str, Difference]] = {
     "ContainerExec.ConsoleSize": (["uint64", 2], "[2]uint"),
     "ExecStart.ConsoleSize": (["uint64", 2], "[2]uint"),
     **{f"AuthConfig.{name}": ("string", "undocumented, in types.AuthConfig") for name in _CREDENTIALS},
+    **{f"{kind}.Data": ("base64", "[]byte") for kind in _WITH_DATA},
     "SwarmInit.AutoLockManagers": ("boolean", "undocumented, in swarm.InitRequest"),
     "SwarmInit.Availability": ("string", "undocumented, in swarm.InitRequest"),
     "SwarmJoin.Availability": ("string", "undocumented, in swarm.JoinRequest"),

@@ -6,6 +6,7 @@ twice, and knows of the schema only which fields a struct has.
 
 import json
 import timeit
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from string import ascii_letters
@@ -33,6 +34,7 @@ NEEDED = {
     **{f"{what}Resize": {"h": "24", "w": "80"} for what in ("Container", "Exec")},
     "ContainerArchive": {"path": "/"},
     "ContainerRename": {"name": "other"},
+    **{f"{what}Update": {"version": "5"} for what in ("Config", "Node", "Secret", "Service", "Swarm")},
 }
 """Parameters that a row can't do without."""
 
@@ -58,6 +60,7 @@ def values(type_: Any) -> st.SearchStrategy[Any]:
             "string": texts,
             "boolean": st.booleans(),
             "float64": st.floats(allow_nan=False, allow_infinity=False),
+            "base64": texts.map(lambda text: b64encode(text.encode()).decode()),
             "words": st.one_of(texts, st.lists(texts, max_size=3)),
             "any": anything,
         }

@@ -17,7 +17,7 @@ SHIPPED: dict[str, Any] = json.loads(schema.DATA.read_text())
 GO: dict[str, Any] = json.loads((Path(__file__).parent / "data/docker-20.10-go-types.json").read_text())
 GO_KINDS = {
     "bool": "boolean",
-    "bytes": "string",
+    "bytes": "base64",
     "custom:strslice.StrSlice": "words",
     "float32": "float64",
     "int": "int64",

@@ -146,6 +146,8 @@ async def test_the_content_type_is_the_rows(row: Row, tmp_path: Path) -> None:
     )
     if row.object.endswith("resize"):
         args |= {"h": "24", "w": "80"}
+    if row.verb is Verb.SET and row.name.endswith("Update"):
+        args |= {"version": "5"}
     if row.name == "ContainerRename":
         args |= {"name": "b"}
     if row.name == "ContainerAttachWebsocket":

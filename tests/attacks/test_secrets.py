@@ -58,13 +58,13 @@ CANARY = re.compile(r"CANARY\d+z")
 
 
 class Canaries:
-    """Numbers each canary, and remembers where it was put."""
+    """Numbers each canary, and remembers where it was put. Each is base64, too: some fields must be."""
 
     def __init__(self) -> None:
         self.places: dict[str, str] = {}
 
     def put(self, place: str) -> str:
-        name = f"CANARY{len(self.places)}z"
+        name = f"CANARY{len(self.places):05}z"
         self.places[name] = place
         return name
 
@@ -232,7 +232,7 @@ def protocol_of(row: Row) -> str:
     return "websocket" if row.object.endswith("/ws") else "tcp"
 
 
-NEEDED = {"stdout": "1", "path": "/tmp", "h": "24", "w": "80"}
+NEEDED = {"stdout": "1", "path": "/tmp", "h": "24", "w": "80", "version": "5"}
 """Parameters without which an operation is refused before it is asked for."""
 
 

@@ -14,6 +14,8 @@ from .values import signal_asked
 Check: TypeAlias = Callable[[Mapping[str, Any], Any], None]
 """Takes the parameters and the body of a request in canonical form. Raises `Invalid` if something is missing."""
 
+_NO_UINT: Final = 'strconv.ParseUint: parsing "": invalid syntax'
+"""An engine's own words for a number that is missing."""
 _MAY_LACK_A_BODY: Final = frozenset({"ImageCommit", "ImagePush"})
 """An image is pushed without one where a header has the credentials."""
 
@@ -64,6 +66,17 @@ def _new_name(args: Mapping[str, Any], _: Any) -> None:
         raise Invalid("Neither old nor new names may be empty")
 
 
+def _version(said: str) -> Check:
+    """The check of an object of swarm mode that is changed: which version of it was seen must be told."""
+
+    def check(args: Mapping[str, Any], body: Any) -> None:
+        _body(args, body)
+        if "version" not in args:
+            raise Invalid(said)
+
+    return check
+
+
 def _detach_keys(args: Mapping[str, Any], _: Any) -> None:
     detachkeys.keys(str(args.get("detachKeys", "")))
 
@@ -72,6 +85,11 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "ContainerExec": _command,
     "ContainerKill": _signal,
     "ContainerRename": _new_name,
+    "SecretUpdate": _version("invalid secret version"),
+    "ConfigUpdate": _version("invalid config version"),
+    "NodeUpdate": _version(f"invalid node version '': {_NO_UINT}"),
+    "ServiceUpdate": _version(f"invalid service version '': {_NO_UINT}"),
+    "SwarmUpdate": _version(f"invalid swarm version '': {_NO_UINT}"),
     **dict.fromkeys(("ContainerAttach", "ContainerAttachWebsocket"), _detach_keys),
     **dict.fromkeys(("ContainerLogs", "ServiceLogs", "TaskLogs"), _streams),
     **dict.fromkeys(("ContainerArchive", "ContainerArchiveInfo", "PutContainerArchive"), _path),

@@ -6,6 +6,7 @@ apply the rules of Go's `encoding/json`, with which engines read. `tests/apische
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -133,6 +134,16 @@ def _string(value: Any) -> str:
     if type(value) is str:
         return value
     raise _not("a string", value)
+
+
+def _base64(value: Any) -> str:
+    """Bytes, in base64 as Go reads it: in full groups, and with line ends anywhere."""
+    text = _string(value)
+    try:
+        b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
+    except ValueError as exc:
+        raise Wrong("should be bytes in base64") from exc
+    return text
 
 
 def _nullable_string(value: Any) -> str | None:
@@ -277,6 +288,7 @@ def _any(value: Any, depth: int = 0) -> Any:
 _SCALARS: Final[dict[str, Reader]] = {
     "string": _string,
     "string?": _nullable_string,
+    "base64": _base64,
     "boolean": _boolean,
     "float64": _number,
     "words": _words,
