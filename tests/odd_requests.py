@@ -20,7 +20,7 @@ LEFT_OUT = {
 ASKED = [row for row in ROWS if row.name not in LEFT_OUT and row.kind is not Kind.HIJACK]
 """Conversations have tests of their own."""
 NAMES = ["thing", "thing", "stopped", "nosuch", "twice", "{id}", "{ambiguous}"]
-"""Of objects: there, not there, and several. Who asks fills in what only an engine knows."""
+"""Of objects: there, not there, and several (of containers). Who asks fills in what only an engine knows."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,10 @@ def questions(row: Row) -> st.SearchStrategy[Question]:
     """Requests for a row: some are right, most have something odd or wrong in one or two places."""
     query = st.lists(_parameter(row), max_size=3) if SHIPPED["rows"][row.name]["query"] else st.just([])
     body, type_ = _body_and_type(row)
+    names = NAMES if row.template.startswith("/containers/") else NAMES[:-1]
     return st.builds(
         lambda name, pairs, sent, kind: Question(row.name, row.method, _target(row, name, pairs), sent, kind),
-        st.sampled_from(NAMES), query, body, type_,
+        st.sampled_from(names), query, body, type_,
     )  # fmt: skip
 
 
@@ -133,7 +134,7 @@ _JSON = ["", "null", "{}", "[]", "5", '{"A":"b"}', '{"A":null}', '{"A":5}', '["a
 
 def _parameter(row: Row) -> st.SearchStrategy[tuple[str, str]]:
     known: dict[str, Any] = SHIPPED["rows"][row.name]["query"]
-    named = st.sampled_from(sorted(known)).flatmap(lambda name: st.tuples(_spelt(name), _values(known[name])))
+    named = st.sampled_from(sorted(known)).flatmap(lambda name: st.tuples(_spelt(name), _values(known[name], name)))
     return st.one_of(named, named, named, st.tuples(st.just("unknown"), st.sampled_from(_TEXTS)))
 
 
@@ -141,7 +142,9 @@ def _spelt(name: str) -> st.SearchStrategy[str]:
     return st.sampled_from([name] * 9 + [name.upper()])
 
 
-def _values(kind: Any) -> st.SearchStrategy[str]:
+def _values(kind: Any, name: str) -> st.SearchStrategy[str]:
+    if name == "container":
+        return st.sampled_from([*NAMES, ""])
     if kind == "filters":
         return st.one_of(st.sampled_from(_NO_FILTERS), _filters().map(json.dumps), _filters().map(json.dumps))
     if isinstance(kind, dict):

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -121,13 +122,14 @@ def _disagreed_on(_: Question, __: Answer, through: Answer) -> bool:
     return through.status == 400 and bool(_DISAGREED_ON.search(through.message))
 
 
-def _not_called_json(asked: Question, _: Answer, through: Answer) -> bool:
-    return asked.type != "application/json" and "must be 'application/json'" in through.message
+def _not_called_json(asked: Question, direct: Answer, through: Answer) -> bool:
+    refused = through.message if asked.body else direct.message  # an empty one is none here, whatever it is called
+    return asked.type != "application/json" and through.status == 400 and "must be 'application/json'" in refused
 
 
 def _of_later_versions(asked: Question, direct: Answer, through: Answer) -> bool:
-    later = through.message.partition(" ")[0] in _LATER.get(asked.row, ())
-    return through.status == 400 and (later or direct.message == "page not found")
+    later = re.split(r"[ \[.]", through.message)[0] in _LATER.get(asked.row, ())
+    return (through.status == 400 and later) or direct.message == "page not found"
 
 
 def _no_name(_: Question, direct: Answer, through: Answer) -> bool:
@@ -147,6 +149,18 @@ def _of_another_version(_: Question, direct: Answer, through: Answer) -> bool:
     return same and "client version" in direct.message
 
 
+def _no_images(asked: Question, direct: Answer, through: Answer) -> bool:
+    return asked.row == "ImageInspect" and direct.status == 200 and through.message.startswith("no such image: thing: ")
+
+
+def _no_plugins(asked: Question, direct: Answer, _: Answer) -> bool:
+    return direct.status == -1 and asked.row in ("ContainerCreate", "NetworkCreate", "VolumeCreate")
+
+
+def _no_manager(_: Question, direct: Answer, through: Answer) -> bool:
+    return through.status == 400 and "This node is not a swarm manager" in direct.message
+
+
 def _broken_off(_: Question, direct: Answer, through: Answer) -> bool:
     return direct.status == 0 and through.status >= 400
 
@@ -154,8 +168,10 @@ def _broken_off(_: Question, direct: Answer, through: Answer) -> bool:
 _LATER = {
     "BuildPrune": ("reserved-space", "max-used-space", "min-free-space"),
     **dict.fromkeys(("ContainerStop", "ContainerRestart"), ("Invalid",)),
+    **dict.fromkeys(("ContainerExec", "ExecStart"), ("ConsoleSize",)),
+    "VolumeCreate": ("ClusterVolumeSpec",),
 }
-"""How the refusals of parameters begin that came after API 1.41."""
+"""How the refusals of parameters and fields begin that came after API 1.41."""
 INTENDED: dict[Meant, str] = {
     _unreadable: "What can't be read is the client's fault: 400, in words that name the place; often 500 here.",
     _disagreed_on: "What readers disagree on is refused: a stage could be deceived by it (see strictjson).",
@@ -165,6 +181,9 @@ INTENDED: dict[Meant, str] = {
     _not_there: "The simulator and exec say of a row that they don't have it.",
     _candidates: "Balance tells what an ambiguous name may mean, and where, before an engine judges anything else.",
     _of_another_version: "An engine refuses an API version before its headers are set, an old one's as plain text.",
+    _no_images: "Exec has no images, whatever name a workload's has.",
+    _no_plugins: "An engine looks 15 s for a plugin that is not there, and meanwhile makes nothing for others either.",
+    _no_manager: "What can't be read is refused by an engine that is no manager as by one that is.",
     _broken_off: "A request at which the engine's handler crashes ends its connection; the gateway says that it did.",
 }
 """Differences that are meant, each with its reason."""
@@ -184,7 +203,8 @@ def _difference(direct: Answer, through: Answer) -> str | None:
     if through.first_byte > direct.first_byte + LATER_SECONDS:
         return f"its first byte comes after {through.first_byte:.1f} s, not {direct.first_byte:.1f}"
     ours, theirs = (
-        {name: value for name, value in each.headers.items() if name not in _OWN_HEADERS} for each in (through, direct)
+        {name: _told(name, value) for name, value in each.headers.items() if name not in _OWN_HEADERS}
+        for each in (through, direct)
     )
     if ours != theirs:
         return f"headers {theirs} are {ours}"
@@ -193,12 +213,20 @@ def _difference(direct: Answer, through: Answer) -> str | None:
     return None
 
 
+def _told(name: str, value: str) -> str:
+    """What a header says; of a file, without its times and its mode, which are those of each engine's image."""
+    return str(json.loads(b64decode(value))["name"]) if name == "x-docker-container-path-stat" else value
+
+
 def plain(text: str) -> str:
     """Text without ids, addresses and times."""
     text = re.sub(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b", "<id>", text)
-    text = re.sub(r"prefix: [0-9a-f]\b", "prefix: <digit>", text)
+    text = re.sub(r"(prefix|container): [0-9a-f]\b", r"\1: <digit>", text)
+    text = re.sub(r"/\S*?/(?=image/overlay2/|overlay2/)", "<root>/", text)
+    text = re.sub(r"dial tcp: lookup .*", "dial tcp: <no network>", text)
     text = re.sub(r"127\.0\.0\.1:\d+|\d+\.\d+\.\d+\.\d+:\d+", "<address>", text)
-    text = re.sub(r"(?<=Invalid filter )'[^']*'", "<the first of a map>", text)
+    text = re.sub(r"(?<=Invalid filter )'[^']*'|(?<=invalid option: )\"[^\"]*\"", "<the first of a map>", text)
+    text = re.sub(r"from 0.01 to \d+.00, as there are only \d+ CPUs", "<as many CPUs as there are>", text)
     return re.sub(r"[\d.]+(ms|µs|s)\b", "<time>", text)
 
 
@@ -358,7 +386,7 @@ def comparison(*, balance: bool = True, simulated: bool = True) -> Iterator[Comp
         through = {name: Place(stack.enter_context(swarmd(chain)).port) for name, chain in chains.items()}
         others: dict[str, World] = {}
         if simulated:
-            others["simulator"] = World(Place(stack.enter_context(swarmd("simulator")).port))
+            others["simulator"] = World(Place(stack.enter_context(swarmd("simulator --offline")).port))
             others["exec"] = World(Place(stack.enter_context(swarmd("exec")).port), ())
         made = Comparison(World(Place(str(first.socket))), through, others)
         made.prepare()

@@ -3,7 +3,9 @@
 `tests.bench.odd_requests` asks for as long as one likes, and balance, the simulator and `exec` too.
 """
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -60,6 +62,54 @@ def everybody() -> Iterator[Comparison]:
 )
 def test_everybody_refuses_as_an_engine(row: str, method: str, target: str, everybody: Comparison) -> None:
     assert everybody.ask(Question(row, method, target)) == {}
+
+
+_RIGHT = {"Image": "busybox", "Cmd": ["true"]}
+_BOUNDS: list[dict[str, Any]] = [
+    *({"Isolation": "5"}, {"IOMaximumIOps": 5}, {"CpusetMems": "x"}, {"CpusetMems": "7"}, {"Memory": -1}),
+    *({"MemoryReservation": 100}, {"Memory": 10**7, "MemoryReservation": 2 * 10**7}, {"KernelMemory": 100}),
+    *({"MemorySwappiness": 200}, {"CpuPeriod": 5}, {"CpuQuota": 5}, {"NanoCpus": 10**9, "CpuPeriod": 50000}),
+    *({"OomScoreAdj": 2000}, {"CapAdd": ["NOPE"]}, {"SecurityOpt": ["nope"]}, {"SecurityOpt": ["a=b"]}),
+    *({"CgroupnsMode": "nope"}, {"Runtime": "nosuch"}, {"IpcMode": "container:nosuch"}, {"NetworkMode": "container:"}),
+    *({"Binds": ["/a:/"]}, {"VolumesFrom": [""]}, {"Mounts": [{}]}, {"Mounts": [{"Type": "tmpfs", "Target": "/"}]}),
+    *(
+        {"Mounts": [{"Type": "volume", "Target": "/x", "BindOptions": {}}]},
+        {"PortBindings": {"80/tcp": [{"HostPort": "x"}]}},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("row", "target", "body"),
+    [
+        *(("ContainerCreate", "/containers/create", {**_RIGHT, "HostConfig": each}) for each in _BOUNDS),
+        ("ContainerCreate", "/containers/create", {**_RIGHT, "Env": [""]}),
+        ("ContainerCreate", "/containers/create?platform=nosuch", _RIGHT),
+        ("ContainerCreate", "/containers/create?platform=linux/arm/v7", _RIGHT),
+        ("ContainerUpdate", "/containers/stopped/update", {"CpuQuota": 5}),
+        ("ContainerStart", "/containers/nosuch/start?checkpoint=x", None),
+        ("NetworkCreate", "/networks/create", {"Name": "made", "Scope": "swarm"}),
+        ("NetworkCreate", "/networks/create", {"Name": "made", "Options": {"com.docker.network.driver.mtu": "x"}}),
+        ("NetworkConnect", "/networks/twice/connect", {"Container": "thing"}),
+        ("NetworkConnect", "/networks/thing/connect", {}),
+        ("NetworkDisconnect", "/networks/nosuch/disconnect", {"Container": "nosuch", "Force": True}),
+        ("VolumeCreate", "/volumes/create", {"DriverOpts": {"type": "tmpfs"}}),
+        ("SystemAuth", "/auth", {}),
+        ("SystemAuth", "/auth", {"serveraddress": "a b"}),
+        ("ImagePush", "/images/nosuch/push", None),
+        ("ImageTag", f"/images/thing/tag?repo={'x' * 300}", None),
+        ("ImageCreate", "/images/create?fromSrc=nosuch", None),
+        ("ImageCommit", "/commit", None),
+        ("SecretUpdate", "/secrets/x/update", {}),
+        ("ConfigCreate", "/configs/create", {"Name": "x", "Data": "a b"}),
+        ("BuildPrune", '/build/prune?filters={"id":["x","y"]}', None),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_as_an_engine_does(
+    row: str, target: str, body: Any, everybody: Comparison
+) -> None:
+    asked = Question(row, "POST", f"/v1.41{target}", None if body is None else json.dumps(body).encode())
+    assert everybody.ask(asked) == {}
 
 
 def test_a_difference_is_seen() -> None:

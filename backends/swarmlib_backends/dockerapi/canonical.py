@@ -26,7 +26,6 @@ from . import parameters, required, schema, strictjson, table
 from .headers import JSON, is_form, media_type, not_json
 from .rows import Kind, Row
 from .schema import Schema, Wrong
-from .versions import check_spoken
 
 _MOST_FOR_A_START: Final = 7
 """Bytes of a body that an engine does not look at when a container is started: it could be `{}`, or null."""
@@ -81,19 +80,7 @@ def reading_canonical(handlers: Mapping[Verb, Handler]) -> Mapping[Verb, Handler
     return {verb: partial(_handle, handler) for verb, handler in handlers.items()}
 
 
-def played(handlers: Mapping[Verb, Handler]) -> Mapping[Verb, Handler]:
-    """Handlers of a backend that plays an engine: as those of `reading_canonical`, and refusing as an engine does what
-    asks for another API version than it speaks.
-    """
-    return {verb: partial(_play, handler) for verb, handler in handlers.items()}
-
-
 async def _handle(handler: Handler, message: Message) -> Any:
-    return await handler(canonical(message))
-
-
-async def _play(handler: Handler, message: Message) -> Any:
-    check_spoken(message)
     return await handler(canonical(message))
 
 

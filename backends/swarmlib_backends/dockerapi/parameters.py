@@ -37,10 +37,11 @@ FALSE: Final = frozenset({"", "0", "no", "false", "none"})
 """What an engine takes for false, in lower case and without spaces around it; anything else is true."""
 _SHORT: Final = 1024
 """Characters of filters whose canonical form is kept for the next request."""
-_PARSE_BOOL: Final = {
+PARSE_BOOL: Final = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "1"),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "0"),
 }
+"""What Go's `strconv.ParseBool` takes, and what it is."""
 
 
 @cache
@@ -114,9 +115,9 @@ def _default_true(text: str) -> str | None:
 
 
 def _strict(text: str) -> str | None:
-    if text not in _PARSE_BOOL and text:
+    if text not in PARSE_BOOL and text:
         raise Wrong(f"should be true or false, not {text[:40]!r}")
-    return _PARSE_BOOL.get(text)
+    return PARSE_BOOL.get(text)
 
 
 def _integer(allowed: range) -> TextReader:

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from ..dockerapi.status import refusal
+from .status import refusal
 
 _DEFAULT: Final = ("docker.io/library/", "docker.io/", "index.docker.io/library/", "index.docker.io/")
 _DOMAIN: Final = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]+)?/)?"
@@ -19,6 +19,9 @@ _REFERENCE: Final = re.compile(
     re.ASCII,
 )
 _ID: Final = re.compile(r"[0-9a-f]{64}")
+_TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+_LONGEST: Final = 255
+"""Characters of a name with its registry, at most."""
 
 
 @lru_cache(maxsize=1024)
@@ -32,6 +35,8 @@ def normal(text: str, *, status: int = 400) -> str:
     if found is None or _ID.fullmatch(text):
         raise refusal(status, _problem(text))
     name = found["name"]
+    if len(_whole(name)) > _LONGEST:
+        raise refusal(status, f"repository name must not be more than {_LONGEST} characters")
     for prefix in _DEFAULT:
         if name.startswith(prefix):
             name = name.removeprefix(prefix)
@@ -39,6 +44,28 @@ def normal(text: str, *, status: int = 400) -> str:
     if found["digest"]:
         return f"{name}@{found['digest']}"
     return f"{name}:{found['tag'] or 'latest'}"
+
+
+def _whole(name: str) -> str:
+    """A name with the registry that it leaves out."""
+    first, slash, _ = name.partition("/")
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        return name
+    return f"{_DEFAULT[1] if slash else _DEFAULT[0]}{name}"
+
+
+def tagged(name: str, tag: str, *, status: int = 400) -> str:
+    """A reference with another tag, if one is given, as one: `tagged("busybox:1", "2")` is `busybox:2`.
+
+    Raises:
+        SwarmError: one of them is wrong; with `status`, as the calls of an engine differ in it.
+    """
+    ref = normal(name, status=status)
+    if not tag:
+        return ref
+    if not _TAG.fullmatch(tag):
+        raise refusal(status, "invalid tag format")
+    return f"{repository(ref)}:{tag}"
 
 
 def _problem(text: str) -> str:
@@ -52,6 +79,17 @@ def _problem(text: str) -> str:
 def is_id(text: str) -> bool:
     """Whether it is an image's id, without `sha256:`."""
     return _ID.fullmatch(text) is not None
+
+
+def is_digest(text: str) -> bool:
+    """Whether it is the digest of an image's manifest."""
+    return text.startswith("sha256:") and is_id(text.removeprefix("sha256:"))
+
+
+def looked_for(text: str) -> str:
+    """What an engine says that it has looked for: an image's id with `sha256:`, or a normal reference."""
+    id = text.removeprefix("sha256:")
+    return f"sha256:{id}" if id != text or is_id(id) else normal(text)
 
 
 def familiar(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import trio
 
-from swarmlib import Reply
+from swarmlib import Message, Reply
 from swarmlib.stdio import STREAMS, framed
 
 from .detachkeys import Typed, keys
@@ -115,6 +115,11 @@ class Stdio(trio.abc.HalfCloseableStream):
         """Leave; the workload goes on."""
         self._follower.close()
         await trio.lowlevel.checkpoint()
+
+
+async def send_logs(message: Message, workload: Workload) -> None:
+    """Answer with a workload's logs, whose type an engine doesn't tell."""
+    await message.reply.ack(att=Logs(workload, message.args), headers=stream_headers(None))
 
 
 def stdio(

@@ -16,7 +16,6 @@ keeps it from, and what not.
 
 from __future__ import annotations
 
-import re
 import secrets
 import signal
 from collections.abc import AsyncGenerator, Mapping
@@ -30,7 +29,6 @@ import trio
 from swarmlib import (
     CLEANUP_SECONDS,
     Conflict,
-    Invalid,
     Message,
     NotFound,
     Reply,
@@ -43,13 +41,16 @@ from swarmlib import (
 from swarmlib.service import Handler
 from swarmlib.supervision import supervised
 
-from ..dockerapi.canonical import played
+from ..dockerapi import platforms
 from ..dockerapi.clock import Clock
+from ..dockerapi.containernames import free_name, no_link, other_name
 from ..dockerapi.detachkeys import Typed, keys_of_exec
 from ..dockerapi.events import Events, container_event
 from ..dockerapi.output import Output
+from ..dockerapi.played import played
+from ..dockerapi.references import looked_for
 from ..dockerapi.status import refusal
-from ..dockerapi.streams import Logs, Stdio, send_lines, stdio
+from ..dockerapi.streams import Stdio, send_lines, send_logs, stdio
 from ..dockerapi.values import (
     filters,
     is_true,
@@ -73,7 +74,7 @@ from .workload import Workload
 
 __all__ = ["Exec"]
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_IMAGE_FILTERS: Final = {"before", "dangling", "label", "reference", "since"}
 _GRACE: Final = 10
 """Seconds between asking a workload to stop and making it, unless something else is said."""
 _EXECS_KEPT: Final = 100
@@ -129,6 +130,7 @@ class Exec(Server):
             case ("containers",):
                 return objects.listed(self._workloads.values(), message.args)
             case ("images",):
+                filters(message.args, _IMAGE_FILTERS, "images")
                 return []
             case _:
                 raise no_such_place("exec", message)
@@ -153,7 +155,7 @@ class Exec(Server):
                 made, parent = self._find_exec(ref)
                 return objects.inspect_exec(made, parent.id)
             case ("images", name):
-                raise NotFound(f"No such image: {name}")
+                raise NotFound(f"no such image: {name}: No such image: {looked_for(name)}")
             case _:
                 raise no_such_place("exec", message)
 
@@ -195,7 +197,7 @@ class Exec(Server):
                 found.resize(*terminal_size(message.args))
             case ("containers", ref, "rename"):
                 workload = self._find(ref)
-                workload.name = self._free_name(str(message.args.get("name", "")))
+                workload.name = other_name(workload.name, str(message.args["name"]), self._holder_of)
                 self._tell(workload, "rename")
             case ("containers", ref, "restart"):
                 await self._restart(self._find(ref), message)
@@ -211,6 +213,8 @@ class Exec(Server):
         if message.path == ("containers",):
             return self._prune(message)
         workload = self._find_whole(message)
+        if is_true(message.args.get("link")):
+            raise no_link()
         if workload.running:
             if not is_true(message.args.get("force")):
                 raise still_runs(workload.id, workload.status)
@@ -236,7 +240,7 @@ class Exec(Server):
                 detached = partial(self._detached, workload)
                 await message.reply.ack(att=stdio(workload, workload.config, message.args, detached))
             case ("containers", ref, "logs"):
-                await message.reply.ack(att=Logs(self._find(ref), message.args))
+                await send_logs(message, self._find(ref))
             case ("exec", ref):
                 await self._start_exec(self._find_exec(ref)[0], message.json, message.reply)
             case _:
@@ -284,7 +288,10 @@ class Exec(Server):
 
     def _create(self, message: Message) -> dict[str, Any]:
         config = check(message.json)
-        name = self._free_name(str(message.args.get("name") or f"exec_{secrets.token_hex(4)}"))
+        platform = str(message.args.get("platform") or "")
+        if platform and platforms.read(platform) != platforms.HERE:
+            raise Unsupported(f"a local process is of {platforms.HERE}, not of {platform}")
+        name = free_name(str(message.args.get("name") or f"exec_{secrets.token_hex(4)}"), self._holder_of)
         host = cast("dict[str, Any]", config.get("HostConfig") or {})
         key = secrets.token_hex(32)
         workload = Workload(key, name, config, Output(self.log_bytes), self._launcher)
@@ -296,14 +303,9 @@ class Exec(Server):
         self._tell(workload, "create")
         return {"Id": workload.id, "Warnings": []}
 
-    def _free_name(self, name: str) -> str:
-        name = name.removeprefix("/")
-        if not _NAME.fullmatch(name):
-            raise Invalid(f"Invalid container name ({name}), only {_NAME.pattern} are allowed")
+    def _holder_of(self, name: str) -> str | None:
         holder = self._named(name)
-        if holder is not None:
-            raise Conflict(f'The container name "/{name}" is already in use by container "{holder.id}"')
-        return name
+        return None if holder is None else holder.id
 
     async def _start(self, workload: Workload) -> None:
         try:
@@ -384,7 +386,8 @@ class Exec(Server):
 
     def _create_exec(self, workload: Workload, body: Any) -> dict[str, Any]:
         if workload.status != "running":
-            raise Conflict(f"Container {workload.id} is {workload.status}, not running")
+            paused = "paused, unpause the container before exec" if workload.status == "paused" else "not running"
+            raise Conflict(f"Container {workload.id} is {paused}")
         if workload.sandbox is not None:
             raise Unsupported(
                 f"nothing can join {workload.name} in its sandbox: start all that it needs in its command"

@@ -48,6 +48,8 @@ def check(body: Any) -> dict[str, Any]:
         process can't have; names the field.
     """
     config = _object(body, "create")
+    if not config:
+        raise Invalid("Config cannot be empty in order to create a container")
     refused = [name for name, value in config.items() if value and name not in _CONTAINER]
     host = host_config(config)
     if NAME in (demanded(config), named(config)) and host.get("NetworkMode") == "none":

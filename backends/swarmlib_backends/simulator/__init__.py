@@ -18,8 +18,8 @@ import trio
 from swarmlib import Client, Invalid, Message, Server, Unsupported, Verb, option
 
 from ..dockerapi import table
-from ..dockerapi.canonical import played
 from ..dockerapi.clock import Clock
+from ..dockerapi.played import played
 from ..dockerapi.rows import ROWS
 from ..dockerapi.streams import send_lines
 from . import views

@@ -13,9 +13,11 @@ import trio
 
 from swarmlib import BytesStream, Invalid, Json, Message, SwarmError, Unsupported
 
+from ..dockerapi import platforms
+from ..dockerapi.containernames import free_name, no_link, other_name
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
-from ..dockerapi.streams import Logs, stdio, stream_headers
+from ..dockerapi.streams import send_logs, stdio, stream_headers
 from ..dockerapi.values import (
     is_true,
     killing,
@@ -38,7 +40,9 @@ from .listing import listed
 from .logdrivers import check_readable
 from .mounts import make_volumes, mount_all, mounts_of
 from .networks import Endpoint
+from .paths import check_length
 from .processes import processes_in
+from .resources import check_resources
 
 _TITLES: Final = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
 
@@ -97,10 +101,13 @@ class Containers:
         body = message.json
         if body is None or body == {}:
             raise refusal(400, "Config cannot be empty in order to create a container")
-        return self.make(body_of(message), str(message.args.get("name") or ""))
+        name, platform = (str(message.args.get(each) or "") for each in ("name", "platform"))
+        return self.make(body_of(message), name, platform=platform)
 
-    def make(self, body: dict[str, Any], name: str = "", image: Image | None = None) -> dict[str, Any]:
-        """Make a container, of the image that the body names if none is given.
+    def make(
+        self, body: dict[str, Any], name: str = "", image: Image | None = None, platform: str = ""
+    ) -> dict[str, Any]:
+        """Make a container, of the image that the body names if none is given, which must be of a platform then.
 
         Raises:
             SwarmError: it can't be made so.
@@ -112,10 +119,10 @@ class Containers:
         create.check_config(body)
         host = create.host_of(body, engine)
         asked = create.networks_asked(body)
-        image = image or engine.images.find(str(body["Image"]))
+        image = image or self._image(str(body["Image"]), platform)
         id = engine.names.id()
         config = create.config_of(body, image, engine.name if host["NetworkMode"] == "host" else id[:12])
-        name = self._free_name(create.check_name(name)) if name else engine.names.name(engine.by_name)
+        name = free_name(name, self._holder_of) if name else engine.names.name(engine.by_name)
         container = Container(id, name, engine.clock.now(), image, config, host, _networks(host["NetworkMode"], asked))
         try:
             container.mounts = mounts_of(config, host, engine)
@@ -129,18 +136,22 @@ class Containers:
         engine.tell(container, "create")
         return {"Id": id, "Warnings": []}
 
+    def _image(self, ref: str, platform: str) -> Image:
+        image = self._engine.images.find(ref)
+        if platform and (wanted := platforms.read(platform)) != platforms.HERE:
+            text = f"image with reference {ref} was found but does not match the specified platform"
+            raise refusal(404, f"{text}: wanted {wanted}, actual: {platforms.HERE}")
+        return image
+
     def add(self, container: Container) -> None:
         """Add one that was made."""
         self._engine.containers[container.id] = container
         self._engine.by_name[container.name] = container
         self._engine.listed.clear()
 
-    def _free_name(self, name: str) -> str:
+    def _holder_of(self, name: str) -> str | None:
         holder = self._engine.by_name.get(name)
-        if holder is not None:
-            text = f'Conflict. The container name "/{name}" is already in use by container "{holder.id}"'
-            raise refusal(409, f"{text}. You have to remove (or rename) that container to be able to reuse that name.")
-        return name
+        return None if holder is None else holder.id
 
     async def _rename(self, message: Message) -> None:
         name = str(message.args.get("name") or "")
@@ -148,12 +159,7 @@ class Containers:
             raise refusal(400, "Neither old nor new names may be empty")
         container = self._find(message)
         before = container.name
-        if name.removeprefix("/") == before:
-            raise refusal(400, "Renaming a container with the same name as its current name")
-        try:
-            name = self._free_name(create.check_name(name if name.startswith("/") else f"/{name}"))
-        except SwarmError as exc:
-            raise type(exc)(f"Error when allocating new name: {exc.message}", details=exc.details) from exc
+        name = other_name(before, name, self._holder_of)
         del self._engine.by_name[before]
         container.name = name
         self._engine.by_name[name] = container
@@ -166,7 +172,7 @@ class Containers:
             raise refusal(500, "EOF")
         body = body_of(message)
         container = self._find(message)
-        create.check_resources(body, self._engine)
+        check_resources(body, self._engine)
         create.check_restart_policy(fields(body.get("RestartPolicy")))
         container.host = create.update(container.host, body, container.id)
         self._engine.tell(container, "update")
@@ -190,7 +196,7 @@ class Containers:
     def _rm_link(self, name: str) -> None:
         parent, _, alias = name.partition("/")
         if not alias:
-            raise refusal(500, "Conflict, cannot remove the default link name of the container")
+            raise no_link()
         unlink(self._engine.by_name[parent], alias, self._engine)
 
     async def _prune(self, message: Message) -> dict[str, Any]:
@@ -308,7 +314,7 @@ class Containers:
     async def _logs(self, message: Message) -> None:
         container = self._find(message)
         check_readable(container.host)
-        await message.reply.ack(att=Logs(container, message.args))
+        await send_logs(message, container)
 
     async def _attach(self, message: Message) -> None:
         container, args = self._find(message), message.args
@@ -365,6 +371,7 @@ class Containers:
         given = str(message.args["path"])
         container = self._find(message)
         path = posixpath.normpath(posixpath.join("/", given))
+        check_length(path, container.id)
         stat = container.files.stat(path)
         if stat is None:
             raise refusal(404, f"Could not find the file {given} in container {ref_of(message)}")

@@ -19,9 +19,8 @@ from .images import NO_CONFIG, Image
 from .links import conflict
 from .logdrivers import DEFAULT, log_config
 from .mounts import asked_mount
+from .resources import check_of_other_systems, check_privileges, check_resources
 
-_NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_LEAST_MEMORY: Final = 6 * 1024 * 1024
 _MILLISECOND: Final = 1_000_000
 _CONFIG: Final[dict[str, Any]] = NO_CONFIG | {"Labels": {}}
 _HOST: Final[dict[str, Any]] = {
@@ -132,13 +131,6 @@ UPDATABLE: Final = (
 )
 
 
-def check_name(name: str) -> str:
-    """A container's name without the slash before it. Raises `Invalid` if it has not the form of one."""
-    if not _NAME.fullmatch(name):
-        raise refusal(400, f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
-    return name.removeprefix("/")
-
-
 def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str, Any]:
     """The configuration of a container, with what it takes from its image.
 
@@ -182,7 +174,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     if config.get("StopSignal"):
         signal_number(str(config["StopSignal"]))
     for entry in items(config.get("Env")):
-        if entry.startswith("="):
+        if not entry or entry.startswith("="):
             raise refusal(400, f"invalid environment variable: {entry}")
     health = fields(config.get("Healthcheck"))
     for name in ("Interval", "Timeout", "StartPeriod"):
@@ -227,6 +219,10 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
     if given.get("ShmSize", 0) < 0:
         raise refusal(400, "SHM size can not be less than 0")
     check_resources(host, engine)
+    check_privileges(host)
+    for name in ("IpcMode", "PidMode"):
+        if host[name].startswith("container:") and (other := host[name].partition(":")[2]):
+            _check_there(other, engine)
     return host
 
 
@@ -234,6 +230,9 @@ def check_modes(body: Mapping[str, Any]) -> None:
     """Raises what is said of options that exclude each other."""
     host = fields(body.get("HostConfig"))
     mode = str(host.get("NetworkMode") or "")
+    if mode in ("container", "container:"):
+        raise refusal(400, "Invalid network mode: invalid container format container:<name|id>")
+    check_of_other_systems(host)
     if host.get("Links") and mode == "host":
         raise conflict("host type networking")
     if not mode.startswith("container:"):
@@ -272,6 +271,14 @@ def _check_port(number: str, shown: str = "") -> None:
         raise refusal(400, f'invalid port specification: "{shown or number}"')
 
 
+def _check_there(ref: str, engine: Engine) -> None:
+    """Raises what is said of a container that isn't there, and whose namespace is asked for."""
+    try:
+        engine.find(ref)
+    except SwarmError as exc:
+        raise refusal(400, exc.message) from exc
+
+
 def _joined_network(ref: str, engine: Engine) -> str:
     try:
         return f"container:{engine.find(ref).id}"
@@ -290,35 +297,6 @@ def check_restart_policy(policy: Mapping[str, Any]) -> None:
             raise refusal(400, "maximum retry count cannot be negative")
     elif name:
         raise refusal(400, f"invalid restart policy '{name}'")
-
-
-def check_resources(host: Mapping[str, Any], engine: Engine) -> None:
-    """Raises `Invalid` unless the machine has what is asked for."""
-    memory, swap = int(host.get("Memory") or 0), int(host.get("MemorySwap") or 0)
-    if 0 < memory < _LEAST_MEMORY:
-        raise refusal(400, "Minimum memory limit allowed is 6MB")
-    if memory > 0 and 0 < swap < memory:
-        raise refusal(400, "Minimum memoryswap limit should be larger than memory limit, see usage")
-    if memory == 0 and swap > 0:
-        raise refusal(400, "You should always set the Memory limit when using Memoryswap limit, see usage")
-    cpus = int(host.get("NanoCpus") or 0)
-    if cpus < 0 or cpus > engine.cpus * 10**9:
-        text = f"Range of CPUs is from 0.01 to {engine.cpus}.00, as there are only {engine.cpus} CPUs available"
-        raise refusal(400, text)
-    if named := str(host.get("CpusetCpus") or ""):
-        _check_cpus(named, engine.cpus)
-
-
-def _check_cpus(named: str, cpus: int) -> None:
-    highest = 0
-    for part in named.split(","):
-        found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part)
-        if found is None or int(found[2] or found[1]) < int(found[1]):
-            raise refusal(400, f"Invalid value {named} for cpuset cpus: invalid format: {part}")
-        highest = max(highest, int(found[2] or found[1]))
-    if highest >= cpus:
-        available = f"0-{cpus - 1}" if cpus > 1 else "0"
-        raise refusal(400, f"Requested CPUs are not available - requested {named}, available: {available}")
 
 
 def update(host: dict[str, Any], body: Mapping[str, Any], id: str) -> dict[str, Any]:
@@ -352,4 +330,11 @@ def networks_asked(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     asked = fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig"))
     if len(asked) > 1:
         raise refusal(400, f"Container cannot be connected to network endpoints: {', '.join(sorted(asked))}")
-    return {name: fields(given) for name, given in asked.items()}
+    for name, given in asked.items():
+        if given is None:
+            raise refusal(400, f"no EndpointSettings for {name}")
+        for version in (4, 6):
+            address = fields(given.get("IPAMConfig")).get(f"IPv{version}Address")
+            if address and address_in(address) is None:
+                raise refusal(400, f"invalid IPv{version} address: {address}")
+    return dict(asked)

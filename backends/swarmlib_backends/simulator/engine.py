@@ -100,13 +100,15 @@ class Engine:
         """A container by id, name, or a prefix of its id.
 
         Raises:
-            NotFound: there is none. SwarmError: it is a prefix of more than one id.
+            NotFound: there is none. SwarmError: it is a prefix of more than one id, or nothing at all.
         """
+        if not ref:
+            raise refusal(400, 'invalid name or ID supplied: ""')
         name = ref.removeprefix("/")
         found = self.containers.get(ref) or self.by_name.get(name) or self.linked(name)
         if found is not None:
             return found
-        fitting = [id for id in self.containers if id.startswith(ref)] if ref else []
+        fitting = [id for id in self.containers if id.startswith(ref)]
         if len(fitting) > 1:
             raise refusal(500, f"Multiple IDs found with provided prefix: {ref}")
         if not fitting:

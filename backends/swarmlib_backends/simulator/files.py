@@ -236,7 +236,7 @@ def untar(data: bytes, now: float) -> Iterator[tuple[str, Node]]:
                 name = posixpath.normpath("/" + info.name).lstrip("/") or "."
                 yield name, _node(archive, info, now)
     except (tarfile.TarError, ValueError, OverflowError, KeyError) as exc:  # of headers that make no sense, too
-        cut = any(words in str(exc) for words in ("truncated", "end of data"))
+        cut = len(data) < tarfile.BLOCKSIZE or any(words in str(exc) for words in ("truncated", "end of data"))
         problem = "unexpected EOF" if cut else "archive/tar: invalid tar header"
         raise refusal(500, f"Error processing tar file(exit status 1): {problem}") from exc
 

@@ -9,8 +9,10 @@ import orjson
 
 from swarmlib import BytesStream, Message, NotFound, SwarmError, Unsupported
 
-from ..dockerapi.nulls import fields, items
-from ..dockerapi.status import to_tell_in_band
+from ..dockerapi.nulls import fields
+from ..dockerapi.references import is_id, normal, repository
+from ..dockerapi.status import refusal, to_tell_in_band
+from ..dockerapi.streams import stream_headers
 from ..dockerapi.values import is_true, stamp
 from .asked import Operations, as_list, body_of, ref_of, upload_of
 from .build.configuration import with_changes
@@ -18,7 +20,8 @@ from .container import Container
 from .engine import Engine
 from .files import Node, file, tar, untar
 from .images import NO_CONFIG, Image, as_given, digest, given_reference, layer_of
-from .references import normal, repository
+from .paths import ROOT
+from .registries import check, unreachable
 from .saved import Saved, saved
 
 _INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
@@ -35,6 +38,7 @@ class ImageTars:
     def operations(self) -> Operations:
         """What it answers."""
         return {
+            "ImageCreate": self._create,
             "ImageImport": self._import,
             "ImageGet": self._save,
             "ImageGetAll": self._save_all,
@@ -44,21 +48,34 @@ class ImageTars:
 
     async def _import(self, message: Message) -> None:
         ret = message.reply
-        if message.args.get("fromSrc") != "-":
-            raise Unsupported("the simulator imports what is sent to it, not what a URL names")
-        ref = given_reference(message, "repo", "tag", status=400) if message.args.get("repo") else None
-        config = with_changes(dict(NO_CONFIG), items(as_list(message.args.get("changes"))))
+        ref, config = _to_import(message)
         nodes = _rooted(untar(await upload_of(message), self._engine.clock.now()))
         comment = str(message.args.get("message") or "Imported from -")
         made = self._store.add(ref, config=config, files=nodes, comment=comment)
         self._store.tell("import", made)
         await ret.set({"status": made.id})
 
+    async def _create(self, message: Message) -> None:
+        if message.args.get("fromImage"):
+            await self._store.pull_asked(message)
+            return
+        _to_import(message)
+        source = str(message.args.get("fromSrc") or "")
+        url = source if "://" in source or not source else f"http://{source}"
+        check(url)
+        if self._engine.online and url:
+            raise Unsupported("the simulator imports what is sent to it, not what a URL names")
+        raise unreachable(url or "http:")
+
     async def _save(self, message: Message) -> None:
-        await message.reply.ack(att=BytesStream(self._saved([ref_of(message)])))
+        await self._send(message, [ref_of(message)])
 
     async def _save_all(self, message: Message) -> None:
-        await message.reply.ack(att=BytesStream(self._saved(as_list(message.args.get("names")))))
+        await self._send(message, as_list(message.args.get("names")))
+
+    async def _send(self, message: Message, refs: list[str]) -> None:
+        tar = BytesStream(self._saved(refs))
+        await message.reply.ack(att=tar, headers=stream_headers(b"application/x-tar"))
 
     def _saved(self, refs: list[str]) -> bytes:
         nodes: dict[str, Node] = {}
@@ -85,10 +102,15 @@ class ImageTars:
         return tar(nodes | {"manifest.json": file(orjson.dumps(manifest))})
 
     def _existing(self, ref: str) -> Image:
-        found = self._store.lookup(ref)
-        if found is None:
-            raise NotFound(f"No such image: {ref}")
-        return found
+        found = self._store.lookup(ref, status=500)
+        if found is not None:
+            return found
+        if is_id(ref):
+            place = f"{ROOT}/image/overlay2/imagedb/content/sha256/{ref}"
+            raise refusal(500, f"failed to get digest sha256:{ref}: open {place}: no such file or directory")
+        if not ref.startswith("sha256:") and (":" in ref or "@" in ref):
+            raise NotFound("reference does not exist")
+        raise NotFound(f"No such image: {ref}")
 
     async def _load(self, message: Message) -> None:
         ret = message.reply
@@ -116,7 +138,9 @@ class ImageTars:
     async def _commit(self, message: Message) -> dict[str, str]:
         args = message.args
         container = self._engine.find(str(args.get("container") or ""))
-        ref = given_reference(message, "repo", "tag", status=400) if args.get("repo") else None
+        ref = given_reference(message, status=500) if args.get("repo") else None
+        if ref is not None and "@" in ref:
+            raise refusal(400, "refusing to create a tag with a digest reference")
         pauses = container.running and not container.paused and is_true(args.get("pause", "1"))
         if pauses:  # for as long as it takes, which is no time here
             self._engine.tell(container, "pause")
@@ -143,6 +167,14 @@ class ImageTars:
             container=container.id,
             container_config=container.config,
         )
+
+
+def _to_import(message: Message) -> tuple[str | None, dict[str, Any]]:
+    """The normal reference of what is imported, if it gets one, and its configuration."""
+    ref = given_reference(message, status=400) if message.args.get("repo") else None
+    if ref is not None and "@" in ref:
+        raise refusal(400, "cannot import digest reference")
+    return ref, with_changes(dict(NO_CONFIG), as_list(message.args.get("changes")))
 
 
 def _rooted(nodes: Iterable[tuple[str, Node]]) -> dict[str, Node]:

@@ -7,19 +7,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote_plus
 
 from swarmlib import Message, NotFound, SwarmError
 
 from ..dockerapi.matching import Matches, glob
 from ..dockerapi.nulls import fields, items
-from ..dockerapi.status import refusal
-from ..dockerapi.values import is_true, stamp
+from ..dockerapi.references import familiar, is_digest, is_id, looked_for, normal, repository, tagged
+from ..dockerapi.status import refusal, to_tell_in_band
+from ..dockerapi.values import is_true, number, stamp
 from . import pulled
 from .asked import Operations, filters_of, flag, labels_wanted, ref_of, until_of
 from .files import Files, Node, file, folder, tar
 from .paths import graph_driver
 from .programs import PROGRAMS
-from .references import familiar, is_id, normal, repository
+from .registries import DOCKER_HUB, unreachable
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -45,8 +47,7 @@ NO_CONFIG: Final[dict[str, Any]] = {
     "Labels": None,
 }
 """The configuration of an image, or of a container, that says nothing."""
-_REGISTRY: Final = "https://registry-1.docker.io/v2/"
-_INDEX: Final = "index.docker.io"
+_SEARCH: Final = "https://index.docker.io/v1/search"
 
 
 ADDED: Final[Mapping[str, Node]] = {
@@ -113,7 +114,6 @@ class ImageStore:
         """What it answers."""
         return {
             "ImageList": self._ls,
-            "ImageCreate": self._pull,
             "ImageInspect": self._get,
             "ImageTag": self._tag,
             "ImageDelete": self._rm,
@@ -128,17 +128,18 @@ class ImageStore:
 
     # Finding.
 
-    def lookup(self, ref: str) -> Image | None:
+    def lookup(self, ref: str, *, status: int = 400) -> Image | None:
         """An image by reference, id, or a prefix of its id; None if there is none.
 
         Raises:
-            SwarmError: it is no reference.
+            SwarmError: it is no reference; with `status`, as the calls of an engine differ in it.
         """
         id = ref.removeprefix("sha256:")
         if f"sha256:{id}" in self._images:
             return self._images[f"sha256:{id}"]
-        if not is_id(id) and not ref.startswith("sha256:") and (found := self._tags.get(normal(ref))) is not None:
-            return found
+        named = None if is_id(id) or ref.startswith("sha256:") else self._tags.get(normal(ref, status=status))
+        if named is not None:
+            return named
         fitting = [image for each, image in self._images.items() if id and each.startswith(f"sha256:{id}")]
         return fitting[0] if len(fitting) == 1 else None
 
@@ -150,8 +151,7 @@ class ImageStore:
         """
         found = self.lookup(ref)
         if found is None:
-            id = ref.removeprefix("sha256:")
-            raise NotFound(f"No such image: {f'sha256:{id}' if id != ref or is_id(id) else normal(ref)}")
+            raise NotFound(f"No such image: {looked_for(ref)}")
         return found
 
     def shown(self, ref: str, image: Image) -> str:
@@ -296,15 +296,15 @@ class ImageStore:
 
     async def _tag(self, message: Message) -> None:
         image = self.find(ref_of(message))
-        ref = given_reference(message, "repo", "tag", status=500)
+        ref = given_reference(message, status=500)
         self.tag(image, ref)
         self.tell("tag", image, as_given(message))
 
-    async def _pull(self, message: Message) -> None:
-        ret = message.reply
-        name = str(message.args.get("fromImage") or "")
-        ref = given_reference(message, "fromImage", "tag", status=400)
-        await self.pull(ref, name, ret.set)
+    async def pull_asked(self, message: Message) -> None:
+        """Pull what the args `fromImage` and `tag` name."""
+        name, tag = str(message.args["fromImage"]).removesuffix(":"), str(message.args.get("tag") or "")
+        ref = f"{repository(normal(name))}@{tag}" if is_digest(tag) else tagged(name, tag)
+        await self.pull(ref, name, message.reply.set)
 
     async def pull(self, ref: str, name: str, tell: Callable[[Any], Awaitable[object]]) -> Image:
         """Pull a normal reference, which the user wrote as `name`; what is done is told.
@@ -313,7 +313,7 @@ class ImageStore:
             SwarmError: no registry can be reached.
         """
         if not self._engine.online:
-            raise refusal(500, _unreachable(_REGISTRY))
+            raise unreachable(DOCKER_HUB)
         tag = ref.removeprefix(repository(ref)).lstrip(":@")
         shown = repository(ref) if "/" in ref else f"library/{repository(ref)}"
         await tell({"status": f"Pulling from {shown}", "id": tag})
@@ -333,27 +333,31 @@ class ImageStore:
         return found
 
     async def _push(self, message: Message) -> None:
-        if ":x-registry-auth" not in message.args:
+        if ":x-registry-auth" not in message.args and message.json is None:
             raise refusal(400, "Bad parameters and missing X-Registry-Auth: EOF")
         ret = message.reply
-        ref = normal(_joined(ref_of(message), message.args.get("tag")))
+        ref = tagged(ref_of(message), str(message.args.get("tag") or ""), status=500)
+        await ret.set({"status": f"The push refers to repository [docker.io/{repository(ref)}]"})
         image = self._tags.get(ref)
         if image is None:
-            raise refusal(404, f"An image does not exist locally with the tag: {repository(ref)}")
+            raise to_tell_in_band(NotFound(f"An image does not exist locally with the tag: {repository(ref)}"))
         if not self._engine.online:
-            raise refusal(500, _unreachable(_REGISTRY))
-        await ret.set({"status": f"The push refers to repository [docker.io/{repository(ref)}]"})
+            raise to_tell_in_band(unreachable(DOCKER_HUB))
         await ret.set({"status": "Pushed", "progressDetail": {}, "id": image.layers[0].removeprefix("sha256:")[:12]})
         await ret.set({"status": f"{ref.rpartition(':')[2]}: digest: {image.id} size: 1"})
         self.tell("push", image, familiar(ref))
 
     async def _search(self, message: Message) -> list[Any]:
         term = str(message.args.get("term") or "")
+        filters_of(message, {"is-automated", "is-official", "stars"})
+        limit = number(message.args, "limit", 25)
+        if not 1 <= limit <= 100:
+            raise refusal(400, f"Limit {limit} is outside the range of [1, 100]")
         if not self._engine.online:
-            raise refusal(500, _unreachable(f"https://{_INDEX}/v1/search?q={term}&n=25"))
+            raise unreachable(f"{_SEARCH}?q={quote_plus(term)}&n={limit}")
         names = sorted({repository(tag) for tag in self._tags if term in tag})
         about = {"description": "", "is_automated": False, "star_count": 0}
-        return [{**about, "name": name, "is_official": "/" not in name} for name in names]
+        return [{**about, "name": name, "is_official": "/" not in name} for name in names[:limit]]
 
     # Removing.
 
@@ -454,20 +458,15 @@ def digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def _unreachable(url: str) -> str:
-    host = url.split("/")[2]
-    return f'Get "{url}": dial tcp: lookup {host}: no such host'
-
-
 def _joined(name: str, tag: Any) -> str:
     if not tag:
         return name
     return f"{name}@{tag}" if str(tag).startswith("sha256:") else f"{name}:{tag}"
 
 
-def given_reference(message: Message, name: str, tag: str, *, status: int) -> str:
-    """The normal reference that two args make."""
-    return normal(_joined(str(message.args.get(name) or ""), message.args.get(tag)), status=status)
+def given_reference(message: Message, *, status: int) -> str:
+    """The normal reference that the args `repo` and `tag` make."""
+    return tagged(str(message.args.get("repo") or ""), str(message.args.get("tag") or ""), status=status)
 
 
 def as_given(message: Message) -> str:

@@ -44,35 +44,47 @@ def ipam_of(body: Mapping[str, Any], pools: Pools, taken: list[Subnet]) -> Ipam:
     Raises:
         SwarmError: they can't be had, or are no addresses.
     """
-    configs = [each for each in map(fields, items(fields(body.get("IPAM")).get("Config"))) if each.get("Subnet")]
-    asked = sorted(((_subnet(each["Subnet"]).version, each) for each in configs), key=lambda each: each[0])
+    configs = list(map(fields, items(fields(body.get("IPAM")).get("Config"))))
+    asked = sorted(((_subnet(each.get("Subnet") or "").version, each) for each in configs), key=lambda each: each[0])
     if sum(version == 4 for version, _ in asked) > 1:
         raise refusal(403, "bridge driver doesn't support multiple subnets")
     first = dict(asked)
-    v4 = _addresses(first[4], taken) if 4 in first else Addresses(pools.next(taken), None)
+    v4 = _addresses(first[4], taken, body["Name"]) if 4 in first else Addresses(pools.next(taken), None)
     if not body.get("EnableIPv6"):
         return Ipam(v4, None, asked)
     if 6 not in first:
         text = "could not find an available, non-overlapping IPv6 address pool among the defaults"
         raise refusal(404, f"{text} to assign to the network")
-    return Ipam(v4, _addresses(first[6], taken), asked)
+    return Ipam(v4, _addresses(first[6], taken, body["Name"]), asked)
 
 
-def _addresses(config: dict[str, Any], taken: list[Subnet]) -> Addresses:
+def _addresses(config: dict[str, Any], taken: list[Subnet], network: str) -> Addresses:
     subnet = _subnet(config["Subnet"])
     if any(subnet.overlaps(each) for each in taken):
         raise refusal(403, "Pool overlaps with other one on this address space")
-    made = Addresses(subnet, config.get("Gateway"), _subnet(config["IPRange"]) if config.get("IPRange") else None)
+    part = config.get("IPRange")
+    within = _subnet_in(part) if part else None
+    if part and within is None:
+        pool = f'address space "LocalDefault" pool "{config["Subnet"]}" subpool "{part}"'
+        raise refusal(500, f"failed to parse pool request for {pool}: Invalid Address SubPool")
+    made = Addresses(subnet, config.get("Gateway"), within)
     for name, text in fields(config.get("AuxiliaryAddresses")).items():
         problem = f"failed to allocate secondary ip address ({name}:{text})"
         if (address := address_in(text)) is None:
-            raise refusal(400, f"non parsable secondary ip address ({name}:{text}) passed for network")
+            raise refusal(500, f"non parsable secondary ip address ({name}:{text}) passed for network {network}")
         made.reserve(address, problem)
     return made
 
 
 def _subnet(text: str) -> Subnet:
+    found = _subnet_in(text)
+    if found is None:
+        raise refusal(500, f"Invalid subnet {text} : invalid CIDR address: {text}")
+    return found
+
+
+def _subnet_in(text: str) -> Subnet | None:
     try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError as exc:
-        raise refusal(500, f"Invalid subnet {text} : invalid CIDR address: {text}") from exc
+        return ipaddress.ip_network(text, strict=False) if "/" in text else None
+    except ValueError:
+        return None

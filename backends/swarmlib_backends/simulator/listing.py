@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from swarmlib import Message, NotFound, SwarmError
+from swarmlib import Message, SwarmError
 
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
@@ -137,7 +137,7 @@ def _ancestor(engine: Engine, values: list[str]) -> _Test:
     for value in values:
         try:
             wanted.add(engine.images.find(value).id)
-        except NotFound:
+        except SwarmError:  # what is no reference names no image either
             continue
     return lambda each: (
         each.image.id in wanted

@@ -26,6 +26,14 @@ _MODES: Final = (
 """What the mode of a bind may say, one word of each kind."""
 
 
+_OTHERS_OPTIONS: Final = {
+    "bind": ("VolumeOptions",),
+    "volume": ("BindOptions",),
+    "tmpfs": ("BindOptions", "VolumeOptions"),
+}
+"""The kinds of mounts that Linux has, and which options belong to another one."""
+
+
 def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine) -> list[Mount]:
     """What a container mounts; the volumes are made later, by `make_volumes`.
 
@@ -50,6 +58,8 @@ def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine
 
 def _from_container(spec: str, engine: Engine) -> list[Mount]:
     ref, _, mode = spec.partition(":")
+    if not spec:
+        raise refusal(400, "volumes-from specification cannot be an empty string")
     if mode not in ("", "ro", "rw", "z", "Z"):
         raise refusal(400, f"invalid mode: {mode}")
     try:
@@ -101,6 +111,8 @@ def _bind_problem(kind: str, target: str, words: set[str]) -> str:
     """What is wrong with a bind of that kind; empty if nothing is."""
     if not target.startswith("/"):
         return f"invalid mount path: '{target}' mount path must be absolute"
+    if posixpath.normpath(target) == "/":
+        return "invalid specification: destination can't be '/'"
     if kind == "volume" and words & _PROPAGATIONS:
         return "field BindOptions must not be specified"
     if kind == "bind" and "nocopy" in words:
@@ -112,15 +124,8 @@ def asked_mount(given: dict[str, Any]) -> Mount:
     """One of `HostConfig.Mounts`. Raises `Invalid` if it can't be."""
     kind, target = str(given.get("Type") or ""), str(given.get("Target") or "")
     source, writable = str(given.get("Source") or ""), not given.get("ReadOnly")
-    if kind not in ("bind", "volume", "tmpfs", "npipe"):
-        raise refusal(400, f'invalid mount config for type "{kind}": mount type unknown')
-    if not target:
-        raise refusal(400, f'invalid mount config for type "{kind}": field Target must not be empty')
-    if not target.startswith("/"):
-        text = f"invalid mount path: '{target}' mount path must be absolute"
-        raise refusal(400, f'invalid mount config for type "{kind}": {text}')
-    if kind == "bind" and not source:
-        raise refusal(400, 'invalid mount config for type "bind": field Source must not be empty')
+    if problem := _mount_problem(kind, given, target, source):
+        raise refusal(400, f'invalid mount config for type "{kind}": {problem}')
     target = posixpath.normpath(target)
     if kind == "volume":
         filled = not fields(given.get("VolumeOptions")).get("NoCopy")
@@ -129,6 +134,28 @@ def asked_mount(given: dict[str, Any]) -> Mount:
     if propagation and propagation not in _PROPAGATIONS:
         raise refusal(400, f'invalid mount config for type "bind": invalid propagation mode: {propagation}')
     return Mount(kind, target, source=source if kind == "bind" else "", writable=writable, propagation=propagation)
+
+
+def _mount_problem(kind: str, given: dict[str, Any], target: str, source: str) -> str:
+    """What is wrong with one of `HostConfig.Mounts`; empty if nothing is."""
+    if not target:
+        return "field Target must not be empty"
+    if kind not in _OTHERS_OPTIONS:
+        return "mount type unknown"
+    if posixpath.normpath(target) == "/":
+        return "invalid specification: destination can't be '/'"
+    if not target.startswith("/"):
+        return f"invalid mount path: '{target}' mount path must be absolute"
+    if kind == "bind" and not source:
+        return "field Source must not be empty"
+    if kind == "tmpfs" and source:
+        return "field Source must not be specified"
+    for name in _OTHERS_OPTIONS[kind]:
+        if given.get(name) is not None:
+            return f"field {name} must not be specified"
+    if kind == "bind" and not source.startswith("/"):
+        return f"invalid mount path: '{source}' mount path must be absolute"
+    return ""
 
 
 def make_volumes(mounts: Sequence[Mount], engine: Engine) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -11,6 +11,8 @@ from swarmlib import Message, NotFound, SwarmError
 
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
+from ..dockerapi.numbers import integer
+from ..dockerapi.parameters import PARSE_BOOL
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
 from .addresses import Address, Addresses, Pools, Subnet, address_in
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 _PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}
+_NUMBERS: Final = {"com.docker.network.driver.mtu"}
+_SWITCHES: Final = {
+    f"com.docker.network.bridge.{name}" for name in ("default_bridge", "enable_icc", "enable_ip_masquerade")
+}
 _FILTERS: Final = {"dangling", "driver", "id", "label", "label!", "name", "scope", "type"}
 
 
@@ -106,15 +112,23 @@ class NetworkStore:
         """A network by id, name, or a prefix of its id.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none. SwarmError: there are several.
         """
-        exact = self._networks.get(ref) or next((each for each in self._networks.values() if each.name == ref), None)
-        fitting = [exact] if exact else [each for id, each in self._networks.items() if ref and id.startswith(ref)]
-        if len(fitting) > 1:
-            raise refusal(400, f"network {ref} is ambiguous ({len(fitting)} matches found on ID prefix)")
-        if not fitting:
-            raise NotFound(f"network {ref} not found")
-        return fitting[0]
+        return self._only(ref, "network {ref} is ambiguous ({count} matches found {on_name})")
+
+    def _only(self, ref: str, several: str, scope: str = "") -> Network:
+        """As `find`. The calls of an engine differ in what they say of several: `several` is a format of it."""
+        listed = dict(self._networks) if scope in ("", "local") else {}
+        if ref in listed:
+            return listed[ref]
+        by_name = [each for each in listed.values() if each.name == ref]
+        by_prefix = [each for id, each in listed.items() if id.startswith(ref)]
+        for where, on_name, fitting in (("name", "on name", by_name), ("ID prefix", "based on ID prefix", by_prefix)):
+            if len(fitting) > 1:
+                raise refusal(400, several.format(ref=ref, count=len(fitting), where=where, on_name=on_name))
+            if fitting:
+                return fitting[0]
+        raise NotFound(f"network {ref} not found")
 
     async def _ls(self, message: Message) -> list[Any]:
         wanted = filters_of(message, _FILTERS)
@@ -126,7 +140,8 @@ class NetworkStore:
         return not network.predefined and not network.members
 
     async def _get(self, message: Message) -> dict[str, Any]:
-        network = self.find(ref_of(message))
+        several = "{count} matches found based on {where}: network {ref} is ambiguous"
+        network = self._only(ref_of(message), several, str(message.args.get("scope") or ""))
         return _shown(network, {each.id: _member(each, network) for each in network.members.values()})
 
     async def _create(self, message: Message) -> dict[str, Any]:
@@ -140,8 +155,10 @@ class NetworkStore:
             raise refusal(403, f'only one instance of "{driver}" network is allowed')
         if driver == "overlay":
             raise refusal(500, NOT_A_MANAGER)
+        _check_scope(body)
         if driver not in ("bridge", "macvlan", "ipvlan"):
             raise NotFound(f'plugin "{driver}" not found')
+        _check_options(fields(body.get("Options")))
         same = next((each for each in self._networks.values() if each.name == name), None)
         if same is not None and body.get("CheckDuplicate"):
             raise refusal(409, f"network with name {name} already exists")
@@ -154,7 +171,7 @@ class NetworkStore:
         return [subnet for each in self._networks.values() if each.addresses for subnet in each.addresses.subnets]
 
     async def _rm(self, message: Message) -> None:
-        network = self.find(ref_of(message))
+        network = self._only(ref_of(message), "network {ref} is ambiguous ({count} matches found based on {where})")
         if network.predefined:
             raise refusal(403, f"{network.name} is a pre-defined network and cannot be removed")
         if network.members:
@@ -197,7 +214,7 @@ class NetworkStore:
         """Connect one that doesn't run: whether there is such a network is seen at its start."""
         try:
             network = self.find(ref)
-        except NotFound:
+        except SwarmError:
             container.networks[ref] = Endpoint(given)
             return
         self._check(container, network, given)
@@ -227,11 +244,17 @@ class NetworkStore:
 
     async def _disconnect(self, message: Message) -> None:
         body = body_of(message)
-        container, ref = self._engine.find(str(body.get("Container") or "")), ref_of(message)
+        ref, named = ref_of(message), str(body.get("Container") or "")
+        try:
+            container = self._engine.find(named)
+        except SwarmError:
+            if not body.get("Force"):
+                raise
+            raise self._no_endpoint(ref, named) from None
         network: Network | None
         try:
             network = self.find(ref)
-        except NotFound:
+        except SwarmError:
             if container.running and not body.get("Force"):
                 raise
             network = None
@@ -239,13 +262,18 @@ class NetworkStore:
         if name == "host" and container.running and container.host["NetworkMode"] == "host":
             raise refusal(400, "container cannot be disconnected from host network or connected to host network")
         if name not in container.networks:
-            what = "network" if container.running else "the network"
+            what = "network" if container.running and network is not None else "the network"
             raise refusal(500, f"container {container.id} is not connected to {what} {name}")
         if network is not None:
             self.leave(container, network)
             self._engine.tell_network("disconnect", network, container)
         del container.networks[name]
         self._engine.changed(container)
+
+    def _no_endpoint(self, ref: str, named: str) -> SwarmError:
+        """What is said of a container that isn't there, to who wants it out of a network whatever it takes."""
+        self.find(ref)
+        return NotFound(f"endpoint {named} not found") if named else refusal(500, "invalid name: ")
 
     def join(self, container: Container, network: Network, given: dict[str, Any]) -> None:
         """Give a container that runs an address in a network.
@@ -305,6 +333,32 @@ class NetworkStore:
             network = self._networks.get(endpoint.network_id)
             if network is not None:
                 self.leave(container, network)
+
+
+def _check_scope(body: Mapping[str, Any]) -> None:
+    """Refuse a network of more than this engine, which is in no swarm. Raises `SwarmError`."""
+    if body.get("Ingress"):
+        raise refusal(403, "Ingress network can only be global scope network")
+    if body.get("ConfigOnly") and any(body.get(name) for name in ("Internal", "Attachable", "Scope")):
+        kinds = "[ ingress | internal | attachable | scope ]"
+        only = "configuration network can only contain network specific fields"
+        raise refusal(403, f"{only}. Network operator fields like {kinds} are not supported.")
+    if body.get("Scope") == "swarm":
+        raise refusal(403, "cannot create a swarm scoped network when swarm is not active")
+    if body.get("Scope") not in (None, "", "local"):
+        raise refusal(500, NOT_A_MANAGER)
+
+
+def _check_options(options: Mapping[str, str]) -> None:
+    """Refuse options of the bridge that are no numbers, or neither true nor false. Raises `SwarmError`."""
+    for name, value in options.items():
+        if name in _NUMBERS and integer(value) is None:
+            problem = f'strconv.Atoi: parsing "{value}": invalid syntax'
+        elif name in _SWITCHES and value not in PARSE_BOOL:
+            problem = f'strconv.ParseBool: parsing "{value}": invalid syntax'
+        else:
+            continue
+        raise refusal(500, f"failed to parse {name} value: {value} ({problem})")
 
 
 def main_network(container: Container) -> str:

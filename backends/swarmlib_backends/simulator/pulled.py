@@ -11,8 +11,8 @@ import hashlib
 import re
 from typing import Any, Final
 
+from ..dockerapi.references import repository
 from .files import Node, file, folder
-from .references import repository
 
 _SHELLS: Final = frozenset(
     {
@@ -27,8 +27,6 @@ RYUK_LABEL: Final = "org.testcontainers.ryuk"
 """What Ryuk's image, and so its containers, are known by."""
 _NAMED: Final = re.compile(rb"#!simulated ([a-z-]+)\n")
 _ACCOUNTS: Final = {"root": 0, "daemon": 2, "nginx": 101, "redis": 999, "postgres": 70, "nobody": 65534}
-UNREACHABLE: Final = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
-"""What an engine says that reaches no registry."""
 
 
 def digest(ref: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ..dockerapi.references import normal
 from . import create
 from .container import Container
 from .containers import Containers
 from .engine import Engine
 from .lifecycle import Lifecycle
 from .networks import Endpoint
-from .references import normal
 
 _BUSYBOX: Final = "busybox:latest"
 _BODY: Final[dict[str, Any]] = {"Image": "busybox", "Cmd": ["sleep", "infinity"]}

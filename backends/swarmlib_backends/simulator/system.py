@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
 
-from swarmlib import Message, NotFound, Unsupported
+from swarmlib import Message, NotFound, SwarmError, Unsupported
 
+from ..dockerapi.references import is_id, normal
 from ..dockerapi.rows import ROWS
 from ..dockerapi.status import refusal
+from ..dockerapi.times import duration
 from ..dockerapi.values import pong, stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from . import views
-from .asked import NOT_A_MANAGER, Operations, body_of, ref_of
+from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, flag, ref_of
 from .engine import Engine
 from .logdrivers import DRIVERS
 from .paths import ROOT
-from .pulled import UNREACHABLE, digest
-from .references import normal
+from .pulled import digest
+from .registries import DOCKER_HUB, named, unreachable
+from .resources import RUNTIMES
 
 _VERSION: Final = version("swarmlib")
 _KERNEL: Final = "6.1.0-simulated"
 _COMMIT: Final = "simulated"
 _BUILT: Final = "2026-01-01T00:00:00.000000000+00:00"
-_RUNTIMES: Final = ("io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "runc")
 _REGISTRIES: Final[dict[str, Any]] = {
     "AllowNondistributableArtifactsCIDRs": [],
     "AllowNondistributableArtifactsHostnames": [],
@@ -37,6 +40,8 @@ _REGISTRIES: Final[dict[str, Any]] = {
 _MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 _MANIFEST_SIZE: Final = 528
 """Bytes of the manifest of an image with one layer."""
+_AGES: Final = ("until", "unused-for")
+_CACHE_FILTERS: Final = {*_AGES, "id", "parent", "type", "description", "inuse", "shared", "private", "label", "label!"}
 _SWARM: Final = ("Swarm", "Node", "Service", "Task", "Secret", "Config")
 """What the names of the rows of swarm mode begin with."""
 
@@ -133,7 +138,7 @@ class System:
             "Labels": engine.labels,
             "ExperimentalBuild": False,
             "ServerVersion": _VERSION,
-            "Runtimes": {name: {"path": "runc"} for name in _RUNTIMES},
+            "Runtimes": {name: {"path": "runc"} for name in RUNTIMES},
             "DefaultRuntime": "runc",
             "Swarm": {
                 "NodeID": "",
@@ -174,16 +179,20 @@ class System:
         await self._engine.events.send(message.args, message.reply)
 
     async def _auth(self, message: Message) -> dict[str, str]:
+        body = body_of(message)
+        url = named(str(body.get("serveraddress") or ""))
         if not self._engine.online:
-            raise refusal(500, UNREACHABLE)
-        if not body_of(message).get("username"):
-            raise refusal(400, "a login needs a username")
+            raise unreachable(url)
+        if not (body.get("username") or body.get("identitytoken")):
+            raise refusal(500, f"login attempt to {url} failed with status: 401 Unauthorized")
         return {"Status": "Login Succeeded", "IdentityToken": ""}
 
     async def _distribution(self, message: Message) -> dict[str, Any]:
+        if is_id(ref_of(message)):
+            raise refusal(500, "no manifest found for full image ID")
         ref = normal(ref_of(message))
         if not self._engine.online:
-            raise refusal(500, UNREACHABLE)
+            raise unreachable(DOCKER_HUB)
         described = {"mediaType": _MANIFEST, "digest": digest(ref), "size": _MANIFEST_SIZE}
         return {"Descriptor": described, "Platforms": [{"architecture": "amd64", "os": "linux"}]}
 
@@ -199,10 +208,28 @@ class System:
         raise refusal(503, "This node is not part of a swarm")
 
     async def _no_plugins(self, message: Message) -> list[Any]:
+        wanted = filters_of(message, {"capability", "enabled"})
+        if "enabled" in wanted:
+            flag(wanted, "enabled", ["true"], ["false"])
         return []
 
     async def _no_plugin(self, message: Message) -> None:
         raise NotFound(f'plugin "{ref_of(message)}" not found')
 
     async def _build_prune(self, message: Message) -> dict[str, Any]:
+        try:
+            _check_cache_filters(filters_of(message, _CACHE_FILTERS))
+        except SwarmError as exc:
+            raise type(exc)(f"failed to prune build cache: {exc.message}", details=exc.details) from exc
         return {"CachesDeleted": None, "SpaceReclaimed": 0}
+
+
+def _check_cache_filters(wanted: Mapping[str, list[str]]) -> None:
+    if all(wanted.get(name) for name in _AGES):
+        raise refusal(400, 'conflicting filters: "until" and "unused-for"')
+    for name, values in wanted.items():
+        if len(values) > 1 and not name.startswith("label"):
+            raise refusal(400, "filters expect only one value")
+        if name in _AGES and values and duration(values[0]) is None:
+            problem = f"time: invalid duration {orjson.dumps(values[0]).decode()}"
+            raise refusal(500, f"\"{name}\" filter expects a duration (e.g., '24h'): {problem}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,7 +70,7 @@ class VolumeStore:
             SwarmError: the name has not the form of one.
         """
         name = name or self._engine.names.id()
-        if len(name) < 2:
+        if len(name.encode()) < 2:
             raise refusal(
                 400, f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
             )
@@ -130,10 +131,10 @@ class VolumeStore:
         name, driver = str(body.get("Name") or ""), body.get("Driver") or "local"
         if driver != "local":
             raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
+        name = name or self._engine.names.id()
         options = fields(body.get("DriverOpts"))
-        for option in () if self.has(name) else options:  # what is there already is given as it is
-            if option not in ("type", "o", "device", "size"):
-                raise refusal(400, f'create {name}: invalid option: "{option}"')
+        if not self.has(name):  # what is there already is given as it is
+            _check_options(name, options)
         return _shown(self.make(name, body.get("Labels"), options or None))
 
     async def _update(self, message: Message) -> None:
@@ -178,3 +179,12 @@ def _shown(volume: Volume) -> dict[str, Any]:
         "Options": volume.options,
         "Scope": "local",
     }
+
+
+def _check_options(name: str, options: Mapping[str, str]) -> None:
+    for option in options:
+        if option not in ("type", "o", "device", "size"):
+            raise refusal(400, f'create {name}: invalid option: "{option}"')
+    for option in ("device", "type") if options else ():
+        if option not in options:
+            raise refusal(400, f'create {name}: missing required option: "{option}"')

@@ -14,6 +14,7 @@ import trio
 from swarmlib import Invalid, SwarmError
 
 from ...dockerapi.nulls import items
+from ...dockerapi.references import normal
 from ...dockerapi.status import refusal
 from ...dockerfile.instructions import Instruction, Stage, instruction, label, stages_of
 from ...dockerfile.lines import Dockerfile, read
@@ -23,7 +24,6 @@ from ..engine import Engine
 from ..files import Files, folder
 from ..images import Image
 from ..lifecycle import Lifecycle
-from ..references import normal
 from ..users import owner_of
 from .arguments import BuildArgs
 from .configuration import expanded

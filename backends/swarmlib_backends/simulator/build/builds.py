@@ -13,7 +13,7 @@ from ..images import Image
 from ..lifecycle import Lifecycle
 from .builder import Builder, FailedStep
 from .context import context_of
-from .request import Asked, asked
+from .request import Asked, asked, check_platform
 
 
 class Builds:
@@ -33,6 +33,8 @@ class Builds:
         """Errors before the first progress are the answer; later ones are its last line, as an engine's are."""
         wishes = asked(message.args)
         files, dockerfile = context_of(await upload_of(message), wishes.dockerfile, self._engine.clock.now())
+        if wishes.platform:
+            check_platform(wishes.platform)
         progress = _Progress(message, wishes)
         builder = Builder(self._engine, self._containers, self._life, wishes, progress.tell)
         try:

@@ -10,6 +10,7 @@ from ...dockerapi.status import refusal
 from ...dockerfile import lines
 from ...dockerfile.lines import Dockerfile
 from ..files import Files
+from ..paths import LONGEST_NAME
 from .patterns import ignored
 
 DEFAULT = "Dockerfile"
@@ -30,7 +31,9 @@ def context_of(data: bytes, name: str, now: float) -> tuple[Files, Dockerfile]:
     except SwarmError as exc:
         if "tar file" not in exc.message:
             raise
-        raise refusal(500, "archive/tar: invalid tar header") from exc
+        raise refusal(500, exc.message.partition(": ")[2]) from exc
+    if any(len(part.encode()) > LONGEST_NAME for part in name.split("/")):
+        raise refusal(500, f"forbidden path outside the build context: {name} ()")
     path = resolved(files, name)
     if files.get(path) is None and name == DEFAULT:
         path = resolved(files, name.lower())

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import orjson
 
-from swarmlib import Invalid, Unsupported
+from swarmlib import Unsupported
 
+from ...dockerapi import platforms
+from ...dockerapi.references import normal
 from ...dockerapi.status import refusal
 from ...dockerapi.values import is_true
 from ..asked import as_list
-from ..references import normal
 from .context import DEFAULT
 
 _OF_BUILDKIT: Final = ("outputs", "session", "buildid")
@@ -36,9 +37,6 @@ _TEXTS: Final = {
     "cgroupparent": "CgroupParent",
     "isolation": "Isolation",
 }
-_SYSTEMS: Final = ("aix", "android", "darwin", "freebsd", "illumos", "linux", "netbsd", "openbsd", "solaris", "windows")
-_MACHINES: Final = ("386", "amd64", "arm", "arm64", "mips64le", "ppc64le", "riscv64", "s390x", "x86_64", "aarch64")
-_AMD64: Final = ("amd64", "x86_64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,7 @@ class Asked:
     cache_from: list[str]
     """Only these images and their parents are taken for cached, if there is one."""
     target: str
+    platform: str
     host: dict[str, Any]
     """The host's side of the configuration of the containers in which steps run."""
     quiet: bool
@@ -82,8 +81,6 @@ def asked(args: Mapping[str, Any]) -> Asked:
     for name in _OF_BUILDKIT:
         if args.get(name) not in (None, "", "[]"):
             raise Unsupported(f"{name} needs BuildKit, which the simulator has not")
-    if args.get("platform"):
-        check_platform(str(args["platform"]))
     always = is_true(args.get("forcerm"))
     return Asked(
         dockerfile=str(args.get("dockerfile") or DEFAULT),
@@ -92,6 +89,7 @@ def asked(args: Mapping[str, Any]) -> Asked:
         labels=_json(args, "labels", {}),
         cache_from=_json(args, "cachefrom", []),
         target=str(args.get("target") or ""),
+        platform=str(args.get("platform") or ""),
         host=_host(args),
         quiet=is_true(args.get("q")),
         cached=not is_true(args.get("nocache")),
@@ -141,13 +139,5 @@ def _check_remote(url: str) -> None:
 
 def check_platform(text: str) -> None:
     """Raises SwarmError for a platform that is none, or for which there are no images here."""
-    shown = orjson.dumps(text).decode()
-    parts = text.lower().split("/")
-    if len(parts) > 3 or not all(re.fullmatch(r"[a-z0-9_-]+", part) for part in parts):
-        raise Invalid(f"{shown}: cannot parse platform specifier: invalid argument")
-    if len(parts) == 1 and parts[0] not in (*_SYSTEMS, *_MACHINES):
-        raise Invalid(f"{shown}: unknown operating system or architecture: invalid argument")
-    system = parts[0] if len(parts) > 1 or parts[0] in _SYSTEMS else "linux"
-    machine = parts[1] if len(parts) > 1 else parts[0] if parts[0] in _MACHINES else "amd64"
-    if system != "linux" or machine not in _AMD64:
+    if platforms.read(text) != platforms.HERE:
         raise Unsupported(f"the simulator's images are of linux/amd64, and not of {text}")
