@@ -1,7 +1,7 @@
 """The public names, listed once; `swarmlib` gives them as its own."""
 
+from .asking import Answer, ask, dispatch, next_reply
 from .chain import Chain, Stages
-from .channel import CLEANUP_SECONDS, Below, ContractError, Nowhere, Replies, Reply, Sender, Tap, open_reply
 from .client import Client, connect
 from .errors import (
     ERRORS,
@@ -21,7 +21,6 @@ from .errors import (
 )
 from .grammar import ChainSyntaxError
 from .handles import Attachment, Handle, Workload
-from .message import CALLER, Json, Message, Path, Verb
 from .objects import (
     Event,
     Failed,
@@ -36,22 +35,36 @@ from .objects import (
     WorkloadSummary,
 )
 from .options import argument, option
-from .request import Answer, ask, dispatch, next_reply
-from .service import Backend, Filter, Handler, Server, Source, refuse
+from .reply import (
+    CLEANUP_SECONDS,
+    Ack,
+    ContractError,
+    Error,
+    Log,
+    Reply,
+    ReplyReceiver,
+    ReplySender,
+    Set,
+    Tap,
+    discard,
+    open_reply,
+)
+from .request import Meta, Path, Request, Sender, Verb
+from .service import Backend, Filter, Handler, Server, Source, Unhandled, refuse
 from .streams import BytesStream
+from .values import Json
 from .watch import Watch
 
 __all__ = [
-    "CALLER",
     "CLEANUP_SECONDS",
     "ERRORS",
     "UNSENT",
+    "Ack",
     "Ambiguous",
     "Answer",
     "Attachment",
     "Backend",
     "BadAnswer",
-    "Below",
     "BytesStream",
     "Chain",
     "ChainSyntaxError",
@@ -59,6 +72,7 @@ __all__ = [
     "Conflict",
     "ContractError",
     "Denied",
+    "Error",
     "Event",
     "Failed",
     "Filter",
@@ -70,16 +84,19 @@ __all__ = [
     "Invalid",
     "Json",
     "Line",
-    "Message",
+    "Log",
+    "Meta",
     "Network",
     "NotFound",
-    "Nowhere",
     "Path",
     "Record",
-    "Replies",
     "Reply",
+    "ReplyReceiver",
+    "ReplySender",
+    "Request",
     "Sender",
     "Server",
+    "Set",
     "Source",
     "Stages",
     "State",
@@ -88,6 +105,7 @@ __all__ = [
     "TimedOut",
     "TooLarge",
     "Unavailable",
+    "Unhandled",
     "Unsupported",
     "Verb",
     "Volume",
@@ -98,6 +116,7 @@ __all__ = [
     "argument",
     "ask",
     "connect",
+    "discard",
     "dispatch",
     "next_reply",
     "open_reply",

@@ -10,11 +10,12 @@ from typing import Any, TypeAlias, cast
 import trio
 
 from . import registry
-from .channel import CLEANUP_SECONDS, Nowhere, Sender
 from .errors import Invalid, SwarmError, ungrouped
 from .grammar import ChainSyntaxError, ChainText, StageText, parse
 from .options import bind, build
-from .service import Backend
+from .reply import CLEANUP_SECONDS
+from .request import Sender
+from .service import Backend, Unhandled
 
 
 class Chain:
@@ -102,7 +103,7 @@ class Chain:
         Raises:
             SwarmError: a stage can't be opened; or one failed while open (the body is cancelled then).
         """
-        sender = next or Nowhere()
+        sender = next or Unhandled()
         stages: list[_OpenStage] = []
         with ungrouped():
             async with trio.open_nursery() as nursery:

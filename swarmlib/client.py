@@ -1,4 +1,4 @@
-"""The verbs as methods: what a program that uses a chain holds, instead of messages."""
+"""The verbs as methods: what a program that uses a chain holds, instead of requests and replies."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any, Literal, cast, overload
 
 import trio
 
+from .asking import Answer, answer, ask, call
 from .chain import Chain, Stages
-from .channel import Replies, Sender
 from .errors import Internal
 from .handles import Attachment, Handle, Workload
-from .message import Message, Path, Verb
 from .objects import Event, Finished, Image, Network, Volume, WorkloadSummary, listed
-from .parameters import body, parameters
-from .request import Answer, answer, ask
+from .parameters import as_body, parameters
+from .reply import ReplyReceiver
+from .request import Path, Request, Sender, Verb
 from .run import run
+from .values import Json
 from .watch import Watch
 
 WORKLOADS: Path = ("containers",)
@@ -49,57 +50,79 @@ class Client:
         self.sender = sender
 
     @asynccontextmanager
-    async def request(self, verb: Verb, path: Path = (), **fields: Any) -> AsyncGenerator[Replies]:
-        """Send a request and give its replies; leaving the context ends the call. `fields` are the message's."""
-        async with await self._send(verb, path, fields) as replies:
+    async def request(
+        self,
+        verb: Verb,
+        path: Path = (),
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Json | None = None,
+        upload: trio.abc.ReceiveStream | None = None,
+    ) -> AsyncGenerator[ReplyReceiver]:
+        """Send a request and give its replies; leaving the context ends the call."""
+        async with await self._send(verb, path, params, body, upload) as replies:
             yield replies
 
-    async def _send(self, verb: Verb, path: Path, fields: dict[str, Any]) -> Replies:
+    async def _send(
+        self,
+        verb: Verb,
+        path: Path,
+        params: Mapping[str, Any] | None = None,
+        body: Json | None = None,
+        upload: trio.abc.ReceiveStream | None = None,
+    ) -> ReplyReceiver:
         deadline = trio.current_effective_deadline()
-        return await ask(self.sender, Message(verb, path, deadline=deadline, **fields))
+        return await ask(self.sender, Request(verb, path, params or {}, body, upload, deadline=deadline))
 
-    async def call(self, verb: Verb, path: Path = (), **fields: Any) -> Answer:
+    async def call(
+        self,
+        verb: Verb,
+        path: Path = (),
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Json | None = None,
+        upload: trio.abc.ReceiveStream | None = None,
+    ) -> Answer:
         """Send a request and wait for its final reply. Raises what an `error` reply says."""
-        async with await self._send(verb, path, fields) as replies:
-            return await answer(replies)
+        return await call(self.sender, Request(verb, path, params or {}, body, upload))
 
     @overload
-    async def ls(self, /, **args: Any) -> list[WorkloadSummary]: ...
+    async def ls(self, /, **params: Any) -> list[WorkloadSummary]: ...
     @overload
-    async def ls(self, kind: Literal["containers"], /, **args: Any) -> list[WorkloadSummary]: ...
+    async def ls(self, kind: Literal["containers"], /, **params: Any) -> list[WorkloadSummary]: ...
     @overload
-    async def ls(self, kind: Literal["images"], /, **args: Any) -> list[Image]: ...
+    async def ls(self, kind: Literal["images"], /, **params: Any) -> list[Image]: ...
     @overload
-    async def ls(self, kind: Literal["networks"], /, **args: Any) -> list[Network]: ...
+    async def ls(self, kind: Literal["networks"], /, **params: Any) -> list[Network]: ...
     @overload
-    async def ls(self, kind: Literal["volumes"], /, **args: Any) -> list[Volume]: ...
+    async def ls(self, kind: Literal["volumes"], /, **params: Any) -> list[Volume]: ...
     @overload
-    async def ls(self, /, *path: str, **args: Any) -> list[Any]: ...
-    async def ls(self, /, *path: str, **args: Any) -> list[Any]:
+    async def ls(self, /, *path: str, **params: Any) -> list[Any]: ...
+    async def ls(self, /, *path: str, **params: Any) -> list[Any]:
         """What is in `path`; by default the workloads that run, with `all=True` all of them.
 
         Raises:
             Internal: the service gave something else than that place holds.
         """
         where = path or WORKLOADS
-        return listed(where, (await self.call(Verb.LS, where, args=parameters(args))).value)
+        return listed(where, (await self.call(Verb.LS, where, params=parameters(params))).value)
 
-    async def get(self, /, *path: str, **args: Any) -> Any:
+    async def get(self, /, *path: str, **params: Any) -> Any:
         """An object's state; without a path, the service's."""
-        return (await self.call(Verb.GET, path, args=parameters(args))).value
+        return (await self.call(Verb.GET, path, params=parameters(params))).value
 
-    async def set(self, /, *path: str, value: Any = None, **args: Any) -> Any:
+    async def set(self, /, *path: str, body: Any = None, **params: Any) -> Any:
         """Change an object: `swarm.set("containers", "web", "rename", name="www")`."""
-        return (await self.call(Verb.SET, path, args=parameters(args), value=body(value))).value
+        return (await self.call(Verb.SET, path, params=parameters(params), body=as_body(body))).value
 
     @overload
-    async def spawn(self, value: Any = None, /, **args: Any) -> Workload: ...
+    async def spawn(self, value: Any = None, /, **params: Any) -> Workload: ...
     @overload
-    async def spawn(self, value: Any, /, *path: str, **args: Any) -> Handle: ...
-    async def spawn(self, value: Any = None, /, *path: str, **args: Any) -> Handle:
+    async def spawn(self, value: Any, /, *path: str, **params: Any) -> Handle: ...
+    async def spawn(self, value: Any = None, /, *path: str, **params: Any) -> Handle:
         """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
         where = path or WORKLOADS
-        made = (await self.call(Verb.SPAWN, where, args=parameters(args), value=body(value))).value
+        made = (await self.call(Verb.SPAWN, where, params=parameters(params), body=as_body(value))).value
         kind = Workload if where == WORKLOADS else Handle
         return kind(self, (*where, _id_of(made)), made)
 
@@ -107,45 +130,45 @@ class Client:
         """A handle to a workload, by its id, name or unique id prefix. Nothing is asked: it may not exist."""
         return Workload(self, (*WORKLOADS, name))
 
-    async def start(self, /, *path: str, **args: Any) -> None:
+    async def start(self, /, *path: str, **params: Any) -> None:
         """Start an object; one word is a workload's name."""
-        await self.call(Verb.START, _named(path), args=parameters(args))
+        await self.call(Verb.START, _named(path), params=parameters(params))
 
-    async def stop(self, /, *path: str, **args: Any) -> None:
+    async def stop(self, /, *path: str, **params: Any) -> None:
         """Stop an object: with grace, then by force; one word is a workload's name."""
-        await self.call(Verb.STOP, _named(path), args=parameters(args))
+        await self.call(Verb.STOP, _named(path), params=parameters(params))
 
-    async def rm(self, /, *path: str, **args: Any) -> Any:
+    async def rm(self, /, *path: str, **params: Any) -> Any:
         """Remove an object; gives what the service says of it. One word is a place: what is unused in it is removed."""
-        return (await self.call(Verb.RM, path, args=parameters(args))).value
+        return (await self.call(Verb.RM, path, params=parameters(params))).value
 
     @overload
-    def watch(self, /, **args: Any) -> Watch[Event]: ...
+    def watch(self, /, **params: Any) -> Watch[Event]: ...
     @overload
-    def watch(self, /, *path: str, **args: Any) -> Watch[Any]: ...
-    def watch(self, /, *path: str, **args: Any) -> Watch[Any]:
+    def watch(self, /, *path: str, **params: Any) -> Watch[Any]: ...
+    def watch(self, /, *path: str, **params: Any) -> Watch[Any]:
         """Changes from now on: without a path the service's events, else an object's, each a decoded value.
 
         async for event in swarm.watch(filters={"type": "container", "event": ["start", "die"]}): ...
         """
-        send = partial(self._send, Verb.WATCH, path, {"args": parameters(args)})
-        return Watch(send, _value) if path else Watch(send, Event.read, endless="until" not in args)
+        send = partial(self._send, Verb.WATCH, path, parameters(params))
+        return Watch(send, _value) if path else Watch(send, Event.read, endless="until" not in params)
 
-    def attach(self, /, *path: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
+    def attach(self, /, *path: str, **params: Any) -> AbstractAsyncContextManager[Attachment]:
         """A conversation with an object, until either side ends it; one word is a workload's name."""
-        return self.attach_to(_named(path), args)
+        return self.attach_to(_named(path), params)
 
     @asynccontextmanager
-    async def attach_to(self, path: Path, args: Mapping[str, Any]) -> AsyncGenerator[Attachment]:
+    async def attach_to(self, path: Path, params: Mapping[str, Any]) -> AsyncGenerator[Attachment]:
         """`attach`, with the path and the options as they are."""
-        async with self.request(Verb.ATTACH, path, args=parameters(args)) as replies:
-            channel = (await answer(replies)).ack.channel
-            yield Attachment(self, path, replies) if channel is None else Attachment(Client(channel), (), replies)
+        async with self.request(Verb.ATTACH, path, params=parameters(params)) as replies:
+            await answer(replies)
+            yield Attachment(self, path, replies)
 
-    async def connect(self, /, *path: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
+    async def connect(self, /, *path: str, body: Any = None, **params: Any) -> trio.abc.HalfCloseableStream:
         """A byte stream to an object (its stdio, say), that the caller closes."""
-        answer = await self.call(Verb.CONNECT, path, args=parameters(args), value=body(value))
-        stream = answer.ack.att
+        answer = await self.call(Verb.CONNECT, path, params=parameters(params), body=as_body(body))
+        stream = answer.ack.stream
         if isinstance(stream, trio.abc.HalfCloseableStream):
             return stream
         if stream is not None:
@@ -153,10 +176,10 @@ class Client:
         raise Internal(f"connect gave no stream for {'/'.join(path)}")
 
     async def file(
-        self, /, *path: str, att: trio.abc.ReceiveStream | None = None, **args: Any
+        self, /, *path: str, upload: trio.abc.ReceiveStream | None = None, **params: Any
     ) -> trio.abc.ReceiveStream | None:
-        """A tar of files out of an object, that the caller closes; or, with `att`, into it."""
-        return (await self.call(Verb.FILE, path, args=parameters(args), att=att)).ack.att
+        """A tar of files out of an object, that the caller closes; or, with `upload`, into it."""
+        return (await self.call(Verb.FILE, path, params=parameters(params), upload=upload)).ack.stream
 
     async def run(
         self,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import trio
 
-from .channel import Replies
+from .asking import next_reply
 from .errors import Internal, Unavailable
-from .message import Message, Path, Verb
 from .objects import Finished, Line, State, WorkloadDetails
 from .parameters import parameters, variables, words
-from .request import next_reply
+from .reply import Ack, Log, ReplyReceiver, Set
+from .request import Path, Verb
 from .stdio import lines
 from .talk import talk
 from .watch import Watch
@@ -44,51 +44,51 @@ class Handle:
         """Its name in its path: the id that it was spawned with, or whatever it was asked for by."""
         return self.path[-1] if self.path else ""
 
-    async def ls(self, /, *below: str, **args: Any) -> list[Any]:
+    async def ls(self, /, *below: str, **params: Any) -> list[Any]:
         """What is in it."""
-        return await self.client.ls(*self.path, *below, **args)
+        return await self.client.ls(*self.path, *below, **params)
 
-    async def get(self, /, *below: str, **args: Any) -> Any:
+    async def get(self, /, *below: str, **params: Any) -> Any:
         """Its state."""
-        return await self.client.get(*self.path, *below, **args)
+        return await self.client.get(*self.path, *below, **params)
 
-    async def set(self, /, *below: str, value: Any = None, **args: Any) -> Any:
+    async def set(self, /, *below: str, body: Any = None, **params: Any) -> Any:
         """Change it: `web.set("rename", name="www")`."""
-        return await self.client.set(*self.path, *below, value=value, **args)
+        return await self.client.set(*self.path, *below, body=body, **params)
 
-    async def spawn(self, value: Any, /, *below: str, **args: Any) -> Handle:
+    async def spawn(self, value: Any, /, *below: str, **params: Any) -> Handle:
         """Make an object below it."""
-        return await self.client.spawn(value, *self.path, *below, **args)
+        return await self.client.spawn(value, *self.path, *below, **params)
 
-    async def start(self, /, *below: str, **args: Any) -> None:
+    async def start(self, /, *below: str, **params: Any) -> None:
         """Start it."""
-        await self.client.call(Verb.START, (*self.path, *below), args=parameters(args))
+        await self.client.call(Verb.START, (*self.path, *below), params=parameters(params))
 
-    async def stop(self, /, *below: str, **args: Any) -> None:
+    async def stop(self, /, *below: str, **params: Any) -> None:
         """Stop it; `t` is the grace in seconds."""
-        await self.client.call(Verb.STOP, (*self.path, *below), args=parameters(args))
+        await self.client.call(Verb.STOP, (*self.path, *below), params=parameters(params))
 
-    async def rm(self, /, *below: str, **args: Any) -> Any:
+    async def rm(self, /, *below: str, **params: Any) -> Any:
         """Remove it; of a workload, `force=True` also while it runs, `v=True` with its anonymous volumes."""
-        return await self.client.rm(*self.path, *below, **args)
+        return await self.client.rm(*self.path, *below, **params)
 
-    def watch(self, /, *below: str, **args: Any) -> Watch[Any]:
+    def watch(self, /, *below: str, **params: Any) -> Watch[Any]:
         """Its changes: `web.watch("stats")`."""
-        return self.client.watch(*self.path, *below, **args)
+        return self.client.watch(*self.path, *below, **params)
 
-    def attach(self, /, *below: str, **args: Any) -> AbstractAsyncContextManager[Attachment]:
+    def attach(self, /, *below: str, **params: Any) -> AbstractAsyncContextManager[Attachment]:
         """A conversation with it."""
-        return self.client.attach_to((*self.path, *below), args)
+        return self.client.attach_to((*self.path, *below), params)
 
-    async def connect(self, /, *below: str, value: Any = None, **args: Any) -> trio.abc.HalfCloseableStream:
+    async def connect(self, /, *below: str, body: Any = None, **params: Any) -> trio.abc.HalfCloseableStream:
         """A byte stream to it."""
-        return await self.client.connect(*self.path, *below, value=value, **args)
+        return await self.client.connect(*self.path, *below, body=body, **params)
 
     async def file(
-        self, /, *below: str, att: trio.abc.ReceiveStream | None = None, **args: Any
+        self, /, *below: str, upload: trio.abc.ReceiveStream | None = None, **params: Any
     ) -> trio.abc.ReceiveStream | None:
-        """A tar of files: `web.file("archive", path="/etc")` out of it, and with `att` into it."""
-        return await self.client.file(*self.path, *below, att=att, **args)
+        """A tar of files: `web.file("archive", path="/etc")` out of it, and with `upload` into it."""
+        return await self.client.file(*self.path, *below, upload=upload, **params)
 
 
 class Workload(Handle):
@@ -113,20 +113,20 @@ class Workload(Handle):
         async with self.watch("wait", condition=condition) as ends:
             return await exit_code(ends)
 
-    async def logs(self, /, **args: Any) -> list[Line]:
+    async def logs(self, /, **params: Any) -> list[Line]:
         """The lines that it has written; `tail=10`, `since`, `stderr=False` and their like choose."""
-        async with self.follow(**{"follow": False, **args}) as found:
+        async with self.follow(**{"follow": False, **params}) as found:
             return [line async for line in found]
 
     @asynccontextmanager
-    async def follow(self, /, **args: Any) -> AsyncGenerator[AsyncIterator[Line]]:
+    async def follow(self, /, **params: Any) -> AsyncGenerator[AsyncIterator[Line]]:
         """The lines that it has written and those that come, to its end; `tail=0`: only those that come."""
-        chosen = {"follow": True, "stdout": True, "stderr": True, **args}
+        chosen = {"follow": True, "stdout": True, "stderr": True, **params}
         tty = (await self.details()).tty
-        answer = await self.client.call(Verb.CONNECT, (*self.path, "logs"), args=parameters(chosen))
-        if answer.ack.att is None:
+        answer = await self.client.call(Verb.CONNECT, (*self.path, "logs"), params=parameters(chosen))
+        if answer.ack.stream is None:
             raise Internal(f"the logs of {self.id} came without a stream", path=self.path)
-        async with answer.ack.att as stream, aclosing(lines(stream, tty=tty)) as found:
+        async with answer.ack.stream as stream, aclosing(lines(stream, tty=tty)) as found:
             yield found
 
     async def exec(
@@ -149,11 +149,11 @@ class Workload(Handle):
             Failed: with `check`, it ended with another code than 0.
             Conflict: the workload doesn't run.
         """
-        body = {"Cmd": words(command), "Env": variables(env), "AttachStdin": stdin is not None}
-        made = await self.spawn({**body, "AttachStdout": True, "AttachStderr": True, **config}, "exec")
+        given = {"Cmd": words(command), "Env": variables(env), "AttachStdin": stdin is not None}
+        made = await self.spawn({**given, "AttachStdout": True, "AttachStderr": True, **config}, "exec")
         program = Handle(self.client, ("exec", made.id))
         tty = bool(config.get("Tty"))
-        stdout, stderr = await talk(await program.connect(value={"Detach": False, "Tty": tty}), stdin, tty=tty)
+        stdout, stderr = await talk(await program.connect(body={"Detach": False, "Tty": tty}), stdin, tty=tty)
         # Its end may be known a moment later than its output's, and an engine has no `wait` for it.
         while (state := await program.get())["Running"]:  # noqa: ASYNC110 - another process's state
             await trio.sleep(_PAUSE)
@@ -162,9 +162,9 @@ class Workload(Handle):
 
 
 class Attachment(Workload):
-    """A conversation with a workload, and a handle to it. Iterating gives the messages that come from it."""
+    """A conversation with a workload, and a handle to it. Iterating gives the replies that come from it."""
 
-    def __init__(self, client: Client, path: Path, replies: Replies) -> None:
+    def __init__(self, client: Client, path: Path, replies: ReplyReceiver) -> None:
         super().__init__(client, path)
         self.replies = replies
         self.state: State = State({})
@@ -173,16 +173,16 @@ class Attachment(Workload):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Message:
+    async def __anext__(self) -> Set | Log:
         """Its next `log` or `set`, until it ends the conversation. Raises what an `error` says."""
         try:
-            message = await next_reply(self.replies)
+            while isinstance(reply := await next_reply(self.replies), Ack):
+                pass  # which `Client.attach` has read
         except trio.EndOfChannel:
             raise StopAsyncIteration from None
-        told = message.json
-        if message.verb is Verb.SET and isinstance(told, dict):
+        if isinstance(reply, Set) and isinstance(told := reply.json, dict):
             self.state = State(cast("dict[str, Any]", told))
-        return message
+        return reply
 
     def lines(self) -> AsyncIterator[Line]:
         """The lines that it writes, to its end; `state` is known then."""
@@ -201,9 +201,9 @@ class _Lines(AsyncIterator[Line]):
         Raises:
             SwarmError: what an `error` says. Unavailable: the conversation broke off before the workload's end.
         """
-        async for message in self._attachment:
-            if isinstance(message.value, bytes):
-                return Line(str(message.args.get("stream", "stdout")), message.value)
+        async for reply in self._attachment:
+            if isinstance(reply, Log):
+                return Line(str(reply.details.get("stream", "stdout")), reply.line)
         if not self._attachment.state:
             raise Unavailable(f"the attachment to {self._attachment.id} broke off", path=self._attachment.path)
         raise StopAsyncIteration

@@ -1,4 +1,4 @@
-"""The names of objects: what a message's path may hold. It is checked here and nowhere else.
+"""The names of objects: what a request's path may hold. It is checked here and nowhere else.
 
 A name travels through stages that turn it into a place of an HTTP request, a file or a key. None of them may take one
 name for another, so a path has one spelling only: no part is empty, and no segment (a part may hold slashes, as the
@@ -18,7 +18,7 @@ MAX_LENGTH: Final = 8192
 """Characters of a path, at most."""
 
 _good: Final[set[tuple[str, ...]]] = set()
-"""Paths that were found to be right lately: most messages repeat one, and each passes several stages."""
+"""Paths that were found to be right lately: most requests repeat one, and each passes several stages."""
 _KEPT: Final = 1024
 _KEPT_LENGTH: Final = 256
 """Paths that are kept there, and characters of each, at most."""

@@ -6,21 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from .channel import as_json
 from .errors import Invalid
-from .message import Json
+from .values import Json, as_json
 
 
-def parameters(args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Keywords as a message carries them: a bool as 1 or 0, a mapping as JSON text; filters as lists of text.
+def parameters(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Keywords as a request carries them: a bool as 1 or 0, a mapping as JSON text; filters as lists of text.
 
     Raises:
         Invalid: a mapping holds what JSON can't express, such as NaN.
     """
-    return {name: _parameter(name, value) for name, value in args.items()} if args else args
+    return {name: _parameter(name, value) for name, value in params.items()} if params else params
 
 
-def body(value: Any) -> Json | None:
+def as_body(value: Any) -> Json | None:
     """A request's body: JSON data as `Json`; `Json` and None as they are.
 
     Raises:
@@ -48,7 +47,7 @@ def _parameter(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         given = cast("Mapping[str, Any]", value)
         _check_finite(given)
-        return Json.of(_filters(given) if name == "filters" else given).raw.decode()
+        return Json.from_data(_filters(given) if name == "filters" else given).raw.decode()
     return value
 
 

@@ -29,8 +29,8 @@ from typing import IO, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import trio
 
-from .channel import CLEANUP_SECONDS
 from .errors import Invalid, SwarmError, TimedOut, Unavailable, sole
+from .reply import CLEANUP_SECONDS
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[], Awaitable[T]]

@@ -1,91 +1,164 @@
-"""A request from the asking side: it is sent, and its replies are read."""
+"""What travels towards the engines: a verb, the object that it is about, and what the operation needs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Any, Final, TypeAlias
 
-from .channel import Replies, Reply, Sender, open_reply
-from .errors import BadAnswer, SwarmError
-from .message import CONVERSATIONS, Json, Message, Verb
-from .service import as_error, break_off
+import trio
 
-MAX_ANSWER: Final = 512 * 1024 * 1024
-"""Bytes of the replies that one answer is made of, at most: more than the largest value that a backend gives."""
-_EACH: Final = 512
-"""Bytes that a reply takes besides its value, about."""
+from .names import check_path
+from .reply import NOBODY, ReplySender
+from .values import Json
+
+Path: TypeAlias = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The final `ack` of a call, and the `set` and `log` messages before it."""
+class Verb(StrEnum):
+    """What a request asks."""
 
-    ack: Message
-    before: list[Message]
+    SPAWN = "spawn"
+    ATTACH = "attach"
+    START = "start"
+    STOP = "stop"
+    LS = "ls"
+    GET = "get"
+    SET = "set"
+    RM = "rm"
+    WATCH = "watch"
+    CONNECT = "connect"
+    FILE = "file"
+
+
+CONVERSATIONS: Final = frozenset({Verb.ATTACH, Verb.WATCH})
+"""The verbs whose replies go on after the `ack`, until the end or an `error`, which says that they broke off."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Meta:
+    """What is known about a call beside the operation's own parameters. No parameter of a client's can set it.
+
+    Attributes:
+        caller: who asks, as the source that took the request knows: `cert:NAME` by a TLS certificate, `uid:N` by a unix
+            socket, `ip:ADDRESS` by a plain TCP connection; "" where it doesn't know. A wire peer can't set it: it is
+            that peer itself.
+        version: the version of the API that the client speaks; "" where it says none.
+        headers: what the client's protocol says beside the parameters and belongs to the operation, such as credentials
+            for a registry. The names are in lower case.
+    """
+
+    caller: str = ""
+    version: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, the first where it is repeated; None where it is missing."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
+
+    def replace(
+        self,
+        *,
+        caller: str | None = None,
+        version: str | None = None,
+        headers: tuple[tuple[str, str], ...] | None = None,
+    ) -> Meta:
+        """A copy with some fields changed."""
+        return Meta(
+            self.caller if caller is None else caller,
+            self.version if version is None else version,
+            self.headers if headers is None else headers,
+        )
+
+    def __repr__(self) -> str:
+        """Without the values of headers: reprs end in tracebacks and logs, where no secret may be."""
+        return f"<Meta caller={self.caller!r} version={self.version!r} headers={[name for name, _ in self.headers]}>"
+
+
+NO_META: Final = Meta()
+
+
+class _Kept(Enum):
+    """Stands for a field that `Request.replace` leaves as it is, where None is a value."""
+
+    KEPT = "kept"
+
+
+_KEPT: Final = _Kept.KEPT
+
+
+@dataclass(slots=True, repr=False)
+class Request:
+    """A request. It is not changed by who receives it, who may pass on a copy (`replace`).
+
+    Attributes:
+        path: the object below the service that the request is sent to; `()` is the service itself. It is checked when
+            the request is made (`swarmlib.names`).
+        params: the operation's parameters; the values are what msgpack can carry.
+        body: the object that the verb speaks of.
+        upload: a byte stream that travels with the request. Who receives the request closes it.
+        meta: what is known about the call.
+        deadline: on trio's clock; when it passes, the work is cancelled and answered `timeout`.
+        reply: where the replies go. Nobody waits for those of a request that has not been sent yet (`ask`).
+
+    Raises:
+        Invalid, TooLarge: the path is not one (`swarmlib.names.check_path`).
+    """
+
+    verb: Verb
+    path: Path = ()
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    body: Json | None = None
+    upload: trio.abc.ReceiveStream | None = None
+    meta: Meta = NO_META
+    deadline: float = math.inf
+    reply: ReplySender = NOBODY
+
+    def __post_init__(self) -> None:
+        if self.path:
+            check_path(self.path)
 
     @property
-    def value(self) -> Any:
-        """The decoded object: of the last `set`, else of the `ack`; None where neither has one."""
-        sets = [m for m in self.before if m.verb is Verb.SET]
-        return sets[-1].json if sets else self.ack.json
+    def json(self) -> Any:
+        """The decoded body; None where the request has none.
+
+        Raises:
+            Invalid: the body is not JSON.
+        """
+        return None if self.body is None else self.body.data
+
+    def replace(
+        self,
+        *,
+        verb: Verb | None = None,
+        path: Path | None = None,
+        params: Mapping[str, Any] | None = None,
+        body: Json | _Kept | None = _KEPT,
+        upload: trio.abc.ReceiveStream | _Kept | None = _KEPT,
+        meta: Meta | None = None,
+        deadline: float | None = None,
+        reply: ReplySender | None = None,
+    ) -> Request:
+        """A copy with some fields changed; the original stays as it is for whoever else holds it."""
+        return Request(
+            self.verb if verb is None else verb,
+            self.path if path is None else path,
+            self.params if params is None else params,
+            self.body if body is _KEPT else body,
+            self.upload if upload is _KEPT else upload,
+            self.meta if meta is None else meta,
+            self.deadline if deadline is None else deadline,
+            self.reply if reply is None else reply,
+        )
+
+    def __repr__(self) -> str:
+        """What it is about; of parameters only the names, as reprs end in tracebacks and logs."""
+        return f"<Request {self.verb} {'/'.join(self.path)!r} params={list(self.params)} body={self.body!r}>"
 
 
-async def dispatch(sender: Sender, message: Message, ret: Reply) -> None:
-    """Send a request; what sending itself raises is given to `ret` as the error reply."""
-    try:
-        await sender.send(message)
-    except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
-        await break_off(ret, as_error(exc, "", message), begun=message.verb in CONVERSATIONS)
-
-
-async def ask(sender: Sender, message: Message) -> Replies:
-    """Send a request and give its replies: `async with await ask(…) as replies`, at whose end what works for it is
-    cancelled. The message must be the caller's own (a copy, `message.but()`, of one that came): it gets its `ret` here.
-    """
-    # Only the stages hold `ret` when this returns: if they drop it, that ends the call.
-    message.ret, replies = open_reply()
-    try:
-        await dispatch(sender, message, message.ret)
-    except BaseException:
-        await replies.aclose()
-        raise
-    return replies
-
-
-async def next_reply(replies: Replies) -> Message:
-    """The next reply; an `error` is raised.
-
-    Raises:
-        SwarmError: what the error reply says.
-        trio.EndOfChannel: there is none any more.
-    """
-    reply = await replies.receive()
-    if reply.verb is Verb.ERROR:
-        # A fresh traceback each time: the error object may be shared by several callers (a fan-out).
-        error: SwarmError = reply.error
-        raise error.with_traceback(None)
-    return reply
-
-
-async def answer(replies: Replies) -> Answer:
-    """The final reply, and those before it.
-
-    Raises:
-        SwarmError: what an `error` says.
-        BadAnswer: the replies before it are over MAX_ANSWER bytes.
-    """
-    before: list[Message] = []
-    size = 0
-    while (reply := await next_reply(replies)).verb is not Verb.ACK:
-        size += _EACH + _held(reply.value)
-        if size > MAX_ANSWER:
-            raise BadAnswer(f"the answer is over {MAX_ANSWER} bytes, and has not ended yet")
-        before.append(reply)
-    return Answer(reply, before)
-
-
-def _held(value: Any) -> int:
-    """The bytes in which a reply's value came."""
-    if isinstance(value, Json):
-        return value.held
-    return len(value) if isinstance(value, bytes) else 0
+Sender: TypeAlias = trio.abc.SendChannel[Request]

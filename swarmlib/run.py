@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .channel import CLEANUP_SECONDS
 from .errors import NotFound, TimedOut
 from .handles import Workload, exit_code
 from .objects import Finished
 from .parameters import variables, words
+from .reply import CLEANUP_SECONDS
 from .talk import talk
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 import trio
 
-from .channel import CLEANUP_SECONDS, Reply, Sender
 from .errors import Internal, SwarmError, TimedOut, Unavailable, Unsupported, sole
-from .message import CONVERSATIONS, REQUESTS, Message, Verb
+from .reply import CLEANUP_SECONDS, ReplySender
+from .request import CONVERSATIONS, Request, Sender, Verb
 
 _log = logging.getLogger("swarmlib")
 
@@ -72,15 +72,15 @@ class _Stage(Backend):
 
 
 class Filter(_Stage):
-    """A stage that passes messages on, in the sender's own task: no queue, no hop.
+    """A stage that passes requests on, in the sender's own task: no queue, no hop.
 
-    Override `send`; pass on with `await self.next.send(message)`. What it raises becomes the `error` reply.
-    To see or change replies, put a `Tap` around `message.ret`.
+    Override `send`; pass on with `await self.next.send(request)`. What it raises becomes the `error` reply.
+    To see or change replies, put a `Tap` around `request.reply`.
     """
 
-    async def send(self, message: Message) -> None:
-        """Judge, change, answer or pass on one message."""
-        await self.next.send(message)
+    async def send(self, request: Request) -> None:
+        """Judge, change, answer or pass on one request."""
+        await self.next.send(request)
 
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
@@ -94,7 +94,7 @@ class Filter(_Stage):
                 await inlet.aclose()
 
 
-class _FilterInlet(trio.abc.SendChannel[Message]):
+class _FilterInlet(trio.abc.SendChannel[Request]):
     """A filter's channel: it turns what `send` raises into the error reply, and refuses once the stage is closed."""
 
     def __init__(self, stage: Filter) -> None:
@@ -102,7 +102,7 @@ class _FilterInlet(trio.abc.SendChannel[Message]):
         self._send = stage.send
         self._closed = False
 
-    async def send(self, value: Message) -> None:
+    async def send(self, value: Request) -> None:
         if self._closed:
             await refuse(value, _closed(self._stage))
             return
@@ -117,12 +117,12 @@ class _FilterInlet(trio.abc.SendChannel[Message]):
 
 _HANDED_ON: Final[Any] = object()
 
-Handler: TypeAlias = Callable[[Message], Awaitable[Any]]
-"""What handles a message: one of a `Server`'s methods."""
+Handler: TypeAlias = Callable[[Request], Awaitable[Any]]
+"""What handles a request: one of a `Server`'s methods."""
 
 
 class Server(_Stage):
-    """A stage that answers: one async method a verb, each message in a task of its own.
+    """A stage that answers: one async method a verb, each request in a task of its own.
 
     A method that returns a value answers with it (`spawn` in the `ack`, the others in a `set` before it); one that
     returns None is acknowledged, unless it has replied by itself. Verbs without a method go to `next`. When the
@@ -135,7 +135,7 @@ class Server(_Stage):
     inlet: Sender
     """This stage's own channel, for an answer that takes several of its verbs."""
 
-    take_up: Callable[[Handler, Message], Awaitable[None]]
+    take_up: Callable[[Handler, Request], Awaitable[None]]
     """Handles a request in a task of its own, as one that has just come: one that was handed on and came back."""
 
     _by_verb: Mapping[Verb, Handler]
@@ -155,25 +155,25 @@ class Server(_Stage):
                 nursery.cancel_scope.cancel()
 
     @staticmethod
-    async def hand_on(message: Message, to: Sender) -> Any:
-        """Leave a request to another channel: `return await self.hand_on(message, to)`. Whoever gets it answers it."""
-        await to.send(message)
+    async def hand_on(request: Request, to: Sender) -> Any:
+        """Leave a request to another channel: `return await self.hand_on(request, to)`. Whoever gets it answers it."""
+        await to.send(request)
         return _HANDED_ON
 
     def handlers(self) -> Mapping[Verb, Handler]:
         """The methods by the verb that they are named for."""
-        return {verb: getattr(self, verb.value) for verb in REQUESTS if hasattr(self, verb.value)}
+        return {verb: getattr(self, verb.value) for verb in Verb if hasattr(self, verb.value)}
 
-    def choose(self, message: Message) -> Handler | None:
-        """What handles a message, decided as it arrives, in the order of arrival; None where it goes on to `next`.
+    def choose(self, request: Request) -> Handler | None:
+        """What handles a request, decided as it arrives, in the order of arrival; None where it goes on to `next`.
 
-        By default the verb's method. A stage that has to do with some messages only overrides it: the others cost it
+        By default the verb's method. A stage that has to do with some requests only overrides it: the others cost it
         neither a task nor a hop.
         """
-        return self._by_verb.get(message.verb)
+        return self._by_verb.get(request.verb)
 
 
-class _ServerInlet(trio.abc.SendChannel[Message]):
+class _ServerInlet(trio.abc.SendChannel[Request]):
     def __init__(self, stage: Server, nursery: trio.Nursery) -> None:
         self._stage = stage
         self._nursery = nursery
@@ -182,7 +182,7 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
         self._waiting = trio.lowlevel.ParkingLot()
         self._closed = False
 
-    async def send(self, value: Message) -> None:
+    async def send(self, value: Request) -> None:
         handler = self._choose(value)
         if handler is None:
             await (refuse(value, _closed(self._stage)) if self._closed else self._stage.next.send(value))
@@ -191,7 +191,7 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
             await self._waiting.park()
         await self.take_up(handler, value)
 
-    async def take_up(self, handler: Handler, value: Message) -> None:
+    async def take_up(self, handler: Handler, value: Request) -> None:
         if self._closed:
             await refuse(value, _closed(self._stage))
             return
@@ -202,56 +202,49 @@ class _ServerInlet(trio.abc.SendChannel[Message]):
         self._closed = True
         self._waiting.unpark_all()
 
-    async def _run(self, handler: Handler, message: Message) -> None:
+    async def _run(self, handler: Handler, request: Request) -> None:
         try:
-            if message.ret is None:
-                await self._run_one_way(handler, message)
-            else:
-                await self._run_call(handler, message, message.ret)
+            await self._run_call(handler, request)
         except Exception as exc:  # noqa: BLE001 - it was cancelled, and failed while it ended: only this call ends
-            await refuse(message, as_error(exc, self._stage.name, message))
+            await refuse(request, as_error(exc, self._stage.name, request))
         finally:
             self._active -= 1
             self._waiting.unpark()
 
-    async def _run_one_way(self, handler: Handler, message: Message) -> None:
-        try:
-            await handler(message)
-        except Exception as exc:  # noqa: BLE001 - nobody waits for it: the log is the only place left
-            as_error(exc, self._stage.name, message)
-
-    async def _run_call(self, handler: Handler, message: Message, ret: Reply) -> None:
-        with trio.CancelScope(deadline=message.deadline) as scope:
-            ret.on_gone(scope.cancel)
+    async def _run_call(self, handler: Handler, request: Request) -> None:
+        reply = request.reply
+        with trio.CancelScope(deadline=request.deadline) as scope:
+            reply.on_gone(scope.cancel)
             try:
-                if await _answer(handler, message, ret) is _HANDED_ON:
+                if await _answer(handler, request) is _HANDED_ON:
                     return
             except trio.Cancelled:
                 if not scope.cancel_called:
-                    await refuse(message, _closed(self._stage))
+                    await refuse(request, _closed(self._stage))
                 raise
             except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
-                await refuse(message, as_error(exc, self._stage.name, message))
-        if scope.cancelled_caught and not ret.gone:
-            late = TimedOut(f"no answer to {message.verb} within its deadline", backend=self._stage.name)
-            await refuse(message, late)
-        await ret.aclose()
+                await refuse(request, as_error(exc, self._stage.name, request))
+        if scope.cancelled_caught and not reply.gone:
+            late = TimedOut(f"no answer to {request.verb} within its deadline", backend=self._stage.name)
+            await refuse(request, late)
+        await reply.aclose()
 
 
-async def _answer(handler: Handler, message: Message, ret: Reply) -> Any:
-    result = await handler(message)
-    if result is _HANDED_ON or ret.answered:
+async def _answer(handler: Handler, request: Request) -> Any:
+    result = await handler(request)
+    reply = request.reply
+    if result is _HANDED_ON or reply.answered:
         return result
-    if result is None or message.verb is Verb.SPAWN:
-        await ret.ack(result)
+    if result is None or request.verb is Verb.SPAWN:
+        await reply.ack(result)
     else:
-        await ret.set(result)
-        await ret.ack()
+        await reply.set(result)
+        await reply.ack()
     return result
 
 
 class Source(_Stage):
-    """A stage at the head of a chain: it takes no messages, and sends its own to `next`."""
+    """A stage at the head of a chain: it takes no requests, and sends its own to `next`."""
 
     @abstractmethod
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -269,57 +262,67 @@ class Source(_Stage):
                 nursery.cancel_scope.cancel()
 
 
-class _SourceInlet(trio.abc.SendChannel[Message]):
+class _SourceInlet(trio.abc.SendChannel[Request]):
     def __init__(self, name: str) -> None:
         self._name = name
 
-    async def send(self, value: Message) -> None:
-        await refuse(value, Unsupported(f"{self._name} takes no messages: it stands at the head of a chain"))
+    async def send(self, value: Request) -> None:
+        await refuse(value, Unsupported(f"{self._name} takes no requests: it stands at the head of a chain"))
 
     async def aclose(self) -> None:
         """Nothing to close."""
 
 
-async def refuse(message: Message, error: SwarmError) -> None:
+class Unhandled(trio.abc.SendChannel[Request]):
+    """What stands after the last stage: it answers every request `not_implemented`."""
+
+    async def send(self, value: Request) -> None:
+        """Answer `value`."""
+        where = f" for {'/'.join(value.path)}" if value.path else ""
+        await refuse(value, Unsupported(f"no backend of this chain answers {value.verb}{where}", path=value.path))
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+async def refuse(request: Request, error: SwarmError) -> None:
     """Give `error` as the final reply, if there is a caller that still waits for one, and end the replies. In a
     conversation that has begun it says that this broke off.
 
     It must get through also when the sender is cancelled, so it is shielded, for `CLEANUP_SECONDS` at most.
     """
-    ret = message.ret
-    if ret is not None and not ret.gone:
-        await break_off(ret, error, begun=message.verb in CONVERSATIONS)
+    if not request.reply.gone:
+        await break_off(request.reply, error, begun=request.verb in CONVERSATIONS)
 
 
-async def break_off(ret: Reply, error: SwarmError, *, begun: bool) -> None:
+async def break_off(reply: ReplySender, error: SwarmError, *, begun: bool) -> None:
     """End the replies of a call, with `error` unless it had its final reply. Shielded as `refuse` is.
 
     begun: the call is a conversation, which `error` ends after its `ack` too.
     """
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
         try:
-            if not ret.answered or (begun and not ret.over):
-                await ret.error(error)
-            await ret.aclose()
+            if not reply.answered or (begun and not reply.over):
+                await reply.error(error)
+            await reply.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the caller went away meanwhile: nobody is left to tell
 
 
-def as_error(exc: Exception, backend: str, message: Message) -> SwarmError:
+def as_error(exc: Exception, backend: str, request: Request) -> SwarmError:
     """What the caller is told of `exc`: an expected failure as it is; a bug as `internal`, and logged."""
     found = sole(exc)
     if isinstance(found, trio.BrokenResourceError) and isinstance(found.__cause__, SwarmError):
         found = found.__cause__  # why a stream broke that the stage was given, such as an upload
     if isinstance(found, SwarmError):
         found.backend = found.backend or backend
-        found.path = found.path or message.path
+        found.path = found.path or request.path
         return found
-    gone = message.ret is not None and message.ret.gone
-    if gone and isinstance(found, trio.BrokenResourceError | trio.ClosedResourceError):
+    if request.reply.gone and isinstance(found, trio.BrokenResourceError | trio.ClosedResourceError):
         return Unavailable("the caller went away", backend=backend)
     where = backend or "a stage of this chain"
-    _log.error("%s failed at %s %s", where, message.verb, "/".join(message.path), exc_info=exc)
-    return Internal(f"a bug in {where}: {type(found).__name__}: {found}", backend=backend, path=message.path)
+    _log.error("%s failed at %s %s", where, request.verb, "/".join(request.path), exc_info=exc)
+    return Internal(f"a bug in {where}: {type(found).__name__}: {found}", backend=backend, path=request.path)
 
 
 def _closed(stage: _Stage) -> SwarmError:

@@ -10,7 +10,7 @@ _PIECE: Final = 64 * 1024
 
 
 class BytesStream(trio.abc.ReceiveStream):
-    """Some bytes as a stream, for an attachment: `swarm.file("containers", "web", "archive", att=BytesStream(tar))`."""
+    """Some bytes as a stream, to be uploaded: `swarm.file("containers", "web", "archive", upload=BytesStream(tar))`."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

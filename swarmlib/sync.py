@@ -25,9 +25,10 @@ import trio
 
 from . import client, handles, watch
 from .chain import Stages
-from .message import Message, Path
 from .objects import Line, State
 from .portal import Call, Closed, Context, FileStream, Held, Loop, Work
+from .reply import Log, Set
+from .request import Path
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -272,11 +273,11 @@ def _file(
     self: Blocking[Any],
     method: Callable[..., Awaitable[trio.abc.ReceiveStream | None]],
     *args: Any,
-    att: Any,
+    upload: Any,
     **kwargs: Any,
 ) -> Stream | None:
-    source = None if att is None else FileStream(att)
-    stream = self.wait_for(partial(method, self.inner, *args, att=source, **kwargs))
+    source = None if upload is None else FileStream(upload)
+    stream = self.wait_for(partial(method, self.inner, *args, upload=source, **kwargs))
     return None if stream is None else Stream(self.held, stream)
 
 
@@ -310,17 +311,17 @@ class Handle(Blocking[handles.Handle]):
     watch = watching(handles.Handle.watch)
     connect = streaming(handles.Handle.connect)
 
-    def spawn(self, value: Any, /, *below: str, **args: Any) -> Handle:
+    def spawn(self, value: Any, /, *below: str, **params: Any) -> Handle:
         """Make an object below it."""
-        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *below, **args)))
+        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *below, **params)))
 
-    def attach(self, /, *below: str, **args: Any) -> Attachment:
+    def attach(self, /, *below: str, **params: Any) -> Attachment:
         """A conversation with it."""
-        return self.enter(self.inner.attach(*below, **args), Attachment)
+        return self.enter(self.inner.attach(*below, **params), Attachment)
 
-    def file(self, /, *below: str, att: IO[bytes] | None = None, **args: Any) -> Stream | None:
-        """A tar of files: `web.file("archive", path="/etc")` out of it, and with `att`, a file, into it."""
-        return _file(self, handles.Handle.file, *below, att=att, **args)
+    def file(self, /, *below: str, upload: IO[bytes] | None = None, **params: Any) -> Stream | None:
+        """A tar of files: `web.file("archive", path="/etc")` out of it, and with `upload`, a file, into it."""
+        return _file(self, handles.Handle.file, *below, upload=upload, **params)
 
 
 class Workload(Handle):
@@ -339,7 +340,7 @@ def _handle(held: Held[Any], made: handles.Handle) -> Handle:
 
 
 class Attachment(Workload, Closing[handles.Handle]):
-    """A conversation with a workload, and a handle to it. Iterating gives the messages that come from it."""
+    """A conversation with a workload, and a handle to it. Iterating gives the replies that come from it."""
 
     def __init__(self, held: Held[Any], inner: handles.Attachment) -> None:
         super().__init__(held, inner)
@@ -350,7 +351,7 @@ class Attachment(Workload, Closing[handles.Handle]):
         """What was told last of how it is: at its end, with its exit code."""
         return self._conversation.state
 
-    def __iter__(self) -> Iterator[Message]:
+    def __iter__(self) -> Iterator[Set | Log]:
         return Iterating(self.held, self._conversation)
 
     def lines(self) -> Iterator[Line]:
@@ -383,20 +384,20 @@ class Client(Closing[client.Client]):
     connect = streaming(client.Client.connect)
 
     @overload
-    def spawn(self, value: Any = None, /, **args: Any) -> Workload: ...
+    def spawn(self, value: Any = None, /, **params: Any) -> Workload: ...
     @overload
-    def spawn(self, value: Any, /, *path: str, **args: Any) -> Handle: ...
-    def spawn(self, value: Any = None, /, *path: str, **args: Any) -> Handle:
+    def spawn(self, value: Any, /, *path: str, **params: Any) -> Handle: ...
+    def spawn(self, value: Any = None, /, *path: str, **params: Any) -> Handle:
         """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
-        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *path, **args)))
+        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *path, **params)))
 
     def workload(self, name: str) -> Workload:
         """A handle to a workload, by its id, name or unique id prefix. Nothing is asked: it may not exist."""
         return Workload(self.held, self.inner.workload(name))
 
-    def file(self, /, *path: str, att: IO[bytes] | None = None, **args: Any) -> Stream | None:
-        """A tar of files out of an object, as a file that the caller closes; or, with `att`, a file, into it."""
-        return _file(self, client.Client.file, *path, att=att, **args)
+    def file(self, /, *path: str, upload: IO[bytes] | None = None, **params: Any) -> Stream | None:
+        """A tar of files out of an object, as a file that the caller closes; or, with `upload`, a file, into it."""
+        return _file(self, client.Client.file, *path, upload=upload, **params)
 
     def close(self) -> None:
         """Close every stage, and end the thread. Twice is harmless.

@@ -8,10 +8,9 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 import trio
 
-from .channel import Replies
+from .asking import answer, next_reply
 from .errors import Unavailable
-from .message import Verb
-from .request import answer, next_reply
+from .reply import ReplyReceiver, Set
 
 T = TypeVar("T")
 
@@ -31,12 +30,12 @@ class Watch(Generic[T]):
     """
 
     def __init__(
-        self, send: Callable[[], Awaitable[Replies]], read: Callable[[Any], T], *, endless: bool = False
+        self, send: Callable[[], Awaitable[ReplyReceiver]], read: Callable[[Any], T], *, endless: bool = False
     ) -> None:
         self._send = send
         self._read = read
         self._endless = endless
-        self._replies: Replies | None = None
+        self._replies: ReplyReceiver | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._entered = False
         self._over: type[Exception] | None = None
@@ -79,15 +78,15 @@ class Watch(Generic[T]):
                 await self.aclose()
             raise
 
-    async def _open(self) -> Replies:
+    async def _open(self) -> ReplyReceiver:
         self._token = trio.lowlevel.current_trio_token()
         self._replies = replies = await self._send()
         await answer(replies)
         return replies
 
     @staticmethod
-    async def _next(replies: Replies) -> Any:
-        while (reply := await next_reply(replies)).verb is not Verb.SET:
+    async def _next(replies: ReplyReceiver) -> Any:
+        while not isinstance(reply := await next_reply(replies), Set):
             pass
         return reply.json
 
@@ -98,7 +97,7 @@ class Watch(Generic[T]):
             await self._replies.aclose()
 
     def __del__(self) -> None:
-        replies: Replies | None = getattr(self, "_replies", None)
+        replies: ReplyReceiver | None = getattr(self, "_replies", None)
         if replies is not None and self._token is not None and not replies.gone:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(replies.leave)  # what is dropped may be collected in any thread

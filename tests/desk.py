@@ -10,7 +10,7 @@ from typing import Any
 import trio
 from trio.testing import MemoryReceiveStream, memory_stream_pair
 
-from swarmlib import Message, NotFound, Server
+from swarmlib import NotFound, Request, Server
 
 
 def python(program: str, warnings: str = "error") -> str:
@@ -59,13 +59,13 @@ class Desk(Server):
                 self.told.put("closed")
                 self.nursery.cancel_scope.cancel()
 
-    async def ls(self, message: Message) -> list[Any]:
+    async def ls(self, request: Request) -> list[Any]:
         return [{"Id": name} for name in self.things]
 
-    async def get(self, message: Message) -> Any:
-        name = message.path[-1]
+    async def get(self, request: Request) -> Any:
+        name = request.path[-1]
         if name == "deadline":
-            return message.deadline - trio.current_time()
+            return request.deadline - trio.current_time()
         if name == "never":
             await self.forever("never")
         if name not in self.things:
@@ -79,14 +79,14 @@ class Desk(Server):
         finally:
             self.told.put(f"{what} ended")
 
-    async def spawn(self, message: Message) -> Any:
-        name = str(message.args["name"])
-        self.things[name] = message.json
+    async def spawn(self, request: Request) -> Any:
+        name = str(request.params["name"])
+        self.things[name] = request.json
         self.news.set()
         self.news = trio.Event()
         return {"Id": name}
 
-    async def start(self, message: Message) -> None:
+    async def start(self, request: Request) -> None:
         """Break."""
 
         async def fail() -> None:
@@ -94,32 +94,29 @@ class Desk(Server):
 
         self.nursery.start_soon(fail)
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
         known = 0
         self.told.put("watched")
         try:
             while True:
                 for name in list(self.things)[known:]:
-                    await message.ret.set({"Action": name})
+                    await request.reply.set({"Action": name})
                 known = len(self.things)
                 await self.news.wait()
         finally:
             self.told.put("watched ended")
 
-    async def attach(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
-        await message.ret.log(b"a line")
-        await message.ret.set({"ExitCode": 3})
+    async def attach(self, request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.log(b"a line")
+        await request.reply.set({"ExitCode": 3})
 
-    async def connect(self, message: Message) -> None:
+    async def connect(self, request: Request) -> None:
         """An echo; `broken` is one that goes away when it is spoken to."""
-        assert message.ret is not None
         near, far = memory_stream_pair()
-        self.nursery.start_soon(self.echo, far, message.path[-1] == "broken")
-        await message.ret.ack(att=near)
+        self.nursery.start_soon(self.echo, far, request.path[-1] == "broken")
+        await request.reply.ack(stream=near)
 
     async def echo(self, stream: trio.StapledStream[Any, Any], broken: bool) -> None:
         with suppress(trio.BrokenResourceError):
@@ -131,13 +128,12 @@ class Desk(Server):
                 await stream.send_eof()
         self.told.put("echo ended")
 
-    async def file(self, message: Message) -> None:
-        assert message.ret is not None
-        if message.att is not None:
-            async with message.att:
-                self.things["tar"] = b"".join([bytes(part) async for part in message.att]).decode()
+    async def file(self, request: Request) -> None:
+        if request.upload is not None:
+            async with request.upload:
+                self.things["tar"] = b"".join([bytes(part) async for part in request.upload]).decode()
         else:
             tar = MemoryReceiveStream()
             tar.put_data(b"first\nsecond\n")
             tar.put_eof()
-            await message.ret.ack(att=tar)
+            await request.reply.ack(stream=tar)

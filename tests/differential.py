@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import trio
 
-from swarmlib import BytesStream, Client, Json, SwarmError, Verb
+from swarmlib import BytesStream, Client, Json, Set, SwarmError, Verb
 from swarmlib.stdio import lines as lines_of
 from swarmlib_backends.dockerapi.ages import since
 from swarmlib_backends.dockerapi.status import status_of
@@ -100,25 +100,25 @@ class Side:
         body = step.body
         if isinstance(body, dict) and "Image" in body:
             body = body | {"Image": self._substituted(body["Image"])}
-        value = Json.of(body) if body is not None else None
+        value = Json.from_data(body) if body is not None else None
         path = tuple(self._substituted(part) for part in step.path)
         if step.kind == "wait":
-            async with self.client.request(step.verb, path, args=step.args, value=value) as replies:
-                return [reply.json async for reply in replies if reply.verb is Verb.SET]
+            async with self.client.request(step.verb, path, params=step.args, body=value) as replies:
+                return [reply.json async for reply in replies if isinstance(reply, Set)]
         att = BytesStream(tar_of("file", b"data")) if step.upload else None
-        answer = await self.client.call(step.verb, path, args=step.args, value=value, att=att)
-        if step.kind in ("lines", "raw") and answer.ack.att is not None:
-            async with answer.ack.att as stream:
+        answer = await self.client.call(step.verb, path, params=step.args, body=value, upload=att)
+        if step.kind in ("lines", "raw") and answer.ack.stream is not None:
+            async with answer.ack.stream as stream:
                 lines = [(line.stream, line.data) async for line in lines_of(stream, tty=step.kind == "raw")]
             # Two streams are two pipes: only within each is there an order.
             return sorted(
                 (name, b"\n".join(line for each, line in lines if each == name).decode()) for name, _ in lines
             )
-        if step.kind == "tar" and answer.ack.att is not None:
-            async with answer.ack.att as stream:
+        if step.kind == "tar" and answer.ack.stream is not None:
+            async with answer.ack.stream as stream:
                 return _members(b"".join([bytes(piece) async for piece in stream]))
         self._note(step, answer.value)
-        return _READ.get(step.kind, _same)(answer.value), answer.ack.args.get("status")
+        return _READ.get(step.kind, _same)(answer.value), answer.ack.details.get("status")
 
     async def settle(self) -> None:
         """Wait for the end of what ends by itself."""

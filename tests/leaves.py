@@ -27,7 +27,7 @@ def processes(**more: Any) -> Leaf:
         talks={**base, "Cmd": ["sh", "-c", r"printf 'one\n\nthree\n'"]},
         lines=(b"one", b"", b"three"),
         echoes={**base, "Cmd": ["cat"], "OpenStdin": True, "StdinOnce": True},
-        connect_args={"stream": "1", "stdin": "1", "stdout": "1"},
+        connect_params={"stream": "1", "stdin": "1", "stdout": "1"},
         unframed=unframed,
     )
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import orjson
 import trio
 
-from swarmlib import UNSENT, BytesStream, Conflict, Message, NotFound, Sender, Server, SwarmError, Unavailable
+from swarmlib import UNSENT, BytesStream, Conflict, NotFound, Request, Sender, Server, SwarmError, Unavailable
 from swarmlib_backends.balance.history import nanoseconds
 from swarmlib_backends.dockerapi.events import fits
 
@@ -172,22 +172,22 @@ class Engine(Server):
 
     # The verbs.
 
-    async def _enter(self, message: Message) -> None:
-        self.asked.append(f"{message.verb} {'/'.join(message.path)}".strip())
+    async def _enter(self, request: Request) -> None:
+        self.asked.append(f"{request.verb} {'/'.join(request.path)}".strip())
         if not self.frozen:
-            await trio.sleep(self.delay + self.slow.get("/".join(message.path), 0))
+            await trio.sleep(self.delay + self.slow.get("/".join(request.path), 0))
         if self.frozen:
             await trio.sleep_forever()
         if self.trouble:
             raise self.trouble[0]
 
-    async def ls(self, message: Message) -> Any:
-        await self._enter(message)
-        match message.path:
+    async def ls(self, request: Request) -> Any:
+        await self._enter(request)
+        match request.path:
             case ("containers",):
-                return self._listed(message)
+                return self._listed(request)
             case ("images",):
-                return self._listed_images(message)
+                return self._listed_images(request)
             case ("networks",):
                 return self._all_networks()
             case _:
@@ -197,12 +197,12 @@ class Engine(Server):
         own = [{"Name": name, "Id": f"{self.label}-{name}"} for name in ("bridge", "host", "none")]
         return own + list(self.networks.values())
 
-    def _listed(self, message: Message) -> list[Any]:
-        filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
+    def _listed(self, request: Request) -> list[Any]:
+        filters: dict[str, list[str]] = orjson.loads(request.params.get("filters") or "{}")
         wanted = [
             box
             for box in sorted(self.boxes.values(), key=lambda box: -box.created)
-            if ("all" in message.args or box.state == "running")
+            if ("all" in request.params or box.state == "running")
             and ("id" not in filters or any(box.id.startswith(id) for id in filters["id"]))
             and ("name" not in filters or any(name in box.name for name in filters["name"]))
         ]
@@ -211,11 +211,11 @@ class Engine(Server):
             wanted = [box for box in wanted if box.created < bounds["before"].created]
         if "since" in bounds:
             wanted = [box for box in wanted if box.created > bounds["since"].created]
-        limit = int(message.args.get("limit") or 0)
+        limit = int(request.params.get("limit") or 0)
         return [box.summary() for box in (wanted[:limit] if limit > 0 else wanted)]
 
-    def _listed_images(self, message: Message) -> list[Any]:
-        filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
+    def _listed_images(self, request: Request) -> list[Any]:
+        filters: dict[str, list[str]] = orjson.loads(request.params.get("filters") or "{}")
         after = max((self._inspected_image(ref)["at"] for ref in filters.get("since", [])), default=0.0)
         found = [self._inspected_image(id) for id in self.images]
         return [
@@ -237,9 +237,9 @@ class Engine(Server):
                 return box
         raise NotFound(f"No such container: {ref}")
 
-    async def get(self, message: Message) -> Any:
-        await self._enter(message)
-        match message.path:
+    async def get(self, request: Request) -> Any:
+        await self._enter(request)
+        match request.path:
             case ():
                 own = {"Containers": len(self.boxes), "NCPU": 2, "MemTotal": 2**31, "Warnings": None, "Driver": "sim"}
                 return own | self.info
@@ -262,16 +262,16 @@ class Engine(Server):
             case ("exec", id) if id in self.execs:
                 return {"ID": id}
             case _:
-                raise NotFound(f"No such {message.path[0].removesuffix('s')}: {'/'.join(message.path[1:])}")
+                raise NotFound(f"No such {request.path[0].removesuffix('s')}: {'/'.join(request.path[1:])}")
 
-    async def spawn(self, message: Message) -> Any:
-        await self._enter(message)
-        body: dict[str, Any] = message.json or {}
-        match message.path:
+    async def spawn(self, request: Request) -> Any:
+        await self._enter(request)
+        body: dict[str, Any] = request.json or {}
+        match request.path:
             case ("images",):
-                assert message.ret
-                await message.ret.set({"status": f"pulling on {self.label}"})
-                await self._enter(message)
+                assert request.reply
+                await request.reply.set({"status": f"pulling on {self.label}"})
+                await self._enter(request)
                 return None
             case ("networks",):
                 made = {"Name": body["Name"], "Id": f"{self.label}-{body['Name']}", "Labels": body.get("Labels")}
@@ -286,13 +286,13 @@ class Engine(Server):
                 self.execs.add(id := f"exec-{self._find(ref).name}")
                 return {"Id": id}
             case _:
-                return self._create(message, body)
+                return self._create(request, body)
 
-    def _create(self, message: Message, body: dict[str, Any]) -> Any:
+    def _create(self, request: Request, body: dict[str, Any]) -> Any:
         image = body.get("Image", "busybox")
         if not any(tag in (image, f"{image}:latest") for tags in self.images.values() for tag in tags):
             raise NotFound(f"No such image: {image}")
-        name = message.args.get("name") or f"box{next(_ids)}"
+        name = request.params.get("name") or f"box{next(_ids)}"
         self._check_free(name)
         return {"Id": self.add(name, running=False, **body).id}
 
@@ -301,45 +301,45 @@ class Engine(Server):
             if box.name == name:
                 raise Conflict(f'Conflict. The container name "/{name}" is already in use by container "{box.id}".')
 
-    async def start(self, message: Message) -> None:
-        await self._enter(message)
-        box = self._find(message.path[1])
+    async def start(self, request: Request) -> None:
+        await self._enter(request)
+        box = self._find(request.path[1])
         box.state, box.started = "running", time.time()
         self.tell("start", box)
 
-    async def stop(self, message: Message) -> None:
-        await self._enter(message)
-        box = self._find(message.path[1])
+    async def stop(self, request: Request) -> None:
+        await self._enter(request)
+        box = self._find(request.path[1])
         box.state, box.finished = "exited", time.time()
         self.tell("die", box)
 
-    async def set(self, message: Message) -> None:
-        await self._enter(message)
+    async def set(self, request: Request) -> None:
+        await self._enter(request)
         if self.wrong is not None:
             raise self.wrong
-        match message.path:
+        match request.path:
             case ("auth",):
                 return
             case ("networks", ref, _) if ref not in ("bridge", "host", "none", *self.networks):
                 raise NotFound(f"network {ref} not found")
             case ("networks", *_):
-                self._find(message.json["Container"])
+                self._find(request.json["Container"])
             case _:
-                box = self._find(message.path[1])
-                self._check_free(message.args["name"])
-                box.name = message.args["name"]
+                box = self._find(request.path[1])
+                self._check_free(request.params["name"])
+                box.name = request.params["name"]
                 self.tell("rename", box)
 
-    async def rm(self, message: Message) -> Any:
-        await self._enter(message)
-        if message.path[0] == "images":
-            return self._untag(message.path[1])
-        if message.path == ("containers",):
+    async def rm(self, request: Request) -> Any:
+        await self._enter(request)
+        if request.path[0] == "images":
+            return self._untag(request.path[1])
+        if request.path == ("containers",):
             gone = [box for box in self.boxes.values() if box.state != "running"]
             for box in gone:
                 self.remove(box)
             return {"ContainersDeleted": [box.id for box in gone] or None, "SpaceReclaimed": len(gone)}
-        self.remove(self._find(message.path[1]))
+        self.remove(self._find(request.path[1]))
         return None
 
     def _untag(self, tag: str) -> Any:
@@ -351,18 +351,18 @@ class Engine(Server):
         self.images[id] = [each for each in self.images[id] if each != tag]
         return [{"Untagged": tag}]
 
-    async def watch(self, message: Message) -> None:
-        await self._enter(message)
-        assert message.ret
-        filters: dict[str, list[str]] = orjson.loads(message.args.get("filters") or "{}")
+    async def watch(self, request: Request) -> None:
+        await self._enter(request)
+        assert request.reply
+        filters: dict[str, list[str]] = orjson.loads(request.params.get("filters") or "{}")
         if refusal := next((self.refused[name] for name in filters if name in self.refused), None):
             raise refusal
-        await message.ret.ack()
-        since, until = (nanoseconds(message.args.get(name) or _FAR_FUTURE) for name in ("since", "until"))
+        await request.reply.ack()
+        since, until = (nanoseconds(request.params.get(name) or _FAR_FUTURE) for name in ("since", "until"))
         sender, receiver = trio.open_memory_channel[dict[str, Any]](1000)
         for event in [each for each in self.told[-_KEPT_EVENTS:] if since <= each["timeNano"] <= until]:
             sender.send_nowait(event)
-        if "until" in message.args:
+        if "until" in request.params:
             sender.close()
         else:
             self.watchers.append(sender)
@@ -370,20 +370,20 @@ class Engine(Server):
             async with receiver:
                 async for event in receiver:
                     if _passes(event, filters):
-                        await message.ret.set(event)
+                        await request.reply.set(event)
         finally:
             if sender in self.watchers:
                 self.watchers.remove(sender)
 
-    async def file(self, message: Message) -> Any:
-        await self._enter(message)
-        assert message.ret
-        if message.att is None:
-            names = message.args.get("names", message.path[1:])
+    async def file(self, request: Request) -> Any:
+        await self._enter(request)
+        assert request.reply
+        if request.upload is None:
+            names = request.params.get("names", request.path[1:])
             tags = [tag for tags in self.images.values() for tag in tags if any(name in tag for name in names)]
-            await message.ret.ack(att=BytesStream(orjson.dumps(tags)))
+            await request.reply.ack(stream=BytesStream(orjson.dumps(tags)))
             return
         data = b""
-        while piece := await message.att.receive_some():
+        while piece := await request.upload.receive_some():
             data += piece
         self.images[f"sha256:{len(self.images)}".ljust(71, "0")] = orjson.loads(data)

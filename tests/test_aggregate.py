@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from swarmlib import Chain, Client, Filter, Message, NotFound, Server, SwarmError, Unavailable, connect
+from swarmlib import Chain, Client, Filter, Log, NotFound, Request, Server, SwarmError, Unavailable, connect
 from swarmlib_backends.aggregate import Aggregate
 from tests.simulated import Engine
 
@@ -15,8 +15,8 @@ class Passing(Filter):
     def __init__(self, to: Client) -> None:
         self._to = to
 
-    async def send(self, message: Message) -> None:
-        await self._to.sender.send(message)
+    async def send(self, request: Request) -> None:
+        await self._to.sender.send(request)
 
 
 def _chain() -> tuple[Engine, Engine, Chain]:
@@ -58,8 +58,8 @@ async def _said(swarm: Client, *path: str) -> set[tuple[str, Any]]:
     async with swarm.attach(*path) as conversation:
         await swarm.start(*path)
         async for message in conversation:
-            if message.verb == "log":
-                said.add((message.args["member"], message.value))
+            if isinstance(message, Log):
+                said.add((message.details["member"], message.line))
     return said
 
 
@@ -82,9 +82,9 @@ class Talker(Server):
         self._word = word
         self._error = error
 
-    async def attach(self, message: Message) -> None:
-        await message.reply.ack()
-        await message.reply.log(self._word)
+    async def attach(self, request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.log(self._word)
         if self._error is not None:
             raise self._error
 
@@ -96,7 +96,7 @@ async def test_an_attachment_that_breaks_off_is_told_once_the_others_have_ended(
     async def listen(swarm: Client) -> None:
         async with swarm.attach("containers", "x") as conversation:
             async for message in conversation:
-                said.append(message.value)
+                said.append(message.line)
 
     async with connect(Aggregate([Chain(Talker(b"one", error)), Chain(Talker(b"two"))])) as swarm:
         with pytest.raises(type(error), match=error.message):

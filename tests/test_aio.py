@@ -127,7 +127,7 @@ def test_streams_go_both_ways() -> None:
             await stream.send_eof()
             assert [part async for part in stream] == []
         assert await seen(desk) == "echo ended"
-        assert await swarm.file("box", att=aio.FileStream(io.BytesIO(b"a tar"))) is None
+        assert await swarm.file("box", upload=aio.FileStream(io.BytesIO(b"a tar"))) is None
         assert await swarm.get("tar") == "a tar"
 
     run(use)

@@ -10,11 +10,13 @@ import trio
 import trio.testing
 
 from swarmlib import (
+    Ack,
     Ambiguous,
     Chain,
     Client,
     Conflict,
     Denied,
+    Error,
     Internal,
     Invalid,
     Json,
@@ -80,7 +82,7 @@ async def test_an_inspection_describes_the_engine_and_keeps_the_labels_as_the_cl
         labelled, plain = [await swarm.get("containers", name) for name in ("labelled", "plain")]
         net = await (await swarm.spawn({"Name": "net", "Labels": {"a": "b"}}, "networks")).get()
         volume = {"Name": "data", "Labels": {"a": "b"}}
-        made = (await swarm.call(Verb.SPAWN, ("volumes",), value=Json.of(volume))).value
+        made = (await swarm.call(Verb.SPAWN, ("volumes",), body=Json.from_data(volume))).value
     engine = {"Addr": "", "Cpus": 8, "ID": "xyz", "IP": "192.0.2.7", "Memory": 2**34, "Name": "A"}
     assert labelled["Node"] == {**engine, "Labels": {"ssd": "", "at": "eu=1"}}
     nothing: dict[str, Any] = {"Addr": "", "Cpus": 0, "ID": "", "IP": "", "Labels": {}, "Memory": 0, "Name": "B"}
@@ -401,7 +403,7 @@ async def test_a_container_is_connected_where_it_is_or_refused_with_what_is_wher
 
     async def connected(network: str, container: str, *links: str) -> None:
         body = {"Container": container, "EndpointConfig": {"Links": list(links)}}
-        await swarm.set("networks", network, verb, value=body)
+        await swarm.set("networks", network, verb, body=body)
 
     async with open_chain(over(a, b)) as swarm:
         for network in ("bridge", "host", "twice", "only-B", "B/only-B"):
@@ -426,7 +428,7 @@ async def test_a_dead_engine_does_not_spoil_the_rest_and_what_is_missing_is_said
             await trio.testing.wait_all_tasks_blocked()
             answer = await swarm.call(Verb.LS, ("containers",))
             assert named(answer.value) == {("db", "B")}
-            assert "A is missing: " in answer.before[0].args["warnings"][0]
+            assert "A is missing: " in answer.before[0].details["warnings"][0]
             info = await swarm.get()
             made = await swarm.spawn({"Image": "busybox"})
             with pytest.raises(Unavailable, match="A is down"):
@@ -596,9 +598,10 @@ async def test_a_pull_that_every_engine_refuses_is_refused_as_by_one() -> None:
         await swarm.ls()
         refused = Internal("no way", details={"status": 500, "body": b"{}"})
         a.trouble = b.trouble = [refused]
-        async with swarm.request(Verb.SPAWN, ("images",), args={"fromImage": "x"}) as replies:
+        async with swarm.request(Verb.SPAWN, ("images",), params={"fromImage": "x"}) as replies:
             first = await replies.receive()
-    assert (first.verb, first.error.message, first.error.details) == (Verb.ERROR, "no way", refused.details)
+    assert isinstance(first, Error)
+    assert (first.error.message, first.error.details) == ("no way", refused.details)
 
 
 async def test_a_pull_goes_on_without_an_engine_that_freezes_in_the_middle(
@@ -609,14 +612,14 @@ async def test_a_pull_goes_on_without_an_engine_that_freezes_in_the_middle(
     async with open_chain(over(a, b)) as swarm:
         await swarm.ls()
         start = trio.current_time()
-        async with swarm.request(Verb.SPAWN, ("images",), args={"fromImage": "x"}) as replies:
+        async with swarm.request(Verb.SPAWN, ("images",), params={"fromImage": "x"}) as replies:
             first = [(await next_reply(replies)).json["status"] for _ in range(2)]
             b.frozen = True
             rest = [await next_reply(replies), await next_reply(replies)]
         assert trio.current_time() - start <= 15
     assert sorted(first) == ["pulling on A", "pulling on B"]
     assert rest[0].json["status"].startswith("B is missing: ")
-    assert rest[1].verb is Verb.ACK
+    assert isinstance(rest[1], Ack)
     b.frozen = False
     async with open_chain(over(a, b, strict=True)) as swarm, swarm.request(Verb.SPAWN, ("images",)) as replies:
         for _ in range(2):
@@ -638,13 +641,13 @@ async def test_what_rightly_takes_long_may_take_long_while_the_engine_is_up(
         assert trio.current_time() - start == pytest.approx(300)
         assert await swarm.get("search", term="busybox") == [{"name": "busybox"}]
         assert b.asked.count("get search") == 0
-        await swarm.set("auth", value={"username": "me"})
+        await swarm.set("auth", body={"username": "me"})
         a.frozen = True
         start = trio.current_time()
         async with swarm.request(Verb.GET, ("df",)) as replies:
             found = await next_reply(replies)
         assert found.json["LayersSize"] == 1
-        assert "A is missing" in found.args["warnings"][0]
+        assert "A is missing" in found.details["warnings"][0]
 
 
 async def test_a_list_with_sizes_may_take_long_too(autojump_clock: trio.testing.MockClock) -> None:
@@ -671,10 +674,10 @@ async def test_a_wrong_password_is_tried_at_one_engine() -> None:
         await swarm.ls()
         a.trouble = b.trouble = [Denied("wrong password")]
         with pytest.raises(Denied, match="wrong password"):
-            await swarm.set("auth", value={"username": "me", "password": "x"})
+            await swarm.set("auth", body={"username": "me", "password": "x"})
         assert "set auth" not in b.asked
         a.trouble, b.trouble = [Internal("no route to the registry")], []
-        await swarm.set("auth", value={"username": "me"})
+        await swarm.set("auth", body={"username": "me"})
 
 
 async def test_an_exec_is_found_again() -> None:
@@ -702,13 +705,13 @@ async def test_images_are_saved_together_from_the_engine_that_has_most_of_them()
     for each, names in ((a, ["one:1"]), (b, ["two:1", "three:1"])):
         each.images = {f"sha256:{name}": [name] for name in names}
     async with open_chain(over(a, b)) as swarm:
-        await swarm.call(Verb.FILE, ("images",), args={"names": ["one:1", "two:1", "three:1"]})
+        await swarm.call(Verb.FILE, ("images",), params={"names": ["one:1", "two:1", "three:1"]})
         assert [name for names in b.images.values() for name in names] == ["two:1", "three:1", "one:1"]
     b.images = {"sha256:two:1": ["two:1"]}
     b.info = {"OSType": "windows"}
     async with open_chain(over(a, b)) as swarm:
         with pytest.raises(Conflict, match="the image two:1 is on B, and is of another platform than A"):
-            await swarm.call(Verb.FILE, ("images",), args={"names": ["one:1", "two:1"]})
+            await swarm.call(Verb.FILE, ("images",), params={"names": ["one:1", "two:1"]})
 
 
 def test_what_is_said_of_swarm_mode_is_a_manager_s() -> None:

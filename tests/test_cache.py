@@ -6,7 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
-from swarmlib import CALLER, Chain, Client, Conflict, Invalid, Message, NotFound, Server, Unsupported, Verb
+from swarmlib import Chain, Client, Conflict, Invalid, Meta, NotFound, Request, Server, Unsupported, Verb
+from swarmlib.asking import call
 from swarmlib_backends.cache import Cache
 from swarmlib_backends.quantities import Size
 
@@ -20,36 +21,32 @@ class Service(Server):
         self.go = trio.Event()
         self.events, self.receiver = trio.open_memory_channel[dict[str, str]](10)
 
-    async def get(self, message: Message) -> Any:
-        name = "/".join(message.path)
+    async def get(self, request: Request) -> Any:
+        name = "/".join(request.path)
         self.asked.append(name)
-        if "slow" in message.path:
+        if "slow" in request.path:
             try:
                 await self.go.wait()
             except trio.Cancelled:
                 self.cancelled.append(name)
                 raise
-        if "missing" in message.path:
+        if "missing" in request.path:
             raise NotFound("no such thing")
         return [len(self.asked)]
 
     ls = get
 
-    async def set(self, message: Message) -> None:
-        if "slow" in message.path:
+    async def set(self, request: Request) -> None:
+        if "slow" in request.path:
             await self.go.wait()
 
-    async def stop(self, _: Message) -> None:
+    async def stop(self, _: Request) -> None:
         raise Conflict("not running")
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
         async for event in self.receiver:
-            await message.ret.set(event)
-
-    async def log(self, message: Message) -> None:
-        self.asked.append("log")
+            await request.reply.set(event)
 
 
 async def test_an_answer_serves_for_its_seconds(autojump_clock: MockClock) -> None:
@@ -63,14 +60,15 @@ async def test_an_answer_serves_for_its_seconds(autojump_clock: MockClock) -> No
 async def test_what_is_asked_tells_answers_apart_and_who_asks_does_not() -> None:
     async with Chain(Cache(), Service()).open() as sender:
 
-        async def ask(verb: Verb = Verb.LS, **args: Any) -> Any:
-            return (await Client(sender).call(verb, ("a",), args=args)).value
+        async def ask(verb: Verb = Verb.LS, meta: Meta | None = None, **params: Any) -> Any:
+            return (await call(sender, Request(verb, ("a",), params, meta=meta or Meta()))).value
 
         assert await ask(all="1") == [1]
-        assert await ask(all="1", **{CALLER: "uid:7"}) == [1]
+        assert await ask(all="1", meta=Meta(caller="uid:7")) == [1]
         assert await ask(all="0") == [2]
         assert await ask(all=["1", "2"]) == [3]
         assert await ask(Verb.GET, all="1") == [4]
+        assert await ask(all="1", meta=Meta(version="1.30")) == [5]
 
 
 async def test_who_asks_at_once_shares_one_call_that_a_cancelled_first_does_not_end() -> None:
@@ -200,11 +198,11 @@ async def test_a_call_that_was_under_way_at_a_change_is_neither_kept_nor_joined(
         assert await swarm.get("slow") == [2]
 
 
-async def test_looking_and_logging_make_it_forget_nothing() -> None:
+async def test_looking_makes_it_forget_nothing() -> None:
     async with Chain(Cache(), Service()).open() as sender:
         await Client(sender).get("a")
         async with Client(sender).watch():
-            await sender.send(Message(Verb.LOG, value=b"line"))
+            pass
         assert await Client(sender).get("a") == [1]
 
 
@@ -230,9 +228,9 @@ async def test_it_keeps_no_more_bytes_than_told() -> None:
     class Big(Server):
         asked: list[str] = []  # noqa: RUF012 - shared by the opened copies
 
-        async def get(self, message: Message) -> Any:
-            self.asked.append(message.path[0])
-            return "x" * int(message.path[1])
+        async def get(self, request: Request) -> Any:
+            self.asked.append(request.path[0])
+            return "x" * int(request.path[1])
 
     stage = Big()
     async with Chain(Cache(size=Size.read("10KiB")), stage).open() as sender:
@@ -246,16 +244,15 @@ async def test_it_keeps_no_more_bytes_than_told() -> None:
 
 async def test_an_answer_that_is_a_stream_is_refused_with_the_way_out() -> None:
     class Streams(Server):
-        async def get(self, message: Message) -> None:
-            assert message.ret is not None
+        async def get(self, request: Request) -> None:
             self.given, other = memory_stream_pair()
-            await message.ret.ack(att=other)
+            await request.reply.ack(stream=other)
 
     async with Chain(Cache(), Streams()).open() as sender:
         with pytest.raises(Unsupported, match="--filter"):
             await Client(sender).get("a")
     async with Chain(Cache(filter=["ls*"]), Streams()).open() as sender:
-        assert (await Client(sender).call(Verb.GET, ("a",))).ack.att is not None
+        assert (await Client(sender).call(Verb.GET, ("a",))).ack.stream is not None
 
 
 def test_options_that_make_no_sense_are_refused() -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarmlib import BytesStream, Invalid, Json, Message, Verb
+from swarmlib import BytesStream, Invalid, Json, Meta, Request, Verb
 from swarmlib_backends.dockerapi import schema, strictjson, table
 from swarmlib_backends.dockerapi.canonical import canonical
 from swarmlib_backends.dockerapi.rows import ROWS, Row
@@ -75,18 +75,20 @@ def values(type_: Any) -> st.SearchStrategy[Any]:
     return few.flatmap(lambda names: st.fixed_dictionaries({name: fields[name] for name in names}))
 
 
-def message(row: Row, args: dict[str, Any] | None = None, body: bytes | None = None) -> Message:
+def message(row: Row, args: dict[str, Any] | None = None, body: bytes | None = None) -> Request:
     """A request for a row, with what it can't do without."""
     att = BytesStream(b"") if row.upload else None
     if body is None and (type_ := SHIPPED["rows"][row.name]["body"]) is not None:
         body = b"[]" if isinstance(type_, list) else b'{"Cmd":["true"]}' if row.name == "ContainerExec" else b"{}"
     needed = NEEDED.get(row.name.removeprefix("Put").removesuffix("Info"), {})
-    return Message(row.verb, row.path("web"), {**(args or {}), **needed}, None if body is None else Json(body), att=att)
+    return Request(
+        row.verb, row.path("web"), {**(args or {}), **needed}, None if body is None else Json(body), upload=att
+    )
 
 
 def of_create(body: Any) -> Any:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return canonical(Message(*CREATE, value=Json(raw))).json
+    return canonical(Request(*CREATE, body=Json(raw))).json
 
 
 # Twice is once.
@@ -103,9 +105,9 @@ def test_a_body_is_the_same_twice(row: Row, data: st.DataObject) -> None:
         body["Cmd"] = ["true"]
     once = canonical(message(row, body=json.dumps(body).encode()))
     assert canonical(once) is once
-    if isinstance(once.value, Json):
-        unmarked = message(row, body=once.value.raw)
-        assert canonical(unmarked).value == once.value
+    if isinstance(once.body, Json):
+        unmarked = message(row, body=once.body.raw)
+        assert canonical(unmarked).body == once.body
 
 
 def parameters_of(row: Row) -> st.SearchStrategy[dict[str, Any]]:
@@ -150,35 +152,38 @@ def parameters_of(row: Row) -> st.SearchStrategy[dict[str, Any]]:
 def test_a_canonical_request_is_the_same_over_http(row: Row, data: st.DataObject) -> None:
     once = canonical(message(row, data.draw(parameters_of(row))))
     assert canonical(once) is once
-    found = table.route(row.method, table.target(row, once.path, once.args))
+    found = table.route(row.method, table.target(row, once.path, once.params, once.meta.version))
     assert found.row is row
-    again = canonical(Message(found.row.verb, found.path, found.args, once.value, att=once.att))
-    assert (again.path, dict(again.args)) == (once.path, dict(once.args))
+    again = canonical(Request(found.row.verb, found.path, found.params, once.body, upload=once.upload))
+    assert (again.path, dict(again.params)) == (once.path, dict(once.params))
 
 
 # The mark.
 
 
 def test_a_change_takes_the_mark_away() -> None:
-    once = canonical(Message(*CREATE, args={"name": "web"}, value=Json(b'{"image":"a"}')))
-    assert canonical(once.but(deadline=5.0)).value is once.value
-    for changed in (once.but(args={**once.args, "name": ["a", "b"]}), once.but(value=Json.of({"Image": 5}))):
-        with_args = changed.args is not once.args
+    once = canonical(Request(*CREATE, params={"name": "web"}, body=Json(b'{"image":"a"}')))
+    assert canonical(once.replace(deadline=5.0)).body is once.body
+    for changed in (
+        once.replace(params={**once.params, "name": ["a", "b"]}),
+        once.replace(body=Json.from_data({"Image": 5})),
+    ):
+        with_args = changed.params is not once.params
         if with_args:
-            assert canonical(changed).args == {"name": "a"}
+            assert canonical(changed).params == {"name": "a"}
         else:
             with pytest.raises(Invalid, match="Image should be a string"):
                 canonical(changed)
 
 
 def test_the_mark_of_one_operation_is_none_for_another() -> None:
-    once = canonical(Message(*CREATE, args={"name": "web"}, value=Json(b'{"Image":"a"}')))
-    other = canonical(once.but(verb=Verb.STOP, path=("containers", "web")))
-    assert other.value is None
+    once = canonical(Request(*CREATE, params={"name": "web"}, body=Json(b'{"Image":"a"}')))
+    other = canonical(once.replace(verb=Verb.STOP, path=("containers", "web")))
+    assert other.body is None
 
 
 def test_a_message_of_no_row_and_one_that_is_passed_on_whole_stay_as_they_are() -> None:
-    for each in (Message(Verb.ATTACH, ("containers", "web"), {"x": object()}), Message(Verb.CONNECT, ("whole",))):
+    for each in (Request(Verb.ATTACH, ("containers", "web"), {"x": object()}), Request(Verb.CONNECT, ("whole",))):
         assert canonical(each) is each
 
 
@@ -290,8 +295,8 @@ def is_name(text: str) -> bool:
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     for body in (raw, b'{"Env":["' + raw + b'"]}', b'{"' + raw + b'":1}'):
         with suppress(Invalid):
-            once = canonical(Message(*CREATE, value=Json(body)))
-            assert once.value is None or once.value.raw
+            once = canonical(Request(*CREATE, body=Json(body)))
+            assert once.body is None or once.body.raw
 
 
 @given(st.lists(st.sampled_from(["\\ud83d", "\\udca9", "a", "\\u0041", "\\\\u0041", "\u00e9"]), max_size=6))
@@ -353,13 +358,13 @@ def test_what_is_not_json_far_or_deep_inside_is_refused_too(raw: bytes) -> None:
 
 def test_a_canonical_request_costs_next_to_nothing_the_second_time() -> None:
     body = json.dumps({"Image": "a", "HostConfig": {f"Unknown{n}": n for n in range(2000)}}).encode()
-    once = canonical(Message(*CREATE, value=Json(body)))
-    first = min(timeit.repeat(lambda: canonical(Message(*CREATE, value=Json(body))), number=5, repeat=3))
+    once = canonical(Request(*CREATE, body=Json(body)))
+    first = min(timeit.repeat(lambda: canonical(Request(*CREATE, body=Json(body))), number=5, repeat=3))
     second = min(timeit.repeat(lambda: canonical(once), number=5, repeat=3))
     assert second < first / 20
 
 
-@pytest.mark.parametrize("args", [{}, {":version": "1.41", ":caller": "uid:0"}])
-def test_a_list_without_parameters_is_not_even_copied(args: dict[str, Any]) -> None:
-    asked = Message(Verb.LS, ("containers",), args)
+@pytest.mark.parametrize("meta", [Meta(), Meta("uid:0", "1.41")])
+def test_a_list_without_parameters_is_not_even_copied(meta: Meta) -> None:
+    asked = Request(Verb.LS, ("containers",), meta=meta)
     assert canonical(asked) is asked

@@ -16,8 +16,9 @@ from swarmlib import (
     Conflict,
     Filter,
     Internal,
-    Message,
     NotFound,
+    Reply,
+    Request,
     Sender,
     Server,
     SwarmError,
@@ -135,23 +136,22 @@ class Shelf(Server):
         self.things: dict[str, Any] = {}
         yield
 
-    async def spawn(self, message: Message) -> dict[str, str]:
+    async def spawn(self, request: Request) -> dict[str, str]:
         name = str(len(self.things))
-        self.things[name] = message.json
+        self.things[name] = request.json
         return {"Id": name}
 
-    async def get(self, message: Message) -> Any:
-        if message.path[-1] not in self.things:
-            raise NotFound(f"no {message.path[-1]}")
-        return self.things[message.path[-1]]
+    async def get(self, request: Request) -> Any:
+        if request.path[-1] not in self.things:
+            raise NotFound(f"no {request.path[-1]}")
+        return self.things[request.path[-1]]
 
-    async def rm(self, message: Message) -> None:
-        del self.things[message.path[-1]]
+    async def rm(self, request: Request) -> None:
+        del self.things[request.path[-1]]
 
-    async def attach(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
-        await message.ret.log("/".join(message.path).encode())
+    async def attach(self, request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.log("/".join(request.path).encode())
 
 
 class Counting(Filter):
@@ -164,17 +164,15 @@ class Counting(Filter):
         self.counts = (0, 0)
         yield
 
-    async def send(self, message: Message) -> None:
-        if message.path == ("counts",):
-            assert message.ret is not None
-            await message.ret.ack(list(self.counts))
-            await message.ret.aclose()
+    async def send(self, request: Request) -> None:
+        if request.path == ("counts",):
+            await request.reply.ack(list(self.counts))
+            await request.reply.aclose()
             return
         self.counts = (self.counts[0] + 1, self.counts[1])
-        tap = Tap(message.ret, self.see) if message.ret else None
-        await self.next.send(message.but(ret=tap))
+        await self.next.send(request.replace(reply=Tap(request.reply, self.see)))
 
-    def see(self, reply: Message) -> Message:
+    def see(self, reply: Reply) -> Reply:
         self.counts = (self.counts[0], self.counts[1] + 1)
         return reply
 
@@ -198,9 +196,9 @@ async def test_two_stages_of_one_backend_in_one_chain_share_no_state() -> None:
     seen: list[Any] = []
 
     class Between(Filter):
-        async def send(self, message: Message) -> None:
+        async def send(self, request: Request) -> None:
             seen.append(await Client(self.next).get("counts"))
-            await self.next.send(message)
+            await self.next.send(request)
 
     async with Chain(twice, Between(), twice, Shelf()).open() as sender:
         await Client(sender).spawn()
@@ -239,18 +237,17 @@ async def test_a_child_can_be_attached_to_through_filters_and_below_it_too() -> 
     """In libswarm, attaching to a child through an aggregate was not implemented."""
     web = ("containers", "web")
     async with Chain(Counting(), Filter(), Shelf()).open() as sender, Client(sender).attach(*web) as child:
-        assert [reply.value async for reply in child] == [b"containers/web"]
+        assert [reply.line async for reply in child] == [b"containers/web"]
         async with child.attach("exec") as grandchild:
-            assert [reply.value async for reply in grandchild] == [b"containers/web/exec"]
+            assert [reply.line async for reply in grandchild] == [b"containers/web/exec"]
 
 
 async def test_a_stream_of_the_wrong_kind_is_refused_and_closed() -> None:
     stream = MemoryReceiveStream()
 
     class OneWay(Server):
-        async def connect(self, message: Message) -> None:
-            assert message.ret is not None
-            await message.ret.ack(att=stream)
+        async def connect(self, request: Request) -> None:
+            await request.reply.ack(stream=stream)
 
     async with Chain(Filter(), OneWay()).open() as sender:
         with pytest.raises(Internal, match="connect gave no stream for box"):
@@ -271,10 +268,10 @@ async def test_each_of_many_calls_is_answered_once_when_their_stage_dies(kind: t
             async with trio.open_nursery() as self.tasks:
                 yield
 
-        async def get(self, _: Message) -> None:
+        async def get(self, _: Request) -> None:
             await trio.sleep_forever()
 
-        async def stop(self, _: Message) -> None:
+        async def stop(self, _: Request) -> None:
             self.tasks.start_soon(self.die)
 
         async def die(self) -> None:
@@ -291,7 +288,7 @@ async def test_each_of_many_calls_is_answered_once_when_their_stage_dies(kind: t
             for _ in range(50):
                 nursery.start_soon(ask, Client(sender))
             await wait_all_tasks_blocked()
-            await sender.send(Message(Verb.STOP))
+            await sender.send(Request(Verb.STOP))
             await trio.sleep_forever()
 
     async with trio.open_nursery() as nursery:
@@ -319,11 +316,11 @@ def test_a_chain_is_read_from_each_form(read: Callable[[], Chain]) -> None:
 
 async def test_a_call_that_comes_after_its_deadline_is_a_timeout() -> None:
     class Backdate(Filter):
-        async def send(self, message: Message) -> None:
-            await self.next.send(message.but(deadline=trio.current_time() - 1))
+        async def send(self, request: Request) -> None:
+            await self.next.send(request.replace(deadline=trio.current_time() - 1))
 
     class Asleep(Server):
-        async def get(self, _: Message) -> None:
+        async def get(self, _: Request) -> None:
             await trio.sleep_forever()
 
     async with Chain(Backdate(), Asleep()).open() as sender:

@@ -15,17 +15,18 @@ from swarmlib import (
     Chain,
     Client,
     Conflict,
+    Error,
     Internal,
     Invalid,
-    Message,
-    Replies,
+    ReplyReceiver,
+    Request,
     Server,
     SwarmError,
     Unavailable,
     Verb,
     connect,
 )
-from swarmlib.request import ask
+from swarmlib.asking import ask
 from swarmlib_backends.chaos import Chaos, Latency
 from swarmlib_backends.retry import Retry
 
@@ -42,23 +43,21 @@ class Service(Server):
             yield
             self.nursery.cancel_scope.cancel()
 
-    async def get(self, message: Message) -> str:
-        self.happened.append(message.path[0])
+    async def get(self, request: Request) -> str:
+        self.happened.append(request.path[0])
         return "fine"
 
     ls = spawn = stop = get
 
-    async def connect(self, message: Message) -> None:
-        assert message.ret is not None
+    async def connect(self, request: Request) -> None:
         mine, theirs = memory_stream_pair()
         self.nursery.start_soon(echo, mine)
-        await message.ret.ack(att=theirs)
+        await request.reply.ack(stream=theirs)
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
         for number in range(1000):
-            await message.ret.set(number)
+            await request.reply.set(number)
 
 
 async def echo(stream: trio.abc.HalfCloseableStream) -> None:
@@ -122,13 +121,13 @@ async def test_calls_sent_at_once_meet_the_faults_of_their_order() -> None:
     found: dict[int, str] = {}
     async with Chain(chaos("--errors '*=0.5'"), Service()).open() as sender, trio.open_nursery() as nursery:
 
-        async def read(number: int, replies: Replies) -> None:
+        async def read(number: int, replies: ReplyReceiver) -> None:
             async with replies:
                 async for reply in replies:
-                    found.setdefault(number, reply.error.code if reply.verb is Verb.ERROR else "fine")
+                    found.setdefault(number, reply.error.code if isinstance(reply, Error) else "fine")
 
         for number in range(50):
-            nursery.start_soon(read, number, await ask(sender, Message(Verb.GET, (str(number),))))
+            nursery.start_soon(read, number, await ask(sender, Request(Verb.GET, (str(number),))))
     assert [found[number] for number in range(50)] == sequential
 
 
@@ -189,9 +188,8 @@ async def test_a_cut_stream_breaks_after_some_bytes_both_ways() -> None:
 
 async def test_who_waits_to_receive_learns_of_a_cut_while_sending() -> None:
     class Silent(Server):
-        async def connect(self, message: Message) -> None:
-            assert message.ret is not None
-            await message.ret.ack(att=Deaf())
+        async def connect(self, request: Request) -> None:
+            await request.reply.ack(stream=Deaf())
 
     class Deaf(trio.abc.HalfCloseableStream):
         """It says nothing, and a close does not wake who waits for it."""

@@ -18,13 +18,14 @@ from swarmlib import (
     Image,
     Internal,
     Line,
-    Message,
+    Log,
     Network,
     NotFound,
+    Request,
     Server,
+    Set,
     Tap,
     Unavailable,
-    Verb,
     Volume,
     Workload,
     WorkloadSummary,
@@ -41,57 +42,53 @@ class Shelf(Server):
         self.deadlines: list[float] = []
         yield
 
-    async def ls(self, message: Message) -> list[Any]:
-        self.deadlines.append(message.deadline)
-        return [name for name in self.things if message.args.get("all") or name != "hidden"]
+    async def ls(self, request: Request) -> list[Any]:
+        self.deadlines.append(request.deadline)
+        return [name for name in self.things if request.params.get("all") or name != "hidden"]
 
-    async def get(self, message: Message) -> Any:
-        if message.path[-1] not in self.things:
-            raise NotFound(f"no {message.path[-1]}")
-        return self.things[message.path[-1]]
+    async def get(self, request: Request) -> Any:
+        if request.path[-1] not in self.things:
+            raise NotFound(f"no {request.path[-1]}")
+        return self.things[request.path[-1]]
 
-    async def spawn(self, message: Message) -> Any:
-        name = message.args["name"]
-        self.things[name] = message.json
+    async def spawn(self, request: Request) -> Any:
+        name = request.params["name"]
+        self.things[name] = request.json
         return {"Id": name}
 
-    async def set(self, message: Message) -> None:
-        self.things[message.path[-1]] = message.json
+    async def set(self, request: Request) -> None:
+        self.things[request.path[-1]] = request.json
 
-    async def rm(self, message: Message) -> None:
-        del self.things[message.path[-1]]
+    async def rm(self, request: Request) -> None:
+        del self.things[request.path[-1]]
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
-        await message.ret.set("before")
-        await message.ret.log(b"not a value")
-        await message.ret.set("after")
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.set("before")
+        await request.reply.log(b"not a value")
+        await request.reply.set("after")
 
-    async def attach(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
-        await message.ret.log(b"line", stream="stderr")
-        if message.path[-1] != "lost":
-            await message.ret.set({"ExitCode": 3, "FinishedAt": "2026-01-02T03:04:05.123456789Z"})
+    async def attach(self, request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.log(b"line", details={"stream": "stderr"})
+        if request.path[-1] != "lost":
+            await request.reply.set({"ExitCode": 3, "FinishedAt": "2026-01-02T03:04:05.123456789Z"})
 
-    async def connect(self, message: Message) -> None:
-        assert message.ret is not None
+    async def connect(self, request: Request) -> None:
         near, far = memory_stream_pair()
         await far.send_all(b"hello")
         await far.send_eof()
-        await message.ret.ack(att=near if message.path[-1] == "good" else MemoryReceiveStream())
+        await request.reply.ack(stream=near if request.path[-1] == "good" else MemoryReceiveStream())
 
-    async def file(self, message: Message) -> None:
-        assert message.ret is not None
-        if message.att is None:
+    async def file(self, request: Request) -> None:
+        if request.upload is None:
             out = MemoryReceiveStream()
             out.put_data(b"a tar")
             out.put_eof()
-            await message.ret.ack(att=out)
+            await request.reply.ack(stream=out)
         else:
-            async with message.att:
-                self.things["tar"] = b"".join([bytes(part) async for part in message.att]).decode()
+            async with request.upload:
+                self.things["tar"] = b"".join([bytes(part) async for part in request.upload]).decode()
 
 
 @asynccontextmanager
@@ -105,7 +102,7 @@ async def test_an_objects_life() -> None:
         box = await swarm.spawn({"a": 1}, name="box")
         assert (box.id, box.path, box.made) == ("box", ("containers", "box"), {"Id": "box"})
         assert await box.get() == {"a": 1}
-        await swarm.set(*box.path, value={"a": 2})
+        await swarm.set(*box.path, body={"a": 2})
         assert await box.get() == {"a": 2}
         await swarm.spawn(None, name="hidden")
         assert (await swarm.ls("things"), await swarm.ls("things", all="1")) == (["box"], ["box", "hidden"])
@@ -123,7 +120,7 @@ async def test_a_watch_gives_values_to_its_end_and_stays_ended() -> None:
 async def test_an_attachment_gives_lines_or_messages_and_knows_the_state_in_the_end() -> None:
     async with shelf() as swarm:
         async with swarm.attach("web") as web:
-            assert [message.verb async for message in web] == [Verb.LOG, Verb.SET]
+            assert [reply.kind async for reply in web] == [Log.kind, Set.kind]
         async with swarm.attach("web") as web:
             assert (web.path, web.state.exit_code, web.state.finished) == (("containers", "web"), 0, None)
             assert [line async for line in web.lines()] == [Line("stderr", b"line")]
@@ -152,7 +149,7 @@ async def test_streams_come_and_go() -> None:
         into = MemoryReceiveStream()
         into.put_data(b"files")
         into.put_eof()
-        assert await swarm.file("box", att=into) is None
+        assert await swarm.file("box", upload=into) is None
         assert await swarm.get("tar") == "files"
 
 
@@ -167,13 +164,12 @@ class Look(Filter):
         seen.clear()
         yield
 
-    async def send(self, message: Message) -> None:
-        seen.append(message.but(ret=None))
-        assert message.ret is not None
-        await message.ret.ack(self.answer)
+    async def send(self, request: Request) -> None:
+        seen.append(request.replace(reply=None))
+        await request.reply.ack(self.answer)
 
 
-seen: list[Message] = []
+seen: list[Request] = []
 
 
 async def test_the_callers_deadline_travels_in_the_message() -> None:
@@ -188,9 +184,8 @@ async def test_what_is_spawned_through_filters_can_be_used() -> None:
     """In libswarm, objects spawned through debug were dead."""
 
     class Watching(Filter):
-        async def send(self, message: Message) -> None:
-            assert message.ret is not None
-            await self.next.send(message.but(ret=Tap(message.ret, lambda reply: reply)))
+        async def send(self, request: Request) -> None:
+            await self.next.send(request.replace(reply=Tap(request.reply, lambda reply: reply)))
 
     async with Chain(Watching(), Watching(), Shelf()).open() as sender:
         box = await Client(sender).spawn({"a": 1}, name="box")
@@ -201,13 +196,13 @@ async def test_keywords_may_be_python_values() -> None:
     async with connect(Look()) as swarm:
         await swarm.ls(all=True, size=False, limit=3, filters={"label": ["a=b", "c"], "dangling": True, "exited": 0})
         await swarm.spawn(None, "build", buildargs={"A": "b"}, filters='{"as": ["it is"]}')
-    assert dict(seen[0].args) == {
+    assert dict(seen[0].params) == {
         "all": "1",
         "size": "0",
         "limit": 3,
         "filters": '{"label":["a=b","c"],"dangling":["true"],"exited":["0"]}',
     }
-    assert dict(seen[1].args) == {"buildargs": '{"A":"b"}', "filters": '{"as": ["it is"]}'}
+    assert dict(seen[1].params) == {"buildargs": '{"A":"b"}', "filters": '{"as": ["it is"]}'}
 
 
 async def test_one_word_is_a_workloads_name_where_nothing_else_could_be_meant() -> None:
@@ -305,23 +300,22 @@ class Ticking(Server):
         listening.clear()
         yield
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        if message.args.get("refuse"):
+    async def watch(self, request: Request) -> None:
+        if request.params.get("refuse"):
             raise Unavailable("not now")
-        listening.append(message)
+        listening.append(request)
         try:
-            await message.ret.ack()
-            await message.ret.set({"Type": "container", "Action": "start"})
-            if message.args.get("garbage"):
-                await message.ret.set(7)
-            if not message.args.get("brief"):
+            await request.reply.ack()
+            await request.reply.set({"Type": "container", "Action": "start"})
+            if request.params.get("garbage"):
+                await request.reply.set(7)
+            if not request.params.get("brief"):
                 await trio.sleep_forever()
         finally:
-            listening.remove(message)
+            listening.remove(request)
 
 
-listening: list[Message] = []
+listening: list[Request] = []
 
 
 async def listeners() -> int:

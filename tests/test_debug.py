@@ -8,22 +8,23 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from swarmlib import Chain, Client, Invalid, Json, Message, NotFound, Server, Verb
+from swarmlib import Chain, Client, Invalid, Json, Meta, NotFound, Request, Server, Verb
+from swarmlib.asking import call
 from swarmlib_backends.debug import Debug
 
 
 class Echo(Server):
     """Gives back what it is asked."""
 
-    async def get(self, message: Message) -> Any:
-        if "missing" in message.path:
+    async def get(self, request: Request) -> Any:
+        if "missing" in request.path:
             raise NotFound("no \x1b[31mbox\n")
-        if "slow" in message.path:
+        if "slow" in request.path:
             await trio.sleep_forever()
-        return {"path": message.path}
+        return {"path": request.path}
 
-    async def spawn(self, message: Message) -> Any:
-        return message.json
+    async def spawn(self, request: Request) -> Any:
+        return request.json
 
 
 async def lines(*calls: tuple[Any, ...], **options: Any) -> list[str]:
@@ -32,13 +33,13 @@ async def lines(*calls: tuple[Any, ...], **options: Any) -> list[str]:
     async with Chain(Debug(out=out, **options), Echo()).open() as sender:
         for verb, path, fields in calls:
             try:
-                await Client(sender).call(verb, path, **fields)
+                await call(sender, Request(verb, path, **fields))
             except NotFound:
                 continue
     return out.getvalue().splitlines()
 
 
-GET = (Verb.GET, ("containers", "web"), {"args": {"all": "1"}})
+GET = (Verb.GET, ("containers", "web"), {"params": {"all": "1"}})
 
 
 async def test_a_line_for_the_message_and_one_for_each_reply() -> None:
@@ -60,7 +61,7 @@ async def test_an_error_shows_with_its_code_and_can_not_drive_the_terminal() -> 
 
 async def test_json_is_one_object_a_line() -> None:
     request, reply, ack = map(json.loads, await lines(GET, json=True))
-    assert request == {"call": 1, "verb": "get", "path": ["containers", "web"], "args": {"all": "1"}}
+    assert request == {"call": 1, "verb": "get", "path": ["containers", "web"], "params": {"all": "1"}}
     assert (reply["call"], reply["reply"], reply["bytes"]) == (1, "set", 29)
     assert (ack["reply"], ack["ms"] >= reply["ms"]) == ("ack", True)
 
@@ -79,10 +80,13 @@ async def test_secrets_are_never_written() -> None:
         "Env": [f"DB_PASSWORD={hidden}", "MODE=fast", "PATH=/bin", f"API_KEY={hidden}"],
         "nested": {"authToken": hidden, "list": [{"Password": hidden}]},
     }
-    args = {":x-registry-auth": hidden, "buildargs": json.dumps({"TOKEN": hidden, "USER": "me"})}
-    call = (Verb.SPAWN, ("containers",), {"args": args, "value": Json.of(body)})
+    params = {"buildargs": json.dumps({"TOKEN": hidden, "USER": "me"})}
+    meta = Meta("uid:7", "1.41", (("x-registry-auth", hidden), ("accept", "text/plain")))
+    asked = (Verb.SPAWN, ("containers",), {"params": params, "body": Json.from_data(body), "meta": meta})
     for form in (True, False):
-        found = "\n".join(await lines(call, json=form, values=True))
+        found = "\n".join(await lines(asked, json=form, values=True))
+        assert "uid:7" in found
+        assert "text/plain" in found
         assert hidden not in found
         assert "MODE=***" in found
         assert "PATH=/bin" in found
@@ -126,5 +130,5 @@ async def test_a_value_that_is_not_json_is_passed_on_and_said_to_be_none() -> No
     out = io.StringIO()
     async with Chain(Debug(out=out, values=True), Echo()).open() as sender:
         with pytest.raises(Invalid, match="not JSON"):
-            await Client(sender).call(Verb.SPAWN, ("containers",), value=Json(b"{oops"))
+            await Client(sender).call(Verb.SPAWN, ("containers",), body=Json(b"{oops"))
     assert out.getvalue().splitlines()[0].startswith("#1 > spawn containers")

@@ -55,8 +55,10 @@ def real() -> Iterator[Engine]:
 
 
 async def _attached(client: Client, path: tuple[str, ...], value: object = None, **args: str) -> trio.abc.Stream:
-    answer = await client.call(Verb.CONNECT, path, args=args, value=Json.of(value) if value is not None else None)
-    stream = answer.ack.att
+    answer = await client.call(
+        Verb.CONNECT, path, params=args, body=Json.from_data(value) if value is not None else None
+    )
+    stream = answer.ack.stream
     assert isinstance(stream, trio.abc.Stream)
     return stream
 
@@ -86,7 +88,7 @@ async def _hold(chain: str) -> None:
                     "AttachStdout": True,
                     "DetachKeys": "ctrl-]",
                 }
-                each = (await client.call(Verb.SPAWN, (*made.path, "exec"), value=Json.of(config))).value
+                each = (await client.call(Verb.SPAWN, (*made.path, "exec"), body=Json.from_data(config))).value
                 exec = await _attached(client, ("exec", each["Id"]), {"Tty": True})
                 await _until_the_end(exec, b"\x10\x11\x1d")
             assert (await client.get(*made.path))["State"]["Running"]
@@ -115,7 +117,7 @@ async def _after_detach(chain: str) -> object:
         try:
             await made.start()
             config = {"Cmd": ["sleep", "1000"], "Tty": True, "AttachStdin": True, "AttachStdout": True}
-            each = (await client.call(Verb.SPAWN, (*made.path, "exec"), value=Json.of(config))).value["Id"]
+            each = (await client.call(Verb.SPAWN, (*made.path, "exec"), body=Json.from_data(config))).value["Id"]
             with trio.fail_after(20):
                 said = await _until_the_end(await _attached(client, ("exec", each), {"Tty": True}), b"\x10\x11")
             found = await client.get("exec", each)

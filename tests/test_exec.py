@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from swarmlib import Client, Conflict, Internal, Invalid, NotFound, Unsupported, Verb, connect
+from swarmlib import Client, Conflict, Internal, Invalid, Log, NotFound, Set, Unsupported, Verb, connect
 from swarmlib_backends.exec.workload import Workload
 
 
@@ -39,8 +39,8 @@ async def run(client: Client, *words: str, name: str = "job", **more: Any) -> tu
     async with client.attach("containers", made.id) as attached:
         await made.start()
         messages = [message async for message in attached]
-    assert messages[-1].verb is Verb.SET
-    lines = [m.value for m in messages if m.verb is Verb.LOG and isinstance(m.value, bytes)]
+    assert isinstance(messages[-1], Set)
+    lines = [each.line for each in messages if isinstance(each, Log)]
     return messages[-1].json["ExitCode"], lines
 
 
@@ -151,7 +151,7 @@ async def test_stop_asks_first_and_makes_it_after_the_grace() -> None:
             await made.stop(t="1")
             assert (await made.get())["State"]["ExitCode"] == code
         stopped_again = await client.call(Verb.STOP, made.path)
-        assert stopped_again.ack.args == {"status": 304}
+        assert stopped_again.ack.details == {"status": 304}
 
 
 async def test_signals_pause_restart_rename() -> None:

@@ -14,13 +14,16 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from swarmlib import (
     CLEANUP_SECONDS,
+    Ack,
     Backend,
     Chain,
     Client,
     Conflict,
+    Error,
     Filter,
     Internal,
-    Message,
+    Reply,
+    Request,
     Sender,
     Server,
     Source,
@@ -31,7 +34,7 @@ from swarmlib import (
     Verb,
     open_reply,
 )
-from swarmlib.channel import REPLY_CAPACITY, Replies
+from swarmlib.reply import REPLY_CAPACITY, ReplyReceiver
 
 
 @asynccontextmanager
@@ -40,51 +43,49 @@ async def over(*backends: Backend) -> AsyncGenerator[Client]:
         yield Client(sender)
 
 
-async def final_replies(sender: Sender, message: Message, replies: Replies) -> list[Message]:
+async def final_replies(sender: Sender, request: Request, replies: ReplyReceiver) -> list[Ack | Error]:
     """Every final reply to a message: the promise is that there is exactly one."""
-    await sender.send(message)
-    return [reply async for reply in replies if reply.verb in (Verb.ACK, Verb.ERROR)]
+    await sender.send(request)
+    return [reply async for reply in replies if isinstance(reply, Ack | Error)]
 
 
 class Slow(Server):
     """Its `get` waits for ever, and counts those that wait."""
 
     def __init__(self) -> None:
-        self.waiting: list[Message] = []
+        self.waiting: list[Request] = []
 
-    async def get(self, message: Message) -> None:
-        self.waiting.append(message)
+    async def get(self, request: Request) -> None:
+        self.waiting.append(request)
         try:
             await trio.sleep_forever()
         finally:
-            self.waiting.remove(message)
+            self.waiting.remove(request)
 
 
 class Faulty(Server):
     """Each verb fails in its own way."""
 
-    async def get(self, _: Message) -> None:
+    async def get(self, _: Request) -> None:
         raise Conflict("it is taken")
 
-    async def set(self, _: Message) -> None:
+    async def set(self, _: Request) -> None:
         raise ValueError("a bug")
 
-    async def start(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def start(self, request: Request) -> None:
+        await request.reply.ack()
         raise ValueError("a bug after the answer")
 
-    async def stop(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
-        await message.ret.ack()
+    async def stop(self, request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.ack()
 
 
 class Thief(Filter):
     """Takes messages and forgets them."""
 
-    async def send(self, message: Message) -> None:
-        del message
+    async def send(self, request: Request) -> None:
+        del request
 
 
 @pytest.mark.parametrize(
@@ -112,9 +113,9 @@ async def test_a_bug_after_the_answer_is_logged_and_never_a_second_answer(
     verb: Verb, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Chain(Faulty()).open() as sender:
-        ret, replies = open_reply()
-        found = await final_replies(sender, Message(verb, ret=ret), replies)
-    assert [reply.verb for reply in found] == [Verb.ACK]
+        reply, replies = open_reply()
+        found = await final_replies(sender, Request(verb, reply=reply), replies)
+    assert [reply.kind for reply in found] == [Ack.kind]
     assert caplog.records[0].levelno == logging.ERROR
 
 
@@ -143,15 +144,15 @@ class Dying(Backend):
 
 async def test_when_a_stage_dies_its_calls_are_answered_and_the_chain_ends_with_its_error() -> None:
     stage = Dying()
-    ret, replies = open_reply()
-    found: list[Message] = []
+    reply, replies = open_reply()
+    found: list[Reply] = []
 
     async def collect() -> None:
-        found.extend([reply async for reply in replies])
+        found.extend([each async for each in replies])
 
     async def use() -> None:
         async with Chain(Filter(), stage).open() as sender:
-            await sender.send(Message(Verb.GET, ret=ret))
+            await sender.send(Request(Verb.GET, reply=reply))
             await wait_all_tasks_blocked()
             stage.die.set()
             await trio.sleep_forever()
@@ -160,8 +161,9 @@ async def test_when_a_stage_dies_its_calls_are_answered_and_the_chain_ends_with_
         nursery.start_soon(collect)
         with pytest.raises(Unavailable, match="the stage died"):
             await use()
-    assert [reply.verb for reply in found] == [Verb.ERROR]
-    assert isinstance(found[0].value, Unavailable)
+    assert [each.kind for each in found] == [Error.kind]
+    assert isinstance(found[0], Error)
+    assert isinstance(found[0].error, Unavailable)
 
 
 async def test_when_the_chain_closes_under_a_call_the_call_is_answered() -> None:
@@ -181,12 +183,13 @@ async def test_when_the_chain_closes_under_a_call_the_call_is_answered() -> None
         await client.get("box")
 
 
-async def test_a_deadline_of_the_message_ends_the_work(autojump_clock: MockClock) -> None:
+async def test_a_deadline_of_the_request_ends_the_work(autojump_clock: MockClock) -> None:
     slow, began = Slow(), autojump_clock.current_time()
     async with Chain(Filter(), slow).open() as sender:
-        ret, replies = open_reply()
-        found = await final_replies(sender, Message(Verb.GET, ret=ret, deadline=trio.current_time() + 7), replies)
-    assert isinstance(found[0].value, TimedOut)
+        reply, replies = open_reply()
+        found = await final_replies(sender, Request(Verb.GET, reply=reply, deadline=trio.current_time() + 7), replies)
+    assert isinstance(found[0], Error)
+    assert isinstance(found[0].error, TimedOut)
     assert autojump_clock.current_time() - began == pytest.approx(7)
     assert slow.waiting == []
 
@@ -195,10 +198,10 @@ async def test_a_caller_that_is_cancelled_cancels_the_work_in_every_stage() -> N
     first, second = Slow(), Slow()
 
     class Both(Server):
-        async def get(self, message: Message) -> None:
+        async def get(self, request: Request) -> None:
             async with trio.open_nursery() as nursery:
                 for inner in (first_client, second_client):
-                    nursery.start_soon(inner.get, *message.path)
+                    nursery.start_soon(inner.get, *request.path)
 
     async with over(first) as first_client, over(Filter(), second) as second_client, over(Filter(), Both()) as client:
         async with trio.open_nursery() as nursery:
@@ -212,7 +215,7 @@ async def test_a_caller_that_is_cancelled_cancels_the_work_in_every_stage() -> N
 
 def _living() -> tuple[int, int, int]:
     gc.collect()
-    messages = sum(isinstance(each, Message | Replies) for each in gc.get_objects())
+    messages = sum(isinstance(each, Request | ReplyReceiver) for each in gc.get_objects())
     return trio.lowlevel.current_statistics().tasks_living, len(os.listdir("/proc/self/fd")), messages
 
 
@@ -234,11 +237,10 @@ class Chatty(Server):
 
     sent = 0
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
         for number in range(REPLY_CAPACITY * 10):
-            await message.ret.set(number)
+            await request.reply.set(number)
             Chatty.sent = number + 1
 
 
@@ -356,7 +358,7 @@ async def test_two_openings_of_one_chain_share_no_state() -> None:
             self.count = 0
             yield
 
-        async def get(self, _: Message) -> Any:
+        async def get(self, _: Request) -> Any:
             self.count += 1
             return self.count
 
@@ -379,8 +381,8 @@ async def test_a_source_takes_no_messages() -> None:
 
 async def test_what_a_filter_passed_on_before_it_failed_is_cancelled() -> None:
     class PassesThenFails(Filter):
-        async def send(self, message: Message) -> None:
-            await self.next.send(message)
+        async def send(self, request: Request) -> None:
+            await self.next.send(request)
             await wait_all_tasks_blocked()
             raise Conflict("the audit failed")
 

@@ -6,7 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from swarmlib import CALLER, UNSENT, Chain, Client, Invalid, Message, Server, Unavailable, Verb, next_reply
+from swarmlib import UNSENT, Ack, Chain, Client, Invalid, Meta, Request, Server, Unavailable, Verb, next_reply
+from swarmlib.asking import call
 from swarmlib_backends.dockerapi.status import error_of, status_of
 from swarmlib_backends.limit import Limit
 
@@ -19,15 +20,14 @@ class Works(Server):
         self.order: list[str] = []
         self.times: list[float] = []
 
-    async def get(self, message: Message) -> None:
-        self.order.append(message.path[0])
+    async def get(self, request: Request) -> None:
+        self.order.append(request.path[0])
         self.times.append(trio.current_time())
         self.under_way.append(sum(time > trio.current_time() - 1 for time in self.times))
         await trio.sleep(1)
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
         await trio.sleep_forever()
 
 
@@ -35,8 +35,7 @@ async def ask(limit: Limit, stage: Works, calls: Sequence[tuple[str, str]]) -> N
     """Make calls, each (client, name), at once and in this order."""
     async with Chain(limit, stage).open() as sender, trio.open_nursery() as nursery:
         for client, name in calls:
-            args = {CALLER: client}
-            nursery.start_soon(lambda name=name, args=args: Client(sender).call(Verb.GET, (name,), args=args))
+            nursery.start_soon(call, sender, Request(Verb.GET, (name,), meta=Meta(caller=client)))
             await wait_all_tasks_blocked()
 
 
@@ -113,7 +112,7 @@ async def test_who_waits_in_vain_is_told_by_the_deadline(autojump_clock: MockClo
 
 async def test_a_watch_holds_no_place_once_it_has_begun(autojump_clock: MockClock) -> None:
     async with Chain(Limit(concurrent=1), Works()).open() as sender, Client(sender).request(Verb.WATCH) as replies:
-        assert (await next_reply(replies)).verb is Verb.ACK
+        assert isinstance(await next_reply(replies), Ack)
         await Client(sender).get("passes")
 
 

@@ -139,10 +139,10 @@ def test_sockets_are_inherited_as_from_systemd(tmp_path: Path) -> None:
 def callers(running: Swarmd) -> set[str]:
     """Who `debug --json` says has asked."""
     lines = [json.loads(line) for line in running.log.read_text().splitlines() if line.startswith("{")]
-    return {line["args"][":caller"] for line in lines if "verb" in line}
+    return {line["caller"] for line in lines if "verb" in line}
 
 
-def test_a_message_says_who_asks(certificates: Path, engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+def test_a_request_says_who_asks(certificates: Path, engines: tuple[Engine, Engine], tmp_path: Path) -> None:
     with swarmd("debug --json", f"docker {engines[0].host}", listen=f"unix://{tmp_path}/s") as running:
         docker(running.host, "ps", check=True)
         assert callers(running) == {"ip:127.0.0.1"}

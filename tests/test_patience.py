@@ -2,7 +2,7 @@
 
 import pytest
 
-from swarmlib import Json, Message
+from swarmlib import Json, Request
 from swarmlib_backends.dockerapi import patience, table
 from swarmlib_backends.dockerapi.canonical import canonical
 
@@ -32,7 +32,7 @@ from swarmlib_backends.dockerapi.canonical import canonical
 )
 def test_reads_are_quick_unless_they_wait_for_a_disk_or_a_registry(method: str, target: str, long: bool) -> None:
     found = table.route(method, target)
-    message = canonical(Message(found.row.verb, found.path, found.args, Json(b"{}") if method == "POST" else None))
-    limit = patience.seconds(message.verb, message.path, message.args, 5)
+    message = canonical(Request(found.row.verb, found.path, found.params, Json(b"{}") if method == "POST" else None))
+    limit = patience.seconds(message.verb, message.path, message.params, 5)
     assert limit == (patience.LONG_SECONDS if long else 5)
-    assert patience.seconds(message.verb, message.path, message.args, 1000) == 1000
+    assert patience.seconds(message.verb, message.path, message.params, 1000) == 1000

@@ -191,6 +191,12 @@ swarmlib.nosuch
 Balance(strategy="quick")
 Balance(7)
 Nosuch()
+asked = swarmlib.Request(swarmlib.Verb.LS, parms={})
+asked.replace(boddy=None)
+asked.args
+swarmlib.Ack(valeu=None)
+swarmlib.Ack().replace(stram=None)
+swarmlib.Set().stream
 """
 
 
@@ -203,4 +209,4 @@ def test_a_programs_mistakes_are_found_by_their_types_and_nothing_else(checker: 
     run = [sys.executable, "-m", *checker.split(), "right.py", "wrong.py"]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     found = {(file, int(line)) for file, line in re.findall(r"(\w+\.py):(\d+):.*\berror:", done.stdout)}
-    assert found == {("wrong.py", number) for number in (3, 5, 6, 7)}, done.stdout
+    assert found == {("wrong.py", number) for number in (3, 5, 6, 7, *range(9, 15))}, done.stdout

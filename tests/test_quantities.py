@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmlib import Message, Verb
+from swarmlib import Request, Verb
 from swarmlib_backends.chaos import Latency
 from swarmlib_backends.patterns import Rule, fitting
 from swarmlib_backends.quantities import ByteRate, Rate, Size, seconds
@@ -71,7 +71,7 @@ def test_rates(kind: type[Rate], text: str, amount: float) -> None:
     [("ls*", False), ("stop *", True), ("* containers/web", True), ("stop", False), ("stop containers/w?b", True)],
 )
 def test_a_pattern_is_over_verb_and_path(pattern: str, fits: bool) -> None:
-    message = Message(Verb.STOP, ("containers", "web"))
+    message = Request(Verb.STOP, ("containers", "web"))
     assert fitting([pattern])(message) is fits
     assert Rule.read(f"{pattern}=5").fits(message) is fits
-    assert fitting(["get"])(Message(Verb.GET))
+    assert fitting(["get"])(Request(Verb.GET))

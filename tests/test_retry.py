@@ -6,7 +6,20 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_one_way_pair, wait_all_tasks_blocked
 
-from swarmlib import UNSENT, Chain, Client, Conflict, Invalid, Message, Server, SwarmError, TimedOut, Unavailable, Verb
+from swarmlib import (
+    UNSENT,
+    Chain,
+    Client,
+    Conflict,
+    Invalid,
+    Request,
+    Server,
+    Set,
+    SwarmError,
+    TimedOut,
+    Unavailable,
+    Verb,
+)
 from swarmlib_backends.retry import Retry
 
 Failure = Callable[[], SwarmError]
@@ -29,17 +42,16 @@ class Flaky(Server):
         self.read = read
         self.asked: list[float] = []
 
-    async def get(self, message: Message) -> None:
-        assert message.ret is not None
+    async def get(self, request: Request) -> None:
         self.asked.append(trio.current_time())
         for number in range(self.before):
-            await message.ret.set(number)
-        if self.read and message.att is not None:
-            assert await message.att.receive_some() == b"body"
+            await request.reply.set(number)
+        if self.read and request.upload is not None:
+            assert await request.upload.receive_some() == b"body"
         if self.failures:
             raise self.failures.pop(0)()
-        await message.ret.set("fine")
-        await message.ret.ack()
+        await request.reply.set("fine")
+        await request.reply.ack()
 
     ls = spawn = stop = file = get
 
@@ -48,7 +60,7 @@ async def ask(stage: Server, verb: Verb, *path: str, retry: Retry | None = None,
     """The values that a caller behind `retry` sees."""
     async with Chain(retry or Retry(), stage).open() as sender:
         answer = await Client(sender).call(verb, path, **fields)
-        return [reply.json for reply in answer.before]
+        return [reply.json for reply in answer.before if isinstance(reply, Set)]
 
 
 @pytest.mark.parametrize("failure", [down, unsent, lambda: TimedOut("late")])
@@ -112,7 +124,7 @@ async def test_an_upload_is_sent_again_only_if_nothing_of_it_was_read(
     body, upload = memory_stream_one_way_pair()
     await body.send_all(b"body")
     try:
-        await ask(stage, Verb.FILE, "containers", "a", att=upload)
+        await ask(stage, Verb.FILE, "containers", "a", upload=upload)
     except Unavailable:
         assert asked == 1
     assert len(stage.asked) == asked
@@ -122,7 +134,7 @@ async def test_a_caller_that_goes_away_ends_it_all() -> None:
     class Slow(Server):
         ended = trio.Event()
 
-        async def get(self, _: Message) -> None:
+        async def get(self, _: Request) -> None:
             try:
                 await trio.sleep_forever()
             finally:

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
-from swarmlib import CLEANUP_SECONDS, Client, Conflict, Internal, Message, Server, TimedOut, Unavailable, connect
+from swarmlib import CLEANUP_SECONDS, Client, Conflict, Internal, Request, Server, TimedOut, Unavailable, connect
 from swarmlib.stdio import framed
 
 
@@ -22,33 +22,31 @@ class Service(Server):
     refusal: str = ""
     there: set[str] = field(default_factory=set[str])
 
-    async def spawn(self, message: Message) -> dict[str, Any]:
+    async def spawn(self, request: Request) -> dict[str, Any]:
         await trio.sleep(self.making)
         if self.refusal:
             raise Conflict(self.refusal)
         self.there.add("job")
         return {"Id": "job"}
 
-    async def connect(self, message: Message) -> None:
-        assert message.ret is not None
+    async def connect(self, request: Request) -> None:
         near, far = memory_stream_pair()
         await far.send_all(self.output)
         await far.send_eof()
-        await message.ret.ack(att=near)
+        await request.reply.ack(stream=near)
 
-    async def start(self, message: Message) -> None:
-        assert message.path[1] in self.there
+    async def start(self, request: Request) -> None:
+        assert request.path[1] in self.there
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
         if self.end is not None:
-            await message.ret.set(self.end)
+            await request.reply.set(self.end)
 
-    async def rm(self, message: Message) -> None:
-        assert message.args == {"force": "1", "v": "1"}
+    async def rm(self, request: Request) -> None:
+        assert request.params == {"force": "1", "v": "1"}
         await trio.sleep(self.removing)
-        self.there.remove(message.path[1])
+        self.there.remove(request.path[1])
 
 
 async def test_a_workload_is_removed_when_it_has_ended() -> None:

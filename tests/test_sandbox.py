@@ -82,7 +82,7 @@ async def test_the_network_of_the_machine_is_refused_unless_the_operator_allows_
         made = await client.spawn(asked)
         async with client.attach(*made.path) as attached:
             await made.start()
-            assert (await anext(attached)).value == os.readlink("/proc/self/ns/net").encode()
+            assert (await anext(attached)).line == os.readlink("/proc/self/ns/net").encode()
 
 
 async def test_its_environment_folder_and_user_are_what_was_asked() -> None:

@@ -9,73 +9,81 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from swarmlib import (
+    Ack,
     Chain,
     Client,
     Conflict,
     ContractError,
+    Error,
     Filter,
     Handler,
     Internal,
-    Message,
-    Nowhere,
     Reply,
+    ReplyReceiver,
+    ReplySender,
+    Request,
     Sender,
     Server,
+    Set,
     Source,
     SwarmError,
     Tap,
     TimedOut,
     Unavailable,
+    Unhandled,
     Verb,
+    ask,
     dispatch,
     open_reply,
 )
 
 
-async def verbs(sender: Sender, message: Message) -> list[Verb]:
-    """The verbs of all replies to a request."""
-    ret, replies = open_reply()
-    async with replies:
-        await sender.send(message.but(ret=ret))
-        del ret
-        return [reply.verb async for reply in replies]
+async def kinds(sender: Sender, request: Request) -> list[str]:
+    """The kinds of all replies to a request."""
+    async with await ask(sender, request) as replies:
+        return [reply.kind async for reply in replies]
+
+
+async def error_in(replies: ReplyReceiver) -> SwarmError:
+    """The error that is the next reply."""
+    reply = await replies.receive()
+    assert isinstance(reply, Error)
+    return reply.error
 
 
 class Forms(Server):
     """Answers in each form that a method may."""
 
-    async def get(self, _: Message) -> str:
+    async def get(self, _: Request) -> str:
         return "a value"
 
-    async def spawn(self, _: Message) -> dict[str, str]:
+    async def spawn(self, _: Request) -> dict[str, str]:
         return {"Id": "new"}
 
-    async def start(self, _: Message) -> None:
+    async def start(self, _: Request) -> None:
         return None
 
-    async def ls(self, message: Message) -> list[str]:
-        assert message.ret is not None
-        await message.ret.ack(["its own"])
+    async def ls(self, request: Request) -> list[str]:
+        await request.reply.ack(["its own"])
         return ["ignored"]
 
-    async def rm(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.aclose()
+    async def rm(self, request: Request) -> None:
+        await request.reply.aclose()
 
 
 @pytest.mark.parametrize(
     ("verb", "replies"),
     [
-        (Verb.GET, [Verb.SET, Verb.ACK]),
-        (Verb.SPAWN, [Verb.ACK]),
-        (Verb.START, [Verb.ACK]),
-        (Verb.LS, [Verb.ACK]),
-        (Verb.RM, [Verb.ERROR]),
+        (Verb.GET, [Verb.SET, Ack.kind]),
+        (Verb.SPAWN, [Ack.kind]),
+        (Verb.START, [Ack.kind]),
+        (Verb.LS, [Ack.kind]),
+        (Verb.RM, [Error.kind]),
     ],
 )
 async def test_what_a_method_returns_decides_the_replies(verb: Verb, replies: list[Verb]) -> None:
     async with Chain(Forms()).open() as sender:
-        assert await verbs(sender, Message(verb)) == replies
+        assert await kinds(sender, Request(verb)) == replies
 
 
 async def test_a_spawned_value_is_in_the_ack_and_another_in_a_set() -> None:
@@ -83,67 +91,66 @@ async def test_a_spawned_value_is_in_the_ack_and_another_in_a_set() -> None:
         client = Client(sender)
         assert (await client.call(Verb.SPAWN)).ack.json == {"Id": "new"}
         answer = await client.call(Verb.GET)
-        assert ([m.json for m in answer.before], answer.ack.json) == (["a value"], None)
+        assert ([each.json for each in answer.before if isinstance(each, Set)], answer.ack.json) == (["a value"], None)
 
 
 class Everything(Server):
     """Notes what comes to it."""
 
     def __init__(self) -> None:
-        self.came: list[Message] = []
+        self.came: list[Request] = []
 
-    async def _note(self, message: Message) -> None:
-        self.came.append(message)
+    async def _note(self, request: Request) -> None:
+        self.came.append(request)
 
-    get = start = log = _note
+    get = start = set = _note
 
 
 async def test_a_verb_without_a_method_goes_to_the_next_stage() -> None:
     last = Everything()
     async with Chain(Forms(), last).open() as sender:
         await Client(sender).call(Verb.GET, ("a",))
-        await sender.send(Message(Verb.LOG, ("b",), value=b"line"))
-        await wait_all_tasks_blocked()
-    assert [(m.verb, m.path) for m in last.came] == [(Verb.LOG, ("b",))]
+        await Client(sender).call(Verb.SET, ("b",))
+    assert [(m.verb, m.path) for m in last.came] == [(Verb.SET, ("b",))]
 
 
 async def test_a_server_may_choose_as_a_message_arrives_in_the_order_of_arrival() -> None:
     class Odd(Server):
         chosen: list[str] = []  # noqa: RUF012 - shared by the opened copies
 
-        def choose(self, message: Message) -> Handler | None:
-            self.chosen.append(message.path[0])
-            return self.answer if int(message.path[0]) % 2 else None
+        def choose(self, request: Request) -> Handler | None:
+            self.chosen.append(request.path[0])
+            return self.answer if int(request.path[0]) % 2 else None
 
-        async def answer(self, message: Message) -> str:
+        async def answer(self, request: Request) -> str:
             return "odd"
 
     class Even(Server):
-        async def get(self, message: Message) -> str:
+        async def get(self, request: Request) -> str:
             return "even"
 
     async with Chain(Odd(), Even()).open() as sender:
         assert [await Client(sender).get(str(number)) for number in range(3)] == ["even", "odd", "even"]
         for number in range(3, 50):
-            await sender.send(Message(Verb.GET, (str(number),)))
+            await sender.send(Request(Verb.GET, (str(number),)))
     assert Odd.chosen == list(map(str, range(50)))
 
 
 async def test_what_is_handed_on_is_answered_by_whoever_gets_it() -> None:
     class Chooser(Server):
-        async def get(self, message: Message) -> Any:
-            return await self.hand_on(message.but(path=("other", *message.path)), self.next)
+        async def get(self, request: Request) -> Any:
+            return await self.hand_on(request.replace(path=("other", *request.path)), self.next)
 
     last = Everything()
     async with Chain(Chooser(), last).open() as sender:
-        assert await verbs(sender, Message(Verb.GET, ("a",))) == [Verb.ACK]
+        assert await kinds(sender, Request(Verb.GET, ("a",))) == [Ack.kind]
     assert [m.path for m in last.came] == [("other", "a")]
 
 
 async def test_a_server_can_ask_itself() -> None:
     class Recursive(Server):
-        async def get(self, message: Message) -> int:
-            depth = int(message.path[0])
+        async def get(self, request: Request) -> int:
+            depth = int(request.path[0])
             return 1 + await Client(self.inlet).get(str(depth - 1)) if depth else 0
 
     async with Chain(Recursive()).open() as sender:
@@ -153,8 +160,8 @@ async def test_a_server_can_ask_itself() -> None:
 class Strict(Filter):
     """Fails in its `send`: as it expects to, or by a bug."""
 
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.RM:
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.RM:
             raise Conflict("not that one")
         raise KeyError("a bug")
 
@@ -180,9 +187,9 @@ async def test_a_filters_bug_is_internal_to_the_caller_and_a_traceback_in_the_lo
 
 async def test_a_bug_in_one_call_leaves_the_others_alone() -> None:
     class Mixed(Server):
-        async def get(self, message: Message) -> str:
+        async def get(self, request: Request) -> str:
             await trio.lowlevel.checkpoint()
-            if message.path == ("bad",):
+            if request.path == ("bad",):
                 raise ValueError("a bug")
             return "fine"
 
@@ -200,24 +207,8 @@ async def test_a_bug_in_one_call_leaves_the_others_alone() -> None:
     assert sorted(found) == ["fine", "fine", "internal"]
 
 
-async def test_a_one_way_message_that_fails_is_logged_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    class Listener(Server):
-        async def log(self, _: Message) -> None:
-            raise ValueError("a bug")
-
-        async def get(self, _: Message) -> str:
-            return "alive"
-
-    async with Chain(Filter(), Listener()).open() as sender:
-        await sender.send(Message(Verb.LOG, value=b"line"))
-        await wait_all_tasks_blocked()
-        assert await Client(sender).get("x") == "alive"
-    assert [record.message for record in caplog.records] == ["listener failed at log "]
-
-
-async def test_a_one_way_message_may_end_nowhere() -> None:
-    await Nowhere().send(Message(Verb.LOG, value=b"line"))
-    assert await verbs(Nowhere(), Message(Verb.GET)) == [Verb.ERROR]
+async def test_what_no_stage_answers_is_not_implemented() -> None:
+    assert await kinds(Unhandled(), Request(Verb.GET)) == [Error.kind]
 
 
 class Single(Server):
@@ -229,9 +220,9 @@ class Single(Server):
         self.begun: list[str] = []
         self.let_go = {name: trio.Event() for name in "abc"}
 
-    async def get(self, message: Message) -> None:
-        self.begun.append(message.path[0])
-        await self.let_go[message.path[0]].wait()
+    async def get(self, request: Request) -> None:
+        self.begun.append(request.path[0])
+        await self.let_go[request.path[0]].wait()
 
 
 async def test_a_call_over_the_bound_begins_when_one_ends() -> None:
@@ -269,17 +260,17 @@ class Stuck(Server):
 
     def __init__(self, stubborn: bool = False) -> None:
         self.stubborn = stubborn
-        self.waiting: list[Message] = []
+        self.waiting: list[Request] = []
 
-    async def get(self, message: Message) -> None:
-        self.waiting.append(message)
+    async def get(self, request: Request) -> None:
+        self.waiting.append(request)
         try:
             await trio.sleep_forever()
         finally:
             if self.stubborn:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                     await trio.sleep_forever()
-            self.waiting.remove(message)
+            self.waiting.remove(request)
 
 
 @pytest.mark.parametrize(("stubborn", "seconds"), [(False, 7), (True, 8)])
@@ -287,11 +278,11 @@ async def test_a_late_answer_is_a_timeout_at_the_deadline(
     stubborn: bool, seconds: float, autojump_clock: MockClock
 ) -> None:
     stuck = Stuck(stubborn)
-    ret, replies = open_reply()
+    reply, replies = open_reply()
     began = trio.current_time()
     async with Chain(Filter(), stuck).open() as sender:
-        await sender.send(Message(Verb.GET, ret=ret, deadline=began + 7))
-        error = (await replies.receive()).error
+        await sender.send(Request(Verb.GET, reply=reply, deadline=began + 7))
+        error = await error_in(replies)
         assert trio.current_time() - began == pytest.approx(seconds)
         assert (type(error), error.backend, stuck.waiting) == (TimedOut, "stuck", [])
         with pytest.raises(trio.EndOfChannel):
@@ -301,8 +292,8 @@ async def test_a_late_answer_is_a_timeout_at_the_deadline(
 class Patient(Filter):
     """Takes the deadline off, so that only the caller's going away can end the work."""
 
-    async def send(self, message: Message) -> None:
-        await self.next.send(message.but(deadline=math.inf))
+    async def send(self, request: Request) -> None:
+        await self.next.send(request.replace(deadline=math.inf))
 
 
 async def test_a_caller_that_gives_up_leaves_no_work_behind(autojump_clock: MockClock) -> None:
@@ -315,41 +306,40 @@ async def test_a_caller_that_gives_up_leaves_no_work_behind(autojump_clock: Mock
 
 
 async def test_a_failure_of_sending_itself_is_the_callers_answer(caplog: pytest.LogCaptureFixture) -> None:
-    class Broken(trio.abc.SendChannel[Message]):
-        async def send(self, value: Message) -> None:
+    class Broken(trio.abc.SendChannel[Request]):
+        async def send(self, value: Request) -> None:
             raise OSError("no way through")
 
         async def aclose(self) -> None: ...
 
-    ret, replies = open_reply()
+    reply, replies = open_reply()
     async with replies:
-        await dispatch(Broken(), Message(Verb.GET, ("x",), ret=ret), ret)
-        error = (await replies.receive()).error
+        await dispatch(Broken(), Request(Verb.GET, ("x",), reply=reply))
+        error = await error_in(replies)
     assert isinstance(error, Internal)
     assert "OSError: no way through" in error.message
 
 
 async def test_a_tap_that_fails_still_gives_the_caller_one_answer(caplog: pytest.LogCaptureFixture) -> None:
-    def see(reply: Message) -> Message:
+    def see(reply: Reply) -> Reply:
         raise ValueError("a bug")
 
     class Watching(Filter):
-        async def send(self, message: Message) -> None:
-            assert message.ret is not None
-            await self.next.send(message.but(ret=Tap(message.ret, see)))
+        async def send(self, request: Request) -> None:
+            await self.next.send(request.replace(reply=Tap(request.reply, see)))
 
     async with Chain(Watching(), Forms()).open() as sender:
-        assert await verbs(sender, Message(Verb.START)) == [Verb.ERROR]
+        assert await kinds(sender, Request(Verb.START)) == [Error.kind]
     assert caplog.records[0].exc_info is not None
 
 
 async def test_a_tap_that_holds_back_the_final_reply_does_not_keep_the_caller_waiting() -> None:
-    ret, replies = open_reply()
-    tap = Tap(ret, lambda _: None)
+    reply, replies = open_reply()
+    tap = Tap(reply, lambda _: None)
     await tap.ack()
     await tap.aclose()
     async with replies:
-        assert isinstance((await replies.receive()).error, Unavailable)
+        assert isinstance(await error_in(replies), Unavailable)
 
 
 @pytest.mark.parametrize(
@@ -367,9 +357,9 @@ async def test_a_set_that_waits_when_the_call_ends_is_refused_and_never_seen(
     await ret.set(1)
     outcomes: list[type[Exception]] = []
 
-    async def set_late(ret: Reply) -> None:
+    async def set_late(reply: ReplySender) -> None:
         with pytest.raises(refused):
-            await ret.set(2)
+            await reply.set(2)
         outcomes.append(refused)
 
     async with trio.open_nursery() as nursery:
@@ -379,7 +369,7 @@ async def test_a_set_that_waits_when_the_call_ends_is_refused_and_never_seen(
     assert outcomes == [refused]
     await ret.aclose()
     async with replies:
-        assert [reply.verb async for reply in replies] == [Verb.SET, Verb.ERROR]
+        assert [reply.kind async for reply in replies] == [Verb.SET, Error.kind]
 
 
 class Head(Source):
@@ -422,7 +412,7 @@ async def test_a_source_that_fails_ends_its_chain_with_that_error() -> None:
 
 
 async def test_a_server_that_is_closed_answers_also_what_it_has_no_method_for() -> None:
-    async with Forms().open(Nowhere()) as sender:
+    async with Forms().open(Unhandled()) as sender:
         pass
     for verb in (Verb.GET, Verb.WATCH):  # it has a method for the first alone
         with pytest.raises(Unavailable, match="forms is closed"):

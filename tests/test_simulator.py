@@ -73,7 +73,7 @@ async def logs(client: Client, name: str, *, tty: bool = False, **args: str) -> 
 
 
 async def answer_stream(client: Client, name: str, **args: str) -> trio.abc.ReceiveStream:
-    stream = (await client.call(Verb.CONNECT, ("containers", name, "logs"), args=args)).ack.att
+    stream = (await client.call(Verb.CONNECT, ("containers", name, "logs"), params=args)).ack.stream
     assert stream is not None
     return stream
 
@@ -383,7 +383,7 @@ async def test_addresses_are_given_and_taken_back() -> None:
         assert [await address("aa"), await address("cc")] == ["", "172.17.0.2"]
         await client.spawn({"Name": "net", "IPAM": {"Config": [{"Subnet": "10.0.0.0/29"}]}}, "networks")
         wish = {"IPAMConfig": {"IPv4Address": "10.0.0.5"}, "Aliases": ["db"]}
-        await client.set("networks", "net", "connect", value={"Container": "cc", "EndpointConfig": wish})
+        await client.set("networks", "net", "connect", body={"Container": "cc", "EndpointConfig": wish})
         assert await address("cc", "net") == "10.0.0.5"
         shown = await client.get("networks", "net")
         assert [each["Name"] for each in shown["Containers"].values()] == ["cc"]
@@ -455,12 +455,12 @@ async def test_attach_gives_lines_and_the_state_at_the_end() -> None:
         async with client.attach("containers", "job") as attached:
             await made.start()
             messages = [message async for message in attached]
-        assert [m.value for m in messages[:-1]] == [b"one", b"two"]
+        assert [m.line for m in messages[:-1]] == [b"one", b"two"]
         assert messages[-1].json["ExitCode"] == 7
 
 
 async def upload(client: Client, container: str, path: str, name: str, data: bytes) -> None:
-    await client.file("containers", container, "archive", att=BytesStream(tar_of(name, data)), path=path)
+    await client.file("containers", container, "archive", upload=BytesStream(tar_of(name, data)), path=path)
 
 
 async def read_tar(stream: trio.abc.ReceiveStream | None) -> dict[str, bytes]:
@@ -484,7 +484,7 @@ async def test_files_go_in_and_out_and_are_kept_in_an_image_that_is_saved_and_lo
         await client.spawn({"Cmd": ["cat", "/tmp/file"]}, "commit", container="box", repo="kept", tag="1")
         saved = await client.file("images", "kept:1")
         assert saved is not None
-        await other.file("images", att=saved)
+        await other.file("images", upload=saved)
         made = await other.spawn({"Image": "kept:1"}, name="again")
         await made.start()
         assert await ended(other, "again") == 0
@@ -495,7 +495,7 @@ async def test_what_is_no_tar_is_refused() -> None:
     async with swarm() as client:
         await client.spawn(body("true"), name="box")
         with pytest.raises(Internal, match="Error processing tar file"):
-            await client.file("containers", "box", "archive", att=BytesStream(b"this is no tar"), path="/tmp")
+            await client.file("containers", "box", "archive", upload=BytesStream(b"this is no tar"), path="/tmp")
 
 
 async def test_a_mac_address_that_was_asked_for_is_the_endpoints(autojump_clock: MockClock) -> None:
@@ -523,7 +523,7 @@ async def test_an_exec_is_framed_as_its_start_says(autojump_clock: MockClock, tt
         await started(client, "box", *LONG)
         body = {"Cmd": ["echo", "hi"], "AttachStdout": True, "Tty": True}
         made = await client.spawn(body, "containers", "box", "exec")
-        async with await client.connect("exec", made.id, value=Json.of({"Tty": tty})) as stream:
+        async with await client.connect("exec", made.id, body=Json.from_data({"Tty": tty})) as stream:
             received = b"".join([bytes(piece) async for piece in stream])
         assert received == (b"hi\r\n" if tty else b"\x01\0\0\0\0\0\0\x04hi\r\n")
 
@@ -537,12 +537,12 @@ async def test_an_exec_runs_beside_and_ends_with_its_container(autojump_clock: M
             "box",
             "exec",
         )
-        stream = await client.connect("exec", made.id, value={})
+        stream = await client.connect("exec", made.id, body={})
         async with stream:
             assert [(line.stream, line.data) async for line in lines_of(stream, tty=False)] == [("stdout", b"1 2")]
         assert (await client.get("exec", made.id))["ExitCode"] == 3
         long = await client.spawn({"Cmd": LONG}, "containers", "box", "exec")
-        await client.call(Verb.CONNECT, ("exec", long.id), value=Json.of({"Detach": True}))
+        await client.call(Verb.CONNECT, ("exec", long.id), body=Json.from_data({"Detach": True}))
         assert len((await client.get("containers", "box", "top"))["Processes"]) == 2
         await client.stop("containers", "box", "kill")
         await wait_all_tasks_blocked()
@@ -556,15 +556,15 @@ async def test_an_exec_runs_beside_and_ends_with_its_container(autojump_clock: M
 
 async def test_a_pull_tells_its_progress_and_fails_offline() -> None:
     async with swarm() as client:
-        answer = await client.call(Verb.SPAWN, ("images",), args={"fromImage": "alpine", "tag": "3"})
+        answer = await client.call(Verb.SPAWN, ("images",), params={"fromImage": "alpine", "tag": "3"})
         assert answer.before[-1].json == {"status": "Status: Downloaded newer image for alpine:3"}
-        again = await client.call(Verb.SPAWN, ("images",), args={"fromImage": "docker.io/library/alpine:3"})
+        again = await client.call(Verb.SPAWN, ("images",), params={"fromImage": "docker.io/library/alpine:3"})
         assert again.before[-1].json == {"status": "Status: Image is up to date for alpine:3"}
         with pytest.raises(Invalid, match="repository name must be lowercase"):
-            await client.call(Verb.SPAWN, ("images",), args={"fromImage": "Alpine"})
+            await client.call(Verb.SPAWN, ("images",), params={"fromImage": "Alpine"})
     async with swarm("--offline --image web:2") as client:
         with pytest.raises(Internal, match="no such host"):
-            await client.call(Verb.SPAWN, ("images",), args={"fromImage": "alpine"})
+            await client.call(Verb.SPAWN, ("images",), params={"fromImage": "alpine"})
         assert [each["RepoTags"] for each in await client.ls("images")] == [["web:2"], ["busybox:latest"]]
 
 
@@ -573,7 +573,7 @@ async def test_what_it_has_not_is_said_to_be_missing() -> None:
         with pytest.raises(Unavailable, match="This node is not a swarm manager"):
             await client.ls("services")
         with pytest.raises(Unsupported, match="the simulator has no BuildKit"):
-            await client.call(Verb.SPAWN, ("build",), args={"version": "2"}, att=BytesStream(b""))
+            await client.call(Verb.SPAWN, ("build",), params={"version": "2"}, upload=BytesStream(b""))
         assert await client.ls("plugins") == []
 
 
@@ -600,8 +600,8 @@ async def asked_for_nothing(client: Client, row: Row, name: str) -> None:
             raise
     else:
         told = "done"
-        if answer.ack.att is not None:
-            await answer.ack.att.aclose()
+        if answer.ack.stream is not None:
+            await answer.ack.stream.aclose()
     assert told
 
 

@@ -157,7 +157,7 @@ async def swarm(chain: str = "simulator") -> AsyncGenerator[Client]:
 
 async def build(client: Client, dockerfile: str, files: dict[str, Content] | None = None, **args: Any) -> list[Any]:
     att = BytesStream(context({"Dockerfile": dockerfile, **(files or {})}))
-    answer = await client.call(Verb.SPAWN, ("build",), args=args, att=att)
+    answer = await client.call(Verb.SPAWN, ("build",), params=args, upload=att)
     return [each.json for each in (*answer.before,)]
 
 

@@ -48,7 +48,7 @@ async def test_read_only_is_read_only(autojump_clock: MockClock, how: str) -> No
         assert await first_lines(client, "three", "ls", "/data", **mounted(how)) == (0, [b"file"])
         await started(client, "four", *LONG, **mounted(how, read_only=True))
         with pytest.raises(SwarmError, match="marked read-only"):
-            await client.file("containers", "four", "archive", att=BytesStream(tar_of("new", b"")), path="/data")
+            await client.file("containers", "four", "archive", upload=BytesStream(tar_of("new", b"")), path="/data")
 
 
 async def test_a_new_volume_has_what_the_image_has_there(autojump_clock: MockClock) -> None:

@@ -22,7 +22,7 @@ async def lookup(client: Client, name: str, network: str, **endpoint: object) ->
 
 
 async def make_network(client: Client, **body: object) -> None:
-    await client.call(Verb.SPAWN, ("networks",), value=Json.of({"Name": "net", **body}))
+    await client.call(Verb.SPAWN, ("networks",), body=Json.from_data({"Name": "net", **body}))
 
 
 @pytest.mark.parametrize("name", ["db", "store", "net.db", "db.net", "linked"])
@@ -85,10 +85,10 @@ async def test_an_address_that_cannot_be_had_is_refused(
         await started(client, "box", *LONG)
         body = {"Container": "box", "EndpointConfig": {"IPAMConfig": address}}
         with pytest.raises(SwarmError, match=problem):
-            await client.call(Verb.SET, ("networks", "net", "connect"), value=Json.of(body))
+            await client.call(Verb.SET, ("networks", "net", "connect"), body=Json.from_data(body))
         assert "net" not in (await client.get("containers", "box"))["NetworkSettings"]["Networks"]
         free = {"Container": "box", "EndpointConfig": {"IPAMConfig": {"IPv6Address": "2001:db8::ffff:0:0:1"}}}
-        await client.call(Verb.SET, ("networks", "net", "connect"), value=Json.of(free))
+        await client.call(Verb.SET, ("networks", "net", "connect"), body=Json.from_data(free))
 
 
 async def test_a_link_that_is_none_is_refused(autojump_clock: MockClock) -> None:

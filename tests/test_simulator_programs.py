@@ -70,7 +70,7 @@ async def test_what_is_pulled_has_the_digest_that_the_registry_tells() -> None:
     digest = f"sha256:{'0123456789abcdef' * 4}"
     async with swarm() as client:
         for name, tag in (("redis", "7"), ("redis", digest)):
-            await client.call(Verb.SPAWN, ("images",), args={"fromImage": name, "tag": tag})
+            await client.call(Verb.SPAWN, ("images",), params={"fromImage": name, "tag": tag})
         told = (await client.get("distribution", "redis:7"))["Descriptor"]["digest"]
         by_tag, by_digest = [await client.get("images", ref) for ref in ("redis:7", f"redis@{digest}")]
         assert (by_tag["RepoTags"], by_tag["RepoDigests"]) == (["redis:7"], [f"redis@{told}"])

@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from swarmlib import Filter, Invalid, Message, NotFound, Server, TimedOut, Unavailable, Verb, sync
+from swarmlib import Filter, Invalid, Log, NotFound, Request, Server, Set, TimedOut, Unavailable, sync
 from swarmlib.grammar import ChainSyntaxError
 from tests.desk import CLOSING, Desk, python
 
@@ -203,7 +203,7 @@ def test_a_watch_that_nobody_refers_to_ends(swarm: sync.Client, desk: Desk) -> N
 
 def test_a_conversation_gives_messages_or_lines_and_the_last_state(swarm: sync.Client) -> None:
     with swarm.attach("box") as conversation:
-        assert [message.verb for message in conversation] == [Verb.LOG, Verb.SET]
+        assert [reply.kind for reply in conversation] == [Log.kind, Set.kind]
     with swarm.workload("box").attach() as conversation:
         assert [line.text for line in conversation.lines()] == ["a line"]
         assert conversation.state == {"ExitCode": 3}
@@ -275,10 +275,10 @@ def test_files_come_and_go_as_files(swarm: sync.Client) -> None:
         assert list(out) == [b"first\n", b"second\n"]
         with pytest.raises(io.UnsupportedOperation, match="only be read"):
             out.write(b"x")
-    assert swarm.workload("box").file(att=io.BytesIO(b"a tar")) is None
+    assert swarm.workload("box").file(upload=io.BytesIO(b"a tar")) is None
     assert swarm.get("tar") == "a tar"
     with pytest.raises(Invalid, match="should be opened in binary mode"):
-        swarm.file("box", att=io.StringIO("a tar"))  # type: ignore[arg-type]
+        swarm.file("box", upload=io.StringIO("a tar"))  # type: ignore[arg-type]
 
 
 def test_a_stage_that_fails_is_the_error_of_all_that_goes_on(desk: Desk) -> None:
@@ -310,7 +310,7 @@ def test_closing_ends_what_other_threads_wait_for(desk: Desk) -> None:
 
 def test_a_stage_cant_wait_for_its_own_loop() -> None:
     class Itself(Server):
-        async def ls(self, message: Message) -> list[str]:
+        async def ls(self, request: Request) -> list[str]:
             with pytest.raises(RuntimeError, match="would wait for itself"):
                 swarm.get()
             return [str(threading.current_thread() in threads())]

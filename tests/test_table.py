@@ -60,21 +60,20 @@ def test_request_to_message_to_request_is_the_identity(
         query.pop("fromSrc", None)
     if not row.nested_names:
         name = name.replace("/", "-")
-    args = query if version is None else {**query, ":version": version}
-    target = table.target(row, row.path(name), args)
+    target = table.target(row, row.path(name), query, version or "")
     found = table.route(row.method, target)
     assert found.row is row
     assert found.path == row.path(name)
-    assert found.args == args
+    assert (found.params, found.version) == (query, version or "")
     assert table.row_of(found.row.verb, found.path, upload=row.upload) is row
-    assert table.target(found.row, found.path, found.args) == target
+    assert table.target(found.row, found.path, found.params, found.version) == target
 
 
 def test_names_may_hold_slashes_where_the_api_says_so() -> None:
     found = table.route("GET", "/v1.41/images/registry:5000/team/app:1.0/json")
     assert found.row.name == "ImageInspect"
     assert found.path == ("images", "registry:5000/team/app:1.0")
-    assert found.args == {":version": "1.41"}
+    assert (found.params, found.version) == ({}, "1.41")
 
 
 @pytest.mark.parametrize(("target", "row"), [("json", "ContainerInspect"), ("logs", "ContainerLogs")])
@@ -152,12 +151,15 @@ def test_what_readers_would_decode_differently_is_refused(target: str, says: str
 @given(st.binary(min_size=1))
 def test_the_bytes_of_a_parameter_come_through(data: bytes) -> None:
     found = table.route("GET", f"/containers/web/archive?path={quote(data)}")
-    assert os.fsencode(found.args["path"]) == data
-    assert table.target(found.row, found.path, found.args) == f"/containers/web/archive?path={quote_plus(data)}"
+    assert os.fsencode(found.params["path"]) == data
+    assert (
+        table.target(found.row, found.path, found.params, found.version)
+        == f"/containers/web/archive?path={quote_plus(data)}"
+    )
 
 
 def test_a_parameter_without_a_name_says_nothing() -> None:
-    assert table.route("GET", "/containers/json?=1&&all=1&").args == {"all": "1"}
+    assert table.route("GET", "/containers/json?=1&&all=1&").params == {"all": "1"}
 
 
 @pytest.mark.parametrize(
@@ -186,13 +188,13 @@ def test_a_path_is_decoded_once_and_then_looked_up(method: str, target: str, row
 def test_a_version_has_one_form(version: str, usual: str) -> None:
     """As an engine compares versions: number by number, a missing one for 0."""
     found = table.route("GET", f"/v{version}/info")
-    assert found.args == {":version": usual}
-    assert table.route("GET", table.target(found.row, found.path, found.args)) == found
+    assert (found.params, found.version) == ({}, usual)
+    assert table.route("GET", table.target(found.row, found.path, found.params, found.version)) == found
 
 
 def test_a_version_that_is_none_does_not_get_into_a_target() -> None:
     with pytest.raises(Invalid, match="API version"):
-        table.target(table.row_of(Verb.GET, (), upload=False), (), {":version": "1.41/_ping HTTP/1.1"})
+        table.target(table.row_of(Verb.GET, (), upload=False), (), {}, "1.41/_ping HTTP/1.1")
 
 
 @pytest.mark.parametrize("query", ["fromSrc=-&fromImage=a", "fromImage=a&fromSrc=-", "fromSrc=x&fromSrc=-"])
@@ -204,7 +206,7 @@ def test_an_image_is_only_imported_where_an_engine_does_not_pull(query: str) -> 
 def test_a_name_can_not_make_its_target_another_operation() -> None:
     for verb, path in [(Verb.GET, ("services", "web/logs")), (Verb.RM, ("containers", "web/checkpoints/c1"))]:
         with pytest.raises(Invalid, match="another operation"):
-            table.target(table.row_of(verb, path, upload=False), path, {})
+            table.target(table.row_of(verb, path, upload=False), path, {}, "")
 
 
 def test_a_long_target_is_not_kept() -> None:
@@ -215,8 +217,9 @@ def test_a_long_target_is_not_kept() -> None:
 
 
 def test_a_query_can_not_pass_for_what_the_table_keeps_for_itself() -> None:
-    with pytest.raises(Invalid, match="begins with a colon"):
-        table.route("GET", "/containers/json?:x-registry-auth=forged")
+    found = table.route("GET", "/containers/json?:version=1.30&version=1.31&x-registry-auth=forged")
+    assert found.version == ""
+    assert found.params == {":version": "1.30", "version": "1.31", "x-registry-auth": "forged"}
 
 
 def test_what_has_no_row_is_not_found() -> None:
@@ -230,12 +233,12 @@ def test_what_has_no_row_is_not_found() -> None:
 def test_a_name_that_makes_the_target_another_one_is_refused(name: str) -> None:
     row = table.row_of(Verb.GET, ("containers", name), upload=False)
     with pytest.raises(Invalid, match="is no name"):
-        table.target(row, ("containers", name), {})
+        table.target(row, ("containers", name), {}, "")
 
 
 def test_a_name_with_dots_and_slashes_that_is_normal_is_kept() -> None:
     row = table.row_of(Verb.GET, ("containers", "a/.b..c"), upload=False)
-    assert table.target(row, ("containers", "a/.b..c"), {}) == "/containers/a/.b..c/json"
+    assert table.target(row, ("containers", "a/.b..c"), {}, "") == "/containers/a/.b..c/json"
 
 
 @pytest.mark.parametrize("kind", ERRORS.values(), ids=lambda kind: kind.code)

@@ -7,22 +7,21 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_one_way_pair, wait_all_tasks_blocked
 
-from swarmlib import Backend, Chain, Client, Filter, Invalid, Message, Server, Unavailable, Verb
+from swarmlib import Backend, Chain, Client, Filter, Invalid, Request, Server, Unavailable, Verb
 from swarmlib_backends.tee import Tee
 
 
 class Main(Server):
     """Answers at once."""
 
-    async def get(self, _: Message) -> str:
+    async def get(self, _: Request) -> str:
         return "main"
 
     file = stop = get
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
-        await message.ret.set("event")
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.set("event")
 
 
 class Shadow(Server):
@@ -33,21 +32,20 @@ class Shadow(Server):
         self.ended: list[str] = []
         self.go = trio.Event()
 
-    async def get(self, message: Message) -> Any:
-        self.seen.append(f"{message.verb} {message.path[0]}")
-        if message.path[0] == "fails":
+    async def get(self, request: Request) -> Any:
+        self.seen.append(f"{request.verb} {request.path[0]}")
+        if request.path[0] == "fails":
             raise Unavailable("the second chain is down")
-        if message.path[0] == "bug":
+        if request.path[0] == "bug":
             raise ZeroDivisionError
-        if message.path[0] == "slow":
+        if request.path[0] == "slow":
             await self.go.wait()
         return "shadow"
 
     file = stop = get
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
         try:
             await trio.sleep_forever()
         finally:
@@ -67,13 +65,13 @@ async def test_the_order_is_that_of_the_messages() -> None:
     seen: list[str] = []
 
     class Notes(Filter):
-        async def send(self, message: Message) -> None:
-            seen.append(message.path[0])
-            await self.next.send(message)
+        async def send(self, request: Request) -> None:
+            seen.append(request.path[0])
+            await self.next.send(request)
 
     async with Chain(Tee(Chain(Notes())), Main()).open() as sender, trio.open_nursery() as nursery:
         for number in range(50):
-            await sender.send(Message(Verb.GET, (str(number),)))
+            await sender.send(Request(Verb.GET, (str(number),)))
         nursery.start_soon(wait_all_tasks_blocked)
     assert seen == list(map(str, range(50)))
 
@@ -121,8 +119,8 @@ async def test_a_stage_that_holds_up_its_sender_is_given_up_too(autojump_clock: 
     class Stuck(Filter):
         seen: list[str] = []  # noqa: RUF012 - shared by the opened copies
 
-        async def send(self, message: Message) -> None:
-            self.seen.append(message.path[0])
+        async def send(self, request: Request) -> None:
+            self.seen.append(request.path[0])
             await trio.sleep_forever()
 
     async with Chain(Tee(Chain(Stuck())), Main()).open() as sender:
@@ -136,7 +134,7 @@ async def test_a_message_with_an_attachment_is_not_copied_and_keeps_its_bytes() 
     shadow = Shadow()
     body, upload = memory_stream_one_way_pair()
     async with Chain(Tee(Chain(shadow)), Main()).open() as sender:
-        await Client(sender).file("a", att=upload)
+        await Client(sender).file("a", upload=upload)
         await wait_all_tasks_blocked()
         await body.send_all(b"all of it")
         assert await upload.receive_some() == b"all of it"
@@ -166,7 +164,7 @@ async def test_only_what_fits_is_copied() -> None:
 
 async def test_a_dropped_request_is_still_noticed_as_dropped() -> None:
     class Drops(Filter):
-        async def send(self, message: Message) -> None:
+        async def send(self, request: Request) -> None:
             return
 
     async with Chain(Tee(Chain(Shadow())), Drops()).open() as sender:
@@ -177,7 +175,7 @@ async def test_a_dropped_request_is_still_noticed_as_dropped() -> None:
 class Breaks(Server):
     """Fails, as a stage, at the first message."""
 
-    async def get(self, message: Message) -> None:
+    async def get(self, request: Request) -> None:
         self.crash.set()
 
     def __init__(self) -> None:

@@ -13,25 +13,30 @@ import trio
 from trio.testing import MemoryReceiveStream, MockClock
 
 from swarmlib import (
+    Ack,
     Backend,
     Client,
     Conflict,
     ContractError,
+    Error,
     Filter,
     Internal,
-    Message,
+    Log,
     NotFound,
     Reply,
+    ReplySender,
+    Request,
     Sender,
     Server,
+    Set,
     Source,
     Tap,
     Unavailable,
     Verb,
+    discard,
     open_reply,
 )
-from swarmlib.channel import Replies
-from swarmlib.message import REQUESTS
+from swarmlib.reply import ReplyReceiver
 from swarmlib.testing import REFERENCE, RULES, ConformanceError, Leaf, Reference, check_backend
 from swarmlib.testing.bench import NOSUCH
 from swarmlib.testing.rules import streams
@@ -70,7 +75,7 @@ class Working(Filter):
             self.nursery.start_soon(action, *args)
 
 
-async def pump(ret: Reply, replies: Replies, scope: trio.CancelScope | None = None) -> None:
+async def pump(ret: ReplySender, replies: ReplyReceiver, scope: trio.CancelScope | None = None) -> None:
     """Relay replies; when the caller is gone, `scope` is cancelled."""
     with scope or trio.CancelScope():
         async with replies:
@@ -80,8 +85,8 @@ async def pump(ret: Reply, replies: Replies, scope: trio.CancelScope | None = No
         await ret.aclose()
 
 
-def replies_through(message: Message, see: Callable[[Message], Message | None]) -> Message:
-    return message if message.ret is None else message.but(ret=Tap(message.ret, see))
+def replies_through(request: Request, see: Callable[[Reply], Reply | None]) -> Request:
+    return request.replace(reply=Tap(request.reply, see))
 
 
 # Opening and closing.
@@ -107,11 +112,11 @@ class Lingers(Filter):
         if self.lingers:
             await trio.sleep_forever()
 
-    async def send(self, message: Message) -> None:
-        await self.next.send(replies_through(message, self.see))
+    async def send(self, request: Request) -> None:
+        await self.next.send(replies_through(request, self.see))
 
-    def see(self, reply: Message) -> Message:
-        self.lingers = self.lingers or isinstance(reply.value, NotFound)
+    def see(self, reply: Reply) -> Reply:
+        self.lingers = self.lingers or (isinstance(reply, Error) and isinstance(reply.error, NotFound))
         return reply
 
 
@@ -125,10 +130,10 @@ class Shares(Filter):
         yield
         self.shared["closed"] = True
 
-    async def send(self, message: Message) -> None:
+    async def send(self, request: Request) -> None:
         if self.shared["closed"]:
             raise Unavailable("it is closed")
-        await self.next.send(message)
+        await self.next.send(request)
 
 
 @breaks("answers_unavailable_when_closed")
@@ -145,23 +150,23 @@ class Keeps(Working):
         super().__init__()
         self.verb = verb
 
-    async def send(self, message: Message) -> None:
-        if message.verb is self.verb and message.ret is not None:
+    async def send(self, request: Request) -> None:
+        if request.verb is self.verb and request.reply is not None:
             scope = trio.CancelScope()
-            message.ret.on_gone(scope.cancel)
-            self.kept.append(message.ret)
-            ret, replies = open_reply()
-            self.later(pump, message.ret, replies, scope)
-            message = message.but(ret=ret)
-        await self.next.send(message)
+            request.reply.on_gone(scope.cancel)
+            self.kept.append(request.reply)
+            reply, replies = open_reply()
+            self.later(pump, request.reply, replies, scope)
+            request = request.replace(reply=reply)
+        await self.next.send(request)
 
 
 breaks("answers_what_is_under_way_when_it_closes")(lambda: Keeps(Verb.GET))
 breaks("ends_conversations_when_it_closes")(lambda: Keeps(Verb.ATTACH))
 
 
-@breaks("a_source_takes_no_messages")
-class TakesMessages(Source):
+@breaks("a_source_takes_no_requests")
+class TakesRequests(Source):
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         task_status.started()
         while True:
@@ -186,100 +191,94 @@ class Mute(Source):
 
 @breaks("answers_everything")
 class Silent(Working):
-    async def send(self, message: Message) -> None:
-        if message.path == (NOSUCH,) and message.verb is Verb.FILE:
-            self.kept.append(message)
+    async def send(self, request: Request) -> None:
+        if request.path == (NOSUCH,) and request.verb is Verb.FILE:
+            self.kept.append(request)
         else:
-            await self.next.send(message)
+            await self.next.send(request)
 
 
 @breaks("gives_the_answer_itself")
 class Drops(Filter):
-    async def send(self, message: Message) -> None:
-        if message.path != (NOSUCH,):
-            await self.next.send(message)
+    async def send(self, request: Request) -> None:
+        if request.path != (NOSUCH,):
+            await self.next.send(request)
 
 
 @breaks("answers_once")
 class Twice(Filter):
-    async def send(self, message: Message) -> None:
-        if message.path == (NOSUCH,) and message.ret is not None:
-            await message.ret.error(NotFound("no such place"))
+    async def send(self, request: Request) -> None:
+        if request.path == (NOSUCH,) and request.reply is not None:
+            await request.reply.error(NotFound("no such place"))
             with pytest.raises(ContractError):
-                await message.ret.ack()
+                await request.reply.ack()
         else:
-            await self.next.send(message)
+            await self.next.send(request)
 
 
 @breaks("has_no_bugs")
 class Buggy(Filter):
-    async def send(self, message: Message) -> None:
-        if message.path == (NOSUCH,):
+    async def send(self, request: Request) -> None:
+        if request.path == (NOSUCH,):
             raise KeyError("a bug")
-        await self.next.send(message)
+        await self.next.send(request)
 
 
 @breaks("says_not_found")
 class Forgiving(Filter):
     """To remove what isn't there is no error to it."""
 
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.RM and message.path[-1] == NOSUCH and message.ret is not None:
-            await message.ret.ack()
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.RM and request.path[-1] == NOSUCH and request.reply is not None:
+            await request.reply.ack()
         else:
-            await self.next.send(message)
+            await self.next.send(request)
 
 
 @breaks("refuses_unknown_places")
 class Agrees(Filter):
-    async def send(self, message: Message) -> None:
-        if message.path == (NOSUCH, "x") and message.verb is Verb.SET and message.ret is not None:
-            await message.ret.ack()
+    async def send(self, request: Request) -> None:
+        if request.path == (NOSUCH, "x") and request.verb is Verb.SET and request.reply is not None:
+            await request.reply.ack()
         else:
-            await self.next.send(message)
+            await self.next.send(request)
 
 
 @breaks("refuses_what_makes_no_sense")
 class Careless(Filter):
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.SPAWN and message.value is not None:
-            message.json.get("Image")
-        await self.next.send(message)
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.SPAWN and request.body is not None:
+            request.json.get("Image")
+        await self.next.send(request)
 
 
 @breaks("answers_what_comes_too_late")
 class TooLate(Working):
-    async def send(self, message: Message) -> None:
-        if message.deadline < trio.current_time():
-            self.kept.append(message)
+    async def send(self, request: Request) -> None:
+        if request.deadline < trio.current_time():
+            self.kept.append(request)
         else:
-            await self.next.send(message)
+            await self.next.send(request)
 
 
-breaks("does_no_more_than_declared", verbs=REQUESTS - {Verb.STOP})(Filter)
+breaks("does_no_more_than_declared", verbs=set(Verb) - {Verb.STOP})(Filter)
 
 
 @breaks("passes_errors_on")
 class Blurs(Filter):
-    async def send(self, message: Message) -> None:
-        await self.next.send(replies_through(message, self.blur))
+    async def send(self, request: Request) -> None:
+        await self.next.send(replies_through(request, self.blur))
 
-    def blur(self, reply: Message) -> Message:
-        return reply.but(value=Internal("it failed")) if isinstance(reply.value, Conflict) else reply
+    def blur(self, reply: Reply) -> Reply:
+        conflict = isinstance(reply, Error) and isinstance(reply.error, Conflict)
+        return Error(Internal("it failed")) if conflict else reply
 
 
 @breaks("lets_a_dropped_request_be_noticed")
 class Remembers(Working):
-    async def send(self, message: Message) -> None:
-        self.kept.append(message.ret)
-        await self.next.send(message)
-
-
-@breaks("passes_on_what_goes_one_way")
-class LosesLogs(Filter):
-    async def send(self, message: Message) -> None:
-        if message.verb is not Verb.LOG:
-            await self.next.send(message)
+    async def send(self, request: Request) -> None:
+        self.kept.append(request.reply)
+        await self.next.send(request)
 
 
 # Objects.
@@ -287,72 +286,72 @@ class LosesLogs(Filter):
 
 @breaks("keeps_what_is_spawned")
 class RemovesNothing(Filter):
-    async def send(self, message: Message) -> None:
-        by_id = len(message.path) == 2 and len(message.path[1]) == 16 and message.path[1].isalnum()
-        if message.verb is Verb.RM and by_id and message.ret is not None:
-            await message.ret.ack()
+    async def send(self, request: Request) -> None:
+        by_id = len(request.path) == 2 and len(request.path[1]) == 16 and request.path[1].isalnum()
+        if request.verb is Verb.RM and by_id and request.reply is not None:
+            await request.reply.ack()
         else:
-            await self.next.send(message)
+            await self.next.send(request)
 
 
 @breaks("starts_and_stops")
 class Unstoppable(Filter):
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.STOP and NOSUCH not in message.path:
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.STOP and NOSUCH not in request.path:
             raise Conflict("it can't be stopped")
-        await self.next.send(message)
+        await self.next.send(request)
 
 
 @breaks("lists_what_there_is")
 class RunningOnly(Filter):
-    async def send(self, message: Message) -> None:
-        await self.next.send(message.but(args={}) if message.verb is Verb.LS else message)
+    async def send(self, request: Request) -> None:
+        await self.next.send(request.replace(params={}) if request.verb is Verb.LS else request)
 
 
 @breaks("tells_of_changes")
 class HidesEvents(Filter):
-    async def send(self, message: Message) -> None:
-        hides = message.verb is Verb.WATCH and message.path == ()
-        await self.next.send(replies_through(message, self.hide) if hides else message)
+    async def send(self, request: Request) -> None:
+        hides = request.verb is Verb.WATCH and request.path == ()
+        await self.next.send(replies_through(request, self.hide) if hides else request)
 
-    def hide(self, reply: Message) -> Message | None:
-        return None if reply.verb is Verb.SET else reply
+    def hide(self, reply: Reply) -> Reply | None:
+        return None if isinstance(reply, Set) else reply
 
 
 @breaks("keeps_odd_names_apart")
 class SplitsNames(Filter):
-    async def send(self, message: Message) -> None:
-        await self.next.send(message.but(path=tuple("/".join(message.path).split("/")) if message.path else ()))
+    async def send(self, request: Request) -> None:
+        await self.next.send(request.replace(path=tuple("/".join(request.path).split("/")) if request.path else ()))
 
 
 @breaks("takes_no_name_for_another")
 class Respells(Filter):
-    async def send(self, message: Message) -> None:
-        *place, name = message.path or ("",)
-        respelt = message.verb is Verb.GET and name.startswith("./") and name != "./x"
-        await self.next.send(message.but(path=(*place, name[2:])) if respelt else message)
+    async def send(self, request: Request) -> None:
+        *place, name = request.path or ("",)
+        respelt = request.verb is Verb.GET and name.startswith("./") and name != "./x"
+        await self.next.send(request.replace(path=(*place, name[2:])) if respelt else request)
 
 
 @breaks("keeps_the_name_that_it_is_given")
 class Nameless(Filter):
-    async def send(self, message: Message) -> None:
-        proper = message.verb is Verb.SPAWN and str(message.args.get("name")).startswith("swarmlib-")
-        await self.next.send(message.but(args={}) if proper else message)
+    async def send(self, request: Request) -> None:
+        proper = request.verb is Verb.SPAWN and str(request.params.get("name")).startswith("swarmlib-")
+        await self.next.send(request.replace(params={}) if proper else request)
 
 
 @breaks("spawns_nothing_without_a_proper_name")
 class Renames(Filter):
-    async def send(self, message: Message) -> None:
-        up = message.verb is Verb.SPAWN and message.args.get("name") == "../canary"
-        await self.next.send(message.but(args={"name": "canary"}) if up else message)
+    async def send(self, request: Request) -> None:
+        up = request.verb is Verb.SPAWN and request.params.get("name") == "../canary"
+        await self.next.send(request.replace(params={"name": "canary"}) if up else request)
 
 
 @breaks("answers_concurrent_calls_each_with_its_own")
 class Mixes(Filter):
-    async def send(self, message: Message) -> None:
-        self.last = message.path
+    async def send(self, request: Request) -> None:
+        self.last = request.path
         await trio.lowlevel.checkpoint()
-        await self.next.send(message.but(path=self.last))
+        await self.next.send(request.replace(path=self.last))
 
 
 # Calls.
@@ -362,57 +361,57 @@ class Mixes(Filter):
 class Offended(Filter):
     offended = False
 
-    async def send(self, message: Message) -> None:
-        self.offended = self.offended or (message.ret is not None and message.ret.gone)
+    async def send(self, request: Request) -> None:
+        self.offended = self.offended or (request.reply is not None and request.reply.gone)
         if self.offended:
             raise Unavailable("not any more")
-        await self.next.send(message)
+        await self.next.send(request)
 
 
 @breaks("cancels_the_work_when_the_caller_goes")
 class GoesOn(Working):
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.GET and message.ret is not None:
-            ret, replies = open_reply()
-            caller, message = message.ret, message.but(ret=ret)
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.GET and request.reply is not None:
+            reply, replies = open_reply()
+            caller, request = request.reply, request.replace(reply=reply)
             self.later(pump, caller, replies)
-        await self.next.send(message)
+        await self.next.send(request)
 
 
 @breaks("leaves_the_object_alone_when_a_conversation_ends")
 class StopsWhatIsLeft(Working):
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.ATTACH and message.ret is not None:
-            stop = Message(Verb.STOP, message.path)
-            message.ret.on_gone(lambda: self.later(self.next.send, stop))
-        await self.next.send(message)
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.ATTACH and request.reply is not None:
+            stop = Request(Verb.STOP, request.path)
+            request.reply.on_gone(lambda: self.later(self.next.send, stop))
+        await self.next.send(request)
 
 
 @breaks("ends_what_worked_for_a_conversation")
 class Leaks(Working):
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.ATTACH:
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.ATTACH:
             self.later(trio.sleep_forever)
-        await self.next.send(message)
+        await self.next.send(request)
 
 
 @breaks("keeps_deadlines")
 class Patient(Filter):
-    async def send(self, message: Message) -> None:
-        await self.next.send(message.but(deadline=float("inf")))
+    async def send(self, request: Request) -> None:
+        await self.next.send(request.replace(deadline=float("inf")))
 
 
 @breaks("lets_no_conversation_hold_up_a_call")
 class OneConversation(Filter):
     free: trio.Event | None = None
 
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.ATTACH and message.ret is not None:
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.ATTACH and request.reply is not None:
             self.free = trio.Event()
-            message.ret.on_gone(self.free.set)
+            request.reply.on_gone(self.free.set)
         elif self.free is not None:
             await self.free.wait()
-        await self.next.send(message)
+        await self.next.send(request)
 
 
 @breaks("lets_no_call_hold_up_another")
@@ -426,13 +425,13 @@ class OneObject(Filter):
         self.changed = trio.Event()
         yield
 
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.GET and message.ret is not None:
-            while self.calls and self.path != message.path:
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.GET and request.reply is not None:
+            while self.calls and self.path != request.path:
                 await self.changed.wait()
-            self.path, self.calls = message.path, self.calls + 1
-            message.ret.on_gone(self.done)
-        await self.next.send(message)
+            self.path, self.calls = request.path, self.calls + 1
+            request.reply.on_gone(self.done)
+        await self.next.send(request)
 
     def done(self) -> None:
         self.calls -= 1
@@ -442,14 +441,14 @@ class OneObject(Filter):
 
 @breaks("holds_back_replies_that_nobody_reads")
 class Gathers(Working):
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.WATCH and message.path and message.ret is not None:
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.WATCH and request.path and request.reply is not None:
             scope = trio.CancelScope()
-            message.ret.on_gone(scope.cancel)
-            ret, replies = open_reply(capacity=1_000_000)
-            self.later(pump, message.ret, replies, scope)
-            message = message.but(ret=ret)
-        await self.next.send(message)
+            request.reply.on_gone(scope.cancel)
+            reply, replies = open_reply(capacity=1_000_000)
+            self.later(pump, request.reply, replies, scope)
+            request = request.replace(reply=reply)
+        await self.next.send(request)
 
 
 # Streams.
@@ -457,11 +456,11 @@ class Gathers(Working):
 
 @breaks("gives_every_line")
 class SkipsBlankLines(Filter):
-    async def send(self, message: Message) -> None:
-        await self.next.send(replies_through(message, self.skip))
+    async def send(self, request: Request) -> None:
+        await self.next.send(replies_through(request, self.skip))
 
-    def skip(self, reply: Message) -> Message | None:
-        return None if reply.verb is Verb.LOG and not reply.value else reply
+    def skip(self, reply: Reply) -> Reply | None:
+        return None if isinstance(reply, Log) and not reply.line else reply
 
 
 class Through(trio.abc.HalfCloseableStream):
@@ -493,12 +492,13 @@ class Wraps(Filter):
     stream: Callable[[Any], Any]
     verb: Verb = Verb.CONNECT
 
-    async def send(self, message: Message) -> None:
-        taken = message.verb is self.verb and message.att is None
-        await self.next.send(replies_through(message, self.wrap) if taken else message)
+    async def send(self, request: Request) -> None:
+        taken = request.verb is self.verb and request.upload is None
+        await self.next.send(replies_through(request, self.wrap) if taken else request)
 
-    def wrap(self, reply: Message) -> Message:
-        return reply.but(att=self.stream(reply.att)) if reply.att is not None else reply
+    def wrap(self, reply: Reply) -> Reply:
+        gives = isinstance(reply, Ack) and reply.stream is not None
+        return reply.replace(stream=self.stream(reply.stream)) if gives else reply
 
 
 class Delays(Through):
@@ -580,30 +580,29 @@ breaks("gives_back_files")(lambda: Wraps(Beheads, Verb.FILE))
 
 @breaks("keeps_a_stream_whose_call_has_ended")
 class ClosesStreams(Working):
-    async def send(self, message: Message) -> None:
-        if message.verb is Verb.CONNECT and message.ret is not None:
-            ret = message.ret
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.CONNECT:
+            to = request.reply
 
-            def see(reply: Message) -> Message:
-                if reply.att is not None:
-                    ret.on_gone(lambda: self.later(trio.aclose_forcefully, reply.att))
+            def see(reply: Reply) -> Reply:
+                to.on_gone(lambda: self.later(discard, reply))
                 return reply
 
-            message = replies_through(message, see)
-        await self.next.send(message)
+            request = replies_through(request, see)
+        await self.next.send(request)
 
 
 @breaks("passes_big_files_in_flat_memory")
 class ReadsFirst(Filter):
-    async def send(self, message: Message) -> None:
-        if message.att is not None:
-            async with message.att as given:
+    async def send(self, request: Request) -> None:
+        if request.upload is not None:
+            async with request.upload as given:
                 whole = b"".join([bytes(piece) async for piece in given])
             stream = MemoryReceiveStream()
             stream.put_data(whole)
             stream.put_eof()
-            message = message.but(att=stream)
-        await self.next.send(message)
+            request = request.replace(upload=stream)
+        await self.next.send(request)
 
 
 async def broken(make: Wrong, **how: Any) -> dict[str, ConformanceError]:
@@ -663,7 +662,7 @@ async def test_a_broken_rule_is_named_and_shown_by_the_messages(autojump_clock: 
 
 async def test_a_backend_that_never_answers_is_not_waited_for(autojump_clock: MockClock) -> None:
     class Hangs(Filter):
-        async def send(self, message: Message) -> None:
+        async def send(self, request: Request) -> None:
             await trio.sleep_forever()
 
     with pytest.raises(ConformanceError, match=r"after opening, it answers nothing within 5 s"):
@@ -684,8 +683,8 @@ async def test_one_that_cannot_be_opened_says_why(autojump_clock: MockClock) -> 
 class Empty(Server):
     """A leaf that has nothing, and says so."""
 
-    async def ls(self, message: Message) -> list[Any]:
-        if message.path != ("containers",):
+    async def ls(self, request: Request) -> list[Any]:
+        if request.path != ("containers",):
             raise NotFound("no such place")
         return []
 
@@ -727,7 +726,7 @@ async def test_a_leaf_that_is_taken_for_a_filter_is_told_so(autojump_clock: Mock
         (Empty, {"leaf": Leaf(), "over": Reference()}, "nothing stands behind it"),
         (Mute, {"leaf": Leaf()}, "nothing stands behind it"),
         (Filter, {"verbs": ["list"]}, "'list' is not a valid Verb"),
-        (Filter, {"verbs": []}, "at least one that is answered"),
+        (Filter, {"verbs": []}, "at least one"),
         (lambda: "filter", {}, "make should give a swarmlib.Backend, not 'filter'"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_one_way_pair, wait_all_tasks_blocked
 
-from swarmlib import Chain, Client, Invalid, Message, Server, TimedOut, Verb, next_reply
+from swarmlib import Ack, Chain, Client, Invalid, Request, Server, TimedOut, Verb, next_reply
 from swarmlib_backends.timeout import Timeout
 
 
@@ -14,34 +14,32 @@ class Slow(Server):
     def __init__(self) -> None:
         self.cancelled: list[str] = []
 
-    async def get(self, message: Message) -> str:
+    async def get(self, request: Request) -> str:
         try:
-            await trio.sleep(float(message.path[0]))
+            await trio.sleep(float(request.path[0]))
         except trio.Cancelled:
-            self.cancelled.append(message.path[0])
+            self.cancelled.append(request.path[0])
             raise
         return "done"
 
-    async def start(self, message: Message) -> None:
-        await trio.sleep(float(message.path[1]))
+    async def start(self, request: Request) -> None:
+        await trio.sleep(float(request.path[1]))
 
-    async def spawn(self, message: Message) -> None:
-        assert message.ret is not None
+    async def spawn(self, request: Request) -> None:
         for number in range(5):
-            await message.ret.set(number)
-            await trio.sleep(float(message.path[0]))
+            await request.reply.set(number)
+            await trio.sleep(float(request.path[0]))
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
-        await trio.sleep(float(message.path[0]))
-        await message.ret.set("event")
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
+        await trio.sleep(float(request.path[0]))
+        await request.reply.set("event")
 
-    async def file(self, message: Message) -> None:
-        assert message.att is not None
-        while await message.att.receive_some():
+    async def file(self, request: Request) -> None:
+        assert request.upload is not None
+        while await request.upload.receive_some():
             pass
-        await trio.sleep(float(message.path[0]))
+        await trio.sleep(float(request.path[0]))
 
 
 async def test_what_takes_too_long_is_answered_and_cancelled(autojump_clock: MockClock) -> None:
@@ -79,15 +77,14 @@ async def test_a_watch_that_has_begun_may_be_silent(autojump_clock: MockClock) -
 
 async def test_time_does_not_run_while_the_caller_is_behind(autojump_clock: MockClock) -> None:
     class Many(Server):
-        async def spawn(self, message: Message) -> None:
-            assert message.ret is not None
+        async def spawn(self, request: Request) -> None:
             for number in range(100):
-                await message.ret.set(number)
+                await request.reply.set(number)
 
     async with Chain(Timeout(after=5), Many()).open() as sender, Client(sender).request(Verb.SPAWN) as replies:
         await trio.sleep(1000)
-        verbs = [(await next_reply(replies)).verb for _ in range(101)]
-    assert verbs == [Verb.SET] * 100 + [Verb.ACK]
+        verbs = [(await next_reply(replies)).kind for _ in range(101)]
+    assert verbs == [Verb.SET] * 100 + [Ack.kind]
 
 
 async def test_an_upload_may_take_as_long_as_its_sender_wants(autojump_clock: MockClock) -> None:
@@ -104,7 +101,7 @@ async def test_an_upload_may_take_as_long_as_its_sender_wants(autojump_clock: Mo
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(slowly)
                 try:
-                    await Client(sender).file(seconds, att=upload)
+                    await Client(sender).file(seconds, upload=upload)
                 except TimedOut:
                     assert not answered
 

@@ -4,11 +4,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
 
-from swarmlib import Chain, Client, Filter, Invalid, Json, Message, Tap, Verb
+from swarmlib import Ack, Chain, Filter, Invalid, Json, Meta, Reply, Request, Set, Tap, Verb
+from swarmlib.asking import call
 from swarmlib_backends.balance import Balance
 from swarmlib_backends.balance.versions import common
 from swarmlib_backends.docker import Docker
@@ -26,24 +28,25 @@ class Speaks(Filter):
     oldest: str
     newest: str
 
-    async def send(self, message: Message) -> None:
-        asked = message.args.get(":version")
-        if asked is not None:
-            Range(parsed(self.oldest), parsed(self.newest)).check(parsed(asked))
-            message = message.but(args={**message.args, ":version": REAL})
-        if message.ret is not None and message.path[:1] in (("ping",), ("version",)):
-            message = message.but(ret=Tap(message.ret, self._disguised))
-        await self.next.send(message)
+    async def send(self, request: Request) -> None:
+        if request.meta.version:
+            Range(parsed(self.oldest), parsed(self.newest)).check(parsed(request.meta.version))
+            request = request.replace(meta=request.meta.replace(version=REAL))
+        if request.path[:1] in (("ping",), ("version",)):
+            request = request.replace(reply=Tap(request.reply, self._disguised))
+        await self.next.send(request)
 
-    def _disguised(self, reply: Message) -> Message:
+    def _disguised(self, reply: Reply) -> Reply:
+        if not isinstance(reply, Ack | Set):
+            return reply
         if isinstance(reply.value, Json) and reply.value.raw.startswith(b"{"):
             about = reply.json | {"ApiVersion": self.newest, "MinAPIVersion": self.oldest}
-            reply = reply.but(value=Json.of(about))
+            reply = reply.replace(value=Json.from_data(about))
         headers = [
             (name, self.newest.encode() if name == b"Api-Version" else value)
-            for name, value in reply.args.get("headers", ())
+            for name, value in reply.details.get("headers", ())
         ]
-        return reply.but(args={**reply.args, "headers": headers})
+        return reply.replace(details={**reply.details, "headers": headers})
 
 
 @asynccontextmanager
@@ -91,14 +94,17 @@ async def test_the_cli_works_on_both_engines(
 async def test_a_version_that_is_not_advertised_is_refused_in_dockers_words(engines: tuple[Engine, Engine]) -> None:
     members = [Chain(Docker(engines[0].host)), Chain(Speaks("1.30", "1.40"), Docker(engines[1].host))]
     async with Chain(Balance(members)).open() as sender:
-        ask = partial(Client(sender).call, Verb.LS, ("containers",))
-        assert (await ask(args={":version": "1.40"})).value == []
+
+        async def ask(version: str) -> Any:
+            return (await call(sender, Request(Verb.LS, ("containers",), meta=Meta(version=version)))).value
+
+        assert await ask("1.40") == []
         with pytest.raises(Invalid, match=r"client version 1\.41 is too new\. Maximum supported API version is 1\.40"):
-            await ask(args={":version": "1.41"})
+            await ask("1.41")
         with pytest.raises(Invalid, match=r"client version 1\.29 is too old\. Minimum supported API version is 1\.30"):
-            await ask(args={":version": "1.29"})
+            await ask("1.29")
         with pytest.raises(Invalid, match=r"'1\.x' is not an API version"):
-            await ask(args={":version": "1.x"})
+            await ask("1.x")
 
 
 def test_what_is_advertised() -> None:

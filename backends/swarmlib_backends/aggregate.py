@@ -12,22 +12,25 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 
 from swarmlib import (
+    Ack,
     BadAnswer,
     Chain,
     Client,
     Invalid,
-    Message,
+    Log,
     NotFound,
-    Reply,
+    ReplySender,
+    Request,
     Server,
+    Set,
     Stages,
     SwarmError,
     Unsupported,
-    Verb,
     argument,
+    ask,
     next_reply,
 )
-from swarmlib.request import Answer
+from swarmlib.asking import Answer, call
 
 from .calls import distinct
 
@@ -55,38 +58,36 @@ class Aggregate(Server):
                 self._clients[distinct(chain.name, self._clients)] = client
             yield
 
-    async def ls(self, message: Message) -> Any:
+    async def ls(self, request: Request) -> Any:
         """What all have, in the members' order, each entry with its `Node`."""
-        answers = await self._all(message)
+        answers = await self._all(request)
         listed = [(name, _list(name, answer)) for name, answer in answers]
         return [
             {**entry, "Node": name} if isinstance(entry, dict) else entry for name, each in listed for entry in each
         ]
 
-    async def start(self, message: Message) -> None:
+    async def start(self, request: Request) -> None:
         """In every chain that has it."""
-        await self._all(message)
+        await self._all(request)
 
     stop = start
 
-    async def attach(self, message: Message) -> None:
-        """To every chain's; their messages come as they are, each with its `member`, until the last has ended."""
-        if message.ret is None:
-            return
-        conversation = _Conversation(message, message.ret)
+    async def attach(self, request: Request) -> None:
+        """To every chain's; their replies come as they are, each with its `member`, until the last has ended."""
+        conversation = _Conversation(request, request.reply)
         async with trio.open_nursery() as nursery:
             for name, client in self._clients.items():
                 nursery.start_soon(conversation.relay, name, client)
         conversation.must_have_ended_well()
 
-    async def _all(self, message: Message) -> list[tuple[str, Answer]]:
+    async def _all(self, request: Request) -> list[tuple[str, Answer]]:
         """Every member's answer; one that has no such object is no failure while another has."""
         found: dict[str, Answer] = {}
         failed: dict[str, SwarmError] = {}
 
         async def ask(name: str, client: Client) -> None:
             try:
-                found[name] = await client.call(message.verb, message.path, args=message.args, value=message.value)
+                found[name] = await call(client.sender, request)
             except SwarmError as exc:
                 failed[name] = exc
 
@@ -100,16 +101,16 @@ class Aggregate(Server):
 class _Conversation:
     """Attachments to several, told as one."""
 
-    def __init__(self, message: Message, ret: Reply) -> None:
-        self._message = message
-        self._ret = ret
+    def __init__(self, request: Request, reply: ReplySender) -> None:
+        self._request = request
+        self._reply = reply
         self._begun: set[str] = set()
         self._failed: dict[str, SwarmError] = {}
 
     async def relay(self, name: str, client: Client) -> None:
-        message = self._message
+        request = self._request
         try:
-            async with client.request(Verb.ATTACH, message.path, args=message.args) as replies:
+            async with await ask(client.sender, request) as replies:
                 while True:
                     await self._pass_on(name, await next_reply(replies))
         except trio.EndOfChannel:
@@ -117,13 +118,13 @@ class _Conversation:
         except SwarmError as exc:
             self._failed[name] = exc
 
-    async def _pass_on(self, name: str, reply: Message) -> None:
-        if reply.verb is not Verb.ACK:
-            await self._ret.send(reply.but(args={**reply.args, "member": name}))
+    async def _pass_on(self, name: str, reply: Ack | Set | Log) -> None:
+        if not isinstance(reply, Ack):
+            await self._reply.send(reply.replace(details={**reply.details, "member": name}))
             return
         self._begun.add(name)
         if len(self._begun) == 1:
-            await self._ret.ack()
+            await self._reply.ack()
 
     def must_have_ended_well(self) -> None:
         """Raise what an attachment broke off with; what one could not begin with, unless it is excused."""

@@ -14,11 +14,13 @@ import trio
 from cachetools import TTLCache
 
 from swarmlib import (
+    Ack,
     Client,
+    Error,
     Handler,
     Invalid,
-    Json,
-    Message,
+    Reply,
+    Request,
     Sender,
     Server,
     SwarmError,
@@ -26,15 +28,17 @@ from swarmlib import (
     Unsupported,
     Verb,
     ask,
+    discard,
     option,
 )
-from swarmlib.message import FINAL
+from swarmlib.reply import FINAL, NOBODY
+from swarmlib.wire.codec import raw_value
 
 from .calls import LOOKS, key_of
 from .patterns import fitting
 from .quantities import Size
 
-_PASSIVE: Final = frozenset({*LOOKS, Verb.WATCH, Verb.ATTACH, Verb.LOG})
+_PASSIVE: Final = frozenset({*LOOKS, Verb.WATCH, Verb.ATTACH})
 """What can pass without making an answer stale."""
 _WATCH_AGAIN_SECONDS: Final = 1.0
 _OVERHEAD: Final = 500
@@ -42,17 +46,17 @@ _OVERHEAD: Final = 500
 _OF_A_VALUE: Final = 50
 """The same of a value in a list."""
 _log = logging.getLogger("swarmlib")
-_Answer: TypeAlias = list[Message]
+_Answer: TypeAlias = list[Reply]
 
 
 @dataclass
 class Cache(Server):
     """Keeps the answers to `ls` and `get` for some seconds; who asks while one is under way waits for that one.
 
-    What is the same is told by verb, path and args, not by who asks: a stage that judges callers belongs before this
-    one. Whatever passes that may change something (any verb but ls, get, watch, attach, log) makes it forget all, as
-    it passes and when it is answered, so that no caller sees the state before their own change; what changes by itself
-    shows after `--for` seconds, or with `--watch` at the next event. Errors are not kept.
+    What is the same is told by verb, path, parameters and headers, not by who asks: a stage that judges callers belongs
+    before this one. Whatever passes that may change something (any verb but ls, get, watch, attach) makes it forget
+    all, as it passes and when it is answered, so that no caller sees the state before their own change; what changes by
+    itself shows after `--for` seconds, or with `--watch` at the next event. Errors are not kept.
 
     cache --for 2 --watch
     """
@@ -78,49 +82,46 @@ class Cache(Server):
             yield
             self._nursery.cancel_scope.cancel()
 
-    def choose(self, message: Message) -> Handler | None:
+    def choose(self, request: Request) -> Handler | None:
         """Looks that fit, and what may change something; the rest passes."""
-        if message.verb not in _PASSIVE:
+        if request.verb not in _PASSIVE:
             self.forget()
             return self._change
-        plain = message.ret is not None and message.value is None and message.att is None
-        return self._look if plain and message.verb in LOOKS and self._fits(message) else None
+        plain = request.body is None and request.upload is None
+        return self._look if plain and request.verb in LOOKS and self._fits(request) else None
 
     def forget(self) -> None:
         """Forget all answers; a call under way is for those who wait for it already."""
         self._answers.clear()
         self._flights.clear()
 
-    async def _change(self, message: Message) -> Any:
-        if message.ret is not None:
-            message.ret.on_gone(self.forget)
-            message = message.but(ret=Tap(message.ret, self._see))
-        return await self.hand_on(message, self.next)
+    async def _change(self, request: Request) -> Any:
+        request.reply.on_gone(self.forget)
+        return await self.hand_on(request.replace(reply=Tap(request.reply, self._see)), self.next)
 
-    def _see(self, reply: Message) -> Message:
-        if reply.verb in FINAL:
+    def _see(self, reply: Reply) -> Reply:
+        if isinstance(reply, FINAL):
             self.forget()
         return reply
 
-    async def _look(self, message: Message) -> None:
-        assert message.ret is not None  # by `choose`
-        key = blake2b(key_of(message, args=message.args)).digest()  # clients choose its length: it must not be kept
+    async def _look(self, request: Request) -> None:
+        key = blake2b(key_of(request)).digest()  # clients choose its length: it must not be kept
         answer = self._answers.get(key)
         if answer is None:
-            answer = await self._flight(key, message).answer()
+            answer = await self._flight(key, request).answer()
         for reply in answer:
-            await message.ret.send(reply)
+            await request.reply.send(reply)
 
-    def _flight(self, key: bytes, message: Message) -> _Flight:
+    def _flight(self, key: bytes, request: Request) -> _Flight:
         flight = self._flights.get(key)
         if flight is None or flight.abandoned:
             flight = self._flights[key] = _Flight()
             # Nobody's in particular: it has no deadline, and ends when the last who waits for it is gone.
-            self._nursery.start_soon(self._fly, key, flight, message.but(ret=None, deadline=math.inf))
+            self._nursery.start_soon(self._fly, key, flight, request.replace(reply=NOBODY, deadline=math.inf))
         return flight
 
-    async def _fly(self, key: bytes, flight: _Flight, message: Message) -> None:
-        await flight.fly(self.next, message)
+    async def _fly(self, key: bytes, flight: _Flight, request: Request) -> None:
+        await flight.fly(self.next, request)
         if self._flights.get(key) is flight:
             del self._flights[key]
             if flight.landed and _size(flight.replies) <= self.size.bytes:
@@ -163,21 +164,21 @@ class _Flight:
         """Whether it has a whole answer."""
         return self._done.is_set() and self._error is None and not self._scope.cancelled_caught
 
-    async def fly(self, next: Sender, message: Message) -> None:
+    async def fly(self, next: Sender, request: Request) -> None:
         """Make the call."""
         with self._scope:
-            async with await ask(next, message.but()) as replies:
+            async with await ask(next, request) as replies:
                 async for reply in replies:
                     await self._take(reply)
         self._done.set()
 
-    async def _take(self, reply: Message) -> None:
-        if reply.verb is Verb.ERROR:
+    async def _take(self, reply: Reply) -> None:
+        if isinstance(reply, Error):
             self._error = reply.error
-        elif reply.att is None:
+        elif not isinstance(reply, Ack) or reply.stream is None:
             self.replies.append(reply)
         else:
-            await trio.aclose_forcefully(reply.att)
+            await discard(reply)
             self._error = Unsupported("it is answered by a stream, which can't be kept: leave it out with --filter")
 
     async def answer(self) -> _Answer:
@@ -195,14 +196,16 @@ class _Flight:
 
 
 def _size(answer: _Answer) -> int:
-    return sum(_OVERHEAD + _bytes_of(reply.value) + _bytes_of(reply.args) for reply in answer)
+    return sum(_OVERHEAD + len(raw_value(reply) or b"") + _bytes_of(_details(reply)) for reply in answer)
+
+
+def _details(reply: Reply) -> Mapping[str, Any]:
+    return {} if isinstance(reply, Error) else reply.details
 
 
 def _bytes_of(value: Any) -> int:
     """About the memory that a part of a reply takes."""
     match value:
-        case Json():
-            return len(value.raw)
         case bytes() | str():
             return len(value)
         case Mapping():

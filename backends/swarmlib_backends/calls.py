@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from typing import Any, Final
 
 import orjson
-import trio
 
-from swarmlib import CALLER, Message, Reply, Verb
+from swarmlib import Reply, ReplySender, Request, Verb, discard
 
 LOOKS: Final = frozenset({Verb.LS, Verb.GET})
 """The verbs that change nothing and are answered with one value: asking twice is as asking once."""
 
 
-async def hand_over(reply: Message, ret: Reply) -> None:
+async def forward(reply: Reply, to: ReplySender) -> None:
     """Pass a reply on; its stream is closed where it can't be, so that it never stays open unowned."""
     try:
-        await ret.send(reply)
+        await to.send(reply)
     except BaseException:
-        if reply.att is not None:
-            await trio.aclose_forcefully(reply.att)
+        await discard(reply)
         raise
 
 
-def key_of(message: Message, *, args: Mapping[str, Any], value: Any = None, upload: bool = False) -> bytes:
-    """What tells requests apart: equal for those that ask the same, whoever asks."""
-    asked = {name: given for name, given in args.items() if name != CALLER}
-    return orjson.dumps((message.verb, message.path, asked, value, upload), default=_apart, option=orjson.OPT_SORT_KEYS)
+def key_of(request: Request) -> bytes:
+    """What tells requests apart, but for their bodies and uploads: equal for those that ask the same, whoever asks."""
+    asked = (request.verb, request.path, request.params, request.meta.version, request.meta.headers)
+    return orjson.dumps(asked, default=apart, option=orjson.OPT_SORT_KEYS)
 
 
 def distinct(name: str, taken: Container[str]) -> str:
@@ -43,6 +41,6 @@ def distinct(name: str, taken: Container[str]) -> str:
     return found
 
 
-def _apart(value: Any) -> Any:
+def apart(value: Any) -> Any:
     """What JSON has no form for, as something that equals no JSON value of a request."""
     return {f":{type(value).__name__}": repr(value)}

@@ -16,11 +16,25 @@ from typing import Final, NoReturn, Self, TypeAlias
 
 import trio
 
-from swarmlib import ERRORS, UNSENT, Handler, Invalid, Message, Replies, Reply, Server, Unavailable, ask, option
-from swarmlib.message import FINAL
+from swarmlib import (
+    ERRORS,
+    UNSENT,
+    Ack,
+    Handler,
+    Invalid,
+    ReplyReceiver,
+    ReplySender,
+    Request,
+    Server,
+    Unavailable,
+    ask,
+    discard,
+    option,
+)
 from swarmlib.registry import nearest
+from swarmlib.reply import FINAL
 
-from .calls import hand_over
+from .calls import forward
 from .patterns import Judge, Rule, fitting
 from .quantities import ByteRate, Rate, seconds
 from .streams import Passage
@@ -159,26 +173,26 @@ class Chaos(Server):
         _log.warning("chaos: the faults are those of --seed %d", self._seed)
         yield
 
-    def choose(self, message: Message) -> Handler | None:
+    def choose(self, request: Request) -> Handler | None:
         """The messages that meet a fault; the rest passes."""
-        if not self._fits(message):
+        if not self._fits(request):
             return None
         number = next(self._numbers)
-        faults = self._faults(number, message)
+        faults = self._faults(number, request)
         if faults != _NONE:
-            _log.info("chaos: call %d, %s %s: %s", number, message.verb, "/".join(message.path), faults)
+            _log.info("chaos: call %d, %s %s: %s", number, request.verb, "/".join(request.path), faults)
         elif self.slow is None:
             return None
         return partial(self._suffer, faults)
 
-    def _faults(self, number: int, message: Message) -> _Faults:
+    def _faults(self, number: int, request: Request) -> _Faults:
         """What call `number` meets. Each kind has chances of its own, so that one option leaves the others' alone."""
 
         def chance(kind: str) -> random.Random:
             return random.Random(f"{self._seed} {number} {kind}")
 
         delay = max(0.0, self.latency.draw(chance("latency"))) if self.latency else 0.0
-        error = self._error(chance("errors"), message) if self._errors else ""
+        error = self._error(chance("errors"), request) if self._errors else ""
         lost = self.drop > 0 and chance("drop").random() < self.drop
         cut = chance("cut") if self.cut else None
         if cut is None or cut.random() >= self.cut:
@@ -186,43 +200,41 @@ class Chaos(Server):
         size, replies = cut.expovariate(1 / _MEAN_CUT_BYTES), cut.expovariate(1 / _MEAN_CUT_REPLIES)
         return _Faults(delay, error, lost, int(size), int(replies))
 
-    def _error(self, chance: random.Random, message: Message) -> str:
+    def _error(self, chance: random.Random, request: Request) -> str:
         rolls = [chance.random() for _ in self._errors]
         hit = (error for roll, error in zip(rolls, self._errors, strict=True) if roll < error.chance)
-        return next((error.code for error in hit if error.fits(message)), "")
+        return next((error.code for error in hit if error.fits(request)), "")
 
-    async def _suffer(self, faults: _Faults, message: Message) -> None:
+    async def _suffer(self, faults: _Faults, request: Request) -> None:
         await trio.sleep(faults.delay)
         if faults.error:
             # It did not happen, which `retry` may know. What did, and is not told of, is `--drop`.
             raise ERRORS[faults.error](f"chaos: {faults.error}", details={UNSENT: True})
-        message = self._troubled(message, faults)
-        if message.ret is None:
-            await self.next.send(message)
-            return
-        async with await ask(self.next, message.but()) as replies:
+        if request.upload is not None:
+            request = request.replace(upload=self._troubled(request.upload, faults))
+        async with await ask(self.next, request) as replies:
             if faults.lost:
                 await _lose(replies)
-            await self._relay(replies, message.ret, faults)
+            await self._relay(replies, request.reply, faults)
 
-    async def _relay(self, replies: Replies, ret: Reply, faults: _Faults) -> None:
+    async def _relay(self, replies: ReplyReceiver, to: ReplySender, faults: _Faults) -> None:
         left = faults.cut_replies
         async for reply in replies:
-            if left == 0 and reply.verb not in FINAL:
-                return
-            left -= reply.verb not in FINAL
-            await hand_over(self._troubled(reply, faults), ret)
+            if not isinstance(reply, FINAL):
+                if left == 0:
+                    return
+                left -= 1
+            if isinstance(reply, Ack) and reply.stream is not None:
+                reply = reply.replace(stream=self._troubled(reply.stream, faults))
+            await forward(reply, to)
 
-    def _troubled(self, message: Message, faults: _Faults) -> Message:
-        if message.att is None:
-            return message
-        return message.but(att=_Troubled(message.att, self.slow, faults.cut_bytes).alike)
+    def _troubled(self, stream: trio.abc.ReceiveStream, faults: _Faults) -> trio.abc.ReceiveStream:
+        return _Troubled(stream, self.slow, faults.cut_bytes).alike
 
 
-async def _lose(replies: Replies) -> NoReturn:
+async def _lose(replies: ReplyReceiver) -> NoReturn:
     async for reply in replies:
-        if reply.att is not None:
-            await trio.aclose_forcefully(reply.att)
+        await discard(reply)
     await trio.sleep_forever()
 
 

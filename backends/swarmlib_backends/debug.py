@@ -1,4 +1,4 @@
-"""The debug backend: a line on stderr for each message that passes, and one for each reply.
+"""The debug backend: a line on stderr for each request that passes, and one for each reply.
 
 #7 > ls containers {"all": "1"}
 #7 < set 1.84 ms 530 B
@@ -16,8 +16,8 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Final, TextIO
 
-from swarmlib import Filter, Invalid, Json, Message, SwarmError, Tap, Verb, option
-from swarmlib.message import FINAL
+from swarmlib import Ack, Error, Filter, Invalid, Json, Log, Meta, Reply, Request, Tap, option
+from swarmlib.reply import FINAL, NOBODY
 from swarmlib.terminal import Unbuffered, escaped, stderr
 
 from . import redact
@@ -28,18 +28,18 @@ _dumped: Final = partial(json.dumps, default=lambda other: other.decode("latin-1
 
 @dataclass
 class Debug(Filter):
-    """Writes one line a message and one a reply to stderr, secrets left out.
+    """Writes one line a request and one a reply to stderr, secrets left out.
 
-    Each call has a number, which its replies carry too, and every reply its time since the message. Sizes are
+    Each call has a number, which its replies carry too, and every reply its time since the request. Sizes are
     those of the JSON value; an attached stream shows as `+stream`.
 
-    Values, arguments and headers are shown only where the Engine API puts no secret; all others are ***: environment
+    Values, parameters and headers are shown only where the Engine API puts no secret; all others are ***: environment
     variables, labels, options of drivers, the words of commands, and every field that this version does not know.
     When stderr is not read fast enough, the oldest lines are dropped, and a line says how many; traffic never waits.
     """
 
     json: bool = option("one JSON object a line, for programs", default=False)
-    filter: list[str] = option("only messages whose 'verb path' fits this, such as 'ls*'", default=[])
+    filter: list[str] = option("only requests whose 'verb path' fits this, such as 'ls*'", default=[])
     values: bool = option("print the values too, not only their sizes", default=False)
     out: TextIO | None = field(default=None, repr=False)
     """Where lines go, written at once; by default `sys.stderr` as it is when the stage opens, from a queue."""
@@ -53,19 +53,16 @@ class Debug(Filter):
         self._form: Callable[[dict[str, Any]], str] = _dumped if self.json else _plain
         yield
 
-    async def send(self, message: Message) -> None:
-        """Show the message, and have its replies shown; pass it on."""
-        if not self._fits(message):
-            await self.next.send(message)
+    async def send(self, request: Request) -> None:
+        """Show the request, and have its replies shown; pass it on."""
+        if not self._fits(request):
+            await self.next.send(request)
             return
         number = next(self._numbers)
-        ret = message.ret
-        self.write(_request(number, message, self.values))
-        if ret is not None:
-            call = _Call(self, number, message)
-            ret.on_gone(call.gone)
-            message = message.but(ret=Tap(ret, call.see))
-        await self.next.send(message)
+        self.write(_asked(number, request, self.values))
+        call = _Call(self, number, request)
+        request.reply.on_gone(call.gone)
+        await self.next.send(request.replace(reply=Tap(request.reply, call.see)))
 
     def write(self, line: dict[str, Any]) -> None:
         """Write one line. Where it can't be written (stderr closed), the traffic goes on without it."""
@@ -75,25 +72,32 @@ class Debug(Filter):
 class _Call:
     """One call under way. It holds no reply channel: a channel that is dropped must be noticed as dropped."""
 
-    __slots__ = ("_answered", "_args", "_began", "_number", "_stage", "_value")
+    __slots__ = ("_answered", "_asked", "_began", "_number", "_stage")
 
-    def __init__(self, stage: Debug, number: int, asked: Message) -> None:
+    def __init__(self, stage: Debug, number: int, asked: Request) -> None:
         self._stage = stage
         self._number = number
-        self._args = asked.args
-        self._value = asked.value
+        self._asked = asked.replace(upload=None, reply=NOBODY)
         self._began = perf_counter()
         self._answered = False
 
-    def see(self, reply: Message) -> Message:
+    def see(self, reply: Reply) -> Reply:
         """Show a reply; it goes on as it is."""
-        self._answered = self._answered or reply.verb in FINAL
-        line: dict[str, Any] = {"call": self._number, "reply": reply.verb.value, "ms": self._age()}
-        if isinstance(reply.value, SwarmError):
-            secrets = redact.secrets_of(Message(reply.verb, args=self._args, value=self._value))
-            line["error"] = reply.value.code
-            line["message"] = redact.error(reply.value, secrets).message
-        self._stage.write(_with_content(line, reply, self._stage.values))
+        self._answered = self._answered or isinstance(reply, FINAL)
+        line: dict[str, Any] = {"call": self._number, "reply": reply.kind, "ms": self._age()}
+        if isinstance(reply, Error):
+            line["error"] = reply.error.code
+            line["message"] = redact.error(reply.error, redact.secrets_of(self._asked)).message
+        else:
+            if reply.details:
+                line["details"] = redact.params(reply.details)
+            if isinstance(reply, Log):
+                line["bytes"] = len(reply.line)
+            elif reply.value is not None:
+                _add_value(line, reply.value, self._stage.values)
+            if isinstance(reply, Ack) and reply.stream is not None:
+                line["stream"] = True
+        self._stage.write(line)
         return reply
 
     def gone(self) -> None:
@@ -105,21 +109,22 @@ class _Call:
         return round((perf_counter() - self._began) * 1000, 2)
 
 
-def _request(number: int, message: Message, values: bool) -> dict[str, Any]:
-    line: dict[str, Any] = {"call": number, "verb": message.verb.value, "path": message.path}
-    return _with_content(line, message, values)
-
-
-def _with_content(line: dict[str, Any], message: Message, values: bool) -> dict[str, Any]:
-    if message.args:
-        line["args"] = redact.args(message.args)
-    if isinstance(message.value, Json):
-        _add_value(line, message.value, values)
-    elif message.verb is Verb.LOG and isinstance(message.value, bytes):
-        line["bytes"] = len(message.value)
-    if message.att is not None:
+def _asked(number: int, request: Request, values: bool) -> dict[str, Any]:
+    line: dict[str, Any] = {"call": number, "verb": request.verb.value, "path": request.path}
+    if request.params:
+        line["params"] = redact.params(request.params)
+    line |= _about(redact.meta(request.meta))
+    if request.body is not None:
+        _add_value(line, request.body, values)
+    if request.upload is not None:
         line["stream"] = True
     return line
+
+
+def _about(meta: Meta) -> dict[str, Any]:
+    """What is known about a call, as far as it is known."""
+    known = {"caller": meta.caller, "version": meta.version, "headers": meta.headers}
+    return {name: each for name, each in known.items() if each}
 
 
 def _add_value(line: dict[str, Any], value: Json, values: bool) -> None:
@@ -138,8 +143,9 @@ def _plain(line: dict[str, Any]) -> str:
         parts = [f"#{line['call']} <", line["reply"], f"{line['ms']:.2f} ms"]
     if "error" in line:
         parts.append(f"{line['error']}: {_printable(line['message'])}")
-    if "args" in line:
-        parts.append(_shown(line["args"]))
+    parts += [_shown(line[name]) for name in ("params", "details") if name in line]
+    if about := {name: line[name] for name in ("caller", "version", "headers") if name in line}:
+        parts.append(_shown(about))
     if "bytes" in line:
         parts.append("not JSON" if line["bytes"] is None else f"{line['bytes']} B")
     if "stream" in line:

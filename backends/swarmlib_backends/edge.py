@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import trio
 
-from swarmlib import Message, Sender
+from swarmlib import Request, Sender
 
 from .dockerapi.canonical import canonical
 
 
-class Edge(trio.abc.SendChannel[Message]):
+class Edge(trio.abc.SendChannel[Request]):
     """The way to a chain for what comes over the wire. The chain is its opener's to close."""
 
     def __init__(self, service: Sender) -> None:
         self._service = service
 
-    async def send(self, value: Message) -> None:
+    async def send(self, value: Request) -> None:
         """Send a request in its canonical form.
 
         Raises:

@@ -12,10 +12,10 @@ from typing import Final, NoReturn
 
 import trio
 
-from swarmlib import CALLER, UNSENT, Handler, Invalid, Message, Server, Unavailable, ask, option
-from swarmlib.message import FINAL
+from swarmlib import UNSENT, Handler, Invalid, Request, Server, Unavailable, ask, option
+from swarmlib.reply import FINAL
 
-from .calls import hand_over
+from .calls import forward
 from .quantities import Rate
 
 _TOO_MANY_REQUESTS: Final = 429  # RFC 6585, 4
@@ -53,29 +53,26 @@ class Limit(Server):
             yield
             nursery.cancel_scope.cancel()
 
-    def choose(self, message: Message) -> Handler | None:
-        """Every call gets its place in the line as it arrives; a one-way message passes."""
-        if message.ret is None:
-            return None
-        ticket = self._gate.join(str(message.args.get(CALLER, "")))
+    def choose(self, request: Request) -> Handler | None:
+        """Every call gets its place in the line as it arrives."""
+        ticket = self._gate.join(request.meta.caller)
         if not ticket.admitted.is_set() and self._gate.waiting(ticket.client) > self.queue:
             self._gate.leave(ticket)
             return self._turn_away
         return partial(self._call, ticket)
 
-    async def _turn_away(self, _: Message) -> NoReturn:
+    async def _turn_away(self, _: Request) -> NoReturn:
         details = {UNSENT: True, "status": _TOO_MANY_REQUESTS}
         raise Unavailable(f"too many calls: {self.queue} of yours wait already; try again later", details=details)
 
-    async def _call(self, ticket: _Ticket, message: Message) -> None:
-        assert message.ret is not None  # by `choose`
+    async def _call(self, ticket: _Ticket, request: Request) -> None:
         try:
             await ticket.admitted.wait()
-            async with await ask(self.next, message.but()) as replies:
+            async with await ask(self.next, request) as replies:
                 async for reply in replies:
-                    if reply.verb in FINAL:
+                    if isinstance(reply, FINAL):
                         self._gate.leave(ticket)
-                    await hand_over(reply, message.ret)
+                    await forward(reply, request.reply)
         finally:
             self._gate.leave(ticket)
 

@@ -1,7 +1,7 @@
 """`listen`: the head of a chain that serves other machines or processes: those who reach it by `remote`.
 
 Each connection is a session of its own (`swarmlib.wire`) in a task of its own; whatever its peer does, the others do
-not see it. Who the peer is, as its transport knows it, stands in every message as `:caller`.
+not see it. Who the peer is, as its transport knows it, stands in every request as `meta.caller`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _log = logging.getLogger("swarmlib")
 class Listen(Source):
     """Serves the chain that follows it to whoever reaches it by `remote`, from this machine or others.
 
-    Every message says who sent it, in its arg :caller: cert:NAME by TLS, uid:N by a unix socket, ip:ADDRESS by TCP.
+    Every request says who sent it, as its caller: cert:NAME by TLS, uid:N by a unix socket, ip:ADDRESS by TCP.
     When the stage closes it takes no more calls, and those under way have some seconds to end.
     """
 

@@ -1,4 +1,4 @@
-"""Which messages an option speaks of: shell patterns over a message's 'verb path', such as 'ls*' or 'rm *'."""
+"""Which requests an option speaks of: shell patterns over a request's 'verb path', such as 'ls*' or 'rm *'."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self, TypeAlias
 
-from swarmlib import Message
+from swarmlib import Request
 
-Judge: TypeAlias = Callable[[Message], bool]
+Judge: TypeAlias = Callable[[Request], bool]
 
 
 def fitting(patterns: Sequence[str], *, otherwise: bool = False) -> Judge:
-    """Whether a message fits one of the patterns; without any, it is as `otherwise` says."""
+    """Whether a request fits one of the patterns; without any, it is as `otherwise` says."""
     if not patterns:
         return lambda _: otherwise
     matches = re.compile("|".join(map(fnmatch.translate, patterns)), re.DOTALL).match
@@ -46,5 +46,5 @@ class Rule:
 
     @cached_property
     def fits(self) -> Judge:
-        """Whether it speaks of a message."""
+        """Whether it speaks of a request."""
         return fitting([self.pattern])

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final, cast
+from typing import Final
 
 import trio
 
-from swarmlib import Filter, Invalid, Message, Path, Reply, Sender, Tap, Verb, argument, option
-from swarmlib.message import FINAL
-from swarmlib.wire.codec import RefKind
+from swarmlib import Ack, Error, Filter, Invalid, Reply, ReplySender, Request, Tap, argument, option
+from swarmlib.reply import FINAL, NOBODY
 
 from . import redact
 from .dockerapi.rows import WHOLE
-from .recording import PIECE, What, Writer, bytes_of
+from .recording import PIECE, What, Writer, reply_bytes, request_bytes
 from .streams import Passage
 
 _log: Final = logging.getLogger("swarmlib")
@@ -25,10 +24,10 @@ _log: Final = logging.getLogger("swarmlib")
 
 @dataclass
 class Record(Filter):
-    """Writes every message and reply to a file, with the bytes of their streams and the time of each.
+    """Writes every request and reply to a file, with the bytes of their streams and the time of each.
 
     The file is its owner's alone (mode 0600), and good at any moment: each record is written whole, with a checksum,
-    within moments; where the disk is behind, the traffic waits for it. Secrets are not in it: of values, arguments,
+    within moments; where the disk is behind, the traffic waits for it. Secrets are not in it: of values, parameters,
     headers and errors it holds what `debug --values` shows, and *** for the rest, which a replay then answers. Requests
     that differ only in what is hidden are the same to a replay. What a program reads and writes is in the file as it
     is, a terminal's passwords too, and so are the files that are copied out of containers. Of uploads (build contexts,
@@ -58,22 +57,13 @@ class Record(Filter):
             with trio.CancelScope(shield=True):  # it takes CLOSE_SECONDS at most
                 await trio.to_thread.run_sync(self._writer.close)
 
-    async def send(self, message: Message) -> None:
-        """Record a message, and have what comes of it recorded; pass it on."""
-        await self.record(message, self.next)
-
-    async def record(self, message: Message, to: Sender, below: Path = ()) -> None:
-        """Record a message that goes `to` a channel, whose paths begin `below`."""
+    async def send(self, request: Request) -> None:
+        """Record a request, and have what comes of it recorded; pass it on."""
         await self.room()
-        call = _Call(self, next(self._numbers), (*below, *message.path))
-        call.asked(message)
-        att, ret = message.att, message.ret
-        if att is not None:
-            att = _Upload(att, call).alike
-        if ret is not None:
-            ret.on_gone(call.gone)
-            ret = _Told(ret, call)
-        await to.send(message.but(att=att, ret=ret))
+        call = _Call(self, next(self._numbers), request)
+        upload = None if request.upload is None else _Upload(request.upload, call).alike
+        request.reply.on_gone(call.gone)
+        await self.next.send(request.replace(upload=upload, reply=_Told(request.reply, call)))
 
     def put(self, what: What, call: int, data: bytes = b"") -> None:
         """Have a record written."""
@@ -87,29 +77,20 @@ class Record(Filter):
 class _Call:
     """One call under way. It holds no reply channel: a channel that is dropped must be noticed as dropped."""
 
-    def __init__(self, stage: Record, number: int, path: Path) -> None:
+    def __init__(self, stage: Record, number: int, asked: Request) -> None:
         self._stage = stage
         self._number = number
-        self._path = path
+        self._asked = asked.replace(upload=None, reply=NOBODY)
         self._ended = False
+        self._put_message(What.ASK, lambda: request_bytes(redact.request(self._asked), upload=asked.upload is not None))
 
-    def asked(self, request: Message) -> None:
-        self._asked = Message(request.verb, args=request.args, value=request.value)
-        self._put_message(What.ASK, request.but(path=self._path))
-
-    def replied(self, reply: Message) -> Message:
-        """Record a reply; it goes on with its stream and its channel tapped."""
-        self._put_message(What.REPLY, reply)
-        if reply.att is not None:
-            reply = reply.but(att=_Conversation(reply.att, self).alike)
-        if reply.channel is not None:
-            reply = reply.but(channel=_Object(reply.channel, self._stage, self._path_of(reply)))
+    def replied(self, reply: Reply) -> Reply:
+        """Record a reply; it goes on with its stream tapped."""
+        secrets = redact.secrets_of(self._asked) if isinstance(reply, Error) else ()
+        self._put_message(What.REPLY, lambda: reply_bytes(redact.reply(reply, secrets)))
+        if isinstance(reply, Ack) and reply.stream is not None:
+            return reply.replace(stream=_Conversation(reply.stream, self).alike)
         return reply
-
-    def _path_of(self, ack: Message) -> Path:
-        """Where the object is to which an `ack` gives a channel: what was attached to, or what was spawned there."""
-        made = cast("dict[str, Any]", ack.json or {})
-        return (*self._path, str(made["Id"])) if "Id" in made else self._path
 
     def ended(self) -> None:
         self._over(What.END)
@@ -125,7 +106,7 @@ class _Call:
 
     def passed(self, what: What, data: bytes | bytearray | memoryview = b"") -> None:
         """Record a stream's bytes, or what else became of it."""
-        if self._path == WHOLE.path(""):
+        if self._asked.path == WHOLE.path(""):
             return
         for start in range(0, len(data) or 1, PIECE):
             self._put(what, bytes(data[start : start + PIECE]))
@@ -134,14 +115,11 @@ class _Call:
         """See `Record.room`."""
         await self._stage.room()
 
-    def _put_message(self, what: What, message: Message) -> None:
+    def _put_message(self, what: What, data: Callable[[], bytes]) -> None:
         try:
-            secrets = redact.secrets_of(self._asked) if message.verb is Verb.ERROR else ()
-            data = bytes_of(redact.message(message, secrets), _kind(message.att))
+            self._put(what, data())
         except Invalid as exc:
             _log.warning("record: call %d, %s: not recorded: %s", self._number, what, exc)
-        else:
-            self._put(what, data)
 
     def _put(self, what: What, data: bytes = b"") -> None:
         self._stage.put(what, self._number, data)
@@ -150,12 +128,12 @@ class _Call:
 class _Told(Tap):
     """A reply channel whose end is recorded too. A final reply waits for nothing."""
 
-    def __init__(self, inner: Reply, call: _Call) -> None:
+    def __init__(self, inner: ReplySender, call: _Call) -> None:
         super().__init__(inner, call.replied)
         self._call = call
 
-    async def _deliver(self, reply: Message) -> None:
-        if reply.verb not in FINAL:
+    async def _deliver(self, reply: Reply) -> None:
+        if not isinstance(reply, FINAL):
             await self._call.room()
         await super()._deliver(reply)
 
@@ -164,23 +142,8 @@ class _Told(Tap):
         await super()._finish()
 
 
-class _Object(trio.abc.SendChannel[Message]):
-    """The channel to an object, by which messages would pass unseen."""
-
-    def __init__(self, inner: Sender, stage: Record, path: Path) -> None:
-        self._inner = inner
-        self._stage = stage
-        self._path = path
-
-    async def send(self, value: Message) -> None:
-        await self._stage.record(value, self._inner, self._path)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
 class _Upload(Passage):
-    """A request's attachment: what is received of it, the caller has sent. Only its end is recorded: a replay compares
+    """A request's upload: what is received of it, the caller has sent. Only its end is recorded: a replay compares
     none of its bytes, and build contexts and archives hold what nobody looked through for secrets.
     """
 
@@ -221,9 +184,3 @@ class _Conversation(Passage):
     async def send_eof(self) -> None:
         self._call.passed(What.SENT)
         await super().send_eof()
-
-
-def _kind(att: trio.abc.ReceiveStream | None) -> RefKind | None:
-    if att is None:
-        return None
-    return RefKind.DUPLEX if isinstance(att, trio.abc.HalfCloseableStream) else RefKind.STREAM

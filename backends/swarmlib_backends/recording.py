@@ -5,8 +5,8 @@ record after another, each `[CRC32, BYTES]`. The bytes, which the checksum is of
 
     [WHAT, CALL, AT, DATA]
 
-WHAT is one of `What`, CALL the number of the call that it belongs to, AT the seconds since CREATED. DATA is a message
-in the wire's form (`swarmlib.wire.codec`; a stream that it held is a reference), or a stream's bytes.
+WHAT is one of `What`, CALL the number of the call that it belongs to, AT the seconds since CREATED. DATA is a request
+or reply in the wire's form (`swarmlib.wire.codec`; a stream that it held is a reference), or a stream's bytes.
 
 Records are written one after another, each whole or not at all, so the file is good at any moment; of one that was cut
 off or damaged all is good that stands before the damage.
@@ -32,14 +32,14 @@ from typing import Any, Final
 import msgpack as untyped_msgpack
 import trio
 
-from swarmlib import Conflict, Invalid, Message, Unavailable
-from swarmlib.channel import CLEANUP_SECONDS
+from swarmlib import Ack, Conflict, Invalid, Reply, Request, Unavailable
+from swarmlib.reply import CLEANUP_SECONDS
 from swarmlib.wire import codec
 from swarmlib.wire.codec import Ref, RefKind, Refs
 
 msgpack: Final[Any] = untyped_msgpack
 MAGIC: Final = "swarmlib recording"
-VERSION: Final = 1
+VERSION: Final = 2
 MAX_RECORD: Final = 512 * 1024 * 1024
 """Bytes of one record, at most: more than the largest value that a backend gives."""
 PIECE: Final = 1024 * 1024
@@ -64,7 +64,7 @@ class What(StrEnum):
     GONE = "gone"
     """The caller went away."""
     SENT = "sent"
-    """Bytes from the caller: of the request's attachment, or in the conversation. No bytes: their end."""
+    """Bytes from the caller: of the request's upload, or in the conversation. No bytes: their end."""
     RECEIVED = "received"
     """Bytes to the caller. No bytes: their end."""
     BROKE = "broke"
@@ -84,23 +84,43 @@ class Event:
     size: int
 
 
-def message_of(data: bytes) -> tuple[Message, RefKind | None]:
-    """The message in a record, and the kind of stream that was its attachment.
+def request_in(data: bytes) -> tuple[Request, bool]:
+    """The request in a record, and whether it had an upload.
 
     Raises:
         Invalid: it is none.
     """
-    message, refs = codec.decode(data, now=0)
-    return message, refs.att.kind if refs.att else None
+    request, refs = codec.decode_request(data, now=0)
+    return request, refs.stream is not None
 
 
-def bytes_of(message: Message, stream: RefKind | None) -> bytes:
-    """A message as data of a record.
+def reply_in(data: bytes) -> tuple[Reply, RefKind | None]:
+    """The reply in a record, and the kind of stream that it gave.
+
+    Raises:
+        Invalid: it is none.
+    """
+    reply, refs = codec.decode_reply(data)
+    return reply, refs.stream.kind if refs.stream else None
+
+
+def request_bytes(request: Request, *, upload: bool) -> bytes:
+    """A request as data of a record.
 
     Raises:
         Invalid: it holds what can't be carried.
     """
-    return codec.encode(message, Refs(att=Ref(stream, 0) if stream else None), now=0)
+    stream = Ref(RefKind.STREAM, 0) if upload else None
+    return codec.encode(request, Refs(Ref(RefKind.CHANNEL, 0), stream), now=0)
+
+
+def reply_bytes(reply: Reply) -> bytes:
+    """A reply as data of a record. Raises as `request_bytes`."""
+    stream = reply.stream if isinstance(reply, Ack) else None
+    if stream is None:
+        return codec.encode(reply, now=0)
+    kind = RefKind.DUPLEX if isinstance(stream, trio.abc.HalfCloseableStream) else RefKind.STREAM
+    return codec.encode(reply, Refs(stream=Ref(kind, 0)), now=0)
 
 
 class Writer:

@@ -1,4 +1,4 @@
-"""Secrets never reach a log or a file: what is shown of messages, and what stands in the place of the rest.
+"""Secrets never reach a log or a file: what is shown of requests and replies, and what stands in the place of the rest.
 
 One rule for `debug`, `record` and whatever else keeps what passes: nothing is shown unless it is known to be harmless,
 by the field, parameter or header that it stands in (`shown` lists them). The shape stays, so that whoever decodes what
@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from swarmlib import Invalid, Json, Message, SwarmError
+from swarmlib import Ack, Error, Invalid, Json, Log, Meta, Reply, Request, Set, SwarmError
 
 from . import shown
 from .redact_text import HIDDEN, without_credentials, without_quotations, without_user
@@ -31,6 +31,7 @@ _BUILT: Final = re.compile(
     r"\s*|Successfully (built|tagged) [\w./:-]+\n| ---> ([0-9a-f]{12}|Using cache|Running in [0-9a-f]{12})\n"
 )
 """Lines of a build that the engine makes, not the programs that it runs, and without the text of any instruction."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TAINTING: Final = 4
 """Characters that a hidden text has at least, for errors to be searched for it: shorter ones are everywhere."""
 
@@ -43,17 +44,36 @@ def value(data: Any) -> Any:
         return HIDDEN
 
 
-def args(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The args of a message as they may be shown: parameters and headers on the lists, the names of the others."""
-    return {_name(name): _ARGS.get(name, _hidden)(each) for name, each in given.items()}
+def params(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters, or a reply's details, as they may be shown: those on the lists, and the names of the others."""
+    return {_name(name): _PARAMS.get(name, _hidden)(each) for name, each in given.items()}
 
 
-def message(seen: Message, secrets: Collection[str] = ()) -> Message:
-    """A message as it may be kept: its args, value and error. Its streams and channels are the same.
+def meta(given: Meta) -> Meta:
+    """What is known about a call as it may be shown: of headers that may hold a secret only the names."""
+    return given.replace(
+        headers=tuple((_name(name), each if _harmless(name) else HIDDEN) for name, each in given.headers)
+    )
 
-    secrets: of a reply, what its request holds (`secrets_of`), which an error may repeat.
+
+def request(seen: Request) -> Request:
+    """A request as it may be kept. Its upload and where its replies go are the same."""
+    body = None if seen.body is None else _redacted(seen.body)
+    return seen.replace(params=params(seen.params), body=body, meta=meta(seen.meta))
+
+
+def reply(seen: Reply, secrets: Collection[str] = ()) -> Reply:
+    """A reply as it may be kept. Its stream is the same.
+
+    secrets: what its request holds (`secrets_of`), which an error may repeat.
     """
-    return seen.but(args=args(seen.args), value=_value_of(seen.value, secrets))
+    if isinstance(seen, Error):
+        return Error(error(seen.error, secrets))
+    details = params(seen.details)
+    if isinstance(seen, Log):
+        return Log(seen.line, details)
+    value = None if seen.value is None else _redacted(seen.value)
+    return Ack(value, details, seen.stream) if isinstance(seen, Ack) else Set(value, details)
 
 
 def error(exc: SwarmError, secrets: Collection[str] = ()) -> SwarmError:
@@ -63,7 +83,7 @@ def error(exc: SwarmError, secrets: Collection[str] = ()) -> SwarmError:
     return type(exc)(without_quotations(exc.message, secrets), backend=exc.backend, path=exc.path, details=details)
 
 
-def secrets_of(request: Message) -> Collection[str]:
+def secrets_of(request: Request) -> Collection[str]:
     """The texts that are hidden in a request, as an error that quotes them would write them; the longest first."""
     try:
         found = {each for text in _texts(request) for each in _quoted(text) if len(each) >= _TAINTING}
@@ -72,13 +92,16 @@ def secrets_of(request: Message) -> Collection[str]:
     return sorted(found, key=len, reverse=True)
 
 
-def _texts(request: Message) -> Iterator[str]:
-    yield from _differing(dict(request.args), args(request.args))
-    if isinstance(request.value, Json):
+def _texts(request: Request) -> Iterator[str]:
+    yield from _differing(dict(request.params), params(request.params))
+    for name, each in request.meta.headers:
+        if not _harmless(name):
+            yield each
+    if request.body is not None:
         try:
-            yield from _differing(request.value.data, value(request.value.data))
+            yield from _differing(request.body.data, value(request.body.data))
         except Invalid:
-            yield from re.findall(r"[^\s\"',:{}\[\]]+", request.value.raw.decode("utf-8", "replace"))
+            yield from re.findall(r"[^\s\"',:{}\[\]]+", request.body.raw.decode("utf-8", "replace"))
 
 
 def _differing(data: Any, left: Any) -> Iterator[str]:
@@ -116,17 +139,13 @@ def _encoded(text: str) -> Iterator[str]:
         yield raw
 
 
-def _value_of(given: Json | bytes | SwarmError | None, secrets: Collection[str]) -> Json | bytes | SwarmError | None:
-    if isinstance(given, SwarmError):
-        return error(given, secrets)
-    if not isinstance(given, Json):
-        return given
+def _redacted(given: Json) -> Json:
     try:
         data = given.data
     except Invalid:
-        return given if given.raw in _HARMLESS else Json.of(HIDDEN)
+        return given if given.raw in _HARMLESS else Json.from_data(HIDDEN)
     left = value(data)
-    return given if left == data else Json.of(left)
+    return given if left == data else Json.from_data(left)
 
 
 # Each of the functions below shows one kind of field, and hides what is of another type than the field's.
@@ -322,11 +341,13 @@ def _target(given: Any) -> Any:
     return without_credentials(path) + (f"?{HIDDEN}" if query else "")
 
 
+def _method(given: Any) -> Any:
+    """An HTTP method, of a request that is passed on whole."""
+    return given if given in _METHODS else _hidden(given)
+
+
 def _headers(given: Any) -> Any:
-    """Headers, as pairs of bytes or as lists under their names: the values of those that are harmless."""
-    if isinstance(given, Mapping):
-        lists = cast("Mapping[str, Any]", given)
-        return {_name(name): (_arg if _harmless(name) else _hidden)(each) for name, each in lists.items()}
+    """A response's headers, pairs of bytes: the values of those that are harmless."""
     if isinstance(given, list | tuple):
         return [_pair(each) for each in cast("list[Any]", given)]
     return _hidden(given)
@@ -382,11 +403,12 @@ _FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
     "stats": _number,
     "stream": _output,
 }
-_ARGS: Final[dict[str, Callable[[Any], Any]]] = {
-    **dict.fromkeys(shown.ARGS, _arg),
+_PARAMS: Final[dict[str, Callable[[Any], Any]]] = {
+    **dict.fromkeys(shown.PARAMETERS, _arg),
     **dict.fromkeys(("buildargs", "labels"), _names),
-    **dict.fromkeys((":headers", "headers"), _headers),
-    ":target": _target,
+    "headers": _headers,
+    "method": _method,
+    "target": _target,
     "filters": _filters,
 }
 _DETAILS: Final[dict[str, Callable[[Any], Any]]] = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from swarmlib import UNSENT, Filter, Invalid, Message, SwarmError, Unavailable, argument, option
+from swarmlib import UNSENT, Filter, Invalid, Request, SwarmError, Unavailable, argument, option
 from swarmlib.supervision import supervised
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.limits import Limits
@@ -106,11 +106,11 @@ class Remote(Filter):
             yield
             nursery.cancel_scope.cancel()
 
-    async def send(self, message: Message) -> None:
-        """Send a message to the far side."""
+    async def send(self, request: Request) -> None:
+        """Send a request to the far side."""
         if self._connection is None:
             raise Unavailable(f"{self.url} is not connected: {self._why}", details={UNSENT: True})
-        await self._connection.sender.send(message)
+        await self._connection.sender.send(request)
 
     async def _stay_connected(self, tls: ssl.SSLContext | None) -> None:
         pause = FIRST_PAUSE

@@ -15,17 +15,15 @@ from typing import Any, Final, Literal, NoReturn, cast
 import orjson
 import trio
 
-from swarmlib import Handler, Invalid, Json, Message, NotFound, Server, SwarmError, Unavailable, argument, option
+from swarmlib import Ack, Handler, Invalid, Json, NotFound, Reply, Request, Server, Unavailable, argument, option
 from swarmlib.wire.codec import RefKind
 
 from . import redact
-from .calls import hand_over, key_of
-from .recording import Event, Recording, What, message_of
+from .calls import apart, forward
+from .recording import Event, Recording, What, reply_in, request_in
 from .streams import OneWay
 
 _NEAREST: Final = 3
-_UNLIKE: Final = frozenset({":version"})
-"""Args that may differ from the recorded ones: clients of another version ask for the same."""
 _COMPARED: Final = 1000
 """Requests that are looked through for the nearest, at most: it takes a millisecond for a few."""
 _SHOWN: Final = 100
@@ -40,10 +38,11 @@ _log = logging.getLogger("swarmlib")
 class Replay(Server):
     """Answers from a file of `record`, in the place of the engine that was recorded.
 
-    A request is answered as the recorded one that is the same: in verb, path, args and value, with secrets left out and
-    whoever asks. Of several that are the same, the first is answered as the first was, and so on, and when there are no
-    more, as the last. With `--match order`, requests must come in the order in which they were recorded. What was not
-    recorded is `not_found`, with what comes nearest, or with `--pass` goes to the next stage.
+    A request is answered as the recorded one that is the same: in verb, path, parameters, headers and body, with
+    secrets left out, whoever asks and in whatever version of the API. Of several that are the same, the first is
+    answered as the first was, and so on, and when there are no more, as the last. With `--match order`, requests must
+    come in the order in which they were recorded. What was not recorded is `not_found`, with what comes nearest, or
+    with `--pass` goes to the next stage.
 
     A conversation goes as it was recorded: what came after the caller's first 5 bytes comes after these, or when they
     have not come for 5 seconds. Bytes that differ from the recorded ones break it off; those of an upload are read, and
@@ -71,43 +70,41 @@ class Replay(Server):
             self._found = _InOrder(calls) if self.match == "order" else _ByRequest(calls)
             yield
 
-    def choose(self, message: Message) -> Handler | None:
+    def choose(self, request: Request) -> Handler | None:
         """The recorded call that answers it, found as it arrives."""
-        asked = _Asked.of(message, upload=message.att is not None)
+        asked = _Asked.of(request, upload=request.upload is not None)
         call = self._found.take(asked.key)
         if call is not None:
             return partial(self._play, call)
         return None if self.pass_on else partial(self._refuse, asked)
 
-    async def _refuse(self, asked: _Asked, _: Message) -> NoReturn:
+    async def _refuse(self, asked: _Asked, _: Request) -> NoReturn:
         error = NotFound(f"not recorded: {asked}; {self._found.hint(asked)}", backend=self.name)
         _log.warning("replay: %s", error.message)  # a docker CLI makes a missing image of it
         raise error
 
-    async def _play(self, call: _Call, message: Message) -> None:
-        ret = message.ret
-        if ret is None:
-            return
+    async def _play(self, call: _Call, request: Request) -> None:
+        reply = request.reply
         pace = _Pace(self.speed, call.at)
         for number, event in enumerate(call.events):
             await pace.until(event.at)
-            if event.what is What.SENT and message.att is not None:
-                await _drain(message.att)
+            if event.what is What.SENT and request.upload is not None:
+                await _drain(request.upload)
             elif event.what is What.REPLY:
-                await hand_over(self._reply(call, number), ret)
+                await forward(self._reply(call, number), reply)
             elif event.what is What.END:
                 return
-        if not ret.answered:
+        if not reply.answered:
             raise Unavailable("the recording ends before the answer", backend=self.name)
         await trio.sleep_forever()  # it was the recorded caller who ended it, as ours will
 
-    def _reply(self, call: _Call, number: int) -> Message:
-        reply, stream = message_of(self._recording.data(call.events[number]))
-        if stream is None:
+    def _reply(self, call: _Call, number: int) -> Reply:
+        reply, stream = reply_in(self._recording.data(call.events[number]))
+        if stream is None or not isinstance(reply, Ack):
             return reply
         pace = _Pace(self.speed, call.events[number].at)
         played = _Conversation(self._recording, call.events[number:], pace, call.asked.name)
-        return reply.but(att=played if stream is RefKind.DUPLEX else OneWay(played))
+        return reply.replace(stream=played if stream is RefKind.DUPLEX else OneWay(played))
 
 
 async def _drain(upload: trio.abc.ReceiveStream) -> None:
@@ -138,15 +135,17 @@ class _Asked:
     """Its verb and path."""
 
     @classmethod
-    def of(cls, message: Message, *, upload: bool) -> _Asked:
-        shown = redact.message(message)
-        args = {name: given for name, given in shown.args.items() if name not in _UNLIKE}
-        key = key_of(message, args=args, value=_data(shown.value), upload=upload)
-        return cls(key, f"{message.verb} {'/'.join(message.path)}".rstrip())
+    def of(cls, request: Request, *, upload: bool) -> _Asked:
+        shown = redact.request(request)
+        # Clients of another version ask for the same.
+        parts = (shown.verb, shown.path, shown.params, shown.meta.headers, _data(shown.body), upload)
+        key = orjson.dumps(parts, default=apart, option=orjson.OPT_SORT_KEYS)
+        return cls(key, f"{request.verb} {'/'.join(request.path)}".rstrip())
 
     def __str__(self) -> str:
-        _, _, args, value, upload = self._parts
-        parts = [self.name, *(_short(part) for part in (args, value) if part), *(["+stream"] if upload else [])]
+        _, _, params, headers, body, upload = self._parts
+        shown = [_short(part) for part in (params, headers, body) if part]
+        parts = [self.name, *shown, *(["+stream"] if upload else [])]
         return " ".join(parts)
 
     @property
@@ -156,17 +155,17 @@ class _Asked:
     def differences(self, other: _Asked) -> list[str]:
         """How the other one is not the same."""
         mine, others = self._parts, other._parts
-        names = ("verb", "path", "args", "value", "stream")
+        names = ("verb", "path", "params", "headers", "body", "stream")
         return [how for name, one, two in zip(names, mine, others, strict=True) for how in _differences(name, one, two)]
 
 
-def _data(value: Json | bytes | SwarmError | None) -> Any:
-    if not isinstance(value, Json):
-        return value
+def _data(body: Json | None) -> Any:
+    if body is None:
+        return None
     try:
-        return value.data
+        return body.data
     except Invalid:
-        return value.raw
+        return body.raw
 
 
 def _differences(name: str, one: Any, two: Any) -> Iterator[str]:
@@ -195,8 +194,8 @@ def _calls(recording: Recording) -> list[_Call]:
     calls: dict[int, _Call] = {}
     for event in recording.events():
         if event.what is What.ASK:
-            request, upload = message_of(recording.data(event))
-            calls[event.call] = _Call(_Asked.of(request, upload=upload is not None), event.at, [])
+            request, upload = request_in(recording.data(event))
+            calls[event.call] = _Call(_Asked.of(request, upload=upload), event.at, [])
         elif event.call in calls:
             calls[event.call].events.append(event)
     return list(calls.values())

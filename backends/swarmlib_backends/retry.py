@@ -10,9 +10,23 @@ from dataclasses import dataclass
 
 import trio
 
-from swarmlib import UNSENT, Handler, Invalid, Message, Server, SwarmError, TimedOut, Unavailable, Verb, ask, option
+from swarmlib import (
+    UNSENT,
+    Ack,
+    Error,
+    Handler,
+    Invalid,
+    Reply,
+    Request,
+    Server,
+    SwarmError,
+    TimedOut,
+    Unavailable,
+    ask,
+    option,
+)
 
-from .calls import LOOKS, hand_over
+from .calls import LOOKS, forward
 from .patterns import fitting
 from .streams import Passage
 
@@ -44,20 +58,20 @@ class Retry(Server):
         self._may_repeat = fitting(self.also)
         yield
 
-    def choose(self, message: Message) -> Handler | None:
-        """Every call but a one-way message, of whose fate nothing is known."""
-        return self._call if message.ret is not None else None
+    def choose(self, request: Request) -> Handler | None:
+        """Every call."""
+        return self._call
 
-    async def _call(self, message: Message) -> None:
-        body = None if message.att is None else _Upload(message.att)
+    async def _call(self, request: Request) -> None:
+        body = None if request.upload is None else _Upload(request.upload)
         if body is not None:
-            message = message.but(att=body.alike)
+            request = request.replace(upload=body.alike)
         for pause in self._pauses():
-            failed = await self._attempt(message)
+            failed = await self._attempt(request)
             if failed is None:
                 return
             used = body is not None and body.used
-            if used or not self._harmless(message, failed) or trio.current_time() + pause >= message.deadline:
+            if used or not self._harmless(request, failed) or trio.current_time() + pause >= request.deadline:
                 raise failed
             await trio.sleep(pause)
 
@@ -68,34 +82,33 @@ class Retry(Server):
             yield random.uniform(pause / 2, pause)
         yield math.inf
 
-    def _harmless(self, message: Message, failed: SwarmError) -> bool:
+    def _harmless(self, request: Request, failed: SwarmError) -> bool:
         if isinstance(failed, Unavailable) and failed.details.get(UNSENT):
             return True
-        repeatable = message.verb in LOOKS or self._may_repeat(message)
+        repeatable = request.verb in LOOKS or self._may_repeat(request)
         return repeatable and isinstance(failed, Unavailable | TimedOut)
 
-    async def _attempt(self, message: Message) -> SwarmError | None:
+    async def _attempt(self, request: Request) -> SwarmError | None:
         """Ask once. A failure is returned, if the caller has seen nothing of this try; replies to a look are held
         back until it has succeeded.
         """
-        assert message.ret is not None  # by `choose`
-        async with await ask(self.next, message.but()) as replies:
-            before: list[Message] = []
+        async with await ask(self.next, request) as replies:
+            before: list[Reply] = []
             async for reply in replies:
-                if reply.verb is Verb.ERROR:
+                if isinstance(reply, Error):
                     return reply.error
                 before.append(reply)
-                if reply.verb is Verb.ACK or message.verb not in LOOKS:
+                if isinstance(reply, Ack) or request.verb not in LOOKS:
                     break
             for reply in before:
-                await hand_over(reply, message.ret)
+                await forward(reply, request.reply)
             async for reply in replies:
-                await hand_over(reply, message.ret)
+                await forward(reply, request.reply)
         return None
 
 
 class _Upload(Passage):
-    """The caller's attachment, of which is known whether it can still be sent from its beginning."""
+    """The caller's upload, of which is known whether it can still be sent from its beginning."""
 
     used = False
 

@@ -103,14 +103,14 @@ VARIABLES: Final = _names("""
 PROGRAMS: Final = _names("CMD CMD-SHELL NONE ash bash cat echo env false ls ps sh sleep tail top true")
 """First words of commands that are shown."""
 
-ARGS: Final = _names("""
-    :accept-encoding :caller :content-encoding :content-type :method :version all condition container copyUIDGID
-    cpuperiod cpuquota cpusetcpus cpushares detachKeys details digests dockerfile follow force forcerm fromImage h
-    identity insertDefaults keep-storage limit link logs manifests max-used-space memory memswap min-free-space name
-    names networkmode noOverwriteDirNonDir nocache noprune one-shot path pause platform platforms pull q quiet
-    registryAuthFrom repo reserved-space rm rollback rotateManagerToken rotateManagerUnlockKey rotateWorkerToken scope
-    shared-size shmsize signal since size squash statement status stderr stdin stdout stream t tag tail target term
-    timeout timestamps type until v verbose version w
+PARAMETERS: Final = _names("""
+    all condition container copyUIDGID cpuperiod cpuquota cpusetcpus cpushares detachKeys details digests
+    dockerfile follow force forcerm fromImage h identity insertDefaults keep-storage limit link logs manifests
+    max-used-space memory memswap min-free-space name names networkmode nocache noOverwriteDirNonDir
+    noprune one-shot path pause platform platforms pull q quiet registryAuthFrom repo reserved-space rm rollback
+    rotateManagerToken rotateManagerUnlockKey rotateWorkerToken scope shared-size shmsize signal since size
+    squash statement status stderr stdin stdout stream t tag tail target term timeout timestamps type until
+    v verbose version w
 """)
 """Arguments of requests and replies, query parameters for the most part, that are shown."""
 FILTERS: Final = _names("""

@@ -1,4 +1,4 @@
-"""`tee`: a copy of each message goes to a second chain, which can't be felt in the first."""
+"""`tee`: a copy of each request goes to a second chain, which can't be felt in the first."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Final
 
 import trio
 
-from swarmlib import Chain, Filter, Invalid, Message, Replies, Sender, argument, ask, option
-from swarmlib.message import FINAL
+from swarmlib import Chain, Filter, Invalid, ReplyReceiver, Request, Sender, argument, ask, discard, option
+from swarmlib.reply import FINAL, NOBODY
 from swarmlib.supervision import supervised
 
 from .patterns import fitting
@@ -24,18 +24,18 @@ _log = logging.getLogger("swarmlib")
 
 @dataclass
 class Tee(Filter):
-    """Sends a copy of each message to a second chain, and drops what that answers.
+    """Sends a copy of each request to a second chain, and drops what that answers.
 
-    The copies go in the order of the messages. A copy ends with its answer: a watch or a stream that it was given is
+    The copies go in the order of the requests. A copy ends with its answer: a watch or a stream that it was given is
     closed. Nothing of it reaches the first chain: no reply, no failure, no slowness (while `--queue` copies are under
-    way, messages go uncopied). A message with an attachment is not copied, as its bytes can be read but once. That
-    messages are left out is logged at the first one, and how many at the end.
+    way, requests go uncopied). A request with an upload is not copied, as its bytes can be read but once. That
+    requests are left out is logged at the first one, and how many at the end.
 
     tee (debug | docker unix:///shadow.sock) --filter 'ls*' --filter 'get*'
     """
 
     chain: Chain = argument("the second chain, quoted or in parentheses")
-    filter: list[str] = option("only messages whose 'verb path' fits this, such as 'ls*'", default=[])
+    filter: list[str] = option("only requests whose 'verb path' fits this, such as 'ls*'", default=[])
     queue: int = option("copies under way at once", default=1000)
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class Tee(Filter):
         self._fits = fitting(self.filter, otherwise=True)
         self._left_out = Counter[str]()
         self._under_way = 0
-        self._copies, copies = trio.open_memory_channel[Message](self.queue)
+        self._copies, copies = trio.open_memory_channel[Request](self.queue)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._run, copies)
             try:
@@ -58,20 +58,22 @@ class Tee(Filter):
                 if self._left_out:
                     _log.warning("tee: not copied: %s", ", ".join(f"{n} ({why})" for why, n in self._left_out.items()))
 
-    async def send(self, message: Message) -> None:
-        """Pass the message on, after its copy."""
-        if self._fits(message):
-            self._copy(message)
-        await self.next.send(message)
+    async def send(self, request: Request) -> None:
+        """Pass the request on, after its copy."""
+        if self._fits(request):
+            self._copy(request)
+        await self.next.send(request)
 
-    def _copy(self, message: Message) -> None:
-        if message.att is not None:
+    def _copy(self, request: Request) -> None:
+        if request.upload is not None:
             self._leave_out("it has an attachment")
         elif self._under_way >= self.queue:
             self._leave_out("the second chain was behind")
         else:
             try:
-                self._copies.send_nowait(message.but(ret=None))  # who holds a `ret` keeps its caller waiting
+                self._copies.send_nowait(
+                    request.replace(reply=NOBODY)
+                )  # who holds a caller's reply keeps that caller waiting
                 self._under_way += 1
             except trio.BrokenResourceError:
                 self._leave_out("the second chain had failed")
@@ -80,10 +82,10 @@ class Tee(Filter):
         self._left_out[why] += 1
         if self._left_out[why] == 1:
             _log.warning(
-                "tee: a message was not copied to %s (%s); at the end it is said how many", self.chain.name, why
+                "tee: a request was not copied to %s (%s); at the end it is said how many", self.chain.name, why
             )
 
-    async def _run(self, copies: trio.MemoryReceiveChannel[Message], *, task_status: trio.TaskStatus[None]) -> None:
+    async def _run(self, copies: trio.MemoryReceiveChannel[Request], *, task_status: trio.TaskStatus[None]) -> None:
         """Open the second chain, and send it its copies. That it can't be opened is the first chain's affair too; how
         it fares after that is not.
         """
@@ -92,30 +94,29 @@ class Tee(Filter):
             async with copies, self.chain.open() as sender, trio.open_nursery() as nursery:
                 opened = True
                 task_status.started()
-                async for message in copies:
-                    await self._send(message, sender, nursery)
+                async for request in copies:
+                    await self._send(request, sender, nursery)
         except Exception as exc:
             if not opened:
                 raise
             _log.error("tee: %s failed, and gets no more copies: %s", self.chain.name, exc)
 
-    async def _send(self, message: Message, sender: Sender, nursery: trio.Nursery) -> None:
+    async def _send(self, request: Request, sender: Sender, nursery: trio.Nursery) -> None:
         deadline = trio.current_time() + COPY_SECONDS
         with trio.move_on_at(deadline):
-            replies = await ask(sender, message.but(deadline=deadline))
+            replies = await ask(sender, request.replace(deadline=deadline))
             nursery.start_soon(supervised, f"tee: a copy to {self.chain.name}", self._drop, replies, deadline)
             return
         self._under_way -= 1
 
-    async def _drop(self, replies: Replies, deadline: float) -> None:
+    async def _drop(self, replies: ReplyReceiver, deadline: float) -> None:
         """Read to the answer, and leave."""
         try:
             with trio.move_on_at(deadline):
                 async with replies:
                     async for reply in replies:
-                        if reply.att is not None:
-                            await trio.aclose_forcefully(reply.att)
-                        if reply.verb in FINAL:
+                        await discard(reply)
+                        if isinstance(reply, FINAL):
                             break
         finally:
             self._under_way -= 1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import trio
 
-from swarmlib import Handler, Invalid, Message, Sender, Server, TimedOut, ask, option
+from swarmlib import Handler, Invalid, Request, Sender, Server, TimedOut, ask, option
 
-from .calls import hand_over
+from .calls import forward
 from .patterns import Rule
 from .streams import Passage
 
@@ -32,30 +32,29 @@ class Timeout(Server):
         self._limits = [(rule.fits, _seconds(rule.value)) for rule in self.rules]
         _seconds(self.after)
 
-    def choose(self, message: Message) -> Handler | None:
-        """Every call; a one-way message is not waited for."""
-        return self._call if message.ret is not None else None
+    def choose(self, request: Request) -> Handler | None:
+        """Every call."""
+        return self._call
 
-    async def _call(self, message: Message) -> None:
-        after = next((limit for fits, limit in self._limits if fits(message)), self.after)
+    async def _call(self, request: Request) -> None:
+        after = next((limit for fits, limit in self._limits if fits(request)), self.after)
         with trio.CancelScope() as scope:
-            await _follow(message, self.next, _Patience(scope, after))
+            await _follow(request, self.next, _Patience(scope, after))
         if scope.cancelled_caught:
-            what = f"{message.verb} {'/'.join(message.path)}".rstrip()
+            what = f"{request.verb} {'/'.join(request.path)}".rstrip()
             raise TimedOut(f"{what}: nothing came within {after:g} s", backend=self.name)
 
 
-async def _follow(message: Message, next: Sender, patience: _Patience) -> None:
-    ret = message.ret
-    assert ret is not None  # by `choose`
-    if message.att is not None:
-        message = message.but(att=_Upload(message.att, patience).alike)
+async def _follow(request: Request, next: Sender, patience: _Patience) -> None:
+    reply_to = request.reply
+    if request.upload is not None:
+        request = request.replace(upload=_Upload(request.upload, patience).alike)
     patience.begin()
-    async with await ask(next, message.but()) as replies:
+    async with await ask(next, request) as replies:
         async for reply in replies:
             patience.end()
-            await hand_over(reply, ret)
-            if not ret.answered:
+            await forward(reply, reply_to)
+            if not reply_to.answered:
                 patience.begin()
 
 
@@ -72,7 +71,7 @@ class _Patience:
 
 
 class _Upload(Passage):
-    """The caller's attachment: waiting for the caller's next piece is no waiting for an answer."""
+    """The caller's upload: waiting for the caller's next piece is no waiting for an answer."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, patience: _Patience) -> None:
         super().__init__(inner)

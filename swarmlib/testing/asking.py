@@ -8,10 +8,10 @@ from typing import Final
 
 import trio
 
-from ..channel import CLEANUP_SECONDS, Replies, Sender, open_reply
+from ..asking import dispatch, next_reply
 from ..errors import SwarmError
-from ..message import FINAL, Message, Path, Verb
-from ..request import dispatch, next_reply
+from ..reply import CLEANUP_SECONDS, Ack, Error, ReplyReceiver, discard, open_reply
+from ..request import Path, Request, Sender, Verb
 from .transcript import short
 
 STALL_SECONDS: Final = 0.1
@@ -30,46 +30,45 @@ def must(condition: object, problem: str) -> None:
 
 
 @asynccontextmanager
-async def asking(sender: Sender, verb: Verb, path: Path, message: Message | None = None) -> AsyncGenerator[Replies]:
-    """Send a request, its other fields those of `message`; leaving the context ends the call."""
-    ret, replies = open_reply()
+async def asking(sender: Sender, verb: Verb, path: Path, like: Request | None = None) -> AsyncGenerator[ReplyReceiver]:
+    """Send a request, its other fields those of `like`; leaving the context ends the call."""
+    reply, replies = open_reply()
     async with replies:
-        request = (message or Message(verb)).but(verb=verb, path=(), ret=ret)
-        request.path = path  # unchecked: no backend may depend on it that whoever made the message checked its path
-        await dispatch(sender, request, ret)
-        del ret, request  # only the stages hold the channel now: one that drops it must be found out
+        request = (like or Request(verb)).replace(verb=verb, path=(), reply=reply)
+        request.path = path  # unchecked: no backend may depend on it that whoever made the request checked its path
+        await dispatch(sender, request)
+        del reply, request  # only the stages hold the channel now: one that drops it must be found out
         yield replies
 
 
-def different(verb: Verb, count: int) -> list[Message]:
-    """Messages that ask for as many different things: a stage may make one call of those that ask the same."""
-    return [Message(verb, args={"call": str(number)}) for number in range(count)]
+def different(verb: Verb, count: int) -> list[Request]:
+    """Requests that ask for as many different things: a stage may make one call of those that ask the same."""
+    return [Request(verb, params={"call": str(number)}) for number in range(count)]
 
 
-async def finals(replies: Replies, verb: Verb) -> list[Message]:
+async def finals(replies: ReplyReceiver, verb: Verb) -> list[Ack | Error]:
     """The final replies; up to the first one of a conversation, which goes on. A stream among them is closed."""
-    found: list[Message] = []
+    found: list[Ack | Error] = []
     async for reply in replies:
-        if reply.att is not None:
-            await trio.aclose_forcefully(reply.att)
-        if reply.verb in FINAL:
+        await discard(reply)
+        if isinstance(reply, Ack | Error):
             found.append(reply)
             if verb in _CONVERSATIONS:
                 break
     return found
 
 
-async def error_of(sender: Sender, verb: Verb, path: Path, message: Message | None = None) -> SwarmError | None:
+async def error_of(sender: Sender, verb: Verb, path: Path, like: Request | None = None) -> SwarmError | None:
     """The error that a request is answered with; None where it is acknowledged."""
-    async with asking(sender, verb, path, message) as replies:
+    async with asking(sender, verb, path, like) as replies:
         found = await finals(replies, verb)
     must(found, f"{verb} {'/'.join(path)} ended without a final reply")
-    return found[0].error if found[0].verb is Verb.ERROR else None
+    return found[0].error if isinstance(found[0], Error) else None
 
 
-async def acked(replies: Replies) -> Message:
+async def acked(replies: ReplyReceiver) -> Ack:
     """The `ack` among the next replies. Raises what an `error` says."""
-    while (reply := await next_reply(replies)).verb is not Verb.ACK:
+    while not isinstance(reply := await next_reply(replies), Ack):
         pass
     return reply
 

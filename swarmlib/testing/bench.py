@@ -11,12 +11,12 @@ from typing import Any, Final
 import trio
 
 from ..chain import Chain
-from ..channel import CLEANUP_SECONDS, Nowhere, Sender
 from ..client import Client
 from ..errors import SwarmError, ungrouped
 from ..handles import Handle
-from ..message import REQUESTS, Message, Path, Verb
-from ..service import Backend, Server, Source
+from ..reply import CLEANUP_SECONDS
+from ..request import Path, Request, Sender, Verb
+from ..service import Backend, Server, Source, Unhandled
 from .asking import Broken, error_of, must, told
 from .leaf import REFERENCE, Leaf
 from .reference import Reference
@@ -45,7 +45,7 @@ class Subject:
 
     @property
     def is_source(self) -> bool:
-        """Whether it stands at the head of a chain, and takes no messages."""
+        """Whether it stands at the head of a chain, and takes no requests."""
         return isinstance(self.sample, Source)
 
     @cached_property
@@ -55,19 +55,19 @@ class Subject:
             return self.verbs
         answering = self.client() if self.client else self.sample
         if isinstance(answering, Server) and (self.leaf is not None or self.client is not None):
-            return frozenset(answering.handlers()) & REQUESTS
-        return REQUESTS
+            return frozenset(answering.handlers())
+        return frozenset(Verb)
 
     @property
     def some_verb(self) -> tuple[Verb, Path]:
         """Something that it does, and that changes nothing: on an object that isn't there, or a list."""
         place = (self.leaf or REFERENCE).place
-        verb = next(verb for verb in (Verb.GET, Verb.LS, *sorted(REQUESTS)) if verb in self.does)
+        verb = next(verb for verb in (Verb.GET, Verb.LS, *sorted(Verb)) if verb in self.does)
         return verb, place if verb is Verb.LS else (*place, NOSUCH)
 
     def lacks(self, need: str) -> str | None:
         """Why a rule with this need does not apply, or None. A need is a verb, a field of `Leaf`, or a word below."""
-        if need in REQUESTS:
+        if need in frozenset(Verb):
             return None if Verb(need) in self.does else f"it does no {need}"
         unless = {
             "reference": (self.leaf is None, "it is a leaf: nothing stands behind it that could be watched"),
@@ -97,7 +97,7 @@ class Subject:
             reference.holds_all = held
         bench = Bench(self, reference, transcript)
         with ungrouped():
-            async with trio.open_nursery() as nursery, (reference or _Empty()).open(Nowhere()) as straight:
+            async with trio.open_nursery() as nursery, (reference or _Empty()).open(Unhandled()) as straight:
                 await nursery.start(bench.hold_open, backend or self.make())
                 async with Chain(self.client() if self.client else _Through(bench)).open() as sender:
                     bench.swarm = Client(Witness(sender, transcript))
@@ -204,9 +204,9 @@ class Bench:
 
     # Asking.
 
-    async def error_of(self, verb: Verb, path: Path, message: Message | None = None) -> SwarmError | None:
+    async def error_of(self, verb: Verb, path: Path, like: Request | None = None) -> SwarmError | None:
         """The error that a request is answered with; None where it is acknowledged."""
-        return await error_of(self.swarm.sender, verb, path, message)
+        return await error_of(self.swarm.sender, verb, path, like)
 
     async def arrived(self, calls: int) -> None:
         """Wait until so many calls are under way in the kit's leaf."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from ..message import Path
+from ..request import Path
 from .reference import LINES
 
 
@@ -26,10 +26,10 @@ class Leaf:
         idle: the body to spawn for a workload that, once started, runs until it is stopped.
         talks: for one that, once started, writes `lines` and ends; its `attach` gives them.
         echoes: for one whose `connect` stream gives back what is sent there, and ends when that ends.
-        connect_args: the `args` of that `connect`.
+        connect_params: the parameters of that `connect`.
         unframed: reads the payload out of that stream, where the leaf frames it (Docker does without a TTY).
-        files: the words after an `idle` workload's path on which `file` puts a tar into `folder` (`args`: `path`), and
-            gives a tar of what is there.
+        files: the words after an `idle` workload's path on which `file` puts a tar into `folder` (the parameter `path`),
+            and gives a tar of what is there.
     """
 
     place: Path = ("containers",)
@@ -37,7 +37,7 @@ class Leaf:
     talks: Any = None
     lines: tuple[bytes, ...] = ()
     echoes: Any = None
-    connect_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    connect_params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     unframed: Callable[[trio.abc.ReceiveStream], AsyncIterable[bytes | bytearray]] = as_it_comes
     files: Path | None = None
     folder: str = "/tmp"

@@ -18,10 +18,10 @@ from typing import IO, Any, Final, Self, cast
 import trio
 from trio.testing import lockstep_stream_one_way_pair
 
-from ..channel import Reply, Sender
 from ..errors import Conflict, Invalid, NotFound, SwarmError, Unsupported
-from ..message import Message, Path, Verb
 from ..names import check_path
+from ..reply import ReplySender
+from ..request import Path, Request, Sender, Verb
 from ..service import Server
 
 LINES: Final = (b"first", b"", b"\xff third")
@@ -78,10 +78,8 @@ class Reference(Server):
 
     def __init__(self) -> None:
         self.workloads: dict[str, Workload] = {}
-        self.under_way: list[Message] = []
+        self.under_way: list[Request] = []
         """The calls that have not ended, conversations among them."""
-        self.logged: list[bytes] = []
-        """The lines that came one way."""
         self.flooded = 0
         """How many values of FLOOD have been sent."""
         self.holds_all = False
@@ -123,36 +121,36 @@ class Reference(Server):
         """Each verb, with its trouble, and counted while it is under way."""
         return {verb: partial(self._tracked, handler) for verb, handler in super().handlers().items()}
 
-    async def _tracked(self, handler: Callable[[Message], Any], message: Message) -> Any:
-        trouble = Trouble.HELD if self.holds_all else self._trouble.get(message.path[1] if message.path[1:] else "")
+    async def _tracked(self, handler: Callable[[Request], Any], request: Request) -> Any:
+        trouble = Trouble.HELD if self.holds_all else self._trouble.get(request.path[1] if request.path[1:] else "")
         if trouble is Trouble.DROPPED:
-            return await self.hand_on(message, _Oblivion())
-        self.under_way.append(message)
+            return await self.hand_on(request, _Oblivion())
+        self.under_way.append(request)
         self._tell()
         try:
             if isinstance(trouble, SwarmError):
                 raise trouble
             if trouble is Trouble.HELD:
                 await trio.sleep_forever()
-            return await handler(message)
+            return await handler(request)
         finally:
-            self.under_way[:] = [each for each in self.under_way if each is not message]
+            self.under_way[:] = [each for each in self.under_way if each is not request]
             self._tell()
 
-    async def ls(self, message: Message) -> list[Any]:
+    async def ls(self, request: Request) -> list[Any]:
         """All workloads; without `all`, those that run."""
-        self._at(message, ("containers",))
+        self._at(request, ("containers",))
         return [
             {"Id": each.id, "Names": [f"/{each.name}"], "State": each.status, "Image": each.body.get("Image", "")}
             for each in self.workloads.values()
-            if message.args.get("all") or each.status == "running"
+            if request.params.get("all") or each.status == "running"
         ]
 
-    async def get(self, message: Message) -> Any:
+    async def get(self, request: Request) -> Any:
         """The service's state, or a workload's."""
-        if not message.path:
+        if not request.path:
             return {"Name": "reference", "Containers": len(self.workloads)}
-        found = self._find(message)
+        found = self._find(request)
         return {
             "Id": found.id,
             "Name": f"/{found.name}",
@@ -160,14 +158,14 @@ class Reference(Server):
             "Config": {**found.body, "Tty": True},
         }
 
-    async def spawn(self, message: Message) -> Any:
+    async def spawn(self, request: Request) -> Any:
         """A workload, of the image `idle`, `talks` or `echoes`."""
-        self._at(message, ("containers",))
-        body = message.json
+        self._at(request, ("containers",))
+        body = request.json
         if not isinstance(body, dict):
             raise Invalid("the body of a spawn should be a JSON object")
         id = secrets.token_hex(8)
-        name = str(message.args.get("name") or f"box_{id[:6]}")
+        name = str(request.params.get("name") or f"box_{id[:6]}")
         check_path((name,))
         if any(each.name == name for each in self.workloads.values()):
             raise Conflict(f"the name {name} is taken")
@@ -175,103 +173,98 @@ class Reference(Server):
         self._happened("create", made)
         return {"Id": id, "Warnings": []}
 
-    async def start(self, message: Message) -> None:
+    async def start(self, request: Request) -> None:
         """Start a workload; a `talks` ends at once."""
-        found = self._find(message)
+        found = self._find(request)
         found.status, found.ended = "running", found.ended if found.status == "created" else trio.Event()
         self._happened("start", found)
         if found.output:
             found.end()
 
-    async def stop(self, message: Message) -> None:
+    async def stop(self, request: Request) -> None:
         """Stop a workload."""
-        found = self._find(message)
+        found = self._find(request)
         found.end()
         self._happened("die", found)
 
-    async def set(self, message: Message) -> None:
+    async def set(self, request: Request) -> None:
         """Rename a workload."""
-        found = self._find(message, "rename")
-        found.name = str(message.args.get("name", ""))
+        found = self._find(request, "rename")
+        found.name = str(request.params.get("name", ""))
 
-    async def rm(self, message: Message) -> None:
+    async def rm(self, request: Request) -> None:
         """Remove a workload that doesn't run."""
-        found = self._find(message)
+        found = self._find(request)
         if found.status == "running":
             raise Conflict(f"{found.name} is running: stop it first")
         del self.workloads[found.id]
         found.forget_archive()
         self._happened("destroy", found)
 
-    async def log(self, message: Message) -> None:
-        """A line, one way; it is kept in `logged`."""
-        if isinstance(message.value, bytes):
-            self.logged.append(message.value)
-
-    async def watch(self, message: Message) -> None:
+    async def watch(self, request: Request) -> None:
         """The service's events; or of a workload its `stats`, a flood, or its end (`wait`)."""
-        ret = message.reply
-        match message.path:
+        reply = request.reply
+        match request.path:
             case ():
-                await self._send_events(ret)
+                await self._send_events(reply)
             case ("containers", _, "stats"):
-                self._find(message, "stats")
-                await self._flood(ret)
+                self._find(request, "stats")
+                await self._flood(reply)
             case _:
-                found = self._find(message, "wait")
-                await ret.ack()
+                found = self._find(request, "wait")
+                await reply.ack()
                 await found.ended.wait()
-                await ret.set({"StatusCode": 0})
+                await reply.set({"StatusCode": 0})
 
-    async def _send_events(self, ret: Reply) -> None:
+    async def _send_events(self, reply: ReplySender) -> None:
         send, receive = trio.open_memory_channel[dict[str, Any]](1000)
         self._watchers.append(send)
         try:
-            await ret.ack()
+            await reply.ack()
             async for event in receive:
-                await ret.set(event)
+                await reply.set(event)
         finally:
             self._watchers.remove(send)
 
-    async def _flood(self, ret: Reply) -> None:
+    async def _flood(self, reply: ReplySender) -> None:
         padding = "x" * FLOOD_BYTES
-        await ret.ack()
+        await reply.ack()
         for number in range(FLOOD):
-            await ret.set({"number": number, "padding": padding})
+            await reply.set({"number": number, "padding": padding})
             self.flooded = number + 1
 
-    async def attach(self, message: Message) -> None:
+    async def attach(self, request: Request) -> None:
         """A workload's lines, and its state when it ends."""
-        found, ret = self._find(message), message.reply
-        await ret.ack()
+        found, reply = self._find(request), request.reply
+        await reply.ack()
         await found.ended.wait()
         for line in found.output:
-            await ret.log(line, stream="stdout")
-        await ret.set(found.state)
+            await reply.log(line, details={"stream": "stdout"})
+        await reply.set(found.state)
 
-    async def connect(self, message: Message) -> None:
+    async def connect(self, request: Request) -> None:
         """A workload's stdio, which gives back what it is sent; or its `logs`."""
-        if message.path[2:] == ("logs",):
-            await message.reply.ack(att=_Output(self._find(message, "logs")))
+        if request.path[2:] == ("logs",):
+            await request.reply.ack(stream=_Output(self._find(request, "logs")))
             return
-        found = self._find(message)
+        found = self._find(request)
         if found.body.get("Image") != "echoes":
-            await message.reply.ack(att=_Output(found))
+            await request.reply.ack(stream=_Output(found))
             return
         send, receive = lockstep_stream_one_way_pair()
-        await message.reply.ack(att=trio.StapledStream(send, receive))
+        await request.reply.ack(stream=trio.StapledStream(send, receive))
 
-    async def file(self, message: Message) -> None:
+    async def file(self, request: Request) -> None:
         """A tar into a workload's `archive`, or the one that was put there last out of it."""
-        found = self._find(message, "archive")
-        if message.att is None:
+        found = self._find(request, "archive")
+        if request.upload is None:
             if found.archive is None:
-                raise NotFound(f"nothing was put into {found.name} yet", path=message.path)
-            await message.reply.ack(att=_Archive(found.archive))
+                raise NotFound(f"nothing was put into {found.name} yet", path=request.path)
+            await request.reply.ack(stream=_Archive(found.archive))
             return
         found.forget_archive()
         found.archive = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the workload
-        async with message.att as given:
+        async with request.upload as given:
             async for data in given:
                 found.archive.write(data)
 
@@ -282,19 +275,19 @@ class Reference(Server):
             watcher.send_nowait(event)
 
     @staticmethod
-    def _at(message: Message, place: Path) -> None:
-        if message.path != place:
-            raise Unsupported(f"there is no {message.verb} for {'/'.join(message.path)}", path=message.path)
+    def _at(request: Request, place: Path) -> None:
+        if request.path != place:
+            raise Unsupported(f"there is no {request.verb} for {'/'.join(request.path)}", path=request.path)
 
-    def _find(self, message: Message, *part: str) -> Workload:
-        """The workload that `message` speaks of, and of it the `part` that it must speak of."""
-        if message.path[:1] != ("containers",) or len(message.path) < 2:
-            raise Unsupported(f"there is no {message.verb} for {'/'.join(message.path)}", path=message.path)
-        ref = message.path[1]
+    def _find(self, request: Request, *part: str) -> Workload:
+        """The workload that a request speaks of, and of it the `part` that it must speak of."""
+        if request.path[:1] != ("containers",) or len(request.path) < 2:
+            raise Unsupported(f"there is no {request.verb} for {'/'.join(request.path)}", path=request.path)
+        ref = request.path[1]
         found = self.workloads.get(ref) or next((w for w in self.workloads.values() if w.name == ref), None)
         if found is None:
-            raise NotFound(f"there is no workload {ref[:100]}", path=message.path)
-        self._at(message, ("containers", ref, *part))
+            raise NotFound(f"there is no workload {ref[:100]}", path=request.path)
+        self._at(request, ("containers", ref, *part))
         return found
 
     @asynccontextmanager
@@ -307,10 +300,10 @@ class Reference(Server):
                 each.forget_archive()
 
 
-class _Oblivion(trio.abc.SendChannel[Message]):
+class _Oblivion(trio.abc.SendChannel[Request]):
     """Forgets what it is sent."""
 
-    async def send(self, value: Message) -> None:
+    async def send(self, value: Request) -> None:
         del value
 
     async def aclose(self) -> None:

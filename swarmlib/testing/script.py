@@ -18,14 +18,15 @@ from typing import Any, Final, cast
 
 import trio
 
+from ..asking import dispatch
 from ..chain import Chain
-from ..channel import Replies, Sender, as_json, open_reply
 from ..client import WORKLOADS
-from ..errors import Invalid, SwarmError
-from ..message import Json, Message, Verb
-from ..request import dispatch
+from ..errors import BadAnswer, Invalid, SwarmError
+from ..reply import Ack, Error, Log, Reply, ReplyReceiver, Set, open_reply
+from ..request import Request, Sender, Verb
 from ..service import Backend
 from ..streams import BytesStream
+from ..values import as_json
 from .matching import ANY, mismatch, shown, subset
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
 ]
 
 _CONVERSATIONS: Final = frozenset({Verb.ATTACH, Verb.WATCH})
+_VERBS: Final = frozenset(Verb)
+_REPLIES: Final = frozenset({Ack.kind, Set.kind, Log.kind, Error.kind})
 _UNSAID: Final = object()
 _SECONDS: Final = 5.0
 
@@ -57,71 +60,77 @@ _SECONDS: Final = 5.0
 class Step:
     """One word of a script: a request after `<<`, or a reply after `>>`."""
 
-    verb: Verb
+    word: str
     words: tuple[Any, ...] = ()
     value: Any = _UNSAID
-    args: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    att: bytes | None = None
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The parameters of a request, or the details of a reply."""
+    stream: bytes | None = None
 
-    def request(self) -> Message:
-        """The message that it sends. A stream is given by its bytes; of a `connect` they are sent on what it gives."""
-        if self.verb in (Verb.ACK, Verb.ERROR):
-            raise TypeError(f"{self.verb} is a reply: it stands after >>")
+    @property
+    def verb(self) -> Verb:
+        """The verb of a request."""
+        return Verb(self.word)
+
+    def request(self) -> Request:
+        """The request that it sends. A stream is given by its bytes; of a `connect` they are sent on what it gives."""
+        if self.word not in _VERBS:
+            raise TypeError(f"{self.word} is a reply: it stands after >>")
         if not all(isinstance(word, str) for word in self.words):
-            raise TypeError(f"{self.verb} after << takes the words of a path, not {self.words!r}")
-        att = None if self.att is None or self.verb is Verb.CONNECT else BytesStream(self.att)
-        value = None if self.value is _UNSAID else self.value
-        return Message(self.verb, self.words, self.args, value if isinstance(value, bytes) else as_json(value), att=att)
+            raise TypeError(f"{self.word} after << takes the words of a path, not {self.words!r}")
+        upload = None if self.stream is None or self.verb is Verb.CONNECT else BytesStream(self.stream)
+        body = None if self.value is _UNSAID else as_json(self.value)
+        return Request(self.verb, self.words, self.params, body, upload)
 
     def expected(self) -> _Expected:
         """The reply that it expects."""
-        if self.verb not in (Verb.ACK, Verb.ERROR, Verb.SET, Verb.LOG):
-            raise TypeError(f"{self.verb} is a request: it stands after <<")
+        if self.word not in _REPLIES:
+            raise TypeError(f"{self.word} is a request: it stands after <<")
         if len(self.words) > 1:
-            raise TypeError(f"{self.verb} after >> takes one value, not {self.words!r}")
+            raise TypeError(f"{self.word} after >> takes one value, not {self.words!r}")
         value = self.words[0] if self.words else self.value
-        return _Expected(self.verb, value, self.args, self.att)
+        return _Expected(self.word, value, self.params, self.stream)
 
 
 @dataclass(frozen=True)
 class _Expected:
-    verb: Verb
+    kind: str
     value: Any
-    args: Mapping[str, Any]
-    att: bytes | None
+    details: Mapping[str, Any]
+    stream: bytes | None
 
     def __str__(self) -> str:
-        return _line(self.verb, self.value, self.args, self.att)
+        return _line(self.kind, self.value, self.details, self.stream)
 
     def mismatch(self, got: _Got) -> str | None:
         """What of a reply is not as expected; None where all is."""
-        if got.verb is not self.verb:
-            return f"expected {self.verb}, got {got.verb}"
+        if got.kind != self.kind:
+            return f"expected {self.kind}, got {got.kind}"
         if self.value is not _UNSAID and (problem := mismatch(self.value, got.value)):
             return problem
-        if problem := mismatch(subset(dict(self.args)), got.args, "args"):
+        if problem := mismatch(subset(dict(self.details)), got.details, "details"):
             return problem
-        return None if self.att is None else mismatch(self.att, got.att, "att")
+        return None if self.stream is None else mismatch(self.stream, got.stream, "stream")
 
 
 @dataclass(frozen=True)
 class _Got:
     """A reply that came, as far as a script looks at it."""
 
-    verb: Verb
+    kind: str
     value: Any
-    args: dict[str, Any]
-    att: bytes | None = None
+    details: dict[str, Any]
+    stream: bytes | None = None
 
     def __str__(self) -> str:
-        return _line(self.verb, _UNSAID if self.value is None else self.value, self.args, self.att)
+        return _line(self.kind, _UNSAID if self.value is None else self.value, self.details, self.stream)
 
 
-def _line(verb: Verb, value: Any, args: Mapping[str, Any], att: bytes | None) -> str:
+def _line(kind: str, value: Any, details: Mapping[str, Any], stream: bytes | None) -> str:
     """A reply as a script would say it."""
-    parts = [verb.value] if value is _UNSAID else [verb.value, shown(value)]
-    parts += [f"{name}={shown(each)}" for name, each in args.items()]
-    return " ".join(parts if att is None else [*parts, f"att={att!r}"])
+    parts = [kind] if value is _UNSAID else [kind, shown(value)]
+    parts += [f"{name}={shown(each)}" for name, each in details.items()]
+    return " ".join(parts if stream is None else [*parts, f"stream={stream!r}"])
 
 
 @dataclass
@@ -130,7 +139,7 @@ class _Exchange:
     replies: list[_Expected] = field(default_factory=list[_Expected])
 
     def __str__(self) -> str:
-        words = [self.request.verb.value, "/".join(map(str, self.request.words))]
+        words = [self.request.word, "/".join(map(str, self.request.words))]
         value = [] if self.request.value in (_UNSAID, None) else [shown(self.request.value)]
         return " ".join(part for part in [*words, *value] if part)
 
@@ -141,7 +150,7 @@ class Script:
     Replies belong to the request before them. They must be all, in this order: what comes besides them, or in place of
     one, is a mismatch. After a request's last expected reply its replies must end, unless it is an `attach` or a
     `watch`, which is left then; a request without expected replies is sent, and left at once. Of a reply only what is
-    said is compared: `ack()` fits every ack, `ack(None)` one without a value, and `args` may be more than are named.
+    said is compared: `ack()` fits every ack, `ack(None)` one without a value, and `details` may be more than are named.
 
     One that is never awaited is a RuntimeWarning. Awaiting it raises:
         AssertionError: a reply is another, none comes within `seconds`, or one too many; both sides are printed.
@@ -165,8 +174,6 @@ class Script:
         self._due = False
         if not self._exchanges:
             raise TypeError("a script begins with a request: expect(chain) << ls() >> …")
-        if self._exchanges[-1].request.verb is Verb.LOG:
-            raise TypeError("a log goes one way: nothing answers it")
         self._exchanges[-1].replies.append(reply.expected())
         self._due = True
         return self
@@ -203,15 +210,12 @@ class _Run:
         self._got: list[_Got] = []
 
     async def run(self, sender: Sender) -> None:
-        message = self._exchange.request.request()
-        if message.verb is Verb.LOG:
-            await sender.send(message)
-            return
-        ret, replies = open_reply()
+        request = self._exchange.request.request()
+        reply, replies = open_reply()
         async with replies:
             with trio.move_on_after(self._seconds) as patience:
-                await dispatch(sender, message.but(ret=ret), ret)
-            del ret  # only the stages hold it now
+                await dispatch(sender, request.replace(reply=reply))
+            del reply  # only the stages hold it now
             if patience.cancelled_caught:
                 raise self._failure(f"the request was not taken within {self._seconds:g} s", 0)
             for number, expected in enumerate(self._exchange.replies):
@@ -221,11 +225,11 @@ class _Run:
             if self._exchange.replies and self._exchange.request.verb not in _CONVERSATIONS:
                 await self._must_end(replies)
 
-    async def _must_end(self, replies: Replies) -> None:
+    async def _must_end(self, replies: ReplyReceiver) -> None:
         if await self._next(replies, "the replies did not end") is not None:
             raise self._failure("a reply too many", len(self._exchange.replies))
 
-    async def _next(self, replies: Replies, late: str) -> _Got | None:
+    async def _next(self, replies: ReplyReceiver, late: str) -> _Got | None:
         """The next reply, or None at the end."""
         with trio.move_on_after(self._seconds):
             try:
@@ -235,20 +239,21 @@ class _Run:
             return self._got[-1]
         raise self._failure(f"{late} within {self._seconds:g} s", len(self._got))
 
-    async def _read(self, reply: Message) -> _Got:
-        att = None if reply.att is None else await self._stream(reply.att)
-        return _Got(reply.verb, _value(reply), dict(reply.args), att)
+    async def _read(self, reply: Reply) -> _Got:
+        stream = reply.stream if isinstance(reply, Ack) else None
+        details = {} if isinstance(reply, Error) else dict(reply.details)
+        return _Got(reply.kind, _value(reply), details, None if stream is None else await self._all_of(stream))
 
-    async def _stream(self, att: trio.abc.ReceiveStream) -> bytes | None:
+    async def _all_of(self, stream: trio.abc.ReceiveStream) -> bytes | None:
         """All that a stream gives, if the script says what that should be; it is closed in any case."""
-        async with att:
-            if not any(expected.att is not None for expected in self._exchange.replies):
+        async with stream:
+            if not any(expected.stream is not None for expected in self._exchange.replies):
                 return None
-            given = self._exchange.request.att
+            given = self._exchange.request.stream
             async with trio.open_nursery() as nursery:
-                if given is not None and isinstance(att, trio.abc.HalfCloseableStream):
-                    nursery.start_soon(_send, att, given)
-                return b"".join([bytes(piece) async for piece in att])
+                if given is not None and isinstance(stream, trio.abc.HalfCloseableStream):
+                    nursery.start_soon(_send, stream, given)
+                return b"".join([bytes(piece) async for piece in stream])
 
     def _failure(self, problem: str, at: int) -> AssertionError:
         expected = _side("expected", self._exchange, [str(reply) for reply in self._exchange.replies], at)
@@ -256,16 +261,16 @@ class _Run:
         return AssertionError(f"{problem}\n{expected}\n{got}")
 
 
-def _value(reply: Message) -> Any:
+def _value(reply: Reply) -> Any:
     """A reply's value as data; bytes where it is no JSON."""
-    if isinstance(reply.value, SwarmError):
-        return {"code": reply.value.code, "message": reply.value.message}
-    if not isinstance(reply.value, Json):
-        return reply.value
+    if isinstance(reply, Error):
+        return {"code": reply.error.code, "message": reply.error.message}
+    if isinstance(reply, Log):
+        return reply.line
     try:
-        return reply.value.data
-    except Invalid:
-        return reply.value.raw
+        return reply.json
+    except (Invalid, BadAnswer):
+        return None if reply.value is None else reply.value.raw
 
 
 def _side(title: str, exchange: _Exchange, replies: list[str], at: int) -> str:
@@ -291,75 +296,75 @@ def expect(chain: str | Chain | Backend | Sender, *, seconds: float = _SECONDS) 
     return Script(chain, seconds)
 
 
-# The words. What a request is given, it is given as `swarmlib.Client` is; `set` and `log` are requests and replies.
+# The words. What a request is given, it is given as `swarmlib.Client` is; `set` is a request and a reply.
 
 
-def ls(*path: str, **args: Any) -> Step:
+def ls(*path: str, **params: Any) -> Step:
     """What is in `path`, by default the workloads."""
-    return Step(Verb.LS, path or WORKLOADS, args=args)
+    return Step(Verb.LS, path or WORKLOADS, params=params)
 
 
-def get(*path: str, **args: Any) -> Step:
+def get(*path: str, **params: Any) -> Step:
     """An object's state."""
-    return Step(Verb.GET, path, args=args)
+    return Step(Verb.GET, path, params=params)
 
 
-def spawn(value: Any = None, *path: str, **args: Any) -> Step:
+def spawn(value: Any = None, *path: str, **params: Any) -> Step:
     """Make an object in `path`, by default a workload."""
-    return Step(Verb.SPAWN, path or WORKLOADS, value, args)
+    return Step(Verb.SPAWN, path or WORKLOADS, value, params)
 
 
-def start(*path: str, **args: Any) -> Step:
+def start(*path: str, **params: Any) -> Step:
     """Start an object."""
-    return Step(Verb.START, path, args=args)
+    return Step(Verb.START, path, params=params)
 
 
-def stop(*path: str, **args: Any) -> Step:
+def stop(*path: str, **params: Any) -> Step:
     """Stop an object."""
-    return Step(Verb.STOP, path, args=args)
+    return Step(Verb.STOP, path, params=params)
 
 
-def rm(*path: str, **args: Any) -> Step:
+def rm(*path: str, **params: Any) -> Step:
     """Remove an object."""
-    return Step(Verb.RM, path, args=args)
+    return Step(Verb.RM, path, params=params)
 
 
-def watch(*path: str, **args: Any) -> Step:
+def watch(*path: str, **params: Any) -> Step:
     """Changes from now on."""
-    return Step(Verb.WATCH, path, args=args)
+    return Step(Verb.WATCH, path, params=params)
 
 
-def attach(*path: str, **args: Any) -> Step:
+def attach(*path: str, **params: Any) -> Step:
     """A conversation with an object."""
-    return Step(Verb.ATTACH, path, args=args)
+    return Step(Verb.ATTACH, path, params=params)
 
 
-def connect(*path: str, value: Any = _UNSAID, att: bytes | None = None, **args: Any) -> Step:
-    """A byte stream to an object; `att` is sent on it, then its end, where the reply says `ack(att=…)`."""
-    return Step(Verb.CONNECT, path, value, args, att)
+def connect(*path: str, body: Any = _UNSAID, upload: bytes | None = None, **params: Any) -> Step:
+    """A byte stream to an object; `upload` is sent on it, then its end, where the reply says `ack(stream=…)`."""
+    return Step(Verb.CONNECT, path, body, params, upload)
 
 
-def file(*path: str, att: bytes | None = None, **args: Any) -> Step:
-    """A tar out of an object; or, with `att`, into it."""
-    return Step(Verb.FILE, path, args=args, att=att)
+def file(*path: str, upload: bytes | None = None, **params: Any) -> Step:
+    """A tar out of an object; or, with `upload`, into it."""
+    return Step(Verb.FILE, path, params=params, stream=upload)
 
 
-def set(*words: Any, value: Any = _UNSAID, **args: Any) -> Step:
-    """After `<<` a change: `set("containers", "web", value={…})`; after `>>` a reply: `set([…])`."""
-    return Step(Verb.SET, words, value, args)
+def set(*words: Any, body: Any = _UNSAID, **params: Any) -> Step:
+    """After `<<` a change: `set("containers", "web", body={…})`; after `>>` a reply: `set([…])`."""
+    return Step(Verb.SET, words, body, params)
 
 
-def log(*words: Any, value: Any = _UNSAID, **args: Any) -> Step:
-    """After `>>` a line: `log(b"hello")`; after `<<` one that is sent: `log("containers", "web", value=b"hello")`."""
-    return Step(Verb.LOG, words, value, args)
+def log(line: Any = ANY, **details: Any) -> Step:
+    """A line: `log(b"hello", stream="stdout")`."""
+    return Step(Log.kind, (line,), params=details)
 
 
-def ack(*value: Any, att: bytes | None = None, **args: Any) -> Step:
-    """The final reply of success; `att` is all that its stream must give."""
-    return Step(Verb.ACK, value, args=args, att=att)
+def ack(*value: Any, stream: bytes | None = None, **details: Any) -> Step:
+    """The final reply of success; `stream` is all that its stream must give."""
+    return Step(Ack.kind, value, params=details, stream=stream)
 
 
 def error(code: Any = ANY, message: Any = ANY) -> Step:
     """The final reply of failure: its code (`"not_found"`, or a class of errors), and its message."""
     wanted = cast("type[SwarmError]", code).code if isinstance(code, type) else code
-    return Step(Verb.ERROR, ({"code": wanted, "message": message},))
+    return Step(Error.kind, ({"code": wanted, "message": message},))

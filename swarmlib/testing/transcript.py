@@ -15,16 +15,17 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import trio
 
-from ..channel import ContractError, Reply, Sender, Tap
-from ..errors import Invalid, SwarmError
-from ..message import FINAL, Json, Message
+from ..errors import Invalid
+from ..reply import FINAL, Ack, ContractError, Error, Log, Reply, ReplySender, Tap
+from ..request import Request, Sender
 from ..service import Filter
+from ..values import Json
 
 _SHOWN: Final = 160
 """Characters of one value in a transcript, at most."""
@@ -69,7 +70,7 @@ class _BugHandler(logging.Handler):
         self._transcript.lines.append(f"! a bug: {short(text)}")
 
 
-class Witness(trio.abc.SendChannel[Message]):
+class Witness(trio.abc.SendChannel[Request]):
     """A sender that writes down what is sent through it, and the replies to that."""
 
     def __init__(self, inner: Sender, transcript: Transcript, indent: str = "") -> None:
@@ -78,16 +79,15 @@ class Witness(trio.abc.SendChannel[Message]):
         self._indent = indent
         self._number = 0
 
-    async def send(self, value: Message) -> None:
-        """Write down a message, and pass it on."""
+    async def send(self, value: Request) -> None:
+        """Write down a request, and pass it on."""
         self._number += 1
         call = _Call(self._transcript, f"{self._indent}#{self._number}", describe(value))
         call.note(">", call.request)
-        if value.ret is not None:
-            value.ret.on_gone(call.gone)
-            reply = _WitnessReply(value.ret, call)
-            value = copy.copy(value)  # no `but`, which would judge the path
-            value.ret = reply
+        value.reply.on_gone(call.gone)
+        reply = _WitnessReply(value.reply, call)
+        value = copy.copy(value)  # no `replace`, which would judge the path
+        value.reply = reply
         await self._inner.send(value)
 
     async def aclose(self) -> None:
@@ -107,10 +107,10 @@ class _Call:
         """Write down a line of this call."""
         self.transcript.lines.append(f"{self._number} {mark} {text}")
 
-    def see(self, reply: Message) -> Message:
+    def see(self, reply: Reply) -> Reply:
         """Write down a reply."""
-        self._answered = self._answered or reply.verb in FINAL
-        self.note("<", describe(reply))
+        self._answered = self._answered or isinstance(reply, FINAL)
+        self.note("<", describe_reply(reply))
         return reply
 
     def gone(self) -> None:
@@ -120,11 +120,11 @@ class _Call:
 
 
 class _WitnessReply(Tap):
-    def __init__(self, inner: Reply, call: _Call) -> None:
+    def __init__(self, inner: ReplySender, call: _Call) -> None:
         super().__init__(inner, call.see)
         self._call = call
 
-    async def send(self, value: Message) -> None:
+    async def send(self, value: Reply) -> None:
         try:
             await super().send(value)
         except ContractError as exc:
@@ -153,27 +153,40 @@ class WitnessStage(Filter):
         self._transcript = transcript
         self._witness: Witness | None = None
 
-    async def send(self, message: Message) -> None:
-        """Write down a message, and pass it on."""
+    async def send(self, request: Request) -> None:
+        """Write down a request, and pass it on."""
         if self._witness is None:
             self._witness = Witness(self.next, self._transcript, "  ")
-        await self._witness.send(message)
+        await self._witness.send(request)
 
 
-def describe(message: Message) -> str:
-    """A message in one line."""
-    parts = [message.verb.value, short("/".join(message.path))]
-    if message.args:
-        parts.append(short(json.dumps(dict(message.args), default=repr)))
-    if isinstance(message.value, SwarmError):
-        parts[1:] = [f"{message.value.code}: {short(message.value.message)}"]
-    elif isinstance(message.value, Json):
-        parts.append(_json(message.value))
-    elif message.value is not None:
-        parts.append(_start(message.value))
-    if message.att is not None:
+def describe(request: Request) -> str:
+    """A request in one line."""
+    parts = [request.verb.value, short("/".join(request.path))]
+    parts += _plain(request.params)
+    if request.body is not None:
+        parts.append(_json(request.body))
+    if request.upload is not None:
         parts.append("+stream")
-    return " ".join(part for part in parts if part)
+    return " ".join(filter(None, parts))
+
+
+def describe_reply(reply: Reply) -> str:
+    """A reply in one line."""
+    if isinstance(reply, Error):
+        return f"error {reply.error.code}: {short(reply.error.message)}"
+    parts = [reply.kind, *_plain(reply.details)]
+    if isinstance(reply, Log):
+        parts.append(_start(reply.line))
+    elif reply.value is not None:
+        parts.append(_json(reply.value))
+    if isinstance(reply, Ack) and reply.stream is not None:
+        parts.append("+stream")
+    return " ".join(filter(None, parts))
+
+
+def _plain(given: Mapping[str, Any]) -> list[str]:
+    return [short(json.dumps(dict(given), default=repr))] if given else []
 
 
 def _json(value: Json) -> str:

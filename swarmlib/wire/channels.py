@@ -1,4 +1,5 @@
-"""What is open in one session: channels of messages, streams of bytes, values on their way. Imports no trio.
+"""What is open in one session: channels of messages (requests or replies), streams of bytes, values on their way.
+Imports no trio.
 
 How a channel lives and ends is in `states`, with the theory. Here is what frames on a channel mean, and what this side
 may do on it: references, credit, the reply contract, values that come apart from their message.
@@ -11,8 +12,20 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from ..errors import TooLarge
-from ..message import FINAL, REPLIES, REQUESTS, Message, Verb
-from .codec import NO_REFS, Apart, RefKind, Refs, WireError, decode, pack_message, pack_value, unpack_value
+from ..reply import Ack, Error, Reply
+from ..request import Request
+from .codec import (
+    NO_REFS,
+    Apart,
+    RefKind,
+    Refs,
+    WireError,
+    complete,
+    decode_reply,
+    decode_request,
+    pack,
+    raw_value,
+)
 from .events import Data, Ended, Event, Received, Reset, Room
 from .frames import NUMBER, Type
 from .limits import KIB, Limits
@@ -62,13 +75,14 @@ class Channels:
         self._numbers = Numbers(initiator=initiator, limits=limits)
         self._outbox = outbox
         self._theirs: Mapping[str, int] = {}
+        self._service = Channel(State.BOTH, 0)
         self._open: dict[int, Opened] = {}
         self._backlog = 0
         self.caused = 0
         self.rest = 0
         self._sink = SERVICE
-        self._owed: set[int] = set()
-        """Channels of requests whose credit is held back."""
+        self._owed = False
+        """Whether credit for requests is held back."""
 
     def begin(self, theirs: Mapping[str, int]) -> None:
         """The peer has told its limits: messages may go both ways. What it lets this side open is kept below this
@@ -78,7 +92,8 @@ class Channels:
         self._theirs = {name: min(most, own.get(name, most)) for name, most in theirs.items()}
         self._numbers.begin(self._theirs)
         self._outbox.most = theirs["frame"]
-        self._open[SERVICE] = Channel(State.BOTH, theirs["credit"], replies=False)
+        self._service.credit = theirs["credit"]
+        self._open[SERVICE] = self._service
 
     def _found(self, id: int) -> Opened | None:
         """What a number stands for; None if that is closed: then what came is late.
@@ -106,7 +121,11 @@ class Channels:
         self._take_message(id, payload, last=True)
 
     def _take_message(self, id: int, payload: bytes, *, last: bool) -> None:
-        message, refs = decode(payload, now=self.now)
+        message: Request | Reply
+        if id == SERVICE:
+            message, refs = decode_request(payload, now=self.now)
+        else:
+            message, refs = decode_reply(payload)
         if refs is not NO_REFS:
             self._numbers.check_theirs(refs)
         channel = self._found(id)
@@ -115,7 +134,7 @@ class Channels:
             return
         if type(channel) is not Channel or NEXT[channel.state][_RECEIVE] is None:
             raise WireError(f"a message on {id}, where this side takes none")
-        self._check_role(channel, message, refs)
+        self._count(channel, message)
         if refs is not NO_REFS:
             self._open_theirs(refs)
         self._backlog += len(payload)
@@ -125,17 +144,9 @@ class Channels:
         if last:
             self._ended(id, channel)
 
-    def _check_role(self, channel: Channel, message: Message, refs: Refs) -> None:
-        """Requests go where requests go, replies where replies go, and no more of them than there was credit for."""
-        verb = message.verb
-        if verb not in (REPLIES if channel.replies else REQUESTS):
-            raise WireError(f"{verb} on a channel of {'replies' if channel.replies else 'requests'}")
-        if refs is not NO_REFS:
-            if refs.ret is not None and channel.replies:
-                raise WireError("a reply that wants replies")
-            if refs.channel is not None and verb is not Verb.ACK:
-                raise WireError(f"a channel given by {verb}: only an ack gives one")
-        if channel.replies and is_answer(channel, verb):
+    def _count(self, channel: Channel, message: Request | Reply) -> None:
+        """Check that there was credit for a message, if it needs any."""
+        if not isinstance(message, Request) and is_answer(channel, message):
             return
         channel.unread += 1
         if channel.unread > self._limits.credit:
@@ -143,7 +154,7 @@ class Channels:
 
     def _emit(self, channel: Channel, event: Received) -> None:
         """Give out a message, or hold it until its value and what was sent before it have come."""
-        apart, request = event.refs.value, event.refs.ret is not None
+        apart, request = event.refs.value, event.channel == SERVICE
         if apart is None and (request or channel.held is None):
             self.events.append(event)
             return
@@ -159,7 +170,7 @@ class Channels:
             self._value_so_far(apart.id)
 
     def _opened_by(self, event: Received) -> Iterator[Channel | Stream]:
-        for ref in event.refs[:3]:
+        for ref in event.refs[:2]:
             opened = self._open.get(ref.id) if ref is not None else None
             if type(opened) is Channel or type(opened) is Stream:
                 yield opened
@@ -189,7 +200,7 @@ class Channels:
         if type(event) is Received and event.refs.value is not None:
             data = b"".join(receiving.value.parts)
             receiving.value.parts = []
-            event.message.value = unpack_value(int(event.refs.value.kind), data)
+            complete(event.message, data)
             receiving.held.event = event._replace(value=receiving.value)
         receiving.held.ready = True
         if receiving.channel is None:
@@ -372,32 +383,36 @@ class Channels:
         found = self._open.get(id)
         return found.credit if type(found) is Channel else 0
 
-    def send(self, id: int, message: Message, now: float, att: RefKind | None = None) -> Refs:
-        """Send a message on a channel; gives the numbers of what it opens. `att` is what its attachment is.
+    def send(self, id: int, message: Request | Reply, now: float, stream: RefKind | None = None) -> Refs:
+        """Send a request to the service, or a reply on its channel; gives the numbers of what it opens.
+
+        stream: what its byte stream is.
 
         Raises:
             Invalid: it holds what can't be carried.
             TooLarge: it, or its value, is more than the peer takes.
-            Unavailable: as many channels or streams are open as the peer takes; the message was not sent.
+            Unavailable: as many channels or streams are open as the peer takes; it was not sent.
         """
         channel = self._open.get(id)
         if type(channel) is not Channel or NEXT[channel.state][_SEND] is None:
             raise LocalError(f"nothing may be sent on {id}")
-        kind, raw = pack_value(message.value)
+        raw = raw_value(message)
         value: bytes | Apart | None = raw
         refs, next_own = NO_REFS, 0
         apart = raw is not None and len(raw) > min(_INLINE, self._outbox.most // 2)
-        if apart or att is not None or message.ret is not None or message.channel is not None:
-            refs, next_own = self._numbers.given(message, att)
+        if apart or stream is not None or id == SERVICE:
+            refs, next_own = self._numbers.given(reply=id == SERVICE, stream=stream)
             if raw is not None and apart:
-                value = Apart(next_own, self._fitting(raw), kind)
+                value = Apart(next_own, self._fitting(raw))
                 refs, next_own = refs._replace(value=value), next_own + 2
             self._numbers.check_room(refs)
-        packed = pack_message(message, kind, value, refs, now=now)
+        packed = pack(message, value, refs, now=now)
         if len(packed) > self._outbox.most:
-            text = f"this {message.verb} takes {len(packed)} bytes without its value; the peer takes"
-            raise TooLarge(f"{text} {self._outbox.most}", path=message.path)
-        self._spend(channel, message.verb)
+            what = message.verb if isinstance(message, Request) else f"`{message.kind}`"
+            raise TooLarge(
+                f"this {what} takes {len(packed)} bytes without its value; the peer takes {self._outbox.most}"
+            )
+        self._spend(channel, message)
         self._outbox.message(id, packed)
         if refs is not NO_REFS:
             self._numbers.next_own = next_own
@@ -409,45 +424,40 @@ class Channels:
             raise TooLarge(f"a value of {len(raw)} bytes; the peer takes {self._theirs['value']}")
         return len(raw)
 
-    def _spend(self, channel: Channel, verb: Verb) -> None:
-        if channel.replies and (verb is Verb.ACK or verb is Verb.ERROR):
+    def _spend(self, channel: Channel, message: Request | Reply) -> None:
+        if isinstance(message, Ack | Error):
             return
         if not channel.credit:
-            raise LocalError(f"{verb} sent without credit")
+            raise LocalError(f"{message!r} sent without credit")
         channel.credit -= 1
 
     def _open_own(self, refs: Refs, channel: Channel, raw: bytes | None, now: float) -> None:
-        ret, given, att, value = refs
-        if ret is not None:
-            self._add(ret.id, Channel(State.RECEIVING, 0, replies=True))
-        if given is not None:
-            self._add(given.id, Channel(State.RECEIVING, 0, replies=False))
-        if att is not None:
-            outgoing = Outgoing(att.id, self._theirs["window"])
-            both = att.kind is RefKind.DUPLEX
+        reply, stream, value = refs
+        if reply is not None:
+            # A request's body is of use as long as its caller waits.
+            channel = Channel(State.RECEIVING, 0)
+            self._add(reply.id, channel)
+        if stream is not None:
+            outgoing = Outgoing(stream.id, self._theirs["window"])
+            both = stream.kind is RefKind.DUPLEX
             incoming = self.windows.open(now) if both else None
-            self._add(att.id, Stream(State.BOTH if both else State.SENDING, outgoing, incoming))
+            self._add(stream.id, Stream(State.BOTH if both else State.SENDING, outgoing, incoming))
         if value is not None and raw is not None:
-            # A request's value is of use as long as its caller waits.
-            found = channel if ret is None else self._open[ret.id]
-            assert type(found) is Channel
-            found.values = found.values or set()
-            found.values.add(value.id)
+            channel.values = channel.values or set()
+            channel.values.add(value.id)
             outgoing = Outgoing(value.id, self._theirs["window"], value=True)
-            self._add(value.id, SendingValue(found, outgoing))
+            self._add(value.id, SendingValue(channel, outgoing))
             self._outbox.write(outgoing, raw)
 
     def _open_theirs(self, refs: Refs) -> None:
-        ret, given, att, _ = refs
-        if ret is not None:
-            self._add(ret.id, Channel(State.SENDING, self._theirs["credit"], replies=True))
-        if given is not None:
-            self._add(given.id, Channel(State.SENDING, self._theirs["credit"], replies=False))
-        if att is not None:
-            both = att.kind is RefKind.DUPLEX
-            outgoing = Outgoing(att.id, self._theirs["window"]) if both else None
+        reply, stream, _ = refs
+        if reply is not None:
+            self._add(reply.id, Channel(State.SENDING, self._theirs["credit"]))
+        if stream is not None:
+            both = stream.kind is RefKind.DUPLEX
+            outgoing = Outgoing(stream.id, self._theirs["window"]) if both else None
             state = State.BOTH if both else State.RECEIVING
-            self._add(att.id, Stream(state, outgoing, self.windows.open(self.now)))
+            self._add(stream.id, Stream(state, outgoing, self.windows.open(self.now)))
 
     def abandon(self, event: Received) -> None:
         """A message that came is for nobody: what it refers to is reset."""
@@ -460,7 +470,7 @@ class Channels:
         """
         self._free(event)
         channel = self._open.get(event.channel)
-        if type(channel) is not Channel or (channel.replies and event.message.verb in FINAL):
+        if type(channel) is not Channel or isinstance(event.message, Ack | Error):
             return False
         channel.taken += 1
         return self._give_credit(event.channel, channel)
@@ -468,8 +478,8 @@ class Channels:
     def _give_credit(self, id: int, channel: Channel) -> bool:
         if channel.taken * 2 < self._limits.credit or NEXT[channel.state][_RECEIVE] is None:
             return False
-        if not channel.replies and self._outbox.size > self._limits.outbox:
-            self._owed.add(id)  # a peer that does not read its answers is not asked for more requests
+        if id == SERVICE and self._outbox.size > self._limits.outbox:
+            self._owed = True  # a peer that does not read its answers is not asked for more requests
             return False
         self._outbox.frame(Type.CREDIT, id, NUMBER.pack(channel.taken))
         channel.unread -= channel.taken
@@ -478,11 +488,9 @@ class Channels:
 
     def pay(self) -> None:
         """What waited to be sent is on its way: give the credit that was held back for that."""
-        owed, self._owed = self._owed, set()
-        for id in owed:
-            channel = self._open.get(id)
-            if type(channel) is Channel:
-                self._give_credit(id, channel)
+        if self._owed:
+            self._owed = False
+            self._give_credit(SERVICE, self._service)
 
     def write(self, id: int, data: bytes) -> bool:
         """Have bytes sent on a stream; gives whether more may be written at once, or after the stream was `drained`."""
@@ -570,7 +578,7 @@ class Channels:
     @property
     def calls(self) -> int:
         """Calls and streams that are open."""
-        return sum(type(each) is not Channel or each.replies for id, each in self._open.items() if id != SERVICE)
+        return len(self._open) - (SERVICE in self._open)
 
     def _add(self, id: int, opened: Opened) -> None:
         self._open[id] = opened

@@ -1,16 +1,15 @@
-"""The form of one message: msgpack, with extension types where the message holds something live.
+"""The form of requests and replies: msgpack, with extension types where they hold something live.
 
-A message is one msgpack array of nine fields:
+    request    [verb, path, params, body, reply, upload, meta, time left]
+    reply      [kind, details, value, stream]
 
-    [verb, path, args, kind, value, ret, channel, att, time left]
-
-`kind` says what the bytes in `value` are: nothing, JSON text, bytes, or an error (itself a msgpack array). What is live
-(`ret`, `channel`, `att`) is a reference: an extension type whose data is a number. Who encodes chooses the numbers,
-who decodes maps them. A value too big for one frame is a reference too, and comes on a stream of its own.
+What is live (where the replies go, byte streams) is a reference: an extension type whose data is a number. Who encodes
+chooses the numbers, who decodes maps them. A body or value too big for one frame is a reference too, and comes on a
+stream of its own.
 
 Text that stands for bytes which are no UTF-8 (PEP 383, as Python names files), such as the path of an archive, goes as
-these bytes under an extension type, in args only. Arrays stay lists and tuples stay tuples (an extension type), so that
-what a backend puts into `args` or an error's `details` arrives as its readers know it. Imports no trio: the time is
+these bytes under an extension type, in the values of parameters only. Arrays stay lists and tuples stay tuples (an
+extension type), so that what a backend puts into `details` arrives as its readers know it. Imports no trio: the time is
 what the caller says it is.
 """
 
@@ -26,7 +25,9 @@ from typing import Any, Final, NamedTuple, TypeGuard, cast
 import msgpack as untyped_msgpack
 
 from ..errors import ERRORS, BadAnswer, Invalid, SwarmError, TooLarge
-from ..message import Json, Message, Verb
+from ..reply import Ack, Error, Log, Reply, Set
+from ..request import NO_META, Meta, Request, Verb
+from ..values import Json
 
 MAX_NESTED: Final = 8
 """How deep tuples may lie in tuples: each level costs the decoder 40 KiB of the C stack."""
@@ -39,15 +40,6 @@ msgpack: Final[Any] = untyped_msgpack
 
 class WireError(Invalid):
     """What came breaks the format or the rules of the wire; it says what came, and what would be right."""
-
-
-class Kind(IntEnum):
-    """What the bytes of a value are."""
-
-    NOTHING = 0
-    JSON = 1
-    BYTES = 2
-    ERROR = 3
 
 
 class RefKind(IntEnum):
@@ -65,27 +57,27 @@ _ESCAPES: Final = "surrogateescape"
 
 
 class Ref(NamedTuple):
-    """A live thing in a message: a channel, a byte stream one way or both ways."""
+    """What is live in a request or reply: where replies go, a byte stream one way or both ways."""
 
     kind: RefKind
     id: int
 
 
 class Apart(NamedTuple):
-    """A value that is not in its message: `length` bytes, which come on the stream `id` and are what `kind` says."""
+    """A body or value that is not in its message: `length` bytes, which come on the stream `id`."""
 
     id: int
     length: int
-    kind: Kind = Kind.NOTHING
 
 
 class Refs(NamedTuple):
-    """The references of one message, each for the field of its name."""
+    """The references of one request or reply."""
 
-    ret: Ref | None = None
-    channel: Ref | None = None
-    att: Ref | None = None
+    reply: Ref | None = None
+    stream: Ref | None = None
+    """Of the upload, or of an ack's stream."""
     value: Apart | None = None
+    """Of the body, or of a reply's value."""
 
 
 NO_REFS: Final = Refs()
@@ -94,52 +86,91 @@ _ID: Final = struct.Struct("!Q")
 _ID_LENGTH: Final = struct.Struct("!QQ")
 
 
-def encode(message: Message, refs: Refs = NO_REFS, *, now: float) -> bytes:
-    """The bytes of a message, `refs` in the place of what is live in it.
-
-    now: the time on the clock of `message.deadline`; what is left until then goes over.
+def raw_value(message: Request | Reply) -> bytes | None:
+    """The bytes of a request's body, or of a reply's value; None where it has none.
 
     Raises:
-        Invalid: it holds what can't be carried, such as an argument that is no plain data.
+        Invalid: it is nothing that JSON can express, or the details of an error hold what can't be carried.
+        TooLarge: it is an error of over `MAX_ERROR` bytes.
     """
-    if refs.value is None:
-        return pack_message(message, *pack_value(message.value), refs, now=now)
-    return pack_message(message, refs.value.kind, refs.value, refs, now=now)
+    if isinstance(message, Log):
+        return message.line
+    if isinstance(message, Error):
+        return _packed_error(message.error)
+    value = message.body if isinstance(message, Request) else message.value
+    return None if value is None else value.raw
 
 
-def pack_message(message: Message, kind: Kind, value: bytes | Apart | None, refs: Refs, *, now: float) -> bytes:
-    """`encode`, for who has packed the value already."""
-    ret, channel, att, _ = refs
+def encode(message: Request | Reply, refs: Refs = NO_REFS, *, now: float) -> bytes:
+    """The bytes of a request or reply, `refs` in the place of what is live in it.
+
+    now: the time on the clock of `Request.deadline`; what is left until then goes over.
+
+    Raises:
+        Invalid: it holds what can't be carried, such as a parameter that is no plain data.
+    """
+    return pack(message, raw_value(message) if refs.value is None else refs.value, refs, now=now)
+
+
+def pack(message: Request | Reply, value: bytes | Apart | None, refs: Refs, *, now: float) -> bytes:
+    """`encode`, for who knows the bytes of the value already."""
+    packable = _ext_apart(value) if isinstance(value, Apart) else value
+    if isinstance(message, Request):
+        return _pack_request(message, packable, refs, now)
+    details: Mapping[str, Any] = {} if isinstance(message, Error) else message.details
+    fields = [message.kind, _as_map(details), packable, _optional_ext(refs.stream)]
+    try:
+        return _packed(fields)
+    except _UNPACKABLE as exc:
+        raise Invalid(f"this `{message.kind}` reply can't be carried: {exc}") from exc
+
+
+def _pack_request(request: Request, body: Any, refs: Refs, now: float) -> bytes:
     fields: list[Any] = [
-        message.verb._value_,
-        list(message.path),
-        message.args if _is_map(message.args) else dict(message.args),
-        int(kind),
-        _ext_apart(value) if isinstance(value, Apart) else value,
-        None if ret is None else _ext(ret),
-        None if channel is None else _ext(channel),
-        None if att is None else _ext(att),
-        None if message.deadline == math.inf else max(0.0, message.deadline - now),
+        request.verb._value_,
+        list(request.path),
+        _as_map(request.params),
+        body,
+        _optional_ext(refs.reply),
+        _optional_ext(refs.stream),
+        None if request.meta is NO_META else _plain_meta(request.meta),
+        None if request.deadline == math.inf else max(0.0, request.deadline - now),
     ]
     try:
         try:
             return _packed(fields)
         except UnicodeEncodeError:
-            fields[_ARGS] = {name: _with_bytes(value) for name, value in fields[_ARGS].items()}
+            fields[_PARAMS] = _with_bytes(fields[_PARAMS])
             return _packed(fields)
     except _UNPACKABLE as exc:
-        raise Invalid(f"this {message.verb} message can't be carried: {exc}", path=message.path) from exc
+        raise Invalid(f"this {request.verb} request can't be carried: {exc}", path=request.path) from exc
 
 
-_ARGS: Final = 2
+def _plain_meta(meta: Meta) -> list[Any]:
+    return [meta.caller, meta.version, [list(header) for header in meta.headers]]
+
+
+def _as_map(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    return given if _is_map(given) else dict(given)
+
+
+def _optional_ext(ref: Ref | None) -> Any:
+    return None if ref is None else msgpack.ExtType(ref.kind, _ID.pack(ref.id))
+
+
+_PARAMS: Final = 2
 
 
 def _with_bytes(value: Any) -> Any:
-    """An argument, text in it that is no UTF-8 as the bytes that it stands for."""
-    if isinstance(value, list | tuple):
-        return list(map(_with_bytes, cast("Sequence[Any]", value)))
-    if isinstance(value, str) and _is_no_utf8(value):
-        return msgpack.ExtType(_BYTES_AS_TEXT, value.encode(errors=_ESCAPES))
+    """Parameters, text in their values that is no UTF-8 as the bytes that it stands for."""
+    if isinstance(value, str):
+        return msgpack.ExtType(_BYTES_AS_TEXT, value.encode(errors=_ESCAPES)) if _is_no_utf8(value) else value
+    if isinstance(value, tuple):
+        return tuple(map(_with_bytes, cast("tuple[Any, ...]", value)))
+    if isinstance(value, list):
+        return list(map(_with_bytes, cast("list[Any]", value)))
+    if isinstance(value, Mapping):
+        return {name: _with_bytes(each) for name, each in cast("Mapping[Any, Any]", value).items()}
     return value
 
 
@@ -149,24 +180,6 @@ def _is_no_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-def pack_value(value: Json | bytes | SwarmError | None) -> tuple[Kind, bytes | None]:
-    """What a value is, and its bytes.
-
-    Raises:
-        Invalid: it is no value, or the details of an error hold what can't be carried.
-        TooLarge: it is an error of over `MAX_ERROR` bytes.
-    """
-    if value is None:
-        return Kind.NOTHING, None
-    if isinstance(value, Json):
-        return Kind.JSON, value.raw
-    if isinstance(value, SwarmError):
-        return Kind.ERROR, _packed_error(value)
-    if isinstance(value, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        return Kind.BYTES, value
-    raise Invalid(f"a value is Json, bytes, an error or None, not {type(value).__name__}")
 
 
 def _packed_error(error: SwarmError) -> bytes:
@@ -180,49 +193,120 @@ def _packed_error(error: SwarmError) -> bytes:
     return packed
 
 
-def decode(data: bytes | memoryview, *, now: float) -> tuple[Message, Refs]:
-    """A message and its references; the inverse of `encode`.
+def decode_request(data: bytes | memoryview, *, now: float) -> tuple[Request, Refs]:
+    """A request and its references; the inverse of `encode`.
 
-    The message's `ret`, `channel` and `att` are None, and so is the value if it is apart (`refs.value`). What its path
-    and its args hold is not judged here, but by `validation`, which can answer.
+    Nobody waits for its replies yet, its upload is None, and so is its body where it is apart (`refs.value`). What its
+    path, parameters and meta hold is not judged here, but by `validation`, which can answer.
 
     Raises:
-        WireError: these bytes are not exactly one message.
+        WireError: these bytes are not exactly one request.
     """
-    found: list[Ref | Apart] = []
-    fields = _unpacked(data, found, escapes=True)
-    if not _is_array(fields) or len(fields) != 9:
-        raise WireError(f"a message is an array of 9 fields, not {shown(fields)}")
-    verb, path, args, kind, value, ret, channel, att, left = fields
+    fields, found = _fields(data, 8, "a request", escapes=True)
+    verb, path, params, body, reply, upload, meta, left = fields
+    apart, body = _value(body)
+    refs = Refs(_of(reply, "reply", _CHANNELS), _of(upload, "upload", _STREAM), apart)
+    if refs.reply is None:
+        raise WireError("a request says where its replies go")
+    _check_places(refs, found)
+    request = Request(_verb(verb), (), _map(params), None if body is None else Json(body))
+    request.path = _path(path)
+    request.meta = NO_META if meta is None else _meta(meta)
+    request.deadline = math.inf if left is None else now + _left(left)
+    return request, refs
+
+
+def decode_reply(data: bytes | memoryview) -> tuple[Reply, Refs]:
+    """A reply and its references; the inverse of `encode`. Its stream is None, and its value is empty where it is
+    apart (`refs.value`).
+
+    Raises:
+        WireError: these bytes are not exactly one reply.
+    """
+    fields, found = _fields(data, 4, "a reply", escapes=False)
+    kind, details, value, stream = fields
+    apart, value = _value(value)
     refs = NO_REFS
     if found:
-        apart = None
-        if isinstance(value, Apart):
-            apart, kind, value = _at(value, kind), 0, None
-        refs = Refs(_of(ret, "ret", _CHANNELS), _of(channel, "channel", _CHANNELS), _of(att, "att", _STREAMS), apart)
-        if len(found) != 4 - refs.count(None):
-            raise WireError("a reference stands where none may: only ret, channel, att and value are places for one")
-    elif not (ret is channel is att is None):
-        raise WireError(f"ret, channel and att are references or nil, not {shown([ret, channel, att])}")
-    deadline = math.inf if left is None else now + _left(left)
-    message = Message(_verb(verb), (), _args(args), unpack_value(kind, value), deadline=deadline)
-    message.path = _path(path)
-    return message, refs
+        refs = Refs(None, _of(stream, "stream", _STREAMS), apart)
+        _check_places(refs, found)
+    elif stream is not None:
+        raise WireError(f"a stream is a reference or nil, not {shown(stream)}")
+    made = _REPLIES.get(kind) if type(kind) is str else None
+    if made is None:
+        raise WireError(f"{shown(kind)} is no reply; they are {', '.join(_REPLIES)}")
+    if stream is not None and kind != Ack.kind:
+        raise WireError(f"a stream given by `{kind}`: only an `ack` gives one")
+    length = len(value or b"") if apart is None else apart.length
+    if kind == Error.kind and length > MAX_ERROR:
+        raise WireError(f"an error of {length} bytes: it may have {MAX_ERROR}")
+    return made(_map(details), b"" if apart is not None else value), refs
 
 
-def unpack_value(kind: int, data: bytes | None) -> Json | bytes | SwarmError | None:
-    """The value that `kind` and bytes mean; the inverse of `pack_value`.
+def complete(message: Request | Reply, data: bytes) -> None:
+    """Put a body or value that came apart into its request or reply."""
+    if isinstance(message, Request):
+        message.body = Json(data)
+    elif isinstance(message, Log):
+        message.line = data
+    elif isinstance(message, Error):
+        message.error = _unpacked_error(data)
+    else:
+        message.value = Json(data, BadAnswer)
 
-    Raises:
-        WireError: the kind is unknown, or the bytes are missing.
-    """
-    if type(kind) is int:
-        if data is None and kind == _NOTHING:
-            return None
-        read = _READERS.get(kind)
-        if read is not None and type(data) is bytes:
-            return read(data)
-    raise WireError(f"a value is of kind 0 (nil), or 1, 2 or 3 (bytes), not {shown(kind)} with {shown(data)}")
+
+def _fields(data: bytes | memoryview, count: int, what: str, *, escapes: bool) -> tuple[list[Any], list[Ref | Apart]]:
+    found: list[Ref | Apart] = []
+    fields = _unpacked(data, found, escapes=escapes)
+    if not _is_array(fields) or len(fields) != count:
+        raise WireError(f"{what} is an array of {count} fields, not {shown(fields)}")
+    return fields, found
+
+
+def _value(given: object) -> tuple[Apart | None, bytes | None]:
+    if isinstance(given, Apart):
+        return given, None
+    if given is None or type(given) is bytes:
+        return None, given
+    raise WireError(f"a value is nil, bytes or a reference to them, not {shown(given)}")
+
+
+def _check_places(refs: Refs, found: Sequence[Ref | Apart]) -> None:
+    if len(found) != len(refs) - refs.count(None):
+        raise WireError("a reference stands where none may")
+
+
+def _json(value: bytes | None) -> Json | None:
+    """The JSON of a reply. Where it is none, that is the peer's fault."""
+    return None if value is None else Json(value, BadAnswer)
+
+
+def _ack(details: dict[str, Any], value: bytes | None) -> Ack:
+    return Ack(_json(value), details)
+
+
+def _set(details: dict[str, Any], value: bytes | None) -> Set:
+    return Set(_json(value), details)
+
+
+def _log(details: dict[str, Any], value: bytes | None) -> Log:
+    if value is None:
+        raise WireError("a `log` without a line")
+    return Log(value, details)
+
+
+def _error(details: dict[str, Any], value: bytes | None) -> Error:
+    if value is None or details:
+        raise WireError("an `error` has its error as the value, and no details beside it")
+    return Error(_unpacked_error(value))
+
+
+_REPLIES: Final[Mapping[str, Callable[[dict[str, Any], bytes | None], Reply]]] = {
+    Ack.kind: _ack,
+    Set.kind: _set,
+    Log.kind: _log,
+    Error.kind: _error,
+}
 
 
 def _unpacked_error(data: bytes) -> SwarmError:
@@ -237,23 +321,14 @@ def _unpacked_error(data: bytes) -> SwarmError:
             return BadAnswer(f"an error's code, message and backend are text, not {shown([code, message, backend])}")
         # A newer peer may know more codes.
         kind = ERRORS.get(code, BadAnswer)
-        return kind(message, backend=backend, path=_path(path), details=_args(details))
+        return kind(message, backend=backend, path=_path(path), details=_map(details))
     except WireError as exc:
         return BadAnswer(f"the answer is an error that can't be read: {exc.message}")
 
 
-def _as_is(data: bytes) -> bytes:
-    return data
-
-
-_NOTHING: Final = int(Kind.NOTHING)
-_READERS: Final[Mapping[int, Callable[[bytes], Json | bytes | SwarmError]]] = {
-    int(Kind.JSON): Json,
-    int(Kind.BYTES): _as_is,
-    int(Kind.ERROR): _unpacked_error,
-}
 _VERBS: Final = {verb.value: verb for verb in Verb}
 _CHANNELS: Final = frozenset({RefKind.CHANNEL})
+_STREAM: Final = frozenset({RefKind.STREAM})
 _STREAMS: Final = frozenset({RefKind.STREAM, RefKind.DUPLEX})
 
 
@@ -270,10 +345,20 @@ def _path(path: object) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _args(args: object) -> dict[str, Any]:
-    if not _is_map(args):
-        raise WireError(f"args and details are maps, not {shown(args)}")
-    return args
+def _map(found: object) -> dict[str, Any]:
+    if not _is_map(found):
+        raise WireError(f"parameters and details are maps, not {shown(found)}")
+    return found
+
+
+def _meta(found: object) -> Meta:
+    if not _is_array(found) or list(map(type, found)) != [str, str, list]:
+        raise WireError(f"meta is nil, or caller, version and an array of headers, not {shown(found)}")
+    caller, version, headers = found
+    for header in headers:
+        if not _is_array(header) or list(map(type, header)) != [str, str]:
+            raise WireError(f"a header is an array of two texts, not {shown(header)}")
+    return Meta(caller, version, tuple((name, value) for name, value in headers))
 
 
 _TEXT: Final = frozenset({str})
@@ -299,14 +384,6 @@ def _of(field: object, name: str, allowed: frozenset[RefKind]) -> Ref | None:
     if not isinstance(field, Ref) or field.kind not in allowed:
         raise WireError(f"{name} is nil or a reference of type {sorted(map(int, allowed))}, not {shown(field)}")
     return field
-
-
-def _at(apart: Apart, kind: object) -> Apart:
-    if type(kind) is not int or kind not in _READERS:
-        raise WireError(f"a value that comes apart is of kind 1, 2 or 3, not {shown(kind)}")
-    if kind == Kind.ERROR and apart.length > MAX_ERROR:
-        raise WireError(f"an error of {apart.length} bytes: it may have {MAX_ERROR}")
-    return apart._replace(kind=Kind(kind))
 
 
 _short: Final = reprlib.Repr()
@@ -356,10 +433,6 @@ def _default(found: Any) -> Any:
     raise TypeError(f"{type(found).__name__} is no plain data")
 
 
-def _ext(ref: Ref) -> Any:
-    return msgpack.ExtType(ref.kind, _ID.pack(ref.id))
-
-
 def _ext_apart(apart: Apart) -> Any:
     return msgpack.ExtType(_VALUE, _ID_LENGTH.pack(apart.id, apart.length))
 
@@ -377,7 +450,7 @@ def _unpacked(data: bytes | memoryview, found: list[Ref | Apart], depth: int = 0
 
     def hook(code: int, data: bytes) -> Any:
         if code == _TUPLE:
-            return _unpacked_tuple(data, found, depth + 1)
+            return _unpacked_tuple(data, found, depth + 1, escapes=escapes)
         if code == _BYTES_AS_TEXT and escapes:
             return _bytes_as_text(data)
         ref = _unpacked_ref(code, data)
@@ -401,10 +474,10 @@ def _bytes_as_text(data: bytes) -> str:
     return text
 
 
-def _unpacked_tuple(data: bytes, found: list[Ref | Apart], depth: int) -> Any:
+def _unpacked_tuple(data: bytes, found: list[Ref | Apart], depth: int, *, escapes: bool) -> Any:
     if depth > MAX_NESTED:
         return _TOO_DEEP
-    items = _unpacked(data, found, depth)
+    items = _unpacked(data, found, depth, escapes=escapes)
     if not _is_array(items):
         raise WireError(f"a tuple is an array, not {shown(items)}")
     return tuple(items)

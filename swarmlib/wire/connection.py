@@ -8,9 +8,10 @@ from typing import Final
 
 import trio
 
-from ..channel import CLEANUP_SECONDS, Nowhere, Sender
 from ..errors import SwarmError, Unavailable, ungrouped
-from .channels import SERVICE
+from ..reply import CLEANUP_SECONDS
+from ..request import Sender
+from ..service import Unhandled
 from .driver import Driver
 from .ends import Inlet, RemoteSender
 from .limits import Limits
@@ -89,8 +90,7 @@ async def open_connection(
 ) -> AsyncGenerator[Connection]:
     """Run a session over `stream`; the context is entered once both sides have agreed, and closes the stream.
 
-    service: where the peer's messages go, with `args[":caller"]` set to `caller` (or without it, where that is ""),
-        whatever the peer said. None: every request is answered `not_implemented`.
+    service: where the peer's requests go, with `caller` in their meta. None: each is answered `not_implemented`.
     initiator: True on the side that opened the stream; it speaks first.
     peer: who is on the other side, for errors and the log; `caller` where it is "".
 
@@ -106,7 +106,7 @@ async def open_connection(
     with ungrouped():
         async with trio.open_nursery() as nursery:
             driver = Driver(stream, nursery, initiator=initiator, limits=limits, caller=caller, peer=peer)
-            inlet = Inlet(driver, SERVICE, service or Nowhere())
+            inlet = Inlet(driver, service or Unhandled())
             try:
                 driver.start(driver.write)
                 driver.start(driver.read)

@@ -22,8 +22,8 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import trio
 
-from ..channel import CLEANUP_SECONDS, Reply
 from ..errors import SwarmError, Unavailable
+from ..reply import CLEANUP_SECONDS, ReplySender
 from ..supervision import supervised
 from .channels import SERVICE
 from .codec import WireError
@@ -72,7 +72,7 @@ class Driver:
     session: the protocol.
     ends: by the numbers of their channels.
     peer: who is on the other side, for errors and the log.
-    most_args: arguments that a message of the peer's may have.
+    most_parameters: parameters that a request of the peer's may have, and details that a reply may have.
     why: None until the session has ended; then `closed` is set, and `written` once the stream is closed too.
     idle: set when this side drains and nothing is open any more.
     draining: whether this side takes no new calls.
@@ -87,7 +87,7 @@ class Driver:
         self.nursery = nursery
         self.caller = caller
         self.peer = peer or caller or "the peer"
-        self.most_args = limits.args
+        self.most_parameters = limits.parameters
         self.session = Session(initiator=initiator, now=trio.current_time(), limits=limits)
         self.channels = self.session.channels
         self.ends: dict[int, End] = {}
@@ -101,7 +101,7 @@ class Driver:
         self._limits = limits
         self._events: deque[Event] = deque()
         self.reading: trio.CancelScope | None = None
-        self.call: Reply | None = None
+        self.call: ReplySender | None = None
         self._handling = False
         """Whether the reading task is at what came, and has not had to wait: it sends the answers when it is done."""
         self._alone = False

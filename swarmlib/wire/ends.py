@@ -1,47 +1,50 @@
-"""The ends of message channels, on trio: calls that go out and come in, services and objects on either side."""
+"""The ends of message channels, on trio: calls that go out and come in, and this side's service."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
 import trio
 
-from ..channel import Reply, Sender
+from ..asking import dispatch
 from ..errors import UNSENT, BadAnswer, SwarmError, TimedOut, Unavailable
-from ..message import CALLER, FINAL, Message, Verb
-from ..request import dispatch
+from ..reply import Ack, Error, Reply, ReplySender, discard
+from ..request import Request, Sender
 from ..service import as_error, break_off, refuse
 from ..supervision import supervised
 from .channels import SERVICE
-from .codec import NO_REFS, RefKind, Refs
+from .codec import RefKind
 from .driver import Driver, Step
 from .events import Received
 from .streams import RemoteReceiveStream, RemoteStream, StreamEnd, pump
 from .validation import check_reply, check_request
 
 _Item: TypeAlias = Received | SwarmError | None
-"""A message; why there will be no more; or their end in good order."""
+"""A reply; why there will be no more; or their end in good order."""
 
 
-class _InOrder:
-    """An end that takes messages: one after another, each in the task that brings it unless another is still at it."""
+class Call:
+    """A call that this side made. Its replies are taken one after another, each in the task that brings it unless
+    another is still at it.
+    """
 
-    __slots__ = ("_busy", "_waiting", "driver", "id")
+    __slots__ = ("_busy", "_request", "_waiting", "driver", "id")
 
-    def __init__(self, driver: Driver, id: int) -> None:
+    def __init__(self, driver: Driver, id: int, request: Request) -> None:
         self.driver = driver
         self.id = id
+        self._request = request
         self._busy = False
         self._waiting: deque[_Item] | None = None
         driver.ends[id] = self
+        request.reply.on_gone(self._gone)
 
     def message(self, event: Received) -> Step:
         """See `End.message`."""
-        bring(self.driver, event)
+        _bring_stream(self.driver, event)
         if event.last:
             self.driver.forget(self.id)
         return self._take(event)
@@ -75,21 +78,6 @@ class _InOrder:
             await self._handle(self._waiting.popleft())
         self._busy = False
 
-    @abstractmethod
-    async def _handle(self, item: _Item) -> None:
-        """Do what there is to do about it. Raises nothing."""
-
-
-class Call(_InOrder):
-    """A call that this side made: its replies go to `ret`."""
-
-    __slots__ = ("_ret",)
-
-    def __init__(self, driver: Driver, id: int, ret: Reply) -> None:
-        super().__init__(driver, id)
-        self._ret = ret
-        ret.on_gone(self._gone)
-
     def _gone(self) -> None:
         driver = self.driver
         if driver.ends.get(self.id) is self:
@@ -98,114 +86,109 @@ class Call(_InOrder):
             driver.wake()
 
     async def _handle(self, item: _Item) -> None:
+        reply = self._request.reply
         try:
             if item is None:
-                await self._ret.aclose()
+                await reply.aclose()
             elif isinstance(item, SwarmError):
-                await break_off(self._ret, item, begun=True)  # the peer had not said that this was the end
+                await break_off(reply, item, begun=True)  # the peer had not said that this was the end
             else:
-                await self._reply(item)
+                await self._give(item, reply)
         except Exception as exc:  # noqa: BLE001 - a stage's tap may raise anything; the caller is answered
-            await refuse(Message(Verb.ERROR, ret=self._ret), as_error(exc, "", Message(Verb.ERROR, ret=self._ret)))
+            await break_off(reply, as_error(exc, "", self._request), begun=True)
             self._gone()
 
-    async def _reply(self, event: Received) -> None:
+    async def _give(self, event: Received, to: ReplySender) -> None:
         reply = event.message
+        assert not isinstance(reply, Request)
         try:
-            check_reply(reply, self.driver.most_args)
-            await self._ret.send(reply)
+            check_reply(reply, self.driver.most_parameters)
+            await to.send(reply)
         except (trio.BrokenResourceError, trio.ClosedResourceError, BadAnswer) as exc:
-            if reply.att is not None:
-                await trio.aclose_forcefully(reply.att)
+            await discard(reply)
             if isinstance(exc, BadAnswer):  # else the caller went away, and `_gone` has told the peer
                 exc.backend = self.driver.peer
                 raise
         finally:
             self.driver.taken(event)
         if event.last:
-            await self._ret.aclose()
+            await to.aclose()
 
 
-class Inlet(_InOrder):
-    """A service or an object of this side, that the peer may send to. Its requests don't wait for each other."""
+class Inlet:
+    """This side's service, to which the peer sends requests. They don't wait for each other."""
 
-    __slots__ = ("_caller", "_sender", "credited")
+    __slots__ = ("_caller", "_sender", "credited", "driver", "id")
 
-    def __init__(self, driver: Driver, id: int, sender: Sender) -> None:
-        super().__init__(driver, id)
+    def __init__(self, driver: Driver, sender: Sender) -> None:
+        self.driver = driver
+        self.id = SERVICE
         self._sender = sender
         self._caller = driver.caller
         self.credited = trio.lowlevel.ParkingLot()
+        driver.ends[SERVICE] = self
 
     def message(self, event: Received) -> Step:
         """See `End.message`."""
-        if event.refs.ret is None:
-            return super().message(event)
-        bring(self.driver, event)
-        if event.last:
-            self.driver.forget(self.id)
-        return self._call(event)
+        request, refs = event.message, event.refs
+        assert isinstance(request, Request)
+        assert refs.reply is not None
+        request.reply = RemoteReply(_Far(self.driver, refs.reply.id))
+        if refs.stream is not None:
+            request.upload = RemoteReceiveStream(StreamEnd(self.driver, refs.stream.id))
+        return self._call(event, request)
 
     def room(self) -> None:
         """See `End.room`."""
         self.credited.unpark_all()
 
-    def _check(self, message: Message) -> None:
-        """Name the caller, whoever the peer says that it is. Raises what `check_request` does."""
-        if CALLER in message.args:
-            message.args = {name: value for name, value in message.args.items() if name != CALLER}
-        check_request(message, self.driver.most_args)
-        if self._caller:
-            message.args = {**message.args, CALLER: self._caller}
+    def ended(self) -> Step:
+        """Never: the service's channel has no end."""
+        raise AssertionError
 
-    async def _call(self, event: Received) -> None:
-        message, driver = event.message, self.driver
+    def data(self, data: bytes) -> None:
+        """Never, as with `Call`."""
+        raise AssertionError(data)
+
+    def reset(self, error: SwarmError) -> None:
+        """The session is over: who waits to send is told so."""
+        self.room()
+
+    async def _call(self, event: Received, request: Request) -> None:
+        driver = self.driver
         try:
-            if self.id == SERVICE and driver.draining:
-                await refuse(message, Unavailable("this side is shutting down", details={UNSENT: True}))
+            if driver.draining:
+                await refuse(request, Unavailable("this side is shutting down", details={UNSENT: True}))
             else:
-                self._check(message)
-                await self._dispatch(message)
+                check_request(request, driver.most_parameters)
+                if request.meta.caller != self._caller:  # whoever the peer says that it is
+                    request.meta = request.meta.replace(caller=self._caller)
+                await self._dispatch(request)
         except SwarmError as exc:
-            await refuse(message, exc)
+            await refuse(request, exc)
         finally:
             driver.taken(event)
-            if event.last:
-                await self._sender.aclose()
 
-    async def _dispatch(self, message: Message) -> None:
-        ret, scope = message.ret, self.driver.reading
-        assert ret is not None
+    async def _dispatch(self, request: Request) -> None:
+        reply, scope = request.reply, self.driver.reading
         assert scope is not None
-        self.driver.call = ret
-        limited = message.deadline != math.inf
+        self.driver.call = reply
+        limited = request.deadline != math.inf
         if limited:
-            scope.deadline = message.deadline
+            scope.deadline = request.deadline
         try:
-            await dispatch(self._sender, message, ret)
+            await dispatch(self._sender, request)
         except trio.Cancelled:
-            if scope.cancel_called and not ret.gone:
-                await refuse(message, TimedOut(f"no answer to {message.verb} within its deadline", path=message.path))
+            if scope.cancel_called and not reply.gone:
+                await refuse(request, TimedOut(f"no answer to {request.verb} within its deadline", path=request.path))
             raise
         finally:
             if limited:
                 scope.deadline = math.inf
 
-    async def _handle(self, item: _Item) -> None:
-        if isinstance(item, Received):
-            message = item.message
-            try:
-                self._check(message)
-                await self._sender.send(message)
-            except Exception as exc:  # noqa: BLE001 - nobody waits for it: the log is the only place left
-                as_error(exc, "", message)
-            self.driver.taken(item)
-        if item is None or (isinstance(item, Received) and item.last):
-            await self._sender.aclose()
-
 
 class _Far:
-    """An end that sends messages: whether the other side still takes them."""
+    """This side's end of a call of the peer's: whether its replies are still taken."""
 
     __slots__ = ("_callbacks", "_credited", "driver", "gone", "id")
 
@@ -250,7 +233,7 @@ class _Far:
             callback()
 
     def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
+        """See `ReplySender.on_gone`."""
         if self.gone is not None:
             callback()
         else:
@@ -264,16 +247,8 @@ class _Far:
             driver.forget(self.id)
             driver.hurry()
 
-    def release(self) -> None:
-        """Nobody holds this any more: the other side may forget it too, and need not close what is behind it."""
-        driver = self.driver
-        if driver.ends.get(self.id) is self:
-            driver.channels.reset(self.id)
-            driver.forget(self.id)
-            driver.wake()
 
-
-class RemoteReply(Reply):
+class RemoteReply(ReplySender):
     """The reply channel of a call of the peer's. Only the message holds it: when it is dropped, the peer is told."""
 
     def __init__(self, end: _Far) -> None:
@@ -282,32 +257,33 @@ class RemoteReply(Reply):
 
     @property
     def gone(self) -> bool:
-        """See `Reply.gone`."""
+        """See `ReplySender.gone`."""
         return self._end.gone is not None
 
     def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
+        """See `ReplySender.on_gone`."""
         self._end.on_gone(callback)
 
-    async def _deliver(self, reply: Message) -> None:
+    async def _deliver(self, reply: Reply) -> None:
         end = self._end
-        if reply.verb not in FINAL and not end.driver.has_room(end.id):
+        final = isinstance(reply, Ack | Error)
+        if not final and not end.driver.has_room(end.id):
             await end.driver.room(end.id, end.credited)
         if not end.driver.channels.is_open(end.id):  # maybe only just: then the event of it still waits
             end.gone = end.gone or Unavailable("the caller went away")
         if end.gone is not None:
             raise trio.BrokenResourceError("the caller went away")
         try:
-            send(end.driver, end.id, reply)
+            _send_reply(end.driver, end.id, reply)
         except SwarmError as exc:
-            if reply.verb not in FINAL:
+            if not final:
                 raise
-            self._answer_instead(exc if reply.verb is Verb.ACK else reply.error)
+            self._answer_instead(reply.error if isinstance(reply, Error) else exc)
 
     def _answer_instead(self, error: SwarmError) -> None:
         """The final reply can't be carried: what is wrong with it, or the error without its details, must do."""
         plain = type(error)(error.message[:1000], backend=error.backend[:100])
-        send(self._end.driver, self._end.id, Message(Verb.ERROR, value=plain))
+        _send_reply(self._end.driver, self._end.id, Error(plain))
         self._end.end()
 
     async def _finish(self) -> None:
@@ -321,88 +297,69 @@ class RemoteReply(Reply):
             end.end()
 
 
-class RemoteSender(trio.abc.SendChannel[Message]):
-    """A channel to the peer's service, or to an object of the peer's."""
+class RemoteSender(trio.abc.SendChannel[Request]):
+    """A channel to the peer's service."""
 
-    def __init__(self, end: _Far | Inlet) -> None:
-        self._end = end
-        self._driver = end.driver
+    def __init__(self, inlet: Inlet) -> None:
+        self._inlet = inlet
+        self._driver = inlet.driver
 
-    async def send(self, value: Message) -> None:
-        """Send a message; waits while the peer is behind.
+    async def send(self, value: Request) -> None:
+        """Send a request; waits while the peer is behind.
 
         Raises:
-            Unavailable: the session has ended, the peer wants no new calls, or the object is gone. The detail `UNSENT`
-                says that the message surely was not taken.
+            Unavailable: the session has ended, or the peer wants no new calls. Its detail `UNSENT` says that the
+                request surely was not taken.
             Invalid, TooLarge: it can't be carried.
         """
-        end, driver = self._end, self._driver
-        self._check(value)
-        if not driver.has_room(end.id):
-            await driver.room(end.id, end.credited)
-            self._check(value)
-        send(driver, end.id, value)
+        driver = self._driver
+        self._check()
+        if not driver.has_room(SERVICE):
+            await driver.room(SERVICE, self._inlet.credited)
+            self._check()
+        _send_request(driver, value)
 
-    def _check(self, value: Message) -> None:
-        end, driver = self._end, self._driver
-        why = driver.why or (end.gone if isinstance(end, _Far) else None)
-        if why is None and end.id == SERVICE and driver.session.draining and value.ret is not None:
+    def _check(self) -> None:
+        why = self._driver.why
+        if why is None and self._driver.session.draining:
             why = Unavailable("the peer is shutting down")
         if why is not None:
             raise Unavailable(f"not sent: {why}", details={UNSENT: True})
 
     async def aclose(self) -> None:
-        """Nothing more will be sent to the object. The service stays open: it is the connection's."""
-        if isinstance(self._end, _Far):
-            self._end.gone = self._end.gone or Unavailable("this side has closed the channel")
-            self._end.end()
+        """The service stays open: it is the connection's."""
         await trio.lowlevel.checkpoint()
 
-    def __del__(self) -> None:
-        end: _Far | Inlet | None = getattr(self, "_end", None)
-        if isinstance(end, _Far):
-            end.release()
+
+def _send_request(driver: Driver, request: Request) -> None:
+    """Send a request, for which there is credit, and serve what it opens. Raises what `Channels.send` does."""
+    kind = None if request.upload is None else RefKind.STREAM
+    reply, upload, _ = driver.channels.send(SERVICE, request, trio.current_time(), kind)
+    assert reply is not None
+    Call(driver, reply.id, request)
+    _give_stream(driver, request.upload, None if upload is None else upload.id)
+    driver.hurry()
 
 
-def send(driver: Driver, id: int, message: Message) -> None:
-    """Send a message on a channel that has credit, and serve what it gives out. Raises what `Channels.send` does."""
-    att = message.att
-    kind = None if att is None else _kind(att)
-    refs = driver.channels.send(id, message, trio.current_time(), kind)
-    if refs is not NO_REFS:
-        _give(driver, message, refs)
-    if message.ret is not None:
-        driver.hurry()
-    else:
-        driver.wake()
+def _send_reply(driver: Driver, id: int, reply: Reply) -> None:
+    """Send a reply, likewise."""
+    stream = reply.stream if isinstance(reply, Ack) else None
+    kind = None
+    if stream is not None:
+        kind = RefKind.DUPLEX if isinstance(stream, trio.abc.HalfCloseableStream) else RefKind.STREAM
+    refs = driver.channels.send(id, reply, trio.current_time(), kind)
+    _give_stream(driver, stream, None if refs.stream is None else refs.stream.id)
+    driver.wake()
 
 
-def _kind(att: trio.abc.ReceiveStream) -> RefKind:
-    return RefKind.DUPLEX if isinstance(att, trio.abc.HalfCloseableStream) else RefKind.STREAM
+def _give_stream(driver: Driver, stream: trio.abc.ReceiveStream | None, id: int | None) -> None:
+    if stream is not None and id is not None:
+        driver.nursery.start_soon(supervised, "an attached stream", pump, stream, StreamEnd(driver, id))
 
 
-def _give(driver: Driver, message: Message, refs: Refs) -> None:
-    ret, channel, att, _ = refs
-    if ret is not None and message.ret is not None:
-        Call(driver, ret.id, message.ret)
-    if channel is not None and message.channel is not None:
-        Inlet(driver, channel.id, message.channel)
-    if att is not None and message.att is not None:
-        driver.nursery.start_soon(supervised, "an attachment", pump, message.att, StreamEnd(driver, att.id))
-
-
-def bring(driver: Driver, event: Received) -> None:
-    """Put into a message that came what it refers to. At once: what comes there may be next."""
-    message = event.message
-    ret, channel, att, _ = event.refs
-    if ret is not None:
-        message.ret = RemoteReply(_Far(driver, ret.id))
-    if channel is not None:
-        message.channel = RemoteSender(_Far(driver, channel.id))
-    if att is not None:
-        message.att = _brought_stream(driver, att.kind, att.id)
-
-
-def _brought_stream(driver: Driver, kind: RefKind, id: int) -> trio.abc.ReceiveStream:
-    end = StreamEnd(driver, id)
-    return RemoteStream(end) if kind is RefKind.DUPLEX else RemoteReceiveStream(end)
+def _bring_stream(driver: Driver, event: Received) -> None:
+    """Put into an ack that came the stream that it refers to. At once: what comes there may be next."""
+    ack, stream = event.message, event.refs.stream
+    if stream is not None and isinstance(ack, Ack):
+        end = StreamEnd(driver, stream.id)
+        ack.stream = RemoteStream(end) if stream.kind is RefKind.DUPLEX else RemoteReceiveStream(end)

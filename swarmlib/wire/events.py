@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from ..errors import SwarmError
-from ..message import Message
+from ..reply import Reply
+from ..request import Request
 from .codec import Refs
 from .windows import Value
 
@@ -15,10 +16,10 @@ class Agreed(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A message on a channel. `last`: nothing follows on it. Once its taker has it, `Session.taken` is told."""
+    """A request or reply. `last`: nothing follows on its channel. Once its taker has it, `Session.taken` is told."""
 
     channel: int
-    message: Message
+    message: Request | Reply
     refs: Refs
     size: int
     last: bool

@@ -21,7 +21,7 @@ msgpack: Final[Any] = untyped_msgpack
 MAGIC: Final = b"\x89SWARM\r\n"
 """What each side says first. The first byte is no text, and the last two get lost where line ends are translated."""
 
-VERSIONS: Final = (1, 1)
+VERSIONS: Final = (2, 2)
 """The oldest and the newest version of the wire that this side speaks."""
 
 _REASON: Final = 1000

@@ -21,16 +21,17 @@ class Limits:
     frame: bytes of one frame's payload. A message without its value must fit into one, so
         that whatever fits into the head of an HTTP request fits here.
     value: bytes of one message's value.
-    channels: channels that the peer may have opened at once: its calls under way, and the objects that it gave out.
+    channels: channels that the peer may have opened at once: its calls under way.
     streams: byte streams that the peer may have opened at once, values that come apart among them.
-    credit: messages on one channel that were not yet taken by who they are for.
+    credit: messages (requests or replies) on one channel that were not yet taken by who they are for.
     window: bytes of one stream that were not yet read, to begin with.
     window_max: what the window of one stream may grow to, where the reader keeps up and the way is long.
     windows: bytes that all windows of a session may grow by, together.
     values: bytes of values that are being received at once, each beyond its first window.
     backlog: bytes of messages that were not yet taken, on all channels together; over it the session is ended.
         So a peer can make this side hold `streams` times `window`, and `windows`, `values` and `backlog`, at most.
-    args: the arguments of one message. (What else it may hold is fixed, in `validation`.)
+    parameters: the parameters or headers of one request, or the details of one reply. (What else they may hold is
+        fixed, in `validation`.)
     outbox: bytes that wait to be sent before who sends a message must wait. Answers don't wait.
     heartbeat: seconds without a word from the peer until it is asked whether it is there.
     patience: seconds without a word from the peer until it is taken for dead.
@@ -47,7 +48,7 @@ class Limits:
     windows: int = _bound(128 * MIB, 0)
     values: int = _bound(128 * MIB, KIB)
     backlog: int = _bound(64 * MIB, KIB)
-    args: int = _bound(256, 1)
+    parameters: int = _bound(256, 1)
     outbox: int = _bound(256 * KIB, 1)
     heartbeat: float = 10.0
     patience: float = 30.0

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import UNSENT, Unavailable
-from ..message import Message
 from .codec import Ref, RefKind, Refs, WireError
 from .limits import Limits
 from .opened import Channel, Opened
@@ -57,17 +56,15 @@ class Numbers:
         if refs.value is not None and refs.value.length > self._limits.value:
             raise WireError(f"a value of {refs.value.length} bytes: this side takes {self._limits.value} (limit value)")
 
-    def given(self, message: Message, att: RefKind | None) -> tuple[Refs, int]:
-        """Numbers for what a message of this side opens, its value left out; and the number after them."""
+    def given(self, *, reply: bool, stream: RefKind | None) -> tuple[Refs, int]:
+        """Numbers for what a request or reply of this side opens, its value left out; and the number after them."""
         next_own = self.next_own
-        ret = channel = stream = None
-        if message.ret is not None:
-            ret, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
-        if message.channel is not None:
-            channel, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
-        if att is not None:
-            stream, next_own = Ref(att, next_own), next_own + 2
-        return Refs(ret, channel, stream), next_own
+        replies = given = None
+        if reply:
+            replies, next_own = Ref(RefKind.CHANNEL, next_own), next_own + 2
+        if stream is not None:
+            given, next_own = Ref(stream, next_own), next_own + 2
+        return Refs(replies, given), next_own
 
     def check_room(self, refs: Refs) -> None:
         """Check that the peer takes what a message of this side opens.
@@ -75,11 +72,8 @@ class Numbers:
         Raises:
             Unavailable: as many channels or streams are open as it takes.
         """
-        ret, channel, att, value = refs
-        more = {
-            "channels": (ret is not None) + (channel is not None),
-            "streams": (att is not None) + (value is not None),
-        }
+        reply, stream, value = refs
+        more = {"channels": reply is not None, "streams": (stream is not None) + (value is not None)}
         for name, count in more.items():
             if count and self._count[name][False] + count > self._theirs[name]:
                 text = f"as many {name} are open as the peer takes: {self._theirs[name]}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TypeAlias
 
-from ..message import FINAL, Verb
+from ..reply import Ack, Error, Reply
 from .codec import WireError
 from .events import Ended, Event, Received
 from .outbox import Outgoing
@@ -16,14 +16,14 @@ from .windows import Incoming, Value
 
 
 class Channel:
-    """A channel of messages, as this side sees it."""
+    """A channel of messages, as this side sees it: of the requests to either service (channel 0), or of the replies
+    to one call.
+    """
 
-    __slots__ = ("answered", "credit", "failed", "held", "replies", "state", "taken", "unread", "values", "waiting")
+    __slots__ = ("answered", "credit", "failed", "held", "state", "taken", "unread", "values", "waiting")
 
-    def __init__(self, state: State, credit: int, *, replies: bool) -> None:
+    def __init__(self, state: State, credit: int) -> None:
         self.state = state
-        self.replies = replies
-        """Whether replies travel on it; else it is requests."""
         self.credit = credit
         """Messages that this side may send."""
         self.unread = 0
@@ -89,12 +89,14 @@ class ReceivingValue:
 Opened: TypeAlias = Channel | Stream | SendingValue | ReceivingValue
 
 
-def is_answer(channel: Channel, verb: Verb) -> bool:
-    """Whether this is the final reply, which needs no credit. The states are those of `swarmlib.channel`."""
-    final = verb in FINAL
-    if channel.failed or (verb is Verb.ACK and channel.answered):
-        raise WireError(f"{verb} after the final reply")
-    if final:
+def is_answer(channel: Channel, reply: Reply) -> bool:
+    """Whether this is a final reply, which needs no credit. The states are those of `swarmlib.reply`."""
+    if channel.failed or (channel.answered and type(reply) is Ack):
+        raise WireError(f"`{reply.kind}` after the final reply")
+    if type(reply) is Error:
+        channel.answered = channel.failed = True
+        return True
+    if type(reply) is Ack:
         channel.answered = True
-        channel.failed = verb is Verb.ERROR
-    return final
+        return True
+    return False

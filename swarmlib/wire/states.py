@@ -9,14 +9,15 @@ in one of four states, named for what that side may still do:
     RECEIVING   it may only receive: the other sides of these
     CLOSED      neither; the side has forgotten the channel
 
-How a channel begins: a message refers to it, by a number that its sender has never used before. Each side counts its
-own numbers upwards (the initiator's are odd, the other's even), and frames arrive in the order of sending. So a number
-tells by itself whether its channel was ever opened: nothing is kept of closed ones, however many there were.
+How a channel begins: a request or reply refers to it, by a number that its sender has never used before. Each side
+counts its own numbers upwards (the initiator's are odd, the other's even), and frames arrive in the order of sending.
+So a number tells by itself whether its channel was ever opened: nothing is kept of closed ones, however many there
+were.
 
 What the two sides do at the same time makes these races, and only these:
 
 1. I send RESET while the peer's frames are under way. They come to a channel that I have forgotten: they are *late*,
-   and dropped. But a late MESSAGE may refer to channels, which are open for the peer from then on: each is RESET.
+   and dropped. But a late reply may give a stream or a value, which is open for the peer from then on: each is RESET.
 2. Both send RESET: each comes to a channel that is CLOSED already, late.
 3. I send the END that closes the second direction, and forget the channel, while the peer sends RESET or CREDIT: late.
 4. The peer says END, then RESET (it closes a stream that it has written to): what came before the END stands. Where

@@ -10,8 +10,8 @@ from typing import Final
 
 import trio
 
-from ..channel import CLEANUP_SECONDS
 from ..errors import SwarmError, Unavailable
+from ..reply import CLEANUP_SECONDS
 from .driver import Driver, Step
 from .events import Received
 from .limits import KIB

@@ -9,59 +9,70 @@ from typing import Any, Final
 import msgpack
 import trio
 
-from swarmlib import Message, Server, Verb
-from swarmlib.wire.codec import decode
-from swarmlib.wire.frames import HEAD, MAGIC, Type, frame, hello
+from swarmlib import Ack, Error, Request, Server
+from swarmlib.wire.codec import decode_reply, decode_request
+from swarmlib.wire.frames import HEAD, MAGIC, VERSIONS, Type, frame, hello
 from swarmlib.wire.limits import Limits
 
-HELLO: Final = MAGIC + hello((1, 1), Limits(), frozenset())
-FIELDS: Final = ("verb", "path", "args", "kind", "value", "ret", "channel", "att", "left")
+HELLO: Final = MAGIC + hello(VERSIONS, Limits(), frozenset())
 
 
 class Leaf(Server):
     """A service that notes what it is asked, and answers `get` and `ls`."""
 
     def __init__(self) -> None:
-        self.seen: list[Message] = []
+        self.seen: list[Request] = []
 
     def _bound_to(self, next: Any) -> Leaf:
         self.next = next
         return self
 
-    def choose(self, message: Message) -> Any:
-        """Note a message."""
-        self.seen.append(message)
-        return super().choose(message)
+    def choose(self, request: Request) -> Any:
+        """Note a request."""
+        self.seen.append(request)
+        return super().choose(request)
 
-    async def get(self, message: Message) -> Any:
+    async def get(self, request: Request) -> Any:
         """What it was asked."""
-        return {"Id": "/".join(message.path), "args": sorted(message.args)}
+        return {"Id": "/".join(request.path), "params": sorted(request.params)}
 
-    async def ls(self, message: Message) -> Any:
+    async def ls(self, request: Request) -> Any:
         """Nothing."""
         return []
 
-    async def file(self, message: Message) -> None:
+    async def file(self, request: Request) -> None:
         """Take a file, to its end."""
-        assert message.att is not None
-        async with message.att as given:
+        assert request.upload is not None
+        async with request.upload as given:
             async for _ in given:
                 pass
 
-    async def log(self, message: Message) -> None:
-        """Take a line."""
-
 
 def reference(kind: int, number: int) -> Any:
-    """A reference to a channel or stream, as it stands in a message."""
+    """A reference to a channel or stream, as it stands in a request or reply."""
     return msgpack.ExtType(kind, number.to_bytes(8, "big"))
 
 
-def packed(verb: str = "get", path: Any = ("containers", "web"), args: Any = None, **fields: Any) -> bytes:
-    """A message's fields, whatever they are."""
-    said = {"kind": 0, "value": None, "ret": None, "channel": None, "att": None, "left": None, **fields}
-    whole = {"verb": verb, "path": list(path) if isinstance(path, tuple) else path, "args": args or {}, **said}
-    data: bytes = msgpack.packb([whole[name] for name in FIELDS])
+def request(
+    verb: Any = "get",
+    path: Any = ("containers", "web"),
+    params: Any = None,
+    *,
+    body: Any = None,
+    reply: Any = None,
+    upload: Any = None,
+    meta: Any = None,
+    left: Any = None,
+) -> bytes:
+    """A request's fields, whatever they are."""
+    where = list(path) if isinstance(path, tuple) else path
+    data: bytes = msgpack.packb([verb, where, {} if params is None else params, body, reply, upload, meta, left])
+    return data
+
+
+def reply(kind: Any = "ack", value: Any = None, details: Any = None, *, stream: Any = None) -> bytes:
+    """A reply's fields, whatever they are."""
+    data: bytes = msgpack.packb([kind, {} if details is None else details, value, stream])
     return data
 
 
@@ -101,30 +112,30 @@ class Peer:
         """Read the other side's HELLO."""
         assert (await self.next_frame())[0] == Type.HELLO
 
-    async def request(self) -> tuple[Message, int]:
+    async def request(self) -> tuple[Request, int]:
         """The next request, and the channel for its replies."""
         while True:
             type, channel, payload = await self.next_frame()
             assert type, "the session has ended"
             if type in (Type.MESSAGE, Type.LAST) and channel == 0:
-                message, refs = decode(payload, now=0.0)
-                assert refs.ret is not None
-                return message, refs.ret.id
+                asked, refs = decode_request(payload, now=0.0)
+                assert refs.reply is not None
+                return asked, refs.reply.id
 
     async def call(
-        self, verb: str = "get", path: Any = ("containers", "web"), args: Any = None, **fields: Any
-    ) -> Message:
+        self, verb: Any = "get", path: Any = ("containers", "web"), params: Any = None, **fields: Any
+    ) -> Ack | Error:
         """Make a call; gives its final reply."""
         number = self.number()
-        await self.say(frame(Type.MESSAGE, 0, packed(verb, path, args, ret=reference(1, number), **fields)))
+        await self.say(frame(Type.MESSAGE, 0, request(verb, path, params, reply=reference(1, number), **fields)))
         while True:
             type, channel, payload = await self.next_frame()
             assert type != Type.BYE, f"the session has ended: {payload!r}"
             assert type, "the session has ended without a word"
             if channel == number and type in (Type.MESSAGE, Type.LAST):
-                reply, _ = decode(payload, now=0.0)
-                if reply.verb in (Verb.ACK, Verb.ERROR):
-                    return reply
+                came, _ = decode_reply(payload)
+                if isinstance(came, Ack | Error):
+                    return came
 
 
 @asynccontextmanager

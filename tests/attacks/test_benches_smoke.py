@@ -70,7 +70,7 @@ def _no_gateway(path: str) -> Iterator[Gateway]:
 
 def test_what_the_engine_reads_is_held_against_what_was_judged() -> None:
     call = Call("DELETE", "/v1.41/containers/a%62?force=1&force=0&x=1;v=1")
-    assert Judged("rm", ("containers", "ab"), {"force": ["1", "0"], ":version": "1.41"}).becomes() == {call.key}
+    assert Judged("rm", ("containers", "ab"), {"force": ["1", "0"]}).becomes() == {call.key}
     assert Judged("rm", ("containers", "ab"), {"force": True}).disagrees(call) == ""
     assert "force" in Judged("rm", ("containers", "ab"), {"force": "0"}).disagrees(call)
     assert "v" in Judged("rm", ("containers", "ab"), {"force": "1", "v": "1"}).disagrees(call)
@@ -124,7 +124,7 @@ def test_a_seed_makes_the_same_attack_each_time() -> None:
 
 
 def _wire(seed: int) -> tuple[Any, Any]:
-    return wire_grammar.request(Random(seed), 1, 3), wire_replies.replies(Random(seed), 1, 2)
+    return wire_grammar.asked(Random(seed), 1, 3), wire_replies.replies(Random(seed), 1, 2)
 
 
 def test_an_exchange_is_made_smaller_piece_by_piece() -> None:

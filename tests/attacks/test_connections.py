@@ -19,7 +19,7 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
-from swarmlib import Chain, Message, Server, connect
+from swarmlib import Chain, Request, Server, connect
 from swarmlib.supervision import supervised
 from swarmlib.wire.transports import callers
 from swarmlib.wire.transports.limiter import ConnectionLimiter, most_connections
@@ -34,21 +34,21 @@ RESET = struct.pack("ii", 1, 0)
 class Boxes(Server):
     """A little of everything that a connection can carry."""
 
-    async def ls(self, _: Message) -> list[Any]:
+    async def ls(self, _: Request) -> list[Any]:
         return []
 
-    async def watch(self, message: Message) -> None:
-        await message.reply.ack()
-        await message.reply.set({"n": 1})
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.set({"n": 1})
 
-    async def file(self, message: Message) -> None:
-        assert message.att is not None
-        while await message.att.receive_some():
+    async def file(self, request: Request) -> None:
+        assert request.upload is not None
+        while await request.upload.receive_some():
             pass
 
-    async def connect(self, message: Message) -> None:
+    async def connect(self, request: Request) -> None:
         near, far = memory_stream_pair()
-        await message.reply.ack(att=near)
+        await request.reply.ack(stream=near)
         await far.send_all(b"said")
         await far.send_eof()
 

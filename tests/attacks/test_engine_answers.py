@@ -10,7 +10,8 @@ import pytest
 import trio
 from trio.testing import memory_stream_one_way_pair, wait_all_tasks_blocked
 
-from swarmlib import BadAnswer, Chain, Client, Message, SwarmError, Unavailable, Verb, open_reply
+from swarmlib import Ack, BadAnswer, Chain, Client, Error, Json, Reply, Set, SwarmError, Unavailable, Verb
+from swarmlib.wire.codec import raw_value
 from swarmlib_backends import DockerServer, Listen, Remote
 from swarmlib_backends.docker.engine import MAX_IDLE
 from swarmlib_backends.docker.exchange import MAX_LINE
@@ -105,23 +106,21 @@ class Engine(FakeEngine):
             await stream.send_all(whole(json.dumps({"for": target.decode()}).encode()))
 
 
-async def told(swarm: Client, kind: str) -> tuple[list[Message], bytes]:
+async def told(swarm: Client, kind: str) -> tuple[list[Reply], bytes]:
     """All that a caller of a row of this kind is told, and the bytes of its stream."""
-    ret, replies = open_reply()
     verb, path = KINDS[kind]
-    await swarm.sender.send(Message(verb, path, {"path": "/"} if kind == "head" else {}, ret=ret))
-    async with replies:
+    async with swarm.request(verb, path, params={"path": "/"} if kind == "head" else {}) as replies:
         found = [reply async for reply in replies]
     received = b""
     for reply in found:
-        if reply.att is not None:
-            async with reply.att as att:
-                received += b"".join([bytes(piece) async for piece in att])
+        if isinstance(reply, Ack) and reply.stream is not None:
+            async with reply.stream as stream:
+                received += b"".join([bytes(piece) async for piece in stream])
     return found, received
 
 
-def errors(found: list[Message]) -> list[SwarmError]:
-    return [reply.error for reply in found if reply.verb is Verb.ERROR]
+def errors(found: list[Reply]) -> list[SwarmError]:
+    return [reply.error for reply in found if isinstance(reply, Error)]
 
 
 async def victims_are_well(swarm: Client) -> None:
@@ -135,8 +134,8 @@ async def test_what_stands_behind_an_answer_reaches_nobody(mode: str, kind: str,
     async with over(Engine(ANSWERED[mode](whole())), tmp_path) as swarm:
         found, received = await told(swarm, kind)
         assert errors(found) == []
-        assert sum(reply.verb is Verb.ACK for reply in found) == 1
-        assert b"POISON" not in received + b"".join(getattr(reply.value, "raw", b"") for reply in found)
+        assert sum(isinstance(reply, Ack) for reply in found) == 1
+        assert b"POISON" not in received + b"".join(raw_value(reply) or b"" for reply in found)
         await victims_are_well(swarm)
 
 
@@ -188,7 +187,9 @@ async def test_a_sound_connection_is_used_again(tmp_path: Path) -> None:
 async def test_a_conversation_that_the_engine_answers_with_a_value_is_one_value(tmp_path: Path) -> None:
     async with over(Engine(whole()), tmp_path) as swarm:
         [ack], received = await told(swarm, "hijack")
-        assert (ack.verb, ack.json, ack.att, received) == (Verb.ACK, {"own": 1}, None, b"")
+        assert isinstance(ack, Ack)
+        assert ack == Ack(Json(b'{"own":1}'), ack.details)
+        assert received == b""
 
 
 async def test_without_a_101_no_byte_goes_to_the_engine(tmp_path: Path) -> None:
@@ -230,10 +231,10 @@ async def test_a_stream_that_breaks_off_stays_broken(said: bytes, kind: str, tmp
         if kind == "head":
             assert errors(found) == []
             return
-        assert found[-1].verb is Verb.ERROR
+        assert isinstance(found[-1], Error)
         assert type(found[-1].error) is Unavailable
-        verbs = [reply.verb for reply in found]
-        assert verbs[:-1] == {"watch": [Verb.ACK, Verb.SET], "progress": [Verb.SET]}.get(kind, [])
+        before = [type(reply) for reply in found[:-1]]
+        assert before == {"watch": [Ack, Set], "progress": [Set]}.get(kind, [])
 
 
 async def test_a_watch_that_breaks_off_is_an_error_to_its_reader(tmp_path: Path) -> None:
@@ -378,15 +379,16 @@ async def test_an_upload_ends_quietly_where_the_stream_that_the_engine_switched_
         while await stream.receive_some():
             pass
 
-    args = {":method": "POST", ":target": "/session", ":upgrade": "h2c"}
-    upload, att = memory_stream_one_way_pair()
+    params = {"method": "POST", "target": "/session", "upgrade": "h2c"}
+    upload, given = memory_stream_one_way_pair()
     async with (
         over(FakeEngine(switch), tmp_path) as swarm,
-        swarm.request(Verb.CONNECT, WHOLE.path(""), args=args, att=att) as replies,
+        swarm.request(Verb.CONNECT, WHOLE.path(""), params=params, upload=given) as replies,
     ):
-        stream = (await replies.receive()).att
-        assert stream is not None
-        await trio.aclose_forcefully(stream)
+        ack = await replies.receive()
+        assert isinstance(ack, Ack)
+        assert ack.stream is not None
+        await trio.aclose_forcefully(ack.stream)
         await upload.send_all(b"more")
         await wait_all_tasks_blocked()
     assert not caplog.records

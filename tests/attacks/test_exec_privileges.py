@@ -216,7 +216,7 @@ async def test_a_process_in_a_workloads_place_has_its_user_or_the_one_asked_for(
         shown = []
         for more in ({}, {"User": "daemon"}):
             entry = await client.spawn({"Cmd": ["id"], "AttachStdout": True, **more}, "containers", made.id, "exec")
-            stream = await client.connect("exec", entry.id, value={})
+            stream = await client.connect("exec", entry.id, body={})
             async with stream:
                 shown.append(b"".join([bytes(piece) async for piece in stream]))
         assert b"groups=65534(nogroup)\n" in shown[0]
@@ -423,7 +423,7 @@ async def test_what_an_exec_leaves_ends_with_the_workload() -> None:
         await made.start()
         more = {"Cmd": ["sh", "-c", "setsid sleep 97533 >/dev/null 2>&1 &"], "AttachStdout": True}
         entry = await client.spawn(more, "containers", made.id, "exec")
-        stream = await client.connect("exec", entry.id, value={})
+        stream = await client.connect("exec", entry.id, body={})
         async with stream:
             assert [piece async for piece in stream] == []
         wait_until(lambda: running("sleep 97533"), "the process that was left")
@@ -550,9 +550,9 @@ async def test_wrong_bodies_of_execs_and_wrong_parameters_are_the_clients_fault(
             with pytest.raises(Invalid):
                 await client.connect(*made.path, "logs", stdout="1", **logs)
         for tail in ("²", "-5", "abc"):
-            answer = await client.call(Verb.CONNECT, (*made.path, "logs"), args={"stdout": "1", "tail": tail})
-            assert answer.ack.att is not None
-            await trio.aclose_forcefully(answer.ack.att)
+            answer = await client.call(Verb.CONNECT, (*made.path, "logs"), params={"stdout": "1", "tail": tail})
+            assert answer.ack.stream is not None
+            await trio.aclose_forcefully(answer.ack.stream)
         with pytest.raises(Invalid):
             await made.stop(t="nan")
         assert [each["Id"] for each in await client.ls()] == [made.id]

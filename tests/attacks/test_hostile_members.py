@@ -26,11 +26,13 @@ from swarmlib import (
     Client,
     Conflict,
     Denied,
+    Error,
     Internal,
     Invalid,
     Json,
-    Message,
     NotFound,
+    Reply,
+    Request,
     SwarmError,
     Unavailable,
     Verb,
@@ -60,34 +62,34 @@ class Liar(Engine):
 
     lies: dict[str, bytes | SwarmError] = field(default_factory=dict[str, bytes | SwarmError])
 
-    def _lie(self, message: Message) -> Any:
-        lie = self.lies.get(" ".join([message.verb, *message.path[:1]]))
+    def _lie(self, request: Request) -> Any:
+        lie = self.lies.get(" ".join([request.verb, *request.path[:1]]))
         if isinstance(lie, SwarmError):
             raise lie
         return None if lie is None else Json(lie)
 
-    async def ls(self, message: Message) -> Any:
-        return self._lie(message) or await super().ls(message)
+    async def ls(self, request: Request) -> Any:
+        return self._lie(request) or await super().ls(request)
 
-    async def get(self, message: Message) -> Any:
-        if message.path[:1] == ("df",) and "get df" not in self.lies:
+    async def get(self, request: Request) -> Any:
+        if request.path[:1] == ("df",) and "get df" not in self.lies:
             return {"LayersSize": 1}
-        return self._lie(message) or await super().get(message)
+        return self._lie(request) or await super().get(request)
 
-    async def spawn(self, message: Message) -> Any:
-        return self._lie(message) or await super().spawn(message)
+    async def spawn(self, request: Request) -> Any:
+        return self._lie(request) or await super().spawn(request)
 
-    async def rm(self, message: Message) -> Any:
-        return self._lie(message) or await super().rm(message)
+    async def rm(self, request: Request) -> Any:
+        return self._lie(request) or await super().rm(request)
 
-    async def watch(self, message: Message) -> None:
-        if (lie := self.lies.get("watch")) is None or message.args.get("filters") is None:
-            await super().watch(message)
+    async def watch(self, request: Request) -> None:
+        if (lie := self.lies.get("watch")) is None or request.params.get("filters") is None:
+            await super().watch(request)
             return
         if isinstance(lie, SwarmError):
             raise lie
-        await message.reply.ack()
-        await message.reply.set(Json(lie))
+        await request.reply.ack()
+        await request.reply.set(Json(lie))
         await trio.sleep_forever()
 
 
@@ -194,15 +196,15 @@ async def test_garbage_in_a_merged_answer_is_its_member_s_failure_alone(what: st
     good.add("web", ID)
     verb, path, args = LISTS[what]
     async with over(good, bad).open() as sender:
-        assert len((await Client(sender).call(Verb.LS, ("containers",))).before[0].args) == 0  # both are up
+        assert len((await Client(sender).call(Verb.LS, ("containers",))).before[0].details) == 0  # both are up
         bad.lies[what] = raw
-        answer = await Client(sender).call(verb, path, args=args)
-        said = answer.before[0].args["warnings"]
+        answer = await Client(sender).call(verb, path, params=args)
+        said = answer.before[0].details["warnings"]
         assert has_the_good_ones(what, answer.value)
         assert len(said) == 1
         assert said[0].startswith("bad is missing: bad gave a malformed answer to ")
         bad.lies.clear()
-        assert "warnings" not in (await Client(sender).call(verb, path, args=args)).before[0].args
+        assert "warnings" not in (await Client(sender).call(verb, path, params=args)).before[0].details
 
 
 @pytest.mark.parametrize("failure", [Invalid, NotFound, Denied, Conflict, Internal, BadAnswer, Unavailable])
@@ -216,12 +218,12 @@ async def test_what_one_member_refuses_is_its_failure_and_what_all_refuse_the_cl
     async with over(good, bad).open() as sender:
         await Client(sender).call(Verb.LS, ("containers",))
         bad.lies[what] = failure("<html>no</html>")
-        answer = await Client(sender).call(verb, path, args=args)
+        answer = await Client(sender).call(verb, path, params=args)
         assert has_the_good_ones(what, answer.value)
-        assert answer.before[0].args["warnings"] == ["bad is missing: <html>no</html>"]
+        assert answer.before[0].details["warnings"] == ["bad is missing: <html>no</html>"]
         good.lies[what] = bad.lies[what] = failure("in the engines' words", details={"status": 418})
         with pytest.raises(failure, match="in the engines' words") as refused:
-            await Client(sender).call(verb, path, args=args)
+            await Client(sender).call(verb, path, params=args)
         assert refused.value.details["status"] == 418
 
 
@@ -720,7 +722,7 @@ async def test_a_member_whose_stage_crashes_is_opened_again(autojump_clock: trio
 
 
 async def test_a_forwarded_call_with_a_malformed_answer_is_answered_once() -> None:
-    def see(_: Message) -> Message | None:
+    def see(_: Reply) -> Reply | None:
         raise BadAnswer("malformed")
 
     inner, replies = open_reply()
@@ -731,7 +733,9 @@ async def test_a_forwarded_call_with_a_malformed_answer_is_answered_once() -> No
         await forwarded.set({})
         with pytest.raises(trio.BrokenResourceError):
             await forwarded.ack()
-        assert isinstance((await replies.receive()).value, BadAnswer)
+        told = await replies.receive()
+        assert isinstance(told, Error)
+        assert isinstance(told.error, BadAnswer)
         with pytest.raises(trio.EndOfChannel):
             await replies.receive()
     assert gone == [1]

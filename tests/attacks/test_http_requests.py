@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
-from swarmlib import Chain, Message, NotFound, Server, Verb
+from swarmlib import Chain, Meta, NotFound, Request, Server, Verb
 from swarmlib_backends.dockerserver.connection import HEAD_SECONDS
 from tests.test_gateway import serve_on
 
@@ -19,16 +19,18 @@ class Seen(Server):
 
     def __init__(self) -> None:
         self.verbs: list[Verb] = []
+        self.requests: list[Request] = []
 
     def handlers(self) -> dict[Any, Any]:
-        return {verb: self._note for verb in Verb if verb not in (Verb.ACK, Verb.ERROR)}
+        return dict.fromkeys(Verb, self._note)
 
-    async def _note(self, message: Message) -> None:
-        self.verbs.append(message.verb)
-        if message.att is not None:
-            while await message.att.receive_some():
+    async def _note(self, request: Request) -> None:
+        self.verbs.append(request.verb)
+        self.requests.append(request)
+        if request.upload is not None:
+            while await request.upload.receive_some():
                 pass
-        await message.reply.ack()
+        await request.reply.ack()
 
 
 async def said(stage: Server, *parts: bytes) -> bytes:
@@ -216,23 +218,35 @@ async def test_an_upgrade_in_the_segment_of_the_request_before_it_is_answered() 
     assert await served(HIDDEN + upgrade + HIDDEN) == ([Verb.RM, Verb.GET, Verb.RM], [204, 200, 204])
 
 
+async def test_no_parameter_and_no_header_says_who_calls_or_which_version_is_spoken() -> None:
+    names = ("version", "caller", "headers", "x-registry-auth", "method", "target")
+    query = b"&".join(b"%%3A%s=9.9&%s=9.9" % (name.encode(), name.encode()) for name in names)
+    forged = b"Caller: cert:root\r\nVersion: 9.9\r\n"
+    seen = Seen()
+    got = await said(seen, b"GET /v1.41/containers/json?" + query + b" HTTP/1.1\r\nHost: x\r\n" + forged + b"\r\n")
+    assert got.startswith(b"HTTP/1.1 200 ")
+    [asked] = seen.requests
+    assert asked.meta == Meta(version="1.41")
+    assert asked.params == {prefix + name: "9.9" for name in names for prefix in (":", "")}
+
+
 class Talks(Server):
     """Has a conversation, in which it says what it heard, or refuses it."""
 
     def __init__(self, refusal: str = "") -> None:
         self.refusal = refusal
-        self.asked: list[Message] = []
+        self.asked: list[Request] = []
 
     def handlers(self) -> dict[Any, Any]:
         return {Verb.CONNECT: self._talk}
 
-    async def _talk(self, message: Message) -> None:
-        self.asked.append(message)
+    async def _talk(self, request: Request) -> None:
+        self.asked.append(request)
         if self.refusal:
             raise NotFound(self.refusal)
         near, far = memory_stream_pair()
-        args: dict[str, Any] = {"status": 101} if ":upgrade" in message.args else {}
-        await message.reply.ack(att=near, **args)
+        details: dict[str, Any] = {"status": 101} if "upgrade" in request.params else {}
+        await request.reply.ack(stream=near, details=details)
         heard = b"".join([bytes(piece) async for piece in far])
         await far.send_all(b"heard " + heard)
         await far.send_eof()
@@ -262,7 +276,7 @@ async def test_an_upgrade_without_a_body_becomes_a_conversation(
         got = await said(stage, *parts)
         assert got.startswith(b"HTTP/1.1 101 ")
         assert got.endswith(b"\r\n\r\nheard PRI")
-        assert [message.att for message in stage.asked] == [None]
+        assert [request.upload for request in stage.asked] == [None]
 
 
 @pytest.mark.parametrize("target", CONVERSATIONS)

@@ -16,7 +16,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from swarmlib import BytesStream, Invalid, Json, Message, SwarmError, Verb, connect
+from swarmlib import BytesStream, Invalid, Json, Meta, Request, SwarmError, Verb, connect
+from swarmlib.request import NO_META
 from swarmlib_backends.dockerapi import schema
 from swarmlib_backends.dockerapi.canonical import canonical
 from swarmlib_backends.dockerapi.rows import ROWS, Row
@@ -38,9 +39,13 @@ PULL = (Verb.SPAWN, ("images",))
 Place = tuple[Verb, tuple[str, ...]]
 
 
-def read(place: Place, raw: bytes | None = None, **args: Any) -> Message:
-    att = BytesStream(b"") if place is BUILD else None
-    return canonical(Message(*place, args, None if raw is None else Json(raw), att=att))
+def read(place: Place, raw: bytes | None = None, meta: Meta = NO_META, **params: Any) -> Request:
+    upload = BytesStream(b"") if place is BUILD else None
+    return canonical(Request(*place, params, None if raw is None else Json(raw), upload, meta))
+
+
+def of_type(kind: str) -> Meta:
+    return Meta(headers=(("content-type", kind),))
 
 
 KELVIN, LONG_S = "\u212a".encode(), "\u017f".encode()
@@ -120,7 +125,7 @@ def test_a_body_that_readers_disagree_on_is_refused(raw: bytes, problem: str) ->
 
 
 @pytest.mark.parametrize(
-    ("place", "args", "expected"),
+    ("place", "params", "expected"),
     [
         (LIST, {"all": ["0", "1"], "limit": ["5", "6"]}, {"all": "0", "limit": "5"}),
         (LIST, {"all": " YES ", "size": "None"}, {"all": "1", "size": "0"}),
@@ -153,13 +158,13 @@ def test_a_body_that_readers_disagree_on_is_refused(raw: bytes, problem: str) ->
         (LIST, {"unknown": ["a", "b"]}, {"unknown": ["a", "b"]}),
     ],
 )
-def test_a_parameter_has_one_form(place: Place, args: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_parameter_has_one_form(place: Place, params: dict[str, Any], expected: dict[str, Any]) -> None:
     streams = {"stdout": "1"} if place in (LOGS, TASK_LOGS) else {}
-    assert dict(read(place, **{**streams, **args}).args) == {**streams, **expected}
+    assert dict(read(place, **{**streams, **params}).params) == {**streams, **expected}
 
 
 @pytest.mark.parametrize(
-    ("place", "args", "problem"),
+    ("place", "params", "problem"),
     [
         (
             LIST,
@@ -196,22 +201,23 @@ def test_a_parameter_has_one_form(place: Place, args: dict[str, Any], expected: 
         (BUILD, {"buildargs": '{"A":5}'}, "buildargs.A should be a string, not a number"),
         (BUILD, {"buildargs": '{"A":"1","A":"2"}'}, "twice"),
         (PULL, {"fromImage": "a", "fromSrc": "-"}, "exclude each other"),
-        (LIST, {":content-type": "multipart/form-data; boundary=x"}, None),
-        (BUILD, {":content-type": "multipart/form-data; boundary=x"}, "parameters belong into the query"),
     ],
 )
-def test_a_parameter_that_readers_disagree_on_is_refused(
-    place: Place, args: dict[str, Any], problem: str | None
-) -> None:
-    if problem is None:  # without a body there is no form
-        assert read(place, **args).args == {}
-        return
+def test_a_parameter_that_readers_disagree_on_is_refused(place: Place, params: dict[str, Any], problem: str) -> None:
     with pytest.raises(Invalid, match=problem):
-        read(place, **args)
+        read(place, **params)
+
+
+def test_a_form_is_refused_where_an_engine_would_read_it() -> None:
+    form = of_type("multipart/form-data; boundary=x")
+    without_a_body = read(LIST, meta=form)
+    assert (without_a_body.params, without_a_body.meta.headers) == ({}, ())
+    with pytest.raises(Invalid, match="parameters belong into the query"):
+        read(BUILD, meta=form)
 
 
 @pytest.mark.parametrize(
-    ("place", "raw", "args", "problem"),
+    ("place", "raw", "params", "problem"),
     [
         (CREATE, None, {}, "got EOF while reading request body"),
         (CREATE, b" ", {}, "got EOF while reading request body"),
@@ -225,31 +231,31 @@ def test_a_parameter_that_readers_disagree_on_is_refused(
     ],
 )
 def test_what_an_operation_can_not_do_without_is_asked_for(
-    place: Place, raw: bytes | None, args: dict[str, str], problem: str
+    place: Place, raw: bytes | None, params: dict[str, str], problem: str
 ) -> None:
     with pytest.raises(Invalid, match=problem):
-        read(place, raw, **args)
+        read(place, raw, **params)
 
 
 def test_a_body_that_no_engine_reads_does_not_get_there() -> None:
-    assert read(STOP, b'{"t":5}', t="5").value is None
+    assert read(STOP, b'{"t":5}', t="5").body is None
     for ignored in (b"{}", b'{"a":1}', b"{oops"):
-        assert read(START, ignored).value is None
+        assert read(START, ignored).body is None
     for refused in (b'{"Privileged":true}', b"{      }"):
         with pytest.raises(Invalid, match="starting container with non-empty request body was deprecated"):
-            read(START, refused, **{":version": "1.23"})
+            read(START, refused, Meta(version="1.23"))
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "Application/X-WWW-form-urlencoded ;a=b"])
 @pytest.mark.parametrize("place", [(Verb.RM, ("containers",)), STOP, CREATE])
 def test_a_form_does_not_overrule_the_query(place: Place, kind: str) -> None:
     with pytest.raises(Invalid, match="parameters belong into the query"):
-        read(place, b"filters=%7B%7D", **{":content-type": kind})
+        read(place, b"filters=%7B%7D", of_type(kind))
 
 
 def test_a_compressed_body_is_refused() -> None:
     with pytest.raises(Invalid, match="compressed"):
-        read(CREATE, b"{}", **{":content-encoding": "gzip"})
+        read(CREATE, b"{}", Meta(headers=(("content-encoding", "gzip"),)))
 
 
 def test_what_a_python_caller_gives_is_held_to_the_same_schema() -> None:
@@ -262,8 +268,8 @@ def test_what_a_python_caller_gives_is_held_to_the_same_schema() -> None:
         {"Image": "\ud800"},
     ):
         with pytest.raises(Invalid):
-            canonical(Message(*CREATE, value=Json.of(body)))
-    assert canonical(Message(*CREATE, value=Json.of({"cmd": ("a", "b")}))).json == {"Cmd": ["a", "b"]}
+            canonical(Request(*CREATE, body=Json.from_data(body)))
+    assert canonical(Request(*CREATE, body=Json.from_data({"cmd": ("a", "b")}))).json == {"Cmd": ["a", "b"]}
 
 
 # Every row.
@@ -292,7 +298,7 @@ WITH_BODY = [row for row in ROWS if schema.of_row(row.name).body is not None]
 def test_a_wrong_type_in_any_body_is_refused(row: Row) -> None:
     for wrong in bodies_of_another_type(row):
         with pytest.raises(Invalid, match="should be"):
-            canonical(Message(row.verb, row.path("web"), value=Json.of(wrong)))
+            canonical(Request(row.verb, row.path("web"), body=Json.from_data(wrong)))
 
 
 @pytest.mark.parametrize("row", WITH_BODY, ids=lambda row: row.name)
@@ -301,7 +307,7 @@ async def test_a_wrong_type_is_never_a_bug_in_the_simulator(row: Row) -> None:
         await client.spawn({"Image": "busybox", "Cmd": ["true"]}, name="web")
         for wrong in bodies_of_another_type(row):
             with pytest.raises(SwarmError) as caught:
-                await client.call(row.verb, row.path("web"), value=Json.of(wrong))
+                await client.call(row.verb, row.path("web"), body=Json.from_data(wrong))
             assert caught.value.code == "invalid", wrong
         assert [each["Names"] for each in await client.ls(all="1")] == [["/web"]]
 
@@ -337,7 +343,7 @@ async def test_a_silly_container_harms_nobody(more: dict[str, Any], autojump_clo
 
 
 @pytest.mark.parametrize(
-    ("verb", "path", "args", "body"),
+    ("verb", "path", "params", "body"),
     [
         (Verb.LS, ("containers",), {"filters": '{"publish":["1-99999999999"]}'}, None),
         (Verb.LS, ("containers",), {"filters": '{"expose":["\u00b2"]}'}, None),
@@ -353,14 +359,14 @@ async def test_a_silly_container_harms_nobody(more: dict[str, Any], autojump_clo
         ),
     ],
 )
-async def test_a_silly_request_is_refused(verb: Verb, path: tuple[str, ...], args: dict[str, str], body: Any) -> None:
+async def test_a_silly_request_is_refused(verb: Verb, path: tuple[str, ...], params: dict[str, str], body: Any) -> None:
     async with connect("simulator") as client:
         await client.spawn(BUSYBOX, name="other")
         await client.start("containers", "other")
         network = {"Name": "own", "IPAM": {"Config": [{"Subnet": "10.200.0.0/24"}]}}
-        await client.call(Verb.SPAWN, ("networks",), value=Json.of(network))
+        await client.call(Verb.SPAWN, ("networks",), body=Json.from_data(network))
         with pytest.raises(SwarmError) as caught:
-            await client.call(verb, path, args=args, value=None if body is None else Json.of(body))
+            await client.call(verb, path, params=params, body=None if body is None else Json.from_data(body))
         assert caught.value.code == "invalid" or "status" in caught.value.details
 
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from swarmlib import Chain, Client, Json, Message, Verb, connect, open_reply
+from swarmlib import Ack, Chain, Client, Json, Request, Verb, connect, open_reply
 from swarmlib_backends.azure.spec import TAG, Spec, is_reserved
 from swarmlib_backends.azure.workloads import _patch  # pyright: ignore[reportPrivateUsage]
 from swarmlib_backends.balance import Balance, labels
@@ -114,11 +114,13 @@ async def test_what_is_taken_out_is_said_in_the_answer_unless_balance_itself_sho
     a = Engine("A")
     async with over(a).open() as sender:
         sent = {"Image": "busybox", "Labels": {NODE: "A", FROM: "0" * 64, "mine": "1"}}
-        answer = await Client(sender).call(Verb.SPAWN, ("containers",), value=Json.of(sent))
+        answer = await Client(sender).call(Verb.SPAWN, ("containers",), body=Json.from_data(sent))
         assert answer.value["Warnings"] == [f"the label {FROM} is reserved, and was left out"]
         seen = (await Client(sender).call(Verb.GET, ("containers", answer.value["Id"]))).value
         again = {**seen["Config"], "Image": "busybox"}
-        assert "Warnings" not in (await Client(sender).call(Verb.SPAWN, ("containers",), value=Json.of(again))).value
+        assert (
+            "Warnings" not in (await Client(sender).call(Verb.SPAWN, ("containers",), body=Json.from_data(again))).value
+        )
     assert [box.body["Labels"] for box in a.boxes.values()] == [{"mine": "1"}] * 2
 
 
@@ -144,25 +146,26 @@ RESERVED = {NODE: "a", FROM: "b"}
 async def test_every_body_that_has_labels_loses_the_reserved_ones(
     verb: Verb, path: tuple[str, ...], body: Any, left: Any
 ) -> None:
-    ret, replies = open_reply()
-    message = labels.unreserved(Message(verb, path, {}, Json.of(body), ret))
-    assert message.json == left
+    to, replies = open_reply()
+    request = labels.unreserved(Request(verb, path, {}, Json.from_data(body), reply=to))
+    assert request.json == left
     async with replies:
-        await message.reply.ack({"Id": "x"})
-        await message.reply.aclose()
+        await request.reply.ack({"Id": "x"})
+        await request.reply.aclose()
         reply = await replies.receive()
-    assert reply.args["warnings"] == [f"the label {FROM} is reserved, and was left out"]
+    assert isinstance(reply, Ack)
+    assert reply.details["warnings"] == [f"the label {FROM} is reserved, and was left out"]
 
 
 async def test_a_build_s_labels_lose_the_reserved_ones_too() -> None:
     given = orjson.dumps({**RESERVED, "mine": "1"}).decode()
-    assert labels.unreserved(Message(Verb.SPAWN, ("build",), {"labels": given})).args["labels"] == '{"mine":"1"}'
+    assert labels.unreserved(Request(Verb.SPAWN, ("build",), {"labels": given})).params["labels"] == '{"mine":"1"}'
 
 
 @pytest.mark.parametrize("body", [{"Labels": {"a": "b"}}, {"Labels": None}, {"Labels": 5}, [], None, {"Spec": []}])
 async def test_what_has_no_reserved_label_passes_untouched(body: Any) -> None:
-    message = Message(Verb.SPAWN, ("containers",), {}, Json.of(body))
-    assert labels.unreserved(message) is message
+    request = Request(Verb.SPAWN, ("containers",), {}, Json.from_data(body))
+    assert labels.unreserved(request) is request
 
 
 async def test_a_label_does_not_make_a_machine_on_azure_an_engine_of_ours() -> None:

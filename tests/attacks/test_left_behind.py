@@ -17,7 +17,7 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 
-from swarmlib import Chain, Message, Server
+from swarmlib import Chain, Request, Server
 from swarmlib_backends import DockerServer
 from swarmlib_backends.dockerserver.exchange import Exchange
 
@@ -31,7 +31,7 @@ class Slow(Server):
     """Its calls wait for ever, each in its own way."""
 
     def __init__(self) -> None:
-        self._calls: list[Message] = []  # which it shares with the copy of it that the chain opens
+        self._calls: list[Request] = []  # which it shares with the copy of it that the chain opens
 
     @property
     def waiting(self) -> int:
@@ -41,21 +41,21 @@ class Slow(Server):
     def handlers(self) -> dict[Any, Any]:
         return dict.fromkeys(("get", "ls", "spawn", "file", "watch", "connect", "set"), self._counted)
 
-    async def _counted(self, message: Message) -> None:
-        self._calls.append(message)
+    async def _counted(self, request: Request) -> None:
+        self._calls.append(request)
         try:
-            await self._wait(message)
+            await self._wait(request)
         finally:
-            self._calls.remove(message)
+            self._calls.remove(request)
 
-    async def _wait(self, message: Message) -> None:
-        if message.verb == "watch":
-            await message.reply.ack()
-            await message.reply.set({"n": 1})
-        if message.verb == "connect":
+    async def _wait(self, request: Request) -> None:
+        if request.verb == "watch":
+            await request.reply.ack()
+            await request.reply.set({"n": 1})
+        if request.verb == "connect":
             near, _ = memory_stream_pair()
-            args: dict[str, Any] = {"status": 101} if ":upgrade" in message.args else {}
-            await message.reply.ack(att=near, **args)
+            args: dict[str, Any] = {"status": 101} if ":upgrade" in request.params else {}
+            await request.reply.ack(stream=near, details=args)
         await trio.sleep_forever()
 
 
@@ -235,14 +235,14 @@ def _all(client: socket.socket) -> bytes:
 class Answering(Server):
     """Answers after its client has half-closed."""
 
-    async def get(self, _: Message) -> Any:
+    async def get(self, _: Request) -> Any:
         await wait_all_tasks_blocked(0.05)
         return {"Id": "x"}
 
-    async def file(self, message: Message) -> Any:
-        assert message.att is not None
+    async def file(self, request: Request) -> Any:
+        assert request.upload is not None
         await wait_all_tasks_blocked(0.05)
-        return sum([len(bytes(part)) async for part in message.att])
+        return sum([len(bytes(part)) async for part in request.upload])
 
 
 @pytest.mark.parametrize("transport", ["unix", "tcp"])
@@ -269,7 +269,7 @@ async def test_a_client_that_half_closes_after_its_request_is_answered(
 
 def _living() -> tuple[int, int, int]:
     gc.collect()
-    kept = sum(isinstance(each, Message | Exchange) for each in gc.get_objects())
+    kept = sum(isinstance(each, Request | Exchange) for each in gc.get_objects())
     return trio.lowlevel.current_statistics().tasks_living, descriptors(), kept
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from swarmlib import Chain, Invalid, Json, Message, SwarmError, TooLarge, Verb, connect
-from swarmlib.message import REQUESTS
+from swarmlib import Chain, Error, Invalid, Json, Request, SwarmError, TooLarge, Verb, connect
+from swarmlib.asking import answer, ask
 from swarmlib.names import MAX_LENGTH, MAX_PARTS, check_path
-from swarmlib.request import answer, ask
+from swarmlib.wire.codec import decode_reply, encode
 from swarmlib_backends import DockerServer, Exec, Simulator
 from swarmlib_backends.dockerapi.canonical import canonical
 from tests.attacks.peers import Leaf, http
@@ -54,18 +54,18 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=repr)
 def test_no_request_can_be_made_with_what_is_no_name(name: str) -> None:
-    for verb in REQUESTS:
+    for verb in Verb:
         for path in ((name,), ("containers", name), ("containers", name, "json"), (name, "x")):
             with pytest.raises(Invalid) as refused:
-                Message(verb, path)
+                Request(verb, path)
             assert repr(name) in refused.value.message
     with pytest.raises(Invalid):
-        Message(Verb.GET).but(path=(name,))
+        Request(Verb.GET).replace(path=(name,))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_odd_names_are_names(name: str) -> None:
-    assert Message(Verb.GET, ("containers", name)).path == ("containers", name)
+    assert Request(Verb.GET, ("containers", name)).path == ("containers", name)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_odd_names_are_names(name: str) -> None:
 )
 def test_what_is_no_tuple_of_text_is_refused_in_words(path: Any) -> None:
     with pytest.raises(Invalid, match="a path is"):
-        Message(Verb.GET, path)
+        Request(Verb.GET, path)
 
 
 def test_paths_have_bounds() -> None:
@@ -87,7 +87,7 @@ def test_paths_have_bounds() -> None:
 def test_a_path_that_was_right_once_says_nothing_of_others() -> None:
     check_path(("containers", "1"))
     with pytest.raises(Invalid):
-        Message(Verb.GET, ("containers", 1))  # type: ignore[arg-type]
+        Request(Verb.GET, ("containers", 1))  # type: ignore[arg-type]
     for number in range(5000):  # more than are remembered
         check_path(("containers", str(number)))
         with pytest.raises(Invalid):
@@ -96,10 +96,12 @@ def test_a_path_that_was_right_once_says_nothing_of_others() -> None:
 
 def test_an_error_may_speak_of_any_path() -> None:
     error = Invalid("no", path=("..", "\n"))
-    assert Message(Verb.ERROR, error.path, value=error).error is error
+    came, _ = decode_reply(encode(Error(error), now=0.0))
+    assert isinstance(came, Error)
+    assert came.error.path == error.path
 
 
-def test_the_check_costs_a_message_little() -> None:
+def test_the_check_costs_a_request_little() -> None:
     path = ("containers", "a" * 64, "json")
     cost = min(timeit.repeat(lambda: check_path(path), number=2000, repeat=20)) / 2000
     assert cost < 2e-6  # measured: 0.1 µs; the bound is for a machine that is busy
@@ -136,61 +138,63 @@ TARGETS = [
 
 async def test_a_client_of_dockerserver_is_refused_and_no_stage_sees_it(tmp_path: Path) -> None:
     leaf, path = Leaf(), f"{tmp_path}/d.sock"
-    async with Chain(DockerServer([f"unix://{path}"]), leaf).open():
+    async with Chain(DockerServer(f"unix://{path}"), leaf).open():
         for target in TARGETS:
             for method in (b"GET", b"DELETE"):
                 answer = await http(path, b"%s %s HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n" % (method, target))
                 assert answer.split()[1] in (b"301", b"400", b"404"), (target, answer)
         assert leaf.seen == []
         assert b" 200 " in await http(path, b"GET /containers/a%2fb/json HTTP/1.1\r\nHost: d\r\n\r\n")
-    assert [message.path for message in leaf.seen] == [("containers", "a/b")]
+    assert [asked.path for asked in leaf.seen] == [("containers", "a/b")]
 
 
 @pytest.mark.parametrize("text", ["simulator", "exec"])
 async def test_the_built_in_leaves_refuse_what_reaches_them_all_the_same(text: str) -> None:
     async with Chain(text).open() as sender:
         for name in NO_NAMES:
-            message = Message(Verb.GET)
-            message.path = ("containers", name)  # past the core's check
+            asked = Request(Verb.GET)
+            asked.path = ("containers", name)  # past the core's check
             with pytest.raises(SwarmError) as refused:
-                async with await ask(sender, message) as replies:
+                async with await ask(sender, asked) as replies:
                     await answer(replies)
             assert refused.value.code in ("not_found", "invalid", "not_implemented")
 
 
 @pytest.mark.parametrize("name", ["a" * 65_536, "a" * MAX_LENGTH, "..", "../canary", "a//b", "a\n"])
 def test_nothing_is_made_with_a_name_that_no_path_could_hold(name: str) -> None:
-    body = Json.of({"Image": "busybox"})
-    for path, args, value in (
+    body = Json.from_data({"Image": "busybox"})
+    for path, params, value in (
         (("containers",), {"name": name}, body),
-        (("networks",), {}, Json.of({"Name": name})),
-        (("volumes",), {}, Json.of({"name": name})),
-        (("services",), {}, Json.of({"Name": name})),
-        (("secrets",), {}, Json.of({"Name": name})),
-        (("configs",), {}, Json.of({"Name": name})),
+        (("networks",), {}, Json.from_data({"Name": name})),
+        (("volumes",), {}, Json.from_data({"name": name})),
+        (("services",), {}, Json.from_data({"Name": name})),
+        (("secrets",), {}, Json.from_data({"Name": name})),
+        (("configs",), {}, Json.from_data({"Name": name})),
     ):
         with pytest.raises((Invalid, TooLarge)):
-            canonical(Message(Verb.SPAWN, path, args, value))
+            canonical(Request(Verb.SPAWN, path, params, value))
     with pytest.raises((Invalid, TooLarge)):
-        canonical(Message(Verb.SET, ("containers", "web", "rename"), {"name": name}))
+        canonical(Request(Verb.SET, ("containers", "web", "rename"), {"name": name}))
 
 
 def test_what_has_a_proper_name_or_none_is_made() -> None:
     for name in ("web", "/web", "a" * 255):
-        made = canonical(Message(Verb.SPAWN, ("containers",), {"name": name}, Json.of({"Image": "busybox"})))
-        assert made.args == {"name": name}
-    assert canonical(Message(Verb.SPAWN, ("volumes",), value=Json.of({"Name": ""}))).json == {"Name": ""}
-    assert canonical(Message(Verb.SPAWN, ("containers",), {"name": ""}, Json.of({"Image": "a"}))).args == {"name": ""}
+        made = canonical(Request(Verb.SPAWN, ("containers",), {"name": name}, Json.from_data({"Image": "busybox"})))
+        assert made.params == {"name": name}
+    assert canonical(Request(Verb.SPAWN, ("volumes",), body=Json.from_data({"Name": ""}))).json == {"Name": ""}
+    assert canonical(Request(Verb.SPAWN, ("containers",), {"name": ""}, Json.from_data({"Image": "a"}))).params == {
+        "name": ""
+    }
 
 
 @pytest.mark.parametrize("stage", [Exec(), Simulator()], ids=lambda stage: stage.name)
 async def test_no_workload_has_a_name_by_which_it_could_not_be_removed(stage: Exec | Simulator) -> None:
     async with connect(stage) as swarm:
-        for path, args, value in (
+        for path, params, value in (
             (("containers",), {"name": "a" * 65_536}, {"Image": "busybox", "Cmd": ["true"]}),
             (("networks",), {}, {"Name": "a" * 65_536}),
         ):
             with pytest.raises(SwarmError) as refused:
-                await swarm.call(Verb.SPAWN, path, args=args, value=value)
+                await swarm.call(Verb.SPAWN, path, params=params, body=Json.from_data(value))
             assert refused.value.code in ("too_large", "invalid", "not_implemented")
         assert await swarm.ls("containers") == []

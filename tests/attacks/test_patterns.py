@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from swarmlib import Invalid, Message, Verb, connect
+from swarmlib import Invalid, Request, Verb, connect
 from swarmlib_backends.azure import sleeper
 from swarmlib_backends.dockerapi.matching import glob, named, regex
 from tests.engines import Engine, docker, swarmd
@@ -98,7 +98,7 @@ async def test_every_pattern_is_matched_or_refused_by_every_stage(chain: str, pl
     async with connect(chain) as client:
         for value in [*WRONG, *HARMFUL, *LARGE, "." * 501]:
             try:
-                await client.call(Verb.LS, (place,), args={"all": "1", "filters": json.dumps({"name": [value]})})
+                await client.call(Verb.LS, (place,), params={"all": "1", "filters": json.dumps({"name": [value]})})
             except Invalid:
                 assert value in LARGE or len(value) > 500
 
@@ -107,7 +107,7 @@ def test_an_engine_that_sleeps_is_asked_for_names_without_harm(tmp_path: Path) -
     memory = sleeper.Memory(tmp_path / "memory")
     memory.known = {"containers": [{"Id": "1", "Names": [f"/{LONG}"], "State": "running"}]}
     for value, count in [("(a+)+$x", 0), ("(", 0), (f"^/{LONG}$", 1), ("^a", 1)]:
-        asked = Message(Verb.LS, ("containers",), {"all": "1", "filters": json.dumps({"name": [value]})})
+        asked = Request(Verb.LS, ("containers",), {"all": "1", "filters": json.dumps({"name": [value]})})
         assert len(memory.answer(asked)) == count
 
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
-from swarmlib import BadAnswer, Chain, Internal, Json, Message, NotFound, Server, Verb, connect, request
+from swarmlib import BadAnswer, Chain, Internal, Json, NotFound, Request, Server, Verb, asking, connect
 from swarmlib_backends.dockerapi.status import status_of
 from tests.test_gateway import serve_on
 
@@ -31,14 +31,14 @@ REQUESTS = {
 class Evil(Server):
     """Answers every request as it is told."""
 
-    def __init__(self, answer: Callable[[Message], Awaitable[None]]) -> None:
+    def __init__(self, answer: Callable[[Request], Awaitable[None]]) -> None:
         self.answer = answer
 
     def handlers(self) -> dict[Verb, Any]:
-        return {verb: self.answer for verb in Verb if verb not in (Verb.ACK, Verb.ERROR)}
+        return dict.fromkeys(Verb, self.answer)
 
 
-async def asked(request: bytes, answer: Callable[[Message], Awaitable[None]]) -> bytes:
+async def asked(request: bytes, answer: Callable[[Request], Awaitable[None]]) -> bytes:
     """All that a client gets that sends a request, and half-closes when it has had a response."""
     near, far = memory_stream_pair()
     with trio.fail_after(5):
@@ -60,37 +60,24 @@ def _whole(got: bytes, *, head: bool) -> bool:
     return bool(found) and (head or len(body) >= int(length))
 
 
-def value(**args: Any) -> Callable[[Message], Awaitable[None]]:
-    async def answer(message: Message) -> None:
-        await message.reply.set({"a": 1}, **args)
-        await message.reply.ack(**args)
+def value(**details: Any) -> Callable[[Request], Awaitable[None]]:
+    async def answer(request: Request) -> None:
+        await request.reply.set({"a": 1}, details=details)
+        await request.reply.ack(details=details)
 
     return answer
 
 
-def error(**details: Any) -> Callable[[Message], Awaitable[None]]:
-    async def answer(message: Message) -> None:
-        await message.reply.error(NotFound("no", details=details))
+def error(**details: Any) -> Callable[[Request], Awaitable[None]]:
+    async def answer(request: Request) -> None:
+        await request.reply.error(NotFound("no", details=details))
 
     return answer
 
 
-class NoStream:
-    """What is no stream, but travels as one."""
-
-
-async def no_stream(message: Message) -> None:
-    await message.reply.send(Message(Verb.ACK, att=NoStream()))  # type: ignore[arg-type]
-
-
-async def set_of_nothing(message: Message) -> None:
-    await message.reply.set(None)
-    await message.reply.ack()
-
-
-async def set_of_text(message: Message) -> None:
-    await message.reply.send(Message(Verb.SET, value=b"text"))
-    await message.reply.ack()
+async def set_of_nothing(request: Request) -> None:
+    await request.reply.set(None)
+    await request.reply.ack()
 
 
 WRONG = {
@@ -112,8 +99,6 @@ WRONG = {
     "status is a list": value(status=[200]),
     "status is a float": value(status=200.0),
     "set without a value": set_of_nothing,
-    "set of a text": set_of_text,
-    "attachment is no stream": no_stream,
     "error's status is a text": error(status="abc"),
     "error's status is a success": error(status=200),
     "error's status is interim": error(status=100, headers=[(b"a", b"b")], body=b"x"),
@@ -126,7 +111,7 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("request_line", REQUESTS.values(), ids=REQUESTS)
 async def test_a_reply_of_a_wrong_shape_is_one_502_and_one_line_in_the_log(
-    request_line: bytes, wrong: Callable[[Message], Awaitable[None]], caplog: pytest.LogCaptureFixture
+    request_line: bytes, wrong: Callable[[Request], Awaitable[None]], caplog: pytest.LogCaptureFixture
 ) -> None:
     got = await asked(request_line, wrong)
     assert got.startswith(b"HTTP/1.1 502 "), got
@@ -164,11 +149,11 @@ async def test_a_hijack_that_is_answered_with_a_value_is_one_response() -> None:
 
 @pytest.mark.parametrize("status", [204, 304])
 async def test_a_status_without_a_body_has_none(status: int) -> None:
-    async def answer(message: Message) -> None:
+    async def answer(request: Request) -> None:
         near, far = memory_stream_pair()
         await far.send_all(b"POISON")
         await far.send_eof()
-        await message.reply.ack(att=near, status=status)
+        await request.reply.ack(stream=near, details={"status": status})
 
     for request_line in (REQUESTS["stream"], REQUESTS["whole"]):
         got = await asked(request_line, answer)
@@ -182,13 +167,13 @@ async def test_a_status_without_a_body_has_none(status: int) -> None:
 @pytest.mark.parametrize("status", [204, 304])
 @pytest.mark.parametrize("kind", ["watch", "progress"])
 async def test_what_comes_in_pieces_has_no_body_either_with_such_a_status(kind: str, status: int) -> None:
-    async def answer(message: Message) -> None:
+    async def answer(request: Request) -> None:
         if kind == "watch":
-            await message.reply.ack(status=status)
-        await message.reply.set({"a": "POISON"}, status=status)
-        await message.reply.set({"a": "POISON"})
+            await request.reply.ack(details={"status": status})
+        await request.reply.set({"a": "POISON"}, details={"status": status})
+        await request.reply.set({"a": "POISON"})
         if kind == "progress":
-            await message.reply.ack()
+            await request.reply.ack()
 
     got = await asked(REQUESTS[kind], answer)
     assert got.startswith(b"HTTP/1.1 %d " % status)
@@ -199,8 +184,8 @@ async def test_what_comes_in_pieces_has_no_body_either_with_such_a_status(kind: 
 async def test_a_stream_where_there_should_be_a_value_is_closed(request_line: bytes) -> None:
     near, far = memory_stream_pair()
 
-    async def answer(message: Message) -> None:
-        await message.reply.ack(att=near)
+    async def answer(request: Request) -> None:
+        await request.reply.ack(stream=near)
 
     assert (await asked(request_line, answer)).startswith(b"HTTP/1.1 502 ")
     with pytest.raises(trio.BrokenResourceError):
@@ -208,16 +193,16 @@ async def test_a_stream_where_there_should_be_a_value_is_closed(request_line: by
 
 
 async def test_a_conversation_needs_a_stream_that_goes_both_ways() -> None:
-    async def answer(message: Message) -> None:
+    async def answer(request: Request) -> None:
         near, _ = memory_stream_pair()
-        await message.reply.ack(att=near.receive_stream)
+        await request.reply.ack(stream=near.receive_stream)
 
     assert (await asked(REQUESTS["hijack"], answer)).startswith(b"HTTP/1.1 502 ")
 
 
 async def test_an_errors_text_is_one_json_value_whatever_it_holds() -> None:
-    async def answer(message: Message) -> None:
-        await message.reply.error(NotFound("x\r\n\0\x1b[2J\ud83d"))
+    async def answer(request: Request) -> None:
+        await request.reply.error(NotFound("x\r\n\0\x1b[2J\ud83d"))
 
     for request_line in (REQUESTS["value"], REQUESTS["progress"]):
         got = await asked(request_line, answer)
@@ -230,10 +215,10 @@ async def test_an_errors_text_is_one_json_value_whatever_it_holds() -> None:
 async def test_what_a_broken_stream_said_is_no_whole_response(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def answer(message: Message) -> None:
-        await message.reply.ack()
-        await message.reply.set(Json(b'{"n":1}'))
-        await message.reply.error(Internal("it broke"))
+    async def answer(request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.set(Json(b'{"n":1}'))
+        await request.reply.error(Internal("it broke"))
 
     got = await asked(REQUESTS["watch"], answer)
     assert b'{"n":1}' in got
@@ -244,15 +229,15 @@ async def test_what_a_broken_stream_said_is_no_whole_response(caplog: pytest.Log
 async def test_an_answer_that_never_ends_takes_no_more_memory_than_allowed(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request, "MAX_ANSWER", 100_000)
+    monkeypatch.setattr(asking, "MAX_ANSWER", 100_000)
     sent = 0
     ended = trio.Event()
 
-    async def answer(message: Message) -> None:
+    async def answer(request: Request) -> None:
         nonlocal sent
         try:
             while True:
-                await message.reply.set(Json(b'"%s"' % (b"x" * size)))
+                await request.reply.set(Json(b'"%s"' % (b"x" * size)))
                 sent += size + 500
         finally:
             ended.set()
@@ -267,8 +252,8 @@ async def test_an_answer_that_never_ends_takes_no_more_memory_than_allowed(
 
 @pytest.mark.parametrize("status", [302, 200, 99, 600, "404", 404.0, True, [], 10**30])
 async def test_an_error_whose_status_is_none_is_a_bad_answer(status: object) -> None:
-    async def answer(message: Message) -> None:
-        await message.reply.error(NotFound("x", details={"status": status}))
+    async def answer(request: Request) -> None:
+        await request.reply.error(NotFound("x", details={"status": status}))
 
     assert (await asked(REQUESTS["value"], answer)).startswith(b"HTTP/1.1 502 ")
     with pytest.raises(BadAnswer, match="from 400 to 599"):

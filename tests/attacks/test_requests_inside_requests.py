@@ -1,14 +1,16 @@
-"""Messages that try to put another request, or bytes of their own, into what `docker` writes to an engine."""
+"""Requests that try to put another request, or bytes of their own, into what `docker` writes to an engine."""
 
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from swarmlib import Client, Invalid, Json, Message, Unavailable, Unsupported, Verb, open_reply
+from swarmlib import Ack, Client, Invalid, Json, Meta, Request, Unavailable, Unsupported, Verb, ask
+from swarmlib.asking import call
 from swarmlib.streams import BytesStream
 from swarmlib_backends.dockerapi import required
 from swarmlib_backends.dockerapi.rows import ROWS, WHOLE, Row
@@ -37,53 +39,76 @@ class Recorder(FakeEngine):
         return [each.partition(b"\r\n\r\n")[0].split(b"\r\n") for each in self.heard]
 
 
+def with_header(name: str, value: str) -> Meta:
+    return Meta(headers=((name, value),))
+
+
+ANYTHING = ((Verb.START, ("containers", "v1")), (Verb.CONNECT, ("containers", "v1")), CONTAINERS)
+
+
 @pytest.mark.parametrize(
-    "args",
+    "meta",
     [
-        {":version": INSIDE},
-        {":version": "1.41/containers/v2/kill?x="},
-        {":version": "1.41\r\n"},
-        {":version": "1"},
-        {":version": "1.41.0"},
-        {":version": "٣.٤"},
-        {":version": 1.41},
-        {":version": ["1.41"]},
-        {":version": ""},
-        {INSIDE.replace("1.41", ":x", 1): "d"},
-        {":x-registry-auth": "a\r\nX-Evil: b"},
-        {":x-registry-auth": "a\nb"},
-        {":x-registry-auth": "a\0b"},
-        {":x-registry-auth": "a\x7fb"},
-        {":x-registry-auth": "\u20ac"},
-        {":x-registry-auth": ["a", "b"]},
-        {":x-registry-auth": 5},
-        {":x-registry-auth": None},
-        {":content-length": "0"},
-        {":transfer-encoding": "chunked"},
-        {":connection": "close"},
-        {":host": "evil"},
-        {":expect": "100-continue"},
-        {":upgrade": "tcp"},
-        {":method": "DELETE"},
-        {":": "x"},
-        {"": "x"},
+        Meta(version=INSIDE),
+        Meta(version="1.41/containers/v2/kill?x="),
+        Meta(version="1.41\r\n"),
+        Meta(version="1"),
+        Meta(version="1.41.0"),
+        Meta(version="٣.٤"),
+        with_header(INSIDE.replace("1.41", "x", 1), "d"),
+        with_header("x-registry-auth", "a\r\nX-Evil: b"),
+        with_header("x-registry-auth", "a\nb"),
+        with_header("x-registry-auth", "a\0b"),
+        with_header("x-registry-auth", "a\x7fb"),
+        with_header("x-registry-auth", "\u20ac"),
+        with_header("content-length", "0"),
+        with_header("transfer-encoding", "chunked"),
+        with_header("connection", "close"),
+        with_header("host", "evil"),
+        with_header("expect", "100-continue"),
+        with_header("upgrade", "tcp"),
+        with_header(":method", "DELETE"),
+        with_header(":", "x"),
+        with_header("", "x"),
     ],
-    ids=repr,
+    ids=lambda meta: repr((meta.version, meta.headers)),
 )
-async def test_an_arg_that_is_not_the_rows_reaches_no_engine(args: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_header_that_is_not_the_rows_reaches_no_engine(meta: Meta, tmp_path: Path) -> None:
     engine = Recorder()
     async with over(engine, tmp_path) as swarm:
-        for verb, path in (CONTAINERS, (Verb.START, ("containers", "v1")), (Verb.CONNECT, ("containers", "v1"))):
+        for verb, path in ANYTHING:
             with pytest.raises(Invalid):
-                await swarm.call(verb, path, args=args)
+                await call(swarm.sender, Request(verb, path, meta=meta))
     assert engine.heard == []
 
 
-@pytest.mark.parametrize("type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", 5])
-async def test_the_type_of_a_body_that_is_not_there_reaches_no_engine(type: Any, tmp_path: Path) -> None:
+async def test_a_parameter_without_a_name_reaches_no_engine(tmp_path: Path) -> None:
     engine = Recorder()
     async with over(engine, tmp_path) as swarm:
-        await swarm.call(Verb.START, ("containers", "v1"), args={":content-type": type})
+        for verb, path in ANYTHING:
+            with pytest.raises(Invalid):
+                await swarm.call(verb, path, params={"": "x"})
+    assert engine.heard == []
+
+
+@pytest.mark.parametrize(
+    "name", ["version", "caller", "headers", "x-registry-auth", "content-length", "host", "method", "target", "upgrade"]
+)
+async def test_a_parameter_is_a_parameter_whatever_its_name_and_sets_nothing_else(name: str, tmp_path: Path) -> None:
+    engine = Recorder()
+    async with over(engine, tmp_path) as swarm:
+        await swarm.call(*CONTAINERS, params={f":{name}": INSIDE, name: "9.9"})
+    [[line, *headers]] = engine.heads
+    query = urlencode({f":{name}": INSIDE, name: "9.9"})
+    assert line.decode() == f"GET /containers/json?{query} HTTP/1.1"
+    assert headers == [b"Host: docker"]
+
+
+@pytest.mark.parametrize("type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "5"])
+async def test_the_type_of_a_body_that_is_not_there_reaches_no_engine(type: str, tmp_path: Path) -> None:
+    engine = Recorder()
+    async with over(engine, tmp_path) as swarm:
+        await call(swarm.sender, Request(Verb.START, ("containers", "v1"), meta=with_header("content-type", type)))
     assert b"content-type: application/json" in engine.heard[0].lower()
     assert engine.heard[0].lower().count(b"content-type") == 1
 
@@ -117,7 +142,7 @@ async def test_a_body_goes_only_where_an_engine_reads_one(verb: Verb, tmp_path: 
     body = b"DELETE /v1.41/containers/v3?force=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"
     engine = Recorder()
     async with over(engine, tmp_path) as swarm:
-        await swarm.call(verb, ("containers", "v3"), value=Json(body))
+        await swarm.call(verb, ("containers", "v3"), body=Json(body))
     assert b"v3?force" not in engine.heard[0]
     assert engine.heads[0][1:] == [b"Host: docker"]
 
@@ -126,9 +151,9 @@ async def test_an_upload_goes_only_where_an_engine_reads_one(tmp_path: Path) -> 
     engine = Recorder()
     async with over(engine, tmp_path) as swarm:
         with pytest.raises(Unsupported):
-            await swarm.call(Verb.START, ("containers", "v3"), att=BytesStream(b"x"))
+            await swarm.call(Verb.START, ("containers", "v3"), upload=BytesStream(b"x"))
         with pytest.raises(Invalid, match="fromSrc should be '-'"):
-            await swarm.call(Verb.SPAWN, ("images",), att=BytesStream(b"x"), args={"fromImage": "evil"})
+            await swarm.call(Verb.SPAWN, ("images",), upload=BytesStream(b"x"), params={"fromImage": "evil"})
     assert engine.heard == []
 
 
@@ -141,23 +166,19 @@ def body_for(row: Row) -> Json | None:
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.method == "POST" and row.verb is not Verb.ATTACH], ids=str)
 async def test_the_content_type_is_the_rows(row: Row, tmp_path: Path) -> None:
-    args = {":content-type": "text/plain" if row.upload else "application/json"} | (
-        dict([row.when]) if row.when else {}
-    )
+    meta = with_header("content-type", "text/plain" if row.upload else "application/json")
+    params = dict([row.when]) if row.when else {}
     if row.object.endswith("resize"):
-        args |= {"h": "24", "w": "80"}
+        params |= {"h": "24", "w": "80"}
     if row.verb is Verb.SET and row.name.endswith("Update"):
-        args |= {"version": "5"}
+        params |= {"version": "5"}
     if row.name == "ContainerRename":
-        args |= {"name": "b"}
-    if row.name == "ContainerAttachWebsocket":
-        del args[":content-type"]
+        params |= {"name": "b"}
     engine = Recorder()
     async with over(engine, tmp_path) as swarm:
-        att = BytesStream(b"tar") if row.upload else None
-        ret, replies = open_reply()
-        await swarm.sender.send(Message(row.verb, row.path("a"), args, body_for(row), att=att, ret=ret))
-        async with replies:
+        upload = BytesStream(b"tar") if row.upload else None
+        asked = Request(row.verb, row.path("a"), params, body_for(row), upload, meta)
+        async with await ask(swarm.sender, asked) as replies:
             [reply async for reply in replies]
     wanted = b"application/x-tar" if row.upload else b"application/json"
     assert [line for line in engine.heads[0] if b"Content-Type" in line] == [b"Content-Type: " + wanted]
@@ -166,9 +187,14 @@ async def test_the_content_type_is_the_rows(row: Row, tmp_path: Path) -> None:
 # Requests of no row.
 
 
-async def call_whole(swarm: Client, att: trio.abc.ReceiveStream | None = None, **args: Any) -> Message:
-    named = {f":{name}": value for name, value in args.items()}
-    return (await swarm.call(Verb.CONNECT, WHOLE.path(""), args=named, att=att)).ack
+async def call_whole(
+    swarm: Client,
+    upload: trio.abc.ReceiveStream | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
+    **params: Any,
+) -> Ack:
+    asked = Request(Verb.CONNECT, WHOLE.path(""), params, upload=upload, meta=Meta(headers=headers))
+    return (await call(swarm.sender, asked)).ack
 
 
 async def read(stream: trio.abc.ReceiveStream | None) -> bytes:
@@ -201,17 +227,16 @@ async def read(stream: trio.abc.ReceiveStream | None) -> bytes:
         {"method": "GET /x HTTP/1.1\r\n\r\nDELETE", "target": "/new"},
         {"method": "CONNECT", "target": "/new"},
         {"method": ["GET"], "target": "/new"},
-        {"method": "GET", "target": "/new", "headers": 5},
-        {"method": "GET", "target": "/new", "headers": {"X": "y"}},
-        {"method": "GET", "target": "/new", "headers": {"X": [5]}},
-        {"method": "GET", "target": "/new", "headers": {"X": ["a\r\nY: b"]}},
-        {"method": "GET", "target": "/new", "headers": {"X: y\r\nZ": ["a"]}},
-        {"method": "GET", "target": "/new", "headers": {"": ["a"]}},
-        {"method": "GET", "target": "/new", "headers": {"Content-Length": ["5"]}},
-        {"method": "GET", "target": "/new", "headers": {"TRANSFER-ENCODING": ["chunked"]}},
-        {"method": "GET", "target": "/new", "headers": {"connection": ["Upgrade"]}},
-        {"method": "GET", "target": "/new", "headers": {"Upgrade": ["h2c"]}},
-        {"method": "GET", "target": "/new", "headers": {"Host": ["evil"]}},
+        {"method": "GET", "target": "/new", ":headers": {"X": ["y"]}},
+        {"method": "GET", "target": "/new", ":upgrade": "h2c"},
+        {"method": "GET", "target": "/new", "headers": (("X", "a\r\nY: b"),)},
+        {"method": "GET", "target": "/new", "headers": (("X: y\r\nZ", "a"),)},
+        {"method": "GET", "target": "/new", "headers": (("", "a"),)},
+        {"method": "GET", "target": "/new", "headers": (("Content-Length", "5"),)},
+        {"method": "GET", "target": "/new", "headers": (("TRANSFER-ENCODING", "chunked"),)},
+        {"method": "GET", "target": "/new", "headers": (("connection", "Upgrade"),)},
+        {"method": "GET", "target": "/new", "headers": (("Upgrade", "h2c"),)},
+        {"method": "GET", "target": "/new", "headers": (("Host", "evil"),)},
         {"method": "GET", "target": "/new", "upgrade": "a\r\nb"},
         {"method": "GET", "target": "/new", "upgrade": 5},
         {"method": "GET", "target": "/new", "other": "x"},
@@ -229,16 +254,22 @@ async def test_a_request_of_no_row_that_is_another_reaches_no_engine(args: dict[
 async def test_a_request_of_no_row_gets_its_one_response(tmp_path: Path) -> None:
     engine = Recorder(b"HTTP/1.1 299 New\r\nX-New: 1\r\nContent-Length: 4\r\n\r\nnews" + OK)
     async with over(engine, tmp_path) as swarm:
-        ack = await call_whole(swarm, method="PATCH", target="/v9.9/new?a=b&a=c", headers={"X-Any": ["1", "2"]})
-        assert (ack.args["status"], ack.args["headers"], "upgrade" in ack.args) == (299, [(b"X-New", b"1")], False)
-        assert await read(ack.att) == b"news"
+        ack = await call_whole(
+            swarm, method="PATCH", target="/v9.9/new?a=b&a=c", headers=(("x-any", "1"), ("x-any", "2"))
+        )
+        assert (ack.details["status"], ack.details["headers"], "upgrade" in ack.details) == (
+            299,
+            [(b"X-New", b"1")],
+            False,
+        )
+        assert await read(ack.stream) == b"news"
         await wait_all_tasks_blocked()
     assert engine.heads == [
         [
             b"PATCH /v9.9/new?a=b&a=c HTTP/1.1",
             b"Host: docker",
-            b"X-Any: 1",
-            b"X-Any: 2",
+            b"x-any: 1",
+            b"x-any: 2",
             b"Connection: close",
             b"Content-Length: 0",
         ]
@@ -249,7 +280,7 @@ async def test_a_request_of_no_row_gets_its_one_response(tmp_path: Path) -> None
 async def test_its_errors_are_passed_on_too(tmp_path: Path) -> None:
     async with over(Recorder(b"HTTP/1.1 404 N\r\nContent-Length: 4\r\n\r\ngone"), tmp_path) as swarm:
         ack = await call_whole(swarm, method="GET", target="/new")
-        assert (ack.args["status"], await read(ack.att)) == (404, b"gone")
+        assert (ack.details["status"], await read(ack.stream)) == (404, b"gone")
 
 
 async def test_its_body_is_uploaded_in_chunks(tmp_path: Path) -> None:
@@ -262,7 +293,7 @@ async def test_its_body_is_uploaded_in_chunks(tmp_path: Path) -> None:
     heard: list[bytes] = []
     async with over(FakeEngine(answer), tmp_path) as swarm:
         ack = await call_whole(swarm, BytesStream(b"the body"), method="POST", target="/new")
-        assert await read(ack.att) == b"[]"
+        assert await read(ack.stream) == b"[]"
     [request] = heard
     assert b"\r\nTransfer-Encoding: chunked\r\n" in request
     assert request.endswith(b"\r\n\r\n8\r\nthe body\r\n0\r\n\r\n")
@@ -276,11 +307,11 @@ async def test_after_an_upgrade_bytes_go_both_ways(tmp_path: Path) -> None:
 
     async with over(FakeEngine(answer), tmp_path) as swarm:
         ack = await call_whole(swarm, method="POST", target="/session", upgrade="h2c")
-        assert (ack.args["status"], ack.args["upgrade"]) == (101, "h2c")
-        assert isinstance(ack.att, trio.abc.HalfCloseableStream)
-        await ack.att.send_all(b"frames")
-        await ack.att.send_eof()
-        assert await read(ack.att) == b"PRIFRAMES"
+        assert (ack.details["status"], ack.details["upgrade"]) == (101, "h2c")
+        assert isinstance(ack.stream, trio.abc.HalfCloseableStream)
+        await ack.stream.send_all(b"frames")
+        await ack.stream.send_eof()
+        assert await read(ack.stream) == b"PRIFRAMES"
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"404 Not Found", b"426 Upgrade Required"])
@@ -292,8 +323,8 @@ async def test_behind_a_refused_upgrade_no_byte_reaches_the_engine(status: bytes
     heard: list[bytes] = []
     async with over(FakeEngine(answer), tmp_path) as swarm:
         ack = await call_whole(swarm, method="POST", target="/session", upgrade="h2c")
-        assert not isinstance(ack.att, trio.abc.SendStream)
-        assert await read(ack.att) == b"{}"
+        assert not isinstance(ack.stream, trio.abc.SendStream)
+        assert await read(ack.stream) == b"{}"
         await wait_all_tasks_blocked()
     assert heard == [b""]
 
@@ -323,10 +354,10 @@ async def test_an_upload_that_breaks_off_ends_the_request_at_once(path: tuple[st
     heard: list[bytes] = []
     engine = FakeEngine(answer)
     async with over(engine, tmp_path) as swarm:
-        args = {":method": "POST", ":target": "/new"} if path == WHOLE.path("") else PLACE
-        verb = Verb.FILE if args is PLACE else Verb.CONNECT
+        params = {"method": "POST", "target": "/new"} if path == WHOLE.path("") else PLACE
+        verb = Verb.FILE if params is PLACE else Verb.CONNECT
         with pytest.raises(Invalid, match="the upload broke off before its end"):
-            await swarm.call(verb, path, args=args, att=Broken(b"half"))
+            await swarm.call(verb, path, params=params, upload=Broken(b"half"))
         await wait_all_tasks_blocked()
         assert engine.open == 0
     assert heard[0].endswith(b"\r\n\r\n4\r\nhalf\r\n")
@@ -352,7 +383,7 @@ async def test_an_engine_may_answer_before_the_upload_is_complete(status: bytes,
     refused = pytest.raises(Invalid, match=r"^a$") if status.startswith(b"4") else nullcontext()
     async with over(engine, tmp_path) as swarm:
         with refused:
-            await swarm.call(*PUT, args=PLACE, att=upload)
+            await swarm.call(*PUT, params=PLACE, upload=upload)
         await wait_all_tasks_blocked()
         assert (upload.closed, engine.open) == (True, 0)
 
@@ -377,10 +408,9 @@ async def test_a_caller_that_goes_away_closes_the_engines_connection(phase: str,
     }
     verb, path = verbs.get(phase, (Verb.START, ("containers", "web")))
     async with over(engine, tmp_path) as swarm:
-        ret, replies = open_reply()
-        args, att = (PLACE, Endless(b"")) if phase == "uploading" else ({}, None)
-        value = Json(b"{}") if path[:1] == ("exec",) else None
-        await swarm.sender.send(Message(verb, path, args, value, ret=ret, att=att))
+        params, upload = (PLACE, Endless(b"")) if phase == "uploading" else ({}, None)
+        body = Json(b"{}") if path[:1] == ("exec",) else None
+        replies = await ask(swarm.sender, Request(verb, path, params, body, upload))
         await begun.wait()
         if phase != "uploading":
             await wait_all_tasks_blocked()
@@ -398,7 +428,7 @@ async def test_a_conversation_that_is_closed_closes_the_engines_connection(tmp_p
 
     engine = FakeEngine(answer)
     async with over(engine, tmp_path) as swarm:
-        stream = await swarm.connect("exec", "e", value={})
+        stream = await swarm.connect("exec", "e", body={})
         assert engine.open == 1
         await stream.aclose()
         await wait_all_tasks_blocked()
@@ -411,4 +441,4 @@ async def test_an_engine_that_is_gone_is_no_bug(tmp_path: Path) -> None:
 
     async with over(FakeEngine(answer), tmp_path) as swarm:
         with pytest.raises(Unavailable, match=r"closed before an answer came|the connection broke"):
-            await swarm.call(*PUT, args=PLACE, att=Endless(b""))
+            await swarm.call(*PUT, params=PLACE, upload=Endless(b""))

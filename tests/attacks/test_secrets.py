@@ -1,4 +1,4 @@
-"""Secrets stay out of what is kept of messages: debug's lines, recordings, error texts and logs.
+"""Secrets stay out of what is kept of requests and replies: debug's lines, recordings, error texts and logs.
 
 Every field, parameter and header of every operation of the Engine API carries a canary, unless it is on the list of
 what may be shown; through real sockets, no canary comes out. Then the same with an engine that repeats all that it was
@@ -24,7 +24,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmlib import Json, Message, NotFound, Verb
+from swarmlib import Ack, Error, Json, Log, Meta, NotFound, Request, Set, Verb
 from swarmlib_backends import redact, shown
 from swarmlib_backends.dockerapi import required
 from swarmlib_backends.dockerapi.rows import ROWS, Kind, Row
@@ -276,7 +276,7 @@ def parameter_text(name: str, place: str, canaries: Canaries) -> str:
         "labels": json.dumps({"users": f"me:{canary}"}),
         "remote": f"https://me:{canary}@example.org/r.git?token={canary}",
     }
-    return special.get(name, "" if name in shown.ARGS else canary)
+    return special.get(name, "" if name in shown.PARAMETERS else canary)
 
 
 def answer_of(row: Row, filler: Filler, canaries: Canaries) -> bytes:
@@ -382,7 +382,7 @@ def test_fields_that_hold_secrets_are_on_no_list() -> None:
     assert set() == shown.MAPS & NEVER
     assert all("auth" not in name and "cookie" not in name for name in shown.HEADERS)
     assert all(name == name.lower() for name in shown.HEADERS)
-    assert shown.ARGS.isdisjoint(["buildargs", "labels", "remote", "changes", "outputs", "filters", "ps_args"])
+    assert shown.PARAMETERS.isdisjoint(["buildargs", "labels", "remote", "changes", "outputs", "filters", "ps_args"])
 
 
 SECRETS = {
@@ -487,14 +487,14 @@ def test_no_text_takes_long_to_look_through() -> None:
 def test_an_error_that_repeats_a_secret_in_another_form_is_cleaned() -> None:
     auth = base64.b64encode(b'{"password":"S3KR3T"}').decode()
     body = {"Data": base64.b64encode(b"PIN7").decode()}
-    asked = Message(Verb.SPAWN, args={":x-registry-auth": auth}, value=Json.of(body))
+    asked = Request(Verb.SPAWN, body=Json.from_data(body), meta=Meta(headers=(("x-registry-auth", auth),)))
     error = NotFound(f"no user S3KR3T, {quote('x')} PIN7", details={"status": 404, "body": b'{"message":"a=S3KR3T"}'})
     left = redact.error(error, redact.secrets_of(asked))
     assert left.message == "no user ***, x ***"
     assert left.details == {"status": 404, "body": b'{"message":"a=***"}'}
 
 
-NAMES = st.sampled_from(["Env", "Labels", "Cmd", "LogConfig", "filters", "headers", ":headers", ":target", "x"])
+NAMES = st.sampled_from(["Env", "Labels", "Cmd", "LogConfig", "filters", "headers", "target", "x"])
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(['{"label":5}', "[1]", "A=b"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
@@ -506,15 +506,29 @@ ANY_FIELDS = st.dictionaries(NAMES | st.sampled_from(["status", "body", "line"])
 
 @given(ANY_FIELDS, JSON_VALUES, ANY_FIELDS)
 def test_what_has_any_other_type_than_it_should_is_hidden_too(
-    args: dict[str, Any], value: Any, details: dict[str, Any]
+    params: dict[str, Any], value: Any, details: dict[str, Any]
 ) -> None:
-    asked = Message(Verb.SPAWN, args=args, value=Json.of(value))
+    asked = Request(Verb.SPAWN, params=params, body=Json.from_data(value))
     redact.error(NotFound("no", details=details), redact.secrets_of(asked))
-    left = redact.message(asked)
-    assert redact.message(left).json == left.json
+    left = redact.request(asked)
+    assert redact.request(left).json == left.json
+    for reply in (Ack(Json.from_data(value), details), Set(Json.from_data(value), details)):
+        kept = redact.reply(reply)
+        assert isinstance(kept, type(reply))
+        assert kept.json == left.json
 
 
 def test_reprs_which_end_in_tracebacks_show_no_value() -> None:
-    message = Message(Verb.SPAWN, ("a",), {":x-registry-auth": "S3KR3T"}, Json(b'"S3KR3T"'))
-    for each in (message, message.value, message.but(value=Json.of("S3KR3T")), message.but(value=b"S3KR3T")):
+    meta, value = Meta(headers=(("x-registry-auth", "S3KR3T"),)), Json(b'"S3KR3T"')
+    request = Request(Verb.SPAWN, ("a",), {"buildargs": "S3KR3T"}, value, meta=meta)
+    for each in (
+        request,
+        request.replace(body=Json.from_data("S3KR3T")),
+        value,
+        meta,
+        Ack(value, {"warnings": "S3KR3T"}),
+        Set(value, {"warnings": "S3KR3T"}),
+        Log(b"S3KR3T", {"stream": "S3KR3T"}),
+        Error(NotFound("S3KR3T", details={"body": b"S3KR3T"})),
+    ):
         assert "S3KR3T" not in repr(each)

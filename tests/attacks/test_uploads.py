@@ -37,7 +37,7 @@ async def refuse(stream: trio.SocketStream, request: bytes) -> None:
 async def test_an_upload_that_the_engine_refuses_is_not_read(tmp_path: Path) -> None:
     async with over(FakeEngine(refuse), tmp_path) as swarm:
         with pytest.raises(NotFound, match="none here"):
-            await swarm.call(*ARCHIVE, args=PLACE, att=Unread(b""))
+            await swarm.call(*ARCHIVE, params=PLACE, upload=Unread(b""))
 
 
 async def test_a_client_that_waits_to_be_asked_for_an_upload_is_refused_at_once(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ async def test_an_upload_is_sent_when_the_engine_asks_for_it_or_does_not_know_ho
         assert heard == b"5\r\nabcde\r\n0\r\n\r\n"
         await stream.send_all(DONE)
 
-    args = {":method": "POST", ":target": "/new"} if call is NEW else PLACE
+    params = {"method": "POST", "target": "/new"} if call is NEW else PLACE
     async with over(FakeEngine(take), tmp_path) as swarm:
-        answer = await swarm.call(*call, args=args, att=BytesStream(b"abcde"))
-        if answer.ack.att is not None:
-            await trio.aclose_forcefully(answer.ack.att)
+        answer = await swarm.call(*call, params=params, upload=BytesStream(b"abcde"))
+        if answer.ack.stream is not None:
+            await trio.aclose_forcefully(answer.ack.stream)
     assert autojump_clock.current_time() == pytest.approx(seconds, abs=0.01)

@@ -21,7 +21,20 @@ import msgpack
 import pytest
 import trio
 
-from swarmlib import BadAnswer, Chain, Client, Invalid, Message, SwarmError, Unavailable, Verb, connect
+from swarmlib import (
+    Ack,
+    BadAnswer,
+    Chain,
+    Client,
+    Error,
+    Invalid,
+    Meta,
+    Request,
+    SwarmError,
+    Unavailable,
+    Verb,
+    connect,
+)
 from swarmlib.wire import driver
 from swarmlib.wire.channels import SERVICE, Channels
 from swarmlib.wire.codec import MAX_NESTED, RefKind
@@ -35,7 +48,7 @@ from swarmlib.wire.windows import gather
 from swarmlib_backends import DockerServer, Listen, Remote
 from swarmlib_backends import listen as listen_module
 from swarmlib_backends.edge import Edge
-from tests.attacks.peers import Leaf, Peer, far_side, http, packed, peer_of, reference
+from tests.attacks.peers import Leaf, Peer, far_side, http, peer_of, reference, reply, request
 from tests.engines import wait_until
 
 
@@ -80,35 +93,32 @@ WRONG_REQUESTS: dict[str, dict[str, Any]] = {
     "a control character in a name": {"path": ["containers", "a\r\nb"]},
     "a path of 65 parts": {"path": ["a"] * 65},
     "a path of 9000 characters": {"path": ["a" * 9000]},
-    "a smuggled request in the version": {"args": {":version": SMUGGLED}},
-    "a smuggled header": {"args": {":x-registry-auth": "a\r\nX: y"}},
-    "a name with a line end": {"args": {":x-a\r\nX": "y"}},
-    "a name in capitals": {"args": {":Version": "1.41"}},
-    "a colon alone": {"args": {":": "y"}},
-    "a version that is a number": {"args": {":version": 1.41}},
-    "a version that is a list": {"args": {":version": ["1.41"]}},
-    "a header that UTF-8 alone can hold": {"args": {":x-registry-auth": "\U0001f433"}},
-    "headers with a line end": {"args": {":headers": {"x": ["a\r\nX: y"]}}},
-    "headers whose name has a line end": {"args": {":headers": {"x\n": ["a"]}}},
-    "headers that are no lists": {"args": {":headers": {"x": "a"}}},
-    "headers that are numbers": {"args": {":headers": {"x": [5]}}},
-    "headers by number": {"args": {":headers": {5: ["a"]}}},
-    "a target with a line end": {"args": {":target": "/x HTTP/1.1\r\n", ":method": "GET"}},
-    "a control character in an argument's name": {"args": {"a\nb": "1"}},
-    "a long name": {"args": {"a" * (MAX_NAME + 1): "1"}},
-    "a name that is bytes": {"args": {b"all": "1"}},
-    "a name that is a number": {"args": {5: "1"}},
-    "a map by number": {"args": {"a": {5: 1}}},
-    "a map by bytes": {"args": {"a": {b"a": 1}}},
-    "not a number": {"args": {"a": math.nan}},
-    "an endless number": {"args": {"a": [{"b": -math.inf}]}},
-    "lists too deep": {"args": {"a": nested(MAX_DEPTH, list)}},
-    "lists far too deep": {"args": {"a": nested(450, list)}},
-    "tuples too deep": {"args": {"a": tuples(MAX_NESTED)}},
-    "a time": {"args": {"a": msgpack.Timestamp(5, 5)}},
-    "300 arguments": {"args": {f"a{n}": "1" for n in range(300)}},
-    "an error for a value": {"kind": 3, "value": msgpack.packb(["denied", "x", "", [], {}])},
-    "no error for a value": {"kind": 3, "value": b"\xc1"},
+    "a smuggled request in the version": {"meta": ["", SMUGGLED, []]},
+    "a version that UTF-8 alone can hold": {"meta": ["", "1.41\U0001f433", []]},
+    "a smuggled header": {"meta": ["", "", [["x-registry-auth", "a\r\nX: y"]]]},
+    "a smuggled header behind an honest one": {"meta": ["", "1.41", [["a", "b"], ["a", "b\n"]]]},
+    "a header's name with a line end": {"meta": ["", "", [["x-a\r\nX", "y"]]]},
+    "a header's name in capitals": {"meta": ["", "", [["Version", "1.41"]]]},
+    "a header's name with a colon": {"meta": ["", "", [[":version", "1.41"]]]},
+    "a header's name with a space": {"meta": ["", "", [["x a", "y"]]]},
+    "a header without a name": {"meta": ["", "", [["", "y"]]]},
+    "a header that UTF-8 alone can hold": {"meta": ["", "", [["x-registry-auth", "\U0001f433"]]]},
+    "a header with a NUL": {"meta": ["", "", [["x", "a\0"]]]},
+    "300 headers": {"meta": ["", "", [["x", "y"]] * 300]},
+    "a control character in a parameter's name": {"params": {"a\nb": "1"}},
+    "a parameter's name that is no UTF-8": {"params": {msgpack.ExtType(7, b"\xff"): "1"}},
+    "a long name": {"params": {"a" * (MAX_NAME + 1): "1"}},
+    "a name that is bytes": {"params": {b"all": "1"}},
+    "a name that is a number": {"params": {5: "1"}},
+    "a map by number": {"params": {"a": {5: 1}}},
+    "a map by bytes": {"params": {"a": {b"a": 1}}},
+    "not a number": {"params": {"a": math.nan}},
+    "an endless number": {"params": {"a": [{"b": -math.inf}]}},
+    "lists too deep": {"params": {"a": nested(MAX_DEPTH, list)}},
+    "lists far too deep": {"params": {"a": nested(450, list)}},
+    "tuples too deep": {"params": {"a": tuples(MAX_NESTED)}},
+    "a time": {"params": {"a": msgpack.Timestamp(5, 5)}},
+    "300 parameters": {"params": {f"a{n}": "1" for n in range(300)}},
 }
 
 
@@ -119,34 +129,82 @@ async def test_a_wrong_request_is_refused_to_that_call_only(
     async with no_bug_is_logged(caplog), listening(tmp_path) as (path, leaf), peer_of(path) as peer:
         for verb in ("get", "rm", "spawn", "attach"):
             refused = await peer.call(verb, **wrong)
-            assert refused.verb is Verb.ERROR
+            assert isinstance(refused, Error)
             assert refused.error.code in ("invalid", "too_large"), refused.error
         assert leaf.seen == []
-        assert (await peer.call()).verb is Verb.ACK  # the session goes on
-        one_way = frame(Type.MESSAGE, 0, packed("log", **wrong))
-        await peer.say(*[one_way] * 3)
-        assert (await peer.call()).verb is Verb.ACK
-        assert [message.path for message in leaf.seen] == [("containers", "web")] * 2
+        assert isinstance(await peer.call(), Ack)  # the session goes on
+        assert [asked.path for asked in leaf.seen] == [("containers", "web")]
+
+
+MALFORMED: dict[str, dict[str, Any]] = {
+    "no channel for the replies": {"reply": None},
+    "a stream for the replies": {"reply": reference(2, 3)},
+    "an unknown verb": {"verb": "teapot"},
+    "a reply for a verb": {"verb": "ack"},
+    "a path that is text": {"path": "web"},
+    "parameters that are a list": {"params": [1]},
+    "a body that is text": {"body": "{}"},
+    "a body that is an upload": {"body": reference(2, 3)},
+    "an upload both ways": {"upload": reference(3, 5)},
+    "a caller alone": {"meta": ["cert:admin"]},
+    "a version that is a number": {"meta": ["", 1.41, []]},
+    "a version that is a list": {"meta": ["", ["1.41"], []]},
+    "headers that are a map": {"meta": ["", "", {"x": "a"}]},
+    "a header of three": {"meta": ["", "", [["x", "a", "b"]]]},
+    "a header that is a list": {"meta": ["", "", [["x", ["a"]]]]},
+    "a header that is a number": {"meta": ["", "", [["x", 5]]]},
+    "a header by number": {"meta": ["", "", [[5, "a"]]]},
+    "a channel among the headers": {"meta": ["", "", [["x", reference(1, 3)]]]},
+    "a channel among the parameters": {"params": {"a": reference(1, 3)}},
+    "no time left": {"left": -1},
+}
+
+
+@pytest.mark.parametrize("wrong", MALFORMED.values(), ids=list(MALFORMED))
+async def test_what_is_no_request_ends_its_session_only_and_reaches_no_stage(
+    wrong: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with no_bug_is_logged(caplog), listening(tmp_path) as (path, leaf), peer_of(path) as other:
+        async with peer_of(path) as peer:
+            await peer.say(frame(Type.MESSAGE, 0, request(**{"reply": reference(1, 1), **wrong})))
+            with trio.fail_after(5):
+                while (said := await peer.next_frame())[0] not in (Type.BYE, 0):
+                    pass
+            assert said[0] == Type.BYE
+            assert msgpack.unpackb(said[2])[0] == "invalid"
+        assert leaf.seen == []
+        assert isinstance(await other.call(), Ack)
 
 
 async def test_what_honest_sources_say_of_a_call_passes_and_the_caller_is_stamped(tmp_path: Path) -> None:
-    said = {
-        ":version": "1.41",
-        ":x-registry-auth": "eyJhIjoiYiJ9",
-        ":content-type": "text/plain;\tcharset=\xfc",
-        ":headers": {"X-Any": ["a", "b"], "Empty": []},
-        ":method": "POST",
-        ":target": "/grpc?a=%0a",
-        ":caller": "cert:admin\r\n",
+    params = {
+        ":caller": "cert:admin",  # parameters as any other: nothing of a call's meta is among them
+        ":version": "1.0",
+        "caller": "cert:admin",
         "filters": '{"a":\n["b"]}',
         "names": ["a", "b"],
         "": "",
         "big": 2**64 - 1,
         "pair": msgpack.ExtType(6, msgpack.packb([b"a", 1.5])),
+        "path": msgpack.ExtType(7, b"/caf\xe9"),
     }
+    headers = [
+        ["x-registry-auth", "eyJhIjoiYiJ9"],
+        ["content-type", "text/plain;\tcharset=\xfc"],
+        ["x", "a"],
+        ["x", ""],
+    ]
     async with listening(tmp_path) as (path, leaf), peer_of(path) as peer:
-        assert (await peer.call(path=("things", "web"), args=said)).verb is Verb.ACK
-    assert leaf.seen[0].args == {**said, ":caller": f"uid:{os.getuid()}", "pair": (b"a", 1.5)}
+        for claimed in ("cert:admin\r\n", "", f"uid:{os.getuid()}"):
+            assert isinstance(
+                (await peer.call(path=("things", "web"), params=params, meta=[claimed, "1.41", headers])), Ack
+            )
+        assert isinstance(await peer.call(), Ack)
+    stamped = f"uid:{os.getuid()}"
+    for asked in leaf.seen[:3]:
+        assert asked.params == {**params, "pair": (b"a", 1.5), "path": "/caf\udce9"}
+        assert asked.meta == Meta(stamped, "1.41", tuple((name, value) for name, value in headers))
+    assert leaf.seen[3].meta == Meta(stamped)
 
 
 async def test_one_client_of_a_gateway_does_not_end_the_calls_of_the_others(tmp_path: Path) -> None:
@@ -154,7 +212,7 @@ async def test_one_client_of_a_gateway_does_not_end_the_calls_of_the_others(tmp_
     gateway = f"{tmp_path}/d.sock"
     async with (
         listening(tmp_path) as (path, leaf),
-        Chain(DockerServer([f"unix://{gateway}"]), Remote(f"unix://{path}")).open(),
+        Chain(DockerServer(f"unix://{gateway}"), Remote(f"unix://{path}")).open(),
         peer_of(path),
     ):
         many = b"&".join(b"a%d=1" % n for n in range(300))
@@ -164,33 +222,31 @@ async def test_one_client_of_a_gateway_does_not_end_the_calls_of_the_others(tmp_
         async with connect(Remote(f"unix://{path}")) as swarm:
             assert await swarm.get("web")
         assert b" 200 " in await http(gateway, b"GET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n")
-        assert {message.path for message in leaf.seen} == {("web",), ("containers",)}
+        assert {asked.path for asked in leaf.seen} == {("web",), ("containers",)}
 
 
 async def test_the_canonical_form_is_asked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(message: Message) -> Message:
+    def refuses(request: Request) -> Request:
         raise Invalid("it has no canonical form")
 
     monkeypatch.setattr("swarmlib_backends.edge.canonical", refuses)
     leaf = Leaf()
     async with leaf.open(trio.abc.SendChannel) as inlet:  # type: ignore[arg-type]
         with pytest.raises(Invalid, match="no canonical form"):
-            await Edge(inlet).send(Message(Verb.GET))
+            await Edge(inlet).send(Request(Verb.GET))
     assert leaf.seen == []
 
 
 # Replies.
 
-JSON, BYTES, ERROR = {"kind": 1}, {"kind": 2}, {"kind": 3}
-
 
 def error(*fields: Any) -> dict[str, Any]:
-    return {"verb": "error", "kind": 3, "value": msgpack.packb(list(fields))}
+    return {"kind": "error", "value": msgpack.packb(list(fields))}
 
 
 WRONG_REPLIES: dict[str, dict[str, Any]] = {
-    "an error without one": {"verb": "error"},
-    "an error that is JSON": {"verb": "error", "kind": 1, "value": b"{}"},
+    "an error that is JSON": {"kind": "error", "value": b"{}"},
+    "an error that is nothing": {"kind": "error", "value": b""},
     "an error of three fields": error("invalid", "", ""),
     "an error of an unknown code": error("teapot", "short and stout", "", [], {}),
     "an error whose code is a number": error(5, "", "", [], {}),
@@ -202,18 +258,13 @@ WRONG_REPLIES: dict[str, dict[str, Any]] = {
     "an error whose details are not finite": error("invalid", "", "", [], {"status": math.nan}),
     "an error whose details are a time": error("invalid", "", "", [], {"status": msgpack.Timestamp(5, 5)}),
     "an error with a reference in it": error("invalid", "", "", [], {"a": reference(1, 7)}),
-    "an error that is no msgpack": {"verb": "error", "kind": 3, "value": b"\xc1"},
-    "an ack that is an error": {"verb": "ack", "kind": 3, "value": msgpack.packb(["denied", "", "", [], {}])},
-    "an ack that is bytes": {"verb": "ack", "kind": 2, "value": b"{}"},
-    "a set that is bytes": {"verb": "set", "kind": 2, "value": b"{}"},
-    "a log that is JSON": {"verb": "log", "kind": 1, "value": b"{}"},
-    "a log without a line": {"verb": "log"},
-    "args by number": {"verb": "ack", "args": {5: 5}},
-    "args that are not finite": {"verb": "set", "kind": 1, "value": b"{}", "args": {"status": math.inf}},
-    "args that are too deep": {"verb": "ack", "args": {"headers": nested(400, list)}},
-    "300 args": {"verb": "ack", "args": {f"a{n}": 1 for n in range(300)}},
-    "a control character in the name of an arg": {"verb": "ack", "args": {"a\r\nb": 1}},
-    "a header with a line end": {"verb": "ack", "args": {":x": "\r\n"}},
+    "an error that is no msgpack": {"kind": "error", "value": b"\xc1"},
+    "details by number": {"kind": "ack", "details": {5: 5}},
+    "details that are not finite": {"kind": "set", "value": b"{}", "details": {"status": math.inf}},
+    "details of a line that are not finite": {"kind": "log", "value": b"", "details": {"status": math.inf}},
+    "details that are too deep": {"kind": "ack", "details": {"headers": nested(400, list)}},
+    "300 details": {"kind": "ack", "details": {f"a{n}": 1 for n in range(300)}},
+    "a control character in the name of a detail": {"kind": "ack", "details": {"a\r\nb": 1}},
 }
 
 
@@ -223,10 +274,10 @@ async def test_a_wrong_reply_ends_its_call_and_names_who_said_it(
 ) -> None:
     async def serve(peer: Peer) -> None:
         _, channel = await peer.request()
-        await peer.say(frame(Type.MESSAGE, channel, packed(**{"path": [], **wrong})))
+        await peer.say(frame(Type.MESSAGE, channel, reply(**wrong)))
         _, channel = await peer.request()
-        await peer.say(frame(Type.MESSAGE, channel, packed("set", [], kind=1, value=b'"well"')))
-        await peer.say(frame(Type.LAST, channel, packed("ack", [])))
+        await peer.say(frame(Type.MESSAGE, channel, reply("set", b'"well"')))
+        await peer.say(frame(Type.LAST, channel, reply()))
         await peer.next_frame()
 
     path = f"{tmp_path}/f.sock"
@@ -234,19 +285,24 @@ async def test_a_wrong_reply_ends_its_call_and_names_who_said_it(
         with trio.fail_after(5), pytest.raises(BadAnswer) as bad:
             await swarm.get("web")
         assert str(bad.value)
-        if wrong["verb"] != "error":
+        if wrong["kind"] != "error":
             assert bad.value.backend == f"remote unix://{path}"
         with trio.fail_after(5):
             assert await swarm.get("web") == "well"  # the session goes on
 
 
-@pytest.mark.parametrize("raw", [b"\xff\xfe not json", b"[" * 100_000, b"", b"{} {}", b"NaN"], ids=lambda raw: raw[:9])
+AN_ERROR = msgpack.packb(["denied", "", "", [], {}])
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\xff\xfe not json", b"[" * 100_000, b"", b"{} {}", b"NaN", b"a line", AN_ERROR], ids=lambda raw: raw[:9]
+)
 async def test_a_reply_that_is_no_json_is_the_fault_of_who_said_it(raw: bytes, tmp_path: Path) -> None:
     async def serve(peer: Peer) -> None:
         for _ in range(2):
             _, channel = await peer.request()
             for piece in ("set", "ack"):
-                await peer.say(frame(Type.MESSAGE, channel, packed(piece, [], kind=1, value=raw[:60_000])))
+                await peer.say(frame(Type.MESSAGE, channel, reply(piece, raw[:60_000])))
 
     path = f"{tmp_path}/f.sock"
     async with far_side(path, serve), connect(Remote(f"unix://{path}")) as swarm:
@@ -263,9 +319,18 @@ GARBAGE = {
     "a second HELLO": frame(Type.HELLO, 0, b"\x80"),
     "no message": frame(Type.MESSAGE, 1, b"\xc1"),
     "nested a thousand times": frame(Type.MESSAGE, 1, b"\x91" * 1000 + b"\x90"),
-    "an unknown channel": frame(Type.MESSAGE, 99, packed("ack", [])),
-    "a request on a channel of replies": frame(Type.MESSAGE, 1, packed("ls", [])),
-    "two acks": frame(Type.MESSAGE, 1, packed("ack", [])) * 2,
+    "an unknown channel": frame(Type.MESSAGE, 99, reply()),
+    "a request on a channel of replies": frame(Type.MESSAGE, 1, request(reply=reference(1, 2))),
+    "a verb for a reply": frame(Type.MESSAGE, 1, reply("ls")),
+    "an error without one": frame(Type.MESSAGE, 1, reply("error")),
+    "an error with details beside it": frame(Type.MESSAGE, 1, reply("error", b"", {"a": 1})),
+    "a log without a line": frame(Type.MESSAGE, 1, reply("log")),
+    "an object that gives a stream": frame(Type.MESSAGE, 1, reply("set", b"{}", stream=reference(2, 2))),
+    "an ack that gives a channel": frame(Type.MESSAGE, 1, reply("ack", stream=reference(1, 2))),
+    "a reply that says where replies go": frame(Type.MESSAGE, 1, reply("ack", details={"channel": reference(1, 2)})),
+    "a value that is text": frame(Type.MESSAGE, 1, reply("set", "{}")),
+    "a body for who asked": frame(Type.MESSAGE, 0, reply("set", b"{}")),
+    "two acks": frame(Type.MESSAGE, 1, reply()) * 2,
     "a BYE of lists": frame(Type.BYE, 0, b"\x92" + b"\x91" * 500 + b"\x90\xa0"),
     "a BYE": frame(Type.BYE, 0, msgpack.packb(["invalid", "x" * 60_000])),
     "the end": b"",
@@ -284,7 +349,7 @@ async def test_garbage_ends_the_connection_with_an_error_to_all_and_it_is_made_a
         for number in range(3):
             _, channel = await peer.request()
             if sessions == 2:
-                await peer.say(frame(Type.LAST, channel, packed("ack", [], kind=1, value=b'"well"')))
+                await peer.say(frame(Type.LAST, channel, reply("ack", b'"well"')))
                 return await trio.sleep_forever()
             if number == 1:
                 await peer.say(garbage)
@@ -379,14 +444,14 @@ async def test_whatever_an_await_raises_ends_that_session_and_no_other(
                 await trio.testing.wait_all_tasks_blocked(0.01)
                 now, at = at, 0
                 with trio.fail_after(5):
-                    assert (await other.call()).verb is Verb.ACK
+                    assert isinstance(await other.call(), Ack)
                 raised = [record for record in caplog.records if record.levelno >= logging.ERROR]
                 if count[0] < now:
                     break
                 assert len(raised) == 1, [record.getMessage() for record in raised]
                 assert "Broke: here" in raised[0].getMessage()
         async with peer_of(path) as last:
-            assert (await last.call()).verb is Verb.ACK
+            assert isinstance(await last.call(), Ack)
     assert now > 1, "no await was made to raise"
 
 
@@ -473,17 +538,17 @@ async def test_descriptors_that_a_peer_passes_are_nobodys(tmp_path: Path) -> Non
             await peer.stream.socket.sendmsg([frame(Type.PING, 0, bytes(8))], rights)
         for end in (end for pipe in pipes for end in pipe):
             os.close(end)
-        assert (await peer.call()).verb is Verb.ACK
+        assert isinstance(await peer.call(), Ack)
         assert open_files() == before
 
 
 async def test_silent_uploads_take_no_threads(tmp_path: Path) -> None:
     async with listening(tmp_path) as (path, leaf), peer_of(path) as peer:
         for _ in range(100):
-            refs = {"ret": reference(1, peer.number()), "att": reference(2, peer.number())}
-            await peer.say(frame(Type.MESSAGE, 0, packed("file", **refs)))
+            refs = {"reply": reference(1, peer.number()), "upload": reference(2, peer.number())}
+            await peer.say(frame(Type.MESSAGE, 0, request("file", **refs)))
         with trio.fail_after(5):
-            assert (await peer.call()).verb is Verb.ACK
+            assert isinstance(await peer.call(), Ack)
             assert await trio.to_thread.run_sync(lambda: "a thread is free") == "a thread is free"
         assert len(leaf.seen) == 101
 
@@ -493,8 +558,8 @@ async def test_a_peer_that_never_reads_is_asked_for_no_more(tmp_path: Path) -> N
 
     async def flood() -> None:
         while True:
-            request = [packed(path=["a" * 4000], ret=reference(1, peer.number())) for _ in range(50)]
-            await peer.say(*(frame(Type.MESSAGE, 0, payload) for payload in request))
+            asked = [request(path=["a" * 4000], reply=reference(1, peer.number())) for _ in range(50)]
+            await peer.say(*(frame(Type.MESSAGE, 0, payload) for payload in asked))
 
     async with listening(tmp_path) as (path, leaf), peer_of(path) as peer:
         with trio.fail_after(20), pytest.raises(trio.BrokenResourceError):
@@ -508,7 +573,7 @@ def test_credit_is_held_back_while_answers_wait_and_given_when_they_go() -> None
         other.receive(side.take(), 0.0)
     ours, theirs = (side.channels for side in sides)
     for _ in range(4):
-        ours.send(SERVICE, Message(Verb.LOG, value=b"x"), 0.0)
+        ours.send(SERVICE, Request(Verb.LS), 0.0)
     events = sides[1].receive(sides[0].take(), 0.0)
     sides[1].outbox.put(bytes(2000))  # answers that the peer has not read
     assert [theirs.taken(event) for event in events if isinstance(event, Received)] == [False] * 4
@@ -522,9 +587,9 @@ def test_a_peer_does_not_say_how_much_this_side_holds_for_it() -> None:
     channels = Channels(initiator=True, limits=Limits(streams=2), outbox=Outbox(), measure=lambda: None)
     channels.begin(dict.fromkeys(TOLD, 2**62))
     for _ in range(2):
-        channels.send(SERVICE, Message(Verb.FILE), 0.0, RefKind.STREAM)
+        channels.send(SERVICE, Request(Verb.FILE), 0.0, RefKind.STREAM)
     with pytest.raises(Unavailable, match="as many streams are open"):
-        channels.send(SERVICE, Message(Verb.FILE), 0.0, RefKind.STREAM)
+        channels.send(SERVICE, Request(Verb.FILE), 0.0, RefKind.STREAM)
 
 
 def test_small_pieces_of_a_stream_take_no_more_than_they_hold() -> None:
@@ -542,23 +607,38 @@ def plausible(rng: random.Random) -> bytes:
     """One frame, of the right form more often than not."""
     numbers = (0, 1, 2, 3, 4, 5, 7, 2**31, 2**63, 2**64 - 1)
     paths: list[Any] = [["containers"], ["containers", "web"], [], ["x"] * 70, ["../x"], ["a\n"], [5], 5, None, "web"]
-    args: list[Any] = [{}, {":version": SMUGGLED}, {b"a": 1}, {"a": math.nan}, {"a": nested(20, list)}, 5, {"all": "1"}]
+    params: list[Any] = [
+        {},
+        {":version": SMUGGLED},
+        {b"a": 1},
+        {"a": math.nan},
+        {"a": nested(20, list)},
+        5,
+        {"all": "1"},
+    ]
     values: list[Any] = [None, b"{}", b"\x95", 5, msgpack.ExtType(5, rng.randbytes(16)), reference(5, 2)]
     refs = [None, None, *(reference(kind, rng.choice(numbers)) for kind in (1, 2, 3, 4)), msgpack.Timestamp(1)]
-    if rng.random() < 0.7:
-        fields = {
-            "verb": rng.choice([*Verb, "zz", ""]),
-            "path": rng.choice(paths),
-            "args": rng.choice(args),
-            "kind": rng.choice([0, 1, 2, 3, 9]),
-            "value": rng.choice(values),
-            "ret": rng.choice(refs),
-            "channel": rng.choice(refs),
-            "att": rng.choice(refs),
-            "left": rng.choice([None, 0, 1e308, -1, math.nan, "1", True]),
-        }
-        payload: bytes = msgpack.packb([fields[name] for name in fields])
-        return frame(rng.choice([Type.MESSAGE, Type.LAST]), rng.choice(numbers[:6]), payload)
+    metas: list[Any] = [
+        None,
+        ["", "1.41", []],
+        ["x", SMUGGLED, []],
+        ["", "", [["a", "b"]]],
+        ["", "", [["a\n", 5]]],
+        5,
+        [],
+    ]
+    left = rng.choice([None, 0, 1e308, -1, math.nan, "1", True])
+    to = reference(1, rng.choice(numbers)) if rng.random() < 0.7 else rng.choice(refs)
+    verb, path, given, value = rng.choice([*Verb, "zz", ""]), rng.choice(paths), rng.choice(params), rng.choice(values)
+    ref, kind = rng.choice(refs), rng.choice(["ack", "set", "log", "error", "zz", 5])
+    match rng.randint(0, 9):
+        case 0 | 1 | 2 | 3 | 4:
+            asked = request(verb, path, given, body=value, reply=to, upload=ref, meta=rng.choice(metas), left=left)
+            return frame(rng.choice([Type.MESSAGE, Type.LAST]), rng.choice([0, 0, 0, *numbers[:6]]), asked)
+        case 5 | 6:
+            return frame(
+                rng.choice([Type.MESSAGE, Type.LAST]), rng.choice(numbers[:6]), reply(kind, value, given, stream=ref)
+            )
     payload = rng.choice([b"", rng.randbytes(rng.randint(1, 40)), bytes(8), msgpack.packb(["", ""])])
     return frame(rng.choice(list(Type)), rng.choice(numbers), payload)
 
@@ -568,14 +648,14 @@ async def test_plausible_garbage_ends_sessions_and_leaves_nothing(
 ) -> None:
     rng = random.Random(13)
     async with no_bug_is_logged(caplog), listening(tmp_path) as (path, _), peer_of(path) as other:
-        assert (await other.call()).verb is Verb.ACK
+        assert isinstance(await other.call(), Ack)
         before, tasks = open_files(), len(all_tasks())
         for _ in range(300):
             with suppress(trio.BrokenResourceError):
                 async with peer_of(path) as peer:
                     for _ in range(rng.randint(1, 6)):
                         await peer.say(plausible(rng))
-        assert (await other.call()).verb is Verb.ACK
+        assert isinstance(await other.call(), Ack)
         with trio.move_on_after(20):  # what a pump has still to bring has CLEANUP_SECONDS
             while open_files() > before or len(all_tasks()) > tasks:  # noqa: ASYNC110 - no event tells of it
                 await trio.sleep(0.02)

@@ -43,7 +43,7 @@ async def test_the_whole_life_of_a_machine(led: FakeArm) -> None:
         await web.start()
         await web.stop(keep_allocated=True)
         assert (await swarm.ls(all=True))[0]["Status"] == "Exited (0) stopped, but allocated and billed"
-        await web.set("update", value={"Labels": {"azure.size": "Standard_D4s_v5", "tier": "db"}})
+        await web.set("update", body={"Labels": {"azure.size": "Standard_D4s_v5", "tier": "db"}})
         details = await swarm.get("containers", web.id[:12])
         assert details["Azure"]["properties"]["hardwareProfile"]["vmSize"] == "Standard_D4s_v5"
         assert details["Config"]["Labels"]["tier"] == "db"
@@ -264,7 +264,7 @@ async def test_the_log_is_what_the_console_has_shown(led: FakeArm) -> None:
         web = await swarm.spawn({"Image": "ubuntu"}, name="web")
         assert [line.data for line in await web.logs()] == [b"web login: "]
         with pytest.raises(Unsupported, match="can't be followed"):
-            await swarm.call(Verb.CONNECT, ("containers", "web", "logs"), args={"stdout": "1", "follow": "1"})
+            await swarm.call(Verb.CONNECT, ("containers", "web", "logs"), params={"stdout": "1", "follow": "1"})
 
 
 async def test_two_hundred_machines_are_listed_by_a_handful_of_calls(led: FakeArm) -> None:

@@ -39,7 +39,7 @@ class BodyAttack:
         random = Random(seed)
         (self._create if random.random() < 0.75 else self._form)(seed, random)
         self._behind.calls()
-        self._judge.messages()
+        self._judge.requests()
 
     def _create(self, seed: int, random: Random) -> None:
         name, body = f"f{seed}", body_of(random)
@@ -48,7 +48,7 @@ class BodyAttack:
         )[0]
         version = random.choice(["/v1.41", "/v1.41", "", "/v1.24", "/v1.18"])
         status, _ = self._through(f"POST {version}/containers/create?name={name}", body, kind)
-        judged = [each for each in self._judge.messages() if each.path == ("containers",) and each.verb == "spawn"]
+        judged = [each for each in self._judge.requests() if each.path == ("containers",) and each.verb == "spawn"]
         made = self._direct("GET", f"/v1.41/containers/{name}/json")
         if self._verbose:
             print(f"{body!r} ({kind}): {status}\njudged {judged}\nmade {made}")
@@ -80,7 +80,7 @@ class BodyAttack:
         status, _ = self._through(
             "POST " + target.replace('"', "%22"), form.encode(), "application/json" if json_body else _FORM
         )
-        judged = self._judge.messages()
+        judged = self._judge.requests()
         there = self._direct("GET", f"/v1.41/containers/body{seed}/json")
         if there is not None:
             self._findings.add("a form body won over the query: rename", seed, f"{target} {form}")
@@ -90,7 +90,7 @@ class BodyAttack:
             self._findings.add("containers were pruned past the judged filters", seed, f"{target} {form} {judged}")
             self.prepare()
             return
-        if there["HostConfig"]["Privileged"] and not any("Privileged" in str(each.value) for each in judged):
+        if there["HostConfig"]["Privileged"] and not any("Privileged" in str(each.body) for each in judged):
             self._findings.add("a body on start was done and not judged", seed, f"{target} {form} {judged}")
         self._direct("DELETE", f"/v1.41/containers/{there['Id']}?force=1")
         self.prepare()
@@ -148,7 +148,7 @@ _DEFAULTS: dict[str, set[Any]] = {
 
 def _differing(judged: Judged, made: Any) -> list[tuple[str, Any, Any]]:
     """Field, what a stage that looks at it reads, what the engine has."""
-    value = judged.value if isinstance(judged.value, dict) else {}
+    value = judged.body if isinstance(judged.body, dict) else {}
     host = value.get("HostConfig")
     found = [(name, value.get(name), made["Config"].get(name)) for name in _TOP]
     found += [

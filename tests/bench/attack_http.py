@@ -179,7 +179,7 @@ class HttpAttack:
         through.close()
         direct.close()
         theirs, ours = exchange.answered(direct), exchange.answered(through)
-        acted, wanted, judged = self._behind.calls(), self._direct.calls(), self._judge.messages()
+        acted, wanted, judged = self._behind.calls(), self._direct.calls(), self._judge.requests()
         if self._verbose:
             _show(exchange, direct, through, acted, wanted, judged)
         found |= _unjudged(acted, judged)
@@ -239,7 +239,7 @@ class HttpAttack:
 
 
 def _unjudged(acted: list[Call], judged: list[Judged]) -> dict[str, str]:
-    """Each call must be one judged message's, with the parameters that were judged."""
+    """Each call must be one judged request's, with the parameters that were judged."""
     left = list(judged)
     found: dict[str, str] = {}
     for call in acted:

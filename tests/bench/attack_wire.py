@@ -29,7 +29,7 @@ from tests.bench.attack_engine import request as http_request
 from tests.bench.attacking import Findings, Gateway, ask, connect, gateway, get, read_until_quiet
 from tests.bench.hostile import HostileEngine
 from tests.bench.responses import answers, flaws, is_whole, request_flaw
-from tests.bench.wirepeer import Peer, message, ref
+from tests.bench.wirepeer import Peer, ref, request
 
 ANSWER_SECONDS = 3.0
 """Seconds that a call may go without an answer. Engines here answer at once."""
@@ -66,9 +66,9 @@ class FarSide:
                         self._answer(peer, each.fields)
 
     def _answer(self, peer: Peer, fields: list[object]) -> None:
-        ret, path = fields[5], fields[1]
+        reply, path = fields[4], fields[1]
         assert isinstance(path, list)
-        channel = int.from_bytes(ret.data, "big")  # type: ignore[attr-defined]
+        channel = int.from_bytes(reply.data, "big")  # type: ignore[attr-defined]
         name = str(path[1]) if len(path) > 1 else ""
         if self._replies is None or name.startswith("victim"):
             peer.send(wire_replies.right(channel, name))
@@ -119,23 +119,23 @@ class WireAttack:
         self._neighbour(seed, chain, through, said)
 
     def _request(self, seed: int, chain: str, random: Random, peer: Peer) -> str:
-        ret, own = peer.number(), peer.number()
+        reply, own = peer.number(), peer.number()
         if random.random() < 0.1:
-            peer.send(wire_grammar.raw_frames(random, ret))
+            peer.send(wire_grammar.raw_frames(random, reply))
             list(peer.frames(0.1))
             peer.close()  # what is said behind half a frame would be its rest
             return "raw frames"
-        what, packed, uploads = wire_grammar.request(random, ret, own)
-        end, came = peer.call(packed, ret, ANSWER_SECONDS, frame(Type.END, own) if uploads else b"")
+        what, packed, uploads = wire_grammar.asked(random, reply, own)
+        end, came = peer.call(packed, reply, ANSWER_SECONDS, frame(Type.END, own) if uploads else b"")
         if self._verbose:
             print(f"{chain}: {what}: {packed!r}\n{end}: {came}")
         text = b"".join(each.payload for each in came)
         if b"a bug in" in text:
             self._findings.add(f"a bug is answered ({chain})", seed, f"{what}: {packed[:300]!r}: {text[-300:]!r}")
-        if end == "nothing" and "fields" not in what and "att" not in what and "value" not in what:
+        if end == "nothing" and "fields" not in what and "upload" not in what and "body" not in what:
             self._findings.add(f"a call is not answered ({chain})", seed, f"{what}: {packed[:400]!r}")
         if not peer.ended:
-            peer.send(frame(Type.RESET, ret))
+            peer.send(frame(Type.RESET, reply))
         return f"{what}: {packed[:300]!r}"
 
     def _check_engine(self, seed: int, chain: str, said: list[str]) -> None:
@@ -150,9 +150,9 @@ class WireAttack:
         with connect(through.unix) as connection:
             peer = Peer(connection, initiator=True)
             peer.shake_hands()
-            ret = peer.number()
+            reply = peer.number()
             path = ("containers", "victim") if chain == "docker" else ("images", "busybox")
-            end, came = peer.call(message("get", path, ret=ref(1, ret)), ret, ANSWER_SECONDS)
+            end, came = peer.call(request("get", path, reply=ref(1, reply)), reply, ANSWER_SECONDS)
             text = b"".join(each.payload for each in came)
             if end != "ack" or (b'"victim"' if chain == "docker" else b"busybox") not in text:
                 self._findings.add(

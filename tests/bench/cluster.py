@@ -20,7 +20,8 @@ from statistics import median
 
 import trio
 
-from swarmlib import Chain, Client, Message, Verb
+from swarmlib import Chain, Client, Meta, Request, Verb
+from swarmlib.asking import call
 from swarmlib_backends.balance import Balance
 from swarmlib_backends.balance.placement import Placement
 from swarmlib_backends.balance.spawning import NO_WISH
@@ -58,12 +59,11 @@ def microseconds(times: int, action: Callable[[], object]) -> float:
     return median(rounds)
 
 
-async def cpu_of_a_call(sender: trio.abc.SendChannel[Message], path: tuple[str, ...]) -> float:
+async def cpu_of_a_call(sender: trio.abc.SendChannel[Request], path: tuple[str, ...]) -> float:
     """Microseconds of CPU of one `start`."""
-    client = Client(sender)
     began = time.process_time()
     for _ in range(2000):
-        await client.call(Verb.START, path, args={":version": "1.41"})
+        await call(sender, Request(Verb.START, path, meta=Meta(version="1.41")))
     return (time.process_time() - began) / 2000 * 1e6
 
 

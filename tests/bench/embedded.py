@@ -14,14 +14,14 @@ from functools import partial
 
 import trio
 
-from swarmlib import Message, Server, aio, connect, sync
+from swarmlib import Request, Server, aio, connect, sync
 from tests.bench.common import in_turns, show
 
 
 class Answering(Server):
     """Answers."""
 
-    async def get(self, _: Message) -> int:
+    async def get(self, _: Request) -> int:
         """Give a small value."""
         return 1
 

@@ -3,7 +3,7 @@
     python -m tests.bench.far
 
 prints two ports: of `listen`, and of a server that does what a line asks: `echo REQUEST REPLY` (bytes of each), `send
-MIB`, or `count MESSAGES` (msgpack).
+MIB`, or `lines COUNT` (msgpack).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 import msgpack
 import trio
 
-from swarmlib import Chain, Filter, Json, Message, Verb
+from swarmlib import Chain, Filter, Json, Request, Verb
 from tests.engines import free_port
 
 CHUNK = bytes(64 * 1024)
 MIB = 1 << 20
+LINE = b"one line of a workload's log, as long as such a line often is"
 
 
 class Zeros(trio.abc.ReceiveStream):
@@ -37,27 +38,26 @@ class Zeros(trio.abc.ReceiveStream):
 
 
 class Far(Filter):
-    """Answers in the task that brings the message: what is measured is the wire, not a stage."""
+    """Answers in the task that brings the request: what is measured is the wire, not a stage."""
 
-    received = 0
     _answer = Json(b'{"Id":"0123456789abcdef"}')
 
-    async def send(self, message: Message) -> None:
-        ret = message.ret
-        if ret is None:
-            self.received += 1
-        elif message.verb is Verb.GET:
-            await ret.ack(self._answer)
-            await ret.aclose()
-        elif message.verb is Verb.LS:
-            await ret.ack({"received": self.received})
-            await ret.aclose()
-        elif message.verb is Verb.CONNECT:
-            await ret.ack(att=Zeros(int(message.args["mib"]) * MIB))
-            await ret.aclose()
-        elif message.verb is Verb.WATCH:
-            await ret.ack()
-            kept.append(ret)
+    async def send(self, request: Request) -> None:
+        reply = request.reply
+        if request.verb is Verb.GET:
+            await reply.ack(self._answer)
+            await reply.aclose()
+        elif request.verb is Verb.ATTACH:
+            await reply.ack()
+            for _ in range(int(request.params["lines"])):
+                await reply.log(LINE, details={"stream": "stdout"})
+            await reply.aclose()
+        elif request.verb is Verb.CONNECT:
+            await reply.ack(stream=Zeros(int(request.params["mib"]) * MIB))
+            await reply.aclose()
+        elif request.verb is Verb.WATCH:
+            await reply.ack()
+            kept.append(reply)
 
 
 kept: list[Any] = []
@@ -72,7 +72,7 @@ async def bare(stream: trio.SocketStream) -> None:
         what, *sizes = line.split()
         numbers = [int(size) for size in sizes]
         try:
-            await {b"echo": _echo, b"send": _send, b"count": _count}[what](stream, *numbers)
+            await {b"echo": _echo, b"send": _send, b"lines": _lines}[what](stream, *numbers)
         except trio.BrokenResourceError:
             return
 
@@ -94,14 +94,14 @@ async def _send(stream: trio.SocketStream, mib: int) -> None:
         await stream.send_all(CHUNK)
 
 
-async def _count(stream: trio.SocketStream, messages: int) -> None:
-    unpacker = msgpack.Unpacker()
-    seen = 0
-    while seen < messages:
-        unpacker.feed(await stream.receive_some(1 << 18))
-        for _ in unpacker:
-            seen += 1
-    await stream.send_all(b"!")
+async def _lines(stream: trio.SocketStream, count: int) -> None:
+    packer = msgpack.Packer(autoreset=False)
+    for _ in range(count):
+        packer.pack(["log", {"stream": "stdout"}, LINE])
+        if len(packer.getbuffer()) >= len(CHUNK):
+            await stream.send_all(packer.bytes())
+            packer.reset()
+    await stream.send_all(packer.bytes())
 
 
 async def main() -> None:

@@ -1,6 +1,6 @@
-"""`judge FILE`: a stage that writes down each message as a stage sees it, for the benches that attack.
+"""`judge FILE`: a stage that writes down each request as a stage sees it, for the benches that attack.
 
-A line of the file is a JSON object: verb, path, args, value (decoded), and `unread`: why the value could not be.
+A line of the file is a JSON object: verb, path, params, body (decoded), and `unread`: why the body could not be.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from swarmlib import Filter, Json, Message, SwarmError, argument
+from swarmlib import Filter, Request, SwarmError, argument
 
 
 @dataclass
 class Judge(Filter):
-    """Write down each message before it goes on."""
+    """Write down each request before it goes on."""
 
     file: str = argument("where to write")
 
@@ -30,13 +30,13 @@ class Judge(Filter):
         finally:
             os.close(self._file)
 
-    async def send(self, message: Message) -> None:
-        """Write the message down, and pass it on."""
-        line: dict[str, Any] = {"verb": message.verb, "path": message.path, "args": dict(message.args)}
-        if isinstance(message.value, Json):
+    async def send(self, request: Request) -> None:
+        """Write the request down, and pass it on."""
+        line: dict[str, Any] = {"verb": request.verb, "path": request.path, "params": dict(request.params)}
+        if request.body is not None:
             try:
-                line["value"] = message.value.data
+                line["body"] = request.body.data
             except SwarmError as exc:
                 line["unread"] = str(exc)
         os.write(self._file, json.dumps(line, default=repr).encode() + b"\n")
-        await self.next.send(message)
+        await self.next.send(request)

@@ -48,7 +48,7 @@ async def _measure(containers: int) -> dict[str, float]:
 
 async def _list(call: object) -> float:
     begun = time.perf_counter()
-    answer = await call(Verb.LS, ("containers",), args={"all": "1"})  # type: ignore[operator]
+    answer = await call(Verb.LS, ("containers",), params={"all": "1"})  # type: ignore[operator]
     assert answer.before[-1].value.raw
     return time.perf_counter() - begun
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import trio
 
-from swarmlib import Chain, Client, Filter, Message, Server, Verb
+from swarmlib import Chain, Client, Filter, Request, Server, Verb
 from tests.bench.common import in_turns, show
 
 _BATCH = 500
@@ -21,17 +21,16 @@ _GOALS = {0: 0.7, 10: 0.6}
 class InTask(Filter):
     """Answers in the caller's own task, as a filter does."""
 
-    async def send(self, message: Message) -> None:
+    async def send(self, request: Request) -> None:
         """Acknowledge anything."""
-        assert message.ret is not None
-        await message.ret.ack()
-        await message.ret.aclose()
+        await request.reply.ack()
+        await request.reply.aclose()
 
 
 class OwnTask(Server):
     """Answers in a task for each call, as a server does."""
 
-    async def get(self, _: Message) -> None:
+    async def get(self, _: Request) -> None:
         """Acknowledge."""
 
 

@@ -1,6 +1,6 @@
 """The wire between two processes, each figure beside a bare trio TCP stream between the same two.
 
-    python -m tests.bench.wire [--calls 5000] [--messages 100000] [--mib 256] [--channels 10000] [--rounds 3]
+    python -m tests.bench.wire [--calls 5000] [--lines 100000] [--mib 256] [--channels 10000] [--rounds 3]
 
 Needs nothing but this machine. The figures of tractor and libchan were seen on such a machine, and stand as constants.
 """
@@ -21,14 +21,13 @@ from statistics import median, quantiles
 import msgpack
 import trio
 
-from swarmlib import Client, Message, Replies, Verb, connect, dispatch, next_reply, open_reply
+from swarmlib import Client, Log, ReplyReceiver, Request, Verb, ask, connect, next_reply
 from swarmlib.wire.connection import open_connection
 from tests.bench.common import show
 
 MIB = 1 << 20
 IN_FLIGHT = 64
 DELAY_MS = 50
-LINE = b"one line of a workload's log, as long as such a line often is"
 Measure = Callable[[], Awaitable[float]]
 
 
@@ -149,33 +148,27 @@ async def bytes_of_a_call(port: int) -> tuple[int, int]:
         return round((stream.sent - sent) / 100), round((stream.received - received) / 100)
 
 
-# Messages one way.
+# Lines one way.
 
 
-async def one_way(swarm: Client, count: int) -> float:
-    """Messages a second that want no answer, until the other side has them all."""
-    before = (await swarm.call(Verb.LS)).value["received"]
-    message = Message(Verb.LOG, ("containers", "box"), {"stream": "stdout"}, LINE)
+async def lines(swarm: Client, count: int) -> float:
+    """Log replies a second that come for one request."""
     began = time.perf_counter()
-    for _ in range(count):
-        await swarm.sender.send(message)
-    while (await swarm.call(Verb.LS)).value["received"] < before + count:
-        pass
+    async with swarm.request(Verb.ATTACH, params={"lines": count}) as replies:
+        seen = sum([isinstance(reply, Log) async for reply in replies])
+    assert seen == count, f"{seen} lines came of {count}"
     return count / (time.perf_counter() - began)
 
 
-async def packed(port: int, count: int) -> float:
+async def unpacked(port: int, count: int) -> float:
     """The same by msgpack on a bare stream, what fits into 64 KiB in one send."""
-    async with await bare(port, f"count {count}") as stream:
-        packer = msgpack.Packer(autoreset=False)
+    async with await bare(port, f"lines {count}") as stream:
+        unpacker = msgpack.Unpacker()
         began = time.perf_counter()
-        for _ in range(count):
-            packer.pack(["log", ["containers", "box"], {"stream": "stdout"}, LINE])
-            if len(packer.getbuffer()) >= 64 * 1024:
-                await stream.send_all(packer.bytes())
-                packer.reset()
-        await stream.send_all(packer.bytes())
-        await stream.receive_some(1)
+        seen = 0
+        while seen < count:
+            unpacker.feed(await stream.receive_some(64 * 1024))
+            seen += sum(1 for _ in unpacker)
         return count / (time.perf_counter() - began)
 
 
@@ -192,9 +185,9 @@ async def streamed(swarm: Client, mib: int) -> float:
 
 async def opened(swarm: Client, mib: int) -> trio.abc.ReceiveStream:
     """A stream of so many MiB from the other process."""
-    answer = await swarm.call(Verb.CONNECT, args={"mib": mib})
-    assert answer.ack.att is not None
-    return answer.ack.att
+    answer = await swarm.call(Verb.CONNECT, params={"mib": mib})
+    assert answer.ack.stream is not None
+    return answer.ack.stream
 
 
 async def drain(stream: trio.abc.ReceiveStream, mib: int) -> None:
@@ -252,11 +245,9 @@ def resident(pid: int | str) -> float:
 @asynccontextmanager
 async def channels(swarm: Client, count: int) -> AsyncGenerator[None]:
     """So many calls under way, each with a channel for its replies; no task holds them, as tasks take memory too."""
-    held: list[Replies] = []
+    held: list[ReplyReceiver] = []
     for _ in range(count):
-        ret, replies = open_reply()
-        await dispatch(swarm.sender, Message(Verb.WATCH, ret=ret), ret)
-        held.append(replies)
+        held.append(await ask(swarm.sender, Request(Verb.WATCH)))
     for replies in held:
         await next_reply(replies)
     yield
@@ -277,7 +268,7 @@ async def measure(given: argparse.Namespace, far: Far, delayed: tuple[int, int])
     async with connect(f"remote tcp://127.0.0.1:{far.port}") as swarm:
         return [
             *await small_calls(given, far, swarm),
-            await messages_one_way(given, far, swarm),
+            await lines_one_way(given, far, swarm),
             await one_stream(given, far, swarm),
             await calls_beside_a_stream(given, swarm),
             *await many_channels(given, far, swarm),
@@ -303,16 +294,16 @@ async def small_calls(given: argparse.Namespace, far: Far, swarm: Client) -> lis
     ]
 
 
-async def messages_one_way(given: argparse.Namespace, far: Far, swarm: Client) -> tuple[object, ...]:
-    """Messages that want no answer."""
+async def lines_one_way(given: argparse.Namespace, far: Far, swarm: Client) -> tuple[object, ...]:
+    """Replies that follow each other."""
     subjects: dict[str, Measure] = {
-        "bare": partial(packed, far.bare, given.messages),
-        "wire": partial(one_way, swarm, given.messages),
+        "bare": partial(unpacked, far.bare, given.lines),
+        "wire": partial(lines, swarm, given.lines),
     }
     found = await in_turns(subjects, given.rounds)
     known = f"bare msgpack {found['bare']:,.0f}; tractor 6,500, libchan 131,000"
     ratio = found["wire"] / found["bare"]
-    return row("messages/s, one way", known, f"{found['wire']:,.0f}", ratio, "0.5 of bare msgpack, and 100,000")
+    return row("log lines/s, one way", known, f"{found['wire']:,.0f}", ratio, "none")
 
 
 async def one_stream(given: argparse.Namespace, far: Far, swarm: Client) -> tuple[object, ...]:
@@ -374,7 +365,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=5000)
-    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--mib", type=int, default=256, help="of a stream; the goals are for 1024")
     parser.add_argument("--channels", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)

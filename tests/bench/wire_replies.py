@@ -9,7 +9,7 @@ from typing import Any
 from swarmlib.wire.frames import Type, frame
 from tests.bench.hostile_grammar import FORGED
 from tests.bench.wire_grammar import INSIDE, WRONG
-from tests.bench.wirepeer import message, msgpack, pair, ref
+from tests.bench.wirepeer import msgpack, pair, ref, reply, request
 
 _RESPONSE = b"b\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
 
@@ -49,10 +49,11 @@ def replies(random: Random, channel: int, own: int) -> tuple[str, bytes]:
     return name, _REPLIES[name](random, channel, own)
 
 
-def said(channel: int, verb: Any, args: Any = None, value: Any = None, *, last: bool = False, **more: Any) -> bytes:
-    """One reply. A value is JSON where it is bytes."""
-    kind = more.pop("kind", 1 if value is not None else 0)
-    return frame(Type.LAST if last else Type.MESSAGE, channel, message(verb, (), args, kind, value, **more))
+def said(
+    channel: int, kind: Any, details: Any = None, value: Any = None, *, last: bool = False, stream: Any = None
+) -> bytes:
+    """One reply."""
+    return frame(Type.LAST if last else Type.MESSAGE, channel, reply(kind, details, value, stream=stream))
 
 
 def right(channel: int, name: str) -> bytes:
@@ -61,12 +62,12 @@ def right(channel: int, name: str) -> bytes:
     return said(channel, "set", value=value) + said(channel, "ack", last=True)
 
 
-def _set(random: Random, channel: int, args: dict[str, Any]) -> bytes:
+def _set(random: Random, channel: int, details: dict[str, Any]) -> bytes:
     value = random.choice([b'{"a":1}', b"[]", b"{}", b""])
-    return said(channel, "set", args, value) + said(channel, "ack", last=True)
+    return said(channel, "set", details, value) + said(channel, "ack", last=True)
 
 
-def _reply_args(random: Random, channel: int, own: int) -> bytes:
+def _reply_details(random: Random, channel: int, own: int) -> bytes:
     choices = {
         "headers": _HEADERS,
         "status": _STATUS,
@@ -74,10 +75,10 @@ def _reply_args(random: Random, channel: int, own: int) -> bytes:
         "stream": WRONG,
         "tty": WRONG,
     }
-    args = {name: random.choice(choices[name]) for name in random.sample(list(choices), random.choice([1, 1, 2]))}
+    details = {name: random.choice(choices[name]) for name in random.sample(list(choices), random.choice([1, 1, 2]))}
     if random.random() < 0.3:
-        return said(channel, "ack", args, random.choice([None, b'{"Id":"x"}']), last=True)
-    return _set(random, channel, args)
+        return said(channel, "ack", details, random.choice([None, b'{"Id":"x"}']), last=True)
+    return _set(random, channel, details)
 
 
 def _reply_error(random: Random, channel: int, own: int) -> bytes:
@@ -97,7 +98,8 @@ def _reply_error(random: Random, channel: int, own: int) -> bytes:
         path,
         random.choice([details, details, 5]),
     ]
-    return said(channel, "error", None, bytes(msgpack.packb(packed)), kind=random.choice([3, 3, 3, 3, 1, 2]), last=True)
+    value: Any = random.choice([*[bytes(msgpack.packb(packed))] * 6, b"", b"{}", None, 5])
+    return said(channel, "error", random.choice([None, None, None, {"a": 1}, 5]), value, last=True)
 
 
 def _reply_value(random: Random, channel: int, own: int) -> bytes:
@@ -114,22 +116,23 @@ def _reply_value(random: Random, channel: int, own: int) -> bytes:
         b"NaN",
     ]
     values += [None, ref(5, own, 100), ref(5, own, 2**62), 5, "text"]
-    verb = random.choice(["set", "set", "log", "ack"])
-    return said(channel, verb, None, random.choice(values)) + said(channel, "ack", last=True)
+    kind = random.choice(["set", "set", "log", "ack"])
+    return said(channel, kind, None, random.choice(values)) + said(channel, "ack", last=True)
 
 
 def _reply_order(random: Random, channel: int, own: int) -> bytes:
     ack, value, log = (
         said(channel, "ack"),
         said(channel, "set", value=b'{"a":1}'),
-        said(channel, "log", {"stream": "stdout"}, b"x", kind=2),
+        said(channel, "log", {"stream": "stdout"}, b"x"),
     )
     last, end = said(channel, "ack", last=True), frame(Type.END, channel)
-    request_verbs = said(channel, random.choice(["ls", "spawn", "connect", "nonsense"]), last=True)
+    no_reply = random.choice([said(channel, each, last=True) for each in ("ls", "spawn", "connect", "nonsense", 5)])
+    a_request = frame(Type.MESSAGE, channel, request("ls", reply=ref(1, own)))
     reset = frame(Type.RESET, channel, random.choice([b"", FORGED.encode(), b"\xff", b"x" * 9000]))
     return random.choice(
         [ack + ack, ack + value + end, log + ack + end, end, value + end, last + value, value * 300 + last, reset,
-         ack + reset, value + reset, request_verbs, ack + log * 100 + end, value + value + last,
+         ack + reset, value + reset, no_reply, a_request, ack + log * 100 + end, value + value + last,
          ack + end + ack, b"", value, ack]
     )  # fmt: skip
 
@@ -150,7 +153,7 @@ def _reply_stream(random: Random, channel: int, own: int) -> bytes:
         channel,
         "ack",
         random.choice([{}, {"status": random.choice(_STATUS)}, {"headers": random.choice(_HEADERS)}]),
-        att=ref(kind, own),
+        stream=ref(kind, own),
         last=True,
     )
     pieces = frame(Type.DATA, own, data) * random.choice([0, 1, 3])
@@ -162,6 +165,6 @@ def _reply_stream(random: Random, channel: int, own: int) -> bytes:
 
 
 _REPLIES = {
-    "args": _reply_args, "error": _reply_error, "value": _reply_value, "order": _reply_order, "stream": _reply_stream,
-    "args and more": _reply_args,
+    "details": _reply_details, "error": _reply_error, "value": _reply_value, "order": _reply_order,
+    "stream": _reply_stream, "details and more": _reply_details,
 }  # fmt: skip

@@ -1,4 +1,6 @@
-"""A peer of the wire that says whatever it is told: frames and messages are packed by hand, and nothing is checked."""
+"""A peer of the wire that says whatever it is told: frames, requests and replies are packed by hand, and nothing is
+checked.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ class Frame(NamedTuple):
 
     @property
     def fields(self) -> list[Any]:
-        """A message's nine fields; references are `msgpack.ExtType`."""
+        """The fields of a request or reply; references are `msgpack.ExtType`."""
         found: list[Any] = msgpack.unpackb(self.payload, strict_map_key=False)
         return found
 
@@ -42,13 +44,19 @@ def pair(*items: Any) -> Any:
     return msgpack.ExtType(6, msgpack.packb(list(items)))
 
 
-def message(
-    verb: Any, path: Any = (), args: Any = None, kind: Any = 0, value: Any = None, *, ret: Any = None, att: Any = None,
-    left: Any = None, channel: Any = None,
+def request(
+    verb: Any, path: Any = (), params: Any = None, body: Any = None, *, reply: Any = None, upload: Any = None,
+    meta: Any = None, left: Any = None,
 ) -> bytes:  # fmt: skip
-    """A message of any content."""
-    fields = [verb, list(path) if isinstance(path, tuple) else path, {} if args is None else args, kind, value]
-    return bytes(msgpack.packb([*fields, ret, channel, att, left], unicode_errors="surrogatepass"))
+    """A request of any content."""
+    fields = [verb, list(path) if isinstance(path, tuple) else path, {} if params is None else params, body]
+    return bytes(msgpack.packb([*fields, reply, upload, meta, left], unicode_errors="surrogatepass"))
+
+
+def reply(kind: Any, details: Any = None, value: Any = None, *, stream: Any = None) -> bytes:
+    """A reply of any content."""
+    fields = [kind, {} if details is None else details, value, stream]
+    return bytes(msgpack.packb(fields, unicode_errors="surrogatepass"))
 
 
 class Peer:
@@ -123,7 +131,7 @@ class Peer:
         self._data += piece
         self.ended = self.ended or not piece
 
-    def call(self, packed: bytes, ret: int, seconds: float, behind: bytes = b"") -> tuple[str, list[Frame]]:
+    def call(self, packed: bytes, channel: int, seconds: float, behind: bytes = b"") -> tuple[str, list[Frame]]:
         """Send a request; gives how it ended (`ack`, `error`, `ended`, `reset`, `nothing`) and all that came.
 
         behind: frames that are sent after it, such as the end of its upload.
@@ -132,12 +140,12 @@ class Peer:
         came: list[Frame] = []
         for frame in self.frames(seconds):
             came.append(frame)
-            if frame.channel == ret and frame.type == Type.RESET:
+            if frame.channel == channel and frame.type == Type.RESET:
                 return "reset", came
-            if frame.channel == ret and frame.type in (Type.MESSAGE, Type.LAST):
-                verb = frame.fields[0]
-                if verb in ("ack", "error"):
-                    return verb, came
+            if frame.channel == channel and frame.type in (Type.MESSAGE, Type.LAST):
+                kind = frame.fields[0]
+                if kind in ("ack", "error"):
+                    return kind, came
         return "ended" if self.ended else "nothing", came
 
     def close(self) -> None:

@@ -93,18 +93,18 @@ def _go_unquoted(quoted: str) -> str:
 
 @dataclass
 class Judged:
-    """A message as the stage `judge` saw it."""
+    """A request as the stage `judge` saw it."""
 
     verb: str
     path: tuple[str, ...]
-    args: dict[str, Any]
-    value: Any = None
+    params: dict[str, Any]
+    body: Any = None
     unread: str = ""
 
     def becomes(self) -> set[tuple[str, str]]:
         """The calls (`Call.key`) that it may become, by the table's columns alone."""
         if self.path == ("whole",):
-            return {Call(str(self.args.get(":method")), str(self.args.get(":target"))).key}
+            return {Call(str(self.params.get("method")), str(self.params.get("target"))).key}
         found: set[tuple[str, str]] = set()
         for row in ROWS:
             shape = row.shape
@@ -119,12 +119,12 @@ class Judged:
         """Where a parameter that the engine reads is not the one that was judged; "" where all are."""
         if self.path == ("whole",):
             return ""
-        judged = {name: _as_text(value) for name, value in self.args.items() if not name.startswith(":")}
+        judged = {name: _as_text(value) for name, value in self.params.items()}
         query = call.query
         for name in judged.keys() | query.keys():
             ours, theirs = judged.get(name, ""), query.get(name, "")
             if ours != theirs and _TRUTH.get(ours, ours) != _TRUTH.get(theirs, theirs):
-                return f"{name}: judged {self.args.get(name)!r}, the engine reads {query.get(name)!r}"
+                return f"{name}: judged {self.params.get(name)!r}, the engine reads {query.get(name)!r}"
         return ""
 
 
@@ -144,11 +144,11 @@ class JudgeWitness:
         self._file = file
         self._read = 0
 
-    def messages(self) -> list[Judged]:
-        """The messages since the last look."""
-        return list(self._messages())
+    def requests(self) -> list[Judged]:
+        """The requests since the last look."""
+        return list(self._requests())
 
-    def _messages(self) -> Iterator[Judged]:
+    def _requests(self) -> Iterator[Judged]:
         if not self._file.exists():
             return
         with self._file.open("rb") as file:

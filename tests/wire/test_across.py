@@ -118,7 +118,7 @@ def test_an_engines_errors_are_its_own(joined: Joined) -> None:
 
 def test_the_certificates_name_is_the_callers(joined: Joined) -> None:
     docker(joined.host, "volume", "ls", check=True)
-    wait_until(lambda: '":caller": "cert:laptop"' in joined.far.said(), "the call in the log")
+    wait_until(lambda: '"caller": "cert:laptop"' in joined.far.said(), "the call in the log")
     assert "cert:laptop is connected" in joined.far.said()
 
 

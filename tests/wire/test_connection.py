@@ -13,28 +13,34 @@ from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 
 from swarmlib import (
     UNSENT,
-    Below,
+    Ack,
     Client,
     Conflict,
     Filter,
-    Message,
+    Json,
+    Log,
+    Meta,
     NotFound,
-    Nowhere,
+    Request,
     Sender,
     Server,
     SwarmError,
     TimedOut,
     TooLarge,
     Unavailable,
+    Unhandled,
     Unsupported,
     Verb,
+    ask,
     next_reply,
     open_reply,
 )
+from swarmlib.asking import answer, call
 from swarmlib.wire.channels import SERVICE
 from swarmlib.wire.codec import WireError
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.events import Received
+from swarmlib.wire.frames import MAGIC, VERSIONS, hello
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.session import Session
 from swarmlib.wire.transports.sockets import Socket
@@ -77,43 +83,40 @@ class Store(Server):
         self.cancelled: list[str] = []
         self.callers: list[Any] = []
 
-    async def ls(self, message: Message) -> Any:
-        self.callers.append(message.args.get(":caller"))
-        return list(message.path)
+    async def ls(self, request: Request) -> Any:
+        self.callers.append(request.meta.caller)
+        return list(request.path)
 
-    async def get(self, message: Message) -> Any:
-        raise NotFound("no such thing", path=message.path, details={"headers": [(b"A", b"b")]})
+    async def get(self, request: Request) -> Any:
+        raise NotFound("no such thing", path=request.path, details={"headers": [(b"A", b"b")]})
 
-    async def set(self, message: Message) -> Any:
-        return message.json
+    async def set(self, request: Request) -> Any:
+        return request.json
 
-    async def watch(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def watch(self, request: Request) -> None:
+        await request.reply.ack()
         try:
-            for count in range(int(message.args.get("count", 0))):
-                await message.ret.set(count)
-            if "count" not in message.args:
+            for count in range(int(request.params.get("count", 0))):
+                await request.reply.set(count)
+            if "count" not in request.params:
                 await trio.sleep_forever()
         except trio.Cancelled:
-            self.cancelled.append("/".join(message.path))
+            self.cancelled.append("/".join(request.path))
             raise
 
-    async def attach(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack(channel=Below(self.inlet, ("inner", *message.path)))
-        await message.ret.log(b"a line")
+    async def attach(self, request: Request) -> None:
+        await request.reply.ack()
+        await request.reply.log(b"a line")
         await trio.sleep_forever()
 
-    async def file(self, message: Message) -> Any:
-        assert message.ret is not None
-        if message.att is None:
-            await message.ret.ack(att=Bytes(b"x" * 1_000_000))
+    async def file(self, request: Request) -> Any:
+        if request.upload is None:
+            await request.reply.ack(stream=Bytes(b"x" * 1_000_000))
             return None
-        async with message.att as upload:
+        async with request.upload as upload:
             return {"bytes": sum([len(piece) async for piece in upload])}
 
-    async def stop(self, message: Message) -> None:
+    async def stop(self, request: Request) -> None:
         await trio.sleep_forever()
 
 
@@ -139,7 +142,7 @@ class Bytes(trio.abc.ReceiveStream):
 @asynccontextmanager
 async def store(**options: Any) -> AsyncGenerator[tuple[Client, Store, Connection, Connection]]:
     backend = Store()
-    async with backend.open(Nowhere()) as inlet, joined(inlet, **options) as (near, far):
+    async with backend.open(Unhandled()) as inlet, joined(inlet, **options) as (near, far):
         yield Client(near.sender), backend, near, far
 
 
@@ -157,7 +160,7 @@ async def test_calls_and_errors_cross_with_all_they_hold(autojump_clock: trio.ab
 async def test_a_large_value_goes_there_and_back(autojump_clock: trio.abc.Clock) -> None:
     async with store() as (client, _, _, _):
         large = {"a": "x" * 3_000_000}
-        assert await client.set("web", value=large) == large
+        assert await client.set("web", body=large) == large
 
 
 async def test_replies_come_in_order_and_no_faster_than_they_are_read(autojump_clock: trio.abc.Clock) -> None:
@@ -167,20 +170,24 @@ async def test_replies_come_in_order_and_no_faster_than_they_are_read(autojump_c
         assert [change async for change in changes] == list(range(1000))
 
 
-async def test_one_way_messages_come_in_order(autojump_clock: trio.abc.Clock) -> None:
-    came: list[Any] = []
+async def test_requests_come_in_order(autojump_clock: trio.abc.Clock) -> None:
+    came: list[str] = []
 
-    class Waits(Filter):
-        async def send(self, message: Message) -> None:
-            if len(came) % 7 == 0:
-                await trio.sleep(0.01)
-            came.append(message.value)
+    class Waits(Server):
+        def choose(self, request: Request) -> Any:
+            came.append(request.path[0])
+            return super().choose(request)
 
-    async with Waits().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+        async def get(self, request: Request) -> None:
+            await trio.sleep(0.01 * (len(came) % 7))
+
+    async with Waits().open(Unhandled()) as inlet, joined(inlet) as (near, _), trio.open_nursery() as nursery:
+        client = Client(near.sender)
         for count in range(2000):
-            await near.sender.send(Message(Verb.LOG, value=b"%d" % count))
-        await trio.sleep(60)
-    assert came == [b"%d" % count for count in range(2000)]
+            replies = await ask(near.sender, Request(Verb.GET, (str(count),)))
+            nursery.start_soon(answer, replies)
+        assert await client.get("last") is None
+    assert came == [*map(str, range(2000)), "last"]
 
 
 async def test_a_cancelled_call_is_cancelled_on_the_other_side_at_once(autojump_clock: trio.abc.Clock) -> None:
@@ -197,28 +204,28 @@ async def test_a_deadline_crosses_as_time_left(autojump_clock: trio.abc.Clock) -
     left: list[float] = []
 
     class Late(Server):
-        async def ls(self, message: Message) -> None:
-            left.append(message.deadline - trio.current_time())
+        async def ls(self, request: Request) -> None:
+            left.append(request.deadline - trio.current_time())
             await trio.sleep_forever()
 
-    async with Late().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+    async with Late().open(Unhandled()) as inlet, joined(inlet) as (near, _):
         with trio.move_on_after(7):
             await Client(near.sender).ls()
     assert left == [7.0]
 
 
-async def test_the_object_of_an_attachment_can_be_sent_to_and_so_on_down(autojump_clock: trio.abc.Clock) -> None:
+async def test_an_attachment_is_sent_to_by_its_path_while_its_replies_come(autojump_clock: trio.abc.Clock) -> None:
     async with store() as (client, _, _, _), client.attach("web") as conversation:
-        assert await conversation.ls("x") == ["inner", "containers", "web", "x"]
-        async with conversation.attach("db") as inner:
-            assert await inner.ls("y") == ["inner", "inner", "containers", "web", "db", "y"]
-            assert (await inner.__anext__()).value == b"a line"
+        assert await conversation.ls("x") == ["containers", "web", "x"]
+        line = await anext(aiter(conversation))
+        assert isinstance(line, Log)
+        assert line.line == b"a line"
 
 
 async def test_streams_go_both_ways_and_are_closed_behind(autojump_clock: trio.abc.Clock) -> None:
     async with store() as (client, _, _, far):
         upload = Bytes(b"y" * 700_000)
-        assert (await client.call(Verb.FILE, ("web",), att=upload)).value == {"bytes": 700_000}
+        assert (await client.call(Verb.FILE, ("web",), upload=upload)).value == {"bytes": 700_000}
         await upload.closed.wait()
         download = await client.file("web")
         assert download is not None
@@ -229,11 +236,10 @@ async def test_streams_go_both_ways_and_are_closed_behind(autojump_clock: trio.a
 
 async def test_a_stream_that_breaks_says_why_on_the_other_side(autojump_clock: trio.abc.Clock) -> None:
     class Broken(Server):
-        async def file(self, message: Message) -> None:
-            assert message.ret is not None
-            await message.ret.ack(att=Bytes(b"begin", trio.BrokenResourceError("the disk is gone")))
+        async def file(self, request: Request) -> None:
+            await request.reply.ack(stream=Bytes(b"begin", trio.BrokenResourceError("the disk is gone")))
 
-    async with Broken().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+    async with Broken().open(Unhandled()) as inlet, joined(inlet) as (near, _):
         stream = await Client(near.sender).file("web")
         assert stream is not None
         with pytest.raises(trio.BrokenResourceError, match="the disk is gone"):
@@ -244,11 +250,10 @@ async def test_a_stream_that_is_closed_early_is_closed_on_the_other_side(autojum
     given = Bytes(b"x" * 10_000_000)
 
     class Big(Server):
-        async def file(self, message: Message) -> None:
-            assert message.ret is not None
-            await message.ret.ack(att=given)
+        async def file(self, request: Request) -> None:
+            await request.reply.ack(stream=given)
 
-    async with Big().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+    async with Big().open(Unhandled()) as inlet, joined(inlet) as (near, _):
         stream = await Client(near.sender).file("web")
         assert stream is not None
         await stream.receive_some()
@@ -262,17 +267,12 @@ async def test_streams_across_a_connection_keep_trios_contract() -> None:
         def __init__(self) -> None:
             self.given: list[trio.abc.HalfCloseableStream] = []
 
-        async def connect(self, message: Message) -> None:
-            assert message.ret is not None
-            await message.ret.ack(att=self.given.pop())
-
-        async def file(self, message: Message) -> None:
-            assert isinstance(message.att, trio.abc.HalfCloseableStream)
-            self.given.append(message.att)
+        async def connect(self, request: Request) -> None:
+            await request.reply.ack(stream=self.given.pop())
 
     backend = Give()
     async with (
-        backend.open(Nowhere()) as inlet,
+        backend.open(Unhandled()) as inlet,
         joined(inlet, limits=Limits(window=1024, window_max=1024)) as (near, _),
     ):
 
@@ -310,14 +310,14 @@ async def test_streams_across_a_connection_keep_trios_contract() -> None:
 
 async def test_a_small_call_is_not_held_up_by_a_slow_stream_or_a_slow_service(autojump_clock: trio.abc.Clock) -> None:
     class Slow(Filter):
-        async def send(self, message: Message) -> None:
-            if message.path == ("slow",):
+        async def send(self, request: Request) -> None:
+            if request.path == ("slow",):
                 await trio.sleep(50)
-            await self.next.send(message)
+            await self.next.send(request)
 
     backend = Store()
     async with (
-        backend.open(Nowhere()) as inner,
+        backend.open(Unhandled()) as inner,
         Slow().open(inner) as inlet,
         joined(inlet) as (near, _),
         trio.open_nursery() as nursery,
@@ -337,13 +337,13 @@ async def test_a_call_is_cancelled_while_a_filter_holds_it(autojump_clock: trio.
     seen: list[str] = []
 
     class Stuck(Filter):
-        async def send(self, message: Message) -> None:
+        async def send(self, request: Request) -> None:
             try:
                 await trio.sleep_forever()
             finally:
                 seen.append("cancelled")
 
-    async with Stuck().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+    async with Stuck().open(Unhandled()) as inlet, joined(inlet) as (near, _):
         with trio.move_on_after(1):
             await Client(near.sender).ls()
         await wait_all_tasks_blocked()
@@ -351,36 +351,49 @@ async def test_a_call_is_cancelled_while_a_filter_holds_it(autojump_clock: trio.
 
 
 async def test_the_transport_says_who_calls_and_not_the_caller(autojump_clock: trio.abc.Clock) -> None:
-    async with store(caller="bob") as (client, backend, _, _):
-        await client.ls("a", **{":caller": "root"})
+    claims = Request(Verb.LS, ("a",), {"caller": "root", ":caller": "root"}, meta=Meta("root", "1.41"))
+    async with store(caller="bob") as (_, backend, near, _):
+        await call(near.sender, claims)
         assert backend.callers == ["bob"]
-    async with store() as (client, backend, _, _):
-        await client.ls("a", **{":caller": "root"})
-        assert backend.callers == [None]
+    async with store() as (_, backend, near, _):
+        await call(near.sender, claims)
+        assert backend.callers == [""]
+
+
+async def test_what_is_known_about_a_call_crosses_but_for_who_calls(autojump_clock: trio.abc.Clock) -> None:
+    seen: list[Meta] = []
+
+    class Notes(Server):
+        async def get(self, request: Request) -> None:
+            seen.append(request.meta)
+
+    headers = (("x-registry-auth", "eyJ9"), ("accept", "a"), ("accept", "b"))
+    async with Notes().open(Unhandled()) as inlet, joined(inlet, caller="bob") as (near, _):
+        await call(near.sender, Request(Verb.GET, meta=Meta("root", "1.41", headers)))
+    assert seen == [Meta("bob", "1.41", headers)]
 
 
 async def test_a_request_that_a_stage_drops_is_answered(autojump_clock: trio.abc.Clock) -> None:
     class Drops(Filter):
-        async def send(self, message: Message) -> None:
+        async def send(self, request: Request) -> None:
             pass
 
-    async with Drops().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+    async with Drops().open(Unhandled()) as inlet, joined(inlet) as (near, _):
         with pytest.raises(Unavailable, match="a stage dropped the request without an answer"):
             await Client(near.sender).ls()
 
 
 async def test_an_answer_that_cant_be_carried_becomes_an_error(autojump_clock: trio.abc.Clock) -> None:
     class Odd(Server):
-        async def get(self, message: Message) -> None:
-            assert message.ret is not None
-            await message.ret.ack(odd=object())
+        async def get(self, request: Request) -> None:
+            await request.reply.ack(details={"odd": object()})
 
-        async def ls(self, message: Message) -> None:
+        async def ls(self, request: Request) -> None:
             raise Conflict("in use", details={"odd": object()})
 
-    async with Odd().open(Nowhere()) as inlet, joined(inlet) as (near, _):
+    async with Odd().open(Unhandled()) as inlet, joined(inlet) as (near, _):
         client = Client(near.sender)
-        with pytest.raises(SwarmError, match="this ack message can't be carried: object is no plain data"):
+        with pytest.raises(SwarmError, match="this `ack` reply can't be carried: object is no plain data"):
             await client.get("a")
         with pytest.raises(Conflict, match="in use"):
             await client.ls()
@@ -415,7 +428,7 @@ async def test_whatever_ends_the_session_every_open_call_is_told_and_every_strea
 ) -> None:
     near_stream, far_stream = memory_stream_pair()
     backend = Store()
-    async with backend.open(Nowhere()) as inlet, trio.open_nursery() as nursery:
+    async with backend.open(Unhandled()) as inlet, trio.open_nursery() as nursery:
         leave, ready = trio.Event(), trio.Event()
 
         async def serve() -> None:
@@ -507,7 +520,7 @@ async def test_a_peer_that_says_nothing_is_given_up(autojump_clock: trio.abc.Clo
 async def test_a_peer_that_never_reads_holds_up_nobody_for_long(autojump_clock: trio.abc.Clock) -> None:
     near, far = trio.testing.lockstep_stream_pair()
     backend = Store()
-    async with backend.open(Nowhere()) as inlet, trio.open_nursery() as nursery:
+    async with backend.open(Unhandled()) as inlet, trio.open_nursery() as nursery:
 
         async def serve() -> None:
             async with open_connection(far, service=inlet, initiator=False) as found:
@@ -515,17 +528,15 @@ async def test_a_peer_that_never_reads_holds_up_nobody_for_long(autojump_clock: 
                 assert "said nothing for 30 s" in str(found.why)
 
         nursery.start_soon(serve)
-        from swarmlib.wire.frames import MAGIC, hello
 
-        nursery.start_soon(near.send_all, MAGIC + hello((1, 1), Limits(), frozenset()))
+        nursery.start_soon(near.send_all, MAGIC + hello(VERSIONS, Limits(), frozenset()))
     assert trio.current_time() < 45
 
 
 async def test_leaving_is_bounded_even_if_the_peer_never_takes_leave(autojump_clock: trio.abc.Clock) -> None:
     near, far = memory_stream_pair()
-    from swarmlib.wire.frames import MAGIC, hello
 
-    await far.send_all(MAGIC + hello((1, 1), Limits(), frozenset()))
+    await far.send_all(MAGIC + hello(VERSIONS, Limits(), frozenset()))
     async with open_connection(near, service=None, initiator=True):
         began = trio.current_time()
     assert trio.current_time() - began <= 2
@@ -557,7 +568,7 @@ async def test_what_a_full_socket_did_not_take_goes_before_what_is_sent_next() -
     async def read(until: Callable[[], bool]) -> None:
         while not until():
             for event in peer.receive(await stream.receive_some(), 0.0):
-                if isinstance(event, Received):
+                if isinstance(event, Received) and isinstance(event.message, Request):
                     came.append(event.message.path[0])
             if peer.waiting:
                 await stream.send_all(peer.take())
@@ -569,8 +580,8 @@ async def test_what_a_full_socket_did_not_take_goes_before_what_is_sent_next() -
         ) as connection:
             await wait_all_tasks_blocked()
             for count in range(5):
-                ret, replies = open_reply()
-                await connection.sender.send(Message(Verb.LS, (str(count),), {"large": "x" * 50_000}, ret=ret))
+                reply, replies = open_reply()
+                await connection.sender.send(Request(Verb.LS, (str(count),), {"large": "x" * 50_000}, reply=reply))
                 await replies.aclose()
             await read(lambda: len(came) == 5)
             await stream.aclose()
@@ -581,8 +592,8 @@ async def test_two_thousand_calls_wait_at_once(autojump_clock: trio.abc.Clock) -
     async with store() as (client, _, near, far):
         waiting = []
         for _ in range(2000):
-            ret, replies = open_reply()
-            await near.sender.send(Message(Verb.WATCH, ret=ret))
+            reply, replies = open_reply()
+            await near.sender.send(Request(Verb.WATCH, reply=reply))
             waiting.append(replies)
         assert await client.ls("a") == ["a"]
         assert far.open_calls == 2000
@@ -629,15 +640,14 @@ async def spoken_to(service: Sender) -> AsyncGenerator[tuple[Session, socket.soc
 
 async def test_the_answers_to_what_was_read_together_go_in_one_send() -> None:
     class Here(Filter):
-        async def send(self, message: Message) -> None:
-            assert message.ret is not None
-            await message.ret.ack()
-            await message.ret.aclose()
+        async def send(self, request: Request) -> None:
+            await request.reply.ack()
+            await request.reply.aclose()
 
-    async with Here().open(Nowhere()) as inlet, spoken_to(inlet) as (peer, near, stream):
-        ret, _ = open_reply()
+    async with Here().open(Unhandled()) as inlet, spoken_to(inlet) as (peer, near, stream):
+        reply, _ = open_reply()
         for _ in range(10):
-            peer.channels.send(SERVICE, Message(Verb.GET, ret=ret), 0.0)
+            peer.channels.send(SERVICE, Request(Verb.GET, reply=reply), 0.0)
         near.send(peer.take())
         await wait_all_tasks_blocked()
         assert len(stream.sends) == 1
@@ -648,13 +658,16 @@ async def test_the_answers_to_what_was_read_together_go_in_one_send() -> None:
 async def test_credit_goes_while_what_came_together_is_still_handled() -> None:
     sent_by: list[int] = []
 
-    class Takes(Filter):
-        async def send(self, message: Message) -> None:
-            sent_by.append(len(stream.sends))
+    kept: list[Request] = []
 
-    async with Takes().open(Nowhere()) as inlet, spoken_to(inlet) as (peer, near, stream):
+    class Takes(Filter):
+        async def send(self, request: Request) -> None:
+            sent_by.append(len(stream.sends))
+            kept.append(request)  # whose replies are still to come
+
+    async with Takes().open(Unhandled()) as inlet, spoken_to(inlet) as (peer, near, stream):
         for _ in range(DEFAULT.credit):
-            peer.channels.send(SERVICE, Message(Verb.LOG, value=b"a line"), 0.0)
+            peer.channels.send(SERVICE, Request(Verb.SET, body=Json(b"{}")), 0.0)
         assert peer.channels.credit(SERVICE) == 0
         near.send(peer.take())
         await wait_all_tasks_blocked()
@@ -670,16 +683,15 @@ async def test_a_call_that_was_answered_at_once_has_no_hold_on_the_task_that_rea
     kept: list[Any] = []
 
     class Keeps(Filter):
-        async def send(self, message: Message) -> None:
-            assert message.ret is not None
-            kept.append(message.ret)
-            await message.ret.ack()
+        async def send(self, request: Request) -> None:
+            kept.append(request.reply)
+            await request.reply.ack()
 
-    async with Keeps().open(Nowhere()) as inlet, joined(inlet) as (near, far):
+    async with Keeps().open(Unhandled()) as inlet, joined(inlet) as (near, far):
         client = Client(near.sender)
         with trio.fail_after(5):
             async with client.request(Verb.WATCH) as replies:
-                assert (await replies.receive()).verb is Verb.ACK
+                assert isinstance(await replies.receive(), Ack)
         await trio.sleep(10)  # the caller has gone, and its deadline has passed
         await client.call(Verb.GET)
         assert kept[0].gone
@@ -690,17 +702,17 @@ async def test_a_call_that_waits_is_cancelled_alone_and_leaves_nothing_behind(au
     cancelled: list[Verb] = []
 
     class Waits(Filter):
-        async def send(self, message: Message) -> None:
+        async def send(self, request: Request) -> None:
             try:
-                await trio.sleep(20 if message.verb is Verb.LS else 1000)
+                await trio.sleep(20 if request.verb is Verb.LS else 1000)
             except trio.Cancelled:
-                cancelled.append(message.verb)
+                cancelled.append(request.verb)
                 raise
-            await self.next.send(message)
+            await self.next.send(request)
 
     limits = Limits(backlog=1024)
     async with (
-        Waits().open(Nowhere()) as inlet,
+        Waits().open(Unhandled()) as inlet,
         joined(inlet, limits=limits) as (near, far),
         trio.open_nursery() as nursery,
     ):
@@ -715,8 +727,8 @@ async def test_a_call_that_waits_is_cancelled_alone_and_leaves_nothing_behind(au
         for _ in range(50):  # more than the backlog, had they left something
             with trio.move_on_after(0.1):
                 await client.call(Verb.GET)
-        ret, replies = open_reply()
-        await near.sender.send(Message(Verb.STOP, ret=ret, deadline=trio.current_time() + 5))
+        reply, replies = open_reply()
+        await near.sender.send(Request(Verb.STOP, reply=reply, deadline=trio.current_time() + 5))
         with pytest.raises(TimedOut, match="no answer to stop within its deadline"):
             await next_reply(replies)
         assert far.why is None

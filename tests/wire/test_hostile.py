@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from swarmlib import Client, Message, Unavailable, Verb, connect, open_reply
+from swarmlib import Client, Request, Unavailable, Verb, connect, open_reply
 from swarmlib.wire.connection import Connection, open_connection
 from tests.engines import free_port
 from tests.wire.processes import Served, served
@@ -115,9 +115,9 @@ async def test_who_floods_and_never_reads_holds_up_nobody(listener: tuple[Served
 
         async def flood() -> None:
             while not connection.closed.is_set():
-                ret, replies = open_reply()
+                reply, replies = open_reply()
                 kept.append(replies)
-                await connection.sender.send(Message(Verb.GET, ("version",), ret=ret))
+                await connection.sender.send(Request(Verb.GET, ("version",), reply=reply))
 
         kept: list[object] = []
         async with trio.open_nursery() as nursery:

@@ -23,11 +23,16 @@ from swarmlib import (
     Denied,
     Filter,
     Invalid,
-    Message,
+    Log,
+    Meta,
+    Request,
     Server,
     Unavailable,
+    Verb,
     connect,
 )
+from swarmlib.asking import call
+from swarmlib.handles import Attachment
 from swarmlib.wire.transports.dialling import CONNECT_SECONDS
 from swarmlib_backends.remote import OPEN_SECONDS
 from tests.engines import free_port
@@ -40,10 +45,10 @@ FAST = "--heartbeat 0.3 --patience 1"
 class Box(Server):
     """Says who asks, or waits for as long as it is asked to."""
 
-    async def get(self, message: Message) -> Any:
-        match message.path:
+    async def get(self, request: Request) -> Any:
+        match request.path:
             case ("caller",):
-                return message.args.get(":caller")
+                return request.meta.caller
             case ("slow",):
                 Box.begun.set()
                 await Box.go_on.wait()
@@ -123,10 +128,11 @@ async def test_a_unix_socket_is_its_owners_or_a_groups(tmp_path: Path) -> None:
 # Who is whom.
 
 
-async def caller(url: str, **claims: Any) -> Any:
-    """What the far side takes us for."""
+async def caller(url: str, claimed: str = "") -> Any:
+    """What the far side takes us for, whatever we claim to be."""
     async with connect(f"remote {url}") as swarm:
-        return await swarm.get("caller", **claims)
+        asked = Request(Verb.GET, ("caller",), {"caller": claimed, ":caller": claimed}, meta=Meta(caller=claimed))
+        return (await call(swarm.sender, asked)).value
 
 
 async def test_the_caller_is_who_the_transport_knows_whatever_is_claimed(tmp_path: Path) -> None:
@@ -135,11 +141,10 @@ async def test_the_caller_is_who_the_transport_knows_whatever_is_claimed(tmp_pat
     tls = f"tls://127.0.0.1:{secure} --ca {tmp_path}/ca.pem"
     server = f"--cert {tmp_path}/server-cert.pem --key {tmp_path}/server-key.pem"
     async with listening(f"unix://{tmp_path}/x.sock tcp://127.0.0.1:{port} {tls} {server}"):
-        forged = {":caller": "cert:root"}
-        assert await caller(f"unix://{tmp_path}/x.sock", **forged) == f"uid:{os.getuid()}"
-        assert await caller(f"tcp://127.0.0.1:{port}", **forged) == "ip:127.0.0.1"
+        assert await caller(f"unix://{tmp_path}/x.sock", "cert:root") == f"uid:{os.getuid()}"
+        assert await caller(f"tcp://127.0.0.1:{port}", "cert:root") == "ip:127.0.0.1"
         ours = f"--cert {tmp_path}/laptop-cert.pem --key {tmp_path}/laptop-key.pem"
-        assert await caller(f"{tls} {ours}", **forged) == "cert:laptop"
+        assert await caller(f"{tls} {ours}", "cert:root") == "cert:laptop"
 
 
 async def test_tls_refuses_who_has_no_certificate_of_its_authority(tmp_path: Path) -> None:
@@ -186,6 +191,12 @@ async def test_a_far_side_that_is_down_keeps_no_chain_from_opening_and_is_found_
             await swarm.get()
 
 
+async def first_line(replies: Attachment) -> bytes:
+    line = await anext(aiter(replies))
+    assert isinstance(line, Log)
+    return line.line
+
+
 async def eventually(swarm: Client) -> Any:
     """An answer, as soon as there is one."""
     with trio.fail_after(10):
@@ -213,7 +224,7 @@ async def test_a_process_that_is_killed_or_frozen_and_comes_back() -> None:
             made = await swarm.spawn({"Image": "any", "Cmd": ["sh", "-c", "trap '' TERM; echo up; exec sleep 99"]})
             await made.start()
             async with swarm.attach(*made.path) as conversation:
-                assert (await conversation.__anext__()).value == b"up"
+                assert await first_line(conversation) == b"up"
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(fails_within, 1, swarm.stop(*made.path, t="100"))
                 await trio.testing.wait_all_tasks_blocked(0.05)
@@ -259,9 +270,8 @@ async def test_a_way_that_is_cut_slow_and_jittery() -> None:
 class AtOnce(Filter):
     """Answers in the task that brings the message."""
 
-    async def send(self, message: Message) -> None:
-        assert message.ret is not None
-        await message.ret.ack()
+    async def send(self, request: Request) -> None:
+        await request.reply.ack()
 
 
 async def test_a_call_that_is_cancelled_before_it_left_is_no_bug(caplog: pytest.LogCaptureFixture) -> None:

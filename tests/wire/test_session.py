@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from swarmlib import Conflict, Json, Message, SwarmError, Verb, open_reply
+from swarmlib import Ack, Conflict, Error, Json, Log, Reply, Request, Set, SwarmError, Verb
 from swarmlib.wire import states
 from swarmlib.wire.channels import SERVICE
-from swarmlib.wire.codec import Apart, Kind, Ref, RefKind, Refs, WireError, encode
+from swarmlib.wire.codec import Apart, Ref, RefKind, Refs, WireError, encode, raw_value
 from swarmlib.wire.events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset
 from swarmlib.wire.frames import HEAD, MAGIC, VERSIONS, Type, bye, frame, hello
 from swarmlib.wire.limits import Limits
@@ -36,7 +36,7 @@ SMALL = Limits(
 DEFAULT = Limits()
 WIRE = Path(states.__file__).parent
 ON_TRIO = ("connection", "driver", "ends", "streams")
-KINDS = ["set", "ack", "error", "end"]
+KINDS = ["set", "log", "ack", "error", "end"]
 CODECS = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -63,8 +63,8 @@ def agreed(limits: Limits = DEFAULT) -> tuple[Session, Session]:
     return pair
 
 
-def request(**fields: Any) -> Message:
-    return Message(Verb.LS, ret=open_reply()[0], **fields)
+def request(**fields: Any) -> Request:
+    return Request(Verb.LS, **fields)
 
 
 @dataclass
@@ -92,8 +92,10 @@ class TwoSessions(RuleBasedStateMachine):
         """By the side that receives, and the channel's number."""
         self.calls: list[tuple[int, int, dict[str, bool]]] = []
         """The side that asked, the number, and what was answered."""
-        self.atts: dict[tuple[int, int], int] = {}
+        self.uploads: dict[tuple[int, int], int] = {}
         """The stream that came with a call."""
+        self.given: dict[tuple[int, int], list[int]] = {}
+        """The streams that its replies gave."""
         self.streams: list[tuple[int, int]] = []
         """The side that sends, and the number."""
         self.untaken: list[tuple[int, Received]] = []
@@ -152,27 +154,27 @@ class TwoSessions(RuleBasedStateMachine):
 
     # What the sides do.
 
-    @rule(side=st.integers(0, 1), size=st.sampled_from([0, 10, 600, 5000, 19_000]), att=st.sampled_from([None, 2, 3]))
-    def ask(self, side: int, size: int, att: int | None) -> None:
+    @rule(side=st.integers(0, 1), size=st.sampled_from([0, 10, 600, 5000, 19_000]), upload=st.booleans())
+    def ask(self, side: int, size: int, upload: bool) -> None:
         channels = self.sides[side].channels
         if not channels.credit(SERVICE) or len(self.calls) > 10:
             return
-        message = request(value=self.value(size))
-        refs = channels.send(SERVICE, message, self.now, RefKind(att) if att else None)
-        assert refs.ret is not None
+        message = request(body=self.value(size))
+        refs = channels.send(SERVICE, message, self.now, RefKind.STREAM if upload else None)
+        assert refs.reply is not None
         self.flow(1 - side, SERVICE).sent.append(shown(message))
         if size > 500:
             self.flow(1 - side, SERVICE).broken = True  # its value may come later than the next request
-        self.flow(side, refs.ret.id)
-        self.calls.append((side, refs.ret.id, {}))
-        self.atts[side, refs.ret.id] = refs.att.id if refs.att is not None else 0
-        if refs.att is not None:
-            self.open_stream(side, refs.att.id, both=refs.att.kind is RefKind.DUPLEX)
+        self.flow(side, refs.reply.id)
+        self.calls.append((side, refs.reply.id, {}))
+        self.uploads[side, refs.reply.id] = refs.stream.id if refs.stream is not None else 0
+        if refs.stream is not None:
+            self.open_stream(side, refs.stream)
 
-    def open_stream(self, side: int, stream: int, *, both: bool) -> None:
-        for sender in (side, 1 - side) if both else (side,):
-            self.flow(1 - sender, stream)
-            self.streams.append((sender, stream))
+    def open_stream(self, side: int, stream: Ref) -> None:
+        for sender in (side, 1 - side) if stream.kind is RefKind.DUPLEX else (side,):
+            self.flow(1 - sender, stream.id)
+            self.streams.append((sender, stream.id))
 
     def flow(self, side: int, number: int) -> Flow:
         return self.flows.setdefault((side, number), Flow())
@@ -182,8 +184,13 @@ class TwoSessions(RuleBasedStateMachine):
         return Json(b"%06d" % self.serial + b"x" * size) if size else None
 
     @precondition(lambda self: self.calls)
-    @rule(data=st.data(), size=st.sampled_from([0, 10, 600, 5000]), kind=st.sampled_from(KINDS))
-    def answer(self, data: st.DataObject, size: int, kind: str) -> None:
+    @rule(
+        data=st.data(),
+        size=st.sampled_from([0, 10, 600, 5000]),
+        kind=st.sampled_from(KINDS),
+        stream=st.sampled_from([None, RefKind.STREAM, RefKind.DUPLEX]),
+    )
+    def answer(self, data: st.DataObject, size: int, kind: str, stream: RefKind | None) -> None:
         asker, number, said = data.draw(st.sampled_from(self.calls))
         channels, flow = self.sides[1 - asker].channels, self.flows[asker, number]
         answered = said.get("ack") or said.get("error")
@@ -194,14 +201,28 @@ class TwoSessions(RuleBasedStateMachine):
         if kind == "end":
             channels.end(number)
             flow.ended = True
-        elif kind != "set" or channels.credit(number):
-            value = Conflict("no" * (size or 1)) if kind == "error" else self.value(size)
-            message = Message(Verb(kind), value=value)
-            channels.send(number, message, self.now)
-            flow.sent.append(shown(message))
+        elif kind in ("ack", "error") or channels.credit(number):
+            reply = self.reply(kind, size)
+            refs = channels.send(number, reply, self.now, stream if kind == "ack" else None)
+            flow.sent.append(shown(reply))
+            if refs.stream is not None:
+                self.given.setdefault((asker, number), []).append(refs.stream.id)
+                self.open_stream(1 - asker, refs.stream)
         else:
             return
         said[kind] = True
+
+    def reply(self, kind: str, size: int) -> Reply:
+        value = self.value(size)
+        match kind:
+            case "error":
+                return Error(Conflict("no" * (size or 1)))
+            case "ack":
+                return Ack(value)
+            case "log":
+                return Log(b"" if value is None else value.raw)
+            case _:
+                return Set(value)
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data())
@@ -213,7 +234,8 @@ class TwoSessions(RuleBasedStateMachine):
             self.flows[asker, number].broken = True
             for side in (0, 1):  # if its value had not come, the request is for nobody, and what came with it neither
                 self.flow(side, SERVICE).broken = True
-                self.flow(side, self.atts[asker, number]).broken = True
+                for stream in (self.uploads[asker, number], *self.given.get((asker, number), ())):
+                    self.flow(side, stream).broken = True
         self.sides[asker].channels.reset(number)
 
     @precondition(lambda self: self.streams)
@@ -266,9 +288,8 @@ class TwoSessions(RuleBasedStateMachine):
             assert side.channels.held == 0
 
 
-def shown(message: Message) -> Any:
-    value: Any = message.value
-    return (message.verb, value.raw if isinstance(value, Json) else getattr(value, "message", value))
+def shown(message: Request | Reply) -> Any:
+    return (message.verb if isinstance(message, Request) else message.kind, raw_value(message))
 
 
 TwoSessions.TestCase.settings = CODECS
@@ -306,10 +327,10 @@ def test_who_speaks_something_else_is_told_so(said: bytes, answer: bytes) -> Non
     assert side.take().startswith(answer)
 
 
-@pytest.mark.parametrize("versions", [(2, 9), (0x7FFF, 0x7FFF)])
-def test_a_newer_peer_without_a_common_version_is_refused_and_told(versions: tuple[int, int]) -> None:
+@pytest.mark.parametrize("versions", [(1, 1), (3, 9), (0x7FFF, 0x7FFF)])
+def test_a_peer_without_a_common_version_is_refused_and_told(versions: tuple[int, int]) -> None:
     side = session(initiator=False)
-    with pytest.raises(WireError, match="no common version of the wire: this side speaks 1 to 1, the other"):
+    with pytest.raises(WireError, match="no common version of the wire: this side speaks 2 to 2, the other"):
         side.receive(MAGIC + hello(versions, Limits(), frozenset()), 0.0)
     peer = session(initiator=True)
     with pytest.raises(WireError, match="no common version"):  # its BYE says the same to a peer that gets that far
@@ -332,18 +353,22 @@ def test_frames_of_optional_types_are_passed_over() -> None:
 # What breaks the rules ends the session, and the peer is told why.
 
 
-def message(id: int, sent: Message, value: tuple[int, int, int] | None = None, **refs: tuple[int, int]) -> bytes:
-    """A MESSAGE frame; references are given as kind and number, a value as number, length and kind."""
-    apart = None if value is None else Apart(value[0], value[1], Kind(value[2]))
-    live = {name: Ref(RefKind(kind), id) for name, (kind, id) in refs.items()}
-    return frame(Type.MESSAGE, id, encode(sent, Refs(**live, value=apart), now=0.0))
+LS = Request(Verb.LS)
+STREAM_4 = Ref(RefKind.STREAM, 4)
+
+
+def reply(id: int, sent: Reply, **refs: Any) -> bytes:
+    """A MESSAGE frame with a reply; references are as in `Refs`."""
+    return frame(Type.MESSAGE, id, encode(sent, Refs(**refs), now=0.0))
+
+
+def asked(channel: int = 2, sent: Request = LS, **refs: Any) -> bytes:
+    """A MESSAGE frame with a request whose replies go to a channel."""
+    return frame(Type.MESSAGE, 0, encode(sent, Refs(Ref(RefKind.CHANNEL, channel), **refs), now=0.0))
 
 
 def number(value: int) -> bytes:
     return value.to_bytes(8, "big")
-
-
-LS = Message(Verb.LS)
 
 
 @pytest.mark.parametrize(
@@ -354,12 +379,13 @@ LS = Message(Verb.LS)
         (frame(Type.HELLO), "a HELLO is a msgpack object|a second HELLO"),
         (HEAD.pack(0, 0x7F, 0), "unknown type 127"),
         (HEAD.pack(0, 0, 0), "unknown type 0"),
-        (message(99, LS), "99, which was never opened"),
-        (message(98, LS), "98, which was never opened"),
-        (message(0, Message(Verb.ACK)), "ack on a channel of requests"),
+        (reply(99, Ack()), "99, which was never opened"),
+        (reply(98, Ack()), "98, which was never opened"),
+        (reply(0, Ack()), "a request is an array of 8 fields, not an array of 4"),
+        (frame(Type.MESSAGE, 0, encode(LS, now=0.0)), "a request says where its replies go"),
         (frame(Type.MESSAGE, 0, b"\xc1"), "not msgpack"),
-        (frame(Type.MESSAGE, 0, encode(LS, now=0.0) + b"\x00"), "1 bytes stand after the end"),
-        (frame(Type.LAST, 0, encode(LS, now=0.0)), "an end of channel 0"),
+        (frame(Type.MESSAGE, 0, asked()[HEAD.size :] + b"\x00"), "1 bytes stand after the end"),
+        (frame(Type.LAST, 0, asked()[HEAD.size :]), "an end of channel 0"),
         (frame(Type.END, 0), "an end of 0"),
         (frame(Type.RESET, 0), "a reset of channel 0"),
         (frame(Type.DATA, 0, b"x"), "DATA on 0"),
@@ -368,18 +394,26 @@ LS = Message(Verb.LS)
         (frame(Type.CREDIT, 0, b"1"), "a number of 1 bytes"),
         (frame(Type.PING, 0, b"1"), "a PING of 1 bytes"),
         (frame(Type.BYE, 0, b"\x01"), "a BYE is an array"),
-        (message(0, LS, ret=(1, 1)), "1 is not the peer's to open"),
-        (message(0, LS, ret=(1, 0)), "0 is not the peer's to open"),
-        (message(0, LS, ret=(1, 2)) + message(0, LS, ret=(1, 2)), "2 is not the peer's to open: its next number is 4"),
-        (message(0, LS, channel=(1, 2)), "only an ack gives one"),
-        (message(0, LS, ret=(1, 2)) + message(2, Message(Verb.SET)), "where this side takes none"),
-        (message(0, LS, ret=(1, 2)) + frame(Type.END, 2), "where the peer may not send"),
-        (message(0, LS, ret=(1, 2)) + frame(Type.DATA, 2, b"x"), "DATA on 2"),
-        (message(0, LS, att=(2, 2)) + message(2, LS), "where this side takes none"),
-        (message(0, LS, att=(2, 2)) + frame(Type.CREDIT, 2, number(1)), "more than can be used"),
-        (message(0, LS, att=(2, 2)) + frame(Type.DATA, 2, bytes(60_000)) * 3, "where the window is 11072"),
-        (message(0, LS, value=(2, 64 * 1024 * 1024 + 1, 1)), "limit value"),
-        (message(0, LS) * 257, "limit credit"),
+        (asked(1), "1 is not the peer's to open"),
+        (asked(0), "0 is not the peer's to open"),
+        (asked(2) + asked(2), "2 is not the peer's to open: its next number is 4"),
+        (asked(2, stream=Ref(RefKind.STREAM, 2)), "2 is not the peer's to open: its next number is 4"),
+        (asked(2) + reply(2, Set()), "where this side takes none"),
+        (
+            asked(2) + frame(Type.MESSAGE, 2, asked(4)[HEAD.size :]),
+            "a reply is an array of 4 fields, not an array of 8",
+        ),
+        (asked(2) + frame(Type.END, 2), "where the peer may not send"),
+        (asked(2) + frame(Type.DATA, 2, b"x"), "DATA on 2"),
+        (asked(2) + frame(Type.CREDIT, 2, number(1)), "more than can be used"),
+        (asked(2, stream=STREAM_4) + reply(4, Ack()), "where this side takes none"),
+        (asked(2, stream=STREAM_4) + frame(Type.CREDIT, 4, number(1)), "more than can be used"),
+        (asked(2, stream=STREAM_4) + frame(Type.DATA, 4, bytes(60_000)) * 3, "where the window is 11072"),
+        (asked(2, stream=STREAM_4) + frame(Type.END, 4) * 2 + frame(Type.DATA, 6, b"x"), "6, which was never opened"),
+        (asked(2, value=Apart(4, 64 * 1024 * 1024 + 1)), "limit value"),
+        (asked(2, value=Apart(4, 9)) + frame(Type.DATA, 4, bytes(10)), "where the window is 9"),
+        (asked(2, value=Apart(4, 9)) + frame(Type.END, 4), "an end of 4, which has none"),
+        (b"".join(map(asked, range(2, 516, 2))), "limit credit"),
     ],
 )
 def test_what_breaks_the_rules_ends_the_session_and_the_peer_is_told(data: bytes, told: str) -> None:
@@ -394,37 +428,35 @@ def test_what_breaks_the_rules_ends_the_session_and_the_peer_is_told(data: bytes
 
 
 def test_the_reply_contract_is_kept_by_the_session() -> None:
-    for replies, told in [
-        ([Verb.ACK, Verb.ACK], "ack after the final reply"),
-        ([Verb.ACK, Verb.ERROR, Verb.SET], "set after the final reply"),  # the error says that what had begun broke off
-        ([Verb.ACK, Verb.ERROR, Verb.ERROR], "error after the final reply"),
-        ([Verb.ERROR, Verb.SET], "set after the final reply"),
-        ([Verb.LS], "ls on a channel of replies"),
-        ([Verb.SET] * 257, "limit credit"),
-    ]:
+    ack, error, value = Ack(), Error(Conflict("no")), Set()
+    cases: list[tuple[list[Reply], str]] = [
+        ([ack, ack], "`ack` after the final reply"),
+        ([ack, error, value], "`set` after the final reply"),  # the error says that what had begun broke off
+        ([ack, error, error], "`error` after the final reply"),
+        ([error, value], "`set` after the final reply"),
+        ([error, Log(b"")], "`log` after the final reply"),
+        ([value] * 257, "limit credit"),
+        ([Log(b"")] * 257, "limit credit"),
+    ]
+    for replies, told in cases:
         ours, _ = agreed()
         refs = ours.channels.send(SERVICE, request(), 0.0)
-        assert refs.ret is not None
-        value = Conflict("no")
-        data = b"".join(
-            message(refs.ret.id, Message(verb, value=value if verb is Verb.ERROR else None)) for verb in replies
-        )
+        assert refs.reply is not None
         with pytest.raises(WireError, match=told):
-            ours.receive(data, 0.0)
+            ours.receive(b"".join(reply(refs.reply.id, each) for each in replies), 0.0)
 
 
 def test_the_bounds_that_the_peer_told_are_kept_before_anything_is_sent() -> None:
     ours, _ = agreed(Limits(frame=1024, value=2000, values=2000, channels=2, streams=1))
     send = ours.channels.send
-    send(SERVICE, Message(Verb.LS, value=Json(b"1" * 2000)), 0.0)
+    send(SERVICE, Request(Verb.LS, body=Json(b"1" * 2000)), 0.0)
     for sent, told in [
-        (Message(Verb.LS, value=Json(b"1" * 2001)), "a value of 2001 bytes; the peer takes 2000"),
-        (Message(Verb.LS, ("a" * 1100,)), "without its value; the peer takes 1024"),
-        (Message(Verb.LS, value=Json(b"1" * 600)), "as many streams are open as the peer takes: 1"),
+        (Request(Verb.LS, body=Json(b"1" * 2001)), "a value of 2001 bytes; the peer takes 2000"),
+        (Request(Verb.LS, ("a" * 1100,)), "this ls takes [0-9]+ bytes without its value; the peer takes 1024"),
+        (Request(Verb.LS, body=Json(b"1" * 600)), "as many streams are open as the peer takes: 1"),
     ]:
         with pytest.raises(SwarmError, match=told):
             send(SERVICE, sent, 0.0)
-    send(SERVICE, request(), 0.0)
     send(SERVICE, request(), 0.0)
     with pytest.raises(SwarmError, match="as many channels are open as the peer takes: 2") as caught:
         send(SERVICE, request(), 0.0)
@@ -433,20 +465,20 @@ def test_the_bounds_that_the_peer_told_are_kept_before_anything_is_sent() -> Non
 
 def test_a_peer_that_opens_more_than_it_was_told_ends_the_session() -> None:
     ours, _ = agreed(Limits(channels=2))
-    ours.receive(message(0, LS, ret=(1, 2)) + message(0, LS, ret=(1, 4)), 0.0)
+    ours.receive(asked(2) + asked(4), 0.0)
     with pytest.raises(WireError, match="limit channels"):
-        ours.receive(message(0, LS, ret=(1, 6)), 0.0)
+        ours.receive(asked(6), 0.0)
 
 
 def test_the_backlog_is_bounded_and_what_is_taken_makes_room() -> None:
     ours, _ = agreed(Limits(backlog=1100))
-    half = message(0, Message(Verb.LS, ("a" * 500,)))
-    (first, _) = ours.receive(half * 2, 0.0)
+    half = Request(Verb.LS, ("a" * 500,))
+    (first, _) = ours.receive(asked(2, half) + asked(4, half), 0.0)
     assert isinstance(first, Received)
     ours.channels.taken(first)
-    ours.receive(half, 0.0)
+    ours.receive(asked(6, half), 0.0)
     with pytest.raises(WireError, match="limit backlog"):
-        ours.receive(half, 0.0)
+        ours.receive(asked(8, half), 0.0)
 
 
 # The races.
@@ -455,69 +487,72 @@ def test_the_backlog_is_bounded_and_what_is_taken_makes_room() -> None:
 def test_a_late_message_is_dropped_and_what_it_opened_is_reset() -> None:
     ours, theirs = agreed()
     refs = ours.channels.send(SERVICE, request(), 0.0)
-    assert refs.ret is not None
+    assert refs.reply is not None
     exchange(ours, theirs)
-    ours.channels.reset(refs.ret.id)
-    given = theirs.channels.send(refs.ret.id, Message(Verb.ACK), 0.0, RefKind.STREAM).att
+    ours.channels.reset(refs.reply.id)
+    given = theirs.channels.send(refs.reply.id, Ack(), 0.0, RefKind.STREAM).stream
     assert given is not None
     theirs.channels.write(given.id, b"more")
     ours_saw, theirs_saw = exchange(ours, theirs)
     assert ours_saw == []
-    assert theirs_saw == [Reset(refs.ret.id, ""), Reset(given.id, "")]
+    assert theirs_saw == [Reset(refs.reply.id, ""), Reset(given.id, "")]
     assert theirs.channels.calls == ours.channels.calls == 0
 
 
 def test_both_sides_may_reset_at_once() -> None:
     ours, theirs = agreed()
     refs = ours.channels.send(SERVICE, request(), 0.0)
-    assert refs.ret is not None
+    assert refs.reply is not None
     exchange(ours, theirs)
-    ours.channels.reset(refs.ret.id, "I left")
-    theirs.channels.reset(refs.ret.id, "so did I")
+    ours.channels.reset(refs.reply.id, "I left")
+    theirs.channels.reset(refs.reply.id, "so did I")
     assert exchange(ours, theirs) == [[], []]
 
 
 def test_what_was_sent_before_the_end_stands_when_the_stream_is_closed() -> None:
     ours, theirs = agreed()
-    att = ours.channels.send(SERVICE, request(), 0.0, RefKind.DUPLEX).att
-    assert att is not None
-    ours.channels.write(att.id, b"last words")
-    ours.channels.close(att.id)
+    refs = theirs.channels.send(SERVICE, request(), 0.0)
+    assert refs.reply is not None
+    exchange(ours, theirs)
+    given = ours.channels.send(refs.reply.id, Ack(), 0.0, RefKind.DUPLEX).stream
+    assert given is not None
+    ours.channels.write(given.id, b"last words")
+    ours.channels.close(given.id)
     _, saw = exchange(ours, theirs)
-    assert saw[1:] == [Data(att.id, b"last words"), Ended(att.id), Reset(att.id, "")]
+    assert saw[1:] == [Data(given.id, b"last words"), Ended(given.id), Reset(given.id, "")]
 
 
 def test_the_end_goes_with_the_last_reply_in_one_frame() -> None:
     ours, theirs = agreed()
     refs = ours.channels.send(SERVICE, request(), 0.0)
-    assert refs.ret is not None
+    assert refs.reply is not None
     exchange(ours, theirs)
-    theirs.channels.send(refs.ret.id, Message(Verb.ACK), 0.0)
-    theirs.channels.end(refs.ret.id)
+    theirs.channels.send(refs.reply.id, Ack(), 0.0)
+    theirs.channels.end(refs.reply.id)
     (ack,) = ours.receive(theirs.take(), 0.0)
     assert isinstance(ack, Received)
     assert ack.last
-    assert not ours.channels.is_open(refs.ret.id)
+    assert not ours.channels.is_open(refs.reply.id)
 
 
 def test_replies_keep_their_order_behind_one_whose_value_comes_apart() -> None:
     ours, theirs = agreed(Limits(window=1024))
     refs = ours.channels.send(SERVICE, request(), 0.0)
-    assert refs.ret is not None
+    assert refs.reply is not None
     exchange(ours, theirs)
-    theirs.channels.send(refs.ret.id, Message(Verb.SET, value=Json(b"1" * 100_000)), 0.0)
-    theirs.channels.send(refs.ret.id, Message(Verb.ACK), 0.0)
-    theirs.channels.end(refs.ret.id)
+    theirs.channels.send(refs.reply.id, Set(Json(b"1" * 100_000)), 0.0)
+    theirs.channels.send(refs.reply.id, Ack(), 0.0)
+    theirs.channels.end(refs.reply.id)
     saw, _ = exchange(ours, theirs)
     assert [shown(event.message)[0] for event in saw if isinstance(event, Received)] == ["set", "ack"]
 
 
 def test_a_small_call_does_not_wait_for_a_large_value_or_stream() -> None:
     ours, _ = agreed()
-    big = request(value=Json(b"1" * 50_000_000))
-    att = ours.channels.send(SERVICE, big, 0.0, RefKind.STREAM).att
-    assert att is not None
-    ours.channels.write(att.id, bytes(50_000_000))
+    big = request(body=Json(b"1" * 50_000_000))
+    upload = ours.channels.send(SERVICE, big, 0.0, RefKind.STREAM).stream
+    assert upload is not None
+    ours.channels.write(upload.id, bytes(50_000_000))
     ours.take()
     ours.channels.send(SERVICE, request(path=("small",)), 0.0)
     batch = ours.take()
@@ -527,7 +562,7 @@ def test_a_small_call_does_not_wait_for_a_large_value_or_stream() -> None:
 
 def test_streams_take_turns() -> None:
     ours, theirs = agreed()
-    ids = [ours.channels.send(SERVICE, Message(Verb.FILE), 0.0, RefKind.STREAM).att for _ in range(3)]
+    ids = [ours.channels.send(SERVICE, Request(Verb.FILE), 0.0, RefKind.STREAM).stream for _ in range(3)]
     for each in ids:
         assert each is not None
         ours.channels.write(each.id, bytes(60_000))
@@ -541,9 +576,9 @@ def test_a_window_grows_while_half_of_it_is_read_within_a_round_trip_and_its_gro
     theirs.receive(ours.take(), 0.0)
     ours.receive(theirs.take(), 0.05)
     theirs.receive(ours.take(), 0.1)  # the answer to its PING
-    att = ours.channels.send(SERVICE, Message(Verb.FILE), 0.0, RefKind.STREAM).att
-    assert att is not None
-    ours.channels.write(att.id, bytes(2_000_000))
+    upload = ours.channels.send(SERVICE, Request(Verb.FILE), 0.0, RefKind.STREAM).stream
+    assert upload is not None
+    ours.channels.write(upload.id, bytes(2_000_000))
     now = 0.0
     while ours.waiting:
         for event in theirs.receive(ours.take(), now):
@@ -552,7 +587,7 @@ def test_a_window_grows_while_half_of_it_is_read_within_a_round_trip_and_its_gro
         ours.receive(theirs.take(), now)
         now += 0.05
     assert theirs.channels.windows.grown == 192 * 1024
-    ours.channels.end(att.id)
+    ours.channels.end(upload.id)
     exchange(ours, theirs)
     assert theirs.channels.windows.grown == 0
 
@@ -584,13 +619,13 @@ def test_pings_that_pile_up_get_one_answer() -> None:
 
 def test_resets_that_a_peer_causes_and_does_not_read_are_bounded() -> None:
     ours, _ = agreed()
-    ours.receive(message(0, LS, ret=(1, 2)), 0.0)
+    ours.receive(asked(2), 0.0)
     ours.channels.reset(2)
     refs = ours.channels.send(SERVICE, request(), 0.0)
-    assert refs.ret is not None
-    ours.channels.reset(refs.ret.id)
+    assert refs.reply is not None
+    ours.channels.reset(refs.reply.id)
     with pytest.raises(WireError, match="doesn't read what it is told"):
-        ours.receive(message(refs.ret.id, Message(Verb.SET)) * 20_000, 0.0)
+        ours.receive(reply(refs.reply.id, Set()) * 20_000, 0.0)
 
 
 def test_an_end_in_good_order_is_told_and_so_is_going_away() -> None:

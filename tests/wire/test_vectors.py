@@ -6,44 +6,68 @@ from typing import Any
 
 import pytest
 
-from swarmlib import Conflict, Json, Message, Verb, open_reply
+from swarmlib import Ack, Conflict, Error, Json, Log, Meta, Reply, Request, Set, Verb
 from swarmlib.wire import frames
 from swarmlib.wire.channels import SERVICE
-from swarmlib.wire.codec import Apart, Kind, Ref, RefKind, Refs, WireError, decode, encode
-from swarmlib.wire.frames import MAGIC, NUMBER, Type, frame
+from swarmlib.wire.codec import (
+    NO_REFS,
+    Apart,
+    Ref,
+    RefKind,
+    Refs,
+    WireError,
+    complete,
+    decode_reply,
+    decode_request,
+    encode,
+    raw_value,
+)
+from swarmlib.wire.frames import MAGIC, NUMBER, VERSIONS, Type, frame
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.session import Session
 
 FOLDER = Path(__file__).parent / "vectors"
-CHANNEL_1 = Ref(RefKind.CHANNEL, 1)
+REPLY_1 = Refs(Ref(RefKind.CHANNEL, 1))
 
-MESSAGES: dict[str, tuple[Message, Refs]] = {
-    "the least request": (Message(Verb.LS), Refs()),
-    "a request with replies and a deadline": (
-        Message(Verb.LS, ("containers",), {"all": "1"}, deadline=2.5),
-        Refs(ret=CHANNEL_1),
+REQUESTS: dict[str, tuple[Request, Refs]] = {
+    "the least request": (Request(Verb.LS), REPLY_1),
+    "a request with parameters and a deadline": (
+        Request(Verb.LS, ("containers",), {"all": "1"}, deadline=2.5),
+        REPLY_1,
     ),
-    "a JSON value keeps its bytes": (Message(Verb.SET, value=Json(b'{"Id" : "web"}')), Refs()),
-    "a line of a log": (Message(Verb.LOG, args={"stream": "stdout"}, value=b"hello"), Refs()),
-    "an error": (
-        Message(
-            Verb.ERROR,
-            ("containers", "web"),
-            value=Conflict(
-                "in use", backend="docker", path=("containers", "web"), details={"status": 409, "body": b"{}"}
-            ),
+    "a body keeps its bytes": (Request(Verb.SET, body=Json(b'{"Id" : "web"}')), REPLY_1),
+    "a body that comes apart": (Request(Verb.SET, body=Json(b"{}")), REPLY_1._replace(value=Apart(3, 50_000_000))),
+    "a request with an upload": (Request(Verb.FILE), REPLY_1._replace(stream=Ref(RefKind.STREAM, 3))),
+    "a request with all that is known about the call": (
+        Request(
+            Verb.SPAWN,
+            ("images",),
+            {"fromImage": "busybox"},
+            meta=Meta("cert:alice", "1.41", (("x-registry-auth", "eyJ9"), ("content-type", "text/plain"))),
         ),
-        Refs(),
+        REPLY_1,
+    ),
+    "a path that is not UTF-8": (
+        Request(Verb.FILE, ("containers", "web", "archive"), {"path": "/caf\udce9"}),
+        REPLY_1,
+    ),
+}
+REPLIES: dict[str, tuple[Reply, Refs]] = {
+    "the least reply": (Ack(), NO_REFS),
+    "an ack with a value": (Ack(Json(b'{"Id":"x"}')), NO_REFS),
+    "an object": (Set(Json(b'{"Id" : "web"}')), NO_REFS),
+    "an object that comes apart": (Set(Json(b"[]")), Refs(value=Apart(2, 50_000_000))),
+    "a line of a log": (Log(b"hello", {"stream": "stdout"}), NO_REFS),
+    "an error": (
+        Error(Conflict("in use", backend="docker", path=("containers", "web"), details={"status": 409, "body": b"{}"})),
+        NO_REFS,
     ),
     "headers are pairs, which are tuples": (
-        Message(Verb.ACK, args={"headers": [(b"Content-Type", b"application/json")]}),
-        Refs(),
+        Ack(details={"headers": [(b"Content-Type", b"application/json")]}),
+        NO_REFS,
     ),
-    "an ack with a channel": (Message(Verb.ACK, value=Json(b'{"Id":"x"}')), Refs(channel=Ref(RefKind.CHANNEL, 2))),
-    "an ack with a byte stream both ways": (Message(Verb.ACK), Refs(att=Ref(RefKind.DUPLEX, 2))),
-    "a request with a byte stream": (Message(Verb.FILE), Refs(ret=CHANNEL_1, att=Ref(RefKind.STREAM, 3))),
-    "a path that is not UTF-8": (Message(Verb.FILE, ("containers", "web", "archive"), {"path": "/caf\udce9"}), Refs()),
-    "a value that comes apart": (Message(Verb.SET), Refs(value=Apart(2, 50_000_000, Kind.JSON))),
+    "an ack with a byte stream": (Ack(), Refs(stream=Ref(RefKind.STREAM, 2))),
+    "an ack with a byte stream both ways": (Ack(), Refs(stream=Ref(RefKind.DUPLEX, 2))),
 }
 
 
@@ -58,18 +82,18 @@ def conversation() -> dict[str, bytes]:
 
     says(0, "1. the initiator: magic, HELLO")
     says(1, "2. the acceptor: magic, HELLO, PING")
-    sides[0].channels.send(SERVICE, Message(Verb.LS, ("containers",), ret=open_reply()[0]), 0.0)
+    sides[0].channels.send(SERVICE, Request(Verb.LS, ("containers",)), 0.0)
     says(0, "3. the initiator: PING, a request with replies on channel 1, PONG")
-    sides[1].channels.send(1, Message(Verb.SET, value=Json(b"[]")), 0.0)
-    sides[1].channels.send(1, Message(Verb.ACK), 0.0)
+    sides[1].channels.send(1, Set(Json(b"[]")), 0.0)
+    sides[1].channels.send(1, Ack(), 0.0)
     sides[1].channels.end(1)
     says(1, "4. the acceptor: set, ack as LAST, PONG")
-    refs = sides[0].channels.send(SERVICE, Message(Verb.FILE, ret=open_reply()[0]), 0.0, RefKind.DUPLEX)
-    assert refs.att is not None
-    sides[0].channels.write(refs.att.id, b"data")
-    sides[0].channels.end(refs.att.id)
+    refs = sides[0].channels.send(SERVICE, Request(Verb.FILE), 0.0, RefKind.STREAM)
+    assert refs.stream is not None
+    sides[0].channels.write(refs.stream.id, b"data")
+    sides[0].channels.end(refs.stream.id)
     says(0, "5. the initiator: a request with replies on channel 3 and a stream 5, DATA, END")
-    sides[1].channels.reset(refs.att.id, "broken")
+    sides[1].channels.reset(refs.stream.id, "broken")
     says(1, "6. the acceptor: RESET of the stream")
     sides[0].channels.reset(3)
     sides[0].go_away()
@@ -78,10 +102,12 @@ def conversation() -> dict[str, bytes]:
     return said
 
 
+LS = encode(Request(Verb.LS), REPLY_1, now=0.0)
+ACK = encode(Ack(), now=0.0)
 FRAMES: dict[str, bytes] = {
-    "HELLO": MAGIC + frames.hello((1, 1), Limits(), frozenset()),
-    "MESSAGE on the service": frame(Type.MESSAGE, 0, encode(Message(Verb.LS), now=0.0)),
-    "LAST on channel 1": frame(Type.LAST, 1, encode(Message(Verb.ACK), now=0.0)),
+    "HELLO": MAGIC + frames.hello(VERSIONS, Limits(), frozenset()),
+    "MESSAGE on the service": frame(Type.MESSAGE, 0, LS),
+    "LAST on channel 1": frame(Type.LAST, 1, ACK),
     "DATA on stream 5": frame(Type.DATA, 5, b"hello"),
     "END of channel 5": frame(Type.END, 5),
     "RESET of channel 5": frame(Type.RESET, 5, b"broken"),
@@ -93,17 +119,22 @@ FRAMES: dict[str, bytes] = {
     "BYE with an error": frames.bye(WireError("a frame of the unknown type 127")),
 }
 REFUSED: dict[str, bytes] = {
-    "trailing bytes": encode(Message(Verb.LS), now=0.0) + b"\x00",
-    "truncated": encode(Message(Verb.LS), now=0.0)[:-1],
-    "eight fields": b"\x98" + encode(Message(Verb.LS), now=0.0)[1:-1],
-    "an unknown verb": encode(Message(Verb.LS), now=0.0).replace(b"\xa2ls", b"\xa2lz"),
-    "an unknown extension type": encode(Message(Verb.LS), Refs(ret=CHANNEL_1), now=0.0).replace(
-        b"\xd7\x01", b"\xd7\x63"
+    "trailing bytes after a request": LS + b"\x00",
+    "trailing bytes after a reply": ACK + b"\x00",
+    "a request that is cut off": LS[:-1],
+    "a reply that is cut off": ACK[:-1],
+    "seven fields": b"\x97" + LS[1:-1],
+    "three fields": b"\x93" + ACK[1:-1],
+    "an unknown verb": LS.replace(b"\xa2ls", b"\xa2lz"),
+    "an unknown reply": ACK.replace(b"\xa3ack", b"\xa3oak"),
+    "a request without a channel for its replies": encode(Request(Verb.LS), now=0.0),
+    "an unknown extension type": LS.replace(b"\xd7\x01", b"\xd7\x63"),
+    "a stream in the place of the channel for the replies": LS.replace(b"\xd7\x01", b"\xd7\x02"),
+    "a stream that an object gives": encode(Ack(), Refs(stream=Ref(RefKind.STREAM, 2)), now=0.0).replace(
+        b"\xa3ack", b"\xa3set"
     ),
-    "a stream in the place of the reply channel": encode(Message(Verb.LS), Refs(ret=CHANNEL_1), now=0.0).replace(
-        b"\xd7\x01", b"\xd7\x02"
-    ),
-    "text as bytes that are UTF-8": encode(Message(Verb.LS, args={"path": "\udce9"}), now=0.0).replace(
+    "a log without a line": ACK.replace(b"\xa3ack", b"\xa3log"),
+    "text as bytes that are UTF-8": encode(Request(Verb.LS, params={"path": "\udce9"}), REPLY_1, now=0.0).replace(
         b"\xd4\x07\xe9", b"\xd4\x07a"
     ),
 }
@@ -112,7 +143,8 @@ REFUSED: dict[str, bytes] = {
 def built() -> dict[str, dict[str, bytes]]:
     """All vectors, by file and name."""
     return {
-        "messages": {name: encode(message, refs, now=0.0) for name, (message, refs) in MESSAGES.items()},
+        "requests": {name: encode(request, refs, now=0.0) for name, (request, refs) in REQUESTS.items()},
+        "replies": {name: encode(reply, refs, now=0.0) for name, (reply, refs) in REPLIES.items()},
         "frames": FRAMES,
         "refused": REFUSED,
         "conversation": conversation(),
@@ -124,32 +156,42 @@ def read(name: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["messages", "frames", "refused", "conversation"])
+@pytest.mark.parametrize("name", ["requests", "replies", "frames", "refused", "conversation"])
 def test_the_vectors_are_what_this_side_says_byte_for_byte(name: str) -> None:
     assert {each["meaning"]: each["hex"] for each in read(name)} == {
         meaning: data.hex() for meaning, data in built()[name].items()
     }
 
 
-@pytest.mark.parametrize("vector", read("messages"), ids=lambda vector: vector["meaning"])
-def test_the_message_vectors_are_read_as_what_they_mean(vector: dict[str, Any]) -> None:
-    message, refs = MESSAGES[vector["meaning"]]
-    came, came_refs = decode(bytes.fromhex(vector["hex"]), now=0.0)
+@pytest.mark.parametrize("vector", read("requests"), ids=lambda vector: vector["meaning"])
+def test_the_vectors_of_requests_are_read_as_what_they_mean(vector: dict[str, Any]) -> None:
+    request, refs = REQUESTS[vector["meaning"]]
+    came, came_refs = decode_request(bytes.fromhex(vector["hex"]), now=0.0)
     assert came_refs == refs
-    assert (came.verb, came.path, came.args, came.deadline) == (
-        message.verb,
-        message.path,
-        message.args,
-        message.deadline,
-    )
-    if message.verb is Verb.ERROR:
-        assert vars(came.error) == vars(message.error)
-        assert type(came.error) is type(message.error)
-    else:
-        assert came.value == message.value
+    if refs.value is not None:
+        assert came.body is None
+        complete(came, raw_value(request) or b"")
+    assert came == request
+
+
+@pytest.mark.parametrize("vector", read("replies"), ids=lambda vector: vector["meaning"])
+def test_the_vectors_of_replies_are_read_as_what_they_mean(vector: dict[str, Any]) -> None:
+    reply, refs = REPLIES[vector["meaning"]]
+    came, came_refs = decode_reply(bytes.fromhex(vector["hex"]))
+    assert came_refs == refs
+    if isinstance(reply, Error) and isinstance(came, Error):
+        assert vars(came.error) == vars(reply.error)
+        assert type(came.error) is type(reply.error)
+        return
+    if refs.value is not None:
+        complete(came, raw_value(reply) or b"")
+    assert came == reply
 
 
 @pytest.mark.parametrize("vector", read("refused"), ids=lambda vector: vector["meaning"])
-def test_the_vectors_that_are_no_messages_are_refused(vector: dict[str, Any]) -> None:
+def test_the_vectors_that_are_neither_requests_nor_replies_are_refused(vector: dict[str, Any]) -> None:
+    data = bytes.fromhex(vector["hex"])
     with pytest.raises(WireError):
-        decode(bytes.fromhex(vector["hex"]), now=0.0)
+        decode_request(data, now=0.0)
+    with pytest.raises(WireError):
+        decode_reply(data)

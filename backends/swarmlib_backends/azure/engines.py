@@ -21,10 +21,9 @@ from swarmlib import (
     CLEANUP_SECONDS,
     UNSENT,
     Chain,
-    Message,
     NotFound,
     Path,
-    Reply,
+    Request,
     SwarmError,
     Unavailable,
     Unsupported,
@@ -129,42 +128,42 @@ class Engines(Balance):
 
     # The verbs that differ from a balance's.
 
-    async def ls(self, message: Message) -> Any:
+    async def ls(self, request: Request) -> Any:
         """As a balance; without a machine that answers nothing, which is no failure: one can be made."""
-        if self._answering or message.path not in merge.LISTS:
-            return await super().ls(message)
-        await lists.reply(message, _NOTHING.get(message.path, []), lists.missing(self._roster.members))
+        if self._answering or request.path not in merge.LISTS:
+            return await super().ls(request)
+        await lists.reply(request, _NOTHING.get(request.path, []), lists.missing(self._roster.members))
         return None
 
     @property
     def _answering(self) -> bool:
         return any(member.up for member in self._roster.members)
 
-    async def get(self, message: Message) -> Any:
+    async def get(self, request: Request) -> Any:
         """As a balance; without a machine that answers, what there could be."""
         if self._answering:
-            return await super().get(message)
-        match message.path:
+            return await super().get(request)
+        match request.path:
             case ():
                 return self._could_be()
-            case ("ping",) | ("ping", "head") if message.ret is not None:
-                await pong(message.ret)
+            case ("ping",) | ("ping", "head"):
+                await pong(request.reply)
                 return None
             case (_, name, *_) if not self._engines:
-                raise NotFound(f"no such object: {name}", path=message.path)
+                raise NotFound(f"no such object: {name}", path=request.path)
             case (_, _, *_):
-                return await super().get(message)
+                return await super().get(request)
             case _:
-                raise Unsupported("there is no machine yet", path=message.path)
+                raise Unsupported("there is no machine yet", path=request.path)
 
-    async def _summary(self, message: Message) -> None:
+    async def _summary(self, request: Request) -> None:
         """As a balance; of the service itself, with what the machines could hold that are not made yet."""
-        if message.path:
-            await super()._summary(message)
+        if request.path:
+            await super()._summary(request)
             return
-        outcome = await self._ask(message)
-        merged = merge.SUMMARIES[message.path](outcome.values) | self._size()
-        await lists.reply(message, merged, outcome.missing)
+        outcome = await self._ask(request)
+        merged = merge.SUMMARIES[request.path](outcome.values) | self._size()
+        await lists.reply(request, merged, outcome.missing)
 
     def _could_be(self) -> Body:
         states = ("", "Running", "Paused", "Stopped")
@@ -180,24 +179,24 @@ class Engines(Balance):
         cpus, memory = zip(*found, strict=True)
         return {"NCPU": sum(cpus), "MemTotal": sum(memory), "Labels": [LAST_RESORT]}
 
-    async def _everywhere(self, message: Message, ret: Reply) -> None:
+    async def _everywhere(self, request: Request) -> None:
         """A pull goes to the machines that run; those that sleep get the image when they need it."""
         if all(engine.sleeper.asleep for engine in self._engines.values()):
-            raise Unsupported("no machine runs: images come with the containers that need them", path=message.path)
-        await super()._everywhere(message, ret)
+            raise Unsupported("no machine runs: images come with the containers that need them", path=request.path)
+        await super()._everywhere(request)
 
-    async def _create(self, message: Message) -> Any:
-        wish, _ = wishes.read(str(message.args.get("name") or ""), message.json)
+    async def _create(self, request: Request) -> Any:
+        wish, _ = wishes.read(str(request.params.get("name") or ""), request.json)
         await self._make_room(wish)
         try:
-            return await super()._create(message)
+            return await super()._create(request)
         except Unavailable as exc:
             if not exc.details.get(UNSENT):
                 raise
         # Its machine was removed by others, which is found out when it is to be woken.
         await self._find_alone()
         await self._make_room(wish)
-        return await super()._create(message)
+        return await super()._create(request)
 
     async def _make_room(self, wish: Wish) -> None:
         """See that a machine has room for a container.

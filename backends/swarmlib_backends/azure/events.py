@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Reply
+from swarmlib import ReplySender
 from swarmlib.errors import ungrouped
 
 from ..dockerapi import events as docker
@@ -43,7 +43,7 @@ class Events:
         finally:
             self._looks.discard(event)
 
-    async def send(self, args: Mapping[str, Any], ret: Reply) -> None:
+    async def send(self, args: Mapping[str, Any], reply: ReplySender) -> None:
         """Acknowledge a watch, and send it the events that it asks for, until its `until`.
 
         Raises:
@@ -54,7 +54,7 @@ class Events:
         with ungrouped():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._compare, known, told)
-                await told.send(args, ret)
+                await told.send(args, reply)
                 nursery.cancel_scope.cancel()
 
     async def _compare(self, known: Mapping[str, Machine], told: docker.Events) -> None:

@@ -19,7 +19,22 @@ from typing import Any, Final
 import orjson
 import trio
 
-from swarmlib import Client, Message, NotFound, Reply, Server, SwarmError, Tap, TimedOut, Unavailable, Verb, next_reply
+from swarmlib import (
+    Ack,
+    Client,
+    NotFound,
+    ReplyReceiver,
+    ReplySender,
+    Request,
+    Server,
+    SwarmError,
+    Tap,
+    TimedOut,
+    Unavailable,
+    Verb,
+    ask,
+    next_reply,
+)
 from swarmlib.service import Handler
 
 from ..docker import Docker
@@ -81,7 +96,7 @@ class Memory:
     async def learn(self, engine: Client) -> None:
         """Ask an engine for all that is asked of one that sleeps."""
         known: dict[str, Any] = {"info": await engine.get(), "version": await engine.get("version"), "df": {}}
-        known["containers"] = (await engine.call(Verb.LS, ("containers",), args={"all": "1"})).value or []
+        known["containers"] = (await engine.call(Verb.LS, ("containers",), params={"all": "1"})).value or []
         for place in _PLACES[1:]:
             known[place] = (await engine.call(Verb.LS, (place,))).value
         for place in ("containers", "networks"):
@@ -95,17 +110,17 @@ class Memory:
         """Whether a container ran."""
         return any(each.get("State") == "running" for each in self.known.get("containers", []))
 
-    def answer(self, message: Message) -> Any:
+    def answer(self, request: Request) -> Any:
         """The answer to what asks for no more than is known.
 
         Raises:
             LookupError: it asks for more. NotFound: there is no such thing.
         """
-        if message.verb is Verb.LS and len(message.path) == 1:
-            return self._listed(message)
-        if message.verb is not Verb.GET:
+        if request.verb is Verb.LS and len(request.path) == 1:
+            return self._listed(request)
+        if request.verb is not Verb.GET:
             raise LookupError
-        match message.path:
+        match request.path:
             case ():
                 return self.known["info"]
             case ("version",):
@@ -118,18 +133,18 @@ class Memory:
             case _:
                 raise LookupError
 
-    def _listed(self, message: Message) -> Any:
-        place, filters = message.path[0], decode(message.args)
+    def _listed(self, request: Request) -> Any:
+        place, filters = request.path[0], decode(request.params)
         if place != "containers":
             if filters:
                 raise LookupError
             return self.known[place]
-        if set(filters) - _KNOWN_FILTERS or message.args.get("size") or message.args.get("limit"):
+        if set(filters) - _KNOWN_FILTERS or request.params.get("size") or request.params.get("limit"):
             raise LookupError
         found: list[Body] = self.known[place]
         has_name = named(filters.get("name", []))
         shown = [each for each in found if _fits(each, filters) and has_name(*_names(each), *_names(each, "/"))]
-        return shown if is_true(message.args.get("all")) or "status" in filters else []
+        return shown if is_true(request.params.get("all")) or "status" in filters else []
 
 
 def _names(entry: Body, without: str = "") -> list[str]:
@@ -179,7 +194,7 @@ class Sleeper(Server):
 
     def handlers(self) -> Mapping[Verb, Any]:
         """Every verb goes to the engine, or wakes it."""
-        every = dict.fromkeys((verb for verb in Verb if verb not in (Verb.ACK, Verb.ERROR, Verb.LOG)), self._any)
+        every = dict.fromkeys(Verb, self._any)
         return every | {Verb.WATCH: self._watch}
 
     @property
@@ -191,77 +206,74 @@ class Sleeper(Server):
         """Count it as used now."""
         self._life.used = trio.current_time()
 
-    def choose(self, message: Message) -> Handler | None:
+    def choose(self, request: Request) -> Handler | None:
         """While the machine is awake, what only looks goes straight on."""
-        return None if message.verb in _LOOKS and not self.asleep else super().choose(message)
+        return None if request.verb in _LOOKS and not self.asleep else super().choose(request)
 
-    async def _any(self, message: Message) -> Any:
-        if message.path[:1] == ("ping",) and message.ret is not None:
-            await pong(message.ret)
+    async def _any(self, request: Request) -> Any:
+        if request.path[:1] == ("ping",):
+            await pong(request.reply)
             return None
-        if message.verb in _LOOKS:
+        if request.verb in _LOOKS:
             try:
-                return self._remembered(message)
+                return self._remembered(request)
             except LookupError:
                 pass
-        return await self._used(message)
+        await self._used(request)
+        return None
 
-    def _remembered(self, message: Message) -> Any:
+    def _remembered(self, request: Request) -> Any:
         known = self._memory.known
         if known:
-            return self._memory.answer(message)
-        if message.verb is Verb.GET and message.path == ():
+            return self._memory.answer(request)
+        if request.verb is Verb.GET and request.path == ():
             return self._unknown
-        if message.verb is Verb.LS and message.path[0] in _PLACES:
-            return [] if message.path != ("volumes",) else {"Volumes": []}
-        if message.verb is Verb.GET and message.path == ("version",):
+        if request.verb is Verb.LS and request.path[0] in _PLACES:
+            return [] if request.path != ("volumes",) else {"Volumes": []}
+        if request.verb is Verb.GET and request.path == ("version",):
             return {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
         raise LookupError  # somebody else put it to sleep, so what is on it only it can tell
 
-    async def _used(self, message: Message) -> Any:
+    async def _used(self, request: Request) -> None:
         """Hand on what needs the engine, which is in use until that is answered."""
         life = self._life
         await self.wake()
         life.active += 1
         try:
-            ret, message = message.ret, message
-            if ret is not None:
-                ended = trio.Event()
-                await self.next.send(message.but(ret=_Counted(ret, ended)))
-                await ended.wait()
-                return None
-            return await self.hand_on(message, self.next)
+            ended = trio.Event()
+            await self.next.send(request.replace(reply=_Counted(request.reply, ended)))
+            await ended.wait()
         finally:
             life.active -= 1
             self.use()
 
-    async def _watch(self, message: Message) -> Any:
-        if message.path or message.ret is None:
-            return await self._used(message)
-        await self._events(message, message.ret)
-        return None
+    async def _watch(self, request: Request) -> None:
+        if request.path:
+            await self._used(request)
+        else:
+            await self._events(request, request.reply)
 
-    async def _events(self, message: Message, ret: Reply) -> None:
+    async def _events(self, request: Request, reply: ReplySender) -> None:
         """The engine's events, over its sleep: what happens while nobody can tell is asked for afterwards."""
-        args = dict(message.args)
+        params = dict(request.params)
         while True:
             if self.asleep:
-                if not ret.answered:
-                    await ret.ack()
+                if not reply.answered:
+                    await reply.ack()
                 await self._life.awake.wait()
             try:
-                async with Client(self.next).request(Verb.WATCH, args=args) as replies:
-                    await self._relay(replies, ret)
+                async with await ask(self.next, request.replace(params=params)) as replies:
+                    await self._relay(replies, reply)
             except (trio.EndOfChannel, SwarmError) as exc:
-                args["since"] = f"{time.time():.9f}"
+                params["since"] = f"{time.time():.9f}"
                 if not self.asleep:
                     raise exc if isinstance(exc, SwarmError) else Unavailable("its events ended") from exc
 
-    async def _relay(self, replies: Any, ret: Reply) -> None:
+    async def _relay(self, replies: ReplyReceiver, to: ReplySender) -> None:
         while True:
             reply = await next_reply(replies)
-            if reply.verb is not Verb.ACK or not ret.answered:
-                await ret.send(reply)
+            if not isinstance(reply, Ack) or not to.answered:
+                await to.send(reply)
 
     # Sleeping.
 
@@ -341,7 +353,7 @@ class _Life:
 class _Counted(Tap):
     """A caller's reply channel that says when the call has ended."""
 
-    def __init__(self, inner: Reply, ended: trio.Event) -> None:
+    def __init__(self, inner: ReplySender, ended: trio.Event) -> None:
         super().__init__(inner, lambda reply: reply)
         self._ended = ended
         inner.on_gone(ended.set)

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import trio
 
-from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, Message, NotFound, Server, Unsupported, Verb
+from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, NotFound, Request, Server, Unsupported, Verb
 from swarmlib.service import Handler
 
 from ..dockerapi import parameters
@@ -56,7 +56,7 @@ class Workloads(Server):
         return f"azure {self._options.group}"
 
     def handlers(self) -> Mapping[Verb, Handler]:
-        """The methods by the verb that they are named for; each gets the canonical form of its message."""
+        """The methods by the verb that they are named for; each gets the canonical form of its request."""
         return reading_canonical(super().handlers())
 
     @asynccontextmanager
@@ -71,25 +71,25 @@ class Workloads(Server):
 
     # Looking.
 
-    async def ls(self, message: Message) -> Any:
+    async def ls(self, request: Request) -> Any:
         """The machines; there are no images."""
-        match message.path:
+        match request.path:
             case ("containers",):
-                return objects.listed(await self._machines(), message.args)
+                return objects.listed(await self._machines(), request.params)
             case ("images",):
                 return []
             case _:
-                raise no_such_place("azure", message)
+                raise no_such_place("azure", request)
 
-    async def get(self, message: Message) -> Any:
+    async def get(self, request: Request) -> Any:
         """The service's or a machine's state."""
-        match message.path:
+        match request.path:
             case ():
                 return objects.info(await self._machines(), self.name)
             case ("version",):
                 return _VERSION
             case ("ping",) | ("ping", "head"):
-                await pong(message.reply)
+                await pong(request.reply)
                 return None
             case ("containers", ref):
                 machine = await self._find(ref)
@@ -98,20 +98,20 @@ class Workloads(Server):
                 # An image is only a name here: whether Azure has it, it says when a machine is made.
                 return {"Id": name, "RepoTags": [name], "Config": {}}
             case _:
-                raise no_such_place("azure", message)
+                raise no_such_place("azure", request)
 
-    async def watch(self, message: Message) -> None:
+    async def watch(self, request: Request) -> None:
         """Events; or a machine's end."""
-        match message.path:
+        match request.path:
             case ():
-                await self._events.send(message.args, message.reply)
+                await self._events.send(request.params, request.reply)
             case ("containers", ref, "wait"):
                 machine = await self._find(ref)
-                await message.reply.ack()
-                await self._events.stopped(machine.id, str(message.args.get("condition", "")))
-                await message.reply.set({"StatusCode": 0})
+                await request.reply.ack()
+                await self._events.stopped(machine.id, str(request.params.get("condition", "")))
+                await request.reply.set({"StatusCode": 0})
             case _:
-                raise no_such_place("azure", message)
+                raise no_such_place("azure", request)
 
     async def _machines(self) -> list[Machine]:
         return await machines(self._arm, self._options.group)
@@ -132,11 +132,11 @@ class Workloads(Server):
 
     # Changing.
 
-    async def spawn(self, message: Message) -> Any:
+    async def spawn(self, request: Request) -> Any:
         """A new machine; the same one again is the one that is there."""
-        if message.path != (_CONTAINERS,):
-            raise no_such_place("azure", message)
-        spec = self.spec(str(message.args.get("name") or f"vm-{os.urandom(4).hex()}"), message.json)
+        if request.path != (_CONTAINERS,):
+            raise no_such_place("azure", request)
+        spec = self.spec(str(request.params.get("name") or f"vm-{os.urandom(4).hex()}"), request.json)
         made = Machine.of(await self._maker.make(spec))
         self._events.look()
         return {"Id": made.id, "Warnings": []}
@@ -154,83 +154,83 @@ class Workloads(Server):
             labels.setdefault(f"{LABEL}image", image.removesuffix(":latest") if image.count(":") == 1 else image)
         return spec.described_by(labels)
 
-    async def start(self, message: Message) -> None:
+    async def start(self, request: Request) -> None:
         """Switch a machine on."""
-        machine = await self._whole(message)
+        machine = await self._whole(request)
         if machine.power == "running":
-            await message.reply.ack(status=304)
+            await request.reply.ack(details={"status": 304})
             return
         await self._operate(machine, self._arm.compute.virtual_machines.begin_start)
 
-    async def stop(self, message: Message) -> None:
+    async def stop(self, request: Request) -> None:
         """Switch a machine off, and deallocate it: it is not billed then. Unless `keep_allocated` asks otherwise."""
         operations = self._arm.compute.virtual_machines
-        match message.path:
+        match request.path:
             case ("containers", ref, "kill"):
-                await self._off(await self._find(ref), message, partial(operations.begin_power_off, skip_shutdown=True))
+                await self._off(await self._find(ref), request, partial(operations.begin_power_off, skip_shutdown=True))
             case _:
-                await self._off(await self._whole(message), message, operations.begin_power_off)
+                await self._off(await self._whole(request), request, operations.begin_power_off)
 
-    async def _off(self, machine: Machine, message: Message, power_off: Callable[..., Awaitable[Any]]) -> None:
-        asked = parameters.read("boolean", message.args.get("keep_allocated"))
+    async def _off(self, machine: Machine, request: Request, power_off: Callable[..., Awaitable[Any]]) -> None:
+        asked = parameters.read("boolean", request.params.get("keep_allocated"))
         keep = self._options.keep_allocated if asked is None else is_true(asked)
         if machine.power == "deallocated" or (keep and machine.power == "stopped"):
-            await message.reply.ack(status=304)
+            await request.reply.ack(details={"status": 304})
             return
         await self._operate(machine, power_off if keep else self._arm.compute.virtual_machines.begin_deallocate)
 
-    async def rm(self, message: Message) -> None:
+    async def rm(self, request: Request) -> None:
         """Remove a machine, with its disk, interface and address."""
-        machine = await self._whole(message)
-        if machine.running and not is_true(message.args.get("force")):
+        machine = await self._whole(request)
+        if machine.running and not is_true(request.params.get("force")):
             raise still_runs(machine.id, "running")
         await self._maker.remove(machine.body)
         self._events.look()
 
-    async def set(self, message: Message) -> None:
+    async def set(self, request: Request) -> None:
         """Change a machine: its size and tags by `update`; or start it again."""
         operations = self._arm.compute.virtual_machines
-        match message.path:
+        match request.path:
             case ("containers", ref, "update"):
                 machine = await self._find(ref)
-                patch = _patch(machine, message.json)
+                patch = _patch(machine, request.json)
                 await self._operate(machine, partial(operations.begin_update, parameters=patch))
             case ("containers", ref, "restart"):
                 await self._operate(await self._find(ref), operations.begin_restart)
             case ("containers", ref, "resize"):
                 await self._find(ref)  # of a terminal: what is connected through ssh has none that could be resized
             case ("containers", _, "rename"):
-                raise Unsupported("a virtual machine of Azure's keeps its name", path=message.path)
+                raise Unsupported("a virtual machine of Azure's keeps its name", path=request.path)
             case _:
-                raise no_such_place("azure", message)
+                raise no_such_place("azure", request)
 
     async def _operate(self, machine: Machine, begin: Callable[..., Awaitable[Any]]) -> None:
         await self._arm.finished(partial(begin, self._options.group, machine.name))
         self._events.look()
 
-    async def _whole(self, message: Message) -> Machine:
-        if len(message.path) != 2 or message.path[0] != _CONTAINERS:
-            raise no_such_place("azure", message)
-        return await self._find(message.path[1])
+    async def _whole(self, request: Request) -> Machine:
+        if len(request.path) != 2 or request.path[0] != _CONTAINERS:
+            raise no_such_place("azure", request)
+        return await self._find(request.path[1])
 
     # Talking.
 
-    async def connect(self, message: Message) -> None:
+    async def connect(self, request: Request) -> None:
         """A shell on the machine by ssh; or what its console has shown (boot diagnostics)."""
-        match message.path:
+        match request.path:
             case ("containers", ref):
                 machine = await self._find(ref)
                 if not machine.running:
                     raise Conflict(f"{machine.name} is {machine.power or 'not made yet'}, not running")
                 shell = await Shell.open(await self._access.command(machine))
-                await message.reply.ack(att=shell)
+                await request.reply.ack(stream=shell)
             case ("containers", ref, "logs"):
-                if is_true(message.args.get("follow")):
-                    raise Unsupported("boot diagnostics can't be followed: leave out --follow", path=message.path)
+                if is_true(request.params.get("follow")):
+                    raise Unsupported("boot diagnostics can't be followed: leave out --follow", path=request.path)
                 text = await self._console(await self._find(ref))
-                await message.reply.ack(att=BytesStream(_tail(text, message)))
+                await request.reply.ack(stream=BytesStream(_tail(text, request)))
             case _:
-                raise no_such_place("azure", message)
+                raise no_such_place("azure", request)
 
     async def _console(self, machine: Machine) -> bytes:
         retrieve = self._arm.compute.virtual_machines.retrieve_boot_diagnostics_data
@@ -331,8 +331,8 @@ def _patch(machine: Machine, body: Any) -> Body:
     return patch | ({"properties": {"hardwareProfile": {"vmSize": size}}} if size else {})
 
 
-def _tail(text: bytes, message: Message) -> bytes:
-    tail = message.args.get("tail", "all")
+def _tail(text: bytes, request: Request) -> bytes:
+    tail = request.params.get("tail", "all")
     if tail == "all":
         return text
     count = int(tail)

@@ -14,9 +14,8 @@ import trio
 from swarmlib import (
     Chain,
     Invalid,
-    Message,
     Path,
-    Reply,
+    Request,
     Server,
     Stages,
     SwarmError,
@@ -25,13 +24,14 @@ from swarmlib import (
     argument,
     option,
 )
+from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
-from swarmlib.request import Answer
+from swarmlib.reply import NOBODY
 
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.rows import WHOLE
-from ..dockerapi.versions import ARG, parsed
+from ..dockerapi.versions import parsed
 from . import contexts, effects, events, everywhere, holders, labels, lists, merge, owners, roster, together
 from .asking import CLIENTS_FAULT, Outcome, ask_all
 from .members import Member
@@ -97,7 +97,7 @@ class Balance(Server):
                     seen = await roster.stamp(path)
                     await self._roster.read(path)
                     nursery.start_soon(self._roster.follow, path, seen)
-                self._router = Router(self._roster, lambda handler, message: self.take_up(handler, message))
+                self._router = Router(self._roster, lambda handler, request: self.take_up(handler, request))
                 self._spawner = Spawner(self._roster, Placement(self.strategy, self._roster.index))
                 nursery.start_soon(Rescheduler(self._roster, self._spawner, self.reschedule_after).run)
                 yield
@@ -107,179 +107,178 @@ class Balance(Server):
         """The verbs; what speaks of swarm mode goes to a manager, whatever the verb."""
         return {verb: partial(self._routed, handler) for verb, handler in super().handlers().items()}
 
-    async def _routed(self, handler: Callable[[Message], Awaitable[Any]], message: Message) -> Any:
-        message = labels.unreserved(canonical(message))
+    async def _routed(self, handler: Callable[[Request], Awaitable[Any]], request: Request) -> Any:
+        request = labels.unreserved(canonical(request))
         await self._roster.known()
-        if ARG in message.args:
-            self._check_version(message.args[ARG])
-        if message.path[:1] and message.path[0] in _SWARM_MODE:
-            return await self._router.to(await owners.manager(self._roster), message)
-        return await handler(message)
+        if request.meta.version:
+            self._check_version(request.meta.version)
+        if request.path[:1] and request.path[0] in _SWARM_MODE:
+            return await self._router.to(await owners.manager(self._roster), request)
+        return await handler(request)
 
     # Looking.
 
-    async def ls(self, message: Message) -> Any:
+    async def ls(self, request: Request) -> Any:
         """What every member has, merged."""
-        if message.path not in merge.LISTS:
-            return await self._router.to_owner(message)
-        return await lists.answer(message, self._roster, strict=self.strict)
+        if request.path not in merge.LISTS:
+            return await self._router.to_owner(request)
+        return await lists.answer(request, self._roster, strict=self.strict)
 
-    async def get(self, message: Message) -> Any:
+    async def get(self, request: Request) -> Any:
         """A summary of all members, or one object's state, from its owner."""
-        if message.path in merge.SUMMARIES:
-            return await self._summary(message)
-        if message.path[:1] == ("ping",):
-            return await self._ping(message)
-        if len(message.path) < 2 or message.path[0] in _ANYWHERE:
-            return await self._to_any(message)
-        if len(message.path) == 2 and message.path[0] in _WITH_NODE:
-            return await self._router.to_owner(message, effects.says_node)
-        return await self._router.to_owner(message)
+        if request.path in merge.SUMMARIES:
+            return await self._summary(request)
+        if request.path[:1] == ("ping",):
+            return await self._ping(request)
+        if len(request.path) < 2 or request.path[0] in _ANYWHERE:
+            return await self._to_any(request)
+        if len(request.path) == 2 and request.path[0] in _WITH_NODE:
+            return await self._router.to_owner(request, effects.says_node)
+        return await self._router.to_owner(request)
 
-    async def watch(self, message: Message) -> Any:
+    async def watch(self, request: Request) -> Any:
         """Every member's events; or one object's changes, from its owner."""
-        if message.path:
-            learn = effects.touches if message.path[2:] == ("wait",) else None
-            return await self._router.to_owner(message, learn)
-        if message.ret is not None:
-            await events.relay(self._roster, message, message.ret)
+        if request.path:
+            learn = effects.touches if request.path[2:] == ("wait",) else None
+            return await self._router.to_owner(request, learn)
+        await events.relay(self._roster, request)
         return None
 
-    async def _summary(self, message: Message) -> Any:
-        outcome = await self._ask(message)
-        merged = merge.SUMMARIES[message.path](outcome.values)
-        if not message.path:
+    async def _summary(self, request: Request) -> Any:
+        outcome = await self._ask(request)
+        merged = merge.SUMMARIES[request.path](outcome.values)
+        if not request.path:
             merged["Warnings"] = [*items(merged["Warnings"]), *outcome.missing] or None
-        await lists.reply(message, merged, outcome.missing)
+        await lists.reply(request, merged, outcome.missing)
 
-    async def _ask(self, message: Message) -> Outcome:
+    async def _ask(self, request: Request) -> Outcome:
         """Every engine's answer; what is none (a backend without networks) is not missing."""
-        outcome = await ask_all(self._roster.members, message)
+        outcome = await ask_all(self._roster.members, request)
         lists.partial(outcome.missing, strict=self.strict)
         outcome.must_have_answers()
         return outcome
 
     # Changing one object.
 
-    async def set(self, message: Message) -> Any:
+    async def set(self, request: Request) -> Any:
         """A change to one object; a tag goes to every member that has the image."""
-        match message.path:
+        match request.path:
             case ("images", _, "tag"):
-                return await self._to_holders(message)
-            case ("images", name, "push") if tag := message.args.get("tag"):
-                return await self._router.forward(message, await self._router.owner(*_IMAGES, f"{name}:{tag}"))
-            case ("networks", _, "connect" | "disconnect") if fields(message.json).get("Container"):
-                return await together.connected(self._router, self._roster.index, message)
-            case ("containers", _, "rename") if message.args.get("name"):
-                return await self._rename(message)
+                return await self._to_holders(request)
+            case ("images", name, "push") if tag := request.params.get("tag"):
+                return await self._router.forward(request, await self._router.owner(*_IMAGES, f"{name}:{tag}"))
+            case ("networks", _, "connect" | "disconnect") if fields(request.json).get("Container"):
+                return await together.connected(self._router, self._roster.index, request)
+            case ("containers", _, "rename") if request.params.get("name"):
+                return await self._rename(request)
             case _:
                 pass
-        if len(message.path) < 2:
-            return await self._to_any(message)
-        return await self._router.to_owner(message, effects.touches)
+        if len(request.path) < 2:
+            return await self._to_any(request)
+        return await self._router.to_owner(request, effects.touches)
 
-    async def _rename(self, message: Message) -> None:
+    async def _rename(self, request: Request) -> None:
         """To the owner, which knows what names it has; the other engines' are known here."""
-        owner = await self._router.owner(*message.path)
-        name = str(message.args["name"]).removeprefix("/")
+        owner = await self._router.owner(*request.path)
+        name = str(request.params["name"]).removeprefix("/")
         async with self._spawner.renaming(name, owner.member):
-            renamed = message.but(path=(*_CONTAINERS, owner.ref, "rename"), ret=None)
+            renamed = request.replace(path=(*_CONTAINERS, owner.ref, "rename"), reply=NOBODY)
             answer = await self._router.ask(renamed, owner, effects.touches)
-        await _pass_on(answer, message)
+        await _pass_on(answer, request)
 
-    async def start(self, message: Message) -> Any:
+    async def start(self, request: Request) -> Any:
         """To the owner."""
-        return await self._router.to_owner(message, effects.touches)
+        return await self._router.to_owner(request, effects.touches)
 
     stop = start
 
-    async def attach(self, message: Message) -> Any:
+    async def attach(self, request: Request) -> Any:
         """To the owner."""
-        return await self._router.to_owner(message)
+        return await self._router.to_owner(request)
 
-    async def connect(self, message: Message) -> Any:
+    async def connect(self, request: Request) -> Any:
         """To the owner; BuildKit's sessions to the builder."""
-        if message.path == WHOLE.path("") and str(message.args.get(":target", "")).endswith(_BUILDKIT):
-            return await self._router.to(self._builder(), message)
-        return await self._router.to_owner(message)
+        if request.path == WHOLE.path("") and str(request.params.get("target", "")).endswith(_BUILDKIT):
+            return await self._router.to(self._builder(), request)
+        return await self._router.to_owner(request)
 
-    async def file(self, message: Message) -> Any:
+    async def file(self, request: Request) -> Any:
         """To the owner; images are loaded where the strategy says, and several saved from one engine."""
-        if message.path != _IMAGES:
-            return await self._router.to_owner(message)
-        if message.att is not None:
-            return await self._router.to(self._spawner.choose(), message, effects.touches_images)
-        names: str | list[str] = message.args.get("names", "")
+        if request.path != _IMAGES:
+            return await self._router.to_owner(request)
+        if request.upload is not None:
+            return await self._router.to(self._spawner.choose(), request, effects.touches_images)
+        names: str | list[str] = request.params.get("names", "")
         if isinstance(names, str) or len(names) == 1:
             owner = await self._router.owner(*_IMAGES, names if isinstance(names, str) else names[0])
-            return await self._router.forward(message, owner)
-        return await self._router.to(await self._spawner.gathered(names), message)
+            return await self._router.forward(request, owner)
+        return await self._router.to(await self._spawner.gathered(names), request)
 
-    async def rm(self, message: Message) -> Any:
+    async def rm(self, request: Request) -> Any:
         """To the owner; a prune to every member, an image's removal to every one that has it."""
-        if len(message.path) == 1:
-            return await self._prune(message)
-        if message.path[0] == "images":
-            return await self._to_holders(message)
-        return await self._router.to_owner(message, effects.removes)
+        if len(request.path) == 1:
+            return await self._prune(request)
+        if request.path[0] == "images":
+            return await self._to_holders(request)
+        return await self._router.to_owner(request, effects.removes)
 
-    async def _prune(self, message: Message) -> Any:
-        selection = Selection.of(message.args)
+    async def _prune(self, request: Request) -> Any:
+        selection = Selection.of(request.params)
         members = selection.chosen(self._roster.members)
-        outcome = await ask_all(members, message.but(args=selection.args))
+        outcome = await ask_all(members, request.replace(params=selection.params))
         lists.partial(outcome.missing, strict=self.strict)
         outcome.must_have_answers()
-        kind = message.path[0]
+        kind = request.path[0]
         for member, answer in outcome.answers:
             member.mirror.touch_kind(kind)
             for id in items(fields(answer.value).get("ContainersDeleted")):
                 member.mirror.removed("containers", id)
-        await lists.reply(message, merge.deleted(outcome.values), outcome.missing)
+        await lists.reply(request, merge.deleted(outcome.values), outcome.missing)
 
-    async def _to_holders(self, message: Message) -> None:
-        outcome = await holders.change(self._roster, message.but(ret=None))
+    async def _to_holders(self, request: Request) -> None:
+        outcome = await holders.change(self._roster, request.replace(reply=NOBODY))
         absent = lists.missing(self._roster.members)
         lists.partial(absent, strict=self.strict)
-        await lists.reply(message, merge.deleted(outcome.values), absent)
+        await lists.reply(request, merge.deleted(outcome.values), absent)
 
     # Making.
 
-    async def spawn(self, message: Message) -> Any:
+    async def spawn(self, request: Request) -> Any:
         """A new object where the strategy says; an exec or a commit at its container's owner; a pull everywhere."""
-        match message.path:
+        match request.path:
             case ("containers",):
-                return await self._create(message)
-            case ("images",) if message.att is None and message.ret is not None:
-                return await self._everywhere(message, message.ret)
+                return await self._create(request)
+            case ("images",) if request.upload is None:
+                return await self._everywhere(request)
             case ("networks" | "volumes" as kind,):
-                await _pass_on(await self._spawner.make_part(kind, message.but(ret=None)), message)
+                await _pass_on(await self._spawner.make_part(kind, request.replace(reply=NOBODY)), request)
                 return None
             case ("commit",):
-                container = str(message.args.get("container", ""))
+                container = str(request.params.get("container", ""))
                 owner = await self._router.owner(*_CONTAINERS, container)
-                args = {**message.args, "container": owner.ref}
-                return await self._router.forward(message.but(args=args), owner, effects.touches_images)
+                params = {**request.params, "container": owner.ref}
+                return await self._router.forward(request.replace(params=params), owner, effects.touches_images)
             case ("build",):
-                return await self._build(message)
+                return await self._build(request)
             case (_, _, *_):
-                return await self._router.to_owner(message, effects.makes_exec)
+                return await self._router.to_owner(request, effects.makes_exec)
             case _:
-                return await self._router.to(self._spawner.choose(), message, effects.touches_images)
+                return await self._router.to(self._spawner.choose(), request, effects.touches_images)
 
-    async def _create(self, message: Message) -> Any:
-        await _pass_on(await self._spawner.create(message.but(ret=None)), message)
+    async def _create(self, request: Request) -> Any:
+        await _pass_on(await self._spawner.create(request.replace(reply=NOBODY)), request)
 
-    async def _build(self, message: Message) -> Any:
-        fixed = together.builder(self._roster.index, message.args)
+    async def _everywhere(self, request: Request) -> None:
+        await everywhere.relay(self._roster.members, request, strict=self.strict)
+
+    async def _build(self, request: Request) -> Any:
+        fixed = together.builder(self._roster.index, request.params)
         images: list[str] = []
-        if message.att is not None and message.args.get("version") != "2":
-            images, context = await contexts.images(message.att, message.args)
-            message = message.but(att=context)
+        if request.upload is not None and request.params.get("version") != "2":
+            images, context = await contexts.images(request.upload, request.params)
+            request = request.replace(upload=context)
         builder = await self._spawner.builder(images, fixed)
-        return await self._router.to(builder, message, effects.touches_images)
-
-    async def _everywhere(self, message: Message, ret: Reply) -> None:
-        await everywhere.relay(self._roster.members, message, ret, strict=self.strict)
+        return await self._router.to(builder, request, effects.touches_images)
 
     def _builder(self) -> Member:
         """The first that is up. A build by BuildKit takes several connections, which must meet; and its cache stays."""
@@ -287,17 +286,17 @@ class Balance(Server):
 
     # Asking one of all.
 
-    async def _to_any(self, message: Message) -> Any:
+    async def _to_any(self, request: Request) -> Any:
         """Answer what is asked of no object, and so is the same everywhere."""
-        await _pass_on(await self._first_answer(message), message)
+        await _pass_on(await self._first_answer(request), request)
 
-    async def _first_answer(self, message: Message) -> Answer:
+    async def _first_answer(self, request: Request) -> Answer:
         """The answer of the first member that gives one."""
         failure: SwarmError | None = None
         for member in self._roster.members:
             try:
                 member.must_be_up()
-                return await member.ask(message)
+                return await member.ask(request)
             except CLIENTS_FAULT:
                 raise  # another engine would say the same, and count a wrong password again
             except SwarmError as exc:
@@ -311,17 +310,16 @@ class Balance(Server):
         if (advertised := self._roster.advertised.range) is not None:
             advertised.check(parsed(asked))
 
-    async def _ping(self, message: Message) -> None:
+    async def _ping(self, request: Request) -> None:
         """One member's answer, with the API version that works on all."""
-        answer = await self._first_answer(message)
+        answer = await self._first_answer(request)
         if (advertised := self._roster.advertised.range) is not None:
-            before = [at_version(reply, advertised) for reply in answer.before]
-            answer = Answer(at_version(answer.ack, advertised), before)
-        await _pass_on(answer, message)
+            before = [reply.replace(details=at_version(reply.details, advertised)) for reply in answer.before]
+            answer = Answer(answer.ack.replace(details=at_version(answer.ack.details, advertised)), before)
+        await _pass_on(answer, request)
 
 
-async def _pass_on(answer: Answer, message: Message) -> None:
+async def _pass_on(answer: Answer, request: Request) -> None:
     """Give a request the answer that one engine gave."""
-    if message.ret is not None:
-        for reply in [*answer.before, answer.ack]:
-            await message.ret.send(reply)
+    for reply in [*answer.before, answer.ack]:
+        await request.reply.send(reply)

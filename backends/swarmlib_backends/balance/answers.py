@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from swarmlib import BadAnswer, Invalid, Message, Path, Verb
-from swarmlib.request import Answer
+from swarmlib import Ack, BadAnswer, Invalid, Path, Request, Set, Verb
+from swarmlib.asking import Answer
 
 from ..dockerapi.versions import Range
 from . import shapes
@@ -66,14 +66,14 @@ def read(shape: Any, value: Any, what: str, member: str) -> Any:
     return value
 
 
-def decoded(message: Message, what: str, member: str) -> Any:
+def decoded(reply: Ack | Set, what: str, member: str) -> Any:
     """The decoded value of a reply.
 
     Raises:
         BadAnswer: it is not JSON.
     """
     try:
-        return message.json
+        return reply.json
     except Invalid as exc:
         raise BadAnswer(f"{member} gave a malformed answer to {what}: {exc.message}", backend=member) from exc
 
@@ -83,7 +83,7 @@ def name_of(verb: Verb, path: Path) -> str:
     return " ".join([verb.value, *path[:1], *path[2:]])
 
 
-def checked(answer: Answer, request: Message, member: str) -> Answer:
+def checked(answer: Answer, request: Request, member: str) -> Answer:
     """A member's answer to a request, if it has the shape that its kind must have.
 
     Raises:
@@ -92,7 +92,7 @@ def checked(answer: Answer, request: Message, member: str) -> Answer:
     shape = shape_of(request.verb, request.path)
     if shape is not None:
         what = name_of(request.verb, request.path)
-        holder = next((each for each in reversed(answer.before) if each.verb is Verb.SET), answer.ack)
+        holder = next((each for each in reversed(answer.before) if isinstance(each, Set)), answer.ack)
         value = read(shape, decoded(holder, what, member), what, member)
         if request.path == ("version",):
             _check_versions(value, member)
@@ -106,7 +106,7 @@ def _check_versions(about: Any, member: str) -> None:
         raise BadAnswer(f"{member} gave a malformed answer to get version: {exc.message}", backend=member) from exc
 
 
-def event(reply: Message, member: str) -> Mapping[str, Any]:
+def event(reply: Set, member: str) -> Mapping[str, Any]:
     """The event in a reply of a member's watch.
 
     Raises:

@@ -8,8 +8,8 @@ from typing import Final
 
 import trio
 
-from swarmlib import Conflict, Denied, Invalid, Message, NotFound, SwarmError, Unavailable, Unsupported
-from swarmlib.request import Answer
+from swarmlib import Conflict, Denied, Invalid, NotFound, Request, SwarmError, Unavailable, Unsupported
+from swarmlib.asking import Answer
 from swarmlib.service import as_error
 
 from .members import Member
@@ -57,20 +57,20 @@ def representative(failures: Sequence[SwarmError]) -> SwarmError:
     return [*wrong, *failed, *failures, Unavailable("balance has no members now")][0]
 
 
-async def ask_all(members: Sequence[Member], message: Message, deadline: float | None = None) -> Outcome:
+async def ask_all(members: Sequence[Member], request: Request, deadline: float | None = None) -> Outcome:
     """Ask every member the same at once; see `gather`.
 
     deadline: seconds that each may take; None for what `Member.ask` allows.
     """
-    return await gather(members, message, lambda member: member.ask(message, deadline))
+    return await gather(members, request, lambda member: member.ask(request, deadline))
 
 
-async def gather(members: Sequence[Member], message: Message, ask: Callable[[Member], Awaitable[Answer]]) -> Outcome:
+async def gather(members: Sequence[Member], request: Request, ask: Callable[[Member], Awaitable[Answer]]) -> Outcome:
     """Ask every member at once; one that is down or frozen holds up nobody for longer than `ask` lets it.
 
     A member's failure is its own, whatever it is; it never takes the other members' answers with it.
 
-    message: the request that this is about, for the errors.
+    request: what this is about, for the errors.
     """
     found: dict[Member, Answer | SwarmError] = {}
 
@@ -79,7 +79,7 @@ async def gather(members: Sequence[Member], message: Message, ask: Callable[[Mem
             member.must_be_up()
             found[member] = await ask(member)
         except Exception as exc:  # noqa: BLE001 - an unexpected exception is logged, and is this member's failure alone
-            found[member] = as_error(exc, member.name, message)
+            found[member] = as_error(exc, member.name, request)
 
     async with trio.open_nursery() as nursery:
         for member in members:

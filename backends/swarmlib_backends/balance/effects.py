@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from swarmlib import Json, Message, Path, Verb
+from swarmlib import Ack, Json, Path, Reply, Request, Set, Verb
 
 from ..dockerapi.nulls import fields
 from . import answers, merge
@@ -17,84 +17,82 @@ from .forwarding import See
 from .index import Container, Index
 from .members import Member
 
-Learn: TypeAlias = Callable[[Index, Member, Message], See]
+Learn: TypeAlias = Callable[[Index, Member, Request], See]
 
 
-def says_node(index: Index, member: Member, message: Message) -> See:
+def says_node(index: Index, member: Member, request: Request) -> See:
     """An inspection says its object's engine."""
-    asked = message.verb, message.path
+    asked = request.verb, request.path
 
-    def see(reply: Message) -> Message | None:
-        if reply.verb is Verb.SET:
-            return _inspected(reply, asked, member)
-        return None
+    def see(reply: Reply) -> Reply | None:
+        return _inspected(reply, asked, member) if isinstance(reply, Set) else None
 
     return see
 
 
-def _inspected(reply: Message, asked: tuple[Verb, Path], member: Member) -> Message:
-    return reply.but(value=Json.of(merge.inspected(_read(reply, asked, member), member.node)))
+def _inspected(reply: Set, asked: tuple[Verb, Path], member: Member) -> Set:
+    return reply.replace(value=Json.from_data(merge.inspected(_read(reply, asked, member), member.node)))
 
 
-def _read(reply: Message, asked: tuple[Verb, Path], member: Member) -> Any:
+def _read(reply: Ack | Set, asked: tuple[Verb, Path], member: Member) -> Any:
     """The value of a reply. Raises BadAnswer if it has not the shape that the answer to the request must have."""
     verb, path = asked
     what = answers.name_of(verb, path)
     return answers.read(answers.shape_of(verb, path), answers.decoded(reply, what, member.name), what, member.name)
 
 
-def touches(index: Index, member: Member, message: Message) -> See:
+def touches(index: Index, member: Member, request: Request) -> See:
     """The container that it speaks of has changed."""
-    container = _container(index, member, message)
-    name = str(message.args.get("name", "")).removeprefix("/") if message.path[2:] == ("rename",) else ""
+    container = _container(index, member, request)
+    name = str(request.params.get("name", "")).removeprefix("/") if request.path[2:] == ("rename",) else ""
 
-    def see(reply: Message) -> None:
+    def see(reply: Reply) -> None:
         if container is None:
             return
         member.mirror.touch(container.id)
-        if reply.verb is Verb.ACK and name and container.id in member.mirror.containers:
+        if isinstance(reply, Ack) and name and container.id in member.mirror.containers:
             index.containers.rename(container, [name])
 
     return see
 
 
-def _container(index: Index, member: Member, message: Message) -> Container | None:
-    kind, ref = message.path[:2]
+def _container(index: Index, member: Member, request: Request) -> Container | None:
+    kind, ref = request.path[:2]
     if kind == "networks":
-        ref = str(fields(message.json).get("Container", ""))
+        ref = str(fields(request.json).get("Container", ""))
     elif kind != "containers":
         return None
     return next((each for each in index.containers.find(ref) if each.member is member), None)
 
 
-def touches_images(index: Index, member: Member, message: Message) -> See:
+def touches_images(index: Index, member: Member, request: Request) -> See:
     """The engine's images have changed."""
 
-    def see(reply: Message) -> None:
+    def see(reply: Reply) -> None:
         member.mirror.touch_kind("images")
 
     return see
 
 
-def removes(index: Index, member: Member, message: Message) -> See:
+def removes(index: Index, member: Member, request: Request) -> See:
     """The object is gone."""
-    kind, ref = message.path[:2]
+    kind, ref = request.path[:2]
     found = [item.id for item in index.find(kind, ref) if item.member is member]
 
-    def see(reply: Message) -> None:
-        if reply.verb is Verb.ACK:
+    def see(reply: Reply) -> None:
+        if isinstance(reply, Ack):
             for id in found:
                 member.mirror.removed(kind, id)
 
     return see
 
 
-def makes_exec(index: Index, member: Member, message: Message) -> See:
+def makes_exec(index: Index, member: Member, request: Request) -> See:
     """There is a new process in a container."""
-    asked = message.verb, message.path
+    asked = request.verb, request.path
 
-    def see(reply: Message) -> None:
-        made: dict[str, Any] = _read(reply, asked, member) if reply.verb is Verb.ACK else {}
+    def see(reply: Reply) -> None:
+        made: dict[str, Any] = _read(reply, asked, member) if isinstance(reply, Ack) else {}
         if "Id" in made:
             member.mirror.learn_exec(made["Id"])
 

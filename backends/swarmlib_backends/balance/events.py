@@ -15,7 +15,20 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import orjson
 import trio
 
-from swarmlib import Internal, Message, Replies, Reply, SwarmError, TimedOut, Unavailable, Unsupported, Verb, next_reply
+from swarmlib import (
+    Ack,
+    Internal,
+    ReplyReceiver,
+    ReplySender,
+    Request,
+    Set,
+    SwarmError,
+    TimedOut,
+    Unavailable,
+    Unsupported,
+    ask,
+    next_reply,
+)
 from swarmlib.errors import ungrouped
 from swarmlib.supervision import supervised
 
@@ -138,12 +151,12 @@ class _Feed:
         return moment if self._until is None else min(moment, self._until)
 
     async def _watch(self, since: int | None, until: int | None, past: Sequence[bytes], out: _Out) -> None:
-        args = dict(self._selection.args)
+        params = dict(self._selection.params)
         if since is not None and since != self._since:  # else in the client's own words, which an error repeats
-            args["since"] = time_of(since)
+            params["since"] = time_of(since)
         if until is not None and until != self._until:
-            args["until"] = time_of(until)
-        async with self.member.client.request(Verb.WATCH, args=args) as replies:
+            params["until"] = time_of(until)
+        async with await ask(self.member.calls, self._feeds.request.replace(params=params)) as replies:
             await self._accepted(replies)
             await self._give(past, out)
             while True:
@@ -151,14 +164,14 @@ class _Feed:
                     reply = await next_reply(replies)
                 except trio.EndOfChannel:
                     return
-                if reply.verb is Verb.SET:
+                if isinstance(reply, Set):
                     await self._tell(answers.event(reply, self.member.name), out)
 
-    async def _accepted(self, replies: Replies) -> None:
+    async def _accepted(self, replies: ReplyReceiver) -> None:
         """Wait until the engine accepts the watch; one that freezes at it has its deadline."""
         try:
             with trio.fail_after(self.member.deadline):
-                while (await next_reply(replies)).verb is not Verb.ACK:
+                while not isinstance(await next_reply(replies), Ack):
                     pass
         except trio.TooSlowError:
             self.member.suspect()
@@ -186,37 +199,38 @@ class _Feed:
 
 
 def _bound(selection: Selection, name: str) -> int | None:
-    given = selection.args.get(name)
+    given = selection.params.get(name)
     return nanoseconds(given) if given else None
 
 
-async def relay(roster: Roster, message: Message, ret: Reply) -> None:
+async def relay(roster: Roster, request: Request) -> None:
     """Answer a watch with the events of the engines that it asks for.
 
     Raises:
         SwarmError: every engine that is up refuses it, or fails at it: the words of one of them.
     """
-    selection = Selection.of(message.args)
+    selection = Selection.of(request.params)
     chosen = selection.chosen(roster.members)
-    bounded = bool(message.args.get("until"))
+    bounded = bool(request.params.get("until"))
     sender, receiver = trio.open_memory_channel[tuple[_Feed, dict[str, Any] | None]](_UNSENT_EVENTS)
     with ungrouped():
         async with trio.open_nursery() as nursery, roster.listening() as news:
-            feeds = _Feeds(selection, sender, nursery, ret)
+            feeds = _Feeds(request, selection, sender, nursery)
             if not any(member.up for member in chosen):
                 await feeds.begun()
             for member in chosen:
                 feeds.add(member)
             if not bounded:
                 nursery.start_soon(feeds.follow, roster, news)
-            await _in_order(feeds, receiver, ret, bounded=bounded)
+            await _in_order(feeds, receiver, request.reply, bounded=bounded)
             nursery.cancel_scope.cancel()
 
 
 class _Feeds:
     """The feeds of one watch."""
 
-    def __init__(self, selection: Selection, out: _Out, nursery: trio.Nursery, ret: Reply) -> None:
+    def __init__(self, request: Request, selection: Selection, out: _Out, nursery: trio.Nursery) -> None:
+        self.request = request
         self.active: dict[Member, _Feed] = {}
         self.accepted = trio.Event()
         """Set once the watch is accepted."""
@@ -226,12 +240,11 @@ class _Feeds:
         self._selection = selection
         self._out = out
         self._nursery = nursery
-        self._ret = ret
 
     async def begun(self) -> None:
         """The watch is accepted; by the first engine for all."""
-        if not self._ret.answered:
-            await self._ret.ack()
+        if not self.request.reply.answered:
+            await self.request.reply.ack()
             self.accepted.set()
             for feed in self._refused:
                 await self._tell_missing(feed)
@@ -240,7 +253,7 @@ class _Feeds:
         """A feed has ended. An engine that refuses the watch is missing from it, unless none accepts it."""
         if feed.failure is None:
             await self.begun()
-        elif self._ret.answered:
+        elif self.request.reply.answered:
             await self._tell_missing(feed)
         else:
             self._refused.append(feed)
@@ -253,7 +266,7 @@ class _Feeds:
         """
         feeds = self._latest.values()
         failures = [each.failure for each in feeds if each.failure is not None]
-        if failures and not self._ret.answered and all(each.failure or not each.member.up for each in feeds):
+        if failures and not self.request.reply.answered and all(each.failure or not each.member.up for each in feeds):
             raise representative(failures)
 
     async def _tell_missing(self, feed: _Feed) -> None:
@@ -290,7 +303,7 @@ class _Feeds:
 async def _in_order(
     feeds: _Feeds,
     events: trio.MemoryReceiveChannel[tuple[_Feed, dict[str, Any] | None]],
-    ret: Reply,
+    reply: ReplySender,
     *,
     bounded: bool,
 ) -> None:
@@ -301,7 +314,7 @@ async def _in_order(
         while held and (_all_wait(feeds) or held[0].due <= trio.current_time() or len(held) > _UNSENT_EVENTS):
             event = heapq.heappop(held)
             event.feed.waiting -= 1
-            await ret.set(event.value)
+            await reply.set(event.value)
         if bounded and not feeds.active:
             return
         with trio.move_on_at(held[0].due if held else float("inf")):

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swarmlib import Message, Reply, SwarmError, Unavailable, Unsupported, Verb, next_reply
-from swarmlib.request import Answer
+from swarmlib import Ack, Request, SwarmError, Unavailable, Unsupported, ask, next_reply
+from swarmlib.asking import Answer
 
 from .asking import gather
 from .lists import missing, partial
 from .members import Member
 
 
-async def relay(members: Sequence[Member], message: Message, ret: Reply, *, strict: bool) -> None:
-    """Send a request to every member that is up, and its progress to `ret`; what is missing is said at the end.
+async def relay(members: Sequence[Member], request: Request, *, strict: bool) -> None:
+    """Send a request to every member that is up, and their progress to its caller; what is missing is said at the end.
 
     Raises:
         SwarmError: no member can do it: in the words of one, as if it were the only one. Or one member failed, which
@@ -29,13 +29,13 @@ async def relay(members: Sequence[Member], message: Message, ret: Reply, *, stri
     if not present:
         raise Unavailable("; ".join(absent) or "balance has no members now")
 
-    async def ask(member: Member) -> Answer:
+    async def relay_one(member: Member) -> Answer:
         try:
-            return await _relay_one(member, message, ret)
+            return await _relay_one(member, request)
         finally:
             member.mirror.touch_kind("images")
 
-    outcome = await gather(present, message, ask)
+    outcome = await gather(present, request, relay_one)
     outcome.must_have_answers()
     for member, failure in outcome.failures:
         if member.up and not isinstance(failure, Unsupported):
@@ -43,14 +43,13 @@ async def relay(members: Sequence[Member], message: Message, ret: Reply, *, stri
     absent = missing(members)
     partial(absent, strict=strict)
     for text in absent:
-        await ret.set({"status": text})
+        await request.reply.set({"status": text})
 
 
-async def _relay_one(member: Member, message: Message, ret: Reply) -> Answer:
-    fields = {"args": message.args, "value": message.value}
-    async with member.client.request(message.verb, message.path, **fields) as replies:
-        while (reply := await next_reply(replies)).verb is not Verb.ACK:
-            await ret.send(reply)
+async def _relay_one(member: Member, request: Request) -> Answer:
+    async with await ask(member.calls, request) as replies:
+        while not isinstance(reply := await next_reply(replies), Ack):
+            await request.reply.send(reply)
     return Answer(reply, [])
 
 

@@ -10,11 +10,12 @@ from typing import TypeAlias
 
 import trio
 
-from swarmlib import BadAnswer, Message, NotFound, Reply, Sender, SwarmError, Tap, Verb, refuse
+from swarmlib import BadAnswer, Error, NotFound, Reply, ReplySender, Request, Sender, SwarmError, Tap
+from swarmlib.service import break_off
 
-See: TypeAlias = Callable[[Message], Message | None]
+See: TypeAlias = Callable[[Reply], Reply | None]
 """Is shown a reply, and may give another in its place; raises BadAnswer for a malformed one."""
-GiveBack: TypeAlias = Callable[[Reply, NotFound], Awaitable[None]]
+GiveBack: TypeAlias = Callable[[ReplySender, NotFound], Awaitable[None]]
 """Takes back a call, by its reply channel, of which a member said nothing but that it has no such object."""
 
 
@@ -35,7 +36,9 @@ class _Line:
 class Forwarded(Tap):
     """The reply channel of a call that one member has."""
 
-    def __init__(self, inner: Reply, see: See | None, give_back: GiveBack | None = None, *, may_go_on: bool) -> None:
+    def __init__(
+        self, inner: ReplySender, see: See | None, give_back: GiveBack | None = None, *, may_go_on: bool
+    ) -> None:
         super().__init__(inner, self._look)
         self._show = see
         self._give_back = give_back
@@ -47,18 +50,18 @@ class Forwarded(Tap):
 
     @property
     def gone(self) -> bool:
-        """See `Reply.gone`."""
+        """See `ReplySender.gone`."""
         return self._line.cut
 
     def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
+        """See `ReplySender.on_gone`."""
         if self._line.cut:
             callback()
         else:
             self._line.callbacks.append(callback)
 
-    async def _deliver(self, reply: Message) -> None:
-        if reply.verb is Verb.ERROR and await self._gave_back(reply.error):
+    async def _deliver(self, reply: Reply) -> None:
+        if isinstance(reply, Error) and await self._gave_back(reply.error):
             return
         try:
             await super()._deliver(reply)
@@ -76,7 +79,7 @@ class Forwarded(Tap):
         if not self._given_back:
             await super()._finish()
 
-    def _look(self, reply: Message) -> Message:
+    def _look(self, reply: Reply) -> Reply:
         if self._line.cut:
             raise trio.BrokenResourceError("the call was cut")
         seen = None if self._show is None else self._show(reply)
@@ -91,28 +94,26 @@ class Forwarded(Tap):
     async def _end(self, error: SwarmError) -> None:
         """Answer with an error in place of whatever the member says from now on, and cancel its work."""
         self._line.end()
-        await refuse(Message(Verb.GET, ret=self._inner), error)
+        await break_off(self._inner, error, begun=False)
 
 
-class Calls(trio.abc.SendChannel[Message]):
+class Calls(trio.abc.SendChannel[Request]):
     """All calls that one member has. What is sent here is balance's own, and is cut in the middle of replies too."""
 
     def __init__(self, member: Sender) -> None:
         self._member = member
         self._under_way = weakref.WeakSet[Forwarded]()
 
-    def forwarded(self, message: Message, see: See | None, give_back: GiveBack | None) -> Message:
+    def forwarded(self, request: Request, see: See | None, give_back: GiveBack | None) -> Request:
         """A client's request, to be sent to the member's channel. A stream that has begun is not cut."""
-        return self._held(message, see, give_back, may_go_on=True)
+        return self._held(request, see, give_back, may_go_on=True)
 
-    def _held(self, message: Message, see: See | None, give_back: GiveBack | None, *, may_go_on: bool) -> Message:
-        if message.ret is None:
-            return message
-        ret = Forwarded(message.ret, see, give_back, may_go_on=may_go_on)
-        self._under_way.add(ret)
-        return message.but(ret=ret)
+    def _held(self, request: Request, see: See | None, give_back: GiveBack | None, *, may_go_on: bool) -> Request:
+        reply = Forwarded(request.reply, see, give_back, may_go_on=may_go_on)
+        self._under_way.add(reply)
+        return request.replace(reply=reply)
 
-    async def send(self, value: Message) -> None:
+    async def send(self, value: Request) -> None:
         """Send a request of balance's own; raises what the member's channel does."""
         await self._member.send(self._held(value, None, None, may_go_on=False))
 
@@ -121,5 +122,5 @@ class Calls(trio.abc.SendChannel[Message]):
 
     async def cut(self, error: SwarmError) -> None:
         """End the calls with an error: the member is down."""
-        for ret in list(self._under_way):
-            await ret.cut(error)
+        for reply in list(self._under_way):
+            await reply.cut(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarmlib import UNSENT, Message, NotFound, Unsupported
+from swarmlib import UNSENT, NotFound, Request, Unsupported
 
 from ..dockerapi.status import refusal, status_of
 from .asking import Outcome, ask_all
@@ -11,7 +11,7 @@ from .members import Member
 from .roster import Roster
 
 
-async def change(roster: Roster, message: Message) -> Outcome:
+async def change(roster: Roster, request: Request) -> Outcome:
     """Change an image on every engine that has it and is up; gives what they answered.
 
     The engines whose containers use the image are asked first, and the others only if none of those refuses.
@@ -22,11 +22,11 @@ async def change(roster: Roster, message: Message) -> Outcome:
     """
     present = [member for member in roster.members if member.up]
     await settle(present, "containers", "images")
-    ids = {item.id for item in roster.index.find("images", message.path[1])}
+    ids = {item.id for item in roster.index.find("images", request.path[1])}
     using = [member for member in present if _uses(member, ids)]
     outcome = Outcome()
     for members in (using, [member for member in roster.members if member not in using]):
-        outcome.add(await ask_all(members, message))
+        outcome.add(await ask_all(members, request))
         for member, _ in outcome.answers:
             member.mirror.touch_kind("images")
         _check_refusals(outcome)

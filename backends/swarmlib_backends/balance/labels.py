@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from swarmlib import Json, Message, Tap, Verb
+from swarmlib import Ack, Json, Reply, Request, Set, Tap, Verb
 
 from ..dockerapi.nulls import fields, items
 from .index import LABEL
@@ -24,24 +24,24 @@ _PLACES: Final[tuple[tuple[str, ...], ...]] = ((), ("Spec",), ("TaskTemplate", "
 """Where bodies have their `Labels`: most at the top, those of swarm mode deeper too."""
 
 
-def unreserved(message: Message) -> Message:
+def unreserved(request: Request) -> Request:
     """A request without reserved labels; what there is to say of those that were taken out comes with its answer."""
-    if message.verb not in (Verb.SPAWN, Verb.SET):
-        return message
+    if request.verb not in (Verb.SPAWN, Verb.SET):
+        return request
     dropped: set[str] = set()
-    body, labels = message.json, message.args.get("labels")
-    reserved = RESERVED - {LABEL} if message.path == ("containers",) else RESERVED
+    body, labels = request.json, request.params.get("labels")
+    reserved = RESERVED - {LABEL} if request.path == ("containers",) else RESERVED
     for place in _PLACES:
         body = _changed(body, (*place, "Labels"), lambda given: _without(given, reserved, dropped))
-    changes: dict[str, Any] = {} if body is message.json else {"value": Json.of(body)}
-    if message.path == ("build",) and isinstance(labels, str):
-        changes["args"] = {**message.args, "labels": _in_text(labels, dropped)}
+    params = request.params
+    if request.path == ("build",) and isinstance(labels, str):
+        params = {**params, "labels": _in_text(labels, dropped)}
     if not dropped:
-        return message
+        return request
     said = [f"the label {name} is reserved, and was left out" for name in sorted(dropped - {LABEL})]
-    if said and message.ret is not None:
-        changes["ret"] = Tap(message.ret, _saying(said, in_body=message.path == ("containers",)))
-    return message.but(**changes)
+    reply = Tap(request.reply, _saying(said, in_body=request.path == ("containers",))) if said else request.reply
+    kept = request.body if body is request.json else Json.from_data(body)
+    return request.replace(params=params, body=kept, reply=reply)
 
 
 def _without(labels: Any, reserved: frozenset[str], dropped: set[str]) -> Any:
@@ -76,14 +76,14 @@ def _changed(body: Any, place: tuple[str, ...], change: Callable[[Any], Any]) ->
     return body if made is known[place[0]] else {**known, place[0]: made}
 
 
-def _saying(texts: list[str], *, in_body: bool) -> Callable[[Message], Message]:
+def _saying(texts: list[str], *, in_body: bool) -> Callable[[Reply], Reply]:
     """What adds warnings to an answer: in its body, where the Engine API has a place for them, else beside it."""
 
-    def see(reply: Message) -> Message:
-        if reply.verb is Verb.ACK and in_body:
-            return reply.but(value=Json.of(_with_warnings(fields(reply.json), texts)))
-        if reply.verb in (Verb.ACK, Verb.SET):
-            return reply.but(args={**reply.args, "warnings": [*reply.args.get("warnings", ()), *texts]})
+    def see(reply: Reply) -> Reply:
+        if isinstance(reply, Ack) and in_body:
+            return reply.replace(value=Json.from_data(_with_warnings(fields(reply.json), texts)))
+        if isinstance(reply, Ack | Set):
+            return reply.replace(details={**reply.details, "warnings": [*reply.details.get("warnings", ()), *texts]})
         return reply
 
     return see

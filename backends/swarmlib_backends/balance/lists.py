@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Json, Message, TimedOut, Unavailable, Verb
+from swarmlib import Json, Request, TimedOut, Unavailable, Verb
+from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
-from swarmlib.request import Answer
 from swarmlib.service import as_error
 
 from ..dockerapi.values import is_true
@@ -40,7 +40,7 @@ async def _settle(member: Member, kinds: Sequence[str]) -> None:
     except trio.TooSlowError:
         await member.fail(TimedOut(f"it did not answer within {member.deadline:g} s"))
     except Exception as exc:  # noqa: BLE001 - an unexpected exception is logged, and is this member's failure alone
-        await member.fail(as_error(exc, member.name, Message(Verb.LS)))
+        await member.fail(as_error(exc, member.name, Request(Verb.LS)))
 
 
 def missing(members: Sequence[Member]) -> list[str]:
@@ -48,27 +48,27 @@ def missing(members: Sequence[Member]) -> list[str]:
     return [f"{member.name} is missing: {member.trouble}" for member in members if not member.up]
 
 
-async def answer(message: Message, roster: Roster, *, strict: bool) -> None:
+async def answer(request: Request, roster: Roster, *, strict: bool) -> None:
     """Answer an `ls` of a family.
 
     Raises:
         Invalid: its filters are wrong. SwarmError: no engine answers; or, if `strict`, one does not.
     """
-    selection = Selection.of(message.args)
+    selection = Selection.of(request.params)
     members = selection.chosen(roster.members)
-    if message.path == _CONTAINERS and selection.plain and all(each.watchable for each in members):
-        await _from_index(message, roster, selection, members, strict=strict)
+    if request.path == _CONTAINERS and selection.plain and all(each.watchable for each in members):
+        await _from_index(request, roster, selection, members, strict=strict)
         return
-    outcome = await _ask(message, roster, selection, members)
+    outcome = await _ask(request, roster, selection, members)
     partial(outcome.missing, strict=strict)
     if members:
         outcome.must_have_answers()
-    found = merge.LISTS[message.path](outcome.values)
-    if message.path == _CONTAINERS:
+    found = merge.LISTS[request.path](outcome.values)
+    if request.path == _CONTAINERS:
         if not order.is_known(found, roster.index):
             await settle(members, "containers")
         found = order.newest_first(found, roster.index)[: selection.limit]
-    await reply(message, Json.of(found), outcome.missing)
+    await reply(request, Json.from_data(found), outcome.missing)
 
 
 def partial(missing: Sequence[str], *, strict: bool) -> None:
@@ -82,44 +82,42 @@ def partial(missing: Sequence[str], *, strict: bool) -> None:
 
 
 async def _from_index(
-    message: Message, roster: Roster, selection: Selection, members: list[Member], *, strict: bool
+    request: Request, roster: Roster, selection: Selection, members: list[Member], *, strict: bool
 ) -> None:
     await settle(members, "containers")
     absent = missing(members)
     partial(absent, strict=strict)
     if absent and len(absent) == len(members):
         raise Unavailable("; ".join(absent))
-    running = not is_true(message.args.get("all"))
+    running = not is_true(request.params.get("all"))
     now = time.time()
     if selection.nodes is None:
         raw = roster.index.listed(running=running, now=now)
     else:
         raw = roster.index.listed_of(members, running=running, now=now)
-    await reply(message, Json(raw), absent)
+    await reply(request, Json(raw), absent)
 
 
-async def reply(message: Message, value: Any, absent: Sequence[str]) -> None:
+async def reply(request: Request, value: Any, absent: Sequence[str]) -> None:
     """Answer with a merged value, if there is one, and with what is missing from it."""
-    if message.ret is None:
-        return
     warnings: dict[str, Any] = {"warnings": list(absent)} if absent else {}
     if value is None:
-        await message.ret.ack(**warnings)
+        await request.reply.ack(details=warnings)
     else:
-        await message.ret.set(value, **warnings)
-        await message.ret.ack()
+        await request.reply.set(value, details=warnings)
+        await request.reply.ack()
 
 
-async def _ask(message: Message, roster: Roster, selection: Selection, members: Sequence[Member]) -> Outcome:
+async def _ask(request: Request, roster: Roster, selection: Selection, members: Sequence[Member]) -> Outcome:
     """Ask the engines. One that doesn't know the objects that bound the list is asked for all, and bounded here."""
     if not selection.relative:
-        return await ask_all(members, message.but(args=selection.args))
-    bounds = await order.Bounds.of(message.path, selection.relative, roster)
-    bounded, whole = message.but(args=selection.args), message.but(args=selection.without_relative())
+        return await ask_all(members, request.replace(params=selection.params))
+    bounds = await order.Bounds.of(request.path, selection.relative, roster)
+    bounded, whole = request.replace(params=selection.params), request.replace(params=selection.without_relative())
 
     async def ask(member: Member) -> Answer:
         if member in bounds.knowing:
             return await member.ask(bounded)
-        return await bounds.cut(await member.ask(whole), message.path, member)
+        return await bounds.cut(await member.ask(whole), request.path, member)
 
-    return await gather(members, message, ask)
+    return await gather(members, request, ask)

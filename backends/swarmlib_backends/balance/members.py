@@ -17,19 +17,21 @@ import trio
 
 from swarmlib import (
     UNSENT,
-    Client,
+    Ack,
     Internal,
-    Message,
-    Replies,
+    ReplyReceiver,
+    Request,
+    Set,
     SwarmError,
     TimedOut,
     Unavailable,
     Unsupported,
     Verb,
+    ask,
     next_reply,
 )
+from swarmlib.asking import Answer, call
 from swarmlib.errors import ungrouped
-from swarmlib.request import Answer
 from swarmlib.supervision import supervised
 
 from ..dockerapi import patience
@@ -96,9 +98,8 @@ class Member:
         self._suspected = trio.Event()
         self._following = trio.CancelScope()
         self._down_since = 0.0
-        self._calls = Calls(sender)
-        self.client = Client(self._calls)
-        """Its verbs, for balance's own calls; they end with Unavailable when it goes down."""
+        self.calls = Calls(sender)
+        """Its channel for balance's own calls, which end with Unavailable when it goes down."""
 
     def __repr__(self) -> str:
         return f"<member {self.name}: {'up' if self.up else self.failure or 'not known yet'}>"
@@ -152,7 +153,7 @@ class Member:
             text = f"{self.name} is down ({self.failure.message}), for {lasted:.0f} s now; it is tried again and again"
             raise Unavailable(text, backend=self.name, details={UNSENT: True})
 
-    async def ask(self, message: Message, deadline: float | None = None) -> Answer:
+    async def ask(self, request: Request, deadline: float | None = None) -> Answer:
         """The same request to this member; by default within the time that fits the operation.
 
         Raises:
@@ -160,24 +161,22 @@ class Member:
                 naming it, when it does not answer within `deadline` seconds; Unavailable, when it is down, or goes
                 down meanwhile.
         """
-        usual = patience.seconds(message.verb, message.path, message.args, self.deadline)
+        usual = patience.seconds(request.verb, request.path, request.params, self.deadline)
         limit = usual if deadline is None else deadline
         with trio.move_on_after(limit):
-            return await self._call(message)
+            return await self._call(request)
         self.suspect()
         raise TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
 
-    async def _call(self, message: Message) -> Answer:
-        fields = {"args": message.args, "value": message.value, "att": message.att}
+    async def _call(self, request: Request) -> Answer:
         try:
-            answer = await self.client.call(message.verb, message.path, **fields)
-            return answers.checked(answer, message, self.name)
+            return answers.checked(await call(self.calls, request), request, self.name)
         except Unavailable as exc:
             if exc.details.get(UNSENT):
                 self.suspect()
             raise
 
-    def prepared(self, message: Message, see: See | None = None, give_back: GiveBack | None = None) -> Message:
+    def prepared(self, request: Request, see: See | None = None, give_back: GiveBack | None = None) -> Request:
         """A client's request as it is to be handed on to this member's channel: it is cut if the member goes down
         before it answers.
 
@@ -188,7 +187,7 @@ class Member:
             Unavailable: it is down.
         """
         self.must_be_up()
-        return self._calls.forwarded(message, see, give_back)
+        return self.calls.forwarded(request, see, give_back)
 
     def suspect(self) -> None:
         """Something failed that should not: look at once whether it is up."""
@@ -198,7 +197,7 @@ class Member:
         """Ask which API versions it speaks; raises what asking does. One that has none is spoken to as the client
         speaks.
         """
-        self.sender.learn(Range.of((await self.ask(Message(Verb.GET, ("version",)))).value))
+        self.sender.learn(Range.of((await self.ask(Request(Verb.GET, ("version",)))).value))
 
     # Its life.
 
@@ -231,11 +230,11 @@ class Member:
 
     async def _follow(self) -> None:
         position, begun = self.history.position, time.time()
-        args = {"since": time_of(position.since)} if position else {}
-        async with Client(self.sender).request(Verb.WATCH, args=args) as replies:
+        params = {"since": time_of(position.since)} if position else {}
+        async with await ask(self.sender, Request(Verb.WATCH, params=params)) as replies:
             try:
                 with trio.fail_after(self.deadline):
-                    while (await next_reply(replies)).verb is not Verb.ACK:
+                    while not isinstance(await next_reply(replies), Ack):
                         pass
             except Unsupported:
                 self.watchable = False
@@ -277,7 +276,7 @@ class Member:
                 _log.warning("%s stays, although %s was made anew from it", original.label, stand_in.label)
                 continue
             _log.warning("%s: removing %s, which was made anew on %s", self.name, id[:12], stand_in.member.name)
-            await self.ask(Message(Verb.RM, ("containers", id), {"force": "1", "v": "0"}))
+            await self.ask(Request(Verb.RM, ("containers", id), {"force": "1", "v": "0"}))
             self.mirror.removed("containers", id)
         self.stand_ins.clear()
 
@@ -294,19 +293,19 @@ class Member:
     async def _describe(self) -> None:
         try:
             asked = time.time()
-            self.about = (await self.ask(Message(Verb.GET))).value
+            self.about = (await self.ask(Request(Verb.GET))).value
             self.skew = _skew(asked, since(self.about.get("SystemTime") or ""), time.time())
             await self.learn_range()
         except Unsupported:
             pass  # it holds workloads, but is no engine: it has nothing to say of itself
 
-    async def _take_events(self, replies: Replies) -> None:
+    async def _take_events(self, replies: ReplyReceiver) -> None:
         while True:
             try:
                 reply = await next_reply(replies)
             except trio.EndOfChannel:
                 raise Unavailable("its event stream ended") from None
-            if reply.verb is not Verb.SET:
+            if not isinstance(reply, Set):
                 continue
             event = answers.event(reply, self.name)
             if self.history.keep(event) and self.mirror.apply(event):
@@ -320,7 +319,7 @@ class Member:
             self._suspected = trio.Event()
             checks += 1
             try:
-                await self.ask(Message(Verb.GET, ("ping",)))
+                await self.ask(Request(Verb.GET, ("ping",)))
                 if checks % _DRIFT_CHECKS == 0 and self.watchable:
                     await self._describe()
                     await self.mirror.drift()
@@ -339,7 +338,7 @@ class Member:
             _log.warning("%s is down: %s", self.name, failure.message)
         self.known.set()
         self._index.changed()
-        await self._calls.cut(self._lost())
+        await self.calls.cut(self._lost())
         if was_up:
             self._announce(self.event("engine_disconnect", failure.message))
 

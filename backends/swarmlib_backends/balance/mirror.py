@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import trio
 
-from swarmlib import BadAnswer, Message, NotFound, Unsupported, Verb
+from swarmlib import BadAnswer, NotFound, Request, Unsupported, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nulls import fields, items
@@ -122,14 +122,14 @@ class Mirror:
     async def _list(self, kind: str, **args: str) -> Any:
         """The engine's list; None where it has nothing of the kind (processes have no networks)."""
         try:
-            return (await self._member.ask(Message(Verb.LS, (kind,), args))).value
+            return (await self._member.ask(Request(Verb.LS, (kind,), args))).value
         except Unsupported:
             return None
 
     async def _inspection(self, id: str) -> Any:
         """What the engine says of a container; None where it has gone."""
         try:
-            return (await self._member.ask(Message(Verb.GET, ("containers", id)))).value
+            return (await self._member.ask(Request(Verb.GET, ("containers", id)))).value
         except NotFound:
             return None
 

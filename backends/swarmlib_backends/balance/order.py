@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
 
-from swarmlib import Json, Message, NotFound, Path, Verb
-from swarmlib.request import Answer
+from swarmlib import Json, NotFound, Path, Request, Set, Verb
+from swarmlib.asking import Answer
 
 from ..dockerapi.ages import since
 from ..dockerapi.nulls import items
@@ -75,12 +75,12 @@ class Bounds:
 
     async def cut(self, answer: Answer, path: Path, member: Member) -> Answer:
         """What of a member's whole list is between the bounds. Raises SwarmError if the member can't be asked."""
-        before = [await self._cut(reply, path, member) if reply.verb is Verb.SET else reply for reply in answer.before]
+        before = [await self._cut(each, path, member) if isinstance(each, Set) else each for each in answer.before]
         return Answer(answer.ack, before)
 
-    async def _cut(self, reply: Message, path: Path, member: Member) -> Message:
+    async def _cut(self, reply: Set, path: Path, member: Member) -> Set:
         found: list[dict[str, Any]] = items(reply.json)
-        return reply.but(value=Json.of([item for item in found if await self._holds(item, path, member)]))
+        return reply.replace(value=Json.from_data([item for item in found if await self._holds(item, path, member)]))
 
     async def _holds(self, item: dict[str, Any], path: Path, member: Member) -> bool:
         try:
@@ -98,5 +98,5 @@ class Bounds:
 
 async def _inspected(path: Path, ref: str, member: Member) -> float:
     """When an object was made, as its engine says."""
-    found = (await member.ask(Message(Verb.GET, (path[0], ref)))).value
+    found = (await member.ask(Request(Verb.GET, (path[0], ref)))).value
     return since(str(found.get("Created") or ""))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from swarmlib import Ambiguous, Invalid, Message, NotFound, Path, SwarmError, Unavailable, Unsupported, Verb
+from swarmlib import Ambiguous, Invalid, NotFound, Path, Request, SwarmError, Unavailable, Unsupported, Verb
 
 from .asking import Outcome, ask_all, representative
 from .index import Item
@@ -61,7 +61,7 @@ async def find(roster: Roster, path: Path) -> Owner:
         return Owner(_sole(kind, ref, items).member, kind, ref, certain=False)
     if addressed is not None:
         return Owner(addressed[0], kind, addressed[1], certain=True)
-    outcome = await ask_all(roster.members, Message(Verb.GET, (kind, ref)))
+    outcome = await ask_all(roster.members, Request(Verb.GET, (kind, ref)))
     if outcome.answers:
         return Owner(_chosen(kind, ref, outcome), kind, ref, certain=True)
     return Owner(_denying(outcome), kind, ref, certain=True, missing=True)
@@ -75,7 +75,7 @@ async def elsewhere(roster: Roster, owner: Owner, said: NotFound) -> Owner:
         SwarmError: an engine that may have it can't be asked.
     """
     kind, ref = owner.kind, owner.ref
-    outcome = await ask_all(roster.members, Message(Verb.GET, (kind, ref)))
+    outcome = await ask_all(roster.members, Request(Verb.GET, (kind, ref)))
     if owner.member in [member for member, _ in outcome.answers]:
         raise said
     for item in roster.index.find(kind, ref):
@@ -117,7 +117,7 @@ async def manager(roster: Roster) -> Member:
     Raises:
         SwarmError: none answers.
     """
-    outcome = await ask_all(roster.members, Message(Verb.GET))
+    outcome = await ask_all(roster.members, Request(Verb.GET))
     outcome.must_have_answers()
     for member, answer in outcome.answers:
         if is_manager(answer.value):
@@ -144,7 +144,7 @@ async def may_exist(kind: str, item: Item) -> bool:
     if not item.member.up:
         return True
     try:
-        await item.member.ask(Message(Verb.GET, (kind, item.id)))
+        await item.member.ask(Request(Verb.GET, (kind, item.id)))
     except NotFound:
         item.member.mirror.removed(kind, item.id)
         return False

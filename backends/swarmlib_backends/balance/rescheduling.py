@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Json, Message, SwarmError, Verb
+from swarmlib import Json, Request, SwarmError, Verb
 from swarmlib.supervision import supervised
 
 from ..dockerapi.nulls import fields
@@ -109,13 +109,15 @@ class Rescheduler:
                         _log.warning("%s says that it stands in for %s: remove one", stand_in.label, other.label)
 
     async def _move(self, container: Container, inspected: Mapping[str, Any]) -> None:
-        request = Message(Verb.SPAWN, _CONTAINERS, {"name": container.names[0]}, Json.of(_body(container, inspected)))
+        request = Request(
+            Verb.SPAWN, _CONTAINERS, {"name": container.names[0]}, Json.from_data(_body(container, inspected))
+        )
         made = (await self._spawner.create(request, instead_of=container)).value["Id"]
         old = container.member
         new = next(each for each in self._roster.index.containers.with_id(made) if each.member is not old)
         old.stand_ins[container.id] = new
         old.mirror.removed("containers", container.id)
-        await new.member.ask(Message(Verb.START, (*_CONTAINERS, made)))
+        await new.member.ask(Request(Verb.START, (*_CONTAINERS, made)))
         _log.warning("%s was made anew on %s: %s is down", container.names[0], new.member.name, old.name)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from swarmlib import Handler, Message, NotFound, Path, Reply, Server
-from swarmlib.request import Answer
+from swarmlib import Handler, NotFound, Path, ReplySender, Request, Server
+from swarmlib.asking import Answer
+from swarmlib.reply import NOBODY
 
 from . import effects, owners
 from .forwarding import GiveBack
@@ -15,7 +16,7 @@ from .members import Member
 from .owners import Owner
 from .roster import Roster
 
-TakeUp: TypeAlias = Callable[[Handler, Message], Awaitable[None]]
+TakeUp: TypeAlias = Callable[[Handler, Request], Awaitable[None]]
 """See `Server.take_up`."""
 
 
@@ -30,54 +31,54 @@ class Router:
         """See `owners.find`."""
         return await owners.find(self._roster, path)
 
-    async def to_owner(self, message: Message, learn: effects.Learn | None = None) -> Any:
+    async def to_owner(self, request: Request, learn: effects.Learn | None = None) -> Any:
         """Hand a call to the engine that has the object of its path; raises what `owners.find` does."""
-        owner = await self.owner(*message.path)
-        return await self.forward(message.but(path=_there(message.path, owner)), owner, learn)
+        owner = await self.owner(*request.path)
+        return await self.forward(request.replace(path=_there(request.path, owner)), owner, learn)
 
-    async def forward(self, message: Message, owner: Owner, learn: effects.Learn | None = None) -> Any:
+    async def forward(self, request: Request, owner: Owner, learn: effects.Learn | None = None) -> Any:
         """Hand a call to the engine that has its object, and on to another one if it turns out to be there."""
-        if owner.certain or message.att is not None:  # an upload can't be sent twice
-            return await self.to(owner.member, message, learn)
+        if owner.certain or request.upload is not None:  # an upload can't be sent twice
+            return await self.to(owner.member, request, learn)
 
-        async def give_back(ret: Reply, said: NotFound) -> None:
-            await self._take_up(partial(self._elsewhere, owner, said, learn), again.but(ret=ret))
+        async def give_back(reply: ReplySender, said: NotFound) -> None:
+            await self._take_up(partial(self._elsewhere, owner, said, learn), again.replace(reply=reply))
 
-        again = message.but(ret=None)
-        return await self.to(owner.member, message, learn, give_back)
+        again = request.replace(reply=NOBODY)
+        return await self.to(owner.member, request, learn, give_back)
 
-    async def _elsewhere(self, owner: Owner, said: NotFound, learn: effects.Learn | None, message: Message) -> Any:
+    async def _elsewhere(self, owner: Owner, said: NotFound, learn: effects.Learn | None, request: Request) -> Any:
         other = await owners.elsewhere(self._roster, owner, said)
-        return await self.to(other.member, message, learn)
+        return await self.to(other.member, request, learn)
 
     async def to(
         self,
         member: Member,
-        message: Message,
+        request: Request,
         learn: effects.Learn | None = None,
         give_back: GiveBack | None = None,
     ) -> Any:
         """Hand a call to an engine; raises Unavailable if it is down."""
-        see = None if learn is None else learn(self._roster.index, member, message)
-        return await Server.hand_on(member.prepared(message, see, give_back), member.sender)
+        see = None if learn is None else learn(self._roster.index, member, request)
+        return await Server.hand_on(member.prepared(request, see, give_back), member.sender)
 
-    async def ask(self, message: Message, owner: Owner, learn: effects.Learn) -> Answer:
+    async def ask(self, request: Request, owner: Owner, learn: effects.Learn) -> Answer:
         """The answer to a call that changes an object, from the engine that has it, as `forward` finds it.
 
         Raises:
             SwarmError: what the engine says, or that it can't be asked.
         """
         try:
-            return await self._ask(message, owner.member, learn)
+            return await self._ask(request, owner.member, learn)
         except NotFound as said:
             if owner.certain:
                 raise
             other = await owners.elsewhere(self._roster, owner, said)
-        return await self._ask(message, other.member, learn)
+        return await self._ask(request, other.member, learn)
 
-    async def _ask(self, message: Message, member: Member, learn: effects.Learn) -> Answer:
-        answer = await member.ask(message)
-        learn(self._roster.index, member, message)(answer.ack)
+    async def _ask(self, request: Request, member: Member, learn: effects.Learn) -> Answer:
+        answer = await member.ask(request)
+        learn(self._roster.index, member, request)(answer.ack)
         return answer
 
 

@@ -17,32 +17,32 @@ _RELATIVE: Final = ("before", "since")
 
 @dataclass(frozen=True)
 class Selection:
-    """A request's args, taken apart."""
+    """A request's parameters, taken apart."""
 
-    args: Mapping[str, Any]
+    params: Mapping[str, Any]
     """As they came, without what chooses engines."""
     filters: Mapping[str, list[str]]
     nodes: Sequence[str] | None = None
     """Patterns of the engines' names; None for all."""
 
     @classmethod
-    def of(cls, args: Mapping[str, Any]) -> Self:
-        """Take the `node` filter, and the label that stands for it, out of a request's args.
+    def of(cls, params: Mapping[str, Any]) -> Self:
+        """Take the `node` filter, and the label that stands for it, out of a request's parameters.
 
         Raises:
             Invalid: its filters are no JSON.
         """
-        if "filters" not in args:
-            return cls(args, {})
-        filters = decode(args)
+        if "filters" not in params:
+            return cls(params, {})
+        filters = decode(params)
         labels = filters.get("label", [])
         nodes = [*filters.pop("node", []), *(each.partition("=")[2] or "*" for each in labels if _is_node(each))]
         if not nodes:
-            return cls(args, filters)
+            return cls(params, filters)
         rest = [each for each in labels if not _is_node(each)]
         filters = {name: values for name, values in filters.items() if name != "label"}
         filters |= {"label": rest} if rest else {}
-        return cls(with_filters(args, filters), filters, nodes)
+        return cls(with_filters(params, filters), filters, nodes)
 
     def chosen(self, members: Sequence[Member]) -> list[Member]:
         """The engines that it speaks of. Raises Invalid if it names them by a pattern that is too long."""
@@ -58,8 +58,8 @@ class Selection:
         return {name: self.filters[name][0] for name in _RELATIVE if self.filters.get(name)}
 
     def without_relative(self) -> Mapping[str, Any]:
-        """The args for an engine that doesn't know those objects; without a limit, which counts what is left."""
-        kept = {name: value for name, value in self.args.items() if name != "limit"}
+        """The parameters for an engine that doesn't know those objects; without a limit, which counts what is left."""
+        kept = {name: value for name, value in self.params.items() if name != "limit"}
         filters = {name: values for name, values in self.filters.items() if name not in _RELATIVE}
         if self.limit is not None:
             kept["all"] = "1"
@@ -68,14 +68,14 @@ class Selection:
     @property
     def limit(self) -> int | None:
         """How many containers the list may hold, those that have ended included; None for all, as 0 and less are."""
-        given = self.args.get("limit")
+        given = self.params.get("limit")
         number = int(given) if isinstance(given, str) and given.isdecimal() and len(given) < 20 else 0
         return number or None
 
     @property
     def plain(self) -> bool:
         """Whether it asks for nothing but what the index holds."""
-        asked = {name for name, value in self.args.items() if name[0] != ":" and value != "0"}
+        asked = {name for name, value in self.params.items() if name[0] != ":" and value != "0"}
         return not self.filters and asked <= {"all", "filters"}
 
 

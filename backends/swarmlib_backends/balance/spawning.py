@@ -12,14 +12,14 @@ from swarmlib import (
     Conflict,
     Internal,
     Json,
-    Message,
     NotFound,
+    Request,
     SwarmError,
     Unavailable,
     Unsupported,
     Verb,
 )
-from swarmlib.request import Answer
+from swarmlib.asking import Answer
 
 from ..dockerapi.nulls import fields
 from . import merge
@@ -53,7 +53,7 @@ class Spawner:
         """The engine for something that is no container. Raises Unavailable if there is none."""
         return self._placement.choose(wish, self._roster.members, {})
 
-    async def create(self, message: Message, *, instead_of: Container | None = None) -> Answer:
+    async def create(self, request: Request, *, instead_of: Container | None = None) -> Answer:
         """Make a container where it fits; gives what its engine answered.
 
         instead_of: one that has its name and doesn't count, as its engine died.
@@ -62,15 +62,15 @@ class Spawner:
             Conflict: an engine has a container of that name. Unavailable: no engine fits, or it went down in the
             middle, and nobody knows whether it was made. SwarmError: what the engine says.
         """
-        name = str(message.args.get("name") or "").removeprefix("/")
-        wish, body = wishes.read(name, message.json)
+        name = str(request.params.get("name") or "").removeprefix("/")
+        wish, body = wishes.read(name, request.json)
         if instead_of is not None:
             wish = replace(wish, origins=())
         if body is not None:
-            message = message.but(value=Json.of(body))
+            request = request.replace(body=Json.from_data(body))
         async with self._names.of(*self._new_names(wish)):
             await self._check_free(name, but=[] if instead_of is None else [instead_of])
-            return await self._create(wish, message)
+            return await self._create(wish, request)
 
     def _new_names(self, wish: Wish) -> Iterator[tuple[str, str]]:
         """What a container gives a name to: itself, and volumes that are made with it."""
@@ -108,17 +108,17 @@ class Spawner:
                 raise Conflict(f"Error when allocating new name: {exc.message}") from None
             yield
 
-    async def make_part(self, kind: str, message: Message) -> Answer:
+    async def make_part(self, kind: str, request: Request) -> Answer:
         """Make a network or a volume; gives what its engine answered. Calls for one name take turns, so that they meet.
 
         Raises:
             Unavailable: no engine is up. SwarmError: what the engine says.
         """
-        body = fields(message.json)
+        body = fields(request.json)
         name = str(body.get("Name") or "")
         async with self._names.of(*([(kind, name)] if name else [])):
             member = await self._for_part(kind, name, body)
-            answer = await member.ask(message, float("inf"))
+            answer = await member.ask(request, float("inf"))
             if id := fields(answer.value).get("Id") or fields(answer.value).get("Name"):
                 member.mirror.learn(kind, id, (name or id,), group_of(body.get("Labels")))
         return _says_node(answer, member) if kind == "volumes" else answer
@@ -132,7 +132,7 @@ class Spawner:
             return items[0].member
         return self.choose(replace(NO_WISH, group=group_of(body.get("Labels"))))
 
-    async def _create(self, wish: Wish, message: Message) -> Answer:
+    async def _create(self, wish: Wish, request: Request) -> Answer:
         if wish.compares:
             await settle(self._roster.members, "containers")
         refused: dict[Member, SwarmError] = {}
@@ -145,22 +145,22 @@ class Spawner:
                 raise
             try:
                 with placing(member, wish):
-                    return await self._create_on(member, wish, message)
+                    return await self._create_on(member, wish, request)
             except (Unavailable, Unsupported) as exc:
                 if isinstance(exc, Unavailable) and not exc.details.get(UNSENT):
                     raise  # it may have happened
                 refused[member] = exc
 
-    async def _create_on(self, member: Member, wish: Wish, message: Message) -> Answer:
+    async def _create_on(self, member: Member, wish: Wish, request: Request) -> Answer:
         await settle(self._roster.members, "images")
         if self._roster.index.newer_image(wish.image, member) is not None:
             await self._bring(wish.image, member)
         try:
-            answer = await member.ask(message, float("inf"))
+            answer = await member.ask(request, float("inf"))
         except NotFound as exc:
             if "image" not in exc.message or not await self._bring(wish.image, member):
                 raise
-            answer = await member.ask(message, float("inf"))
+            answer = await member.ask(request, float("inf"))
         made: dict[str, Any] = answer.value or {}
         if "Id" in made:
             member.mirror.spawned(made["Id"], wish.name, wish.claim)
@@ -227,15 +227,15 @@ def _same_platform(one: Member, other: Member) -> bool:
 
 
 async def _stream(image: str, source: Member, target: Member) -> None:
-    saved = await source.ask(Message(Verb.FILE, (*_IMAGES, image)), float("inf"))
-    if saved.ack.att is None:
+    saved = await source.ask(Request(Verb.FILE, (*_IMAGES, image)), float("inf"))
+    if saved.ack.stream is None:
         raise Internal(f"{source.name} gave no stream of the image {image}")
-    async with saved.ack.att as tar:
-        await target.ask(Message(Verb.FILE, _IMAGES, {"quiet": "1"}, att=tar), float("inf"))
+    async with saved.ack.stream as tar:
+        await target.ask(Request(Verb.FILE, _IMAGES, {"quiet": "1"}, upload=tar), float("inf"))
     target.mirror.touch_kind("images")
 
 
 def _says_node(answer: Answer, member: Member) -> Answer:
     """The answer to the creation of a volume, which is its inspection and says what that says."""
     said = merge.inspected(answer.value, member.node)
-    return replace(answer, ack=answer.ack.but(value=Json.of(said)))
+    return replace(answer, ack=answer.ack.replace(value=Json.from_data(said)))

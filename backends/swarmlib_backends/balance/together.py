@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from swarmlib import Conflict, Json, Message
+from swarmlib import Conflict, Json, Request
 
 from ..dockerapi.nulls import fields, items
 from . import effects
@@ -40,17 +40,19 @@ def builder(index: Index, args: Mapping[str, Any]) -> Member | None:
     return next((item.member for item in index.find(*used) if item.member.up), None)
 
 
-async def connected(router: Router, index: Index, message: Message) -> Any:
+async def connected(router: Router, index: Index, request: Request) -> Any:
     """Hand a container's connection to a network, or its end, to the container's engine, which has such a network.
 
     Raises:
         Conflict: the network, or a container that is linked, is on another engine. SwarmError: as `owners.find` does.
     """
-    body = fields(message.json)
+    body = fields(request.json)
     owner = await router.owner("containers", str(body["Container"]))
-    network = message.path[1].removeprefix(f"{owner.member.name}/")
+    network = request.path[1].removeprefix(f"{owner.member.name}/")
     links = [str(each).partition(":")[0] for each in items(fields(body.get("EndpointConfig")).get("Links"))]
     if not owner.missing:
         check(index, owner, [("networks", network), *(("containers", link) for link in links)])
-    there = message.but(path=("networks", network, message.path[2]), value=Json.of({**body, "Container": owner.ref}))
+    there = request.replace(
+        path=("networks", network, request.path[2]), body=Json.from_data({**body, "Container": owner.ref})
+    )
     return await router.forward(there, owner, effects.touches)

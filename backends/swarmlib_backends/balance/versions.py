@@ -6,16 +6,16 @@ oldest. Where two engines have no version in common, each is spoken to at the on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import trio
 
-from swarmlib import Message, Sender
-from swarmlib.channel import Nowhere
+from swarmlib import Request, Sender
+from swarmlib.service import Unhandled
 
 from ..dockerapi.nulls import fields, items
-from ..dockerapi.versions import ARG, Range, parsed, text
+from ..dockerapi.versions import Range, parsed, text
 
 _HEADER: Final = b"api-version"
 
@@ -41,14 +41,13 @@ def _component(part: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return part | {"Details": details | names} if part.get("Name") == "Engine" else part
 
 
-def at_version(reply: Message, advertised: Range) -> Message:
-    """A reply whose headers, if it has any, say the advertised version."""
-    headers = reply.args.get("headers")
+def at_version(details: Mapping[str, Any], advertised: Range) -> Mapping[str, Any]:
+    """The details of a reply whose headers, if it has any, say the advertised version."""
+    headers = details.get("headers")
     if headers is None:
-        return reply
+        return details
     newest = text(advertised.newest).encode()
-    said = [(name, newest if name.lower() == _HEADER else value) for name, value in headers]
-    return reply.but(args={**reply.args, "headers": said})
+    return {**details, "headers": [(name, newest if name.lower() == _HEADER else value) for name, value in headers]}
 
 
 class Advertised:
@@ -76,11 +75,11 @@ class Advertised:
         self._common = None
 
 
-class Bridge(trio.abc.SendChannel[Message]):
+class Bridge(trio.abc.SendChannel[Request]):
     """The channel to one engine, which is spoken to at versions that it knows."""
 
     def __init__(self, advertised: Advertised) -> None:
-        self._engine: Sender = Nowhere()
+        self._engine: Sender = Unhandled()
         self._advertised = advertised
         self.range: Range | None = None
         """None until it is known."""
@@ -94,13 +93,13 @@ class Bridge(trio.abc.SendChannel[Message]):
         self.range = range
         self._advertised.learn(self, range)
 
-    async def send(self, value: Message) -> None:
+    async def send(self, value: Request) -> None:
         """Send, at the nearest version; raises what the engine's channel does."""
-        asked = value.args.get(ARG)
-        if asked is not None and self.range is not None:
+        asked = value.meta.version
+        if asked and self.range is not None:
             spoken = text(self.range.nearest(parsed(asked)))
             if spoken != asked:
-                value = value.but(args={**value.args, ARG: spoken})
+                value = value.replace(meta=value.meta.replace(version=spoken))
         await self._engine.send(value)
 
     async def aclose(self) -> None:

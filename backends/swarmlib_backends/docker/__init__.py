@@ -1,4 +1,4 @@
-"""`docker`: a Docker engine at the end of a chain. Messages become HTTP requests, by the routing table.
+"""`docker`: a Docker engine at the end of a chain. Requests become HTTP requests, by the routing table.
 
 A new container's label swarmlib.isolation=NAME becomes its runtime (on a Windows engine its isolation); an engine that
 lacks that one is no place for it, and the error says what the engine has. What --runtime and --isolation ask for is the
@@ -20,9 +20,9 @@ from swarmlib import (
     Internal,
     Invalid,
     Json,
-    Message,
     Path,
-    Reply,
+    ReplySender,
+    Request,
     Server,
     TimedOut,
     Unavailable,
@@ -72,59 +72,57 @@ class Docker(Server):
         """Every verb of the table is forwarded; `attach` is made of several of its rows."""
         return {row.verb: self._forward for row in ROWS} | {Verb.ATTACH: self._attach}
 
-    async def _forward(self, message: Message) -> None:
-        message = await self._isolated(canonical(message))
-        row = table.row_of(message.verb, message.path, upload=message.att is not None)
-        if message.verb not in _READS:
-            await self._exchange(row, message)
+    async def _forward(self, request: Request) -> None:
+        request = await self._isolated(canonical(request))
+        row = table.row_of(request.verb, request.path, upload=request.upload is not None)
+        if request.verb not in _READS:
+            await self._exchange(row, request)
             return
-        limit = patience.seconds(message.verb, message.path, message.args, self.timeout)
+        limit = patience.seconds(request.verb, request.path, request.params, self.timeout)
         with trio.move_on_after(limit) as waiting:
-            await self._exchange(row, message)
+            await self._exchange(row, request)
         if waiting.cancelled_caught:
             raise TimedOut(f"{self._engine.name} did not answer within {limit:g} s")
 
-    async def _isolated(self, message: Message) -> Message:
-        """The message with what a new container's label demands in the engine's own words."""
-        body = _container(message)
+    async def _isolated(self, request: Request) -> Request:
+        """The request with what a new container's label demands in the engine's own words."""
+        body = _container(request)
         if not isolation.demanded(body):
-            return message
+            return request
         about = _Told(await Client(self.inlet).get(), self._engine.name)
         if about.fields.get("Runtimes") is not None:
             about.check("Runtimes", dict)
-        return message.but(value=Json.of(isolation.translated(body, about.fields)))
+        return request.replace(body=Json.from_data(isolation.translated(body, about.fields)))
 
-    async def _exchange(self, row: Row, message: Message) -> None:
+    async def _exchange(self, row: Row, request: Request) -> None:
         connection = await self._engine.connection()
         try:
-            await Exchange(self._engine, connection, self.name, row, message).run()
+            await Exchange(self._engine, connection, self.name, row, request).run()
         except NoAnswer:
             # A connection that was kept may have been closed by the engine just now. Only what changes nothing is
             # asked again: of anything else nobody can say whether the engine has done it.
             if not connection.reused or row.method not in _SAFE:
                 raise
             fresh = await self._engine.connection(fresh=True)
-            await Exchange(self._engine, fresh, self.name, row, message).run()
+            await Exchange(self._engine, fresh, self.name, row, request).run()
 
-    async def _attach(self, message: Message) -> None:
-        """The workload's output as `log` messages, and its state when it ends."""
-        if message.ret is None:
-            return
-        if len(message.path) != 2 or message.path[0] != "containers":
-            raise Unsupported("only a container can be attached to", path=message.path)
+    async def _attach(self, request: Request) -> None:
+        """The workload's output as `log` replies, and its state when it ends."""
+        if len(request.path) != 2 or request.path[0] != "containers":
+            raise Unsupported("only a container can be attached to", path=request.path)
         client = Client(self.inlet)
-        details = _Told(await client.get(*message.path), self._engine.name)
+        details = _Told(await client.get(*request.path), self._engine.name)
         tty = details.of("Config", "Tty", bool)
         try:
-            async with await self._output(client, message.path, details) as stream:
-                await message.ret.ack()
-                await _send_lines(stream, message.ret, tty=tty)
+            async with await self._output(client, request.path, details) as stream:
+                await request.reply.ack()
+                await _send_lines(stream, request.reply, tty=tty)
         except trio.BrokenResourceError as exc:
-            if message.ret.gone:
+            if request.reply.gone:
                 raise
-            raise Unavailable(f"the output of {message.path[1]} broke off: {exc}") from exc
-        ended = _Told(await client.get(*message.path), self._engine.name)
-        await message.ret.set(ended.check("State", dict))
+            raise Unavailable(f"the output of {request.path[1]} broke off: {exc}") from exc
+        ended = _Told(await client.get(*request.path), self._engine.name)
+        await request.reply.set(ended.check("State", dict))
 
     async def _output(self, client: Client, path: Path, details: _Told) -> trio.abc.ReceiveStream:
         """All that a container writes, from its first start on."""
@@ -133,8 +131,8 @@ class Docker(Server):
             if _not_started(_Told(await client.get(*path), self._engine.name)):
                 return stream
             await trio.aclose_forcefully(stream)  # it was started in between: the beginning may be missing
-        args = {"follow": "1", "stdout": "1", "stderr": "1"}
-        log = (await client.call(Verb.CONNECT, (*path, "logs"), args=args)).ack.att
+        params = {"follow": "1", "stdout": "1", "stderr": "1"}
+        log = (await client.call(Verb.CONNECT, (*path, "logs"), params=params)).ack.stream
         if log is None:
             raise Internal(f"the logs of {path[-1]} came without a stream")
         return log
@@ -164,12 +162,12 @@ class _Told:
         return value
 
 
-def _container(message: Message) -> dict[str, Any]:
+def _container(request: Request) -> dict[str, Any]:
     """The body of a container's creation; {} of anything else, as of one that makes no sense: the engine says why."""
-    if message.verb is not Verb.SPAWN or message.path != ("containers",):
+    if request.verb is not Verb.SPAWN or request.path != ("containers",):
         return {}
     try:
-        body = message.json
+        body = request.json
     except Invalid:
         return {}
     return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
@@ -179,7 +177,7 @@ def _not_started(details: _Told) -> bool:
     return bool(details.of("State", "Status", str) == "created")
 
 
-async def _send_lines(stream: trio.abc.ReceiveStream, ret: Reply, *, tty: bool) -> None:
+async def _send_lines(stream: trio.abc.ReceiveStream, reply: ReplySender, *, tty: bool) -> None:
     async with aclosing(lines(stream, tty=tty)) as found:
         async for line in found:
-            await ret.log(line.data, stream=line.stream)
+            await reply.log(line.data, details={"stream": line.stream})

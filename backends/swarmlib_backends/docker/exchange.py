@@ -1,4 +1,4 @@
-"""One request to an engine and its response, which goes to the message's reply channel as the row's kind says."""
+"""One request to an engine and its response, which goes back as the row's kind says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Invalid, Json, Message, Reply, Verb
+from swarmlib import Invalid, Json, ReplySender, Request, Verb
 from swarmlib.errors import ungrouped
 
 from ..dockerapi import http1
@@ -38,14 +38,14 @@ class Exchange:
     name: the backend's, for the errors that the engine answers with.
     """
 
-    def __init__(self, engine: Engine, connection: Connection, name: str, row: Row, message: Message) -> None:
+    def __init__(self, engine: Engine, connection: Connection, name: str, row: Row, request: Request) -> None:
         self._engine = engine
         self._host = engine.endpoint.host
         self._connection = connection
         self._responses = connection.responses
         self._name = name
         self._row = row
-        self._message = message
+        self._request = request
         self._handed_over = False
         self._invited = trio.Event()
 
@@ -64,17 +64,17 @@ class Exchange:
                 await self._engine.give_back(self._connection)
 
     async def _by_row(self) -> None:
-        row, message = self._row, self._message
-        if message.att is None:
-            body = body_of(row, message)
-            self._connection.sent = await self._send(head_of(row, message, len(body), self._host) + body)
+        row, request = self._row, self._request
+        if request.upload is None:
+            body = body_of(row, request)
+            self._connection.sent = await self._send(head_of(row, request, len(body), self._host) + body)
             await self._relay()
             return
-        async with message.att:
-            await self._send(head_of(row, message, None, self._host))
+        async with request.upload:
+            await self._send(head_of(row, request, None, self._host))
             with ungrouped():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._upload, message.att)
+                    nursery.start_soon(self._upload, request.upload)
                     await self._relay()
                     nursery.cancel_scope.cancel()
 
@@ -103,61 +103,60 @@ class Exchange:
             raise Invalid(f"the upload broke off before its end: {exc}") from exc
 
     async def _relay(self) -> None:
-        row, ret = self._row, self._message.ret
+        row, reply = self._row, self._request.reply
         head = await self._responses.head(row.method, upgrade=upgrade_of(row), invited=self._invited.set)
         if head.status >= 400:
             body = await self._responses.body(MAX_VALUE)
             raise error_of(head.status, end_to_end(head.headers), body, self._name)
-        if ret is not None:
-            await self._by_kind(head, ret)
+        await self._by_kind(head, reply)
 
-    async def _by_kind(self, head: Head, ret: Reply) -> None:
+    async def _by_kind(self, head: Head, reply: ReplySender) -> None:
         kind = self._row.kind
         if kind is Kind.VALUE:
-            await self._value(head, ret)
+            await self._value(head, reply)
         elif kind is Kind.WATCH:
-            await ret.ack(None, **self._args(head))
+            await reply.ack(None, details=self._details(head))
             async with aclosing(self._lines()) as lines:
                 async for line in lines:
-                    await ret.set(line)
+                    await reply.set(line)
         elif kind is Kind.PROGRESS:
-            await self._progress(head, ret)
+            await self._progress(head, reply)
         elif kind is Kind.STREAM:
-            await self._hand_over(ret, self._body(), self._args(head))
+            await self._hand_over(reply, self._body(), self._details(head))
         else:
-            await self._conversation(head, ret)
+            await self._conversation(head, reply)
 
-    def _args(self, head: Head) -> dict[str, Any]:
+    def _details(self, head: Head) -> dict[str, Any]:
         headers = end_to_end(head.headers)
         if self._row.method == "HEAD" and (length := head.get(b"content-length")) is not None:
             headers.append((b"Content-Length", length))  # of the body that isn't there
-        args: dict[str, Any] = {"headers": headers}
+        details: dict[str, Any] = {"headers": headers}
         if head.status not in (self._row.status, _SWITCHED):
-            args["status"] = head.status
-        return args
+            details["status"] = head.status
+        return details
 
-    async def _value(self, head: Head, ret: Reply) -> None:
+    async def _value(self, head: Head, reply: ReplySender) -> None:
         body = await self._responses.body(MAX_VALUE)
         value = self._json(body) if body else None
-        if value is None or self._message.verb in (Verb.SPAWN, Verb.CONNECT):
-            await ret.ack(value, **self._args(head))
+        if value is None or self._request.verb in (Verb.SPAWN, Verb.CONNECT):
+            await reply.ack(value, details=self._details(head))
         else:
-            await ret.set(value, **self._args(head))
-            await ret.ack()
+            await reply.set(value, details=self._details(head))
+            await reply.ack()
 
     def _json(self, raw: bytes) -> Json:
         return Json(raw, self._responses.wrong)
 
-    async def _progress(self, head: Head, ret: Reply) -> None:
-        args = self._args(head)
+    async def _progress(self, head: Head, reply: ReplySender) -> None:
+        args = self._details(head)
         async with aclosing(self._lines()) as lines:
             async for line in lines:
                 error = error_in(line, self._name)
                 if error is not None:
                     raise error
-                await ret.set(line, **args)
+                await reply.set(line, details=args)
                 args = {}
-        await ret.ack(**args)
+        await reply.ack(details=args)
 
     async def _lines(self) -> AsyncGenerator[Json]:
         lines = Lines()
@@ -169,14 +168,14 @@ class Exchange:
         for line in lines.end():
             yield self._json(line)
 
-    async def _conversation(self, head: Head, ret: Reply) -> None:
+    async def _conversation(self, head: Head, reply: ReplySender) -> None:
         """After a 101 bytes go both ways. Anything else is one response, behind which no byte of the caller's goes."""
         if head.status == _SWITCHED:
-            await self._hand_over(ret, self._raw(), self._args(head))
+            await self._hand_over(reply, self._raw(), self._details(head))
         elif head.framed:
-            await self._value(head, ret)
+            await self._value(head, reply)
         else:
-            await self._hand_over(ret, NotSwitched(self._body()), self._args(head))
+            await self._hand_over(reply, NotSwitched(self._body()), self._details(head))
 
     def _raw(self) -> Resumed:
         return Resumed(self._connection.stream, self._responses.take_over())
@@ -187,10 +186,10 @@ class Exchange:
 
         return BodyStream(self._responses, on_close=give_back)
 
-    async def _hand_over(self, ret: Reply, att: trio.abc.ReceiveStream, args: dict[str, Any]) -> None:
+    async def _hand_over(self, reply: ReplySender, att: trio.abc.ReceiveStream, args: dict[str, Any]) -> None:
         self._handed_over = True
         try:
-            await ret.ack(att=att, **args)
+            await reply.ack(stream=att, details=args)
         except BaseException:  # nobody took it
             await trio.aclose_forcefully(att)
             raise
@@ -198,31 +197,31 @@ class Exchange:
     # A request that has no row.
 
     async def _whole(self) -> None:
-        ret, upload = self._message.reply, self._message.att
-        whole = Whole.of(self._message)
+        reply, upload = self._request.reply, self._request.upload
+        whole = Whole.of(self._request)
         if upload is None:
             await self._send(whole.head(self._host, upload=False))
-            await self._answer_whole(whole, ret)
+            await self._answer_whole(whole, reply)
             return
         async with upload:
             await self._send(whole.head(self._host, upload=True))
             with ungrouped():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._upload, upload)
-                    closed = await self._answer_whole(whole, ret)
+                    closed = await self._answer_whole(whole, reply)
                     await closed.wait()  # an engine may answer while it still reads
                     nursery.cancel_scope.cancel()
 
-    async def _answer_whole(self, whole: Whole, ret: Reply) -> trio.Event:
+    async def _answer_whole(self, whole: Whole, reply: ReplySender) -> trio.Event:
         """Relay the one response to it, after which the connection is closed; gives the event of that."""
         head = await self._responses.head(whole.method, upgrade=whole.upgrade, invited=self._invited.set)
         args: dict[str, Any] = {"status": head.status, "headers": end_to_end(head.headers)}
         closed = trio.Event()
         if head.status == _SWITCHED:
             args["upgrade"] = whole.upgrade
-            await self._hand_over(ret, self._raw(), args)
+            await self._hand_over(reply, self._raw(), args)
         else:
-            await self._hand_over(ret, self._last_body(closed), args)
+            await self._hand_over(reply, self._last_body(closed), args)
         return closed
 
     def _last_body(self, closed: trio.Event) -> BodyStream:

@@ -1,60 +1,58 @@
 """What `docker` writes to an engine: the heads of its requests, each part checked before it is written.
 
-A message may come from a wire peer, so nothing in it is taken for what it should be. Method, target and header names
+A request may come from a wire peer, so nothing in it is taken for what it should be. Method, target and header names
 come from the row; the values of the headers that the row keeps are checked; framing is this module's own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from swarmlib import CALLER, Invalid, Json, Message
+from swarmlib import Invalid, Meta, Request
 
 from ..dockerapi import http1, table
 from ..dockerapi.headers import HOP_BY_HOP, TOKEN, Headers
 from ..dockerapi.rows import ROWS, Kind, Row
 
-_NOT_HEADERS: Final = frozenset({":version", ":content-type", CALLER})
-"""What is about the call, or about the body, whose type is the row's: JSON or a tar."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _ITS_OWN: Final = HOP_BY_HOP | {b"host", b"expect"}
-_WHOLE_ARGS: Final = frozenset({":method", ":target", ":headers", ":upgrade", CALLER})
+_WHOLE_PARAMS: Final = frozenset({"method", "target", "upgrade"})
+_TYPE: Final = "content-type"
+"""The header that is about the body, whose type is the row's: JSON or a tar."""
 
 _ORIGIN_FORM: Final = re.compile(r"/[!-~]*")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _UPLOAD: Final[Headers] = [(b"Transfer-Encoding", b"chunked"), (b"Expect", b"100-continue")]
 _HEADER_NAMES: Final = {
-    row.name: {f":{name.decode()}": name.title() for name in row.kept_headers - {b"content-type"}} for row in ROWS
+    row.name: {name.decode(): name.title() for name in row.kept_headers - {_TYPE.encode()}} for row in ROWS
 }
-"""By row, the headers that its message may bring, by the name of their arg."""
+"""By row, the headers that its request may bring."""
 
 
-def head_of(row: Row, message: Message, length: int | None, host: bytes) -> bytes:
+def head_of(row: Row, request: Request, length: int | None, host: bytes) -> bytes:
     """The head of a row's request to `host`.
 
     length: of the body, which is JSON; None for an upload, which is chunked.
 
     Raises:
-        Invalid: an arg is not one of the row's, or its value can't be written.
+        Invalid: a header is not one of the row's, or what the request says can't be written.
     """
-    headers: Headers = [(b"Host", host), *_kept(row, message.args)]
+    headers: Headers = [(b"Host", host), *_kept(row, request.meta)]
     if length is None:
         headers += [(b"Content-Type", b"application/x-tar"), *_UPLOAD]
     elif row.method in _WITH_BODY:
         headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % length)]
     if protocol := upgrade_of(row):
         headers += _switching(protocol)
-    return http1.request_head(row.method, _target(row, message), headers)
+    return http1.request_head(row.method, _target(row, request), headers)
 
 
-def body_of(row: Row, message: Message) -> bytes:
+def body_of(row: Row, request: Request) -> bytes:
     """The JSON body of a row's request. An engine reads none with GET, HEAD and DELETE, and none is sent there."""
-    value = message.value
-    return value.raw if isinstance(value, Json) and row.method in _WITH_BODY else b""
+    return request.body.raw if request.body is not None and row.method in _WITH_BODY else b""
 
 
 def upgrade_of(row: Row) -> str:
@@ -68,35 +66,32 @@ def _switching(protocol: str) -> Headers:
     return [(b"Connection", b"Upgrade"), (b"Upgrade", protocol.encode())]
 
 
-def _target(row: Row, message: Message) -> str:
-    args = message.args
-    if row.when is not None and args.get(row.when[0]) != row.when[1]:
-        raise Invalid(f"with an upload, {row.when[0]} should be {row.when[1]!r}, not {args.get(row.when[0])!r}")
-    if "" in args:
+def _target(row: Row, request: Request) -> str:
+    params = request.params
+    if row.when is not None and params.get(row.when[0]) != row.when[1]:
+        raise Invalid(f"with an upload, {row.when[0]} should be {row.when[1]!r}, not {params.get(row.when[0])!r}")
+    if "" in params:
         raise Invalid("a query parameter has no name")
     try:
-        return table.target(row, message.path, args)
+        return table.target(row, request.path, params, request.meta.version)
     except UnicodeEncodeError as exc:
         raise Invalid(f"the path or a parameter is not Unicode text: {exc}") from exc
 
 
-def _kept(row: Row, args: Mapping[str, Any]) -> Headers:
-    """The headers that a message brings: those that its row keeps, with values that can be written."""
+def _kept(row: Row, meta: Meta) -> Headers:
+    """The headers that a request brings: those that its row keeps, with values that can be written."""
     names = _HEADER_NAMES[row.name]
     headers: Headers = []
-    for name, value in args.items():
-        if not name.startswith(":") or name in _NOT_HEADERS:
+    for name, value in meta.headers:
+        if name == _TYPE:
             continue
-        if name in names:
-            headers.append((names[name], _header_value(name[1:], value)))
-        else:
-            raise Invalid(f"{row.name} has no arg {name!r}: of those with a colon it has {', '.join(sorted(names))}")
+        if name not in names:
+            raise Invalid(f"{row.name} takes no header {name!r}: it takes {', '.join(sorted(names))}")
+        headers.append((names[name], _header_value(name, value)))
     return headers
 
 
-def _header_value(name: str, value: Any) -> bytes:
-    if not isinstance(value, str):
-        raise Invalid(f"the header {name} should be text, not {type(value).__name__}")
+def _header_value(name: str, value: str) -> bytes:
     if _UNPRINTABLE.search(value):
         raise Invalid(f"the header {name} holds a control character")
     try:
@@ -107,7 +102,7 @@ def _header_value(name: str, value: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Whole:
-    """A request of no row, which is passed on as it came: what its message says, checked."""
+    """A request of no row, which is passed on as it came: what it says, checked."""
 
     method: str
     target: str
@@ -116,17 +111,17 @@ class Whole:
     """The protocol that it asks to switch to; "" for none."""
 
     @classmethod
-    def of(cls, message: Message) -> Whole:
-        """Read the args of a message.
+    def of(cls, request: Request) -> Whole:
+        """Read a request.
 
         Raises:
-            Invalid: one is wrong, or the request is an operation that has a row. Such an operation would pass every
-                stage that judges messages by verb and path.
+            Invalid: a parameter or header is wrong, or the request is an operation that has a row. Such an operation
+                would pass every stage that judges requests by verb and path.
         """
-        args = message.args
-        if unknown := set(args) - _WHOLE_ARGS:
-            raise Invalid(f"a request that is passed on whole has no args {', '.join(sorted(unknown))}")
-        method, target, upgrade = args.get(":method"), args.get(":target"), args.get(":upgrade", "")
+        params = request.params
+        if unknown := set(params) - _WHOLE_PARAMS:
+            raise Invalid(f"a request that is passed on whole has no parameters {', '.join(sorted(unknown))}")
+        method, target, upgrade = params.get("method"), params.get("target"), params.get("upgrade", "")
         if not isinstance(method, str) or method not in _METHODS:
             raise Invalid(f"the method {method!r} should be one of {', '.join(sorted(_METHODS))}")
         if not (isinstance(target, str) and _ORIGIN_FORM.fullmatch(target)):
@@ -134,7 +129,7 @@ class Whole:
         if upgrade and not _is_token(upgrade):
             raise Invalid(f"{upgrade!r} is no name of a protocol to upgrade to")
         _check_no_row(method, target)
-        return cls(method, target, _whole_headers(args.get(":headers", {})), upgrade)
+        return cls(method, target, _whole_headers(request.meta), upgrade)
 
     def head(self, host: bytes, *, upload: bool) -> bytes:
         """The head as it is written; upload: whether a body follows, in chunks."""
@@ -152,19 +147,15 @@ def _check_no_row(method: str, target: str) -> None:
         row = table.route(method, target).row
     except table.NoRow:
         return
-    raise Invalid(f"{method} {target} is the operation {row.name}, which has a message of its own")
+    raise Invalid(f"{method} {target} is the operation {row.name}, which has a request of its own")
 
 
-def _whole_headers(given: Any) -> Headers:
-    if not isinstance(given, Mapping):
-        raise Invalid("the headers should be an object that gives a list of values for each name")
+def _whole_headers(meta: Meta) -> Headers:
     headers: Headers = []
-    for name, values in cast("Mapping[Any, Any]", given).items():
+    for name, value in meta.headers:
         if not _is_token(name) or name.lower().encode() in _ITS_OWN:
             raise Invalid(f"{name!r} is no header that can be passed on")
-        if not isinstance(values, list | tuple):
-            raise Invalid(f"the values of the header {name} should be a list")
-        headers += [(name.encode(), _header_value(name, value)) for value in cast("Sequence[Any]", values)]
+        headers.append((name.encode(), _header_value(name, value)))
     return headers
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, cast
 
-from swarmlib import Invalid, Json, Message, Path, Unsupported, Verb
+from swarmlib import Invalid, Json, Meta, Path, Request, Unsupported, Verb
 from swarmlib.names import check_path
 from swarmlib.service import Handler
 
@@ -29,11 +29,11 @@ from .schema import Schema, Wrong
 
 _MOST_FOR_A_START: Final = 7
 """Bytes of a body that an engine does not look at when a container is started: it could be `{}`, or null."""
-_ABOUT_THE_BODY: Final = frozenset({":content-type", ":content-encoding"})
+_ABOUT_THE_BODY: Final = frozenset({"content-type", "content-encoding"})
 
 
-class _Args(dict[str, Any]):
-    """The args of a canonical request. A copy with changes is a plain dict, and so no longer marked."""
+class _Params(dict[str, Any]):
+    """The parameters of a canonical request. A copy with changes is a plain dict, and so no longer marked."""
 
     __slots__ = ("row",)
     row: Row
@@ -46,42 +46,58 @@ class _Body(Json):
     row: Row
 
 
-def canonical(message: Message) -> Message:
-    """The request with its parameters and body in canonical form; a message of no row of the table as it is.
+def canonical(request: Request) -> Request:
+    """The request with its parameters and body in canonical form; one of no row of the table as it is.
 
     Twice is the same as once, and the second time costs next to nothing.
 
     Raises:
         Invalid, TooLarge: a parameter or the body is wrong; the error says where, and what would be right.
     """
-    row = _row_of(message.verb, message.path, message.att is not None)
+    row = _row_of(request.verb, request.path, request.upload is not None)
     if row is None or row.kind is Kind.WHOLE:
-        return message
-    args, value = message.args, message.value
+        return request
+    params, body, meta = request.params, request.body, request.meta
     check = required.of_row(row.name)
-    args_done = (type(args) is _Args and args.row is row) or (check is None and _has_no_parameters(args))
-    value_done = value is None or (type(value) is _Body and value.row is row)
-    if args_done and value_done:
-        return message
+    params_done = (type(params) is _Params and params.row is row) or not (check or params)
+    body_done = body is None or (type(body) is _Body and body.row is row)
+    if params_done and body_done and not _says_of_the_body(meta):
+        return request
     known = schema.of_row(row.name)
-    body = value if value_done else _body(row, known, args, value)
-    made = args if args_done else _args(row, known, args)
+    if row.upload:
+        _check_no_form(meta)
+    if not body_done:
+        assert body is not None
+        body = _body(row, known, meta, body)
+    made = params if params_done else _params(row, known, params)
     if check is not None:
-        check(made, body.data if isinstance(body, Json) else None)
+        check(made, None if body is None else body.data)
     if "name" in known.query:
-        _check_new_name(message.path, made.get("name"))
-    elif row.verb is Verb.SPAWN and isinstance(body, Json):
-        _check_new_name(message.path, body.data.get("Name"))
-    return Message(message.verb, message.path, made, body, message.ret, message.channel, message.att, message.deadline)
+        _check_new_name(request.path, made.get("name"))
+    elif row.verb is Verb.SPAWN and body is not None:
+        _check_new_name(request.path, body.data.get("Name"))
+    kept = meta if row.upload else _without_type(meta)
+    return Request(request.verb, request.path, made, body, request.upload, kept, request.deadline, request.reply)
+
+
+def _says_of_the_body(meta: Meta) -> bool:
+    return any(name in _ABOUT_THE_BODY for name, _ in meta.headers)
+
+
+def _without_type(meta: Meta) -> Meta:
+    """The meta without what it says of the body, which is JSON now, plain and in UTF-8."""
+    if not _says_of_the_body(meta):
+        return meta
+    return meta.replace(headers=tuple(header for header in meta.headers if header[0] not in _ABOUT_THE_BODY))
 
 
 def reading_canonical(handlers: Mapping[Verb, Handler]) -> Mapping[Verb, Handler]:
-    """Handlers that each get the canonical form of their message, for a stage that Python programs speak to, too."""
+    """Handlers that each get the canonical form of their request, for a stage that Python programs speak to, too."""
     return {verb: partial(_handle, handler) for verb, handler in handlers.items()}
 
 
-async def _handle(handler: Handler, message: Message) -> Any:
-    return await handler(canonical(message))
+async def _handle(handler: Handler, request: Request) -> Any:
+    return await handler(canonical(request))
 
 
 def _check_new_name(path: Path, name: object) -> None:
@@ -101,29 +117,17 @@ def _row_of(verb: Verb, path: Path, upload: bool) -> Row | None:
         return None
 
 
-def _has_no_parameters(args: Mapping[str, Any]) -> bool:
-    for name in args:  # noqa: SIM110 (a generator would double the cost of a list)
-        if type(name) is not str or name[:1] != ":" or name in _ABOUT_THE_BODY:
-            return False
-    return True
-
-
-def _args(row: Row, known: Schema, given: Mapping[str, Any]) -> _Args:
-    args = _Args()
-    args.row = row
+def _params(row: Row, known: Schema, given: Mapping[str, Any]) -> _Params:
+    params = _Params()
+    params.row = row
     for name, value in given.items():
         if type(name) is not str:
             raise Invalid(f"a parameter's name should be text, not {name!r:.40}")
-        if name[:1] == ":":
-            if row.upload or name not in _ABOUT_THE_BODY:
-                args[name] = value
-        elif (text := _parameter(name, known.query.get(name), value)) is not None:
-            args[name] = text
-    if row.upload:
-        _check_no_form(args)
-    if args.get("fromImage") and args.get("fromSrc"):
+        if (text := _parameter(name, known.query.get(name), value)) is not None:
+            params[name] = text
+    if params.get("fromImage") and params.get("fromSrc"):
         raise Invalid("fromImage and fromSrc exclude each other: an image is either pulled or imported")
-    return args
+    return params
 
 
 def _parameter(name: str, kind: Any, value: Any) -> str | list[str] | None:
@@ -134,38 +138,36 @@ def _parameter(name: str, kind: Any, value: Any) -> str | list[str] | None:
         raise Invalid(str(wrong)) from None
 
 
-def _check_no_form(args: Mapping[str, Any]) -> None:
+def _check_no_form(meta: Meta) -> None:
     """Refuse a body that an engine would read parameters from, before or besides those of the query."""
-    if is_form(kind := _media_type(args)):
+    if is_form(kind := _media_type(meta)):
         raise Invalid(f"the body has the type {kind}: parameters belong into the query")
 
 
-def _media_type(args: Mapping[str, Any]) -> str:
-    return media_type(str(args.get(":content-type", "")))
+def _media_type(meta: Meta) -> str:
+    return media_type(meta.header("content-type") or "")
 
 
-def _body(row: Row, known: Schema, args: Mapping[str, Any], value: Any) -> _Body | None:
-    if not isinstance(value, Json):
-        raise Invalid(f"the body should be JSON, not {type(value).__name__}")
-    if not value.raw.strip():
+def _body(row: Row, known: Schema, meta: Meta, body: Json) -> _Body | None:
+    if not body.raw.strip():
         return None
-    _check_is_json(args)
+    _check_is_json(meta)
     if known.body is None:
-        _check_unread(row, value)
+        _check_unread(row, body)
         return None
-    data = _read(known.body, value)
+    data = _read(known.body, body)
     if row.name == "ContainerCreate":
         _gather_host_config(data)
-    body = _Body.of(data)
-    body.row = row
-    return body
+    made = _Body.from_data(data)
+    made.row = row
+    return made
 
 
-def _check_is_json(args: Mapping[str, Any]) -> None:
-    _check_no_form(args)
-    if _media_type(args) not in ("", JSON):
-        raise not_json(args[":content-type"])
-    if (encoding := str(args.get(":content-encoding", "identity")).strip().lower()) not in ("", "identity"):
+def _check_is_json(meta: Meta) -> None:
+    _check_no_form(meta)
+    if _media_type(meta) not in ("", JSON):
+        raise not_json(meta.header("content-type") or "")
+    if (encoding := (meta.header("content-encoding") or "identity").strip().lower()) not in ("", "identity"):
         raise Invalid(f"the body should not be compressed, but has the encoding {encoding}")
 
 

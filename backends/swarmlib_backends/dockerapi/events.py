@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Invalid, Reply, Unavailable
+from swarmlib import Invalid, ReplySender, Unavailable
 
 from .clock import Clock
 from .nulls import fields
@@ -56,7 +56,7 @@ class Events:
                 self._watchers.discard(watcher)
                 watcher.close()
 
-    async def send(self, args: Mapping[str, Any], ret: Reply) -> None:
+    async def send(self, args: Mapping[str, Any], reply: ReplySender) -> None:
         """Acknowledge a watch, and send it the events that it asks for, until its `until`.
 
         Raises:
@@ -66,7 +66,7 @@ class Events:
         since, until = time_in(args, "since", math.inf), time_in(args, "until", math.inf)
         if until < time_in(args, "since", -math.inf):
             raise Invalid(f"`since` time ({args['since']}) cannot be after `until` time ({args['until']})")
-        await ret.ack()
+        await reply.ack()
         kept = [event for event in self._kept if since <= event["timeNano"] / 1e9 <= until]
         sender, receiver = trio.open_memory_channel[dict[str, Any]](_MAX_UNREAD)
         self._watchers.add(sender)
@@ -74,11 +74,11 @@ class Events:
             with sender, receiver:
                 for event in kept:
                     if fits(event, wanted):
-                        await ret.set(event)
+                        await reply.set(event)
                 with self._clock.until(until):
                     async for event in receiver:
                         if fits(event, wanted):
-                            await ret.set(event)
+                            await reply.set(event)
                     raise Unavailable("the events came faster than they were read")
         finally:
             self._watchers.discard(sender)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from swarmlib import Invalid, Message, Verb
+from swarmlib import Invalid, Request, Verb
 from swarmlib.service import Handler
 
 from . import platforms
@@ -21,21 +21,21 @@ def played(handlers: Mapping[Verb, Handler]) -> Mapping[Verb, Handler]:
     return {verb: partial(_play, handler) for verb, handler in handlers.items()}
 
 
-async def _play(handler: Handler, message: Message) -> Any:
-    check_spoken(message)
-    known = canonical(message)
+async def _play(handler: Handler, request: Request) -> Any:
+    check_spoken(request)
+    known = canonical(request)
     _check_experimental(known)
     _check_platform(known)
     return await handler(known)
 
 
-def _check_experimental(message: Message) -> None:
-    if message.verb is Verb.START and message.args.get("checkpoint"):
+def _check_experimental(request: Request) -> None:
+    if request.verb is Verb.START and request.params.get("checkpoint"):
         raise Invalid("checkpoint is only supported in experimental mode")
 
 
-def _check_platform(message: Message) -> None:
+def _check_platform(request: Request) -> None:
     """Refuse what is no platform; a build says so only when it has begun."""
-    platform = message.args.get("platform")
-    if platform and message.verb is Verb.SPAWN and message.path[0] in ("containers", "images"):
+    platform = request.params.get("platform")
+    if platform and request.verb is Verb.SPAWN and request.path[0] in ("containers", "images"):
         platforms.read(str(platform))

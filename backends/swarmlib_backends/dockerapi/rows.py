@@ -1,4 +1,4 @@
-"""The rows of the routing table: every operation of the Engine API, and the message that it is.
+"""The rows of the routing table: every operation of the Engine API, and the `Request` that it is.
 
 Source: the Engine API's OpenAPI document; a row's name is its operationId.
 """
@@ -41,7 +41,7 @@ _NAME: Final = "(?![^/]+/checkpoints(?:/|$)).+"
 
 @dataclass(frozen=True)
 class Row:
-    """One operation: its request on the left, its message on the right, and how it answers."""
+    """One operation: its HTTP request on the left, its `Request` on the right, and how it answers."""
 
     name: str
     method: str

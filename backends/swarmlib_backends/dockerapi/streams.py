@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import trio
 
-from swarmlib import Message, Reply
+from swarmlib import ReplySender, Request
 from swarmlib.stdio import STREAMS, framed
 
 from .detachkeys import Typed, keys
@@ -117,9 +117,9 @@ class Stdio(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
 
-async def send_logs(message: Message, workload: Workload) -> None:
+async def send_logs(request: Request, workload: Workload) -> None:
     """Answer with a workload's logs, whose type an engine doesn't tell."""
-    await message.reply.ack(att=Logs(workload, message.args), headers=stream_headers(None))
+    await request.reply.ack(stream=Logs(workload, request.params), details={"headers": stream_headers(None)})
 
 
 def stdio(
@@ -181,11 +181,11 @@ class Logs(trio.abc.ReceiveStream):
         await trio.lowlevel.checkpoint()
 
 
-async def send_lines(follower: Follower, ret: Reply) -> None:
+async def send_lines(follower: Follower, reply: ReplySender) -> None:
     """Send what a workload writes, to the end of its run, as `log` messages."""
     lines = Lines()
     while (piece := await follower.next()) is not None:
         for line in lines.add(piece):
-            await ret.log(line.data.removesuffix(b"\n"), stream=STREAMS[line.stream])
+            await reply.log(line.data.removesuffix(b"\n"), details={"stream": STREAMS[line.stream]})
     for line in lines.rest():
-        await ret.log(line.data, stream=STREAMS[line.stream])
+        await reply.log(line.data, details={"stream": STREAMS[line.stream]})

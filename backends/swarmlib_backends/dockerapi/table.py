@@ -1,10 +1,9 @@
 """The ONE table of the Docker Engine API, read both ways (design, section 8).
 
-`dockerserver` looks a request up by method and target, `docker` looks a message up by verb and object path. In the
-args of a message, the query's parameters stand under their names (a list where one is repeated); what is no query
-parameter stands under a name that begins with a colon, which no query may use: `:version` of the target, and the
-row's `kept_headers`. The body is the message's value (JSON) or, in rows that say so, its attachment.
-The rows themselves are in `rows`.
+`dockerserver` looks an HTTP request up by method and target, `docker` looks a `Request` up by verb and object path. Its
+parameters are the query's (a list where one is repeated), its meta holds the version of the target and the row's
+`kept_headers`. An HTTP body becomes the request's JSON body or, in rows that say so, its upload. The rows themselves
+are in `rows`.
 """
 
 from __future__ import annotations
@@ -32,11 +31,13 @@ class NoRow(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request leads: its row, and what its target alone says of the message."""
+    """Where a request leads: its row, and what its target alone says."""
 
     row: Row
     path: Path
-    args: Mapping[str, Any]
+    params: Mapping[str, Any]
+    version: str = ""
+    """The API version, in its usual form; "" where the target names none."""
 
 
 def route(method: str, target: str) -> Route:
@@ -61,8 +62,7 @@ def _route(method: str, target: str) -> Route:
         targets.check_place(said.place)
     if row is None:
         raise NoRow("page not found")
-    args = {**said.query, ":version": said.version} if said.version else said.query
-    return Route(row, row.path(name), args)
+    return Route(row, row.path(name), said.query, said.version)
 
 
 _short_route: Final = lru_cache(maxsize=1024)(_route)
@@ -87,20 +87,13 @@ def _first(args: Mapping[str, Any], name: str) -> str | None:
     return cast("list[str]", value)[0] if isinstance(value, list) else value
 
 
-def whole(method: str, target: str, headers: Mapping[str, list[str]]) -> Route:
+def whole(method: str, target: str) -> Route:
     """The route of a request that has no row."""
-    return Route(WHOLE, WHOLE.path(""), {":method": method, ":target": target, ":headers": headers})
-
-
-def _usual(version: Any) -> str:
-    """The API version of a message, which is in its usual form already. Raises `Invalid` if it is not."""
-    if not isinstance(version, str) or not targets.is_version(version):
-        raise Invalid(f"the API version {version!r} should be two numbers, such as 1.41")
-    return version
+    return Route(WHOLE, WHOLE.path(""), {"method": method, "target": target})
 
 
 def row_of(verb: Verb, path: Path, *, upload: bool) -> Row:
-    """Look a message up.
+    """Look a `Request` up.
 
     Raises:
         Unsupported: no row has it.
@@ -113,19 +106,20 @@ def row_of(verb: Verb, path: Path, *, upload: bool) -> Row:
     raise Unsupported(f"the Docker Engine API has nothing for {verb} on {'/'.join(path) or 'the service'}", path=path)
 
 
-def target(row: Row, path: Path, args: Mapping[str, Any]) -> str:
-    """The request target of a message; the inverse of `route`.
+def target(row: Row, path: Path, params: Mapping[str, Any], version: str) -> str:
+    """The target of an HTTP request; the inverse of `route`.
 
     Raises:
-        Invalid, TooLarge: the path is not one (`swarmlib.names`), or a name in it makes it that of another operation.
+        Invalid, TooLarge: the path is not one (`swarmlib.names`), or a name in it makes it that of another
+            operation; or the version is not in its usual form.
     """
+    if version and not targets.is_version(version):
+        raise Invalid(f"the API version {version!r} should be two numbers, such as 1.41")
     check_path(path)  # quoting does not help: an engine decodes a path before it looks for the operation
     place = row.target(path)
     if None in row.shape:
         _check_name(row, path[row.shape.index(None)])
-    version = args.get(":version")
-    prefix = "" if version is None else f"/v{_usual(version)}"
-    return prefix + place + targets.query_of({k: v for k, v in args.items() if k[:1] != ":"})
+    return (f"/v{version}" if version else "") + place + targets.query_of(params)
 
 
 def _check_name(row: Row, name: str) -> None:

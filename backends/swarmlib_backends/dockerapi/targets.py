@@ -7,6 +7,7 @@ a file: an engine's parameters are bytes. In a path they name nothing, for every
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, urlencode
@@ -125,8 +126,6 @@ def _parameters(query: str) -> dict[str, Any]:
         name, _, value = (unquote(part, errors=_BYTES) for part in pair.replace("+", " ").partition("="))
         if not name or not _is_utf8(name):
             continue  # no operation has such a parameter
-        if name.startswith(":"):
-            raise Invalid(f"the query parameter {name!r} begins with a colon, which none of the Engine API's does")
         known = found.get(name)
         if known is None:
             found[name] = value
@@ -137,7 +136,7 @@ def _parameters(query: str) -> dict[str, Any]:
     return found
 
 
-def query_of(parameters: dict[str, Any]) -> str:
+def query_of(parameters: Mapping[str, Any]) -> str:
     """The query that says these parameters, with its question mark; "" for none.
 
     Raises:

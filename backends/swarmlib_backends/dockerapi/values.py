@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from swarmlib import Invalid, Json, Message, Reply, SwarmError, Unsupported
+from swarmlib import Invalid, Json, ReplySender, Request, SwarmError, Unsupported
 
 from .filters import decode
 from .numbers import integer
@@ -116,13 +116,13 @@ def labels_fit(labels: Mapping[str, str], wanted: list[str]) -> bool:
     return all(name in labels and (not has_value or labels[name] == value) for name, has_value, value in pairs)
 
 
-def no_such_place(backend: str, message: Message) -> Unsupported:
-    """The error of a backend that has nothing of that kind where the message points."""
-    where = "/".join(message.path) or "the service"
-    return Unsupported(f"{backend} has no {message.verb} for {where}", path=message.path)
+def no_such_place(backend: str, request: Request) -> Unsupported:
+    """The error of a backend that has nothing of that kind where the request points."""
+    where = "/".join(request.path) or "the service"
+    return Unsupported(f"{backend} has no {request.verb} for {where}", path=request.path)
 
 
-async def pong(ret: Reply) -> None:
+async def pong(reply: ReplySender) -> None:
     """Answer a ping."""
-    await ret.set(Json(b"OK"), headers=_PONG)
-    await ret.ack()
+    await reply.set(Json(b"OK"), details={"headers": _PONG})
+    await reply.ack()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from swarmlib import BadAnswer, Invalid, Message
+from swarmlib import BadAnswer, Invalid, Request
 
 Version: TypeAlias = tuple[int, ...]
 
-ARG: Final = ":version"
-"""The argument that carries the version of a request's target."""
 _OLDEST: Final = (1, 24)
 """An engine must speak this version at least: what it speaks bounds what every client of the gateway may use."""
 _VERSION: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}")
@@ -78,8 +76,7 @@ API_VERSION: Final = text(SPOKEN.newest)
 MIN_API_VERSION: Final = text(SPOKEN.oldest)
 
 
-def check_spoken(message: Message) -> None:
+def check_spoken(request: Request) -> None:
     """Refuse a request at a version outside of `SPOKEN`. Raises `Invalid`, in an engine's words."""
-    asked = message.args.get(ARG)
-    if asked is not None:
-        SPOKEN.check(parsed(asked))
+    if request.meta.version:
+        SPOKEN.check(parsed(request.meta.version))

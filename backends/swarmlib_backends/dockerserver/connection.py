@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Iterator
+from typing import Final
 
 import trio
 
-from swarmlib import CALLER, Invalid, Json, Message, Sender, SwarmError, TimedOut, Unavailable, dispatch
+from swarmlib import Invalid, Json, Meta, Request, Sender, SwarmError, TimedOut, Unavailable, dispatch
 from swarmlib.wire.transports.limiter import ClientConnection
 
 from ..dockerapi import http1, table
@@ -43,7 +43,7 @@ _WHOLE_PREFIXES: Final = (b"accept", b"x-registry-", b"x-docker-expose-session-"
 
 
 class Connection:
-    """Reads a client's requests and sends them on as messages."""
+    """Reads a client's requests and sends them on."""
 
     def __init__(
         self,
@@ -160,28 +160,33 @@ class Connection:
         if head.method == _OPTIONS:
             await exchange.write_whole(200, OWN_HEADERS, b"")  # as an engine answers it on every path
             return exchange
-        message = Message(found.row.verb, found.path, self._args(found, exchange))
         if found.row.upload or (found.row.kind is Kind.WHOLE and head.has_body and not exchange.upgrade):
-            message.att = exchange.upload = self._upload(exchange)
+            exchange.upload = self._upload(exchange)
         body = await self._body(head) if exchange.has_json_body else b""
         self._current = exchange
         try:
             if body:
                 check_json(head)
-                message.value = Json(body)
-            message = canonical(message)
+            request = canonical(self._request(found, exchange, body))
         except SwarmError as exc:
             await exchange.refuse(exc)
         else:
-            await self._send_on(exchange, message)
+            await self._send_on(exchange, request)
         return exchange
 
-    async def _send_on(self, exchange: Exchange, message: Message) -> None:
+    def _request(self, found: table.Route, exchange: Exchange, body: bytes) -> Request:
+        params = found.params
+        if exchange.upgrade and found.row.kind is Kind.WHOLE:
+            params = {**params, "upgrade": exchange.protocol}
+        meta = Meta(self._caller, found.version, tuple(_kept(exchange.head.headers, found.row)))
+        return Request(found.row.verb, found.path, params, Json(body) if body else None, exchange.upload, meta)
+
+    async def _send_on(self, exchange: Exchange, request: Request) -> None:
         if exchange.upload is not None:
             exchange.under_way = trio.CancelScope()
             self._nursery.start_soon(self._heed_end, exchange, exchange.upload, exchange.under_way)
-        message.ret = HttpReply(exchange)
-        await dispatch(self._next, message, message.ret)
+        request.reply = HttpReply(exchange)
+        await dispatch(self._next, request)
 
     def _heed_what_follows(self, exchange: Exchange) -> None:
         """Settle what follows a request's head: a body and requests, or a conversation."""
@@ -192,15 +197,6 @@ class Connection:
         self._incoming.converse(chunks=takes_json(row))
         if row.kind is Kind.WHOLE and head.get(b"content-length") not in (None, b"0"):
             raise Invalid("a request that asks for an upgrade should have no body here")
-
-    def _args(self, found: table.Route, exchange: Exchange) -> dict[str, Any]:
-        if found.row.kind is not Kind.WHOLE:
-            args = _with_headers(found.args, exchange.head.headers, found.row)
-        else:
-            args = {**found.args, **({":upgrade": exchange.protocol} if exchange.upgrade else {})}
-        if self._caller:
-            args[CALLER] = self._caller
-        return args
 
     def _upload(self, exchange: Exchange) -> Upload:
         """The body as a stream. A client that waits to be asked (100-continue) is asked when a stage reads it."""
@@ -272,23 +268,20 @@ def _last_response(error: SwarmError) -> bytes:
 
 def _route(head: Head) -> table.Route:
     if head.method == _OPTIONS:
-        return table.whole(head.method, head.target, {})
+        return table.whole(head.method, head.target)
     try:
         return table.route(head.method, head.target)
     except table.NoRow:
-        headers: dict[str, list[str]] = {}  # BuildKit repeats some
-        for name, value in head.headers:
-            lower = name.lower()
-            if lower in _WHOLE_HEADERS or lower.startswith(_WHOLE_PREFIXES):
-                headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
-        return table.whole(head.method, head.target, headers)
+        return table.whole(head.method, head.target)
 
 
-def _with_headers(args: Mapping[str, Any], headers: Headers, row: Row) -> dict[str, Any]:
-    found = dict(args)
-    kept = row.kept_headers
+def _kept(headers: Headers, row: Row) -> Iterator[tuple[str, str]]:
+    """The headers that go on with a request."""
+    kept, whole = row.kept_headers, row.kind is Kind.WHOLE
     for name, value in headers:
         lower = name.lower()
-        if lower in kept and (row.upload or (lower, value) != _USUAL):
-            found[f":{lower.decode()}"] = value.decode("latin-1")
-    return found
+        if whole:
+            if lower in _WHOLE_HEADERS or lower.startswith(_WHOLE_PREFIXES):
+                yield lower.decode("latin-1"), value.decode("latin-1")
+        elif lower in kept and (row.upload or (lower, value) != _USUAL):
+            yield lower.decode(), value.decode("latin-1")

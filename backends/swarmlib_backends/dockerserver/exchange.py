@@ -110,7 +110,7 @@ class Exchange:
         return self.head.method == "HEAD"
 
     def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
+        """See `ReplySender.on_gone`."""
         if self.gone:
             callback()
         else:

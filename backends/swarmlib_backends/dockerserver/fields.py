@@ -30,13 +30,13 @@ _UNPRINTABLE: Final = bytes(byte if 32 <= byte < 127 else 32 for byte in range(2
 SWITCHING: Final = 101
 
 
-def status_in(args: Mapping[str, Any], usual: int) -> int:
-    """The status that a reply's args give, or `usual`.
+def status_in(details: Mapping[str, Any], usual: int) -> int:
+    """The status that a reply's details give, or `usual`.
 
     Raises:
         BadAnswer: it is no final status (200 to 599), nor 101.
     """
-    status = args.get("status")
+    status = details.get("status")
     if status is None:
         return usual
     if type(status) is not int or not (200 <= status <= 599 or status == SWITCHING):
@@ -44,8 +44,8 @@ def status_in(args: Mapping[str, Any], usual: int) -> int:
     return status
 
 
-def headers_in(args: Mapping[str, Any], usual: Headers, *, length: bool = False) -> Headers:
-    """The headers that a reply's args give, or `usual`, without those that are this server's to write; and its
+def headers_in(details: Mapping[str, Any], usual: Headers, *, length: bool = False) -> Headers:
+    """The headers that a reply's details give, or `usual`, without those that are this server's to write; and its
     warnings.
 
     length: keep Content-Length, as in the response to a HEAD request, whose body is not there.
@@ -53,9 +53,9 @@ def headers_in(args: Mapping[str, Any], usual: Headers, *, length: bool = False)
     Raises:
         BadAnswer: a name is no HTTP token, a value holds CR, LF or NUL, or they are no pairs of bytes.
     """
-    given = args.get("headers")
+    given = details.get("headers")
     found = usual if given is None else _headers(given, length=length)
-    warnings = args.get("warnings")
+    warnings = details.get("warnings")
     return found if warnings is None else [*found, *_warnings(warnings)]
 
 

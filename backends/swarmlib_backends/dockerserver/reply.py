@@ -9,7 +9,19 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import BadAnswer, Message, NotFound, Reply, SwarmError, Unavailable, Unsupported, Verb
+from swarmlib import (
+    Ack,
+    BadAnswer,
+    Error,
+    NotFound,
+    Reply,
+    ReplySender,
+    Set,
+    SwarmError,
+    Unavailable,
+    Unsupported,
+    discard,
+)
 
 from ..dockerapi import http1
 from ..dockerapi.headers import Headers
@@ -28,103 +40,101 @@ def error_response(error: SwarmError, *, keep_alive: bool, bodyless: bool = Fals
     return response(status, headers, body, keep_alive=keep_alive, bodyless=bodyless)
 
 
-class HttpReply(Reply):
+class HttpReply(ReplySender):
     """Writes the response of an exchange. A reply of a wrong shape is answered 502 and logged, whoever sent it."""
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__()
         self._exchange = exchange
         self._kind = exchange.row.kind
-        self._value: Message | None = None
+        self._set_before: Set | None = None
 
     @property
     def gone(self) -> bool:
-        """See `Reply.gone`."""
+        """See `ReplySender.gone`."""
         return self._exchange.gone
 
     def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
+        """See `ReplySender.on_gone`."""
         self._exchange.on_gone(callback)
 
-    async def _deliver(self, reply: Message) -> None:
+    async def _deliver(self, reply: Reply) -> None:
         if self.gone:
             raise trio.BrokenResourceError("the client went away")
         try:
-            if reply.verb is Verb.ERROR:
+            if isinstance(reply, Error):
                 await self._error(reply.error)
-            elif reply.verb is Verb.ACK:
+            elif isinstance(reply, Ack):
                 await self._ack(reply)
-            elif reply.verb is Verb.SET:
+            elif isinstance(reply, Set):
                 await self._set(reply)
             # A `log` line has no place in an HTTP response: the API has streams of their own for it.
         except BadAnswer as exc:
             await self._bad_answer(reply, exc)
 
-    async def _set(self, reply: Message) -> None:
+    async def _set(self, reply: Set) -> None:
         value = value_in(reply.value)
         if self._kind in _PIECES:
             line = value.raw
-            head = b"" if self._exchange.head_out else self._stream_head(reply, JSON_TYPE)
+            head = b"" if self._exchange.head_out else self._stream_head(reply.details, JSON_TYPE)
             await self._exchange.write_chunk(line if line.endswith(b"\n") else line + b"\n", before=head)
-        elif self._value is not None:
+        elif self._set_before is not None:
             raise BadAnswer("a reply has two values, where this operation answers with one")
         else:
-            self._value = reply
+            self._set_before = reply
 
-    async def _ack(self, reply: Message) -> None:
+    async def _ack(self, reply: Ack) -> None:
         if self._kind in _PIECES:
             _without_stream(reply)
             if not self._exchange.head_out:
-                await self._exchange.write(self._stream_head(reply, JSON_TYPE))
-        elif reply.att is None:
+                await self._exchange.write(self._stream_head(reply.details, JSON_TYPE))
+        elif reply.stream is None:
             await self._whole(reply)
-        elif self._kind is Kind.STREAM or (self._kind is Kind.WHOLE and reply.args.get("status") != SWITCHING):
-            await self._stream(reply, reply.att)
+        elif self._kind is Kind.STREAM or (self._kind is Kind.WHOLE and reply.details.get("status") != SWITCHING):
+            await self._stream(reply, reply.stream)
         elif self._kind is Kind.VALUE:
             _without_stream(reply)
         else:
             await self._both_ways(reply)
 
-    async def _whole(self, ack: Message) -> None:
-        reply = self._value or ack
-        args = {**ack.args, **reply.args} if reply is not ack else ack.args
+    async def _whole(self, ack: Ack) -> None:
+        reply = self._set_before or ack
+        details = {**ack.details, **reply.details} if reply is not ack else ack.details
         body = b"" if reply.value is None else value_in(reply.value).raw
         usual = 200 if body and self._exchange.row.status == 204 else self._exchange.row.status
-        headers = headers_in(args, _usual(JSON_TYPE if body else None), length=self._exchange.bodyless)
-        await self._exchange.write_whole(self._status(args, usual), headers, body)
+        headers = headers_in(details, _usual(JSON_TYPE if body else None), length=self._exchange.bodyless)
+        await self._exchange.write_whole(self._status(details, usual), headers, body)
 
-    def _status(self, args: Mapping[str, Any], usual: int) -> int:
-        status = status_in(args, usual)
+    def _status(self, details: Mapping[str, Any], usual: int) -> int:
+        status = status_in(details, usual)
         if status == SWITCHING:
             raise BadAnswer("a reply switches protocols (101), which this request did not ask for")
         return status
 
-    def _stream_head(self, reply: Message, content_type: tuple[bytes, bytes]) -> bytes:
-        headers = headers_in(reply.args, _usual(content_type), length=self._exchange.bodyless)
-        return self._exchange.stream_head(self._status(reply.args, self._exchange.row.status), headers)
+    def _stream_head(self, details: Mapping[str, Any], content_type: tuple[bytes, bytes]) -> bytes:
+        headers = headers_in(details, _usual(content_type), length=self._exchange.bodyless)
+        return self._exchange.stream_head(self._status(details, self._exchange.row.status), headers)
 
-    async def _stream(self, reply: Message, att: object) -> None:
+    async def _stream(self, reply: Ack, stream: trio.abc.ReceiveStream) -> None:
         exchange = self._exchange
-        if not isinstance(att, trio.abc.ReceiveStream):
-            raise BadAnswer("a reply's attachment is not a stream")
-        head = self._stream_head(reply, RAW_TYPE)
+        head = self._stream_head(reply.details, RAW_TYPE)
         try:
             await exchange.write(head)
         except BaseException:
-            await trio.aclose_forcefully(att)
+            await trio.aclose_forcefully(stream)
             raise
-        exchange.nursery.start_soon(_pump, exchange, att)
+        exchange.nursery.start_soon(_pump, exchange, stream)
 
-    async def _both_ways(self, reply: Message) -> None:
+    async def _both_ways(self, reply: Ack) -> None:
         exchange = self._exchange
-        far = reply.att
+        far = reply.stream
         if not isinstance(far, trio.abc.HalfCloseableStream):
-            raise BadAnswer("a reply's attachment is not a stream that goes both ways")
+            raise BadAnswer("a reply's stream does not go both ways")
         if exchange.upload is not None and not exchange.upload.complete:
             raise BadAnswer("a reply switches protocols before the request's body has been read")
-        if reply.args.get("status") == SWITCHING and not exchange.upgrade:
+        if reply.details.get("status") == SWITCHING and not exchange.upgrade:
             raise BadAnswer("a reply switches protocols (101), which this request did not ask for")
-        headers = headers_in(reply.args, [RAW_TYPE])
+        headers = headers_in(reply.details, [RAW_TYPE])
         head = _switching(exchange, headers) if exchange.upgrade else http1.response_head(200, headers)
         exchange.head_out = True
         try:
@@ -144,7 +154,7 @@ class HttpReply(Reply):
         progress = self._kind is Kind.PROGRESS
         if progress and not exchange.head_out and came_in_band(error):
             line = line_in(error)
-            await exchange.write_chunk(line, before=self._stream_head(Message(Verb.SET), JSON_TYPE))
+            await exchange.write_chunk(line, before=self._stream_head({}, JSON_TYPE))
         elif not exchange.head_out:
             await exchange.refuse(error)
             exchange.cancel()  # a stage that failed may have left work in those behind it
@@ -153,11 +163,10 @@ class HttpReply(Reply):
         else:
             exchange.cut()  # or the end of the replies would be written as the end of the body
 
-    async def _bad_answer(self, reply: Message, exc: BadAnswer) -> None:
+    async def _bad_answer(self, reply: Reply, exc: BadAnswer) -> None:
         exchange = self._exchange
         _log.warning("dockerserver: a bad answer to %s %s: %s", exchange.head.method, ascii(exchange.head.target), exc)
-        if isinstance(reply.att, trio.abc.AsyncResource):
-            await trio.aclose_forcefully(reply.att)
+        await discard(reply)
         if exchange.head_out:
             exchange.client.abort()
         else:
@@ -182,13 +191,13 @@ async def _dropped(exchange: Exchange) -> None:
         await exchange.write_whole(*error_in(Unavailable("a stage dropped the request without an answer")))
 
 
-async def _pump(exchange: Exchange, att: trio.abc.ReceiveStream) -> None:
+async def _pump(exchange: Exchange, stream: trio.abc.ReceiveStream) -> None:
     """Write a stream as the response's body, and close it."""
-    async with att:
+    async with stream:
         with trio.CancelScope() as scope:
             exchange.on_gone(scope.cancel)
             try:
-                while exchange.has_body and (data := await att.receive_some(http1.READ_SIZE)):
+                while exchange.has_body and (data := await stream.receive_some(http1.READ_SIZE)):
                     await exchange.write_chunk(bytes(data))
                 await exchange.write_chunk(b"")
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -200,8 +209,8 @@ def _usual(content_type: tuple[bytes, bytes] | None) -> Headers:
     return OWN_HEADERS if content_type is None else [*OWN_HEADERS, content_type]
 
 
-def _without_stream(reply: Message) -> None:
-    if reply.att is not None:
+def _without_stream(reply: Ack) -> None:
+    if reply.stream is not None:
         raise BadAnswer("a reply carries a stream, where this operation answers with a value")
 
 

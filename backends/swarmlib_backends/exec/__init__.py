@@ -29,9 +29,9 @@ import trio
 from swarmlib import (
     CLEANUP_SECONDS,
     Conflict,
-    Message,
     NotFound,
-    Reply,
+    ReplySender,
+    Request,
     Server,
     SwarmError,
     Unsupported,
@@ -124,20 +124,20 @@ class Exec(Server):
 
     # The verbs.
 
-    async def ls(self, message: Message) -> Any:
+    async def ls(self, request: Request) -> Any:
         """The workloads; there are no images."""
-        match message.path:
+        match request.path:
             case ("containers",):
-                return objects.listed(self._workloads.values(), message.args)
+                return objects.listed(self._workloads.values(), request.params)
             case ("images",):
-                filters(message.args, _IMAGE_FILTERS, "images")
+                filters(request.params, _IMAGE_FILTERS, "images")
                 return []
             case _:
-                raise no_such_place("exec", message)
+                raise no_such_place("exec", request)
 
-    async def get(self, message: Message) -> Any:
+    async def get(self, request: Request) -> Any:
         """The service's or a workload's state."""
-        match message.path:
+        match request.path:
             case ():
                 return objects.service_info(self._workloads.values())
             case ("version",):
@@ -145,124 +145,124 @@ class Exec(Server):
             case ("df",):
                 return objects.disk_usage(self._workloads.values())
             case ("ping",) | ("ping", "head"):
-                return await pong(message.reply)
+                return await pong(request.reply)
             case ("containers", ref):
                 return objects.inspect(self._find(ref))
             case ("containers", ref, "top"):
                 made_here = [made for made, _ in self._execs.values()]
-                return await processes(self._find(ref), str(message.args.get("ps_args", "-ef")), made_here)
+                return await processes(self._find(ref), str(request.params.get("ps_args", "-ef")), made_here)
             case ("exec", ref):
                 made, parent = self._find_exec(ref)
                 return objects.inspect_exec(made, parent.id)
             case ("images", name):
                 raise NotFound(f"no such image: {name}: No such image: {looked_for(name)}")
             case _:
-                raise no_such_place("exec", message)
+                raise no_such_place("exec", request)
 
-    async def spawn(self, message: Message) -> Any:
+    async def spawn(self, request: Request) -> Any:
         """A new workload, or a new process in a workload's place."""
-        match message.path:
+        match request.path:
             case ("containers",):
-                return self._create(message)
+                return self._create(request)
             case ("containers", ref, "exec"):
-                return self._create_exec(self._find(ref), message.json)
+                return self._create_exec(self._find(ref), request.json)
             case _:
-                raise no_such_place("exec", message)
+                raise no_such_place("exec", request)
 
-    async def start(self, message: Message) -> None:
+    async def start(self, request: Request) -> None:
         """Start a workload."""
-        workload = self._find_whole(message)
+        workload = self._find_whole(request)
         if workload.running:
-            await message.reply.ack(status=304)
+            await request.reply.ack(details={"status": 304})
         else:
             await self._start(workload)
 
-    async def stop(self, message: Message) -> None:
+    async def stop(self, request: Request) -> None:
         """Stop a workload with grace, or send it a signal."""
-        match message.path:
+        match request.path:
             case ("containers", ref, "kill"):
-                await self._kill(ref, signal_asked(message.args))
+                await self._kill(ref, signal_asked(request.params))
             case _:
-                workload = self._find_whole(message)
+                workload = self._find_whole(request)
                 if workload.running:
-                    await _stop(workload, message)
+                    await _stop(workload, request)
                 else:
-                    await message.reply.ack(status=304)
+                    await request.reply.ack(details={"status": 304})
 
-    async def set(self, message: Message) -> None:
+    async def set(self, request: Request) -> None:
         """Change a workload."""
-        match message.path:
+        match request.path:
             case ("containers" | "exec" as kind, ref, "resize"):
                 found = self._find(ref) if kind == "containers" else self._find_exec(ref)[0]
-                found.resize(*terminal_size(message.args))
+                found.resize(*terminal_size(request.params))
             case ("containers", ref, "rename"):
                 workload = self._find(ref)
-                workload.name = other_name(workload.name, str(message.args["name"]), self._holder_of)
+                workload.name = other_name(workload.name, str(request.params["name"]), self._holder_of)
                 self._tell(workload, "rename")
             case ("containers", ref, "restart"):
-                await self._restart(self._find(ref), message)
+                await self._restart(self._find(ref), request)
             case ("containers", ref, "pause"):
                 self._pause(self._find(ref))
             case ("containers", ref, "unpause"):
                 self._unpause(self._find(ref))
             case _:
-                raise no_such_place("exec", message)
+                raise no_such_place("exec", request)
 
-    async def rm(self, message: Message) -> Any:
+    async def rm(self, request: Request) -> Any:
         """Remove a workload, or all that have ended."""
-        if message.path == ("containers",):
-            return self._prune(message)
-        workload = self._find_whole(message)
-        if is_true(message.args.get("link")):
+        if request.path == ("containers",):
+            return self._prune(request)
+        workload = self._find_whole(request)
+        if is_true(request.params.get("link")):
             raise no_link()
         if workload.running:
-            if not is_true(message.args.get("force")):
+            if not is_true(request.params.get("force")):
                 raise still_runs(workload.id, workload.status)
             await workload.stop(signal.SIGKILL, 0)
         self._forget(workload)
         return None
 
-    async def watch(self, message: Message) -> None:
+    async def watch(self, request: Request) -> None:
         """Events, or the end of a workload."""
-        match message.path:
+        match request.path:
             case ():
-                await self._events.send(message.args, message.reply)
+                await self._events.send(request.params, request.reply)
             case ("containers", ref, "wait"):
-                await send_end(self._find(ref), str(message.args.get("condition", "")), message.reply)
+                await send_end(self._find(ref), str(request.params.get("condition", "")), request.reply)
             case _:
-                raise no_such_place("exec", message)
+                raise no_such_place("exec", request)
 
-    async def connect(self, message: Message) -> None:
+    async def connect(self, request: Request) -> None:
         """A workload's stdio, or its logs, or a process started in its place."""
-        match message.path:
+        match request.path:
             case ("containers", ref):
                 workload = self._find(ref)
                 detached = partial(self._detached, workload)
-                await message.reply.ack(att=stdio(workload, workload.config, message.args, detached))
+                await request.reply.ack(stream=stdio(workload, workload.config, request.params, detached))
             case ("containers", ref, "logs"):
-                await send_logs(message, self._find(ref))
+                await send_logs(request, self._find(ref))
             case ("exec", ref):
-                await self._start_exec(self._find_exec(ref)[0], message.json, message.reply)
+                await self._start_exec(self._find_exec(ref)[0], request.json, request.reply)
             case _:
-                raise no_such_place("exec", message)
+                raise no_such_place("exec", request)
 
-    async def attach(self, message: Message) -> None:
+    async def attach(self, request: Request) -> None:
         """A workload's output as `log` messages, and its state when it ends."""
-        workload, ret = self._find_whole(message), message.reply
+        workload, reply = self._find_whole(request), request.reply
         follower = workload.output.follow(from_start=True)
         try:
-            await ret.ack()
-            await send_lines(follower, ret)
+            await reply.ack()
+            await send_lines(follower, reply)
         finally:
             follower.close()
-        await ret.set(objects.state(workload))
+        await reply.set(objects.state(workload))
 
     # Finding.
 
-    def _find_whole(self, message: Message) -> Workload:
-        if len(message.path) != 2 or message.path[0] != "containers":
-            raise no_such_place("exec", message)
-        return self._find(message.path[1])
+    def _find_whole(self, request: Request) -> Workload:
+        if len(request.path) != 2 or request.path[0] != "containers":
+            raise no_such_place("exec", request)
+        return self._find(request.path[1])
 
     def _find(self, ref: str) -> Workload:
         found = self._workloads.get(ref) or self._named(ref.removeprefix("/"))
@@ -286,12 +286,12 @@ class Exec(Server):
 
     # Making and unmaking.
 
-    def _create(self, message: Message) -> dict[str, Any]:
-        config = check(message.json)
-        platform = str(message.args.get("platform") or "")
+    def _create(self, request: Request) -> dict[str, Any]:
+        config = check(request.json)
+        platform = str(request.params.get("platform") or "")
         if platform and platforms.read(platform) != platforms.HERE:
             raise Unsupported(f"a local process is of {platforms.HERE}, not of {platform}")
-        name = free_name(str(message.args.get("name") or f"exec_{secrets.token_hex(4)}"), self._holder_of)
+        name = free_name(str(request.params.get("name") or f"exec_{secrets.token_hex(4)}"), self._holder_of)
         host = cast("dict[str, Any]", config.get("HostConfig") or {})
         key = secrets.token_hex(32)
         workload = Workload(key, name, config, Output(self.log_bytes), self._launcher)
@@ -337,11 +337,11 @@ class Exec(Server):
                 raise no_such_signal(number)
             await workload.send(number)
 
-    async def _restart(self, workload: Workload, message: Message) -> None:
+    async def _restart(self, workload: Workload, request: Request) -> None:
         keep, workload.auto_remove = workload.auto_remove, False
         try:
             if workload.running:
-                await _stop(workload, message)
+                await _stop(workload, request)
             await self._start(workload)
         finally:
             workload.auto_remove = keep
@@ -375,8 +375,8 @@ class Exec(Server):
         workload.removed.set()
         self._tell(workload, "destroy")
 
-    def _prune(self, message: Message) -> dict[str, Any]:
-        filters(message.args, set(), "what is pruned")
+    def _prune(self, request: Request) -> dict[str, Any]:
+        filters(request.params, set(), "what is pruned")
         ended = [w for w in self._workloads.values() if not w.running]
         for workload in ended:
             self._forget(workload)
@@ -398,7 +398,7 @@ class Exec(Server):
         self._execs[made.id] = (made, workload)
         return {"Id": made.id}
 
-    async def _start_exec(self, made: Workload, body: Any, ret: Reply) -> None:
+    async def _start_exec(self, made: Workload, body: Any, reply: ReplySender) -> None:
         if made.status != "created":
             raise Conflict(f"exec {made.id} has run already")
         made.size = console_size(body)
@@ -411,11 +411,11 @@ class Exec(Server):
         self._nursery.start_soon(self._supervise_exec, made)
         if body and body.get("Detach"):
             follower.close()
-            await ret.ack()
+            await reply.ack()
         else:
             stdin, tty = bool(made.config.get("OpenStdin")), bool(body and body.get("Tty"))
             typed = Typed(keys_of_exec(made.config.get("DetachKeys", ""))) if made.tty else None
-            await ret.ack(att=Stdio(made, follower, {1, 2}, tty=tty, stdin=stdin, once=True, typed=typed))
+            await reply.ack(stream=Stdio(made, follower, {1, 2}, tty=tty, stdin=stdin, once=True, typed=typed))
 
     async def _supervise_exec(self, made: Workload) -> None:
         await supervised(f"exec: a process beside {made.name}", made.supervise)
@@ -424,8 +424,8 @@ class Exec(Server):
             del self._execs[key]
 
 
-async def _stop(workload: Workload, message: Message) -> None:
-    text = message.args.get("signal") or workload.config.get("StopSignal") or "TERM"
+async def _stop(workload: Workload, request: Request) -> None:
+    text = request.params.get("signal") or workload.config.get("StopSignal") or "TERM"
     default = workload.config.get("StopTimeout")
-    grace = number(message.args, "t", _GRACE if default is None else int(default))
+    grace = number(request.params, "t", _GRACE if default is None else int(default))
     await workload.stop(signal_number(str(text)), grace if grace >= 0 else float("inf"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from swarmlib import Reply
+from swarmlib import ReplySender
 
 from .workload import Workload
 
 
-async def send_end(workload: Workload, condition: str, ret: Reply) -> None:
+async def send_end(workload: Workload, condition: str, reply: ReplySender) -> None:
     """Send the exit code of a workload when the condition (`next-exit`, `removed`; any other is `not-running`, as an
     engine reads it) holds.
     """
@@ -17,7 +17,7 @@ async def send_end(workload: Workload, condition: str, ret: Reply) -> None:
         end = workload.exit_event
     else:
         end = None
-    await ret.ack()
+    await reply.ack()
     if end is not None:
         await end.wait()
-    await ret.set({"StatusCode": workload.exit_code})
+    await reply.set({"StatusCode": workload.exit_code})

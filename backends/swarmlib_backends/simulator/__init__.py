@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Client, Invalid, Message, Server, Unsupported, Verb, option
+from swarmlib import Client, Invalid, Request, Server, Unsupported, Verb, option
 
 from ..dockerapi import table
 from ..dockerapi.clock import Clock
@@ -99,26 +99,26 @@ class Simulator(Server):
         """Every verb of the table; `attach` is made of what an engine has several rows for."""
         return played({row.verb: self._answer for row in ROWS} | {Verb.ATTACH: self._attach})
 
-    async def _answer(self, message: Message) -> Any:
-        row = table.row_of(message.verb, message.path, upload=message.att is not None)
+    async def _answer(self, request: Request) -> Any:
+        row = table.row_of(request.verb, request.path, upload=request.upload is not None)
         operation = self._operations.get(row.name)
         if operation is None:
-            where = "/".join(message.path) or "the service"
-            raise Unsupported(f"the simulator has no {row.name} ({message.verb} on {where})", path=message.path)
-        return await operation(message)
+            where = "/".join(request.path) or "the service"
+            raise Unsupported(f"the simulator has no {row.name} ({request.verb} on {where})", path=request.path)
+        return await operation(request)
 
-    async def _attach(self, message: Message) -> None:
+    async def _attach(self, request: Request) -> None:
         """A container's output as `log` messages, and its state when it ends."""
-        if len(message.path) != 2 or message.path[0] != "containers":
-            raise Unsupported("only a container can be attached to", path=message.path)
-        container, ret = self._engine.find(ref_of(message)), message.reply
+        if len(request.path) != 2 or request.path[0] != "containers":
+            raise Unsupported("only a container can be attached to", path=request.path)
+        container, reply = self._engine.find(ref_of(request)), request.reply
         follower = container.output.follow(from_start=True)
         try:
-            await ret.ack()
-            await send_lines(follower, ret)
+            await reply.ack()
+            await send_lines(follower, reply)
         finally:
             follower.close()
-        await ret.set(views.state(container))
+        await reply.set(views.state(container))
 
 
 def _bytes(text: str) -> int:

@@ -6,14 +6,14 @@ import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias, cast
 
-from swarmlib import Invalid, Message, TooLarge
+from swarmlib import Invalid, Request, TooLarge
 
 from ..dockerapi.filters import decode
 from ..dockerapi.status import refusal
 from ..dockerapi.times import filter_moment
 from ..dockerapi.values import labels_fit
 
-Operations: TypeAlias = Mapping[str, Callable[[Message], Awaitable[Any]]]
+Operations: TypeAlias = Mapping[str, Callable[[Request], Awaitable[Any]]]
 """By the names of their rows in the routing table."""
 
 NOT_A_MANAGER: Final = (
@@ -24,14 +24,14 @@ MAX_UPLOAD: Final = 256 * 1024 * 1024
 """Bytes of an upload, at most: it is kept in memory."""
 
 
-def ref_of(message: Message) -> str:
+def ref_of(request: Request) -> str:
     """The name of the object that is spoken of."""
-    return message.path[1]
+    return request.path[1]
 
 
-def body_of(message: Message) -> dict[str, Any]:
+def body_of(request: Request) -> dict[str, Any]:
     """The JSON object of a canonical request; empty where it has none."""
-    return cast("dict[str, Any]", message.json or {})
+    return cast("dict[str, Any]", request.json or {})
 
 
 def as_list(value: Any) -> list[str]:
@@ -41,13 +41,13 @@ def as_list(value: Any) -> list[str]:
     return [str(each) for each in cast("list[Any]", value)] if isinstance(value, list) else [str(value)]
 
 
-def filters_of(message: Message, known: set[str]) -> dict[str, list[str]]:
+def filters_of(request: Request, known: set[str]) -> dict[str, list[str]]:
     """The filters of a request.
 
     Raises:
         Invalid: they are no JSON of that form, or one is not known.
     """
-    found = decode(message.args)
+    found = decode(request.params)
     for name in found:
         if name not in known:
             raise Invalid(f"Invalid filter '{name}'")
@@ -90,13 +90,13 @@ def until_of(wanted: Mapping[str, list[str]], now: float) -> float:
     return math.inf
 
 
-async def upload_of(message: Message) -> bytes:
+async def upload_of(request: Request) -> bytes:
     """All bytes of an upload. Raises `TooLarge` over the bound, `Invalid` if there is none."""
-    if message.att is None:
-        raise Invalid(f"{message.verb} on {'/'.join(message.path)} needs a stream of bytes")
+    if request.upload is None:
+        raise Invalid(f"{request.verb} on {'/'.join(request.path)} needs a stream of bytes")
     data = bytearray()
-    async with message.att:
-        async for piece in message.att:
+    async with request.upload:
+        async for piece in request.upload:
             data += piece
             if len(data) > MAX_UPLOAD:
                 raise TooLarge(f"the upload is over {MAX_UPLOAD} bytes")

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 import trio
 
-from swarmlib import BytesStream, Invalid, Json, Message, SwarmError, Unsupported
+from swarmlib import BytesStream, Invalid, Json, Request, SwarmError, Unsupported
 
 from ..dockerapi import platforms
 from ..dockerapi.containernames import free_name, no_link, other_name
@@ -84,25 +84,25 @@ class Containers:
             "PutContainerArchive": self._put_archive,
         }
 
-    def _find(self, message: Message) -> Container:
-        return self._engine.find(ref_of(message))
+    def _find(self, request: Request) -> Container:
+        return self._engine.find(ref_of(request))
 
-    async def _ls(self, message: Message) -> Json:
-        return Json(listed(self._engine, message))
+    async def _ls(self, request: Request) -> Json:
+        return Json(listed(self._engine, request))
 
-    async def _get(self, message: Message) -> dict[str, Any]:
-        container = self._find(message)
+    async def _get(self, request: Request) -> dict[str, Any]:
+        container = self._find(request)
         shown = views.inspect(container)
-        return shown | views.sizes(container) if is_true(message.args.get("size")) else shown
+        return shown | views.sizes(container) if is_true(request.params.get("size")) else shown
 
     # Making, changing and unmaking.
 
-    async def _create(self, message: Message) -> dict[str, Any]:
-        body = message.json
+    async def _create(self, request: Request) -> dict[str, Any]:
+        body = request.json
         if body is None or body == {}:
             raise refusal(400, "Config cannot be empty in order to create a container")
-        name, platform = (str(message.args.get(each) or "") for each in ("name", "platform"))
-        return self.make(body_of(message), name, platform=platform)
+        name, platform = (str(request.params.get(each) or "") for each in ("name", "platform"))
+        return self.make(body_of(request), name, platform=platform)
 
     def make(
         self, body: dict[str, Any], name: str = "", image: Image | None = None, platform: str = ""
@@ -153,11 +153,11 @@ class Containers:
         holder = self._engine.by_name.get(name)
         return None if holder is None else holder.id
 
-    async def _rename(self, message: Message) -> None:
-        name = str(message.args.get("name") or "")
+    async def _rename(self, request: Request) -> None:
+        name = str(request.params.get("name") or "")
         if not name:
             raise refusal(400, "Neither old nor new names may be empty")
-        container = self._find(message)
+        container = self._find(request)
         before = container.name
         name = other_name(before, name, self._holder_of)
         del self._engine.by_name[before]
@@ -167,21 +167,21 @@ class Containers:
             self._engine.changed(each)
         self._engine.tell(container, "rename", oldName=f"/{before}")
 
-    async def _update(self, message: Message) -> dict[str, Any]:
-        if message.json is None:
+    async def _update(self, request: Request) -> dict[str, Any]:
+        if request.json is None:
             raise refusal(500, "EOF")
-        body = body_of(message)
-        container = self._find(message)
+        body = body_of(request)
+        container = self._find(request)
         check_resources(body, self._engine)
         create.check_restart_policy(fields(body.get("RestartPolicy")))
         container.host = create.update(container.host, body, container.id)
         self._engine.tell(container, "update")
         return {"Warnings": None}
 
-    async def _rm(self, message: Message) -> None:
-        container, args = self._find(message), message.args
+    async def _rm(self, request: Request) -> None:
+        container, args = self._find(request), request.params
         if is_true(args.get("link")):
-            self._rm_link(ref_of(message).removeprefix("/"))
+            self._rm_link(ref_of(request).removeprefix("/"))
             return
         if container.running:
             if not is_true(args.get("force")):
@@ -199,8 +199,8 @@ class Containers:
             raise no_link()
         unlink(self._engine.by_name[parent], alias, self._engine)
 
-    async def _prune(self, message: Message) -> dict[str, Any]:
-        wanted = filters_of(message, {"label", "label!", "until"})
+    async def _prune(self, request: Request) -> dict[str, Any]:
+        wanted = filters_of(request, {"label", "label!", "until"})
         until = until_of(wanted, self._engine.clock.now())
         stopped = [each for each in reversed(self._engine.containers.values()) if not each.running]
         ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
@@ -212,45 +212,45 @@ class Containers:
 
     # Starting and ending.
 
-    async def _start(self, message: Message) -> None:
-        container = self._find(message)
+    async def _start(self, request: Request) -> None:
+        container = self._find(request)
         if container.paused:
             raise refusal(409, "cannot start a paused container, try unpause instead")
         if container.running:
-            await message.reply.ack(status=304)
+            await request.reply.ack(details={"status": 304})
         else:
             self._life.start(container)
 
-    async def _stop(self, message: Message) -> None:
-        container = self._find(message)
+    async def _stop(self, request: Request) -> None:
+        container = self._find(request)
         if container.running:
-            await self._stop_running(container, message)
+            await self._stop_running(container, request)
         else:
-            await message.reply.ack(status=304)
+            await request.reply.ack(details={"status": 304})
 
-    async def _stop_running(self, container: Container, message: Message) -> None:
-        asked = message.args.get("signal")
+    async def _stop_running(self, container: Container, request: Request) -> None:
+        asked = request.params.get("signal")
         wanted = signal_number(str(asked)) if asked else container.stop_signal
-        await self._life.stop(container, wanted, number(message.args, "t", container.grace))
+        await self._life.stop(container, wanted, number(request.params, "t", container.grace))
 
-    async def _restart(self, message: Message) -> None:
-        container = self._find(message)
+    async def _restart(self, request: Request) -> None:
+        container = self._find(request)
         if container.running:
             container.stoppers += 1  # one that removes itself stays
             try:
-                await self._stop_running(container, message)
+                await self._stop_running(container, request)
             finally:
                 container.stoppers -= 1
         try:
             self._life.start(container)
         except SwarmError as exc:
-            raise refusal(500, f"Cannot restart container {ref_of(message)}: {exc.message}") from exc
+            raise refusal(500, f"Cannot restart container {ref_of(request)}: {exc.message}") from exc
         self._engine.tell(container, "restart")
 
-    async def _kill(self, message: Message) -> None:
-        wanted = signal_asked(message.args)
-        with killing(ref_of(message)):
-            container = self._find(message)
+    async def _kill(self, request: Request) -> None:
+        wanted = signal_asked(request.params)
+        with killing(ref_of(request)):
+            container = self._find(request)
             if wanted not in signal.valid_signals():
                 raise no_such_signal(wanted)
             if wanted == signal.SIGKILL:
@@ -258,31 +258,31 @@ class Containers:
             else:
                 self._life.signal(container, wanted)
 
-    async def _pause(self, message: Message) -> None:
-        self._life.pause(self._find(message))
+    async def _pause(self, request: Request) -> None:
+        self._life.pause(self._find(request))
 
-    async def _unpause(self, message: Message) -> None:
-        self._life.unpause(self._find(message))
+    async def _unpause(self, request: Request) -> None:
+        self._life.unpause(self._find(request))
 
-    async def _wait(self, message: Message) -> None:
-        container, ret = self._find(message), message.reply
-        condition = str(message.args.get("condition") or "not-running")
+    async def _wait(self, request: Request) -> None:
+        container, reply = self._find(request), request.reply
+        condition = str(request.params.get("condition") or "not-running")
         ended: trio.Event | None = None
         if condition == "removed":
             ended = container.removed
         elif condition == "next-exit" or container.running:
             ended = container.exited
-        await ret.ack()
+        await reply.ack()
         if ended is not None:
             await ended.wait()
         error = {"Message": container.error} if container.error else None
-        await ret.set({"Error": error, "StatusCode": container.exit_code})
+        await reply.set({"Error": error, "StatusCode": container.exit_code})
 
     # Looking into it.
 
-    async def _top(self, message: Message) -> dict[str, Any]:
-        container = self._find(message)
-        if str(message.args.get("ps_args") or "-ef") != "-ef":
+    async def _top(self, request: Request) -> dict[str, Any]:
+        container = self._find(request)
+        if str(request.params.get("ps_args") or "-ef") != "-ef":
             raise Unsupported("top takes no ps options in the simulator")
         if not container.running:
             raise not_running(container)
@@ -294,87 +294,87 @@ class Containers:
         fixed = ["0", stats.clock_time(container.started), "?", "00:00:00"]
         return {"Processes": [[user, str(pid), "1", *fixed, text] for pid, text in rows], "Titles": _TITLES}
 
-    async def _stats(self, message: Message) -> None:
-        container, ret = self._find(message), message.reply
-        streams, one_shot = is_true(message.args.get("stream", "1")), is_true(message.args.get("one-shot"))
+    async def _stats(self, request: Request) -> None:
+        container, reply = self._find(request), request.reply
+        streams, one_shot = is_true(request.params.get("stream", "1")), is_true(request.params.get("one-shot"))
         if streams and one_shot:
             raise Invalid("cannot have stream=true and one-shot=true")
-        await ret.ack(headers=stream_headers(None if streams else b"application/json"))
+        await reply.ack(details={"headers": stream_headers(None if streams else b"application/json")})
         once = one_shot or not container.running
         before = stats.Sample.none() if once else stats.sample(self._engine, container)
         while self._engine.containers.get(container.id) is container:
             if not once:
                 await self._engine.clock.sleep(1.0)
             now = stats.sample(self._engine, container)
-            await ret.set(stats.shown(self._engine, container, before, now))
+            await reply.set(stats.shown(self._engine, container, before, now))
             if not streams:
                 return
             before, once = now, False
 
-    async def _logs(self, message: Message) -> None:
-        container = self._find(message)
+    async def _logs(self, request: Request) -> None:
+        container = self._find(request)
         check_readable(container.host)
-        await send_logs(message, container)
+        await send_logs(request, container)
 
-    async def _attach(self, message: Message) -> None:
-        container, args = self._find(message), message.args
+    async def _attach(self, request: Request) -> None:
+        container, args = self._find(request), request.params
         if container.paused:
             raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
         check_not_restarting(container)
         self._engine.tell(container, "attach")
-        await message.reply.ack(att=stdio(container, container.config, args, partial(self._detached, container)))
+        await request.reply.ack(stream=stdio(container, container.config, args, partial(self._detached, container)))
 
     async def _detached(self, container: Container) -> None:
         self._engine.tell(container, "detach")
 
-    async def _resize(self, message: Message) -> None:
-        height, width = terminal_size(message.args)
-        container = self._find(message)
+    async def _resize(self, request: Request) -> None:
+        height, width = terminal_size(request.params)
+        container = self._find(request)
         if not container.running:
             raise not_running(container)
         self._engine.tell(container, "resize", height=str(height), width=str(width))
 
     # Files.
 
-    async def _changes(self, message: Message) -> Json:
-        return Json.of(self._find(message).files.changes() or None)
+    async def _changes(self, request: Request) -> Json:
+        return Json.from_data(self._find(request).files.changes() or None)
 
-    async def _export(self, message: Message) -> None:
-        container = self._find(message)
+    async def _export(self, request: Request) -> None:
+        container = self._find(request)
         nodes = ((path.lstrip("/"), node) for path, node in container.files.merged().items())
         headers = stream_headers(b"application/octet-stream")
-        await message.reply.ack(att=BytesStream(tar(dict(sorted(nodes)))), headers=headers)
+        await request.reply.ack(stream=BytesStream(tar(dict(sorted(nodes)))), details={"headers": headers})
         self._engine.tell(container, "export")
 
-    async def _archive(self, message: Message) -> None:
-        container, path, stat = self._place(message)
+    async def _archive(self, request: Request) -> None:
+        container, path, stat = self._place(request)
         self._engine.tell(container, "archive-path")
         headers = [*stream_headers(b"application/x-tar"), _stat_header(stat)]
-        await message.reply.ack(att=BytesStream(container.files.pack(path)), headers=headers)
+        await request.reply.ack(stream=BytesStream(container.files.pack(path)), details={"headers": headers})
 
-    async def _archive_info(self, message: Message) -> None:
-        _, _, stat = self._place(message)
-        await message.reply.ack(headers=[*stream_headers(None), _stat_header(stat)])
+    async def _archive_info(self, request: Request) -> None:
+        _, _, stat = self._place(request)
+        await request.reply.ack(details={"headers": [*stream_headers(None), _stat_header(stat)]})
 
-    async def _put_archive(self, message: Message) -> None:
-        container, path, stat = self._place(message)
+    async def _put_archive(self, request: Request) -> None:
+        container, path, stat = self._place(request)
         if not stat["mode"] >> 31:
             raise refusal(400, "extraction point is not a directory")
-        data = await upload_of(message)
+        data = await upload_of(request)
         try:
             container.files.unpack(path, data, now=self._engine.clock.now())
         except OSError as exc:
             raise refusal(403, "mounted volume is marked read-only") from exc
         self._engine.tell(container, "extract-to-dir")
 
-    def _place(self, message: Message) -> tuple[Container, str, dict[str, Any]]:
-        given = str(message.args["path"])
-        container = self._find(message)
+    def _place(self, request: Request) -> tuple[Container, str, dict[str, Any]]:
+        given = str(request.params["path"])
+        container = self._find(request)
         path = posixpath.normpath(posixpath.join("/", given))
         check_length(path, container.id)
         stat = container.files.stat(path)
         if stat is None:
-            raise refusal(404, f"Could not find the file {given} in container {ref_of(message)}")
+            raise refusal(404, f"Could not find the file {given} in container {ref_of(request)}")
         return container, path, stat
 
 

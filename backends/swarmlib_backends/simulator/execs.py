@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from swarmlib import Message, NotFound, SwarmError
+from swarmlib import NotFound, Request, SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.detachkeys import Typed, keys_of_exec
@@ -37,20 +37,20 @@ class Execs:
             "ExecInspect": self._get,
         }
 
-    def _find(self, message: Message) -> Exec:
-        found = self._engine.execs.get(ref_of(message))
+    def _find(self, request: Request) -> Exec:
+        found = self._engine.execs.get(ref_of(request))
         if found is None:
-            raise NotFound(f"No such exec instance: {ref_of(message)}")
+            raise NotFound(f"No such exec instance: {ref_of(request)}")
         return found
 
-    async def _get(self, message: Message) -> dict[str, Any]:
-        return views.inspect_exec(self._find(message))
+    async def _get(self, request: Request) -> dict[str, Any]:
+        return views.inspect_exec(self._find(request))
 
-    async def _create(self, message: Message) -> dict[str, Any]:
-        body = body_of(message)
-        container = self._engine.find(ref_of(message))
+    async def _create(self, request: Request) -> dict[str, Any]:
+        body = body_of(request)
+        container = self._engine.find(ref_of(request))
         if container.paused:
-            raise refusal(409, f"Container {ref_of(message)} is paused, unpause the container before exec")
+            raise refusal(409, f"Container {ref_of(request)} is paused, unpause the container before exec")
         _check_runs(container)
         keys_of_exec(body.get("DetachKeys", ""))
         made = Exec(self._engine.names.id(), container, body)
@@ -58,8 +58,8 @@ class Execs:
         self._engine.tell(container, f"exec_create: {made.shown}", execID=made.id)
         return {"Id": made.id}
 
-    async def _start(self, message: Message) -> None:
-        each, ret = self._find(message), message.reply
+    async def _start(self, request: Request) -> None:
+        each, reply = self._find(request), request.reply
         container = each.container
         if container.paused:
             raise refusal(409, f"Container {container.id} is paused, unpause the container before exec")
@@ -68,7 +68,7 @@ class Execs:
         if each.begun:
             raise refusal(409, f"Error: Exec command {each.id} has already run")
         _check_runs(container)
-        asked = body_of(message)
+        asked = body_of(request)
         detached = bool(asked.get("Detach"))
         follower = None if detached else each.output.follow()
         try:
@@ -82,7 +82,7 @@ class Execs:
             name = f"simulator: the exec {each.id}"
             self._engine.nursery.start_soon(supervised, name, self._life.processes.run_exec, each, program)
         if follower is None:
-            await ret.ack()
+            await reply.ack()
             return
         streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if each.config.get(name)}
         stdin = bool(each.config.get("AttachStdin"))
@@ -90,7 +90,7 @@ class Execs:
         typed = Typed(keys_of_exec(each.config.get("DetachKeys", ""))) if each.tty else None
         on_detach = partial(self._detached, each)
         stdio = Stdio(each, follower, streams, tty=tty, stdin=stdin, once=True, typed=typed, on_detach=on_detach)
-        await ret.ack(att=stdio)
+        await reply.ack(stream=stdio)
 
     async def _detached(self, each: Exec) -> None:
         """An engine says that the exec has failed, and knows no more of the process, which goes on."""
@@ -98,9 +98,9 @@ class Execs:
         text = b"exec attach failed: error on attach stdin: read escape sequence\r\n"
         await each.output.add(Piece(1, self._engine.clock.now(), text))
 
-    async def _resize(self, message: Message) -> None:
-        height, width = terminal_size(message.args)
-        each = self._find(message)
+    async def _resize(self, request: Request) -> None:
+        height, width = terminal_size(request.params)
+        each = self._find(request)
         if not each.running:
             raise refusal(500, "timeout waiting for exec session ready")
         self._engine.tell(each.container, "resize", height=str(height), width=str(width))

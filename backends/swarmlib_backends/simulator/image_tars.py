@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from swarmlib import BytesStream, Message, NotFound, SwarmError, Unsupported
+from swarmlib import BytesStream, NotFound, Request, SwarmError, Unsupported
 
 from ..dockerapi.nulls import fields
 from ..dockerapi.references import is_id, normal, repository
@@ -46,36 +46,36 @@ class ImageTars:
             "ImageCommit": self._commit,
         }
 
-    async def _import(self, message: Message) -> None:
-        ret = message.reply
-        ref, config = _to_import(message)
-        nodes = _rooted(untar(await upload_of(message), self._engine.clock.now()))
-        comment = str(message.args.get("message") or "Imported from -")
+    async def _import(self, request: Request) -> None:
+        reply = request.reply
+        ref, config = _to_import(request)
+        nodes = _rooted(untar(await upload_of(request), self._engine.clock.now()))
+        comment = str(request.params.get("message") or "Imported from -")
         made = self._store.add(ref, config=config, files=nodes, comment=comment)
         self._store.tell("import", made)
-        await ret.set({"status": made.id})
+        await reply.set({"status": made.id})
 
-    async def _create(self, message: Message) -> None:
-        if message.args.get("fromImage"):
-            await self._store.pull_asked(message)
+    async def _create(self, request: Request) -> None:
+        if request.params.get("fromImage"):
+            await self._store.pull_asked(request)
             return
-        _to_import(message)
-        source = str(message.args.get("fromSrc") or "")
+        _to_import(request)
+        source = str(request.params.get("fromSrc") or "")
         url = source if "://" in source or not source else f"http://{source}"
         check(url)
         if self._engine.online and url:
             raise Unsupported("the simulator imports what is sent to it, not what a URL names")
         raise unreachable(url or "http:")
 
-    async def _save(self, message: Message) -> None:
-        await self._send(message, [ref_of(message)])
+    async def _save(self, request: Request) -> None:
+        await self._send(request, [ref_of(request)])
 
-    async def _save_all(self, message: Message) -> None:
-        await self._send(message, as_list(message.args.get("names")))
+    async def _save_all(self, request: Request) -> None:
+        await self._send(request, as_list(request.params.get("names")))
 
-    async def _send(self, message: Message, refs: list[str]) -> None:
+    async def _send(self, request: Request, refs: list[str]) -> None:
         tar = BytesStream(self._saved(refs))
-        await message.reply.ack(att=tar, headers=stream_headers(b"application/x-tar"))
+        await request.reply.ack(stream=tar, details={"headers": stream_headers(b"application/x-tar")})
 
     def _saved(self, refs: list[str]) -> bytes:
         nodes: dict[str, Node] = {}
@@ -112,13 +112,13 @@ class ImageTars:
             raise NotFound("reference does not exist")
         raise NotFound(f"No such image: {ref}")
 
-    async def _load(self, message: Message) -> None:
-        ret = message.reply
-        data = await upload_of(message)
+    async def _load(self, request: Request) -> None:
+        reply = request.reply
+        data = await upload_of(request)
         try:
             for each in saved(dict(untar(data, self._engine.clock.now()))):
                 for line in self._load_one(each):
-                    await ret.set({"stream": f"{line}\n"})
+                    await reply.set({"stream": f"{line}\n"})
         except SwarmError as exc:
             raise to_tell_in_band(exc) from exc
 
@@ -135,46 +135,46 @@ class ImageTars:
         self._store.tell("load", image)
         return [f"Loaded image: {tag}" for tag in given.tags] or [f"Loaded image ID: {given.id}"]
 
-    async def _commit(self, message: Message) -> dict[str, str]:
-        args = message.args
+    async def _commit(self, request: Request) -> dict[str, str]:
+        args = request.params
         container = self._engine.find(str(args.get("container") or ""))
-        ref = given_reference(message, status=500) if args.get("repo") else None
+        ref = given_reference(request, status=500) if args.get("repo") else None
         if ref is not None and "@" in ref:
             raise refusal(400, "refusing to create a tag with a digest reference")
         pauses = container.running and not container.paused and is_true(args.get("pause", "1"))
         if pauses:  # for as long as it takes, which is no time here
             self._engine.tell(container, "pause")
-        made = self._committed(container, body_of(message), message)
+        made = self._committed(container, body_of(request), request)
         if ref is not None:
             self._store.tag(made, ref)
-            self._store.tell("tag", made, as_given(message))
-        about = {"comment": made.comment, "imageID": made.id, "imageRef": as_given(message) if ref else ""}
+            self._store.tell("tag", made, as_given(request))
+        about = {"comment": made.comment, "imageID": made.id, "imageRef": as_given(request) if ref else ""}
         self._engine.tell(container, "commit", **about)
         if pauses:
             self._engine.tell(container, "unpause")
         return {"Id": made.id}
 
-    def _committed(self, container: Container, body: dict[str, Any], message: Message) -> Image:
+    def _committed(self, container: Container, body: dict[str, Any], request: Request) -> Image:
         kept = {name: container.config.get(name) for name in (_INHERITED if body else container.config)}
         config = NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in NO_CONFIG}
         config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
         return self._store.add_child(
             container.image,
             container.files,
-            config=with_changes(config, as_list(message.args.get("changes"))),
-            comment=str(message.args.get("comment") or ""),
-            author=str(message.args.get("author") or ""),
+            config=with_changes(config, as_list(request.params.get("changes"))),
+            comment=str(request.params.get("comment") or ""),
+            author=str(request.params.get("author") or ""),
             container=container.id,
             container_config=container.config,
         )
 
 
-def _to_import(message: Message) -> tuple[str | None, dict[str, Any]]:
+def _to_import(request: Request) -> tuple[str | None, dict[str, Any]]:
     """The normal reference of what is imported, if it gets one, and its configuration."""
-    ref = given_reference(message, status=400) if message.args.get("repo") else None
+    ref = given_reference(request, status=400) if request.params.get("repo") else None
     if ref is not None and "@" in ref:
         raise refusal(400, "cannot import digest reference")
-    return ref, with_changes(dict(NO_CONFIG), as_list(message.args.get("changes")))
+    return ref, with_changes(dict(NO_CONFIG), as_list(request.params.get("changes")))
 
 
 def _rooted(nodes: Iterable[tuple[str, Node]]) -> dict[str, Node]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus
 
-from swarmlib import Message, NotFound, SwarmError
+from swarmlib import NotFound, Request, SwarmError
 
 from ..dockerapi.matching import Matches, glob
 from ..dockerapi.nulls import fields, items
@@ -201,13 +201,13 @@ class ImageStore:
 
     # Operations.
 
-    async def _ls(self, message: Message) -> list[Any]:
-        wanted = filters_of(message, _FILTERS)
+    async def _ls(self, request: Request) -> list[Any]:
+        wanted = filters_of(request, _FILTERS)
         dangling = flag(wanted, "dangling", ["true"], ["false"]) if "dangling" in wanted else None
         bounds = {name: self.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
         references = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
         newest = sorted(self._images.values(), key=lambda image: -image.created)
-        whole = is_true(message.args.get("all"))
+        whole = is_true(request.params.get("all"))
         listed = [each for each in newest if dangling in (None, each.dangling) and (whole or not self._between(each))]
         shown = [(each, self._chosen(each, wanted, bounds, references)) for each in listed]
         return [self.summary(each, tags) for each, tags in shown if tags is not None]
@@ -256,8 +256,8 @@ class ImageStore:
         """Bytes of all layers, each counted once."""
         return sum(image.size for image in self._images.values() if image.parent is None)
 
-    async def _get(self, message: Message) -> dict[str, Any]:
-        ref = ref_of(message)
+    async def _get(self, request: Request) -> dict[str, Any]:
+        ref = ref_of(request)
         try:
             image = self.find(ref)
         except SwarmError as exc:
@@ -283,8 +283,8 @@ class ImageStore:
             "Metadata": {"LastTagTime": stamp(image.created)},
         }
 
-    async def _history(self, message: Message) -> list[Any]:
-        image: Image | None = self.find(ref_of(message))
+    async def _history(self, request: Request) -> list[Any]:
+        image: Image | None = self.find(ref_of(request))
         shown: list[Any] = []
         while image is not None:
             size = image.size - (image.parent.size if image.parent else 0)
@@ -294,17 +294,17 @@ class ImageStore:
             image = image.parent
         return shown
 
-    async def _tag(self, message: Message) -> None:
-        image = self.find(ref_of(message))
-        ref = given_reference(message, status=500)
+    async def _tag(self, request: Request) -> None:
+        image = self.find(ref_of(request))
+        ref = given_reference(request, status=500)
         self.tag(image, ref)
-        self.tell("tag", image, as_given(message))
+        self.tell("tag", image, as_given(request))
 
-    async def pull_asked(self, message: Message) -> None:
+    async def pull_asked(self, request: Request) -> None:
         """Pull what the args `fromImage` and `tag` name."""
-        name, tag = str(message.args["fromImage"]).removesuffix(":"), str(message.args.get("tag") or "")
+        name, tag = str(request.params["fromImage"]).removesuffix(":"), str(request.params.get("tag") or "")
         ref = f"{repository(normal(name))}@{tag}" if is_digest(tag) else tagged(name, tag)
-        await self.pull(ref, name, message.reply.set)
+        await self.pull(ref, name, request.reply.set)
 
     async def pull(self, ref: str, name: str, tell: Callable[[Any], Awaitable[object]]) -> Image:
         """Pull a normal reference, which the user wrote as `name`; what is done is told.
@@ -332,25 +332,25 @@ class ImageStore:
         self._engine.tell_of("image", "pull", ref, {"name": name.partition(":")[0]})
         return found
 
-    async def _push(self, message: Message) -> None:
-        if ":x-registry-auth" not in message.args and message.json is None:
+    async def _push(self, request: Request) -> None:
+        if request.meta.header("x-registry-auth") is None and request.json is None:
             raise refusal(400, "Bad parameters and missing X-Registry-Auth: EOF")
-        ret = message.reply
-        ref = tagged(ref_of(message), str(message.args.get("tag") or ""), status=500)
-        await ret.set({"status": f"The push refers to repository [docker.io/{repository(ref)}]"})
+        reply = request.reply
+        ref = tagged(ref_of(request), str(request.params.get("tag") or ""), status=500)
+        await reply.set({"status": f"The push refers to repository [docker.io/{repository(ref)}]"})
         image = self._tags.get(ref)
         if image is None:
             raise to_tell_in_band(NotFound(f"An image does not exist locally with the tag: {repository(ref)}"))
         if not self._engine.online:
             raise to_tell_in_band(unreachable(DOCKER_HUB))
-        await ret.set({"status": "Pushed", "progressDetail": {}, "id": image.layers[0].removeprefix("sha256:")[:12]})
-        await ret.set({"status": f"{ref.rpartition(':')[2]}: digest: {image.id} size: 1"})
+        await reply.set({"status": "Pushed", "progressDetail": {}, "id": image.layers[0].removeprefix("sha256:")[:12]})
+        await reply.set({"status": f"{ref.rpartition(':')[2]}: digest: {image.id} size: 1"})
         self.tell("push", image, familiar(ref))
 
-    async def _search(self, message: Message) -> list[Any]:
-        term = str(message.args.get("term") or "")
-        filters_of(message, {"is-automated", "is-official", "stars"})
-        limit = number(message.args, "limit", 25)
+    async def _search(self, request: Request) -> list[Any]:
+        term = str(request.params.get("term") or "")
+        filters_of(request, {"is-automated", "is-official", "stars"})
+        limit = number(request.params, "limit", 25)
         if not 1 <= limit <= 100:
             raise refusal(400, f"Limit {limit} is outside the range of [1, 100]")
         if not self._engine.online:
@@ -361,10 +361,10 @@ class ImageStore:
 
     # Removing.
 
-    async def _rm(self, message: Message) -> list[Any]:
-        ref, force = ref_of(message), is_true(message.args.get("force"))
+    async def _rm(self, request: Request) -> list[Any]:
+        ref, force = ref_of(request), is_true(request.params.get("force"))
         image = self.find(ref)
-        prune = not is_true(message.args.get("noprune"))
+        prune = not is_true(request.params.get("noprune"))
         if image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}"):
             return self._rm_by_id(image, force, prune)
         users = self._engine.containers_of(image)
@@ -431,8 +431,8 @@ class ImageStore:
         free = not (parent.tags or self._engine.containers_of(parent) or self.children(parent))
         return told + (self._delete(parent, prune) if prune and free else [])
 
-    async def _prune(self, message: Message) -> dict[str, Any]:
-        wanted = filters_of(message, {"dangling", "label", "label!", "until"})
+    async def _prune(self, request: Request) -> dict[str, Any]:
+        wanted = filters_of(request, {"dangling", "label", "label!", "until"})
         everything = "dangling" in wanted and flag(wanted, "dangling", ("false", "0"), ("true", "1"))
         until = until_of(wanted, self._engine.clock.now())
         told: list[Any] = []
@@ -464,11 +464,11 @@ def _joined(name: str, tag: Any) -> str:
     return f"{name}@{tag}" if str(tag).startswith("sha256:") else f"{name}:{tag}"
 
 
-def given_reference(message: Message, *, status: int) -> str:
+def given_reference(request: Request, *, status: int) -> str:
     """The normal reference that the args `repo` and `tag` make."""
-    return tagged(str(message.args.get("repo") or ""), str(message.args.get("tag") or ""), status=status)
+    return tagged(str(request.params.get("repo") or ""), str(request.params.get("tag") or ""), status=status)
 
 
-def as_given(message: Message) -> str:
+def as_given(request: Request) -> str:
     """The reference that the args `repo` and `tag` make, as the user wrote it."""
-    return _joined(str(message.args.get("repo") or ""), message.args.get("tag"))
+    return _joined(str(request.params.get("repo") or ""), request.params.get("tag"))

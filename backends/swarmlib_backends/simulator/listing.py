@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from swarmlib import Message, SwarmError
+from swarmlib import Request, SwarmError
 
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
@@ -43,20 +43,20 @@ _FILTERS: Final = {
 }
 
 
-def listed(engine: Engine, message: Message) -> bytes:
+def listed(engine: Engine, request: Request) -> bytes:
     """The list that a request asks for, the newest first, as JSON; kept as long as it is true.
 
     Raises:
         SwarmError: its filters are wrong.
     """
-    key = tuple(str(message.args.get(name, "")) for name in ("all", "limit", "size", "filters", "before", "since"))
+    key = tuple(str(request.params.get(name, "")) for name in ("all", "limit", "size", "filters", "before", "since"))
     kept = engine.listed.get(key)
     if kept is not None and engine.clock.now() < kept[0]:
         return kept[1]
-    chosen = _chosen(engine, message)
+    chosen = _chosen(engine, request)
     now = engine.clock.now()
     parts = [views.summary(engine, each, now) for each in chosen]
-    if is_true(message.args.get("size")):
+    if is_true(request.params.get("size")):
         parts = [orjson.dumps(orjson.loads(part) | views.sizes(each)) for part, each in zip(parts, chosen, strict=True)]
     whole = b"[" + b",".join(parts) + b"]\n"
     if len(engine.listed) >= _KEPT_LISTS:
@@ -65,12 +65,12 @@ def listed(engine: Engine, message: Message) -> bytes:
     return whole
 
 
-def _chosen(engine: Engine, message: Message) -> list[Container]:
-    wanted = filters_of(message, _FILTERS)
-    limit = number(message.args, "limit", 0)
+def _chosen(engine: Engine, request: Request) -> list[Container]:
+    wanted = filters_of(request, _FILTERS)
+    limit = number(request.params, "limit", 0)
     _check(wanted)
     everything = (
-        is_true(message.args.get("all")) or limit > 0 or bool({"status", "exited", "before", "since"} & set(wanted))
+        is_true(request.params.get("all")) or limit > 0 or bool({"status", "exited", "before", "since"} & set(wanted))
     )
     if "is-task" in wanted and flag(wanted, "is-task", ["true"], ["false"]):
         return []  # there are no services

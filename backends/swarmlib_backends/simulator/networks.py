@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from swarmlib import Message, NotFound, SwarmError
+from swarmlib import NotFound, Request, SwarmError
 
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
@@ -130,8 +130,8 @@ class NetworkStore:
                 return fitting[0]
         raise NotFound(f"network {ref} not found")
 
-    async def _ls(self, message: Message) -> list[Any]:
-        wanted = filters_of(message, _FILTERS)
+    async def _ls(self, request: Request) -> list[Any]:
+        wanted = filters_of(request, _FILTERS)
         has_name = named(wanted.get("name", []))
         found = [each for each in self._networks.values() if has_name(each.name)]
         return [_shown(each, {}) for each in found if _fits(each, wanted, self._dangling(each))]
@@ -139,13 +139,13 @@ class NetworkStore:
     def _dangling(self, network: Network) -> bool:
         return not network.predefined and not network.members
 
-    async def _get(self, message: Message) -> dict[str, Any]:
+    async def _get(self, request: Request) -> dict[str, Any]:
         several = "{count} matches found based on {where}: network {ref} is ambiguous"
-        network = self._only(ref_of(message), several, str(message.args.get("scope") or ""))
+        network = self._only(ref_of(request), several, str(request.params.get("scope") or ""))
         return _shown(network, {each.id: _member(each, network) for each in network.members.values()})
 
-    async def _create(self, message: Message) -> dict[str, Any]:
-        body = body_of(message)
+    async def _create(self, request: Request) -> dict[str, Any]:
+        body = body_of(request)
         name, driver = str(body.get("Name") or ""), str(body.get("Driver") or "bridge")
         if not name.strip():
             raise refusal(500, f"invalid name: {name}")
@@ -170,8 +170,8 @@ class NetworkStore:
     def _taken(self) -> list[Subnet]:
         return [subnet for each in self._networks.values() if each.addresses for subnet in each.addresses.subnets]
 
-    async def _rm(self, message: Message) -> None:
-        network = self._only(ref_of(message), "network {ref} is ambiguous ({count} matches found based on {where})")
+    async def _rm(self, request: Request) -> None:
+        network = self._only(ref_of(request), "network {ref} is ambiguous ({count} matches found based on {where})")
         if network.predefined:
             raise refusal(403, f"{network.name} is a pre-defined network and cannot be removed")
         if network.members:
@@ -183,8 +183,8 @@ class NetworkStore:
         del self._networks[network.id]
         self._engine.tell_network("destroy", network)
 
-    async def _prune(self, message: Message) -> dict[str, Any]:
-        wanted = filters_of(message, {"label", "label!", "until"})
+    async def _prune(self, request: Request) -> dict[str, Any]:
+        wanted = filters_of(request, {"label", "label!", "until"})
         until = until_of(wanted, self._engine.clock.now())
         old = [each for each in self._networks.values() if each.created <= until and self._dangling(each)]
         unused = [each for each in old if labels_wanted(fields(each.body.get("Labels")), wanted)]
@@ -193,10 +193,10 @@ class NetworkStore:
         self._engine.tell_of("network", "prune", "", {"reclaimed": "0"})
         return {"NetworksDeleted": [each.name for each in unused] or None}
 
-    async def _connect(self, message: Message) -> None:
-        body = body_of(message)
+    async def _connect(self, request: Request) -> None:
+        body = body_of(request)
         container, given = self._engine.find(str(body.get("Container") or "")), dict(fields(body.get("EndpointConfig")))
-        ref = ref_of(message)
+        ref = ref_of(request)
         if container.running:
             if container.host["NetworkMode"].startswith("container:"):
                 text = "container sharing network namespace with another container or host"
@@ -242,9 +242,9 @@ class NetworkStore:
             text = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
             raise refusal(400, text)
 
-    async def _disconnect(self, message: Message) -> None:
-        body = body_of(message)
-        ref, named = ref_of(message), str(body.get("Container") or "")
+    async def _disconnect(self, request: Request) -> None:
+        body = body_of(request)
+        ref, named = ref_of(request), str(body.get("Container") or "")
         try:
             container = self._engine.find(named)
         except SwarmError:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from swarmlib import Message, NotFound, SwarmError, Unsupported
+from swarmlib import NotFound, Request, SwarmError, Unsupported
 
 from ..dockerapi.references import is_id, normal
 from ..dockerapi.rows import ROWS
@@ -73,16 +73,16 @@ class System:
             "DistributionInspect": self._distribution,
         }
 
-    async def _ping(self, message: Message) -> None:
-        await pong(message.reply)
+    async def _ping(self, request: Request) -> None:
+        await pong(request.reply)
 
-    async def _version(self, message: Message) -> dict[str, Any]:
+    async def _version(self, request: Request) -> dict[str, Any]:
         about = {"ApiVersion": API_VERSION, "MinAPIVersion": MIN_API_VERSION, "Os": "linux", "Arch": "amd64"}
         about |= {"KernelVersion": _KERNEL, "GitCommit": _COMMIT, "GoVersion": "none", "BuildTime": _BUILT}
         engine = {"Name": "Engine", "Version": _VERSION, "Details": about | {"Experimental": "false"}}
         return {"Platform": {"Name": "swarmlib simulator"}, "Components": [engine], "Version": _VERSION} | about
 
-    async def _info(self, message: Message) -> dict[str, Any]:
+    async def _info(self, request: Request) -> dict[str, Any]:
         engine = self._engine
         states = Counter(each.status for each in engine.containers.values())
         running = states["running"] + states["restarting"]
@@ -160,7 +160,7 @@ class System:
             "Warnings": None,
         }
 
-    async def _df(self, message: Message) -> dict[str, Any]:
+    async def _df(self, request: Request) -> dict[str, Any]:
         engine, now = self._engine, self._engine.clock.now()
         containers = [
             orjson.loads(views.summary(engine, each, now)) | views.sizes(each)
@@ -175,11 +175,11 @@ class System:
             "BuilderSize": 0,
         }
 
-    async def _events(self, message: Message) -> None:
-        await self._engine.events.send(message.args, message.reply)
+    async def _events(self, request: Request) -> None:
+        await self._engine.events.send(request.params, request.reply)
 
-    async def _auth(self, message: Message) -> dict[str, str]:
-        body = body_of(message)
+    async def _auth(self, request: Request) -> dict[str, str]:
+        body = body_of(request)
         url = named(str(body.get("serveraddress") or ""))
         if not self._engine.online:
             raise unreachable(url)
@@ -187,10 +187,10 @@ class System:
             raise refusal(500, f"login attempt to {url} failed with status: 401 Unauthorized")
         return {"Status": "Login Succeeded", "IdentityToken": ""}
 
-    async def _distribution(self, message: Message) -> dict[str, Any]:
-        if is_id(ref_of(message)):
+    async def _distribution(self, request: Request) -> dict[str, Any]:
+        if is_id(ref_of(request)):
             raise refusal(500, "no manifest found for full image ID")
-        ref = normal(ref_of(message))
+        ref = normal(ref_of(request))
         if not self._engine.online:
             raise unreachable(DOCKER_HUB)
         described = {"mediaType": _MANIFEST, "digest": digest(ref), "size": _MANIFEST_SIZE}
@@ -198,27 +198,27 @@ class System:
 
     # What it has not.
 
-    async def _no_swarm(self, message: Message) -> None:
+    async def _no_swarm(self, request: Request) -> None:
         raise refusal(503, NOT_A_MANAGER)
 
-    async def _no_init(self, message: Message) -> None:
+    async def _no_init(self, request: Request) -> None:
         raise Unsupported("the simulator has no swarm mode")
 
-    async def _no_leave(self, message: Message) -> None:
+    async def _no_leave(self, request: Request) -> None:
         raise refusal(503, "This node is not part of a swarm")
 
-    async def _no_plugins(self, message: Message) -> list[Any]:
-        wanted = filters_of(message, {"capability", "enabled"})
+    async def _no_plugins(self, request: Request) -> list[Any]:
+        wanted = filters_of(request, {"capability", "enabled"})
         if "enabled" in wanted:
             flag(wanted, "enabled", ["true"], ["false"])
         return []
 
-    async def _no_plugin(self, message: Message) -> None:
-        raise NotFound(f'plugin "{ref_of(message)}" not found')
+    async def _no_plugin(self, request: Request) -> None:
+        raise NotFound(f'plugin "{ref_of(request)}" not found')
 
-    async def _build_prune(self, message: Message) -> dict[str, Any]:
+    async def _build_prune(self, request: Request) -> dict[str, Any]:
         try:
-            _check_cache_filters(filters_of(message, _CACHE_FILTERS))
+            _check_cache_filters(filters_of(request, _CACHE_FILTERS))
         except SwarmError as exc:
             raise type(exc)(f"failed to prune build cache: {exc.message}", details=exc.details) from exc
         return {"CachesDeleted": None, "SpaceReclaimed": 0}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from swarmlib import Message, NotFound, Unsupported
+from swarmlib import NotFound, Request, Unsupported
 
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields
@@ -99,8 +99,8 @@ class VolumeStore:
         """Whether there is one of that name."""
         return name in self._volumes
 
-    async def _ls(self, message: Message) -> dict[str, Any]:
-        wanted = filters_of(message, _FILTERS)
+    async def _ls(self, request: Request) -> dict[str, Any]:
+        wanted = filters_of(request, _FILTERS)
         used = self._use()
         has_name = named(wanted.get("name", []))
         found = [each for each in self._volumes.values() if has_name(each.name) and _fits(each, wanted)]
@@ -117,8 +117,8 @@ class VolumeStore:
             for name in {mount.name for mount in each.mounts if mount.type == "volume"}
         )
 
-    async def _get(self, message: Message) -> dict[str, Any]:
-        return _shown(self._find(ref_of(message)))
+    async def _get(self, request: Request) -> dict[str, Any]:
+        return _shown(self._find(ref_of(request)))
 
     def _find(self, name: str) -> Volume:
         found = self._volumes.get(name)
@@ -126,8 +126,8 @@ class VolumeStore:
             raise NotFound(f"get {name}: no such volume")
         return found
 
-    async def _create(self, message: Message) -> dict[str, Any]:
-        body = body_of(message)
+    async def _create(self, request: Request) -> dict[str, Any]:
+        body = body_of(request)
         name, driver = str(body.get("Name") or ""), body.get("Driver") or "local"
         if driver != "local":
             raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
@@ -137,12 +137,12 @@ class VolumeStore:
             _check_options(name, options)
         return _shown(self.make(name, body.get("Labels"), options or None))
 
-    async def _update(self, message: Message) -> None:
+    async def _update(self, request: Request) -> None:
         raise Unsupported("page not found", details={"status": 404})
 
-    async def _rm(self, message: Message) -> None:
-        name = ref_of(message)
-        if name not in self._volumes and is_true(message.args.get("force")):
+    async def _rm(self, request: Request) -> None:
+        name = ref_of(request)
+        if name not in self._volumes and is_true(request.params.get("force")):
             return
         self._find(name)
         if users := self.users(name):
@@ -150,8 +150,8 @@ class VolumeStore:
             raise refusal(409, f"remove {name}: volume is in use - [{ids}]")
         self.remove(name)
 
-    async def _prune(self, message: Message) -> dict[str, Any]:
-        wanted = filters_of(message, {"label", "label!"})
+    async def _prune(self, request: Request) -> dict[str, Any]:
+        wanted = filters_of(request, {"label", "label!"})
         used = self._use()
         unused = [name for name, volume in self._volumes.items() if not used[name] and _fits(volume, wanted)]
         for name in unused:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import trio
 
-from ...channel import CLEANUP_SECONDS
 from ...errors import ERRORS
-from ...message import REQUESTS, Json, Message, Path, Verb
+from ...reply import CLEANUP_SECONDS
+from ...request import Path, Request, Verb
+from ...values import Json
 from ..asking import Broken, must, told
 from ..bench import NOSUCH, REFUSALS, Bench
 from ..reference import Trouble
 from .rule import rule
-
-ANSWERED: Final = REQUESTS - {Verb.LOG}
-"""The verbs that are answered; a `log` goes one way."""
 
 
 def _requests(bench: Bench) -> Iterator[tuple[Verb, Path]]:
     """Each verb on places and objects that aren't there: nothing that would change a real engine."""
     place = bench.leaf.place
     for path in ((NOSUCH,), (NOSUCH, "x"), (*place, NOSUCH), (*place, NOSUCH, NOSUCH)):
-        yield from ((verb, path) for verb in sorted(ANSWERED))
+        yield from ((verb, path) for verb in sorted(Verb))
 
 
 async def _answers(bench: Bench) -> dict[str, str]:
@@ -84,7 +81,7 @@ async def says_not_found(bench: Bench) -> None:
 @rule("messages")
 async def refuses_unknown_places(bench: Bench) -> None:
     """A place that isn't there is refused (`not_implemented`, `not_found`)."""
-    for verb in sorted(ANSWERED & bench.subject.does):
+    for verb in sorted(bench.subject.does):
         error = await bench.error_of(verb, (NOSUCH, "x"))
         must(error and error.code in REFUSALS, f"{verb} {NOSUCH}/x gave {told(error)}")
 
@@ -93,7 +90,7 @@ async def refuses_unknown_places(bench: Bench) -> None:
 async def refuses_what_makes_no_sense(bench: Bench) -> None:
     """What can't be understood is refused, and is no bug."""
     for raw in (b"[1]", b'"word"', b'{"cut off', b"\xff"):
-        error = await bench.error_of(Verb.SPAWN, bench.leaf.place, Message(Verb.SPAWN, value=Json(raw)))
+        error = await bench.error_of(Verb.SPAWN, bench.leaf.place, Request(Verb.SPAWN, body=Json(raw)))
         must(error, f"spawn of {raw!r} was acknowledged")
     must(not bench.transcript.bugs, f"bugs in the log: {bench.transcript.bugs[:3]}")
     await bench.works("after a spawn that makes no sense")
@@ -104,7 +101,7 @@ async def answers_what_comes_too_late(bench: Bench) -> None:
     """A request that comes after its deadline is answered too."""
     verb, path = bench.subject.some_verb
     with trio.move_on_after(CLEANUP_SECONDS):
-        error = await bench.error_of(verb, path, Message(verb, deadline=trio.current_time() - 1))
+        error = await bench.error_of(verb, path, Request(verb, deadline=trio.current_time() - 1))
         must(error is None or error.code in REFUSALS | {"timeout"}, f"the caller was told {told(error)}")
         return
     raise Broken(f"no final reply within {CLEANUP_SECONDS:g} s")
@@ -113,7 +110,7 @@ async def answers_what_comes_too_late(bench: Bench) -> None:
 @rule("messages", "declared")
 async def does_no_more_than_declared(bench: Bench) -> None:
     """A verb that it doesn't do is answered with `denied` or `not_implemented`."""
-    for verb in sorted(ANSWERED - bench.subject.does):
+    for verb in sorted(set(Verb) - bench.subject.does):
         error = await bench.error_of(verb, (*bench.leaf.place, NOSUCH))
         refused = error and error.code in ("denied", "not_implemented")
         must(refused, f"{verb}, which it should not do, gave {told(error)}")
@@ -139,13 +136,3 @@ async def lets_a_dropped_request_be_noticed(bench: Bench) -> None:
         must(error and error.code == "unavailable", f"the caller was told {told(error)}")
         return
     raise Broken("the caller was told nothing: something still holds the request's reply channel")
-
-
-@rule("stage", "messages", "reference", Verb.LOG)
-async def passes_on_what_goes_one_way(bench: Bench) -> None:
-    """What goes one way is passed on, and harms nothing."""
-    await bench.swarm.sender.send(Message(Verb.LOG, value=b"a line"))
-    with trio.move_on_after(CLEANUP_SECONDS):
-        await bench.reference.until(lambda: b"a line" in bench.reference.logged)
-    must(b"a line" in bench.reference.logged, "a log line did not come through")
-    await bench.works("after a message that goes one way")

@@ -6,9 +6,9 @@ from typing import Final
 
 import trio
 
-from ...channel import CLEANUP_SECONDS, open_reply
-from ...message import Message, Verb
-from ...request import dispatch
+from ...asking import dispatch
+from ...reply import CLEANUP_SECONDS, Set, open_reply
+from ...request import Request, Verb
 from ..asking import acked, asking, becomes, different, must, stalled, told
 from ..bench import Bench, Subject
 from ..reference import FLOOD, Trouble
@@ -27,9 +27,9 @@ LATE: Final = 0.2
 async def survives_a_caller_that_has_gone_before(bench: Bench) -> None:
     """A call that its caller gave up before it was sent does no harm."""
     verb, path = bench.subject.some_verb
-    ret, replies = open_reply()
+    reply, replies = open_reply()
     await replies.aclose()
-    await dispatch(bench.swarm.sender, Message(verb, path, ret=ret), ret)
+    await dispatch(bench.swarm.sender, Request(verb, path, reply=reply))
     await bench.works("after a call that was given up before it was sent")
 
 
@@ -75,12 +75,12 @@ def _tasks() -> int:
 
 @opening_rule("messages", "reference")
 async def keeps_deadlines(subject: Subject, transcript: Transcript) -> None:
-    """A deadline travels with the message: when it passes, the caller is told `timeout`, and the work is cancelled."""
+    """A deadline travels with the request: when it passes, the caller is told `timeout`, and the work is cancelled."""
     verb, path = subject.some_verb
     async with subject.opened(transcript, held=True) as bench:
         began = trio.current_time()
         with trio.move_on_after(CLEANUP_SECONDS):
-            error = await bench.error_of(verb, path, Message(verb, deadline=began + LATE))
+            error = await bench.error_of(verb, path, Request(verb, deadline=began + LATE))
             must(error and error.code == "timeout", f"the caller was told {told(error)}")
             await bench.reference.until(lambda: not bench.reference.under_way)
         took = trio.current_time() - began
@@ -106,7 +106,7 @@ async def lets_no_call_hold_up_another(bench: Bench) -> None:
     held, free = reference.add("held"), reference.add("free")
     reference.trouble(held.id, Trouble.HELD)
     path = ("containers", held.id)
-    slow = [asking(bench.swarm.sender, Verb.GET, path, message) for message in different(Verb.GET, 2)]
+    slow = [asking(bench.swarm.sender, Verb.GET, path, request) for request in different(Verb.GET, 2)]
     async with slow[0], slow[1]:
         await bench.arrived(2)
         with trio.move_on_after(CLEANUP_SECONDS) as patience:
@@ -125,5 +125,5 @@ async def holds_back_replies_that_nobody_reads(bench: Bench) -> None:
         await stalled(lambda: reference.flooded)
         ahead = reference.flooded
         must(ahead <= AHEAD, f"{ahead} replies were taken from the stage behind, of which the caller had read none")
-        numbers = [reply.json["number"] async for reply in replies if reply.verb is Verb.SET]
+        numbers = [reply.json["number"] async for reply in replies if isinstance(reply, Set)]
     must(numbers == list(range(FLOOD)), f"of {FLOOD} replies {len(numbers)} came, or in another order")

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import trio
 
-from ...channel import CLEANUP_SECONDS
 from ...client import Client
 from ...errors import NotFound, SwarmError
-from ...message import Verb
+from ...reply import CLEANUP_SECONDS
+from ...request import Verb
 from ..asking import Broken, must, told
 from ..bench import REFUSALS, Bench
 from ..transcript import short
@@ -117,7 +117,7 @@ async def takes_no_name_for_another(bench: Bench) -> None:
 
 @rule("messages", "idle", Verb.SPAWN, Verb.GET)
 async def keeps_the_name_that_it_is_given(bench: Bench) -> None:
-    """A name given to a spawn (`args`: `name`) is the object's, or is refused: it is never ignored."""
+    """A name given to a spawn (the parameter `name`) is the object's, or is refused: it is never ignored."""
     name = f"swarmlib-{secrets.token_hex(4)}"
     try:
         made = await bench.spawned("idle", by=bench.swarm, name=name)

@@ -6,8 +6,9 @@ from typing import Final
 
 import trio
 
-from ...channel import CLEANUP_SECONDS, Nowhere
-from ...message import Message, Verb
+from ...reply import CLEANUP_SECONDS, Ack, Error
+from ...request import Request, Verb
+from ...service import Unhandled
 from ..asking import acked, asking, becomes, different, error_of, finals, must, told
 from ..bench import Bench, Subject
 from ..reference import Reference
@@ -56,7 +57,7 @@ async def opens_any_number_of_times(subject: Subject, transcript: Transcript) ->
 @opening_rule("stage")
 async def answers_unavailable_when_closed(subject: Subject, transcript: Transcript) -> None:
     """Once closed, it answers what still comes with `unavailable`."""
-    async with Reference().open(Nowhere()) as behind:
+    async with Reference().open(Unhandled()) as behind:
         async with subject.make().open(behind) as sender:
             pass
         with trio.move_on_after(CLEANUP_SECONDS):
@@ -69,16 +70,16 @@ async def answers_unavailable_when_closed(subject: Subject, transcript: Transcri
 @opening_rule("messages", "reference")
 async def answers_what_is_under_way_when_it_closes(subject: Subject, transcript: Transcript) -> None:
     """It closes in time under load, and every call that is under way then gets its final reply."""
-    answered: list[list[Message]] = []
+    answered: list[list[Ack | Error]] = []
     verb, path = subject.some_verb
 
-    async def ask(bench: Bench, message: Message) -> None:
-        async with asking(bench.swarm.sender, verb, path, message) as replies:
+    async def ask(bench: Bench, request: Request) -> None:
+        async with asking(bench.swarm.sender, verb, path, request) as replies:
             answered.append(await finals(replies, verb))
 
     async with subject.opened(transcript, held=True) as bench, trio.open_nursery() as nursery:
-        for message in different(verb, LOAD):
-            nursery.start_soon(ask, bench, message)
+        for request in different(verb, LOAD):
+            nursery.start_soon(ask, bench, request)
         await bench.arrived(LOAD)
         took = await bench.close()
         must(took < CLEANUP_SECONDS, f"under load it was cut off after {took:g} s")
@@ -112,8 +113,8 @@ async def ends_conversations_when_it_closes(bench: Bench) -> None:
 
 
 @rule("source")
-async def a_source_takes_no_messages(bench: Bench) -> None:
-    """A source takes no messages: it answers them with `not_implemented`."""
+async def a_source_takes_no_requests(bench: Bench) -> None:
+    """A source takes no requests: it answers them with `not_implemented`."""
     error = await error_of(Witness(bench.inlet, bench.transcript), Verb.LS, ("containers",))
     must(error and error.code == "not_implemented", f"it answered with {told(error)}")
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import trio
 
-from ...message import Message, Verb
+from ...reply import Log, Set
+from ...request import Request, Verb
 from ..asking import Broken, acked, asking, must, stalled, told
 from ..bench import Bench
 from .rule import rule
@@ -35,9 +36,9 @@ async def gives_every_line(bench: Bench) -> None:
         await acked(replies)
         await bench.setup.start(*workload.path)
         came = [reply async for reply in replies]
-    lines = tuple(reply.value for reply in came if reply.verb is Verb.LOG)
+    lines = tuple(reply.line for reply in came if isinstance(reply, Log))
     must(lines == bench.leaf.lines, f"the lines were {lines!r}, and should be {bench.leaf.lines!r}")
-    must(came[-1].verb is Verb.SET, f"the last that came was {came[-1].verb}, and should be the state")
+    must(isinstance(came[-1], Set), f"the last that came was {came[-1].kind}, and should be the state")
 
 
 # Byte streams.
@@ -57,7 +58,7 @@ async def keeps_a_stream_whose_call_has_ended(bench: Bench) -> None:
     """A stream goes on when the call that gave it has ended."""
     workload = await bench.started("echoes")
     async with asking(bench.swarm.sender, Verb.CONNECT, workload.path, _with_args(bench)) as replies:
-        stream = (await acked(replies)).att
+        stream = (await acked(replies)).stream
     assert isinstance(stream, trio.abc.HalfCloseableStream)
     async with stream, trio.open_nursery() as nursery:
         nursery.start_soon(_send, stream, [b"still", b""])
@@ -101,15 +102,15 @@ async def _connected(bench: Bench) -> AsyncGenerator[trio.abc.HalfCloseableStrea
     """A stream to a workload that gives back what it is sent. The call that gave it is open as long."""
     workload = await bench.started("echoes")
     async with asking(bench.swarm.sender, Verb.CONNECT, workload.path, _with_args(bench)) as replies:
-        stream = (await acked(replies)).att
+        stream = (await acked(replies)).stream
         must(isinstance(stream, trio.abc.HalfCloseableStream), f"connect gave {stream!r}, no HalfCloseableStream")
         assert isinstance(stream, trio.abc.HalfCloseableStream)
         async with stream:
             yield stream
 
 
-def _with_args(bench: Bench) -> Message:
-    return Message(Verb.CONNECT, args=bench.leaf.connect_args)
+def _with_args(bench: Bench) -> Request:
+    return Request(Verb.CONNECT, params=bench.leaf.connect_params)
 
 
 async def _send(stream: trio.abc.HalfCloseableStream, pieces: list[bytes]) -> None:
@@ -180,7 +181,7 @@ async def passes_big_files_in_flat_memory(bench: Bench) -> None:
 
 
 async def _put(bench: Bench, path: tuple[str, ...], size: int) -> None:
-    request = Message(Verb.FILE, args={"path": bench.leaf.folder}, att=_Tar(size))
+    request = Request(Verb.FILE, params={"path": bench.leaf.folder}, upload=_Tar(size))
     error = await bench.error_of(Verb.FILE, (*path, *(bench.leaf.files or ())), request)
     must(error is None, f"putting a tar in gave {told(error)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from swarmlib import Message, SwarmError
+from swarmlib import Request, SwarmError
 
 from ..asked import Operations, upload_of
 from ..containers import Containers
@@ -29,13 +29,13 @@ class Builds:
         """What it answers."""
         return {"ImageBuild": self._build}
 
-    async def _build(self, message: Message) -> None:
+    async def _build(self, request: Request) -> None:
         """Errors before the first progress are the answer; later ones are its last line, as an engine's are."""
-        wishes = asked(message.args)
-        files, dockerfile = context_of(await upload_of(message), wishes.dockerfile, self._engine.clock.now())
+        wishes = asked(request.params)
+        files, dockerfile = context_of(await upload_of(request), wishes.dockerfile, self._engine.clock.now())
         if wishes.platform:
             check_platform(wishes.platform)
-        progress = _Progress(message, wishes)
+        progress = _Progress(request, wishes)
         builder = Builder(self._engine, self._containers, self._life, wishes, progress.tell)
         try:
             image = await builder.build(files, dockerfile)
@@ -59,8 +59,8 @@ class Builds:
 class _Progress:
     """What a build tells; of a quiet one nothing is sent but its image's id, and all of it if it fails."""
 
-    def __init__(self, message: Message, wishes: Asked) -> None:
-        self._reply = message.reply
+    def __init__(self, request: Request, wishes: Asked) -> None:
+        self._reply = request.reply
         self._quiet = wishes.quiet
         self._kept: list[dict[str, Any]] = []
         self.begun = False

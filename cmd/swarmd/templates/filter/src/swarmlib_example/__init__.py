@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
-from swarmlib import Filter, Invalid, Json, Message, Verb, option
+from swarmlib import Filter, Invalid, Json, Request, Verb, option
 
 __all__ = ["Example"]
 
@@ -18,11 +18,11 @@ class Example(Filter):
         if "=" not in self.label.lstrip("="):
             raise Invalid(f"{self.label!r} is no label: it should be NAME=VALUE")
 
-    async def send(self, message: Message) -> None:
+    async def send(self, request: Request) -> None:
         """Label what is spawned; pass everything on."""
-        if message.verb is Verb.SPAWN and message.path == ("containers",):
-            message = message.but(value=Json.of(self._labelled(message.json)))
-        await self.next.send(message)
+        if request.verb is Verb.SPAWN and request.path == ("containers",):
+            request = request.replace(body=Json.from_data(self._labelled(request.json)))
+        await self.next.send(request)
 
     def _labelled(self, body: Any) -> Any:
         if not isinstance(body, dict):

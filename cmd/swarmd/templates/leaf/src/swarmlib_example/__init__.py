@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import trio
-from swarmlib import Conflict, Invalid, Message, NotFound, Server, Unsupported, option
+from swarmlib import Conflict, Invalid, Request, NotFound, Server, Unsupported, option
 
 __all__ = ["Example"]
 
@@ -36,56 +36,54 @@ class Example(Server):
         self._workloads: dict[str, _Workload] = {}
         yield
 
-    async def ls(self, message: Message) -> list[Any]:
+    async def ls(self, request: Request) -> list[Any]:
         """The workloads that run; with `all`, every one."""
-        if message.path != ("containers",):
-            raise self._no_such_place(message)
-        return [w.summary for w in self._workloads.values() if message.args.get("all") or w.status == "running"]
+        if request.path != ("containers",):
+            raise self._no_such_place(request)
+        return [w.summary for w in self._workloads.values() if request.params.get("all") or w.status == "running"]
 
-    async def get(self, message: Message) -> dict[str, Any]:
+    async def get(self, request: Request) -> dict[str, Any]:
         """A workload's state."""
-        return self._find(message).summary
+        return self._find(request).summary
 
-    async def spawn(self, message: Message) -> dict[str, Any]:
+    async def spawn(self, request: Request) -> dict[str, Any]:
         """A new workload, from a body such as `{"Cmd": ["hello", "world"]}`."""
-        if message.path != ("containers",):
-            raise self._no_such_place(message)
-        if message.args.get("name"):
+        if request.path != ("containers",):
+            raise self._no_such_place(request)
+        if request.params.get("name"):
             raise Unsupported("a workload of this backend takes no name: it is called by its id")
         if len(self._workloads) >= self.most:
             raise Conflict(f"there are {self.most} workloads already")
-        made = _Workload(secrets.token_hex(32), self._words(message.json))
+        made = _Workload(secrets.token_hex(32), self._words(request.json))
         self._workloads[made.id] = made
         return {"Id": made.id}
 
-    async def start(self, message: Message) -> None:
+    async def start(self, request: Request) -> None:
         """Start a workload."""
-        found = self._find(message)
+        found = self._find(request)
         found.status = "running"
         if found.words:
             self._end(found)
 
-    async def stop(self, message: Message) -> None:
+    async def stop(self, request: Request) -> None:
         """Stop a workload."""
-        self._end(self._find(message))
+        self._end(self._find(request))
 
-    async def rm(self, message: Message) -> None:
+    async def rm(self, request: Request) -> None:
         """Remove a workload that doesn't run."""
-        found = self._find(message)
+        found = self._find(request)
         if found.status == "running":
             raise Conflict(f"{found.id} is running: stop it first")
         del self._workloads[found.id]
 
-    async def attach(self, message: Message) -> None:
+    async def attach(self, request: Request) -> None:
         """A workload's words, a line each, and its state when it has ended."""
-        found = self._find(message)
-        if message.ret is None:
-            return  # nobody listens
-        await message.ret.ack()
+        found = self._find(request)
+        await request.reply.ack()
         await found.ended.wait()
         for word in found.words:
-            await message.ret.log(word.encode(), stream="stdout")
-        await message.ret.set(found.summary)
+            await request.reply.log(word.encode(), details={"stream": "stdout"})
+        await request.reply.set(found.summary)
 
     @staticmethod
     def _end(workload: _Workload) -> None:
@@ -105,14 +103,14 @@ class Example(Server):
             raise Invalid("Cmd should be a list of words")
         return cast("list[str]", words)
 
-    def _find(self, message: Message) -> _Workload:
-        if len(message.path) != 2 or message.path[0] != "containers":
-            raise self._no_such_place(message)
-        found = self._workloads.get(message.path[1])
+    def _find(self, request: Request) -> _Workload:
+        if len(request.path) != 2 or request.path[0] != "containers":
+            raise self._no_such_place(request)
+        found = self._workloads.get(request.path[1])
         if found is None:
-            raise NotFound(f"no such workload: {message.path[1]}")
+            raise NotFound(f"no such workload: {request.path[1]}")
         return found
 
     @staticmethod
-    def _no_such_place(message: Message) -> Unsupported:
-        return Unsupported(f"example has no {message.verb} for {'/'.join(message.path) or 'the service'}")
+    def _no_such_place(request: Request) -> Unsupported:
+        return Unsupported(f"example has no {request.verb} for {'/'.join(request.path) or 'the service'}")

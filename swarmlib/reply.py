@@ -1,7 +1,7 @@
-"""Senders, reply pairs and taps: how messages travel (design, section 5).
+"""Replies, and how they travel back to who asked.
 
-Everything you send to is a `trio.abc.SendChannel[Message]`. A request carries the sending half of a reply pair in
-`message.ret`; the contract of its life is this table, and `Reply.send` is the one place that enforces it:
+A request carries the sending half of a reply pair (`ReplySender`); the contract of its life is this table, and
+`ReplySender.send` is the one place that enforces it:
 
     state      set, log       ack        error     aclose
     waiting    waiting        answered   failed    closed, after an `error` in the caller's hands
@@ -20,22 +20,128 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import trio
 
-from .errors import SwarmError, Unavailable, Unsupported
-from .message import FINAL, REPLIES, Json, Message, Verb
-
-Sender: TypeAlias = trio.abc.SendChannel[Message]
+from .errors import SwarmError, Unavailable
+from .values import Json, as_json
 
 CLEANUP_SECONDS: Final = 5.0
 """How long any one cleanup that must run (a last reply, a stage's closing) may take before it is cancelled."""
 
 REPLY_CAPACITY: Final = 16
 """Replies that wait in a pair before its sender is held back."""
+
+
+@dataclass(slots=True, repr=False)
+class Ack:
+    """The final reply of success.
+
+    Attributes:
+        value: what the service says of what it did; an object where there was none before.
+        details: small facts about the reply, such as a header; the values are what msgpack can carry.
+        stream: a byte stream that the reply gives: a `HalfCloseableStream` for a conversation (`connect`), any receive
+            stream for bytes one way (`file`). Who receives the reply closes it.
+    """
+
+    kind: ClassVar[str] = "ack"
+    value: Json | None = None
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    stream: trio.abc.ReceiveStream | None = None
+
+    @property
+    def json(self) -> Any:
+        """The decoded value; None where the reply has none.
+
+        Raises:
+            Invalid, BadAnswer: the value is not JSON (see `Json`).
+        """
+        return None if self.value is None else self.value.data
+
+    def replace(
+        self,
+        *,
+        value: Json | None = None,
+        details: Mapping[str, Any] | None = None,
+        stream: trio.abc.ReceiveStream | None = None,
+    ) -> Ack:
+        """A copy with some fields changed."""
+        return Ack(
+            self.value if value is None else value,
+            self.details if details is None else details,
+            self.stream if stream is None else stream,
+        )
+
+    def __repr__(self) -> str:
+        """Its kind and size only: reprs end in tracebacks and logs, where no secret may be."""
+        return f"<Ack {self.value!r} details={list(self.details)}>"
+
+
+@dataclass(slots=True, repr=False)
+class Set:
+    """An object: the answer, or one of several."""
+
+    kind: ClassVar[str] = "set"
+    value: Json | None = None
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def json(self) -> Any:
+        """The decoded value. Raises as `Ack.json`."""
+        return None if self.value is None else self.value.data
+
+    def replace(self, *, value: Json | None = None, details: Mapping[str, Any] | None = None) -> Set:
+        """A copy with some fields changed."""
+        return Set(self.value if value is None else value, self.details if details is None else details)
+
+    def __repr__(self) -> str:
+        """See `Ack.__repr__`."""
+        return f"<Set {self.value!r} details={list(self.details)}>"
+
+
+@dataclass(slots=True, repr=False)
+class Log:
+    """One line of text, without its line end. `details` say which stream of a program it is from, and when it came."""
+
+    kind: ClassVar[str] = "log"
+    line: bytes = b""
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def replace(self, *, line: bytes | None = None, details: Mapping[str, Any] | None = None) -> Log:
+        """A copy with some fields changed."""
+        return Log(self.line if line is None else line, self.details if details is None else details)
+
+    def __repr__(self) -> str:
+        """See `Ack.__repr__`."""
+        return f"<Log {len(self.line)} bytes details={list(self.details)}>"
+
+
+@dataclass(slots=True, repr=False)
+class Error:
+    """The final reply of failure; after an `Ack`, the word that the conversation broke off."""
+
+    kind: ClassVar[str] = "error"
+    error: SwarmError
+
+    def __repr__(self) -> str:
+        """See `Ack.__repr__`."""
+        return f"<Error {self.error.code}>"
+
+
+Reply: TypeAlias = Ack | Set | Log | Error
+FINAL: Final = (Ack, Error)
+"""The replies of which every request gets exactly one."""
+_OTHERS: Final = (Set, Log)
+
+
+async def discard(reply: Reply) -> None:
+    """Close what a reply brings that nobody takes: its stream."""
+    if isinstance(reply, Ack) and reply.stream is not None:
+        await trio.aclose_forcefully(reply.stream)
 
 
 class ContractError(RuntimeError):
@@ -49,7 +155,7 @@ class _State(Enum):
     CLOSED = "closed"
 
 
-class Reply(trio.abc.SendChannel[Message]):
+class ReplySender(trio.abc.SendChannel[Reply]):
     """The end of a reply pair that the answering side holds.
 
     A subclass says where replies go (`_deliver`) and when nobody listens any more (`gone`, `on_gone`).
@@ -78,14 +184,14 @@ class Reply(trio.abc.SendChannel[Message]):
         """Have `callback` called, in the caller's task, when it goes away, or now if it has; it must not block."""
 
     @abstractmethod
-    async def _deliver(self, reply: Message) -> None:
+    async def _deliver(self, reply: Reply) -> None:
         """Hand over a reply that the contract allows."""
 
     @abstractmethod
     async def _finish(self) -> None:
         """No more replies will come. Called once; must not wait for the caller."""
 
-    async def send(self, value: Message) -> None:
+    async def send(self, value: Reply) -> None:
         """Send one reply; waits while the caller is behind (backpressure), but never for a final reply.
 
         Raises:
@@ -94,15 +200,18 @@ class Reply(trio.abc.SendChannel[Message]):
             trio.BrokenResourceError: the caller went away.
         """
         state = self._state
-        verb = value.verb
         if state is _State.CLOSED:
             raise trio.ClosedResourceError("this reply channel is closed")
-        if verb is Verb.ACK or verb is Verb.ERROR:
-            if state is _State.FAILED or (verb is Verb.ACK and state is _State.ANSWERED):
-                raise ContractError(f"a second final reply: {verb}")
-            self._state = _State.ANSWERED if verb is Verb.ACK else _State.FAILED
-        elif state is _State.FAILED or verb not in REPLIES:
-            raise ContractError(f"{verb} can't be sent as a reply {'after an error' if state is _State.FAILED else ''}")
+        if state is _State.FAILED:
+            raise ContractError(f"{value!r} after an error")
+        if type(value) is Ack:
+            if state is _State.ANSWERED:
+                raise ContractError("a second `ack`")
+            self._state = _State.ANSWERED
+        elif type(value) is Error:
+            self._state = _State.FAILED
+        elif type(value) not in _OTHERS:
+            raise ContractError(f"{value!r} is no reply")
         await self._deliver(value)
 
     async def aclose(self) -> None:
@@ -123,37 +232,31 @@ class Reply(trio.abc.SendChannel[Message]):
         self,
         value: Any = None,
         *,
-        channel: Sender | None = None,
-        att: trio.abc.ReceiveStream | None = None,
-        **args: Any,
+        details: Mapping[str, Any] | None = None,
+        stream: trio.abc.ReceiveStream | None = None,
     ) -> None:
         """Send the final reply of success; `value` is JSON data or `Json`."""
-        await self.send(Message(Verb.ACK, (), args, as_json(value), channel=channel, att=att))
+        await self.send(Ack(as_json(value), details or {}, stream))
 
-    async def set(self, value: Any, **args: Any) -> None:
+    async def set(self, value: Any, *, details: Mapping[str, Any] | None = None) -> None:
         """Send an object; `value` is JSON data or `Json`."""
-        await self.send(Message(Verb.SET, (), args, as_json(value)))
+        await self.send(Set(as_json(value), details or {}))
 
-    async def log(self, line: bytes, **args: Any) -> None:
+    async def log(self, line: bytes, *, details: Mapping[str, Any] | None = None) -> None:
         """Send one line of text, without its line end."""
-        await self.send(Message(Verb.LOG, (), args, line))
+        await self.send(Log(line, details or {}))
 
     async def error(self, error: SwarmError) -> None:
         """Send the final reply of failure; after an `ack`, say that the conversation broke off."""
-        await self.send(Message(Verb.ERROR, error.path, {}, error))
+        await self.send(Error(error))
 
 
-def as_json(value: Any) -> Json | None:
-    """JSON data as `Json`; `Json` and None as they are."""
-    return value if value is None or isinstance(value, Json) else Json.of(value)
-
-
-class Replies(trio.abc.ReceiveChannel[Message]):
+class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
     """The end of a reply pair that the caller holds; leaving its `async with` tells every stage that it went away."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._buffer: deque[Message] = deque()
+        self._buffer: deque[Reply] = deque()
         self._reader: trio.lowlevel.Task | None = None
         self._writers: trio.lowlevel.ParkingLot | None = None
         self._failed = False
@@ -161,7 +264,7 @@ class Replies(trio.abc.ReceiveChannel[Message]):
         self._callbacks: list[Callable[[], object]] = []
         self.gone: bool = False
 
-    async def receive(self) -> Message:
+    async def receive(self) -> Reply:
         """The next reply.
 
         Raises:
@@ -199,15 +302,15 @@ class Replies(trio.abc.ReceiveChannel[Message]):
             reader, self._reader = self._reader, None
             trio.lowlevel.reschedule(reader)
 
-    async def put(self, reply: Message) -> None:
+    async def put(self, reply: Reply) -> None:
         """Take a reply from the other end, waiting while `capacity` are unread. A final one never waits."""
-        if len(self._buffer) >= self._capacity and reply.verb not in FINAL:
+        if len(self._buffer) >= self._capacity and type(reply) not in FINAL:
             await self._room()
         if self.gone:
             raise trio.BrokenResourceError("the caller went away")
         self._buffer.append(reply)
         self._wake_reader()
-        if reply.verb is Verb.ERROR:
+        if type(reply) is Error:
             self._failed = True
             self._wake_writers()
 
@@ -233,7 +336,7 @@ class Replies(trio.abc.ReceiveChannel[Message]):
         self._wake_writers()
 
     def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
+        """See `ReplySender.on_gone`."""
         if self.gone:
             callback()
         else:
@@ -242,11 +345,10 @@ class Replies(trio.abc.ReceiveChannel[Message]):
     async def aclose(self) -> None:
         """Go away: the work for the call is cancelled, what is unread is closed. Twice is harmless."""
         for reply in self.leave():
-            if reply.att is not None:
-                await trio.aclose_forcefully(reply.att)
+            await discard(reply)
 
-    def leave(self) -> Collection[Message]:
-        """Go away, as `aclose` does, at once. Gives what is unread: the attachments in it are the caller's to close."""
+    def leave(self) -> Collection[Reply]:
+        """Go away, as `aclose` does, at once. Gives what is unread: the streams in it are the caller's to close."""
         if self.gone:
             return ()
         self.gone = True
@@ -259,10 +361,10 @@ class Replies(trio.abc.ReceiveChannel[Message]):
         return unread
 
 
-class _PairedReply(Reply):
-    """The answering end of a pair in memory. Only the message holds it: when it is dropped, the caller is told."""
+class _PairedSender(ReplySender):
+    """The answering end of a pair in memory. Only the request holds it: when it is dropped, the caller is told."""
 
-    def __init__(self, replies: Replies) -> None:
+    def __init__(self, replies: ReplyReceiver) -> None:
         super().__init__()
         self._replies = replies
 
@@ -273,38 +375,38 @@ class _PairedReply(Reply):
     def on_gone(self, callback: Callable[[], object]) -> None:
         self._replies.on_gone(callback)
 
-    async def _deliver(self, reply: Message) -> None:
+    async def _deliver(self, reply: Reply) -> None:
         await self._replies.put(reply)
 
     async def _finish(self) -> None:
         self._replies.end()
 
     def __del__(self) -> None:
-        replies: Replies | None = getattr(self, "_replies", None)
+        replies: ReplyReceiver | None = getattr(self, "_replies", None)
         if replies is not None and self._state is not _State.CLOSED and not replies.gone:
             _dropped(replies, answered=self.answered)
 
 
-def _dropped(replies: Replies, *, answered: bool) -> None:
+def _dropped(replies: ReplyReceiver, *, answered: bool) -> None:
     if not answered:
         error = Unavailable("a stage dropped the request without an answer")
-        replies._buffer.append(Message(Verb.ERROR, value=error))  # pyright: ignore[reportPrivateUsage]
+        replies._buffer.append(Error(error))  # pyright: ignore[reportPrivateUsage]
     replies.end()
 
 
-def open_reply(capacity: int = REPLY_CAPACITY) -> tuple[Reply, Replies]:
-    """A reply pair: give the first to the request as `ret`, receive from the second inside `async with`."""
-    replies = Replies(capacity)
-    return _PairedReply(replies), replies
+def open_reply(capacity: int = REPLY_CAPACITY) -> tuple[ReplySender, ReplyReceiver]:
+    """A reply pair: give the first to the request as `reply`, receive from the second inside `async with`."""
+    replies = ReplyReceiver(capacity)
+    return _PairedSender(replies), replies
 
 
-class Tap(Reply):
+class Tap(ReplySender):
     """A reply channel that shows each reply to `see` on its way to `inner`, in the task of who sends it.
 
     What `see` returns goes on in its place (the same reply, another, or None to hold back a `set` or `log`).
     """
 
-    def __init__(self, inner: Reply, see: Callable[[Message], Message | None]) -> None:
+    def __init__(self, inner: ReplySender, see: Callable[[Reply], Reply | None]) -> None:
         super().__init__()
         self._inner = inner
         self._see = see
@@ -315,10 +417,10 @@ class Tap(Reply):
         return self._inner.gone
 
     def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `Reply.on_gone`."""
+        """See `ReplySender.on_gone`."""
         self._inner.on_gone(callback)
 
-    async def _deliver(self, reply: Message) -> None:
+    async def _deliver(self, reply: Reply) -> None:
         seen = self._see(reply)
         if seen is not None:
             await self._inner.send(seen)
@@ -327,30 +429,28 @@ class Tap(Reply):
         await self._inner.aclose()
 
 
-class Nowhere(trio.abc.SendChannel[Message]):
-    """What stands after the last stage: it answers every request `not_implemented`."""
+class _Nobody(ReplySender):
+    """The end of a pair whose caller is gone. It keeps no state: many requests share it."""
 
-    async def send(self, value: Message) -> None:
-        """Answer `value`; a one-way message has nobody to tell, and ends here."""
-        if value.ret is not None:
-            where = f" for {'/'.join(value.path)}" if value.path else ""
-            await value.ret.error(Unsupported(f"no backend of this chain answers {value.verb}{where}", path=value.path))
-            await value.ret.aclose()
+    async def send(self, value: Reply) -> None:
+        raise trio.BrokenResourceError("nobody waits for this reply")
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Nobody is told."""
+
+    @property
+    def gone(self) -> bool:
+        return True
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        callback()
+
+    async def _deliver(self, reply: Reply) -> None:
+        raise AssertionError(reply)
+
+    async def _finish(self) -> None:
+        raise AssertionError
 
 
-class Below(trio.abc.SendChannel[Message]):
-    """A channel to one object: what is sent here goes to `service` with the object's path in front."""
-
-    def __init__(self, service: Sender, path: tuple[str, ...]) -> None:
-        self._service = service
-        self.path = path
-
-    async def send(self, value: Message) -> None:
-        """Send to the object; what `service.send` raises, this raises."""
-        await self._service.send(value.but(path=self.path + value.path))
-
-    async def aclose(self) -> None:
-        """Nothing of its own to close: the service stays open."""
+NOBODY: Final[ReplySender] = _Nobody()
+"""Where the replies of a request go that nobody has sent."""
