@@ -10,7 +10,7 @@ import trio
 from .errors import BadAnswer
 from .reply import Ack, Error, Log, Reply, ReplyReceiver, Set, open_reply
 from .request import Request, Sender
-from .service import as_error, refuse
+from .service import as_error, end_dropped, refuse
 
 MAX_ANSWER: Final = 512 * 1024 * 1024
 """Bytes of the replies that one answer is made of, at most: more than the largest value that a backend gives."""
@@ -33,18 +33,22 @@ class Answer:
 
 
 async def dispatch(sender: Sender, request: Request) -> None:
-    """Send a request; what sending itself raises is given to its caller as the error reply."""
+    """Send a request. What sending raises is given to its caller as the error reply, and so is that it was dropped."""
+    reply = request.reply
+    reply.pass_to(request)
     try:
         await sender.send(request)
     except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
         await refuse(request, as_error(exc, "", request))
+    else:
+        if reply.is_with(request):
+            await end_dropped(request, "")
 
 
 async def ask(sender: Sender, request: Request) -> ReplyReceiver:
     """Send a request and give its replies: `async with await ask(…) as replies`, at whose end what works for it is
     cancelled. A copy is sent, which has a reply pair of its own.
     """
-    # Only the stages hold the sending half when this returns: if they drop it, that ends the call.
     reply, replies = open_reply()
     try:
         await dispatch(sender, request.replace(reply=reply))

@@ -21,6 +21,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Final, TypeAlias
@@ -159,10 +160,22 @@ class ReplySender(trio.abc.SendChannel[Reply]):
     """The end of a reply pair that the answering side holds.
 
     A subclass says where replies go (`_deliver`) and when nobody listens any more (`gone`, `on_gone`).
+
+    It knows its owner: the channel that has the request now, and answers it or passes it on. One that finds at the end
+    of its `send` that it still is the owner ends the call, so that a request which a stage has dropped is answered.
     """
 
     def __init__(self) -> None:
         self._state = _State.WAITING
+        self._owner: object = None
+
+    def pass_to(self, owner: object) -> None:
+        """Make `owner` the owner of the call."""
+        self._owner = owner
+
+    def is_with(self, owner: object) -> bool:
+        """Whether the call is `owner`'s still: it has not been passed on."""
+        return self._owner is owner
 
     @property
     def answered(self) -> bool:
@@ -227,6 +240,15 @@ class ReplySender(trio.abc.SendChannel[Reply]):
             await self._finish()
         except trio.BrokenResourceError:  # not `suppress`, which would cost each call 2 µs
             self._state = _State.CLOSED
+
+    async def abandon(self, by: str) -> None:
+        """End the replies for the stage named `by`, which has dropped the request: without an answer, the caller gets
+        `unavailable`.
+        """
+        if not self.answered and not self.gone:
+            with suppress(trio.BrokenResourceError):
+                await self.error(Unavailable(f"{by or 'a stage'} dropped the request without an answer", backend=by))
+        await self.aclose()
 
     async def ack(
         self,
@@ -362,7 +384,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
 
 
 class _PairedSender(ReplySender):
-    """The answering end of a pair in memory. Only the request holds it: when it is dropped, the caller is told."""
+    """The answering end of a pair in memory."""
 
     def __init__(self, replies: ReplyReceiver) -> None:
         super().__init__()
@@ -381,18 +403,6 @@ class _PairedSender(ReplySender):
     async def _finish(self) -> None:
         self._replies.end()
 
-    def __del__(self) -> None:
-        replies: ReplyReceiver | None = getattr(self, "_replies", None)
-        if replies is not None and self._state is not _State.CLOSED and not replies.gone:
-            _dropped(replies, answered=self.answered)
-
-
-def _dropped(replies: ReplyReceiver, *, answered: bool) -> None:
-    if not answered:
-        error = Unavailable("a stage dropped the request without an answer")
-        replies._buffer.append(Error(error))  # pyright: ignore[reportPrivateUsage]
-    replies.end()
-
 
 def open_reply(capacity: int = REPLY_CAPACITY) -> tuple[ReplySender, ReplyReceiver]:
     """A reply pair: give the first to the request as `reply`, receive from the second inside `async with`."""
@@ -410,6 +420,14 @@ class Tap(ReplySender):
         super().__init__()
         self._inner = inner
         self._see = see
+
+    def pass_to(self, owner: object) -> None:
+        """See `ReplySender.pass_to`."""
+        self._inner.pass_to(owner)
+
+    def is_with(self, owner: object) -> bool:
+        """See `ReplySender.is_with`."""
+        return self._inner.is_with(owner)
 
     @property
     def gone(self) -> bool:
@@ -431,6 +449,12 @@ class Tap(ReplySender):
 
 class _Nobody(ReplySender):
     """The end of a pair whose caller is gone. It keeps no state: many requests share it."""
+
+    def pass_to(self, owner: object) -> None:
+        """Nobody is to be told, so nobody need own it."""
+
+    def is_with(self, owner: object) -> bool:
+        return False
 
     async def send(self, value: Reply) -> None:
         raise trio.BrokenResourceError("nobody waits for this reply")

@@ -84,7 +84,7 @@ NO_META: Final = Meta()
 
 
 class _Kept(Enum):
-    """Stands for a field that `Request.replace` leaves as it is, where None is a value."""
+    """Stands for a field that `Request.replace` leaves as it is, where None is a value; and for who keeps a request."""
 
     KEPT = "kept"
 
@@ -131,6 +131,10 @@ class Request:
             Invalid: the body is not JSON.
         """
         return None if self.body is None else self.body.data
+
+    def keep(self) -> None:
+        """Say that a filter holds this request beyond its `send`, and will answer it or pass it on later."""
+        self.reply.pass_to(_KEPT)
 
     def replace(
         self,

@@ -74,7 +74,9 @@ class _Stage(Backend):
 class Filter(_Stage):
     """A stage that passes requests on, in the sender's own task: no queue, no hop.
 
-    Override `send`; pass on with `await self.next.send(request)`. What it raises becomes the `error` reply.
+    Override `send`; pass on with `await self.next.send(request)`. What it raises becomes the `error` reply. A request
+    that it neither answers nor passes on is answered `unavailable` when it returns, unless it says that it keeps it
+    (`request.keep()`).
     To see or change replies, put a `Tap` around `request.reply`.
     """
 
@@ -106,10 +108,15 @@ class _FilterInlet(trio.abc.SendChannel[Request]):
         if self._closed:
             await refuse(value, _closed(self._stage))
             return
+        reply = value.reply
+        reply.pass_to(self)
         try:
             await self._send(value)
         except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
             await refuse(value, as_error(exc, self._stage.name, value))
+        else:
+            if reply.is_with(self):
+                await end_dropped(value, self._stage.name)
 
     async def aclose(self) -> None:
         self._closed = True
@@ -195,35 +202,39 @@ class _ServerInlet(trio.abc.SendChannel[Request]):
         if self._closed:
             await refuse(value, _closed(self._stage))
             return
+        turn = object()  # not this channel itself: a call that was given back may come by here a second time
+        value.reply.pass_to(turn)
         self._active += 1
-        self._nursery.start_soon(self._run, handler, value)
+        self._nursery.start_soon(self._run, handler, value, turn)
 
     async def aclose(self) -> None:
         self._closed = True
         self._waiting.unpark_all()
 
-    async def _run(self, handler: Handler, request: Request) -> None:
+    async def _run(self, handler: Handler, request: Request, turn: object) -> None:
         try:
-            await self._run_call(handler, request)
+            await self._run_call(handler, request, turn)
         except Exception as exc:  # noqa: BLE001 - it was cancelled, and failed while it ended: only this call ends
             await refuse(request, as_error(exc, self._stage.name, request))
         finally:
             self._active -= 1
             self._waiting.unpark()
 
-    async def _run_call(self, handler: Handler, request: Request) -> None:
+    async def _run_call(self, handler: Handler, request: Request, turn: object) -> None:
         reply = request.reply
         with trio.CancelScope(deadline=request.deadline) as scope:
             reply.on_gone(scope.cancel)
             try:
                 if await _answer(handler, request) is _HANDED_ON:
+                    if reply.is_with(turn):
+                        await end_dropped(request, self._stage.name)
                     return
-            except trio.Cancelled:
+            except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
+                await refuse(request, as_error(exc, self._stage.name, request))
+            except BaseException:  # it is cancelled: with the stage, unless by its caller or its deadline
                 if not scope.cancel_called:
                     await refuse(request, _closed(self._stage))
                 raise
-            except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
-                await refuse(request, as_error(exc, self._stage.name, request))
         if scope.cancelled_caught and not reply.gone:
             late = TimedOut(f"no answer to {request.verb} within its deadline", backend=self._stage.name)
             await refuse(request, late)
@@ -293,6 +304,12 @@ async def refuse(request: Request, error: SwarmError) -> None:
     """
     if not request.reply.gone:
         await break_off(request.reply, error, begun=request.verb in CONVERSATIONS)
+
+
+async def end_dropped(request: Request, by: str) -> None:
+    """End the call of a request that the stage named `by` neither answered, nor passed on, nor keeps."""
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
+        await request.reply.abandon(by)
 
 
 async def break_off(reply: ReplySender, error: SwarmError, *, begun: bool) -> None:

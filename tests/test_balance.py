@@ -17,10 +17,12 @@ from swarmlib import (
     Conflict,
     Denied,
     Error,
+    Filter,
     Internal,
     Invalid,
     Json,
     NotFound,
+    Request,
     Unavailable,
     Unsupported,
     Verb,
@@ -172,6 +174,25 @@ async def test_what_is_no_longer_where_the_index_says_is_found_where_it_is(kind:
         stores[1].clear()
         with pytest.raises(NotFound):
             await swarm.get(kind, ref)
+
+
+async def test_a_member_may_say_at_once_that_it_has_no_such_object() -> None:
+    class Gone(Filter):
+        """Answers for the engine behind it, in the sender's own task."""
+
+        async def send(self, request: Request) -> None:
+            if gone and request.path == ("containers", "it"):
+                raise NotFound("no such container: it")
+            await self.next.send(request)
+
+    gone = False
+    a, b = Engine("A", quiet=True), Engine("B", quiet=True)
+    a.boxes["0" * 64] = Box("0" * 64, "it")
+    async with open_chain(Chain(Balance([Chain(Gone(), a), Chain(b)]))) as swarm:
+        await swarm.get("containers", "it")
+        gone = True
+        b.boxes["1" * 64] = Box("1" * 64, "it")
+        assert (await swarm.get("containers", "it"))["Id"] == "1" * 64
 
 
 async def test_what_was_removed_on_one_of_two_engines_is_not_ambiguous() -> None:

@@ -3,7 +3,7 @@
 import gc
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +34,7 @@ from swarmlib import (
     Verb,
     open_reply,
 )
+from swarmlib.asking import call
 from swarmlib.reply import REPLY_CAPACITY, ReplyReceiver
 
 
@@ -82,7 +83,7 @@ class Faulty(Server):
 
 
 class Thief(Filter):
-    """Takes messages and forgets them."""
+    """Takes requests and forgets them."""
 
     async def send(self, request: Request) -> None:
         del request
@@ -123,6 +124,71 @@ async def test_a_dropped_request_is_answered_for_the_stage_that_dropped_it() -> 
     async with over(Thief(), Slow()) as client:
         with pytest.raises(Unavailable, match="dropped the request"):
             await client.get("box")
+
+
+class Keeper(Filter):
+    """Remembers every request and its reply, each in a cycle, and passes it on."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+
+    async def send(self, request: Request) -> None:
+        self.kept.append([request, request.reply, self.kept])
+        await self.next.send(request)
+
+
+class HandsOn(Server):
+    """Hands what it is asked to a channel that forgets it."""
+
+    async def get(self, request: Request) -> Any:
+        return await self.hand_on(request, Oblivion())
+
+
+class Oblivion(trio.abc.SendChannel[Request]):
+    async def send(self, value: Request) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("thief", [Thief, HandsOn])
+async def test_a_dropped_request_is_answered_by_its_owner_whoever_else_holds_it(thief: type[Backend]) -> None:
+    keeper = Keeper()
+    async with Chain(keeper, thief(), Slow()).open() as sender:
+        for _ in range(3):
+            with trio.fail_after(1), pytest.raises(Unavailable, match=f"{thief.__name__.lower()} dropped the request"):
+                await call(sender, Request(Verb.GET, ("box",)))
+        with pytest.raises(Unavailable, match="dropped the request"):
+            await call(Oblivion(), Request(Verb.GET))
+    assert len(keeper.kept) == 3
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_filter_may_keep_a_request_and_answer_it_later(autojump_clock: MockClock) -> None:
+    class Later(Filter):
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncGenerator[None]:
+            async with trio.open_nursery() as self.nursery:
+                yield
+
+        async def send(self, request: Request) -> None:
+            request.keep()
+            self.nursery.start_soon(self.answer, request)
+
+        async def answer(self, request: Request) -> None:
+            await trio.sleep(5)
+            await request.reply.ack("at last")
+            await request.reply.aclose()
+
+    async with Chain(Keeper(), Later()).open() as sender:
+        assert (await call(sender, Request(Verb.GET))).value == "at last"
 
 
 @dataclass

@@ -13,11 +13,9 @@ from swarmlib import (
     Ack,
     Conflict,
     ContractError,
-    Error,
     ReplySender,
     Request,
     Tap,
-    Unavailable,
     Verb,
     open_reply,
 )
@@ -183,17 +181,6 @@ async def test_a_sender_that_waits_is_told_when_the_caller_goes_away() -> None:
         nursery.start_soon(two)
         await wait_all_tasks_blocked()
         await replies.aclose()
-
-
-async def test_a_reply_end_that_is_dropped_is_an_error_to_the_caller() -> None:
-    reply, replies = open_reply()
-    del reply
-    async with replies:
-        dropped = await replies.receive()
-        assert isinstance(dropped, Error)
-        assert isinstance(dropped.error, Unavailable)
-        with pytest.raises(trio.EndOfChannel):
-            await replies.receive()
 
 
 async def test_a_stream_that_nobody_took_is_closed() -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -85,6 +86,24 @@ async def pump(ret: ReplySender, replies: ReplyReceiver, scope: trio.CancelScope
         await ret.aclose()
 
 
+async def relay(to: ReplySender, replies: ReplyReceiver, *, hide: str | None = None) -> None:
+    """Relay replies to their end, also when the stage closes, unless an error says `hide`: then nobody is told."""
+    try:
+        async with replies:
+            async for reply in replies:
+                if hide is not None and isinstance(reply, Error) and hide in reply.error.message:
+                    return
+                with suppress(trio.BrokenResourceError):
+                    await to.send(reply)
+        await to.aclose()
+    except trio.ClosedResourceError:  # the caller went away
+        return
+    except trio.Cancelled:
+        with trio.CancelScope(shield=True):
+            await to.aclose()
+        raise
+
+
 def replies_through(request: Request, see: Callable[[Reply], Reply | None]) -> Request:
     return request.replace(reply=Tap(request.reply, see))
 
@@ -151,11 +170,12 @@ class Keeps(Working):
         self.verb = verb
 
     async def send(self, request: Request) -> None:
-        if request.verb is self.verb and request.reply is not None:
+        if request.verb is self.verb:
             scope = trio.CancelScope()
             request.reply.on_gone(scope.cancel)
             self.kept.append(request.reply)
             reply, replies = open_reply()
+            request.keep()
             self.later(pump, request.reply, replies, scope)
             request = request.replace(reply=reply)
         await self.next.send(request)
@@ -193,7 +213,7 @@ class Mute(Source):
 class Silent(Working):
     async def send(self, request: Request) -> None:
         if request.path == (NOSUCH,) and request.verb is Verb.FILE:
-            self.kept.append(request)
+            request.keep()
         else:
             await self.next.send(request)
 
@@ -208,7 +228,7 @@ class Drops(Filter):
 @breaks("answers_once")
 class Twice(Filter):
     async def send(self, request: Request) -> None:
-        if request.path == (NOSUCH,) and request.reply is not None:
+        if request.path == (NOSUCH,):
             await request.reply.error(NotFound("no such place"))
             with pytest.raises(ContractError):
                 await request.reply.ack()
@@ -229,7 +249,7 @@ class Forgiving(Filter):
     """To remove what isn't there is no error to it."""
 
     async def send(self, request: Request) -> None:
-        if request.verb is Verb.RM and request.path[-1] == NOSUCH and request.reply is not None:
+        if request.verb is Verb.RM and request.path[-1] == NOSUCH:
             await request.reply.ack()
         else:
             await self.next.send(request)
@@ -238,7 +258,7 @@ class Forgiving(Filter):
 @breaks("refuses_unknown_places")
 class Agrees(Filter):
     async def send(self, request: Request) -> None:
-        if request.path == (NOSUCH, "x") and request.verb is Verb.SET and request.reply is not None:
+        if request.path == (NOSUCH, "x") and request.verb is Verb.SET:
             await request.reply.ack()
         else:
             await self.next.send(request)
@@ -256,7 +276,7 @@ class Careless(Filter):
 class TooLate(Working):
     async def send(self, request: Request) -> None:
         if request.deadline < trio.current_time():
-            self.kept.append(request)
+            request.keep()
         else:
             await self.next.send(request)
 
@@ -275,9 +295,14 @@ class Blurs(Filter):
 
 
 @breaks("lets_a_dropped_request_be_noticed")
-class Remembers(Working):
+class Hides(Working):
     async def send(self, request: Request) -> None:
-        self.kept.append(request.reply)
+        if request.verb is Verb.GET:
+            reply, replies = open_reply()
+            request.keep()
+            request.reply.on_gone(replies.leave)
+            self.later(partial(relay, request.reply, replies, hide="dropped"))
+            request = request.replace(reply=reply)
         await self.next.send(request)
 
 
@@ -288,7 +313,7 @@ class Remembers(Working):
 class RemovesNothing(Filter):
     async def send(self, request: Request) -> None:
         by_id = len(request.path) == 2 and len(request.path[1]) == 16 and request.path[1].isalnum()
-        if request.verb is Verb.RM and by_id and request.reply is not None:
+        if request.verb is Verb.RM and by_id:
             await request.reply.ack()
         else:
             await self.next.send(request)
@@ -362,7 +387,7 @@ class Offended(Filter):
     offended = False
 
     async def send(self, request: Request) -> None:
-        self.offended = self.offended or (request.reply is not None and request.reply.gone)
+        self.offended = self.offended or request.reply.gone
         if self.offended:
             raise Unavailable("not any more")
         await self.next.send(request)
@@ -371,17 +396,18 @@ class Offended(Filter):
 @breaks("cancels_the_work_when_the_caller_goes")
 class GoesOn(Working):
     async def send(self, request: Request) -> None:
-        if request.verb is Verb.GET and request.reply is not None:
+        if request.verb is Verb.GET:
             reply, replies = open_reply()
+            request.keep()
             caller, request = request.reply, request.replace(reply=reply)
-            self.later(pump, caller, replies)
+            self.later(relay, caller, replies)
         await self.next.send(request)
 
 
 @breaks("leaves_the_object_alone_when_a_conversation_ends")
 class StopsWhatIsLeft(Working):
     async def send(self, request: Request) -> None:
-        if request.verb is Verb.ATTACH and request.reply is not None:
+        if request.verb is Verb.ATTACH:
             stop = Request(Verb.STOP, request.path)
             request.reply.on_gone(lambda: self.later(self.next.send, stop))
         await self.next.send(request)
@@ -406,7 +432,7 @@ class OneConversation(Filter):
     free: trio.Event | None = None
 
     async def send(self, request: Request) -> None:
-        if request.verb is Verb.ATTACH and request.reply is not None:
+        if request.verb is Verb.ATTACH:
             self.free = trio.Event()
             request.reply.on_gone(self.free.set)
         elif self.free is not None:
@@ -426,7 +452,7 @@ class OneObject(Filter):
         yield
 
     async def send(self, request: Request) -> None:
-        if request.verb is Verb.GET and request.reply is not None:
+        if request.verb is Verb.GET:
             while self.calls and self.path != request.path:
                 await self.changed.wait()
             self.path, self.calls = request.path, self.calls + 1
@@ -442,10 +468,11 @@ class OneObject(Filter):
 @breaks("holds_back_replies_that_nobody_reads")
 class Gathers(Working):
     async def send(self, request: Request) -> None:
-        if request.verb is Verb.WATCH and request.path and request.reply is not None:
+        if request.verb is Verb.WATCH and request.path:
             scope = trio.CancelScope()
             request.reply.on_gone(scope.cancel)
             reply, replies = open_reply(capacity=1_000_000)
+            request.keep()
             self.later(pump, request.reply, replies, scope)
             request = request.replace(reply=reply)
         await self.next.send(request)

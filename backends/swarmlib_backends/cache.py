@@ -31,7 +31,7 @@ from swarmlib import (
     discard,
     option,
 )
-from swarmlib.reply import FINAL, NOBODY
+from swarmlib.reply import FINAL
 from swarmlib.wire.codec import raw_value
 
 from .calls import LOOKS, key_of
@@ -117,7 +117,7 @@ class Cache(Server):
         if flight is None or flight.abandoned:
             flight = self._flights[key] = _Flight()
             # Nobody's in particular: it has no deadline, and ends when the last who waits for it is gone.
-            self._nursery.start_soon(self._fly, key, flight, request.replace(reply=NOBODY, deadline=math.inf))
+            self._nursery.start_soon(self._fly, key, flight, request.replace(deadline=math.inf))
         return flight
 
     async def _fly(self, key: bytes, flight: _Flight, request: Request) -> None:

@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any, Final, TextIO
 
 from swarmlib import Ack, Error, Filter, Invalid, Json, Log, Meta, Reply, Request, Tap, option
-from swarmlib.reply import FINAL, NOBODY
+from swarmlib.reply import FINAL
 from swarmlib.terminal import Unbuffered, escaped, stderr
 
 from . import redact
@@ -70,14 +70,14 @@ class Debug(Filter):
 
 
 class _Call:
-    """One call under way. It holds no reply channel: a channel that is dropped must be noticed as dropped."""
+    """One call under way."""
 
     __slots__ = ("_answered", "_asked", "_began", "_number", "_stage")
 
     def __init__(self, stage: Debug, number: int, asked: Request) -> None:
         self._stage = stage
         self._number = number
-        self._asked = asked.replace(upload=None, reply=NOBODY)
+        self._asked = asked
         self._began = perf_counter()
         self._answered = False
 

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from swarmlib import Ack, Error, Filter, Invalid, Reply, ReplySender, Request, Tap, argument, option
-from swarmlib.reply import FINAL, NOBODY
+from swarmlib.reply import FINAL
 
 from . import redact
 from .dockerapi.rows import WHOLE
@@ -75,12 +75,12 @@ class Record(Filter):
 
 
 class _Call:
-    """One call under way. It holds no reply channel: a channel that is dropped must be noticed as dropped."""
+    """One call under way."""
 
     def __init__(self, stage: Record, number: int, asked: Request) -> None:
         self._stage = stage
         self._number = number
-        self._asked = asked.replace(upload=None, reply=NOBODY)
+        self._asked = asked
         self._ended = False
         self._put_message(What.ASK, lambda: request_bytes(redact.request(self._asked), upload=asked.upload is not None))
 

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from swarmlib import Chain, Filter, Invalid, ReplyReceiver, Request, Sender, argument, ask, discard, option
-from swarmlib.reply import FINAL, NOBODY
+from swarmlib.reply import FINAL
 from swarmlib.supervision import supervised
 
 from .patterns import fitting
@@ -66,14 +66,12 @@ class Tee(Filter):
 
     def _copy(self, request: Request) -> None:
         if request.upload is not None:
-            self._leave_out("it has an attachment")
+            self._leave_out("it has an upload")
         elif self._under_way >= self.queue:
             self._leave_out("the second chain was behind")
         else:
             try:
-                self._copies.send_nowait(
-                    request.replace(reply=NOBODY)
-                )  # who holds a caller's reply keeps that caller waiting
+                self._copies.send_nowait(request)
                 self._under_way += 1
             except trio.BrokenResourceError:
                 self._leave_out("the second chain had failed")

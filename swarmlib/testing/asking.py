@@ -37,7 +37,6 @@ async def asking(sender: Sender, verb: Verb, path: Path, like: Request | None = 
         request = (like or Request(verb)).replace(verb=verb, path=(), reply=reply)
         request.path = path  # unchecked: no backend may depend on it that whoever made the request checked its path
         await dispatch(sender, request)
-        del reply, request  # only the stages hold the channel now: one that drops it must be found out
         yield replies
 
 

@@ -28,8 +28,8 @@ class Leaf:
         echoes: for one whose `connect` stream gives back what is sent there, and ends when that ends.
         connect_params: the parameters of that `connect`.
         unframed: reads the payload out of that stream, where the leaf frames it (Docker does without a TTY).
-        files: the words after an `idle` workload's path on which `file` puts a tar into `folder` (the parameter `path`),
-            and gives a tar of what is there.
+        files: the words after an `idle` workload's path on which `file` puts a tar into `folder`, its parameter
+            `path`, and gives a tar of what is there.
     """
 
     place: Path = ("containers",)

@@ -215,7 +215,6 @@ class _Run:
         async with replies:
             with trio.move_on_after(self._seconds) as patience:
                 await dispatch(sender, request.replace(reply=reply))
-            del reply  # only the stages hold it now
             if patience.cancelled_caught:
                 raise self._failure(f"the request was not taken within {self._seconds:g} s", 0)
             for number, expected in enumerate(self._exchange.replies):

@@ -88,14 +88,17 @@ class Witness(trio.abc.SendChannel[Request]):
         reply = _WitnessReply(value.reply, call)
         value = copy.copy(value)  # no `replace`, which would judge the path
         value.reply = reply
+        reply.pass_to(self)
         await self._inner.send(value)
+        if reply.is_with(self):
+            reply.look("dropped")
 
     async def aclose(self) -> None:
         """Nothing of its own to close."""
 
 
 class _Call:
-    """One call. It holds no reply channel: a channel that is dropped must be noticed as dropped."""
+    """One call."""
 
     def __init__(self, transcript: Transcript, number: str, request: str) -> None:
         self.transcript = transcript
@@ -132,15 +135,16 @@ class _WitnessReply(Tap):
             self._call.transcript.breaches.append(f"{exc}, to {self._call.request}")
             raise
 
+    async def abandon(self, by: str) -> None:
+        self.look("dropped")
+        await super().abandon(by)
+
     async def aclose(self) -> None:
-        self._look("closed")
+        self.look("closed")
         await super().aclose()
 
-    def __del__(self) -> None:
-        if getattr(self, "_call", None) is not None:
-            self._look("dropped")
-
-    def _look(self, how: str) -> None:
+    def look(self, how: str) -> None:
+        """Write down that the call ends without an answer, if it does."""
         if not self.answered and not self.gone:
             self._call.note("!", f"the reply channel was {how} without a final reply")
             self._call.transcript.unanswered.append(self._call.request)

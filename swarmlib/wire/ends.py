@@ -133,7 +133,7 @@ class Inlet:
         request, refs = event.message, event.refs
         assert isinstance(request, Request)
         assert refs.reply is not None
-        request.reply = RemoteReply(_Far(self.driver, refs.reply.id))
+        request.reply = RemoteReply(self.driver, refs.reply.id)
         if refs.stream is not None:
             request.upload = RemoteReceiveStream(StreamEnd(self.driver, refs.stream.id))
         return self._call(event, request)
@@ -187,18 +187,19 @@ class Inlet:
                 scope.deadline = math.inf
 
 
-class _Far:
-    """This side's end of a call of the peer's: whether its replies are still taken."""
-
-    __slots__ = ("_callbacks", "_credited", "driver", "gone", "id")
+class RemoteReply(ReplySender):
+    """Where the replies of a call of the peer's go, and the end of its channel."""
 
     def __init__(self, driver: Driver, id: int) -> None:
-        self.driver = driver
-        self.id = id
-        self.gone: SwarmError | None = None
+        super().__init__()
+        self._driver = driver
+        self._id = id
+        self._gone: SwarmError | None = None
         self._credited: trio.lowlevel.ParkingLot | None = None
         self._callbacks: list[Callable[[], object]] = []
         driver.ends[id] = self
+
+    # As an end: see `End`.
 
     def message(self, event: Received) -> Step:
         """Never: the session takes no messages where this side sends them."""
@@ -212,13 +213,6 @@ class _Far:
         """Never, likewise."""
         raise AssertionError
 
-    @property
-    def credited(self) -> trio.lowlevel.ParkingLot:
-        """Where those wait who want to send."""
-        if self._credited is None:  # most never need one
-            self._credited = trio.lowlevel.ParkingLot()
-        return self._credited
-
     def room(self) -> None:
         """See `End.room`."""
         if self._credited is not None:
@@ -226,55 +220,38 @@ class _Far:
 
     def reset(self, error: SwarmError) -> None:
         """See `End.reset`."""
-        self.gone = error
+        self._gone = error
         self.room()
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
 
-    def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `ReplySender.on_gone`."""
-        if self.gone is not None:
-            callback()
-        else:
-            self._callbacks.append(callback)
-
-    def end(self) -> None:
-        """Send nothing more."""
-        driver = self.driver
-        if driver.ends.get(self.id) is self:
-            driver.channels.end(self.id)
-            driver.forget(self.id)
-            driver.hurry()
-
-
-class RemoteReply(ReplySender):
-    """The reply channel of a call of the peer's. Only the message holds it: when it is dropped, the peer is told."""
-
-    def __init__(self, end: _Far) -> None:
-        super().__init__()
-        self._end = end
+    # As a sender of replies.
 
     @property
     def gone(self) -> bool:
         """See `ReplySender.gone`."""
-        return self._end.gone is not None
+        return self._gone is not None
 
     def on_gone(self, callback: Callable[[], object]) -> None:
         """See `ReplySender.on_gone`."""
-        self._end.on_gone(callback)
+        if self._gone is not None:
+            callback()
+        else:
+            self._callbacks.append(callback)
 
     async def _deliver(self, reply: Reply) -> None:
-        end = self._end
+        driver, id = self._driver, self._id
         final = isinstance(reply, Ack | Error)
-        if not final and not end.driver.has_room(end.id):
-            await end.driver.room(end.id, end.credited)
-        if not end.driver.channels.is_open(end.id):  # maybe only just: then the event of it still waits
-            end.gone = end.gone or Unavailable("the caller went away")
-        if end.gone is not None:
+        if not final and not driver.has_room(id):
+            self._credited = self._credited or trio.lowlevel.ParkingLot()  # most never need one
+            await driver.room(id, self._credited)
+        if not driver.channels.is_open(id):  # maybe only just: then the event of it still waits
+            self._gone = self._gone or Unavailable("the caller went away")
+        if self._gone is not None:
             raise trio.BrokenResourceError("the caller went away")
         try:
-            _send_reply(end.driver, end.id, reply)
+            _send_reply(driver, id, reply)
         except SwarmError as exc:
             if not final:
                 raise
@@ -283,18 +260,19 @@ class RemoteReply(ReplySender):
     def _answer_instead(self, error: SwarmError) -> None:
         """The final reply can't be carried: what is wrong with it, or the error without its details, must do."""
         plain = type(error)(error.message[:1000], backend=error.backend[:100])
-        _send_reply(self._end.driver, self._end.id, Error(plain))
-        self._end.end()
+        _send_reply(self._driver, self._id, Error(plain))
+        self._end()
 
     async def _finish(self) -> None:
-        self._end.end()
+        self._end()
 
-    def __del__(self) -> None:
-        end: _Far | None = getattr(self, "_end", None)
-        if end is not None and end.gone is None and end.driver.ends.get(end.id) is end:
-            if not self.answered:
-                self._answer_instead(Unavailable("a stage dropped the request without an answer"))
-            end.end()
+    def _end(self) -> None:
+        """Send nothing more."""
+        driver = self._driver
+        if driver.ends.get(self._id) is self:
+            driver.channels.end(self._id)
+            driver.forget(self._id)
+            driver.hurry()
 
 
 class RemoteSender(trio.abc.SendChannel[Request]):
@@ -318,6 +296,7 @@ class RemoteSender(trio.abc.SendChannel[Request]):
             await driver.room(SERVICE, self._inlet.credited)
             self._check()
         _send_request(driver, value)
+        value.reply.pass_to(self)
 
     def _check(self) -> None:
         why = self._driver.why

@@ -726,7 +726,9 @@ async def test_a_forwarded_call_with_a_malformed_answer_is_answered_once() -> No
         raise BadAnswer("malformed")
 
     inner, replies = open_reply()
-    forwarded = Forwarded(inner, see, may_go_on=True)
+    under_way: set[Forwarded] = set()
+    forwarded = Forwarded(inner, see, may_go_on=True, under_way=under_way)
+    assert under_way == {forwarded}
     gone: list[int] = []
     forwarded.on_gone(lambda: gone.append(1))
     async with replies:
@@ -739,6 +741,7 @@ async def test_a_forwarded_call_with_a_malformed_answer_is_answered_once() -> No
         with pytest.raises(trio.EndOfChannel):
             await replies.receive()
     assert gone == [1]
+    assert under_way == set()
 
 
 def test_an_index_gives_an_object_of_each_engine_that_claims_a_reference() -> None:

@@ -379,7 +379,7 @@ async def test_a_request_that_a_stage_drops_is_answered(autojump_clock: trio.abc
             pass
 
     async with Drops().open(Unhandled()) as inlet, joined(inlet) as (near, _):
-        with pytest.raises(Unavailable, match="a stage dropped the request without an answer"):
+        with pytest.raises(Unavailable, match="drops dropped the request without an answer"):
             await Client(near.sender).ls()
 
 
@@ -684,6 +684,7 @@ async def test_a_call_that_was_answered_at_once_has_no_hold_on_the_task_that_rea
 
     class Keeps(Filter):
         async def send(self, request: Request) -> None:
+            request.keep()
             kept.append(request.reply)
             await request.reply.ack()
 

@@ -26,7 +26,6 @@ from swarmlib import (
 )
 from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
-from swarmlib.reply import NOBODY
 
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
@@ -182,7 +181,7 @@ class Balance(Server):
         owner = await self._router.owner(*request.path)
         name = str(request.params["name"]).removeprefix("/")
         async with self._spawner.renaming(name, owner.member):
-            renamed = request.replace(path=(*_CONTAINERS, owner.ref, "rename"), reply=NOBODY)
+            renamed = request.replace(path=(*_CONTAINERS, owner.ref, "rename"))
             answer = await self._router.ask(renamed, owner, effects.touches)
         await _pass_on(answer, request)
 
@@ -236,7 +235,7 @@ class Balance(Server):
         await lists.reply(request, merge.deleted(outcome.values), outcome.missing)
 
     async def _to_holders(self, request: Request) -> None:
-        outcome = await holders.change(self._roster, request.replace(reply=NOBODY))
+        outcome = await holders.change(self._roster, request)
         absent = lists.missing(self._roster.members)
         lists.partial(absent, strict=self.strict)
         await lists.reply(request, merge.deleted(outcome.values), absent)
@@ -251,7 +250,7 @@ class Balance(Server):
             case ("images",) if request.upload is None:
                 return await self._everywhere(request)
             case ("networks" | "volumes" as kind,):
-                await _pass_on(await self._spawner.make_part(kind, request.replace(reply=NOBODY)), request)
+                await _pass_on(await self._spawner.make_part(kind, request), request)
                 return None
             case ("commit",):
                 container = str(request.params.get("container", ""))
@@ -266,7 +265,7 @@ class Balance(Server):
                 return await self._router.to(self._spawner.choose(), request, effects.touches_images)
 
     async def _create(self, request: Request) -> Any:
-        await _pass_on(await self._spawner.create(request.replace(reply=NOBODY)), request)
+        await _pass_on(await self._spawner.create(request), request)
 
     async def _everywhere(self, request: Request) -> None:
         await everywhere.relay(self._roster.members, request, strict=self.strict)

@@ -1,7 +1,6 @@
 """What the answers to forwarded calls teach the index, so that who changes something and looks at once sees it.
 
-Each function gives what is shown the replies of one call. That must not hold the call itself: a stage that drops a
-call is noticed by that nobody holds it any more.
+Each function gives what is shown the replies of one call.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ down, and one is given back when the member hasn't the object that it speaks of.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -19,46 +18,52 @@ GiveBack: TypeAlias = Callable[[ReplySender, NotFound], Awaitable[None]]
 """Takes back a call, by its reply channel, of which a member said nothing but that it has no such object."""
 
 
-class _Line:
-    """Whether a forwarded call is still connected. It knows nothing of the call, which so can be dropped."""
-
-    def __init__(self) -> None:
-        self.cut = False
-        self.callbacks: list[Callable[[], object]] = []
-
-    def end(self) -> None:
-        self.cut = True
-        callbacks, self.callbacks = self.callbacks, []
-        for callback in callbacks:
-            callback()
-
-
 class Forwarded(Tap):
-    """The reply channel of a call that one member has."""
+    """The reply channel of a call that one member has.
+
+    under_way: where it is as long as the call goes on.
+    """
 
     def __init__(
-        self, inner: ReplySender, see: See | None, give_back: GiveBack | None = None, *, may_go_on: bool
+        self,
+        inner: ReplySender,
+        see: See | None,
+        give_back: GiveBack | None = None,
+        *,
+        may_go_on: bool,
+        under_way: set[Forwarded],
     ) -> None:
         super().__init__(inner, self._look)
         self._show = see
         self._give_back = give_back
         self._given_back = False
         self._may_go_on = may_go_on
-        self._line = _Line()
+        self._under_way = under_way
+        self._cut = False
+        self._callbacks: list[Callable[[], object]] = []
         self._begun = False
-        inner.on_gone(self._line.end)
+        under_way.add(self)
+        inner.on_gone(self._disconnect)
 
     @property
     def gone(self) -> bool:
         """See `ReplySender.gone`."""
-        return self._line.cut
+        return self._cut
 
     def on_gone(self, callback: Callable[[], object]) -> None:
         """See `ReplySender.on_gone`."""
-        if self._line.cut:
+        if self._cut:
             callback()
         else:
-            self._line.callbacks.append(callback)
+            self._callbacks.append(callback)
+
+    def _disconnect(self) -> None:
+        """The caller has gone, or is answered by another: cancel the member's work."""
+        self._cut = True
+        self._under_way.discard(self)
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
     async def _deliver(self, reply: Reply) -> None:
         if isinstance(reply, Error) and await self._gave_back(reply.error):
@@ -69,18 +74,19 @@ class Forwarded(Tap):
             await self._end(exc)
 
     async def _gave_back(self, error: SwarmError) -> bool:
-        if self._give_back is None or self._begun or self._line.cut or not isinstance(error, NotFound):
+        if self._give_back is None or self._begun or self._cut or not isinstance(error, NotFound):
             return False
         self._begun = self._given_back = True
         await self._give_back(self._inner, error)
         return True
 
     async def _finish(self) -> None:
+        self._under_way.discard(self)
         if not self._given_back:
             await super()._finish()
 
     def _look(self, reply: Reply) -> Reply:
-        if self._line.cut:
+        if self._cut:
             raise trio.BrokenResourceError("the call was cut")
         seen = None if self._show is None else self._show(reply)
         self._begun = True
@@ -88,12 +94,12 @@ class Forwarded(Tap):
 
     async def cut(self, error: SwarmError) -> None:
         """Answer with an error, unless this is a stream that has begun, and may go on when the member is back."""
-        if not (self._begun and self._may_go_on) and not self._line.cut:
+        if not (self._begun and self._may_go_on) and not self._cut:
             await self._end(error)
 
     async def _end(self, error: SwarmError) -> None:
         """Answer with an error in place of whatever the member says from now on, and cancel its work."""
-        self._line.end()
+        self._disconnect()
         await break_off(self._inner, error, begun=False)
 
 
@@ -102,15 +108,14 @@ class Calls(trio.abc.SendChannel[Request]):
 
     def __init__(self, member: Sender) -> None:
         self._member = member
-        self._under_way = weakref.WeakSet[Forwarded]()
+        self._under_way: set[Forwarded] = set()
 
     def forwarded(self, request: Request, see: See | None, give_back: GiveBack | None) -> Request:
         """A client's request, to be sent to the member's channel. A stream that has begun is not cut."""
         return self._held(request, see, give_back, may_go_on=True)
 
     def _held(self, request: Request, see: See | None, give_back: GiveBack | None, *, may_go_on: bool) -> Request:
-        reply = Forwarded(request.reply, see, give_back, may_go_on=may_go_on)
-        self._under_way.add(reply)
+        reply = Forwarded(request.reply, see, give_back, may_go_on=may_go_on, under_way=self._under_way)
         return request.replace(reply=reply)
 
     async def send(self, value: Request) -> None:

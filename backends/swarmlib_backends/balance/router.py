@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from swarmlib import Handler, NotFound, Path, ReplySender, Request, Server
 from swarmlib.asking import Answer
-from swarmlib.reply import NOBODY
 
 from . import effects, owners
 from .forwarding import GiveBack
@@ -42,9 +41,8 @@ class Router:
             return await self.to(owner.member, request, learn)
 
         async def give_back(reply: ReplySender, said: NotFound) -> None:
-            await self._take_up(partial(self._elsewhere, owner, said, learn), again.replace(reply=reply))
+            await self._take_up(partial(self._elsewhere, owner, said, learn), request.replace(reply=reply))
 
-        again = request.replace(reply=NOBODY)
         return await self.to(owner.member, request, learn, give_back)
 
     async def _elsewhere(self, owner: Owner, said: NotFound, learn: effects.Learn | None, request: Request) -> Any:

@@ -223,7 +223,7 @@ ROWS: Final = (
 WHOLE: Final = Row("Whole", "", "", _CONNECT, "whole", Kind.WHOLE)
 """What has no row (a newer client's request, BuildKit's sessions): passed on as it is, head and all.
 
-Its args are `:method`, `:target`, `:headers` (each name's values, end-to-end headers only) and, where it asks for one,
-`:upgrade` (the protocol); its attachment is its body. The `ack` has the args `status` and `headers`, and after a 101
-`upgrade`; its attachment is the response's body, or after a 101 the bytes of both directions.
+Its parameters are `method`, `target` and, where it asks for one, `upgrade` (the protocol). Its end-to-end headers are
+in its meta, and its body is its upload. The `ack` has the details `status` and `headers`, and after a 101
+`upgrade`; its stream is the response's body, or after a 101 the bytes of both directions.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 import trio
@@ -18,7 +17,6 @@ from swarmlib import (
     ReplySender,
     Set,
     SwarmError,
-    Unavailable,
     Unsupported,
     discard,
 )
@@ -178,17 +176,6 @@ class HttpReply(ReplySender):
         if exchange.head_out and self._kind in _PIECES and not exchange.gone and not exchange.done.is_set():
             await exchange.write_chunk(b"")
             exchange.finish()
-
-    def __del__(self) -> None:
-        exchange: Exchange | None = getattr(self, "_exchange", None)
-        if exchange is not None and not self.answered and not exchange.gone:
-            exchange.nursery.start_soon(_dropped, exchange)
-
-
-async def _dropped(exchange: Exchange) -> None:
-    exchange.keep_alive = False
-    with suppress(trio.BrokenResourceError):
-        await exchange.write_whole(*error_in(Unavailable("a stage dropped the request without an answer")))
 
 
 async def _pump(exchange: Exchange, stream: trio.abc.ReceiveStream) -> None:
