@@ -132,6 +132,11 @@ def _of_later_versions(asked: Question, direct: Answer, through: Answer) -> bool
     return (through.status == 400 and later) or direct.message == "page not found"
 
 
+def _looked_for_first(asked: Question, direct: Answer, through: Answer) -> bool:
+    time_refused = through.status == 400 and re.match(r"(since|until) should be seconds", through.message)
+    return asked.row == "ContainerLogs" and direct.status in (404, 500) and bool(time_refused)
+
+
 def _no_name(_: Question, direct: Answer, through: Answer) -> bool:
     return direct.status >= 400 and through.status == 400 and " is no name: " in through.message
 
@@ -161,6 +166,11 @@ def _no_manager(_: Question, direct: Answer, through: Answer) -> bool:
     return through.status == 400 and "This node is not a swarm manager" in direct.message
 
 
+def _fits_by_chance(_: Question, direct: Answer, through: Answer) -> bool:
+    missing = r"(?:No such container: |endpoint |network )[0-9a-f]{1,3}(?: not found)?"
+    return any(each.status == 404 and re.fullmatch(missing, each.message) for each in (direct, through))
+
+
 def _broken_off(_: Question, direct: Answer, through: Answer) -> bool:
     return direct.status == 0 and through.status >= 400
 
@@ -177,6 +187,7 @@ INTENDED: dict[Meant, str] = {
     _disagreed_on: "What readers disagree on is refused: a stage could be deceived by it (see strictjson).",
     _not_called_json: "A body that is not said to be JSON is refused on every row: a web page can send one unasked.",
     _of_later_versions: "A row or a parameter that this engine does not know yet is read as by those that know it.",
+    _looked_for_first: "An engine looks for a container before it reads its logs' times; here they are read first.",
     _no_name: "A name by which no path could lead to its object is refused in words of its own.",
     _not_there: "The simulator and exec say of a row that they don't have it.",
     _candidates: "Balance tells what an ambiguous name may mean, and where, before an engine judges anything else.",
@@ -184,6 +195,7 @@ INTENDED: dict[Meant, str] = {
     _no_images: "Exec has no images, whatever name a workload's has.",
     _no_plugins: "An engine looks 15 s for a plugin that is not there, and meanwhile makes nothing for others either.",
     _no_manager: "What can't be read is refused by an engine that is no manager as by one that is.",
+    _fits_by_chance: "A few digits may begin the id of an object in one world, and of none in another.",
     _broken_off: "A request at which the engine's handler crashes ends its connection; the gateway says that it did.",
 }
 """Differences that are meant, each with its reason."""
@@ -222,7 +234,7 @@ def plain(text: str) -> str:
     """Text without ids, addresses and times."""
     text = re.sub(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b", "<id>", text)
     text = re.sub(r"(prefix|container): [0-9a-f]\b", r"\1: <digit>", text)
-    text = re.sub(r"/\S*?/(?=image/overlay2/|overlay2/)", "<root>/", text)
+    text = re.sub(r"/\S*?/(?=image/overlay2/|overlay2/|volumes/)", "<root>/", text)
     text = re.sub(r"dial tcp: lookup .*", "dial tcp: <no network>", text)
     text = re.sub(r"127\.0\.0\.1:\d+|\d+\.\d+\.\d+\.\d+:\d+", "<address>", text)
     text = re.sub(r"(?<=Invalid filter )'[^']*'|(?<=invalid option: )\"[^\"]*\"", "<the first of a map>", text)
@@ -248,6 +260,7 @@ class World:
         self._kinds = kinds
         self._base = {"thing": "running", "stopped": "created"}
         self._known: dict[str, str] = {}
+        self._image = ""
 
     def filled(self, text: str) -> str:
         """A target with the ids that only this engine knows."""
@@ -261,11 +274,24 @@ class World:
 
     def restore(self) -> bool:
         """Make what is missing, remove what is too much; gives whether anything had to be done."""
-        changed = any([self._restore_containers(), *(self._restore(kind) for kind in self._kinds)])
+        changed = any(
+            [self._restore_names(), self._restore_containers(), *(self._restore(kind) for kind in self._kinds)]
+        )
         while self._ambiguous() is None and len(self._base) < _MANY:
             self._base[f"other{len(self._base)}"] = "created"
             self._restore_containers()
         return changed
+
+    def _restore_names(self) -> bool:
+        """Give the image that containers are made of its names back, which a question may have given to another one."""
+        if "images" not in self._kinds:
+            return False
+        named = {tag: each["Id"] for each in self.place.value("GET", "/images/json") for tag in each["RepoTags"] or []}
+        self._image = self._image or named["busybox:latest"]
+        moved = [tag for tag in ("busybox:latest", "thing:latest") if named.get(tag, self._image) != self._image]
+        for tag in moved:
+            self.place.value("POST", f"/images/{self._image}/tag?repo={tag.partition(':')[0]}")
+        return bool(moved)
 
     def _restore_containers(self) -> bool:
         found = {str(each["Names"][0])[1:]: each for each in self.place.value("GET", "/containers/json?all=1")}

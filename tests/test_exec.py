@@ -100,7 +100,7 @@ async def test_what_a_process_cannot_have_is_refused_by_its_name() -> None:
             await client.spawn(body("true", HostConfig={"Memory": 1 << 20}))
         with pytest.raises(Unsupported, match="Healthcheck"):
             await client.spawn(body("true", Healthcheck={"Test": ["CMD", "true"]}))
-        with pytest.raises(Invalid, match="no command"):
+        with pytest.raises(Invalid, match="No command"):
             await client.spawn({"Image": "any"})
         with pytest.raises(Invalid, match="the body should be an object, not an array"):
             await client.spawn([1])

@@ -562,6 +562,8 @@ async def test_a_pull_tells_its_progress_and_fails_offline() -> None:
         assert again.before[-1].json == {"status": "Status: Image is up to date for alpine:3"}
         with pytest.raises(Invalid, match="repository name must be lowercase"):
             await client.call(Verb.SPAWN, ("images",), params={"fromImage": "Alpine"})
+        with pytest.raises(Unsupported, match="not of linux/arm64"):
+            await client.call(Verb.SPAWN, ("images",), params={"fromImage": "alpine", "platform": "linux/arm64"})
     async with swarm("--offline --image web:2") as client:
         with pytest.raises(Internal, match="no such host"):
             await client.call(Verb.SPAWN, ("images",), params={"fromImage": "alpine"})

@@ -168,7 +168,7 @@ async def test_what_cannot_be_removed_again_is_named(led: FakeArm) -> None:
 
 
 async def test_throttling_is_waited_out(led: FakeArm) -> None:
-    led.faults.fail("*", "*", "TooManyRequests", rate=0.3, times=0, retry_after=0.01)
+    led.faults.fail("*", "*", "TooManyRequests", rate=0.2, times=0, retry_after=0.01)
     async with azure() as swarm:
         machine = await swarm.spawn({"Image": "ubuntu"}, name="web")
         await machine.rm(force=True)

@@ -166,6 +166,7 @@ async def connected(subscription: str = "") -> AsyncGenerator[Arm]:
             "transport": transport,
             "polling_interval": _POLL_SECONDS,
             "retry_total": _RETRIES,
+            "retry_status": _RETRIES,  # else 3, and throttling would end a call before all tries are used
         }
         named = subscription or os.environ.get("AZURE_SUBSCRIPTION_ID", "") or await _sole(credential, common)
         kinds: tuple[Any, ...] = (ComputeManagementClient, NetworkManagementClient, ResourceManagementClient)

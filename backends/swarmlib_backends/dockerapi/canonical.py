@@ -81,7 +81,7 @@ def canonical(request: Request) -> Request:
 
 
 def _says_of_the_body(meta: Meta) -> bool:
-    return any(name in _ABOUT_THE_BODY for name, _ in meta.headers)
+    return bool(meta.headers) and any(name in _ABOUT_THE_BODY for name, _ in meta.headers)
 
 
 def _without_type(meta: Meta) -> Meta:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import orjson
 
 from swarmlib import Invalid
+
+from .status import refusal
 
 
 def decode(args: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -21,6 +23,20 @@ def decode(args: Mapping[str, Any]) -> dict[str, list[str]]:
         return {name: [str(value) for value in values] for name, values in decoded.items()}
     except (orjson.JSONDecodeError, AttributeError, TypeError) as exc:
         raise Invalid(f"filters should be a JSON object of lists: {exc}") from exc
+
+
+def flag(wanted: Mapping[str, list[str]], name: str, yes: Collection[str], no: Collection[str]) -> bool:
+    """Whether a filter that is there says yes, by either set of words; without a value it does.
+
+    Raises:
+        SwarmError: it says neither.
+    """
+    values = set(wanted[name])
+    if not values or values & set(yes):
+        return True
+    if values & set(no):
+        return False
+    raise refusal(400, f"Invalid filter '{name}=[{' '.join(wanted[name])}]'")
 
 
 def encode(filters: Mapping[str, list[str]]) -> str:

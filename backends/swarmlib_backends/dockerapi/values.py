@@ -91,6 +91,12 @@ def no_such_signal(number: int) -> SwarmError:
     return refusal(500, f"The linux daemon does not support signal {number % 2**64}")
 
 
+def check_checkpoint_dir(args: Mapping[str, Any]) -> None:
+    """Refuse to start from a checkpoint somewhere, as an engine keeps them where it wants. Raises `SwarmError`."""
+    if args.get("checkpoint-dir"):
+        raise refusal(403, "custom checkpointdir is not supported")
+
+
 def still_runs(id: str, status: str) -> SwarmError:
     """What an engine says to who removes a container that is `running` or `paused`, without force."""
     how = "Unpause and then stop" if status == "paused" else "Stop"

@@ -52,6 +52,7 @@ from ..dockerapi.references import looked_for
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import Stdio, send_lines, send_logs, stdio
 from ..dockerapi.values import (
+    check_checkpoint_dir,
     filters,
     is_true,
     killing,
@@ -74,7 +75,6 @@ from .workload import Workload
 
 __all__ = ["Exec"]
 
-_IMAGE_FILTERS: Final = {"before", "dangling", "label", "reference", "since"}
 _GRACE: Final = 10
 """Seconds between asking a workload to stop and making it, unless something else is said."""
 _EXECS_KEPT: Final = 100
@@ -130,8 +130,7 @@ class Exec(Server):
             case ("containers",):
                 return objects.listed(self._workloads.values(), request.params)
             case ("images",):
-                filters(request.params, _IMAGE_FILTERS, "images")
-                return []
+                return objects.no_images(request.params)
             case _:
                 raise no_such_place("exec", request)
 
@@ -175,6 +174,7 @@ class Exec(Server):
         if workload.running:
             await request.reply.ack(details={"status": 304})
         else:
+            check_checkpoint_dir(request.params)
             await self._start(workload)
 
     async def stop(self, request: Request) -> None:
@@ -192,9 +192,13 @@ class Exec(Server):
     async def set(self, request: Request) -> None:
         """Change a workload."""
         match request.path:
-            case ("containers" | "exec" as kind, ref, "resize"):
-                found = self._find(ref) if kind == "containers" else self._find_exec(ref)[0]
-                found.resize(*terminal_size(request.params))
+            case ("containers", ref, "resize"):
+                size = terminal_size(request.params)
+                workload = self._find(ref)
+                workload.check_running()
+                workload.resize(*size)
+            case ("exec", ref, "resize"):
+                self._find_exec(ref)[0].resize(*terminal_size(request.params))
             case ("containers", ref, "rename"):
                 workload = self._find(ref)
                 workload.name = other_name(workload.name, str(request.params["name"]), self._holder_of)

@@ -58,7 +58,7 @@ def check(body: Any) -> dict[str, Any]:
     if refused:
         raise Unsupported(f"a local process can't have {', '.join(refused)}: leave it out, or use a docker backend")
     if not (config.get("Cmd") or config.get("Entrypoint")):
-        raise Invalid("no command specified")
+        raise Invalid("No command specified")
     if abs(config.get("StopTimeout", 0)) > _MAX_TIMEOUT:
         raise Invalid(f"StopTimeout should be {_MAX_TIMEOUT} seconds at most")
     signal_number(config.get("StopSignal") or "TERM")

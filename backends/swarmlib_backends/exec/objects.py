@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
+from swarmlib import NotFound
+
 from ..dockerapi.ages import human
+from ..dockerapi.filters import flag
 from ..dockerapi.matching import named
+from ..dockerapi.references import looked_for
 from ..dockerapi.values import NEVER, filters, is_true, labels_fit, number, stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from .sandbox import runtimes
 from .workload import Workload
 
 _LIST_FILTERS: Final = {"name", "id", "status", "label", "ancestor", "exited"}
+_IMAGE_FILTERS: Final = {"before", "dangling", "label", "reference", "since"}
 
 
 def listed(workloads: Iterable[Workload], args: Mapping[str, Any]) -> list[Any]:
@@ -32,6 +37,21 @@ def listed(workloads: Iterable[Workload], args: Mapping[str, Any]) -> list[Any]:
     chosen = [w for w in shown if _fits(w, wanted)]
     newest = chosen[::-1]
     return [summary(w) for w in (newest[:limit] if limit > 0 else newest)]
+
+
+def no_images(args: Mapping[str, Any]) -> list[Any]:
+    """The images that a list asks for: none.
+
+    Raises:
+        SwarmError: its filters are wrong, or name an image.
+    """
+    wanted = filters(args, _IMAGE_FILTERS, "images")
+    if "dangling" in wanted:
+        flag(wanted, "dangling", ["true"], ["false"])
+    for name in ("before", "since"):
+        for ref in wanted.get(name, []):
+            raise NotFound(f"No such image: {looked_for(ref)}")
+    return []
 
 
 def _fits(workload: Workload, wanted: Mapping[str, list[str]]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Conflict, Unsupported
+from swarmlib import Unsupported
 
 from .workload import Workload
 
@@ -23,8 +23,7 @@ async def processes(workload: Workload, ps_args: str, execs: Iterable[Workload])
     Raises:
         Conflict: it doesn't run. Unsupported: there are options for ps.
     """
-    if workload.process is None or not workload.running:
-        raise Conflict(f"Container {workload.id} is not running")
+    workload.check_running()
     if ps_args != "-ef":
         raise Unsupported("top takes no ps options here")
     namespace = _pid_namespace(workload.leader)

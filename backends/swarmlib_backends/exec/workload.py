@@ -273,6 +273,11 @@ class Workload:
             self.process.kill()
         await ended.wait()
 
+    def check_running(self) -> None:
+        """Raise Conflict unless it runs."""
+        if not self.running:
+            raise Conflict(f"Container {self.id} is not running")
+
     def resize(self, rows: int, columns: int) -> None:
         """Tell it its terminal's size; 0 leaves it as it is."""
         self.size = (rows, columns)

@@ -53,10 +53,15 @@ class Addresses:
         if range is not None and range.version == subnet.version and range.overlaps(subnet):
             self._first, self._last = (int(range[at]) - int(subnet[0]) for at in (0, -1))
         self._next = self._first
-        self.gateway = gateway or str(subnet[self._lowest(str(subnet))])
+        self.gateway = gateway or self._free_gateway()
         if (address := address_in(self.gateway)) is None:
             raise refusal(500, f"invalid gateway address {self.gateway} in Ipam configuration")
         self.reserve(address, f"failed to allocate gateway ({gateway or ''})")
+
+    def _free_gateway(self) -> str:
+        if (number := self._lowest()) is None:
+            raise refusal(500, "failed to allocate gateway (): No available addresses on this pool")
+        return str(self.subnet[number])
 
     def reserve(self, address: Address, problem: str) -> None:
         """Give an address to nobody. Raises `SwarmError`, with the problem before it, if it is not in the subnet."""
@@ -71,7 +76,9 @@ class Addresses:
             SwarmError: there is none, or the wanted one is not free, or not in the subnet.
         """
         if wanted is None:
-            number = self._lowest(name)
+            if (number := self._lowest()) is None:
+                text = f"no available IPv{self.subnet.version} addresses on this network's address pools"
+                raise refusal(403, f"{text}: {name}")
         elif wanted not in self.subnet:
             raise refusal(400, f"Invalid address {wanted}: It does not belong to any of this network's subnets")
         else:
@@ -84,18 +91,14 @@ class Addresses:
     def _number(self, address: Address) -> int:
         return int(address) - int(self.subnet[0])
 
-    def _lowest(self, name: str) -> int:
+    def _lowest(self) -> int | None:
         while self._freed:
             number = heapq.heappop(self._freed)
             if number not in self._used:
                 return number
         while self._next in self._used:
             self._next += 1
-        if self._next > self._last:
-            raise refusal(
-                403, f"no available IPv{self.subnet.version} addresses on this network's address pools: {name}"
-            )
-        return self._next
+        return self._next if self._next <= self._last else None
 
     def free(self, address: str) -> None:
         """Take an address back."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
 from swarmlib import Invalid, Request, TooLarge
@@ -58,20 +58,6 @@ def labels_wanted(labels: Mapping[str, str], wanted: Mapping[str, list[str]]) ->
     """Whether labels fit the filters `label` and `label!`."""
     excluded = any(labels_fit(labels, [each]) for each in wanted.get("label!", []))
     return labels_fit(labels, wanted.get("label", [])) and not excluded
-
-
-def flag(wanted: Mapping[str, list[str]], name: str, yes: Collection[str], no: Collection[str]) -> bool:
-    """Whether a filter that is there says yes, by either set of words; without a value it does.
-
-    Raises:
-        SwarmError: it says neither.
-    """
-    values = set(wanted[name])
-    if not values or values & set(yes):
-        return True
-    if values & set(no):
-        return False
-    raise refusal(400, f"Invalid filter '{name}=[{' '.join(wanted[name])}]'")
 
 
 def until_of(wanted: Mapping[str, list[str]], now: float) -> float:

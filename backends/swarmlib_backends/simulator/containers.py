@@ -19,6 +19,7 @@ from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
 from ..dockerapi.streams import send_logs, stdio, stream_headers
 from ..dockerapi.values import (
+    check_checkpoint_dir,
     is_true,
     killing,
     no_such_signal,
@@ -42,7 +43,7 @@ from .mounts import make_volumes, mount_all, mounts_of
 from .networks import Endpoint
 from .paths import check_length
 from .processes import processes_in
-from .resources import check_resources
+from .resources import check_resources, check_security, check_storage
 
 _TITLES: Final = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
 
@@ -109,22 +110,24 @@ class Containers:
     ) -> dict[str, Any]:
         """Make a container, of the image that the body names if none is given, which must be of a platform then.
 
+        A body may name no image, and a command that such a container has nowhere.
+
         Raises:
             SwarmError: it can't be made so.
         """
         engine = self._engine
-        if image is None and not body.get("Image"):
-            raise refusal(400, "No command specified")
         create.check_modes(body)
         create.check_config(body)
         host = create.host_of(body, engine)
         asked = create.networks_asked(body)
-        image = image or self._image(str(body["Image"]), platform)
+        image = image or self._image(str(body.get("Image") or ""), platform)
         id = engine.names.id()
         config = create.config_of(body, image, engine.name if host["NetworkMode"] == "host" else id[:12])
         name = free_name(name, self._holder_of) if name else engine.names.name(engine.by_name)
         container = Container(id, name, engine.clock.now(), image, config, host, _networks(host["NetworkMode"], asked))
         try:
+            check_security(host)
+            check_storage(host)
             container.mounts = mounts_of(config, host, engine)
             make_volumes(container.mounts, engine)
             mount_all(container.files, container.mounts, engine)
@@ -137,6 +140,8 @@ class Containers:
         return {"Id": id, "Warnings": []}
 
     def _image(self, ref: str, platform: str) -> Image:
+        if not ref:
+            return self._engine.images.nothing()
         image = self._engine.images.find(ref)
         if platform and (wanted := platforms.read(platform)) != platforms.HERE:
             text = f"image with reference {ref} was found but does not match the specified platform"
@@ -219,6 +224,7 @@ class Containers:
         if container.running:
             await request.reply.ack(details={"status": 304})
         else:
+            check_checkpoint_dir(request.params)
             self._life.start(container)
 
     async def _stop(self, request: Request) -> None:

@@ -61,11 +61,11 @@ class ImageTars:
             return
         _to_import(request)
         source = str(request.params.get("fromSrc") or "")
-        url = source if "://" in source or not source else f"http://{source}"
+        url = source if "://" in source else f"http://{source}"
         check(url)
-        if self._engine.online and url:
+        if self._engine.online and source:
             raise Unsupported("the simulator imports what is sent to it, not what a URL names")
-        raise unreachable(url or "http:")
+        raise unreachable(url)
 
     async def _save(self, request: Request) -> None:
         await self._send(request, [ref_of(request)])
@@ -159,7 +159,7 @@ class ImageTars:
         config = NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in NO_CONFIG}
         config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
         return self._store.add_child(
-            container.image,
+            container.image if container.image.id else None,
             container.files,
             config=with_changes(config, as_list(request.params.get("changes"))),
             comment=str(request.params.get("comment") or ""),

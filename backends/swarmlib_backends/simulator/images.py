@@ -11,13 +11,14 @@ from urllib.parse import quote_plus
 
 from swarmlib import NotFound, Request, SwarmError
 
+from ..dockerapi.filters import flag
 from ..dockerapi.matching import Matches, glob
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.references import familiar, is_digest, is_id, looked_for, normal, repository, tagged
 from ..dockerapi.status import refusal, to_tell_in_band
 from ..dockerapi.values import is_true, number, stamp
 from . import pulled
-from .asked import Operations, filters_of, flag, labels_wanted, ref_of, until_of
+from .asked import Operations, filters_of, labels_wanted, ref_of, until_of
 from .files import Files, Node, file, folder, tar
 from .paths import graph_driver
 from .programs import PROGRAMS
@@ -26,7 +27,7 @@ from .registries import DOCKER_HUB, unreachable
 if TYPE_CHECKING:
     from .engine import Engine
 
-_FILTERS: Final = {"before", "dangling", "label", "label!", "reference", "since"}
+_FILTERS: Final = {"before", "dangling", "label", "reference", "since"}
 NO_CONFIG: Final[dict[str, Any]] = {
     "Hostname": "",
     "Domainname": "",
@@ -161,6 +162,10 @@ class ImageStore:
         return ref if not ref or self.lookup(ref) is image else image.id
 
     # Making.
+
+    def nothing(self) -> Image:
+        """What a container is made of that has no image; it is none of the store's."""
+        return Image("", self._engine.clock.now(), {}, {})
 
     def add(self, ref: str | None, **about: Any) -> Image:
         """A new image, tagged if it has a reference."""
@@ -301,9 +306,15 @@ class ImageStore:
         self.tell("tag", image, as_given(request))
 
     async def pull_asked(self, request: Request) -> None:
-        """Pull what the args `fromImage` and `tag` name."""
+        """Pull what the args `fromImage` and `tag` name, for the platform that `platform` names.
+
+        Raises:
+            SwarmError: they name no image, or a platform that there are no images of; no registry can be reached.
+        """
         name, tag = str(request.params["fromImage"]).removesuffix(":"), str(request.params.get("tag") or "")
         ref = f"{repository(normal(name))}@{tag}" if is_digest(tag) else tagged(name, tag)
+        if self._engine.online and (platform := str(request.params.get("platform") or "")):
+            pulled.check_platform(platform)
         await self.pull(ref, name, request.reply.set)
 
     async def pull(self, ref: str, name: str, tell: Callable[[Any], Awaitable[object]]) -> Image:

@@ -45,7 +45,7 @@ def ipam_of(body: Mapping[str, Any], pools: Pools, taken: list[Subnet]) -> Ipam:
         SwarmError: they can't be had, or are no addresses.
     """
     configs = list(map(fields, items(fields(body.get("IPAM")).get("Config"))))
-    asked = sorted(((_subnet(each.get("Subnet") or "").version, each) for each in configs), key=lambda each: each[0])
+    asked = sorted(((subnet_of(each.get("Subnet") or "").version, each) for each in configs), key=lambda each: each[0])
     if sum(version == 4 for version, _ in asked) > 1:
         raise refusal(403, "bridge driver doesn't support multiple subnets")
     first = dict(asked)
@@ -59,7 +59,7 @@ def ipam_of(body: Mapping[str, Any], pools: Pools, taken: list[Subnet]) -> Ipam:
 
 
 def _addresses(config: dict[str, Any], taken: list[Subnet], network: str) -> Addresses:
-    subnet = _subnet(config["Subnet"])
+    subnet = subnet_of(config["Subnet"])
     if any(subnet.overlaps(each) for each in taken):
         raise refusal(403, "Pool overlaps with other one on this address space")
     part = config.get("IPRange")
@@ -76,7 +76,8 @@ def _addresses(config: dict[str, Any], taken: list[Subnet], network: str) -> Add
     return made
 
 
-def _subnet(text: str) -> Subnet:
+def subnet_of(text: str) -> Subnet:
+    """The subnet that a text is. Raises `SwarmError` if it is none."""
     found = _subnet_in(text)
     if found is None:
         raise refusal(500, f"Invalid subnet {text} : invalid CIDR address: {text}")

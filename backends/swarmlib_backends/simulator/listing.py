@@ -10,6 +10,7 @@ import orjson
 
 from swarmlib import Request, SwarmError
 
+from ..dockerapi.filters import flag
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.numbers import integer
@@ -17,7 +18,7 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, labels_fit, number
 from . import views
 from .addresses import LAST_PORT
-from .asked import filters_of, flag
+from .asked import filters_of
 from .container import Container
 from .engine import Engine
 

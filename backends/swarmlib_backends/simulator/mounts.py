@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from swarmlib import SwarmError
@@ -14,6 +14,7 @@ from ..dockerapi.status import refusal
 from .container import Mount
 from .engine import Engine
 from .files import Files, Mounted, folder
+from .volumes import check_name
 
 _PROPAGATIONS: Final = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 _MODES: Final = (
@@ -40,20 +41,28 @@ def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine
     Raises:
         SwarmError: a specification is wrong, or the container whose volumes it wants doesn't exist.
     """
-    found: dict[str, Mount] = {}
-    for spec in items(host.get("VolumesFrom")):
-        for mount in _from_container(spec, engine):
-            found[mount.target] = mount
+    temporary = fields(host.get("Tmpfs"))
+    inherited = [mount for spec in items(host.get("VolumesFrom")) for mount in _from_container(spec, engine)]
+    own: dict[str, Mount] = {}
     for spec in items(host.get("Binds")):
-        mount = _bind(spec)
-        found[mount.target] = mount
+        _add(own, _bind(spec), temporary)
     for given in items(host.get("Mounts")):
-        mount = asked_mount(given)
-        found[mount.target] = mount
+        _add(own, asked_mount(given))
+    found = {mount.target: mount for mount in inherited} | own
     for target in fields(config.get("Volumes")):
         path = posixpath.normpath(f"/{target.lstrip('/')}")
-        found.setdefault(path, Mount("volume", path, anonymous=True))
+        if path not in temporary:
+            found.setdefault(path, Mount("volume", path, anonymous=True))
     return list(found.values())
+
+
+def _add(own: dict[str, Mount], mount: Mount, others: Collection[str] = ()) -> None:
+    """Add a mount, unless there is one at its place, or one of the others will be. Raises `SwarmError`."""
+    if mount.target in own or mount.target in others:
+        raise refusal(400, f"Duplicate mount point: {mount.target}")
+    if mount.type == "volume" and not mount.anonymous:
+        check_name(mount.name)
+    own[mount.target] = mount
 
 
 def _from_container(spec: str, engine: Engine) -> list[Mount]:
@@ -109,15 +118,27 @@ def _is_mode(text: str) -> bool:
 
 def _bind_problem(kind: str, target: str, words: set[str]) -> str:
     """What is wrong with a bind of that kind; empty if nothing is."""
-    if not target.startswith("/"):
-        return f"invalid mount path: '{target}' mount path must be absolute"
-    if posixpath.normpath(target) == "/":
-        return "invalid specification: destination can't be '/'"
+    if problem := _target_problem(target):
+        return problem
     if kind == "volume" and words & _PROPAGATIONS:
         return "field BindOptions must not be specified"
     if kind == "bind" and "nocopy" in words:
         return "field VolumeOptions must not be specified"
     return ""
+
+
+def _target_problem(target: str) -> str:
+    """What is wrong with a place to mount something at; empty if nothing is."""
+    if not target.startswith("/"):
+        return f"invalid mount path: '{target}' mount path must be absolute"
+    return "invalid specification: destination can't be '/'" if posixpath.normpath(target) == "/" else ""
+
+
+def check_temporary(host: Mapping[str, Any]) -> None:
+    """Refuse places of `HostConfig.Tmpfs` where nothing can be mounted. Raises `SwarmError`."""
+    for target in fields(host.get("Tmpfs")):
+        if problem := _target_problem(target):
+            raise refusal(400, problem)
 
 
 def asked_mount(given: dict[str, Any]) -> Mount:
@@ -142,10 +163,8 @@ def _mount_problem(kind: str, given: dict[str, Any], target: str, source: str) -
         return "field Target must not be empty"
     if kind not in _OTHERS_OPTIONS:
         return "mount type unknown"
-    if posixpath.normpath(target) == "/":
-        return "invalid specification: destination can't be '/'"
-    if not target.startswith("/"):
-        return f"invalid mount path: '{target}' mount path must be absolute"
+    if problem := _target_problem(target):
+        return problem
     if kind == "bind" and not source:
         return "field Source must not be empty"
     if kind == "tmpfs" and source:

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from swarmlib import NotFound, Request, SwarmError
 
+from ..dockerapi.filters import flag
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields, items
-from ..dockerapi.numbers import integer
-from ..dockerapi.parameters import PARSE_BOOL
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
 from .addresses import Address, Addresses, Pools, Subnet, address_in
-from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, flag, labels_wanted, ref_of, until_of
+from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, labels_wanted, ref_of, until_of
 from .ipam import Ipam, ipam_of
 from .links import link_of
+from .network_options import check_operator, check_options, check_subnets, config_from
 
 if TYPE_CHECKING:
     from .container import Container
     from .engine import Engine
 
 _PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}
-_NUMBERS: Final = {"com.docker.network.driver.mtu"}
-_SWITCHES: Final = {
-    f"com.docker.network.bridge.{name}" for name in ("default_bridge", "enable_icc", "enable_ip_masquerade")
-}
-_FILTERS: Final = {"dangling", "driver", "id", "label", "label!", "name", "scope", "type"}
+_FILTERS: Final = {"dangling", "driver", "id", "label", "name", "scope", "type"}
 
 
 @dataclass(slots=True)
@@ -77,6 +73,11 @@ class Network:
     def predefined(self) -> bool:
         """Whether it is one of the three that every engine has."""
         return self.name in _PREDEFINED
+
+    @property
+    def config_only(self) -> bool:
+        """Whether it is there for others that take their configuration from it, and nothing can be connected to it."""
+        return bool(self.body.get("ConfigOnly"))
 
 
 class NetworkStore:
@@ -147,25 +148,42 @@ class NetworkStore:
     async def _create(self, request: Request) -> dict[str, Any]:
         body = body_of(request)
         name, driver = str(body.get("Name") or ""), str(body.get("Driver") or "bridge")
-        if not name.strip():
-            raise refusal(500, f"invalid name: {name}")
         if name in _PREDEFINED:
             raise refusal(403, f"operation is not permitted on predefined {name} network ")
+        same = next((each for each in self._networks.values() if each.name == name), None)
+        if same is not None and body.get("CheckDuplicate"):
+            raise refusal(409, f"network with name {name} already exists")
+        check_subnets(body)
+        if not name.strip():
+            raise refusal(500, f"invalid name: {name}")
         if driver in ("host", "null"):
             raise refusal(403, f'only one instance of "{driver}" network is allowed')
         if driver == "overlay":
             raise refusal(500, NOT_A_MANAGER)
-        _check_scope(body)
+        check_operator(body)
         if driver not in ("bridge", "macvlan", "ipvlan"):
             raise NotFound(f'plugin "{driver}" not found')
-        _check_options(fields(body.get("Options")))
-        same = next((each for each in self._networks.values() if each.name == name), None)
-        if same is not None and body.get("CheckDuplicate"):
-            raise refusal(409, f"network with name {name} already exists")
-        made = self._add(name, driver, ipam_of(body, self._pools, self._taken()), body)
+        config = self._config_of(body)
+        if body.get("Scope") not in (None, "", "local"):
+            raise refusal(500, NOT_A_MANAGER)
+        check_options(fields(config.get("Options")))
+        if body.get("ConfigOnly"):
+            made = self._add(name, "null", None, body)
+        else:
+            made = self._add(name, driver, ipam_of(config | {"Name": name}, self._pools, self._taken()), body)
         self._engine.tell_network("create", made)
         warning = f"Network with name {name} (id : {same.id}) already exists" if same else ""
         return {"Id": made.id, "Warning": warning}
+
+    def _config_of(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What configures a network: its own body, or that of the network that it depends on."""
+        name = config_from(body)
+        if not name:
+            return {} if body.get("ConfigOnly") else body
+        found = next((each for each in self._networks.values() if each.name == name and each.config_only), None)
+        if found is None:
+            raise NotFound(f'configuration network "{name}" does not exist')
+        return found.body
 
     def _taken(self) -> list[Subnet]:
         return [subnet for each in self._networks.values() if each.addresses for subnet in each.addresses.subnets]
@@ -177,6 +195,8 @@ class NetworkStore:
         if network.members:
             text = f"network {network.name} id {network.id} has active endpoints"
             raise refusal(403, f"error while removing network: {text}")
+        if network.config_only and any(config_from(each.body) == network.name for each in self._networks.values()):
+            raise refusal(403, f'error while removing network: configuration network "{network.name}" is in use')
         self._remove(network)
 
     def _remove(self, network: Network) -> None:
@@ -223,8 +243,6 @@ class NetworkStore:
     @staticmethod
     def _check(container: Container, network: Network, given: dict[str, Any]) -> None:
         """Raises what is said of a connection that can't be."""
-        for link in items(given.get("Links")):
-            link_of(link)
         asked = [version for version in (4, 6) if fields(given.get("IPAMConfig")).get(f"IPv{version}Address")]
         if network.predefined and asked:
             raise refusal(400, "user specified IP address is supported on user defined networks only")
@@ -282,6 +300,10 @@ class NetworkStore:
             SwarmError: there is none.
         """
         self._check(container, network, given)
+        if network.config_only:
+            raise refusal(403, "cannot create endpoint on configuration-only network")
+        for link in items(given.get("Links")):
+            link_of(link)
         endpoint = container.networks.get(network.name) or Endpoint(given)
         if network.addresses is not None:
             _give(endpoint, network.addresses, given, network.name)
@@ -333,32 +355,6 @@ class NetworkStore:
             network = self._networks.get(endpoint.network_id)
             if network is not None:
                 self.leave(container, network)
-
-
-def _check_scope(body: Mapping[str, Any]) -> None:
-    """Refuse a network of more than this engine, which is in no swarm. Raises `SwarmError`."""
-    if body.get("Ingress"):
-        raise refusal(403, "Ingress network can only be global scope network")
-    if body.get("ConfigOnly") and any(body.get(name) for name in ("Internal", "Attachable", "Scope")):
-        kinds = "[ ingress | internal | attachable | scope ]"
-        only = "configuration network can only contain network specific fields"
-        raise refusal(403, f"{only}. Network operator fields like {kinds} are not supported.")
-    if body.get("Scope") == "swarm":
-        raise refusal(403, "cannot create a swarm scoped network when swarm is not active")
-    if body.get("Scope") not in (None, "", "local"):
-        raise refusal(500, NOT_A_MANAGER)
-
-
-def _check_options(options: Mapping[str, str]) -> None:
-    """Refuse options of the bridge that are no numbers, or neither true nor false. Raises `SwarmError`."""
-    for name, value in options.items():
-        if name in _NUMBERS and integer(value) is None:
-            problem = f'strconv.Atoi: parsing "{value}": invalid syntax'
-        elif name in _SWITCHES and value not in PARSE_BOOL:
-            problem = f'strconv.ParseBool: parsing "{value}": invalid syntax'
-        else:
-            continue
-        raise refusal(500, f"failed to parse {name} value: {value} ({problem})")
 
 
 def main_network(container: Container) -> str:
@@ -437,7 +433,7 @@ def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:
         "Internal": bool(body.get("Internal")),
         "Attachable": bool(body.get("Attachable")),
         "Ingress": bool(body.get("Ingress")),
-        "ConfigFrom": {"Network": ""},
+        "ConfigFrom": {"Network": config_from(body)},
         "ConfigOnly": bool(body.get("ConfigOnly")),
         "Containers": members,
         "Options": _BRIDGE_OPTIONS if network.name == "bridge" else fields(body.get("Options")),

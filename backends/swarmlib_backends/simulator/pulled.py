@@ -11,6 +11,9 @@ import hashlib
 import re
 from typing import Any, Final
 
+from swarmlib import Unsupported
+
+from ..dockerapi import platforms
 from ..dockerapi.references import repository
 from .files import Node, file, folder
 
@@ -32,6 +35,12 @@ _ACCOUNTS: Final = {"root": 0, "daemon": 2, "nginx": 101, "redis": 999, "postgre
 def digest(ref: str) -> str:
     """The digest of what the registry has for a normal reference: always the same one for the same reference."""
     return ref.partition("@")[2] or f"sha256:{hashlib.sha256(ref.encode()).hexdigest()}"
+
+
+def check_platform(text: str) -> None:
+    """Raises SwarmError for a platform that is none, or for which there are no images here."""
+    if platforms.read(text) != platforms.HERE:
+        raise Unsupported(f"the simulator's images are of linux/amd64, and not of {text}")
 
 
 def config(ref: str) -> dict[str, Any]:

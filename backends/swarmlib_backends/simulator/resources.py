@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..dockerapi.nulls import items
+from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from .engine import Engine
+from .mounts import check_temporary
 
 _LEAST_MEMORY: Final = 6 * 1024 * 1024
 _CFS_PERIODS: Final = range(1000, 1_000_001)
@@ -85,7 +86,7 @@ def _check_set(named: str, what: str, count: int) -> None:
 
 
 def check_privileges(host: Mapping[str, Any]) -> None:
-    """Raises what is said of rights, scores and runtimes that there are none of."""
+    """Raises what is said of rights, scores, runtimes and places that there are none of."""
     for name in ("CapAdd", "CapDrop"):
         for given in items(host.get(name)):
             capability = given.upper().removeprefix("CAP_")
@@ -94,10 +95,15 @@ def check_privileges(host: Mapping[str, Any]) -> None:
     score, mode, runtime = host.get("OomScoreAdj") or 0, host.get("CgroupnsMode") or "", host.get("Runtime") or "runc"
     if score not in _OOM_SCORES:
         raise refusal(400, f"Invalid value {score}, range for oom score adj is [-1000, 1000]")
-    if mode not in ("", "host", "private"):
-        raise refusal(400, f"invalid cgroup namespace mode: {mode}")
     if runtime not in RUNTIMES:
         raise refusal(400, f"Unknown runtime specified {runtime}")
+    check_temporary(host)
+    if mode not in ("", "host", "private"):
+        raise refusal(400, f"invalid cgroup namespace mode: {mode}")
+
+
+def check_security(host: Mapping[str, Any]) -> None:
+    """Refuse security options that there are none of. Raises `SwarmError`."""
     for option in items(host.get("SecurityOpt")):
         _check_security_option(option)
 
@@ -111,6 +117,15 @@ def _check_security_option(option: str) -> None:
     is_switch = name == "no-new-privileges" and value in ("true", "false")
     if name not in ("label", "apparmor", "seccomp") and not is_switch:
         raise refusal(500, f'invalid --security-opt 2: "{option}"')
+
+
+def check_storage(host: Mapping[str, Any]) -> None:
+    """Refuse options of a container's storage, of which the file system below has none. Raises `SwarmError`."""
+    options = fields(host.get("StorageOpt"))
+    if any(name.lower() == "size" for name in options):
+        raise refusal(500, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+    for name in options:
+        raise refusal(500, f"Unknown option {name}")
 
 
 def check_of_other_systems(host: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import orjson
 
 from swarmlib import NotFound, Request, SwarmError, Unsupported
 
+from ..dockerapi.filters import flag
 from ..dockerapi.references import is_id, normal
 from ..dockerapi.rows import ROWS
 from ..dockerapi.status import refusal
@@ -18,7 +19,7 @@ from ..dockerapi.times import duration
 from ..dockerapi.values import pong, stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from . import views
-from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, flag, ref_of
+from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, ref_of
 from .engine import Engine
 from .logdrivers import DRIVERS
 from .paths import ROOT

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from swarmlib import NotFound, Request, Unsupported
 
+from ..dockerapi.filters import flag
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Operations, body_of, filters_of, flag, labels_wanted, ref_of
+from .asked import Operations, body_of, filters_of, labels_wanted, ref_of
 from .files import Files
+from .paths import LONGEST_NAME, ROOT
 
 if TYPE_CHECKING:
     from .container import Container
     from .engine import Engine
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-_FILTERS: Final = {"dangling", "driver", "label", "label!", "name"}
+_FILTERS: Final = {"dangling", "driver", "label", "name"}
 
 
 @dataclass(eq=False)
@@ -70,16 +72,7 @@ class VolumeStore:
             SwarmError: the name has not the form of one.
         """
         name = name or self._engine.names.id()
-        if len(name.encode()) < 2:
-            raise refusal(
-                400, f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
-            )
-        if not _NAME.fullmatch(name):
-            raise refusal(
-                400,
-                f'create {name}: "{name}" includes invalid characters for a local volume name, only '
-                '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
-            )
+        check_name(name)
         made = self._volumes.get(name)
         if made is None:
             made = self._volumes[name] = Volume(name, self._engine.clock.now(), labels, options)
@@ -174,11 +167,29 @@ def _shown(volume: Volume) -> dict[str, Any]:
         "CreatedAt": stamp(volume.created)[:19] + "Z",
         "Driver": "local",
         "Labels": volume.labels,
-        "Mountpoint": f"/var/lib/docker/volumes/{volume.name}/_data",
+        "Mountpoint": f"{ROOT}/volumes/{volume.name}/_data",
         "Name": volume.name,
         "Options": volume.options,
         "Scope": "local",
     }
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no name of a volume. Raises `SwarmError`."""
+    if len(name.encode()) < 2:
+        raise refusal(
+            400, f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )
+    if not _NAME.fullmatch(name):
+        raise refusal(
+            400,
+            f'create {name}: "{name}" includes invalid characters for a local volume name, only '
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
+        )
+    if len(name) > LONGEST_NAME:
+        folder = f"{ROOT}/volumes/{name}"
+        problem = f"error while creating volume root path '{folder}': mkdir {folder}: file name too long"
+        raise refusal(500, f"create {name}: {problem}")
 
 
 def _check_options(name: str, options: Mapping[str, str]) -> None:

@@ -24,13 +24,14 @@ from ..engine import Engine
 from ..files import Files, folder
 from ..images import Image
 from ..lifecycle import Lifecycle
+from ..pulled import check_platform
 from ..users import owner_of
 from .arguments import BuildArgs
 from .configuration import expanded
 from .context import resolved
 from .copying import Copied, sources, target_of
 from .expansion import Expander
-from .request import Asked, check_platform
+from .request import Asked
 from .stage import StageState, cached
 
 Tell: TypeAlias = Callable[[dict[str, Any]], Awaitable[object]]
@@ -324,7 +325,7 @@ class Builder:
     # Containers, and the images that come of them.
 
     async def _container(self, stage: StageState, config: dict[str, Any]) -> Container:
-        image = stage.image or Image("", self._engine.clock.now(), {}, {})
+        image = stage.image or self._engine.images.nothing()
         made = self._containers.make(config | {"HostConfig": dict(self._asked.host)}, image=image)
         container = self._engine.containers[made["Id"]]
         self._left.append(container)

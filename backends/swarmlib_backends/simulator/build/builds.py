@@ -11,9 +11,10 @@ from ..containers import Containers
 from ..engine import Engine
 from ..images import Image
 from ..lifecycle import Lifecycle
+from ..pulled import check_platform
 from .builder import Builder, FailedStep
 from .context import context_of
-from .request import Asked, asked, check_platform
+from .request import Asked, asked
 
 
 class Builds:

@@ -14,13 +14,14 @@ from typing import Any, Final
 
 import orjson
 
-from swarmlib import Invalid
+from swarmlib import Invalid, SwarmError
 
 from ...dockerapi.nulls import fields, items
 from ...dockerapi.status import refusal
 from ...dockerapi.values import signal_number
 from ...dockerfile.instructions import Instruction, health, instruction
 from ...dockerfile.lines import read
+from ..addresses import address_in
 from .expansion import Expander
 
 _SHELL: Final = ["/bin/sh", "-c"]
@@ -65,7 +66,10 @@ def with_changes(config: dict[str, Any], changes: Sequence[str]) -> dict[str, An
     changed = Configuration(copy.deepcopy(config))
     for step in [instruction(line) for line in dockerfile.lines]:
         expander = Expander(changed.environment, dockerfile.escape)
-        changed.change(expanded(step, expander), expander)
+        try:
+            changed.change(expanded(step, expander), expander)
+        except SwarmError as exc:
+            raise Invalid(exc.message) from exc
     return changed.values
 
 
@@ -198,9 +202,11 @@ def _ports(spec: str) -> list[str]:
     """The ports of the container that a specification such as `8080:80/udp` names, each with its protocol."""
     ports, _, protocol = spec.partition("/")
     *before, container = ports.split(":")
-    host = before[-1] if before else ""
+    host, ip = before[-1] if before else "", ":".join(before[:-1])
     if not container:
         raise refusal(500, f"No port specified: {spec}<empty>")
+    if ip and address_in(ip) is None:
+        raise refusal(500, f"Invalid ip address: {ip}")
     inside, outside = _range(container), _range(host or container)
     if inside is None:
         raise refusal(500, f"Invalid containerPort: {container}")

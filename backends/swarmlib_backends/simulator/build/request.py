@@ -11,7 +11,6 @@ import orjson
 
 from swarmlib import Unsupported
 
-from ...dockerapi import platforms
 from ...dockerapi.references import normal
 from ...dockerapi.status import refusal
 from ...dockerapi.values import is_true
@@ -135,9 +134,3 @@ def _check_remote(url: str) -> None:
         raise Unsupported(f"the simulator builds what is sent to it, not what a URL such as {url} names")
     if url:
         raise refusal(500, f"remoteURL ({url}) could not be recognized as URL")
-
-
-def check_platform(text: str) -> None:
-    """Raises SwarmError for a platform that is none, or for which there are no images here."""
-    if platforms.read(text) != platforms.HERE:
-        raise Unsupported(f"the simulator's images are of linux/amd64, and not of {text}")
