@@ -45,13 +45,15 @@ async def dispatch(sender: Sender, request: Request) -> None:
             await end_dropped(request, "")
 
 
-async def ask(sender: Sender, request: Request) -> ReplyReceiver:
+async def ask(sender: Sender, request: Request, *, deadline: float | None = None) -> ReplyReceiver:
     """Send a request and give its replies: `async with await ask(…) as replies`, at whose end what works for it is
     cancelled. A copy is sent, which has a reply pair of its own.
+
+    deadline: in place of the request's.
     """
     reply, replies = open_reply()
     try:
-        await dispatch(sender, request.replace(reply=reply))
+        await dispatch(sender, request.replace(reply=reply, deadline=deadline))
     except BaseException:
         await replies.aclose()
         raise
@@ -64,7 +66,7 @@ async def call(sender: Sender, request: Request) -> Answer:
     Raises:
         SwarmError: what an `error` says. BadAnswer: see `answer`.
     """
-    async with await ask(sender, request.replace(deadline=trio.current_effective_deadline())) as replies:
+    async with await ask(sender, request, deadline=trio.current_effective_deadline()) as replies:
         return await answer(replies)
 
 

@@ -71,8 +71,8 @@ class Client:
         body: Json | None = None,
         upload: trio.abc.ReceiveStream | None = None,
     ) -> ReplyReceiver:
-        deadline = trio.current_effective_deadline()
-        return await ask(self.sender, Request(verb, path, params or {}, body, upload, deadline=deadline))
+        request = Request(verb, path, params or {}, body, upload)
+        return await ask(self.sender, request, deadline=trio.current_effective_deadline())
 
     async def call(
         self,

@@ -237,6 +237,7 @@ class ReplySender(trio.abc.SendChannel[Reply]):
             if self._state is _State.WAITING and not self.gone:
                 await self.error(Unavailable("the service ended the call without an answer"))
             self._state = _State.CLOSED
+            self._owner = None  # it has ended: nothing is left to be answered
             await self._finish()
         except trio.BrokenResourceError:  # not `suppress`, which would cost each call 2 µs
             self._state = _State.CLOSED
