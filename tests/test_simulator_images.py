@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from swarmlib import SwarmError, connect
 from swarmlib_backends.served import Served, served
 from tests.differential import tar_of
 from tests.engines import Engine, docker
@@ -93,3 +94,10 @@ def load(host: str, data: bytes) -> tuple[int, str]:
 
 def test_an_image_that_is_no_object_is_refused_by_its_place(swarm: Served) -> None:
     assert "[0].Layers should be an array" in load(swarm.host, tar_of("manifest.json", b'[{"Layers": 5}]'))[1]
+
+
+async def test_the_password_of_an_address_that_nothing_is_at_is_not_repeated() -> None:
+    async with connect("simulator --offline") as client:
+        with pytest.raises(SwarmError, match=r"http://me:\*\*\*@x\.invalid/a\.tar") as caught:
+            await client.spawn(None, "images", fromSrc="http://me:s3kr3t@x.invalid/a.tar")
+    assert "s3kr3t" not in caught.value.message

@@ -16,6 +16,7 @@ _NAMES: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io
 _URL: Final = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*):(?://(?P<host>[^/?#]*))?(?P<rest>.*)", re.DOTALL)
 _STRANGE: Final = re.compile(r"[ \\^`{|}]")
 """What can't stand in the name of a host."""
+_PASSWORD: Final = re.compile("^([a-z]+://[^/@:]*:)[^/@]*@")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2}).{0,2}", re.DOTALL)
 _AS_IT_IS: Final = "!#$%&'()*+,/:;=?@[]"
@@ -94,9 +95,10 @@ def unreachable(url: str) -> SwarmError:
     elif not host:
         problem = "http: no Host in request URL"
     else:
-        problem = f"dial tcp: lookup {host}: no such host"
+        problem = f"dial tcp: lookup {host.rpartition('@')[2]}: no such host"
     before = url[: len(url) - len(rest)] if host or rest else f"{scheme}:"
     shown = _escaped(before.removesuffix(":") if host else before, _AS_IT_IS + _IN_HOST) + _escaped(rest, _AS_IT_IS)
+    shown = _PASSWORD.sub(r"\1***@", shown)  # as Go shows it
     return refusal(500, f'Get "{_quoted(shown)}": {problem}')
 
 
