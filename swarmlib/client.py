@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from typing import Any, Literal, cast, overload
 
 import trio
@@ -60,18 +59,10 @@ class Client:
         upload: trio.abc.ReceiveStream | None = None,
     ) -> AsyncGenerator[ReplyReceiver]:
         """Send a request and give its replies; leaving the context ends the call."""
-        async with await self._send(verb, path, params, body, upload) as replies:
+        async with await self._send(Request(verb, path, params or {}, body, upload)) as replies:
             yield replies
 
-    async def _send(
-        self,
-        verb: Verb,
-        path: Path,
-        params: Mapping[str, Any] | None = None,
-        body: Json | None = None,
-        upload: trio.abc.ReceiveStream | None = None,
-    ) -> ReplyReceiver:
-        request = Request(verb, path, params or {}, body, upload)
+    async def _send(self, request: Request) -> ReplyReceiver:
         return await ask(self.sender, request, deadline=trio.current_effective_deadline())
 
     async def call(
@@ -151,7 +142,11 @@ class Client:
 
         async for event in swarm.watch(filters={"type": "container", "event": ["start", "die"]}): ...
         """
-        send = partial(self._send, Verb.WATCH, path, parameters(params))
+        asked = parameters(params)
+
+        async def send() -> ReplyReceiver:
+            return await self._send(Request(Verb.WATCH, path, asked))
+
         return Watch(send, _value) if path else Watch(send, Event.read, endless="until" not in params)
 
     def attach(self, /, *path: str, **params: Any) -> AbstractAsyncContextManager[Attachment]:

@@ -19,10 +19,12 @@ from swarmlib import (
     Error,
     Handler,
     Invalid,
+    Log,
     Reply,
     Request,
     Sender,
     Server,
+    Set,
     SwarmError,
     Tap,
     Unsupported,
@@ -46,7 +48,7 @@ _OVERHEAD: Final = 500
 _OF_A_VALUE: Final = 50
 """The same of a value in a list."""
 _log = logging.getLogger("swarmlib")
-_Answer: TypeAlias = list[Reply]
+_Answer: TypeAlias = list[Ack | Set | Log]
 
 
 @dataclass
@@ -196,11 +198,7 @@ class _Flight:
 
 
 def _size(answer: _Answer) -> int:
-    return sum(_OVERHEAD + len(raw_value(reply) or b"") + _bytes_of(_details(reply)) for reply in answer)
-
-
-def _details(reply: Reply) -> Mapping[str, Any]:
-    return {} if isinstance(reply, Error) else reply.details
+    return sum(_OVERHEAD + len(raw_value(reply) or b"") + _bytes_of(reply.details) for reply in answer)
 
 
 def _bytes_of(value: Any) -> int:

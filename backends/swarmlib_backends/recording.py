@@ -36,6 +36,7 @@ from swarmlib import Ack, Conflict, Invalid, Reply, Request, Unavailable
 from swarmlib.reply import CLEANUP_SECONDS
 from swarmlib.wire import codec
 from swarmlib.wire.codec import Ref, RefKind, Refs
+from swarmlib.wire.streams import kind_of
 
 msgpack: Final[Any] = untyped_msgpack
 MAGIC: Final = "swarmlib recording"
@@ -119,8 +120,7 @@ def reply_bytes(reply: Reply) -> bytes:
     stream = reply.stream if isinstance(reply, Ack) else None
     if stream is None:
         return codec.encode(reply, now=0)
-    kind = RefKind.DUPLEX if isinstance(stream, trio.abc.HalfCloseableStream) else RefKind.STREAM
-    return codec.encode(reply, Refs(stream=Ref(kind, 0)), now=0)
+    return codec.encode(reply, Refs(stream=Ref(kind_of(stream), 0)), now=0)
 
 
 class Writer:

@@ -19,6 +19,7 @@ import orjson
 from swarmlib import Ack, Error, Invalid, Json, Log, Meta, Reply, Request, Set, SwarmError
 
 from . import shown
+from .dockerapi.rows import METHODS
 from .redact_text import HIDDEN, without_credentials, without_quotations, without_user
 
 _NAME: Final = re.compile(r"[\w/:][\w./:+-]{0,127}", re.ASCII)
@@ -31,7 +32,6 @@ _BUILT: Final = re.compile(
     r"\s*|Successfully (built|tagged) [\w./:-]+\n| ---> ([0-9a-f]{12}|Using cache|Running in [0-9a-f]{12})\n"
 )
 """Lines of a build that the engine makes, not the programs that it runs, and without the text of any instruction."""
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TAINTING: Final = 4
 """Characters that a hidden text has at least, for errors to be searched for it: shorter ones are everywhere."""
 
@@ -343,7 +343,7 @@ def _target(given: Any) -> Any:
 
 def _method(given: Any) -> Any:
     """An HTTP method, of a request that is passed on whole."""
-    return given if given in _METHODS else _hidden(given)
+    return given if given in METHODS else _hidden(given)
 
 
 def _headers(given: Any) -> Any:

@@ -19,7 +19,7 @@ from .channels import SERVICE
 from .codec import RefKind
 from .driver import Driver, Step
 from .events import Received
-from .streams import RemoteReceiveStream, RemoteStream, StreamEnd, pump
+from .streams import RemoteReceiveStream, RemoteStream, StreamEnd, kind_of, pump
 from .validation import check_reply, check_request
 
 _Item: TypeAlias = Received | SwarmError | None
@@ -323,9 +323,7 @@ def _send_request(driver: Driver, request: Request) -> None:
 def _send_reply(driver: Driver, id: int, reply: Reply) -> None:
     """Send a reply, likewise."""
     stream = reply.stream if isinstance(reply, Ack) else None
-    kind = None
-    if stream is not None:
-        kind = RefKind.DUPLEX if isinstance(stream, trio.abc.HalfCloseableStream) else RefKind.STREAM
+    kind = None if stream is None else kind_of(stream)
     refs = driver.channels.send(id, reply, trio.current_time(), kind)
     _give_stream(driver, stream, None if refs.stream is None else refs.stream.id)
     driver.wake()

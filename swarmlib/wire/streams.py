@@ -12,6 +12,7 @@ import trio
 
 from ..errors import SwarmError, Unavailable
 from ..reply import CLEANUP_SECONDS
+from .codec import RefKind
 from .driver import Driver, Step
 from .events import Received
 from .limits import KIB
@@ -247,6 +248,11 @@ class RemoteStream(RemoteReceiveStream, trio.abc.HalfCloseableStream):
             self._eof = True
             self._end.end()
         await trio.lowlevel.checkpoint()
+
+
+def kind_of(stream: trio.abc.ReceiveStream) -> RefKind:
+    """What a stream is referred to as: one that can be half closed goes both ways."""
+    return RefKind.DUPLEX if isinstance(stream, trio.abc.HalfCloseableStream) else RefKind.STREAM
 
 
 async def pump(att: trio.abc.ReceiveStream, end: StreamEnd) -> None:

@@ -14,9 +14,8 @@ from swarmlib import Invalid, Meta, Request
 
 from ..dockerapi import http1, table
 from ..dockerapi.headers import HOP_BY_HOP, TOKEN, Headers
-from ..dockerapi.rows import ROWS, Kind, Row
+from ..dockerapi.rows import METHODS, ROWS, Kind, Row
 
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _ITS_OWN: Final = HOP_BY_HOP | {b"host", b"expect"}
 _WHOLE_PARAMS: Final = frozenset({"method", "target", "upgrade"})
@@ -122,8 +121,8 @@ class Whole:
         if unknown := set(params) - _WHOLE_PARAMS:
             raise Invalid(f"a request that is passed on whole has no parameters {', '.join(sorted(unknown))}")
         method, target, upgrade = params.get("method"), params.get("target"), params.get("upgrade", "")
-        if not isinstance(method, str) or method not in _METHODS:
-            raise Invalid(f"the method {method!r} should be one of {', '.join(sorted(_METHODS))}")
+        if not isinstance(method, str) or method not in METHODS:
+            raise Invalid(f"the method {method!r} should be one of {', '.join(sorted(METHODS))}")
         if not (isinstance(target, str) and _ORIGIN_FORM.fullmatch(target)):
             raise Invalid(f"the target {target!r} should be a path with its query, in printable ASCII")
         if upgrade and not _is_token(upgrade):

@@ -15,7 +15,7 @@ from .versions import check_spoken
 
 
 def played(handlers: Mapping[Verb, Handler]) -> Mapping[Verb, Handler]:
-    """Handlers of a backend that plays an engine: each gets the canonical form of its message, unless that engine
+    """Handlers of a backend that plays an engine: each gets the canonical form of its request, unless that engine
     refuses it.
     """
     return {verb: partial(_play, handler) for verb, handler in handlers.items()}

@@ -227,3 +227,5 @@ Its parameters are `method`, `target` and, where it asks for one, `upgrade` (the
 in its meta, and its body is its upload. The `ack` has the details `status` and `headers`, and after a 101
 `upgrade`; its stream is the response's body, or after a 101 the bytes of both directions.
 """
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""The methods that such a request may have."""
