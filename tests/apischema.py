@@ -1,8 +1,11 @@
-"""Compiles the Engine API's OpenAPI documents into the schema that `dockerapi.schema` reads.
+"""Compile the Engine API's OpenAPI documents into what the routing table's rows take.
 
-`python -m tests.apischema` writes the shipped file anew; `tests/test_schema_data.py` proves that it is up to date.
+- `dockerapi/operations.py` declares the parameters of each operation, in the kinds of `dockerapi.parameters`.
+- `dockerapi/schema.json` has the types of their bodies, which `dockerapi.schema` reads.
 
-The compiled form, of which each row of the routing table has a `query` (parameters by name) and a `body`:
+`python -m tests.apischema` writes both anew; `tests/test_schema_data.py` proves that they are up to date.
+
+The types of bodies:
 
     "string" "boolean" "int64" "uint16" …   a scalar of Go's type
     "words"                                 a list of strings, for which one string may stand (Go's `strslice.StrSlice`)
@@ -16,17 +19,20 @@ The compiled form, of which each row of the routing table has a `query` (paramet
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from swarmlib_backends.dockerapi import schema
-from swarmlib_backends.dockerapi.rows import ROWS
+from swarmlib_backends.dockerapi.rows import ROWS, Row
 from tests.apischema_differences import BODIES, FIELDS, QUERY, WITHOUT
 
 DOCUMENTS = [Path(__file__).parent / "data" / f"docker-v{version}.yaml" for version in ("1.41", "1.56")]
 """The oldest and the newest version. The versions between them have nothing that neither of these has."""
+
+OPERATIONS = schema.DATA.with_name("operations.py")
 
 Type = Any
 
@@ -53,10 +59,13 @@ def _merge_operation(row: dict[str, Any], operation: Any, definitions: Any, type
             row["body"] = _merged(row["body"], _type(parameter["schema"], definitions, types), types)
 
 
-def _parameter(parameter: Any) -> Type:
+def _parameter(parameter: Any) -> str:
+    """The declaration of a parameter, without its name."""
     if parameter["name"] == "filters":
-        return "filters"
-    return {"array": ["string"], "integer": "int64"}.get(parameter["type"], parameter["type"])
+        return "Filters()"
+    kind = {"array": "Texts", "integer": "Integer", "boolean": "Flag", "string": "Text"}[parameter["type"]]
+    default = parameter.get("default")
+    return f"{kind}(default={json.dumps(default).replace('true', 'True')})" if default else f"{kind}()"
 
 
 def _type(schema: Any, definitions: Any, types: dict[str, Type]) -> Type:
@@ -161,7 +170,7 @@ def _place(place: str, rows: dict[str, dict[str, Any]], types: dict[str, Type]) 
 def _used(rows: dict[str, dict[str, Any]], types: dict[str, Type]) -> list[str]:
     """The names of the types that a body needs, in alphabetical order."""
     found: set[str] = set()
-    waiting: list[Type] = [row["body"] for row in rows.values()] + [row["query"] for row in rows.values()]
+    waiting: list[Type] = [row["body"] for row in rows.values()]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str) and each.startswith("#") and each[1:] not in found:
@@ -172,15 +181,83 @@ def _used(rows: dict[str, dict[str, Any]], types: dict[str, Type]) -> list[str]:
     return sorted(found)
 
 
-def encoded() -> str:
-    """The text of the shipped file: a line for each type and each row."""
+def encoded_schema() -> str:
+    """The text of the shipped schema: a line for each type and each row."""
     found = compiled()
+    bodies = {name: row["body"] for name, row in found["rows"].items() if row["body"] is not None}
     parts = []
-    for section in ("types", "rows"):
-        lines = (f"{json.dumps(name)}: {json.dumps(each)}" for name, each in sorted(found[section].items()))
+    for section, entries in (("types", found["types"]), ("rows", bodies)):
+        lines = (f"{json.dumps(name)}: {json.dumps(each)}" for name, each in sorted(entries.items()))
         parts.append(f'"{section}": {{\n' + ",\n".join(lines) + "\n}")
     return "{" + ",\n".join(parts) + "}\n"
 
 
+_OPERATIONS_HEAD = '''"""The parameters of each operation of the Engine API that has some, typed (see `parameters`).
+
+Compiled from the official OpenAPI documents (moby/moby, Apache-2.0) by `python -m tests.apischema`: do not edit it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .numbers import UINT64
+from .parameters import (
+    Data,
+    EventTime,
+    Filters,
+    Flag,
+    Integer,
+    LenientInteger,
+    Params,
+    StrictFlag,
+    Tail,
+    TaskTail,
+    Text,
+    Texts,
+    Time,
+)
+'''
+
+
+_FAMILIES = {
+    "ContainerArchiveInfo": ["ContainerArchive"],
+    "ContainerAttachWebsocket": ["ContainerAttach"],
+    "ContainerStop": ["ContainerRestart"],
+    "ExecResize": ["ContainerResize"],
+    "ImageImport": ["ImageCreate"],
+    "TaskLogs": ["ServiceLogs"],
+}
+"""Operations that read their parameters as another one does, if the documents say the same of both."""
+
+
+def encoded_operations() -> str:
+    """The text of the shipped module: a class for each row that has parameters."""
+    rows = compiled()["rows"]
+    named = sorted(ROWS, key=lambda row: row.name)
+    classes = [_class(row, rows) for row in named if rows[row.name]["query"]]
+    return "\n\n".join([_OPERATIONS_HEAD, *classes])
+
+
+def _class(row: Row, rows: dict[str, dict[str, Any]]) -> str:
+    query = rows[row.name]["query"]
+    alike = [name for name in _FAMILIES.get(row.name, []) if rows[name]["query"] == query]
+    lines = [
+        f"class {row.name}({alike[0] if alike else 'Params'}):",
+        f'    """Parameters of {row.method} {row.template}."""',
+    ]
+    fields = [] if alike else ["", *(f"    {_declared(name, each)}" for name, each in query.items())]
+    return "\n".join([*lines, *fields]) + "\n"
+
+
+def _declared(name: str, declaration: str) -> str:
+    field = re.sub("(?<=[a-z])(?=[A-Z])|-", "_", name).lower()
+    if field == name:
+        return f"{name} = {declaration}"
+    kind, _, rest = declaration.partition("(")
+    return f"{field} = {kind}({json.dumps(name)}{'' if rest == ')' else ', '}{rest}"
+
+
 if __name__ == "__main__":
-    schema.DATA.write_text(encoded())
+    schema.DATA.write_text(encoded_schema())
+    OPERATIONS.write_text(encoded_operations())

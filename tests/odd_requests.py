@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from hypothesis import strategies as st
 
-from swarmlib_backends.dockerapi import schema
+from swarmlib_backends.dockerapi import parameters, schema
 from swarmlib_backends.dockerapi.rows import ROWS, Kind, Row
 
 SHIPPED: dict[str, Any] = json.loads(schema.DATA.read_text())
@@ -40,7 +40,7 @@ class Question:
 
 def questions(row: Row) -> st.SearchStrategy[Question]:
     """Requests for a row: some are right, most have something odd or wrong in one or two places."""
-    query = st.lists(_parameter(row), max_size=3) if SHIPPED["rows"][row.name]["query"] else st.just([])
+    query = st.lists(_parameter(row), max_size=3) if row.params.declared else st.just([])
     body, type_ = _body_and_type(row)
     names = NAMES if row.template.startswith("/containers/") else NAMES[:-1]
     return st.builds(
@@ -133,8 +133,8 @@ _JSON = ["", "null", "{}", "[]", "5", '{"A":"b"}', '{"A":null}', '{"A":5}', '["a
 
 
 def _parameter(row: Row) -> st.SearchStrategy[tuple[str, str]]:
-    known: dict[str, Any] = SHIPPED["rows"][row.name]["query"]
-    named = st.sampled_from(sorted(known)).flatmap(lambda name: st.tuples(_spelt(name), _values(known[name], name)))
+    known = row.params.declared
+    named = st.sampled_from(sorted(known)).flatmap(lambda name: st.tuples(_spelt(name), _values(known[name])))
     return st.one_of(named, named, named, st.tuples(st.just("unknown"), st.sampled_from(_TEXTS)))
 
 
@@ -142,20 +142,22 @@ def _spelt(name: str) -> st.SearchStrategy[str]:
     return st.sampled_from([name] * 9 + [name.upper()])
 
 
-def _values(kind: Any, name: str) -> st.SearchStrategy[str]:
-    if name == "container":
+def _values(parameter: parameters.Parameter[Any]) -> st.SearchStrategy[str]:
+    if parameter.name == "container":
         return st.sampled_from([*NAMES, ""])
-    if kind == "filters":
-        return st.one_of(st.sampled_from(_NO_FILTERS), _filters().map(json.dumps), _filters().map(json.dumps))
-    if isinstance(kind, dict):
-        return st.sampled_from(_JSON)
-    if isinstance(kind, list) or kind == "string":
-        return st.sampled_from(_TEXTS)
-    if kind in ("boolean", "default-true", "strict"):
-        return st.sampled_from(_BOOLEANS)
-    if kind in ("time", "event-time"):
-        return st.sampled_from(_TIMES)
-    return st.sampled_from([*_INTEGERS, "all"])
+    match parameter:
+        case parameters.Filters():
+            return st.one_of(st.sampled_from(_NO_FILTERS), _filters().map(json.dumps), _filters().map(json.dumps))
+        case parameters.Data():
+            return st.sampled_from(_JSON)
+        case parameters.Texts() | parameters.Text():
+            return st.sampled_from(_TEXTS)
+        case parameters.Flag():
+            return st.sampled_from(_BOOLEANS)
+        case parameters.Time():
+            return st.sampled_from(_TIMES)
+        case _:
+            return st.sampled_from([*_INTEGERS, "all"])
 
 
 def _filters() -> st.SearchStrategy[Any]:
@@ -206,7 +208,7 @@ def _body_and_type(row: Row) -> tuple[st.SearchStrategy[bytes | None], st.Search
         return st.sampled_from(_UPLOADS), st.just("application/x-tar")
     if row.method in ("GET", "HEAD", "DELETE"):
         return st.none(), st.none()
-    type_ = SHIPPED["rows"][row.name]["body"]
+    type_ = SHIPPED["rows"].get(row.name)
     if type_ is None:
         return st.sampled_from([None, None, None, b"{}", b"null"]), st.just("application/json")
     whole = st.sampled_from(_WHOLE).map(str.encode)

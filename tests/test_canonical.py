@@ -18,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmlib import BytesStream, Invalid, Json, Meta, Request, Verb
-from swarmlib_backends.dockerapi import schema, strictjson, table
+from swarmlib_backends.dockerapi import parameters, schema, strictjson, table
 from swarmlib_backends.dockerapi.canonical import canonical
+from swarmlib_backends.dockerapi.operations import ContainerList, ContainerLogs, ContainerStats, ImageBuild
 from swarmlib_backends.dockerapi.rows import ROWS, Row
 
 SHIPPED: dict[str, Any] = json.loads(schema.DATA.read_text())
-WITH_BODY = [row for row in ROWS if SHIPPED["rows"][row.name]["body"] is not None]
+WITH_BODY = [row for row in ROWS if row.name in SHIPPED["rows"]]
 PLAIN = [row for row in ROWS if not row.upload]
 few = settings(max_examples=20, deadline=None)
 """For what is tried on every row."""
@@ -78,7 +79,7 @@ def values(type_: Any) -> st.SearchStrategy[Any]:
 def message(row: Row, args: dict[str, Any] | None = None, body: bytes | None = None) -> Request:
     """A request for a row, with what it can't do without."""
     att = BytesStream(b"") if row.upload else None
-    if body is None and (type_ := SHIPPED["rows"][row.name]["body"]) is not None:
+    if body is None and (type_ := SHIPPED["rows"].get(row.name)) is not None:
         body = b"[]" if isinstance(type_, list) else b'{"Cmd":["true"]}' if row.name == "ContainerExec" else b"{}"
     needed = NEEDED.get(row.name.removeprefix("Put").removesuffix("Info"), {})
     return Request(
@@ -98,7 +99,7 @@ def of_create(body: Any) -> Any:
 @few
 @given(data=st.data())
 def test_a_body_is_the_same_twice(row: Row, data: st.DataObject) -> None:
-    body = data.draw(values(SHIPPED["rows"][row.name]["body"]))
+    body = data.draw(values(SHIPPED["rows"][row.name]))
     if row.verb is Verb.SPAWN and "Name" in body:
         body["Name"] = data.draw(names)
     if row.name == "ContainerExec":
@@ -110,27 +111,42 @@ def test_a_body_is_the_same_twice(row: Row, data: st.DataObject) -> None:
         assert canonical(unmarked).body == once.body
 
 
-def parameters_of(row: Row) -> st.SearchStrategy[dict[str, Any]]:
-    def of(kind: Any) -> st.SearchStrategy[Any]:
-        if kind == "filters":
+def texts_for(parameter: parameters.Parameter[Any]) -> st.SearchStrategy[Any]:
+    """Texts that a parameter takes, most of which it has in another canonical form."""
+    match parameter:
+        case parameters.Filters():
             lists = st.dictionaries(texts, st.lists(texts, max_size=2), min_size=1, max_size=2)
             older = st.dictionaries(texts, st.dictionaries(texts, st.just(True), max_size=2), min_size=1, max_size=2)
             return st.one_of(lists, older).map(json.dumps)
-        if isinstance(kind, dict):
-            return values(kind["json"] if kind["json"] != {"*": "string?"} else {"*": "string"}).map(json.dumps)
-        if isinstance(kind, list):
+        case parameters.Data():
+            return st.sampled_from(OF_DATA[parameter.name]).map(json.dumps)
+        case parameters.Texts():
             return st.lists(texts, min_size=1, max_size=3)
-        if kind in schema.INTEGERS:
-            return st.integers(schema.INTEGERS[kind].start, schema.INTEGERS[kind].stop - 1).map(str)
-        if kind in ("boolean", "default-true", "strict"):
+        case parameters.Integer():
+            return st.integers(0, 2**63 - 1).map(str)
+        case parameters.Flag():
             return st.sampled_from(["1", "true", "True", "0", "False"])
-        if kind in ("time", "event-time"):
+        case parameters.Time():
             return st.tuples(st.integers(-(2**40), 2**40), st.integers(0, 10**12)).map(
                 lambda each: f"{each[0]}.{each[1]}"
             )
-        return st.one_of(st.integers(0, 2**63 - 1).map(str), st.just("all")) if kind.endswith("tail") else texts
+        case parameters.Tail():
+            return st.one_of(st.integers(0, 2**63 - 1).map(str), st.just("all"))
+        case _:
+            return texts
 
-    known = {name: of(kind) for name, kind in SHIPPED["rows"][row.name]["query"].items()}
+
+OF_DATA: dict[str, list[Any]] = {
+    "buildargs": [{}, {"a": "b"}, {"a": None}],
+    "labels": [{}, {"a": "b"}],
+    "cachefrom": [[], ["a", "b"]],
+    "outputs": [[], [{"Type": "tar", "Attrs": {"a": "b"}}]],
+    "ulimits": [[{"Name": "nofile", "Soft": 1, "Hard": 2}]],
+}
+
+
+def parameters_of(row: Row) -> st.SearchStrategy[dict[str, Any]]:
+    known = {name: texts_for(each) for name, each in row.params.declared.items()}
     if "name" in known:
         known["name"] = names
     if row.name == "ContainerKill":
@@ -185,6 +201,44 @@ def test_the_mark_of_one_operation_is_none_for_another() -> None:
 def test_a_message_of_no_row_and_one_that_is_passed_on_whole_stay_as_they_are() -> None:
     for each in (Request(Verb.ATTACH, ("containers", "web"), {"x": object()}), Request(Verb.CONNECT, ("whole",))):
         assert canonical(each) is each
+
+
+# What the parameters mean.
+
+
+def test_the_parameters_of_a_request_are_typed_whether_it_is_canonical_or_not() -> None:
+    said = {"all": "yes", "limit": "+05", "filters": '{"label":{"a":true}}', "more": "as it is"}
+    request = Request(Verb.LS, ("containers",), said)
+    for each in (request, canonical(request)):
+        asked = ContainerList.of(each)
+        assert (asked.all, asked.size, asked.limit, asked.filters) == (True, False, 5, {"label": ["a"]})
+        assert asked == {"all": "1", "limit": "5", "filters": '{"label":["a"]}', "more": "as it is"}
+    with pytest.raises(Invalid, match="limit should be an integer"):
+        ContainerList.of(Request(Verb.LS, ("containers",), {"limit": "five"}))
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ({}, (None, None, False)),
+        ({"since": "1.5", "tail": "3", "follow": "1"}, (1.5, 3, True)),
+        ({"since": "", "tail": "-3", "follow": "None"}, (None, None, False)),
+    ],
+)
+def test_what_is_not_given_has_the_value_that_an_engine_takes(given: dict[str, str], values: tuple[Any, ...]) -> None:
+    asked = ContainerLogs.read(given)
+    assert (asked.since, asked.tail, asked.follow) == values
+
+
+def test_a_flag_is_on_or_off_as_the_documents_say_and_json_is_of_its_type() -> None:
+    assert (ContainerStats.read({}).stream, ContainerStats.read({"stream": ""}).stream) == (True, False)
+    assert (ImageBuild.read({}).rm, ImageBuild.read({"rm": ""}).rm, ImageBuild.read({"rm": "0"}).rm) == (
+        True,
+        True,
+        False,
+    )
+    built = ImageBuild.read({"buildargs": '{"a":null,"b":"c"}', "t": ["one", "two"], "memory": "lots"})
+    assert (built.buildargs, built.labels, built.t, built.memory) == ({"a": None, "b": "c"}, None, ["one", "two"], 0)
 
 
 # Bodies, held to a model of Go's decoder.
@@ -254,14 +308,14 @@ def escaped(key: str) -> st.SearchStrategy[str]:
 @few
 @given(data=st.data())
 def test_a_body_is_what_go_decodes(row: Row, data: st.DataObject) -> None:
-    held_to_go(row, SHIPPED["rows"][row.name]["body"], data)
+    held_to_go(row, SHIPPED["rows"][row.name], data)
 
 
 @settings(deadline=None)
 @given(data=st.data())
 def test_a_creation_is_what_go_decodes(data: st.DataObject) -> None:
     row = next(row for row in ROWS if row.name == "ContainerCreate")
-    whole = SHIPPED["rows"]["ContainerCreate"]["body"]
+    whole = SHIPPED["rows"]["ContainerCreate"]
     own = {*SHIPPED["types"]["ContainerConfig"], "HostConfig", "NetworkingConfig"}
     held_to_go(row, {name: each for name, each in whole.items() if name in own}, data)
 

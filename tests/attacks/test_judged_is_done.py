@@ -278,7 +278,7 @@ def test_what_a_python_caller_gives_is_held_to_the_same_schema() -> None:
 def bodies_of_another_type(row: Row) -> Iterator[Any]:
     """What is no body of the row: a value of another type, as a whole and in each field."""
     data = schema._data()
-    body = resolved(data["rows"][row.name]["body"])
+    body = resolved(data["rows"][row.name])
     yield from ([], "x", 5, True) if isinstance(body, dict) else ({}, "x", 5, [5], [[]])
     if isinstance(body, dict):
         for name, type_ in body.items():
@@ -291,7 +291,7 @@ def resolved(type_: Any) -> Any:
     return schema._data()["types"][type_[1:]] if isinstance(type_, str) and type_.startswith("#") else type_
 
 
-WITH_BODY = [row for row in ROWS if schema.of_row(row.name).body is not None]
+WITH_BODY = [row for row in ROWS if schema.body_reader(row.name) is not None]
 
 
 @pytest.mark.parametrize("row", WITH_BODY, ids=lambda row: row.name)

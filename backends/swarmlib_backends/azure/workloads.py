@@ -15,9 +15,9 @@ import trio
 from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, NotFound, Request, Server, Unsupported, Verb
 from swarmlib.service import Handler
 
-from ..dockerapi import parameters
 from ..dockerapi.canonical import reading_canonical
 from ..dockerapi.nulls import fields
+from ..dockerapi.parameters import Flag
 from ..dockerapi.values import is_true, no_such_place, pong, still_runs
 from . import Azure, cloudinit, objects
 from .access import Access, Shell
@@ -172,8 +172,8 @@ class Workloads(Server):
                 await self._off(await self._whole(request), request, operations.begin_power_off)
 
     async def _off(self, machine: Machine, request: Request, power_off: Callable[..., Awaitable[Any]]) -> None:
-        asked = parameters.read("boolean", request.params.get("keep_allocated"))
-        keep = self._options.keep_allocated if asked is None else is_true(asked)
+        asked = request.params.get("keep_allocated")
+        keep = self._options.keep_allocated if asked is None else is_true(Flag().canonical(asked))
         if machine.power == "deallocated" or (keep and machine.power == "stopped"):
             await request.reply.ack(details={"status": 304})
             return

@@ -22,21 +22,14 @@ from swarmlib import Invalid, Json, Meta, Path, Request, Unsupported, Verb
 from swarmlib.names import check_path
 from swarmlib.service import Handler
 
-from . import parameters, required, schema, strictjson, table
+from . import required, schema, strictjson, table
 from .headers import JSON, is_form, media_type, not_json
 from .rows import Kind, Row
-from .schema import Schema, Wrong
+from .schema import Wrong
 
 _MOST_FOR_A_START: Final = 7
 """Bytes of a body that an engine does not look at when a container is started: it could be `{}`, or null."""
 _ABOUT_THE_BODY: Final = frozenset({"content-type", "content-encoding"})
-
-
-class _Params(dict[str, Any]):
-    """The parameters of a canonical request. A copy with changes is a plain dict, and so no longer marked."""
-
-    __slots__ = ("row",)
-    row: Row
 
 
 class _Body(Json):
@@ -59,20 +52,19 @@ def canonical(request: Request) -> Request:
         return request
     params, body, meta = request.params, request.body, request.meta
     check = required.of_row(row.name)
-    params_done = (type(params) is _Params and params.row is row) or not (check or params)
+    params_done = type(params) is row.params or not (check or params)
     body_done = body is None or (type(body) is _Body and body.row is row)
     if params_done and body_done and not _says_of_the_body(meta):
         return request
-    known = schema.of_row(row.name)
     if row.upload:
         _check_no_form(meta)
     if not body_done:
         assert body is not None
-        body = _body(row, known, meta, body)
-    made = params if params_done else _params(row, known, params)
+        body = _body(row, meta, body)
+    made = params if params_done else row.params.read(params)
     if check is not None:
         check(made, None if body is None else body.data)
-    if "name" in known.query:
+    if "name" in row.params.declared:
         _check_new_name(request.path, made.get("name"))
     elif row.verb is Verb.SPAWN and body is not None:
         _check_new_name(request.path, body.data.get("Name"))
@@ -117,27 +109,6 @@ def _row_of(verb: Verb, path: Path, upload: bool) -> Row | None:
         return None
 
 
-def _params(row: Row, known: Schema, given: Mapping[str, Any]) -> _Params:
-    params = _Params()
-    params.row = row
-    for name, value in given.items():
-        if type(name) is not str:
-            raise Invalid(f"a parameter's name should be text, not {name!r:.40}")
-        if (text := _parameter(name, known.query.get(name), value)) is not None:
-            params[name] = text
-    if params.get("fromImage") and params.get("fromSrc"):
-        raise Invalid("fromImage and fromSrc exclude each other: an image is either pulled or imported")
-    return params
-
-
-def _parameter(name: str, kind: Any, value: Any) -> str | list[str] | None:
-    try:
-        return parameters.read(kind, value)
-    except Wrong as wrong:
-        wrong.place.append(name)
-        raise Invalid(str(wrong)) from None
-
-
 def _check_no_form(meta: Meta) -> None:
     """Refuse a body that an engine would read parameters from, before or besides those of the query."""
     if is_form(kind := _media_type(meta)):
@@ -148,14 +119,15 @@ def _media_type(meta: Meta) -> str:
     return media_type(meta.header("content-type") or "")
 
 
-def _body(row: Row, known: Schema, meta: Meta, body: Json) -> _Body | None:
+def _body(row: Row, meta: Meta, body: Json) -> _Body | None:
     if not body.raw.strip():
         return None
     _check_is_json(meta)
-    if known.body is None:
+    read = schema.body_reader(row.name)
+    if read is None:
         _check_unread(row, body)
         return None
-    data = _read(known.body, body)
+    data = _read(read, body)
     if row.name == "ContainerCreate":
         _gather_host_config(data)
     made = _Body.from_data(data)

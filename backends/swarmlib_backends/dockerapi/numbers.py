@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 INT64: Final = range(-(2**63), 2**63)
+UINT64: Final = range(2**64)
 _DECIMAL: Final = re.compile(r"([+-]?)(?=[0-9])0*+([0-9]{0,20})")
 
 

@@ -1,37 +1,31 @@
-"""Query parameters in canonical form: read as an engine reads them, written in one way.
+"""Query parameters: their kinds, each of which reads texts as an engine does, and `Params`, which are typed by them.
 
-    string      the first value of several
-    boolean     "1" or "0", by the words that Go's `httputils.BoolValue` knows
-    strict      "1" or "0" of what Go's `strconv.ParseBool` takes
-    integers    decimal digits
-    lenient     an integer; what is none is 0
-    time        seconds since the epoch, with nanoseconds where there are any
-    event-time  the same, but -1 counts as not given
-    tail        "all", or how many lines; what is no number of lines means all of them
-    task-tail   the same of a service or a task, for which only a number or "all" will do
-    filters     JSON: an object of lists; the older form of objects becomes this one
-    {"json": T} JSON of that type
-    ["string"]  all values
+A class of `operations` declares the parameters of one operation. Its instances are those of one request in canonical
+form: a mapping of texts, as the next engine gets them, whose attributes are the values that an engine reads there.
+
+    asked = ContainerList.of(request)
+    asked["limit"] == "5"    # the canonical text
+    asked.limit == 5         # its value; None where it is not given
 
 A parameter that is not given (nothing at all, Python's None, or "" where an engine takes that for nothing) is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, lru_cache
-from typing import Any, Final, TypeAlias, cast
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast, overload
 
 import orjson
 
-from swarmlib import Invalid
+from swarmlib import Invalid, Request
 
 from . import schema, strictjson, times
-from .numbers import integer
-from .schema import INTEGERS, Wrong
+from .numbers import INT64, integer
+from .schema import Wrong
 
-TextReader: TypeAlias = Callable[[str], str | None]
-"""Returns the canonical text of a parameter, or None where it counts as not given. Raises `Wrong`, `Invalid`."""
+T = TypeVar("T")
 
 FALSE: Final = frozenset({"", "0", "no", "false", "none"})
 """What an engine takes for false, in lower case and without spaces around it; anything else is true."""
@@ -44,33 +38,294 @@ PARSE_BOOL: Final = {
 """What Go's `strconv.ParseBool` takes, and what it is."""
 
 
-@cache
-def text_reader(kind: str) -> TextReader:
-    """The reader of a kind of parameter that is one text."""
-    return _integer(INTEGERS[kind]) if kind in INTEGERS else _KINDS[kind]
+class Params(dict[str, Any]):
+    """The parameters of one request in canonical form. A copy with changes is a plain dict, and so no longer typed."""
+
+    __slots__ = ()
+    declared: ClassVar[Mapping[str, Parameter[Any]]] = {}
+    """The parameters that the operation has, by their names in a query."""
+
+    def __init_subclass__(cls) -> None:
+        fields: list[Parameter[Any]] = [each for each in vars(cls).values() if isinstance(each, Parameter)]
+        own = {each.name: each for each in fields}
+        cls.declared = {**cls.declared, **own}
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Return the parameters of a request of this operation. Raises as `read` if they are not canonical yet."""
+        params = request.params
+        return params if type(params) is cls else cls.read(params)
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Self:
+        """Return these parameters in canonical form. Those that the operation does not have stay as they are.
+
+        Raises:
+            Invalid: one of them is not of its kind; the error names it, and says what would be right.
+        """
+        made = cls()
+        for name, value in given.items():
+            if type(name) is not str:
+                raise Invalid(f"a parameter's name should be text, not {name!r:.40}")
+            try:
+                text = cls.declared.get(name, _UNDECLARED).canonical(value)
+            except Wrong as wrong:
+                wrong.place.append(name)
+                raise Invalid(str(wrong)) from None
+            if text is not None:
+                made[name] = text
+        return made
 
 
-def read(kind: Any, given: Any) -> str | list[str] | None:
-    """The canonical form of a parameter's value or values.
+class Parameter(ABC, Generic[T]):
+    """One parameter of an operation: a field of its `Params`.
 
-    Raises:
-        Wrong: it is not of that kind.
-        Invalid: it should be JSON, and is none.
+    name: what it is called in a query, where the field can't be called so.
     """
-    if type(given) is str and type(kind) is str:  # the usual case
-        return text_reader(kind)(_checked(given))
-    texts = texts_of(given)
-    if isinstance(kind, list) or kind is None:
+
+    default: Any
+    """The canonical form of what it is where it is not given; None if there is none."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = self.name or name
+
+    @overload
+    def __get__(self, params: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, params: Params, owner: type) -> T: ...
+    def __get__(self, params: Params | None, owner: type) -> Self | T:
+        return self if params is None else self.value(params.get(self.name, self.default))
+
+    def canonical(self, given: Any) -> str | list[str] | None:
+        """Return the canonical form of a value or values: the first counts. None where it counts as not given.
+
+        Raises:
+            Wrong, Invalid: it is not of this kind.
+        """
+        if type(given) is str:  # the usual case
+            return self.text(_checked(given))
+        texts = texts_of(given)
+        return self.text(texts[0]) if texts else None
+
+    @abstractmethod
+    def text(self, given: str) -> str | None:
+        """Return the canonical form of one text. Raises as `canonical`."""
+
+    @abstractmethod
+    def value(self, text: Any) -> T:
+        """Return what a canonical form means to an engine."""
+
+
+class Text(Parameter[str]):
+    """Any text. An empty one means the default."""
+
+    default = ""
+
+    def __init__(self, name: str = "", *, default: str = "") -> None:
+        super().__init__(name)
+        self._instead = default
+
+    def text(self, given: str) -> str:
+        """See `Parameter`."""
+        return given
+
+    def value(self, text: str) -> str:
+        """See `Parameter`."""
+        return text or self._instead
+
+
+class Flag(Parameter[bool]):
+    """A boolean by the words that Go's `httputils.BoolValue` knows: any text is one. Canonical are "1" and "0".
+
+    empty: whether an empty text is false, rather than not given.
+    """
+
+    def __init__(self, name: str = "", *, default: bool = False, empty: bool = True) -> None:
+        super().__init__(name)
+        self.default = "1" if default else "0"
+        self._empty = empty
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        if not given and not self._empty:
+            return None
+        return "0" if given.strip().lower() in FALSE else "1"
+
+    def value(self, text: str) -> bool:
+        """See `Parameter`."""
+        return text == "1"
+
+
+class StrictFlag(Flag):
+    """A boolean by the words of Go's `strconv.ParseBool`, which refuses others."""
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        if given not in PARSE_BOOL and given:
+            raise Wrong(f"should be true or false, not {given[:40]!r}")
+        return PARSE_BOOL.get(given)
+
+
+class Integer(Parameter["int | None"]):
+    """An integer in decimal digits, of those that are allowed."""
+
+    default = None
+
+    def __init__(self, name: str = "", *, allowed: range = INT64) -> None:
+        super().__init__(name)
+        self._allowed = allowed
+
+    def canonical(self, given: Any) -> str | list[str] | None:
+        """See `Parameter`. Python's booleans are integers only to Python."""
+        if isinstance(given, bool):
+            raise Wrong(f"should be an integer, not {given}")
+        return super().canonical(given)
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        number = integer(given, self._allowed)
+        if number is None and given:
+            raise Wrong(
+                f"should be an integer from {self._allowed.start} to {self._allowed.stop - 1}, not {given[:40]!r}"
+            )
+        return None if number is None else str(number)
+
+    def value(self, text: str | None) -> int | None:
+        """See `Parameter`."""
+        return None if text is None else int(text)
+
+
+class LenientInteger(Parameter[int]):
+    """An integer; what is none is 0."""
+
+    default = "0"
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        return str(integer(given) or 0) if given else None
+
+    def value(self, text: str) -> int:
+        """See `Parameter`."""
+        return int(text)
+
+
+class Time(Parameter["float | None"]):
+    """Seconds since the epoch, with nanoseconds where there are any."""
+
+    default = None
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        found = times.timestamp(given)
+        if found is None and given:
+            raise Wrong(f"should be seconds since the epoch, such as 1136073600.000000001, not {given[:40]!r}")
+        return found
+
+    def value(self, text: str | None) -> float | None:
+        """See `Parameter`."""
+        return None if text is None else times.moment(text)
+
+
+class EventTime(Time):
+    """A time of which -1 counts as not given."""
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        found = super().text(given)
+        return None if found is not None and found.partition(".")[0] == "-1" else found
+
+
+class Tail(Parameter["int | None"]):
+    """How many of the last lines: None for all, as what is no number of lines is."""
+
+    default = "all"
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        number = integer(given)
+        return str(number) if number is not None and number >= 0 else "all" if given else None
+
+    def value(self, text: str) -> int | None:
+        """See `Parameter`."""
+        return None if text == "all" else int(text)
+
+
+class TaskTail(Tail):
+    """The same of a service or a task, for which only a number or "all" will do."""
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        found = super().text(given)
+        if found == "all" != given:
+            raise Wrong(f'should be "all" or a number of lines, not {given[:40]!r}')
+        return found
+
+
+class Filters(Parameter[dict[str, list[str]]]):
+    """JSON, an object of lists; the older form of objects becomes this one."""
+
+    default = "{}"
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        return (_short_filters(given) if len(given) < _SHORT else _read_filters(given)) if given else None
+
+    def value(self, text: str) -> dict[str, list[str]]:
+        """See `Parameter`."""
+        return cast("dict[str, list[str]]", orjson.loads(text))
+
+
+class Data(Parameter["T | None"], Generic[T]):
+    """JSON of a type of `schema`, which T is in Python."""
+
+    default = None
+
+    def __init__(self, type_: Any, name: str = "") -> None:
+        super().__init__(name)
+        self._type = type_
+
+    @cached_property
+    def _reader(self) -> schema.Reader:
+        return schema.reader(self._type)
+
+    def text(self, given: str) -> str | None:
+        """See `Parameter`."""
+        value = _json(given) if given else None
+        return None if value is None else orjson.dumps(self._reader(value)).decode()
+
+    def value(self, text: str | None) -> T | None:
+        """See `Parameter`."""
+        return None if text is None else cast("T", orjson.loads(text))
+
+
+class Texts(Parameter[list[str]]):
+    """All texts that are given."""
+
+    default = ()
+
+    def canonical(self, given: Any) -> str | list[str] | None:
+        """See `Parameter`. One text stands for a list of it, as in a query."""
+        texts = texts_of(given)
         return texts if len(texts) > 1 else next(iter(texts), None)
-    if not texts:
-        return None
-    if isinstance(given, bool) and kind in INTEGERS:
-        raise Wrong(f"should be an integer, not {given}")
-    return _json(kind["json"], texts[0]) if isinstance(kind, dict) else text_reader(kind)(texts[0])
+
+    def text(self, given: str) -> str:
+        """See `Parameter`."""
+        return given
+
+    def value(self, text: str | Sequence[str]) -> list[str]:
+        """See `Parameter`."""
+        return [text] if isinstance(text, str) else list(text)
+
+
+_UNDECLARED: Final = Texts()
+"""Reads a parameter that the operation does not have, and that an engine may know all the same."""
 
 
 def texts_of(given: Any) -> list[str]:
-    """The texts that a parameter's value is in a query.
+    """Return the texts that a parameter's value is in a query.
 
     Raises:
         Wrong: it is nothing that a query can express.
@@ -87,7 +342,7 @@ def texts_of(given: Any) -> list[str]:
 
 
 def _checked(text: str) -> str:
-    """A text that is what bytes say (see `targets`), and the only one that says those bytes."""
+    """Return a text that is what bytes say (see `targets`), and the only one that says those bytes."""
     if "\0" in text:
         raise Wrong("should hold no NUL character")
     if not text.isascii() and not text.isprintable() and not _is_of_bytes(text):
@@ -102,81 +357,15 @@ def _is_of_bytes(text: str) -> bool:
         return False
 
 
-def _same(text: str) -> str:
-    return text
-
-
-def _boolean(text: str) -> str:
-    return "0" if text.strip().lower() in FALSE else "1"
-
-
-def _default_true(text: str) -> str | None:
-    return _boolean(text) if text else None
-
-
-def _strict(text: str) -> str | None:
-    if text not in PARSE_BOOL and text:
-        raise Wrong(f"should be true or false, not {text[:40]!r}")
-    return PARSE_BOOL.get(text)
-
-
-def _integer(allowed: range) -> TextReader:
-    def read(text: str) -> str | None:
-        number = integer(text, allowed)
-        if number is None and text:
-            raise Wrong(f"should be an integer from {allowed.start} to {allowed.stop - 1}, not {text[:40]!r}")
-        return None if number is None else str(number)
-
-    return read
-
-
-def _lenient(text: str) -> str | None:
-    return str(integer(text) or 0) if text else None
-
-
-def _time(text: str) -> str | None:
-    found = times.timestamp(text)
-    if found is None and text:
-        raise Wrong(f"should be seconds since the epoch, such as 1136073600.000000001, not {text[:40]!r}")
-    return found
-
-
-def _event_time(text: str) -> str | None:
-    found = _time(text)
-    return None if found is not None and found.partition(".")[0] == "-1" else found
-
-
-def _tail(text: str) -> str | None:
-    number = integer(text)
-    return str(number) if number is not None and number >= 0 else "all" if text else None
-
-
-def _task_tail(text: str) -> str | None:
-    found = _tail(text)
-    if found == "all" != text:
-        raise Wrong(f'should be "all" or a number of lines, not {text[:40]!r}')
-    return found
-
-
-def _json(type_: Any, text: str) -> str | None:
-    """JSON in a query, of that type."""
-    value = _value(text) if text else None
-    return None if value is None else orjson.dumps(schema.reader(type_)(value)).decode()
-
-
-def _value(text: str) -> Any:
+def _json(text: str) -> Any:
     try:
         return strictjson.read(text.encode(errors="surrogateescape"), "")
     except Invalid as exc:
         raise Wrong(exc.message.strip()) from exc
 
 
-def _filters(text: str) -> str | None:
-    return (_short_filters(text) if len(text) < _SHORT else _read_filters(text)) if text else None
-
-
 def _read_filters(text: str) -> str | None:
-    value = _value(text)
+    value = _json(text)
     if value is None or value == {}:
         return None
     older = type(value) is dict and dict in map(type, cast("dict[str, Any]", value).values())
@@ -194,17 +383,3 @@ def _older_filters(value: Any) -> dict[str, list[str] | None]:
 _FILTERS: Final = schema.reader({"*": ["string"]})
 _OLDER_FILTERS: Final = schema.reader({"*": {"*": "boolean"}})
 _short_filters: Final = lru_cache(maxsize=256)(_read_filters)
-
-
-_KINDS: Final[dict[str, TextReader]] = {
-    "string": _same,
-    "boolean": _boolean,
-    "default-true": _default_true,
-    "strict": _strict,
-    "lenient": _lenient,
-    "time": _time,
-    "event-time": _event_time,
-    "tail": _tail,
-    "task-tail": _task_tail,
-    "filters": _filters,
-}

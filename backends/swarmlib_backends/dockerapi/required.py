@@ -9,10 +9,21 @@ from typing import Any, Final, TypeAlias, cast
 from swarmlib import Invalid
 
 from . import detachkeys, schema
+from .operations import (
+    ConfigUpdate,
+    ContainerArchive,
+    ContainerAttach,
+    ContainerKill,
+    ContainerLogs,
+    ContainerRename,
+    ContainerResize,
+    ImageCreate,
+)
+from .parameters import Params
 from .values import signal_asked
 
-Check: TypeAlias = Callable[[Mapping[str, Any], Any], None]
-"""Takes the parameters and the body of a request in canonical form. Raises `Invalid` if something is missing."""
+Check: TypeAlias = Callable[[Any, Any], None]
+"""Takes the typed parameters and the body of a request in canonical form. Raises `Invalid` if something is missing."""
 
 _NO_UINT: Final = 'strconv.ParseUint: parsing "": invalid syntax'
 """An engine's own words for a number that is missing."""
@@ -22,63 +33,67 @@ _MAY_LACK_A_BODY: Final = frozenset({"ImageCommit", "ImagePush"})
 
 @cache
 def of_row(name: str) -> Check | None:
-    """The check of the row with this name; None if it can do without everything."""
+    """Return the check of the row with this name; None if it can do without everything."""
     return _CHECKS.get(name) or (_body if _must_have_a_body(name) else None)
 
 
 def _must_have_a_body(name: str) -> bool:
-    return name not in _MAY_LACK_A_BODY and schema.of_row(name).body is not None
+    return name not in _MAY_LACK_A_BODY and schema.body_reader(name) is not None
 
 
-def _body(_: Mapping[str, Any], body: Any) -> None:
+def _body(_: Params, body: Any) -> None:
     if body is None:
         raise Invalid("got EOF while reading request body")
 
 
-def _command(args: Mapping[str, Any], body: Any) -> None:
-    _body(args, body)
+def _command(asked: Params, body: Any) -> None:
+    _body(asked, body)
     if not cast("dict[str, Any]", body).get("Cmd"):
         raise Invalid("No exec command specified")
 
 
-def _streams(args: Mapping[str, Any], _: Any) -> None:
-    if "1" not in (args.get("stdout"), args.get("stderr")):
+def _streams(asked: ContainerLogs, _: Any) -> None:
+    if not (asked.stdout or asked.stderr):
         raise Invalid("Bad parameters: you must choose at least one stream")
 
 
-def _path(args: Mapping[str, Any], _: Any) -> None:
-    if not args.get("path"):
+def _path(asked: ContainerArchive, _: Any) -> None:
+    if not asked.path:
         raise Invalid("bad parameter: pathcannot be empty")  # an engine's own words
 
 
-def _size(args: Mapping[str, Any], _: Any) -> None:
-    for name in ("h", "w"):
-        if name not in args:
-            raise Invalid('strconv.Atoi: parsing "": invalid syntax')  # an engine's own words
+def _size(asked: ContainerResize, _: Any) -> None:
+    if asked.h is None or asked.w is None:
+        raise Invalid('strconv.Atoi: parsing "": invalid syntax')  # an engine's own words
 
 
-def _signal(args: Mapping[str, Any], _: Any) -> None:
-    signal_asked(args)
+def _signal(asked: ContainerKill, _: Any) -> None:
+    signal_asked(asked)
 
 
-def _new_name(args: Mapping[str, Any], _: Any) -> None:
-    if not args.get("name"):
+def _new_name(asked: ContainerRename, _: Any) -> None:
+    if not asked.name:
         raise Invalid("Neither old nor new names may be empty")
 
 
-def _version(said: str) -> Check:
-    """The check of an object of swarm mode that is changed: which version of it was seen must be told."""
+def _one_source(asked: ImageCreate, _: Any) -> None:
+    if asked.from_image and asked.from_src:
+        raise Invalid("fromImage and fromSrc exclude each other: an image is either pulled or imported")
 
-    def check(args: Mapping[str, Any], body: Any) -> None:
-        _body(args, body)
-        if "version" not in args:
+
+def _version(said: str) -> Check:
+    """Return the check of an object of swarm mode that is changed: which version of it was seen must be told."""
+
+    def check(asked: ConfigUpdate, body: Any) -> None:
+        _body(asked, body)
+        if asked.version is None:
             raise Invalid(said)
 
     return check
 
 
-def _detach_keys(args: Mapping[str, Any], _: Any) -> None:
-    detachkeys.keys(str(args.get("detachKeys", "")))
+def _detach_keys(asked: ContainerAttach, _: Any) -> None:
+    detachkeys.keys(asked.detach_keys)
 
 
 _CHECKS: Final[Mapping[str, Check]] = {
@@ -90,6 +105,7 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "NodeUpdate": _version(f"invalid node version '': {_NO_UINT}"),
     "ServiceUpdate": _version(f"invalid service version '': {_NO_UINT}"),
     "SwarmUpdate": _version(f"invalid swarm version '': {_NO_UINT}"),
+    **dict.fromkeys(("ImageCreate", "ImageImport"), _one_source),
     **dict.fromkeys(("ContainerAttach", "ContainerAttachWebsocket"), _detach_keys),
     **dict.fromkeys(("ContainerLogs", "ServiceLogs", "TaskLogs"), _streams),
     **dict.fromkeys(("ContainerArchive", "ContainerArchiveInfo", "PutContainerArchive"), _path),

@@ -14,6 +14,9 @@ from urllib.parse import quote
 
 from swarmlib import Path, Verb
 
+from . import operations
+from .parameters import Params
+
 
 class Kind(Enum):
     """How a row answers."""
@@ -63,6 +66,12 @@ class Row:
         name = f"({_NAME if self.nested_names else '[^/]+'})"
         path = re.escape(self.template).replace(r"\{name\}", name).replace(r"\{id\}", name)
         return re.compile(path + "/?" if self.slash else path, re.DOTALL)
+
+    @cached_property
+    def params(self) -> type[Params]:
+        """The parameters that it has, by their types."""
+        found: type[Params] = getattr(operations, self.name, Params)
+        return found
 
     @cached_property
     def nested_names(self) -> bool:

@@ -1,4 +1,4 @@
-"""The types of the Engine API's parameters and bodies, as readers: each takes a value and returns its canonical form.
+"""The types of the Engine API's bodies, as readers: each takes a value and returns its canonical form.
 
 The types are data (`schema.json`), compiled from the official OpenAPI documents (moby/moby, Apache-2.0); the readers
 apply the rules of Go's `encoding/json`, with which engines read. `tests/apischema.py` describes the data's form.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 import orjson
 
-from .numbers import INT64
+from .numbers import INT64, UINT64
 
 DATA: Final = Path(__file__).with_name("schema.json")
 
@@ -27,7 +26,7 @@ MAX_DEPTH: Final = 100
 INTEGERS: Final[Mapping[str, range]] = {
     "int64": INT64,
     "int32": range(-(2**31), 2**31),
-    "uint64": range(2**64),
+    "uint64": UINT64,
     "uint32": range(2**32),
     "uint16": range(2**16),
 }
@@ -65,25 +64,15 @@ class Wrong(Exception):
         return f"{path.lstrip('.')} {self.what}".lstrip()
 
 
-@dataclass(frozen=True)
-class Schema:
-    """What one row of the routing table takes."""
-
-    query: Mapping[str, Any]
-    """The types of its parameters."""
-    body: Reader | None
-    """None where it takes no body."""
-
-
 @cache
-def of_row(name: str) -> Schema:
-    """The schema of the row with this name."""
-    row = _data()["rows"][name]
-    return Schema(row["query"], None if row["body"] is None else _body(row["body"]))
+def body_reader(row: str) -> Reader | None:
+    """Return the reader of the body of the row with this name; None where it takes no body.
 
-
-def _body(type_: Any) -> Reader:
-    """The reader of a whole body. One that is null leaves everything as it was before, which is empty."""
+    A body that is null leaves everything as it was before, which is empty.
+    """
+    type_ = _data()["rows"].get(row)
+    if type_ is None:
+        return None
     read = reader(type_)
     empty: Any = [] if isinstance(type_, list) else {}
     return lambda value: read(empty if value is None else value)

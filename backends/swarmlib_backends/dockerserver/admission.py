@@ -116,7 +116,7 @@ def check_type(head: Head) -> None:
 
 def takes_json(row: Row) -> bool:
     """Whether the operation has a JSON body, by the API's schema."""
-    return row.kind is not Kind.WHOLE and schema.of_row(row.name).body is not None
+    return row.kind is not Kind.WHOLE and schema.body_reader(row.name) is not None
 
 
 def check_json(head: Head) -> None:
