@@ -5,8 +5,8 @@ import signal
 import pytest
 
 from swarmlib import Invalid
-from swarmlib_backends.dockerapi.output import Lines, Piece
 from swarmlib_backends.dockerapi.values import signal_number
+from swarmlib_backends.enginekit.output import Lines, Piece
 
 
 @pytest.mark.parametrize("inside", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\0"])

@@ -21,7 +21,7 @@ from swarmlib_backends.simulator.build import patterns
 from swarmlib_backends.simulator.build.configuration import Configuration, expanded, with_changes
 from swarmlib_backends.simulator.build.context import context_of
 from swarmlib_backends.simulator.build.expansion import Expander
-from swarmlib_backends.simulator.images import NO_CONFIG
+from swarmlib_backends.simulator.image import NO_CONFIG
 from tests.builds import Content, context
 
 _SECONDS = 2.0

@@ -36,7 +36,7 @@ from ..balance.members import Member
 from ..balance.placement import LAST_RESORT, Placement
 from ..balance.spawning import Spawner
 from ..balance.wish import Wish
-from ..dockerapi.values import pong
+from ..enginekit.pong import pong
 from . import Azure, duration
 from .access import Access, state_folder
 from .client import connected

@@ -6,15 +6,15 @@ Nothing is asked while nobody watches. What the backend itself changes is looked
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import trio
 
-from swarmlib import ReplySender
+from swarmlib import Request
 from swarmlib.errors import ungrouped
 
-from ..dockerapi import events as docker
-from ..dockerapi.clock import Clock
+from ..enginekit import events as docker
+from ..enginekit.clock import Clock
 from .objects import Machine
 from .spec import Body
 
@@ -43,7 +43,7 @@ class Events:
         finally:
             self._looks.discard(event)
 
-    async def send(self, args: Mapping[str, Any], reply: ReplySender) -> None:
+    async def send(self, request: Request) -> None:
         """Acknowledge a watch, and send it the events that it asks for, until its `until`.
 
         Raises:
@@ -54,7 +54,7 @@ class Events:
         with ungrouped():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._compare, known, told)
-                await told.send(args, reply)
+                await told.send(request)
                 nursery.cancel_scope.cancel()
 
     async def _compare(self, known: Mapping[str, Machine], told: docker.Events) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from ..dockerapi.matching import named
-from ..dockerapi.values import NEVER, filters, is_true, labels_fit, number
+from swarmlib import Request
+
+from ..dockerapi.values import NEVER
+from ..enginekit.filters import FILTERS, Filter, chosen, one_of
+from ..enginekit.views import counted
 from .spec import TAG, Body, part, parts, tags_of
 
-_LIST_FILTERS: Final = {"name", "id", "status", "label", "ancestor"}
 _STATES: Final[Mapping[str, str]] = {
     "starting": "restarting",
     "running": "running",
@@ -62,6 +64,11 @@ class Machine:
         return hashlib.sha256(str(self.body["properties"]["vmId"]).encode()).hexdigest()
 
     @property
+    def labels(self) -> dict[str, str]:
+        """Its tags, which are what Docker calls labels."""
+        return self.tags
+
+    @property
     def tags(self) -> dict[str, str]:
         """Its tags."""
         return tags_of(self.body)
@@ -101,6 +108,12 @@ class Machine:
         return [str(each["id"]) for each in parts(profile, "networkInterfaces")]
 
 
+_FILTERS: Final[Mapping[str, Filter[Machine]]] = {
+    **FILTERS,
+    "ancestor": one_of(lambda each, image: each.image == image),
+}
+
+
 def seconds(text: str) -> float:
     """The time of RFC 3339, which Azure writes with up to seven digits behind the point; 0 for none."""
     if not text:
@@ -115,30 +128,14 @@ def power_of(view: Body) -> str:
     return next((code.partition("/")[2] for code in codes if code.startswith("PowerState/")), "")
 
 
-def listed(machines: Iterable[Machine], args: Mapping[str, Any]) -> list[Body]:
-    """The summaries that a list asks for, the newest first.
+def listed(machines: Iterable[Machine], request: Request) -> list[Body]:
+    """Return the summaries that a list asks for, the newest first.
 
     Raises:
         Invalid, Unsupported: its filters are wrong.
     """
-    wanted = filters(args, _LIST_FILTERS, "virtual machines")
-    limit = number(args, "limit", 0)
-    everything = is_true(args.get("all")) or limit > 0 or "status" in wanted
-    has_name = named(wanted.get("name", []))
-    shown = [each for each in machines if (everything or each.running) and has_name(each.name, f"/{each.name}")]
-    chosen = [each for each in shown if _fits(each, wanted)]
-    newest = sorted(chosen, key=lambda each: each.created, reverse=True)
-    return [summary(each) for each in (newest[:limit] if limit > 0 else newest)]
-
-
-def _fits(machine: Machine, wanted: Mapping[str, list[str]]) -> bool:
-    tests: dict[str, Callable[[str], bool]] = {
-        "id": machine.id.startswith,
-        "status": lambda value: machine.status == value,
-        "ancestor": lambda value: machine.image == value,
-    }
-    plain = all(any(tests[key](value) for value in values) for key, values in wanted.items() if key in tests)
-    return plain and labels_fit(machine.tags, wanted.get("label", []))
+    newest = sorted(machines, key=lambda each: each.created, reverse=True)
+    return [summary(each) for each in chosen(newest, request, _FILTERS)]
 
 
 def summary(machine: Machine) -> Body:
@@ -218,7 +215,6 @@ def state(machine: Machine) -> Body:
 
 def info(machines: Iterable[Machine], name: str) -> Body:
     """What the service is, and how much of it there is."""
-    running = [each.running for each in machines]
     return {
         "ID": name,
         "Name": name,
@@ -230,10 +226,7 @@ def info(machines: Iterable[Machine], name: str) -> Body:
         "NCPU": 0,
         "MemTotal": 0,
         "Images": 0,
-        "Containers": len(running),
-        "ContainersRunning": sum(running),
-        "ContainersPaused": 0,
-        "ContainersStopped": len(running) - sum(running),
+        **counted(each.status for each in machines),
         "Labels": [f"{TAG}=azure"],
         "Warnings": None,
     }

@@ -42,7 +42,8 @@ from ..docker.engine import open_engine
 from ..docker.locate import locate
 from ..dockerapi.filters import decode
 from ..dockerapi.matching import named
-from ..dockerapi.values import is_true, labels_fit, pong
+from ..dockerapi.values import is_true, labels_fit
+from ..enginekit.pong import pong
 from .spec import Body
 
 _log = logging.getLogger("swarmlib")

@@ -18,7 +18,10 @@ from swarmlib.service import Handler
 from ..dockerapi.canonical import reading_canonical
 from ..dockerapi.nulls import fields
 from ..dockerapi.parameters import Flag
-from ..dockerapi.values import is_true, no_such_place, pong, still_runs
+from ..dockerapi.values import is_true
+from ..enginekit.bodies import ATTACHED, HARMLESS, Accepted
+from ..enginekit.pong import pong
+from ..enginekit.refusals import no_such_place, still_runs
 from . import Azure, cloudinit, objects
 from .access import Access, Shell
 from .client import Arm, connected
@@ -30,18 +33,12 @@ from .spec import LABEL, Body, Spec, is_reserved
 _CONTAINERS: Final = "containers"
 _VERSION: Final = {"Version": "azure", "ApiVersion": "1.41", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
-_HONOURED: Final = frozenset(
-    {"Image", "Labels", "Hostname", "AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce",
-     "HostConfig", "NetworkingConfig"}
-)  # fmt: skip
-"""What a create body may set; of the last two, only what says nothing."""
-_SAYING_NOTHING: Final[dict[str, tuple[Any, ...]]] = {
-    "NetworkMode": ("default", "bridge"),
-    "RestartPolicy": ({"Name": "no", "MaximumRetryCount": 0}, {"Name": "no"}, {"Name": "", "MaximumRetryCount": 0}),
-    "LogConfig": ({"Type": "", "Config": {}}, {"Type": "", "Config": None}),
-    "MemorySwappiness": (-1,),
-    "ConsoleSize": ([0, 0],),
-}
+_ACCEPTED: Final = Accepted(
+    "a virtual machine",
+    ATTACHED | {"Image", "Labels", "Hostname", "HostConfig", "NetworkingConfig"},
+    HARMLESS,
+    advice=f": leave it out; labels such as {LABEL}size=Standard_D2s_v5 say what it can have",
+)
 
 
 class Workloads(Server):
@@ -75,7 +72,7 @@ class Workloads(Server):
         """The machines; there are no images."""
         match request.path:
             case ("containers",):
-                return objects.listed(await self._machines(), request.params)
+                return objects.listed(await self._machines(), request)
             case ("images",):
                 return []
             case _:
@@ -104,7 +101,7 @@ class Workloads(Server):
         """Events; or a machine's end."""
         match request.path:
             case ():
-                await self._events.send(request.params, request.reply)
+                await self._events.send(request)
             case ("containers", ref, "wait"):
                 machine = await self._find(ref)
                 await request.reply.ack()
@@ -147,7 +144,7 @@ class Workloads(Server):
         Raises:
             Invalid: it is no create body. Unsupported: it sets what a virtual machine can't have; names it.
         """
-        config = _checked(body)
+        config = _ACCEPTED.check(body)
         spec = default_spec(self._options, name, self._access, engine=False)
         labels = dict(cast("dict[str, str]", config.get("Labels") or {}))
         if image := str(config.get("Image") or ""):
@@ -298,28 +295,11 @@ def _engine_labels(options: Azure) -> list[str]:
     return [f"location={options.location}", f"size={options.size}", *slots]
 
 
-def _checked(body: Any) -> Body:
-    if not isinstance(body, dict):
-        raise Invalid("the body of a create should be a JSON object")
-    config = cast("Body", body)
-    host = cast("Body", config.get("HostConfig") or {})
-    refused = [name for name, value in config.items() if value and name not in _HONOURED]
-    refused += [
-        f"HostConfig.{name}"
-        for name, value in host.items()
-        if value and value not in _SAYING_NOTHING.get(name, ()) and name != "ConsoleSize"
-    ]
-    if refused:
-        raise Unsupported(f"a virtual machine can't have {', '.join(refused)}: leave it out; labels such as "
-                          f"{LABEL}size=Standard_D2s_v5 say what it can have")  # fmt: skip
-    return config
-
-
 def _patch(machine: Machine, body: Any) -> Body:
     """The change of a machine that an `update` asks for: its `Labels` are new tags, and azure.size its size."""
     given = {key: value for key, value in cast("Body", body or {}).items() if value}
     labels = {key: value for key, value in fields(given.pop("Labels", None)).items() if not is_reserved(key)}
-    given = {key: value for key, value in given.items() if value not in _SAYING_NOTHING.get(key, ())}
+    given = {key: value for key, value in given.items() if key not in HARMLESS or not HARMLESS[key](value)}
     size = labels.pop(f"{LABEL}size", "") if labels else ""
     fixed = [name for name in labels if name.startswith(LABEL)]
     if given or fixed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import Any, Final
 
 import trio
@@ -15,10 +14,10 @@ from .workload import Workload
 _COLUMNS: Final = "user,pid,ppid,pcpu,stime,tty,time,args"
 
 
-async def processes(workload: Workload, ps_args: str, execs: Iterable[Workload]) -> dict[str, Any]:
+async def processes(workload: Workload, ps_args: str) -> dict[str, Any]:
     """The processes in a workload's pid namespace, without its init, or those of its session where it has none.
 
-    execs: processes in workloads' places; what holds them there is not shown.
+    What holds the processes in its place there is not shown.
 
     Raises:
         Conflict: it doesn't run. Unsupported: there are options for ps.
@@ -26,14 +25,14 @@ async def processes(workload: Workload, ps_args: str, execs: Iterable[Workload])
     workload.check_running()
     if ps_args != "-ef":
         raise Unsupported("top takes no ps options here")
-    namespace = _pid_namespace(workload.leader)
-    chosen = ["-s", str(workload.leader)] if namespace == _pid_namespace(os.getpid()) else ["-e"]
+    namespace = _pid_namespace(workload.pid)
+    chosen = ["-s", str(workload.pid)] if namespace == _pid_namespace(os.getpid()) else ["-e"]
     command = ["ps", *chosen, "-o", f"pidns,{_COLUMNS}"]
     shown = await trio.run_process(command, capture_stdout=True, check=False)
     (_, *titles), *rows = [line.split(None, 8) for line in shown.stdout.decode(errors="replace").splitlines()]
     inside = {int(row[2]): row[1:] for row in rows if row[0] == namespace}
-    hidden = {*(made.process.holder for made in execs if made.process is not None)}
-    hidden |= {int(inside[workload.leader][2]) if workload.leader in inside else 0}
+    hidden = {*(made.process.holder for made in workload.inside.values() if made.process is not None)}
+    hidden |= {int(inside[workload.pid][2]) if workload.pid in inside else 0}
     return {"Titles": titles, "Processes": [row for pid, row in inside.items() if pid not in hidden]}
 
 

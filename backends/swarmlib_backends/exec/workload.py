@@ -8,14 +8,17 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import trio
 
-from swarmlib import Conflict, Invalid, SwarmError, Unavailable
+from swarmlib import Invalid, SwarmError, Unavailable
 
-from ..dockerapi.output import Output, Piece
-from .body import host_config, no_new_privileges, texts
+from ..dockerapi.nulls import items
+from ..enginekit.container import Container
+from ..enginekit.output import Piece
+from ..enginekit.refusals import not_running
+from .body import no_new_privileges
 from .credentials import Credentials, check_permitted, credentials
 from .launcher import Request
 from .launching import FILES, Launcher, Process, StartError, opened_streams, set_size
@@ -29,53 +32,31 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(eq=False)
-class Workload:
-    """A process to be, or that is, or was. Times are seconds since the epoch, 0 for never."""
+class Workload(Container):
+    """A process to be, or that is, or was. `pid` is the first process of its session, which gets the signals: its
+    `process`, or one in the sandbox that this is.
+    """
 
-    id: str
-    name: str
-    config: dict[str, Any]
-    output: Output
-    launcher: Launcher
+    launcher: Launcher = field(kw_only=True)
+    sandbox: Sandbox | None = None
     within: Workload | None = None
     """The workload in whose place this process is, and with which it ends."""
-    created: float = field(default_factory=time.time)
-    status: str = "created"
-    exit_code: int = 0
-    error: str = ""
-    started_at: float = 0
-    finished_at: float = 0
+    inside: dict[str, Workload] = field(default_factory=dict[str, "Workload"])
+    """The processes in its place, by their ids."""
     process: Process | None = None
-    leader: int = 0
-    """The first process of its session, which gets the signals: `process`, or one in the sandbox that this is."""
-    sandbox: Sandbox | None = None
-    auto_remove: bool = False
     size: tuple[int, int] = (0, 0)
     """The terminal's rows and columns."""
-    removed: trio.Event = field(default_factory=trio.Event)
-    started: trio.Event = field(default_factory=trio.Event)
-    exit_event: trio.Event = field(default_factory=trio.Event)
-    """Set at the end of this run, or of the next one where none is under way; each run has its own."""
+    _runs: trio.Event = field(default_factory=trio.Event)
     _settled: trio.Event = field(default_factory=trio.Event)
     """Set when it is known whether a start has worked."""
 
     @property
-    def tty(self) -> bool:
-        """Whether it has a terminal."""
-        return bool(self.config.get("Tty"))
-
-    @property
-    def running(self) -> bool:
-        """Whether there is a process now, or is about to be."""
-        return self.status in ("starting", "running", "paused")
-
-    @property
-    def command(self) -> list[str]:
-        """The words of its command."""
-        return [*(self.config.get("Entrypoint") or []), *(self.config.get("Cmd") or [])]
+    def network_mode(self) -> str:
+        """The network that it is shown to have."""
+        return "host" if self.sandbox is None or self.sandbox.network else "none"
 
     async def start(self) -> None:
-        """Start the process; `supervise` it then.
+        """Start the process.
 
         Raises:
             Invalid: the program, the folder or the user doesn't exist, or the sandbox can't be made.
@@ -96,8 +77,8 @@ class Workload:
             self.status = before
             raise
         else:
-            self.status, self.started_at, self.error = "running", time.time(), ""
-            self.started.set()
+            self.began()
+            self._runs.set()
         finally:
             settled.set()
 
@@ -126,11 +107,11 @@ class Workload:
         if not process.stands:
             raise await _why_no_sandbox(process)
         self.process = process
-        self.leader = process.pid if self.sandbox is None else leader_in(process.pid)
+        self.pid = process.pid if self.sandbox is None else leader_in(process.pid)
 
     def _credentials(self) -> Credentials:
         """Whose process it is; in a sandbox, in there, where everybody may be anybody."""
-        found = credentials(self.config.get("User") or "", texts(host_config(self.config), "GroupAdd"))
+        found = credentials(self.config.get("User") or "", items(self.host.get("GroupAdd")))
         if self.sandbox is None:
             check_permitted(found)
         return found
@@ -175,11 +156,11 @@ class Workload:
         hostname = os.uname().nodename if self.sandbox is None else self.sandbox.hostname
         base = {"PATH": _PATH, "HOSTNAME": hostname, "HOME": found.home}
         terminal = {"TERM": "xterm"} if self.tty else {}
-        given = [entry.partition("=") for entry in texts(self.config, "Env")]
+        given = [entry.partition("=") for entry in items(self.config.get("Env"))]
         return base | terminal | {name: value for name, is_set, value in given if is_set}
 
     async def supervise(self) -> None:
-        """Keep its output, and wait for its end, with which all that it started ends."""
+        """Keep its output, and wait for its end, with which all that it started ends, and what is in its place."""
         process = self.process
         if process is None:
             return
@@ -193,7 +174,10 @@ class Workload:
                 readers.cancel_scope.deadline = trio.current_time() + _DRAIN_SECONDS
         finally:
             await self._end(process)
-            self._ended(process)
+            self._runs = trio.Event()
+            self.ended(process.returncode or 0)
+            for each in self.inside.values():
+                each.kill()
 
     async def _end(self, process: Process) -> None:
         """Make it end if it has not, and close what leads to it."""
@@ -201,17 +185,6 @@ class Workload:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _DRAIN_SECONDS):
             await process.wait()
         process.close()
-
-    def _ended(self, process: Process) -> None:
-        self.exit_code = process.returncode or 0
-        self.status, self.finished_at = "exited", time.time()
-        self.started = trio.Event()
-        self.output.end_run()
-
-    def tell_exit(self) -> None:
-        """Wake who waits for the exit: a step of its own, for what must be seen done by then."""
-        self.exit_event.set()
-        self.exit_event = trio.Event()
 
     async def _keep(self, stream: int, source: trio.abc.ReceiveStream) -> None:
         try:
@@ -222,7 +195,7 @@ class Workload:
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Give it input, once it runs. Raises `trio.BrokenResourceError` when it doesn't read any more."""
-        await self.started.wait()
+        await self._runs.wait()
         sink = (self.process.streams.terminal or self.process.streams.stdin) if self.process else None
         if sink is None:
             raise trio.BrokenResourceError("the workload has no stdin")
@@ -230,53 +203,35 @@ class Workload:
 
     async def end_input(self) -> None:
         """Close its stdin, once it runs; a terminal has no end but Ctrl-D."""
-        await self.started.wait()
+        await self._runs.wait()
         if self.process is not None and self.process.streams.stdin is not None:
             await self.process.streams.stdin.aclose()
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process and its process group.
-
-        Raises:
-            Conflict: it doesn't run.
-        """
+        """Send a signal to the process and its process group. Raises `Conflict` if it doesn't run."""
         if self.process is None or self.process.returncode is not None:
-            raise Conflict(f"Container {self.id} is not running")
+            raise not_running(self.id)
         with suppress(ProcessLookupError):  # all of it has ended
-            os.killpg(self.leader, number)
+            os.killpg(self.pid, number)
 
-    async def send(self, number: int) -> None:
-        """Send a signal as `signal` does; after SIGKILL, wait for the end as an engine does.
-
-        Raises:
-            Conflict: it doesn't run.
-        """
-        if number == signal.SIGKILL and self.running:
-            await self.stop(number, 0)
-        else:
-            self.signal(number)
-
-    async def stop(self, number: int, grace: float) -> None:
-        """Ask it to end, make it after `grace` seconds, and wait for that."""
-        await self._settled.wait()
-        if not self.running:
-            return  # it could not start
-        ended = self.exit_event
-        with suppress(Conflict):  # it has ended, and what it wrote is still being read
-            self.signal(number)
-            if self.status == "paused":
-                self.signal(signal.SIGCONT)
-        with trio.move_on_after(grace):
-            await ended.wait()
-            return
+    def kill(self) -> None:
+        """End it at once, with all that it started."""
         if self.process is not None:
             self.process.kill()
-        await ended.wait()
 
-    def check_running(self) -> None:
-        """Raise Conflict unless it runs."""
-        if not self.running:
-            raise Conflict(f"Container {self.id} is not running")
+    def pause(self) -> None:
+        """Stop it."""
+        self.signal(signal.SIGSTOP)
+
+    def unpause(self) -> None:
+        """Let it go on."""
+        self.signal(signal.SIGCONT)
+
+    async def stop(self, number: int, grace: float) -> None:
+        """Stop it as every container, once it is known whether its start has worked."""
+        await self._settled.wait()
+        if self.running:
+            await super().stop(number, grace)
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell it its terminal's size; 0 leaves it as it is."""

@@ -1,20 +1,12 @@
-"""What the operations of a simulated engine read out of a message."""
+"""What the operations of a simulated engine read out of a request."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from swarmlib import Invalid, Request, TooLarge
 
-from ..dockerapi.filters import decode
-from ..dockerapi.status import refusal
-from ..dockerapi.times import filter_moment
-from ..dockerapi.values import labels_fit
-
-Operations: TypeAlias = Mapping[str, Callable[[Request], Awaitable[Any]]]
-"""By the names of their rows in the routing table."""
+from ..dockerapi.references import tagged
 
 NOT_A_MANAGER: Final = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
@@ -24,56 +16,11 @@ MAX_UPLOAD: Final = 256 * 1024 * 1024
 """Bytes of an upload, at most: it is kept in memory."""
 
 
-def ref_of(request: Request) -> str:
-    """The name of the object that is spoken of."""
-    return request.path[1]
-
-
-def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object of a canonical request; empty where it has none."""
-    return cast("dict[str, Any]", request.json or {})
-
-
 def as_list(value: Any) -> list[str]:
     """All values of a parameter that may be given several times."""
     if value is None:
         return []
     return [str(each) for each in cast("list[Any]", value)] if isinstance(value, list) else [str(value)]
-
-
-def filters_of(request: Request, known: set[str]) -> dict[str, list[str]]:
-    """The filters of a request.
-
-    Raises:
-        Invalid: they are no JSON of that form, or one is not known.
-    """
-    found = decode(request.params)
-    for name in found:
-        if name not in known:
-            raise Invalid(f"Invalid filter '{name}'")
-    return found
-
-
-def labels_wanted(labels: Mapping[str, str], wanted: Mapping[str, list[str]]) -> bool:
-    """Whether labels fit the filters `label` and `label!`."""
-    excluded = any(labels_fit(labels, [each]) for each in wanted.get("label!", []))
-    return labels_fit(labels, wanted.get("label", [])) and not excluded
-
-
-def until_of(wanted: Mapping[str, list[str]], now: float) -> float:
-    """The moment that the `until` filter of a prune names, in seconds since the epoch.
-
-    Raises:
-        SwarmError: it is no time, or several.
-    """
-    values = set(wanted.get("until", []))
-    if len(values) > 1:
-        raise refusal(500, "more than one until filter specified")
-    for value in values:
-        if (found := filter_moment(value, now)) is None:
-            raise refusal(500, f'failed to parse value as time or duration: "{value}"')
-        return found
-    return math.inf
 
 
 async def upload_of(request: Request) -> bytes:
@@ -87,3 +34,19 @@ async def upload_of(request: Request) -> bytes:
             if len(data) > MAX_UPLOAD:
                 raise TooLarge(f"the upload is over {MAX_UPLOAD} bytes")
     return bytes(data)
+
+
+def given_reference(request: Request, *, status: int) -> str:
+    """The normal reference that the args `repo` and `tag` make."""
+    return tagged(str(request.params.get("repo") or ""), str(request.params.get("tag") or ""), status=status)
+
+
+def as_given(request: Request) -> str:
+    """The reference that the args `repo` and `tag` make, as the user wrote it."""
+    return _joined(str(request.params.get("repo") or ""), request.params.get("tag"))
+
+
+def _joined(name: str, tag: Any) -> str:
+    if not tag:
+        return name
+    return f"{name}@{tag}" if str(tag).startswith("sha256:") else f"{name}:{tag}"

@@ -11,12 +11,13 @@ from typing import Any, Final, cast
 import trio
 
 from ..dockerapi.nulls import items
-from ..dockerapi.output import Output
 from ..dockerapi.values import signal_number
+from ..enginekit.output import Output
+from ..enginekit.pipe import Pipe
+from .endpoint import Endpoint
 from .files import Files
-from .images import Image
-from .networks import Endpoint
-from .process import Pipe, Process
+from .image import Image
+from .process import Process
 
 _LOG_BYTES: Final = 16 * 1024 * 1024
 DEFAULT_GRACE: Final = 10
@@ -241,6 +242,9 @@ class Container:
         if self._exited is not None:
             self._exited.set()
             self._exited = None
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Take the size of its terminal, on which nothing depends here."""
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Give it input, for this run or the next one."""

@@ -15,7 +15,7 @@ from ..dockerapi.values import signal_number
 from .addresses import LAST_PORT, address_in
 from .engine import Engine
 from .hosts import HOST_GATEWAY
-from .images import NO_CONFIG, Image
+from .image import NO_CONFIG, Image
 from .links import conflict
 from .logdrivers import DEFAULT, log_config
 from .mounts import asked_mount

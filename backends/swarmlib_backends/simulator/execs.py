@@ -9,15 +9,16 @@ from swarmlib import NotFound, Request, SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.detachkeys import Typed, keys_of_exec
-from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
-from ..dockerapi.streams import Stdio
 from ..dockerapi.values import terminal_size
+from ..enginekit.containers import Operations, body_of, ref_of
+from ..enginekit.output import Piece
+from ..enginekit.refusals import check_not_restarting, not_running
+from ..enginekit.streams import Stdio
 from . import views
-from .asked import Operations, body_of, ref_of
 from .container import Container, Exec
 from .engine import Engine
-from .lifecycle import Lifecycle, check_not_restarting, not_running
+from .lifecycle import Lifecycle
 
 
 class Execs:
@@ -108,5 +109,5 @@ class Execs:
 
 def _check_runs(container: Container) -> None:
     if not container.running:
-        raise not_running(container)
-    check_not_restarting(container)
+        raise not_running(container.id)
+    check_not_restarting(container.id, container.status)

@@ -12,15 +12,17 @@ from swarmlib import BytesStream, NotFound, Request, SwarmError, Unsupported
 from ..dockerapi.nulls import fields
 from ..dockerapi.references import is_id, normal, repository
 from ..dockerapi.status import refusal, to_tell_in_band
-from ..dockerapi.streams import stream_headers
 from ..dockerapi.values import is_true, stamp
-from .asked import Operations, as_list, body_of, ref_of, upload_of
+from ..enginekit.containers import Operations, body_of, ref_of
+from ..enginekit.streams import stream_headers
+from .asked import as_given, as_list, given_reference, upload_of
 from .build.configuration import with_changes
 from .container import Container
 from .engine import Engine
 from .files import Node, file, tar, untar
-from .images import NO_CONFIG, Image, as_given, digest, given_reference, layer_of
+from .image import NO_CONFIG, Image, Origin, digest, layer_of
 from .paths import ROOT
+from .pulling import pull_asked
 from .registries import check, unreachable
 from .saved import Saved, saved
 
@@ -51,13 +53,13 @@ class ImageTars:
         ref, config = _to_import(request)
         nodes = _rooted(untar(await upload_of(request), self._engine.clock.now()))
         comment = str(request.params.get("message") or "Imported from -")
-        made = self._store.add(ref, config=config, files=nodes, comment=comment)
+        made = self._store.add(ref, config=config, files=nodes, origin=Origin(comment))
         self._store.tell("import", made)
         await reply.set({"status": made.id})
 
     async def _create(self, request: Request) -> None:
         if request.params.get("fromImage"):
-            await self._store.pull_asked(request)
+            await pull_asked(self._engine, request)
             return
         _to_import(request)
         source = str(request.params.get("fromSrc") or "")
@@ -91,7 +93,7 @@ class ImageTars:
                 "architecture": "amd64",
                 # All of it is one layer here; whoever loads it checks the layer against this.
                 "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
-                "history": [{"created": stamp(image.created), "comment": image.comment}],
+                "history": [{"created": stamp(image.created), "comment": image.origin.comment}],
             }
             nodes[f"{name}.json"] = file(orjson.dumps(about), image.created)
             nodes[f"{name}/layer.tar"] = file(layer, image.created)
@@ -148,7 +150,7 @@ class ImageTars:
         if ref is not None:
             self._store.tag(made, ref)
             self._store.tell("tag", made, as_given(request))
-        about = {"comment": made.comment, "imageID": made.id, "imageRef": as_given(request) if ref else ""}
+        about = {"comment": made.origin.comment, "imageID": made.id, "imageRef": as_given(request) if ref else ""}
         self._engine.tell(container, "commit", **about)
         if pauses:
             self._engine.tell(container, "unpause")
@@ -162,10 +164,12 @@ class ImageTars:
             container.image if container.image.id else None,
             container.files,
             config=with_changes(config, as_list(request.params.get("changes"))),
-            comment=str(request.params.get("comment") or ""),
-            author=str(request.params.get("author") or ""),
-            container=container.id,
-            container_config=container.config,
+            origin=Origin(
+                str(request.params.get("comment") or ""),
+                str(request.params.get("author") or ""),
+                container.id,
+                container.config,
+            ),
         )
 
 

@@ -22,6 +22,7 @@ from swarmlib import SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.status import refusal
+from ..enginekit.refusals import check_not_restarting, not_running
 from .container import Container, Exec, Health
 from .engine import Engine
 from .health import Prober
@@ -51,7 +52,7 @@ class Lifecycle:
 
     # Start.
 
-    def start(self, container: Container) -> None:
+    async def start(self, container: Container) -> None:
         """Start one that doesn't run, as asked by a user.
 
         Raises:
@@ -131,7 +132,7 @@ class Lifecycle:
             except SwarmError:
                 for name, network in list(networks.items())[:1]:
                     container.networks[name].network_id = network.id
-                    engine.tell_network("disconnect", network, container)
+                    engine.networks.tell("disconnect", network, container)
                 raise
         for name, network in networks.items():
             engine.networks.join(container, network, container.networks[name].given)
@@ -224,7 +225,7 @@ class Lifecycle:
             SwarmError: it doesn't run.
         """
         if not container.running:
-            raise not_running(container)
+            raise not_running(container.id)
         stop = container.config.get("StopSignal")
         if not stop or number in (signal.SIGKILL, container.stop_signal):
             container.manually_stopped = True
@@ -275,10 +276,10 @@ class Lifecycle:
             SwarmError: it doesn't run, or is paused.
         """
         if not container.running:
-            raise not_running(container)
+            raise not_running(container.id)
         if container.paused:
             raise refusal(409, f"Container {container.id} is already paused")
-        check_not_restarting(container)
+        check_not_restarting(container.id, container.status)
         for process in processes_in(container):
             process.freeze()
         container.paused = True
@@ -302,10 +303,8 @@ class Lifecycle:
     def remove(self, container: Container, *, volumes: bool | None = None) -> None:
         """Remove one that doesn't run; with its anonymous volumes, if that is said or it removes itself."""
         engine = self._engine
-        if engine.containers.pop(container.id, None) is None:
+        if not engine.containers.remove(container):
             return  # it was removed meanwhile
-        if engine.by_name.get(container.name) is container:
-            del engine.by_name[container.name]
         for each in container.execs:
             engine.execs.pop(each, None)
         if container.host["AutoRemove"] if volumes is None else volumes:
@@ -318,14 +317,3 @@ class Lifecycle:
         engine.listed.clear()
         engine.tell(container, "destroy")
         container.removed.set()
-
-
-def not_running(container: Container) -> SwarmError:
-    """What is said of a call that needs it to run."""
-    return refusal(409, f"Container {container.id} is not running")
-
-
-def check_not_restarting(container: Container) -> None:
-    """Raises `Conflict` if it is about to be restarted."""
-    if container.restarting:
-        raise refusal(409, f"Container {container.id} is restarting, wait until the container is running")

@@ -9,16 +9,14 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from swarmlib import NotFound
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
-
-if TYPE_CHECKING:
-    from .container import Container
-    from .engine import Engine
+from .container import Container
+from .context import Context
 
 _NOT_TOLD: Final = ("HOME", "PATH")
 """Variables of a linked container that every one has."""
@@ -38,7 +36,7 @@ def link_of(text: str) -> tuple[str, str]:
     return (name[1:], posixpath.basename(rest[0])) if name.startswith("/") else (name, rest[0])
 
 
-def make_links(container: Container, engine: Engine) -> None:
+def make_links(container: Container, context: Context) -> None:
     """Link a new container to those that it asks for; on a network that was made, `Links` of the host say nothing.
 
     Raises:
@@ -50,7 +48,7 @@ def make_links(container: Container, engine: Engine) -> None:
         return
     for name, alias in map(link_of, asked):
         try:
-            other = engine.find(name)
+            other = context.find(name)
         except NotFound as exc:
             raise refusal(400, f"could not get container for {name}: {exc.message}") from exc
         if other.host["NetworkMode"] == "host":
@@ -58,7 +56,7 @@ def make_links(container: Container, engine: Engine) -> None:
         if alias not in container.links:
             container.links[alias] = other
             other.linked_by.append((container, alias))
-            engine.changed(other)
+            context.changed(other)
 
 
 def conflict(what: str) -> Exception:
@@ -67,11 +65,11 @@ def conflict(what: str) -> Exception:
     return refusal(400, text)
 
 
-def unlink(container: Container, alias: str, engine: Engine) -> None:
+def unlink(container: Container, alias: str, context: Context) -> None:
     """Take back a name that a container gives another one."""
     other = container.links.pop(alias)
     other.linked_by.remove((container, alias))
-    engine.changed(other)
+    context.changed(other)
 
 
 def names_of(container: Container) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
@@ -35,9 +36,9 @@ class Names:
         """64 hexadecimal digits."""
         return f"{self._random.getrandbits(256):064x}"
 
-    def name(self, taken: object) -> str:
-        """A name that is not `in` what is taken."""
+    def name(self, holder_of: Callable[[str], object]) -> str:
+        """Return a name that nobody has."""
         name = f"{self._random.choice(_HOW)}_{self._random.choice(_WHO)}"
-        while name in taken:  # type: ignore[operator]
+        while holder_of(name):
             name = f"{name}{self._random.randrange(10)}"
         return name

@@ -10,8 +10,8 @@ from typing import Any
 from swarmlib import SwarmError
 
 from ..dockerapi.nulls import items
-from ..dockerapi.output import Piece
 from ..dockerapi.status import refusal
+from ..enginekit.output import Piece
 from .container import Container, Exec
 from .engine import Engine
 from .files import folder

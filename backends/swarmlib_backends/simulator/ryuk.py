@@ -24,11 +24,11 @@ from swarmlib import Client, Invalid, SwarmError, TooLarge
 from swarmlib.wire.transports.listening import ENDS, serve
 
 from ..dockerapi import targets, times
-from ..dockerapi.clock import Clock
 from ..dockerapi.filters import encode
 from ..dockerapi.nulls import fields
 from ..dockerapi.numbers import integer
 from ..dockerapi.parameters import texts_of
+from ..enginekit.clock import Clock
 from .addresses import LAST_PORT
 from .process import Run
 from .pulled import RYUK_LABEL

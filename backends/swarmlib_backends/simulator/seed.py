@@ -9,9 +9,9 @@ from ..dockerapi.references import normal
 from . import create
 from .container import Container
 from .containers import Containers
+from .endpoint import Endpoint
 from .engine import Engine
 from .lifecycle import Lifecycle
-from .networks import Endpoint
 
 _BUSYBOX: Final = "busybox:latest"
 _BODY: Final[dict[str, Any]] = {"Image": "busybox", "Cmd": ["sleep", "infinity"]}
@@ -36,7 +36,7 @@ def seed(engine: Engine, containers: Containers, life: Lifecycle, *, images: Seq
     config = create.config_of(_BODY | {"Hostname": "seeded"}, image, "")
     for number in range(count):
         host, network = (on_bridge, "bridge") if number < _MAX_ON_BRIDGE else (on_host, "host")
-        name = engine.names.name(engine.by_name)
+        name = engine.names.name(engine.containers.named)
         container = Container(engine.names.id(), name, engine.clock.now(), image, config, host, {network: Endpoint()})
         containers.add(container)
         engine.networks.join(container, engine.networks.find(network), {})

@@ -18,8 +18,9 @@ import trio
 from swarmlib import BytesStream, Invalid
 
 from ..dockerapi.values import signal_number
+from ..enginekit.pipe import Pipe
 from .files import file
-from .process import Pipe, Program, Run, Sink
+from .process import Program, Run, Sink
 from .shell_syntax import (
     Background,
     Command,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
@@ -16,10 +14,14 @@ from ..dockerapi.references import is_id, normal
 from ..dockerapi.rows import ROWS
 from ..dockerapi.status import refusal
 from ..dockerapi.times import duration
-from ..dockerapi.values import pong, stamp
+from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
+from ..enginekit.containers import Operations, body_of, ref_of
+from ..enginekit.filters import filters_of
+from ..enginekit.pong import pong
+from ..enginekit.views import VERSION, counted
 from . import views
-from .asked import NOT_A_MANAGER, Operations, body_of, filters_of, ref_of
+from .asked import NOT_A_MANAGER
 from .engine import Engine
 from .logdrivers import DRIVERS
 from .paths import ROOT
@@ -27,7 +29,6 @@ from .pulled import digest
 from .registries import DOCKER_HUB, named, unreachable
 from .resources import RUNTIMES
 
-_VERSION: Final = version("swarmlib")
 _KERNEL: Final = "6.1.0-simulated"
 _COMMIT: Final = "simulated"
 _BUILT: Final = "2026-01-01T00:00:00.000000000+00:00"
@@ -38,6 +39,58 @@ _REGISTRIES: Final[dict[str, Any]] = {
     "IndexConfigs": {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}},
     "Mirrors": [],
 }
+_INFO: Final[dict[str, Any]] = {
+    **dict.fromkeys(
+        (
+            *(
+                "MemoryLimit",
+                "SwapLimit",
+                "KernelMemory",
+                "KernelMemoryTCP",
+                "CpuCfsPeriod",
+                "CpuCfsQuota",
+                "CPUShares",
+            ),
+            *("CPUSet", "PidsLimit", "IPv4Forwarding", "BridgeNfIptables", "BridgeNfIp6tables", "OomKillDisable"),
+        ),
+        True,
+    ),
+    **dict.fromkeys(("Debug", "ExperimentalBuild", "LiveRestoreEnabled"), False),
+    **dict.fromkeys(("HttpProxy", "HttpsProxy", "NoProxy", "Isolation"), ""),
+    **dict.fromkeys(("NEventsListener", "NFd", "NGoroutines"), 0),
+    **dict.fromkeys(("GenericResources", "Warnings")),
+    "Driver": "simulator",
+    "DriverStatus": [["Backing Filesystem", "memory"]],
+    "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": None, "Log": DRIVERS},
+    "LoggingDriver": "json-file",
+    "CgroupDriver": "none",
+    "CgroupVersion": "1",
+    "KernelVersion": _KERNEL,
+    "OperatingSystem": "swarmlib simulator",
+    "OSVersion": VERSION,
+    "OSType": "linux",
+    "Architecture": "x86_64",
+    "IndexServerAddress": "https://index.docker.io/v1/",
+    "RegistryConfig": _REGISTRIES,
+    "DockerRootDir": ROOT,
+    "ServerVersion": VERSION,
+    "Runtimes": {name: {"path": "runc"} for name in RUNTIMES},
+    "DefaultRuntime": "runc",
+    "Swarm": {
+        "NodeID": "",
+        "NodeAddr": "",
+        "LocalNodeState": "inactive",
+        "ControlAvailable": False,
+        "Error": "",
+        "RemoteManagers": None,
+    },
+    "InitBinary": "docker-init",
+    "ContainerdCommit": {"ID": _COMMIT, "Expected": _COMMIT},
+    "RuncCommit": {"ID": _COMMIT, "Expected": _COMMIT},
+    "InitCommit": {"ID": "", "Expected": ""},
+    "SecurityOptions": ["name=seccomp,profile=default"],
+}
+"""What an engine says of itself that is the same for each."""
 _MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 _MANIFEST_SIZE: Final = 528
 """Bytes of the manifest of an image with one layer."""
@@ -63,7 +116,7 @@ class System:
             "SystemVersion": self._version,
             "SystemInfo": self._info,
             "SystemDataUsage": self._df,
-            "SystemEvents": self._events,
+            "SystemEvents": self._engine.events.send,
             "SystemAuth": self._auth,
             "SwarmInit": self._no_init,
             "SwarmJoin": self._no_init,
@@ -80,92 +133,26 @@ class System:
     async def _version(self, request: Request) -> dict[str, Any]:
         about = {"ApiVersion": API_VERSION, "MinAPIVersion": MIN_API_VERSION, "Os": "linux", "Arch": "amd64"}
         about |= {"KernelVersion": _KERNEL, "GitCommit": _COMMIT, "GoVersion": "none", "BuildTime": _BUILT}
-        engine = {"Name": "Engine", "Version": _VERSION, "Details": about | {"Experimental": "false"}}
-        return {"Platform": {"Name": "swarmlib simulator"}, "Components": [engine], "Version": _VERSION} | about
+        engine = {"Name": "Engine", "Version": VERSION, "Details": about | {"Experimental": "false"}}
+        return {"Platform": {"Name": "swarmlib simulator"}, "Components": [engine], "Version": VERSION} | about
 
     async def _info(self, request: Request) -> dict[str, Any]:
         engine = self._engine
-        states = Counter(each.status for each in engine.containers.values())
-        running = states["running"] + states["restarting"]
-        return {
+        own = {
             "ID": engine.id,
-            "Containers": len(engine.containers),
-            "ContainersRunning": running,
-            "ContainersPaused": states["paused"],
-            "ContainersStopped": states["created"] + states["exited"],
-            "Images": len(engine.images),
-            "Driver": "simulator",
-            "DriverStatus": [["Backing Filesystem", "memory"]],
-            "Plugins": {
-                "Volume": ["local"],
-                "Network": ["bridge", "host", "null"],
-                "Authorization": None,
-                "Log": DRIVERS,
-            },
-            "MemoryLimit": True,
-            "SwapLimit": True,
-            "KernelMemory": True,
-            "KernelMemoryTCP": True,
-            "CpuCfsPeriod": True,
-            "CpuCfsQuota": True,
-            "CPUShares": True,
-            "CPUSet": True,
-            "PidsLimit": True,
-            "IPv4Forwarding": True,
-            "BridgeNfIptables": True,
-            "BridgeNfIp6tables": True,
-            "Debug": False,
-            "OomKillDisable": True,
-            "SystemTime": stamp(engine.clock.now()),
-            "LoggingDriver": "json-file",
-            "CgroupDriver": "none",
-            "CgroupVersion": "1",
-            "NEventsListener": 0,
-            "KernelVersion": _KERNEL,
-            "OperatingSystem": "swarmlib simulator",
-            "OSVersion": _VERSION,
-            "OSType": "linux",
-            "Architecture": "x86_64",
-            "IndexServerAddress": "https://index.docker.io/v1/",
-            "RegistryConfig": _REGISTRIES,
-            "NCPU": engine.cpus,
-            "MemTotal": engine.memory,
-            "GenericResources": None,
-            "DockerRootDir": ROOT,
-            "HttpProxy": "",
-            "HttpsProxy": "",
-            "NoProxy": "",
             "Name": engine.name,
             "Labels": engine.labels,
-            "ExperimentalBuild": False,
-            "ServerVersion": _VERSION,
-            "Runtimes": {name: {"path": "runc"} for name in RUNTIMES},
-            "DefaultRuntime": "runc",
-            "Swarm": {
-                "NodeID": "",
-                "NodeAddr": "",
-                "LocalNodeState": "inactive",
-                "ControlAvailable": False,
-                "Error": "",
-                "RemoteManagers": None,
-            },
-            "LiveRestoreEnabled": False,
-            "Isolation": "",
-            "InitBinary": "docker-init",
-            "ContainerdCommit": {"ID": _COMMIT, "Expected": _COMMIT},
-            "RuncCommit": {"ID": _COMMIT, "Expected": _COMMIT},
-            "InitCommit": {"ID": "", "Expected": ""},
-            "NFd": 0,
-            "NGoroutines": 0,
-            "SecurityOptions": ["name=seccomp,profile=default"],
-            "Warnings": None,
+            "NCPU": engine.cpus,
+            "MemTotal": engine.memory,
+            "Images": len(engine.images),
+            "SystemTime": stamp(engine.clock.now()),
         }
+        return {**_INFO, **own, **counted(each.status for each in engine.containers)}
 
     async def _df(self, request: Request) -> dict[str, Any]:
         engine, now = self._engine, self._engine.clock.now()
         containers = [
-            orjson.loads(views.summary(engine, each, now)) | views.sizes(each)
-            for each in reversed(engine.containers.values())
+            orjson.loads(views.summary(engine, each, now)) | views.sizes(each) for each in reversed(engine.containers)
         ]
         return {
             "LayersSize": engine.images.layers_size,
@@ -175,9 +162,6 @@ class System:
             "BuildCache": None,
             "BuilderSize": 0,
         }
-
-    async def _events(self, request: Request) -> None:
-        await self._engine.events.send(request.params, request.reply)
 
     async def _auth(self, request: Request) -> dict[str, str]:
         body = body_of(request)

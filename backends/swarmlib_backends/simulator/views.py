@@ -10,11 +10,11 @@ import orjson
 from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
 from .container import Container, Exec, Health, Mount
+from .endpoint import Endpoint
 from .engine import Engine
 from .links import names_of
 from .links import shown as shown_links
 from .logdrivers import DEFAULT
-from .networks import Endpoint
 from .paths import ROOT, graph_driver
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from swarmlib import NotFound, Request, Unsupported
 
@@ -15,13 +15,12 @@ from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields
 from ..dockerapi.status import refusal
 from ..dockerapi.values import is_true, stamp
-from .asked import Operations, body_of, filters_of, labels_wanted, ref_of
+from ..enginekit.containers import Operations, body_of, ref_of
+from ..enginekit.filters import filters_of, labels_wanted
+from .container import Container
+from .context import Context
 from .files import Files
 from .paths import LONGEST_NAME, ROOT
-
-if TYPE_CHECKING:
-    from .container import Container
-    from .engine import Engine
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _FILTERS: Final = {"dangling", "driver", "label", "name"}
@@ -41,8 +40,8 @@ class Volume:
 class VolumeStore:
     """The volumes of an engine."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._volumes: dict[str, Volume] = {}
 
     @property
@@ -61,7 +60,7 @@ class VolumeStore:
         """The containers that mount a volume."""
         return [
             each
-            for each in self._engine.containers.values()
+            for each in self._context.containers
             if any(mount.type == "volume" and mount.name == name for mount in each.mounts)
         ]
 
@@ -71,12 +70,12 @@ class VolumeStore:
         Raises:
             SwarmError: the name has not the form of one.
         """
-        name = name or self._engine.names.id()
+        name = name or self._context.names.id()
         check_name(name)
         made = self._volumes.get(name)
         if made is None:
-            made = self._volumes[name] = Volume(name, self._engine.clock.now(), labels, options)
-        self._engine.tell_of("volume", "create", name, {"driver": "local"})
+            made = self._volumes[name] = Volume(name, self._context.clock.now(), labels, options)
+        self._context.tell_of("volume", "create", name, {"driver": "local"})
         return made
 
     def files_of(self, name: str) -> Files:
@@ -86,7 +85,7 @@ class VolumeStore:
     def remove(self, name: str) -> None:
         """Remove a volume that nobody mounts."""
         del self._volumes[name]
-        self._engine.tell_of("volume", "destroy", name, {"driver": "local"})
+        self._context.tell_of("volume", "destroy", name, {"driver": "local"})
 
     def has(self, name: str) -> bool:
         """Whether there is one of that name."""
@@ -106,7 +105,7 @@ class VolumeStore:
         """How many containers mount each volume."""
         return Counter(
             name
-            for each in self._engine.containers.values()
+            for each in self._context.containers
             for name in {mount.name for mount in each.mounts if mount.type == "volume"}
         )
 
@@ -124,7 +123,7 @@ class VolumeStore:
         name, driver = str(body.get("Name") or ""), body.get("Driver") or "local"
         if driver != "local":
             raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
-        name = name or self._engine.names.id()
+        name = name or self._context.names.id()
         options = fields(body.get("DriverOpts"))
         if not self.has(name):  # what is there already is given as it is
             _check_options(name, options)
@@ -149,7 +148,7 @@ class VolumeStore:
         unused = [name for name, volume in self._volumes.items() if not used[name] and _fits(volume, wanted)]
         for name in unused:
             del self._volumes[name]  # of which an engine tells nothing but the prune
-        self._engine.tell_of("volume", "prune", "", {"reclaimed": "0"})
+        self._context.tell_of("volume", "prune", "", {"reclaimed": "0"})
         return {"VolumesDeleted": unused, "SpaceReclaimed": 0}
 
     def disk_usage(self) -> list[dict[str, Any]]:

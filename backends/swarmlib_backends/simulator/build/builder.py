@@ -22,9 +22,10 @@ from ..container import Container
 from ..containers import Containers
 from ..engine import Engine
 from ..files import Files, folder
-from ..images import Image
+from ..image import Image, Origin
 from ..lifecycle import Lifecycle
 from ..pulled import check_platform
+from ..pulling import pull
 from ..users import owner_of
 from .arguments import BuildArgs
 from .configuration import expanded
@@ -164,9 +165,8 @@ class Builder:
 
     async def _image(self, ref: str) -> Image:
         """An image by its reference, pulled if it is not here or that was asked for."""
-        store = self._engine.images
-        found = store.lookup(ref)
-        return found if found and not self._asked.pulls else await store.pull(normal(ref), ref, self._tell)
+        found = self._engine.images.lookup(ref)
+        return found if found and not self._asked.pulls else await pull(self._engine, normal(ref), ref, self._tell)
 
     async def _triggers(self, stage: StageState) -> None:
         """Do what the image that a stage begins with wants to be done then."""
@@ -252,11 +252,11 @@ class Builder:
         values = stage.arguments.values(environment)
         shown = stage.arguments.shown(values)
         told = [f"|{len(shown)}", *shown, *command] if values else command
-        config = stage.container_config(Cmd=told, **({"Entrypoint": None} if told else {}))
+        config = stage.container_config({"Cmd": told, **({"Entrypoint": None} if told else {})})
         if await self._is_cached(stage, config):
             return
         runs: dict[str, Any] = {"Cmd": command, "Env": [*environment, *values], "Healthcheck": {"Test": ["NONE"]}}
-        real = stage.container_config(**runs, **({"Entrypoint": [""]} if told else {}))
+        real = stage.container_config(runs | ({"Entrypoint": [""]} if told else {}))
         container = await self._container(stage, real)
         code = await self._ran(container)
         if code:
@@ -268,7 +268,7 @@ class Builder:
         follower = container.output.follow()
         self._engine.tell(container, "attach")
         try:
-            self._life.start(container)
+            await self._life.start(container)
             while (piece := await follower.next()) is not None:
                 text = piece.data.decode(errors="replace")
                 if text:  # the end of a run is a piece without any
@@ -326,8 +326,7 @@ class Builder:
 
     async def _container(self, stage: StageState, config: dict[str, Any]) -> Container:
         image = stage.image or self._engine.images.nothing()
-        made = self._containers.make(config | {"HostConfig": dict(self._asked.host)}, image=image)
-        container = self._engine.containers[made["Id"]]
+        container = self._containers.make(config | {"HostConfig": dict(self._asked.host)}, image=image)
         self._left.append(container)
         await self._say(f" ---> Running in {container.id[:12]}\n")
         return container
@@ -344,10 +343,8 @@ class Builder:
         stage.image = self._engine.images.add_child(
             stage.image,
             files,
-            config=stage.container_config(),
-            author=stage.author,
-            container=container.id if container else "",
-            container_config=config,
+            stage.container_config(),
+            Origin(author=stage.author, container=container.id if container else "", config=config),
         )
 
     # The cache.

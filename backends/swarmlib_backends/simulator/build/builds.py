@@ -6,10 +6,11 @@ from typing import Any
 
 from swarmlib import Request, SwarmError
 
-from ..asked import Operations, upload_of
+from ...enginekit.containers import Operations
+from ..asked import upload_of
 from ..containers import Containers
 from ..engine import Engine
-from ..images import Image
+from ..image import Image
 from ..lifecycle import Lifecycle
 from ..pulled import check_platform
 from .builder import Builder, FailedStep

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from ...dockerapi.nulls import items
-from ..images import NO_CONFIG, Image, ImageStore
+from ..image import NO_CONFIG, Image
+from ..images import ImageStore
 from .arguments import BuildArgs
 from .configuration import Configuration
 
+_NO_CHANGES: Final[Mapping[str, Any]] = MappingProxyType({})
 _PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _COMPARED: Final = ("AttachStdin", "AttachStdout", "AttachStderr", "User", "Tty", "OpenStdin", "Cmd", "Env", "Labels")
 _ALSO_COMPARED: Final = ("ExposedPorts", "Entrypoint", "Volumes")
@@ -51,14 +54,14 @@ class StageState:
         """Say in the configuration which image it stands on."""
         self.config.values["Image"] = self.id
 
-    def container_config(self, **changes: Any) -> dict[str, Any]:
-        """The configuration of a step's container."""
-        return copy.deepcopy(self.config.values) | changes
+    def container_config(self, changes: Mapping[str, Any] = _NO_CHANGES) -> dict[str, Any]:
+        """Return the configuration of a step's container."""
+        return {**copy.deepcopy(self.config.values), **changes}
 
     def of_comment(self, *words: str) -> dict[str, Any]:
         """The configuration of a container that runs nothing, but tells history what was done."""
         first, *rest = words
-        return self.container_config(Cmd=[*self.config.shell, f"#(nop) {first}", *rest])
+        return self.container_config({"Cmd": [*self.config.shell, f"#(nop) {first}", *rest]})
 
 
 def cached(store: ImageStore, stage: StageState, config: dict[str, Any], among: Collection[str] | None) -> Image | None:
@@ -66,12 +69,12 @@ def cached(store: ImageStore, stage: StageState, config: dict[str, Any], among: 
     fitting = [
         each
         for each in store.children(stage.image)
-        if (among is None or each.id in among) and _same(each.container_config, config)
+        if (among is None or each.id in among) and _same(each.origin.config, config)
     ]
     return max(fitting, key=lambda image: image.created, default=None)
 
 
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def _same(one: Mapping[str, Any], other: dict[str, Any]) -> bool:
     return bool(one) and all(
         (one.get(name) or None) == (other.get(name) or None) for name in (*_COMPARED, *_ALSO_COMPARED)
     )

@@ -1,4 +1,4 @@
-"""The byte streams of a workload as a Docker client knows them: its stdio, and its logs."""
+"""The byte streams of a container as a Docker client knows them: its stdio, and its logs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import trio
 from swarmlib import ReplySender, Request
 from swarmlib.stdio import STREAMS, framed
 
-from .detachkeys import Typed, keys
+from ..dockerapi.detachkeys import Typed, keys
+from ..dockerapi.values import is_true, stamp, time_in
+from ..dockerapi.versions import API_VERSION
 from .output import Follower, Line, Lines, Output
-from .values import is_true, stamp, time_in
-from .versions import API_VERSION
 
 
-class Workload(Protocol):
-    """What the streams need of a workload."""
+class Attachable(Protocol):
+    """What the streams need of a container."""
 
     @property
     def output(self) -> Output:
@@ -60,7 +60,7 @@ class Stdio(trio.abc.HalfCloseableStream):
 
     def __init__(
         self,
-        workload: Workload,
+        container: Attachable,
         follower: Follower,
         streams: set[int],
         *,
@@ -70,7 +70,7 @@ class Stdio(trio.abc.HalfCloseableStream):
         typed: Typed | None = None,
         on_detach: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
-        self._workload = workload
+        self._container = container
         self._follower = follower
         self._streams = streams
         self._tty = tty
@@ -93,10 +93,10 @@ class Stdio(trio.abc.HalfCloseableStream):
         if not self._stdin:
             return
         if self._typed is None:
-            await self._workload.write(data)
+            await self._container.write(data)
             return
         if wanted := self._typed.read(bytes(data)):
-            await self._workload.write(wanted)
+            await self._container.write(wanted)
         if self._typed.detached:
             self._stdin = False
             await self._on_detach()
@@ -109,7 +109,7 @@ class Stdio(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """The end of the input."""
         if self._stdin and self._once:
-            await self._workload.end_input()
+            await self._container.end_input()
 
     async def aclose(self) -> None:
         """Leave; the workload goes on."""
@@ -117,37 +117,37 @@ class Stdio(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
 
-async def send_logs(request: Request, workload: Workload) -> None:
-    """Answer with a workload's logs, whose type an engine doesn't tell."""
-    await request.reply.ack(stream=Logs(workload, request.params), details={"headers": stream_headers(None)})
+async def send_logs(request: Request, container: Attachable) -> None:
+    """Answer with a container's logs, whose type an engine doesn't tell."""
+    await request.reply.ack(stream=Logs(container, request.params), details={"headers": stream_headers(None)})
 
 
 def stdio(
-    workload: Workload, config: Mapping[str, Any], args: Mapping[str, Any], on_detach: Callable[[], Awaitable[None]]
+    container: Attachable, config: Mapping[str, Any], args: Mapping[str, Any], on_detach: Callable[[], Awaitable[None]]
 ) -> Stdio:
     """A client's stream to a workload of this configuration, as the parameters of an attach ask for it."""
     live = is_true(args.get("stream"))
-    follower = workload.output.follow(from_start=is_true(args.get("logs")), live=live)
+    follower = container.output.follow(from_start=is_true(args.get("logs")), live=live)
     stdin = live and is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
     once = bool(config.get("StdinOnce"))
-    tty = workload.tty
+    tty = container.tty
     typed = Typed(keys(str(args.get("detachKeys", "")))) if tty else None
     streams = chosen_streams(args)
-    return Stdio(workload, follower, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach)
+    return Stdio(container, follower, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach)
 
 
 class Logs(trio.abc.ReceiveStream):
     """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end."""
 
-    def __init__(self, workload: Workload, args: Mapping[str, Any]) -> None:
-        self._tty = workload.tty
+    def __init__(self, container: Attachable, args: Mapping[str, Any]) -> None:
+        self._tty = container.tty
         self._streams = chosen_streams(args)
         self._stamped = is_true(args.get("timestamps"))
         self._since, self._until = time_in(args, "since", 0), time_in(args, "until", 0) or math.inf
-        self._follower = workload.output.follow() if is_true(args.get("follow")) and workload.running else None
+        self._follower = container.output.follow() if is_true(args.get("follow")) and container.running else None
         self._lines = Lines()
-        kept = [line for piece in workload.output.pieces() for line in self._lines.add(piece)]
-        if not workload.running:
+        kept = [line for piece in container.output.pieces() for line in self._lines.add(piece)]
+        if not container.running:
             kept += self._lines.rest()
         wanted = [line for line in kept if self._since <= line.at <= self._until]
         tail = args.get("tail", "all")

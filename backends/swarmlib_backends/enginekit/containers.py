@@ -1,0 +1,265 @@
+"""The operations of containers, from create to remove, by the names of their rows in the routing table."""
+
+from __future__ import annotations
+
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+
+import trio
+
+from swarmlib import Request, SwarmError
+
+from ..dockerapi.status import refusal
+from ..dockerapi.values import is_true, number, signal_asked, signal_number, terminal_size
+from .events import Events
+from .filters import filters_of, labels_wanted, until_of
+from .life import Life
+from .played import Played
+from .refusals import (
+    check_checkpoint_dir,
+    check_not_restarting,
+    killing,
+    no_link,
+    no_such_signal,
+    not_running,
+    still_runs,
+)
+from .store import ContainerStore
+from .streams import send_lines, send_logs, stdio
+
+Operations: TypeAlias = Mapping[str, Callable[[Request], Awaitable[Any]]]
+"""What answers, by the names of the rows in the routing table."""
+FOLLOW: Final = "swarmlib.attach"
+"""In the place of a row's name: swarmlib's own `attach`, for which an engine has several rows."""
+_PRUNE_FILTERS: Final = ("label", "label!", "until")
+
+
+C = TypeVar("C", bound=Played)
+
+
+class ContainerOperations(ABC, Generic[C]):
+    """Answers what is asked of containers. A backend says how they are made (`create`) and shown."""
+
+    def __init__(self, store: ContainerStore[C], life: Life[C], events: Events, now: Callable[[], float]) -> None:
+        self._store = store
+        self._life = life
+        self._events = events
+        self._now = now
+
+    @property
+    def operations(self) -> Operations:
+        """Return what it answers."""
+        return {
+            "ContainerList": self.list_containers,
+            "ContainerCreate": self.create,
+            "ContainerPrune": self._prune,
+            "ContainerInspect": self.inspect,
+            "ContainerLogs": self.logs,
+            "ContainerResize": self._resize,
+            "ContainerStart": self._start,
+            "ContainerStop": self._stop,
+            "ContainerRestart": self._restart,
+            "ContainerKill": self._kill,
+            "ContainerRename": self._rename,
+            "ContainerPause": self._pause,
+            "ContainerUnpause": self._unpause,
+            "ContainerAttach": self._attach,
+            "ContainerWait": self._wait,
+            "ContainerDelete": self._rm,
+            FOLLOW: self._follow,
+        }
+
+    def find(self, request: Request) -> C:
+        """Return the container that a request names. Raises `NotFound`."""
+        return self._store.find(ref_of(request))
+
+    # What a backend says.
+
+    @abstractmethod
+    async def list_containers(self, request: Request) -> Any:
+        """Return the list that a request asks for."""
+
+    @abstractmethod
+    async def create(self, request: Request) -> dict[str, Any]:
+        """Make a container; returns the answer."""
+
+    @abstractmethod
+    async def inspect(self, request: Request) -> dict[str, Any]:
+        """Return all there is to know of a container."""
+
+    @abstractmethod
+    def state(self, container: C) -> dict[str, Any]:
+        """Return how a container is."""
+
+    def end(self, container: C) -> dict[str, Any]:
+        """Return what a wait is told of a container that has ended."""
+        return {"StatusCode": container.exit_code}
+
+    def renamed(self, container: C) -> None:
+        """Do what a backend has to do after a rename: nothing, unless it overrides this."""
+
+    def remove_link(self, ref: str) -> None:
+        """Remove a link to a container. Raises `SwarmError`: there is none."""
+        raise no_link()
+
+    def size(self, container: C) -> int:
+        """Return the bytes that a container has written into files."""
+        return 0
+
+    # Starting and ending.
+
+    async def _start(self, request: Request) -> None:
+        container = self.find(request)
+        if container.status == "paused":
+            raise refusal(409, "cannot start a paused container, try unpause instead")
+        if container.running:
+            await request.reply.ack(details={"status": 304})
+        else:
+            check_checkpoint_dir(request.params)
+            await self._life.start(container)
+
+    async def _stop(self, request: Request) -> None:
+        container = self.find(request)
+        if container.running:
+            await self._stop_running(container, request)
+        else:
+            await request.reply.ack(details={"status": 304})
+
+    async def _stop_running(self, container: C, request: Request) -> None:
+        asked = request.params.get("signal")
+        wanted = signal_number(str(asked)) if asked else container.stop_signal
+        await self._life.stop(container, wanted, number(request.params, "t", container.grace))
+
+    async def _restart(self, request: Request) -> None:
+        container = self.find(request)
+        if container.running:
+            with _kept(container):
+                await self._stop_running(container, request)
+        try:
+            await self._life.start(container)
+        except SwarmError as exc:
+            raise refusal(500, f"Cannot restart container {ref_of(request)}: {exc.message}") from exc
+        self._events.tell_container(container, "restart")
+
+    async def _kill(self, request: Request) -> None:
+        wanted = signal_asked(request.params)
+        with killing(ref_of(request)):
+            container = self.find(request)
+            if wanted not in signal.valid_signals():
+                raise no_such_signal(wanted)
+            if wanted == signal.SIGKILL:
+                await self._life.kill(container)
+            else:
+                self._life.signal(container, wanted)
+
+    async def _pause(self, request: Request) -> None:
+        self._life.pause(self.find(request))
+
+    async def _unpause(self, request: Request) -> None:
+        self._life.unpause(self.find(request))
+
+    async def _wait(self, request: Request) -> None:
+        container = self.find(request)
+        condition = str(request.params.get("condition") or "not-running")
+        ended: trio.Event | None = None
+        if condition == "removed":
+            ended = container.removed
+        elif condition == "next-exit" or container.running:
+            ended = container.exited
+        await request.reply.ack()
+        if ended is not None:
+            await ended.wait()
+        await request.reply.set(self.end(container))
+
+    # Changing and removing.
+
+    async def _rename(self, request: Request) -> None:
+        container = self.find(request)
+        before = container.name
+        self._store.rename(container, str(request.params["name"]))
+        self.renamed(container)
+        self._events.tell_container(container, "rename", oldName=f"/{before}")
+
+    async def _rm(self, request: Request) -> None:
+        container, args = self.find(request), request.params
+        if is_true(args.get("link")):
+            self.remove_link(ref_of(request).removeprefix("/"))
+            return
+        if container.running:
+            if not is_true(args.get("force")):
+                raise still_runs(container.id, container.status)
+            with _kept(container):  # it is removed here, also if it would remove itself
+                await self._life.kill(container)
+        self._life.remove(container, volumes=is_true(args.get("v")))
+
+    async def _prune(self, request: Request) -> dict[str, Any]:
+        wanted = filters_of(request, _PRUNE_FILTERS)
+        until = until_of(wanted, self._now())
+        stopped = [each for each in reversed(self._store) if not each.running]
+        ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
+        freed = sum(map(self.size, ended))
+        for each in ended:
+            self._life.remove(each, volumes=False)
+        self._events.tell_object("container", "prune", "", {"reclaimed": str(freed)})
+        return {"ContainersDeleted": [each.id for each in ended] or None, "SpaceReclaimed": freed}
+
+    # Input and output.
+
+    async def logs(self, request: Request) -> None:
+        """Answer with a container's logs."""
+        await send_logs(request, self.find(request))
+
+    async def _attach(self, request: Request) -> None:
+        container = self.find(request)
+        if container.status == "paused":
+            raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
+        check_not_restarting(container.id, container.status)
+        self._events.tell_container(container, "attach")
+        detached = partial(self._detached, container)
+        await request.reply.ack(stream=stdio(container, container.config, request.params, detached))
+
+    async def _detached(self, container: C) -> None:
+        self._events.tell_container(container, "detach")
+
+    async def _resize(self, request: Request) -> None:
+        rows, columns = terminal_size(request.params)
+        container = self.find(request)
+        if not container.running:
+            raise not_running(container.id)
+        container.resize(rows, columns)
+        self._events.tell_container(container, "resize", height=str(rows), width=str(columns))
+
+    async def _follow(self, request: Request) -> None:
+        """Answer with a container's output as `log` replies, and its state when it ends."""
+        container, reply = self.find(request), request.reply
+        follower = container.output.follow(from_start=True)
+        try:
+            await reply.ack()
+            await send_lines(follower, reply)
+        finally:
+            follower.close()
+        await reply.set(self.state(container))
+
+
+@contextmanager
+def _kept(container: Played) -> Generator[None]:
+    """Keep a container from removing itself."""
+    container.stoppers += 1
+    try:
+        yield
+    finally:
+        container.stoppers -= 1
+
+
+def ref_of(request: Request) -> str:
+    """Return the name of the object that a request is about."""
+    return request.path[1]
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a canonical request; empty where it has none."""
+    return cast("dict[str, Any]", request.json or {})

@@ -1,0 +1,159 @@
+"""Which objects a list or a prune is about: filters, as an engine reads them.
+
+A filter is a function that takes the values of a request, and returns the test of one container. To have another filter
+is to put another function beside those of `FILTERS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import islice
+from typing import Final, Protocol, TypeAlias, TypeVar
+
+from swarmlib import Request
+
+from ..dockerapi.filters import decode
+from ..dockerapi.matching import named
+from ..dockerapi.numbers import integer
+from ..dockerapi.status import refusal
+from ..dockerapi.times import filter_moment
+from ..dockerapi.values import is_true, labels_fit, number
+from .played import Played
+from .refusals import check_filters
+
+ENGINES: Final = frozenset(
+    {
+        *("ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network"),
+        *("publish", "since", "status", "volume"),
+    }
+)
+"""The filters of containers that an engine knows."""
+IMAGES: Final = frozenset({"before", "dangling", "label", "reference", "since"})
+"""The filters of images that an engine knows."""
+_STATUSES: Final = frozenset({"created", "restarting", "running", "removing", "paused", "exited", "dead"})
+_OF_STOPPED: Final = frozenset({"before", "exited", "since", "status"})
+"""Filters with which a list also holds containers that don't run."""
+
+
+class Listed(Protocol):
+    """What lists need of a container."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """Its state in the engine's word."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, or is paused."""
+        ...
+
+
+C = TypeVar("C")
+L = TypeVar("L", bound=Listed)
+Filter: TypeAlias = Callable[[list[str]], Callable[[C], bool]]
+
+
+def chosen(newest: Iterable[L], request: Request, filters: Mapping[str, Filter[L]]) -> list[L]:
+    """Return the containers that a request for a list asks for, in the order in which they are given.
+
+    newest: all containers, the newest first. filters: those that there are, by their names.
+
+    Raises:
+        SwarmError: a filter is not among them, or wrong.
+    """
+    wanted, limit = filters_of(request, filters, ENGINES), number(request.params, "limit", 0)
+    everything = is_true(request.params.get("all")) or limit > 0 or not _OF_STOPPED.isdisjoint(wanted)
+    shown = iter(newest) if everything else (each for each in newest if each.running)
+    for name, values in wanted.items():
+        shown = filter(filters[name](values), shown)
+    return list(islice(shown, limit if limit > 0 else None))
+
+
+def filters_of(request: Request, known: Collection[str], engines: Collection[str] = ()) -> dict[str, list[str]]:
+    """Return the filters of a request, each with its values.
+
+    known: those that there are. engines: those that an engine would know besides.
+
+    Raises:
+        Invalid: a filter is unknown, or they are not a JSON object of lists.
+        Unsupported: only an engine would know it.
+    """
+    found = decode(request.params)
+    check_filters(found, known, engines)
+    return found
+
+
+def one_of(fits: Callable[[C, str], bool]) -> Filter[C]:
+    """Return the filter that a container passes if it fits one of the values; without values, all pass."""
+    return lambda values: lambda each: not values or any(fits(each, value) for value in values)
+
+
+def by_name(values: list[str]) -> Callable[[Listed], bool]:
+    """Return the test of the filter `name`, whose values are regular expressions. Raises `Invalid`."""
+    fits = named(values)
+    return lambda each: fits(each.name, f"/{each.name}")
+
+
+def by_status(values: list[str]) -> Callable[[Listed], bool]:
+    """Return the test of the filter `status`. Raises `SwarmError` for a status that there is none of."""
+    for value in values:
+        if value not in _STATUSES:
+            raise refusal(400, f"Invalid filter 'status={value}'")
+    return lambda each: not values or each.status in values
+
+
+def by_exit(values: list[str]) -> Callable[[Played], bool]:
+    """Return the test of the filter `exited`, whose values are exit codes. Raises `SwarmError` for other values."""
+    for value in values:
+        if integer(value) is None:
+            raise refusal(500, f'strconv.Atoi: parsing "{value}": invalid syntax')
+    codes = set(map(int, values))
+    return lambda each: not codes or (each.status == "exited" and each.exit_code in codes)
+
+
+FILTERS: Final[Mapping[str, Filter[Listed]]] = {
+    "id": one_of(lambda each, value: value in each.id),
+    "label": lambda values: lambda each: labels_fit(each.labels, values),
+    "name": by_name,
+    "status": by_status,
+}
+"""The filters that need nothing more of a container than every list does."""
+
+
+def labels_wanted(labels: Mapping[str, str], wanted: Mapping[str, list[str]]) -> bool:
+    """Return whether labels pass the filters `label` and `label!`."""
+    excluded = any(labels_fit(labels, [each]) for each in wanted.get("label!", []))
+    return labels_fit(labels, wanted.get("label", [])) and not excluded
+
+
+def until_of(wanted: Mapping[str, list[str]], now: float) -> float:
+    """Return the moment that the `until` filter of a prune names, in seconds since the epoch.
+
+    Raises:
+        SwarmError: it is not a time, or there are several.
+    """
+    values = set(wanted.get("until", []))
+    if len(values) > 1:
+        raise refusal(500, "more than one until filter specified")
+    for value in values:
+        if (found := filter_moment(value, now)) is None:
+            raise refusal(500, f'failed to parse value as time or duration: "{value}"')
+        return found
+    return math.inf

@@ -1,0 +1,117 @@
+"""The life of containers that are played: what starts, ends and removes them."""
+
+from __future__ import annotations
+
+import signal
+from typing import Generic, Protocol, TypeVar
+
+import trio
+
+from swarmlib import SwarmError
+from swarmlib.supervision import supervised
+
+from ..dockerapi.status import refusal
+from .container import Container
+from .events import Events
+from .store import ContainerStore
+
+C_contra = TypeVar("C_contra", contravariant=True)
+C = TypeVar("C", bound=Container)
+
+
+class Life(Protocol[C_contra]):
+    """What the operations of containers let happen to one. Each raises `SwarmError` where that can't be."""
+
+    async def start(self, container: C_contra, /) -> None:
+        """Start one that doesn't run."""
+
+    async def stop(self, container: C_contra, number: int, grace: float, /) -> None:
+        """Ask one by a signal to end, kill it after `grace` seconds (never if that is negative), wait for its end."""
+
+    async def kill(self, container: C_contra, /) -> None:
+        """Kill one, and wait for its end."""
+
+    def signal(self, container: C_contra, number: int, /) -> None:
+        """Send one a signal."""
+
+    def pause(self, container: C_contra, /) -> None:
+        """Let nothing in one go on."""
+
+    def unpause(self, container: C_contra, /) -> None:
+        """Let it go on."""
+
+    def remove(self, container: C_contra, /, *, volumes: bool) -> None:
+        """Remove one that doesn't run; with its anonymous volumes, if that is asked for."""
+
+
+class Lives(Generic[C]):
+    """The lives of `Container`s: each run is a task of the `nursery`. `backend` names it in logs."""
+
+    def __init__(self, backend: str, store: ContainerStore[C], events: Events, nursery: trio.Nursery) -> None:
+        self._backend = backend
+        self._store = store
+        self._events = events
+        self._nursery = nursery
+
+    async def start(self, container: C) -> None:
+        """See `Life.start`. One that can't be started is removed if it removes itself."""
+        try:
+            await container.start()
+        except SwarmError:
+            self._end(container)
+            raise
+        self._events.tell_container(container, "start")
+        self._nursery.start_soon(self._live, container)
+
+    async def _live(self, container: C) -> None:
+        await supervised(f"{self._backend}: the workload {container.name}", container.supervise)
+        self._events.tell_container(container, "die", exitCode=str(container.exit_code))
+        container.tell_exit()
+        self._end(container)
+
+    def _end(self, container: C) -> None:
+        if container.host.get("AutoRemove") and not container.stoppers:
+            self.remove(container)
+
+    async def stop(self, container: C, number: int, grace: float) -> None:
+        """See `Life.stop`."""
+        await container.stop(number, grace)
+
+    async def stop_all(self, grace: float) -> None:
+        """Stop all that run, as before the backend closes."""
+        async with trio.open_nursery() as nursery:
+            for container in self._store:
+                if container.running:
+                    nursery.start_soon(container.stop, signal.SIGTERM, grace)
+
+    async def kill(self, container: C) -> None:
+        """See `Life.kill`."""
+        container.check_running()
+        await container.stop(signal.SIGKILL, 0)
+
+    def signal(self, container: C, number: int) -> None:
+        """See `Life.signal`."""
+        container.signal(number)
+
+    def pause(self, container: C) -> None:
+        """See `Life.pause`."""
+        container.check_running()
+        if container.status == "paused":
+            raise refusal(409, f"Container {container.id} is already paused")
+        container.pause()
+        container.status = "paused"
+        self._events.tell_container(container, "pause")
+
+    def unpause(self, container: C) -> None:
+        """See `Life.unpause`."""
+        if container.status != "paused":
+            raise refusal(500, f"Container {container.id} is not paused")
+        container.unpause()
+        container.status = "running"
+        self._events.tell_container(container, "unpause")
+
+    def remove(self, container: C, *, volumes: bool = False) -> None:
+        """See `Life.remove`; one that was removed meanwhile is left alone."""
+        if self._store.remove(container):
+            container.removed.set()
+            self._events.tell_container(container, "destroy")

@@ -1,0 +1,75 @@
+"""What an engine refuses, in its words and with its statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from swarmlib import Invalid, Request, SwarmError, Unsupported
+
+from ..dockerapi.status import refusal
+
+
+def no_such_place(backend: str, request: Request) -> Unsupported:
+    """Return the error of a backend that has nothing of that kind where the request points."""
+    where = "/".join(request.path) or "the service"
+    return Unsupported(f"{backend} has no {request.verb} for {where}", path=request.path)
+
+
+def check_filters(wanted: Mapping[str, Any], known: Collection[str], engines: Collection[str] = ()) -> None:
+    """Refuse filters that are not among the `known`; `engines` are those that an engine would know besides.
+
+    Raises:
+        Invalid: an engine doesn't know one of them either.
+        Unsupported: an engine would know it; the error names those that there are here.
+    """
+    for name in wanted:
+        if name in known:
+            continue
+        if name in engines:
+            raise Unsupported(f"a list can't be filtered by {name} here; only by {', '.join(sorted(known))}")
+        raise Invalid(f"Invalid filter '{name}'")
+
+
+def not_running(id: str) -> SwarmError:
+    """Return the error of a call that needs the container to run."""
+    return refusal(409, f"Container {id} is not running")
+
+
+def check_not_restarting(id: str, status: str) -> None:
+    """Refuse a call on a container that is about to be restarted. Raises `Conflict`."""
+    if status == "restarting":
+        raise refusal(409, f"Container {id} is restarting, wait until the container is running")
+
+
+def still_runs(id: str, status: str) -> SwarmError:
+    """Return the error of removing a container that is `running` or `paused` without force."""
+    how = "Unpause and then stop" if status == "paused" else "Stop"
+    text = f"You cannot remove a {status} container {id}"
+    return refusal(409, f"{text}. {how} the container before attempting removal or force remove")
+
+
+def no_link() -> SwarmError:
+    """Return the error of removing a link by a name that is a container's."""
+    return refusal(500, "Conflict, cannot remove the default link name of the container")
+
+
+def check_checkpoint_dir(args: Mapping[str, Any]) -> None:
+    """Refuse to start from a checkpoint somewhere, as an engine keeps them where it wants. Raises `SwarmError`."""
+    if args.get("checkpoint-dir"):
+        raise refusal(403, "custom checkpointdir is not supported")
+
+
+def no_such_signal(number: int) -> SwarmError:
+    """Return the error for a number that is not a signal of the engine's system."""
+    return refusal(500, f"The linux daemon does not support signal {number % 2**64}")
+
+
+@contextmanager
+def killing(ref: str) -> Generator[None]:
+    """Have errors say that the container, which was asked for by `ref`, could not be killed, as an engine's do."""
+    try:
+        yield
+    except SwarmError as exc:
+        raise type(exc)(f"Cannot kill container: {ref}: {exc.message}", details=exc.details) from exc

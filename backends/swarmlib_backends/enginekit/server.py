@@ -1,0 +1,209 @@
+"""Backends that play an engine: what each answers is found by the row of the routing table that a request is."""
+
+from __future__ import annotations
+
+import secrets
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+import trio
+
+from swarmlib import CLEANUP_SECONDS, Invalid, NotFound, Request, Server, Unsupported, Verb
+from swarmlib.service import Handler
+
+from ..dockerapi import platforms, table
+from ..dockerapi.canonical import canonical
+from ..dockerapi.filters import flag
+from ..dockerapi.references import looked_for
+from ..dockerapi.rows import ROWS
+from ..dockerapi.versions import check_spoken
+from . import views
+from .bodies import Accepted
+from .clock import Clock
+from .container import Container
+from .containers import FOLLOW, ContainerOperations, Operations
+from .events import Events
+from .filters import FILTERS, IMAGES, Filter, by_exit, chosen, filters_of, one_of
+from .life import Lives
+from .pong import pong
+from .refusals import no_such_place
+from .store import ContainerStore
+
+_CLOSING_GRACE: Final = CLEANUP_SECONDS / 2
+
+
+C = TypeVar("C", bound=Container)
+
+
+class EngineServer(Server):
+    """A backend that plays an engine.
+
+    Its `lifespan` sets `operations`: what it answers, by the names of the rows. Each gets the canonical form of its
+    request, unless an engine refuses that before it looks for anything.
+    """
+
+    operations: Operations
+
+    def handlers(self) -> Mapping[Verb, Handler]:
+        """Return what answers each verb: every one of the table, and `attach`, for which an engine has several rows."""
+        return dict.fromkeys((*(row.verb for row in ROWS), Verb.ATTACH), partial(_play, self._answer))
+
+    async def _answer(self, request: Request) -> Any:
+        operation = self.operations.get(_operation_of(request))
+        if operation is None:
+            raise no_such_place(self.name, request)
+        return await operation(request)
+
+
+def _operation_of(request: Request) -> str:
+    """Return the name of the row that a request is; "" for none."""
+    if request.verb is Verb.ATTACH:
+        return FOLLOW if len(request.path) == 2 and request.path[0] == "containers" else ""
+    try:
+        return table.row_of(request.verb, request.path, upload=request.upload is not None).name
+    except Unsupported:
+        return ""
+
+
+async def _play(handler: Handler, request: Request) -> Any:
+    check_spoken(request)
+    known = canonical(request)
+    _check_experimental(known)
+    _check_platform(known)
+    return await handler(known)
+
+
+def _check_experimental(request: Request) -> None:
+    if request.verb is Verb.START and request.params.get("checkpoint"):
+        raise Invalid("checkpoint is only supported in experimental mode")
+
+
+def _check_platform(request: Request) -> None:
+    """Refuse what is no platform; a build says so only when it has begun."""
+    platform = request.params.get("platform")
+    if platform and request.verb is Verb.SPAWN and request.path[0] in ("containers", "images"):
+        platforms.read(str(platform))
+
+
+class ContainerServer(EngineServer, Generic[C]):
+    """A backend that has containers of its own, and nothing else: of images it only knows the names.
+
+    It says what a container is (`make`), and what the body of its creation may set (`accepted`).
+    """
+
+    accepted: ClassVar[Accepted]
+    filters: ClassVar[Mapping[str, Filter[Container]]] = {
+        **FILTERS,
+        "ancestor": one_of(lambda each, value: each.image == value),
+        "exited": by_exit,
+    }
+    """The filters of its lists."""
+
+    @abstractmethod
+    def make(self, id: str, name: str, body: dict[str, Any]) -> C:
+        """Return a new container. Raises `SwarmError` where it can't be.
+
+        id, name: its own, which no other has. body: that of its creation, which `accepted` has checked.
+        """
+
+    def check(self, body: Any) -> dict[str, Any]:
+        """Return the body of a creation, if it can be honoured. Raises `SwarmError`."""
+        return self.accepted.check(body)
+
+    def about(self) -> dict[str, Any]:
+        """Return what the backend says of itself besides what every one does."""
+        return {}
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the containers. When the stage closes, they are asked to end, then made to."""
+        self.store = ContainerStore[C]()
+        self.events = Events(Clock())
+        async with trio.open_nursery() as self.nursery:
+            lives = Lives(self.name, self.store, self.events, self.nursery)
+            self.operations = {**_Containers(self, lives).operations, **_System(self).operations}
+            try:
+                yield
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSING_GRACE):
+                    await lives.stop_all(_CLOSING_GRACE / 2)
+                self.nursery.cancel_scope.cancel()
+
+
+class _Containers(ContainerOperations[C]):
+    """The containers of a `ContainerServer`."""
+
+    def __init__(self, server: ContainerServer[C], lives: Lives[C]) -> None:
+        super().__init__(server.store, lives, server.events, Clock().now)
+        self._server = server
+
+    async def list_containers(self, request: Request) -> list[Any]:
+        return [views.summary(each) for each in chosen(reversed(self._store), request, self._server.filters)]
+
+    async def create(self, request: Request) -> dict[str, Any]:
+        server = self._server
+        body = server.check(request.json)
+        platform = str(request.params.get("platform") or "")
+        if platform and platforms.read(platform) != platforms.HERE:
+            raise Unsupported(f"{server.accepted.what} is of {platforms.HERE}, not of {platform}")
+        name = self._store.free_name(str(request.params.get("name") or f"{server.name}_{secrets.token_hex(4)}"))
+        container = server.make(secrets.token_hex(32), name, body)
+        views.check_shown(container)
+        self._store.add(container)
+        self._events.tell_container(container, "create")
+        return {"Id": container.id, "Warnings": []}
+
+    async def inspect(self, request: Request) -> dict[str, Any]:
+        return views.inspect(self.find(request), self._server.name)
+
+    def state(self, container: C) -> dict[str, Any]:
+        return views.state(container)
+
+
+class _System:
+    """What a `ContainerServer` says of itself, and of images, of which it has none."""
+
+    def __init__(self, server: ContainerServer[Any]) -> None:
+        self._server = server
+
+    @property
+    def operations(self) -> Operations:
+        return {
+            "SystemPing": self._ping,
+            "SystemPingHead": self._ping,
+            "SystemVersion": self._version,
+            "SystemInfo": self._info,
+            "SystemDataUsage": self._disk_usage,
+            "SystemEvents": self._server.events.send,
+            "ImageList": self._list_images,
+            "ImageInspect": self._inspect_image,
+        }
+
+    async def _ping(self, request: Request) -> None:
+        await pong(request.reply)
+
+    async def _version(self, request: Request) -> dict[str, Any]:
+        return views.version()
+
+    async def _info(self, request: Request) -> dict[str, Any]:
+        server = self._server
+        return views.info(server.name, (each.status for each in server.store)) | server.about()
+
+    async def _disk_usage(self, request: Request) -> dict[str, Any]:
+        return views.disk_usage(self._server.store)
+
+    async def _list_images(self, request: Request) -> list[Any]:
+        wanted = filters_of(request, IMAGES)
+        if "dangling" in wanted:
+            flag(wanted, "dangling", ["true"], ["false"])
+        for name in ("before", "since"):
+            for ref in wanted.get(name, []):
+                raise NotFound(f"No such image: {looked_for(ref)}")
+        return []
+
+    async def _inspect_image(self, request: Request) -> Any:
+        ref = request.path[1]
+        raise NotFound(f"no such image: {ref}: No such image: {looked_for(ref)}")

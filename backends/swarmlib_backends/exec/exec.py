@@ -1,0 +1,82 @@
+"""`exec`: local processes as workloads, so that a chain is of use with no engine at all.
+
+It speaks the Docker Engine API's own objects. A workload's image is only a name here: the programs are the host's.
+
+By default a workload is a plain process of this machine: it sees and may do what its user may, which is swarmd's own
+unless another one is asked for. Who may use a plain `exec` run by root has this machine. It gets no file, variable,
+group, key or terminal of swarmd's, and no new privileges if it runs as another user, but nothing keeps it from files,
+sockets, networks or CPU and memory of the machine. Its /proc shows the processes of the workload alone: they are in a
+pid namespace, so that all end together, whatever they do, also when swarmd is killed. Where swarmd is not root, the
+namespace belongs to a user namespace, in which programs such as sudo get no privileges; where the machine has none of
+these, a workload that kills its holder may leave processes behind, and swarmd logs a warning.
+
+With the label swarmlib.isolation=bubblewrap (or --runtime bubblewrap) it runs in a sandbox: see `sandbox` for what that
+keeps it from, and what not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from swarmlib import Request, option
+
+from ..enginekit.bodies import Accepted
+from ..enginekit.output import Output
+from ..enginekit.server import ContainerServer
+from .body import PROCESS, check, console_size
+from .execs import Execs
+from .launching import Launcher
+from .sandbox import Sandbox, runtimes
+from .top import processes
+from .workload import Workload
+
+
+@dataclass
+class Exec(ContainerServer[Workload]):
+    """Local processes as workloads: the programs of this machine, whatever image is named.
+
+    When the process of a workload ends, all that it started ends too, and when swarmd ends, however it does, all
+    workloads end.
+    """
+
+    log_bytes: int = option("bytes of output kept of each workload", default=16 * 1024 * 1024)
+    sandbox_host_network: bool = option(
+        "let a sandbox have the machine's network, and with it every socket on it, if it asks for --network host",
+        default=False,
+    )
+
+    accepted: ClassVar[Accepted] = PROCESS
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the processes. When the stage closes they are asked to end, then made to."""
+        self._launcher = Launcher()
+        async with self._launcher.open(), super().lifespan():
+            execs = Execs(self.store, self.nursery, self._output)
+            self.operations = {**self.operations, **execs.operations, "ContainerTop": self._top}
+            yield
+
+    def check(self, body: Any) -> dict[str, Any]:
+        """Return the body of a creation, if a process can honour it. Raises `SwarmError`."""
+        return check(body)
+
+    def make(self, id: str, name: str, body: dict[str, Any]) -> Workload:
+        """Return a new workload. Raises `SwarmError` if it asks for a sandbox that can't be."""
+        sandbox = Sandbox.of(body, id[:12], host_network=self.sandbox_host_network)
+        made = Workload(id, name, body, self._output(), launcher=self._launcher, sandbox=sandbox)
+        made.size = console_size(made.host)
+        return made
+
+    def about(self) -> dict[str, Any]:
+        """Return what an `info` says besides."""
+        return {"OperatingSystem": "processes", "Runtimes": runtimes()}
+
+    def _output(self) -> Output:
+        return Output(self.log_bytes)
+
+    async def _top(self, request: Request) -> dict[str, Any]:
+        workload = self.store.find(request.path[1])
+        return await processes(workload, str(request.params.get("ps_args", "-ef")))

@@ -1,0 +1,83 @@
+"""The operations of the files in containers."""
+
+from __future__ import annotations
+
+import base64
+import posixpath
+from typing import Any
+
+import orjson
+
+from swarmlib import BytesStream, Json, Request
+
+from ..dockerapi.status import refusal
+from ..enginekit.containers import Operations, ref_of
+from ..enginekit.streams import stream_headers
+from .asked import upload_of
+from .container import Container
+from .context import Context
+from .files import tar
+from .paths import check_length
+
+
+class ContainerFiles:
+    """Answers what is asked of the files in containers."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def operations(self) -> Operations:
+        """Return what it answers."""
+        return {
+            "ContainerChanges": self._changes,
+            "ContainerExport": self._export,
+            "ContainerArchive": self._archive,
+            "ContainerArchiveInfo": self._archive_info,
+            "PutContainerArchive": self._put_archive,
+        }
+
+    async def _changes(self, request: Request) -> Json:
+        return Json.from_data(self._context.find(ref_of(request)).files.changes() or None)
+
+    async def _export(self, request: Request) -> None:
+        container = self._context.find(ref_of(request))
+        nodes = ((path.lstrip("/"), node) for path, node in container.files.merged().items())
+        headers = stream_headers(b"application/octet-stream")
+        await request.reply.ack(stream=BytesStream(tar(dict(sorted(nodes)))), details={"headers": headers})
+        self._context.tell(container, "export")
+
+    async def _archive(self, request: Request) -> None:
+        container, path, stat = self._place(request)
+        self._context.tell(container, "archive-path")
+        headers = [*stream_headers(b"application/x-tar"), _stat_header(stat)]
+        await request.reply.ack(stream=BytesStream(container.files.pack(path)), details={"headers": headers})
+
+    async def _archive_info(self, request: Request) -> None:
+        _, _, stat = self._place(request)
+        await request.reply.ack(details={"headers": [*stream_headers(None), _stat_header(stat)]})
+
+    async def _put_archive(self, request: Request) -> None:
+        container, path, stat = self._place(request)
+        if not stat["mode"] >> 31:
+            raise refusal(400, "extraction point is not a directory")
+        data = await upload_of(request)
+        try:
+            container.files.unpack(path, data, now=self._context.clock.now())
+        except OSError as exc:
+            raise refusal(403, "mounted volume is marked read-only") from exc
+        self._context.tell(container, "extract-to-dir")
+
+    def _place(self, request: Request) -> tuple[Container, str, dict[str, Any]]:
+        given = str(request.params["path"])
+        container = self._context.find(ref_of(request))
+        path = posixpath.normpath(posixpath.join("/", given))
+        check_length(path, container.id)
+        stat = container.files.stat(path)
+        if stat is None:
+            raise refusal(404, f"Could not find the file {given} in container {ref_of(request)}")
+        return container, path, stat
+
+
+def _stat_header(stat: dict[str, Any]) -> tuple[bytes, bytes]:
+    return b"X-Docker-Container-Path-Stat", base64.b64encode(orjson.dumps(stat))

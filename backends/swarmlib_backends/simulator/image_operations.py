@@ -1,0 +1,206 @@
+"""The operations of images: lists, inspections, tags, pushes, searches, and removing them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+from swarmlib import NotFound, Request, SwarmError
+
+from ..dockerapi.filters import flag
+from ..dockerapi.matching import Matches, glob
+from ..dockerapi.nulls import fields, items
+from ..dockerapi.references import familiar, normal, repository, tagged
+from ..dockerapi.status import refusal, to_tell_in_band
+from ..dockerapi.values import is_true, number, stamp
+from ..enginekit.containers import Operations, ref_of
+from ..enginekit.filters import IMAGES, filters_of, labels_wanted, until_of
+from .asked import as_given, given_reference
+from .context import Context
+from .image import NO_CONFIG, Image
+from .images import ImageStore
+from .paths import graph_driver
+from .registries import DOCKER_HUB, unreachable
+
+_SEARCH: Final = "https://index.docker.io/v1/search"
+
+
+class ImageOperations:
+    """Answers what is asked of images."""
+
+    def __init__(self, context: Context, store: ImageStore) -> None:
+        self._context = context
+        self._store = store
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        return {
+            "ImageList": self._ls,
+            "ImageInspect": self._get,
+            "ImageTag": self._tag,
+            "ImageDelete": self._rm,
+            "ImageHistory": self._history,
+            "ImagePush": self._push,
+            "ImagePrune": self._prune,
+            "ImageSearch": self._search,
+        }
+
+    async def _ls(self, request: Request) -> list[Any]:
+        wanted = filters_of(request, IMAGES)
+        dangling = flag(wanted, "dangling", ["true"], ["false"]) if "dangling" in wanted else None
+        bounds = {name: self._store.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
+        references = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
+        newest = sorted(self._store, key=lambda image: -image.created)
+        whole = is_true(request.params.get("all"))
+        listed = [each for each in newest if dangling in (None, each.dangling) and (whole or not self._between(each))]
+        shown = [(each, self._chosen(each, wanted, bounds, references)) for each in listed]
+        return [self._store.summary(each, tags) for each, tags in shown if tags is not None]
+
+    def _chosen(
+        self, image: Image, wanted: dict[str, list[str]], bounds: dict[str, float], references: list[Matches]
+    ) -> list[str] | None:
+        """The tags of an image that a list shows; None if it doesn't show it."""
+        if image.created >= bounds.get("before", float("inf")) or image.created <= bounds.get("since", 0.0):
+            return None
+        if not labels_wanted(fields(image.config.get("Labels")), wanted):
+            return None
+        if references:
+            tags = [tag for tag in image.tags if any(fits(tag) or fits(repository(tag)) for fits in references)]
+            return tags or None
+        return image.tags
+
+    def _between(self, image: Image) -> bool:
+        """Whether it is only a step of another image's build, which lists leave out unless all are asked for."""
+        return not image.tags and bool(self._store.children(image))
+
+    async def _get(self, request: Request) -> dict[str, Any]:
+        ref = ref_of(request)
+        try:
+            image = self._store.find(ref)
+        except SwarmError as exc:
+            raise type(exc)(f"no such image: {ref}: {exc.message}", details=exc.details) from exc
+        return {
+            "Id": image.id,
+            "RepoTags": sorted(image.tags),
+            "RepoDigests": image.digests,
+            "Parent": image.parent.id if image.parent else "",
+            "Comment": image.origin.comment,
+            "Created": stamp(image.created),
+            "Container": image.origin.container,
+            "ContainerConfig": {**NO_CONFIG, **image.origin.config},
+            "DockerVersion": "20.10",
+            "Author": image.origin.author,
+            "Config": image.config,
+            "Architecture": "amd64",
+            "Os": "linux",
+            "Size": image.size,
+            "VirtualSize": image.size,
+            "GraphDriver": graph_driver(image.short, "MergedDir", "UpperDir", "WorkDir"),
+            "RootFS": {"Type": "layers", "Layers": list(image.layers)},
+            "Metadata": {"LastTagTime": stamp(image.created)},
+        }
+
+    async def _history(self, request: Request) -> list[Any]:
+        image: Image | None = self._store.find(ref_of(request))
+        shown: list[Any] = []
+        while image is not None:
+            size = image.size - (image.parent.size if image.parent else 0)
+            by = " ".join(items(image.origin.config.get("Cmd")))
+            about = {"Comment": image.origin.comment, "Created": int(image.created), "CreatedBy": by, "Id": image.id}
+            shown.append(about | {"Size": size, "Tags": sorted(image.tags) or None})
+            image = image.parent
+        return shown
+
+    async def _tag(self, request: Request) -> None:
+        image = self._store.find(ref_of(request))
+        ref = given_reference(request, status=500)
+        self._store.tag(image, ref)
+        self._store.tell("tag", image, as_given(request))
+
+    async def _push(self, request: Request) -> None:
+        if request.meta.header("x-registry-auth") is None and request.json is None:
+            raise refusal(400, "Bad parameters and missing X-Registry-Auth: EOF")
+        reply = request.reply
+        ref = tagged(ref_of(request), str(request.params.get("tag") or ""), status=500)
+        await reply.set({"status": f"The push refers to repository [docker.io/{repository(ref)}]"})
+        image = self._store.tags.get(ref)
+        if image is None:
+            raise to_tell_in_band(NotFound(f"An image does not exist locally with the tag: {repository(ref)}"))
+        if not self._context.online:
+            raise to_tell_in_band(unreachable(DOCKER_HUB))
+        await reply.set({"status": "Pushed", "progressDetail": {}, "id": image.layers[0].removeprefix("sha256:")[:12]})
+        await reply.set({"status": f"{ref.rpartition(':')[2]}: digest: {image.id} size: 1"})
+        self._store.tell("push", image, familiar(ref))
+
+    async def _search(self, request: Request) -> list[Any]:
+        term = str(request.params.get("term") or "")
+        filters_of(request, {"is-automated", "is-official", "stars"})
+        limit = number(request.params, "limit", 25)
+        if not 1 <= limit <= 100:
+            raise refusal(400, f"Limit {limit} is outside the range of [1, 100]")
+        if not self._context.online:
+            raise unreachable(f"{_SEARCH}?q={quote_plus(term)}&n={limit}")
+        names = sorted({repository(tag) for tag in self._store.tags if term in tag})
+        about = {"description": "", "is_automated": False, "star_count": 0}
+        return [{**about, "name": name, "is_official": "/" not in name} for name in names[:limit]]
+
+    # Removing.
+
+    async def _rm(self, request: Request) -> list[Any]:
+        ref, force = ref_of(request), is_true(request.params.get("force"))
+        image = self._store.find(ref)
+        prune = not is_true(request.params.get("noprune"))
+        if image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}"):
+            return self._rm_by_id(image, force, prune)
+        users = self._context.containers_of(image)
+        if users and not force and len(image.tags) == 1:
+            raise refusal(
+                409,
+                f'conflict: unable to remove repository reference "{ref}" (must force) - '
+                f"container {users[0].id[:12]} is using its referenced image {image.short}",
+            )
+        told = self._store.untag_repository(image, normal(ref))
+        if not image.tags and not image.digests and not users and not self._store.children(image):
+            told += self._store.delete(image, prune)
+        return told
+
+    def _rm_by_id(self, image: Image, force: bool, prune: bool) -> list[Any]:
+        hard, soft = self._in_the_way(image)
+        problem = hard or (None if force else soft)
+        if problem:
+            forced = "cannot be forced" if hard else "must be forced"
+            raise refusal(409, f"conflict: unable to delete {image.short} ({forced}) - {problem}")
+        return [self._store.untag(image, name) for name in (*image.tags, *image.digests)] + self._store.delete(
+            image, prune
+        )
+
+    def _in_the_way(self, image: Image) -> tuple[str, str]:
+        """What keeps an image from being deleted, whatever is asked, and unless it is forced."""
+        users = self._context.containers_of(image)
+        running = next((each for each in users if each.running), None)
+        if self._store.children(image):
+            return "image has dependent child images", ""
+        if running is not None:
+            return f"image is being used by running container {running.id[:12]}", ""
+        if len({repository(tag) for tag in image.tags}) > 1:
+            return "", "image is referenced in multiple repositories"
+        if users:
+            return "", f"image is being used by stopped container {users[0].id[:12]}"
+        return "", ""
+
+    async def _prune(self, request: Request) -> dict[str, Any]:
+        wanted = filters_of(request, {"dangling", "label", "label!", "until"})
+        everything = "dangling" in wanted and flag(wanted, "dangling", ("false", "0"), ("true", "1"))
+        until = until_of(wanted, self._context.clock.now())
+        told: list[Any] = []
+        freed = 0
+        for image in list(self._store):
+            used = self._context.containers_of(image) or self._store.children(image)
+            fits = image.created <= until and labels_wanted(fields(image.config.get("Labels")), wanted)
+            if image in self._store and fits and not used and (everything or image.dangling):
+                freed += image.size
+                names = (*image.tags, *image.digests)
+                told += [*(self._store.untag(image, name) for name in names), *self._store.delete(image, True)]
+        self._context.tell_of("image", "prune", "", {"reclaimed": str(freed)})
+        return {"ImagesDeleted": told or None, "SpaceReclaimed": freed}

@@ -1,0 +1,254 @@
+"""The operations of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from swarmlib import NotFound, Request, SwarmError
+
+from ..dockerapi.filters import flag
+from ..dockerapi.matching import named
+from ..dockerapi.nulls import fields
+from ..dockerapi.status import refusal
+from ..dockerapi.values import stamp
+from ..enginekit.containers import Operations, body_of, ref_of
+from ..enginekit.filters import filters_of, labels_wanted, until_of
+from .asked import NOT_A_MANAGER
+from .container import Container
+from .context import Context
+from .endpoint import Endpoint
+from .network import PREDEFINED, Network
+from .network_options import check_operator, check_options, check_subnets, config_from
+from .networks import NetworkStore, aliases_of, check_connection
+
+_FILTERS: Final = {"dangling", "driver", "id", "label", "name", "scope", "type"}
+_BRIDGE_OPTIONS: Final = {
+    "com.docker.network.bridge.default_bridge": "true",
+    "com.docker.network.bridge.enable_icc": "true",
+    "com.docker.network.bridge.enable_ip_masquerade": "true",
+    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+    "com.docker.network.bridge.name": "docker0",
+    "com.docker.network.driver.mtu": "1500",
+}
+
+
+class NetworkOperations:
+    """Answers what is asked of networks."""
+
+    def __init__(self, context: Context, store: NetworkStore) -> None:
+        self._context = context
+        self._store = store
+
+    @property
+    def operations(self) -> Operations:
+        """What it answers."""
+        return {
+            "NetworkList": self._ls,
+            "NetworkCreate": self._create,
+            "NetworkPrune": self._prune,
+            "NetworkInspect": self._get,
+            "NetworkConnect": self._connect,
+            "NetworkDisconnect": self._disconnect,
+            "NetworkDelete": self._rm,
+        }
+
+    async def _ls(self, request: Request) -> list[Any]:
+        wanted = filters_of(request, _FILTERS)
+        has_name = named(wanted.get("name", []))
+        found = [each for each in self._store if has_name(each.name)]
+        return [_shown(each, {}) for each in found if _fits(each, wanted, _dangling(each))]
+
+    async def _get(self, request: Request) -> dict[str, Any]:
+        several = "{count} matches found based on {where}: network {ref} is ambiguous"
+        network = self._store.only(ref_of(request), several, str(request.params.get("scope") or ""))
+        return _shown(network, {each.id: _member(each, network) for each in network.members.values()})
+
+    async def _create(self, request: Request) -> dict[str, Any]:
+        body = body_of(request)
+        name, driver = str(body.get("Name") or ""), str(body.get("Driver") or "bridge")
+        if name in PREDEFINED:
+            raise refusal(403, f"operation is not permitted on predefined {name} network ")
+        same = next((each for each in self._store if each.name == name), None)
+        if same is not None and body.get("CheckDuplicate"):
+            raise refusal(409, f"network with name {name} already exists")
+        check_subnets(body)
+        if not name.strip():
+            raise refusal(500, f"invalid name: {name}")
+        if driver in ("host", "null"):
+            raise refusal(403, f'only one instance of "{driver}" network is allowed')
+        if driver == "overlay":
+            raise refusal(500, NOT_A_MANAGER)
+        check_operator(body)
+        if driver not in ("bridge", "macvlan", "ipvlan"):
+            raise NotFound(f'plugin "{driver}" not found')
+        config = self._config_of(body)
+        if body.get("Scope") not in (None, "", "local"):
+            raise refusal(500, NOT_A_MANAGER)
+        check_options(fields(config.get("Options")))
+        if body.get("ConfigOnly"):
+            made = self._store.add(name, "null", None, body)
+        else:
+            made = self._store.add_as_asked(name, driver, config, body)
+        self._store.tell("create", made)
+        warning = f"Network with name {name} (id : {same.id}) already exists" if same else ""
+        return {"Id": made.id, "Warning": warning}
+
+    def _config_of(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What configures a network: its own body, or that of the network that it depends on."""
+        name = config_from(body)
+        if not name:
+            return {} if body.get("ConfigOnly") else body
+        found = next((each for each in self._store if each.name == name and each.config_only), None)
+        if found is None:
+            raise NotFound(f'configuration network "{name}" does not exist')
+        return found.body
+
+    async def _rm(self, request: Request) -> None:
+        network = self._store.only(
+            ref_of(request), "network {ref} is ambiguous ({count} matches found based on {where})"
+        )
+        if network.predefined:
+            raise refusal(403, f"{network.name} is a pre-defined network and cannot be removed")
+        if network.members:
+            text = f"network {network.name} id {network.id} has active endpoints"
+            raise refusal(403, f"error while removing network: {text}")
+        if network.config_only and any(config_from(each.body) == network.name for each in self._store):
+            raise refusal(403, f'error while removing network: configuration network "{network.name}" is in use')
+        self._store.remove(network)
+
+    async def _prune(self, request: Request) -> dict[str, Any]:
+        wanted = filters_of(request, {"label", "label!", "until"})
+        until = until_of(wanted, self._context.clock.now())
+        old = [each for each in self._store if each.created <= until and _dangling(each)]
+        unused = [each for each in old if labels_wanted(fields(each.body.get("Labels")), wanted)]
+        for each in unused:
+            self._store.remove(each)
+        self._context.tell_of("network", "prune", "", {"reclaimed": "0"})
+        return {"NetworksDeleted": [each.name for each in unused] or None}
+
+    async def _connect(self, request: Request) -> None:
+        body = body_of(request)
+        container, given = (
+            self._context.find(str(body.get("Container") or "")),
+            dict(fields(body.get("EndpointConfig"))),
+        )
+        ref = ref_of(request)
+        if container.running:
+            if container.host["NetworkMode"].startswith("container:"):
+                text = "container sharing network namespace with another container or host"
+                raise refusal(400, f"{text} cannot be connected to any other network")
+            network = self._store.find(ref)
+            check_connection(container, network, given)
+            if network.name in container.networks:
+                raise refusal(403, f"endpoint with name {container.name} already exists in network {network.name}")
+            self._store.join(container, network, given)
+        else:
+            self._connect_later(container, ref, given)
+        self._context.changed(container)
+
+    def _connect_later(self, container: Container, ref: str, given: dict[str, Any]) -> None:
+        """Connect one that doesn't run: whether there is such a network is seen at its start."""
+        try:
+            network = self._store.find(ref)
+        except SwarmError:
+            container.networks[ref] = Endpoint(given)
+            return
+        check_connection(container, network, given)
+        container.networks[network.name] = Endpoint(given, aliases=aliases_of(container, network, given))
+
+    async def _disconnect(self, request: Request) -> None:
+        body = body_of(request)
+        ref, named = ref_of(request), str(body.get("Container") or "")
+        try:
+            container = self._context.find(named)
+        except SwarmError:
+            if not body.get("Force"):
+                raise
+            raise self._no_endpoint(ref, named) from None
+        network: Network | None
+        try:
+            network = self._store.find(ref)
+        except SwarmError:
+            if container.running and not body.get("Force"):
+                raise
+            network = None
+        name = network.name if network else ref
+        if name == "host" and container.running and container.host["NetworkMode"] == "host":
+            raise refusal(400, "container cannot be disconnected from host network or connected to host network")
+        if name not in container.networks:
+            what = "network" if container.running and network is not None else "the network"
+            raise refusal(500, f"container {container.id} is not connected to {what} {name}")
+        if network is not None:
+            self._store.leave(container, network)
+            self._store.tell("disconnect", network, container)
+        del container.networks[name]
+        self._context.changed(container)
+
+    def _no_endpoint(self, ref: str, named: str) -> SwarmError:
+        """What is said of a container that isn't there, to who wants it out of a network whatever it takes."""
+        self._store.find(ref)
+        return NotFound(f"endpoint {named} not found") if named else refusal(500, "invalid name: ")
+
+
+def _dangling(network: Network) -> bool:
+    return not network.predefined and not network.members
+
+
+def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> bool:
+    if wanted.get("dangling") and flag(wanted, "dangling", ("true", "1"), ("false", "0")) is not dangling:
+        return False
+    for value in wanted.get("type", []):
+        if value not in ("custom", "builtin"):
+            raise refusal(500, f"invalid filter: 'type'='{value}'")
+        if network.predefined is not (value == "builtin"):
+            return False
+    labels = fields(network.body.get("Labels"))
+    tests: dict[str, Callable[[str], bool]] = {
+        "driver": lambda value: network.driver == value,
+        "scope": lambda value: value == "local",
+        "id": lambda value: value in network.id,
+    }
+    return labels_wanted(labels, wanted) and all(
+        any(test(value) for value in wanted[key]) for key, test in tests.items() if wanted.get(key)
+    )
+
+
+def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:
+    body = network.body
+    ipam = fields(body.get("IPAM"))
+    return {
+        "Name": network.name,
+        "Id": network.id,
+        "Created": stamp(network.created),
+        "Scope": "local",
+        "Driver": network.driver,
+        "EnableIPv6": bool(body.get("EnableIPv6")),
+        "IPAM": {
+            "Driver": ipam.get("Driver") or "default",
+            "Options": ipam.get("Options"),
+            "Config": _pool_shown(network),
+        },
+        "Internal": bool(body.get("Internal")),
+        "Attachable": bool(body.get("Attachable")),
+        "Ingress": bool(body.get("Ingress")),
+        "ConfigFrom": {"Network": config_from(body)},
+        "ConfigOnly": bool(body.get("ConfigOnly")),
+        "Containers": members,
+        "Options": _BRIDGE_OPTIONS if network.name == "bridge" else fields(body.get("Options")),
+        "Labels": fields(body.get("Labels")),
+    }
+
+
+def _pool_shown(network: Network) -> list[Any]:
+    if network.addresses is None:
+        return []
+    return network.addresses.shown(gateway=not network.predefined)
+
+
+def _member(container: Container, network: Network) -> dict[str, Any]:
+    endpoint = container.networks[network.name]
+    address = f"{endpoint.address}/{endpoint.prefix}" if endpoint.address else ""
+    address6 = f"{endpoint.address6}/{endpoint.prefix6}" if endpoint.address6 else ""
+    shown = {"Name": container.name, "EndpointID": endpoint.id, "MacAddress": endpoint.mac}
+    return cast("dict[str, Any]", shown | {"IPv4Address": address, "IPv6Address": address6})

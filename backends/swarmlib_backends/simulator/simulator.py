@@ -1,0 +1,102 @@
+"""`simulator`: a Docker engine in memory, for tests, demonstrations and benchmarks, of any size and with its own clock.
+
+It speaks the Engine API's own objects and behaves as dockerd does, in the families of containers, execs, images and
+their classic builds, networks, volumes, events and the system. What runs in its containers are simulated programs:
+those that `programs` and `shell` know, and those that users give as Python functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from swarmlib import Client, Invalid, option
+
+from ..enginekit.clock import Clock
+from ..enginekit.server import EngineServer
+from .build.builds import Builds
+from .container_files import ContainerFiles
+from .containers import Containers
+from .engine import Engine
+from .execs import Execs
+from .image_operations import ImageOperations
+from .image_tars import ImageTars
+from .lifecycle import Lifecycle
+from .names import Names
+from .network_operations import NetworkOperations
+from .process import Program
+from .seed import seed
+from .system import System
+
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+@dataclass
+class Simulator(EngineServer):
+    """A Docker engine in memory: containers that run simulated programs, images, networks, volumes, events."""
+
+    containers: int = option("running containers that are there from the start", default=0)
+    images: list[str] = option("an image that is there from the start, besides busybox", default=[], name="image")
+    cpus: int = option("CPUs of the machine", default=4)
+    memory: str = option("memory of the machine, such as 16g", default="16g")
+    hostname: str = option("the engine's name", default="simulator", name="name")
+    labels: list[str] = option("a label of the engine, such as region=eu", default=[], name="label")
+    seed: int | None = option("makes ids and names the same each time", default=None)
+    offline: bool = option("no registry can be reached: a pull of what is not there fails", default=False)
+    clock: Clock | None = None
+    """The engine's time, for who wants to move it ahead; by default its own."""
+    programs: Mapping[str, Program] = field(default_factory=dict[str, Program])
+    """Programs by their names, or by the image whose containers run them whatever their command is."""
+
+    def __post_init__(self) -> None:
+        self._memory = _bytes(self.memory)
+        if self.cpus < 1 or self.containers < 0:
+            raise Invalid("an engine has one CPU at least, and no less than 0 containers")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the engine's objects, and the tasks of what runs."""
+        async with trio.open_nursery() as nursery:
+            engine = Engine(
+                name=self.hostname,
+                cpus=self.cpus,
+                memory=self._memory,
+                labels=self.labels,
+                clock=self.clock or Clock(),
+                names=Names(self.seed),
+                online=not self.offline,
+                nursery=nursery,
+                given=self.programs,
+                client=lambda: Client(self.inlet),
+            )
+            life = Lifecycle(engine)
+            containers = Containers(engine, life)
+            seed(engine, containers, life, images=self.images, count=self.containers)
+            families = (
+                containers,
+                ContainerFiles(engine),
+                Execs(engine, life),
+                ImageOperations(engine, engine.images),
+                ImageTars(engine),
+                Builds(engine, containers, life),
+                NetworkOperations(engine, engine.networks),
+                engine.volumes,
+                System(engine),
+            )
+            self.operations = {name: each for family in families for name, each in family.operations.items()}
+            try:
+                yield
+            finally:
+                nursery.cancel_scope.cancel()
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+)([kmgt]?)b?", text.lower())
+    if found is None:
+        raise Invalid(f"{text!r} is no size; 16g and 512m are")
+    return int(found[1]) * _UNITS[found[2]]
