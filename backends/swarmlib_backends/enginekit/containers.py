@@ -13,14 +13,23 @@ import trio
 
 from swarmlib import Request, SwarmError
 
+from ..dockerapi.operations import (
+    ContainerAttach,
+    ContainerDelete,
+    ContainerPrune,
+    ContainerRename,
+    ContainerRestart,
+    ContainerStart,
+    ContainerStop,
+    ContainerWait,
+)
 from ..dockerapi.status import refusal
-from ..dockerapi.values import is_true, number, signal_asked, signal_number, terminal_size
+from ..dockerapi.values import signal_asked, signal_number, terminal_size
 from .events import Events
-from .filters import filters_of, labels_wanted, until_of
+from .filters import checked, labels_wanted, until_of
 from .life import Life
 from .played import Played
 from .refusals import (
-    check_checkpoint_dir,
     check_not_restarting,
     killing,
     no_link,
@@ -119,26 +128,26 @@ class ContainerOperations(ABC, Generic[C]):
         if container.running:
             await request.reply.ack(details={"status": 304})
         else:
-            check_checkpoint_dir(request.params)
+            if ContainerStart.of(request).checkpoint_dir:  # an engine keeps them where it wants
+                raise refusal(403, "custom checkpointdir is not supported")
             await self._life.start(container)
 
     async def _stop(self, request: Request) -> None:
         container = self.find(request)
         if container.running:
-            await self._stop_running(container, request)
+            await self._stop_running(container, ContainerStop.of(request))
         else:
             await request.reply.ack(details={"status": 304})
 
-    async def _stop_running(self, container: C, request: Request) -> None:
-        asked = request.params.get("signal")
-        wanted = signal_number(str(asked)) if asked else container.stop_signal
-        await self._life.stop(container, wanted, number(request.params, "t", container.grace))
+    async def _stop_running(self, container: C, asked: ContainerRestart) -> None:
+        wanted = signal_number(asked.signal) if asked.signal else container.stop_signal
+        await self._life.stop(container, wanted, container.grace if asked.t is None else asked.t)
 
     async def _restart(self, request: Request) -> None:
         container = self.find(request)
         if container.running:
             with _kept(container):
-                await self._stop_running(container, request)
+                await self._stop_running(container, ContainerRestart.of(request))
         try:
             await self._life.start(container)
         except SwarmError as exc:
@@ -164,7 +173,7 @@ class ContainerOperations(ABC, Generic[C]):
 
     async def _wait(self, request: Request) -> None:
         container = self.find(request)
-        condition = str(request.params.get("condition") or "not-running")
+        condition = ContainerWait.of(request).condition
         ended: trio.Event | None = None
         if condition == "removed":
             ended = container.removed
@@ -180,24 +189,24 @@ class ContainerOperations(ABC, Generic[C]):
     async def _rename(self, request: Request) -> None:
         container = self.find(request)
         before = container.name
-        self._store.rename(container, str(request.params["name"]))
+        self._store.rename(container, ContainerRename.of(request).name)
         self.renamed(container)
         self._events.tell_container(container, "rename", oldName=f"/{before}")
 
     async def _rm(self, request: Request) -> None:
-        container, args = self.find(request), request.params
-        if is_true(args.get("link")):
+        container, asked = self.find(request), ContainerDelete.of(request)
+        if asked.link:
             self.remove_link(ref_of(request).removeprefix("/"))
             return
         if container.running:
-            if not is_true(args.get("force")):
+            if not asked.force:
                 raise still_runs(container.id, container.status)
             with _kept(container):  # it is removed here, also if it would remove itself
                 await self._life.kill(container)
-        self._life.remove(container, volumes=is_true(args.get("v")))
+        self._life.remove(container, volumes=asked.v)
 
     async def _prune(self, request: Request) -> dict[str, Any]:
-        wanted = filters_of(request, _PRUNE_FILTERS)
+        wanted = checked(ContainerPrune.of(request).filters, _PRUNE_FILTERS)
         until = until_of(wanted, self._now())
         stopped = [each for each in reversed(self._store) if not each.running]
         ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
@@ -220,7 +229,7 @@ class ContainerOperations(ABC, Generic[C]):
         check_not_restarting(container.id, container.status)
         self._events.tell_container(container, "attach")
         detached = partial(self._detached, container)
-        await request.reply.ack(stream=stdio(container, container.config, request.params, detached))
+        await request.reply.ack(stream=stdio(container, container.config, ContainerAttach.of(request), detached))
 
     async def _detached(self, container: C) -> None:
         self._events.tell_container(container, "detach")

@@ -12,9 +12,9 @@ import trio
 from swarmlib import Invalid, Request, Unavailable
 
 from ..dockerapi.events import FILTERS, fits
-from ..dockerapi.values import time_in
+from ..dockerapi.operations import SystemEvents
 from .clock import Clock
-from .filters import filters_of
+from .filters import checked
 from .played import Played
 
 _KEPT: Final = 256
@@ -68,11 +68,11 @@ class Events:
         Raises:
             Invalid, Unsupported: its filters or its times are wrong. Unavailable: its reader is too far behind.
         """
-        args, reply = request.params, request.reply
-        wanted = filters_of(request, _FILTERS, FILTERS)
-        since, until = time_in(args, "since", math.inf), time_in(args, "until", math.inf)
-        if until < time_in(args, "since", -math.inf):
-            raise Invalid(f"`since` time ({args['since']}) cannot be after `until` time ({args['until']})")
+        asked, reply = SystemEvents.of(request), request.reply
+        wanted = checked(asked.filters, _FILTERS, FILTERS)
+        since, until = (math.inf if at is None else at for at in (asked.since, asked.until))
+        if asked.since is not None and until < since:
+            raise Invalid(f"`since` time ({asked['since']}) cannot be after `until` time ({asked['until']})")
         await reply.ack()
         kept = [event for event in self._kept if since <= event["timeNano"] / 1e9 <= until]
         sender, receiver = trio.open_memory_channel[dict[str, Any]](_MAX_UNREAD)

@@ -11,16 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final, Protocol, TypeAlias, TypeVar
 
-from swarmlib import Request
+from swarmlib import Invalid, Request, Unsupported
 
-from ..dockerapi.filters import decode
 from ..dockerapi.matching import named
 from ..dockerapi.numbers import integer
+from ..dockerapi.operations import ContainerList
 from ..dockerapi.status import refusal
 from ..dockerapi.times import filter_moment
-from ..dockerapi.values import is_true, labels_fit, number
+from ..dockerapi.values import labels_fit
 from .played import Played
-from .refusals import check_filters
 
 ENGINES: Final = frozenset(
     {
@@ -65,6 +64,8 @@ class Listed(Protocol):
         ...
 
 
+Wanted: TypeAlias = dict[str, list[str]]
+"""Filters with their values."""
 C = TypeVar("C")
 L = TypeVar("L", bound=Listed)
 Filter: TypeAlias = Callable[[list[str]], Callable[[C], bool]]
@@ -78,26 +79,31 @@ def chosen(newest: Iterable[L], request: Request, filters: Mapping[str, Filter[L
     Raises:
         SwarmError: a filter is not among them, or wrong.
     """
-    wanted, limit = filters_of(request, filters, ENGINES), number(request.params, "limit", 0)
-    everything = is_true(request.params.get("all")) or limit > 0 or not _OF_STOPPED.isdisjoint(wanted)
+    asked = ContainerList.of(request)
+    wanted, limit = checked(asked.filters, filters, ENGINES), asked.limit or 0
+    everything = asked.all or limit > 0 or not _OF_STOPPED.isdisjoint(wanted)
     shown = iter(newest) if everything else (each for each in newest if each.running)
     for name, values in wanted.items():
         shown = filter(filters[name](values), shown)
     return list(islice(shown, limit if limit > 0 else None))
 
 
-def filters_of(request: Request, known: Collection[str], engines: Collection[str] = ()) -> dict[str, list[str]]:
-    """Return the filters of a request, each with its values.
+def checked(wanted: Wanted, known: Collection[str], engines: Collection[str] = ()) -> Wanted:
+    """Return the filters of a request, each with its values, if all are `known`.
 
-    known: those that there are. engines: those that an engine would know besides.
+    engines: those that an engine would know besides.
 
     Raises:
-        Invalid: a filter is unknown, or they are not a JSON object of lists.
-        Unsupported: only an engine would know it.
+        Invalid: an engine doesn't know one of them either.
+        Unsupported: an engine would know it; the error names those that there are here.
     """
-    found = decode(request.params)
-    check_filters(found, known, engines)
-    return found
+    for name in wanted:
+        if name in known:
+            continue
+        if name in engines:
+            raise Unsupported(f"a list can't be filtered by {name} here; only by {', '.join(sorted(known))}")
+        raise Invalid(f"Invalid filter '{name}'")
+    return wanted
 
 
 def one_of(fits: Callable[[C, str], bool]) -> Filter[C]:

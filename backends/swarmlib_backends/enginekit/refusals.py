@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
-from swarmlib import Invalid, Request, SwarmError, Unsupported
+from swarmlib import Request, SwarmError, Unsupported
 
 from ..dockerapi.status import refusal
 
@@ -15,21 +14,6 @@ def no_such_place(backend: str, request: Request) -> Unsupported:
     """Return the error of a backend that has nothing of that kind where the request points."""
     where = "/".join(request.path) or "the service"
     return Unsupported(f"{backend} has no {request.verb} for {where}", path=request.path)
-
-
-def check_filters(wanted: Mapping[str, Any], known: Collection[str], engines: Collection[str] = ()) -> None:
-    """Refuse filters that are not among the `known`; `engines` are those that an engine would know besides.
-
-    Raises:
-        Invalid: an engine doesn't know one of them either.
-        Unsupported: an engine would know it; the error names those that there are here.
-    """
-    for name in wanted:
-        if name in known:
-            continue
-        if name in engines:
-            raise Unsupported(f"a list can't be filtered by {name} here; only by {', '.join(sorted(known))}")
-        raise Invalid(f"Invalid filter '{name}'")
 
 
 def not_running(id: str) -> SwarmError:
@@ -53,12 +37,6 @@ def still_runs(id: str, status: str) -> SwarmError:
 def no_link() -> SwarmError:
     """Return the error of removing a link by a name that is a container's."""
     return refusal(500, "Conflict, cannot remove the default link name of the container")
-
-
-def check_checkpoint_dir(args: Mapping[str, Any]) -> None:
-    """Refuse to start from a checkpoint somewhere, as an engine keeps them where it wants. Raises `SwarmError`."""
-    if args.get("checkpoint-dir"):
-        raise refusal(403, "custom checkpointdir is not supported")
 
 
 def no_such_signal(number: int) -> SwarmError:

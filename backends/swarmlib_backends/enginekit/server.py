@@ -17,6 +17,7 @@ from swarmlib.service import Handler
 from ..dockerapi import platforms, table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.filters import flag
+from ..dockerapi.operations import ContainerCreate, ContainerStart, ImageCreate, ImageList
 from ..dockerapi.references import looked_for
 from ..dockerapi.rows import ROWS
 from ..dockerapi.versions import check_spoken
@@ -26,7 +27,7 @@ from .clock import Clock
 from .container import Container
 from .containers import FOLLOW, ContainerOperations, Operations
 from .events import Events
-from .filters import FILTERS, IMAGES, Filter, by_exit, chosen, filters_of, one_of
+from .filters import FILTERS, IMAGES, Filter, by_exit, checked, chosen, one_of
 from .life import Lives
 from .pong import pong
 from .refusals import no_such_place
@@ -77,15 +78,14 @@ async def _play(handler: Handler, request: Request) -> Any:
 
 
 def _check_experimental(request: Request) -> None:
-    if request.verb is Verb.START and request.params.get("checkpoint"):
+    if isinstance(request.params, ContainerStart) and request.params.checkpoint:
         raise Invalid("checkpoint is only supported in experimental mode")
 
 
 def _check_platform(request: Request) -> None:
     """Refuse what is no platform; a build says so only when it has begun."""
-    platform = request.params.get("platform")
-    if platform and request.verb is Verb.SPAWN and request.path[0] in ("containers", "images"):
-        platforms.read(str(platform))
+    if isinstance(request.params, ContainerCreate | ImageCreate) and request.params.platform:
+        platforms.read(request.params.platform)
 
 
 class ContainerServer(EngineServer, Generic[C]):
@@ -146,10 +146,10 @@ class _Containers(ContainerOperations[C]):
     async def create(self, request: Request) -> dict[str, Any]:
         server = self._server
         body = server.check(request.json)
-        platform = str(request.params.get("platform") or "")
-        if platform and platforms.read(platform) != platforms.HERE:
-            raise Unsupported(f"{server.accepted.what} is of {platforms.HERE}, not of {platform}")
-        name = self._store.free_name(str(request.params.get("name") or f"{server.name}_{secrets.token_hex(4)}"))
+        asked = ContainerCreate.of(request)
+        if asked.platform and platforms.read(asked.platform) != platforms.HERE:
+            raise Unsupported(f"{server.accepted.what} is of {platforms.HERE}, not of {asked.platform}")
+        name = self._store.free_name(asked.name or f"{server.name}_{secrets.token_hex(4)}")
         container = server.make(secrets.token_hex(32), name, body)
         views.check_shown(container)
         self._store.add(container)
@@ -196,7 +196,7 @@ class _System:
         return views.disk_usage(self._server.store)
 
     async def _list_images(self, request: Request) -> list[Any]:
-        wanted = filters_of(request, IMAGES)
+        wanted = checked(ImageList.of(request).filters, IMAGES)
         if "dangling" in wanted:
             flag(wanted, "dangling", ["true"], ["false"])
         for name in ("before", "since"):

@@ -12,7 +12,8 @@ from swarmlib import ReplySender, Request
 from swarmlib.stdio import STREAMS, framed
 
 from ..dockerapi.detachkeys import Typed, keys
-from ..dockerapi.values import is_true, stamp, time_in
+from ..dockerapi.operations import ContainerAttach, ContainerLogs
+from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION
 from .output import Follower, Line, Lines, Output
 
@@ -48,9 +49,9 @@ def stream_headers(content_type: bytes | None) -> list[tuple[bytes, bytes]]:
     return own if content_type is None else [*own, (b"Content-Type", content_type)]
 
 
-def chosen_streams(args: Mapping[str, Any]) -> set[int]:
+def chosen_streams(asked: ContainerAttach | ContainerLogs) -> set[int]:
     """The streams that a request names: 1 for stdout, 2 for stderr."""
-    return {stream for stream, name in ((1, "stdout"), (2, "stderr")) if is_true(args.get(name))}
+    return {stream for stream, is_wanted in ((1, asked.stdout), (2, asked.stderr)) if is_wanted}
 
 
 class Stdio(trio.abc.HalfCloseableStream):
@@ -119,39 +120,40 @@ class Stdio(trio.abc.HalfCloseableStream):
 
 async def send_logs(request: Request, container: Attachable) -> None:
     """Answer with a container's logs, whose type an engine doesn't tell."""
-    await request.reply.ack(stream=Logs(container, request.params), details={"headers": stream_headers(None)})
+    await request.reply.ack(
+        stream=Logs(container, ContainerLogs.of(request)), details={"headers": stream_headers(None)}
+    )
 
 
 def stdio(
-    container: Attachable, config: Mapping[str, Any], args: Mapping[str, Any], on_detach: Callable[[], Awaitable[None]]
+    container: Attachable, config: Mapping[str, Any], asked: ContainerAttach, on_detach: Callable[[], Awaitable[None]]
 ) -> Stdio:
     """A client's stream to a workload of this configuration, as the parameters of an attach ask for it."""
-    live = is_true(args.get("stream"))
-    follower = container.output.follow(from_start=is_true(args.get("logs")), live=live)
-    stdin = live and is_true(args.get("stdin")) and bool(config.get("OpenStdin"))
+    live = asked.stream
+    follower = container.output.follow(from_start=asked.logs, live=live)
+    stdin = live and asked.stdin and bool(config.get("OpenStdin"))
     once = bool(config.get("StdinOnce"))
     tty = container.tty
-    typed = Typed(keys(str(args.get("detachKeys", "")))) if tty else None
-    streams = chosen_streams(args)
+    typed = Typed(keys(asked.detach_keys)) if tty else None
+    streams = chosen_streams(asked)
     return Stdio(container, follower, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach)
 
 
 class Logs(trio.abc.ReceiveStream):
     """The kept output, whole or its last lines, and what follows if that is asked for; whole lines, as they end."""
 
-    def __init__(self, container: Attachable, args: Mapping[str, Any]) -> None:
+    def __init__(self, container: Attachable, asked: ContainerLogs) -> None:
         self._tty = container.tty
-        self._streams = chosen_streams(args)
-        self._stamped = is_true(args.get("timestamps"))
-        self._since, self._until = time_in(args, "since", 0), time_in(args, "until", 0) or math.inf
-        self._follower = container.output.follow() if is_true(args.get("follow")) and container.running else None
+        self._streams = chosen_streams(asked)
+        self._stamped = asked.timestamps
+        self._since, self._until = asked.since or 0, asked.until or math.inf
+        self._follower = container.output.follow() if asked.follow and container.running else None
         self._lines = Lines()
         kept = [line for piece in container.output.pieces() for line in self._lines.add(piece)]
         if not container.running:
             kept += self._lines.rest()
         wanted = [line for line in kept if self._since <= line.at <= self._until]
-        tail = args.get("tail", "all")
-        count = len(wanted) if tail == "all" else int(tail)
+        count = len(wanted) if asked.tail is None else asked.tail
         self._ready = b"".join(map(self._shown, wanted[max(len(wanted) - count, 0) :]))
 
     def _shown(self, line: Line) -> bytes:

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 from swarmlib import Request, option
 
+from ..dockerapi.operations import ContainerTop
 from ..enginekit.bodies import Accepted
 from ..enginekit.output import Output
 from ..enginekit.server import ContainerServer
@@ -79,4 +80,4 @@ class Exec(ContainerServer[Workload]):
 
     async def _top(self, request: Request) -> dict[str, Any]:
         workload = self.store.find(request.path[1])
-        return await processes(workload, str(request.params.get("ps_args", "-ef")))
+        return await processes(workload, ContainerTop.of(request).ps_args)

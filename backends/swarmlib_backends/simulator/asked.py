@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Final, TypeAlias
 
 from swarmlib import Invalid, Request, TooLarge
 
+from ..dockerapi.operations import ImageCommit, ImageCreate, ImageTag
 from ..dockerapi.references import tagged
 
+Named: TypeAlias = ImageCommit | ImageCreate | ImageTag
+"""Parameters that name an image."""
 NOT_A_MANAGER: Final = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
     "to connect this node to swarm and try again."
 )
 MAX_UPLOAD: Final = 256 * 1024 * 1024
 """Bytes of an upload, at most: it is kept in memory."""
-
-
-def as_list(value: Any) -> list[str]:
-    """All values of a parameter that may be given several times."""
-    if value is None:
-        return []
-    return [str(each) for each in cast("list[Any]", value)] if isinstance(value, list) else [str(value)]
 
 
 async def upload_of(request: Request) -> bytes:
@@ -36,17 +32,13 @@ async def upload_of(request: Request) -> bytes:
     return bytes(data)
 
 
-def given_reference(request: Request, *, status: int) -> str:
-    """The normal reference that the args `repo` and `tag` make."""
-    return tagged(str(request.params.get("repo") or ""), str(request.params.get("tag") or ""), status=status)
+def given_reference(asked: Named, *, status: int) -> str:
+    """Return the normal reference that the parameters `repo` and `tag` make."""
+    return tagged(asked.repo, asked.tag, status=status)
 
 
-def as_given(request: Request) -> str:
-    """The reference that the args `repo` and `tag` make, as the user wrote it."""
-    return _joined(str(request.params.get("repo") or ""), request.params.get("tag"))
-
-
-def _joined(name: str, tag: Any) -> str:
-    if not tag:
-        return name
-    return f"{name}@{tag}" if str(tag).startswith("sha256:") else f"{name}:{tag}"
+def as_given(asked: Named) -> str:
+    """Return the reference that the parameters `repo` and `tag` make, as the user wrote it."""
+    if not asked.tag:
+        return asked.repo
+    return f"{asked.repo}@{asked.tag}" if asked.tag.startswith("sha256:") else f"{asked.repo}:{asked.tag}"

@@ -10,6 +10,7 @@ import orjson
 
 from swarmlib import BytesStream, Json, Request
 
+from ..dockerapi.operations import ContainerArchive, ContainerArchiveInfo, PutContainerArchive
 from ..dockerapi.status import refusal
 from ..enginekit.containers import Operations, ref_of
 from ..enginekit.streams import stream_headers
@@ -48,17 +49,17 @@ class ContainerFiles:
         self._context.tell(container, "export")
 
     async def _archive(self, request: Request) -> None:
-        container, path, stat = self._place(request)
+        container, path, stat = self._place(request, ContainerArchive.of(request).path)
         self._context.tell(container, "archive-path")
         headers = [*stream_headers(b"application/x-tar"), _stat_header(stat)]
         await request.reply.ack(stream=BytesStream(container.files.pack(path)), details={"headers": headers})
 
     async def _archive_info(self, request: Request) -> None:
-        _, _, stat = self._place(request)
+        _, _, stat = self._place(request, ContainerArchiveInfo.of(request).path)
         await request.reply.ack(details={"headers": [*stream_headers(None), _stat_header(stat)]})
 
     async def _put_archive(self, request: Request) -> None:
-        container, path, stat = self._place(request)
+        container, path, stat = self._place(request, PutContainerArchive.of(request).path)
         if not stat["mode"] >> 31:
             raise refusal(400, "extraction point is not a directory")
         data = await upload_of(request)
@@ -68,8 +69,7 @@ class ContainerFiles:
             raise refusal(403, "mounted volume is marked read-only") from exc
         self._context.tell(container, "extract-to-dir")
 
-    def _place(self, request: Request) -> tuple[Container, str, dict[str, Any]]:
-        given = str(request.params["path"])
+    def _place(self, request: Request, given: str) -> tuple[Container, str, dict[str, Any]]:
         container = self._context.find(ref_of(request))
         path = posixpath.normpath(posixpath.join("/", given))
         check_length(path, container.id)

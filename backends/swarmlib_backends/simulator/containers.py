@@ -8,8 +8,8 @@ from swarmlib import Invalid, Json, Request, SwarmError, Unsupported
 
 from ..dockerapi import platforms
 from ..dockerapi.nulls import fields
+from ..dockerapi.operations import ContainerCreate, ContainerInspect, ContainerStats, ContainerTop
 from ..dockerapi.status import refusal
-from ..dockerapi.values import is_true
 from ..enginekit.containers import ContainerOperations, Operations, body_of
 from ..enginekit.refusals import check_not_restarting, no_link, not_running
 from ..enginekit.streams import stream_headers
@@ -54,15 +54,15 @@ class Containers(ContainerOperations[Container]):
         """See `ContainerOperations`."""
         container = self.find(request)
         shown = views.inspect(container)
-        return shown | views.sizes(container) if is_true(request.params.get("size")) else shown
+        return shown | views.sizes(container) if ContainerInspect.of(request).size else shown
 
     async def create(self, request: Request) -> dict[str, Any]:
         """See `ContainerOperations`."""
         body = request.json
         if body is None or body == {}:
             raise refusal(400, "Config cannot be empty in order to create a container")
-        name, platform = (str(request.params.get(each) or "") for each in ("name", "platform"))
-        made = self.make(body_of(request), name, platform=platform)
+        asked = ContainerCreate.of(request)
+        made = self.make(body_of(request), asked.name, platform=asked.platform)
         return {"Id": made.id, "Warnings": []}
 
     def make(self, body: dict[str, Any], name: str = "", image: Image | None = None, platform: str = "") -> Container:
@@ -156,7 +156,7 @@ class Containers(ContainerOperations[Container]):
 
     async def _top(self, request: Request) -> dict[str, Any]:
         container = self.find(request)
-        if str(request.params.get("ps_args") or "-ef") != "-ef":
+        if ContainerTop.of(request).ps_args != "-ef":
             raise Unsupported("top takes no ps options in the simulator")
         if not container.running:
             raise not_running(container.id)
@@ -170,7 +170,8 @@ class Containers(ContainerOperations[Container]):
 
     async def _stats(self, request: Request) -> None:
         container, reply = self.find(request), request.reply
-        streams, one_shot = is_true(request.params.get("stream", "1")), is_true(request.params.get("one-shot"))
+        asked = ContainerStats.of(request)
+        streams, one_shot = asked.stream, asked.one_shot
         if streams and one_shot:
             raise Invalid("cannot have stream=true and one-shot=true")
         await reply.ack(details={"headers": stream_headers(None if streams else b"application/json")})

@@ -10,11 +10,12 @@ from swarmlib import NotFound, Request, SwarmError
 from ..dockerapi.filters import flag
 from ..dockerapi.matching import Matches, glob
 from ..dockerapi.nulls import fields, items
+from ..dockerapi.operations import ImageDelete, ImageList, ImagePrune, ImagePush, ImageSearch, ImageTag
 from ..dockerapi.references import familiar, normal, repository, tagged
 from ..dockerapi.status import refusal, to_tell_in_band
-from ..dockerapi.values import is_true, number, stamp
+from ..dockerapi.values import stamp
 from ..enginekit.containers import Operations, ref_of
-from ..enginekit.filters import IMAGES, filters_of, labels_wanted, until_of
+from ..enginekit.filters import IMAGES, checked, labels_wanted, until_of
 from .asked import as_given, given_reference
 from .context import Context
 from .image import NO_CONFIG, Image
@@ -47,13 +48,15 @@ class ImageOperations:
         }
 
     async def _ls(self, request: Request) -> list[Any]:
-        wanted = filters_of(request, IMAGES)
+        asked = ImageList.of(request)
+        wanted = checked(asked.filters, IMAGES)
         dangling = flag(wanted, "dangling", ["true"], ["false"]) if "dangling" in wanted else None
         bounds = {name: self._store.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
         references = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
         newest = sorted(self._store, key=lambda image: -image.created)
-        whole = is_true(request.params.get("all"))
-        listed = [each for each in newest if dangling in (None, each.dangling) and (whole or not self._between(each))]
+        listed = [
+            each for each in newest if dangling in (None, each.dangling) and (asked.all or not self._between(each))
+        ]
         shown = [(each, self._chosen(each, wanted, bounds, references)) for each in listed]
         return [self._store.summary(each, tags) for each, tags in shown if tags is not None]
 
@@ -114,15 +117,16 @@ class ImageOperations:
 
     async def _tag(self, request: Request) -> None:
         image = self._store.find(ref_of(request))
-        ref = given_reference(request, status=500)
+        asked = ImageTag.of(request)
+        ref = given_reference(asked, status=500)
         self._store.tag(image, ref)
-        self._store.tell("tag", image, as_given(request))
+        self._store.tell("tag", image, as_given(asked))
 
     async def _push(self, request: Request) -> None:
         if request.meta.header("x-registry-auth") is None and request.json is None:
             raise refusal(400, "Bad parameters and missing X-Registry-Auth: EOF")
         reply = request.reply
-        ref = tagged(ref_of(request), str(request.params.get("tag") or ""), status=500)
+        ref = tagged(ref_of(request), ImagePush.of(request).tag, status=500)
         await reply.set({"status": f"The push refers to repository [docker.io/{repository(ref)}]"})
         image = self._store.tags.get(ref)
         if image is None:
@@ -134,9 +138,9 @@ class ImageOperations:
         self._store.tell("push", image, familiar(ref))
 
     async def _search(self, request: Request) -> list[Any]:
-        term = str(request.params.get("term") or "")
-        filters_of(request, {"is-automated", "is-official", "stars"})
-        limit = number(request.params, "limit", 25)
+        asked = ImageSearch.of(request)
+        checked(asked.filters, {"is-automated", "is-official", "stars"})
+        term, limit = asked.term, 25 if asked.limit is None else asked.limit
         if not 1 <= limit <= 100:
             raise refusal(400, f"Limit {limit} is outside the range of [1, 100]")
         if not self._context.online:
@@ -148,9 +152,9 @@ class ImageOperations:
     # Removing.
 
     async def _rm(self, request: Request) -> list[Any]:
-        ref, force = ref_of(request), is_true(request.params.get("force"))
+        ref, asked = ref_of(request), ImageDelete.of(request)
         image = self._store.find(ref)
-        prune = not is_true(request.params.get("noprune"))
+        prune, force = not asked.noprune, asked.force
         if image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}"):
             return self._rm_by_id(image, force, prune)
         users = self._context.containers_of(image)
@@ -190,7 +194,7 @@ class ImageOperations:
         return "", ""
 
     async def _prune(self, request: Request) -> dict[str, Any]:
-        wanted = filters_of(request, {"dangling", "label", "label!", "until"})
+        wanted = checked(ImagePrune.of(request).filters, {"dangling", "label", "label!", "until"})
         everything = "dangling" in wanted and flag(wanted, "dangling", ("false", "0"), ("true", "1"))
         until = until_of(wanted, self._context.clock.now())
         told: list[Any] = []

@@ -10,12 +10,13 @@ import orjson
 from swarmlib import BytesStream, NotFound, Request, SwarmError, Unsupported
 
 from ..dockerapi.nulls import fields
+from ..dockerapi.operations import ImageCommit, ImageCreate, ImageGetAll, ImageImport
 from ..dockerapi.references import is_id, normal, repository
 from ..dockerapi.status import refusal, to_tell_in_band
-from ..dockerapi.values import is_true, stamp
+from ..dockerapi.values import stamp
 from ..enginekit.containers import Operations, body_of, ref_of
 from ..enginekit.streams import stream_headers
-from .asked import as_given, as_list, given_reference, upload_of
+from .asked import as_given, given_reference, upload_of
 from .build.configuration import with_changes
 from .container import Container
 from .engine import Engine
@@ -50,19 +51,21 @@ class ImageTars:
 
     async def _import(self, request: Request) -> None:
         reply = request.reply
-        ref, config = _to_import(request)
+        asked = ImageImport.of(request)
+        ref, config = _to_import(asked)
         nodes = _rooted(untar(await upload_of(request), self._engine.clock.now()))
-        comment = str(request.params.get("message") or "Imported from -")
+        comment = asked.message or "Imported from -"
         made = self._store.add(ref, config=config, files=nodes, origin=Origin(comment))
         self._store.tell("import", made)
         await reply.set({"status": made.id})
 
     async def _create(self, request: Request) -> None:
-        if request.params.get("fromImage"):
-            await pull_asked(self._engine, request)
+        asked = ImageCreate.of(request)
+        if asked.from_image:
+            await pull_asked(self._engine, asked, request.reply.set)
             return
-        _to_import(request)
-        source = str(request.params.get("fromSrc") or "")
+        _to_import(asked)
+        source = asked.from_src
         url = source if "://" in source else f"http://{source}"
         check(url)
         if self._engine.online and source:
@@ -73,7 +76,7 @@ class ImageTars:
         await self._send(request, [ref_of(request)])
 
     async def _save_all(self, request: Request) -> None:
-        await self._send(request, as_list(request.params.get("names")))
+        await self._send(request, ImageGetAll.of(request).names)
 
     async def _send(self, request: Request, refs: list[str]) -> None:
         tar = BytesStream(self._saved(refs))
@@ -138,47 +141,42 @@ class ImageTars:
         return [f"Loaded image: {tag}" for tag in given.tags] or [f"Loaded image ID: {given.id}"]
 
     async def _commit(self, request: Request) -> dict[str, str]:
-        args = request.params
-        container = self._engine.find(str(args.get("container") or ""))
-        ref = given_reference(request, status=500) if args.get("repo") else None
+        asked = ImageCommit.of(request)
+        container = self._engine.find(asked.container)
+        ref = given_reference(asked, status=500) if asked.repo else None
         if ref is not None and "@" in ref:
             raise refusal(400, "refusing to create a tag with a digest reference")
-        pauses = container.running and not container.paused and is_true(args.get("pause", "1"))
+        pauses = container.running and not container.paused and asked.pause
         if pauses:  # for as long as it takes, which is no time here
             self._engine.tell(container, "pause")
-        made = self._committed(container, body_of(request), request)
+        made = self._committed(container, body_of(request), asked)
         if ref is not None:
             self._store.tag(made, ref)
-            self._store.tell("tag", made, as_given(request))
-        about = {"comment": made.origin.comment, "imageID": made.id, "imageRef": as_given(request) if ref else ""}
+            self._store.tell("tag", made, as_given(asked))
+        about = {"comment": made.origin.comment, "imageID": made.id, "imageRef": as_given(asked) if ref else ""}
         self._engine.tell(container, "commit", **about)
         if pauses:
             self._engine.tell(container, "unpause")
         return {"Id": made.id}
 
-    def _committed(self, container: Container, body: dict[str, Any], request: Request) -> Image:
+    def _committed(self, container: Container, body: dict[str, Any], asked: ImageCommit) -> Image:
         kept = {name: container.config.get(name) for name in (_INHERITED if body else container.config)}
         config = NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in NO_CONFIG}
         config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
         return self._store.add_child(
             container.image if container.image.id else None,
             container.files,
-            config=with_changes(config, as_list(request.params.get("changes"))),
-            origin=Origin(
-                str(request.params.get("comment") or ""),
-                str(request.params.get("author") or ""),
-                container.id,
-                container.config,
-            ),
+            config=with_changes(config, asked.changes),
+            origin=Origin(asked.comment, asked.author, container.id, container.config),
         )
 
 
-def _to_import(request: Request) -> tuple[str | None, dict[str, Any]]:
+def _to_import(asked: ImageCreate) -> tuple[str | None, dict[str, Any]]:
     """The normal reference of what is imported, if it gets one, and its configuration."""
-    ref = given_reference(request, status=400) if request.params.get("repo") else None
+    ref = given_reference(asked, status=400) if asked.repo else None
     if ref is not None and "@" in ref:
         raise refusal(400, "cannot import digest reference")
-    return ref, with_changes(dict(NO_CONFIG), as_list(request.params.get("changes")))
+    return ref, with_changes(dict(NO_CONFIG), asked.changes)
 
 
 def _rooted(nodes: Iterable[tuple[str, Node]]) -> dict[str, Node]:

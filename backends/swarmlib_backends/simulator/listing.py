@@ -12,8 +12,8 @@ from swarmlib import Request, SwarmError
 
 from ..dockerapi.filters import flag
 from ..dockerapi.nulls import fields, items
+from ..dockerapi.operations import ContainerList
 from ..dockerapi.status import refusal
-from ..dockerapi.values import is_true
 from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
 from . import views
 from .addresses import LAST_PORT
@@ -31,14 +31,15 @@ def listed(engine: Engine, request: Request) -> bytes:
     Raises:
         SwarmError: its filters are wrong.
     """
-    key = tuple(str(request.params.get(name, "")) for name in ("all", "limit", "size", "filters", "before", "since"))
+    asked = ContainerList.of(request)
+    key = tuple(map(asked.get, ContainerList.declared))
     kept = engine.listed.get(key)
     if kept is not None and engine.clock.now() < kept[0]:
         return kept[1]
     shown = chosen(reversed(engine.containers), request, _filters(engine))
     now = engine.clock.now()
     parts = [views.summary(engine, each, now) for each in shown]
-    if is_true(request.params.get("size")):
+    if asked.size:
         parts = [orjson.dumps(orjson.loads(part) | views.sizes(each)) for part, each in zip(parts, shown, strict=True)]
     whole = b"[" + b",".join(parts) + b"]\n"
     if len(engine.listed) >= _KEPT_LISTS:

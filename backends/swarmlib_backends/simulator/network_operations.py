@@ -10,10 +10,11 @@ from swarmlib import NotFound, Request, SwarmError
 from ..dockerapi.filters import flag
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields
+from ..dockerapi.operations import NetworkInspect, NetworkList, NetworkPrune
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
 from ..enginekit.containers import Operations, body_of, ref_of
-from ..enginekit.filters import filters_of, labels_wanted, until_of
+from ..enginekit.filters import checked, labels_wanted, until_of
 from .asked import NOT_A_MANAGER
 from .container import Container
 from .context import Context
@@ -54,14 +55,14 @@ class NetworkOperations:
         }
 
     async def _ls(self, request: Request) -> list[Any]:
-        wanted = filters_of(request, _FILTERS)
+        wanted = checked(NetworkList.of(request).filters, _FILTERS)
         has_name = named(wanted.get("name", []))
         found = [each for each in self._store if has_name(each.name)]
         return [_shown(each, {}) for each in found if _fits(each, wanted, _dangling(each))]
 
     async def _get(self, request: Request) -> dict[str, Any]:
         several = "{count} matches found based on {where}: network {ref} is ambiguous"
-        network = self._store.only(ref_of(request), several, str(request.params.get("scope") or ""))
+        network = self._store.only(ref_of(request), several, NetworkInspect.of(request).scope)
         return _shown(network, {each.id: _member(each, network) for each in network.members.values()})
 
     async def _create(self, request: Request) -> dict[str, Any]:
@@ -118,7 +119,7 @@ class NetworkOperations:
         self._store.remove(network)
 
     async def _prune(self, request: Request) -> dict[str, Any]:
-        wanted = filters_of(request, {"label", "label!", "until"})
+        wanted = checked(NetworkPrune.of(request).filters, {"label", "label!", "until"})
         until = until_of(wanted, self._context.clock.now())
         old = [each for each in self._store if each.created <= until and _dangling(each)]
         unused = [each for each in old if labels_wanted(fields(each.body.get("Labels")), wanted)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from swarmlib import Request
-
+from ..dockerapi.operations import ImageCreate
 from ..dockerapi.references import is_digest, normal, repository, tagged
 from . import pulled
 from .engine import Engine
@@ -14,17 +13,17 @@ from .image import Image
 from .registries import DOCKER_HUB, unreachable
 
 
-async def pull_asked(engine: Engine, request: Request) -> None:
+async def pull_asked(engine: Engine, asked: ImageCreate, tell: Callable[[Any], Awaitable[object]]) -> None:
     """Pull what the args `fromImage` and `tag` name, for the platform that `platform` names.
 
     Raises:
         SwarmError: they name no image, or a platform that there are no images of; no registry can be reached.
     """
-    name, tag = str(request.params["fromImage"]).removesuffix(":"), str(request.params.get("tag") or "")
+    name, tag = asked.from_image.removesuffix(":"), asked.tag
     ref = f"{repository(normal(name))}@{tag}" if is_digest(tag) else tagged(name, tag)
-    if engine.online and (platform := str(request.params.get("platform") or "")):
-        pulled.check_platform(platform)
-    await pull(engine, ref, name, request.reply.set)
+    if engine.online and asked.platform:
+        pulled.check_platform(asked.platform)
+    await pull(engine, ref, name, tell)
 
 
 async def pull(engine: Engine, ref: str, name: str, tell: Callable[[Any], Awaitable[object]]) -> Image:

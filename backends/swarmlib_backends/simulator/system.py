@@ -10,6 +10,7 @@ import orjson
 from swarmlib import NotFound, Request, SwarmError, Unsupported
 
 from ..dockerapi.filters import flag
+from ..dockerapi.operations import BuildPrune, PluginList
 from ..dockerapi.references import is_id, normal
 from ..dockerapi.rows import ROWS
 from ..dockerapi.status import refusal
@@ -17,7 +18,7 @@ from ..dockerapi.times import duration
 from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from ..enginekit.containers import Operations, body_of, ref_of
-from ..enginekit.filters import filters_of
+from ..enginekit.filters import checked
 from ..enginekit.pong import pong
 from ..enginekit.views import VERSION, counted
 from . import views
@@ -193,7 +194,7 @@ class System:
         raise refusal(503, "This node is not part of a swarm")
 
     async def _no_plugins(self, request: Request) -> list[Any]:
-        wanted = filters_of(request, {"capability", "enabled"})
+        wanted = checked(PluginList.of(request).filters, {"capability", "enabled"})
         if "enabled" in wanted:
             flag(wanted, "enabled", ["true"], ["false"])
         return []
@@ -203,7 +204,7 @@ class System:
 
     async def _build_prune(self, request: Request) -> dict[str, Any]:
         try:
-            _check_cache_filters(filters_of(request, _CACHE_FILTERS))
+            _check_cache_filters(checked(BuildPrune.of(request).filters, _CACHE_FILTERS))
         except SwarmError as exc:
             raise type(exc)(f"failed to prune build cache: {exc.message}", details=exc.details) from exc
         return {"CachesDeleted": None, "SpaceReclaimed": 0}

@@ -13,10 +13,11 @@ from swarmlib import NotFound, Request, Unsupported
 from ..dockerapi.filters import flag
 from ..dockerapi.matching import named
 from ..dockerapi.nulls import fields
+from ..dockerapi.operations import VolumeDelete, VolumeList, VolumePrune
 from ..dockerapi.status import refusal
-from ..dockerapi.values import is_true, stamp
+from ..dockerapi.values import stamp
 from ..enginekit.containers import Operations, body_of, ref_of
-from ..enginekit.filters import filters_of, labels_wanted
+from ..enginekit.filters import checked, labels_wanted
 from .container import Container
 from .context import Context
 from .files import Files
@@ -92,7 +93,7 @@ class VolumeStore:
         return name in self._volumes
 
     async def _ls(self, request: Request) -> dict[str, Any]:
-        wanted = filters_of(request, _FILTERS)
+        wanted = checked(VolumeList.of(request).filters, _FILTERS)
         used = self._use()
         has_name = named(wanted.get("name", []))
         found = [each for each in self._volumes.values() if has_name(each.name) and _fits(each, wanted)]
@@ -134,7 +135,7 @@ class VolumeStore:
 
     async def _rm(self, request: Request) -> None:
         name = ref_of(request)
-        if name not in self._volumes and is_true(request.params.get("force")):
+        if name not in self._volumes and VolumeDelete.of(request).force:
             return
         self._find(name)
         if users := self.users(name):
@@ -143,7 +144,7 @@ class VolumeStore:
         self.remove(name)
 
     async def _prune(self, request: Request) -> dict[str, Any]:
-        wanted = filters_of(request, {"label", "label!"})
+        wanted = checked(VolumePrune.of(request).filters, {"label", "label!"})
         used = self._use()
         unused = [name for name, volume in self._volumes.items() if not used[name] and _fits(volume, wanted)]
         for name in unused:

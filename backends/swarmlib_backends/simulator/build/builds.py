@@ -6,6 +6,7 @@ from typing import Any
 
 from swarmlib import Request, SwarmError
 
+from ...dockerapi.operations import ImageBuild
 from ...enginekit.containers import Operations
 from ..asked import upload_of
 from ..containers import Containers
@@ -15,7 +16,7 @@ from ..lifecycle import Lifecycle
 from ..pulled import check_platform
 from .builder import Builder, FailedStep
 from .context import context_of
-from .request import Asked, asked
+from .request import Asked, wishes_of
 
 
 class Builds:
@@ -33,7 +34,7 @@ class Builds:
 
     async def _build(self, request: Request) -> None:
         """Errors before the first progress are the answer; later ones are its last line, as an engine's are."""
-        wishes = asked(request.params)
+        wishes = wishes_of(ImageBuild.of(request))
         files, dockerfile = context_of(await upload_of(request), wishes.dockerfile, self._engine.clock.now())
         if wishes.platform:
             check_platform(wishes.platform)

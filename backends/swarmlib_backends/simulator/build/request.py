@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,31 +10,13 @@ import orjson
 
 from swarmlib import Unsupported
 
+from ...dockerapi.operations import ImageBuild
 from ...dockerapi.references import normal
 from ...dockerapi.status import refusal
-from ...dockerapi.values import is_true
-from ..asked import as_list
-from .context import DEFAULT
 
-_OF_BUILDKIT: Final = ("outputs", "session", "buildid")
 _SESSION: Final = (
     "experimental session with v1 builder is no longer supported, use builder version v2 (BuildKit) instead"
 )
-_NUMBERS: Final = {
-    "shmsize": "ShmSize",
-    "memory": "Memory",
-    "memswap": "MemorySwap",
-    "cpushares": "CpuShares",
-    "cpuperiod": "CpuPeriod",
-    "cpuquota": "CpuQuota",
-}
-_TEXTS: Final = {
-    "networkmode": "NetworkMode",
-    "cpusetcpus": "CpusetCpus",
-    "cpusetmems": "CpusetMems",
-    "cgroupparent": "CgroupParent",
-    "isolation": "Isolation",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,53 +43,58 @@ class Asked:
     """Whether it is removed too when it has failed."""
 
 
-def asked(args: Mapping[str, Any]) -> Asked:
-    """What the parameters of a build say.
+def wishes_of(asked: ImageBuild) -> Asked:
+    """Return what the parameters of a build say.
 
     Raises:
         SwarmError: one is wrong, or asks for what is not here.
     """
-    if as_list(args.get("securityopt")):
+    if asked.securityopt:
         raise refusal(400, "The daemon on this platform does not support setting security options on build")
-    if args.get("isolation") not in (None, "", "default"):
-        raise refusal(400, f"Unsupported isolation: {orjson.dumps(args['isolation']).decode()}")
-    _check_version(str(args.get("version") or "1"))
-    if is_true(args.get("squash")):
+    if asked.isolation not in ("", "default"):
+        raise refusal(400, f"Unsupported isolation: {orjson.dumps(asked.isolation).decode()}")
+    _check_version(asked.version)
+    if asked.squash:
         raise refusal(400, "squash is only supported with experimental mode")
-    tags = [_tag(each) for each in as_list(args.get("t")) if each]
-    _check_remote(str(args.get("remote") or ""))
-    for name in _OF_BUILDKIT:
-        if args.get(name) not in (None, "", "[]"):
+    tags = [_tag(each) for each in asked.t if each]
+    _check_remote(asked.remote)
+    for name, given in (("outputs", asked.outputs), ("session", asked.session), ("buildid", asked.buildid)):
+        if given:
             raise Unsupported(f"{name} needs BuildKit, which the simulator has not")
-    always = is_true(args.get("forcerm"))
     return Asked(
-        dockerfile=str(args.get("dockerfile") or DEFAULT),
+        dockerfile=asked.dockerfile,
         tags=list(dict.fromkeys(tags)),
-        arguments=_json(args, "buildargs", {}),
-        labels=_json(args, "labels", {}),
-        cache_from=_json(args, "cachefrom", []),
-        target=str(args.get("target") or ""),
-        platform=str(args.get("platform") or ""),
-        host=_host(args),
-        quiet=is_true(args.get("q")),
-        cached=not is_true(args.get("nocache")),
-        pulls=is_true(args.get("pull")),
-        removes=always or is_true(args.get("rm", "1")),
-        always_removes=always,
+        arguments=asked.buildargs or {},
+        labels=asked.labels or {},
+        cache_from=asked.cachefrom or [],
+        target=asked.target,
+        platform=asked.platform,
+        host=_host(asked),
+        quiet=asked.q,
+        cached=not asked.nocache,
+        pulls=asked.pull,
+        removes=asked.forcerm or asked.rm,
+        always_removes=asked.forcerm,
     )
 
 
-def _json(args: Mapping[str, Any], name: str, otherwise: Any) -> Any:
-    return orjson.loads(args[name]) if args.get(name) else otherwise
-
-
-def _host(args: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"LogConfig": {"Type": "none"}}
-    found |= {field: int(args[name]) for name, field in _NUMBERS.items() if args.get(name)}
-    found |= {field: str(args[name]) for name, field in _TEXTS.items() if args.get(name)}
-    hosts = as_list(args.get("extrahosts"))
-    ulimits = _json(args, "ulimits", None)
-    return found | ({"ExtraHosts": hosts} if hosts else {}) | ({"Ulimits": ulimits} if ulimits else {})
+def _host(asked: ImageBuild) -> dict[str, Any]:
+    given = {
+        "ShmSize": asked.shmsize,
+        "Memory": asked.memory,
+        "MemorySwap": asked.memswap,
+        "CpuShares": asked.cpushares,
+        "CpuPeriod": asked.cpuperiod,
+        "CpuQuota": asked.cpuquota,
+        "NetworkMode": asked.networkmode,
+        "CpusetCpus": asked.cpusetcpus,
+        "CpusetMems": asked.cpusetmems,
+        "CgroupParent": asked.cgroupparent,
+        "Isolation": asked.isolation,
+        "ExtraHosts": asked.extrahosts,
+        "Ulimits": asked.ulimits,
+    }
+    return {"LogConfig": {"Type": "none"}} | {name: value for name, value in given.items() if value}
 
 
 def _check_version(version: str) -> None:
