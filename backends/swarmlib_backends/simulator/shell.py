@@ -1,6 +1,6 @@
 """The shell of a simulated container: it runs what tests write after `sh -c`, in the syntax of `shell_syntax`.
 
-Its own commands are cd, exec, exit, export, trap and wait. What it doesn't know (arithmetic, functions) is a syntax
+What it doesn't know (arithmetic, functions) is a syntax
 error, and a program that isn't there is one that was not found: nothing is skipped silently.
 """
 
@@ -9,19 +9,21 @@ from __future__ import annotations
 import errno
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import trio
 
-from swarmlib import BytesStream, Invalid
+from swarmlib import BytesStream
 
-from ..dockerapi.values import signal_number
 from ..enginekit.pipe import Pipe
 from .files import file
 from .process import Program, Run, Sink
-from .shell_syntax import (
+from .shell_commands import OWN
+from .shell_state import Exit, Shell, run_program
+from .shell_syntax import ShellSyntaxError, parse
+from .shell_tree import (
     Background,
     Command,
     Either,
@@ -33,54 +35,16 @@ from .shell_syntax import (
     Pipeline,
     Redirect,
     Sequence,
-    ShellSyntaxError,
     Simple,
     Subshell,
     Text,
     Variable,
     Word,
-    parse,
 )
 
 _MAX_WRITTEN: Final = 16 * 1024 * 1024
 """Bytes that a command may write into a file or a variable."""
 _BROKEN_PIPE: Final = 128 + signal.SIGPIPE
-
-
-class _Exit(Exception):
-    def __init__(self, code: int) -> None:
-        self.code = code
-
-
-@dataclass
-class Shell:
-    """The state of one shell."""
-
-    variables: dict[str, str]
-    folder: str
-    last: int = 0
-    traps: dict[int, Sequence | None] = field(default_factory=dict[int, "Sequence | None"])
-    pending: list[int] = field(default_factory=list[int])
-    signalled: trio.Event = field(default_factory=trio.Event)
-    jobs: list[trio.Event] = field(default_factory=list[trio.Event])
-    nursery: trio.Nursery | None = None
-
-    def on_signal(self, number: int) -> None:
-        """Remember a signal until the command that runs has ended, as a shell does."""
-        self.pending.append(number)
-        self.signalled.set()
-
-    def copy(self) -> Shell:
-        """A shell in which nothing is changed for this one."""
-        return replace(self, variables=dict(self.variables), jobs=[])
-
-    async def run_traps(self, run: Run) -> None:
-        """Run what was asked for at the signals that came."""
-        while self.pending:
-            commands = self.traps.get(self.pending.pop(0))
-            if commands is not None:
-                await _execute(commands, self, run)
-        self.signalled = trio.Event()
 
 
 async def sh(run: Run) -> int:
@@ -116,7 +80,7 @@ async def _guarded(step: Callable[[Shell, Run], Awaitable[int]], shell: Shell, r
     except ShellSyntaxError as exc:
         await run.stderr.send_all(f"sh: syntax error: {exc}\n".encode())
         return 2
-    except _Exit as exc:
+    except Exit as exc:
         return exc.code
 
 
@@ -135,7 +99,7 @@ async def _lines(run: Run) -> int:
                 for line in lines:
                     await _line(shell, run, line)
             await _line(shell, run, buffer)
-        except _Exit as exc:
+        except Exit as exc:
             shell.last = exc.code
         shell.nursery.cancel_scope.cancel()
     return shell.last
@@ -182,8 +146,17 @@ async def _execute(command: Command, shell: Shell, run: Run) -> int:
 async def _sequence(sequence: Sequence, shell: Shell, run: Run) -> int:
     for command in sequence.commands:
         shell.last = await _execute(command, shell, run)
-        await shell.run_traps(run)
+        await _run_traps(shell, run)
     return shell.last
+
+
+async def _run_traps(shell: Shell, run: Run) -> None:
+    """Run what was asked for at the signals that came."""
+    while shell.pending:
+        commands = shell.traps.get(shell.pending.pop(0))
+        if commands is not None:
+            await _execute(commands, shell, run)
+    shell.signalled = trio.Event()
 
 
 def _background(background: Background, shell: Shell, run: Run) -> int:
@@ -232,7 +205,7 @@ async def _loop(loop: Loop, shell: Shell, run: Run) -> int:
     code = 0
     while (await _execute(loop.condition, shell, run) == 0) is loop.wanted:
         code = await _execute(loop.body, shell, run)
-        await shell.run_traps(run)
+        await _run_traps(shell, run)
         await trio.lowlevel.checkpoint()
     return code
 
@@ -263,20 +236,12 @@ async def _simple(command: Simple, shell: Shell, run: Run) -> int:
         if not words:
             shell.variables |= assigned
             return 0
-        if words[0] in _OWN:
-            return await _OWN[words[0]](words, shell, run)
-        return await _external(words, replace(run, env=run.env | shell.variables | assigned))
+        if words[0] in OWN:
+            return await OWN[words[0]](words, shell, run)
+        return await run_program(words, replace(run, env=run.env | shell.variables | assigned))
     finally:
         for path, (data, before) in written.items():
             run.files.put(path, file(before + bytes(data), run.process.clock.now()))
-
-
-async def _external(words: list[str], run: Run) -> int:
-    program = run.program(words[0])
-    if program is None:
-        await run.stderr.send_all(f"sh: {words[0]}: not found\n".encode())
-        return 127
-    return await program(replace(run, args=words))
 
 
 async def _redirected(
@@ -346,79 +311,4 @@ async def _value(part: Text | Variable | Output, shell: Shell, run: Run) -> str:
             return buffer.decode("utf-8", "replace").rstrip("\n")
 
 
-# The shell's own commands.
-
-
-async def _exit(words: list[str], shell: Shell, run: Run) -> int:
-    raise _Exit(int(words[1]) & 0xFF if len(words) > 1 and words[1].isdigit() else shell.last)
-
-
-async def _exec(words: list[str], shell: Shell, run: Run) -> int:
-    if len(words) < 2:
-        return 0
-    raise _Exit(await _external(words[1:], replace(run, env=run.env | shell.variables)))
-
-
-async def _cd(words: list[str], shell: Shell, run: Run) -> int:
-    path = run.path(words[1] if len(words) > 1 else run.env.get("HOME", "/"))
-    folder = run.files.get(path)
-    if folder is not None and folder.is_folder:
-        shell.folder = path
-        return 0
-    await run.stderr.send_all(f"sh: cd: can't cd to {words[1]}: No such file or directory\n".encode())
-    return 2
-
-
-async def _trap(words: list[str], shell: Shell, run: Run) -> int:
-    for name in words[2:]:
-        try:
-            number = signal_number(name)
-        except Invalid:
-            await run.stderr.send_all(f"sh: trap: {name}: invalid signal specification\n".encode())
-            return 1
-        if words[1] == "-":
-            shell.traps.pop(number, None)
-            run.process.handlers.pop(number, None)
-        else:
-            shell.traps[number] = parse(words[1]) if words[1] else None
-            run.on_signal(number, partial(shell.on_signal, number))
-    return 0
-
-
-async def _wait(words: list[str], shell: Shell, run: Run) -> int:
-    jobs, shell.jobs = shell.jobs, []
-    done = trio.Event()
-
-    async def wait_for(event: trio.Event) -> None:
-        await event.wait()
-        nursery.cancel_scope.cancel()
-
-    async def all_jobs() -> None:
-        for job in jobs:
-            await job.wait()
-        done.set()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(all_jobs)
-        nursery.start_soon(wait_for, done)
-        nursery.start_soon(wait_for, shell.signalled)
-    return 0 if done.is_set() else 128 + (shell.pending or [signal.SIGTERM])[0]
-
-
-async def _export(words: list[str], shell: Shell, run: Run) -> int:
-    for word in words[1:]:
-        name, is_set, value = word.partition("=")
-        if is_set:
-            shell.variables[name] = value
-    return 0
-
-
-_OWN: Final[dict[str, Callable[[list[str], Shell, Run], Awaitable[int]]]] = {
-    "exit": _exit,
-    "export": _export,
-    "exec": _exec,
-    "cd": _cd,
-    "trap": _trap,
-    "wait": _wait,
-}
 SHELLS: Final[dict[str, Program]] = {"sh": sh, "ash": sh}

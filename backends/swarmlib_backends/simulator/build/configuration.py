@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -96,65 +96,101 @@ class Configuration:
         return list(step.args) if step.json else [*self.shell, *(step.args or [])]
 
     def change(self, step: Instruction, expander: Expander) -> str:
-        """Do what an expanded step says; gives what history says of it, and nothing for one that changes nothing here.
+        """Do what an expanded step says; returns what history says of it, "" if nothing is changed here.
 
         Raises:
             SwarmError: what it says can't be.
         """
-        values = self.values
-        match step.name:
-            case "env":
-                self._set_environment(step.pairs)
-                return _assigned("ENV", step.pairs)
-            case "label":
-                values["Labels"] = fields(values["Labels"]) | dict(step.pairs)
-                return _assigned("LABEL", step.pairs)
-            case "cmd":
-                values["Cmd"] = self.command(step)
-                self.command_set = self.command_set or bool(step.args)
-                return f"CMD {_quoted(values['Cmd'])}"
-            case "entrypoint":
-                values["Entrypoint"] = self.command(step) if step.args else None
-                if not self.command_set:
-                    values["Cmd"] = None
-                return f"ENTRYPOINT {_quoted(items(values['Entrypoint']))}"
-            case "user":
-                values["User"] = step.args[0]
-                return f"USER {step.args[0]}"
-            case "workdir":
-                values["WorkingDir"] = _folder(values["WorkingDir"], step.args[0])
-                return f"WORKDIR {values['WorkingDir']}"
-            case "expose":
-                ports = [port for word in step.args for port in expander.words(word)]
-                values["ExposedPorts"] = fields(values.get("ExposedPorts")) | {port: {} for port in _exposed(ports)}
-                return f"EXPOSE {' '.join(ports)}"
-            case "volume":
-                if "" in step.args:
-                    raise refusal(500, "VOLUME specified can not be an empty string")
-                values["Volumes"] = fields(values["Volumes"]) | {path: {} for path in step.args}
-                return f"VOLUME [{' '.join(step.args)}]"
-            case "stopsignal":
-                signal_number(step.args[0])
-                values["StopSignal"] = step.args[0]
-                return f"STOPSIGNAL {step.args[0]}"
-            case "shell":
-                values["Shell"] = list(step.args)
-                return f"SHELL [{' '.join(step.args)}]"
-            case "healthcheck":
-                values["Healthcheck"] = health(step.args, step.flags, step.json)
-                return f"HEALTHCHECK {_shown_health(values['Healthcheck'])}"
-            case "onbuild":
-                values["OnBuild"] = [*items(values["OnBuild"]), step.args[0]]
-                return f"ONBUILD {step.args[0]}"
-            case _:
-                return ""
+        change = _CHANGES.get(step.name)
+        return "" if change is None else change(self, step, expander)
 
-    def _set_environment(self, pairs: Iterable[tuple[str, str]]) -> None:
-        found = list(self.environment)
-        for name, value in pairs:
-            at = next((at for at, entry in enumerate(found) if entry.partition("=")[0] == name), len(found))
-            found[at : at + 1] = [f"{name}={value}"]
-        self.values["Env"] = found
+
+def _env(config: Configuration, step: Instruction, _: Expander) -> str:
+    found = list(config.environment)
+    for name, value in step.pairs:
+        at = next((at for at, entry in enumerate(found) if entry.partition("=")[0] == name), len(found))
+        found[at : at + 1] = [f"{name}={value}"]
+    config.values["Env"] = found
+    return _assigned("ENV", step.pairs)
+
+
+def _label(config: Configuration, step: Instruction, _: Expander) -> str:
+    config.values["Labels"] = fields(config.values["Labels"]) | dict(step.pairs)
+    return _assigned("LABEL", step.pairs)
+
+
+def _cmd(config: Configuration, step: Instruction, _: Expander) -> str:
+    config.values["Cmd"] = config.command(step)
+    config.command_set = config.command_set or bool(step.args)
+    return f"CMD {_quoted(config.values['Cmd'])}"
+
+
+def _entrypoint(config: Configuration, step: Instruction, _: Expander) -> str:
+    config.values["Entrypoint"] = config.command(step) if step.args else None
+    if not config.command_set:
+        config.values["Cmd"] = None
+    return f"ENTRYPOINT {_quoted(items(config.values['Entrypoint']))}"
+
+
+def _user(config: Configuration, step: Instruction, _: Expander) -> str:
+    config.values["User"] = step.args[0]
+    return f"USER {step.args[0]}"
+
+
+def _workdir(config: Configuration, step: Instruction, _: Expander) -> str:
+    config.values["WorkingDir"] = _folder(config.values["WorkingDir"], step.args[0])
+    return f"WORKDIR {config.values['WorkingDir']}"
+
+
+def _expose(config: Configuration, step: Instruction, expander: Expander) -> str:
+    ports = [port for word in step.args for port in expander.words(word)]
+    config.values["ExposedPorts"] = fields(config.values.get("ExposedPorts")) | {port: {} for port in _exposed(ports)}
+    return f"EXPOSE {' '.join(ports)}"
+
+
+def _volume(config: Configuration, step: Instruction, _: Expander) -> str:
+    if "" in step.args:
+        raise refusal(500, "VOLUME specified can not be an empty string")
+    config.values["Volumes"] = fields(config.values["Volumes"]) | {path: {} for path in step.args}
+    return f"VOLUME [{' '.join(step.args)}]"
+
+
+def _stopsignal(config: Configuration, step: Instruction, _: Expander) -> str:
+    signal_number(step.args[0])
+    config.values["StopSignal"] = step.args[0]
+    return f"STOPSIGNAL {step.args[0]}"
+
+
+def _shell(config: Configuration, step: Instruction, _: Expander) -> str:
+    config.values["Shell"] = list(step.args)
+    return f"SHELL [{' '.join(step.args)}]"
+
+
+def _healthcheck(config: Configuration, step: Instruction, _: Expander) -> str:
+    config.values["Healthcheck"] = health(step.args, step.flags, step.json)
+    return f"HEALTHCHECK {_shown_health(config.values['Healthcheck'])}"
+
+
+def _onbuild(config: Configuration, step: Instruction, _: Expander) -> str:
+    config.values["OnBuild"] = [*items(config.values["OnBuild"]), step.args[0]]
+    return f"ONBUILD {step.args[0]}"
+
+
+_CHANGES: Final[Mapping[str, Callable[[Configuration, Instruction, Expander], str]]] = {
+    "env": _env,
+    "label": _label,
+    "cmd": _cmd,
+    "entrypoint": _entrypoint,
+    "user": _user,
+    "workdir": _workdir,
+    "expose": _expose,
+    "volume": _volume,
+    "stopsignal": _stopsignal,
+    "shell": _shell,
+    "healthcheck": _healthcheck,
+    "onbuild": _onbuild,
+}
+"""What each instruction changes; each gives what history says of it."""
 
 
 def _assigned(name: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -1,0 +1,92 @@
+"""The shell's own commands: cd, exec, exit, export, trap and wait."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import trio
+
+from swarmlib import Invalid
+
+from ..dockerapi.values import signal_number
+from .process import Run
+from .shell_state import Exit, Shell, run_program
+from .shell_syntax import parse
+
+
+async def _exit(words: list[str], shell: Shell, run: Run) -> int:
+    raise Exit(int(words[1]) & 0xFF if len(words) > 1 and words[1].isdigit() else shell.last)
+
+
+async def _exec(words: list[str], shell: Shell, run: Run) -> int:
+    if len(words) < 2:
+        return 0
+    raise Exit(await run_program(words[1:], replace(run, env=run.env | shell.variables)))
+
+
+async def _cd(words: list[str], shell: Shell, run: Run) -> int:
+    path = run.path(words[1] if len(words) > 1 else run.env.get("HOME", "/"))
+    folder = run.files.get(path)
+    if folder is not None and folder.is_folder:
+        shell.folder = path
+        return 0
+    await run.stderr.send_all(f"sh: cd: can't cd to {words[1]}: No such file or directory\n".encode())
+    return 2
+
+
+async def _trap(words: list[str], shell: Shell, run: Run) -> int:
+    for name in words[2:]:
+        try:
+            number = signal_number(name)
+        except Invalid:
+            await run.stderr.send_all(f"sh: trap: {name}: invalid signal specification\n".encode())
+            return 1
+        if words[1] == "-":
+            shell.traps.pop(number, None)
+            run.process.handlers.pop(number, None)
+        else:
+            shell.traps[number] = parse(words[1]) if words[1] else None
+            run.on_signal(number, partial(shell.on_signal, number))
+    return 0
+
+
+async def _wait(words: list[str], shell: Shell, run: Run) -> int:
+    jobs, shell.jobs = shell.jobs, []
+    done = trio.Event()
+
+    async def wait_for(event: trio.Event) -> None:
+        await event.wait()
+        nursery.cancel_scope.cancel()
+
+    async def all_jobs() -> None:
+        for job in jobs:
+            await job.wait()
+        done.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(all_jobs)
+        nursery.start_soon(wait_for, done)
+        nursery.start_soon(wait_for, shell.signalled)
+    return 0 if done.is_set() else 128 + (shell.pending or [signal.SIGTERM])[0]
+
+
+async def _export(words: list[str], shell: Shell, run: Run) -> int:
+    for word in words[1:]:
+        name, is_set, value = word.partition("=")
+        if is_set:
+            shell.variables[name] = value
+    return 0
+
+
+OWN: Final[Mapping[str, Callable[[list[str], Shell, Run], Awaitable[int]]]] = {
+    "exit": _exit,
+    "export": _export,
+    "exec": _exec,
+    "cd": _cd,
+    "trap": _trap,
+    "wait": _wait,
+}
