@@ -4,12 +4,18 @@ import os
 import re
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
+from swarmlib import Chain
 from swarmlib.testing import RULES
-from tests.engines import free_port
+from swarmlib_backends import DockerServer
+from tests.engines import docker, free_port
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "backends.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
@@ -29,6 +35,7 @@ def run(*words: str, folder: Path) -> str:
     ("name", "kept"),
     [
         ("readonly", ["does_no_more_than_declared", "passes_errors_on", "tells_of_changes"]),
+        ("timer", ["gives_every_line", "tells_of_changes", "keeps_the_name_that_it_is_given", "starts_and_stops"]),
         ("countdown", ["gives_every_line", "ends_conversations_when_it_closes", "starts_and_stops"]),
         ("lines", ["cancels_the_work_when_the_caller_goes", "answers_what_is_under_way_when_it_closes"]),
     ],
@@ -41,7 +48,46 @@ def test_each_example_keeps_the_contract(name: str, kept: list[str], tmp_path: P
 
 
 def test_there_are_no_other_examples() -> None:
-    assert list(EXAMPLES) == ["readonly", "countdown", "lines"]
+    assert list(EXAMPLES) == ["readonly", "timer", "countdown", "lines"]
+
+
+@pytest.mark.parametrize(("name", "most"), [("readonly", 12), ("timer", 40)])
+def test_the_guide_needs_no_more_lines_than_its_headings_say(name: str, most: int) -> None:
+    assert f"{most} lines\n" in GUIDE
+    code = EXAMPLES[name].partition("\nif __name__")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= most
+
+
+async def test_the_docker_cli_uses_the_leaf(tmp_path: Path) -> None:
+    """The commands that the guide shows, and what else a client asks of an engine."""
+    example: dict[str, Any] = {"__name__": "timer"}
+    exec(compile(EXAMPLES["timer"], "timer.py", "exec"), example)
+    address = f"unix://{tmp_path}/timer.sock"
+
+    async def cli(*words: str, code: int = 0) -> str:
+        done = await trio.to_thread.run_sync(partial(docker, address, *words))
+        assert done.returncode == code, done.stderr.decode()
+        return (done.stdout + done.stderr).decode().strip()
+
+    async with Chain(DockerServer(address), example["Timer"](tick=0.01)).open():
+        assert await cli("run", "timer", "3") == "3\n2\n1"
+        long = await cli("run", "-d", "--name", "long", "--label", "team=red", "timer", "1000000")
+        assert await cli("ps", "--filter", "label=team=red", "--format", "{{.Names}} {{.Image}}") == "long timer"
+        assert await cli("ps", "-q", "--no-trunc", "--filter", "label=team=blue") == ""
+        assert int(await cli("logs", "--tail", "1", long[:12])) < 1000000
+        assert await cli("stop", "long") == "long"
+        assert await cli("wait", "long") == "143"
+        assert await cli("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "long") == "exited 143"
+        now = f"{time.time():.9f}"
+        told = await cli("events", "--since=1h", f"--until={now}", "--filter=container=long", "--format={{.Action}}")
+        assert told.split() == ["create", "start", "die"]
+        assert "is already in use" in await cli("create", "--name", "long", "timer", "3", code=1)
+        assert await cli("rm", "long") == "long"
+        assert "can't have HostConfig.Memory" in await cli("run", "-m", "1g", "timer", "3", code=125)
+        assert "should be a number" in await cli("run", "timer", "soon", code=125)
+        assert await cli("info", "-f", "{{.Driver}} {{.Containers}}") == "timer 1"
+        assert len((await cli("container", "prune", "-f")).splitlines()) > 1
+        assert await cli("ps", "-aq") == ""
 
 
 def test_the_one_line_test_passes(tmp_path: Path) -> None:

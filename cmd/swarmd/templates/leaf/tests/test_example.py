@@ -16,11 +16,11 @@ async def test_it_keeps_the_contract() -> None:
 
 
 async def test_what_is_spawned_is_listed_with_all() -> None:
-    """A workload that was not started shows only with `all`."""
+    """A container that was not started shows only with `all`."""
     await (
         expect(Example())
         << spawn({"Cmd": ["hello"]})
-        >> ack({"Id": re.compile("[0-9a-f]{64}")})
+        >> ack(subset({"Id": re.compile("[0-9a-f]{64}")}))
         << ls()
         >> set([])
         >> ack()
@@ -35,6 +35,6 @@ async def test_what_it_cannot_honour_is_refused_by_name() -> None:
     await (expect(Example(most=0)) << spawn({"Cmd": []}) >> error("conflict"))
     await (
         expect(Example())
-        << spawn({"Cmd": [], "Tty": True})
-        >> error("not_implemented", "a workload of example can't have Tty")
+        << spawn({"Cmd": [], "User": "root"})
+        >> error("not_implemented", "a container of example can't have User")
     )

@@ -1,0 +1,52 @@
+"""What a backend that plays a Docker engine needs: all of it for one whose containers are its own, parts for others.
+
+A `ContainerServer` answers the operations of containers, events and the system; its author writes a `Container` that
+runs, and says which fields of a creation it honours (`Accepted`). An `EngineServer` answers whatever operations it is
+given, by the names of their rows in the routing table. The rest are the parts of both, which can be used without them.
+"""
+
+from .bodies import ATTACHED, HARMLESS, HONOURED, USUAL, Accepted, anything, only
+from .clock import Clock
+from .container import Container
+from .containers import ContainerOperations, Operations
+from .events import Events
+from .filters import FILTERS, Filter, chosen, one_of
+from .life import Life, Lives
+from .output import Output, Piece
+from .played import Played
+from .pong import pong
+from .server import ContainerServer, EngineServer
+from .store import ContainerStore
+from .streams import Stdio, send_lines, send_logs, stdio
+
+__all__ = [
+    "ATTACHED",
+    "FILTERS",
+    "HARMLESS",
+    "HONOURED",
+    "USUAL",
+    "Accepted",
+    "Clock",
+    "Container",
+    "ContainerOperations",
+    "ContainerServer",
+    "ContainerStore",
+    "EngineServer",
+    "Events",
+    "Filter",
+    "Life",
+    "Lives",
+    "Operations",
+    "Output",
+    "Piece",
+    "Played",
+    "Stdio",
+    "anything",
+    "chosen",
+    "one_of",
+    "only",
+    "pong",
+    "send_lines",
+    "send_logs",
+    "stdio",
+]
