@@ -41,20 +41,20 @@ def params(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def meta(given: Meta) -> Meta:
-    """What is known about a call as it may be shown: of headers that may hold a secret only the names."""
+    """Return what is known about a call as it may be shown: of headers that may hold a secret only the names."""
     return given.replace(
         headers=tuple((name_of(name), each if is_harmless(name) else HIDDEN) for name, each in given.headers)
     )
 
 
 def request(seen: Request) -> Request:
-    """A request as it may be kept. Its upload and where its replies go are the same."""
+    """Return a request as it may be kept. Its upload and where its replies go are the same."""
     body = None if seen.body is None else _redacted(seen.body)
     return seen.replace(params=params(seen.params), body=body, meta=meta(seen.meta))
 
 
 def reply(seen: Reply, secrets: Collection[str] = ()) -> Reply:
-    """A reply as it may be kept. Its stream is the same.
+    """Return a reply as it may be kept. Its stream is the same.
 
     secrets: what its request holds (`secrets_of`), which an error may repeat.
     """
@@ -68,14 +68,14 @@ def reply(seen: Reply, secrets: Collection[str] = ()) -> Reply:
 
 
 def error(exc: SwarmError, secrets: Collection[str] = ()) -> SwarmError:
-    """An error as it may be shown: without what it may quote, nor `secrets`."""
+    """Return an error as it may be shown: without what it may quote, nor `secrets`."""
     details = {name: DETAILS.get(name, hidden)(each) for name, each in exc.details.items()}
     details |= {name: error_body(exc.details[name], secrets) for name in ("body", "line") if name in exc.details}
     return type(exc)(without_quotations(exc.message, secrets), backend=exc.backend, path=exc.path, details=details)
 
 
 def secrets_of(request: Request) -> Collection[str]:
-    """The texts that are hidden in a request, as an error that quotes them would write them; the longest first."""
+    """Return the texts that are hidden in a request, as an error would quote them; the longest first."""
     try:
         found = {each for text in _texts(request) for each in _quoted(text) if len(each) >= _TAINTING}
     except RecursionError:
@@ -96,7 +96,7 @@ def _texts(request: Request) -> Iterator[str]:
 
 
 def _differing(data: Any, left: Any) -> Iterator[str]:
-    """The texts in `data` that are not the same in `left`, what is `left` of it."""
+    """Yield the texts in `data` that are not the same in `left`, what is `left` of it."""
     if isinstance(data, str):
         if data != left:
             yield data
@@ -119,7 +119,7 @@ def _quoted(text: str) -> Iterator[str]:
 
 
 def _encoded(text: str) -> Iterator[str]:
-    """The texts in a JSON object, and in base64, which is how credentials and secrets are sent."""
+    """Yield the texts in a JSON object, and in base64, which is how credentials and secrets are sent."""
     try:
         raw = text if text.startswith("{") else base64.b64decode(text + "==", altchars=b"-_").decode()
     except (binascii.Error, ValueError):

@@ -37,7 +37,7 @@ def hidden(given: Any) -> Any:
 
 
 def _inside(given: Any, kind: Callable[[Any], Any]) -> Any:
-    """A list or an object, of whose elements `kind` shows each."""
+    """Return a list or an object, of whose elements `kind` shows each."""
     if isinstance(given, list | tuple):
         return [kind(each) for each in cast("list[Any]", given)]
     if isinstance(given, Mapping):
@@ -97,7 +97,7 @@ def _map(given: Any) -> Any:
 
 
 def _pairs(given: Any, harmless: Callable[[str], object]) -> Any:
-    """The names in a list of NAME=VALUE, or in an object, and the values of those that are harmless."""
+    """Return the names in a list of NAME=VALUE, or in an object, and the values of those that are harmless."""
     if isinstance(given, Mapping):
         pairs = cast("Mapping[str, Any]", given)
         return {name_of(name): _open(each) if harmless(name) else hidden(each) for name, each in pairs.items()}
@@ -128,7 +128,7 @@ def _assigned(given: Any) -> Any:
 
 
 def _words(given: Any) -> Any:
-    """A command's words: how many there are, and the first where it is a program that everybody has."""
+    """Return a command's words: how many there are, and the first where it is a program that everybody has."""
     if isinstance(given, list):
         words = cast("list[Any]", given)
         return [_program(words[0]), *map(hidden, words[1:])] if words else words
@@ -145,24 +145,24 @@ def _program(word: Any) -> Any:
 
 
 def _text(given: Any) -> Any:
-    """The text of errors and warnings."""
+    """Return the text of errors and warnings."""
     if isinstance(given, list):
         return [_text(each) for each in cast("list[Any]", given)]
     return without_quotations(given) if isinstance(given, str) else objects(given)
 
 
 def _status(given: Any) -> Any:
-    """What state something is in, or what happened to it."""
+    """Return what state something is in, or what happened to it."""
     return _EXEC.sub(rf"\1{HIDDEN}", without_user(given)) if isinstance(given, str) else _open(given)
 
 
 def _output(given: Any) -> Any:
-    """What a build says."""
+    """Return what a build says."""
     return given if isinstance(given, str) and _BUILT.fullmatch(given) else hidden(given)
 
 
 def _log_config(given: Any) -> Any:
-    """The kind of a log driver; its options hold tokens, and may have any name."""
+    """Return the kind of a log driver; its options hold tokens, and may have any name."""
     if isinstance(given, dict):
         options = cast("dict[str, Any]", given)
         return {name_of(name): (_open if name == "Type" else hidden)(each) for name, each in options.items()}
@@ -170,12 +170,12 @@ def _log_config(given: Any) -> Any:
 
 
 def _arg(given: Any) -> Any:
-    """The text of a parameter, or several; objects in it are none that the Engine API knows."""
+    """Return the text of a parameter, or several; objects in it are none that the Engine API knows."""
     return hidden(given) if isinstance(given, dict) else _open(given)
 
 
 def _filters(given: Any) -> Any:
-    """A list's filters: JSON in text, an object of lists, or (the older form) of objects with a name for each value."""
+    """Show a list's filters: JSON in text, an object of lists, or (in the older form) of objects."""
     return _json(given, lambda data: {name_of(name): _filter(str(name), each) for name, each in data.items()})
 
 
@@ -193,7 +193,7 @@ def _label(given: Any) -> Any:
 
 
 def _names(given: Any) -> Any:
-    """The names in a JSON object in text: build arguments, labels."""
+    """Return the names in a JSON object in text: build arguments, labels."""
     return _json(given, hidden)
 
 
@@ -211,18 +211,18 @@ def _json(given: Any, kind: Callable[[dict[str, Any]], Any]) -> Any:
 
 
 def _target(given: Any) -> Any:
-    """A request's target: its path."""
+    """Return a request's target: its path."""
     path, query, _ = given.partition("?") if isinstance(given, str) else (HIDDEN, "", "")
     return without_credentials(path) + (f"?{HIDDEN}" if query else "")
 
 
 def _method(given: Any) -> Any:
-    """An HTTP method, of a request that is passed on whole."""
+    """Return an HTTP method, of a request that is passed on whole."""
     return given if given in METHODS else hidden(given)
 
 
 def _headers(given: Any) -> Any:
-    """A response's headers, pairs of bytes: the values of those that are harmless."""
+    """Return a response's headers, pairs of bytes: the values of those that are harmless."""
     if isinstance(given, list | tuple):
         return [_pair(each) for each in cast("list[Any]", given)]
     return hidden(given)

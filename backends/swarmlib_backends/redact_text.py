@@ -74,7 +74,7 @@ def _unless_a_name(quoted: re.Match[str]) -> str:
 
 
 def shortened(text: str, size: int) -> str:
-    """The beginning of a text, up to the end of a word: half a URL would no longer show that it holds a password."""
+    """Return the beginning of a text, up to the end of a word: half a URL would not show that it holds a password."""
     if len(text) <= size:
         return text
     kept = text[:size].rpartition(" ")[0]

@@ -11,7 +11,7 @@ from .container import Container
 from .containers import ContainerOperations, Operations
 from .events import Events
 from .filters import FILTERS, Filter, chosen, one_of
-from .life import Life, Lives
+from .lifecycle import Lifecycle, Runner
 from .output import Output, Piece
 from .played import Played
 from .pong import pong
@@ -34,12 +34,12 @@ __all__ = [
     "EngineServer",
     "Events",
     "Filter",
-    "Life",
-    "Lives",
+    "Lifecycle",
     "Operations",
     "Output",
     "Piece",
     "Played",
+    "Runner",
     "Stdio",
     "anything",
     "chosen",

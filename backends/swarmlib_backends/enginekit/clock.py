@@ -23,7 +23,7 @@ class Clock:
         self._due: set[trio.CancelScope] = set()
 
     def now(self) -> float:
-        """The time."""
+        """Return the time."""
         if self._ahead is None:
             start = time.time() if self._start is None else self._start
             self._ahead = start - trio.current_time()

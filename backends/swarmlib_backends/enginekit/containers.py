@@ -27,7 +27,7 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_asked, signal_number, terminal_size
 from .events import Events
 from .filters import checked, labels_wanted, until_of
-from .life import Life
+from .lifecycle import Lifecycle
 from .played import Played
 from .refusals import (
     check_not_restarting,
@@ -53,9 +53,11 @@ C = TypeVar("C", bound=Played)
 class ContainerOperations(ABC, Generic[C]):
     """Answers what is asked of containers. A backend says how they are made (`create`) and shown."""
 
-    def __init__(self, store: ContainerStore[C], life: Life[C], events: Events, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: ContainerStore[C], lifecycle: Lifecycle[C], events: Events, now: Callable[[], float]
+    ) -> None:
         self._store = store
-        self._life = life
+        self._lifecycle = lifecycle
         self._events = events
         self._now = now
 
@@ -111,6 +113,9 @@ class ContainerOperations(ABC, Generic[C]):
     def renamed(self, container: C) -> None:
         """Do what a backend has to do after a rename: nothing, unless it overrides this."""
 
+    def attached(self, container: C) -> None:
+        """Do what a backend has to do when a client attaches: nothing, unless it overrides this."""
+
     def remove_link(self, ref: str) -> None:
         """Remove a link to a container. Raises `SwarmError`: there is none."""
         raise no_link()
@@ -130,7 +135,7 @@ class ContainerOperations(ABC, Generic[C]):
         else:
             if ContainerStart.of(request).checkpoint_dir:  # an engine keeps them where it wants
                 raise refusal(403, "custom checkpointdir is not supported")
-            await self._life.start(container)
+            await self._lifecycle.start(container)
 
     async def _stop(self, request: Request) -> None:
         container = self.find(request)
@@ -141,7 +146,7 @@ class ContainerOperations(ABC, Generic[C]):
 
     async def _stop_running(self, container: C, asked: ContainerRestart) -> None:
         wanted = signal_number(asked.signal) if asked.signal else container.stop_signal
-        await self._life.stop(container, wanted, container.grace if asked.t is None else asked.t)
+        await self._lifecycle.stop(container, wanted, container.grace if asked.t is None else asked.t)
 
     async def _restart(self, request: Request) -> None:
         container = self.find(request)
@@ -149,7 +154,7 @@ class ContainerOperations(ABC, Generic[C]):
             with _kept(container):
                 await self._stop_running(container, ContainerRestart.of(request))
         try:
-            await self._life.start(container)
+            await self._lifecycle.start(container)
         except SwarmError as exc:
             raise refusal(500, f"Cannot restart container {ref_of(request)}: {exc.message}") from exc
         self._events.tell_container(container, "restart")
@@ -161,15 +166,24 @@ class ContainerOperations(ABC, Generic[C]):
             if wanted not in signal.valid_signals():
                 raise no_such_signal(wanted)
             if wanted == signal.SIGKILL:
-                await self._life.kill(container)
+                await self._lifecycle.kill(container)
             else:
-                self._life.signal(container, wanted)
+                self._lifecycle.signal(container, wanted)
 
     async def _pause(self, request: Request) -> None:
-        self._life.pause(self.find(request))
+        container = self.find(request)
+        if not container.running:
+            raise not_running(container.id)
+        if container.status == "paused":
+            raise refusal(409, f"Container {container.id} is already paused")
+        check_not_restarting(container.id, container.status)
+        self._lifecycle.pause(container)
 
     async def _unpause(self, request: Request) -> None:
-        self._life.unpause(self.find(request))
+        container = self.find(request)
+        if container.status != "paused":
+            raise refusal(500, f"Container {container.id} is not paused")
+        self._lifecycle.unpause(container)
 
     async def _wait(self, request: Request) -> None:
         container = self.find(request)
@@ -202,8 +216,8 @@ class ContainerOperations(ABC, Generic[C]):
             if not asked.force:
                 raise still_runs(container.id, container.status)
             with _kept(container):  # it is removed here, also if it would remove itself
-                await self._life.kill(container)
-        self._life.remove(container, volumes=asked.v)
+                await self._lifecycle.kill(container)
+        self._lifecycle.remove(container, volumes=asked.v)
 
     async def _prune(self, request: Request) -> dict[str, Any]:
         wanted = checked(ContainerPrune.of(request).filters, _PRUNE_FILTERS)
@@ -212,7 +226,7 @@ class ContainerOperations(ABC, Generic[C]):
         ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
         freed = sum(map(self.size, ended))
         for each in ended:
-            self._life.remove(each, volumes=False)
+            self._lifecycle.remove(each, volumes=False)
         self._events.tell_object("container", "prune", "", {"reclaimed": str(freed)})
         return {"ContainersDeleted": [each.id for each in ended] or None, "SpaceReclaimed": freed}
 
@@ -227,7 +241,7 @@ class ContainerOperations(ABC, Generic[C]):
         if container.status == "paused":
             raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
         check_not_restarting(container.id, container.status)
-        self._events.tell_container(container, "attach")
+        self.attached(container)
         detached = partial(self._detached, container)
         await request.reply.ack(stream=stdio(container, container.config, ContainerAttach.of(request), detached))
 

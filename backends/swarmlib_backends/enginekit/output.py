@@ -35,7 +35,7 @@ class Lines:
         self._partial: dict[int, Piece] = {}
 
     def add(self, piece: Piece) -> list[Line]:
-        """The lines that end in this piece, with their line ends."""
+        """Return the lines that end in this piece, with their line ends."""
         if piece.stream == _RUN_ENDED:
             return self.rest()
         before = self._partial.pop(piece.stream, None)
@@ -46,7 +46,7 @@ class Lines:
         return [Line(piece.stream, piece.at, line + b"\n") for line in whole]
 
     def rest(self) -> list[Line]:
-        """The lines that had no end."""
+        """Return the lines that had no end."""
         rest, self._partial = self._partial, {}
         return list(rest.values())
 
@@ -65,7 +65,7 @@ class Output:
         self.runs_ended = 0
 
     def pieces(self) -> list[Piece]:
-        """All that is kept."""
+        """Return all that is kept."""
         return list(self._pieces)
 
     async def add(self, piece: Piece) -> None:
@@ -96,7 +96,7 @@ class Output:
         self._changed = trio.Event()
 
     def follow(self, *, from_start: bool = False, live: bool = True) -> Follower:
-        """A reader of all that is kept or of what comes from now on, to the end of this run (or of the next one,
+        """Return a reader of all that is kept or of what comes from now on, to the end of this run (or of the next one,
         where none is under way); to what is kept now, if not `live`. Close it.
         """
         at = self._first if from_start else self._first + len(self._pieces)
@@ -106,7 +106,7 @@ class Output:
         return follower
 
     async def next(self, follower: Follower) -> Piece | None:
-        """The piece that `follower` is at, or None at the end."""
+        """Return the piece that `follower` is at, or None at the end."""
         while follower.at >= self._first + len(self._pieces):
             if self.runs_ended > follower.since_run:
                 return None
@@ -133,7 +133,7 @@ class Follower:
     since_run: int
 
     async def next(self) -> Piece | None:
-        """The next piece, or None at the end."""
+        """Return the next piece, or None at the end."""
         return await self.output.next(self)
 
     def end(self) -> None:

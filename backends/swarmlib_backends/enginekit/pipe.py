@@ -27,7 +27,7 @@ class Pipe(trio.abc.ReceiveStream):
         self._sender.close()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next piece, whole; b"" at the end."""
+        """Return the next piece, whole; b"" at the end."""
         try:
             return await self._receiver.receive()
         except trio.EndOfChannel:
@@ -39,5 +39,5 @@ class Pipe(trio.abc.ReceiveStream):
         await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
-        """As `aclose`."""
+        """Do the same as `aclose`."""
         self._receiver.close()

@@ -28,7 +28,7 @@ from .container import Container
 from .containers import FOLLOW, ContainerOperations, Operations
 from .events import Events
 from .filters import FILTERS, IMAGES, Filter, by_exit, checked, chosen, one_of
-from .life import Lives
+from .lifecycle import Runner
 from .pong import pong
 from .refusals import no_such_place
 from .store import ContainerStore
@@ -123,21 +123,21 @@ class ContainerServer(EngineServer, Generic[C]):
         self.store = ContainerStore[C]()
         self.events = Events(Clock())
         async with trio.open_nursery() as self.nursery:
-            lives = Lives(self.name, self.store, self.events, self.nursery)
-            self.operations = {**_Containers(self, lives).operations, **_System(self).operations}
+            runner = Runner(self.name, self.store, self.events, self.nursery)
+            self.operations = {**_Containers(self, runner).operations, **_System(self).operations}
             try:
                 yield
             finally:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSING_GRACE):
-                    await lives.stop_all(_CLOSING_GRACE / 2)
+                    await runner.stop_all(_CLOSING_GRACE / 2)
                 self.nursery.cancel_scope.cancel()
 
 
 class _Containers(ContainerOperations[C]):
     """The containers of a `ContainerServer`."""
 
-    def __init__(self, server: ContainerServer[C], lives: Lives[C]) -> None:
-        super().__init__(server.store, lives, server.events, Clock().now)
+    def __init__(self, server: ContainerServer[C], runner: Runner[C]) -> None:
+        super().__init__(server.store, runner, server.events, Clock().now)
         self._server = server
 
     async def list_containers(self, request: Request) -> list[Any]:

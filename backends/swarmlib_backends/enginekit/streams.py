@@ -44,13 +44,13 @@ class Attachable(Protocol):
 
 
 def stream_headers(content_type: bytes | None) -> list[tuple[bytes, bytes]]:
-    """The headers of an engine's answer with a stream, where they are not those that a workload's output has."""
+    """Return the headers of an engine's answer with a stream, where they are not those that a workload's output has."""
     own = [(b"Api-Version", API_VERSION.encode()), (b"Docker-Experimental", b"false"), (b"Ostype", b"linux")]
     return own if content_type is None else [*own, (b"Content-Type", content_type)]
 
 
 def chosen_streams(asked: ContainerAttach | ContainerLogs) -> set[int]:
-    """The streams that a request names: 1 for stdout, 2 for stderr."""
+    """Return the streams that a request names: 1 for stdout, 2 for stderr."""
     return {stream for stream, is_wanted in ((1, asked.stdout), (2, asked.stderr)) if is_wanted}
 
 
@@ -83,7 +83,7 @@ class Stdio(trio.abc.HalfCloseableStream):
         self._on_detach = on_detach
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next piece of output, whole; b"" when it ended."""
+        """Return the next piece of output, whole; b"" when it ended."""
         while (piece := await self._follower.next()) is not None:
             if piece.stream in self._streams:
                 return piece.data if self._tty else framed(piece.stream, piece.data)
@@ -108,7 +108,7 @@ class Stdio(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
     async def send_eof(self) -> None:
-        """The end of the input."""
+        """Note the end of the input."""
         if self._stdin and self._once:
             await self._container.end_input()
 
@@ -128,7 +128,7 @@ async def send_logs(request: Request, container: Attachable) -> None:
 def stdio(
     container: Attachable, config: Mapping[str, Any], asked: ContainerAttach, on_detach: Callable[[], Awaitable[None]]
 ) -> Stdio:
-    """A client's stream to a workload of this configuration, as the parameters of an attach ask for it."""
+    """Return a client's stream to a workload of this configuration, as the parameters of an attach ask for it."""
     live = asked.stream
     follower = container.output.follow(from_start=asked.logs, live=live)
     stdin = live and asked.stdin and bool(config.get("OpenStdin"))
@@ -163,7 +163,7 @@ class Logs(trio.abc.ReceiveStream):
         return data if self._tty else framed(line.stream, data)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next lines, or b"" at the end."""
+        """Return the next lines, or b"" at the end."""
         while not self._ready and self._follower is not None:
             piece = await self._follower.next()
             self._ready = b"".join(map(self._shown, self._lines.rest() if piece is None else self._lines.add(piece)))

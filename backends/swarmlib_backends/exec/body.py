@@ -50,7 +50,7 @@ _EXEC: Final = Accepted("a local process", _PROCESS | {"ConsoleSize", "Container
 
 
 def check(body: Any) -> dict[str, Any]:
-    """The body, if a process can honour it.
+    """Return the body, if a process can honour it.
 
     Raises:
         Invalid: there is no body, or a field is out of its bounds; names the field. Unsupported: it sets what a plain
@@ -70,7 +70,7 @@ def check(body: Any) -> dict[str, Any]:
 
 
 def check_exec(body: Any, parent: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a process in the place of a workload that has `parent`'s: what it doesn't say is as there.
+    """Return the configuration of a process in the place of a workload, whose own is `parent`: it says the rest.
 
     Raises:
         Invalid: there is no body, or a field is out of its bounds; names the field. Unsupported: it sets what a plain
@@ -87,7 +87,7 @@ def check_exec(body: Any, parent: dict[str, Any]) -> dict[str, Any]:
 
 
 def console_size(body: Mapping[str, Any] | None) -> tuple[int, int]:
-    """The rows and columns of `ConsoleSize` in a body; (0, 0) where it says nothing. Raises Invalid if it is wrong."""
+    """Return the rows and columns of `ConsoleSize` in a body; (0, 0) for none. Raises Invalid if it is wrong."""
     rows, columns = (body or {}).get("ConsoleSize") or (0, 0)
     if max(rows, columns) > _MAX_SIZE:
         raise Invalid(f"ConsoleSize should be a terminal's rows and columns, each from 0 to {_MAX_SIZE}")
@@ -95,7 +95,7 @@ def console_size(body: Mapping[str, Any] | None) -> tuple[int, int]:
 
 
 def no_new_privileges(config: Mapping[str, Any]) -> bool:
-    """Whether a checked body asks that its process and all that this starts never get more privileges."""
+    """Return whether a checked body asks that its process and all that this starts never get more privileges."""
     return any(not option.endswith("false") for option in items(fields(config.get("HostConfig")).get("SecurityOpt")))
 
 

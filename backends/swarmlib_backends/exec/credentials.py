@@ -32,7 +32,7 @@ class Credentials:
 
 
 def credentials(text: str, more: Sequence[str] = ()) -> Credentials:
-    """The credentials that `user[:group]` means, each by name or number; "" is swarmd's own user.
+    """Return the credentials that `user[:group]` means, each by name or number; "" is swarmd's own user.
 
     A user that this machine knows has its own group and groups, unless the text has a group: then it has that one
     alone. The group of an unknown number is 0. None of swarmd's own groups are kept. It reads the machine's user
@@ -51,7 +51,7 @@ def credentials(text: str, more: Sequence[str] = ()) -> Credentials:
 
 
 def _own_group() -> str:
-    """The group of who names no user: root has its own, as in the database; anybody else can't change it."""
+    """Return the group of who names no user: root has its own, as in the database; anybody else can't change it."""
     return "" if os.geteuid() == 0 else str(os.getegid())
 
 
@@ -85,7 +85,7 @@ def _group(name: str) -> int:
 
 
 def _entry(name: str, by_name: Callable[[str], Any], by_number: Callable[[int], Any]) -> Any:
-    """The entry of a user or a group; what looks like a number is one. Raises KeyError if there is none."""
+    """Return the entry of a user or a group; what looks like a number is one. Raises KeyError if there is none."""
     if not _NUMBER.fullmatch(name):
         return by_name(name)
     return by_number(_in_range(name))

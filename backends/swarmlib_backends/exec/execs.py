@@ -100,7 +100,7 @@ class Execs:
 
 
 def _shown(made: Workload) -> dict[str, Any]:
-    """All there is to know of a process in a workload's place."""
+    """Return all there is to know of a process in a workload's place."""
     command = made.command
     return {
         "ID": made.id,

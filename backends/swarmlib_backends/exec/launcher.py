@@ -206,7 +206,7 @@ class _Launcher:
             _private_proc()
 
     def _process_id(self) -> int:
-        """This process's id as swarmd sees it."""
+        """Return this process's id as swarmd sees it."""
         return int(os.readlink("self", dir_fd=self._proc))
 
     # In the process to be.
@@ -315,7 +315,7 @@ def _kill(pid: int) -> None:
 
 
 def _told(told: int) -> str:
-    """What the process to be tells: its id, and how its start went. It ends with its exec, or is announced."""
+    """Return what the process to be tells: its id, and how its start went. It ends with its exec, or is announced."""
     said = b""
     while data := os.read(told, _READ):
         said += data

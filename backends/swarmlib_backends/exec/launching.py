@@ -65,7 +65,7 @@ class Streams:
 
 @contextmanager
 def opened_streams(*, stdin: bool, terminal: bool) -> Generator[Streams]:
-    """New streams; at the end, what the process was given is closed here, and the rest too if that failed.
+    """Yield new streams; at the end, what the process was given is closed here, and the rest too if that failed.
 
     Raises:
         OSError: there are too many open files.
@@ -141,7 +141,7 @@ class Process:
 
 
 async def _received(connection: trio.socket.SocketType) -> str:
-    """What a launcher or a holder says next; "" if it has ended."""
+    """Return what a launcher or a holder says next; "" if it has ended."""
     try:
         return (await connection.recv(_READ)).decode()
     except ConnectionError:
@@ -226,7 +226,7 @@ async def _run(control: int) -> trio.Process:
 
 
 def _file(content: bytes) -> BinaryIO:
-    """A file in memory, at its beginning."""
+    """Return a file in memory, at its beginning."""
     file = os.fdopen(os.memfd_create("swarmd"), "w+b", buffering=0)
     file.write(content)
     file.seek(0)

@@ -58,7 +58,7 @@ _ENTER: Final = (
 
 
 def runtimes() -> dict[str, Any]:
-    """The isolations that there are here, as an engine's `info` lists its runtimes."""
+    """Return the isolations that there are here, as an engine's `info` lists its runtimes."""
     path = shutil.which("bwrap")
     return {NAME: {"path": path}} if path else {}
 
@@ -75,7 +75,7 @@ class Sandbox:
 
     @classmethod
     def of(cls, config: Mapping[str, Any], hostname: str, *, host_network: bool) -> Self | None:
-        """The sandbox that the body of a create asks for, by its label or as HostConfig.Runtime; None without one.
+        """Return the sandbox that the body of a create asks for, by label or as HostConfig.Runtime; None for none.
 
         host_network: whether it may have the machine's network.
 
@@ -107,13 +107,13 @@ class Sandbox:
         return _FIRST_USER + secrets.randbelow(_USERS) if os.geteuid() == 0 else None
 
     def command(self, words: list[str], *, tty: bool) -> list[str]:
-        """What to run so that `words` run in the sandbox, as the first of a session of their own. It reads `options`
+        """Return what to run so that `words` run in the sandbox, first of a session of their own. It reads `options`
         from its descriptor 4, and announces on 3 that the sandbox stands."""
         session = ["/usr/bin/setsid", *(["--ctty"] if tty else []), "/bin/sh", "-c", _ENTER, "sh"]
         return [self.bwrap, "--args", "4", "--", *session, *words]
 
     def options(self, inside: Credentials, env: Mapping[str, str]) -> bytes:
-        """What the sandbox is like, for bubblewrap: not in its command line, which everybody can see.
+        """Return what the sandbox is like, for bubblewrap: not in its command line, which everybody can see.
 
         inside: the user and group in there.
         """
@@ -153,7 +153,7 @@ def sandbox_error(code: int, said: bytes) -> OSError:
 
 
 def leader_in(pid: int) -> int:
-    """The first process in a sandbox that stands: its init's, which is bwrap's child. bwrap itself if it has ended."""
+    """Return the first process in a sandbox that stands: its init's, bwrap's child; bwrap itself if it has ended."""
     return _first_child(_first_child(pid)) or pid
 
 

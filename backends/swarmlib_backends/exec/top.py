@@ -15,7 +15,7 @@ _COLUMNS: Final = "user,pid,ppid,pcpu,stime,tty,time,args"
 
 
 async def processes(workload: Workload, ps_args: str) -> dict[str, Any]:
-    """The processes in a workload's pid namespace, without its init, or those of its session where it has none.
+    """Return the processes in a workload's pid namespace, without its init, or those of its session where it has none.
 
     What holds the processes in its place there is not shown.
 
@@ -37,7 +37,7 @@ async def processes(workload: Workload, ps_args: str) -> dict[str, Any]:
 
 
 def _pid_namespace(pid: int) -> str:
-    """The number of a process's pid namespace, or "" if it has ended just now."""
+    """Return the number of a process's pid namespace, or "" if it has ended just now."""
     try:
         return str(os.stat(f"/proc/{pid}/ns/pid").st_ino)
     except OSError:

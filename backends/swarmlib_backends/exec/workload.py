@@ -117,7 +117,7 @@ class Workload(Container):
         return found
 
     def _request(self, found: Credentials) -> tuple[Request, bytes]:
-        """What the launcher is asked for, and the sandbox's options."""
+        """Return what the launcher is asked for, and the sandbox's options."""
         if self.sandbox is not None:
             return self._sandboxed(found, self.sandbox)
         request = Request(
@@ -241,7 +241,7 @@ class Workload(Container):
 
 
 async def _why_no_sandbox(process: Process) -> OSError:
-    """The error of a process that has ended before its sandbox stood; closes what leads to it."""
+    """Return the error of a process that has ended before its sandbox stood; closes what leads to it."""
     source, said = process.streams.terminal or process.streams.stderr, b""
     try:
         with trio.move_on_after(_DRAIN_SECONDS), suppress(trio.BrokenResourceError):

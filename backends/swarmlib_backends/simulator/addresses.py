@@ -26,7 +26,7 @@ class Pools:
         self._last = 0
 
     def next(self, taken: list[Subnet]) -> ipaddress.IPv4Network:
-        """The next pool that is free; as an engine, from where the last one was taken on."""
+        """Return the next pool that is free; as an engine, from where the last one was taken on."""
         for number in range(len(_POOLS)):
             at = (self._last + 1 + number) % len(_POOLS)
             if not any(_POOLS[at].overlaps(each) for each in taken):
@@ -70,7 +70,7 @@ class Addresses:
         self._used.add(self._number(address))
 
     def take(self, wanted: Address | None, name: str) -> str:
-        """An address that nobody has.
+        """Return an address that nobody has.
 
         Raises:
             SwarmError: there is none, or the wanted one is not free, or not in the subnet.
@@ -109,7 +109,7 @@ class Addresses:
 
 
 def address_in(text: str) -> Address | None:
-    """The address that a text is; None if it is none."""
+    """Return the address that a text is; None if it is none."""
     try:
         return ipaddress.ip_address(text)
     except ValueError:

@@ -24,7 +24,7 @@ _KINDS: Final[tuple[tuple[bytes, Callable[[], Any]], ...]] = (
 
 
 def plain(data: bytes) -> bytes:
-    """The bytes that were compressed; those that are not are given back as they are.
+    """Return the bytes that were compressed; those that are not are given back as they are.
 
     Raises:
         SwarmError: they are broken. TooLarge: they are too many.

@@ -14,11 +14,11 @@ from ..dockerapi.operations import ContainerArchive, ContainerArchiveInfo, PutCo
 from ..dockerapi.status import refusal
 from ..enginekit.containers import Operations, ref_of
 from ..enginekit.streams import stream_headers
-from .asked import upload_of
 from .container import Container
 from .context import Context
 from .files import tar
 from .paths import check_length
+from .request_fields import upload_of
 
 
 class ContainerFiles:

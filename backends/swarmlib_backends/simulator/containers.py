@@ -135,6 +135,10 @@ class Containers(ContainerOperations[Container]):
         for each in (container, *container.links.values()):
             self._engine.changed(each)
 
+    def attached(self, container: Container) -> None:
+        """See `ContainerOperations`."""
+        self._engine.tell(container, "attach")
+
     def remove_link(self, ref: str) -> None:
         """See `ContainerOperations`."""
         parent, _, alias = ref.partition("/")

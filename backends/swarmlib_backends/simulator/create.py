@@ -132,7 +132,7 @@ UPDATABLE: Final = (
 
 
 def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str, Any]:
-    """The configuration of a container, with what it takes from its image.
+    """Return the configuration of a container, with what it takes from its image.
 
     Raises:
         SwarmError: there is nothing to run.
@@ -167,7 +167,7 @@ def _merged_env(own: list[str], given: list[str]) -> list[str]:
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raises what is said of a configuration that can't be."""
+    """Raise what is said of a configuration that can't be."""
     where = str(config.get("WorkingDir") or "/")
     if not where.startswith("/"):
         raise refusal(400, f"the working directory '{where}' is invalid, it needs to be an absolute path")
@@ -185,7 +185,7 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
-    """The host's side of a configuration.
+    """Return the host's side of a configuration.
 
     Raises:
         SwarmError: it asks for what can't be, or for more than there is.
@@ -227,7 +227,7 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
 
 
 def check_modes(body: Mapping[str, Any]) -> None:
-    """Raises what is said of options that exclude each other."""
+    """Raise what is said of options that exclude each other."""
     host = fields(body.get("HostConfig"))
     mode = str(host.get("NetworkMode") or "")
     if mode in ("container", "container:"):
@@ -272,7 +272,7 @@ def _check_port(number: str, shown: str = "") -> None:
 
 
 def _check_there(ref: str, engine: Engine) -> None:
-    """Raises what is said of a container that isn't there, and whose namespace is asked for."""
+    """Raise what is said of a container that isn't there, and whose namespace is asked for."""
     try:
         engine.find(ref)
     except SwarmError as exc:
@@ -287,7 +287,7 @@ def _joined_network(ref: str, engine: Engine) -> str:
 
 
 def check_restart_policy(policy: Mapping[str, Any]) -> None:
-    """Raises `Invalid` unless it is one of an engine's."""
+    """Raise `Invalid` unless it is one of an engine's."""
     name, count = policy.get("Name") or "", int(policy.get("MaximumRetryCount") or 0)
     if name in ("always", "unless-stopped", "no"):
         if count:
@@ -300,7 +300,7 @@ def check_restart_policy(policy: Mapping[str, Any]) -> None:
 
 
 def update(host: dict[str, Any], body: Mapping[str, Any], id: str) -> dict[str, Any]:
-    """The host's side of a configuration after an update that was checked.
+    """Return the host's side of a configuration after an update that was checked.
 
     Raises:
         SwarmError: it contradicts what the container has.
@@ -322,7 +322,7 @@ def update(host: dict[str, Any], body: Mapping[str, Any], id: str) -> dict[str, 
 
 
 def networks_asked(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The endpoints that a create configures, by the networks' names.
+    """Return the endpoints that a create configures, by the networks' names.
 
     Raises:
         SwarmError: there is more than one.

@@ -28,6 +28,6 @@ class Endpoint:
         self.mac = self.given.get("MacAddress") or ""  # which an engine shows until the start, and then forgets
 
     def clear(self) -> None:
-        """The container doesn't run any more."""
+        """Forget what it has only while the container runs."""
         self.id = self.address = self.gateway = self.address6 = self.gateway6 = self.mac = ""
         self.prefix = self.prefix6 = 0

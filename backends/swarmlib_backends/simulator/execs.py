@@ -94,7 +94,7 @@ class Execs:
         await reply.ack(stream=stdio)
 
     async def _detached(self, each: Exec) -> None:
-        """An engine says that the exec has failed, and knows no more of the process, which goes on."""
+        """Say as an engine that the exec has failed, and know no more of the process, which goes on."""
         each.exit_code = 126
         text = b"exec attach failed: error on attach stdin: read escape sequence\r\n"
         await each.output.add(Piece(1, self._engine.clock.now(), text))

@@ -38,12 +38,12 @@ class Node:
 
 
 def folder(changed: float = 0.0, mode: int = 0o755) -> Node:
-    """A folder."""
+    """Return a folder."""
     return Node(stat.S_IFDIR | mode, changed=changed)
 
 
 def file(data: bytes, changed: float = 0.0, mode: int = 0o644) -> Node:
-    """A plain file."""
+    """Return a plain file."""
     return Node(stat.S_IFREG | mode, data, changed=changed)
 
 
@@ -64,13 +64,13 @@ class Files:
         self._mounted[path] = mounted
 
     def seen_inside(self) -> Files:
-        """The same as processes see it, with /dev/null, of which archives and changes know nothing."""
+        """Return the same as processes see it, with /dev/null, of which archives and changes know nothing."""
         seen = Files(self._base)
         seen._own, seen._mounted = self._own, {**self._mounted, "/dev/null": Mounted(_NULL, "/null")}
         return seen
 
     def _at(self, path: str) -> tuple[Mounted, str] | None:
-        """What is mounted at a path or above it, and the path in there."""
+        """Return what is mounted at a path or above it, and the path in there."""
         above = path
         while above.strip("/"):
             if (mounted := self._mounted.get(above)) is not None:
@@ -80,7 +80,7 @@ class Files:
         return None
 
     def get(self, path: str) -> Node | None:
-        """What stands at a path, if something does."""
+        """Return what stands at a path, if something does."""
         if path == "/":
             return _ROOT
         if (there := self._at(path)) is not None:
@@ -112,7 +112,7 @@ class Files:
                 self._own.pop(each, None)
 
     def below(self, path: str) -> list[str]:
-        """All paths below a folder, sorted, and those of what is mounted there."""
+        """Return all paths below a folder, sorted, and those of what is mounted there."""
         if (there := self._at(path)) is not None:
             mounted, inside = there
             return [posixpath.join(path, posixpath.relpath(each, inside)) for each in mounted.files.below(inside)]
@@ -128,7 +128,7 @@ class Files:
         return sorted(each for each in mine | kept if each.startswith(prefix) and each != prefix)
 
     def changes(self) -> list[dict[str, Any]]:
-        """What differs from the image, as the API tells it."""
+        """Return what differs from the image, as the API tells it."""
         own = sorted(self._own.items())
         told = {path: DELETED if node is None else CHANGED if path in self._base else ADDED for path, node in own}
         for path in list(told):
@@ -142,16 +142,16 @@ class Files:
         return sum(len(node.data) for node in self._own.values() if node is not None)
 
     def merged(self) -> dict[str, Node]:
-        """All of it, as an image keeps it: without what is mounted."""
+        """Return all of it, as an image keeps it: without what is mounted."""
         return self.over(self._base)
 
     def over(self, base: Mapping[str, Node]) -> dict[str, Node]:
-        """As `merged`, but what differs is laid over another base: an image's files without what a container adds."""
+        """Return what differs laid over another base: an image's files without what a container adds."""
         kept = {path: node for path, node in base.items() if path not in self._own}
         return kept | {path: node for path, node in self._own.items() if node is not None}
 
     def stat(self, path: str) -> dict[str, Any] | None:
-        """What a `HEAD` of an archive tells of a path; None if nothing stands there."""
+        """Return what a `HEAD` of an archive tells of a path; None if nothing stands there."""
         node = self.get(path)
         if node is None:
             return None
@@ -161,7 +161,7 @@ class Files:
         return found | {"linkTarget": node.link}
 
     def pack(self, path: str) -> bytes:
-        """A tar of what stands at a path, named from its last part on; of everything for `/`."""
+        """Return a tar of what stands at a path, named from its last part on; of everything for `/`."""
         parent = posixpath.dirname(path)
         paths = self.below(path) if path == "/" else [path, *self.below(path)]
         return tar({posixpath.relpath(each, parent): node for each in paths if (node := self.get(each))})
@@ -185,7 +185,7 @@ class Mounted:
     writable: bool = True
 
     def check_writable(self, path: str) -> None:
-        """Raises OSError where it is mounted read-only."""
+        """Raise OSError where it is mounted read-only."""
         if not self.writable:
             raise OSError(errno.EROFS, "Read-only file system", path)
 
@@ -194,10 +194,10 @@ class _Nothing(Files):
     """What keeps nothing that is put into it."""
 
     def put(self, path: str, node: Node) -> None:
-        """Nothing happens."""
+        """Do nothing."""
 
     def remove(self, path: str) -> None:
-        """Nothing happens."""
+        """Do nothing."""
 
 
 _NULL: Final = _Nothing({"/null": Node(stat.S_IFCHR | 0o666)})
@@ -209,7 +209,7 @@ _GO_LINK: Final = 1 << 27
 
 
 def tar(nodes: Mapping[str, Node]) -> bytes:
-    """A tar of nodes by their names in it."""
+    """Return a tar of nodes by their names in it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, node in nodes.items():
@@ -223,7 +223,7 @@ def tar(nodes: Mapping[str, Node]) -> bytes:
 
 
 def untar(data: bytes, now: float) -> Iterator[tuple[str, Node]]:
-    """The nodes of a tar, compressed or not, by their names in it, none of which leads out of it.
+    """Yield the nodes of a tar, compressed or not, by their names in it, none of which leads out of it.
 
     Raises:
         SwarmError: it is no tar.

@@ -45,7 +45,7 @@ class Prober:
         self._run_exec = run
 
     def probe_of(self, container: Container) -> Plan | None:
-        """How a container is probed; None if it isn't."""
+        """Return how a container is probed; None if it isn't."""
         asked = fields(container.config.get("Healthcheck"))
         kind, *words = items(asked.get("Test")) or ["NONE"]
         if kind == "NONE":

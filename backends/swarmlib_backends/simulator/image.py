@@ -81,7 +81,7 @@ class Image:
         return not (self.tags or self.digests)
 
     def names(self, ref: str) -> list[str]:
-        """Where a normal reference belongs: among its tags, or its digests."""
+        """Return where a normal reference belongs: among its tags, or its digests."""
         return self.digests if "@" in ref else self.tags
 
     @property
@@ -91,10 +91,10 @@ class Image:
 
 
 def layer_of(files: Mapping[str, Node]) -> bytes:
-    """The tar of a layer with these files."""
+    """Return the tar of a layer with these files."""
     return tar({path.lstrip("/"): node for path, node in files.items()})
 
 
 def digest(data: bytes) -> str:
-    """What an engine calls these bytes."""
+    """Return what an engine calls these bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"

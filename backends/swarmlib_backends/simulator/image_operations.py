@@ -16,12 +16,12 @@ from ..dockerapi.status import refusal, to_tell_in_band
 from ..dockerapi.values import stamp
 from ..enginekit.containers import Operations, ref_of
 from ..enginekit.filters import IMAGES, checked, labels_wanted, until_of
-from .asked import as_given, given_reference
 from .context import Context
 from .image import NO_CONFIG, Image
 from .images import ImageStore
 from .paths import graph_driver
 from .registries import DOCKER_HUB, unreachable
+from .request_fields import as_given, given_reference
 
 _SEARCH: Final = "https://index.docker.io/v1/search"
 
@@ -63,7 +63,7 @@ class ImageOperations:
     def _chosen(
         self, image: Image, wanted: dict[str, list[str]], bounds: dict[str, float], references: list[Matches]
     ) -> list[str] | None:
-        """The tags of an image that a list shows; None if it doesn't show it."""
+        """Return the tags of an image that a list shows; None if it doesn't show it."""
         if image.created >= bounds.get("before", float("inf")) or image.created <= bounds.get("since", 0.0):
             return None
         if not labels_wanted(fields(image.config.get("Labels")), wanted):
@@ -74,7 +74,7 @@ class ImageOperations:
         return image.tags
 
     def _between(self, image: Image) -> bool:
-        """Whether it is only a step of another image's build, which lists leave out unless all are asked for."""
+        """Return whether it is only a step of another image's build, which lists leave out unless all are asked for."""
         return not image.tags and bool(self._store.children(image))
 
     async def _get(self, request: Request) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class ImageOperations:
         )
 
     def _in_the_way(self, image: Image) -> tuple[str, str]:
-        """What keeps an image from being deleted, whatever is asked, and unless it is forced."""
+        """Return what keeps an image from being deleted, whatever is asked, and unless it is forced."""
         users = self._context.containers_of(image)
         running = next((each for each in users if each.running), None)
         if self._store.children(image):

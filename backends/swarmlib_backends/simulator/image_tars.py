@@ -16,7 +16,6 @@ from ..dockerapi.status import refusal, to_tell_in_band
 from ..dockerapi.values import stamp
 from ..enginekit.containers import Operations, body_of, ref_of
 from ..enginekit.streams import stream_headers
-from .asked import as_given, given_reference, upload_of
 from .build.configuration import with_changes
 from .container import Container
 from .engine import Engine
@@ -25,6 +24,7 @@ from .image import NO_CONFIG, Image, Origin, digest, layer_of
 from .paths import ROOT
 from .pulling import pull_asked
 from .registries import check, unreachable
+from .request_fields import as_given, given_reference, upload_of
 from .saved import Saved, saved
 
 _INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
@@ -172,7 +172,7 @@ class ImageTars:
 
 
 def _to_import(asked: ImageCreate) -> tuple[str | None, dict[str, Any]]:
-    """The normal reference of what is imported, if it gets one, and its configuration."""
+    """Return the normal reference of what is imported, if it gets one, and its configuration."""
     ref = given_reference(asked, status=400) if asked.repo else None
     if ref is not None and "@" in ref:
         raise refusal(400, "cannot import digest reference")

@@ -43,7 +43,7 @@ class ImageStore:
     # Finding.
 
     def lookup(self, ref: str, *, status: int = 400) -> Image | None:
-        """An image by reference, id, or a prefix of its id; None if there is none.
+        """Return an image by reference, id, or a prefix of its id; None if there is none.
 
         Raises:
             SwarmError: it is no reference; with `status`, as the calls of an engine differ in it.
@@ -58,7 +58,7 @@ class ImageStore:
         return fitting[0] if len(fitting) == 1 else None
 
     def find(self, ref: str) -> Image:
-        """As `lookup`.
+        """Look it up as `lookup` does.
 
         Raises:
             NotFound: there is none.
@@ -69,19 +69,20 @@ class ImageStore:
         return found
 
     def shown(self, ref: str, image: Image) -> str:
-        """What a list of containers says: what the user wrote, if it is still that image; nothing for one that a build
-        made of nothing.
+        """Return how a list of containers names an image: as the user wrote it, if that is still this image.
+
+        It is nothing for one that a build made of nothing.
         """
         return ref if not ref or self.lookup(ref) is image else image.id
 
     def children(self, image: Image | None) -> list[Image]:
-        """The images that were made of another one, or of none."""
+        """Return the images that were made of another one, or of none."""
         return [each for each in self._images.values() if each.parent is image]
 
     # Making and unmaking.
 
     def nothing(self) -> Image:
-        """What a container is made of that has no image; it is none of the store's."""
+        """Return what a container is made of that has no image; it is none of the store's."""
         return Image("", self._context.clock.now(), {}, {})
 
     def add(
@@ -122,7 +123,7 @@ class ImageStore:
         return self.add(None, config=config, files=content, parent=parent, layers=layers, origin=origin)
 
     def add_runnable(self, ref: str) -> Image:
-        """An image as one that was pulled."""
+        """Return an image as one that was pulled."""
         return self.add(normal(ref), config=NO_CONFIG | pulled.config(ref), files=pulled.files(ref, list(PROGRAMS)))
 
     def tag(self, image: Image, ref: str) -> None:
@@ -170,7 +171,7 @@ class ImageStore:
     # Sizes.
 
     def summary(self, image: Image, tags: list[str], containers: int = -1) -> dict[str, Any]:
-        """An image in a list."""
+        """Return an image in a list."""
         return {
             "Containers": containers,
             "Created": int(image.created),
@@ -185,7 +186,7 @@ class ImageStore:
         }
 
     def disk_usage(self) -> list[dict[str, Any]]:
-        """What `system df` shows."""
+        """Return what `system df` shows."""
         return [
             self.summary(each, each.tags, len(self._context.containers_of(each))) | {"SharedSize": 0}
             for each in self._images.values()

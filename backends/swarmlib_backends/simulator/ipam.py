@@ -28,18 +28,18 @@ class Ipam:
         return [each.subnet for each in (self.v4, self.v6) if each is not None]
 
     def asks(self, version: int) -> bool:
-        """Whether who made the network chose its subnet, so that addresses in it may be chosen too."""
+        """Return whether who made the network chose its subnet, so that addresses in it may be chosen too."""
         return any(each == version for each, _ in self.asked)
 
     def shown(self, *, gateway: bool) -> list[dict[str, Any]]:
-        """The configurations; with the gateway of a subnet that nobody asked for, if that is wanted."""
+        """Return the configurations; with the gateway of a subnet that nobody asked for, if that is wanted."""
         own = {"Gateway": self.v4.gateway} if gateway else {}
         given = [] if self.asks(4) else [{"Subnet": str(self.v4.subnet), **own}]
         return given + [config for _, config in self.asked]
 
 
 def ipam_of(body: Mapping[str, Any], pools: Pools, taken: list[Subnet]) -> Ipam:
-    """The addresses that a network's body asks for.
+    """Return the addresses that a network's body asks for.
 
     Raises:
         SwarmError: they can't be had, or are no addresses.
@@ -77,7 +77,7 @@ def _addresses(config: dict[str, Any], taken: list[Subnet], network: str) -> Add
 
 
 def subnet_of(text: str) -> Subnet:
-    """The subnet that a text is. Raises `SwarmError` if it is none."""
+    """Return the subnet that a text is. Raises `SwarmError` if it is none."""
     found = _subnet_in(text)
     if found is None:
         raise refusal(500, f"Invalid subnet {text} : invalid CIDR address: {text}")

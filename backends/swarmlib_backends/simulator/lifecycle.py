@@ -22,7 +22,7 @@ from swarmlib import SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.status import refusal
-from ..enginekit.refusals import check_not_restarting, not_running
+from ..enginekit.refusals import not_running
 from .container import Container, Exec, Health
 from .engine import Engine
 from .health import Prober
@@ -150,7 +150,7 @@ class Lifecycle:
     # The end.
 
     def ended(self, container: Container, code: int) -> None:
-        """The first process of a container has ended."""
+        """Note that the first process of a container has ended."""
         engine = self._engine
         container.exit_code, container.pid, container.paused = code, 0, False
         container.finished, container.process = engine.clock.now(), None
@@ -176,7 +176,7 @@ class Lifecycle:
             self.remove(container)
 
     def _forget_exec(self, each: Exec) -> None:
-        """One that never ran, or has ended: an engine forgets it with its container's run."""
+        """Forget one that never ran, or has ended, as an engine does with its container's run."""
         if not each.begun:
             self._engine.execs.pop(each.id, None)
             each.container.execs.pop(each.id, None)
@@ -209,7 +209,7 @@ class Lifecycle:
                 self._start(container)
 
     def _end_restarting(self, container: Container) -> None:
-        """It waits to be restarted: it won't be."""
+        """End one that waits to be restarted."""
         if container.life is not None:
             container.life.cancel()
         container.running = container.restarting = False
@@ -270,16 +270,7 @@ class Lifecycle:
             self.remove(container)
 
     def pause(self, container: Container) -> None:
-        """Let nothing in it go on.
-
-        Raises:
-            SwarmError: it doesn't run, or is paused.
-        """
-        if not container.running:
-            raise not_running(container.id)
-        if container.paused:
-            raise refusal(409, f"Container {container.id} is already paused")
-        check_not_restarting(container.id, container.status)
+        """Let nothing in one that runs go on."""
         for process in processes_in(container):
             process.freeze()
         container.paused = True
@@ -287,13 +278,7 @@ class Lifecycle:
         self._engine.tell(container, "pause")
 
     def unpause(self, container: Container) -> None:
-        """Let it go on.
-
-        Raises:
-            SwarmError: it is not paused.
-        """
-        if not container.paused:
-            raise refusal(500, f"Container {container.id} is not paused")
+        """Let one that is paused go on."""
         for process in processes_in(container):
             process.thaw()
         container.paused = False

@@ -23,7 +23,7 @@ _NOT_TOLD: Final = ("HOME", "PATH")
 
 
 def link_of(text: str) -> tuple[str, str]:
-    """The container and the alias of `container:alias`, or of `/container:/parent/alias`, as inspections have it.
+    """Return the container and the alias of `container:alias`, or of `/container:/parent/alias` as in inspections.
 
     Raises:
         SwarmError: it is no link.
@@ -60,7 +60,7 @@ def make_links(container: Container, context: Context) -> None:
 
 
 def conflict(what: str) -> Exception:
-    """What is said of links where there can't be any."""
+    """Return what is said of links where there can't be any."""
     text = f"conflicting options: {what} can't be used with links. This would result in undefined behavior"
     return refusal(400, text)
 
@@ -73,17 +73,17 @@ def unlink(container: Container, alias: str, context: Context) -> None:
 
 
 def names_of(container: Container) -> list[str]:
-    """All names of a container, each with the slash before it."""
+    """Return all names of a container, each with the slash before it."""
     return [f"/{container.name}", *sorted(f"/{parent.name}/{alias}" for parent, alias in container.linked_by)]
 
 
 def shown(container: Container) -> list[str] | None:
-    """The links of a container as its inspection has them."""
+    """Return the links of a container as its inspection has them."""
     return [f"/{other.name}:/{container.name}/{alias}" for alias, other in container.links.items()] or None
 
 
 def check_links(container: Container) -> None:
-    """Raises what is said at the start of a container that is linked to one which it can't reach."""
+    """Raise what is said at the start of a container that is linked to one which it can't reach."""
     for alias, other in container.links.items():
         if not other.running:
             raise refusal(500, f"Cannot link to a non running container: /{other.name} AS /{container.name}/{alias}")
@@ -92,7 +92,7 @@ def check_links(container: Container) -> None:
 
 
 def host_lines(container: Container) -> list[str]:
-    """The lines of /etc/hosts that links make."""
+    """Return the lines of /etc/hosts that links make."""
     return [
         f"{other.networks['bridge'].address}\t{' '.join(dict.fromkeys((alias, other.config['Hostname'], other.name)))}"
         for alias, other in container.links.items()
@@ -101,7 +101,7 @@ def host_lines(container: Container) -> list[str]:
 
 
 def variables(container: Container) -> dict[str, str]:
-    """The variables that links make."""
+    """Return the variables that links make."""
     found: dict[str, str] = {}
     for alias, other in container.links.items():
         prefix = alias.upper().replace("-", "_")

@@ -26,7 +26,7 @@ _KEPT_LISTS: Final = 16
 
 
 def listed(engine: Engine, request: Request) -> bytes:
-    """The list that a request asks for, the newest first, as JSON; kept as long as it is true.
+    """Return the list that a request asks for, the newest first, as JSON; kept as long as it is true.
 
     Raises:
         SwarmError: its filters are wrong.

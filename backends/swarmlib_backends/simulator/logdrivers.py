@@ -21,7 +21,7 @@ _READABLE: Final = ("json-file", "local", "journald")
 
 
 def log_config(given: Any) -> dict[str, Any]:
-    """What is asked for, completed. Raises SwarmError if there is no such driver or option."""
+    """Return what is asked for, completed. Raises SwarmError if there is no such driver or option."""
     asked = fields(given)
     driver, options = str(asked.get("Type") or DEFAULT), fields(asked.get("Config"))
     if driver not in (*DRIVERS, "none"):
@@ -34,6 +34,6 @@ def log_config(given: Any) -> dict[str, Any]:
 
 
 def check_readable(host: Mapping[str, Any]) -> None:
-    """Raises SwarmError if a container's logs go where they can't be read from."""
+    """Raise SwarmError if a container's logs go where they can't be read from."""
     if host["LogConfig"]["Type"] not in _READABLE:
         raise refusal(501, "configured logging driver does not support reading")

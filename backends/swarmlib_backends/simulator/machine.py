@@ -65,7 +65,7 @@ async def _ps(run: Run) -> int:
 
 
 async def _top(run: Run) -> int:
-    """Its first page; where it can't be told that keys were pressed, it stays until it is ended."""
+    """Return its first page; where it can't be told that keys were pressed, it stays until it is ended."""
     await _say(run, f"Mem: 0K used, 0K free, 0K shrd, 0K buff, 0K cached\n{_table(run)}")
     if "-b" not in run.args or "-n" not in run.args:
         await run.sleep(math.inf)

@@ -36,7 +36,7 @@ _OTHERS_OPTIONS: Final = {
 
 
 def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine) -> list[Mount]:
-    """What a container mounts; the volumes are made later, by `make_volumes`.
+    """Return what a container mounts; the volumes are made later, by `make_volumes`.
 
     Raises:
         SwarmError: a specification is wrong, or the container whose volumes it wants doesn't exist.
@@ -117,7 +117,7 @@ def _is_mode(text: str) -> bool:
 
 
 def _bind_problem(kind: str, target: str, words: set[str]) -> str:
-    """What is wrong with a bind of that kind; empty if nothing is."""
+    """Return what is wrong with a bind of that kind; empty if nothing is."""
     if problem := _target_problem(target):
         return problem
     if kind == "volume" and words & _PROPAGATIONS:
@@ -128,7 +128,7 @@ def _bind_problem(kind: str, target: str, words: set[str]) -> str:
 
 
 def _target_problem(target: str) -> str:
-    """What is wrong with a place to mount something at; empty if nothing is."""
+    """Return what is wrong with a place to mount something at; empty if nothing is."""
     if not target.startswith("/"):
         return f"invalid mount path: '{target}' mount path must be absolute"
     return "invalid specification: destination can't be '/'" if posixpath.normpath(target) == "/" else ""
@@ -142,7 +142,7 @@ def check_temporary(host: Mapping[str, Any]) -> None:
 
 
 def asked_mount(given: dict[str, Any]) -> Mount:
-    """One of `HostConfig.Mounts`. Raises `Invalid` if it can't be."""
+    """Return one of `HostConfig.Mounts`. Raises `Invalid` if it can't be."""
     kind, target = str(given.get("Type") or ""), str(given.get("Target") or "")
     source, writable = str(given.get("Source") or ""), not given.get("ReadOnly")
     if problem := _mount_problem(kind, given, target, source):
@@ -158,7 +158,7 @@ def asked_mount(given: dict[str, Any]) -> Mount:
 
 
 def _mount_problem(kind: str, given: dict[str, Any], target: str, source: str) -> str:
-    """What is wrong with one of `HostConfig.Mounts`; empty if nothing is."""
+    """Return what is wrong with one of `HostConfig.Mounts`; empty if nothing is."""
     if not target:
         return "field Target must not be empty"
     if kind not in _OTHERS_OPTIONS:

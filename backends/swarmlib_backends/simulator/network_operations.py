@@ -15,13 +15,13 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
 from ..enginekit.containers import Operations, body_of, ref_of
 from ..enginekit.filters import checked, labels_wanted, until_of
-from .asked import NOT_A_MANAGER
 from .container import Container
 from .context import Context
 from .endpoint import Endpoint
 from .network import PREDEFINED, Network
 from .network_options import check_operator, check_options, check_subnets, config_from
 from .networks import NetworkStore, aliases_of, check_connection
+from .request_fields import NOT_A_MANAGER
 
 _FILTERS: Final = {"dangling", "driver", "id", "label", "name", "scope", "type"}
 _BRIDGE_OPTIONS: Final = {
@@ -96,7 +96,7 @@ class NetworkOperations:
         return {"Id": made.id, "Warning": warning}
 
     def _config_of(self, body: dict[str, Any]) -> dict[str, Any]:
-        """What configures a network: its own body, or that of the network that it depends on."""
+        """Return what configures a network: its own body, or that of the network that it depends on."""
         name = config_from(body)
         if not name:
             return {} if body.get("ConfigOnly") else body
@@ -187,7 +187,7 @@ class NetworkOperations:
         self._context.changed(container)
 
     def _no_endpoint(self, ref: str, named: str) -> SwarmError:
-        """What is said of a container that isn't there, to who wants it out of a network whatever it takes."""
+        """Return what is said of a container that isn't there, to who wants it out of a network whatever it takes."""
         self._store.find(ref)
         return NotFound(f"endpoint {named} not found") if named else refusal(500, "invalid name: ")
 

@@ -25,7 +25,7 @@ _INTERFACE: Final = re.compile(r"(?!\.{1,2}$)[^/:\s]*")
 
 
 def config_from(body: Mapping[str, Any]) -> str:
-    """The network whose configuration another one takes; "" if it has one of its own."""
+    """Return the network whose configuration another one takes; "" if it has one of its own."""
     return str(fields(body.get("ConfigFrom")).get("Network") or "")
 
 

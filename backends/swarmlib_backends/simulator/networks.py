@@ -50,7 +50,7 @@ class NetworkStore:
         self.tell("destroy", network)
 
     def find(self, ref: str) -> Network:
-        """A network by id, name, or a prefix of its id.
+        """Return a network by id, name, or a prefix of its id.
 
         Raises:
             NotFound: there is none. SwarmError: there are several.
@@ -58,7 +58,7 @@ class NetworkStore:
         return self.only(ref, "network {ref} is ambiguous ({count} matches found {on_name})")
 
     def only(self, ref: str, several: str, scope: str = "") -> Network:
-        """As `find`. The calls of an engine differ in what they say of several: `several` is a format of it."""
+        """Find as `find` does; `several` is a format of what is said of several, which differs by call."""
         listed = dict(self._networks) if scope in ("", "local") else {}
         if ref in listed:
             return listed[ref]
@@ -120,7 +120,7 @@ class NetworkStore:
                 self.leave(container, network)
 
     def resolve(self, container: Container, name: str) -> list[str] | None:
-        """What the name service that networks which were made have tells one of their containers of a name.
+        """Return what the name service that networks which were made have tells one of their containers of a name.
 
         It knows the other containers there by their names and aliases, and by those that a link gives them. None where
         there is no such service, as on the default bridge.
@@ -143,7 +143,7 @@ class NetworkStore:
 
 
 def check_connection(container: Container, network: Network, given: dict[str, Any]) -> None:
-    """Raises what is said of a connection that can't be."""
+    """Raise what is said of a connection that can't be."""
     asked = [version for version in (4, 6) if fields(given.get("IPAMConfig")).get(f"IPv{version}Address")]
     if network.predefined and asked:
         raise refusal(400, "user specified IP address is supported on user defined networks only")
@@ -161,7 +161,7 @@ def check_connection(container: Container, network: Network, given: dict[str, An
 
 
 def main_network(container: Container) -> str:
-    """The network that the container's own options (its MAC address) are about."""
+    """Return the network that the container's own options (its MAC address) are about."""
     mode: str = container.host["NetworkMode"]
     return "bridge" if mode == "default" else mode
 

@@ -19,5 +19,5 @@ def check_length(path: str, id: str) -> None:
 
 
 def graph_driver(id: str, *folders: str) -> dict[str, Any]:
-    """Where the files of a container or an image would be."""
+    """Return where the files of a container or an image would be."""
     return {"Name": "simulator", "Data": {name: f"{ROOT}/simulator/{id}/{name.lower()}" for name in folders}}

@@ -96,8 +96,9 @@ def _listen(container: Container, port: str, addresses: list[str], number: int) 
 
 
 def _named(exposed: str) -> str:
-    """A port as an inspection names it: `80/tcp` for 080/TCP. An engine takes whatever is exposed, and says 0 for the
-    number or the protocol that it can't read.
+    """Return a port as an inspection names it: `80/tcp` for 080/TCP.
+
+    An engine takes whatever is exposed, and says 0 for the number or the protocol that it can't read.
     """
     number, _, rest = exposed.partition("/")
     if not number:

@@ -33,7 +33,7 @@ class Sink(trio.abc.SendStream):
         await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
         await trio.lowlevel.checkpoint()
 
 
@@ -65,7 +65,7 @@ class Run:
         return self.process.user
 
     def path(self, name: str) -> str:
-        """A path of its own as an absolute and normal one."""
+        """Return a path of its own as an absolute and normal one."""
         return posixpath.normpath(posixpath.join(self.folder, name))
 
     async def sleep(self, seconds: float) -> None:
@@ -159,7 +159,7 @@ class Process:
 
 
 def contained(program: Program) -> Program:
-    """A program whose mistakes end it as Python's programs end of theirs, and not the engine with it."""
+    """Return a program whose mistakes end it as Python's programs end of theirs, and not the engine with it."""
 
     async def run(given: Run) -> int:
         try:

@@ -87,7 +87,7 @@ class Processes:
         return found
 
     def _given(self, container: Container, process: Process, of: Container | Exec) -> Run:
-        """What a process of a container, or of an exec in it, is given."""
+        """Return what a process of a container, or of an exec in it, is given."""
 
         async def write(stream: int, data: bytes) -> None:
             await process.thawed()
@@ -122,13 +122,13 @@ class Processes:
 
 
 def processes_in(container: Container) -> list[Process]:
-    """What runs in a container."""
+    """Return what runs in a container."""
     first = [container.process] if container.process is not None else []
     return first + [each.process for each in container.execs.values() if each.process is not None and each.alive]
 
 
 def _user(container: Container, config: dict[str, Any]) -> User:
-    """Who a process of this configuration runs as: its own, or its container's."""
+    """Return who a process of this configuration runs as: its own, or its container's."""
     named = str(config.get("User") or container.config["User"] or "")
     return user_of(container.files, named, items(container.host["GroupAdd"]))
 

@@ -121,8 +121,9 @@ async def _ls(run: Run) -> int:
 
 
 def _shown(run: Run, path: str) -> list[str]:
-    """What `ls` shows of a folder: names that begin with a dot only if `-a` or `-A` asks for them, and a slash after
-    those of folders if `-p` does.
+    """Return what `ls` shows of a folder.
+
+    Names that begin with a dot are shown if `-a` or `-A` asks for them, a slash after those of folders if `-p` does.
     """
     options = set(letters(run))
     there = [each for each in run.files.below(path) if posixpath.dirname(each) == path]

@@ -33,18 +33,18 @@ _ACCOUNTS: Final = {"root": 0, "daemon": 2, "nginx": 101, "redis": 999, "postgre
 
 
 def digest(ref: str) -> str:
-    """The digest of what the registry has for a normal reference: always the same one for the same reference."""
+    """Return the digest of what the registry has for a normal reference: always the same one for the same reference."""
     return ref.partition("@")[2] or f"sha256:{hashlib.sha256(ref.encode()).hexdigest()}"
 
 
 def check_platform(text: str) -> None:
-    """Raises SwarmError for a platform that is none, or for which there are no images here."""
+    """Raise SwarmError for a platform that is none, or for which there are no images here."""
     if platforms.read(text) != platforms.HERE:
         raise Unsupported(f"the simulator's images are of linux/amd64, and not of {text}")
 
 
 def config(ref: str) -> dict[str, Any]:
-    """What the configuration of a pulled image says of its command, and its labels."""
+    """Return what the configuration of a pulled image says of its command, and its labels."""
     name = _name(ref)
     kind = _kind(name)
     labels = {"Labels": {RYUK_LABEL: "true"}} if kind == "ryuk" else {}
@@ -52,7 +52,7 @@ def config(ref: str) -> dict[str, Any]:
 
 
 def files(ref: str, programs: list[str]) -> dict[str, Node]:
-    """The files of a pulled image with these programs of a busybox."""
+    """Return the files of a pulled image with these programs of a busybox."""
     name = _name(ref)
     kind = _kind(name)
     if kind == "hello-world":
@@ -76,7 +76,7 @@ def _program(name: str) -> Node:
 
 
 def program_in(node: Node | None) -> str:
-    """The simulated program that a file is: "service", "hello-world", "ryuk" or "busybox"; "" for any other file."""
+    """Return the simulated program that a file is: service, hello-world, ryuk or busybox; "" for any other file."""
     found = _NAMED.fullmatch(node.data) if node is not None else None
     return found[1].decode() if found else ""
 

@@ -68,7 +68,7 @@ async def _ping(run: Run) -> int:
 
 
 def _options(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """The options with their values, and what is none."""
+    """Return the options with their values, and what is none."""
     options: dict[str, str] = {}
     rest: list[str] = []
     waiting = iter(words)
@@ -83,7 +83,7 @@ def _options(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _address(run: Run, host: str) -> str | None:
-    """The address of a host: itself, or that of a name in /etc/hosts, or what the networks tell."""
+    """Return the address of a host: itself, or that of a name in /etc/hosts, or what the networks tell."""
     if address_in(host) is not None:
         return host
     node = run.files.get(_HOSTS)

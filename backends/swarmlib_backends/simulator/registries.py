@@ -26,7 +26,7 @@ _IN_HOST: Final = '"<>'
 
 
 def named(server: str) -> str:
-    """The URL of the registry that a login names; Docker Hub's if it names none.
+    """Return the URL of the registry that a login names; Docker Hub's if it names none.
 
     Raises:
         SwarmError: it is no address.
@@ -47,13 +47,13 @@ def check(url: str) -> None:
 
 
 def _host(url: str) -> str:
-    """The host of a URL, with its port."""
+    """Return the host of a URL, with its port."""
     found = _URL.fullmatch(url)
     return (found["host"] or "") if found is not None else ""
 
 
 def _problem(url: str) -> str:
-    """What is wrong with a URL, as Go says it; empty if nothing is."""
+    """Return what is wrong with a URL, as Go says it; empty if nothing is."""
     found = _URL.fullmatch(url)
     if _CONTROL.search(url):
         what = "net/url: invalid control character in URL"
@@ -82,12 +82,12 @@ def _escape_problem(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """What a text is between quotation marks."""
+    """Return what a text is between quotation marks."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def unreachable(url: str) -> SwarmError:
-    """What an engine says that can't reach what a URL names."""
+    """Return what an engine says that can't reach what a URL names."""
     found = _URL.fullmatch(url)
     scheme, host, rest = (found[1].lower(), found[2] or "", found[3]) if found is not None else ("", "", url)
     if scheme not in ("http", "https"):

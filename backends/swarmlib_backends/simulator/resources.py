@@ -29,7 +29,7 @@ _CAPABILITIES: Final = frozenset(
 
 
 def check_resources(host: Mapping[str, Any], engine: Engine) -> None:
-    """Raises `Invalid` unless the machine has what is asked for."""
+    """Raise `Invalid` unless the machine has what is asked for."""
     _check_memory(host)
     _check_cpu(host, engine.cpus)
     for name, what, count in (("CpusetCpus", "cpus", engine.cpus), ("CpusetMems", "mems", 1)):
@@ -86,7 +86,7 @@ def _check_set(named: str, what: str, count: int) -> None:
 
 
 def check_privileges(host: Mapping[str, Any]) -> None:
-    """Raises what is said of rights, scores, runtimes and places that there are none of."""
+    """Raise what is said of rights, scores, runtimes and places that there are none of."""
     for name in ("CapAdd", "CapDrop"):
         for given in items(host.get(name)):
             capability = given.upper().removeprefix("CAP_")
@@ -129,7 +129,7 @@ def check_storage(host: Mapping[str, Any]) -> None:
 
 
 def check_of_other_systems(host: Mapping[str, Any]) -> None:
-    """Raises what is said of options that only other operating systems than Linux have."""
+    """Raise what is said of options that only other operating systems than Linux have."""
     isolation = str(host.get("Isolation") or "")
     if isolation.lower() not in ("", "default"):
         raise refusal(500, f"Invalid isolation: \"{isolation}\" - linux only supports 'default'")

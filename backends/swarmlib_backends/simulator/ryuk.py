@@ -189,7 +189,7 @@ class _Clients:
 
 
 async def _lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[bytes]:
-    """The lines that aren't empty, without their ends; the last one may have none.
+    """Yield the lines that aren't empty, without their ends; the last one may have none.
 
     Raises:
         TooLarge: one is too long.
@@ -207,7 +207,7 @@ async def _lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[bytes]:
 
 
 def _read(line: bytes) -> str:
-    """The filters that a line is, as the Engine API's JSON.
+    """Return the filters that a line is, as the Engine API's JSON.
 
     Raises:
         Invalid: it is no query, or names nothing.

@@ -33,7 +33,7 @@ class Saved:
 
 
 def saved(nodes: Mapping[str, Node]) -> Iterator[Saved]:
-    """The images of a tar with these files.
+    """Yield the images of a tar with these files.
 
     Raises:
         SwarmError: it is no tar of images; those before the one that is wrong were given.

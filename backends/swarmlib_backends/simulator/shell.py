@@ -48,7 +48,7 @@ _BROKEN_PIPE: Final = 128 + signal.SIGPIPE
 
 
 async def sh(run: Run) -> int:
-    """The program `sh`: `sh -c SCRIPT`, or a script on stdin."""
+    """Return the program `sh`: `sh -c SCRIPT`, or a script on stdin."""
     options = [word for word in run.args[1:] if word.startswith("-")]
     rest = [word for word in run.args[1:] if not word.startswith("-")]
     if any("c" in word for word in options):
@@ -286,7 +286,7 @@ async def _all_expanded(words: tuple[Word, ...], shell: Shell, run: Run) -> list
 
 
 async def _expanded(word: Word, shell: Shell, run: Run) -> list[str]:
-    """The words that a word becomes: quoted ones stay one, a bare variable may be several or none."""
+    """Return the words that a word becomes: quoted ones stay one, a bare variable may be several or none."""
     words: list[str] = []
     for part in word:
         value = await _value(part, shell, run)

@@ -36,7 +36,7 @@ class Shell:
         self.signalled.set()
 
     def copy(self) -> Shell:
-        """A shell in which nothing is changed for this one."""
+        """Return a shell in which nothing is changed for this one."""
         return replace(self, variables=dict(self.variables), jobs=[])
 
 

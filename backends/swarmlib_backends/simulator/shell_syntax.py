@@ -53,7 +53,7 @@ class ShellSyntaxError(Exception):
 
 
 def parse(text: str) -> Sequence:
-    """A script as a tree.
+    """Return a script as a tree.
 
     Raises:
         ShellSyntaxError: it holds what this shell doesn't know; names it.
@@ -245,7 +245,7 @@ class _Parser:
                 return self._simple()
 
     def _list(self, end: str) -> Sequence:
-        """A list, and the word that ends it."""
+        """Return a list, and the word that ends it."""
         found = self.sequence({end})
         self._take(end)
         return found
@@ -304,7 +304,7 @@ class _Parser:
 
 
 def _without_start(word: Word, count: int) -> Word:
-    """A word without its first characters, which stand for themselves."""
+    """Return a word without its first characters, which stand for themselves."""
     first, *rest = word
     text = first.text[count:] if isinstance(first, Text) else ""
     return (Text(text), *rest)

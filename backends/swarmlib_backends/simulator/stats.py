@@ -40,12 +40,12 @@ class Sample:
 
     @classmethod
     def none(cls) -> Self:
-        """What one that doesn't run uses."""
+        """Return what one that doesn't run uses."""
         return cls(0, 0, 0, 0, 0)
 
 
 def sample(engine: Engine, container: Container) -> Sample:
-    """What a container uses now."""
+    """Return what a container uses now."""
     if not container.running or container.restarting:
         return Sample.none()
     now, found = engine.clock.now(), processes_in(container)
@@ -54,7 +54,7 @@ def sample(engine: Engine, container: Container) -> Sample:
 
 
 def shown(engine: Engine, container: Container, before: Sample, now: Sample) -> dict[str, Any]:
-    """One message of `stats`."""
+    """Return one message of `stats`."""
     alive = bool(now.at)
     limit = container.host["Memory"] or engine.memory
     memory = {"usage": now.memory, "max_usage": now.memory, "stats": {"cache": 0}, "limit": limit}
@@ -91,5 +91,5 @@ def _cpu(used: Sample, cpus: int) -> dict[str, Any]:
 
 
 def clock_time(at: float) -> str:
-    """A time of the day, as `top` shows when a process was started."""
+    """Return a time of the day, as `top` shows when a process was started."""
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M")

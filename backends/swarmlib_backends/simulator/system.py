@@ -22,12 +22,12 @@ from ..enginekit.filters import checked
 from ..enginekit.pong import pong
 from ..enginekit.views import VERSION, counted
 from . import views
-from .asked import NOT_A_MANAGER
 from .engine import Engine
 from .logdrivers import DRIVERS
 from .paths import ROOT
 from .pulled import digest
 from .registries import DOCKER_HUB, named, unreachable
+from .request_fields import NOT_A_MANAGER
 from .resources import RUNTIMES
 
 _KERNEL: Final = "6.1.0-simulated"

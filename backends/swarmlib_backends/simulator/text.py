@@ -25,12 +25,12 @@ async def fail(run: Run, text: str, code: int = 1) -> int:
 
 
 def names(run: Run) -> list[str]:
-    """The words of its command line that are no options."""
+    """Return the words of its command line that are no options."""
     return [word for word in run.args[1:] if not word.startswith("-") or word == "-"]
 
 
 def letters(run: Run) -> str:
-    """The letters of the options on its command line."""
+    """Return the letters of the options on its command line."""
     return "".join(word[1:] for word in run.args[1:] if word.startswith("-"))
 
 
@@ -85,7 +85,7 @@ class _Options:
             self.flags.add(letter)
 
     def number(self, letter: str, default: int) -> int:
-        """The value of an option as a number."""
+        """Return the value of an option as a number."""
         text = self.values.get(letter, str(default))
         if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
             raise _Wrong(f"invalid number '{text}'")
@@ -93,7 +93,7 @@ class _Options:
 
 
 async def _read(run: Run, files: list[str]) -> bytes:
-    """All of some files, or of stdin where there are none."""
+    """Return all of some files, or of stdin where there are none."""
     data = bytearray()
     for name in files or ["-"]:
         if name == "-":
@@ -118,7 +118,7 @@ def _joined(lines: list[bytes]) -> bytes:
 
 
 def _reading(program: Callable[[Run], Awaitable[int]]) -> Program:
-    """A program that says what is wrong with its command line, or with its files."""
+    """Return a program that says what is wrong with its command line, or with its files."""
 
     async def run(given: Run) -> int:
         try:
@@ -173,7 +173,7 @@ async def _head(run: Run) -> int:
 
 
 async def _beginning(run: Run, files: list[str], count: int | None, lines: int | None) -> bytes:
-    """The first bytes, or lines, of files or of stdin, which is read only as far as needed."""
+    """Return the first bytes, or lines, of files or of stdin, which is read only as far as needed."""
     data = bytearray()
     if files:
         data += await _read(run, files)
@@ -273,7 +273,7 @@ _CLASSES: Final = {"upper": "A-Z", "lower": "a-z", "digit": "0-9", "alpha": "A-Z
 
 
 def _set(text: str) -> bytes:
-    """The characters that a set such as `a-z` or `[:upper:]` has, at least one."""
+    """Return the characters that a set such as `a-z` or `[:upper:]` has, at least one."""
     text = re.sub(r"\[:(\w+):\]", lambda found: _CLASSES.get(found[1], ""), text)
     text = text.replace("\\n", "\n").replace("\\t", "\t")
     found = re.sub(

@@ -25,7 +25,7 @@ class User:
 
 
 def user_of(files: Files, text: str, added: Iterable[str]) -> User:
-    """The user that `USER[:GROUP]` names, by names or numbers, who is in the groups that are `added` too.
+    """Return the user that `USER[:GROUP]` names, by names or numbers, who is in the groups that are `added` too.
 
     Raises:
         SwarmError: there is no such user or group.
@@ -44,7 +44,7 @@ def user_of(files: Files, text: str, added: Iterable[str]) -> User:
 
 
 def owner_of(files: Files, text: str) -> tuple[int, int]:
-    """The numbers of the user and the group that `USER[:GROUP]` names as an owner of files: of one name, both.
+    """Return the numbers of the user and the group that `USER[:GROUP]` names as an owner of files: of one name, both.
 
     Raises:
         SwarmError: there is no such user or group.
@@ -63,7 +63,7 @@ def _owner(files: Files, path: str, name: str, what: str) -> int:
 
 
 def group_name(files: Files, gid: int) -> str:
-    """The name of a group; empty if /etc/group doesn't know it."""
+    """Return the name of a group; empty if /etc/group doesn't know it."""
     entry = _entry(files, _GROUP, str(gid))
     return entry[0] if entry else "" if gid else "root"
 
@@ -80,7 +80,7 @@ def _group(files: Files, text: str, problem: str) -> int:
 
 
 def _entry(files: Files, path: str, wanted: str) -> Sequence[str] | None:
-    """The line of a user or a group, by its name or number."""
+    """Return the line of a user or a group, by its name or number."""
     node = files.get(path)
     lines = (node.data if node else b"").decode("utf-8", "replace").split("\n")
     entries = [line.split(":") for line in lines if line.count(":") >= 3]

@@ -19,7 +19,7 @@ from .paths import ROOT, graph_driver
 
 
 def summary(engine: Engine, container: Container, now: float) -> bytes:
-    """A container in a list, as JSON. All of it but the text of its age is kept until it changes."""
+    """Return a container in a list, as JSON. All of it but the text of its age is kept until it changes."""
     if container.summary is None:
         container.summary = _around_status(engine, container)
         container.fresh_until = 0.0
@@ -51,7 +51,7 @@ def _around_status(engine: Engine, container: Container) -> tuple[bytes, bytes]:
 
 
 def sizes(container: Container) -> dict[str, int]:
-    """What a list adds when sizes are asked for."""
+    """Return what a list adds when sizes are asked for."""
     own = container.files.size
     return ({"SizeRw": own} if own else {}) | {"SizeRootFs": container.image.size + own}
 
@@ -135,7 +135,7 @@ def _endpoint(each: Endpoint) -> dict[str, Any]:
 
 
 def state(container: Container) -> dict[str, Any]:
-    """How a container is."""
+    """Return how a container is."""
     shown = {
         "Status": container.status,
         "Running": container.running,
@@ -161,7 +161,7 @@ def _health(health: Health) -> dict[str, Any]:
 
 
 def inspect(container: Container) -> dict[str, Any]:
-    """All there is to know of a container."""
+    """Return all there is to know of a container."""
     path, *args = container.command
     folder = f"{ROOT}/containers/{container.id}" if container.started else ""
     logged = folder and container.host["LogConfig"]["Type"] == DEFAULT
@@ -217,7 +217,7 @@ def _network_settings(container: Container) -> dict[str, Any]:
 
 
 def inspect_exec(each: Exec) -> dict[str, Any]:
-    """All there is to know of a process in a container."""
+    """Return all there is to know of a process in a container."""
     entrypoint, *arguments = each.config["Cmd"]
     user = {"user": each.config["User"]} if each.config.get("User") else {}
     return {

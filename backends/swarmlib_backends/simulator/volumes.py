@@ -58,7 +58,7 @@ class VolumeStore:
         }
 
     def users(self, name: str) -> list[Container]:
-        """The containers that mount a volume."""
+        """Return the containers that mount a volume."""
         return [
             each
             for each in self._context.containers
@@ -66,7 +66,7 @@ class VolumeStore:
         ]
 
     def make(self, name: str, labels: dict[str, str] | None = None, options: dict[str, str] | None = None) -> Volume:
-        """The volume of that name, made if there is none.
+        """Return the volume of that name, made if there is none.
 
         Raises:
             SwarmError: the name has not the form of one.
@@ -80,7 +80,7 @@ class VolumeStore:
         return made
 
     def files_of(self, name: str) -> Files:
-        """What is in a volume."""
+        """Return what is in a volume."""
         return self._volumes[name].files
 
     def remove(self, name: str) -> None:
@@ -89,7 +89,7 @@ class VolumeStore:
         self._context.tell_of("volume", "destroy", name, {"driver": "local"})
 
     def has(self, name: str) -> bool:
-        """Whether there is one of that name."""
+        """Return whether there is one of that name."""
         return name in self._volumes
 
     async def _ls(self, request: Request) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class VolumeStore:
         return {"Volumes": [_shown(each) for each in found], "Warnings": None}
 
     def _use(self) -> Counter[str]:
-        """How many containers mount each volume."""
+        """Return how many containers mount each volume."""
         return Counter(
             name
             for each in self._context.containers
@@ -153,7 +153,7 @@ class VolumeStore:
         return {"VolumesDeleted": unused, "SpaceReclaimed": 0}
 
     def disk_usage(self) -> list[dict[str, Any]]:
-        """What `system df` shows."""
+        """Return what `system df` shows."""
         used = self._use()
         return [_shown(v) | {"UsageData": {"RefCount": used[v.name], "Size": 0}} for v in self._volumes.values()]
 

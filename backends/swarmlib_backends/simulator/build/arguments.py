@@ -24,7 +24,7 @@ class BuildArgs:
         self._named: set[str] = set()
 
     def of_stage(self) -> Self:
-        """Those that a new stage begins with: none, but it can name those before the first FROM."""
+        """Return those that a new stage begins with: none, but it can name those before the first FROM."""
         made = type(self)(self._given)
         made._global, made._named = self._global, self._named
         return made
@@ -40,11 +40,11 @@ class BuildArgs:
         self._global[name] = value
 
     def values(self, environment: Iterable[str] = ()) -> list[str]:
-        """All that have a value, as NAME=VALUE, sorted; without those that an environment sets."""
+        """Return all that have a value, as NAME=VALUE, sorted; without those that an environment sets."""
         return self._values(self._allowed, {entry.partition("=")[0] for entry in environment})
 
     def global_values(self) -> list[str]:
-        """As `values`, of those before the first FROM."""
+        """Return them as `values` does, of those before the first FROM."""
         return self._values(self._global, set())
 
     def _values(self, of: Mapping[str, str | None], hidden: set[str]) -> list[str]:
@@ -58,9 +58,9 @@ class BuildArgs:
         return None
 
     def shown(self, values: Iterable[str]) -> list[str]:
-        """Those of some values that history tells: not the predefined ones that the Dockerfile doesn't name."""
+        """Return those of some values that history tells: not the predefined ones that the Dockerfile doesn't name."""
         return [each for each in values if (name := each.partition("=")[0]) in self._allowed or name not in PREDEFINED]
 
     def unused(self) -> list[str]:
-        """What was given in vain, sorted."""
+        """Return what was given in vain, sorted."""
         return sorted(set(self._given) - self._named - PREDEFINED)

@@ -32,7 +32,7 @@ from .configuration import expanded
 from .context import resolved
 from .copying import Copied, sources, target_of
 from .expansion import Expander
-from .request import Asked
+from .request import BuildOptions
 from .stage import StageState, cached
 
 Tell: TypeAlias = Callable[[dict[str, Any]], Awaitable[object]]
@@ -53,11 +53,13 @@ class FailedStep(Exception):
 class Builder:
     """One build, of an engine; `tell` is given its progress."""
 
-    def __init__(self, engine: Engine, containers: Containers, life: Lifecycle, asked: Asked, tell: Tell) -> None:
+    def __init__(
+        self, engine: Engine, containers: Containers, life: Lifecycle, options: BuildOptions, tell: Tell
+    ) -> None:
         self._engine = engine
         self._containers = containers
         self._life = life
-        self._asked = asked
+        self._options = options
         self._tell = tell
         self._stages: list[tuple[str, StageState]] = []
         self._left: list[Container] = []
@@ -77,7 +79,7 @@ class Builder:
         total = len(before) + sum(1 + len(stage.steps) for stage in stages)
         if dockerfile.warnings:
             await self._say_error("\n".join(dockerfile.warnings) + "\n")
-        arguments = BuildArgs(self._asked.arguments)
+        arguments = BuildArgs(self._options.arguments)
         number = 0
         for step in before:
             number += 1
@@ -95,16 +97,16 @@ class Builder:
 
     def _planned(self, dockerfile: Dockerfile) -> tuple[list[Instruction], list[Stage]]:
         before, stages = stages_of(dockerfile.lines)
-        target = self._asked.target.lower()
+        target = self._options.target.lower()
         if target:
             at = next((at for at, stage in enumerate(stages) if stage.name == target), None)
             if at is None:
-                raise Invalid(f"failed to reach build target {self._asked.target} in Dockerfile")
+                raise Invalid(f"failed to reach build target {self._options.target} in Dockerfile")
             stages = stages[: at + 1]
         if sum(len(stage.steps) for stage in stages) > _MOST_STEPS:
             raise Invalid(f"the Dockerfile has over {_MOST_STEPS} steps")
         if stages:
-            stages[-1].steps += [label(name, value) for name, value in sorted(self._asked.labels.items())]
+            stages[-1].steps += [label(name, value) for name, value in sorted(self._options.labels.items())]
         return before, stages
 
     # Progress.
@@ -164,9 +166,9 @@ class Builder:
         return None if name == _SCRATCH else await self._image(name)
 
     async def _image(self, ref: str) -> Image:
-        """An image by its reference, pulled if it is not here or that was asked for."""
+        """Return an image by its reference, pulled if it is not here or that was asked for."""
         found = self._engine.images.lookup(ref)
-        return found if found and not self._asked.pulls else await pull(self._engine, normal(ref), ref, self._tell)
+        return found if found and not self._options.pulls else await pull(self._engine, normal(ref), ref, self._tell)
 
     async def _triggers(self, stage: StageState) -> None:
         """Do what the image that a stage begins with wants to be done then."""
@@ -192,7 +194,7 @@ class Builder:
             await self._done(stage, expanded(step, expander), expander)
             succeeded = True
         finally:
-            if self._asked.always_removes or (succeeded and self._asked.removes):
+            if self._options.always_removes or (succeeded and self._options.removes):
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEANUP_SECONDS):
                     await self._remove_containers()
 
@@ -308,7 +310,7 @@ class Builder:
         return Copied(files, paths, target, unpacks=step.name == "add", owner=None if origin else (0, 0))
 
     async def _files_of(self, origin: str) -> Files:
-        """The files of a stage, by its name or number, or of an image."""
+        """Return the files of a stage, by its name or number, or of an image."""
         try:
             stage = dict(self._stages).get(origin.lower())
             if stage is None and origin.isdecimal():
@@ -326,7 +328,7 @@ class Builder:
 
     async def _container(self, stage: StageState, config: dict[str, Any]) -> Container:
         image = stage.image or self._engine.images.nothing()
-        container = self._containers.make(config | {"HostConfig": dict(self._asked.host)}, image=image)
+        container = self._containers.make(config | {"HostConfig": dict(self._options.host)}, image=image)
         self._left.append(container)
         await self._say(f" ---> Running in {container.id[:12]}\n")
         return container
@@ -350,11 +352,11 @@ class Builder:
     # The cache.
 
     def _cache(self) -> set[str] | None:
-        """The ids of what may be taken for cached; None for all."""
-        if not self._asked.cache_from:
+        """Return the ids of what may be taken for cached; None for all."""
+        if not self._options.cache_from:
             return None
         found: set[str] = set()
-        for ref in self._asked.cache_from:
+        for ref in self._options.cache_from:
             image = self._engine.images.lookup(ref)
             while image is not None:
                 found.add(image.id)
@@ -362,8 +364,8 @@ class Builder:
         return found
 
     async def _is_cached(self, stage: StageState, config: dict[str, Any]) -> bool:
-        """Whether a step was made before: then its image is the stage's."""
-        if stage.missed or not self._asked.cached:
+        """Return whether a step was made before: then its image is the stage's."""
+        if stage.missed or not self._options.cached:
             return False
         found = cached(self._engine.images, stage, config, self._cached)
         stage.missed = found is None

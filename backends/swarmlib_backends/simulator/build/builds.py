@@ -8,15 +8,15 @@ from swarmlib import Request, SwarmError
 
 from ...dockerapi.operations import ImageBuild
 from ...enginekit.containers import Operations
-from ..asked import upload_of
 from ..containers import Containers
 from ..engine import Engine
 from ..image import Image
 from ..lifecycle import Lifecycle
 from ..pulled import check_platform
+from ..request_fields import upload_of
 from .builder import Builder, FailedStep
 from .context import context_of
-from .request import Asked, wishes_of
+from .request import BuildOptions, options_of
 
 
 class Builds:
@@ -34,12 +34,12 @@ class Builds:
 
     async def _build(self, request: Request) -> None:
         """Errors before the first progress are the answer; later ones are its last line, as an engine's are."""
-        wishes = wishes_of(ImageBuild.of(request))
-        files, dockerfile = context_of(await upload_of(request), wishes.dockerfile, self._engine.clock.now())
-        if wishes.platform:
-            check_platform(wishes.platform)
-        progress = _Progress(request, wishes)
-        builder = Builder(self._engine, self._containers, self._life, wishes, progress.tell)
+        options = options_of(ImageBuild.of(request))
+        files, dockerfile = context_of(await upload_of(request), options.dockerfile, self._engine.clock.now())
+        if options.platform:
+            check_platform(options.platform)
+        progress = _Progress(request, options)
+        builder = Builder(self._engine, self._containers, self._life, options, progress.tell)
         try:
             image = await builder.build(files, dockerfile)
         except SwarmError as exc:
@@ -49,10 +49,10 @@ class Builds:
         except FailedStep as exc:
             await progress.fail({"code": exc.code, "message": str(exc)})
         else:
-            await self._tag(image, wishes, progress)
+            await self._tag(image, options, progress)
 
-    async def _tag(self, image: Image, wishes: Asked, progress: _Progress) -> None:
-        for tag in wishes.tags:
+    async def _tag(self, image: Image, options: BuildOptions, progress: _Progress) -> None:
+        for tag in options.tags:
             self._engine.images.tag(image, tag)
             self._engine.images.tell("tag", image, tag)
             await progress.tell({"stream": f"Successfully tagged {tag}\n"})
@@ -62,9 +62,9 @@ class Builds:
 class _Progress:
     """What a build tells; of a quiet one nothing is sent but its image's id, and all of it if it fails."""
 
-    def __init__(self, request: Request, wishes: Asked) -> None:
+    def __init__(self, request: Request, options: BuildOptions) -> None:
         self._reply = request.reply
-        self._quiet = wishes.quiet
+        self._quiet = options.quiet
         self._kept: list[dict[str, Any]] = []
         self.begun = False
 

@@ -37,7 +37,7 @@ _UNITS: Final = (("h", 3600), ("m", 60))
 
 
 def expanded(step: Instruction, expander: Expander) -> Instruction:
-    """A step with the values of its variables.
+    """Return a step with the values of its variables.
 
     Raises:
         Invalid: a word of it is wrong.
@@ -52,7 +52,7 @@ def expanded(step: Instruction, expander: Expander) -> Instruction:
 
 
 def with_changes(config: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """A configuration after some lines of a Dockerfile.
+    """Return a configuration after some lines of a Dockerfile.
 
     Raises:
         Invalid: a line is none of those that change a configuration, or wrong.
@@ -92,7 +92,7 @@ class Configuration:
         return [*(self.values.get("Shell") or _SHELL)]
 
     def command(self, step: Instruction) -> list[str]:
-        """The words of a step that says what to run."""
+        """Return the words of a step that says what to run."""
         return list(step.args) if step.json else [*self.shell, *(step.args or [])]
 
     def change(self, step: Instruction, expander: Expander) -> str:
@@ -208,13 +208,13 @@ def _folder(current: str, asked: str) -> str:
 
 
 def _shown_health(found: dict[str, Any]) -> str:
-    """As Go shows the struct."""
+    """Show it as Go shows the struct."""
     times = " ".join(f'"{_shown_duration(found.get(name, 0))}"' for name in ("Interval", "Timeout", "StartPeriod"))
     return f"&{{{_quoted(found['Test'])} {times} '\\x{found.get('Retries', 0):02x}'}}"
 
 
 def _shown_duration(nanoseconds: int) -> str:
-    """As Go shows a duration."""
+    """Show it as Go shows a duration."""
     seconds, text = nanoseconds / 10**9, ""
     if 0 < seconds < 1:
         return f"{nanoseconds / 10**6:g}ms"
@@ -235,7 +235,7 @@ def _exposed(specs: Iterable[str]) -> list[str]:
 
 
 def _ports(spec: str) -> list[str]:
-    """The ports of the container that a specification such as `8080:80/udp` names, each with its protocol."""
+    """Return the ports of the container that a specification such as `8080:80/udp` names, each with its protocol."""
     ports, _, protocol = spec.partition("/")
     *before, container = ports.split(":")
     host, ip = before[-1] if before else "", ":".join(before[:-1])

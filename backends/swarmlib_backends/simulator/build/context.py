@@ -19,8 +19,9 @@ _MOST_LINKS = 255
 
 
 def context_of(data: bytes, name: str, now: float) -> tuple[Files, Dockerfile]:
-    """The files of a context, and the Dockerfile of that name; without what a .dockerignore leaves out of these two,
-    which clients always send.
+    """Return the files of a context, and the Dockerfile of that name.
+
+    What a .dockerignore leaves out is left out, but for these two files, which clients always send.
 
     Raises:
         SwarmError: it is no tar, or there is no such Dockerfile, or that can't be read.
@@ -67,7 +68,7 @@ def _leave_out(files: Files, dockerfile: str) -> None:
 
 
 def resolved(files: Files, name: str) -> str:
-    """The path that a name in a context or an image stands for, all links followed; none of them leads out.
+    """Return the path that a name in a context or an image stands for, all links followed; none of them leads out.
 
     Raises:
         SwarmError: the name itself leads out, or there are too many links.

@@ -33,7 +33,7 @@ class Copied:
     """None keeps what each file has."""
 
     def digest(self) -> str:
-        """What history calls it: the same for the same files, whenever they were changed."""
+        """Return what history calls it: the same for the same files, whenever they were changed."""
         found = [self._digest(path) for _, path in self.paths]
         return found[0] if len(found) == 1 else f"multi:{_hash(found)}"
 
@@ -83,7 +83,7 @@ class Copied:
 
 
 def sources(step: Instruction, files: Files, *, is_context: bool) -> list[tuple[str, str]]:
-    """The names of what a step copies, and the paths in `files` that they stand for.
+    """Return the names of what a step copies, and the paths in `files` that they stand for.
 
     Raises:
         SwarmError: there is no such file, or it is nowhere here.
@@ -125,7 +125,7 @@ def _file(name: str, files: Files) -> list[tuple[str, str]]:
 
 
 def target_of(step: Instruction, folder: str) -> str:
-    """Where a step copies to, absolute; with the slash that it may end in."""
+    """Return where a step copies to, absolute; with the slash that it may end in."""
     given = step.args[-1]
     if given.startswith("/"):
         return given
@@ -146,7 +146,7 @@ def _put(files: Files, path: str, node: Node) -> None:
 
 
 def _unpacked(data: bytes, now: float) -> list[tuple[str, Node]]:
-    """What is in a tar; nothing where it is none."""
+    """Return what is in a tar; nothing where it is none."""
     try:
         return list(untar(data, now))
     except SwarmError:

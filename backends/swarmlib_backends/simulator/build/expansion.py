@@ -30,7 +30,7 @@ class Expander:
         self._escape = escape
 
     def word(self, text: str) -> str:
-        """A word as one.
+        """Return a word as one.
 
         Raises:
             Invalid: it is wrong; quotes it.
@@ -38,7 +38,7 @@ class Expander:
         return self._expanded(text).text
 
     def words(self, text: str) -> list[str]:
-        """The words that a word becomes: a variable's value that is not quoted may be several.
+        """Return the words that a word becomes: a variable's value that is not quoted may be several.
 
         Raises:
             Invalid: it is wrong; quotes it.
@@ -109,7 +109,7 @@ class _Reader:
         return found
 
     def word(self, end: str) -> _Word:
-        """What stands before `end`, or all the rest."""
+        """Return what stands before `end`, or all the rest."""
         found = _Word()
         while (character := self._take()) not in ("", end):
             if character == "'":
@@ -149,7 +149,7 @@ class _Reader:
         return "".join(pieces)
 
     def _variable(self) -> str:
-        """The value of what follows a `$`."""
+        """Return the value of what follows a `$`."""
         if self._next != "{":
             name = self._name()
             return self._values.get(name, "") if name else "$"
@@ -193,7 +193,7 @@ class _Reader:
                 raise Invalid(f"unsupported modifier ({modifier}) in substitution")
 
     def _name(self) -> str:
-        """The name that follows: letters, digits and `_`, or a single digit."""
+        """Return the name that follows: letters, digits and `_`, or a single digit."""
         begin = self._at
         while self._next and (self._next.isalpha() or self._next.isdigit() or self._next == "_"):
             self._at += 1

@@ -15,8 +15,9 @@ _MOST: Final = 1000
 
 
 def path_pattern(pattern: str, *, across: bool = False) -> Matches:
-    """Whether a path fits a pattern of Go's `filepath.Match`, in which no `*` stands for a slash; a `**` does, if
-    `across` is set.
+    """Return whether a path fits a pattern of Go's `filepath.Match`.
+
+    In it no `*` stands for a slash; a `**` does, if `across` is set.
 
     Raises:
         Invalid: it is too long, or wrong.
@@ -42,12 +43,12 @@ def path_pattern(pattern: str, *, across: bool = False) -> Matches:
 
 
 def has_wildcards(name: str) -> bool:
-    """Whether a name is a pattern."""
+    """Return whether a name is a pattern."""
     return re.search(r"[*?\[]", re.sub(r"\\.", "", name, flags=re.DOTALL)) is not None
 
 
 def ignored(path: str, lines: Iterable[str]) -> bool:
-    """Whether the lines of a .dockerignore leave out a path.
+    """Return whether the lines of a .dockerignore leave out a path.
 
     Raises:
         Invalid: a pattern is too long, or wrong.

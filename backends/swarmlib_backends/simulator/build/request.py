@@ -20,8 +20,8 @@ _SESSION: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One build's wishes."""
+class BuildOptions:
+    """What one build does."""
 
     dockerfile: str
     tags: list[str]
@@ -43,7 +43,7 @@ class Asked:
     """Whether it is removed too when it has failed."""
 
 
-def wishes_of(asked: ImageBuild) -> Asked:
+def options_of(asked: ImageBuild) -> BuildOptions:
     """Return what the parameters of a build say.
 
     Raises:
@@ -61,7 +61,7 @@ def wishes_of(asked: ImageBuild) -> Asked:
     for name, given in (("outputs", asked.outputs), ("session", asked.session), ("buildid", asked.buildid)):
         if given:
             raise Unsupported(f"{name} needs BuildKit, which the simulator has not")
-    return Asked(
+    return BuildOptions(
         dockerfile=asked.dockerfile,
         tags=list(dict.fromkeys(tags)),
         arguments=asked.buildargs or {},

@@ -59,13 +59,13 @@ class StageState:
         return {**copy.deepcopy(self.config.values), **changes}
 
     def of_comment(self, *words: str) -> dict[str, Any]:
-        """The configuration of a container that runs nothing, but tells history what was done."""
+        """Return the configuration of a container that runs nothing, but tells history what was done."""
         first, *rest = words
         return self.container_config({"Cmd": [*self.config.shell, f"#(nop) {first}", *rest]})
 
 
 def cached(store: ImageStore, stage: StageState, config: dict[str, Any], among: Collection[str] | None) -> Image | None:
-    """The newest image that the same step has made of the same image; `among` some ids, if that is not None."""
+    """Return the newest image that the same step has made of the same image; `among` some ids, if that is not None."""
     fitting = [
         each
         for each in store.children(stage.image)

@@ -20,7 +20,7 @@ MAX_UPLOAD: Final = 256 * 1024 * 1024
 
 
 async def upload_of(request: Request) -> bytes:
-    """All bytes of an upload. Raises `TooLarge` over the bound, `Invalid` if there is none."""
+    """Return all bytes of an upload. Raises `TooLarge` over the bound, `Invalid` if there is none."""
     if request.upload is None:
         raise Invalid(f"{request.verb} on {'/'.join(request.path)} needs a stream of bytes")
     data = bytearray()

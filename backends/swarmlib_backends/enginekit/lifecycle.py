@@ -10,7 +10,6 @@ import trio
 from swarmlib import SwarmError
 from swarmlib.supervision import supervised
 
-from ..dockerapi.status import refusal
 from .container import Container
 from .events import Events
 from .store import ContainerStore
@@ -19,7 +18,7 @@ C_contra = TypeVar("C_contra", contravariant=True)
 C = TypeVar("C", bound=Container)
 
 
-class Life(Protocol[C_contra]):
+class Lifecycle(Protocol[C_contra]):
     """What the operations of containers let happen to one. Each raises `SwarmError` where that can't be."""
 
     async def start(self, container: C_contra, /) -> None:
@@ -35,17 +34,17 @@ class Life(Protocol[C_contra]):
         """Send one a signal."""
 
     def pause(self, container: C_contra, /) -> None:
-        """Let nothing in one go on."""
+        """Let nothing in one that runs go on."""
 
     def unpause(self, container: C_contra, /) -> None:
-        """Let it go on."""
+        """Let one that is paused go on."""
 
     def remove(self, container: C_contra, /, *, volumes: bool) -> None:
         """Remove one that doesn't run; with its anonymous volumes, if that is asked for."""
 
 
-class Lives(Generic[C]):
-    """The lives of `Container`s: each run is a task of the `nursery`. `backend` names it in logs."""
+class Runner(Generic[C]):
+    """Runs `Container`s: each run is a task of the `nursery`. `backend` names it in logs."""
 
     def __init__(self, backend: str, store: ContainerStore[C], events: Events, nursery: trio.Nursery) -> None:
         self._backend = backend
@@ -54,7 +53,7 @@ class Lives(Generic[C]):
         self._nursery = nursery
 
     async def start(self, container: C) -> None:
-        """See `Life.start`. One that can't be started is removed if it removes itself."""
+        """See `Lifecycle.start`. One that can't be started is removed if it removes itself."""
         try:
             await container.start()
         except SwarmError:
@@ -74,7 +73,7 @@ class Lives(Generic[C]):
             self.remove(container)
 
     async def stop(self, container: C, number: int, grace: float) -> None:
-        """See `Life.stop`."""
+        """See `Lifecycle.stop`."""
         await container.stop(number, grace)
 
     async def stop_all(self, grace: float) -> None:
@@ -85,33 +84,28 @@ class Lives(Generic[C]):
                     nursery.start_soon(container.stop, signal.SIGTERM, grace)
 
     async def kill(self, container: C) -> None:
-        """See `Life.kill`."""
+        """See `Lifecycle.kill`."""
         container.check_running()
         await container.stop(signal.SIGKILL, 0)
 
     def signal(self, container: C, number: int) -> None:
-        """See `Life.signal`."""
+        """See `Lifecycle.signal`."""
         container.signal(number)
 
     def pause(self, container: C) -> None:
-        """See `Life.pause`."""
-        container.check_running()
-        if container.status == "paused":
-            raise refusal(409, f"Container {container.id} is already paused")
+        """See `Lifecycle.pause`."""
         container.pause()
         container.status = "paused"
         self._events.tell_container(container, "pause")
 
     def unpause(self, container: C) -> None:
-        """See `Life.unpause`."""
-        if container.status != "paused":
-            raise refusal(500, f"Container {container.id} is not paused")
+        """See `Lifecycle.unpause`."""
         container.unpause()
         container.status = "running"
         self._events.tell_container(container, "unpause")
 
     def remove(self, container: C, *, volumes: bool = False) -> None:
-        """See `Life.remove`; one that was removed meanwhile is left alone."""
+        """See `Lifecycle.remove`; one that was removed meanwhile is left alone."""
         if self._store.remove(container):
             container.removed.set()
             self._events.tell_container(container, "destroy")
