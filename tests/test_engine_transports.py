@@ -16,7 +16,7 @@ import trio
 from trio.testing import memory_stream_pair
 
 from swarmlib import Chain, Client, Unavailable
-from swarmlib.wire.transports.tls import TlsStream
+from swarmlib.net.tls import TlsStream
 from swarmlib_backends.docker import Docker
 from tests.engines import Engine, Swarmd, docker, docker_process, engine, free_port, swarmd, wait_until
 from tests.sshd import sshd

@@ -13,8 +13,8 @@ import trio
 from docker.tls import TLSConfig
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from swarmlib.wire.transports import unread
-from swarmlib.wire.transports.unread import PATIENCE_SECONDS, until_read
+from swarmlib.net import unread
+from swarmlib.net.unread import PATIENCE_SECONDS, until_read
 from tests.engines import swarmd
 from tests.wire.processes import served
 

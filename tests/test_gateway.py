@@ -30,9 +30,9 @@ from swarmlib import (
     Verb,
 )
 from swarmlib.asking import call
+from swarmlib.net.limiter import ConnectionLimiter
+from swarmlib.net.listening import ENDS
 from swarmlib.supervision import supervised
-from swarmlib.wire.transports.limiter import ConnectionLimiter
-from swarmlib.wire.transports.listening import ENDS
 from swarmlib_backends.docker import Docker
 from swarmlib_backends.dockerserver import DockerServer
 from swarmlib_backends.dockerserver.connection import BODY_SECONDS, HEAD_SECONDS, MAX_BODY, Connection

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from swarmlib import CLEANUP_SECONDS, Invalid, Sender, Source, SwarmError, argument, option
+from swarmlib.net import callers
+from swarmlib.net.address import ListenAddress
+from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, most_connections
+from swarmlib.net.listening import listening, serve
+from swarmlib.net.sockets import lean
+from swarmlib.net.tls import secured, server_context
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.limits import Limits
-from swarmlib.wire.transports import callers
-from swarmlib.wire.transports.address import ListenAddress
-from swarmlib.wire.transports.limiter import ClientConnection, ConnectionLimiter, most_connections
-from swarmlib.wire.transports.listening import listening, serve
-from swarmlib.wire.transports.sockets import lean
-from swarmlib.wire.transports.tls import secured, server_context
 
 from .bounds import Bound, limits
 from .edge import Edge

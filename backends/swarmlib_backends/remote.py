@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from swarmlib import UNSENT, Filter, Invalid, Request, SwarmError, Unavailable, argument, option
+from swarmlib.net.address import DialAddress
+from swarmlib.net.dialling import dial
+from swarmlib.net.tls import client_context
 from swarmlib.supervision import supervised
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.limits import Limits
-from swarmlib.wire.transports.address import DialAddress
-from swarmlib.wire.transports.dialling import dial
-from swarmlib.wire.transports.tls import client_context
 
 from .bounds import Bound, limits
 

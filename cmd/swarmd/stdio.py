@@ -5,11 +5,11 @@ from __future__ import annotations
 import trio
 
 from swarmlib import Chain
+from swarmlib.net import callers
+from swarmlib.net.address import Address
+from swarmlib.net.dialling import dial
+from swarmlib.net.stdio import own_stdio
 from swarmlib.wire.connection import open_connection
-from swarmlib.wire.transports import callers
-from swarmlib.wire.transports.address import Address
-from swarmlib.wire.transports.dialling import dial
-from swarmlib.wire.transports.stdio import own_stdio
 from swarmlib_backends.edge import Edge
 
 

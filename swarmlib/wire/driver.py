@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import trio
 
 from ..errors import SwarmError, Unavailable
+from ..net.sockets import Socket, lean
 from ..reply import CLEANUP_SECONDS, ReplySender
 from ..supervision import supervised
 from .channels import SERVICE
@@ -32,7 +33,6 @@ from .frames import HEAD
 from .limits import Limits
 from .outbox import PIECE
 from .session import Session
-from .transports.sockets import Socket, lean
 
 _log = logging.getLogger("swarmlib")
 

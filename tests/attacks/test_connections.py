@@ -20,10 +20,10 @@ import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from swarmlib import Chain, Request, Server, connect
+from swarmlib.net import callers
+from swarmlib.net.limiter import ConnectionLimiter, most_connections
+from swarmlib.net.listening import ENDS, serve
 from swarmlib.supervision import supervised
-from swarmlib.wire.transports import callers
-from swarmlib.wire.transports.limiter import ConnectionLimiter, most_connections
-from swarmlib.wire.transports.listening import ENDS, serve
 from swarmlib_backends import DockerServer
 from swarmlib_backends.dockerserver.connection import Connection
 from tests.engines import free_port, wait_until

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from swarmlib import Invalid
-from swarmlib.wire.transports.tls import client_context, server_context
+from swarmlib.net.tls import client_context, server_context
 from tests.engines import Swarmd, free_port, swarmd, wait_until
 
 SWARMD = [sys.executable, "-W", "error", "-m", "swarmd"]

@@ -36,6 +36,7 @@ from swarmlib import (
     open_reply,
 )
 from swarmlib.asking import answer, call
+from swarmlib.net.sockets import Socket
 from swarmlib.wire.channels import SERVICE
 from swarmlib.wire.codec import WireError
 from swarmlib.wire.connection import Connection, open_connection
@@ -43,7 +44,6 @@ from swarmlib.wire.events import Received
 from swarmlib.wire.frames import MAGIC, VERSIONS, hello
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.session import Session
-from swarmlib.wire.transports.sockets import Socket
 
 DEFAULT = Limits()
 

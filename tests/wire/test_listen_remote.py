@@ -33,7 +33,7 @@ from swarmlib import (
 )
 from swarmlib.asking import call
 from swarmlib.handles import Attachment
-from swarmlib.wire.transports.dialling import CONNECT_SECONDS
+from swarmlib.net.dialling import CONNECT_SECONDS
 from swarmlib_backends.remote import OPEN_SECONDS
 from tests.engines import free_port
 from tests.relay import relay

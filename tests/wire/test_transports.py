@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from swarmlib import UNSENT, Invalid, Unavailable
-from swarmlib.wire.transports import callers
-from swarmlib.wire.transports.address import Address, DialAddress, ListenAddress
-from swarmlib.wire.transports.dialling import dial
+from swarmlib.net import callers
+from swarmlib.net.address import Address, DialAddress, ListenAddress
+from swarmlib.net.dialling import dial
 from tests.engines import free_port
 
 

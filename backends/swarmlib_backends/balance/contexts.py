@@ -12,7 +12,7 @@ from typing import Any, Final
 import trio
 
 from swarmlib import Invalid
-from swarmlib.wire.transports.listening import ENDS
+from swarmlib.net.listening import ENDS
 
 from ..dockerfile.instructions import stages_of
 from ..dockerfile.lines import read

@@ -13,9 +13,9 @@ from urllib.parse import SplitResult, urlsplit
 import trio
 
 from swarmlib import Invalid
-from swarmlib.wire.transports.dialling import open_tcp, open_unix, reaching
-from swarmlib.wire.transports.sockets import Socket
-from swarmlib.wire.transports.tls import TlsStream
+from swarmlib.net.dialling import open_tcp, open_unix, reaching
+from swarmlib.net.sockets import Socket
+from swarmlib.net.tls import TlsStream
 
 from .npipe import open_pipe
 from .response import Responses

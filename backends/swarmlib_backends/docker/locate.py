@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from swarmlib import Invalid
-from swarmlib.wire.transports.tls import client_context
+from swarmlib.net.tls import client_context
 
 from .engine import Endpoint
 

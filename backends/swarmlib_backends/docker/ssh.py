@@ -20,7 +20,7 @@ import trio
 
 from swarmlib import Unavailable
 from swarmlib.errors import ungrouped
-from swarmlib.wire.transports.ssh import lines, ssh_command
+from swarmlib.net.ssh import lines, ssh_command
 
 SOCKET_THERE: Final = "/var/run/docker.sock"
 _READY: Final = "swarmlib: ready"

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from swarmlib import Invalid, Source, Unavailable, argument, option
-from swarmlib.wire.transports import callers
-from swarmlib.wire.transports.address import Address
-from swarmlib.wire.transports.hangups import Hangups
-from swarmlib.wire.transports.limiter import ClientConnection, ConnectionLimiter, most_connections
-from swarmlib.wire.transports.listening import listening, serve
-from swarmlib.wire.transports.sockets import lean
-from swarmlib.wire.transports.tls import secured, server_context
+from swarmlib.net import callers
+from swarmlib.net.address import Address
+from swarmlib.net.hangups import Hangups
+from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, most_connections
+from swarmlib.net.listening import listening, serve
+from swarmlib.net.sockets import lean
+from swarmlib.net.tls import secured, server_context
 
 from .connection import Connection, linger
 from .reply import error_response

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from swarmlib import Invalid, Json, Meta, Request, Sender, SwarmError, TimedOut, Unavailable, dispatch
-from swarmlib.wire.transports.limiter import ClientConnection
+from swarmlib.net.limiter import ClientConnection
 
 from ..dockerapi import http1, table
 from ..dockerapi.canonical import canonical

@@ -9,8 +9,8 @@ from typing import Final
 import trio
 
 from swarmlib import Invalid, SwarmError, Unavailable, Verb
-from swarmlib.wire.transports.limiter import ClientConnection
-from swarmlib.wire.transports.listening import ENDS
+from swarmlib.net.limiter import ClientConnection
+from swarmlib.net.listening import ENDS
 
 from ..dockerapi import http1
 from ..dockerapi.headers import TOKEN, Headers

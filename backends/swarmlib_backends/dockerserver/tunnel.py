@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from swarmlib.wire.transports.sockets import Socket
+from swarmlib.net.sockets import Socket
 
 from ..dockerapi import http1
 from ..streams import Resumed

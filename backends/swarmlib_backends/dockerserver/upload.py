@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from swarmlib import Invalid, TooLarge, Unavailable
-from swarmlib.wire.transports.listening import ENDS
+from swarmlib.net.listening import ENDS
 
 from ..dockerapi.bodies import BodyStream
 from ..dockerapi.http1 import Incoming

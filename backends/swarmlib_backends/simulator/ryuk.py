@@ -21,7 +21,7 @@ import orjson
 import trio
 
 from swarmlib import Client, Invalid, SwarmError, TooLarge
-from swarmlib.wire.transports.listening import ENDS, serve
+from swarmlib.net.listening import ENDS, serve
 
 from ..dockerapi import targets, times
 from ..dockerapi.filters import encode

@@ -14,9 +14,9 @@ import orjson
 import trio
 
 from swarmlib import Invalid, SwarmError, Unavailable
-from swarmlib.wire.transports.listening import serve
-from swarmlib.wire.transports.sockets import lean
-from swarmlib.wire.transports.tls import TlsStream, secured
+from swarmlib.net.listening import serve
+from swarmlib.net.sockets import lean
+from swarmlib.net.tls import TlsStream, secured
 
 from ...dockerapi import http1
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-from swarmlib.errors import Invalid
+from ..errors import Invalid
 
 _HOST: Final = r"(?:\[(?P<ip>[^\]]+)\]|(?P<host>[^/:@\[\]-][^/:@\[\]]*))"
 

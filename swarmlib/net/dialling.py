@@ -9,8 +9,7 @@ from typing import Final
 
 import trio
 
-from swarmlib.errors import UNSENT, Unavailable, sole
-
+from ..errors import UNSENT, Unavailable, sole
 from .address import Address
 from .sockets import find_dead_peers, lean
 from .ssh import far_program

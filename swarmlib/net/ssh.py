@@ -13,8 +13,7 @@ from typing import Final
 
 import trio
 
-from swarmlib.errors import SwarmError, Unavailable, ungrouped
-
+from ..errors import SwarmError, Unavailable, ungrouped
 from .address import Address
 
 _OPTIONS: Final = {

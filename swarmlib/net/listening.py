@@ -19,9 +19,8 @@ from typing import Final, TypeAlias
 
 import trio
 
-from swarmlib.errors import Denied, Invalid, Unavailable
-from swarmlib.supervision import supervised
-
+from ..errors import Denied, Invalid, Unavailable
+from ..supervision import supervised
 from . import callers
 from .address import Address
 from .sockets import find_dead_peers

@@ -1,4 +1,4 @@
-"""Who a client is, as its connection tells: the `:caller` of every message that comes from there. The form tells how
+"""Who a client is, as its connection tells: `Meta.caller` of every request that comes from there. The form tells how
 the client is known, so that no client can pass for one of another kind.
 """
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib.errors import Invalid, Unavailable
+from ..errors import Invalid, Unavailable
 
 HANDSHAKE_SECONDS: Final = 10.0
 """How long a client may take over a handshake."""
