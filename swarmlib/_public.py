@@ -21,6 +21,7 @@ from .errors import (
 )
 from .grammar import ChainSyntaxError
 from .handles import Attachment, Handle, Workload
+from .names import Path
 from .objects import (
     Event,
     Failed,
@@ -34,25 +35,16 @@ from .objects import (
     WorkloadDetails,
     WorkloadSummary,
 )
+from .operation import Meta, Operation
 from .options import argument, option
-from .reply import (
-    CLEANUP_SECONDS,
-    Ack,
-    ContractError,
-    Error,
-    Log,
-    Reply,
-    ReplyReceiver,
-    ReplySender,
-    Set,
-    Tap,
-    discard,
-    open_reply,
-)
-from .request import Meta, Path, Request, Sender, Verb
+from .reply import Ack, Error, Log, Reply, Set
+from .reply_channel import CLEANUP_SECONDS, ContractError, ReplySender, Tap
+from .reply_pair import ReplyReceiver, discard, open_reply
+from .request import Request, Sender
 from .service import Backend, Filter, Handler, Server, Source, Unhandled, refuse
 from .streams import BytesStream
 from .values import Json
+from .verbs import Verb
 from .watch import Watch
 
 __all__ = [
@@ -88,6 +80,7 @@ __all__ = [
     "Meta",
     "Network",
     "NotFound",
+    "Operation",
     "Path",
     "Record",
     "Reply",

@@ -8,7 +8,8 @@ from typing import Any, Final
 import trio
 
 from .errors import BadAnswer
-from .reply import Ack, Error, Log, Reply, ReplyReceiver, Set, open_reply
+from .reply import Ack, Error, Log, Reply, Set
+from .reply_pair import ReplyReceiver, open_reply
 from .request import Request, Sender
 from .service import as_error, end_dropped, refuse
 

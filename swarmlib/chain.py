@@ -13,7 +13,7 @@ from . import registry
 from .errors import Invalid, SwarmError, ungrouped
 from .grammar import ChainSyntaxError, ChainText, StageText, parse
 from .options import bind, build
-from .reply import CLEANUP_SECONDS
+from .reply_channel import CLEANUP_SECONDS
 from .request import Sender
 from .service import Backend, Unhandled
 

@@ -12,12 +12,14 @@ from .asking import Answer, answer, ask, call
 from .chain import Chain, Stages
 from .errors import Internal
 from .handles import Attachment, Handle, Workload
+from .names import Path
 from .objects import Event, Finished, Image, Network, Volume, WorkloadSummary, listed
 from .parameters import as_body, parameters
-from .reply import ReplyReceiver
-from .request import Path, Request, Sender, Verb
+from .reply_pair import ReplyReceiver
+from .request import Request, Sender
 from .run import run
 from .values import Json
+from .verbs import Verb
 from .watch import Watch
 
 WORKLOADS: Path = ("containers",)
@@ -59,7 +61,7 @@ class Client:
         upload: trio.abc.ReceiveStream | None = None,
     ) -> AsyncGenerator[ReplyReceiver]:
         """Send a request and give its replies; leaving the context ends the call."""
-        async with await self._send(Request(verb, path, params or {}, body, upload)) as replies:
+        async with await self._send(Request(verb, path, params or {}, body, upload=upload)) as replies:
             yield replies
 
     async def _send(self, request: Request) -> ReplyReceiver:
@@ -75,7 +77,7 @@ class Client:
         upload: trio.abc.ReceiveStream | None = None,
     ) -> Answer:
         """Send a request and wait for its final reply. Raises what an `error` reply says."""
-        return await call(self.sender, Request(verb, path, params or {}, body, upload))
+        return await call(self.sender, Request(verb, path, params or {}, body, upload=upload))
 
     @overload
     async def ls(self, /, **params: Any) -> list[WorkloadSummary]: ...

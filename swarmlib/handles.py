@@ -10,12 +10,14 @@ import trio
 
 from .asking import next_reply
 from .errors import Internal, Unavailable
+from .names import Path
 from .objects import Finished, Line, State, WorkloadDetails
 from .parameters import parameters, variables, words
-from .reply import Ack, Log, ReplyReceiver, Set
-from .request import Path, Verb
+from .reply import Ack, Log, Set
+from .reply_pair import ReplyReceiver
 from .stdio import lines
 from .talk import talk
+from .verbs import Verb
 from .watch import Watch
 
 if TYPE_CHECKING:

@@ -8,9 +8,12 @@ names of images do) is empty, `.` or `..`.
 from __future__ import annotations
 
 import re
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from .errors import Invalid, TooLarge
+
+Path: TypeAlias = tuple[str, ...]
+"""The names that lead to an object."""
 
 MAX_PARTS: Final = 64
 """Parts of a path, at most."""

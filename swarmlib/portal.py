@@ -30,7 +30,7 @@ from typing import IO, Any, Final, Generic, TypeAlias, TypeVar, cast
 import trio
 
 from .errors import Invalid, SwarmError, TimedOut, Unavailable, sole
-from .reply import CLEANUP_SECONDS
+from .reply_channel import CLEANUP_SECONDS
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[], Awaitable[T]]

@@ -13,7 +13,7 @@ from .errors import NotFound, TimedOut
 from .handles import Workload, exit_code
 from .objects import Finished
 from .parameters import variables, words
-from .reply import CLEANUP_SECONDS
+from .reply_channel import CLEANUP_SECONDS
 from .talk import talk
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 import trio
 
 from .errors import Internal, SwarmError, TimedOut, Unavailable, Unsupported, sole
-from .reply import CLEANUP_SECONDS, ReplySender
-from .request import CONVERSATIONS, Request, Sender, Verb
+from .reply_channel import CLEANUP_SECONDS, ReplySender
+from .request import Request, Sender
+from .verbs import CONVERSATIONS, Verb
 
 _log = logging.getLogger("swarmlib")
 

@@ -25,10 +25,10 @@ import trio
 
 from . import client, handles, watch
 from .chain import Stages
+from .names import Path
 from .objects import Line, State
 from .portal import Call, Closed, Context, FileStream, Held, Loop, Work
 from .reply import Log, Set
-from .request import Path
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer

@@ -10,7 +10,8 @@ import trio
 
 from .asking import answer, next_reply
 from .errors import Unavailable
-from .reply import ReplyReceiver, Set
+from .reply import Set
+from .reply_pair import ReplyReceiver
 
 T = TypeVar("T")
 

@@ -57,6 +57,11 @@ def test_importing_the_core_without_using_it_loads_not_even_trio() -> None:
     assert loaded_by("import swarmlib") & {"trio", "orjson", "logging"} == set()
 
 
+@pytest.mark.parametrize("module", ["codec", "frames", "session"])
+def test_the_protocol_of_the_wire_is_loaded_without_trio(module: str) -> None:
+    assert "trio" not in loaded_by(f"import swarmlib.wire.{module}")
+
+
 def test_the_ways_in_from_threads_and_asyncio_are_loaded_when_they_are_used() -> None:
     assert loaded_by("import swarmlib; swarmlib.connect") & {"asyncio"} == set()
     used = "import swarmlib; assert {'aio', 'sync'} <= set(dir(swarmlib)); swarmlib.sync.connect, swarmlib.aio.connect"

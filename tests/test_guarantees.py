@@ -35,7 +35,7 @@ from swarmlib import (
     open_reply,
 )
 from swarmlib.asking import call
-from swarmlib.reply import REPLY_CAPACITY, ReplyReceiver
+from swarmlib.reply_pair import REPLY_CAPACITY, ReplyReceiver
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from swarmlib import (
     Verb,
     open_reply,
 )
-from swarmlib.reply import REPLY_CAPACITY
+from swarmlib.reply_pair import REPLY_CAPACITY
 
 
 def run(step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

@@ -37,7 +37,7 @@ from swarmlib import (
     discard,
     open_reply,
 )
-from swarmlib.reply import ReplyReceiver
+from swarmlib.reply_pair import ReplyReceiver
 from swarmlib.testing import REFERENCE, RULES, ConformanceError, Leaf, Reference, check_backend
 from swarmlib.testing.bench import NOSUCH
 from swarmlib.testing.rules import streams

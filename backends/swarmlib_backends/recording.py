@@ -33,9 +33,11 @@ import msgpack as untyped_msgpack
 import trio
 
 from swarmlib import Ack, Conflict, Invalid, Reply, Request, Unavailable
-from swarmlib.reply import CLEANUP_SECONDS
-from swarmlib.wire import codec
-from swarmlib.wire.codec import Ref, RefKind, Refs
+from swarmlib.reply_channel import CLEANUP_SECONDS
+from swarmlib.wire.codec import encode
+from swarmlib.wire.references import Ref, RefKind, Refs
+from swarmlib.wire.reply_codec import decode_reply
+from swarmlib.wire.request_codec import decode_request
 from swarmlib.wire.streams import kind_of
 
 msgpack: Final[Any] = untyped_msgpack
@@ -91,8 +93,8 @@ def request_in(data: bytes) -> tuple[Request, bool]:
     Raises:
         Invalid: it is none.
     """
-    request, refs = codec.decode_request(data, now=0)
-    return request, refs.stream is not None
+    asked, refs = decode_request(data, now=0)
+    return Request.of(asked), refs.stream is not None
 
 
 def reply_in(data: bytes) -> tuple[Reply, RefKind | None]:
@@ -101,7 +103,7 @@ def reply_in(data: bytes) -> tuple[Reply, RefKind | None]:
     Raises:
         Invalid: it is none.
     """
-    reply, refs = codec.decode_reply(data)
+    reply, refs = decode_reply(data)
     return reply, refs.stream.kind if refs.stream else None
 
 
@@ -112,15 +114,15 @@ def request_bytes(request: Request, *, upload: bool) -> bytes:
         Invalid: it holds what can't be carried.
     """
     stream = Ref(RefKind.STREAM, 0) if upload else None
-    return codec.encode(request, Refs(Ref(RefKind.CHANNEL, 0), stream), now=0)
+    return encode(request, Refs(Ref(RefKind.CHANNEL, 0), stream), now=0)
 
 
 def reply_bytes(reply: Reply) -> bytes:
     """A reply as data of a record. Raises as `request_bytes`."""
     stream = reply.stream if isinstance(reply, Ack) else None
     if stream is None:
-        return codec.encode(reply, now=0)
-    return codec.encode(reply, Refs(stream=Ref(kind_of(stream), 0)), now=0)
+        return encode(reply, now=0)
+    return encode(reply, Refs(stream=Ref(kind_of(stream), 0)), now=0)
 
 
 class Writer:

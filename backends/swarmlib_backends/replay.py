@@ -16,7 +16,7 @@ import orjson
 import trio
 
 from swarmlib import Ack, Handler, Invalid, Json, NotFound, Reply, Request, Server, Unavailable, argument, option
-from swarmlib.wire.codec import RefKind
+from swarmlib.wire.references import RefKind
 
 from . import redact
 from .calls import apart, forward

@@ -10,8 +10,12 @@ import trio
 
 from ..asking import dispatch, next_reply
 from ..errors import SwarmError
-from ..reply import CLEANUP_SECONDS, Ack, Error, ReplyReceiver, discard, open_reply
-from ..request import Path, Request, Sender, Verb
+from ..names import Path
+from ..reply import Ack, Error
+from ..reply_channel import CLEANUP_SECONDS
+from ..reply_pair import ReplyReceiver, discard, open_reply
+from ..request import Request, Sender
+from ..verbs import Verb
 from .transcript import short
 
 STALL_SECONDS: Final = 0.1

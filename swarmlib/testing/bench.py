@@ -14,9 +14,11 @@ from ..chain import Chain
 from ..client import Client
 from ..errors import SwarmError, ungrouped
 from ..handles import Handle
-from ..reply import CLEANUP_SECONDS
-from ..request import Path, Request, Sender, Verb
+from ..names import Path
+from ..reply_channel import CLEANUP_SECONDS
+from ..request import Request, Sender
 from ..service import Backend, Server, Source, Unhandled
+from ..verbs import Verb
 from .asking import Broken, error_of, must, told
 from .leaf import REFERENCE, Leaf
 from .reference import Reference

@@ -9,8 +9,8 @@ from typing import Final
 import trio
 
 from ..errors import sole
-from ..request import Verb
 from ..service import Backend
+from ..verbs import Verb
 from .asking import Broken
 from .bench import Subject
 from .leaf import Leaf

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from ..request import Path
+from ..names import Path
 from .reference import LINES
 
 

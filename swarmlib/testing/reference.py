@@ -19,10 +19,11 @@ import trio
 from trio.testing import lockstep_stream_one_way_pair
 
 from ..errors import Conflict, Invalid, NotFound, SwarmError, Unsupported
-from ..names import check_path
-from ..reply import ReplySender
-from ..request import Path, Request, Sender, Verb
+from ..names import Path, check_path
+from ..reply_channel import ReplySender
+from ..request import Request, Sender
 from ..service import Server
+from ..verbs import Verb
 
 LINES: Final = (b"first", b"", b"\xff third")
 """What a `talks` writes: the last one is no UTF-8, and one is empty."""

@@ -22,11 +22,13 @@ from ..asking import dispatch
 from ..chain import Chain
 from ..client import WORKLOADS
 from ..errors import BadAnswer, Invalid, SwarmError
-from ..reply import Ack, Error, Log, Reply, ReplyReceiver, Set, open_reply
-from ..request import Request, Sender, Verb
+from ..reply import Ack, Error, Log, Reply, Set
+from ..reply_pair import ReplyReceiver, open_reply
+from ..request import Request, Sender
 from ..service import Backend
 from ..streams import BytesStream
 from ..values import as_json
+from ..verbs import Verb
 from .matching import ANY, mismatch, shown, subset
 
 __all__ = [
@@ -80,7 +82,7 @@ class Step:
             raise TypeError(f"{self.word} after << takes the words of a path, not {self.words!r}")
         upload = None if self.stream is None or self.verb is Verb.CONNECT else BytesStream(self.stream)
         body = None if self.value is _UNSAID else as_json(self.value)
-        return Request(self.verb, self.words, self.params, body, upload)
+        return Request(self.verb, self.words, self.params, body, upload=upload)
 
     def expected(self) -> _Expected:
         """The reply that it expects."""

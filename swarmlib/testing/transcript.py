@@ -22,7 +22,8 @@ from typing import Any, Final
 import trio
 
 from ..errors import Invalid
-from ..reply import FINAL, Ack, ContractError, Error, Log, Reply, ReplySender, Tap
+from ..reply import FINAL, Ack, Error, Log, Reply
+from ..reply_channel import ContractError, ReplySender, Tap
 from ..request import Request, Sender
 from ..service import Filter
 from ..values import Json

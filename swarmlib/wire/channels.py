@@ -12,26 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from ..errors import TooLarge
-from ..reply import Ack, Error, Reply
-from ..request import Request
-from .codec import (
-    NO_REFS,
-    Apart,
-    RefKind,
-    Refs,
-    WireError,
-    complete,
-    decode_reply,
-    decode_request,
-    pack,
-    raw_value,
-)
+from ..operation import Operation
+from ..reply import Ack, Error
+from .codec import Message, complete, encode_with, raw_value
+from .errors import WireError
 from .events import Data, Ended, Event, Received, Reset, Room
 from .frames import NUMBER, Type
 from .limits import KIB, Limits
 from .numbering import Numbers
 from .opened import Channel, Held, Opened, ReceivingValue, SendingValue, Stream, is_answer
 from .outbox import Outbox, Outgoing
+from .references import NO_REFS, OutOfBandValue, RefKind, Refs
+from .reply_codec import decode_reply
+from .request_codec import decode_request
 from .states import NEXT, Act, State
 from .windows import Admission, Incoming, Value, Windows, gather
 
@@ -121,7 +114,7 @@ class Channels:
         self._take_message(id, payload, last=True)
 
     def _take_message(self, id: int, payload: bytes, *, last: bool) -> None:
-        message: Request | Reply
+        message: Message
         if id == SERVICE:
             message, refs = decode_request(payload, now=self.now)
         else:
@@ -144,9 +137,9 @@ class Channels:
         if last:
             self._ended(id, channel)
 
-    def _count(self, channel: Channel, message: Request | Reply) -> None:
+    def _count(self, channel: Channel, message: Message) -> None:
         """Check that there was credit for a message, if it needs any."""
-        if not isinstance(message, Request) and is_answer(channel, message):
+        if not isinstance(message, Operation) and is_answer(channel, message):
             return
         channel.unread += 1
         if channel.unread > self._limits.credit:
@@ -383,7 +376,7 @@ class Channels:
         found = self._open.get(id)
         return found.credit if type(found) is Channel else 0
 
-    def send(self, id: int, message: Request | Reply, now: float, stream: RefKind | None = None) -> Refs:
+    def send(self, id: int, message: Message, now: float, stream: RefKind | None = None) -> Refs:
         """Send a request to the service, or a reply on its channel; gives the numbers of what it opens.
 
         stream: what its byte stream is.
@@ -397,18 +390,18 @@ class Channels:
         if type(channel) is not Channel or NEXT[channel.state][_SEND] is None:
             raise LocalError(f"nothing may be sent on {id}")
         raw = raw_value(message)
-        value: bytes | Apart | None = raw
+        value: bytes | OutOfBandValue | None = raw
         refs, next_own = NO_REFS, 0
         apart = raw is not None and len(raw) > min(_INLINE, self._outbox.most // 2)
         if apart or stream is not None or id == SERVICE:
             refs, next_own = self._numbers.given(reply=id == SERVICE, stream=stream)
             if raw is not None and apart:
-                value = Apart(next_own, self._fitting(raw))
+                value = OutOfBandValue(next_own, self._fitting(raw))
                 refs, next_own = refs._replace(value=value), next_own + 2
             self._numbers.check_room(refs)
-        packed = pack(message, value, refs, now=now)
+        packed = encode_with(message, value, refs, now=now)
         if len(packed) > self._outbox.most:
-            what = message.verb if isinstance(message, Request) else f"`{message.kind}`"
+            what = message.verb if isinstance(message, Operation) else f"`{message.kind}`"
             raise TooLarge(
                 f"this {what} takes {len(packed)} bytes without its value; the peer takes {self._outbox.most}"
             )
@@ -424,7 +417,7 @@ class Channels:
             raise TooLarge(f"a value of {len(raw)} bytes; the peer takes {self._theirs['value']}")
         return len(raw)
 
-    def _spend(self, channel: Channel, message: Request | Reply) -> None:
+    def _spend(self, channel: Channel, message: Message) -> None:
         if isinstance(message, Ack | Error):
             return
         if not channel.credit:

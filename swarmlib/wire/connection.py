@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from ..errors import SwarmError, Unavailable, ungrouped
-from ..reply import CLEANUP_SECONDS
+from ..reply_channel import CLEANUP_SECONDS
 from ..request import Sender
 from ..service import Unhandled
 from .driver import Driver

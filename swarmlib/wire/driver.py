@@ -24,10 +24,10 @@ import trio
 
 from ..errors import SwarmError, Unavailable
 from ..net.sockets import Socket, lean
-from ..reply import CLEANUP_SECONDS, ReplySender
+from ..reply_channel import CLEANUP_SECONDS, ReplySender
 from ..supervision import supervised
 from .channels import SERVICE
-from .codec import WireError
+from .errors import WireError
 from .events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset, Room
 from .frames import HEAD
 from .limits import Limits

@@ -11,14 +11,18 @@ import trio
 
 from ..asking import dispatch
 from ..errors import UNSENT, BadAnswer, SwarmError, TimedOut, Unavailable
-from ..reply import Ack, Error, Reply, ReplySender, discard
+from ..operation import Operation
+from ..reply import Ack, Error, Reply
+from ..reply_channel import ReplySender
+from ..reply_pair import discard
 from ..request import Request, Sender
 from ..service import as_error, break_off, refuse
 from ..supervision import supervised
 from .channels import SERVICE
-from .codec import RefKind
+from .codec import Message
 from .driver import Driver, Step
 from .events import Received
+from .references import RefKind
 from .streams import RemoteReceiveStream, RemoteStream, StreamEnd, kind_of, pump
 from .validation import check_reply, check_request
 
@@ -100,7 +104,7 @@ class Call:
 
     async def _give(self, event: Received, to: ReplySender) -> None:
         reply = event.message
-        assert not isinstance(reply, Request)
+        assert not isinstance(reply, Operation)
         try:
             check_reply(reply, self.driver.most_parameters)
             await to.send(reply)
@@ -130,13 +134,10 @@ class Inlet:
 
     def message(self, event: Received) -> Step:
         """See `End.message`."""
-        request, refs = event.message, event.refs
-        assert isinstance(request, Request)
+        refs = event.refs
         assert refs.reply is not None
-        request.reply = RemoteReply(self.driver, refs.reply.id)
-        if refs.stream is not None:
-            request.upload = RemoteReceiveStream(StreamEnd(self.driver, refs.stream.id))
-        return self._call(event, request)
+        upload = None if refs.stream is None else RemoteReceiveStream(StreamEnd(self.driver, refs.stream.id))
+        return self._call(event, upload, RemoteReply(self.driver, refs.reply.id))
 
     def room(self) -> None:
         """See `End.room`."""
@@ -154,20 +155,24 @@ class Inlet:
         """The session is over: who waits to send is told so."""
         self.room()
 
-    async def _call(self, event: Received, request: Request) -> None:
-        driver = self.driver
+    async def _call(self, event: Received, upload: trio.abc.ReceiveStream | None, reply: ReplySender) -> None:
         try:
-            if driver.draining:
-                await refuse(request, Unavailable("this side is shutting down", details={UNSENT: True}))
-            else:
-                check_request(request, driver.most_parameters)
-                if request.meta.caller != self._caller:  # whoever the peer says that it is
-                    request.meta = request.meta.replace(caller=self._caller)
-                await self._dispatch(request)
+            asked = self._checked(event.message)
+            await self._dispatch(Request.of(asked, upload=upload, reply=reply))
         except SwarmError as exc:
-            await refuse(request, exc)
+            await break_off(reply, exc, begun=False)
         finally:
-            driver.taken(event)
+            self.driver.taken(event)
+
+    def _checked(self, asked: Message) -> Operation:
+        """What the peer asks, as a stage may see it. Raises what `check_request` does."""
+        assert isinstance(asked, Operation)
+        if self.driver.draining:
+            raise Unavailable("this side is shutting down", details={UNSENT: True})
+        check_request(asked, self.driver.most_parameters)
+        if asked.meta.caller != self._caller:  # whoever the peer says that it is
+            asked.meta = asked.meta.replace(caller=self._caller)
+        return asked
 
     async def _dispatch(self, request: Request) -> None:
         reply, scope = request.reply, self.driver.reading

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from ..errors import SwarmError
-from ..reply import Reply
-from ..request import Request
-from .codec import Refs
+from .codec import Message
+from .references import Refs
 from .windows import Value
 
 
@@ -19,7 +18,7 @@ class Received(NamedTuple):
     """A request or reply. `last`: nothing follows on its channel. Once its taker has it, `Session.taken` is told."""
 
     channel: int
-    message: Request | Reply
+    message: Message
     refs: Refs
     size: int
     last: bool

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgpack as untyped_msgpack
 
 from ..errors import ERRORS, SwarmError, Unavailable
-from .codec import WireError, shown
+from .errors import WireError, shown
 from .limits import TOLD, Limits
 
 msgpack: Final[Any] = untyped_msgpack

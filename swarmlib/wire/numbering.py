@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import UNSENT, Unavailable
-from .codec import Ref, RefKind, Refs, WireError
+from .errors import WireError
 from .limits import Limits
 from .opened import Channel, Opened
+from .references import Ref, RefKind, Refs
 
 
 class Numbers:

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TypeAlias
 
 from ..reply import Ack, Error, Reply
-from .codec import WireError
+from .errors import WireError
 from .events import Ended, Event, Received
 from .outbox import Outgoing
 from .states import State

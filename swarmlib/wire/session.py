@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import SwarmError, Unavailable
 from . import frames
 from .channels import SERVICE, Channels
-from .codec import WireError
+from .errors import WireError
 from .events import Agreed, Event, GoingAway, Over
 from .frames import HEAD, MAGIC, VERSIONS, Type
 from .limits import Limits

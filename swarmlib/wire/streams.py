@@ -11,11 +11,11 @@ from typing import Final
 import trio
 
 from ..errors import SwarmError, Unavailable
-from ..reply import CLEANUP_SECONDS
-from .codec import RefKind
+from ..reply_channel import CLEANUP_SECONDS
 from .driver import Driver, Step
 from .events import Received
 from .limits import KIB
+from .references import RefKind
 from .windows import gather
 
 _log = logging.getLogger("swarmlib")

@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 
 from ..errors import BadAnswer, Invalid
 from ..names import check_path
+from ..operation import NO_META, Meta, Operation
 from ..reply import Error, Reply
-from ..request import NO_META, Meta, Request
-from .codec import MAX_NESTED, TooDeep
+from .plain_data import MAX_NESTED, TooDeep
 
 MAX_DEPTH: Final = 16
 """How deep lists and maps may lie in a parameter."""
@@ -30,7 +30,7 @@ _HEADER_TEXT: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _PLAIN: Final = frozenset({type(None), bool, int, str, bytes})
 
 
-def check_request(request: Request, most: int) -> None:
+def check_request(request: Operation, most: int) -> None:
     """Check a request that a peer sent.
 
     most: how many parameters it may have.

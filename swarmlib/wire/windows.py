@@ -16,8 +16,8 @@ from collections import deque
 from collections.abc import Callable, MutableSequence
 from typing import Final
 
-from .codec import Apart
 from .limits import Limits
+from .references import OutOfBandValue
 
 _SMALL: Final = 512
 """Bytes of a piece that is put together with the one before it."""
@@ -127,7 +127,7 @@ class Admission:
         """Bytes that the values of which all is allowed take."""
         self._waiting: deque[Value] = deque()
 
-    def open(self, apart: Apart) -> Value:
+    def open(self, apart: OutOfBandValue) -> Value:
         """A new value; its first window is allowed at once."""
         value = Value(apart.id, apart.length, self._limits.window)
         if value.left > value.allowed:

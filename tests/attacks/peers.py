@@ -9,10 +9,11 @@ from typing import Any, Final
 import msgpack
 import trio
 
-from swarmlib import Ack, Error, Request, Server
-from swarmlib.wire.codec import decode_reply, decode_request
+from swarmlib import Ack, Error, Operation, Request, Server
 from swarmlib.wire.frames import HEAD, MAGIC, VERSIONS, Type, frame, hello
 from swarmlib.wire.limits import Limits
+from swarmlib.wire.reply_codec import decode_reply
+from swarmlib.wire.request_codec import decode_request
 
 HELLO: Final = MAGIC + hello(VERSIONS, Limits(), frozenset())
 
@@ -112,7 +113,7 @@ class Peer:
         """Read the other side's HELLO."""
         assert (await self.next_frame())[0] == Type.HELLO
 
-    async def request(self) -> tuple[Request, int]:
+    async def request(self) -> tuple[Operation, int]:
         """The next request, and the channel for its replies."""
         while True:
             type, channel, payload = await self.next_frame()

@@ -17,7 +17,7 @@ import trio
 from trio.testing import MockClock
 
 from swarmlib import BytesStream, Invalid, Json, Meta, Request, SwarmError, Verb, connect
-from swarmlib.request import NO_META
+from swarmlib.operation import NO_META
 from swarmlib_backends.dockerapi import schema
 from swarmlib_backends.dockerapi.canonical import canonical
 from swarmlib_backends.dockerapi.rows import ROWS, Row

@@ -12,7 +12,8 @@ import pytest
 from swarmlib import Chain, Error, Invalid, Json, Request, SwarmError, TooLarge, Verb, connect
 from swarmlib.asking import answer, ask
 from swarmlib.names import MAX_LENGTH, MAX_PARTS, check_path
-from swarmlib.wire.codec import decode_reply, encode
+from swarmlib.wire.codec import encode
+from swarmlib.wire.reply_codec import decode_reply
 from swarmlib_backends import DockerServer, Exec, Simulator
 from swarmlib_backends.dockerapi.canonical import canonical
 from tests.attacks.peers import Leaf, http

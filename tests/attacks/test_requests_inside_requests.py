@@ -410,7 +410,7 @@ async def test_a_caller_that_goes_away_closes_the_engines_connection(phase: str,
     async with over(engine, tmp_path) as swarm:
         params, upload = (PLACE, Endless(b"")) if phase == "uploading" else ({}, None)
         body = Json(b"{}") if path[:1] == ("exec",) else None
-        replies = await ask(swarm.sender, Request(verb, path, params, body, upload))
+        replies = await ask(swarm.sender, Request(verb, path, params, body, upload=upload))
         await begun.wait()
         if phase != "uploading":
             await wait_all_tasks_blocked()

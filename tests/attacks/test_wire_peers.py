@@ -37,11 +37,12 @@ from swarmlib import (
 )
 from swarmlib.wire import driver
 from swarmlib.wire.channels import SERVICE, Channels
-from swarmlib.wire.codec import MAX_NESTED, RefKind
 from swarmlib.wire.events import Received
 from swarmlib.wire.frames import HEAD, Type, frame
 from swarmlib.wire.limits import TOLD, Limits
 from swarmlib.wire.outbox import Outbox
+from swarmlib.wire.plain_data import MAX_NESTED
+from swarmlib.wire.references import RefKind
 from swarmlib.wire.session import Session
 from swarmlib.wire.validation import MAX_DEPTH, MAX_NAME
 from swarmlib.wire.windows import gather

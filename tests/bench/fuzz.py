@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from swarmlib.wire import channels, codec, frames, outbox, session, windows
-from swarmlib.wire.codec import WireError
+from swarmlib.wire.errors import WireError
 from swarmlib.wire.events import Data, Received
 from swarmlib.wire.frames import HEAD
 from swarmlib.wire.limits import Limits

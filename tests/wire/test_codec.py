@@ -9,20 +9,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swarmlib import ERRORS, Ack, BadAnswer, Error, Invalid, Json, Log, Meta, Reply, Request, Set, TooLarge, Verb
-from swarmlib.wire.codec import (
-    NO_REFS,
-    Apart,
-    Ref,
-    RefKind,
-    Refs,
-    WireError,
-    complete,
-    decode_reply,
-    decode_request,
-    encode,
-    raw_value,
+from swarmlib import (
+    ERRORS,
+    Ack,
+    BadAnswer,
+    Error,
+    Invalid,
+    Json,
+    Log,
+    Meta,
+    Operation,
+    Reply,
+    Request,
+    Set,
+    TooLarge,
+    Verb,
 )
+from swarmlib.wire.codec import Message, complete, encode, raw_value
+from swarmlib.wire.errors import WireError
+from swarmlib.wire.references import NO_REFS, OutOfBandValue, Ref, RefKind, Refs
+from swarmlib.wire.reply_codec import decode_reply
+from swarmlib.wire.request_codec import decode_request
 from swarmlib.wire.validation import check_reply, check_request
 from swarmlib_backends.dockerapi.status import error_body, error_headers, error_of, status_of
 
@@ -56,7 +63,7 @@ NAMES = st.lists(st.text("abc-_ %\\\U0001f433", min_size=1, max_size=20), max_si
 METAS = st.builds(Meta, TEXT, TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple))
 VALUES = st.none() | st.binary(max_size=50).map(Json)
 IDS = st.integers(0, 2**64 - 1)
-APARTS = st.none() | st.builds(Apart, IDS, st.integers(0, 2**20))
+APARTS = st.none() | st.builds(OutOfBandValue, IDS, st.integers(0, 2**20))
 REQUESTS = st.builds(
     Request,
     st.sampled_from(Verb),
@@ -90,24 +97,24 @@ REPLY_TO_7 = Refs(Ref(RefKind.CHANNEL, 7))
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def form(message: Request | Reply) -> Any:
+def form(message: Message) -> Any:
     """Everything that a request or reply holds, for comparing; the types tell lists from tuples, and 1 from 1.0."""
     if isinstance(message, Error):
         error = message.error
         return "error", type(error), error.message, error.backend, error.path, repr(error.details)
-    if isinstance(message, Request):
+    if isinstance(message, Operation):
         deadline = max(message.deadline, 7.0)  # what had passed is due now
         return message.verb, message.path, repr(message.params), raw_value(message), message.meta, deadline
     return message.kind, repr(message.details), raw_value(message)
 
 
-def decode(packed: bytes, like: Request | Reply) -> tuple[Request | Reply, Refs]:
-    return decode_request(packed, now=7.0) if isinstance(like, Request) else decode_reply(packed)
+def decode(packed: bytes, like: Message) -> tuple[Message, Refs]:
+    return decode_request(packed, now=7.0) if isinstance(like, Operation) else decode_reply(packed)
 
 
 @SLOW
 @given(st.tuples(REQUESTS, REQUEST_REFS) | REPLIES)
-def test_a_request_or_reply_and_its_references_come_back_as_they_were(sent: tuple[Request | Reply, Refs]) -> None:
+def test_a_request_or_reply_and_its_references_come_back_as_they_were(sent: tuple[Message, Refs]) -> None:
     message, refs = sent
     raw = raw_value(message)
     refs = refs._replace(value=None) if raw is None else refs
@@ -120,7 +127,7 @@ def test_a_request_or_reply_and_its_references_come_back_as_they_were(sent: tupl
 
 @given(REQUESTS, IDS, IDS)
 def test_a_value_that_comes_apart_leaves_its_place_to_a_reference(request: Request, id: int, length: int) -> None:
-    refs = REPLY_TO_7._replace(value=Apart(id, length))
+    refs = REPLY_TO_7._replace(value=OutOfBandValue(id, length))
     came, came_refs = decode_request(encode(request, refs, now=0.0), now=0.0)
     assert came.body is None
     assert came_refs == refs
@@ -131,10 +138,10 @@ def test_a_value_that_comes_apart_leaves_its_place_to_a_reference(request: Reque
 
 @SLOW
 @given(st.tuples(REQUESTS, REQUEST_REFS) | REPLIES)
-def test_what_came_is_passed_on_in_the_same_bytes(sent: tuple[Request | Reply, Refs]) -> None:
+def test_what_came_is_passed_on_in_the_same_bytes(sent: tuple[Message, Refs]) -> None:
     message, refs = sent
     packed = encode(message, refs._replace(value=None), now=0.0)
-    came, came_refs = decode_request(packed, now=0.0) if isinstance(message, Request) else decode_reply(packed)
+    came, came_refs = decode_request(packed, now=0.0) if isinstance(message, Operation) else decode_reply(packed)
     assert encode(came, came_refs, now=0.0) == packed
 
 
@@ -146,18 +153,18 @@ def test_garbage_raises_nothing_but_the_wires_own_error(garbage: bytes) -> None:
         decode_reply(garbage)
 
 
-def judged(packed: bytes, like: Request | Reply) -> None:
+def judged(packed: bytes, like: Message) -> None:
     """Decode bytes and check what they hold, as a session does: nothing but the wire's own errors may be raised."""
     with suppress(WireError):
         came, _ = decode(packed, like)
-        assert isinstance(came, Request) == isinstance(like, Request)
+        assert isinstance(came, Operation) == isinstance(like, Operation)
         with suppress(Invalid, TooLarge, BadAnswer):
-            check_request(came, 256) if isinstance(came, Request) else check_reply(came, 256)
+            check_request(came, 256) if isinstance(came, Operation) else check_reply(came, 256)
 
 
 @SLOW
 @given(st.tuples(REQUESTS, REQUEST_REFS) | REPLIES, st.data())
-def test_a_damaged_message_is_read_or_refused(sent: tuple[Request | Reply, Refs], data: st.DataObject) -> None:
+def test_a_damaged_message_is_read_or_refused(sent: tuple[Message, Refs], data: st.DataObject) -> None:
     packed = bytearray(encode(*sent, now=0.0))
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(packed)))
@@ -167,7 +174,7 @@ def test_a_damaged_message_is_read_or_refused(sent: tuple[Request | Reply, Refs]
 
 @SLOW
 @given(st.tuples(REQUESTS, REQUEST_REFS) | REPLIES, st.data())
-def test_a_truncated_message_is_refused(sent: tuple[Request | Reply, Refs], data: st.DataObject) -> None:
+def test_a_truncated_message_is_refused(sent: tuple[Message, Refs], data: st.DataObject) -> None:
     packed = encode(*sent, now=0.0)
     with pytest.raises(WireError):
         decode(packed[: data.draw(st.integers(0, len(packed) - 1))], sent[0])
@@ -187,7 +194,7 @@ def test_a_reply_is_no_request(sent: tuple[Reply, Refs]) -> None:
 
 
 @pytest.mark.parametrize("message", [Request(Verb.LS), Ack()], ids=repr)
-def test_trailing_bytes_are_refused_and_counted(message: Request | Reply) -> None:
+def test_trailing_bytes_are_refused_and_counted(message: Message) -> None:
     with pytest.raises(WireError, match="3 bytes stand after the end"):
         decode(encode(message, REPLY_TO_7, now=0.0) + b"abc", message)
 
@@ -397,9 +404,9 @@ def test_the_details_of_an_engines_error_arrive_as_the_gateway_reads_them() -> N
 def test_a_json_values_bytes_are_not_decoded_on_the_way(make: Any) -> None:
     raw = b'{"a" : 1,\n "b": not json}'
     sent = make(raw)
-    came, _ = decode(encode(sent, REPLY_TO_7 if isinstance(sent, Request) else NO_REFS, now=0.0), sent)
+    came, _ = decode(encode(sent, REPLY_TO_7 if isinstance(sent, Operation) else NO_REFS, now=0.0), sent)
     assert raw_value(came) == raw
-    with pytest.raises(Invalid if isinstance(came, Request) else BadAnswer, match="not JSON"):
+    with pytest.raises(Invalid if isinstance(came, Operation) else BadAnswer, match="not JSON"):
         came.json  # type: ignore[union-attr]  # noqa: B018
 
 

@@ -37,9 +37,10 @@ from swarmlib import (
 )
 from swarmlib.asking import answer, call
 from swarmlib.net.sockets import Socket
+from swarmlib.operation import Operation
 from swarmlib.wire.channels import SERVICE
-from swarmlib.wire.codec import WireError
 from swarmlib.wire.connection import Connection, open_connection
+from swarmlib.wire.errors import WireError
 from swarmlib.wire.events import Received
 from swarmlib.wire.frames import MAGIC, VERSIONS, hello
 from swarmlib.wire.limits import Limits
@@ -568,7 +569,7 @@ async def test_what_a_full_socket_did_not_take_goes_before_what_is_sent_next() -
     async def read(until: Callable[[], bool]) -> None:
         while not until():
             for event in peer.receive(await stream.receive_some(), 0.0):
-                if isinstance(event, Received) and isinstance(event.message, Request):
+                if isinstance(event, Received) and isinstance(event.message, Operation):
                     came.append(event.message.path[0])
             if peer.waiting:
                 await stream.send_all(peer.take())

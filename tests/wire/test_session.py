@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from swarmlib import Ack, Conflict, Error, Json, Log, Reply, Request, Set, SwarmError, Verb
+from swarmlib import Ack, Conflict, Error, Json, Log, Operation, Reply, Request, Set, SwarmError, Verb
 from swarmlib.wire import states
 from swarmlib.wire.channels import SERVICE
-from swarmlib.wire.codec import Apart, Ref, RefKind, Refs, WireError, encode, raw_value
+from swarmlib.wire.codec import Message, encode, raw_value
+from swarmlib.wire.errors import WireError
 from swarmlib.wire.events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset
 from swarmlib.wire.frames import HEAD, MAGIC, VERSIONS, Type, bye, frame, hello
 from swarmlib.wire.limits import Limits
+from swarmlib.wire.references import OutOfBandValue, Ref, RefKind, Refs
 from swarmlib.wire.session import Session
 from swarmlib.wire.states import NEXT, Act, State
 
@@ -288,8 +290,8 @@ class TwoSessions(RuleBasedStateMachine):
             assert side.channels.held == 0
 
 
-def shown(message: Request | Reply) -> Any:
-    return (message.verb if isinstance(message, Request) else message.kind, raw_value(message))
+def shown(message: Message) -> Any:
+    return (message.verb if isinstance(message, Operation) else message.kind, raw_value(message))
 
 
 TwoSessions.TestCase.settings = CODECS
@@ -410,9 +412,9 @@ def number(value: int) -> bytes:
         (asked(2, stream=STREAM_4) + frame(Type.CREDIT, 4, number(1)), "more than can be used"),
         (asked(2, stream=STREAM_4) + frame(Type.DATA, 4, bytes(60_000)) * 3, "where the window is 11072"),
         (asked(2, stream=STREAM_4) + frame(Type.END, 4) * 2 + frame(Type.DATA, 6, b"x"), "6, which was never opened"),
-        (asked(2, value=Apart(4, 64 * 1024 * 1024 + 1)), "limit value"),
-        (asked(2, value=Apart(4, 9)) + frame(Type.DATA, 4, bytes(10)), "where the window is 9"),
-        (asked(2, value=Apart(4, 9)) + frame(Type.END, 4), "an end of 4, which has none"),
+        (asked(2, value=OutOfBandValue(4, 64 * 1024 * 1024 + 1)), "limit value"),
+        (asked(2, value=OutOfBandValue(4, 9)) + frame(Type.DATA, 4, bytes(10)), "where the window is 9"),
+        (asked(2, value=OutOfBandValue(4, 9)) + frame(Type.END, 4), "an end of 4, which has none"),
         (b"".join(map(asked, range(2, 516, 2))), "limit credit"),
     ],
 )

@@ -69,7 +69,7 @@ def canonical(request: Request) -> Request:
     elif row.verb is Verb.SPAWN and body is not None:
         _check_new_name(request.path, body.data.get("Name"))
     kept = meta if row.upload else _without_type(meta)
-    return Request(request.verb, request.path, made, body, request.upload, kept, request.deadline, request.reply)
+    return Request(request.verb, request.path, made, body, kept, request.deadline, request.upload, request.reply)
 
 
 def _says_of_the_body(meta: Meta) -> bool:

@@ -179,7 +179,8 @@ class Connection:
         if exchange.upgrade and found.row.kind is Kind.WHOLE:
             params = {**params, "upgrade": exchange.protocol}
         meta = Meta(self._caller, found.version, tuple(_kept(exchange.head.headers, found.row)))
-        return Request(found.row.verb, found.path, params, Json(body) if body else None, exchange.upload, meta)
+        given = Json(body) if body else None
+        return Request(found.row.verb, found.path, params, given, meta, upload=exchange.upload)
 
     async def _send_on(self, exchange: Exchange, request: Request) -> None:
         if exchange.upload is not None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import trio
 
 from ...errors import ERRORS
-from ...reply import CLEANUP_SECONDS
-from ...request import Path, Request, Verb
+from ...names import Path
+from ...reply_channel import CLEANUP_SECONDS
+from ...request import Request
 from ...values import Json
+from ...verbs import Verb
 from ..asking import Broken, must, told
 from ..bench import NOSUCH, REFUSALS, Bench
 from ..reference import Trouble

@@ -7,8 +7,11 @@ from typing import Final
 import trio
 
 from ...asking import dispatch
-from ...reply import CLEANUP_SECONDS, Set, open_reply
-from ...request import Request, Verb
+from ...reply import Set
+from ...reply_channel import CLEANUP_SECONDS
+from ...reply_pair import open_reply
+from ...request import Request
+from ...verbs import Verb
 from ..asking import acked, asking, becomes, different, must, stalled, told
 from ..bench import Bench, Subject
 from ..reference import FLOOD, Trouble

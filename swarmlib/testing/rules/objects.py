@@ -9,8 +9,8 @@ import trio
 
 from ...client import Client
 from ...errors import NotFound, SwarmError
-from ...reply import CLEANUP_SECONDS
-from ...request import Verb
+from ...reply_channel import CLEANUP_SECONDS
+from ...verbs import Verb
 from ..asking import Broken, must, told
 from ..bench import REFUSALS, Bench
 from ..transcript import short

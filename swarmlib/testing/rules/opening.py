@@ -6,9 +6,11 @@ from typing import Final
 
 import trio
 
-from ...reply import CLEANUP_SECONDS, Ack, Error
-from ...request import Request, Verb
+from ...reply import Ack, Error
+from ...reply_channel import CLEANUP_SECONDS
+from ...request import Request
 from ...service import Unhandled
+from ...verbs import Verb
 from ..asking import acked, asking, becomes, different, error_of, finals, must, told
 from ..bench import Bench, Subject
 from ..reference import Reference

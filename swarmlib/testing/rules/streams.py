@@ -13,7 +13,8 @@ from typing import Any, Final
 import trio
 
 from ...reply import Log, Set
-from ...request import Request, Verb
+from ...request import Request
+from ...verbs import Verb
 from ..asking import Broken, acked, asking, must, stalled, told
 from ..bench import Bench
 from .rule import rule

@@ -1,0 +1,235 @@
+"""The channel that carries the replies of one request back to who asked.
+
+A request carries the sending half of a reply pair (`ReplySender`); the contract of its life is this table, and
+`ReplySender.send` is the one place that enforces it:
+
+    state      set, log       ack        error     aclose
+    waiting    waiting        answered   failed    closed, after an `error` in the caller's hands
+    answered   answered       refused    failed    closed
+    failed     refused        refused    refused   closed
+    closed     ClosedResourceError                 closed
+
+So every request gets exactly one final reply. An `error` after the `ack` ends a conversation that had begun (the
+replies of `attach` and `watch`): it broke off, and the caller must not take its end for a good one.
+
+When the caller goes away (its end is closed, or it was cancelled inside `async with`), `on_gone` callbacks run at once:
+that is how work is cancelled in every stage.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from enum import Enum
+from typing import Any, Final
+
+import trio
+
+from .errors import SwarmError, Unavailable
+from .reply import Ack, Error, Log, Reply, Set
+from .values import as_json
+
+CLEANUP_SECONDS: Final = 5.0
+"""How long any one cleanup that must run (a last reply, a stage's closing) may take before it is cancelled."""
+
+_OTHERS: Final = (Set, Log)
+
+
+class ContractError(RuntimeError):
+    """A backend broke the reply contract: it answered twice, or replied after the end."""
+
+
+class _State(Enum):
+    WAITING = "waiting"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class ReplySender(trio.abc.SendChannel[Reply]):
+    """The end of a reply pair that the answering side holds.
+
+    A subclass says where replies go (`_deliver`) and when nobody listens any more (`gone`, `on_gone`).
+
+    It knows its owner: the channel that has the request now, and answers it or passes it on. One that finds at the end
+    of its `send` that it still is the owner ends the call, so that a request which a stage has dropped is answered.
+    """
+
+    def __init__(self) -> None:
+        self._state = _State.WAITING
+        self._owner: object = None
+
+    def pass_to(self, owner: object) -> None:
+        """Make `owner` the owner of the call."""
+        self._owner = owner
+
+    def is_with(self, owner: object) -> bool:
+        """Whether the call is `owner`'s still: it has not been passed on."""
+        return self._owner is owner
+
+    @property
+    def answered(self) -> bool:
+        """Whether the final reply has been given, or can't be any more."""
+        return self._state is not _State.WAITING
+
+    @property
+    def over(self) -> bool:
+        """Whether no reply may follow any more."""
+        return self._state in (_State.FAILED, _State.CLOSED)
+
+    @property
+    @abstractmethod
+    def gone(self) -> bool:
+        """Whether the caller went away."""
+
+    @abstractmethod
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called, in the caller's task, when it goes away, or now if it has; it must not block."""
+
+    @abstractmethod
+    async def _deliver(self, reply: Reply) -> None:
+        """Hand over a reply that the contract allows."""
+
+    @abstractmethod
+    async def _finish(self) -> None:
+        """No more replies will come. Called once; must not wait for the caller."""
+
+    async def send(self, value: Reply) -> None:
+        """Send one reply; waits while the caller is behind (backpressure), but never for a final reply.
+
+        Raises:
+            ContractError: this reply may not follow those before it.
+            trio.ClosedResourceError: this end is closed.
+            trio.BrokenResourceError: the caller went away.
+        """
+        state = self._state
+        if state is _State.CLOSED:
+            raise trio.ClosedResourceError("this reply channel is closed")
+        if state is _State.FAILED:
+            raise ContractError(f"{value!r} after an error")
+        if type(value) is Ack:
+            if state is _State.ANSWERED:
+                raise ContractError("a second `ack`")
+            self._state = _State.ANSWERED
+        elif type(value) is Error:
+            self._state = _State.FAILED
+        elif type(value) not in _OTHERS:
+            raise ContractError(f"{value!r} is no reply")
+        await self._deliver(value)
+
+    async def aclose(self) -> None:
+        """End the replies. Without a final reply before it, the caller gets `unavailable`. Twice is harmless, and so
+        is a caller that goes away meanwhile.
+        """
+        if self._state is _State.CLOSED:
+            return
+        try:
+            if self._state is _State.WAITING and not self.gone:
+                await self.error(Unavailable("the service ended the call without an answer"))
+            self._state = _State.CLOSED
+            self._owner = None  # it has ended: nothing is left to be answered
+            await self._finish()
+        except trio.BrokenResourceError:  # not `suppress`, which would cost each call 2 µs
+            self._state = _State.CLOSED
+
+    async def abandon(self, by: str) -> None:
+        """End the replies for the stage named `by`, which has dropped the request: without an answer, the caller gets
+        `unavailable`.
+        """
+        if not self.answered and not self.gone:
+            with suppress(trio.BrokenResourceError):
+                await self.error(Unavailable(f"{by or 'a stage'} dropped the request without an answer", backend=by))
+        await self.aclose()
+
+    async def ack(
+        self,
+        value: Any = None,
+        *,
+        details: Mapping[str, Any] | None = None,
+        stream: trio.abc.ReceiveStream | None = None,
+    ) -> None:
+        """Send the final reply of success; `value` is JSON data or `Json`."""
+        await self.send(Ack(as_json(value), details or {}, stream))
+
+    async def set(self, value: Any, *, details: Mapping[str, Any] | None = None) -> None:
+        """Send an object; `value` is JSON data or `Json`."""
+        await self.send(Set(as_json(value), details or {}))
+
+    async def log(self, line: bytes, *, details: Mapping[str, Any] | None = None) -> None:
+        """Send one line of text, without its line end."""
+        await self.send(Log(line, details or {}))
+
+    async def error(self, error: SwarmError) -> None:
+        """Send the final reply of failure; after an `ack`, say that the conversation broke off."""
+        await self.send(Error(error))
+
+
+class Tap(ReplySender):
+    """A reply channel that shows each reply to `see` on its way to `inner`, in the task of who sends it.
+
+    What `see` returns goes on in its place (the same reply, another, or None to hold back a `set` or `log`).
+    """
+
+    def __init__(self, inner: ReplySender, see: Callable[[Reply], Reply | None]) -> None:
+        super().__init__()
+        self._inner = inner
+        self._see = see
+
+    def pass_to(self, owner: object) -> None:
+        """See `ReplySender.pass_to`."""
+        self._inner.pass_to(owner)
+
+    def is_with(self, owner: object) -> bool:
+        """See `ReplySender.is_with`."""
+        return self._inner.is_with(owner)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller went away."""
+        return self._inner.gone
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """See `ReplySender.on_gone`."""
+        self._inner.on_gone(callback)
+
+    async def _deliver(self, reply: Reply) -> None:
+        seen = self._see(reply)
+        if seen is not None:
+            await self._inner.send(seen)
+
+    async def _finish(self) -> None:
+        await self._inner.aclose()
+
+
+class _Nobody(ReplySender):
+    """The end of a pair whose caller is gone. It keeps no state: many requests share it."""
+
+    def pass_to(self, owner: object) -> None:
+        """Nobody is to be told, so nobody need own it."""
+
+    def is_with(self, owner: object) -> bool:
+        return False
+
+    async def send(self, value: Reply) -> None:
+        raise trio.BrokenResourceError("nobody waits for this reply")
+
+    async def aclose(self) -> None:
+        """Nobody is told."""
+
+    @property
+    def gone(self) -> bool:
+        return True
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        callback()
+
+    async def _deliver(self, reply: Reply) -> None:
+        raise AssertionError(reply)
+
+    async def _finish(self) -> None:
+        raise AssertionError
+
+
+NOBODY: Final[ReplySender] = _Nobody()
+"""Where the replies of a request go that nobody has sent."""

@@ -1,0 +1,158 @@
+"""A reply pair in memory: one end answers, the other is read by who asked."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import Final
+
+import trio
+
+from .reply import FINAL, Ack, Error, Reply
+from .reply_channel import ContractError, ReplySender
+
+REPLY_CAPACITY: Final = 16
+"""Replies that wait in a pair before its sender is held back."""
+
+
+async def discard(reply: Reply) -> None:
+    """Close what a reply brings that nobody takes: its stream."""
+    if isinstance(reply, Ack) and reply.stream is not None:
+        await trio.aclose_forcefully(reply.stream)
+
+
+class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
+    """The end of a reply pair that the caller holds; leaving its `async with` tells every stage that it went away."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._buffer: deque[Reply] = deque()
+        self._reader: trio.lowlevel.Task | None = None
+        self._writers: trio.lowlevel.ParkingLot | None = None
+        self._failed = False
+        self._ended = False
+        self._callbacks: list[Callable[[], object]] = []
+        self.gone: bool = False
+
+    async def receive(self) -> Reply:
+        """The next reply.
+
+        Raises:
+            trio.EndOfChannel: there is none any more.
+            trio.ClosedResourceError: this end is closed.
+            trio.BusyResourceError: another task is receiving.
+        """
+        if not self._buffer:
+            await self._wait()
+        if self.gone:
+            raise trio.ClosedResourceError("this end of the reply pair is closed")
+        if not self._buffer:
+            raise trio.EndOfChannel
+        reply = self._buffer.popleft()
+        if self._writers:
+            self._writers.unpark()
+        return reply
+
+    async def _wait(self) -> None:
+        if self._reader is not None:
+            raise trio.BusyResourceError("another task is receiving from this reply pair")
+        if self._ended or self.gone:
+            await trio.lowlevel.checkpoint()
+            return
+        self._reader = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._reader = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _wake_reader(self) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            trio.lowlevel.reschedule(reader)
+
+    async def put(self, reply: Reply) -> None:
+        """Take a reply from the other end, waiting while `capacity` are unread. A final one never waits."""
+        if len(self._buffer) >= self._capacity and type(reply) not in FINAL:
+            await self._room()
+        if self.gone:
+            raise trio.BrokenResourceError("the caller went away")
+        self._buffer.append(reply)
+        self._wake_reader()
+        if type(reply) is Error:
+            self._failed = True
+            self._wake_writers()
+
+    async def _room(self) -> None:
+        """Wait while `capacity` are unread. What waits when an error or the end comes is refused."""
+        if self._writers is None:
+            self._writers = trio.lowlevel.ParkingLot()
+        while len(self._buffer) >= self._capacity and not (self.gone or self._failed or self._ended):
+            await self._writers.park()
+        if self._ended and not self.gone:
+            raise trio.ClosedResourceError("this reply channel was closed meanwhile")
+        if self._failed and not self.gone:
+            raise ContractError("an error was sent meanwhile")
+
+    def _wake_writers(self) -> None:
+        if self._writers:
+            self._writers.unpark_all()
+
+    def end(self) -> None:
+        """Take the other end's word that no more will come."""
+        self._ended = True
+        self._wake_reader()
+        self._wake_writers()
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """See `ReplySender.on_gone`."""
+        if self.gone:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    async def aclose(self) -> None:
+        """Go away: the work for the call is cancelled, what is unread is closed. Twice is harmless."""
+        for reply in self.leave():
+            await discard(reply)
+
+    def leave(self) -> Collection[Reply]:
+        """Go away, as `aclose` does, at once. Gives what is unread: the streams in it are the caller's to close."""
+        if self.gone:
+            return ()
+        self.gone = True
+        unread, self._buffer = self._buffer, deque()
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:  # also after the end: a stage that failed may have left work in those behind it
+            callback()
+        self._wake_reader()
+        self._wake_writers()
+        return unread
+
+
+class _PairedSender(ReplySender):
+    """The answering end of a pair in memory."""
+
+    def __init__(self, replies: ReplyReceiver) -> None:
+        super().__init__()
+        self._replies = replies
+
+    @property
+    def gone(self) -> bool:
+        return self._replies.gone
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        self._replies.on_gone(callback)
+
+    async def _deliver(self, reply: Reply) -> None:
+        await self._replies.put(reply)
+
+    async def _finish(self) -> None:
+        self._replies.end()
+
+
+def open_reply(capacity: int = REPLY_CAPACITY) -> tuple[ReplySender, ReplyReceiver]:
+    """A reply pair: give the first to the request as `reply`, receive from the second inside `async with`."""
+    replies = ReplyReceiver(capacity)
+    return _PairedSender(replies), replies

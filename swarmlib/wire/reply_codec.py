@@ -1,0 +1,127 @@
+"""The form of replies: `[kind, details, value, stream]`. Imports no trio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ..errors import ERRORS, BadAnswer, Invalid, SwarmError, TooLarge
+from ..reply import Ack, Error, Log, Reply, Set
+from ..values import Json
+from .errors import WireError, shown
+from .fields import TEXT, check_places, fields_of, map_of, path_of, ref_of, value_of
+from .plain_data import UNPACKABLE, as_map, is_array, packed, packed_ref, packed_value, unpacked
+from .references import NO_REFS, OutOfBandValue, Ref, RefKind, Refs
+
+MAX_ERROR: Final = 1024 * 1024
+"""Bytes of an error. What stands in it is decoded at once, to several times as much."""
+_STREAMS: Final = frozenset({RefKind.STREAM, RefKind.DUPLEX})
+
+
+def encode_reply(reply: Reply, value: bytes | OutOfBandValue | None, refs: Refs) -> bytes:
+    """Encode a reply, `refs` in the place of what is live in it.
+
+    value: its bytes, or the reference to them.
+
+    Raises:
+        Invalid: it holds what can't be carried, such as a detail that is no plain data.
+    """
+    details: Mapping[str, Any] = {} if isinstance(reply, Error) else reply.details
+    try:
+        return packed([reply.kind, as_map(details), packed_value(value), packed_ref(refs.stream)])
+    except UNPACKABLE as exc:
+        raise Invalid(f"this `{reply.kind}` reply can't be carried: {exc}") from exc
+
+
+def packed_error(error: SwarmError) -> bytes:
+    """Encode an error: the value of the reply that tells of it.
+
+    Raises:
+        Invalid: its details hold what can't be carried.
+        TooLarge: it takes over `MAX_ERROR` bytes.
+    """
+    fields: list[Any] = [error.code, error.message, error.backend, list(error.path), dict(error.details)]
+    try:
+        found = packed(fields)
+    except UNPACKABLE as exc:
+        raise Invalid(f"the details of this {error.code} error can't be carried: {exc}") from exc
+    if len(found) > MAX_ERROR:
+        raise TooLarge(f"an error of {len(found)} bytes: the wire takes {MAX_ERROR}")
+    return found
+
+
+def decode_reply(data: bytes | memoryview) -> tuple[Reply, Refs]:
+    """Decode a reply and its references; the inverse of `encode_reply`. Its stream is None, and its value is empty
+    where it is out of band (`refs.value`).
+
+    Raises:
+        WireError: these bytes are not exactly one reply.
+    """
+    fields, found = fields_of(data, 4, "a reply", escapes=False)
+    kind, details, value, stream = fields
+    out_of_band, value = value_of(value)
+    refs = NO_REFS
+    if found:
+        refs = Refs(None, ref_of(stream, "stream", _STREAMS), out_of_band)
+        check_places(refs, found)
+    elif stream is not None:
+        raise WireError(f"a stream is a reference or nil, not {shown(stream)}")
+    made = _REPLIES.get(kind) if type(kind) is str else None
+    if made is None:
+        raise WireError(f"{shown(kind)} is no reply; they are {', '.join(_REPLIES)}")
+    if stream is not None and kind != Ack.kind:
+        raise WireError(f"a stream given by `{kind}`: only an `ack` gives one")
+    length = len(value or b"") if out_of_band is None else out_of_band.length
+    if kind == Error.kind and length > MAX_ERROR:
+        raise WireError(f"an error of {length} bytes: it may have {MAX_ERROR}")
+    return made(map_of(details), b"" if out_of_band is not None else value), refs
+
+
+def _json(value: bytes | None) -> Json | None:
+    """The JSON of a reply. Where it is none, that is the peer's fault."""
+    return None if value is None else Json(value, BadAnswer)
+
+
+def _ack(details: dict[str, Any], value: bytes | None) -> Ack:
+    return Ack(_json(value), details)
+
+
+def _set(details: dict[str, Any], value: bytes | None) -> Set:
+    return Set(_json(value), details)
+
+
+def _log(details: dict[str, Any], value: bytes | None) -> Log:
+    if value is None:
+        raise WireError("a `log` without a line")
+    return Log(value, details)
+
+
+def _error(details: dict[str, Any], value: bytes | None) -> Error:
+    if value is None or details:
+        raise WireError("an `error` has its error as the value, and no details beside it")
+    return Error(unpacked_error(value))
+
+
+_REPLIES: Final[Mapping[str, Callable[[dict[str, Any], bytes | None], Reply]]] = {
+    Ack.kind: _ack,
+    Set.kind: _set,
+    Log.kind: _log,
+    Error.kind: _error,
+}
+
+
+def unpacked_error(data: bytes) -> SwarmError:
+    """Decode the error that a peer tells of; a `BadAnswer` where what it says is none."""
+    found: list[Ref | OutOfBandValue] = []
+    try:
+        fields = unpacked(data, found)
+        if not is_array(fields) or len(fields) != 5 or found:
+            return BadAnswer(f"an error is an array of 5 plain fields, not {shown(fields)}")
+        code, message, backend, path, details = fields
+        if not set(map(type, (code, message, backend))) <= TEXT:
+            return BadAnswer(f"an error's code, message and backend are text, not {shown([code, message, backend])}")
+        # A newer peer may know more codes.
+        kind = ERRORS.get(code, BadAnswer)
+        return kind(message, backend=backend, path=path_of(path), details=map_of(details))
+    except WireError as exc:
+        return BadAnswer(f"the answer is an error that can't be read: {exc.message}")
