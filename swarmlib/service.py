@@ -16,7 +16,7 @@ from .reply_channel import CLEANUP_SECONDS, ReplySender
 from .request import Request, Sender
 from .verbs import CONVERSATIONS, Verb
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 class _BackendType(ABCMeta):

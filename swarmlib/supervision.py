@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import sole
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 async def supervised(

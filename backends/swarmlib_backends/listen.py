@@ -36,7 +36,7 @@ DRAIN_SECONDS: Final = CLEANUP_SECONDS - 1
 _SAFER: Final = "use tls:// with --ca"
 _ENDS: Final = (SwarmError, OSError)
 """How a session may end in everyday life: its peer went away, or is none."""
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 @dataclass

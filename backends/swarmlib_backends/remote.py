@@ -35,7 +35,7 @@ FIRST_PAUSE: Final = 0.1
 """Seconds until the first attempt after a loss; each one that fails doubles them."""
 LOGIN_SECONDS: Final = 30
 """How long ssh may take to log in and start the program over there."""
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 @dataclass

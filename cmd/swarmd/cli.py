@@ -349,7 +349,7 @@ def reporting(exit_code: int) -> Generator[None]:
 
         for line in _failures(exc):
             say(f"error: {line}")
-        logging.getLogger("swarmlib").info("the traceback of it", exc_info=exc)
+        logging.getLogger(__name__).info("the traceback of it", exc_info=exc)
         raise SystemExit(exit_code) from None
 
 

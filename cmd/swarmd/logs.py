@@ -20,6 +20,8 @@ MAX_LINE: Final = 8 * 1024
 MAX_LINES: Final = 400
 """Lines of one record with its traceback, at most; of what is longer, the middle is left out."""
 _INDENT: Final = "    "
+_OURS: Final = ("swarmlib", "swarmlib_backends", "swarmd")
+"""The packages whose loggers are ours: each module has one of its name."""
 
 
 def set_up(level: int) -> None:
@@ -28,7 +30,8 @@ def set_up(level: int) -> None:
     handler.setFormatter(_Formatter())
     logging.basicConfig(handlers=[handler])
     logging.captureWarnings(True)
-    logging.getLogger("swarmlib").setLevel(level)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)
     sys.unraisablehook = _unraisable
 
 
@@ -83,4 +86,4 @@ def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
     exc = unraisable.exc_value
     text = "".join(traceback.format_exception_only(exc)).strip() if exc else unraisable.exc_type.__name__
     where = unraisable.err_msg or "an exception that nobody can catch"
-    logging.getLogger("swarmlib").error("%s in %s: %s", where, type(unraisable.object).__name__, text)
+    logging.getLogger(__name__).error("%s in %s: %s", where, type(unraisable.object).__name__, text)

@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 _OTHER_DESCRIPTORS: Final = 32
 """Descriptors that are kept for all else: listeners, logs, and what the stages hold."""

@@ -27,7 +27,7 @@ from .sockets import find_dead_peers
 
 _BACKLOG: Final = 1024
 _FIRST_INHERITED: Final = 3  # sd_listen_fds(3)
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _FIRST_PAUSE: Final = 0.01

@@ -28,7 +28,7 @@ _WORDS: Final = 3
 _LONGEST: Final = 8192
 """Bytes of a line that are kept: the far side decides how long it is."""
 _LINGER_SECONDS: Final = 1.0
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 def ssh_command(host: str, port: int | None, user: str | None, program: str, *options: str) -> list[str]:

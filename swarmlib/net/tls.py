@@ -27,7 +27,7 @@ _PLAIN_HTTP_REFUSED: Final = (
     b"Client sent an HTTP request to an HTTPS server.\n"
 )
 """What Go's servers, and so dockerd, say to a client that forgot TLS."""
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 class _LeftAtOnce(Unavailable):

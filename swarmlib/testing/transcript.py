@@ -30,6 +30,8 @@ from ..values import Json
 
 _SHOWN: Final = 160
 """Characters of one value in a transcript, at most."""
+_LOGGERS: Final = ("swarmlib", "swarmlib_backends")
+"""The parents of all loggers that tell of a backend's bugs."""
 
 
 class Transcript:
@@ -51,12 +53,14 @@ class Transcript:
     def noting_bugs(self) -> Generator[None]:
         """Write down what backends log as bugs meanwhile."""
         handler = _BugHandler(self)
-        logger = logging.getLogger("swarmlib")
-        logger.addHandler(handler)
+        loggers = [logging.getLogger(name) for name in _LOGGERS]
+        for logger in loggers:
+            logger.addHandler(handler)
         try:
             yield
         finally:
-            logger.removeHandler(handler)
+            for logger in loggers:
+                logger.removeHandler(handler)
 
 
 class _BugHandler(logging.Handler):

@@ -34,7 +34,7 @@ from .limits import Limits
 from .outbox import PIECE
 from .session import Session
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 READ_SIZE: Final = PIECE + HEAD.size
 """Bytes that are read at once: a full frame of a stream. More would come in memory that is new each time."""

@@ -18,7 +18,7 @@ from .limits import KIB
 from .references import RefKind
 from .windows import gather
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 _CHUNK: Final = 64 * KIB
 _CLOSED_HERE: Final = Unavailable("this side has closed the stream")

@@ -90,16 +90,25 @@ def test_an_engine_and_a_client_can_forge_no_line(folder: Path, stages: list[str
 def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     """Gives what swarmd's handler has written, which is set up as the command does it."""
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    root, ours = logging.getLogger(), logging.getLogger("swarmlib")
-    before, level = root.handlers[:], ours.level
+    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("swarmlib", "swarmlib_backends", "swarmd")]
+    before, levels = root.handlers[:], [each.level for each in ours]
     root.handlers[:] = []
     try:
         logs.set_up(logging.INFO)
         yield lambda: capsys.readouterr().err
     finally:
         root.handlers[:] = before
-        ours.setLevel(level)
+        for each, level in zip(ours, levels, strict=True):
+            each.setLevel(level)
         logging.captureWarnings(False)
+
+
+@pytest.mark.parametrize("name", ["swarmlib.wire.driver", "swarmlib_backends.remote", "swarmd.logs"])
+def test_each_module_of_ours_has_a_logger_of_its_own_which_tells_what_is_asked_for(
+    logged: Callable[[], str], name: str
+) -> None:
+    logging.getLogger(name).info("a client left")
+    assert logged() == "swarmd: INFO: a client left\n"
 
 
 @pytest.mark.parametrize("name", ["swarmlib", "asyncio", "azure.core", "trio"])
