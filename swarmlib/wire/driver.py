@@ -26,13 +26,13 @@ from ..errors import SwarmError, Unavailable
 from ..net.sockets import Socket, lean
 from ..reply_channel import CLEANUP_SECONDS, ReplySender
 from ..supervision import supervised
-from .channels import SERVICE
 from .errors import WireError
 from .events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset, Room
 from .frames import HEAD
 from .limits import Limits
 from .outbox import PIECE
 from .session import Session
+from .table import SERVICE
 
 _log = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class Driver:
 
     def _read_size(self) -> int:
         """Reads that end where frames end save the readers of streams from pieces."""
-        rest = self.channels.rest
+        rest = self.session.incoming.rest
         return rest if rest >= READ_SIZE // 8 else READ_SIZE
 
     async def _handle_all(self, turn: trio.CancelScope) -> bool:

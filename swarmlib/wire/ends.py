@@ -18,12 +18,12 @@ from ..reply_pair import discard
 from ..request import Request, Sender
 from ..service import as_error, break_off, refuse
 from ..supervision import supervised
-from .channels import SERVICE
 from .codec import Message
 from .driver import Driver, Step
 from .events import Received
 from .references import RefKind
 from .streams import RemoteReceiveStream, RemoteStream, StreamEnd, kind_of, pump
+from .table import SERVICE
 from .validation import check_reply, check_request
 
 _Item: TypeAlias = Received | SwarmError | None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ..errors import SwarmError
 from .codec import Message
 from .references import Refs
 from .windows import Value
+
+REASON: Final = 300
+"""Characters of a reset's reason, at most."""
 
 
 class Agreed(NamedTuple):
@@ -36,6 +39,11 @@ class Reset(NamedTuple):
 
     channel: int
     reason: str
+
+    @classmethod
+    def of(cls, channel: int, payload: bytes) -> Reset:
+        """Read the reason that the peer gives."""
+        return cls(channel, payload.decode("utf-8", "replace")[:REASON])
 
 
 class Data(NamedTuple):

@@ -1,13 +1,16 @@
 """What one side of a session keeps of each number that is open: channels of messages, streams of bytes, and values that
-travel apart from their message. Imports no trio.
+travel out of band. Imports no trio.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum
 from typing import TypeAlias
 
+from ..operation import Operation
 from ..reply import Ack, Error, Reply
+from .codec import Message
 from .errors import WireError
 from .events import Ended, Event, Received
 from .outbox import Outgoing
@@ -15,12 +18,24 @@ from .states import State
 from .windows import Incoming, Value
 
 
+class LocalError(RuntimeError):
+    """This side tried what the states don't allow: a bug in who drives the session."""
+
+
+class Answer(Enum):
+    """How far a call is answered: the states of `swarmlib.reply_channel`, as its replies come."""
+
+    WAITING = "waiting"
+    ANSWERED = "answered"
+    FAILED = "failed"
+
+
 class Channel:
     """A channel of messages, as this side sees it: of the requests to either service (channel 0), or of the replies
-    to one call.
+    to one call. It keeps its credit: of messages both ways, final replies not counted.
     """
 
-    __slots__ = ("answered", "credit", "failed", "held", "state", "taken", "unread", "values", "waiting")
+    __slots__ = ("answer", "credit", "held", "state", "taken", "unread", "values", "waiting")
 
     def __init__(self, state: State, credit: int) -> None:
         self.state = state
@@ -30,14 +45,60 @@ class Channel:
         """Messages that came and that the peer was not given credit for again."""
         self.taken = 0
         """Those of them that have been taken."""
-        self.answered = False
-        self.failed = False
+        self.answer = Answer.WAITING
         self.held: deque[Held] | None = None
         """What came after a message whose value is still coming, that message first."""
         self.values: set[int] | None = None
         """The values that are being sent for messages of this channel."""
         self.waiting: list[Event] | None = None
         """Where events go while the message that opened this is held."""
+
+    def count(self, message: Message, most: int) -> None:
+        """Count a message that came.
+
+        most: messages that may be unread.
+
+        Raises:
+            WireError: there was no credit for it, or it is a reply after the final one.
+        """
+        if not isinstance(message, Operation) and self._answers(message):
+            return
+        self.unread += 1
+        if self.unread > most:
+            raise WireError(f"over {most} messages on one channel without credit (limit credit)")
+
+    def _answers(self, reply: Reply) -> bool:
+        """Take note of a reply; gives whether it is a final one."""
+        if self.answer is Answer.FAILED or (self.answer is Answer.ANSWERED and type(reply) is Ack):
+            raise WireError(f"`{reply.kind}` after the final reply")
+        if type(reply) is Error:
+            self.answer = Answer.FAILED
+            return True
+        if type(reply) is Ack:
+            self.answer = Answer.ANSWERED
+            return True
+        return False
+
+    def grant(self, most: int) -> int:
+        """Give the messages that the peer is to be given credit for again: none until half of its credit is taken."""
+        granted = self.taken
+        if granted * 2 < most:
+            return 0
+        self.unread -= granted
+        self.taken = 0
+        return granted
+
+    def spend(self, message: Message) -> None:
+        """Take the credit for a message of this side.
+
+        Raises:
+            LocalError: there is none.
+        """
+        if isinstance(message, Ack | Error):
+            return
+        if not self.credit:
+            raise LocalError(f"{message!r} sent without credit")
+        self.credit -= 1
 
 
 class Held:
@@ -87,16 +148,3 @@ class ReceivingValue:
 
 
 Opened: TypeAlias = Channel | Stream | SendingValue | ReceivingValue
-
-
-def is_answer(channel: Channel, reply: Reply) -> bool:
-    """Whether this is a final reply, which needs no credit. The states are those of `swarmlib.reply`."""
-    if channel.failed or (channel.answered and type(reply) is Ack):
-        raise WireError(f"`{reply.kind}` after the final reply")
-    if type(reply) is Error:
-        channel.answered = channel.failed = True
-        return True
-    if type(reply) is Ack:
-        channel.answered = True
-        return True
-    return False

@@ -1,7 +1,7 @@
 """The protocol of one session: bytes in, events out; what to send is taken from it. No I/O; imports no trio.
 
 This is the frame of it: the handshake, cutting bytes into frames, heartbeats, the end. What happens on channels is in
-`channels`; when it may, in `states`. All times are given by the caller, in seconds on a clock of its own.
+`channels` and `incoming`; when it may, in `states`. All times are the caller's, in seconds on a clock of its own.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import Final
 
 from ..errors import SwarmError, Unavailable
 from . import frames
-from .channels import SERVICE, Channels
+from .channels import Channels
 from .errors import WireError
 from .events import Agreed, Event, GoingAway, Over
 from .frames import HEAD, MAGIC, VERSIONS, Type
+from .incoming import IncomingFrames
 from .limits import Limits
 from .outbox import Outbox
+from .table import SERVICE
 
 _DATA: Final = int(Type.DATA)
 _FIRST: Final = (Type.HELLO, Type.BYE)
@@ -31,6 +33,7 @@ class Session:
 
     version, capabilities: what both sides speak and can, once `Agreed`.
     channels: what is open, and what this side may do with it.
+    incoming: what frames of the peer do there.
     outbox: what waits to be sent. Its size tells those who send messages when to wait.
     draining: whether the peer wants no new calls.
     """
@@ -42,6 +45,7 @@ class Session:
         self.capabilities = capabilities
         self.outbox = Outbox()
         self.channels = Channels(initiator=initiator, limits=limits, outbox=self.outbox, measure=self._ask)
+        self.incoming = IncomingFrames(self.channels, limits)
         self.draining = False
         self.next_tick = now + limits.handshake
         self._limits = limits
@@ -61,14 +65,14 @@ class Session:
             self._say_hello()
 
     def _make_handlers(self) -> Mapping[int, Callable[[int, bytes], None]]:
-        channels = self.channels
+        incoming = self.incoming
         return {
             int(Type.HELLO): self._on_hello,
-            int(Type.MESSAGE): channels.on_message,
-            int(Type.LAST): channels.on_last,
-            int(Type.END): channels.on_end,
-            int(Type.RESET): channels.on_reset,
-            int(Type.CREDIT): channels.on_credit,
+            int(Type.MESSAGE): incoming.on_message,
+            int(Type.LAST): incoming.on_last,
+            int(Type.END): incoming.on_end,
+            int(Type.RESET): incoming.on_reset,
+            int(Type.CREDIT): incoming.on_credit,
             int(Type.PING): self._on_ping,
             int(Type.PONG): self._on_pong,
             int(Type.GOAWAY): self._on_goaway,
@@ -102,7 +106,7 @@ class Session:
         self.version = frames.common(VERSIONS, versions)
         self.capabilities &= capabilities
         self.channels.begin(theirs)
-        self.channels.events.append(Agreed())
+        self.channels.delivery.events.append(Agreed())
         self.next_tick = self._now + self._limits.heartbeat
         self._ask()
 
@@ -114,9 +118,9 @@ class Session:
         Raises:
             WireError: the peer breaks the format or the rules. The session is over; what `take` gives tells the peer.
         """
-        self._now = self._heard = self.channels.now = now
+        self._now = self._heard = self.incoming.now = now
         events: list[Event] = []
-        self.channels.events = events
+        self.channels.delivery.events = events
         try:
             if not self._over:
                 self._read(data)
@@ -124,7 +128,7 @@ class Session:
             self.finish(exc)
             raise
         finally:
-            self.channels.events = []  # what is in a message that came is its taker's alone: it must be able to drop it
+            self.channels.delivery.events = []  # what came is its taker's alone, who must be able to drop it
         return events
 
     def _read(self, data: bytes) -> None:
@@ -147,7 +151,7 @@ class Session:
     def _cut(self, data: bytes) -> None:
         """Take the frames of which all has come, and of DATA what has come."""
         end, size, unpack, most = len(data), HEAD.size, HEAD.unpack_from, self._limits.frame
-        start = self.channels.sunk(data, 0)
+        start = self.incoming.sunk(data, 0)
         while end - start >= size and not self._over:
             length, type, id = unpack(data, start)
             if length > most:
@@ -155,8 +159,8 @@ class Session:
             stop = start + size + length
             if type == _DATA:
                 self._check_begun(type)
-                self.channels.on_data(id, length)
-                start = self.channels.sunk(data, start + size)
+                self.incoming.on_data(id, length)
+                start = self.incoming.sunk(data, start + size)
             elif stop > end:
                 self._wait_for(size + length, data[start:])
                 return
@@ -220,7 +224,7 @@ class Session:
 
     def _on_goaway(self, _: int, __: bytes) -> None:
         self.draining = True
-        self.channels.events.append(GoingAway())
+        self.channels.delivery.events.append(GoingAway())
 
     def finish(self, why: SwarmError | None = None) -> None:
         """End the session; the peer is told why (None: in good order). Twice is harmless."""
@@ -229,7 +233,7 @@ class Session:
             self.outbox.put(frames.bye(why))
 
     def _on_bye(self, _: int, payload: bytes) -> None:
-        self.channels.events.append(Over(frames.read_bye(payload)))
+        self.channels.delivery.events.append(Over(frames.read_bye(payload)))
         self._over = True
 
     @property

@@ -36,7 +36,7 @@ from swarmlib import (
     connect,
 )
 from swarmlib.wire import driver
-from swarmlib.wire.channels import SERVICE, Channels
+from swarmlib.wire.channels import Channels
 from swarmlib.wire.events import Received
 from swarmlib.wire.frames import HEAD, Type, frame
 from swarmlib.wire.limits import TOLD, Limits
@@ -44,6 +44,7 @@ from swarmlib.wire.outbox import Outbox
 from swarmlib.wire.plain_data import MAX_NESTED
 from swarmlib.wire.references import RefKind
 from swarmlib.wire.session import Session
+from swarmlib.wire.table import SERVICE
 from swarmlib.wire.validation import MAX_DEPTH, MAX_NAME
 from swarmlib.wire.windows import gather
 from swarmlib_backends import DockerServer, Listen, Remote

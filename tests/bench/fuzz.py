@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-from swarmlib.wire import channels, codec, frames, outbox, session, windows
+from swarmlib.wire import channels, delivery, fields, frames, incoming, outbox, plain_data, session, table, windows
 from swarmlib.wire.errors import WireError
 from swarmlib.wire.events import Data, Received
 from swarmlib.wire.frames import HEAD
@@ -126,7 +126,7 @@ def _corpus(folder: Path) -> None:
 
 def _instrument(atheris: Any) -> None:
     """Have libFuzzer see the branches of the wire, so that it finds inputs that take new ones."""
-    for module in (channels, codec, frames, outbox, session, windows):
+    for module in (channels, delivery, fields, frames, incoming, outbox, plain_data, session, table, windows):
         for found in vars(module).values():
             for each in [found, *(vars(found).values() if inspect.isclass(found) else ())]:
                 if inspect.isfunction(each) and each.__module__ == module.__name__:

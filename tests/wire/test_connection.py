@@ -38,13 +38,13 @@ from swarmlib import (
 from swarmlib.asking import answer, call
 from swarmlib.net.sockets import Socket
 from swarmlib.operation import Operation
-from swarmlib.wire.channels import SERVICE
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.errors import WireError
 from swarmlib.wire.events import Received
 from swarmlib.wire.frames import MAGIC, VERSIONS, hello
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.session import Session
+from swarmlib.wire.table import SERVICE
 
 DEFAULT = Limits()
 

@@ -14,7 +14,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from swarmlib import Ack, Conflict, Error, Json, Log, Operation, Reply, Request, Set, SwarmError, Verb
 from swarmlib.wire import states
-from swarmlib.wire.channels import SERVICE
 from swarmlib.wire.codec import Message, encode, raw_value
 from swarmlib.wire.errors import WireError
 from swarmlib.wire.events import Agreed, Data, Ended, Event, GoingAway, Over, Received, Reset
@@ -23,6 +22,7 @@ from swarmlib.wire.limits import Limits
 from swarmlib.wire.references import OutOfBandValue, Ref, RefKind, Refs
 from swarmlib.wire.session import Session
 from swarmlib.wire.states import NEXT, Act, State
+from swarmlib.wire.table import SERVICE
 
 SMALL = Limits(
     frame=1024,

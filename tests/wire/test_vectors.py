@@ -8,7 +8,6 @@ import pytest
 
 from swarmlib import Ack, Conflict, Error, Json, Log, Meta, Reply, Request, Set, Verb
 from swarmlib.wire import frames
-from swarmlib.wire.channels import SERVICE
 from swarmlib.wire.codec import complete, encode, raw_value
 from swarmlib.wire.errors import WireError
 from swarmlib.wire.frames import MAGIC, NUMBER, VERSIONS, Type, frame
@@ -17,6 +16,7 @@ from swarmlib.wire.references import NO_REFS, OutOfBandValue, Ref, RefKind, Refs
 from swarmlib.wire.reply_codec import decode_reply
 from swarmlib.wire.request_codec import decode_request
 from swarmlib.wire.session import Session
+from swarmlib.wire.table import SERVICE
 
 FOLDER = Path(__file__).parent / "vectors"
 REPLY_1 = Refs(Ref(RefKind.CHANNEL, 1))

@@ -1,46 +1,71 @@
-"""The numbers of what is open in a session, on either side: which may be used next, and how many are in use. Imports no
-trio.
-"""
+"""What is open in a session, by its number: which numbers may be used next, how many are in use. Imports no trio."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from ..errors import UNSENT, Unavailable
 from .errors import WireError
 from .limits import Limits
 from .opened import Channel, Opened
 from .references import Ref, RefKind, Refs
+from .states import State
+
+SERVICE: Final = 0
+"""The channel to the peer's service; and, in the other direction, to this side's."""
 
 
-class Numbers:
-    """The numbers that both sides have given to channels and streams; the initiator's are odd.
+class Table:
+    """The channels, streams and values that are open, on either side; the initiator's numbers are odd.
 
-    next_own: the next of this side.
+    next_own: the next number of this side.
+    theirs: the limits that the peer has told.
     """
 
     def __init__(self, *, initiator: bool, limits: Limits) -> None:
+        self._open: dict[int, Opened] = {}
         self.next_own = 1 if initiator else 2
         self._next_theirs = 2 if initiator else 1
         self._own = int(initiator)
         """The last bit of this side's numbers."""
         self._limits = limits
-        self._theirs: Mapping[str, int] = {}
+        self.theirs: Mapping[str, int] = {}
         self._count = {"channels": [0, 0], "streams": [0, 0]}
         """Of each that is open: this side's, and the peer's."""
 
-    def begin(self, theirs: Mapping[str, int]) -> None:
-        """The peer has told its limits."""
-        self._theirs = theirs
+    def begin(self, theirs: Mapping[str, int], service: Channel) -> None:
+        """Take the limits that the peer has told, and open the service. What it lets this side open is kept below this
+        side's own limits too, for it is this side that holds what a peer does not read.
+        """
+        own = {name: getattr(self._limits, name) for name in self._count}
+        self.theirs = {name: min(most, own.get(name, most)) for name, most in theirs.items()}
+        self._open[SERVICE] = service
 
-    def check_used(self, id: int) -> None:
-        """Check that a number has been used.
+    def __contains__(self, id: int) -> bool:
+        return id in self._open
+
+    def __len__(self) -> int:
+        """How many are open, the service not counted."""
+        return len(self._open) - (SERVICE in self._open)
+
+    def get(self, id: int) -> Opened | None:
+        """Give what a number stands for; None where it is not open."""
+        return self._open.get(id)
+
+    def find(self, id: int) -> Opened | None:
+        """Give what the number of a frame stands for; None if that is closed: then what came is late.
 
         Raises:
             WireError: it was never opened.
         """
-        if id >= (self.next_own if id & 1 == self._own else self._next_theirs):
-            raise WireError(f"a frame on {id}, which was never opened")
+        found = self._open.get(id)
+        if found is None:
+            if id >= (self.next_own if id & 1 == self._own else self._next_theirs):
+                raise WireError(f"a frame on {id}, which was never opened")
+        elif type(found) is Channel and found.state is State.CLOSED:
+            return None
+        return found
 
     def check_theirs(self, refs: Refs) -> None:
         """Check what a message of the peer opens, and count its numbers as used.
@@ -76,25 +101,28 @@ class Numbers:
         reply, stream, value = refs
         more = {"channels": reply is not None, "streams": (stream is not None) + (value is not None)}
         for name, count in more.items():
-            if count and self._count[name][False] + count > self._theirs[name]:
-                text = f"as many {name} are open as the peer takes: {self._theirs[name]}"
+            if count and self._count[name][False] + count > self.theirs[name]:
+                text = f"as many {name} are open as the peer takes: {self.theirs[name]}"
                 raise Unavailable(text, details={UNSENT: True})
 
-    def opened(self, id: int, what: Opened) -> None:
-        """Count what has been opened.
+    def open(self, id: int, what: Opened) -> None:
+        """Open a number.
 
         Raises:
             WireError: the peer has more open than this side takes.
         """
+        self._open[id] = what
         name, theirs = _counted_as(what), id & 1 != self._own
         self._count[name][theirs] += 1
         most: int = getattr(self._limits, name)
         if theirs and self._count[name][True] > most:
             raise WireError(f"over {most} {name} open at once (limit {name})")
 
-    def closed(self, id: int, what: Opened) -> None:
-        """Count no more what has been closed."""
+    def close(self, id: int) -> Opened:
+        """Close a number; gives what it stood for."""
+        what = self._open.pop(id)
         self._count[_counted_as(what)][id & 1 != self._own] -= 1
+        return what
 
 
 def _counted_as(what: Opened) -> str:
