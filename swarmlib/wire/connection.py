@@ -8,12 +8,12 @@ from typing import Final
 
 import trio
 
-from ..errors import SwarmError, Unavailable, ungrouped
+from ..errors import SwarmError, ungrouped
 from ..reply_channel import CLEANUP_SECONDS
 from ..request import Sender
 from ..service import Unhandled
 from .driver import Driver
-from .ends import Inlet, RemoteSender
+from .endpoints import Inlet, RemoteSender
 from .limits import Limits
 
 _DEFAULT: Final = Limits()
@@ -108,24 +108,12 @@ async def open_connection(
             driver = Driver(stream, nursery, initiator=initiator, limits=limits, caller=caller, peer=peer)
             inlet = Inlet(driver, service or Unhandled())
             try:
-                driver.start(driver.write)
-                driver.start(driver.read)
-                await _agreed(driver, limits)
-                driver.start(driver.keep_time)
+                await driver.start()
                 yield Connection(driver, RemoteSender(inlet))
             finally:
                 driver.end()
                 try:
                     with trio.move_on_after(CLEANUP_SECONDS):
-                        await driver.written.wait()
+                        await driver.writer.closed.wait()
                 finally:
                     nursery.cancel_scope.cancel()
-
-
-async def _agreed(driver: Driver, limits: Limits) -> None:
-    with trio.move_on_after(limits.handshake):
-        await driver.agreed.wait()
-    if not driver.agreed.is_set():
-        driver.end(Unavailable(f"the peer did not say who it is within {limits.handshake:g} s"))
-    if driver.why is not None:
-        raise driver.why

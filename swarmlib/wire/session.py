@@ -36,6 +36,7 @@ class Session:
     incoming: what frames of the peer do there.
     outbox: what waits to be sent. Its size tells those who send messages when to wait.
     draining: whether the peer wants no new calls.
+    over: whether the session has ended, whichever side ended it.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Session:
         self.next_tick = now + limits.handshake
         self._limits = limits
         self._initiator = initiator
-        self._over = False
+        self.over = False
         self._greeted = False
         # What came, and is no whole frame yet:
         self._parts: list[bytes] = []
@@ -87,7 +88,7 @@ class Session:
     def _greet(self, data: bytes) -> bytes:
         """Check the peer's first bytes; gives those behind its magic, or b"" while there are too few."""
         if not MAGIC.startswith(data[: len(MAGIC)]):
-            self._over = True
+            self.over = True
             if not self._initiator:
                 self.outbox.put(frames.refusal(data))
             raise WireError(f"the peer speaks no swarmlib wire: it says {data[:40]!r}")
@@ -122,7 +123,7 @@ class Session:
         events: list[Event] = []
         self.channels.delivery.events = events
         try:
-            if not self._over:
+            if not self.over:
                 self._read(data)
         except WireError as exc:
             self.finish(exc)
@@ -152,7 +153,7 @@ class Session:
         """Take the frames of which all has come, and of DATA what has come."""
         end, size, unpack, most = len(data), HEAD.size, HEAD.unpack_from, self._limits.frame
         start = self.incoming.sunk(data, 0)
-        while end - start >= size and not self._over:
+        while end - start >= size and not self.over:
             length, type, id = unpack(data, start)
             if length > most:
                 raise WireError(f"a frame of {length} bytes: this side takes {most} (limit frame)")
@@ -228,13 +229,13 @@ class Session:
 
     def finish(self, why: SwarmError | None = None) -> None:
         """End the session; the peer is told why (None: in good order). Twice is harmless."""
-        if not self._over:
-            self._over = True
+        if not self.over:
+            self.over = True
             self.outbox.put(frames.bye(why))
 
     def _on_bye(self, _: int, payload: bytes) -> None:
         self.channels.delivery.events.append(Over(frames.read_bye(payload)))
-        self._over = True
+        self.over = True
 
     @property
     def waiting(self) -> bool:

@@ -12,7 +12,8 @@ import trio
 
 from ..errors import SwarmError, Unavailable
 from ..reply_channel import CLEANUP_SECONDS
-from .driver import Driver, Step
+from .driver import Driver
+from .endpoint import Step
 from .events import Received
 from .limits import KIB
 from .references import RefKind
@@ -24,8 +25,8 @@ _CHUNK: Final = 64 * KIB
 _CLOSED_HERE: Final = Unavailable("this side has closed the stream")
 
 
-class StreamEnd:
-    """This side's end of a stream; what a `RemoteStream` does, and the pump of an attachment."""
+class StreamEndpoint:
+    """This side's endpoint of a stream; what a `RemoteStream` does, and the pump of an attachment."""
 
     __slots__ = ("_broken", "_buffer", "_driver", "_ended", "_full", "_on_reset", "_reader", "_writers", "id")
 
@@ -39,7 +40,7 @@ class StreamEnd:
         self._ended = False
         self._full = False
         self._broken: SwarmError | None = None
-        driver.ends[id] = self
+        driver.endpoints[id] = self
 
     # What comes.
 
@@ -48,17 +49,17 @@ class StreamEnd:
         raise AssertionError
 
     def data(self, data: bytes) -> None:
-        """See `End.data`."""
+        """See `Endpoint.data`."""
         gather(self._buffer, data)
         self._reader.unpark_all()
 
     def ended(self) -> None:
-        """See `End.ended`."""
+        """See `Endpoint.ended`."""
         self._ended = True
         self._reader.unpark_all()
 
     def reset(self, error: SwarmError) -> None:
-        """See `End.reset`. What came before the stream's end stands."""
+        """See `Endpoint.reset`. What came before the stream's end stands."""
         self._broken = error
         if not self._ended:
             self._buffer.clear()
@@ -68,7 +69,7 @@ class StreamEnd:
             self._on_reset()
 
     def room(self) -> None:
-        """See `End.room`."""
+        """See `Endpoint.room`."""
         self._full = False
         self._writers.unpark_all()
 
@@ -139,7 +140,7 @@ class StreamEnd:
         self._leave(lambda stream: self._driver.channels.reset(stream, reason))
 
     def _leave(self, how: Callable[[int], None]) -> None:
-        if self._driver.ends.get(self.id) is self:
+        if self._driver.endpoints.get(self.id) is self:
             how(self.id)
             self._driver.forget(self.id)
             self._driver.wake()
@@ -151,7 +152,7 @@ class StreamEnd:
 class RemoteReceiveStream(trio.abc.ReceiveStream):
     """A byte stream that came with a message. Only who was given it holds it: when it is dropped, it is closed."""
 
-    def __init__(self, end: StreamEnd) -> None:
+    def __init__(self, end: StreamEndpoint) -> None:
         self._end = end
         self._closed = False
         self._receiving = False
@@ -199,7 +200,7 @@ class RemoteReceiveStream(trio.abc.ReceiveStream):
 class RemoteStream(RemoteReceiveStream, trio.abc.HalfCloseableStream):
     """A byte stream both ways that came with a message."""
 
-    def __init__(self, end: StreamEnd) -> None:
+    def __init__(self, end: StreamEndpoint) -> None:
         super().__init__(end)
         self._eof = False
         self._sending = False
@@ -255,7 +256,7 @@ def kind_of(stream: trio.abc.ReceiveStream) -> RefKind:
     return RefKind.DUPLEX if isinstance(stream, trio.abc.HalfCloseableStream) else RefKind.STREAM
 
 
-async def pump(att: trio.abc.ReceiveStream, end: StreamEnd) -> None:
+async def pump(att: trio.abc.ReceiveStream, end: StreamEndpoint) -> None:
     """Carry a message's attachment over the wire until it ends, breaks, or the other side is done with it; close it."""
     outward, inward = trio.CancelScope(), trio.CancelScope()
 
@@ -279,7 +280,7 @@ async def pump(att: trio.abc.ReceiveStream, end: StreamEnd) -> None:
             await att.aclose()
 
 
-async def _carry_out(att: trio.abc.ReceiveStream, end: StreamEnd) -> str | None:
+async def _carry_out(att: trio.abc.ReceiveStream, end: StreamEndpoint) -> str | None:
     """Gives why it broke, if it did."""
     try:
         while data := await att.receive_some(_CHUNK):
@@ -293,7 +294,7 @@ async def _carry_out(att: trio.abc.ReceiveStream, end: StreamEnd) -> str | None:
     return None
 
 
-async def _carry_in(end: StreamEnd, att: trio.abc.HalfCloseableStream, scope: trio.CancelScope) -> None:
+async def _carry_in(end: StreamEndpoint, att: trio.abc.HalfCloseableStream, scope: trio.CancelScope) -> None:
     with scope:
         try:
             await _copy_in(end, att)
@@ -303,7 +304,7 @@ async def _carry_in(end: StreamEnd, att: trio.abc.HalfCloseableStream, scope: tr
             pass
 
 
-async def _copy_in(end: StreamEnd, att: trio.abc.HalfCloseableStream) -> None:
+async def _copy_in(end: StreamEndpoint, att: trio.abc.HalfCloseableStream) -> None:
     while data := await end.receive():
         try:
             await att.send_all(data)

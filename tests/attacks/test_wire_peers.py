@@ -35,7 +35,7 @@ from swarmlib import (
     Verb,
     connect,
 )
-from swarmlib.wire import driver
+from swarmlib.wire import keepalive, reader, writer
 from swarmlib.wire.channels import Channels
 from swarmlib.wire.events import Received
 from swarmlib.wire.frames import HEAD, Type, frame
@@ -413,9 +413,9 @@ def failing(run: Coroutine[Any, Any, Any], at: int, count: list[int]) -> Generat
 
 PARTS = {
     "session": (listen_module._Session, "run"),  # pyright: ignore[reportPrivateUsage]
-    "reader": (driver.Driver, "read"),
-    "writer": (driver.Driver, "write"),
-    "keeper": (driver.Driver, "keep_time"),
+    "reader": (reader.Reader, "run"),
+    "writer": (writer.Writer, "run"),
+    "keeper": (keepalive.Keepalive, "run"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The ends of message channels, on trio: calls that go out and come in, and this side's service."""
+"""The endpoints of message channels, on trio: calls that go out and come in, and this side's service."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from ..request import Request, Sender
 from ..service import as_error, break_off, refuse
 from ..supervision import supervised
 from .codec import Message
-from .driver import Driver, Step
+from .driver import Driver
+from .endpoint import Step
 from .events import Received
 from .references import RefKind
-from .streams import RemoteReceiveStream, RemoteStream, StreamEnd, kind_of, pump
+from .streams import RemoteReceiveStream, RemoteStream, StreamEndpoint, kind_of, pump
 from .table import SERVICE
 from .validation import check_reply, check_request
 
@@ -43,22 +44,22 @@ class Call:
         self._request = request
         self._busy = False
         self._waiting: deque[_Item] | None = None
-        driver.ends[id] = self
+        driver.endpoints[id] = self
         request.reply.on_gone(self._gone)
 
     def message(self, event: Received) -> Step:
-        """See `End.message`."""
+        """See `Endpoint.message`."""
         _bring_stream(self.driver, event)
         if event.last:
             self.driver.forget(self.id)
         return self._take(event)
 
     def ended(self) -> Step:
-        """See `End.ended`."""
+        """See `Endpoint.ended`."""
         return self._take(None)
 
     def reset(self, error: SwarmError) -> Step:
-        """See `End.reset`."""
+        """See `Endpoint.reset`."""
         return self._take(error)
 
     def data(self, data: bytes) -> None:
@@ -66,7 +67,7 @@ class Call:
         raise AssertionError(data)
 
     def room(self) -> None:
-        """See `End.room`."""
+        """See `Endpoint.room`."""
 
     def _take(self, item: _Item) -> Step:
         if self._busy:
@@ -84,7 +85,7 @@ class Call:
 
     def _gone(self) -> None:
         driver = self.driver
-        if driver.ends.get(self.id) is self:
+        if driver.endpoints.get(self.id) is self:
             driver.channels.reset(self.id)
             driver.forget(self.id)
             driver.wake()
@@ -130,17 +131,17 @@ class Inlet:
         self._sender = sender
         self._caller = driver.caller
         self.credited = trio.lowlevel.ParkingLot()
-        driver.ends[SERVICE] = self
+        driver.endpoints[SERVICE] = self
 
     def message(self, event: Received) -> Step:
-        """See `End.message`."""
+        """See `Endpoint.message`."""
         refs = event.refs
         assert refs.reply is not None
-        upload = None if refs.stream is None else RemoteReceiveStream(StreamEnd(self.driver, refs.stream.id))
+        upload = None if refs.stream is None else RemoteReceiveStream(StreamEndpoint(self.driver, refs.stream.id))
         return self._call(event, upload, RemoteReply(self.driver, refs.reply.id))
 
     def room(self) -> None:
-        """See `End.room`."""
+        """See `Endpoint.room`."""
         self.credited.unpark_all()
 
     def ended(self) -> Step:
@@ -175,9 +176,8 @@ class Inlet:
         return asked
 
     async def _dispatch(self, request: Request) -> None:
-        reply, scope = request.reply, self.driver.reading
-        assert scope is not None
-        self.driver.call = reply
+        reply = request.reply
+        scope = self.driver.reader.scope_of(reply)
         limited = request.deadline != math.inf
         if limited:
             scope.deadline = request.deadline
@@ -202,9 +202,9 @@ class RemoteReply(ReplySender):
         self._gone: SwarmError | None = None
         self._credited: trio.lowlevel.ParkingLot | None = None
         self._callbacks: list[Callable[[], object]] = []
-        driver.ends[id] = self
+        driver.endpoints[id] = self
 
-    # As an end: see `End`.
+    # As an endpoint: see `Endpoint`.
 
     def message(self, event: Received) -> Step:
         """Never: the session takes no messages where this side sends them."""
@@ -219,12 +219,12 @@ class RemoteReply(ReplySender):
         raise AssertionError
 
     def room(self) -> None:
-        """See `End.room`."""
+        """See `Endpoint.room`."""
         if self._credited is not None:
             self._credited.unpark_all()
 
     def reset(self, error: SwarmError) -> None:
-        """See `End.reset`."""
+        """See `Endpoint.reset`."""
         self._gone = error
         self.room()
         callbacks, self._callbacks = self._callbacks, []
@@ -248,9 +248,9 @@ class RemoteReply(ReplySender):
     async def _deliver(self, reply: Reply) -> None:
         driver, id = self._driver, self._id
         final = isinstance(reply, Ack | Error)
-        if not final and not driver.has_room(id):
+        if not final and not driver.writer.has_room(id):
             self._credited = self._credited or trio.lowlevel.ParkingLot()  # most never need one
-            await driver.room(id, self._credited)
+            await driver.writer.room(id, self._credited)
         if not driver.channels.is_open(id):  # maybe only just: then the event of it still waits
             self._gone = self._gone or Unavailable("the caller went away")
         if self._gone is not None:
@@ -274,7 +274,7 @@ class RemoteReply(ReplySender):
     def _end(self) -> None:
         """Send nothing more."""
         driver = self._driver
-        if driver.ends.get(self._id) is self:
+        if driver.endpoints.get(self._id) is self:
             driver.channels.end(self._id)
             driver.forget(self._id)
             driver.hurry()
@@ -297,8 +297,8 @@ class RemoteSender(trio.abc.SendChannel[Request]):
         """
         driver = self._driver
         self._check()
-        if not driver.has_room(SERVICE):
-            await driver.room(SERVICE, self._inlet.credited)
+        if not driver.writer.has_room(SERVICE):
+            await driver.writer.room(SERVICE, self._inlet.credited)
             self._check()
         _send_request(driver, value)
         value.reply.pass_to(self)
@@ -336,12 +336,12 @@ def _send_reply(driver: Driver, id: int, reply: Reply) -> None:
 
 def _give_stream(driver: Driver, stream: trio.abc.ReceiveStream | None, id: int | None) -> None:
     if stream is not None and id is not None:
-        driver.nursery.start_soon(supervised, "an attached stream", pump, stream, StreamEnd(driver, id))
+        driver.nursery.start_soon(supervised, "an attached stream", pump, stream, StreamEndpoint(driver, id))
 
 
 def _bring_stream(driver: Driver, event: Received) -> None:
     """Put into an ack that came the stream that it refers to. At once: what comes there may be next."""
     ack, stream = event.message, event.refs.stream
     if stream is not None and isinstance(ack, Ack):
-        end = StreamEnd(driver, stream.id)
+        end = StreamEndpoint(driver, stream.id)
         ack.stream = RemoteStream(end) if stream.kind is RefKind.DUPLEX else RemoteReceiveStream(end)

@@ -1,0 +1,159 @@
+"""What comes in a session, on trio.
+
+One task reads and handles what comes, right there: a reply is put into its caller's hands, a request is given to the
+service, without a hop to another task. If that has to wait (a filter asks elsewhere, a client reads slowly), this task
+stays with it, and another goes on reading. So nothing that comes waits for anything but its own channel, and in the
+usual case there is one task for all.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from typing import Any, Final
+
+import trio
+
+from ..errors import SwarmError, Unavailable
+from ..reply_channel import ReplySender
+from .endpoint import Step
+from .errors import WireError
+from .events import Event
+from .frames import HEAD
+from .outbox import PIECE
+from .session import Session
+
+READ_SIZE: Final = PIECE + HEAD.size
+"""Bytes that are read at once: a full frame of a stream. More would come in memory that is new each time."""
+_REPLY: Final = 2
+"""Events that the reply to one call makes at most, usually: a `set` and an `ack`."""
+
+
+class Reader:
+    """Reads what comes, and has it handled.
+
+    handlers: do what an event says, by its type, and give what there is still to do.
+    handled: called when all that came is handled, or the rest of it is another task's.
+    go_on: starts a task that runs the reader.
+    ended: called when nothing more will come, with the reason.
+    handling: whether the reading task is at what came, and has not had to wait.
+    read_all: set once nothing more will come.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        session: Session,
+        handlers: Mapping[type[Any], Callable[[Any], Step]],
+        *,
+        handled: Callable[[], None],
+        go_on: Callable[[], None],
+        ended: Callable[[SwarmError], None],
+    ) -> None:
+        self.handling = False
+        self.read_all = trio.Event()
+        self._stream = stream
+        self._session = session
+        self._handlers = handlers
+        self._handled = handled
+        self._go_on = go_on
+        self._ended = ended
+        self._events: deque[Event] = deque()
+        self._came = 0
+        """Events that came last."""
+        self._turn: trio.CancelScope | None = None
+        """The scope of the task that reads."""
+        self._call: ReplySender | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether what came last was a call's reply and nothing else."""
+        return self._came <= _REPLY
+
+    def scope_of(self, call: ReplySender) -> trio.CancelScope:
+        """Give the scope in which a call of the peer's runs that is handled now: that of the task that reads, for a
+        scope of its own would cost as much as the call's decoding. If the call has to wait, the scope stays with it,
+        and ends once the caller has gone.
+
+        call: where its replies go.
+        """
+        assert self._turn is not None
+        self._call = call
+        return self._turn
+
+    async def run(self) -> None:
+        """Read and handle what comes, until another task has taken over or nothing more will come."""
+        with trio.CancelScope() as turn:
+            self._turn = turn
+            try:
+                while await self._handle_all(turn) and await self._receive():
+                    pass
+            finally:
+                if self._turn is turn:
+                    self.read_all.set()
+
+    async def _receive(self) -> bool:
+        """Take what comes next; gives whether more may come."""
+        try:
+            data = await self._stream.receive_some(self._read_size())
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            self._ended(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
+            return False
+        try:
+            self._events += self._session.receive(bytes(data), trio.current_time())
+        except WireError as exc:
+            self._ended(exc)
+        self._came = len(self._events)
+        if not data:
+            self._ended(Unavailable("the peer closed the connection"))
+        return bool(data)
+
+    def _read_size(self) -> int:
+        """Reads that end where frames end save the readers of streams from pieces."""
+        rest = self._session.incoming.rest
+        return rest if rest >= READ_SIZE // 8 else READ_SIZE
+
+    async def _handle_all(self, turn: trio.CancelScope) -> bool:
+        """Handle what came; gives whether this task is still the one that reads."""
+        events = self._events
+        self.handling = True
+        while events:
+            event = events.popleft()
+            step = self._handlers[type(event)](event)
+            if step is not None:
+                await _watched(step, self._hand_over)
+                if self._turn is not turn:
+                    return False
+                self._call = None
+        self._done()
+        return True
+
+    def _done(self) -> None:
+        self.handling = False
+        self._handled()
+
+    def _hand_over(self) -> None:
+        turn, self._turn = self._turn, None
+        call, self._call = self._call, None
+        if call is not None and turn is not None:
+            call.on_gone(turn.cancel)
+        self._done()
+        self._go_on()
+
+
+@types.coroutine
+def _watched(step: Coroutine[Any, Any, None], waits: Callable[[], None]) -> Generator[Any, Any, None]:
+    """Run `step`; when it first has to wait, call `waits`."""
+    try:
+        trap = step.send(None)
+        waits()
+        while True:
+            try:
+                sent = yield trap
+            except BaseException as exc:  # noqa: BLE001 - whatever it is, it is for the step
+                trap = step.throw(exc)
+            else:
+                trap = step.send(sent)
+    except StopIteration:
+        return
