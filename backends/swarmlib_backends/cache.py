@@ -47,7 +47,7 @@ _OVERHEAD: Final = 500
 """What a reply is taken to need besides the bytes of what it holds."""
 _OF_A_VALUE: Final = 50
 """The same of a value in a list."""
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 _Answer: TypeAlias = list[Ack | Set | Log]
 
 

@@ -39,7 +39,7 @@ from .patterns import Judge, Rule, fitting
 from .quantities import ByteRate, Rate, seconds
 from .streams import Passage
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 _Draw: TypeAlias = Callable[[random.Random], float]
 
 _MEAN_CUT_BYTES: Final = 16 * 1024

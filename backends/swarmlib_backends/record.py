@@ -19,7 +19,7 @@ from .dockerapi.rows import WHOLE
 from .recording import PIECE, What, Writer, reply_bytes, request_bytes
 from .streams import Passage
 
-_log: Final = logging.getLogger("swarmlib")
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass

@@ -53,7 +53,7 @@ WRITE_SECONDS: Final = CLEANUP_SECONDS
 """How long traffic is held back, at most."""
 CLOSE_SECONDS: Final = CLEANUP_SECONDS
 """How long the end of a recording waits for what is not written yet."""
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 class What(StrEnum):

@@ -31,7 +31,7 @@ _SHOWN: Final = 100
 _PATIENCE: Final = 5.0
 """Seconds that an answer waits for what the caller had sent before it: perhaps only chance had it come later."""
 _OF_STREAMS: Final = frozenset({What.SENT, What.RECEIVED, What.BROKE})
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from .patterns import fitting
 
 COPY_SECONDS: Final = 60.0
 """How long a copy may take to be answered before it is given up."""
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 @dataclass

@@ -19,9 +19,9 @@ MAX_LINE: Final = 8 * 1024
 """Characters of one line, at most; of what is longer, the middle is left out."""
 MAX_LINES: Final = 400
 """Lines of one record with its traceback, at most; of what is longer, the middle is left out."""
+OURS: Final = ("swarmlib", "swarmlib_backends", "swarmd")
+"""The loggers that `level` is set for. Below them each module has its own, so that one backend can be silenced."""
 _INDENT: Final = "    "
-_OURS: Final = ("swarmlib", "swarmlib_backends", "swarmd")
-"""The packages whose loggers are ours: each module has one of its name."""
 
 
 def set_up(level: int) -> None:
@@ -30,8 +30,8 @@ def set_up(level: int) -> None:
     handler.setFormatter(_Formatter())
     logging.basicConfig(handlers=[handler])
     logging.captureWarnings(True)
-    for name in _OURS:
-        logging.getLogger(name).setLevel(level)
+    for ours in OURS:
+        logging.getLogger(ours).setLevel(level)
     sys.unraisablehook = _unraisable
 
 

@@ -30,8 +30,6 @@ from ..values import Json
 
 _SHOWN: Final = 160
 """Characters of one value in a transcript, at most."""
-_LOGGERS: Final = ("swarmlib", "swarmlib_backends")
-"""The parents of all loggers that tell of a backend's bugs."""
 
 
 class Transcript:
@@ -53,14 +51,12 @@ class Transcript:
     def noting_bugs(self) -> Generator[None]:
         """Write down what backends log as bugs meanwhile."""
         handler = _BugHandler(self)
-        loggers = [logging.getLogger(name) for name in _LOGGERS]
-        for logger in loggers:
-            logger.addHandler(handler)
+        logger = logging.getLogger()  # a backend's own has its module's name, whatever that is
+        logger.addHandler(handler)
         try:
             yield
         finally:
-            for logger in loggers:
-                logger.removeHandler(handler)
+            logger.removeHandler(handler)
 
 
 class _BugHandler(logging.Handler):

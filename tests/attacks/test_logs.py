@@ -90,16 +90,16 @@ def test_an_engine_and_a_client_can_forge_no_line(folder: Path, stages: list[str
 def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     """Gives what swarmd's handler has written, which is set up as the command does it."""
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("swarmlib", "swarmlib_backends", "swarmd")]
-    before, levels = root.handlers[:], [each.level for each in ours]
+    root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in logs.OURS}
+    before = root.handlers[:]
     root.handlers[:] = []
     try:
         logs.set_up(logging.INFO)
         yield lambda: capsys.readouterr().err
     finally:
         root.handlers[:] = before
-        for each, level in zip(ours, levels, strict=True):
-            each.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
         logging.captureWarnings(False)
 
 
@@ -111,12 +111,22 @@ def test_each_module_of_ours_has_a_logger_of_its_own_which_tells_what_is_asked_f
     assert logged() == "swarmd: INFO: a client left\n"
 
 
-@pytest.mark.parametrize("name", ["swarmlib", "asyncio", "azure.core", "trio"])
+@pytest.mark.parametrize("name", ["swarmlib", "swarmlib_backends.balance.member", "asyncio", "azure.core", "trio"])
 def test_every_loggers_record_is_one_line(logged: Callable[[], str], name: str) -> None:
     logging.getLogger(name).error("it says %s", FORGED)
     written = logged()
     assert written.count("\n") == 1
     assert written[:-1].isprintable()
+
+
+@pytest.mark.parametrize("name", ["swarmlib.supervision", "swarmlib_backends.cache"])
+def test_each_modules_logger_has_the_level_that_is_set_and_can_be_silenced_by_itself(
+    logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    logging.getLogger(name).info("heard")
+    monkeypatch.setattr(logging.getLogger(name), "disabled", True)
+    logging.getLogger(name).error("silenced")
+    assert logged() == "swarmd: INFO: heard\n"
 
 
 def test_the_lines_of_a_traceback_are_indented_and_escaped(logged: Callable[[], str]) -> None:

@@ -46,7 +46,7 @@ from .sleeper import MachineEngine, Memory, Sleeper, capacity
 from .spec import TAG, Body
 from .workloads import default_spec, machines
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 _NOTHING: Final[Mapping[Path, Any]] = {("volumes",): {"Volumes": [], "Warnings": None}}
 """Lists that are no plain lists, with nothing in them."""

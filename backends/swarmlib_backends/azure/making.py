@@ -26,7 +26,7 @@ from .access import Access
 from .client import Arm, parts
 from .spec import ATTEMPT, MADE, NETWORK, REACH, SPEC, SUBNET, TAG, VM, Body, Spec, tags_of
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 MACHINES: Final = "Microsoft.Compute/virtualMachines"
 DISKS: Final = "Microsoft.Compute/disks"

@@ -46,7 +46,7 @@ from ..dockerapi.values import is_true, labels_fit
 from ..enginekit.pong import pong
 from .spec import Body
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 READY_SECONDS: Final = 600.0
 """How long a machine may take from its start until its engine answers."""

@@ -42,7 +42,7 @@ from .members import Member
 from .roster import Roster
 from .select import Selection
 
-_log = logging.getLogger("swarmlib.balance")
+_log = logging.getLogger(__name__)
 
 _WINDOW: Final = 0.02
 """Seconds that an event is held back, at most, for one of another engine that may have come before it."""

@@ -46,7 +46,7 @@ from .merge import Node
 from .mirror import Mirror
 from .versions import Bridge
 
-_log = logging.getLogger("swarmlib.balance")
+_log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE: Final = 5.0
 _DRIFT_CHECKS: Final = 12

@@ -26,7 +26,7 @@ from .shapes import MAX_OBJECTS
 if TYPE_CHECKING:
     from .members import Member
 
-_log = logging.getLogger("swarmlib.balance")
+_log = logging.getLogger(__name__)
 
 RESCHEDULE: Final = "com.docker.swarm.reschedule-policies"
 MOVED: Final = "swarmlib.rescheduled-from"

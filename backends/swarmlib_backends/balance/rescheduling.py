@@ -29,7 +29,7 @@ from .roster import Roster
 from .spawning import Spawner
 from .wish import reschedules
 
-_log = logging.getLogger("swarmlib.balance")
+_log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS: Final = 10.0
 _CONTAINERS: Final = ("containers",)

@@ -22,7 +22,7 @@ from .lasting import lasting, pauses
 from .members import Member
 from .versions import Advertised, Bridge
 
-_log = logging.getLogger("swarmlib.balance")
+_log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 1.0
 """Between two looks at the file."""

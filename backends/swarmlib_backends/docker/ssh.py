@@ -26,7 +26,7 @@ SOCKET_THERE: Final = "/var/run/docker.sock"
 _READY: Final = "swarmlib: ready"
 _HOLD: Final = f"echo '{_READY}'; exec cat"
 """Ends with our end of its stdin, so that ssh never outlives a swarmd that was killed."""
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 class SshTunnel:

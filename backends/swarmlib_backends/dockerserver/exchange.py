@@ -19,7 +19,7 @@ from ..dockerapi.rows import Kind, Row
 from .fields import OWN_HEADERS, error_in, line_in
 from .upload import Upload
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 _BODYLESS: Final = (204, 304)
 _CHUNKED: Final = (b"Transfer-Encoding", b"chunked")

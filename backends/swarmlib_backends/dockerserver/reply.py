@@ -29,7 +29,7 @@ from .exchange import Exchange, response
 from .fields import JSON_TYPE, OWN_HEADERS, RAW_TYPE, SWITCHING, error_in, headers_in, line_in, status_in, value_in
 
 _PIECES: Final = (Kind.WATCH, Kind.PROGRESS)
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 
 def error_response(error: SwarmError, *, keep_alive: bool, bodyless: bool = False) -> bytes:

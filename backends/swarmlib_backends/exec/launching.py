@@ -27,7 +27,7 @@ from swarmlib.supervision import supervised
 from . import launcher
 from .launcher import ANNOUNCED, SUBREAPER, Request
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 _PROGRAM: Final = (sys.executable, "-I", "-S", launcher.__file__)
 _KILLED: Final = 128 + signal.SIGKILL
 _READ: Final = 4096

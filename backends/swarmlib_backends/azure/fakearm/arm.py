@@ -29,7 +29,7 @@ from .tokens import Tokens
 if TYPE_CHECKING:
     from .spec import Described, Spec
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 VERSIONS: Final = {
     "Microsoft.Compute": "2024-07-01",

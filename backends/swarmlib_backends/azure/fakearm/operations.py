@@ -13,7 +13,7 @@ import trio
 from .errors import ArmError
 from .http import Answer, Body
 
-_log = logging.getLogger("swarmlib")
+_log = logging.getLogger(__name__)
 
 Work: TypeAlias = Callable[[], Awaitable[Any]]
 """What an operation does; it gives the operation's result (None for none), or raises an ArmError to fail."""
