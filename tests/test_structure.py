@@ -82,7 +82,7 @@ ALLOWED_PRIVATE = {
     "_value_": "enum.Enum: documented; read where `value`, a descriptor, would cost each request of the wire",
     "_deliver": "ReplySender: what a subclass must define; nobody else calls it",
     "_finish": "ReplySender: what a subclass must define; nobody else calls it",
-    "_build_next_request": "azure-mgmt-core: its policy that registers providers, which Registration makes fit for trio, is private",
+    "_build_next_request": "azure-mgmt-core: of its policy that registers providers, which is made fit for trio here",
     "_internal_response": "azure-core: its base for the responses of transports, made for subclasses, is private",
 }
 """Private members that may be used outside of their modules, and why."""

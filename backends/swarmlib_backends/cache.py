@@ -36,7 +36,7 @@ from swarmlib import (
 from swarmlib.reply import FINAL
 from swarmlib.wire.codec import raw_value
 
-from .calls import LOOKS, key_of
+from .calls import LOOKS, key_of, relay
 from .patterns import fitting
 from .quantities import Size
 
@@ -169,9 +169,7 @@ class _Flight:
     async def fly(self, next: Sender, request: Request) -> None:
         """Make the call."""
         with self._scope:
-            async with await ask(next, request) as replies:
-                async for reply in replies:
-                    await self._take(reply)
+            await relay(await ask(next, request), self._take)
         self._done.set()
 
     async def _take(self, reply: Reply) -> None:

@@ -1,16 +1,28 @@
-"""What several stages share: what tells calls and members apart, and handing replies on."""
+"""What several stages share: what tells calls and members apart, and how replies are passed on."""
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Container
+from typing import Any, Final, TypeAlias
 
 import orjson
 
-from swarmlib import Reply, ReplySender, Request, Verb, discard
+from swarmlib import Reply, ReplyReceiver, ReplySender, Request, Verb, discard
 
 LOOKS: Final = frozenset({Verb.LS, Verb.GET})
 """The verbs that change nothing and are answered with one value: asking twice is as asking once."""
+
+
+Take: TypeAlias = Callable[[Reply], Awaitable[bool | None]]
+"""Takes a reply, and passes it on or keeps it; True says that it was the last one that is wanted."""
+
+
+async def relay(replies: ReplyReceiver, take: Take) -> None:
+    """Give each reply of a call to `take`; at the end what still works for the call is cancelled."""
+    async with replies:
+        async for reply in replies:
+            if await take(reply):
+                return
 
 
 async def forward(reply: Reply, to: ReplySender) -> None:

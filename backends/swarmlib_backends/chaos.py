@@ -8,11 +8,11 @@ import math
 import random
 import re
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NoReturn, Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import trio
 
@@ -22,7 +22,7 @@ from swarmlib import (
     Ack,
     Handler,
     Invalid,
-    ReplyReceiver,
+    Reply,
     ReplySender,
     Request,
     Server,
@@ -34,10 +34,10 @@ from swarmlib import (
 from swarmlib.registry import nearest
 from swarmlib.reply import FINAL
 
-from .calls import forward
+from .calls import forward, relay
 from .patterns import Judge, Rule, fitting
 from .quantities import ByteRate, Rate, seconds
-from .streams import Passage
+from .streams import StreamWrapper
 
 _log = logging.getLogger(__name__)
 _Draw: TypeAlias = Callable[[random.Random], float]
@@ -212,33 +212,25 @@ class Chaos(Server):
             raise ERRORS[faults.error](f"chaos: {faults.error}", details={UNSENT: True})
         if request.upload is not None:
             request = request.replace(upload=self._troubled(request.upload, faults))
-        async with await ask(self.next, request) as replies:
-            if faults.lost:
-                await _lose(replies)
-            await self._relay(replies, request.reply, faults)
+        replies = await ask(self.next, request)
+        if faults.lost:
+            await relay(replies, discard)
+            await trio.sleep_forever()
+        await relay(replies, partial(self._forward, faults, itertools.count(), request.reply))
 
-    async def _relay(self, replies: ReplyReceiver, to: ReplySender, faults: _Faults) -> None:
-        left = faults.cut_replies
-        async for reply in replies:
-            if not isinstance(reply, FINAL):
-                if left == 0:
-                    return
-                left -= 1
-            if isinstance(reply, Ack) and reply.stream is not None:
-                reply = reply.replace(stream=self._troubled(reply.stream, faults))
-            await forward(reply, to)
+    async def _forward(self, faults: _Faults, passed: Iterator[int], to: ReplySender, reply: Reply) -> bool:
+        if not isinstance(reply, FINAL) and next(passed) >= faults.cut_replies:
+            return True
+        if isinstance(reply, Ack) and reply.stream is not None:
+            reply = reply.replace(stream=self._troubled(reply.stream, faults))
+        await forward(reply, to)
+        return False
 
     def _troubled(self, stream: trio.abc.ReceiveStream, faults: _Faults) -> trio.abc.ReceiveStream:
         return _Troubled(stream, self.slow, faults.cut_bytes).alike
 
 
-async def _lose(replies: ReplyReceiver) -> NoReturn:
-    async for reply in replies:
-        await discard(reply)
-    await trio.sleep_forever()
-
-
-class _Troubled(Passage):
+class _Troubled(StreamWrapper):
     """A stream that is slow, or breaks after some bytes."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, rate: Rate | None, cut_after: float) -> None:

@@ -12,10 +12,10 @@ from typing import Final, NoReturn
 
 import trio
 
-from swarmlib import UNSENT, Handler, Invalid, Request, Server, Unavailable, ask, option
+from swarmlib import UNSENT, Handler, Invalid, Reply, ReplySender, Request, Server, Unavailable, ask, option
 from swarmlib.reply import FINAL
 
-from .calls import forward
+from .calls import forward, relay
 from .quantities import Rate
 
 _TOO_MANY_REQUESTS: Final = 429  # RFC 6585, 4
@@ -68,13 +68,14 @@ class Limit(Server):
     async def _call(self, ticket: _Ticket, request: Request) -> None:
         try:
             await ticket.admitted.wait()
-            async with await ask(self.next, request) as replies:
-                async for reply in replies:
-                    if isinstance(reply, FINAL):
-                        self._gate.leave(ticket)
-                    await forward(reply, request.reply)
+            await relay(await ask(self.next, request), partial(self._forward, ticket, request.reply))
         finally:
             self._gate.leave(ticket)
+
+    async def _forward(self, ticket: _Ticket, to: ReplySender, reply: Reply) -> None:
+        if isinstance(reply, FINAL):
+            self._gate.leave(ticket)
+        await forward(reply, to)
 
 
 class _Ticket:

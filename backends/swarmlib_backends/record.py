@@ -17,7 +17,7 @@ from swarmlib.reply import FINAL
 from . import redact
 from .dockerapi.rows import WHOLE
 from .recording import PIECE, What, Writer, reply_bytes, request_bytes
-from .streams import Passage
+from .streams import StreamWrapper
 
 _log: Final = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class _Told(Tap):
         await super()._finish()
 
 
-class _Upload(Passage):
+class _Upload(StreamWrapper):
     """A request's upload: what is received of it, the caller has sent. Only its end is recorded: a replay compares
     none of its bytes, and build contexts and archives hold what nobody looked through for secrets.
     """
@@ -158,7 +158,7 @@ class _Upload(Passage):
         return data
 
 
-class _Conversation(Passage):
+class _Conversation(StreamWrapper):
     """The stream that an `ack` brought. What is sent is recorded first: its answer may come before it is all sent."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, call: _Call) -> None:

@@ -26,9 +26,9 @@ from swarmlib import (
     option,
 )
 
-from .calls import LOOKS, forward
+from .calls import LOOKS, forward, relay
 from .patterns import fitting
-from .streams import Passage
+from .streams import StreamWrapper
 
 
 @dataclass
@@ -92,22 +92,26 @@ class Retry(Server):
         """Ask once. A failure is returned, if the caller has seen nothing of this try; replies to a look are held
         back until it has succeeded.
         """
-        async with await ask(self.next, request) as replies:
-            before: list[Reply] = []
-            async for reply in replies:
-                if isinstance(reply, Error):
-                    return reply.error
-                before.append(reply)
-                if isinstance(reply, Ack) or request.verb not in LOOKS:
-                    break
-            for reply in before:
-                await forward(reply, request.reply)
-            async for reply in replies:
-                await forward(reply, request.reply)
-        return None
+        held: list[Reply] = []
+        failed: SwarmError | None = None
+        begun = False
+
+        async def take(reply: Reply) -> bool:
+            nonlocal failed, begun
+            if isinstance(reply, Error) and not begun:
+                failed = reply.error
+                return True
+            held.append(reply)
+            begun = begun or isinstance(reply, Ack) or request.verb not in LOOKS
+            while begun and held:
+                await forward(held.pop(0), request.reply)
+            return False
+
+        await relay(await ask(self.next, request), take)
+        return failed
 
 
-class _Upload(Passage):
+class _Upload(StreamWrapper):
     """The caller's upload, of which is known whether it can still be sent from its beginning."""
 
     used = False

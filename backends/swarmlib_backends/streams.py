@@ -7,10 +7,10 @@ from typing import cast
 import trio
 
 
-class Passage(trio.abc.HalfCloseableStream):
+class StreamWrapper(trio.abc.HalfCloseableStream):
     """A stream through which another one's bytes pass; a subclass does to them what it is there for.
 
-    Give it away as `passage.alike`, which can be sent to only if the stream behind it can.
+    Give it away as `wrapper.alike`, which can be sent to only if the stream behind it can.
     """
 
     def __init__(self, inner: trio.abc.ReceiveStream) -> None:
@@ -46,7 +46,7 @@ class Passage(trio.abc.HalfCloseableStream):
         await self.inner.aclose()
 
 
-class Resumed(Passage):
+class Resumed(StreamWrapper):
     """A stream some of which was read before: from its first byte on."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, early: bytes) -> None:

@@ -11,10 +11,11 @@ from typing import Final
 
 import trio
 
-from swarmlib import Chain, Filter, Invalid, ReplyReceiver, Request, Sender, argument, ask, discard, option
+from swarmlib import Chain, Filter, Invalid, Reply, ReplyReceiver, Request, Sender, argument, ask, discard, option
 from swarmlib.reply import FINAL
 from swarmlib.supervision import supervised
 
+from .calls import relay
 from .patterns import fitting
 
 COPY_SECONDS: Final = 60.0
@@ -103,18 +104,19 @@ class Tee(Filter):
         deadline = trio.current_time() + COPY_SECONDS
         with trio.move_on_at(deadline):
             replies = await ask(sender, request.replace(deadline=deadline))
-            nursery.start_soon(supervised, f"tee: a copy to {self.chain.name}", self._drop, replies, deadline)
+            nursery.start_soon(supervised, f"tee: a copy to {self.chain.name}", self._read, replies, deadline)
             return
         self._under_way -= 1
 
-    async def _drop(self, replies: ReplyReceiver, deadline: float) -> None:
+    async def _read(self, replies: ReplyReceiver, deadline: float) -> None:
         """Read to the answer, and leave."""
         try:
             with trio.move_on_at(deadline):
-                async with replies:
-                    async for reply in replies:
-                        await discard(reply)
-                        if isinstance(reply, FINAL):
-                            break
+                await relay(replies, _drop)
         finally:
             self._under_way -= 1
+
+
+async def _drop(reply: Reply) -> bool:
+    await discard(reply)
+    return isinstance(reply, FINAL)

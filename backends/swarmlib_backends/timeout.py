@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import trio
 
-from swarmlib import Handler, Invalid, Request, Sender, Server, TimedOut, ask, option
+from swarmlib import Handler, Invalid, Reply, ReplySender, Request, Server, TimedOut, ask, option
 
-from .calls import forward
+from .calls import forward, relay
 from .patterns import Rule
-from .streams import Passage
+from .streams import StreamWrapper
 
 
 @dataclass
@@ -39,29 +39,21 @@ class Timeout(Server):
     async def _call(self, request: Request) -> None:
         after = next((limit for fits, limit in self._limits if fits(request)), self.after)
         with trio.CancelScope() as scope:
-            await _follow(request, self.next, _Patience(scope, after))
+            patience = _Patience(scope, after, request.reply)
+            if request.upload is not None:
+                request = request.replace(upload=_Upload(request.upload, patience).alike)
+            patience.begin()
+            await relay(await ask(self.next, request), patience.forward)
         if scope.cancelled_caught:
             what = f"{request.verb} {'/'.join(request.path)}".rstrip()
             raise TimedOut(f"{what}: nothing came within {after:g} s", backend=self.name)
 
 
-async def _follow(request: Request, next: Sender, patience: _Patience) -> None:
-    reply_to = request.reply
-    if request.upload is not None:
-        request = request.replace(upload=_Upload(request.upload, patience).alike)
-    patience.begin()
-    async with await ask(next, request) as replies:
-        async for reply in replies:
-            patience.end()
-            await forward(reply, reply_to)
-            if not reply_to.answered:
-                patience.begin()
-
-
 class _Patience:
-    def __init__(self, scope: trio.CancelScope, seconds: float) -> None:
+    def __init__(self, scope: trio.CancelScope, seconds: float, to: ReplySender) -> None:
         self._scope = scope
         self._seconds = seconds
+        self._to = to
 
     def begin(self) -> None:
         self._scope.deadline = trio.current_time() + self._seconds
@@ -69,8 +61,15 @@ class _Patience:
     def end(self) -> None:
         self._scope.deadline = math.inf
 
+    async def forward(self, reply: Reply) -> None:
+        """Pass on a sign of life."""
+        self.end()
+        await forward(reply, self._to)
+        if not self._to.answered:
+            self.begin()
 
-class _Upload(Passage):
+
+class _Upload(StreamWrapper):
     """The caller's upload: waiting for the caller's next piece is no waiting for an answer."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, patience: _Patience) -> None:

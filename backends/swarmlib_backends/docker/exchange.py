@@ -17,7 +17,7 @@ from ..dockerapi.headers import end_to_end
 from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
-from ..streams import Passage, Resumed
+from ..streams import Resumed, StreamWrapper
 from .engine import Connection, Engine
 from .request import Whole, body_of, head_of, upgrade_of
 from .response import Lines
@@ -232,7 +232,7 @@ class Exchange:
         return BodyStream(self._responses, on_close=close)
 
 
-class NotSwitched(Passage):
+class NotSwitched(StreamWrapper):
     """What an engine says that was asked for a conversation and did not switch protocols: nothing can be said to it."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
