@@ -30,6 +30,7 @@ from swarmlib import (
 )
 from swarmlib import connect as open_chain
 from swarmlib_backends.balance import Balance, merge
+from swarmlib_backends.balance.node import Node
 from tests.simulated import Box, Engine, stamp
 
 ID_A, ID_B = "a" * 64, "b" * 64
@@ -710,7 +711,7 @@ async def test_an_exec_is_found_again() -> None:
     assert f"get exec/{made.id}" not in a.asked
 
 
-A_NODE, B_NODE = merge.Node("A", {}), merge.Node("B", {})
+A_NODE, B_NODE = Node("A"), Node("B")
 
 
 def test_an_image_on_two_engines_is_listed_once_with_all_its_tags() -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from swarmlib_backends.balance.imagenames import ImageNames
-from swarmlib_backends.balance.index import Container, Index, Item, Table, image_name
-from swarmlib_backends.balance.members import Member
+from swarmlib_backends.balance.index import Index, Table, image_name
+from swarmlib_backends.balance.member import Member
+from swarmlib_backends.balance.objects import Container, Item
 from swarmlib_backends.dockerapi.ages import human, since, template
 
 ids = st.text("ab", min_size=1, max_size=4)

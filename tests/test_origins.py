@@ -8,9 +8,10 @@ from trio.testing import wait_all_tasks_blocked
 
 from swarmlib import Chain, Client, Unavailable, connect
 from swarmlib_backends.balance import Balance
-from swarmlib_backends.balance.index import Item
-from swarmlib_backends.balance.members import Member
-from swarmlib_backends.balance.origins import Departed, of_host
+from swarmlib_backends.balance.departed import Departed
+from swarmlib_backends.balance.member import Member
+from swarmlib_backends.balance.objects import Item
+from swarmlib_backends.balance.placement.origins import of_host
 from tests.simulated import Box, Engine
 
 BINDS = {"Binds": ["/srv/web:/data:ro"]}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from swarmlib import UNSENT, Chain, Client, Conflict, Invalid, Unavailable, Unsupported, connect
 from swarmlib_backends.balance import Balance
-from swarmlib_backends.balance.wish import Rule, read
+from swarmlib_backends.balance.placement.request import read
+from swarmlib_backends.balance.placement.rules import Rule
 from tests.simulated import Engine
 
 GIB = 2**30

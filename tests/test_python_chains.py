@@ -1,6 +1,7 @@
 """Chains made of Python objects, mixed with text: a backend's declaration reads the calls too."""
 
 import ast
+import dataclasses
 import inspect
 import re
 import subprocess
@@ -155,7 +156,8 @@ def test_what_checkers_see_of_a_call_is_what_is_declared(name: str) -> None:
     assert ([seen.vararg.arg] if seen.vararg else []) == many
     names = [each.arg for each in seen.kwonlyargs]
     defaults = [ast.literal_eval(each) for each in seen.kw_defaults if each is not None]
-    assert dict(zip(names, defaults, strict=True)) == {
+    plain = {each.name: each.default for each in dataclasses.fields(kind) if each.name not in declared}
+    assert dict(zip(names, defaults, strict=True)) == plain | {
         p.field: tuple(p.default) if p.many else p.default for p in declared.values() if not p.positional
     }
 

@@ -21,20 +21,6 @@ UNMENDED_CIRCLES = [
     {"swarmlib.options", "swarmlib.registry", "swarmlib.service"},
     {"swarmlib.client", "swarmlib.handles", "swarmlib.run"},
     {
-        "swarmlib_backends.balance.index",
-        "swarmlib_backends.balance.members",
-        "swarmlib_backends.balance.merge",
-        "swarmlib_backends.balance.mirror",
-        "swarmlib_backends.balance.origins",
-    },
-    {
-        "swarmlib_backends.azure",
-        "swarmlib_backends.azure.access",
-        "swarmlib_backends.azure.engines",
-        "swarmlib_backends.azure.making",
-        "swarmlib_backends.azure.workloads",
-    },
-    {
         "swarmlib_backends.simulator.container",
         "swarmlib_backends.simulator.engine",
         "swarmlib_backends.simulator.images",
@@ -66,14 +52,6 @@ UNMENDED_MODULES = {
     "swarmlib_backends.simulator.shell_syntax",
 }
 UNMENDED_PRIVATE = {
-    ("swarmlib_backends.azure.engines", "_ask"): "of Balance",
-    ("swarmlib_backends.azure.engines", "_create"): "of Balance",
-    ("swarmlib_backends.azure.engines", "_everywhere"): "of Balance",
-    ("swarmlib_backends.azure.engines", "_roster"): "of Balance",
-    ("swarmlib_backends.azure.engines", "_spawner"): "of Balance",
-    ("swarmlib_backends.azure.engines", "_summary"): "of Balance",
-    ("swarmlib_backends.azure.sleeper", "_engine"): "of Docker",
-    ("swarmlib_backends.balance.forwarding", "_inner"): "of Tap",
     ("swarmlib.testing.reference", "_bound_to"): "of the helper bases of backends",
 }
 ALLOWED_PRIVATE = {

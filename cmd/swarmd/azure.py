@@ -13,13 +13,14 @@ import trio
 
 from swarmlib import Chain, NotFound
 from swarmlib.errors import ungrouped
-from swarmlib_backends.azure import Azure, duration
+from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.access import Access
 from swarmlib_backends.azure.client import Arm, connected, parts
-from swarmlib_backends.azure.making import MACHINES, Maker, Say, making
+from swarmlib_backends.azure.machines import default_spec, machines
 from swarmlib_backends.azure.objects import Machine
+from swarmlib_backends.azure.options import duration
+from swarmlib_backends.azure.provisioning import MACHINES, Maker, Say, provisioning
 from swarmlib_backends.azure.sweeping import orphans
-from swarmlib_backends.azure.workloads import default_spec, machines
 
 from . import show
 
@@ -127,7 +128,7 @@ async def _sweep(azure: Azure, older_than: float, everywhere: bool, dry_run: boo
                 if dry_run:
                     click.echo("\n".join(f"remove  {id}" for id in ids))
                     continue
-                async with making(arm, group, Access(azure, arm), say) as maker:
+                async with provisioning(arm, group, Access(azure, arm), say) as maker:
                     left += await maker.remove_all(ids, "")
     for each in left:
         click.echo(f"not removed: {each}", err=True)
@@ -139,7 +140,7 @@ async def _opened(azure: Azure, say: Say) -> AsyncGenerator[tuple[Arm, Access, M
     with ungrouped():
         async with connected(azure.subscription) as arm:
             access = Access(azure, arm)
-            async with making(arm, azure.group, access, say) as maker:
+            async with provisioning(arm, azure.group, access, say) as maker:
                 yield arm, access, maker
 
 

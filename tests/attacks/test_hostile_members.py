@@ -44,12 +44,14 @@ from swarmlib_backends.balance import Balance, mirror
 from swarmlib_backends.balance.events import _Feed  # pyright: ignore[reportPrivateUsage]
 from swarmlib_backends.balance.forwarding import Forwarded
 from swarmlib_backends.balance.history import Position
-from swarmlib_backends.balance.index import Item, Table
-from swarmlib_backends.balance.members import Member
+from swarmlib_backends.balance.index import Table
+from swarmlib_backends.balance.member import Member
+from swarmlib_backends.balance.members import Members
+from swarmlib_backends.balance.members_file import MembersFile
 from swarmlib_backends.balance.mirror import Mirror
+from swarmlib_backends.balance.objects import Item
+from swarmlib_backends.balance.placement.rules import Rule
 from swarmlib_backends.balance.rescheduling import Rescheduler
-from swarmlib_backends.balance.roster import Roster
-from swarmlib_backends.balance.wish import Rule
 from tests.simulated import Engine
 
 ID = "a" * 64
@@ -495,21 +497,21 @@ async def test_a_process_or_network_that_two_engines_claim_is_neither_s() -> Non
 
 
 @pytest.fixture
-def rosters(monkeypatch: pytest.MonkeyPatch) -> list[Roster]:
+def registries(monkeypatch: pytest.MonkeyPatch) -> list[Members]:
     """The members of the balances that a test opens."""
-    found: list[Roster] = []
-    join = Roster.join
+    found: list[Members] = []
+    join = Members.join
 
-    async def seen(self: Roster, chain: Chain) -> Any:
+    async def seen(self: Members, chain: Chain) -> Any:
         found.append(self)
         return await join(self, chain)
 
-    monkeypatch.setattr(Roster, "join", seen)
+    monkeypatch.setattr(Members, "join", seen)
     return found
 
 
 async def test_a_flood_of_events_ends_the_member_not_the_memory(
-    rosters: list[Roster], monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+    registries: list[Members], monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     monkeypatch.setattr(mirror, "MAX_OBJECTS", 50)
     monkeypatch.setattr(mirror, "_KNOWN_EXECS", 5)
@@ -520,7 +522,7 @@ async def test_a_flood_of_events_ends_the_member_not_the_memory(
         for number in range(20):
             bad.tell("exec_create: x", box, execID=f"e{number}")
         await trio.testing.wait_all_tasks_blocked()
-        assert len(rosters[0].index.execs._by_id) == 5  # pyright: ignore[reportPrivateUsage]
+        assert len(registries[0].index.execs._by_id) == 5  # pyright: ignore[reportPrivateUsage]
         for kind in ("container", "volume"):
             for number in range(60):
                 bad.tell_of(kind, "create", f"{kind}{number}", {"name": f"n{number}"})
@@ -530,7 +532,7 @@ async def test_a_flood_of_events_ends_the_member_not_the_memory(
             assert len(await swarm.ls()) == 2
 
 
-async def test_ports_that_nobody_holds_any_more_are_forgotten(rosters: list[Roster]) -> None:
+async def test_ports_that_nobody_holds_any_more_are_forgotten(registries: list[Members]) -> None:
     a = Engine("A")
     async with connect(over(a)) as swarm:
         for number in range(5):
@@ -539,7 +541,7 @@ async def test_ports_that_nobody_holds_any_more_are_forgotten(rosters: list[Rost
             await swarm.ls(all="1")
             await swarm.rm("containers", made.id)
         await swarm.ls(all="1")
-        assert rosters[0].members[0].ports == {}
+        assert registries[0].all[0].ports == {}
 
 
 async def test_a_member_that_takes_for_ever_to_list_itself_holds_up_nobody(
@@ -637,7 +639,7 @@ TASKS: list[tuple[type, str]] = [
     (Rescheduler, "_when_dead"),
     (Rescheduler, "_move"),
     (_Feed, "_follow"),
-    (Roster, "_follow"),
+    (MembersFile, "_follow"),
 ]
 
 
@@ -650,7 +652,7 @@ class Fails:
         original: Callable[..., Awaitable[Any]] = getattr(owner, name)
 
         async def failing(*args: Any, **kwargs: Any) -> Any:
-            member = getattr(args[0], "member", getattr(args[0], "_member", args[0]))
+            member = getattr(args[0], "member", getattr(args[0], "_node", args[0]))
             if self.failing and getattr(member, "name", "B") == "B":
                 self.raised += 1
                 raise ZeroDivisionError(name)
@@ -674,7 +676,7 @@ async def test_a_task_that_raises_ends_nothing_else_and_is_begun_again(
     members = tmp_path / "members"
     members.write_text("")
     fails = Fails(monkeypatch, owner, name)
-    fails.failing = owner is Rescheduler or owner is Roster
+    fails.failing = owner is Rescheduler or owner is MembersFile
     async with connect(over(a, b, watch_file=str(members), reschedule_after=1.0)) as swarm, swarm.watch() as events:
         await swarm.ls()
         fails.failing = True

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from swarmlib import Invalid, Request, Verb, connect
-from swarmlib_backends.azure import sleeper
+from swarmlib_backends.azure import memory as memories
 from swarmlib_backends.dockerapi.matching import glob, named, regex
 from tests.engines import Engine, docker, swarmd
 
@@ -104,7 +104,7 @@ async def test_every_pattern_is_matched_or_refused_by_every_stage(chain: str, pl
 
 
 def test_an_engine_that_sleeps_is_asked_for_names_without_harm(tmp_path: Path) -> None:
-    memory = sleeper.Memory(tmp_path / "memory")
+    memory = memories.Memory(tmp_path / "memory")
     memory.known = {"containers": [{"Id": "1", "Names": [f"/{LONG}"], "State": "running"}]}
     for value, count in [("(a+)+$x", 0), ("(", 0), (f"^/{LONG}$", 1), ("^a", 1)]:
         asked = Request(Verb.LS, ("containers",), {"all": "1", "filters": json.dumps({"name": [value]})})

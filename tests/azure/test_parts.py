@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from swarmlib import Chain, ChainSyntaxError, Invalid, Unavailable
-from swarmlib_backends.azure import duration
 from swarmlib_backends.azure.cloudinit import certificates, custom_data, docker, read
 from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.options import duration
 from tests.azure.backend import azure, lead
 
 

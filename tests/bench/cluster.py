@@ -23,8 +23,8 @@ import trio
 from swarmlib import Chain, Client, Meta, Request, Verb
 from swarmlib.asking import call
 from swarmlib_backends.balance import Balance
-from swarmlib_backends.balance.placement import Placement
-from swarmlib_backends.balance.spawning import NO_WISH
+from swarmlib_backends.balance.placement.placement import Placement
+from swarmlib_backends.balance.spawning import NO_CONTAINER
 from tests.bench.common import show
 from tests.simulated import Engine
 
@@ -84,13 +84,13 @@ async def measure(engines: int) -> list[float]:
         memory = resident() - before
         lists: list[float] = []
         for _ in range(5):
-            Held.stage._roster.index.changed()
+            Held.stage._members.index.changed()
             began = time.perf_counter()
             await client.call(Verb.LS, ("containers",))
             lists.append(time.perf_counter() - began)
-        index, members = Held.stage._roster.index, Held.stage._roster.members
-        placement = Placement("spread", index)
-        placed = microseconds(20, lambda: placement.choose(NO_WISH, members, {}))
+        index, members = Held.stage._members.index, Held.stage._members.all
+        placement = Placement("spread", index, lambda _: True)
+        placed = microseconds(20, lambda: placement.choose(NO_CONTAINER, members, {}))
         refs = [box.id[:12] for each in simulated for box in random.sample(list(each.boxes.values()), 5)]
         index.find("containers", refs[0])
         found = microseconds(1000, lambda: index.find("containers", random.choice(refs)))

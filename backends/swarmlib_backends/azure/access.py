@@ -14,9 +14,10 @@ import trio
 
 from swarmlib import Invalid, Unavailable
 
-from . import Azure, authority
+from . import authority
 from .client import Arm
 from .objects import Machine
+from .options import AzureOptions
 from .spec import REACH, TLS_PORT, Spec, part, parts
 
 _KEYS: Final = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
@@ -26,7 +27,7 @@ _READ: Final = 64 * 1024
 class Access:
     """The ways to the machines, as the options say."""
 
-    def __init__(self, options: Azure, arm: Arm) -> None:
+    def __init__(self, options: AzureOptions, arm: Arm) -> None:
         self._options = options
         self._arm = arm
         self._own: list[str] = []

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .client import Arm, parts
-from .making import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SECURITY_GROUPS
 from .objects import seconds
+from .provisioning import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SECURITY_GROUPS
 from .spec import MADE, TAG, VM, Body, tags_of
 
 _OWN: Final = frozenset({INTERFACES.lower(), ADDRESSES.lower()})

@@ -7,10 +7,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, cast
-
-import trio
 
 from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, NotFound, Request, Server, Unsupported, Verb
 from swarmlib.service import Handler
@@ -22,12 +19,14 @@ from ..dockerapi.values import is_true
 from ..enginekit.bodies import ATTACHED, HARMLESS, Accepted
 from ..enginekit.pong import pong
 from ..enginekit.refusals import no_such_place, still_runs
-from . import Azure, cloudinit, objects
+from . import objects
 from .access import Access, Shell
-from .client import Arm, connected
+from .client import connected
 from .events import Events
-from .making import MACHINES, making
+from .machines import default_spec, machines
 from .objects import Machine
+from .options import AzureOptions
+from .provisioning import MACHINES, provisioning
 from .spec import LABEL, Body, Spec, is_reserved
 
 _CONTAINERS: Final = "containers"
@@ -44,7 +43,7 @@ _ACCEPTED: Final = Accepted(
 class Workloads(Server):
     """The machines of one resource group."""
 
-    def __init__(self, options: Azure) -> None:
+    def __init__(self, options: AzureOptions) -> None:
         self._options = options
 
     @property
@@ -62,7 +61,7 @@ class Workloads(Server):
         options = self._options
         async with connected(options.subscription) as self._arm:
             self._access = Access(options, self._arm)
-            async with making(self._arm, options.group, self._access) as self._maker:
+            async with provisioning(self._arm, options.group, self._access) as self._maker:
                 self._events = Events(self._machines, options.poll)
                 yield
 
@@ -235,64 +234,6 @@ class Workloads(Server):
         return await self._arm.fetch(str(found["serialConsoleLogBlobUri"]))
 
 
-async def machines(arm: Arm, group: str) -> list[Machine]:
-    """The machines of a group with their power: two lists, however many there are.
-
-    One list has the machines, the other how they are; with both asked at once, one that has just come or gone is in one
-    of them only, and shown if the first has it.
-    """
-    bodies: list[Body] = []
-    views: dict[str, Body] = {}
-    operations = arm.compute.virtual_machines
-
-    async def list_bodies() -> None:
-        try:
-            bodies.extend(await arm.listed(operations.list(group)))
-        except NotFound:
-            return  # no group, no machines
-
-    async def list_views() -> None:
-        for each in await arm.listed(operations.list_all(status_only="true")):
-            views[each["id"].lower()] = each
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(list_bodies)
-        nursery.start_soon(list_views)
-    return [Machine.of(each, views.get(each["id"].lower())) for each in bodies]
-
-
-def default_spec(options: Azure, name: str, access: Access, *, engine: bool) -> Spec:
-    """The machine that the options describe.
-
-    Raises:
-        Invalid: there is no ssh key, or the file for cloud-init can't be read.
-    """
-    tls = engine and options.reach == "tls"
-    docker = [cloudinit.docker(options.admin, _engine_labels(options), tls=tls)] if engine else []
-    return Spec(
-        name=name,
-        location=options.location,
-        size=options.size,
-        image=options.image,
-        disk=options.disk,
-        zone=options.zone,
-        spot=options.spot,
-        network=options.network,
-        private=options.private,
-        identity=options.identity,
-        security=options.security,
-        admin=options.admin,
-        key=access.public_key(),
-        tls=tls,
-        cloud_init=(*docker, *([cloudinit.read(Path(options.cloud_init))] if options.cloud_init else [])),
-        role="engine" if engine else "workload",
-        tags=dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag),
-    )
-
-
-def _engine_labels(options: Azure) -> list[str]:
-    slots = [f"containerslots={options.slots}"] if options.slots else []
-    return [f"location={options.location}", f"size={options.size}", *slots]
 
 
 def _patch(machine: Machine, body: Any) -> Body:

@@ -35,11 +35,11 @@ from swarmlib.supervision import supervised
 from ..dockerapi.events import fits
 from ..dockerapi.nulls import fields
 from . import answers
-from .asking import representative
+from .fanout import representative
 from .history import Position, knows, moment, nanoseconds, time_of
-from .index import LABEL
-from .members import Member
-from .roster import Roster
+from .labels import LABEL
+from .member import Member
+from .members import Members
 from .select import Selection
 
 _log = logging.getLogger(__name__)
@@ -203,25 +203,25 @@ def _bound(selection: Selection, name: str) -> int | None:
     return nanoseconds(given) if given else None
 
 
-async def relay(roster: Roster, request: Request) -> None:
+async def relay(members: Members, request: Request) -> None:
     """Answer a watch with the events of the engines that it asks for.
 
     Raises:
         SwarmError: every engine that is up refuses it, or fails at it: the words of one of them.
     """
     selection = Selection.of(request.params)
-    chosen = selection.chosen(roster.members)
+    chosen = selection.chosen(members.all)
     bounded = bool(request.params.get("until"))
     sender, receiver = trio.open_memory_channel[tuple[_Feed, dict[str, Any] | None]](_UNSENT_EVENTS)
     with ungrouped():
-        async with trio.open_nursery() as nursery, roster.listening() as news:
+        async with trio.open_nursery() as nursery, members.listening() as news:
             feeds = _Feeds(request, selection, sender, nursery)
             if not any(member.up for member in chosen):
                 await feeds.begun()
             for member in chosen:
                 feeds.add(member)
             if not bounded:
-                nursery.start_soon(feeds.follow, roster, news)
+                nursery.start_soon(feeds.follow, members, news)
             await _in_order(feeds, receiver, request.reply, bounded=bounded)
             nursery.cancel_scope.cancel()
 
@@ -283,10 +283,10 @@ class _Feeds:
         self.active[member] = self._latest[member] = feed = _Feed(member, self._selection, self)
         self._nursery.start_soon(feed.run, self._out)
 
-    async def follow(self, roster: Roster, news: trio.MemoryReceiveChannel[dict[str, Any]]) -> None:
+    async def follow(self, members: Members, news: trio.MemoryReceiveChannel[dict[str, Any]]) -> None:
         """Give what becomes of the engines, and the events of those that join."""
         async for event in news:
-            for member in self._selection.chosen(roster.members):
+            for member in self._selection.chosen(members.all):
                 concerned = member.name == event["Actor"]["ID"]
                 if member not in self.active and (concerned or member not in self._latest):
                     self.add(member)

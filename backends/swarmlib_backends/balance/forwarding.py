@@ -34,6 +34,7 @@ class Forwarded(Tap):
         under_way: set[Forwarded],
     ) -> None:
         super().__init__(inner, self._look)
+        self._caller = inner
         self._show = see
         self._give_back = give_back
         self._given_back = False
@@ -77,7 +78,7 @@ class Forwarded(Tap):
         if self._give_back is None or self._begun or self._cut or not isinstance(error, NotFound):
             return False
         self._begun = self._given_back = True
-        await self._give_back(self._inner, error)
+        await self._give_back(self._caller, error)
         return True
 
     async def _finish(self) -> None:
@@ -100,7 +101,7 @@ class Forwarded(Tap):
     async def _end(self, error: SwarmError) -> None:
         """Answer with an error in place of whatever the member says from now on, and cancel its work."""
         self._disconnect()
-        await break_off(self._inner, error, begun=False)
+        await break_off(self._caller, error, begun=False)
 
 
 class Calls(trio.abc.SendChannel[Request]):

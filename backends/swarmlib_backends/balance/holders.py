@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from swarmlib import UNSENT, NotFound, Request, Unsupported
 
 from ..dockerapi.status import refusal, status_of
-from .asking import Outcome, ask_all
-from .lists import settle
-from .members import Member
-from .roster import Roster
+from .fanout import Outcome, ask_all, settle
+from .members import Members
+from .objects import Container
 
 
-async def change(roster: Roster, request: Request) -> Outcome:
+async def change(members: Members, request: Request) -> Outcome:
     """Change an image on every engine that has it and is up; gives what they answered.
 
     The engines whose containers use the image are asked first, and the others only if none of those refuses.
@@ -20,13 +21,13 @@ async def change(roster: Roster, request: Request) -> Outcome:
         SwarmError: an engine refused, or failed; says on which the image was changed nevertheless. NotFound: none has
             the image. Unavailable: no engine is up, or none that is has it.
     """
-    present = [member for member in roster.members if member.up]
+    present = [member for member in members.all if member.up]
     await settle(present, "containers", "images")
-    ids = {item.id for item in roster.index.find("images", request.path[1])}
-    using = [member for member in present if _uses(member, ids)]
+    ids = {item.id for item in members.index.find("images", request.path[1])}
+    using = [member for member in present if _uses(members.index.containers_on(member), ids)]
     outcome = Outcome()
-    for members in (using, [member for member in roster.members if member not in using]):
-        outcome.add(await ask_all(members, request))
+    for asked in (using, [member for member in members.all if member not in using]):
+        outcome.add(await ask_all(asked, request))
         for member, _ in outcome.answers:
             member.mirror.touch_kind("images")
         _check_refusals(outcome)
@@ -53,5 +54,5 @@ def _check_refusals(outcome: Outcome) -> None:
     raise refusal(status_of(first), f"{said}; but it was done on {done}")
 
 
-def _uses(member: Member, images: set[str]) -> bool:
-    return any(each.summary.get("ImageID") in images for each in member.mirror.containers.values())
+def _uses(containers: Iterable[Container], images: set[str]) -> bool:
+    return any(each.summary.get("ImageID") in images for each in containers)

@@ -7,113 +7,20 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
-import orjson
+from .departed import Departed
+from .imagenames import ImageNames
+from .node import Node
+from .objects import RUNNING, Container, Item
 
-from ..dockerapi.ages import human, since, template
-from .origins import Departed
-
-if TYPE_CHECKING:
-    from .members import Member
-
-LABEL: Final = "swarmlib.node"
-"""The label that tells an object's engine."""
 _TELLING: Final = 6
 """Digits of an id's beginning that are no accident: a name of another engine's object that is the same is ambiguous."""
 _DIGITS: Final = frozenset("0123456789abcdef")
 _FOREVER: Final = float("inf")
 
-
-class Item:
-    """One object on one engine."""
-
-    __slots__ = ("group", "id", "member", "names", "shared")
-
-    def __init__(self, member: Member, id: str, names: Iterable[str], *, shared: bool = False) -> None:
-        self.member = member
-        self.shared = shared
-        """Whether it says that all engines of a swarm have it."""
-        self.group = ""
-        self.id = id
-        self.names = tuple(names)
-
-    @property
-    def label(self) -> str:
-        """What tells it from others of the same name."""
-        return f"{self.member.name}/{self.names[0] if self.names else self.id[:12]}"
-
-
-class Container(Item):
-    """One container: its summary, ready to send but for its age, and what placement must know of it."""
-
-    __slots__ = ("_after", "_base", "_before", "_status", "_until", "body", "claim", "created", "state")
-
-    def __init__(self, member: Member, id: str, names: Iterable[str] = ()) -> None:
-        super().__init__(member, id, names)
-        self.body = b""
-        self.created = 0.0
-        self.state = "created"
-        self.claim = NOTHING
-        self._before = self._after = ""
-        self._base = 0.0
-        self._status = b""
-        self._until = 0.0
-
-    def tell(self, summary: dict[str, Any], inspected: Mapping[str, Any]) -> None:
-        """Take over what its engine says: its entry in a list, and its inspection."""
-        state: Mapping[str, Any] = inspected.get("State") or {}
-        rest = {key: value for key, value in summary.items() if key != "Status"}
-        rest["Labels"] = {**(summary.get("Labels") or {}), LABEL: self.member.name}
-        rest["Node"] = self.member.name
-        self.body = orjson.dumps(rest)[:-1]
-        self.created = since(inspected.get("Created") or "") or summary.get("Created") or 0
-        self.state = summary.get("State") or ""
-        status: str = summary.get("Status") or ""
-        ages = template(status)
-        self._before, self._after = ages or (status, "")
-        moment = since(state.get("StartedAt" if status.startswith("Up") else "FinishedAt") or "")
-        self._base = moment if ages else 0.0
-        self._until = 0.0
-        if not self._base:
-            self._status, self._until = _field(status), _FOREVER
-
-    def parts(self, now: float) -> tuple[bytes, bytes, float]:
-        """Its summary in two pieces, and until when they are true; `now` is the time on its engine's clock."""
-        if now >= self._until:
-            age, lasts = human(now - self._base)
-            self._status = _field(f"{self._before}{age}{self._after}")
-            self._until = self._base + lasts
-        return self.body, self._status, self._until
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Its summary, without the status; {} until it is known."""
-        return cast("dict[str, Any]", orjson.loads(self.body + b"}")) if self.body else {}
-
-
-def _field(status: str) -> bytes:
-    return b',"Status":' + orjson.dumps(status) + b"}"
-
-
-Port: TypeAlias = tuple[str, str, int]
-"""Of an engine: protocol, address, number."""
-
-
-class Claim:
-    """What a container takes of its engine: billionths of a CPU, bytes of memory, ports."""
-
-    __slots__ = ("cpus", "memory", "ports")
-
-    def __init__(self, cpus: int = 0, memory: int = 0, ports: Iterable[Port] = ()) -> None:
-        self.cpus = cpus
-        self.memory = memory
-        self.ports = tuple(ports)
-
-
-NOTHING: Final = Claim()
 
 AnItem = TypeVar("AnItem", bound=Item)
 
@@ -193,8 +100,8 @@ class Table(Generic[AnItem]):
 
 def _with_others(found: tuple[AnItem, ...], more: Iterable[AnItem]) -> tuple[AnItem, ...]:
     """What was found, and what others than those engines have."""
-    known = {item.member for item in found}
-    return (*found, *(item for item in more if item.member not in known))
+    known = {item.node for item in found}
+    return (*found, *(item for item in more if item.node not in known))
 
 
 def _without(table: dict[str, tuple[AnItem, ...]], key: str, item: AnItem) -> None:
@@ -210,17 +117,37 @@ class Index:
 
     def __init__(self) -> None:
         self.departed = Departed()
-        self.times = count(1)
+        self._times = count(1)
         """In which order what engines tell was heard."""
         self.containers = Table[Container](self.departed.note_names)
         self.images = Table[Item]()
         self.networks = Table[Item]()
         self.volumes = Table[Item]()
         self.execs = Table[Item]()
+        self.image_names: dict[Node, ImageNames] = {}
+        self._held: dict[Node, Mapping[str, Container]] = {}
         self._groups: dict[str, list[Item]] = {}
         self._order: list[Container] = []
         """Nearly in the order of the list, so that sorting it costs little."""
         self._lists: dict[bool, tuple[bytes, float]] = {}
+
+    def join(self, node: Node, containers: Mapping[str, Container]) -> ImageNames:
+        """Take up a node, whose containers will be found in this mapping; gives where its images' names are kept."""
+        self._held[node] = containers
+        self.image_names[node] = names = ImageNames(self._times)
+        return names
+
+    def leave(self, node: Node) -> None:
+        """Forget a node, of whose objects all have been removed."""
+        del self._held[node], self.image_names[node]
+
+    def containers_on(self, node: Node) -> Collection[Container]:
+        """Give the containers of a node."""
+        return self._held[node].values() if node in self._held else ()
+
+    def count(self, node: Node) -> int:
+        """Count a node's containers, with those that are being made."""
+        return len(self.containers_on(node)) + len(node.placing)
 
     def table(self, kind: str) -> Table[Any] | None:
         """The table of a kind of objects, by the first word of their paths."""
@@ -244,18 +171,20 @@ class Index:
     def _find_image(self, ref: str) -> tuple[Item, ...]:
         name = image_name(ref)
         if len(found := self.images.find(name)) > 1:
-            return tuple(sorted(found, key=lambda item: item.member.mirror.image_names.given(name), reverse=True))
+            return tuple(sorted(found, key=lambda item: self._given(name, item.node), reverse=True))
         return found or self.images.find(ref) or self.images.find(f"sha256:{ref}")
 
-    def newer_image(self, ref: str, member: Member) -> Item | None:
-        """The image that a name means on another engine, where it was given later than on this one."""
-        found = [item for item in self._find_image(ref) if item.member.up]
-        here = next((item for item in found if item.member is member), None)
+    def _given(self, name: str, node: Node) -> int:
+        return names.given(name) if (names := self.image_names.get(node)) else 0
+
+    def newer_image(self, ref: str, node: Node) -> Item | None:
+        """Find the image that a name means on another node, where it was given later than on this one."""
+        found = [item for item in self._find_image(ref) if item.node.up]
+        here = next((item for item in found if item.node is node), None)
         if here is None or found[0].id == here.id:
             return None
         there, name = found[0], image_name(ref)
-        later = there.member.mirror.image_names.given(name) > member.mirror.image_names.given(name)
-        return there if later else None
+        return there if self._given(name, there.node) > self._given(name, node) else None
 
     def group(self, item: Item, group: str) -> None:
         """Say what an object belongs with; "" for nothing."""
@@ -270,9 +199,9 @@ class Index:
         if group:
             self._groups.setdefault(group, []).append(item)
 
-    def holders_of_group(self, group: str) -> set[Member]:
+    def holders_of_group(self, group: str) -> set[Node]:
         """The engines that have something of a group; where none has any more, the one that had it last."""
-        return {item.member for item in self._groups.get(group, ())} or self.departed.holders("groups", group)
+        return {item.node for item in self._groups.get(group, ())} or self.departed.holders("groups", group)
 
     # The list of containers.
 
@@ -303,9 +232,9 @@ class Index:
         self._lists[running] = made = _joined(self._order, running, now)
         return made[0]
 
-    def listed_of(self, members: Iterable[Member], *, running: bool, now: float) -> bytes:
-        """The same, of some engines."""
-        chosen = [each for member in members for each in member.mirror.containers.values()]
+    def listed_of(self, nodes: Iterable[Node], *, running: bool, now: float) -> bytes:
+        """The same, of some nodes."""
+        chosen = [each for node in nodes for each in self.containers_on(node)]
         return _joined(sorted(chosen, key=_created, reverse=True), running, now)[0]
 
 
@@ -317,24 +246,18 @@ def _joined(containers: Iterable[Container], running: bool, now: float) -> tuple
     pieces: list[bytes] = []
     lasts = _FOREVER
     for each in containers:
-        if (running and each.state not in RUNNING) or not each.body or not each.member.up:
+        if (running and each.state not in RUNNING) or not each.body or not each.node.up:
             continue
-        skew = each.member.skew
+        skew = each.node.skew
         body, status, until = each.parts(now + skew)
         pieces += (b",", body, status)
         lasts = min(lasts, until - skew)
     return b"[" + b"".join(pieces[1:]) + b"]\n", lasts
 
 
-RUNNING: Final = frozenset({"running", "paused", "restarting"})
-"""The states of what `docker ps` shows without `--all`."""
-ENDED: Final = frozenset({"exited", "dead", "removing"})
-"""The states of what holds no port any more."""
-
-
-def placed(kind: str, ref: str, holders: Iterable[Member]) -> str:
+def placed(kind: str, ref: str, holders: Iterable[Node]) -> str:
     """What says where an object is."""
-    return f"the {kind.removesuffix('s')} {ref} is on {', '.join(sorted(member.name for member in holders))}"
+    return f"the {kind.removesuffix('s')} {ref} is on {', '.join(sorted(node.name for node in holders))}"
 
 
 def image_name(ref: str) -> str:

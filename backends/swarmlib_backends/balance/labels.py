@@ -1,4 +1,4 @@
-"""The labels that balance keeps for itself: it takes them out of whatever a client sends.
+"""The labels that mean something to balance. Those that it keeps for itself it takes out of whatever a client sends.
 
 Nothing is done because of a label that is reserved, so one that comes by another way (by an image, or by another client
 of the engine) means nothing either. What balance shows, such as an object's engine, comes back from tools that make a
@@ -16,12 +16,23 @@ import orjson
 from swarmlib import Ack, Json, Reply, Request, Set, Tap, Verb
 
 from ..dockerapi.nulls import fields, items
-from .index import LABEL
-from .mirror import MOVED
 
+LABEL: Final = "swarmlib.node"
+"""The label that tells an object's node."""
+RESCHEDULE: Final = "com.docker.swarm.reschedule-policies"
+MOVED: Final = "swarmlib.rescheduled-from"
+"""The label of a container that stands in for one of an engine that died; holds that one's id. It is for people to
+read: nothing is done because of it, as anybody can set a label.
+"""
+_PROJECT: Final = "com.docker.compose.project"
 RESERVED: Final = frozenset({LABEL, MOVED})
 _PLACES: Final[tuple[tuple[str, ...], ...]] = ((), ("Spec",), ("TaskTemplate", "ContainerSpec"))
 """Where bodies have their `Labels`: most at the top, those of swarm mode deeper too."""
+
+
+def group_of(labels: Mapping[str, str] | None) -> str:
+    """Read what an object's labels say it belongs with: the Compose project, whose parts must be on one node."""
+    return (labels or {}).get(_PROJECT, "")
 
 
 def unreserved(request: Request) -> Request:

@@ -1,371 +1,137 @@
-"""The members of a balance: chains that are asked together. Each is watched: up, down, and up again.
-
-A member is up while its event stream runs and it answers a ping within the deadline. When it is down, calls to it end
-at once, what waits for it is cut, and it is tried again with growing pauses until it is back.
-"""
+"""The members of a balance, who come and go: their chains are opened, kept open, and closed here."""
 
 from __future__ import annotations
 
 import logging
-import random
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
 
 import trio
 
-from swarmlib import (
-    UNSENT,
-    Ack,
-    Internal,
-    ReplyReceiver,
-    Request,
-    Set,
-    SwarmError,
-    TimedOut,
-    Unavailable,
-    Unsupported,
-    Verb,
-    ask,
-    next_reply,
-)
-from swarmlib.asking import Answer, call
-from swarmlib.errors import ungrouped
+from swarmlib import Chain, SwarmError, Unavailable
+from swarmlib.errors import sole
 from swarmlib.supervision import supervised
 
-from ..dockerapi import patience
-from ..dockerapi.ages import since
-from ..dockerapi.versions import Range
-from . import answers
-from .forwarding import Calls, GiveBack, See
-from .history import History, time_of
-from .index import NOTHING, RUNNING, Claim, Container, Index, Port
+from ..calls import distinct
+from .index import Index
 from .lasting import pauses
-from .merge import Node
-from .mirror import Mirror
-from .versions import Bridge
+from .member import Member
+from .node import Node
+from .versions import Advertised, Bridge
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_PAUSE: Final = 5.0
-_DRIFT_CHECKS: Final = 12
-"""Pings between two checks of whether the index still agrees with the engine."""
-
-Announce: TypeAlias = Callable[[dict[str, Any]], None]
+_UNREAD_EVENTS: Final = 1000
+_JOINING: Final = 4
+"""Deadlines that a member has to list all its objects before requests are answered without it."""
 
 
-@dataclass
-class Load:
-    """What the containers of a member take of it."""
+class Members:
+    """The registry of the members."""
 
-    cpus: int = 0
-    """In billionths."""
-    memory: int = 0
-    """In bytes."""
+    def __init__(self, deadline: float, nursery: trio.Nursery) -> None:
+        self.index = Index()
+        self.advertised = Advertised()
+        self.all: list[Member] = []
+        """All of them, in the order in which they joined; those that are down too."""
+        self._deadline = deadline
+        self._nursery = nursery
+        self._by_node: dict[Node, Member] = {}
+        self._listeners: set[trio.MemorySendChannel[dict[str, Any]]] = set()
+        self._unknown: list[Member] = []
+        """Those of which it was not known, when last looked, whether they are up."""
 
-
-class Member:
-    """One chain: its name (the `Node` of its objects), its channel, its objects, and how it is."""
-
-    def __init__(self, name: str, sender: Bridge, index: Index, deadline: float, announce: Announce) -> None:
-        self.name = name
-        self.sender = sender
-        self.deadline = deadline
-        self.mirror = Mirror(self, index)
-        self.history = History()
-        self.load = Load()
-        self.ports: dict[Port, int] = {}
-        """What is claimed of each port, by how many containers."""
-        self.placing: list[Claim] = []
-        """The claims of containers that are being made."""
-        self.about: Mapping[str, Any] = {}
-        """What the engine says of itself (`info`)."""
-        self.skew = 0.0
-        """Seconds that its clock is ahead of ours."""
-        self.watchable = True
-        """Whether it tells events, so that its objects are in the index."""
-        self.failure: SwarmError | None = None
-        """Why it is down; None while it is not known to be."""
-        self.known = trio.Event()
-        """Set once it is known whether it is up."""
-        self.joined = trio.current_time()
-        self.stand_ins: dict[str, Container] = {}
-        """The containers that were made anew on other engines while this one was down, by the ids of the originals."""
-        self._up = trio.Event()
-        self._index = index
-        self._announce = announce
-        self._suspected = trio.Event()
-        self._following = trio.CancelScope()
-        self._down_since = 0.0
-        self.calls = Calls(sender)
-        """Its channel for balance's own calls, which end with Unavailable when it goes down."""
-
-    def __repr__(self) -> str:
-        return f"<member {self.name}: {'up' if self.up else self.failure or 'not known yet'}>"
-
-    @property
-    def node(self) -> Node:
-        """The engine as objects name it."""
-        return Node(self.name, self.about)
-
-    @property
-    def up(self) -> bool:
-        """Whether it answers, as far as is known."""
-        return self._up.is_set()
-
-    @property
-    def trouble(self) -> str:
-        """Why it is not up."""
-        return self.failure.message if self.failure else "it has not answered yet"
-
-    async def wait_up(self) -> None:
-        """Return when it is up."""
-        while not self.up:
-            await self._up.wait()
-
-    @property
-    def count(self) -> int:
-        """Its containers, with those that are being made."""
-        return len(self.mirror.containers) + len(self.placing)
-
-    def take(self, claim: Claim, sign: int) -> None:
-        """Count what a container takes of the engine, or gives back."""
-        if claim is NOTHING:
-            return
-        self.load.cpus += sign * claim.cpus
-        self.load.memory += sign * claim.memory
-        for port in claim.ports:
-            held = self.ports.pop(port, 0) + sign
-            if held:
-                self.ports[port] = held
-
-    # Calls.
-
-    def must_be_up(self) -> None:
-        """Raise at once what a call to it would end with.
+    def of(self, node: Node) -> Member:
+        """Give the member that a node is.
 
         Raises:
-            Unavailable: it is down; says since when and why.
+            Unavailable: it has left.
         """
-        if self.failure is not None:
-            lasted = trio.current_time() - self._down_since
-            text = f"{self.name} is down ({self.failure.message}), for {lasted:.0f} s now; it is tried again and again"
-            raise Unavailable(text, backend=self.name, details={UNSENT: True})
+        if node not in self._by_node:
+            raise Unavailable(f"{node.name} has left")
+        return self._by_node[node]
 
-    async def ask(self, request: Request, deadline: float | None = None) -> Answer:
-        """The same request to this member; by default within the time that fits the operation.
+    def named(self, name: str) -> Member | None:
+        """Give the member of a name; None if there is none."""
+        return next((member for member in self.all if member.name == name), None)
+
+    async def known(self) -> None:
+        """Wait until it is known of each whether it is up, or it has had time enough to show it since it joined."""
+        while self._unknown:
+            member = self._unknown[-1]
+            with trio.move_on_at(member.joined + _JOINING * self._deadline):
+                await member.known.wait()
+            self._unknown = [each for each in self._unknown if each is not member and not each.known.is_set()]
+
+    async def join(self, chain: Chain) -> Member:
+        """Open a chain and make it a member.
 
         Raises:
-            SwarmError: what the member answers; BadAnswer, when that has not the shape of such an answer; TimedOut,
-                naming it, when it does not answer within `deadline` seconds; Unavailable, when it is down, or goes
-                down meanwhile.
+            SwarmError: it can't be opened.
         """
-        usual = patience.seconds(request.verb, request.path, request.params, self.deadline)
-        limit = usual if deadline is None else deadline
-        with trio.move_on_after(limit):
-            return await self._call(request)
-        self.suspect()
-        raise TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
+        name = distinct(chain.name, {member.name for member in self.all})
+        member = Member(name, Bridge(self.advertised), self.index, self._deadline, self.announce)
+        await self._nursery.start(self._live, chain, member)
+        self._by_node[member] = member
+        self._unknown.append(member)
+        self.all = [*self.all, member]
+        return member
 
-    async def _call(self, request: Request) -> Answer:
+    async def _live(self, chain: Chain, member: Member, *, task_status: trio.TaskStatus[None]) -> None:
+        """Keep a member's chain open, and open it again when one of its stages has ended."""
+        await self._open(chain, member, task_status)
+        waits = pauses()
+        while not member.left:
+            text = f"{member.name}: one of its stages ended; the log says how"
+            await member.fail(Unavailable(text, backend=member.name))
+            await trio.sleep(next(waits))
+            opening = partial(self._open, chain, member)
+            await supervised(f"balance: opening {member.name} again", opening, expected=(SwarmError,))
+
+    async def _open(self, chain: Chain, member: Member, task_status: trio.TaskStatus[None] | None = None) -> None:
+        """Open a member's chain, and keep the member until it leaves. Raises what ends the chain before it is open."""
+        opened = False
         try:
-            return answers.checked(await call(self.calls, request), request, self.name)
-        except Unavailable as exc:
-            if exc.details.get(UNSENT):
-                self.suspect()
-            raise
+            async with chain.open() as sender:
+                member.sender.connect(sender)
+                opened = True
+                if task_status is not None:
+                    task_status.started()
+                await member.keep()
+        except Exception as exc:
+            if not opened:
+                raise
+            found = sole(exc)
+            unexpected = None if isinstance(found, SwarmError) else exc
+            _log.error("%s is lost, and is opened again: %s", member.name, found, exc_info=unexpected)
 
-    def prepared(self, request: Request, see: See | None = None, give_back: GiveBack | None = None) -> Request:
-        """A client's request as it is to be handed on to this member's channel: it is cut if the member goes down
-        before it answers.
+    async def leave(self, member: Member) -> None:
+        """End a membership; what waits for an answer of the member is told so."""
+        self.all = [each for each in self.all if each is not member]
+        self.advertised.forget(member.sender)
+        await member.leave()
+        del self._by_node[member]
 
-        see: is shown each reply, and may give another for it. give_back: takes the call, if the member says nothing but
-        that it has no such object.
+    # What happens to members, for those who watch events.
 
-        Raises:
-            Unavailable: it is down.
-        """
-        self.must_be_up()
-        return self.calls.forwarded(request, see, give_back)
-
-    def suspect(self) -> None:
-        """Something failed that should not: look at once whether it is up."""
-        self._suspected.set()
-
-    async def learn_range(self) -> None:
-        """Ask which API versions it speaks; raises what asking does. One that has none is spoken to as the client
-        speaks.
-        """
-        self.sender.learn(Range.of((await self.ask(Request(Verb.GET, ("version",)))).value))
-
-    # Its life.
-
-    async def keep(self) -> None:
-        """Follow its events, for ever; when it is down, try again, with growing pauses."""
-        waits = pauses(_LONGEST_PAUSE)
-        while True:
-            failure = await self._followed()
-            if self.up:
-                waits = pauses(_LONGEST_PAUSE)
-            if failure is not None:
-                await self.fail(failure)
-            await trio.sleep(next(waits) * random.uniform(0.75, 1.25))
-
-    async def _followed(self) -> SwarmError | None:
-        """Follow until that fails, and give the failure; None where `fail` ended it."""
-        failure: SwarmError | None = Internal(f"following {self.name} failed; the log says how", backend=self.name)
-
-        async def follow() -> None:
-            nonlocal failure
+    def announce(self, event: dict[str, Any]) -> None:
+        """Tell all who listen."""
+        for listener in list(self._listeners):
             try:
-                with ungrouped(), trio.CancelScope() as self._following:
-                    await self._follow()
-                failure = None
-            except SwarmError as exc:
-                failure = exc
+                listener.send_nowait(event)
+            except trio.WouldBlock:
+                self._listeners.discard(listener)
+                listener.close()
 
-        await supervised(f"balance: following {self.name}", follow)
-        return failure
-
-    async def _follow(self) -> None:
-        position, begun = self.history.position, time.time()
-        params = {"since": time_of(position.since)} if position else {}
-        async with await ask(self.sender, Request(Verb.WATCH, params=params)) as replies:
+    @asynccontextmanager
+    async def listening(self) -> AsyncGenerator[trio.MemoryReceiveChannel[dict[str, Any]]]:
+        """The events of members that come and go; it ends early for who doesn't read."""
+        sender, receiver = trio.open_memory_channel[dict[str, Any]](_UNREAD_EVENTS)
+        self._listeners.add(sender)
+        with sender, receiver:
             try:
-                with trio.fail_after(self.deadline):
-                    while not isinstance(await next_reply(replies), Ack):
-                        pass
-            except Unsupported:
-                self.watchable = False
-            except trio.TooSlowError:
-                raise TimedOut(f"it did not answer within {self.deadline:g} s") from None
-            await self._learn()
-            self.history.begin(int((begun + self.skew) * 10**9))
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._check)
-                if self.watchable:
-                    await self._take_events(replies)
-                else:
-                    await trio.sleep_forever()
-
-    async def _learn(self) -> None:
-        self._suspected = trio.Event()
-        await self._describe()
-        if self.watchable:
-            await self.mirror.sync()
-            await self._drop_originals()
-        was_down, self.failure = self.failure, None
-        self._up.set()
-        self._index.changed()
-        self.known.set()
-        if was_down is not None:
-            _log.warning("%s is up again", self.name)
-        self._announce(self.event("engine_connect", ""))
-
-    async def _drop_originals(self) -> None:
-        """Remove the containers that balance made anew elsewhere while this engine was down; never their volumes.
-
-        What a container was made anew as is known from balance's own memory alone: a label would be anybody's word.
-        """
-        for id, stand_in in list(self.stand_ins.items()):
-            original = self.mirror.containers.get(id)
-            if original is None:
-                continue
-            if not self._is_replaced(original, stand_in):
-                _log.warning("%s stays, although %s was made anew from it", original.label, stand_in.label)
-                continue
-            _log.warning("%s: removing %s, which was made anew on %s", self.name, id[:12], stand_in.member.name)
-            await self.ask(Request(Verb.RM, ("containers", id), {"force": "1", "v": "0"}))
-            self.mirror.removed("containers", id)
-        self.stand_ins.clear()
-
-    def _is_replaced(self, original: Container, stand_in: Container) -> bool:
-        """Whether a container may be moved, and its stand-in runs on another engine under its name."""
-        return (
-            original.id in self.mirror.inspected
-            and stand_in.member is not self
-            and stand_in.member.mirror.containers.get(stand_in.id) is stand_in
-            and stand_in.state in RUNNING
-            and bool(set(original.names) & set(stand_in.names))
-        )
-
-    async def _describe(self) -> None:
-        try:
-            asked = time.time()
-            self.about = (await self.ask(Request(Verb.GET))).value
-            self.skew = _skew(asked, since(self.about.get("SystemTime") or ""), time.time())
-            await self.learn_range()
-        except Unsupported:
-            pass  # it holds workloads, but is no engine: it has nothing to say of itself
-
-    async def _take_events(self, replies: ReplyReceiver) -> None:
-        while True:
-            try:
-                reply = await next_reply(replies)
-            except trio.EndOfChannel:
-                raise Unavailable("its event stream ended") from None
-            if not isinstance(reply, Set):
-                continue
-            event = answers.event(reply, self.name)
-            if self.history.keep(event) and self.mirror.apply(event):
-                await self.mirror.settle("containers")  # it must be known before its engine dies
-
-    async def _check(self) -> None:
-        checks = 0
-        while True:
-            with trio.move_on_after(self.deadline):
-                await self._suspected.wait()
-            self._suspected = trio.Event()
-            checks += 1
-            try:
-                await self.ask(Request(Verb.GET, ("ping",)))
-                if checks % _DRIFT_CHECKS == 0 and self.watchable:
-                    await self._describe()
-                    await self.mirror.drift()
-            except Unsupported:
-                pass  # it can't be pinged, but it answers
-
-    async def fail(self, failure: SwarmError) -> None:
-        """It is down. What waits for it is told so."""
-        was_up = self.up
-        if was_up:
-            self._up = trio.Event()
-        self._following.cancel()
-        first, self.failure = self.failure is None, failure
-        if first:
-            self._down_since = trio.current_time()
-            _log.warning("%s is down: %s", self.name, failure.message)
-        self.known.set()
-        self._index.changed()
-        await self.calls.cut(self._lost())
-        if was_up:
-            self._announce(self.event("engine_disconnect", failure.message))
-
-    def _lost(self) -> Unavailable:
-        """What a call ends with that is cut: it may have happened or not."""
-        why = self.failure.message if self.failure else "it did not answer"
-        return Unavailable(f"{self.name} went down before it answered: {why}", backend=self.name)
-
-    async def leave(self) -> None:
-        """It is no member any more: forget what it has."""
-        await self.fail(Unavailable(f"{self.name} has left"))
-        self.mirror.forget_all()
-
-    def event(self, action: str, reason: str) -> dict[str, Any]:
-        """The event by which balance tells what became of this engine."""
-        now = time.time_ns()
-        attributes = {"name": self.name, **({"error": reason} if reason else {})}
-        return {
-            "Type": "daemon",
-            "Action": action,
-            "Actor": {"ID": self.name, "Attributes": attributes},
-            "scope": "local",
-            "time": now // 10**9,
-            "timeNano": now,
-        }
-
-
-def _skew(asked: float, told: float, answered: float) -> float:
-    """How far a clock is ahead that said `told` at some moment between two of ours; 0 where it may be right."""
-    return 0.0 if not told or asked <= told <= answered else told - (asked + answered) / 2
+                yield receiver
+            finally:
+                self._listeners.discard(sender)

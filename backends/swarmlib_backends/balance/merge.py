@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from swarmlib import Path
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.versions import Range
-from .index import LABEL
+from .labels import LABEL
+from .node import Node
 from .versions import common, said_by
-
-
-class Node(NamedTuple):
-    """An engine, as objects name theirs."""
-
-    name: str
-    about: Mapping[str, Any]
-    """As its `info` says it."""
-
 
 Parts: TypeAlias = list[tuple[Node, Any]]
 """Each engine, and its own answer."""
@@ -34,8 +26,6 @@ _SUMS: Final = (
     "MemTotal",
 )
 _LAYERS: Final = "LayersSize"
-EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
-"""The networks that every engine has."""
 
 
 def listed(item: Any, node: Node) -> dict[str, Any]:
@@ -47,17 +37,18 @@ def inspected(item: Any, node: Node) -> dict[str, Any]:
     """An inspection that says its object's engine, and leaves the labels as the client set them: tools make objects
     anew from inspections, and compare them with what they were told to make.
     """
-    return {**item, "Node": _described(*node)}
+    return {**item, "Node": _described(node)}
 
 
-def _described(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
-    """An engine in the form that the Engine API took over from the old Swarm, Go's `types.ContainerNode`."""
-    labels = (text.partition("=") for text in items(about.get("Labels")))
+def _described(node: Node) -> dict[str, Any]:
+    """Describe a node in the form that the Engine API took over from the old Swarm, Go's `types.ContainerNode`."""
+    about = node.about
+    labels = (text.partition("=") for text in node.labels)
     return {
         "ID": about.get("ID") or "",
         "IP": fields(about.get("Swarm")).get("NodeAddr") or "",
         "Addr": "",  # of the engine's API, which a chain doesn't tell
-        "Name": name,
+        "Name": node.name,
         "Cpus": about.get("NCPU") or 0,
         "Memory": about.get("MemTotal") or 0,
         "Labels": {key: value for key, _, value in labels},

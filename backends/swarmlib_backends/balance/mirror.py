@@ -7,33 +7,26 @@ somebody wants to see it, so that an engine whose containers nobody lists is not
 from __future__ import annotations
 
 import logging
-import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import orjson
 import trio
 
 from swarmlib import BadAnswer, NotFound, Request, Unsupported, Verb
+from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nulls import fields, items
-from .imagenames import ImageNames
-from .index import Claim, Container, Index, Item
+from .index import Index
+from .labels import MOVED, RESCHEDULE, group_of
+from .node import Claim, Node
+from .objects import Container, Item
 from .shapes import MAX_OBJECTS
-
-if TYPE_CHECKING:
-    from .members import Member
 
 _log = logging.getLogger(__name__)
 
-RESCHEDULE: Final = "com.docker.swarm.reschedule-policies"
-MOVED: Final = "swarmlib.rescheduled-from"
-"""The label of a container that stands in for one of an engine that died; holds that one's id. It is for people to
-read: nothing is done because of it, as anybody can set a label.
-"""
-_PROJECT: Final = "com.docker.compose.project"
 _INSPECTIONS: Final = 8
 """Inspections of one engine at once."""
 _FILTERED: Final = 50
@@ -44,18 +37,26 @@ _SUMMARY_EVENTS: Final = frozenset(
 _STATES: Final = {"start": "running", "die": "exited", "pause": "paused", "unpause": "running"}
 """What a container is after an event."""
 _KINDS: Final = ("images", "networks", "volumes")
-_PORT: Final = re.compile(r"[0-9]{1,5}")
 _KNOWN_EXECS: Final = 10_000
 """Processes in an engine's containers that are remembered, at most; others are asked for."""
 
 
-class Mirror:
-    """One engine's part of the index."""
+Ask: TypeAlias = Callable[[Request], Awaitable[Answer]]
+"""Asks the engine; raises SwarmError."""
 
-    def __init__(self, member: Member, index: Index) -> None:
-        self._member = member
+
+class Mirror:
+    """One engine's part of the index.
+
+    node: the engine, as its objects name it. ask: asks it.
+    """
+
+    def __init__(self, node: Node, index: Index, ask: Ask) -> None:
+        self._node = node
         self._index = index
+        self._ask = ask
         self.containers: dict[str, Container] = {}
+        self._image_names = index.join(node, self.containers)
         self.inspected: dict[str, dict[str, Any]] = {}
         """The inspections of the containers that may be rescheduled."""
         self.originals: dict[str, str] = {}
@@ -64,7 +65,6 @@ class Mirror:
         self._others: dict[str, dict[str, Item]] = {kind: {} for kind in _KINDS}
         self._stale: set[str] = set()
         self._stale_kinds: set[str] = set()
-        self.image_names = ImageNames(index.times)
         self._asking = trio.Lock()
         self._linked: set[str] = set()
         """The containers that have names by links of others (`web/db`), which change with the others' names."""
@@ -122,14 +122,14 @@ class Mirror:
     async def _list(self, kind: str, **args: str) -> Any:
         """The engine's list; None where it has nothing of the kind (processes have no networks)."""
         try:
-            return (await self._member.ask(Request(Verb.LS, (kind,), args))).value
+            return (await self._ask(Request(Verb.LS, (kind,), args))).value
         except Unsupported:
             return None
 
     async def _inspection(self, id: str) -> Any:
         """What the engine says of a container; None where it has gone."""
         try:
-            return (await self._member.ask(Request(Verb.GET, ("containers", id)))).value
+            return (await self._ask(Request(Verb.GET, ("containers", id)))).value
         except NotFound:
             return None
 
@@ -139,7 +139,7 @@ class Mirror:
         entries: list[dict[str, Any]] = items(fields(listed).get("Volumes") if kind == "volumes" else listed)
         found = {each["Name" if kind == "volumes" else "Id"]: _told(kind, each) for each in entries}
         if kind == "images":
-            self.image_names.listed({id: names for id, (names, _, _) in found.items()})
+            self._image_names.listed({id: names for id, (names, _, _) in found.items()})
         for id, item in known.items():
             if found.get(id) != (item.names, item.group, item.shared):
                 self._forget(kind, id)
@@ -180,7 +180,7 @@ class Mirror:
         container = self._container(id, names)
         container.tell(summary, inspected)
         self._index.group(container, group_of(summary.get("Labels")))
-        self.claim(container, claim_of(inspected.get("HostConfig") or {}))
+        self.claim(container, Claim.of(inspected.get("HostConfig") or {}))
         self._index.changed()
         self._note_links(inspected)
         labels: dict[str, str] = fields(summary.get("Labels"))
@@ -193,7 +193,7 @@ class Mirror:
         for link in items(fields(inspected.get("HostConfig")).get("Links")):
             target, _, alias = str(link).partition(":")
             for each in self._index.containers.find(target.lstrip("/")):
-                if each.member is self._member and alias.lstrip("/") not in each.names:
+                if each.node is self._node and alias.lstrip("/") not in each.names:
                     self._new_links.add(each.id)
 
     async def drift(self) -> int:
@@ -208,7 +208,7 @@ class Mirror:
         differing = {id for id in found.keys() | known.keys() if found.get(id) != known.get(id)} - self._stale
         self._stale |= differing
         if differing:
-            _log.warning("%s: %d containers had changed without an event", self._member.name, len(differing))
+            _log.warning("%s: %d containers had changed without an event", self._node.name, len(differing))
         return len(differing)
 
     # What is known without asking.
@@ -276,7 +276,7 @@ class Mirror:
         container = self.containers.get(id)
         if container is None:
             self._check_bound(self.containers)
-            container = self.containers[id] = Container(self._member, id, names)
+            container = self.containers[id] = Container(self._node, id, names)
             self._index.add(container)
         elif names and container.names != tuple(names):
             self._index.containers.rename(container, names)
@@ -289,21 +289,21 @@ class Mirror:
 
     def _check_bound(self, known: Mapping[str, Item]) -> None:
         if len(known) >= MAX_OBJECTS:
-            raise BadAnswer(f"it tells of more than {MAX_OBJECTS} objects of a kind", backend=self._member.name)
+            raise BadAnswer(f"it tells of more than {MAX_OBJECTS} objects of a kind", backend=self._node.name)
 
     def learn_exec(self, id: str) -> None:
         """Know of a process in a container."""
         if id in self._execs:
             return
-        self._execs[id] = item = Item(self._member, id, ())
+        self._execs[id] = item = Item(self._node, id, ())
         self._index.execs.add(item)
         if len(self._execs) > _KNOWN_EXECS:
             self._index.execs.remove(self._execs.popitem(last=False)[1])
 
     def claim(self, container: Container, claim: Claim) -> None:
         """Know what a container takes of its engine."""
-        self._member.take(container.claim, -1)
-        self._member.take(claim, 1)
+        self._node.take(container.claim, -1)
+        self._node.take(claim, 1)
         container.claim = claim
 
     def touch(self, id: str) -> None:
@@ -333,11 +333,12 @@ class Mirror:
                 self._forget(kind, id)
         while self._execs:
             self._index.execs.remove(self._execs.popitem()[1])
+        self._index.leave(self._node)
 
     def _forget_containers(self, ids: set[str]) -> None:
         gone = {self.containers.pop(id) for id in ids if id in self.containers}
         for container in gone:
-            self._member.take(container.claim, -1)
+            self._node.take(container.claim, -1)
             self.inspected.pop(container.id, None)
             self.originals.pop(container.id, None)
         self._linked -= ids
@@ -353,7 +354,7 @@ class Mirror:
         """Know of an object that is no container. Raises BadAnswer if there are more than any engine has."""
         if id not in self._others[kind]:
             self._check_bound(self._others[kind])
-            self._others[kind][id] = item = Item(self._member, id, names, shared=shared)
+            self._others[kind][id] = item = Item(self._node, id, names, shared=shared)
             self._table(kind).add(item)
             self._index.group(item, group)
 
@@ -373,27 +374,3 @@ def _told(kind: str, entry: Mapping[str, Any]) -> tuple[tuple[str, ...], str, bo
         tags: list[str] = [*items(entry.get("RepoTags")), *items(entry.get("RepoDigests"))]
         return tuple(tag for tag in tags if "<none>" not in tag), "", False
     return (entry["Name"],), group_of(entry.get("Labels")), entry.get("Scope") == "swarm"
-
-
-def group_of(labels: Mapping[str, str] | None) -> str:
-    """What its labels say it belongs with: the Compose project, whose parts must be on one engine."""
-    return (labels or {}).get(_PROJECT, "")
-
-
-def claim_of(host_config: Mapping[str, Any]) -> Claim:
-    """What a container takes of its engine, by its well-formed `HostConfig`."""
-    bindings: dict[str, list[dict[str, str]] | None] = fields(host_config.get("PortBindings"))
-    ports = [
-        (key.partition("/")[2] or "tcp", each.get("HostIp") or "", number)
-        for key, given in bindings.items()
-        for each in items(given)
-        if (number := port_number(each.get("HostPort")))
-    ]
-    memory = host_config.get("Memory") or host_config.get("MemoryReservation") or 0
-    return Claim(host_config.get("NanoCpus") or 0, memory, ports)
-
-
-def port_number(text: str | None) -> int:
-    """A port's number; 0 where the text is not one, as for a range, or where any port will do."""
-    number = int(text) if text and _PORT.fullmatch(text) else 0
-    return number if number < 2**16 else 0

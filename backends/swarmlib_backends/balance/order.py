@@ -16,8 +16,8 @@ from swarmlib.asking import Answer
 from ..dockerapi.ages import since
 from ..dockerapi.nulls import items
 from .index import Index
-from .members import Member
-from .roster import Roster
+from .member import Member
+from .members import Members
 
 _END_OF_SECOND: Final = 1 - 1e-6
 
@@ -57,21 +57,21 @@ class Bounds:
     _index: Index
 
     @classmethod
-    async def of(cls, path: Path, relative: dict[str, str], roster: Roster) -> Self:
+    async def of(cls, path: Path, relative: dict[str, str], members: Members) -> Self:
         """Look the objects up. Where no engine has one of them, each is asked as it is: they say what is wrong.
 
         Raises:
             SwarmError: an object's engine can't be asked.
         """
-        everybody = frozenset(roster.members)
+        everybody = frozenset(members.all)
         knowing, moments = everybody, {"since": float("-inf"), "before": float("inf")}
         for name, ref in relative.items():
-            holders = [item.member for item in roster.index.find(path[0], ref)]
+            holders = [members.of(item.node) for item in members.index.find(path[0], ref)]
             if not holders:
-                return cls(everybody, float("-inf"), float("inf"), roster.index)
+                return cls(everybody, float("-inf"), float("inf"), members.index)
             knowing &= set(holders)
             moments[name] = await _inspected(path, ref, holders[0])
-        return cls(knowing, moments["since"], moments["before"], roster.index)
+        return cls(knowing, moments["since"], moments["before"], members.index)
 
     async def cut(self, answer: Answer, path: Path, member: Member) -> Answer:
         """What of a member's whole list is between the bounds. Raises SwarmError if the member can't be asked."""

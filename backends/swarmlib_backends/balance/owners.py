@@ -11,12 +11,12 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from swarmlib import Ambiguous, Invalid, NotFound, Path, Request, SwarmError, Unavailable, Unsupported, Verb
 
-from .asking import Outcome, ask_all, representative
-from .index import Item
-from .lists import settle
-from .members import Member
-from .merge import EVERYWHERE, is_manager
-from .roster import Roster
+from .fanout import Outcome, ask_all, representative, settle
+from .member import Member
+from .members import Members
+from .merge import is_manager
+from .node import EVERYWHERE
+from .objects import Item
 
 _DENIALS: Final = (NotFound, Invalid)
 """What an engine says that has no such object; it may call the name itself wrong."""
@@ -39,7 +39,7 @@ class Owner(NamedTuple):
     """Whether no engine has it, and this one says so."""
 
 
-async def find(roster: Roster, path: Path) -> Owner:
+async def find(members: Members, path: Path) -> Owner:
     """The engine that has an object. Where none has it, it is one that says so, in its own words for each call.
 
     Raises:
@@ -50,24 +50,24 @@ async def find(roster: Roster, path: Path) -> Owner:
         raise Unsupported(f"balance can't tell which engine {'/'.join(path) or 'this'} concerns", path=path)
     kind, ref = path[:2]
     if kind == "networks" and ref in EVERYWHERE:
-        return Owner(first_up(roster.members), kind, ref, certain=True)
-    addressed = _addressed(roster.members, ref)
+        return Owner(first_up(members.all), kind, ref, certain=True)
+    addressed = _addressed(members.all, ref)
     if addressed is not None and kind not in _FIRST_FITS:  # an image's name may begin so by itself
         return Owner(addressed[0], kind, addressed[1], certain=True)
-    items = await _indexed(roster, kind, ref)
+    items = await _indexed(members, kind, ref)
     if len(items) > 1 and not _alike(kind, items):
-        items = await _still_there(kind, items)
+        items = [item for item in items if await may_exist(members, kind, item)]
     if items:
-        return Owner(_sole(kind, ref, items).member, kind, ref, certain=False)
+        return Owner(members.of(_sole(kind, ref, items).node), kind, ref, certain=False)
     if addressed is not None:
         return Owner(addressed[0], kind, addressed[1], certain=True)
-    outcome = await ask_all(roster.members, Request(Verb.GET, (kind, ref)))
+    outcome = await ask_all(members.all, Request(Verb.GET, (kind, ref)))
     if outcome.answers:
         return Owner(_chosen(kind, ref, outcome), kind, ref, certain=True)
     return Owner(_denying(outcome), kind, ref, certain=True, missing=True)
 
 
-async def elsewhere(roster: Roster, owner: Owner, said: NotFound) -> Owner:
+async def elsewhere(members: Members, owner: Owner, said: NotFound) -> Owner:
     """The engine that has an object which `owner`, against the index, says it has not; the index knows it from now on.
 
     Raises:
@@ -75,11 +75,11 @@ async def elsewhere(roster: Roster, owner: Owner, said: NotFound) -> Owner:
         SwarmError: an engine that may have it can't be asked.
     """
     kind, ref = owner.kind, owner.ref
-    outcome = await ask_all(roster.members, Request(Verb.GET, (kind, ref)))
+    outcome = await ask_all(members.all, Request(Verb.GET, (kind, ref)))
     if owner.member in [member for member, _ in outcome.answers]:
         raise said
-    for item in roster.index.find(kind, ref):
-        if item.member is owner.member:
+    for item in members.index.find(kind, ref):
+        if item.node is owner.member:
             owner.member.mirror.removed(kind, item.id)
     owner.member.mirror.touch_kind(kind)
     if not outcome.answers:
@@ -111,13 +111,13 @@ def first_up(members: Sequence[Member]) -> Member:
     raise Unavailable("no engine has answered yet" if members else "balance has no members now")
 
 
-async def manager(roster: Roster) -> Member:
+async def manager(members: Members) -> Member:
     """A manager of a swarm; without one, the first engine that answers, which says what is missing.
 
     Raises:
         SwarmError: none answers.
     """
-    outcome = await ask_all(roster.members, Request(Verb.GET))
+    outcome = await ask_all(members.all, Request(Verb.GET))
     outcome.must_have_answers()
     for member, answer in outcome.answers:
         if is_manager(answer.value):
@@ -125,28 +125,25 @@ async def manager(roster: Roster) -> Member:
     return outcome.answers[0][0]
 
 
-async def _indexed(roster: Roster, kind: str, ref: str) -> Sequence[Item]:
-    items = roster.index.find(kind, ref)
+async def _indexed(members: Members, kind: str, ref: str) -> Sequence[Item]:
+    items = members.index.find(kind, ref)
     if kind == "images" or (not items and kind in ("networks", "volumes")):  # an image's name moves
-        await settle(roster.members, kind)
-        items = roster.index.find(kind, ref)
+        await settle(members.all, kind)
+        items = members.index.find(kind, ref)
     return items
 
 
-async def _still_there(kind: str, items: Sequence[Item]) -> Sequence[Item]:
-    return [item for item in items if await may_exist(kind, item)]
-
-
-async def may_exist(kind: str, item: Item) -> bool:
-    """Whether an object of the index is still there, or may be, as its engine can't be asked; the index forgets one
+async def may_exist(members: Members, kind: str, item: Item) -> bool:
+    """Say whether an object of the index is still there, or may be, as its engine can't be asked; the index forgets one
     that is not.
     """
-    if not item.member.up:
+    if not item.node.up:
         return True
+    member = members.of(item.node)
     try:
-        await item.member.ask(Request(Verb.GET, (kind, item.id)))
+        await member.ask(Request(Verb.GET, (kind, item.id)))
     except NotFound:
-        item.member.mirror.removed(kind, item.id)
+        member.mirror.removed(kind, item.id)
         return False
     except SwarmError:
         return True
@@ -162,7 +159,7 @@ def _sole(kind: str, ref: str, items: Sequence[Item]) -> Item:
     if len(items) == 1:
         return items[0]
     if _alike(kind, items):
-        return next((item for item in items if item.member.up), items[0])
+        return next((item for item in items if item.node.up), items[0])
     candidates = ", ".join(sorted(item.label for item in items))
     raise _ambiguous(kind, ref, candidates)
 

@@ -21,13 +21,13 @@ from swarmlib import Json, Request, SwarmError, Verb
 from swarmlib.supervision import supervised
 
 from ..dockerapi.nulls import fields
-from .index import LABEL, Container
+from .labels import LABEL, MOVED
 from .lasting import lasting
-from .members import Member
-from .mirror import MOVED
-from .roster import Roster
+from .member import Member
+from .members import Members
+from .objects import Container
+from .placement.request import reschedules
 from .spawning import Spawner
-from .wish import reschedules
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ _CONTAINERS: Final = ("containers",)
 class Rescheduler:
     """Watches the engines, and moves what may be moved."""
 
-    def __init__(self, roster: Roster, spawner: Spawner, after: float) -> None:
-        self._roster = roster
+    def __init__(self, members: Members, spawner: Spawner, after: float) -> None:
+        self._members = members
         self._spawner = spawner
         self._after = after
         self._waiting: set[Member] = set()
@@ -49,11 +49,11 @@ class Rescheduler:
         await lasting("balance: rescheduling", self._follow)
 
     async def _follow(self) -> None:
-        async with trio.open_nursery() as nursery, self._roster.listening() as news:
-            for member in self._roster.members:
+        async with trio.open_nursery() as nursery, self._members.listening() as news:
+            for member in self._members.all:
                 self._look_at(member, nursery)
             async for event in news:
-                member_named = self._roster.named(event["Actor"]["ID"])
+                member_named = self._members.named(event["Actor"]["ID"])
                 if member_named is not None:
                     self._look_at(member_named, nursery)
 
@@ -101,10 +101,10 @@ class Rescheduler:
 
     def _report_doubles(self, member: Member) -> None:
         """Warn of containers that, as their labels say, stand in for others which are there too."""
-        for each in self._roster.members:
+        for each in self._members.all:
             for id, original in each.mirror.originals.items():
-                for other in self._roster.index.containers.with_id(original):
-                    if other.member is not each and member in (each, other.member):
+                for other in self._members.index.containers.with_id(original):
+                    if other.node is not each and member in (each, other.node):
                         stand_in = each.mirror.containers[id]
                         _log.warning("%s says that it stands in for %s: remove one", stand_in.label, other.label)
 
@@ -113,12 +113,12 @@ class Rescheduler:
             Verb.SPAWN, _CONTAINERS, {"name": container.names[0]}, Json.from_data(_body(container, inspected))
         )
         made = (await self._spawner.create(request, instead_of=container)).value["Id"]
-        old = container.member
-        new = next(each for each in self._roster.index.containers.with_id(made) if each.member is not old)
+        old = self._members.of(container.node)
+        new = next(each for each in self._members.index.containers.with_id(made) if each.node is not old)
         old.stand_ins[container.id] = new
         old.mirror.removed("containers", container.id)
-        await new.member.ask(Request(Verb.START, (*_CONTAINERS, made)))
-        _log.warning("%s was made anew on %s: %s is down", container.names[0], new.member.name, old.name)
+        await self._members.of(new.node).ask(Request(Verb.START, (*_CONTAINERS, made)))
+        _log.warning("%s was made anew on %s: %s is down", container.names[0], new.node.name, old.name)
 
 
 def _may_move(container: Container, inspected: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Handing a call to the engine that has its object, and on to another one if the object turns out to be there."""
+"""Forwarding a call to the engine that has its object, and to another one if the object turns out to be there."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from typing import Any, TypeAlias
 from swarmlib import Handler, NotFound, Path, ReplySender, Request, Server
 from swarmlib.asking import Answer
 
-from . import effects, owners
+from . import owners
 from .forwarding import GiveBack
-from .members import Member
+from .member import Member
+from .members import Members
 from .owners import Owner
-from .roster import Roster
+from .response_hooks import Learn
 
 TakeUp: TypeAlias = Callable[[Handler, Request], Awaitable[None]]
 """See `Server.take_up`."""
 
 
 class Router:
-    """Hands calls to engines."""
+    """Forwards calls to members."""
 
-    def __init__(self, roster: Roster, take_up: TakeUp) -> None:
-        self._roster = roster
+    def __init__(self, members: Members, take_up: TakeUp) -> None:
+        self._members = members
         self._take_up = take_up
 
     async def owner(self, *path: str) -> Owner:
         """See `owners.find`."""
-        return await owners.find(self._roster, path)
+        return await owners.find(self._members, path)
 
-    async def to_owner(self, request: Request, learn: effects.Learn | None = None) -> Any:
-        """Hand a call to the engine that has the object of its path; raises what `owners.find` does."""
+    async def to_owner(self, request: Request, learn: Learn | None = None) -> Any:
+        """Forward a call to the member that has the object of its path; raises what `owners.find` does."""
         owner = await self.owner(*request.path)
         return await self.forward(request.replace(path=_there(request.path, owner)), owner, learn)
 
-    async def forward(self, request: Request, owner: Owner, learn: effects.Learn | None = None) -> Any:
-        """Hand a call to the engine that has its object, and on to another one if it turns out to be there."""
+    async def forward(self, request: Request, owner: Owner, learn: Learn | None = None) -> Any:
+        """Forward a call to the member that has its object, and to another one if it turns out to be there."""
         if owner.certain or request.upload is not None:  # an upload can't be sent twice
             return await self.to(owner.member, request, learn)
 
@@ -45,22 +46,22 @@ class Router:
 
         return await self.to(owner.member, request, learn, give_back)
 
-    async def _elsewhere(self, owner: Owner, said: NotFound, learn: effects.Learn | None, request: Request) -> Any:
-        other = await owners.elsewhere(self._roster, owner, said)
+    async def _elsewhere(self, owner: Owner, said: NotFound, learn: Learn | None, request: Request) -> Any:
+        other = await owners.elsewhere(self._members, owner, said)
         return await self.to(other.member, request, learn)
 
     async def to(
         self,
         member: Member,
         request: Request,
-        learn: effects.Learn | None = None,
+        learn: Learn | None = None,
         give_back: GiveBack | None = None,
     ) -> Any:
-        """Hand a call to an engine; raises Unavailable if it is down."""
-        see = None if learn is None else learn(self._roster.index, member, request)
+        """Forward a call to a member; raises Unavailable if it is down."""
+        see = None if learn is None else learn(self._members.index, member, request)
         return await Server.hand_on(member.prepared(request, see, give_back), member.sender)
 
-    async def ask(self, request: Request, owner: Owner, learn: effects.Learn) -> Answer:
+    async def ask(self, request: Request, owner: Owner, learn: Learn) -> Answer:
         """The answer to a call that changes an object, from the engine that has it, as `forward` finds it.
 
         Raises:
@@ -71,12 +72,12 @@ class Router:
         except NotFound as said:
             if owner.certain:
                 raise
-            other = await owners.elsewhere(self._roster, owner, said)
+            other = await owners.elsewhere(self._members, owner, said)
         return await self._ask(request, other.member, learn)
 
-    async def _ask(self, request: Request, member: Member, learn: effects.Learn) -> Answer:
+    async def _ask(self, request: Request, member: Member, learn: Learn) -> Answer:
         answer = await member.ask(request)
-        learn(self._roster.index, member, request)(answer.ack)
+        learn(self._members.index, member, request)(answer.ack)
         return answer
 
 

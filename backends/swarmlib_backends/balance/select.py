@@ -8,8 +8,8 @@ from typing import Any, Final, Self
 
 from ..dockerapi.filters import decode, encode
 from ..dockerapi.matching import glob
-from .index import LABEL
-from .members import Member
+from .labels import LABEL
+from .member import Member
 
 _RELATIVE: Final = ("before", "since")
 """Filters that name an object, which only its own engine knows."""

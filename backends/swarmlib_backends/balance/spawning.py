@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -10,48 +10,49 @@ from typing import Any, Final
 from swarmlib import (
     UNSENT,
     Conflict,
-    Internal,
     Json,
     NotFound,
     Request,
     SwarmError,
     Unavailable,
     Unsupported,
-    Verb,
 )
 from swarmlib.asking import Answer
 
 from ..dockerapi.nulls import fields
 from . import merge
-from . import wish as wishes
-from .index import NOTHING, Container, Item, placed
-from .lists import settle
-from .members import Member
-from .mirror import group_of
-from .owners import find, first_up, manager, may_exist
-from .placement import Placement, placing
-from .roster import Roster
-from .turns import Turns
-from .wish import Wish
+from .fanout import settle
+from .images import Images
+from .keyed_locks import KeyedLocks
+from .labels import group_of
+from .member import Member
+from .members import Members
+from .node import Node
+from .objects import Container, Item
+from .owners import manager, may_exist
+from .placement import request as requests
+from .placement.placement import NoRoom, Placement
+from .placement.request import PlacementRequest
+from .provisioner import Provisioner
 
-_IMAGES: Final = ("images",)
-NO_WISH: Final = Wish("", "", NOTHING)
+NO_CONTAINER: Final = PlacementRequest()
+"""What is asked for something that is no container."""
 
 
 class Spawner:
-    """Makes containers."""
+    """Makes containers, and what else goes to one member of many."""
 
-    def __init__(self, roster: Roster, placement: Placement) -> None:
-        self._roster = roster
+    def __init__(self, members: Members, placement: Placement, images: Images, provisioner: Provisioner | None) -> None:
+        self._members = members
         self._placement = placement
-        self._names = Turns[tuple[str, str]]()
+        self._images = images
+        self._provisioner = provisioner
+        self._names = KeyedLocks[tuple[str, str]]()
         """(kind, name) of what is being made or renamed: a name is given once in the whole cluster."""
-        self._bringing = Turns[tuple[str, str]]()
-        """(engine, image) of what is being brought to an engine."""
 
-    def choose(self, wish: Wish = NO_WISH) -> Member:
-        """The engine for something that is no container. Raises Unavailable if there is none."""
-        return self._placement.choose(wish, self._roster.members, {})
+    def choose(self, asked: PlacementRequest = NO_CONTAINER, tried: Mapping[Node, str] | None = None) -> Member:
+        """Choose a member. Raises NoRoom if nothing fits; `tried`: those that have refused the container, and why."""
+        return self._members.of(self._placement.choose(asked, self._members.all, tried or {}))
 
     async def create(self, request: Request, *, instead_of: Container | None = None) -> Answer:
         """Make a container where it fits; gives what its engine answered.
@@ -63,20 +64,22 @@ class Spawner:
             middle, and nobody knows whether it was made. SwarmError: what the engine says.
         """
         name = str(request.params.get("name") or "").removeprefix("/")
-        wish, body = wishes.read(name, request.json)
+        asked, body = requests.read(name, request.json)
         if instead_of is not None:
-            wish = replace(wish, origins=())
+            asked = replace(asked, origins=())
+        if self._provisioner is not None:
+            asked = replace(asked, constraints=[rule for rule in asked.constraints if rule.key != "node"])
         if body is not None:
             request = request.replace(body=Json.from_data(body))
-        async with self._names.of(*self._new_names(wish)):
+        async with self._names.of(*self._new_names(asked)):
             await self._check_free(name, but=[] if instead_of is None else [instead_of])
-            return await self._create(wish, request)
+            return await self._create(asked, request)
 
-    def _new_names(self, wish: Wish) -> Iterator[tuple[str, str]]:
+    def _new_names(self, asked: PlacementRequest) -> Iterator[tuple[str, str]]:
         """What a container gives a name to: itself, and volumes that are made with it."""
-        if wish.name:
-            yield "containers", wish.name
-        yield from (each for each in wish.beside if each[0] == "volumes" and not self._roster.index.find(*each))
+        if asked.name:
+            yield "containers", asked.name
+        yield from (each for each in asked.beside if each[0] == "volumes" and not self._members.index.find(*each))
 
     async def _check_free(self, name: str, but: Collection[Item]) -> None:
         """Refuse a container's name that an engine has already, in an engine's own words.
@@ -86,12 +89,12 @@ class Spawner:
         Raises:
             Conflict: another container has it, or may have it.
         """
-        for other in self._roster.index.containers.find(name):
-            if name in other.names and other not in but and await may_exist("containers", other):
+        for other in self._members.index.containers.find(name):
+            if name in other.names and other not in but and await may_exist(self._members, "containers", other):
                 raise Conflict(
                     f'Conflict. The container name "/{name}" is already in use by container "{other.id}". '
                     "You have to remove (or rename) that container to be able to reuse that name."
-                    + ("" if other.member.up else f" It is on {other.member.name}, which is down.")
+                    + ("" if other.node.up else f" It is on {other.node.name}, which is down.")
                 )
 
     @asynccontextmanager
@@ -126,116 +129,65 @@ class Spawner:
     async def _for_part(self, kind: str, name: str, body: Mapping[str, Any]) -> Member:
         """Where a network or volume goes: to its like of that name, which may refuse it; else beside its group."""
         if kind == "networks" and (body.get("Driver") == "overlay" or body.get("Scope") == "swarm"):
-            return await manager(self._roster)
-        await settle(self._roster.members, "containers", "networks", "volumes")
-        if items := [item for item in self._roster.index.find(kind, name) if name in item.names]:
-            return items[0].member
-        return self.choose(replace(NO_WISH, group=group_of(body.get("Labels"))))
+            return await manager(self._members)
+        await settle(self._members.all, "containers", "networks", "volumes")
+        if items := [item for item in self._members.index.find(kind, name) if name in item.names]:
+            return self._members.of(items[0].node)
+        return self.choose(PlacementRequest(group=group_of(body.get("Labels"))))
 
-    async def _create(self, wish: Wish, request: Request) -> Answer:
-        if wish.compares:
-            await settle(self._roster.members, "containers")
-        refused: dict[Member, SwarmError] = {}
+    async def _create(self, asked: PlacementRequest, request: Request) -> Answer:
+        try:
+            return await self._create_somewhere(asked, request)
+        except Unavailable as exc:
+            if self._provisioner is None or not (isinstance(exc, NoRoom) or exc.details.get(UNSENT)):
+                raise
+        await self._provisioner.make_room(asked, lambda: self._unfit(asked))
+        return await self._create_somewhere(asked, request)
+
+    def _unfit(self, asked: PlacementRequest) -> Unavailable | None:
+        try:
+            self.choose(asked)
+        except NoRoom as exc:
+            return exc
+        return None
+
+    async def _create_somewhere(self, asked: PlacementRequest, request: Request) -> Answer:
+        """Make a container on the first of the nodes that fit which does not refuse it."""
+        if asked.compares:
+            await settle(self._members.all, "containers")
+        refused: dict[Node, SwarmError] = {}
         while True:
             try:
-                member = self._placement.choose(wish, self._roster.members, {m: e.message for m, e in refused.items()})
-            except Unavailable:
-                if len(refused) == len(self._roster.members) == 1:
+                member = self.choose(asked, {node: exc.message for node, exc in refused.items()})
+            except NoRoom:
+                if len(refused) == len(self._members.all) == 1:
                     raise next(iter(refused.values())) from None  # its own words, and status
                 raise
             try:
-                with placing(member, wish):
-                    return await self._create_on(member, wish, request)
+                with member.holding(asked.claim):
+                    return await self._create_on(member, asked, request)
             except (Unavailable, Unsupported) as exc:
                 if isinstance(exc, Unavailable) and not exc.details.get(UNSENT):
                     raise  # it may have happened
                 refused[member] = exc
 
-    async def _create_on(self, member: Member, wish: Wish, request: Request) -> Answer:
-        await settle(self._roster.members, "images")
-        if self._roster.index.newer_image(wish.image, member) is not None:
-            await self._bring(wish.image, member)
+    async def _create_on(self, member: Member, asked: PlacementRequest, request: Request) -> Answer:
+        await self._images.renew(asked.image, member)
         try:
             answer = await member.ask(request, float("inf"))
         except NotFound as exc:
-            if "image" not in exc.message or not await self._bring(wish.image, member):
+            if "image" not in exc.message or not await self._images.bring(asked.image, member):
                 raise
             answer = await member.ask(request, float("inf"))
         made: dict[str, Any] = answer.value or {}
         if "Id" in made:
-            member.mirror.spawned(made["Id"], wish.name, wish.claim)
-        for name in [name for kind, name in wish.beside if kind == "volumes"]:
+            member.mirror.spawned(made["Id"], asked.name, asked.claim)
+        for name in [name for kind, name in asked.beside if kind == "volumes"]:
             member.mirror.learn("volumes", name, (name,))
         return answer
-
-    async def gathered(self, images: Sequence[str]) -> Member:
-        """An engine that has all of these images: the one that has most of them, to which the others are brought.
-
-        Raises:
-            Conflict: one can't be brought; says where it is. SwarmError: as `owners.find`, where no engine has any.
-        """
-        held = await self._holders(images)
-        if not any(held.values()):
-            return (await find(self._roster, ("images", images[0]))).member
-        return await self._gather(held, self._with_most(held))
-
-    async def builder(self, images: Sequence[str], fixed: Member | None) -> Member:
-        """The engine for a build that starts from these images, to which those that only others have are brought: the
-        `fixed` one, or the first that has most of them.
-
-        Raises:
-            Conflict: one can't be brought; says where it is. Unavailable: no engine is up.
-        """
-        if not images:
-            return fixed or first_up(self._roster.members)
-        held = await self._holders(images)
-        return await self._gather(held, fixed or self._with_most(held))
-
-    async def _holders(self, images: Sequence[str]) -> dict[str, set[Member]]:
-        await settle(self._roster.members, "images")
-        index = self._roster.index
-        return {name: {item.member for item in index.find("images", name) if item.member.up} for name in images}
-
-    def _with_most(self, held: Mapping[str, set[Member]]) -> Member:
-        up = [member for member in self._roster.members if member.up] or [first_up(self._roster.members)]
-        return max(up, key=lambda member: sum(member in holders for holders in held.values()))
-
-    async def _gather(self, held: Mapping[str, set[Member]], target: Member) -> Member:
-        for name, holders in held.items():
-            if holders and not await self._bring(name, target):
-                there = placed("images", name, holders)
-                raise Conflict(f"{there}, and is of another platform than {target.name}, where it is needed")
-        return target
-
-    async def _bring(self, image: str, target: Member) -> bool:
-        """Have an engine hold what an image's name means: the image that got it last on any engine. It is streamed from
-        one that has it, once however many want it. Says whether the engine has an image of the name then.
-        """
-        async with self._bringing.of((target.name, image)):
-            await settle(self._roster.members, "images")
-            holders = [item.member for item in self._roster.index.find("images", image) if item.member.up]
-            newer = self._roster.index.newer_image(image, target)
-            wanted = holders if target not in holders else [newer.member] if newer is not None else []
-            source = next((member for member in wanted if _same_platform(member, target)), None)
-            if source is not None:
-                await _stream(image, source, target)
-            return source is not None or target in holders
-
-
-def _same_platform(one: Member, other: Member) -> bool:
-    return all(one.about.get(key) == other.about.get(key) for key in ("OSType", "Architecture"))
-
-
-async def _stream(image: str, source: Member, target: Member) -> None:
-    saved = await source.ask(Request(Verb.FILE, (*_IMAGES, image)), float("inf"))
-    if saved.ack.stream is None:
-        raise Internal(f"{source.name} gave no stream of the image {image}")
-    async with saved.ack.stream as tar:
-        await target.ask(Request(Verb.FILE, _IMAGES, {"quiet": "1"}, upload=tar), float("inf"))
-    target.mirror.touch_kind("images")
 
 
 def _says_node(answer: Answer, member: Member) -> Answer:
     """The answer to the creation of a volume, which is its inspection and says what that says."""
-    said = merge.inspected(answer.value, member.node)
+    said = merge.inspected(answer.value, member)
     return replace(answer, ack=answer.ack.replace(value=Json.from_data(said)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 import trio
@@ -56,6 +56,8 @@ class Docker(Server):
     context: str = option("a Docker context's name, instead of an address", default="")
     cert_path: str = option("a folder with ca.pem, cert.pem and key.pem: speak TLS over tcp://", default="")
     timeout: float = option("seconds that the engine may take to answer ls and get, sizes apart", default=60.0)
+    ssh_options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, kw_only=True)
+    """What ssh is told besides, as in its configuration."""
 
     @property
     def name(self) -> str:
@@ -65,7 +67,8 @@ class Docker(Server):
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the connections to the engine."""
-        async with open_engine(locate(self.address, self.context, self.cert_path)) as self._engine:
+        endpoint = replace(locate(self.address, self.context, self.cert_path), ssh_options=self.ssh_options)
+        async with open_engine(endpoint) as self._engine:
             yield
 
     def handlers(self) -> Mapping[Verb, Any]:

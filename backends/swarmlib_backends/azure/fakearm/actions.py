@@ -13,7 +13,7 @@ from .machines import Machine
 from .resource import Resource
 from .state import Call, State
 from .storage import all_disks, attach_listed, data_disks, detach_listed
-from .wishes import machines_in, size_of, ssh_keys
+from .validation import machines_in, size_of, ssh_keys
 from .world import SIZES
 
 _HOLDING_ROOM: Final = ("starting", "running", "stopping", "stopped", "deallocating")

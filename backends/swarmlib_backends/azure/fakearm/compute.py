@@ -13,7 +13,7 @@ from .crud import Crud
 from .http import Answer, Body
 from .resource import Resource
 from .state import Call, State
-from .wishes import is_spot, machines_in, size_of
+from .validation import is_spot, machines_in, size_of
 from .world import SIZES, Region, Size, canonical
 
 MACHINES: Final = "Microsoft.Compute/virtualMachines"

@@ -8,7 +8,7 @@ from typing import Final
 from .http import Body
 from .resource import Resource
 from .storage import all_disks
-from .wishes import is_windows
+from .validation import is_windows
 
 _POWER: Final = {
     "starting": "VM starting",

@@ -9,7 +9,7 @@ from .disks import attach, detach, new_disk
 from .http import Body
 from .resource import Resource, ResourceId
 from .state import State
-from .wishes import disk_id, is_windows
+from .validation import disk_id, is_windows
 
 _DISKS: Final = "Microsoft.Compute/disks"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from . import errors, instance, wishes
+from . import errors, instance, validation
 from .actions import Actions
 from .errors import ArmError
 from .http import Body
@@ -40,14 +40,14 @@ class VirtualMachines(Kind):
         """Check everything that Azure checks before it says 201, and fill in what it fills in."""
         if old is not None:
             _carry_over(resource, old)
-            wishes.check_unchanged(resource, old)
-        if old is None or wishes.size_of(resource) != wishes.size_of(old):
-            wishes.check_size(self.state, resource, old)
-        wishes.check_image(resource)
-        wishes.check_security(resource)
-        wishes.take_secrets(resource, new=old is None)
+            validation.check_unchanged(resource, old)
+        if old is None or validation.size_of(resource) != validation.size_of(old):
+            validation.check_size(self.state, resource, old)
+        validation.check_image(resource)
+        validation.check_security(resource)
+        validation.take_secrets(resource, new=old is None)
         prepare_disks(self.state, resource, old)
-        wishes.fill(resource, windows=wishes.is_windows(resource))
+        validation.fill(resource, windows=validation.is_windows(resource))
         self._prepare_interfaces(resource, old, call)
         resource.body["etag"] = f'"{self.state.random.randrange(1, 10**6)}"'
         resource.properties["vmId"] = old.properties["vmId"] if old else self.state.uuid()
@@ -113,7 +113,7 @@ class VirtualMachines(Kind):
             await self._power.switch_on(resource)
 
     def _outgrown(self, resource: Resource, old: Resource) -> bool:
-        return wishes.size_of(resource) != wishes.size_of(old) and instance.power_of(resource) == "running"
+        return validation.size_of(resource) != validation.size_of(old) and instance.power_of(resource) == "running"
 
     async def remove(self, resource: Resource) -> None:
         """Switch it off; disks, interfaces and addresses go where they were to go with it."""

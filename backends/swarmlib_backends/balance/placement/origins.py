@@ -2,61 +2,23 @@
 
 Tools that update containers (Watchtower, Portainer, Compose) inspect one, remove or rename it, and make it anew under
 its name, with what the inspection says. A body made so tells its origin in several ways, which `told` reads; which
-containers and Compose projects have left their engines is remembered here, in memory alone.
+containers and Compose projects have left their nodes is remembered by the index (`Departed`).
 """
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final
 
-from ..dockerapi.nulls import fields, items
-
-if TYPE_CHECKING:
-    from .index import Index, Item
-    from .members import Member
+from ...dockerapi.nulls import fields, items
+from ..departed import Ref
+from ..index import Index
+from ..node import Node
 
 REPLACES: Final = "com.docker.compose.replace"
 """The label by which Compose says which container a new one stands in for."""
-_REMEMBERED: Final = 10_000
-"""Names, projects and beginnings of ids that are remembered."""
-_SHORT: Final = 12
-_SHORT_ID: Final = re.compile(f"[0-9a-f]{{{_SHORT}}}")
-
-Ref: TypeAlias = tuple[str, str]
-"""`nodes` and an engine's name, `networks` or `containers` and an id, `names` and a container's name, or `groups` and
-what its parts belong with.
-"""
-
-
-class Departed:
-    """The engines that containers were on which have been removed or renamed, and groups whose parts have left."""
-
-    def __init__(self) -> None:
-        self._members: OrderedDict[Ref, Member] = OrderedDict()
-
-    def note_names(self, item: Item) -> None:
-        """Remember where a container was that is losing its names."""
-        for name in item.names:
-            self._note(("names", name), item.member)
-        self._note(("containers", item.id[:_SHORT]), item.member)
-
-    def note_group(self, item: Item) -> None:
-        """Remember where an object was that is leaving its group."""
-        self._note(("groups", item.group), item.member)
-
-    def _note(self, ref: Ref, member: Member) -> None:
-        self._members[ref] = member
-        self._members.move_to_end(ref)
-        if len(self._members) > _REMEMBERED:
-            self._members.popitem(last=False)
-
-    def holders(self, kind: str, ref: str) -> set[Member]:
-        """The engine that last had the container or group; empty where that is forgotten."""
-        member = self._members.get((kind, ref[:_SHORT] if kind == "containers" else ref))
-        return set() if member is None else {member}
+_SHORT_ID: Final = re.compile(r"[0-9a-f]{12}")
 
 
 def told(name: str, body: Mapping[str, Any], node: str) -> Iterator[Ref]:
@@ -78,20 +40,20 @@ def told(name: str, body: Mapping[str, Any], node: str) -> Iterator[Ref]:
         yield "names", name
 
 
-def home(refs: Sequence[Ref], members: Sequence[Member], index: Index) -> Member | None:
-    """The engine that refs speak of, by the first of them that means exactly one; None where none does."""
+def home(refs: Sequence[Ref], nodes: Sequence[Node], index: Index) -> Node | None:
+    """Find the node that refs speak of, by the first of them that means exactly one; None where none does."""
     for kind, ref in refs:
-        found = _holders(kind, ref, members, index)
+        found = _holders(kind, ref, nodes, index)
         if len(found) == 1:
             return found.pop()
     return None
 
 
-def _holders(kind: str, ref: str, members: Sequence[Member], index: Index) -> set[Member]:
+def _holders(kind: str, ref: str, nodes: Sequence[Node], index: Index) -> set[Node]:
     if kind == "nodes":
-        return {member for member in members if member.name == ref}
-    found = {item.member for item in index.find(kind, ref)}
-    return found or index.departed.holders(kind, ref) & set(members)
+        return {node for node in nodes if node.name == ref}
+    found = {item.node for item in index.find(kind, ref)}
+    return found or index.departed.holders(kind, ref) & set(nodes)
 
 
 def of_host(host: Mapping[str, Any]) -> str:

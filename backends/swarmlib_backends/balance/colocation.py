@@ -8,13 +8,12 @@ from typing import Any
 from swarmlib import Conflict, Json, Request
 
 from ..dockerapi.nulls import fields, items
-from . import effects
+from . import response_hooks
 from .index import Index, placed
-from .members import Member
-from .merge import EVERYWHERE
+from .node import EVERYWHERE, Node
 from .owners import Owner
+from .placement.request import network_used
 from .router import Router
-from .wish import network_used
 
 
 def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None:
@@ -24,20 +23,20 @@ def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None
         Conflict: another engine has it; says what is where.
     """
     for kind, ref in others:
-        holders = {item.member for item in index.find(kind, ref)}
+        holders = {item.node for item in index.find(kind, ref)}
         if holders and owner.member not in holders and not (kind == "networks" and ref in EVERYWHERE):
             there, here = placed(kind, ref, holders), placed(owner.kind, owner.ref, [owner.member])
             raise Conflict(f"{there}, but {here}: what is used together must be on one engine")
 
 
-def builder(index: Index, args: Mapping[str, Any]) -> Member | None:
+def builder(index: Index, args: Mapping[str, Any]) -> Node | None:
     """The engine that has the network, or the container whose network it is, in which a build's commands are to run.
     None where any engine will do, and for a build by BuildKit, which has no such networks.
     """
     used = network_used(str(args.get("networkmode") or ""))
     if used is None or args.get("version") == "2":
         return None
-    return next((item.member for item in index.find(*used) if item.member.up), None)
+    return next((item.node for item in index.find(*used) if item.node.up), None)
 
 
 async def connected(router: Router, index: Index, request: Request) -> Any:
@@ -55,4 +54,4 @@ async def connected(router: Router, index: Index, request: Request) -> Any:
     there = request.replace(
         path=("networks", network, request.path[2]), body=Json.from_data({**body, "Container": owner.ref})
     )
-    return await router.forward(there, owner, effects.touches)
+    return await router.forward(there, owner, response_hooks.touches)

@@ -1,7 +1,7 @@
-"""Making a virtual machine and all that it needs, and taking it away again, so that nothing is left behind.
+"""Provisioning of virtual machines with all that they need, and their removal, so that nothing is left behind.
 
-A step that fails, or is cancelled, has all undone that was made before it. The undoing outlives the call: who cancels
-does not wait for Azure. What could not be undone is named.
+Where a step fails, or is cancelled, all that was made before it is rolled back. The rollback outlives the call: a
+caller that cancels does not wait for Azure. What could not be removed is named.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Say = Callable[[str, str], None]
 
 
 @dataclass
-class Undoing:
+class Rollback:
     """The removal of what one attempt made; `left` says what could not be removed, once it has `ended`."""
 
     made: list[str]
@@ -68,7 +68,7 @@ class Maker:
         self._nursery = nursery
         self._access = access
         self._say = say
-        self._undoings: list[Undoing] = []
+        self._rollbacks: list[Rollback] = []
 
     def id(self, kind: str, name: str) -> str:
         """The id of a resource of the group."""
@@ -116,17 +116,17 @@ class Maker:
         return None
 
     async def _attempt(self, spec: Spec) -> Body:
-        undoing = Undoing([])
+        rollback = Rollback([])
         attempt = uuid4().hex
         tags = {TAG: spec.role, MADE: _now(), VM: spec.name, ATTEMPT: attempt}
         try:
             with ungrouped():
-                return await self._steps(spec, tags, undoing.made)
+                return await self._steps(spec, tags, rollback.made)
         except BaseException as exc:
-            self._undo_later(undoing, attempt)
+            self._roll_back_later(rollback, attempt)
             if isinstance(exc, SwarmError):
-                await undoing.ended.wait()
-                raise _with_left(exc, undoing.left) from exc.__cause__
+                await rollback.ended.wait()
+                raise _with_left(exc, rollback.left) from exc.__cause__
             raise
 
     async def _steps(self, spec: Spec, tags: dict[str, str], made: list[str]) -> Body:
@@ -223,11 +223,11 @@ class Maker:
     def remove_later(self, machine: Body) -> None:
         """Have a machine removed, and what it shared if it was the last user, without waiting for it."""
         shared = [self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)]
-        self._undo_later(Undoing([machine["id"], *shared, self.group]), "")
+        self._roll_back_later(Rollback([machine["id"], *shared, self.group]), "")
 
-    def _undo_later(self, undoing: Undoing, attempt: str) -> None:
-        self._undoings.append(undoing)
-        self._nursery.start_soon(self._undo, undoing, attempt)
+    def _roll_back_later(self, rollback: Rollback, attempt: str) -> None:
+        self._rollbacks.append(rollback)
+        self._nursery.start_soon(self._roll_back, rollback, attempt)
 
     async def collect(self) -> None:
         """Remove what machines share, if there is none any more."""
@@ -239,13 +239,13 @@ class Maker:
         if failed:
             _log.warning("not removed: %s", "; ".join(failed))
 
-    async def _undo(self, undoing: Undoing, attempt: str) -> None:
-        undoing.left = [f"{id}: it was not tried any more" for id in undoing.made]
-        undoing.left = await self.remove_all(undoing.made, attempt)
-        undoing.ended.set()
-        self._undoings.remove(undoing)
-        if undoing.left:
-            _log.error("not removed: %s; `swarmd azure sweep` does it later", "; ".join(undoing.left))
+    async def _roll_back(self, rollback: Rollback, attempt: str) -> None:
+        rollback.left = [f"{id}: it was not tried any more" for id in rollback.made]
+        rollback.left = await self.remove_all(rollback.made, attempt)
+        rollback.ended.set()
+        self._rollbacks.remove(rollback)
+        if rollback.left:
+            _log.error("not removed: %s; `swarmd azure sweep` does it later", "; ".join(rollback.left))
 
     async def remove_all(self, ids: Sequence[str], attempt: str) -> list[str]:
         """Remove things in an order that works; gives what could not be removed, and why. What is in use stays."""
@@ -286,16 +286,18 @@ class Maker:
     async def settle(self) -> None:
         """Wait for what is being undone; what is not by then is named."""
         try:
-            for undoing in [*self._undoings]:
-                await undoing.ended.wait()
+            for rollback in [*self._rollbacks]:
+                await rollback.ended.wait()
         finally:
-            for undoing in self._undoings:
-                names = ", ".join(undoing.made)
+            for rollback in self._rollbacks:
+                names = ", ".join(rollback.made)
                 _log.error("perhaps not removed: %s; `swarmd azure sweep` does it later", names)
 
 
 @asynccontextmanager
-async def making(arm: Arm, group: str, access: Access, say: Say = lambda _id, _what: None) -> AsyncGenerator[Maker]:
+async def provisioning(
+    arm: Arm, group: str, access: Access, say: Say = lambda _id, _what: None
+) -> AsyncGenerator[Maker]:
     """A maker; what is being undone at the end has `CLEANUP_SECONDS` to get done."""
     with ungrouped():
         async with trio.open_nursery() as nursery:

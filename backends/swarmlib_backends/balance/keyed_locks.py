@@ -11,7 +11,7 @@ import trio
 Key = TypeVar("Key", bound=Hashable)
 
 
-class Turns(Generic[Key]):
+class KeyedLocks(Generic[Key]):
     """A lock for each key, kept only while somebody has it or waits for it."""
 
     def __init__(self) -> None:

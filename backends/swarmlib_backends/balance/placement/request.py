@@ -1,4 +1,4 @@
-"""What a new container asks of its engine, in the old Swarm's notation: read out of the body of its create.
+"""What a new container asks of its node, in the old Swarm's notation: read out of the body of its create.
 
     -e constraint:region==us*       -e affinity:container!=web      -e constraint:storage==~ssd   (`~`: if it can be)
     --label com.docker.swarm.constraints='["region==us*"]'          -e reschedule:on-node-failure
@@ -8,29 +8,27 @@ What stands in the environment is moved to labels, so that the container can be 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 import orjson
 
 from swarmlib import Invalid
 
-from ..dockerapi import isolation
-from ..dockerapi.matching import Matches, glob, regex
-from ..dockerapi.nulls import fields, items
+from ...dockerapi import isolation
+from ...dockerapi.nulls import fields, items
+from ..departed import Ref
+from ..labels import LABEL, RESCHEDULE, group_of
+from ..node import EVERYWHERE, NOTHING, Claim, Port, port_number
 from . import origins
-from .index import LABEL, Claim
-from .merge import EVERYWHERE
-from .mirror import RESCHEDULE, claim_of, group_of, port_number
+from .rules import Rule
 
 _LABELS: Final = {
     "constraint": "com.docker.swarm.constraints",
     "affinity": "com.docker.swarm.affinities",
     "reschedule": RESCHEDULE,
 }
-_RULE: Final = re.compile(r"(?P<key>[A-Za-z_][\w.\-]*)(?P<operator>==|!=)(?P<soft>~?)(?P<value>.+)")
 _OWN_NETWORKS: Final = EVERYWHERE | {"", "default", "nat"}
 """Network modes that every engine has."""
 _MODES: Final = ("IpcMode", "PidMode")
@@ -40,42 +38,12 @@ _MOST_RULES: Final = 100
 
 
 @dataclass(frozen=True)
-class Rule:
-    """`key==value`: the value may hold `*`, or be a /regular expression/."""
+class PlacementRequest:
+    """What decides where a container can go; what is no container asks for nothing but its group."""
 
-    text: str
-    key: str
-    wanted: bool
-    soft: bool
-    fits: Matches
-    """Whether a value is the one that is spoken of, wanted or not."""
-    exact: str | None
-    """The value, if it is no pattern."""
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """A rule from its text.
-
-        Raises:
-            Invalid: it is not a rule, or its pattern is wrong or too long.
-        """
-        found = _RULE.fullmatch(text)
-        if found is None:
-            raise Invalid(f"{text!r} is no rule for placement; region==us, region!=us and region==~us are")
-        value = found["value"]
-        is_regex = len(value) > 2 and value[0] == value[-1] == "/"
-        fits = regex(value[1:-1]) if is_regex else glob(value)
-        plain = not is_regex and not set(value) & set("*?[")
-        return cls(text, found["key"], found["operator"] == "==", bool(found["soft"]), fits, value if plain else None)
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What decides where a container can go."""
-
-    name: str
-    image: str
-    claim: Claim
+    name: str = ""
+    image: str = ""
+    claim: Claim = NOTHING
     constraints: list[Rule] = field(default_factory=list[Rule])
     affinities: list[Rule] = field(default_factory=list[Rule])
     beside: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -86,7 +54,7 @@ class Wish:
     """The isolation that its engine must have."""
     runtime: str = ""
     """The one that its engine had better have, but may also know without saying so, as by the path of a runtime."""
-    origins: Sequence[origins.Ref] = ()
+    origins: Sequence[Ref] = ()
     """What says where the container was from which it is made anew, the surest first."""
     of_host: str = ""
     """What it uses of its engine's machine itself."""
@@ -102,8 +70,8 @@ class Wish:
         return self.name or self.image
 
 
-def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
-    """The wish in the body of a create, and the body to send instead where it must be another.
+def read(name: str, body: Any) -> tuple[PlacementRequest, dict[str, Any] | None]:
+    """Read the placement request in the body of a create, and give the body to send instead where it must be another.
 
     body: in canonical form (`dockerapi.canonical`), or put together from what an engine says of a container.
 
@@ -116,19 +84,11 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
     cleaned = _cleaned(given)
     labels: Mapping[str, str] = fields((cleaned or given).get("Labels"))
     host = fields(given.get("HostConfig"))
-    exposed = list(fields(given.get("ExposedPorts")))
-    claim = claim_of(host)
-    if host.get("NetworkMode") == "host":
-        ports = [
-            (each.partition("/")[2] or "tcp", "", number)
-            for each in exposed
-            if (number := port_number(each.partition("/")[0]))
-        ]
-        claim = Claim(claim.cpus, claim.memory, [*claim.ports, *ports])
-    wish = Wish(
+    exposed = fields(given.get("ExposedPorts")) if host.get("NetworkMode") == "host" else ()
+    request = PlacementRequest(
         name=name,
         image=str(given.get("Image") or ""),
-        claim=claim,
+        claim=Claim.of(host, map(_port, exposed)),
         constraints=[Rule.read(text) for text in _listed(labels, "constraint")],
         affinities=[Rule.read(text) for text in _listed(labels, "affinity")],
         beside=[*dict.fromkeys(_used(given, host))],
@@ -138,7 +98,13 @@ def read(name: str, body: Any) -> tuple[Wish, dict[str, Any] | None]:
         origins=[*origins.told(name, given, node=str(fields(given.get("Labels")).get(LABEL) or ""))],
         of_host=origins.of_host(host),
     )
-    return wish, cleaned
+    return request, cleaned
+
+
+def _port(exposed: str) -> Port:
+    """Read what a container in its node's network takes of it; the number is 0 where that is not one port."""
+    number, _, protocol = exposed.partition("/")
+    return protocol or "tcp", "", port_number(number)
 
 
 def reschedules(labels: Mapping[str, str]) -> bool:

@@ -13,8 +13,9 @@ from swarmlib import Ack, Json, Path, Reply, Request, Set, Verb
 from ..dockerapi.nulls import fields
 from . import answers, merge
 from .forwarding import See
-from .index import Container, Index
-from .members import Member
+from .index import Index
+from .member import Member
+from .objects import Container
 
 Learn: TypeAlias = Callable[[Index, Member, Request], See]
 
@@ -30,7 +31,7 @@ def says_node(index: Index, member: Member, request: Request) -> See:
 
 
 def _inspected(reply: Set, asked: tuple[Verb, Path], member: Member) -> Set:
-    return reply.replace(value=Json.from_data(merge.inspected(_read(reply, asked, member), member.node)))
+    return reply.replace(value=Json.from_data(merge.inspected(_read(reply, asked, member), member)))
 
 
 def _read(reply: Ack | Set, asked: tuple[Verb, Path], member: Member) -> Any:
@@ -61,7 +62,7 @@ def _container(index: Index, member: Member, request: Request) -> Container | No
         ref = str(fields(request.json).get("Container", ""))
     elif kind != "containers":
         return None
-    return next((each for each in index.containers.find(ref) if each.member is member), None)
+    return next((each for each in index.containers.find(ref) if each.node is member), None)
 
 
 def touches_images(index: Index, member: Member, request: Request) -> See:
@@ -76,7 +77,7 @@ def touches_images(index: Index, member: Member, request: Request) -> See:
 def removes(index: Index, member: Member, request: Request) -> See:
     """The object is gone."""
     kind, ref = request.path[:2]
-    found = [item.id for item in index.find(kind, ref) if item.member is member]
+    found = [item.id for item in index.find(kind, ref) if item.node is member]
 
     def see(reply: Reply) -> None:
         if isinstance(reply, Ack):

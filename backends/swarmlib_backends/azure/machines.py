@@ -1,0 +1,77 @@
+"""The machines of a group: what there is, and what the options say that a new one should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import trio
+
+from swarmlib import NotFound
+
+from . import cloudinit
+from .access import Access
+from .client import Arm
+from .objects import Machine
+from .options import AzureOptions
+from .spec import Body, Spec
+
+
+async def machines(arm: Arm, group: str) -> list[Machine]:
+    """List the machines of a group with their power: two lists, however many there are.
+
+    One list has the machines, the other how they are; with both asked at once, one that has just come or gone is in one
+    of them only, and shown if the first has it.
+    """
+    bodies: list[Body] = []
+    views: dict[str, Body] = {}
+    operations = arm.compute.virtual_machines
+
+    async def list_bodies() -> None:
+        try:
+            bodies.extend(await arm.listed(operations.list(group)))
+        except NotFound:
+            return  # no group, no machines
+
+    async def list_views() -> None:
+        for each in await arm.listed(operations.list_all(status_only="true")):
+            views[each["id"].lower()] = each
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(list_bodies)
+        nursery.start_soon(list_views)
+    return [Machine.of(each, views.get(each["id"].lower())) for each in bodies]
+
+
+def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bool) -> Spec:
+    """Describe the machine that the options ask for.
+
+    Raises:
+        Invalid: there is no ssh key, or the file for cloud-init can't be read.
+    """
+    tls = engine and options.reach == "tls"
+    docker = [cloudinit.docker(options.admin, _engine_labels(options), tls=tls)] if engine else []
+    return Spec(
+        name=name,
+        location=options.location,
+        size=options.size,
+        image=options.image,
+        disk=options.disk,
+        zone=options.zone,
+        spot=options.spot,
+        network=options.network,
+        private=options.private,
+        identity=options.identity,
+        security=options.security,
+        admin=options.admin,
+        key=access.public_key(),
+        tls=tls,
+        cloud_init=(*docker, *([cloudinit.read(Path(options.cloud_init))] if options.cloud_init else [])),
+        role="engine" if engine else "workload",
+        tags=dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag),
+    )
+
+
+def _engine_labels(options: AzureOptions) -> list[str]:
+    slots = [f"containerslots={options.slots}"] if options.slots else []
+    return [f"location={options.location}", f"size={options.size}", *slots]

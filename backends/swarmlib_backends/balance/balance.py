@@ -1,0 +1,297 @@
+"""The stage `balance`: where each verb goes follows from the verb and from what its path names."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from swarmlib import Chain, Invalid, Path, Request, Server, Stages, Unsupported, Verb, argument, option
+from swarmlib.asking import Answer
+from swarmlib.errors import ungrouped
+
+from ..dockerapi.canonical import canonical
+from ..dockerapi.nulls import fields, items
+from ..dockerapi.rows import WHOLE
+from ..dockerapi.versions import parsed
+from . import colocation, contexts, events, holders, labels, merge, owners, response_hooks
+from .fanout import ask_all, broadcast, first_answer, forward_answer, missing, refuse_partial, reply_merged
+from .images import Images
+from .lists import Listing
+from .members import Members
+from .members_file import MembersFile
+from .node import Node
+from .placement.placement import Placement
+from .placement.strategies import Strategy
+from .provisioner import Provisioner
+from .rescheduling import Rescheduler
+from .router import Router
+from .select import Selection
+from .spawning import Spawner
+from .versions import at_version
+
+_CONTAINERS: Final[Path] = ("containers",)
+_IMAGES: Final[Path] = ("images",)
+_SWARM_MODE: Final = frozenset({"swarm", "nodes", "services", "tasks", "secrets", "configs"})
+_BUILDKIT: Final = ("/session", "/grpc")
+_ANYWHERE: Final = frozenset({"distribution"})
+_WITH_NODE: Final = frozenset({"containers", "networks", "volumes"})
+
+
+@dataclass
+class Balance(Server):
+    """Many engines as one: lists merged, each object's calls sent to its owner, new containers placed.
+
+    Name the members (a=docker …): objects then say `Node: a`, and `--filter node=a` and `a/web` mean it. Where a
+    container goes can be said as in the old Swarm: `-e constraint:region==us`, `-e affinity:container==web`.
+    """
+
+    members: list[Chain] = argument("a chain for each engine, quoted or in parentheses", default=[])
+    watch_file: str = option("a FILE of members, a chain a line, read again when it changes", default="", name="watch")
+    strategy: Strategy = option("where new containers go", default="spread")
+    deadline: float = option("seconds that one engine may hold up an answer of several", default=5.0)
+    strict: bool = option("refuse an answer from which an engine is missing", default=False)
+    reschedule_after: float = option("seconds after which what may be rescheduled leaves a dead engine", default=30.0)
+
+    provisioner: Provisioner | None = field(default=None, repr=False, kw_only=True)
+    """Makes nodes when they are needed, beside the members that are given."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *members: Stages,
+            watch_file: str = "",
+            strategy: Strategy = "spread",
+            deadline: float = 5.0,
+            strict: bool = False,
+            reschedule_after: float = 30.0,
+            provisioner: Provisioner | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        if not self.members and not self.watch_file and self.provisioner is None:
+            raise Invalid("it needs members, or --watch with a file of them")
+
+    @property
+    def name(self) -> str:
+        """The backend's name in errors: its provisioner's, if it has one."""
+        return super().name if self.provisioner is None else self.provisioner.name
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the members open, and follow what happens to them."""
+        with ungrouped():
+            async with trio.open_nursery() as nursery:
+                self._members = members = Members(self.deadline, nursery)
+                for chain in self.members:
+                    await members.join(chain)
+                if self.watch_file:
+                    file = MembersFile(FilePath(self.watch_file), members)
+                    await file.read()
+                    nursery.start_soon(file.follow)
+                self._router = Router(members, lambda handler, request: self.take_up(handler, request))
+                self._images = Images(members)
+                placement = Placement(self.strategy, members.index, self._at_hand)
+                self._spawner = Spawner(members, placement, self._images, self.provisioner)
+                self._listing = Listing(members, strict=self.strict, may_be_empty=self.provisioner is not None)
+                nursery.start_soon(Rescheduler(members, self._spawner, self.reschedule_after).run)
+                async with nullcontext() if self.provisioner is None else self.provisioner.provision(members):
+                    yield
+                nursery.cancel_scope.cancel()
+
+    def _at_hand(self, node: Node) -> bool:
+        return self.provisioner is None or self.provisioner.at_hand(node)
+
+    def handlers(self) -> Mapping[Verb, Any]:
+        """The verbs; what speaks of swarm mode goes to a manager, whatever the verb."""
+        return {verb: partial(self._routed, handler) for verb, handler in super().handlers().items()}
+
+    async def _routed(self, handler: Callable[[Request], Awaitable[Any]], request: Request) -> Any:
+        request = labels.unreserved(canonical(request))
+        await self._members.known()
+        if request.meta.version and (advertised := self._members.advertised.range) is not None:
+            advertised.check(parsed(request.meta.version))  # refused as an engine refuses it
+        if request.path[:1] and request.path[0] in _SWARM_MODE:
+            return await self._router.to(await owners.manager(self._members), request)
+        return await handler(request)
+
+    # Looking.
+
+    async def ls(self, request: Request) -> Any:
+        """What every member has, merged."""
+        if request.path not in merge.LISTS:
+            return await self._router.to_owner(request)
+        return await self._listing.answer(request)
+
+    async def get(self, request: Request) -> Any:
+        """A summary of all members, or one object's state, from its owner."""
+        if self.provisioner is not None and not any(member.up for member in self._members.all):
+            return await self.provisioner.when_empty(request)
+        if request.path in merge.SUMMARIES:
+            return await self._summary(request)
+        if request.path[:1] == ("ping",):
+            return await self._ping(request)
+        if len(request.path) < 2 or request.path[0] in _ANYWHERE:
+            return await self._to_any(request)
+        if len(request.path) == 2 and request.path[0] in _WITH_NODE:
+            return await self._router.to_owner(request, response_hooks.says_node)
+        return await self._router.to_owner(request)
+
+    async def watch(self, request: Request) -> Any:
+        """Every member's events; or one object's changes, from its owner."""
+        if request.path:
+            learn = response_hooks.touches if request.path[2:] == ("wait",) else None
+            return await self._router.to_owner(request, learn)
+        await events.relay(self._members, request)
+        return None
+
+    async def _summary(self, request: Request) -> Any:
+        outcome = await ask_all(self._members.all, request)
+        refuse_partial(outcome.missing, strict=self.strict)
+        outcome.must_have_answers()
+        merged = merge.SUMMARIES[request.path](outcome.values)
+        if not request.path:
+            merged["Warnings"] = [*items(merged["Warnings"]), *outcome.missing] or None
+            if self.provisioner is not None:
+                merged |= self.provisioner.capacity()
+        await reply_merged(request, merged, outcome.missing)
+
+    async def _ping(self, request: Request) -> None:
+        """One member's answer, with the API version that works on all."""
+        answer = await first_answer(self._members.all, request)
+        if (advertised := self._members.advertised.range) is not None:
+            before = [reply.replace(details=at_version(reply.details, advertised)) for reply in answer.before]
+            answer = Answer(answer.ack.replace(details=at_version(answer.ack.details, advertised)), before)
+        await forward_answer(answer, request)
+
+    async def _to_any(self, request: Request) -> Any:
+        """Answer what is asked of no object, and so is the same everywhere."""
+        await forward_answer(await first_answer(self._members.all, request), request)
+
+    # Changing one object.
+
+    async def set(self, request: Request) -> Any:
+        """A change to one object; a tag goes to every member that has the image."""
+        match request.path:
+            case ("images", _, "tag"):
+                return await self._to_holders(request)
+            case ("images", name, "push") if tag := request.params.get("tag"):
+                return await self._router.forward(request, await self._router.owner(*_IMAGES, f"{name}:{tag}"))
+            case ("networks", _, "connect" | "disconnect") if fields(request.json).get("Container"):
+                return await colocation.connected(self._router, self._members.index, request)
+            case ("containers", _, "rename") if request.params.get("name"):
+                return await self._rename(request)
+            case _:
+                pass
+        if len(request.path) < 2:
+            return await self._to_any(request)
+        return await self._router.to_owner(request, response_hooks.touches)
+
+    async def _rename(self, request: Request) -> None:
+        """To the owner, which knows what names it has; the other engines' are known here."""
+        owner = await self._router.owner(*request.path)
+        name = str(request.params["name"]).removeprefix("/")
+        async with self._spawner.renaming(name, owner.member):
+            renamed = request.replace(path=(*_CONTAINERS, owner.ref, "rename"))
+            answer = await self._router.ask(renamed, owner, response_hooks.touches)
+        await forward_answer(answer, request)
+
+    async def start(self, request: Request) -> Any:
+        """To the owner."""
+        return await self._router.to_owner(request, response_hooks.touches)
+
+    stop = start
+
+    async def attach(self, request: Request) -> Any:
+        """To the owner."""
+        return await self._router.to_owner(request)
+
+    async def connect(self, request: Request) -> Any:
+        """To the owner; BuildKit's sessions to the builder."""
+        if request.path == WHOLE.path("") and str(request.params.get("target", "")).endswith(_BUILDKIT):
+            return await self._router.to(owners.first_up(self._members.all), request)  # its connections must meet
+        return await self._router.to_owner(request)
+
+    async def file(self, request: Request) -> Any:
+        """To the owner; images are loaded where the strategy says, and several saved from one engine."""
+        if request.path != _IMAGES:
+            return await self._router.to_owner(request)
+        if request.upload is not None:
+            return await self._router.to(self._spawner.choose(), request, response_hooks.touches_images)
+        names: str | list[str] = request.params.get("names", "")
+        if isinstance(names, str) or len(names) == 1:
+            owner = await self._router.owner(*_IMAGES, names if isinstance(names, str) else names[0])
+            return await self._router.forward(request, owner)
+        return await self._router.to(await self._images.gathered(names), request)
+
+    async def rm(self, request: Request) -> Any:
+        """To the owner; a prune to every member, an image's removal to every one that has it."""
+        if len(request.path) == 1:
+            return await self._prune(request)
+        if request.path[0] == "images":
+            return await self._to_holders(request)
+        return await self._router.to_owner(request, response_hooks.removes)
+
+    async def _prune(self, request: Request) -> Any:
+        selection = Selection.of(request.params)
+        outcome = await ask_all(selection.chosen(self._members.all), request.replace(params=selection.params))
+        refuse_partial(outcome.missing, strict=self.strict)
+        outcome.must_have_answers()
+        for member, answer in outcome.answers:
+            member.mirror.touch_kind(request.path[0])
+            for id in items(fields(answer.value).get("ContainersDeleted")):
+                member.mirror.removed("containers", id)
+        await reply_merged(request, merge.deleted(outcome.values), outcome.missing)
+
+    async def _to_holders(self, request: Request) -> None:
+        outcome = await holders.change(self._members, request)
+        absent = missing(self._members.all)
+        refuse_partial(absent, strict=self.strict)
+        await reply_merged(request, merge.deleted(outcome.values), absent)
+
+    # Making.
+
+    async def spawn(self, request: Request) -> Any:
+        """A new object where the strategy says; an exec or a commit at its container's owner; a pull everywhere."""
+        match request.path:
+            case ("containers",):
+                await forward_answer(await self._spawner.create(request), request)
+                return None
+            case ("images",) if request.upload is None:
+                return await self._pull(request)
+            case ("networks" | "volumes" as kind,):
+                await forward_answer(await self._spawner.make_part(kind, request), request)
+                return None
+            case ("commit",):
+                container = str(request.params.get("container", ""))
+                owner = await self._router.owner(*_CONTAINERS, container)
+                params = {**request.params, "container": owner.ref}
+                return await self._router.forward(request.replace(params=params), owner, response_hooks.touches_images)
+            case ("build",):
+                return await self._build(request)
+            case (_, _, *_):
+                return await self._router.to_owner(request, response_hooks.makes_exec)
+            case _:
+                return await self._router.to(self._spawner.choose(), request, response_hooks.touches_images)
+
+    async def _pull(self, request: Request) -> None:
+        present = [member for member in self._members.all if self._at_hand(member)]
+        if self.provisioner is not None and not present:
+            text = f"no node of {self.name} runs: images come with the containers that need them"
+            raise Unsupported(text, path=request.path)
+        await broadcast(present, request, strict=self.strict)
+
+    async def _build(self, request: Request) -> Any:
+        fixed = colocation.builder(self._members.index, request.params)
+        images: list[str] = []
+        if request.upload is not None and request.params.get("version") != "2":
+            images, context = await contexts.images(request.upload, request.params)
+            request = request.replace(upload=context)
+        builder = await self._images.builder(images, fixed)
+        return await self._router.to(builder, request, response_hooks.touches_images)

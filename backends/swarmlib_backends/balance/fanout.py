@@ -1,0 +1,210 @@
+"""One request to several members at once: who answered, who failed, and what there is to say of those that failed.
+
+`ask_all` merges what they answer; `broadcast` (a pull) tells the progress of all as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import trio
+
+from swarmlib import (
+    Ack,
+    Conflict,
+    Denied,
+    Invalid,
+    NotFound,
+    Request,
+    SwarmError,
+    Unavailable,
+    Unsupported,
+    ask,
+    next_reply,
+)
+from swarmlib.asking import Answer
+from swarmlib.service import as_error
+
+from .member import Member
+from .merge import Parts
+
+CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
+"""What an engine says of a request that it takes for wrong."""
+
+
+@dataclass
+class Outcome:
+    """What the members said to one request: those that answered, and those that failed."""
+
+    answers: list[tuple[Member, Answer]] = field(default_factory=list[tuple[Member, Answer]])
+    failures: list[tuple[Member, SwarmError]] = field(default_factory=list[tuple[Member, SwarmError]])
+
+    @property
+    def values(self) -> Parts:
+        """Each answering member and its value, in the members' order."""
+        return [(member, answer.value) for member, answer in self.answers]
+
+    @property
+    def missing(self) -> list[str]:
+        """What there is to say of each member that failed. A member that has nothing of the kind has not failed."""
+        failed = [(member, exc) for member, exc in self.failures if not isinstance(exc, Unsupported)]
+        return [f"{member.name} is missing: {exc.message}" for member, exc in failed]
+
+    def add(self, other: Outcome) -> None:
+        """Take over what other members said to the same request."""
+        self.answers += other.answers
+        self.failures += other.failures
+
+    def must_have_answers(self) -> None:
+        """Raise the failure that explains best why no member answered, if none did: that the request is wrong, if a
+        member says so; else that a member failed; else that no member supports the request.
+        """
+        if not self.answers:
+            raise representative([exc for _, exc in self.failures])
+
+
+def representative(failures: Sequence[SwarmError]) -> SwarmError:
+    """The error that stands for the failures of all members."""
+    wrong = [exc for exc in failures if isinstance(exc, CLIENTS_FAULT)]
+    failed = [exc for exc in failures if not isinstance(exc, Unsupported)]
+    return [*wrong, *failed, *failures, Unavailable("balance has no members now")][0]
+
+
+async def ask_all(members: Sequence[Member], request: Request, deadline: float | None = None) -> Outcome:
+    """Ask every member the same at once; see `gather`.
+
+    deadline: seconds that each may take; None for what `Member.ask` allows.
+    """
+    return await gather(members, request, lambda member: member.ask(request, deadline))
+
+
+async def gather(members: Sequence[Member], request: Request, ask: Callable[[Member], Awaitable[Answer]]) -> Outcome:
+    """Ask every member at once; one that is down or frozen holds up nobody for longer than `ask` lets it.
+
+    A member's failure is its own, whatever it is; it never takes the other members' answers with it.
+
+    request: what this is about, for the errors.
+    """
+    found: dict[Member, Answer | SwarmError] = {}
+
+    async def ask_one(member: Member) -> None:
+        try:
+            member.must_be_up()
+            found[member] = await ask(member)
+        except Exception as exc:  # noqa: BLE001 - an unexpected exception is logged, and is this member's failure alone
+            found[member] = as_error(exc, member.name, request)
+
+    async with trio.open_nursery() as nursery:
+        for member in members:
+            nursery.start_soon(ask_one, member)
+    outcome = Outcome()
+    for member in members:
+        answer = found[member]
+        if isinstance(answer, SwarmError):
+            outcome.failures.append((member, answer))
+        else:
+            outcome.answers.append((member, answer))
+    return outcome
+
+
+async def settle(members: Sequence[Member], *kinds: str) -> None:
+    """Bring the index up to date for these members and kinds; see `Member.settle`."""
+    waiting = [member for member in members if member.up and any(map(member.mirror.unsettled, kinds))]
+    if not waiting:
+        return
+    async with trio.open_nursery() as nursery:
+        for member in waiting:
+            nursery.start_soon(member.settle, *kinds)
+
+
+def missing(members: Sequence[Member]) -> list[str]:
+    """Say of each member that is down that it is missing."""
+    return [f"{member.name} is missing: {member.trouble}" for member in members if not member.up]
+
+
+def refuse_partial(missing: Sequence[str], *, strict: bool) -> None:
+    """Refuse a partial answer where only a whole one will do.
+
+    Raises:
+        Unavailable: it is partial; says what is missing.
+    """
+    if missing and strict:
+        raise Unavailable(f"the answer would not be whole, and --strict is set: {'; '.join(missing)}")
+
+
+async def reply_merged(request: Request, value: Any, absent: Sequence[str]) -> None:
+    """Answer with a merged value, if there is one, and with what is missing from it."""
+    warnings: dict[str, Any] = {"warnings": list(absent)} if absent else {}
+    if value is None:
+        await request.reply.ack(details=warnings)
+    else:
+        await request.reply.set(value, details=warnings)
+        await request.reply.ack()
+
+
+async def broadcast(members: Sequence[Member], request: Request, *, strict: bool) -> None:
+    """Send a request to every member that is up, and their progress to its caller; what is missing is said at the end.
+
+    Raises:
+        SwarmError: no member can do it: in the words of one, as if it were the only one. Or one member failed, which
+            the error names. Unavailable: `strict`, and a member is down.
+    """
+    absent = missing(members)
+    refuse_partial(absent, strict=strict)
+    present = [member for member in members if member.up]
+    if not present:
+        raise Unavailable("; ".join(absent) or "balance has no members now")
+
+    async def forward_one(member: Member) -> Answer:
+        try:
+            return await _forward_one(member, request)
+        finally:
+            member.mirror.touch_kind("images")
+
+    outcome = await gather(present, request, forward_one)
+    outcome.must_have_answers()
+    for member, failure in outcome.failures:
+        if member.up and not isinstance(failure, Unsupported):
+            raise _named(failure, member)
+    absent = missing(members)
+    refuse_partial(absent, strict=strict)
+    for text in absent:
+        await request.reply.set({"status": text})
+
+
+async def _forward_one(member: Member, request: Request) -> Answer:
+    async with await ask(member.calls, request) as replies:
+        while not isinstance(reply := await next_reply(replies), Ack):
+            await request.reply.send(reply)
+    return Answer(reply, [])
+
+
+def _named(failure: SwarmError, member: Member) -> SwarmError:
+    """A failure that says whose it is, where others succeeded."""
+    return type(failure)(f"{member.name}: {failure.message}", backend=member.name, path=failure.path)
+
+
+async def first_answer(members: Sequence[Member], request: Request) -> Answer:
+    """Give the answer of the first member that gives one.
+
+    Raises:
+        SwarmError: none does; what the first that failed said. Or the request is wrong, as the first says.
+    """
+    failure: SwarmError | None = None
+    for member in members:
+        try:
+            member.must_be_up()
+            return await member.ask(request)
+        except CLIENTS_FAULT:
+            raise  # another engine would say the same, and count a wrong password again
+        except SwarmError as exc:
+            failure = failure or exc
+    raise failure or Unavailable("balance has no members now")
+
+
+async def forward_answer(answer: Answer, request: Request) -> None:
+    """Give a request the answer that one member gave."""
+    for reply in [*answer.before, answer.ack]:
+        await request.reply.send(reply)

@@ -1,0 +1,336 @@
+"""A member of a balance: a node with the chain that reaches it. It is watched: up, down, and up again.
+
+A member is up while its event stream runs and it answers a ping within the deadline. When it is down, calls to it end
+at once, what waits for it is cut, and it is tried again with growing pauses until it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from swarmlib import (
+    UNSENT,
+    Ack,
+    Internal,
+    ReplyReceiver,
+    Request,
+    Set,
+    SwarmError,
+    TimedOut,
+    Unavailable,
+    Unsupported,
+    Verb,
+    ask,
+    next_reply,
+)
+from swarmlib.asking import Answer, call
+from swarmlib.errors import ungrouped
+from swarmlib.service import as_error
+from swarmlib.supervision import supervised
+
+from ..dockerapi import patience
+from ..dockerapi.ages import since
+from ..dockerapi.versions import Range
+from . import answers
+from .forwarding import Calls, GiveBack, See
+from .history import History, time_of
+from .index import Index
+from .lasting import pauses
+from .mirror import Mirror
+from .node import Node
+from .objects import RUNNING, Container
+from .versions import Bridge
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE: Final = 5.0
+_DRIFT_CHECKS: Final = 12
+"""Pings between two checks of whether the index still agrees with the engine."""
+
+Announce: TypeAlias = Callable[[dict[str, Any]], None]
+
+
+class Member(Node):
+    """A node with its chain's channel, its objects' mirror, and what keeps its state known."""
+
+    def __init__(self, name: str, sender: Bridge, index: Index, deadline: float, announce: Announce) -> None:
+        super().__init__(name)
+        self.sender = sender
+        self.deadline = deadline
+        self.mirror = Mirror(self, index, self.ask)
+        self.history = History()
+        self.watchable = True
+        """Whether it tells events, so that its objects are in the index."""
+        self.known = trio.Event()
+        """Set once it is known whether it is up."""
+        self.joined = trio.current_time()
+        self.left = False
+        self.stand_ins: dict[str, Container] = {}
+        """The containers that were made anew on other engines while this one was down, by the ids of the originals."""
+        self._came_up = trio.Event()
+        self._index = index
+        self._announce = announce
+        self._suspected = trio.Event()
+        self._keeping = trio.CancelScope()
+        self._following = trio.CancelScope()
+        self._down_since = 0.0
+        self.calls = Calls(sender)
+        """Its channel for balance's own calls, which end with Unavailable when it goes down."""
+
+    def __repr__(self) -> str:
+        return f"<member {self.name}: {'up' if self.up else self.failure or 'not known yet'}>"
+
+    async def wait_up(self) -> None:
+        """Return when it is up."""
+        while not self.up:
+            await self._came_up.wait()
+
+    # Calls.
+
+    def must_be_up(self) -> None:
+        """Raise at once what a call to it would end with.
+
+        Raises:
+            Unavailable: it is down; says since when and why.
+        """
+        if self.failure is not None:
+            lasted = trio.current_time() - self._down_since
+            text = f"{self.name} is down ({self.failure.message}), for {lasted:.0f} s now; it is tried again and again"
+            raise Unavailable(text, backend=self.name, details={UNSENT: True})
+
+    async def ask(self, request: Request, deadline: float | None = None) -> Answer:
+        """The same request to this member; by default within the time that fits the operation.
+
+        Raises:
+            SwarmError: what the member answers; BadAnswer, when that has not the shape of such an answer; TimedOut,
+                naming it, when it does not answer within `deadline` seconds; Unavailable, when it is down, or goes
+                down meanwhile.
+        """
+        usual = patience.seconds(request.verb, request.path, request.params, self.deadline)
+        limit = usual if deadline is None else deadline
+        with trio.move_on_after(limit):
+            return await self._call(request)
+        self.suspect()
+        raise TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
+
+    async def _call(self, request: Request) -> Answer:
+        try:
+            return answers.checked(await call(self.calls, request), request, self.name)
+        except Unavailable as exc:
+            if exc.details.get(UNSENT):
+                self.suspect()
+            raise
+
+    async def settle(self, *kinds: str) -> None:
+        """Bring the index up to date for these kinds of objects. A member that fails at it is down from now on."""
+        try:
+            with ungrouped(), trio.fail_after(self.deadline):
+                await self.mirror.settle(*kinds)
+        except trio.TooSlowError:
+            await self.fail(TimedOut(f"it did not answer within {self.deadline:g} s"))
+        except Exception as exc:  # noqa: BLE001 - an unexpected exception is logged, and is this member's failure alone
+            await self.fail(as_error(exc, self.name, Request(Verb.LS)))
+
+    def prepared(self, request: Request, see: See | None = None, give_back: GiveBack | None = None) -> Request:
+        """Prepare a client's request for being forwarded to this member's channel: it is cut if the member goes down
+        before it answers.
+
+        see: is shown each reply, and may give another for it. give_back: takes the call, if the member says nothing but
+        that it has no such object.
+
+        Raises:
+            Unavailable: it is down.
+        """
+        self.must_be_up()
+        return self.calls.forwarded(request, see, give_back)
+
+    def suspect(self) -> None:
+        """Something failed that should not: look at once whether it is up."""
+        self._suspected.set()
+
+    async def learn_range(self) -> None:
+        """Ask which API versions it speaks; raises what asking does. One that has none is spoken to as the client
+        speaks.
+        """
+        self.sender.learn(Range.of((await self.ask(Request(Verb.GET, ("version",)))).value))
+
+    # Its life.
+
+    async def keep(self) -> None:
+        """Follow its events until it leaves; when it is down, try again, with growing pauses."""
+        waits = pauses(_LONGEST_PAUSE)
+        with trio.CancelScope() as self._keeping:
+            while not self.left:
+                failure = await self._followed()
+                if self.up:
+                    waits = pauses(_LONGEST_PAUSE)
+                if failure is not None:
+                    await self.fail(failure)
+                await trio.sleep(next(waits) * random.uniform(0.75, 1.25))
+
+    async def _followed(self) -> SwarmError | None:
+        """Follow until that fails, and give the failure; None where `fail` ended it."""
+        failure: SwarmError | None = Internal(f"following {self.name} failed; the log says how", backend=self.name)
+
+        async def follow() -> None:
+            nonlocal failure
+            try:
+                with ungrouped(), trio.CancelScope() as self._following:
+                    await self._follow()
+                failure = None
+            except SwarmError as exc:
+                failure = exc
+
+        await supervised(f"balance: following {self.name}", follow)
+        return failure
+
+    async def _follow(self) -> None:
+        position, begun = self.history.position, time.time()
+        params = {"since": time_of(position.since)} if position else {}
+        async with await ask(self.sender, Request(Verb.WATCH, params=params)) as replies:
+            try:
+                with trio.fail_after(self.deadline):
+                    while not isinstance(await next_reply(replies), Ack):
+                        pass
+            except Unsupported:
+                self.watchable = False
+            except trio.TooSlowError:
+                raise TimedOut(f"it did not answer within {self.deadline:g} s") from None
+            await self._learn()
+            self.history.begin(int((begun + self.skew) * 10**9))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._check)
+                if self.watchable:
+                    await self._take_events(replies)
+                else:
+                    await trio.sleep_forever()
+
+    async def _learn(self) -> None:
+        self._suspected = trio.Event()
+        await self._describe()
+        if self.watchable:
+            await self.mirror.sync()
+            await self._drop_originals()
+        was_down, self.failure = self.failure, None
+        self.up = True
+        self._came_up.set()
+        self._index.changed()
+        self.known.set()
+        if was_down is not None:
+            _log.warning("%s is up again", self.name)
+        self._announce(self.event("engine_connect", ""))
+
+    async def _drop_originals(self) -> None:
+        """Remove the containers that balance made anew elsewhere while this engine was down; never their volumes.
+
+        What a container was made anew as is known from balance's own memory alone: a label would be anybody's word.
+        """
+        for id, stand_in in list(self.stand_ins.items()):
+            original = self.mirror.containers.get(id)
+            if original is None:
+                continue
+            if not self._is_replaced(original, stand_in):
+                _log.warning("%s stays, although %s was made anew from it", original.label, stand_in.label)
+                continue
+            _log.warning("%s: removing %s, which was made anew on %s", self.name, id[:12], stand_in.node.name)
+            await self.ask(Request(Verb.RM, ("containers", id), {"force": "1", "v": "0"}))
+            self.mirror.removed("containers", id)
+        self.stand_ins.clear()
+
+    def _is_replaced(self, original: Container, stand_in: Container) -> bool:
+        """Whether a container may be moved, and its stand-in runs on another engine under its name."""
+        return (
+            original.id in self.mirror.inspected
+            and stand_in.node is not self
+            and stand_in in self._index.containers_on(stand_in.node)
+            and stand_in.state in RUNNING
+            and bool(set(original.names) & set(stand_in.names))
+        )
+
+    async def _describe(self) -> None:
+        try:
+            asked = time.time()
+            self.about = (await self.ask(Request(Verb.GET))).value
+            self.skew = _skew(asked, since(self.about.get("SystemTime") or ""), time.time())
+            await self.learn_range()
+        except Unsupported:
+            pass  # it holds workloads, but is no engine: it has nothing to say of itself
+
+    async def _take_events(self, replies: ReplyReceiver) -> None:
+        while True:
+            try:
+                reply = await next_reply(replies)
+            except trio.EndOfChannel:
+                raise Unavailable("its event stream ended") from None
+            if not isinstance(reply, Set):
+                continue
+            event = answers.event(reply, self.name)
+            if self.history.keep(event) and self.mirror.apply(event):
+                await self.mirror.settle("containers")  # it must be known before its engine dies
+
+    async def _check(self) -> None:
+        checks = 0
+        while True:
+            with trio.move_on_after(self.deadline):
+                await self._suspected.wait()
+            self._suspected = trio.Event()
+            checks += 1
+            try:
+                await self.ask(Request(Verb.GET, ("ping",)))
+                if checks % _DRIFT_CHECKS == 0 and self.watchable:
+                    await self._describe()
+                    await self.mirror.drift()
+            except Unsupported:
+                pass  # it can't be pinged, but it answers
+
+    async def fail(self, failure: SwarmError) -> None:
+        """It is down. What waits for it is told so."""
+        was_up = self.up
+        if was_up:
+            self.up, self._came_up = False, trio.Event()
+        self._following.cancel()
+        first, self.failure = self.failure is None, failure
+        if first:
+            self._down_since = trio.current_time()
+            _log.warning("%s is down: %s", self.name, failure.message)
+        self.known.set()
+        self._index.changed()
+        await self.calls.cut(self._lost())
+        if was_up:
+            self._announce(self.event("engine_disconnect", failure.message))
+
+    def _lost(self) -> Unavailable:
+        """What a call ends with that is cut: it may have happened or not."""
+        why = self.failure.message if self.failure else "it did not answer"
+        return Unavailable(f"{self.name} went down before it answered: {why}", backend=self.name)
+
+    async def leave(self) -> None:
+        """Stop being a member, and forget what it has."""
+        self.left = True
+        self._keeping.cancel()
+        await self.fail(Unavailable(f"{self.name} has left"))
+        self.mirror.forget_all()
+
+    def event(self, action: str, reason: str) -> dict[str, Any]:
+        """The event by which balance tells what became of this engine."""
+        now = time.time_ns()
+        attributes = {"name": self.name, **({"error": reason} if reason else {})}
+        return {
+            "Type": "daemon",
+            "Action": action,
+            "Actor": {"ID": self.name, "Attributes": attributes},
+            "scope": "local",
+            "time": now // 10**9,
+            "timeNano": now,
+        }
+
+
+def _skew(asked: float, told: float, answered: float) -> float:
+    """How far a clock is ahead that said `told` at some moment between two of ours; 0 where it may be right."""
+    return 0.0 if not told or asked <= told <= answered else told - (asked + answered) / 2

@@ -1,0 +1,89 @@
+"""A file of members, a chain a line, that is read again when it changes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from swarmlib import Chain, ChainSyntaxError, Invalid, SwarmError
+
+from .lasting import lasting
+from .member import Member
+from .members import Members
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 1.0
+"""Between two looks at the file."""
+
+
+class MembersFile:
+    """Keeps the members those of a file, beside those that came otherwise."""
+
+    def __init__(self, path: Path, members: Members) -> None:
+        self._path = path
+        self._members = members
+        self._joined: dict[str, Member] = {}
+        self._seen: object = None
+
+    async def read(self) -> None:
+        """Make the members those of the file.
+
+        Raises:
+            Invalid: the file can't be read, or a line of it is no chain; nothing is changed then.
+            SwarmError: one can't be opened; the others are.
+        """
+        self._seen = await _stamp(self._path)
+        wanted = await _chains_in(self._path)
+        for text in self._joined.keys() - wanted.keys():
+            await self._members.leave(self._joined.pop(text))
+        for text, chain in wanted.items():
+            if text not in self._joined:
+                self._joined[text] = await self._members.join(chain)
+
+    async def follow(self) -> None:
+        """Read the file again whenever it changes; one that can't be used is logged, and changes nothing."""
+        await lasting(f"balance: following {self._path}", self._follow)
+
+    async def _follow(self) -> None:
+        while True:
+            await trio.sleep(_LOOK_SECONDS)
+            if await _stamp(self._path) != self._seen:
+                try:
+                    await self.read()
+                except SwarmError as exc:
+                    _log.error("the members stay as they are: %s", exc.message)
+
+
+async def _stamp(path: Path) -> object:
+    """Give what changes when a file does."""
+    try:
+        found = await trio.Path(path).stat()
+    except OSError as exc:
+        return str(exc)
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+async def _chains_in(path: Path) -> Mapping[str, Chain]:
+    try:
+        lines = (await trio.Path(path).read_text("utf-8")).splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Invalid(f"{path}: {exc}") from exc
+    return _chains(path, lines)
+
+
+def _chains(path: Path, lines: Sequence[str]) -> Mapping[str, Chain]:
+    found: dict[str, Chain] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            found[text] = Chain.read(text)
+        except ChainSyntaxError as exc:
+            raise Invalid(f"{path}, line {number}: {exc.message}") from exc
+    return found

@@ -1,0 +1,125 @@
+"""A node: one engine as placement and lists see it. Nothing here asks the engine anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeAlias
+
+from swarmlib import SwarmError
+
+from ..dockerapi.nulls import fields, items
+
+EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
+"""The networks that every engine has."""
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+
+Port: TypeAlias = tuple[str, str, int]
+"""Of an engine: protocol, address, number."""
+
+
+class Claim:
+    """What a container takes of its node: billionths of a CPU, bytes of memory, ports."""
+
+    __slots__ = ("cpus", "memory", "ports")
+
+    def __init__(self, cpus: int = 0, memory: int = 0, ports: Iterable[Port] = ()) -> None:
+        self.cpus = cpus
+        self.memory = memory
+        self.ports = tuple(ports)
+
+    @classmethod
+    def of(cls, host_config: Mapping[str, Any], ports: Iterable[Port] = ()) -> Self:
+        """Read a container's claim out of its well-formed `HostConfig`; `ports` are what it takes besides."""
+        bindings: dict[str, list[dict[str, str]] | None] = fields(host_config.get("PortBindings"))
+        published = [
+            (key.partition("/")[2] or "tcp", each.get("HostIp") or "", number)
+            for key, given in bindings.items()
+            for each in items(given)
+            if (number := port_number(each.get("HostPort")))
+        ]
+        memory = host_config.get("Memory") or host_config.get("MemoryReservation") or 0
+        return cls(host_config.get("NanoCpus") or 0, memory, [*published, *ports])
+
+
+NOTHING: Final = Claim()
+
+
+def port_number(text: str | None) -> int:
+    """Read a port's number; 0 where the text is not one, as for a range, or where any port will do."""
+    number = int(text) if text and _PORT.fullmatch(text) else 0
+    return number if number < 2**16 else 0
+
+
+@dataclass
+class Load:
+    """What the containers of a node take of it."""
+
+    cpus: int = 0
+    """In billionths."""
+    memory: int = 0
+    """In bytes."""
+
+
+class Node:
+    """One engine: its name (the `Node` of its objects), what it says of itself, whether it is up, and its load."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.up = False
+        """Whether it answers, as far as is known."""
+        self.failure: SwarmError | None = None
+        """Why it is down; None while it is not known to be."""
+        self.about: Mapping[str, Any] = {}
+        """What the engine says of itself (`info`)."""
+        self.skew = 0.0
+        """Seconds that its clock is ahead of ours."""
+        self.load = Load()
+        self.ports: dict[Port, int] = {}
+        """What is claimed of each port, by how many containers."""
+        self.placing: list[Claim] = []
+        """The claims of containers that are being made."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not up."""
+        return self.failure.message if self.failure else "it has not answered yet"
+
+    @property
+    def labels(self) -> list[str]:
+        """The engine's own labels, as `name=value`."""
+        return items(self.about.get("Labels"))
+
+    @property
+    def cpus(self) -> int:
+        """Its CPUs, in billionths."""
+        return int(self.about.get("NCPU") or 0) * 10**9
+
+    @property
+    def memory(self) -> int:
+        """Its memory in bytes."""
+        return int(self.about.get("MemTotal") or 0)
+
+    def take(self, claim: Claim, sign: int) -> None:
+        """Count what a container takes of it (`sign` 1), or gives back (-1)."""
+        if claim is NOTHING:
+            return
+        self.load.cpus += sign * claim.cpus
+        self.load.memory += sign * claim.memory
+        for port in claim.ports:
+            held = self.ports.pop(port, 0) + sign
+            if held:
+                self.ports[port] = held
+
+    @contextmanager
+    def holding(self, claim: Claim) -> Generator[None]:
+        """Count a container as the node's while it is being made."""
+        self.placing.append(claim)
+        self.take(claim, 1)
+        try:
+            yield
+        finally:
+            self.placing.remove(claim)
+            self.take(claim, -1)

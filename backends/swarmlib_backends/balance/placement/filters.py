@@ -1,0 +1,219 @@
+"""What rules a node out for a new container: one class for each kind of reason, all asked in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+from ...dockerapi.isolation import lacking, offered
+from ...dockerapi.nulls import fields
+from ..index import Index, placed
+from ..node import Claim, Node, Port
+from ..objects import ENDED
+from .rules import Rule
+
+LAST_RESORT: Final = "swarmlib.last-resort=true"
+"""The label of an engine that is for what fits nowhere else: it costs more (machines that are made when needed)."""
+_ABOUT: Final = {
+    "storagedriver": "Driver",
+    "driver": "Driver",
+    "kernelversion": "KernelVersion",
+    "operatingsystem": "OperatingSystem",
+    "ostype": "OSType",
+    "architecture": "Architecture",
+}
+"""What rules may say of an engine besides its own labels, and where `info` says it."""
+_SLOTS: Final = "containerslots"
+_ANY_ADDRESS: Final = frozenset({"", "0.0.0.0", "::"})
+
+Reason: TypeAlias = "str | None"
+"""Why a node can't have a container; None if it can."""
+
+
+class Filter(Protocol):
+    """One thing that a container asks of its node."""
+
+    def reason(self, node: Node) -> Reason:
+        """Say why the node can't have the container; None if it can, as far as this filter goes."""
+        ...
+
+
+class HealthFilter:
+    """Rules out a node that is down."""
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        if node.up:
+            return None
+        return f"it is down ({node.failure.message})" if node.failure else node.trouble
+
+
+@dataclass(frozen=True)
+class ConstraintFilter:
+    """A rule about the node: its name, its labels, or what its engine is."""
+
+    rule: Rule
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        value = _property(self.rule.key, node)
+        if (value is not None and self.rule.fits(value)) is self.rule.wanted:
+            return None
+        return f"constraint {self.rule.text}: its {self.rule.key} is {'not set' if value is None else value}"
+
+
+def _property(key: str, node: Node) -> str | None:
+    if key == "node":
+        return node.name
+    for name, _, value in (each.partition("=") for each in node.labels):
+        if name == key:
+            return value
+    known = _ABOUT.get(key.lower())
+    return None if known is None else str(node.about.get(known, ""))
+
+
+@dataclass(frozen=True)
+class AffinityFilter:
+    """A rule about what the node has already: a container, an image, or a container's label."""
+
+    rule: Rule
+    index: Index
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        rule = self.rule
+        if any(map(rule.fits, self._values(node))) is rule.wanted:
+            return None
+        noun = rule.key if rule.key in ("container", "image") else "label on a container"
+        return f"affinity {rule.text}: it has {'no such' if rule.wanted else 'such a'} {noun}"
+
+    def _values(self, node: Node) -> Iterator[str]:
+        """Give what the rule is compared with."""
+        key, exact = self.rule.key, self.rule.exact
+        if key in ("container", "image") and exact is not None:
+            yield from (exact for item in self.index.find(f"{key}s", exact) if item.node is node)
+        elif key == "container":
+            yield from (name for each in self.index.containers_on(node) for name in (*each.names, each.id))
+        elif key == "image":
+            yield from self.index.image_names[node]
+        else:
+            labels = (fields(each.summary.get("Labels")) for each in self.index.containers_on(node))
+            yield from (each[key] for each in labels if key in each)
+
+
+@dataclass(frozen=True)
+class IsolationFilter:
+    """The isolation that the engine must have."""
+
+    name: str
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        have = offered(node.about)
+        return None if self.name in have else lacking(self.name, have)
+
+
+@dataclass(frozen=True)
+class ColocationFilter:
+    """An object that the container uses, or its group, and the nodes that have it."""
+
+    kind: str
+    ref: str
+    holders: Set[Node]
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        return None if node in self.holders else placed(self.kind, self.ref, self.holders)
+
+
+@dataclass(frozen=True)
+class HomeFilter:
+    """The node where a container was that is made anew, and what of that machine's own it uses."""
+
+    home: Node
+    used: str
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        if node is self.home:
+            return None
+        return f"it was on {self.home.name}, and uses {self.used} there (constraint:node=={node.name} moves it)"
+
+
+@dataclass(frozen=True)
+class SlotsFilter:
+    """The number of containers that an engine's label lets it have."""
+
+    index: Index
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        slots = _property(_SLOTS, node) if node.labels else None
+        if slots is None or not slots.isdigit() or self.index.count(node) < int(slots):
+            return None
+        return f"all its {slots} container slots are taken"
+
+
+@dataclass(frozen=True)
+class PortsFilter:
+    """The ports that the container takes of its node."""
+
+    claim: Claim
+    index: Index
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        for wanted in self.claim.ports:
+            claimed = any(holders and _clash(wanted, port) for port, holders in node.ports.items())
+            if claimed and self._in_use(wanted, node):
+                return f"its port {wanted[2]}/{wanted[0]} is taken"
+        return None
+
+    def _in_use(self, wanted: Port, node: Node) -> bool:
+        """Say whether what runs, or is about to, has the port: an exited container may list it, but has let go."""
+        alive = [each.claim for each in self.index.containers_on(node) if each.state not in ENDED]
+        return any(_clash(wanted, port) for claim in [*alive, *node.placing] for port in claim.ports)
+
+
+def _clash(one: Port, other: Port) -> bool:
+    same = one[1] == other[1] or one[1] in _ANY_ADDRESS or other[1] in _ANY_ADDRESS
+    return same and one[0] == other[0] and one[2] == other[2]
+
+
+@dataclass(frozen=True)
+class ResourcesFilter:
+    """The memory and the CPUs that the container reserves."""
+
+    claim: Claim
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        claim, load = self.claim, node.load
+        if claim.memory and claim.memory + load.memory > node.memory:
+            free = max(node.memory - load.memory, 0)
+            return f"{_mib(claim.memory)} of memory are wanted, {_mib(free)} of {_mib(node.memory)} are free"
+        if claim.cpus and claim.cpus + load.cpus > node.cpus:
+            free = max(node.cpus - load.cpus, 0)
+            return f"{claim.cpus / 1e9:g} CPUs are wanted, {free / 1e9:g} of {node.cpus / 1e9:g} are free"
+        return None
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
+
+
+class ProcessesFilter:
+    """Rules out a node whose workloads are processes."""
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        return "its workloads are processes, not containers" if node.about.get("Driver") == "exec" else None
+
+
+class LastResortFilter:
+    """Rules out a node that costs more."""
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        return "it is for what fits nowhere else" if LAST_RESORT in node.labels else None

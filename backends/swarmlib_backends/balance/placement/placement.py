@@ -1,0 +1,107 @@
+"""Which node a new container goes to: filters rule nodes out, each with its reason, and the strategy picks one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from swarmlib import Unavailable
+
+from ..index import Index
+from ..node import Node
+from . import origins
+from .filters import (
+    AffinityFilter,
+    ColocationFilter,
+    ConstraintFilter,
+    Filter,
+    HealthFilter,
+    HomeFilter,
+    IsolationFilter,
+    LastResortFilter,
+    PortsFilter,
+    ProcessesFilter,
+    ResourcesFilter,
+    SlotsFilter,
+)
+from .request import PlacementRequest
+from .strategies import Strategy, strategies
+
+
+class NoRoom(Unavailable):
+    """No node fits a container."""
+
+
+class Placement:
+    """Chooses nodes.
+
+    at_hand: says whether a node can be used at once; the others are chosen only where none of these fits.
+    """
+
+    def __init__(self, strategy: Strategy, index: Index, at_hand: Callable[[Node], bool]) -> None:
+        self._pick = strategies(index)[strategy]
+        self._index = index
+        self._at_hand = at_hand
+
+    def choose(self, request: PlacementRequest, nodes: Sequence[Node], tried: Mapping[Node, str]) -> Node:
+        """Choose the node for a container.
+
+        nodes: all there are. tried: those that have refused it, and why.
+
+        Raises:
+            NoRoom: no node fits; says why each was ruled out.
+        """
+        home = origins.home(request.origins, nodes, self._index)
+        filters = [HealthFilter(), *self._required(request, home)]
+        reasons = {node: tried.get(node) or _reason(filters, node) for node in nodes}
+        fitting = [node for node, reason in reasons.items() if reason is None]
+        if not fitting:
+            said = "; ".join(f"{node.name}: {reason}" for node, reason in reasons.items())
+            raise NoRoom(f"no engine fits this container: {said or 'there is none'}")
+        fitting = self._narrowed(request, fitting)
+        return home if home in fitting else self._pick(request, fitting)
+
+    def _required(self, request: PlacementRequest, home: Node | None) -> Iterator[Filter]:
+        """Give what can rule a node out: only what the container asks for.
+
+        home: where the container was, if it is made anew. What is asked for may move it from there; want of room not.
+        """
+        asked = [*self._asked(request)]
+        yield from asked
+        if request.of_host and home is not None and _reason(asked, home) is None:
+            yield HomeFilter(home, request.of_host)
+        yield SlotsFilter(self._index)
+        if request.claim.ports:
+            yield PortsFilter(request.claim, self._index)
+        if request.claim.cpus or request.claim.memory:
+            yield ResourcesFilter(request.claim)
+
+    def _asked(self, request: PlacementRequest) -> Iterator[Filter]:
+        yield from (ConstraintFilter(rule) for rule in request.constraints if not rule.soft)
+        if request.isolation:
+            yield IsolationFilter(request.isolation)
+        for kind, ref in request.beside:
+            if holders := {item.node for item in self._index.find(kind, ref)}:
+                yield ColocationFilter(kind, ref, holders)
+        yield from (AffinityFilter(rule, self._index) for rule in request.affinities if not rule.soft)
+
+    def _narrowed(self, request: PlacementRequest, nodes: list[Node]) -> list[Node]:
+        """Give those of the nodes that are preferred; a preference that would leave none is let go."""
+        nodes = [node for node in nodes if self._at_hand(node)] or nodes
+        for preference in self._preferred(request):
+            nodes = [node for node in nodes if preference.reason(node) is None] or nodes
+        return nodes
+
+    def _preferred(self, request: PlacementRequest) -> Iterator[Filter]:
+        if request.runtime:
+            yield IsolationFilter(request.runtime)
+        yield from (ConstraintFilter(rule) for rule in request.constraints if rule.soft)
+        yield from (AffinityFilter(rule, self._index) for rule in request.affinities if rule.soft)
+        yield ProcessesFilter()
+        yield LastResortFilter()
+        if holders := self._index.holders_of_group(request.group):
+            yield ColocationFilter("group", request.group, holders)
+
+
+def _reason(filters: Sequence[Filter], node: Node) -> str | None:
+    """Give the first reason why a node is ruled out; None if there is none."""
+    return next((reason for each in filters if (reason := each.reason(node)) is not None), None)

@@ -1,0 +1,55 @@
+"""Which of the nodes that fit a new container gets it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from hashlib import blake2b
+from itertools import count
+from typing import Literal, TypeAlias
+
+from ..index import Index
+from ..node import Node
+from ..objects import RUNNING
+from .request import PlacementRequest
+
+Strategy: TypeAlias = Literal["spread", "binpack", "random", "round-robin", "least-loaded", "hash"]
+Pick: TypeAlias = Callable[[PlacementRequest, Sequence[Node]], Node]
+
+
+def strategies(index: Index) -> Mapping[Strategy, Pick]:
+    """Give what each strategy does, over the nodes of an index."""
+    turns = count()
+
+    def fullness(request: PlacementRequest, node: Node) -> tuple[float, int]:
+        return _share(request, node), index.count(node)
+
+    def busy(node: Node) -> float:
+        """Count the running containers for each CPU."""
+        running = sum(each.state in RUNNING for each in index.containers_on(node)) + len(node.placing)
+        return running / float(node.about.get("NCPU") or 1)
+
+    return {
+        "spread": lambda request, nodes: min(nodes, key=partial(fullness, request)),
+        "binpack": lambda request, nodes: max(nodes, key=partial(fullness, request)),
+        "random": lambda _, nodes: random.choice(nodes),  # nothing secret
+        "round-robin": lambda _, nodes: nodes[next(turns) % len(nodes)],
+        "least-loaded": lambda _, nodes: min(nodes, key=busy),
+        # The highest stays the highest for most keys when nodes come and go.
+        "hash": lambda request, nodes: max(nodes, key=partial(_weight, request.key)),
+    }
+
+
+def _share(request: PlacementRequest, node: Node) -> float:
+    """How much of the node would be reserved, of 2: its CPUs and its memory. 0 for a request that reserves nothing."""
+    share = 0.0
+    if request.claim.cpus and node.cpus:
+        share += (node.load.cpus + request.claim.cpus) / node.cpus
+    if request.claim.memory and node.memory:
+        share += (node.load.memory + request.claim.memory) / node.memory
+    return share
+
+
+def _weight(key: str, node: Node) -> bytes:
+    return blake2b(f"{node.name}\0{key}".encode()).digest()
