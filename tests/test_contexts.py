@@ -12,9 +12,9 @@ from swarmlib_backends.balance.contexts import images
 from tests.builds import context as packed
 
 
-async def named(sent: bytes, **args: str) -> list[str]:
+async def named(sent: bytes, dockerfile: str = "Dockerfile") -> list[str]:
     """The images, after checking that nothing of the context is lost."""
-    found, stream = await images(BytesStream(sent), args)
+    found, stream = await images(BytesStream(sent), dockerfile)
     assert b"".join([bytes(piece) async for piece in stream]) == sent
     return found
 

@@ -37,6 +37,8 @@ UNMENDED_FUNCTIONS = {
     "swarmlib_backends.simulator.system._info",
     "swarmd.cli.cli",
 }
+GENERATED_MODULES = {"swarmlib_backends.dockerapi.operations"}
+"""Modules that are compiled from other documents: nobody reads or edits them by hand."""
 UNMENDED_MODULES = {
     "swarmlib.reply",
     "swarmlib.sync",
@@ -274,4 +276,5 @@ def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def test_no_module_is_long() -> None:
-    assert {m.name for m in modules().values() if len(m.text.splitlines()) > MAX_MODULE} == UNMENDED_MODULES
+    long = {module.name for module in modules().values() if len(module.text.splitlines()) > MAX_MODULE}
+    assert long == UNMENDED_MODULES | GENERATED_MODULES

@@ -11,9 +11,9 @@ import orjson
 
 from swarmlib import Client, NotFound, Request, Verb
 
-from ..dockerapi.filters import decode
 from ..dockerapi.matching import named
-from ..dockerapi.values import is_true, labels_fit
+from ..dockerapi.operations import ContainerList
+from ..dockerapi.values import labels_fit
 from .spec import Body
 
 _log = logging.getLogger(__name__)
@@ -86,17 +86,19 @@ class Memory:
                 raise LookupError
 
     def _listed(self, request: Request) -> Any:
-        place, filters = request.path[0], decode(request.params)
+        place = request.path[0]
         if place != "containers":
-            if filters:
+            if "filters" in request.params:
                 raise LookupError
             return self.known[place]
-        if set(filters) - _KNOWN_FILTERS or request.params.get("size") or request.params.get("limit"):
+        asked = ContainerList.of(request)
+        filters = asked.filters
+        if set(filters) - _KNOWN_FILTERS or asked.size or asked.limit:
             raise LookupError
         found: list[Body] = self.known[place]
         has_name = named(filters.get("name", []))
         shown = [each for each in found if _fits(each, filters) and has_name(*_names(each), *_names(each, "/"))]
-        return shown if is_true(request.params.get("all")) or "status" in filters else []
+        return shown if asked.all or "status" in filters else []
 
 
 def _names(entry: Body, without: str = "") -> list[str]:

@@ -14,8 +14,8 @@ from swarmlib.service import Handler
 
 from ..dockerapi.canonical import reading_canonical
 from ..dockerapi.nulls import fields
-from ..dockerapi.parameters import Flag
-from ..dockerapi.values import is_true
+from ..dockerapi.operations import ContainerCreate, ContainerDelete, ContainerLogs, ContainerWait
+from ..dockerapi.parameters import Flag, Params
 from ..enginekit.bodies import ATTACHED, HARMLESS, Accepted
 from ..enginekit.pong import pong
 from ..enginekit.refusals import no_such_place, still_runs
@@ -38,6 +38,12 @@ _ACCEPTED: Final = Accepted(
     HARMLESS,
     advice=f": leave it out; labels such as {LABEL}size=Standard_D2s_v5 say what it can have",
 )
+
+
+class _PowerOff(Params):
+    """What may be asked of a stop or a kill besides an engine's parameters."""
+
+    keep_allocated = Flag()
 
 
 class Workloads(Server):
@@ -104,7 +110,7 @@ class Workloads(Server):
             case ("containers", ref, "wait"):
                 machine = await self._find(ref)
                 await request.reply.ack()
-                await self._events.stopped(machine.id, str(request.params.get("condition", "")))
+                await self._events.stopped(machine.id, ContainerWait.of(request).condition)
                 await request.reply.set({"StatusCode": 0})
             case _:
                 raise no_such_place("azure", request)
@@ -132,7 +138,7 @@ class Workloads(Server):
         """A new machine; the same one again is the one that is there."""
         if request.path != (_CONTAINERS,):
             raise no_such_place("azure", request)
-        spec = self.spec(str(request.params.get("name") or f"vm-{os.urandom(4).hex()}"), request.json)
+        spec = self.spec(ContainerCreate.of(request).name or f"vm-{os.urandom(4).hex()}", request.json)
         made = Machine.of(await self._maker.make(spec))
         self._events.look()
         return {"Id": made.id, "Warnings": []}
@@ -168,8 +174,8 @@ class Workloads(Server):
                 await self._off(await self._whole(request), request, operations.begin_power_off)
 
     async def _off(self, machine: Machine, request: Request, power_off: Callable[..., Awaitable[Any]]) -> None:
-        asked = request.params.get("keep_allocated")
-        keep = self._options.keep_allocated if asked is None else is_true(Flag().canonical(asked))
+        asked = _PowerOff.of(request)
+        keep = asked.keep_allocated if "keep_allocated" in asked else self._options.keep_allocated
         if machine.power == "deallocated" or (keep and machine.power == "stopped"):
             await request.reply.ack(details={"status": 304})
             return
@@ -178,7 +184,7 @@ class Workloads(Server):
     async def rm(self, request: Request) -> None:
         """Remove a machine, with its disk, interface and address."""
         machine = await self._whole(request)
-        if machine.running and not is_true(request.params.get("force")):
+        if machine.running and not ContainerDelete.of(request).force:
             raise still_runs(machine.id, "running")
         await self._maker.remove(machine.body)
         self._events.look()
@@ -221,10 +227,11 @@ class Workloads(Server):
                 shell = await Shell.open(await self._access.command(machine))
                 await request.reply.ack(stream=shell)
             case ("containers", ref, "logs"):
-                if is_true(request.params.get("follow")):
+                asked = ContainerLogs.of(request)
+                if asked.follow:
                     raise Unsupported("boot diagnostics can't be followed: leave out --follow", path=request.path)
                 text = await self._console(await self._find(ref))
-                await request.reply.ack(stream=BytesStream(_tail(text, request)))
+                await request.reply.ack(stream=BytesStream(_tail(text, asked.tail)))
             case _:
                 raise no_such_place("azure", request)
 
@@ -232,8 +239,6 @@ class Workloads(Server):
         retrieve = self._arm.compute.virtual_machines.retrieve_boot_diagnostics_data
         found = await self._arm.called(retrieve(self._options.group, machine.name))
         return await self._arm.fetch(str(found["serialConsoleLogBlobUri"]))
-
-
 
 
 def _patch(machine: Machine, body: Any) -> Body:
@@ -252,9 +257,8 @@ def _patch(machine: Machine, body: Any) -> Body:
     return patch | ({"properties": {"hardwareProfile": {"vmSize": size}}} if size else {})
 
 
-def _tail(text: bytes, request: Request) -> bytes:
-    tail = request.params.get("tail", "all")
-    if tail == "all":
+def _tail(text: bytes, count: int | None) -> bytes:
+    """Give the last lines of a text, or all of it."""
+    if count is None:
         return text
-    count = int(tail)
     return b"".join(text.splitlines(keepends=True)[-count:]) if count > 0 else b""

@@ -17,6 +17,7 @@ from swarmlib.errors import ungrouped
 
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
+from ..dockerapi.operations import ContainerRename, ImageBuild, ImageCommit, ImageGetAll, ImagePush
 from ..dockerapi.rows import WHOLE
 from ..dockerapi.versions import parsed
 from . import colocation, contexts, events, holders, labels, merge, owners, response_hooks
@@ -181,11 +182,11 @@ class Balance(Server):
         match request.path:
             case ("images", _, "tag"):
                 return await self._to_holders(request)
-            case ("images", name, "push") if tag := request.params.get("tag"):
+            case ("images", name, "push") if tag := ImagePush.of(request).tag:
                 return await self._router.forward(request, await self._router.owner(*_IMAGES, f"{name}:{tag}"))
             case ("networks", _, "connect" | "disconnect") if fields(request.json).get("Container"):
                 return await colocation.connected(self._router, self._members.index, request)
-            case ("containers", _, "rename") if request.params.get("name"):
+            case ("containers", _, "rename") if ContainerRename.of(request).name:
                 return await self._rename(request)
             case _:
                 pass
@@ -196,7 +197,7 @@ class Balance(Server):
     async def _rename(self, request: Request) -> None:
         """To the owner, which knows what names it has; the other engines' are known here."""
         owner = await self._router.owner(*request.path)
-        name = str(request.params["name"]).removeprefix("/")
+        name = ContainerRename.of(request).name.removeprefix("/")
         async with self._spawner.renaming(name, owner.member):
             renamed = request.replace(path=(*_CONTAINERS, owner.ref, "rename"))
             answer = await self._router.ask(renamed, owner, response_hooks.touches)
@@ -214,7 +215,7 @@ class Balance(Server):
 
     async def connect(self, request: Request) -> Any:
         """To the owner; BuildKit's sessions to the builder."""
-        if request.path == WHOLE.path("") and str(request.params.get("target", "")).endswith(_BUILDKIT):
+        if request.path == WHOLE.path("") and str(request.params["target"]).endswith(_BUILDKIT):
             return await self._router.to(owners.first_up(self._members.all), request)  # its connections must meet
         return await self._router.to_owner(request)
 
@@ -224,9 +225,9 @@ class Balance(Server):
             return await self._router.to_owner(request)
         if request.upload is not None:
             return await self._router.to(self._spawner.choose(), request, response_hooks.touches_images)
-        names: str | list[str] = request.params.get("names", "")
-        if isinstance(names, str) or len(names) == 1:
-            owner = await self._router.owner(*_IMAGES, names if isinstance(names, str) else names[0])
+        names = ImageGetAll.of(request).names
+        if len(names) < 2:
+            owner = await self._router.owner(*_IMAGES, *(names or [""]))
             return await self._router.forward(request, owner)
         return await self._router.to(await self._images.gathered(names), request)
 
@@ -239,7 +240,7 @@ class Balance(Server):
         return await self._router.to_owner(request, response_hooks.removes)
 
     async def _prune(self, request: Request) -> Any:
-        selection = Selection.of(request.params)
+        selection = Selection.of(request)
         outcome = await ask_all(selection.chosen(self._members.all), request.replace(params=selection.params))
         refuse_partial(outcome.missing, strict=self.strict)
         outcome.must_have_answers()
@@ -269,8 +270,7 @@ class Balance(Server):
                 await forward_answer(await self._spawner.make_part(kind, request), request)
                 return None
             case ("commit",):
-                container = str(request.params.get("container", ""))
-                owner = await self._router.owner(*_CONTAINERS, container)
+                owner = await self._router.owner(*_CONTAINERS, ImageCommit.of(request).container)
                 params = {**request.params, "container": owner.ref}
                 return await self._router.forward(request.replace(params=params), owner, response_hooks.touches_images)
             case ("build",):
@@ -288,10 +288,11 @@ class Balance(Server):
         await broadcast(present, request, strict=self.strict)
 
     async def _build(self, request: Request) -> Any:
-        fixed = colocation.builder(self._members.index, request.params)
+        asked = ImageBuild.of(request)
+        fixed = colocation.builder(self._members.index, asked)
         images: list[str] = []
-        if request.upload is not None and request.params.get("version") != "2":
-            images, context = await contexts.images(request.upload, request.params)
+        if request.upload is not None and asked.version != "2":
+            images, context = await contexts.images(request.upload, asked.dockerfile)
             request = request.replace(upload=context)
         builder = await self._images.builder(images, fixed)
         return await self._router.to(builder, request, response_hooks.touches_images)

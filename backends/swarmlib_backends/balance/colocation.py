@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from swarmlib import Conflict, Json, Request
 
 from ..dockerapi.nulls import fields, items
+from ..dockerapi.operations import ImageBuild
 from . import response_hooks
 from .index import Index, placed
 from .node import EVERYWHERE, Node
@@ -29,12 +30,12 @@ def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None
             raise Conflict(f"{there}, but {here}: what is used together must be on one engine")
 
 
-def builder(index: Index, args: Mapping[str, Any]) -> Node | None:
+def builder(index: Index, asked: ImageBuild) -> Node | None:
     """The engine that has the network, or the container whose network it is, in which a build's commands are to run.
     None where any engine will do, and for a build by BuildKit, which has no such networks.
     """
-    used = network_used(str(args.get("networkmode") or ""))
-    if used is None or args.get("version") == "2":
+    used = network_used(asked.networkmode)
+    if used is None or asked.version == "2":
         return None
     return next((item.node for item in index.find(*used) if item.node.up), None)
 

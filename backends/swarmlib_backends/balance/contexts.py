@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import tarfile
 import zlib
-from collections.abc import Mapping
 from posixpath import normpath
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -28,14 +27,14 @@ _UNTELLING: Final = re.compile(r"\$|^[0-9]*$")
 """A name that depends on a variable, the number of a stage, or none."""
 
 
-async def images(context: trio.abc.ReceiveStream, args: Mapping[str, Any]) -> tuple[list[str], trio.abc.ReceiveStream]:
-    """Read the beginning of a build's context; `args` are the build's.
+async def images(context: trio.abc.ReceiveStream, dockerfile: str) -> tuple[list[str], trio.abc.ReceiveStream]:
+    """Read the beginning of a build's context; `dockerfile` is the path of its Dockerfile.
 
     Returns the images that its Dockerfile names, without those of its own stages, and the context from its first byte
     on. There are no images where the Dockerfile is not in the beginning, or is wrong: this is for the engine to judge.
     """
     head = await _head(context)
-    return _named(_file(_unpacked(head), str(args.get("dockerfile") or "Dockerfile"))), Resumed(context, head).alike
+    return _named(_file(_unpacked(head), dockerfile)), Resumed(context, head).alike
 
 
 async def _head(context: trio.abc.ReceiveStream) -> bytes:

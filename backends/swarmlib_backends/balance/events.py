@@ -34,6 +34,7 @@ from swarmlib.supervision import supervised
 
 from ..dockerapi.events import fits
 from ..dockerapi.nulls import fields
+from ..dockerapi.operations import SystemEvents
 from . import answers
 from .fanout import representative
 from .history import Position, knows, moment, nanoseconds, time_of
@@ -199,8 +200,8 @@ class _Feed:
 
 
 def _bound(selection: Selection, name: str) -> int | None:
-    given = selection.params.get(name)
-    return nanoseconds(given) if given else None
+    # From the canonical text, which is exact to the nanosecond, as the typed value is not.
+    return nanoseconds(selection.params[name]) if name in selection.params else None
 
 
 async def relay(members: Members, request: Request) -> None:
@@ -209,9 +210,9 @@ async def relay(members: Members, request: Request) -> None:
     Raises:
         SwarmError: every engine that is up refuses it, or fails at it: the words of one of them.
     """
-    selection = Selection.of(request.params)
+    selection = Selection.of(request)
     chosen = selection.chosen(members.all)
-    bounded = bool(request.params.get("until"))
+    bounded = SystemEvents.of(request).until is not None
     sender, receiver = trio.open_memory_channel[tuple[_Feed, dict[str, Any] | None]](_UNSENT_EVENTS)
     with ungrouped():
         async with trio.open_nursery() as nursery, members.listening() as news:

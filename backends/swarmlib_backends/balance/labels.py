@@ -16,6 +16,7 @@ import orjson
 from swarmlib import Ack, Json, Reply, Request, Set, Tap, Verb
 
 from ..dockerapi.nulls import fields, items
+from ..dockerapi.operations import ImageBuild
 
 LABEL: Final = "swarmlib.node"
 """The label that tells an object's node."""
@@ -40,13 +41,12 @@ def unreserved(request: Request) -> Request:
     if request.verb not in (Verb.SPAWN, Verb.SET):
         return request
     dropped: set[str] = set()
-    body, labels = request.json, request.params.get("labels")
+    body, params = request.json, request.params
     reserved = RESERVED - {LABEL} if request.path == ("containers",) else RESERVED
     for place in _PLACES:
         body = _changed(body, (*place, "Labels"), lambda given: _without(given, reserved, dropped))
-    params = request.params
-    if request.path == ("build",) and isinstance(labels, str):
-        params = {**params, "labels": _in_text(labels, dropped)}
+    if request.path == ("build",) and (labels := ImageBuild.of(request).labels):
+        params = {**params, "labels": orjson.dumps(_without(labels, RESERVED, dropped)).decode()}
     if not dropped:
         return request
     said = [f"the label {name} is reserved, and was left out" for name in sorted(dropped - {LABEL})]
@@ -66,14 +66,6 @@ def _without(labels: Any, reserved: frozenset[str], dropped: set[str]) -> Any:
 def _object(value: Any) -> dict[str, Any]:
     """A JSON object; {} for what is something else, which is for the engine to refuse."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _in_text(labels: str, dropped: set[str]) -> str:
-    """The labels in the parameter of a build, which is JSON; what is not JSON is the engine's to refuse."""
-    try:
-        return orjson.dumps(_without(orjson.loads(labels), RESERVED, dropped)).decode()
-    except orjson.JSONDecodeError:
-        return labels
 
 
 def _changed(body: Any, place: tuple[str, ...], change: Callable[[Any], Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Final
 from swarmlib import Json, Request, Unavailable
 from swarmlib.asking import Answer
 
-from ..dockerapi.values import is_true
+from ..dockerapi.operations import ContainerList
 from . import merge, order
 from .fanout import Outcome, ask_all, gather, missing, refuse_partial, reply_merged, settle
 from .member import Member
@@ -36,7 +36,7 @@ class Listing:
         Raises:
             Invalid: its filters are wrong. SwarmError: no member answers; or, if `strict`, one does not.
         """
-        selection = Selection.of(request.params)
+        selection = Selection.of(request)
         chosen = selection.chosen(self._members.all)
         if request.path == _CONTAINERS and selection.plain and all(each.watchable for each in chosen):
             await self._answer_from_index(request, selection, chosen)
@@ -58,7 +58,7 @@ class Listing:
         refuse_partial(absent, strict=self._strict)
         if absent and len(absent) == len(chosen) and not self._may_be_empty:
             raise Unavailable("; ".join(absent))
-        index, running, now = self._members.index, not is_true(request.params.get("all")), time.time()
+        index, running, now = self._members.index, not ContainerList.of(request).all, time.time()
         if selection.nodes is None:
             raw = index.listed(running=running, now=now)
         else:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from swarmlib import Ack, Json, Path, Reply, Request, Set, Verb
 
 from ..dockerapi.nulls import fields
+from ..dockerapi.operations import ContainerRename
 from . import answers, merge
 from .forwarding import See
 from .index import Index
@@ -44,7 +45,7 @@ def _read(reply: Ack | Set, asked: tuple[Verb, Path], member: Member) -> Any:
 def touches(index: Index, member: Member, request: Request) -> See:
     """The container that it speaks of has changed."""
     container = _container(index, member, request)
-    name = str(request.params.get("name", "")).removeprefix("/") if request.path[2:] == ("rename",) else ""
+    name = ContainerRename.of(request).name.removeprefix("/") if request.path[2:] == ("rename",) else ""
 
     def see(reply: Reply) -> None:
         if container is None:

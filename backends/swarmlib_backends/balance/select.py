@@ -4,13 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
-from ..dockerapi.filters import decode, encode
+from swarmlib import Path, Request, Verb
+
+from ..dockerapi.filters import encode
 from ..dockerapi.matching import glob
+from ..dockerapi.operations import (
+    BuildPrune,
+    ContainerList,
+    ContainerPrune,
+    ImageList,
+    ImagePrune,
+    NetworkList,
+    NetworkPrune,
+    PluginList,
+    SystemEvents,
+    VolumeList,
+    VolumePrune,
+)
 from .labels import LABEL
 from .member import Member
 
+_Filtered: TypeAlias = (
+    ContainerList
+    | ImageList
+    | NetworkList
+    | VolumeList
+    | PluginList
+    | ContainerPrune
+    | ImagePrune
+    | NetworkPrune
+    | VolumePrune
+    | BuildPrune
+    | SystemEvents
+)
+_FILTERED: Final[Mapping[Verb, Mapping[Path, type[_Filtered]]]] = {
+    Verb.LS: {
+        ("containers",): ContainerList,
+        ("images",): ImageList,
+        ("networks",): NetworkList,
+        ("volumes",): VolumeList,
+        ("plugins",): PluginList,
+    },
+    Verb.RM: {
+        ("containers",): ContainerPrune,
+        ("images",): ImagePrune,
+        ("networks",): NetworkPrune,
+        ("volumes",): VolumePrune,
+        ("build",): BuildPrune,
+    },
+    Verb.WATCH: {(): SystemEvents},
+}
+"""The parameters of what can be filtered, by the request's verb and the kind of its objects."""
 _RELATIVE: Final = ("before", "since")
 """Filters that name an object, which only its own engine knows."""
 
@@ -20,29 +66,30 @@ class Selection:
     """A request's parameters, taken apart."""
 
     params: Mapping[str, Any]
-    """As they came, without what chooses engines."""
+    """As they came, without what chooses nodes."""
     filters: Mapping[str, list[str]]
     nodes: Sequence[str] | None = None
-    """Patterns of the engines' names; None for all."""
+    """Patterns of the nodes' names; None for all."""
+    limit: int | None = None
+    """How many containers the list may hold, those that have ended included; None for all, as 0 and less are."""
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Self:
-        """Take the `node` filter, and the label that stands for it, out of a request's parameters.
-
-        Raises:
-            Invalid: its filters are no JSON.
-        """
-        if "filters" not in params:
-            return cls(params, {})
-        filters = decode(params)
+    def of(cls, request: Request) -> Self:
+        """Take the `node` filter, and the label that stands for it, out of a canonical request's parameters."""
+        known = _FILTERED[request.verb].get(request.path)
+        if known is None:  # for the engines to refuse
+            return cls(request.params, {})
+        asked = known.of(request)
+        limit = asked.limit if isinstance(asked, ContainerList) and (asked.limit or 0) > 0 else None
+        filters = asked.filters
         labels = filters.get("label", [])
         nodes = [*filters.pop("node", []), *(each.partition("=")[2] or "*" for each in labels if _is_node(each))]
         if not nodes:
-            return cls(params, filters)
+            return cls(asked, filters, limit=limit)
         rest = [each for each in labels if not _is_node(each)]
         filters = {name: values for name, values in filters.items() if name != "label"}
         filters |= {"label": rest} if rest else {}
-        return cls(with_filters(params, filters), filters, nodes)
+        return cls(with_filters(asked, filters), filters, nodes, limit)
 
     def chosen(self, members: Sequence[Member]) -> list[Member]:
         """The engines that it speaks of. Raises Invalid if it names them by a pattern that is too long."""
@@ -66,16 +113,9 @@ class Selection:
         return with_filters(kept, filters)
 
     @property
-    def limit(self) -> int | None:
-        """How many containers the list may hold, those that have ended included; None for all, as 0 and less are."""
-        given = self.params.get("limit")
-        number = int(given) if isinstance(given, str) and given.isdecimal() and len(given) < 20 else 0
-        return number or None
-
-    @property
     def plain(self) -> bool:
         """Whether it asks for nothing but what the index holds."""
-        asked = {name for name, value in self.params.items() if name[0] != ":" and value != "0"}
+        asked = {name for name, value in self.params.items() if value != "0"}
         return not self.filters and asked <= {"all", "filters"}
 
 

@@ -20,6 +20,7 @@ from swarmlib import (
 from swarmlib.asking import Answer
 
 from ..dockerapi.nulls import fields
+from ..dockerapi.operations import ContainerCreate
 from . import merge
 from .fanout import settle
 from .images import Images
@@ -63,7 +64,7 @@ class Spawner:
             Conflict: an engine has a container of that name. Unavailable: no engine fits, or it went down in the
             middle, and nobody knows whether it was made. SwarmError: what the engine says.
         """
-        name = str(request.params.get("name") or "").removeprefix("/")
+        name = ContainerCreate.of(request).name.removeprefix("/")
         asked, body = requests.read(name, request.json)
         if instead_of is not None:
             asked = replace(asked, origins=())
