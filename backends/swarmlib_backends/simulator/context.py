@@ -54,7 +54,8 @@ class Context:
         Raises:
             NotFound: there is none. SwarmError: it is a prefix of more than one id, or nothing at all.
         """
-        return self.linked(ref.removeprefix("/")) or self.containers.find(ref)
+        found = self.linked(ref.removeprefix("/")) if "/" in ref else None
+        return found or self.containers.find(ref)
 
     def linked(self, name: str) -> Container | None:
         """Return the container that another one has a name for, by `container/name`; None if there is none."""
