@@ -33,7 +33,7 @@ class Meta:
     headers: tuple[tuple[str, str], ...] = ()
 
     def header(self, name: str) -> str | None:
-        """The value of a header, the first where it is repeated; None where it is missing."""
+        """Give the value of a header, the first where it is repeated; None where it is missing."""
         for known, value in self.headers:
             if known == name:
                 return value
@@ -46,7 +46,7 @@ class Meta:
         version: str | None = None,
         headers: tuple[tuple[str, str], ...] | None = None,
     ) -> Meta:
-        """A copy with some fields changed."""
+        """Make a copy with some fields changed."""
         return Meta(
             self.caller if caller is None else caller,
             self.version if version is None else version,
@@ -98,6 +98,6 @@ class Operation:
         return None if self.body is None else self.body.data
 
     def __repr__(self) -> str:
-        """What it is about; of parameters only the names, as reprs end in tracebacks and logs."""
+        """Tell what it is about; of parameters only the names, as reprs end in tracebacks and logs."""
         about = f"{self.verb} {'/'.join(self.path)!r} params={list(self.params)} body={self.body!r}"
         return f"<{type(self).__name__} {about}>"

@@ -45,7 +45,7 @@ class Ack:
         details: Mapping[str, Any] | None = None,
         stream: trio.abc.ReceiveStream | None = None,
     ) -> Ack:
-        """A copy with some fields changed."""
+        """Make a copy with some fields changed."""
         return Ack(
             self.value if value is None else value,
             self.details if details is None else details,
@@ -71,7 +71,7 @@ class Set:
         return None if self.value is None else self.value.data
 
     def replace(self, *, value: Json | None = None, details: Mapping[str, Any] | None = None) -> Set:
-        """A copy with some fields changed."""
+        """Make a copy with some fields changed."""
         return Set(self.value if value is None else value, self.details if details is None else details)
 
     def __repr__(self) -> str:
@@ -88,7 +88,7 @@ class Log:
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def replace(self, *, line: bytes | None = None, details: Mapping[str, Any] | None = None) -> Log:
-        """A copy with some fields changed."""
+        """Make a copy with some fields changed."""
         return Log(self.line if line is None else line, self.details if details is None else details)
 
     def __repr__(self) -> str:

@@ -35,7 +35,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
         self.gone: bool = False
 
     async def receive(self) -> Reply:
-        """The next reply.
+        """Receive the next reply.
 
         Raises:
             trio.EndOfChannel: there is none any more.
@@ -153,6 +153,6 @@ class _PairedSender(ReplySender):
 
 
 def open_reply(capacity: int = REPLY_CAPACITY) -> tuple[ReplySender, ReplyReceiver]:
-    """A reply pair: give the first to the request as `reply`, receive from the second inside `async with`."""
+    """Make a reply pair: give the first to the request as `reply`, receive from the second inside `async with`."""
     replies = ReplyReceiver(capacity)
     return _PairedSender(replies), replies

@@ -64,7 +64,7 @@ class Request(Operation):
         deadline: float | None = None,
         reply: ReplySender | None = None,
     ) -> Request:
-        """A copy with some fields changed; the original stays as it is for whoever else holds it."""
+        """Make a copy with some fields changed; the original stays as it is for whoever else holds it."""
         return Request(
             self.verb if verb is None else verb,
             self.path if path is None else path,

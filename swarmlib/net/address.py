@@ -45,7 +45,7 @@ class Address:
 
     @classmethod
     def read(cls, text: str | Address) -> Self:
-        """An address from its text.
+        """Read an address from its text.
 
         Raises:
             Invalid: it is none, or of a transport that is not allowed here; the error says what would be right.
@@ -68,7 +68,7 @@ class Address:
 
     @classmethod
     def usage(cls, scheme: str = "") -> str:
-        """The form of `scheme`, else all that are allowed, for people."""
+        """Give the form of `scheme`, else all that are allowed, for people."""
         allowed = (scheme,) if scheme in cls.schemes else cls.schemes
         *most, last = [FORMS[each].shown for each in allowed]
         return f"{', '.join(most)} or {last}" if most else last

@@ -22,7 +22,7 @@ CONNECT_SECONDS: Final = 10.0
 async def dial(
     address: Address, *, tls: ssl.SSLContext | None, program: Sequence[str]
 ) -> AsyncGenerator[trio.abc.Stream]:
-    """The stream to an address, closed at the end.
+    """Open the stream to an address, closed at the end.
 
     tls: for a tls:// address. program: for an ssh:// address, what runs on the far side, to speak by its stdio.
 
@@ -47,12 +47,12 @@ async def _open(address: Address, tls: ssl.SSLContext | None) -> trio.abc.Stream
 
 
 async def open_unix(path: str) -> trio.abc.HalfCloseableStream:
-    """A connection to a unix socket. Raises OSError."""
+    """Connect to a unix socket. Raises OSError."""
     return lean(await trio.open_unix_socket(path))
 
 
 async def open_tcp(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.HalfCloseableStream:
-    """A connection to a TCP port, with TLS on it where `tls` is given.
+    """Connect to a TCP port, with TLS on it where `tls` is given.
 
     Raises:
         OSError: it can't be connected. Unavailable: the TLS handshake failed.
@@ -82,7 +82,7 @@ def reaching(whom: str) -> Generator[None]:
 
 
 def _reason(exc: OSError) -> str:
-    """What the system says; trio has it as the cause of one that only counts its attempts."""
+    """Give what the system says; trio has it as the cause of one that only counts its attempts."""
     found = sole(exc.__cause__ or exc)
     return (isinstance(found, OSError) and found.strerror) or str(exc)
 

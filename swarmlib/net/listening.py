@@ -166,7 +166,7 @@ def _remove(path: str, inode: int) -> None:
 
 
 def _inherited() -> list[trio.SocketListener]:
-    """The sockets that the process was started with, as sd_listen_fds(3) describes."""
+    """Take the sockets that the process was started with, as sd_listen_fds(3) describes."""
     count = int(os.environ.get("LISTEN_FDS", "0"))
     if count < 1 or os.environ.get("LISTEN_PID") != str(os.getpid()):
         raise Invalid("can't listen on fd://: this process was started with no sockets (LISTEN_FDS)")

@@ -53,7 +53,7 @@ class Socket(trio.abc.HalfCloseableStream):
         return os.read(self._descriptor(), size)
 
     def _open(self) -> int:
-        """The descriptor. Raises ClosedResourceError where the socket is closed."""
+        """Give the descriptor. Raises ClosedResourceError where the socket is closed."""
         descriptor = self._descriptor()
         if descriptor < 0:
             raise trio.ClosedResourceError("this socket is closed")
@@ -115,5 +115,5 @@ def find_dead_peers(sock: trio.socket.SocketType) -> None:
 
 
 def lean(stream: trio.SocketStream) -> trio.abc.HalfCloseableStream:
-    """The socket as cheap as the platform allows."""
+    """Make the socket as cheap as the platform allows."""
     return stream if sys.platform == "win32" else Socket(stream)

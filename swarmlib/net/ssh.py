@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 def ssh_command(host: str, port: int | None, user: str | None, program: str, *options: str) -> list[str]:
-    """The command that runs `program`, a line for the far side's shell, without a terminal.
+    """Give the command that runs `program`, a line for the far side's shell, without a terminal.
 
     options: what ssh shall do besides; of an option that is given twice, ssh takes the first.
     """
@@ -45,7 +45,7 @@ def ssh_command(host: str, port: int | None, user: str | None, program: str, *op
 
 
 async def lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[str]:
-    """The whole lines of what a program says."""
+    """Give the whole lines of what a program says."""
     rest = b""
     async for part in stream:
         *whole, rest = (rest + bytes(part)).split(b"\n")
@@ -56,7 +56,7 @@ async def lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[str]:
 
 @asynccontextmanager
 async def far_program(address: Address, program: Sequence[str]) -> AsyncGenerator[trio.abc.Stream]:
-    """A stream to the stdio of a program that runs on another machine; it is ended with the context.
+    """Open a stream to the stdio of a program that runs on another machine; it is ended with the context.
 
     Raises:
         Unavailable: there is no ssh here.
@@ -106,7 +106,7 @@ class _Said:
         self._ended.set()
 
     async def added_to(self, message: str) -> str:
-        """An error's message and the last words: where ssh failed, they say why."""
+        """Add the last words to an error's message: where ssh failed, they say why."""
         with trio.move_on_after(_LINGER_SECONDS):
             await self._ended.wait()
         return "; ".join([message, *self._last])

@@ -193,7 +193,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
 async def secured(
     stream: trio.abc.HalfCloseableStream, context: ssl.SSLContext, server: str, peer: str = "a client"
 ) -> TlsStream | None:
-    """A client's connection with TLS on it; None if the handshake fails or takes longer than `HANDSHAKE_SECONDS`.
+    """Put TLS on a client's connection; None if the handshake fails or takes longer than `HANDSHAKE_SECONDS`.
 
     A refusal is logged as a warning that names `server`, `peer` and the reason. A peer that connects and leaves without
     a byte, as the health checks of load balancers do, is logged at INFO only.
@@ -214,8 +214,8 @@ def _is_plain_http(exc: BaseException | None) -> bool:
 
 
 def server_context(cert: str, key: str, ca: str = "") -> ssl.SSLContext:
-    """A server's side of TLS; with `ca`, only clients with a certificate of that authority are served. All are paths of
-    PEM files.
+    """Make a server's side of TLS; with `ca`, only clients with a certificate of that authority are served. All are
+    paths of PEM files.
 
     Raises:
         Invalid: one of them can't be read, or the key does not belong to the certificate; the error names the file.
@@ -229,8 +229,8 @@ def server_context(cert: str, key: str, ca: str = "") -> ssl.SSLContext:
 
 
 def client_context(ca: str, cert: str = "", key: str = "", *, verify: bool = True) -> ssl.SSLContext:
-    """A client's side of TLS: it trusts the authority `ca`, or the system's authorities where that is empty, and shows
-    its own certificate, if it has one. All are paths of PEM files.
+    """Make a client's side of TLS: it trusts the authority `ca`, or the system's authorities where that is empty, and
+    shows its own certificate, if it has one. All are paths of PEM files.
 
     Raises:
         Invalid: one of them can't be read, or the key does not belong to the certificate; the error names the file.
@@ -270,7 +270,7 @@ def _no_password() -> str:
 
 
 def _readable(path: str) -> str:
-    """The path as OpenSSL takes it. OpenSSL itself does not say which file it could not read."""
+    """Give the path as OpenSSL takes it. OpenSSL itself does not say which file it could not read."""
     file = FilePath(path).expanduser()
     try:
         file.open("rb").close()

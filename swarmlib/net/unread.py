@@ -57,7 +57,7 @@ async def until_read(sock: trio.socket.SocketType) -> None:
 
 
 def _question(sock: trio.socket.SocketType) -> tuple[Callable[[], bool], float]:
-    """What tells whether something is still unread, and how long to wait after that."""
+    """Give what tells whether something is still unread, and how long to wait after that."""
     if sock.family == socket.AF_UNIX:
         return partial(_queued, sock), 0
     if _read_by_peer(sock) is not None:
@@ -114,7 +114,7 @@ def _read_by_peer(sock: trio.socket.SocketType) -> int | None:
 
 
 def _about_peer(sock: trio.socket.SocketType) -> bytes:
-    """What the kernel says of the socket at the other end of a TCP connection."""
+    """Ask what the kernel says of the socket at the other end of a TCP connection."""
     (near, near_port), (far, far_port) = sock.getsockname()[:2], sock.getpeername()[:2]
     ends = [socket.inet_pton(sock.family, host).ljust(16, b"\0") for host in (far, near)]
     wanted = struct.pack("=BBBBI", sock.family, socket.IPPROTO_TCP, 1 << (_INET_DIAG_INFO - 1), 0, _ANY)

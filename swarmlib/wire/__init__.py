@@ -1,5 +1,6 @@
-"""The wire: any chain cut in two and joined over a byte stream (design, section 10).
+"""The wire: any chain cut in two and joined over a byte stream.
 
-`codec` is the form of requests and replies, `frames` what goes over the stream, `session` the protocol (bytes in,
-events out; no I/O), `connection` what drives it on trio. The format is written down in `docs/wire.md`.
+The protocol does no I/O: `session` turns bytes into events, by `frames`, `channels`, `incoming` and their like; `codec`
+is the form of requests and replies. What runs it on trio is `connection`, with the `driver` and its `reader`, `writer`
+and `keepalive`, and the `endpoints` and `streams` that are served. The format is written down in `docs/wire.md`.
 """

@@ -11,8 +11,8 @@ from typing import Final
 
 from ..errors import TooLarge
 from ..operation import Operation
-from ..reply import Ack, Error
-from .codec import Message, encode_with, raw_value
+from ..reply import FINAL
+from .codec import Message, raw_value
 from .delivery import Delivery
 from .errors import WireError
 from .events import REASON, Received
@@ -21,6 +21,8 @@ from .limits import KIB, Limits
 from .opened import Channel, LocalError, Opened, ReceivingValue, SendingValue, Stream
 from .outbox import Outbox, Outgoing
 from .references import NO_REFS, OutOfBandValue, RefKind, Refs
+from .reply_codec import encode_reply
+from .request_codec import encode_request
 from .states import NEXT, Act, State
 from .table import SERVICE, Table
 from .windows import Windows
@@ -79,7 +81,7 @@ class Channels:
     @property
     def calls(self) -> int:
         """Calls and streams that are open."""
-        return len(self.table)
+        return len(self.table) - (SERVICE in self.table)
 
     # Messages.
 
@@ -97,7 +99,6 @@ class Channels:
         if type(channel) is not Channel or NEXT[channel.state][_SEND] is None:
             raise LocalError(f"nothing may be sent on {id}")
         raw = raw_value(message)
-        value: bytes | OutOfBandValue | None = raw
         refs, next_own = NO_REFS, 0
         out_of_band = raw is not None and len(raw) > min(_INLINE, self.outbox.most // 2)
         if out_of_band or stream is not None or id == SERVICE:
@@ -106,7 +107,11 @@ class Channels:
                 value = OutOfBandValue(next_own, self._fitting(raw))
                 refs, next_own = refs._replace(value=value), next_own + 2
             self.table.check_room(refs)
-        self._send_packed(id, channel, message, encode_with(message, value, refs, now=now))
+        if isinstance(message, Operation):
+            packed = encode_request(message, raw, refs, now=now)
+        else:
+            packed = encode_reply(message, raw, refs)
+        self._send_packed(id, channel, message, packed)
         if refs is not NO_REFS:
             self.table.next_own = next_own
             self._open(refs, channel, raw, now)
@@ -153,10 +158,9 @@ class Channels:
         """
         self.delivery.free(event)
         channel = self.table.get(event.channel)
-        if type(channel) is not Channel or isinstance(event.message, Ack | Error):
+        if type(channel) is not Channel or isinstance(event.message, FINAL):
             return False
-        channel.taken += 1
-        return self._give_credit(event.channel, channel)
+        return channel.take(self._limits.credit) and self._give_credit(event.channel, channel)
 
     def _give_credit(self, id: int, channel: Channel) -> bool:
         if NEXT[channel.state][_RECEIVE] is None:
@@ -164,10 +168,8 @@ class Channels:
         if id == SERVICE and self.outbox.size > self._limits.outbox:
             self._owed = True  # a peer that does not read its answers is not asked for more requests
             return False
-        granted = channel.grant(self._limits.credit)
-        if granted:
-            self.outbox.frame(Type.CREDIT, id, NUMBER.pack(granted))
-        return granted > 0
+        self.outbox.frame(Type.CREDIT, id, NUMBER.pack(channel.grant()))
+        return True
 
     def pay(self) -> None:
         """Give the credit that was held back until what waited to be sent is on its way."""

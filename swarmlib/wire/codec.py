@@ -10,7 +10,7 @@ from ..errors import BadAnswer
 from ..operation import Operation
 from ..reply import Error, Log, Reply
 from ..values import Json
-from .references import NO_REFS, OutOfBandValue, Refs
+from .references import NO_REFS, Refs
 from .reply_codec import encode_reply, packed_error, unpacked_error
 from .request_codec import encode_request
 
@@ -33,19 +33,15 @@ def raw_value(message: Message) -> bytes | None:
 
 
 def encode(message: Message, refs: Refs = NO_REFS, *, now: float) -> bytes:
-    """Encode a message, `refs` in the place of what is live in it. Raises what `raw_value` and `encode_with` do.
+    """Encode a message, `refs` in the place of what is live in it.
 
     now: see `encode_request`.
-    """
-    return encode_with(message, raw_value(message) if refs.value is None else refs.value, refs, now=now)
-
-
-def encode_with(message: Message, value: bytes | OutOfBandValue | None, refs: Refs, *, now: float) -> bytes:
-    """Encode a message whose `raw_value`, or the reference to it, is known already.
 
     Raises:
         Invalid: it holds what can't be carried.
+        TooLarge: see `raw_value`.
     """
+    value = raw_value(message) if refs.value is None else None
     if isinstance(message, Operation):
         return encode_request(message, value, refs, now=now)
     return encode_reply(message, value, refs)

@@ -153,7 +153,7 @@ class Inlet:
         raise AssertionError(data)
 
     def reset(self, error: SwarmError) -> None:
-        """The session is over: who waits to send is told so."""
+        """Tell those who wait to send that the session is over."""
         self.room()
 
     async def _call(self, event: Received, upload: trio.abc.ReceiveStream | None, reply: ReplySender) -> None:
@@ -166,7 +166,7 @@ class Inlet:
             self.driver.taken(event)
 
     def _checked(self, asked: Message) -> Operation:
-        """What the peer asks, as a stage may see it. Raises what `check_request` does."""
+        """Give what the peer asks, as a stage may see it. Raises what `check_request` does."""
         assert isinstance(asked, Operation)
         if self.driver.draining:
             raise Unavailable("this side is shutting down", details={UNSENT: True})
@@ -263,7 +263,7 @@ class RemoteReply(ReplySender):
             self._answer_instead(reply.error if isinstance(reply, Error) else exc)
 
     def _answer_instead(self, error: SwarmError) -> None:
-        """The final reply can't be carried: what is wrong with it, or the error without its details, must do."""
+        """Tell what is wrong with a final reply that can't be carried, or of an error without its details."""
         plain = type(error)(error.message[:1000], backend=error.backend[:100])
         _send_reply(self._driver, self._id, Error(plain))
         self._end()
@@ -311,7 +311,7 @@ class RemoteSender(trio.abc.SendChannel[Request]):
             raise Unavailable(f"not sent: {why}", details={UNSENT: True})
 
     async def aclose(self) -> None:
-        """The service stays open: it is the connection's."""
+        """Do nothing: the service stays open, for it is the connection's."""
         await trio.lowlevel.checkpoint()
 
 

@@ -49,7 +49,7 @@ class Type(IntEnum):
 
 
 def common(ours: tuple[int, int], theirs: tuple[int, int]) -> int:
-    """The newest version that both sides speak.
+    """Give the newest version that both sides speak.
 
     Raises:
         WireError: there is none.
@@ -62,7 +62,7 @@ def common(ours: tuple[int, int], theirs: tuple[int, int]) -> int:
 
 
 def refusal(data: bytes) -> bytes:
-    """What to say to a client that began with `data`, and so speaks something else."""
+    """Give what to say to a client that began with `data`, and so speaks something else."""
     text = b"This is a swarmlib wire: it is for `remote`, at the end of a swarmd chain.\n"
     if not _HTTP.match(data):
         return text
@@ -74,20 +74,20 @@ _HTTP: Final = re.compile(rb"[A-Z]{3,8} [/*]|CONNECT |PRI \*")
 
 
 def frame(type: Type, channel: int = 0, payload: bytes = b"") -> bytes:
-    """The bytes of one frame."""
+    """Give the bytes of one frame."""
     return HEAD.pack(len(payload), type, channel) + payload
 
 
 def hello(versions: tuple[int, int], limits: Limits, capabilities: frozenset[str]) -> bytes:
-    """The frame with which a side says what it speaks, what it puts up with, and what it can."""
+    """Give the frame with which a side says what it speaks, what it puts up with, and what it can."""
     told = {name: getattr(limits, name) for name in TOLD}
     said = {"versions": list(versions), "limits": told, "capabilities": sorted(capabilities)}
     return frame(Type.HELLO, 0, msgpack.packb(said))
 
 
 def read_hello(payload: bytes) -> tuple[tuple[int, int], dict[str, int], frozenset[str]]:
-    """What the peer says of itself: its versions, its limits, its capabilities. What else it says is left for later
-    versions.
+    """Read what the peer says of itself: its versions, its limits, its capabilities. What else it says is left for
+    later versions.
 
     Raises:
         WireError: it is no such thing, or a limit is too low to work with.
@@ -116,7 +116,7 @@ def _text(found: object) -> str:
 
 
 def bye(error: SwarmError | None) -> bytes:
-    """The last frame of a session: why it ends; None for an orderly end."""
+    """Give the last frame of a session: why it ends; None for an orderly end."""
     said = ["", ""] if error is None else [error.code, error.message[:_REASON]]
     return frame(Type.BYE, 0, msgpack.packb(said))
 

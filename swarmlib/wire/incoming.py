@@ -96,7 +96,7 @@ class IncomingFrames:
         self._ended(id, found)
 
     def _ended(self, id: int, found: Channel | Stream) -> None:
-        """The peer's direction has ended."""
+        """Take note that the peer's direction has ended."""
         after = NEXT[found.state][Act.RECEIVE_END]
         if after is None:
             raise WireError(f"an end of {id} where the peer may not send")

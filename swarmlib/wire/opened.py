@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from ..operation import Operation
-from ..reply import Ack, Error, Reply
+from ..reply import FINAL, Ack, Error, Reply
 from .codec import Message
 from .errors import WireError
 from .events import Ended, Event, Received
@@ -30,6 +30,9 @@ class Answer(Enum):
     FAILED = "failed"
 
 
+_WAITING, _ANSWERED, _FAILED = Answer
+
+
 class Channel:
     """A channel of messages, as this side sees it: of the requests to either service (channel 0), or of the replies
     to one call. It keeps its credit: of messages both ways, final replies not counted.
@@ -45,7 +48,7 @@ class Channel:
         """Messages that came and that the peer was not given credit for again."""
         self.taken = 0
         """Those of them that have been taken."""
-        self.answer = Answer.WAITING
+        self.answer = _WAITING
         self.held: deque[Held] | None = None
         """What came after a message whose value is still coming, that message first."""
         self.values: set[int] | None = None
@@ -69,23 +72,26 @@ class Channel:
 
     def _answers(self, reply: Reply) -> bool:
         """Take note of a reply; gives whether it is a final one."""
-        if self.answer is Answer.FAILED or (self.answer is Answer.ANSWERED and type(reply) is Ack):
+        answer, kind = self.answer, type(reply)
+        if answer is not _WAITING and (answer is _FAILED or kind is Ack):
             raise WireError(f"`{reply.kind}` after the final reply")
-        if type(reply) is Error:
-            self.answer = Answer.FAILED
-            return True
-        if type(reply) is Ack:
-            self.answer = Answer.ANSWERED
-            return True
-        return False
+        if kind is Ack:
+            self.answer = _ANSWERED
+        elif kind is Error:
+            self.answer = _FAILED
+        else:
+            return False
+        return True
 
-    def grant(self, most: int) -> int:
-        """Give the messages that the peer is to be given credit for again: none until half of its credit is taken."""
-        granted = self.taken
-        if granted * 2 < most:
-            return 0
+    def take(self, most: int) -> bool:
+        """Count a message that was taken; gives whether that is half of the peer's credit, and it is to get more."""
+        self.taken += 1
+        return self.taken * 2 >= most
+
+    def grant(self) -> int:
+        """Give the peer credit again for the messages that were taken, and return their number."""
+        granted, self.taken = self.taken, 0
         self.unread -= granted
-        self.taken = 0
         return granted
 
     def spend(self, message: Message) -> None:
@@ -94,7 +100,7 @@ class Channel:
         Raises:
             LocalError: there is none.
         """
-        if isinstance(message, Ack | Error):
+        if isinstance(message, FINAL):
             return
         if not self.credit:
             raise LocalError(f"{message!r} sent without credit")

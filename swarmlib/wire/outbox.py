@@ -118,7 +118,7 @@ class Outbox:
         stream.queued = 0
 
     def take(self, emptied: Callable[[Outgoing], None]) -> bytes:
-        """The bytes to send next; b"" if there are none. `emptied` is called with each stream that has no more."""
+        """Take the bytes to send next; b"" if there are none. `emptied` is called with each stream that has no more."""
         room = max(BATCH - self.size, PIECE)
         while self._turns and room > 0:
             room -= self._take_turn(self._turns.popleft(), emptied)

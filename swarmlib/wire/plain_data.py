@@ -63,7 +63,7 @@ def packed(data: Any) -> bytes:
 
 
 def _default(found: Any) -> Any:
-    """What msgpack knows no exact type for: tuples, and subclasses of the types that it knows (an enum's member)."""
+    """Convert what msgpack has no exact type for: tuples, and subclasses of what it knows (an enum's member)."""
     if isinstance(found, tuple):
         return msgpack.ExtType(_TUPLE, packed(list(cast("tuple[Any, ...]", found))))
     if isinstance(found, str):
@@ -84,11 +84,9 @@ def packed_ref(ref: Ref | None) -> Any:
     return None if ref is None else msgpack.ExtType(ref.kind, _ID.pack(ref.id))
 
 
-def packed_value(value: bytes | OutOfBandValue | None) -> Any:
-    """Pack the reference to a value that travels out of band; one that is in its message stays as it is."""
-    if isinstance(value, OutOfBandValue):
-        return msgpack.ExtType(_VALUE, _ID_LENGTH.pack(value.id, value.length))
-    return value
+def packed_value(value: OutOfBandValue) -> Any:
+    """Pack the reference to a value that travels out of band."""
+    return msgpack.ExtType(_VALUE, _ID_LENGTH.pack(value.id, value.length))
 
 
 def as_map(given: Mapping[str, Any]) -> Mapping[str, Any]:

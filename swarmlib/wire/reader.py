@@ -110,7 +110,7 @@ class Reader:
         return bool(data)
 
     def _read_size(self) -> int:
-        """Reads that end where frames end save the readers of streams from pieces."""
+        """End reads where frames end, which saves the readers of streams from pieces."""
         rest = self._session.incoming.rest
         return rest if rest >= READ_SIZE // 8 else READ_SIZE
 

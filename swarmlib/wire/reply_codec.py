@@ -18,17 +18,24 @@ MAX_ERROR: Final = 1024 * 1024
 _STREAMS: Final = frozenset({RefKind.STREAM, RefKind.DUPLEX})
 
 
-def encode_reply(reply: Reply, value: bytes | OutOfBandValue | None, refs: Refs) -> bytes:
+def encode_reply(reply: Reply, value: bytes | None, refs: Refs) -> bytes:
     """Encode a reply, `refs` in the place of what is live in it.
 
-    value: its bytes, or the reference to them.
+    value: its bytes, which go with it unless they are out of band (`refs.value`).
 
     Raises:
         Invalid: it holds what can't be carried, such as a detail that is no plain data.
     """
     details: Mapping[str, Any] = {} if isinstance(reply, Error) else reply.details
     try:
-        return packed([reply.kind, as_map(details), packed_value(value), packed_ref(refs.stream)])
+        return packed(
+            [
+                reply.kind,
+                as_map(details),
+                value if refs.value is None else packed_value(refs.value),
+                packed_ref(refs.stream),
+            ]
+        )
     except UNPACKABLE as exc:
         raise Invalid(f"this `{reply.kind}` reply can't be carried: {exc}") from exc
 
@@ -78,7 +85,7 @@ def decode_reply(data: bytes | memoryview) -> tuple[Reply, Refs]:
 
 
 def _json(value: bytes | None) -> Json | None:
-    """The JSON of a reply. Where it is none, that is the peer's fault."""
+    """Keep the JSON of a reply. Where it is none, that is the peer's fault."""
     return None if value is None else Json(value, BadAnswer)
 
 

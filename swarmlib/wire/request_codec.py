@@ -15,17 +15,17 @@ from ..values import Json
 from .errors import WireError
 from .fields import check_places, fields_of, map_of, meta_of, path_of, ref_of, time_left_of, value_of, verb_of
 from .plain_data import UNPACKABLE, as_map, packed, packed_ref, packed_value, with_bytes
-from .references import OutOfBandValue, RefKind, Refs
+from .references import RefKind, Refs
 
 _PARAMS: Final = 2
 _CHANNEL: Final = frozenset({RefKind.CHANNEL})
 _STREAM: Final = frozenset({RefKind.STREAM})
 
 
-def encode_request(request: Operation, body: bytes | OutOfBandValue | None, refs: Refs, *, now: float) -> bytes:
+def encode_request(request: Operation, body: bytes | None, refs: Refs, *, now: float) -> bytes:
     """Encode a request, `refs` in the place of what is live in it.
 
-    body: its bytes, or the reference to them.
+    body: its bytes, which go with it unless they are out of band (`refs.value`).
     now: the time on the clock of `Operation.deadline`; what is left until then goes over.
 
     Raises:
@@ -35,7 +35,7 @@ def encode_request(request: Operation, body: bytes | OutOfBandValue | None, refs
         request.verb._value_,
         list(request.path),
         as_map(request.params),
-        packed_value(body),
+        body if refs.value is None else packed_value(refs.value),
         packed_ref(refs.reply),
         packed_ref(refs.stream),
         None if request.meta is NO_META else _plain_meta(request.meta),

@@ -243,7 +243,7 @@ class Session:
         return bool(self._pong or self.outbox)
 
     def take(self) -> bytes:
-        """The bytes to send next; b"" while there are none."""
+        """Take the bytes to send next; b"" while there are none."""
         if self._pong:
             self.outbox.frame(Type.PONG, SERVICE, self._pong)
             self._pong = b""
@@ -254,4 +254,4 @@ class Session:
 
 
 def _ignore(_: int, __: bytes) -> None:
-    """A frame that may be ignored by who doesn't know it."""
+    """Ignore a frame of a type from `OPTIONAL` on."""

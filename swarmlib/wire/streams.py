@@ -87,7 +87,7 @@ class StreamEndpoint:
         return bool(self._buffer) or self._ended or self._broken is not None
 
     async def receive(self, most: int | None = None) -> bytes:
-        """The next bytes; b"" at the end.
+        """Receive the next bytes; b"" at the end.
 
         Raises:
             trio.BrokenResourceError: the stream was broken off.
@@ -158,7 +158,7 @@ class RemoteReceiveStream(trio.abc.ReceiveStream):
         self._receiving = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next bytes; b"" at the end.
+        """Receive the next bytes; b"" at the end.
 
         Raises:
             trio.BrokenResourceError: the other side, or the connection, broke off; the text says why.
@@ -252,7 +252,7 @@ class RemoteStream(RemoteReceiveStream, trio.abc.HalfCloseableStream):
 
 
 def kind_of(stream: trio.abc.ReceiveStream) -> RefKind:
-    """What a stream is referred to as: one that can be half closed goes both ways."""
+    """Tell what a stream is referred to as: one that can be half closed goes both ways."""
     return RefKind.DUPLEX if isinstance(stream, trio.abc.HalfCloseableStream) else RefKind.STREAM
 
 
@@ -281,7 +281,7 @@ async def pump(att: trio.abc.ReceiveStream, end: StreamEndpoint) -> None:
 
 
 async def _carry_out(att: trio.abc.ReceiveStream, end: StreamEndpoint) -> str | None:
-    """Gives why it broke, if it did."""
+    """Carry the bytes outward; gives why that broke, if it did."""
     try:
         while data := await att.receive_some(_CHUNK):
             await end.send(bytes(data))

@@ -16,15 +16,15 @@ SERVICE: Final = 0
 """The channel to the peer's service; and, in the other direction, to this side's."""
 
 
-class Table:
-    """The channels, streams and values that are open, on either side; the initiator's numbers are odd.
+class Table(dict[int, Opened]):
+    """The channels, streams and values that are open on either side, by number; the initiator's numbers are odd.
 
     next_own: the next number of this side.
     theirs: the limits that the peer has told.
     """
 
     def __init__(self, *, initiator: bool, limits: Limits) -> None:
-        self._open: dict[int, Opened] = {}
+        super().__init__()
         self.next_own = 1 if initiator else 2
         self._next_theirs = 2 if initiator else 1
         self._own = int(initiator)
@@ -40,18 +40,7 @@ class Table:
         """
         own = {name: getattr(self._limits, name) for name in self._count}
         self.theirs = {name: min(most, own.get(name, most)) for name, most in theirs.items()}
-        self._open[SERVICE] = service
-
-    def __contains__(self, id: int) -> bool:
-        return id in self._open
-
-    def __len__(self) -> int:
-        """How many are open, the service not counted."""
-        return len(self._open) - (SERVICE in self._open)
-
-    def get(self, id: int) -> Opened | None:
-        """Give what a number stands for; None where it is not open."""
-        return self._open.get(id)
+        self[SERVICE] = service
 
     def find(self, id: int) -> Opened | None:
         """Give what the number of a frame stands for; None if that is closed: then what came is late.
@@ -59,7 +48,7 @@ class Table:
         Raises:
             WireError: it was never opened.
         """
-        found = self._open.get(id)
+        found = self.get(id)
         if found is None:
             if id >= (self.next_own if id & 1 == self._own else self._next_theirs):
                 raise WireError(f"a frame on {id}, which was never opened")
@@ -111,7 +100,7 @@ class Table:
         Raises:
             WireError: the peer has more open than this side takes.
         """
-        self._open[id] = what
+        self[id] = what
         name, theirs = _counted_as(what), id & 1 != self._own
         self._count[name][theirs] += 1
         most: int = getattr(self._limits, name)
@@ -120,7 +109,7 @@ class Table:
 
     def close(self, id: int) -> Opened:
         """Close a number; gives what it stood for."""
-        what = self._open.pop(id)
+        what = self.pop(id)
         self._count[_counted_as(what)][id & 1 != self._own] -= 1
         return what
 

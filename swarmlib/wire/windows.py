@@ -67,11 +67,11 @@ class Windows:
         return self._limits.windows - self._fund
 
     def measured(self, round_trip: float) -> None:
-        """A round trip took so many seconds; the shortest counts, for the others had to wait for something."""
+        """Take note of how many seconds a round trip took; the shortest counts, for the others had to wait."""
         self._round_trip = min(self._round_trip, round_trip)
 
     def open(self, now: float) -> Incoming:
-        """The window of a new stream."""
+        """Open the window of a new stream."""
         return Incoming(self._limits.window, now)
 
     def read(self, stream: Incoming, count: int, now: float) -> int:
@@ -96,7 +96,7 @@ class Windows:
         return more
 
     def close(self, stream: Incoming) -> None:
-        """A stream has ended: what its window has grown by is free for others."""
+        """Free what the window of a stream that has ended has grown by, for others."""
         self._fund += stream.window - self._limits.window
 
 
@@ -128,14 +128,14 @@ class Admission:
         self._waiting: deque[Value] = deque()
 
     def open(self, apart: OutOfBandValue) -> Value:
-        """A new value; its first window is allowed at once."""
+        """Open a new value; its first window is allowed at once."""
         value = Value(apart.id, apart.length, self._limits.window)
         if value.left > value.allowed:
             self._waiting.append(value)
         return value
 
     def admit(self) -> list[tuple[int, int]]:
-        """The numbers of those whose turn it is, each with the bytes that its sender is to be granted."""
+        """Give the numbers of those whose turn it is, each with the bytes that its sender is to be granted."""
         admitted: list[tuple[int, int]] = []
         while (
             self._waiting
@@ -149,7 +149,7 @@ class Admission:
         return admitted
 
     def close(self, value: Value) -> None:
-        """A value has come, or will not: its room is free for others."""
+        """Free the room of a value that has come, or will not, for others."""
         self.used -= value.reserved
         value.reserved = 0
         if value in self._waiting:

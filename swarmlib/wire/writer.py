@@ -124,7 +124,7 @@ class Writer:
         self._sending = False
 
     def _take(self) -> bytes:
-        """What the session has to send next; whoever waited for room there is woken."""
+        """Take what the session has to send next, and wake those who waited for room there."""
         data = self._session.take()
         self._wake_senders()
         channels = self._session.channels
