@@ -31,8 +31,6 @@ UNMENDED_CIRCLES = [
 ]
 UNMENDED_FUNCTIONS = {
     "swarmlib.wire.connection.open_connection",
-    "swarmlib_backends.azure.fakearm.__main__.main",
-    "swarmlib_backends.azure.fakearm.serving",
     "swarmlib_backends.simulator.build.configuration.change",
     "swarmlib_backends.simulator.system._info",
     "swarmd.cli.cli",

@@ -89,19 +89,16 @@ async def serving(
         Unavailable: the address is in use, or none of this machine's.
     """
     random = Random(seed)
-    server_tls, ca = _tls(host)
+    server_tls, client_tls, ca = _tls(host)
+    tokens = Tokens(TENANT, CLIENT, SECRET, random)
     with ungrouped():
         async with trio.open_nursery() as nursery:
             state = State(subscription, random, machines or NoMachines(), nursery, seconds, poll_seconds)
-            state.registered = {name.lower(): "Registered" if registered else "NotRegistered" for name in PROVIDERS}
-            state.registered["microsoft.resources"] = "Registered"
-            tokens = Tokens(TENANT, CLIENT, SECRET, random)
-            client_tls = ssl.create_default_context(cadata=ca.decode())
+            _register(state, registered)
             arm = FakeArm(state, Faults(random), tokens, Throttle(dict(limits or {})), spec, ca, client_tls)
             try:
                 async with serving_https(host, port, server_tls, arm.answer) as arm.url:
-                    # Two fakes at once should not give out the same addresses.
-                    state.first_address = int(arm.url.rpartition(":")[2]) * 64
+                    state.first_address = int(arm.url.rpartition(":")[2]) * 64  # others than those of another fake
                     yield arm
                     nursery.cancel_scope.cancel()
             finally:
@@ -109,7 +106,12 @@ async def serving(
                     await state.stop_machines()
 
 
-def _tls(host: str) -> tuple[ssl.SSLContext, bytes]:
+def _register(state: State, registered: bool) -> None:
+    state.registered = {name.lower(): "Registered" if registered else "NotRegistered" for name in PROVIDERS}
+    state.registered["microsoft.resources"] = "Registered"
+
+
+def _tls(host: str) -> tuple[ssl.SSLContext, ssl.SSLContext, bytes]:
     authority = certificates.authority("fakearm")
     issued = certificates.server(authority, [*dict.fromkeys(["localhost", "127.0.0.1", host])])
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -118,4 +120,4 @@ def _tls(host: str) -> tuple[ssl.SSLContext, bytes]:
         file.touch(0o600)
         file.write_bytes(issued.pem + issued.key_pem)
         context.load_cert_chain(file)
-    return context, authority.pem
+    return context, ssl.create_default_context(cadata=authority.pem.decode()), authority.pem

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import trio
@@ -23,7 +23,34 @@ if TYPE_CHECKING:
     from .spec import Spec
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+_HELP: Final = """\
+Run a fake Azure on this machine until Ctrl-C.
+
+It answers Azure Resource Manager's calls for resource groups, networks, disks and virtual machines as Azure does,
+with its errors, quotas and asynchronous operations, and gives out tokens as Entra does. There is nothing behind
+its virtual machines. It prints the environment that points the SDK's clients at it:
+
+\b
+  python -m swarmlib_backends.azure.fakearm --port 4443 --ca /tmp/fakearm.pem > /tmp/fakearm.env &
+  . /tmp/fakearm.env
+
+\b
+A client in Python then finds it so (with $AZURE_RESOURCE_MANAGER as URL):
+  ComputeManagementClient(DefaultAzureCredential(disable_instance_discovery=True),
+      os.environ["AZURE_SUBSCRIPTION_ID"], base_url=URL, credential_scopes=[URL + "/.default"])
+
+\b
+A script of failures is a list of objects; "do" says what happens to the requests that fit:
+  [{"do": "fail", "method": "PUT", "path": "*/virtualMachines/*", "code": "SkuNotAvailable", "after": 1},
+   {"do": "fail-later", "path": "*/start", "code": "AllocationFailed", "times": 2},
+   {"do": "fail", "code": "TooManyRequests", "retry_after": 5, "rate": 0.05, "times": 0},
+   {"do": "slow", "method": "DELETE", "seconds": 30}, {"do": "hang-halfway", "method": "GET", "after": 10}]
+It may be fail, fail-later (the operation fails), hang, hang-halfway (in the answer), hang-later (the operation
+never ends), cut, cut-halfway, or slow. "after" lets so many pass first, "times" is how often (0: for ever).
+"""
+
+
+@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=0, help="The port; by default any that is free.")
 @click.option("--seed", default=0, show_default=True, help="Of all that is left to chance: ids, durations, rates.")
@@ -52,44 +79,13 @@ def main(
     ca: Path | None,
     verbose: bool,
 ) -> None:
-    """Run a fake Azure on this machine until Ctrl-C.
-
-    It answers Azure Resource Manager's calls for resource groups, networks, disks and virtual machines as Azure does,
-    with its errors, quotas and asynchronous operations, and gives out tokens as Entra does. There is nothing behind
-    its virtual machines. It prints the environment that points the SDK's clients at it:
-
-    \b
-      python -m swarmlib_backends.azure.fakearm --port 4443 --ca /tmp/fakearm.pem > /tmp/fakearm.env &
-      . /tmp/fakearm.env
-
-    \b
-    A client in Python then finds it so (with $AZURE_RESOURCE_MANAGER as URL):
-      ComputeManagementClient(DefaultAzureCredential(disable_instance_discovery=True),
-          os.environ["AZURE_SUBSCRIPTION_ID"], base_url=URL, credential_scopes=[URL + "/.default"])
-
-    \b
-    A script of failures is a list of objects; "do" says what happens to the requests that fit:
-      [{"do": "fail", "method": "PUT", "path": "*/virtualMachines/*", "code": "SkuNotAvailable", "after": 1},
-       {"do": "fail-later", "path": "*/start", "code": "AllocationFailed", "times": 2},
-       {"do": "fail", "code": "TooManyRequests", "retry_after": 5, "rate": 0.05, "times": 0},
-       {"do": "slow", "method": "DELETE", "seconds": 30}, {"do": "hang-halfway", "method": "GET", "after": 10}]
-    It may be fail, fail-later (the operation fails), hang, hang-halfway (in the answer), hang-later (the operation
-    never ends), cut, cut-halfway, or slow. "after" lets so many pass first, "times" is how often (0: for ever).
-    """
+    """Run it."""
     logging.basicConfig(format="%(message)s", level=logging.INFO if verbose else logging.WARNING)
-    start = partial(
-        serving,
-        host=host,
-        port=port,
-        seed=seed,
-        seconds=seconds,
-        poll_seconds=1,
-        registered=not unregistered,
-        limits=ARM if throttle else {},
-    )
+    start = partial(serving, host=host, port=port, seed=seed, seconds=seconds, poll_seconds=1)
+    behave = partial(start, registered=not unregistered, limits=ARM if throttle else {})
     region = partial(Region, cores=cores, room=room, withheld=set(withheld))
     try:
-        trio.run(_run, partial(start, spec=_spec(spec)), region, faults, ca)
+        trio.run(_run, partial(behave, spec=_spec(spec)), region, faults, ca)
     except Exception as exc:
         if isinstance(found := sole(exc), SwarmError):
             raise click.ClickException(found.message) from None
