@@ -119,7 +119,7 @@ class AutoSuspend(Server):
         raise LookupError  # somebody else put it to sleep, so what is on it only it can tell
 
     async def _used(self, request: Request) -> None:
-        """Hand on what needs the engine, which is in use until that is answered."""
+        """Forward what needs the engine, which is in use until that is answered."""
         life = self._life
         await self.wake()
         life.active += 1

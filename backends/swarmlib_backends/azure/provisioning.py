@@ -88,7 +88,7 @@ class Maker:
         """Make a machine; the same one twice is one machine. Returns once it runs.
 
         Raises:
-            Conflict: another machine has the name. SwarmError: what Azure says; all is undone then, as far as the
+            Conflict: another machine has the name. SwarmError: what Azure says; all is rolled back then, as far as the
             error doesn't name what could not be.
         """
         for attempt in range(_ATTEMPTS):
@@ -284,7 +284,7 @@ class Maker:
         return []
 
     async def settle(self) -> None:
-        """Wait for what is being undone; what is not by then is named."""
+        """Wait for the rollbacks that are under way; what they have not removed by then is named."""
         try:
             for rollback in [*self._rollbacks]:
                 await rollback.ended.wait()
@@ -298,7 +298,7 @@ class Maker:
 async def provisioning(
     arm: Arm, group: str, access: Access, say: Say = lambda _id, _what: None
 ) -> AsyncGenerator[Maker]:
-    """A maker; what is being undone at the end has `CLEANUP_SECONDS` to get done."""
+    """Give a maker; the rollbacks under way at the end have `CLEANUP_SECONDS` to get done."""
     with ungrouped():
         async with trio.open_nursery() as nursery:
             maker = Maker(arm, group, nursery, access, say)

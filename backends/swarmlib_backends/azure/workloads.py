@@ -63,7 +63,7 @@ class Workloads(Server):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
-        """Hold the connection to Azure, and what is being undone."""
+        """Hold the connection to Azure, and the rollbacks that are under way."""
         options = self._options
         async with connected(options.subscription) as self._arm:
             self._access = Access(options, self._arm)
