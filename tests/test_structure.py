@@ -20,19 +20,9 @@ MAX_FUNCTION, MAX_MODULE = 40, 400
 UNMENDED_CIRCLES = [
     {"swarmlib.options", "swarmlib.registry", "swarmlib.service"},
     {"swarmlib.client", "swarmlib.handles", "swarmlib.run"},
-    {
-        "swarmlib_backends.simulator.container",
-        "swarmlib_backends.simulator.engine",
-        "swarmlib_backends.simulator.images",
-        "swarmlib_backends.simulator.links",
-        "swarmlib_backends.simulator.networks",
-        "swarmlib_backends.simulator.volumes",
-    },
 ]
 UNMENDED_FUNCTIONS = {
     "swarmlib.wire.connection.open_connection",
-    "swarmlib_backends.simulator.build.configuration.change",
-    "swarmlib_backends.simulator.system._info",
     "swarmd.cli.cli",
 }
 GENERATED_MODULES = {"swarmlib_backends.dockerapi.operations"}
@@ -44,14 +34,11 @@ UNMENDED_MODULES = {
     "swarmlib.wire.codec",
     "swarmlib.wire.driver",
     "swarmlib_backends.dockerapi.http1",
-    "swarmlib_backends.exec",
-    "swarmlib_backends.redact",
-    "swarmlib_backends.simulator.images",
-    "swarmlib_backends.simulator.networks",
-    "swarmlib_backends.simulator.shell",
-    "swarmlib_backends.simulator.shell_syntax",
 }
 UNMENDED_PRIVATE = {
+    ("swarmlib_backends.enginekit.server", "_events"): "of ContainerOperations",
+    ("swarmlib_backends.enginekit.server", "_store"): "of ContainerOperations",
+    ("swarmlib_backends.simulator.containers", "_store"): "of ContainerOperations",
     ("swarmlib.testing.reference", "_bound_to"): "of the helper bases of backends",
 }
 ALLOWED_PRIVATE = {
