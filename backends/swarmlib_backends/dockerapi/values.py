@@ -1,4 +1,4 @@
-"""What the parameters of a canonical request say (see `canonical`), and times as the Docker API writes them."""
+"""What the values of the Docker API mean: times, signals, sizes of terminals, labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Final
 from swarmlib import Invalid
 
 from .numbers import integer
-from .times import moment
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 
@@ -31,18 +30,6 @@ def stamp(at: float) -> str:
 def is_true(value: Any) -> bool:
     """Whether a boolean parameter is on; one that is not given is off."""
     return bool(value == "1")
-
-
-def number(args: Mapping[str, Any], name: str, default: int) -> int:
-    """A parameter that is an integer, or `default` where it is not given."""
-    given = args.get(name)
-    return default if given is None else int(given)
-
-
-def time_in(args: Mapping[str, Any], name: str, default: float) -> float:
-    """A parameter that is a time, in seconds since the epoch, or `default` where it is not given."""
-    given = args.get(name)
-    return default if given is None else moment(given)
 
 
 def terminal_size(args: Mapping[str, Any]) -> tuple[int, int]:
