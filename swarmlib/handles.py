@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import Any, Final, Self, cast
 
 import trio
 
-from .asking import next_reply
+from .asking import answer, next_reply
+from .caller import WORKLOADS, Caller
 from .errors import Internal, Unavailable
 from .names import Path
 from .objects import Finished, Line, State, WorkloadDetails
-from .parameters import parameters, variables, words
+from .parameters import Param, as_body, parameters, variables, words
 from .reply import Ack, Log, Set
 from .reply_pair import ReplyReceiver
 from .stdio import lines
 from .talk import talk
 from .verbs import Verb
 from .watch import Watch
-
-if TYPE_CHECKING:
-    from .client import Client
 
 _PAUSE: Final = 0.01
 
@@ -33,7 +31,7 @@ class Handle:
     raises what the client's does.
     """
 
-    def __init__(self, client: Client, path: Path, made: Any = None) -> None:
+    def __init__(self, client: Caller, path: Path, made: Any = None) -> None:
         self.client = client
         self.path = path
         self.made = made
@@ -46,48 +44,48 @@ class Handle:
         """Its name in its path: the id that it was spawned with, or whatever it was asked for by."""
         return self.path[-1] if self.path else ""
 
-    async def ls(self, /, *below: str, **params: Any) -> list[Any]:
+    async def ls(self, /, *below: str, **params: Param) -> list[Any]:
         """What is in it."""
         return await self.client.ls(*self.path, *below, **params)
 
-    async def get(self, /, *below: str, **params: Any) -> Any:
+    async def get(self, /, *below: str, **params: Param) -> Any:
         """Its state."""
         return await self.client.get(*self.path, *below, **params)
 
-    async def set(self, /, *below: str, body: Any = None, **params: Any) -> Any:
+    async def set(self, /, *below: str, body: Any = None, **params: Param) -> Any:
         """Change it: `web.set("rename", name="www")`."""
         return await self.client.set(*self.path, *below, body=body, **params)
 
-    async def spawn(self, value: Any, /, *below: str, **params: Any) -> Handle:
+    async def spawn(self, value: Any, /, *below: str, **params: Param) -> Handle:
         """Make an object below it."""
-        return await self.client.spawn(value, *self.path, *below, **params)
+        return await spawned(self.client, (*self.path, *below), value, params)
 
-    async def start(self, /, *below: str, **params: Any) -> None:
+    async def start(self, /, *below: str, **params: Param) -> None:
         """Start it."""
         await self.client.call(Verb.START, (*self.path, *below), params=parameters(params))
 
-    async def stop(self, /, *below: str, **params: Any) -> None:
+    async def stop(self, /, *below: str, **params: Param) -> None:
         """Stop it; `t` is the grace in seconds."""
         await self.client.call(Verb.STOP, (*self.path, *below), params=parameters(params))
 
-    async def rm(self, /, *below: str, **params: Any) -> Any:
+    async def rm(self, /, *below: str, **params: Param) -> Any:
         """Remove it; of a workload, `force=True` also while it runs, `v=True` with its anonymous volumes."""
         return await self.client.rm(*self.path, *below, **params)
 
-    def watch(self, /, *below: str, **params: Any) -> Watch[Any]:
+    def watch(self, /, *below: str, **params: Param) -> Watch[Any]:
         """Its changes: `web.watch("stats")`."""
         return self.client.watch(*self.path, *below, **params)
 
-    def attach(self, /, *below: str, **params: Any) -> AbstractAsyncContextManager[Attachment]:
+    def attach(self, /, *below: str, **params: Param) -> AbstractAsyncContextManager[Attachment]:
         """A conversation with it."""
-        return self.client.attach_to((*self.path, *below), params)
+        return attached(self.client, (*self.path, *below), params)
 
-    async def connect(self, /, *below: str, body: Any = None, **params: Any) -> trio.abc.HalfCloseableStream:
+    async def connect(self, /, *below: str, body: Any = None, **params: Param) -> trio.abc.HalfCloseableStream:
         """A byte stream to it."""
         return await self.client.connect(*self.path, *below, body=body, **params)
 
     async def file(
-        self, /, *below: str, upload: trio.abc.ReceiveStream | None = None, **params: Any
+        self, /, *below: str, upload: trio.abc.ReceiveStream | None = None, **params: Param
     ) -> trio.abc.ReceiveStream | None:
         """A tar of files: `web.file("archive", path="/etc")` out of it, and with `upload` into it."""
         return await self.client.file(*self.path, *below, upload=upload, **params)
@@ -115,13 +113,13 @@ class Workload(Handle):
         async with self.watch("wait", condition=condition) as ends:
             return await exit_code(ends)
 
-    async def logs(self, /, **params: Any) -> list[Line]:
+    async def logs(self, /, **params: Param) -> list[Line]:
         """The lines that it has written; `tail=10`, `since`, `stderr=False` and their like choose."""
         async with self.follow(**{"follow": False, **params}) as found:
             return [line async for line in found]
 
     @asynccontextmanager
-    async def follow(self, /, **params: Any) -> AsyncGenerator[AsyncIterator[Line]]:
+    async def follow(self, /, **params: Param) -> AsyncGenerator[AsyncIterator[Line]]:
         """The lines that it has written and those that come, to its end; `tail=0`: only those that come."""
         chosen = {"follow": True, "stdout": True, "stderr": True, **params}
         tty = (await self.details()).tty
@@ -139,7 +137,7 @@ class Workload(Handle):
         stdin: bytes | None = None,
         env: Mapping[str, str] | None = None,
         check: bool = False,
-        **config: Any,
+        **config: Param,
     ) -> Finished:
         """Run a program in it to its end; gives its output and exit code.
 
@@ -166,7 +164,7 @@ class Workload(Handle):
 class Attachment(Workload):
     """A conversation with a workload, and a handle to it. Iterating gives the replies that come from it."""
 
-    def __init__(self, client: Client, path: Path, replies: ReplyReceiver) -> None:
+    def __init__(self, client: Caller, path: Path, replies: ReplyReceiver) -> None:
         super().__init__(client, path)
         self.replies = replies
         self.state: State = State({})
@@ -209,6 +207,21 @@ class _Lines(AsyncIterator[Line]):
         if not self._attachment.state:
             raise Unavailable(f"the attachment to {self._attachment.id} broke off", path=self._attachment.path)
         raise StopAsyncIteration
+
+
+@asynccontextmanager
+async def attached(client: Caller, path: Path, params: Mapping[str, Any]) -> AsyncGenerator[Attachment]:
+    """Hold a conversation with an object."""
+    async with client.request(Verb.ATTACH, path, params=parameters(params)) as replies:
+        await answer(replies)
+        yield Attachment(client, path, replies)
+
+
+async def spawned(client: Caller, place: Path, value: Any, params: Mapping[str, Any]) -> Handle:
+    """Make an object in a place from its description, and return a handle to it."""
+    made = (await client.call(Verb.SPAWN, place, params=parameters(params), body=as_body(value))).value
+    id = str(cast("dict[str, Any]", made).get("Id", "")) if isinstance(made, dict) else ""
+    return (Workload if place == WORKLOADS else Handle)(client, (*place, id), made)
 
 
 async def exit_code(ends: Watch[Any]) -> int:

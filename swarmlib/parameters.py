@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from .errors import Invalid
 from .values import Json, as_json
+
+Param: TypeAlias = str | int | float | bool | Sequence[Any] | Mapping[str, Any] | None
+"""What a keyword of the client may be: a parameter of the Engine API, or a field of its JSON."""
 
 
 def parameters(params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
+from .caller import WORKLOADS, Caller
 from .errors import NotFound, TimedOut
-from .handles import Workload, exit_code
+from .handles import Handle, exit_code, spawned
 from .objects import Finished
 from .parameters import variables, words
 from .reply_channel import CLEANUP_SECONDS
 from .talk import talk
 
-if TYPE_CHECKING:
-    from .client import Client
-
 
 async def run(
-    client: Client,
+    client: Caller,
     image: str,
     command: str | Sequence[str],
     *,
@@ -35,7 +33,7 @@ async def run(
     body: dict[str, Any] = {"Image": image, "OpenStdin": has_input, "StdinOnce": has_input, "Env": variables(env)}
     if command := words(command):
         body["Cmd"] = command
-    spawn = partial(client.spawn, {**body, **config}, **({"name": name} if name else {}))
+    spawn = partial(spawned, client, WORKLOADS, {**body, **config}, {"name": name} if name else {})
     async with _temporary(spawn) as workload:
         # Both before it starts, so that nothing of it is missed.
         stream = await workload.connect(stream=True, stdin=has_input, stdout=True, stderr=True)
@@ -46,9 +44,9 @@ async def run(
 
 
 @asynccontextmanager
-async def _temporary(spawn: Callable[[], Awaitable[Workload]]) -> AsyncGenerator[Workload]:
+async def _temporary(spawn: Callable[[], Awaitable[Handle]]) -> AsyncGenerator[Handle]:
     """A workload that is removed in the end, also when the caller was cancelled while it was made."""
-    made: list[Workload] = []
+    made: list[Handle] = []
 
     async def make() -> None:
         made.append(await spawn())
@@ -85,7 +83,7 @@ async def _in_any_case(step: Callable[[], Awaitable[None]]) -> None:
         raise exc
 
 
-async def _remove(workload: Workload) -> None:
+async def _remove(workload: Handle) -> None:
     deadline = trio.current_time() + CLEANUP_SECONDS
     with trio.CancelScope(shield=True, deadline=deadline) as scope, suppress(NotFound):  # another one may remove it
         await workload.rm(force=True, v=True)

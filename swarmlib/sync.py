@@ -27,6 +27,7 @@ from . import client, handles, watch
 from .chain import Stages
 from .names import Path
 from .objects import Line, State
+from .parameters import Param
 from .portal import Call, Closed, Context, FileStream, Held, Loop, Work
 from .reply import Log, Set
 
@@ -311,15 +312,15 @@ class Handle(Blocking[handles.Handle]):
     watch = watching(handles.Handle.watch)
     connect = streaming(handles.Handle.connect)
 
-    def spawn(self, value: Any, /, *below: str, **params: Any) -> Handle:
+    def spawn(self, value: Any, /, *below: str, **params: Param) -> Handle:
         """Make an object below it."""
         return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *below, **params)))
 
-    def attach(self, /, *below: str, **params: Any) -> Attachment:
+    def attach(self, /, *below: str, **params: Param) -> Attachment:
         """A conversation with it."""
         return self.enter(self.inner.attach(*below, **params), Attachment)
 
-    def file(self, /, *below: str, upload: IO[bytes] | None = None, **params: Any) -> Stream | None:
+    def file(self, /, *below: str, upload: IO[bytes] | None = None, **params: Param) -> Stream | None:
         """A tar of files: `web.file("archive", path="/etc")` out of it, and with `upload`, a file, into it."""
         return _file(self, handles.Handle.file, *below, upload=upload, **params)
 
@@ -384,10 +385,10 @@ class Client(Closing[client.Client]):
     connect = streaming(client.Client.connect)
 
     @overload
-    def spawn(self, value: Any = None, /, **params: Any) -> Workload: ...
+    def spawn(self, value: Any = None, /, **params: Param) -> Workload: ...
     @overload
-    def spawn(self, value: Any, /, *path: str, **params: Any) -> Handle: ...
-    def spawn(self, value: Any = None, /, *path: str, **params: Any) -> Handle:
+    def spawn(self, value: Any, /, *path: str, **params: Param) -> Handle: ...
+    def spawn(self, value: Any = None, /, *path: str, **params: Param) -> Handle:
         """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
         return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *path, **params)))
 
@@ -395,7 +396,7 @@ class Client(Closing[client.Client]):
         """A handle to a workload, by its id, name or unique id prefix. Nothing is asked: it may not exist."""
         return Workload(self.held, self.inner.workload(name))
 
-    def file(self, /, *path: str, upload: IO[bytes] | None = None, **params: Any) -> Stream | None:
+    def file(self, /, *path: str, upload: IO[bytes] | None = None, **params: Param) -> Stream | None:
         """A tar of files out of an object, as a file that the caller closes; or, with `upload`, a file, into it."""
         return _file(self, client.Client.file, *path, upload=upload, **params)
 

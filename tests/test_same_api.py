@@ -12,7 +12,7 @@ import pytest
 from swarmlib import aio, client, handles, sync, watch
 from tests.desk import Desk
 
-OF_MESSAGES = {"sender", "request", "call", "watch_at", "attach_to", "client", "replies"}
+OF_MESSAGES = {"sender", "request", "call", "watch_at", "client", "replies"}
 """What speaks of messages and channels, which live in the loop."""
 
 OWN = {"close", "enter", "held", "inner", "over", "wait_for"}

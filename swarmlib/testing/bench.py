@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -15,6 +15,7 @@ from ..client import Client
 from ..errors import SwarmError, ungrouped
 from ..handles import Handle
 from ..names import Path
+from ..parameters import Param
 from ..reply_channel import CLEANUP_SECONDS
 from ..request import Request, Sender
 from ..service import Backend, Server, Source, Unhandled
@@ -173,7 +174,7 @@ class Bench:
 
     # Workloads.
 
-    async def spawned(self, kind: str, by: Client | None = None, **args: Any) -> Handle:
+    async def spawned(self, kind: str, by: Client | None = None, **args: Param) -> Handle:
         """A workload of that kind (`idle`, `talks`, `echoes`), not started."""
         made = await (by or self.setup).spawn(getattr(self.leaf, kind), *self.leaf.place, **args)
         self._made.append(made.path)

@@ -19,8 +19,8 @@ from typing import Any, Final, cast
 import trio
 
 from ..asking import dispatch
+from ..caller import WORKLOADS
 from ..chain import Chain
-from ..client import WORKLOADS
 from ..errors import BadAnswer, Invalid, SwarmError
 from ..reply import Ack, Error, Log, Reply, Set
 from ..reply_pair import ReplyReceiver, open_reply
@@ -300,67 +300,67 @@ def expect(chain: str | Chain | Backend | Sender, *, seconds: float = _SECONDS) 
 # The words. What a request is given, it is given as `swarmlib.Client` is; `set` is a request and a reply.
 
 
-def ls(*path: str, **params: Any) -> Step:
+def ls(*path: str, **params: object) -> Step:
     """What is in `path`, by default the workloads."""
     return Step(Verb.LS, path or WORKLOADS, params=params)
 
 
-def get(*path: str, **params: Any) -> Step:
+def get(*path: str, **params: object) -> Step:
     """An object's state."""
     return Step(Verb.GET, path, params=params)
 
 
-def spawn(value: Any = None, *path: str, **params: Any) -> Step:
+def spawn(value: Any = None, *path: str, **params: object) -> Step:
     """Make an object in `path`, by default a workload."""
     return Step(Verb.SPAWN, path or WORKLOADS, value, params)
 
 
-def start(*path: str, **params: Any) -> Step:
+def start(*path: str, **params: object) -> Step:
     """Start an object."""
     return Step(Verb.START, path, params=params)
 
 
-def stop(*path: str, **params: Any) -> Step:
+def stop(*path: str, **params: object) -> Step:
     """Stop an object."""
     return Step(Verb.STOP, path, params=params)
 
 
-def rm(*path: str, **params: Any) -> Step:
+def rm(*path: str, **params: object) -> Step:
     """Remove an object."""
     return Step(Verb.RM, path, params=params)
 
 
-def watch(*path: str, **params: Any) -> Step:
+def watch(*path: str, **params: object) -> Step:
     """Changes from now on."""
     return Step(Verb.WATCH, path, params=params)
 
 
-def attach(*path: str, **params: Any) -> Step:
+def attach(*path: str, **params: object) -> Step:
     """A conversation with an object."""
     return Step(Verb.ATTACH, path, params=params)
 
 
-def connect(*path: str, body: Any = _UNSAID, upload: bytes | None = None, **params: Any) -> Step:
+def connect(*path: str, body: Any = _UNSAID, upload: bytes | None = None, **params: object) -> Step:
     """A byte stream to an object; `upload` is sent on it, then its end, where the reply says `ack(stream=…)`."""
     return Step(Verb.CONNECT, path, body, params, upload)
 
 
-def file(*path: str, upload: bytes | None = None, **params: Any) -> Step:
+def file(*path: str, upload: bytes | None = None, **params: object) -> Step:
     """A tar out of an object; or, with `upload`, into it."""
     return Step(Verb.FILE, path, params=params, stream=upload)
 
 
-def set(*words: Any, body: Any = _UNSAID, **params: Any) -> Step:
+def set(*words: Any, body: Any = _UNSAID, **params: object) -> Step:
     """After `<<` a change: `set("containers", "web", body={…})`; after `>>` a reply: `set([…])`."""
     return Step(Verb.SET, words, body, params)
 
 
-def log(line: Any = ANY, **details: Any) -> Step:
+def log(line: Any = ANY, **details: object) -> Step:
     """A line: `log(b"hello", stream="stdout")`."""
     return Step(Log.kind, (line,), params=details)
 
 
-def ack(*value: Any, stream: bytes | None = None, **details: Any) -> Step:
+def ack(*value: Any, stream: bytes | None = None, **details: object) -> Step:
     """The final reply of success; `stream` is all that its stream must give."""
     return Step(Ack.kind, value, params=details, stream=stream)
 

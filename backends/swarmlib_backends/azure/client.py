@@ -70,19 +70,19 @@ class Arm:
         """The id of a resource, whether it is there or not."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{group}/providers/{kind}/{name}"
 
-    async def get(self, id: str, **options: Any) -> Body:
+    async def get(self, id: str, **options: str) -> Body:
         """A resource. Raises NotFound if it isn't there."""
         group, kind, name = parts(id)
         return await self.called(self._kinds[kind].get(group, name, **options))
 
-    async def find(self, id: str, **options: Any) -> Body | None:
+    async def find(self, id: str, **options: str) -> Body | None:
         """A resource; None if it isn't there."""
         try:
             return await self.get(id, **options)
         except NotFound:
             return None
 
-    async def put(self, id: str, body: Body, **options: Any) -> Body:
+    async def put(self, id: str, body: Body, **options: str) -> Body:
         """Make or change a resource; returns once that is done."""
         group, kind, name = parts(id)
         return await self.finished(lambda: self._kinds[kind].begin_create_or_update(group, name, body, **options))

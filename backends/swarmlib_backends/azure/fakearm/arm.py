@@ -9,7 +9,7 @@ import ssl
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import trio
@@ -74,7 +74,7 @@ class FakeArm:
         own = {"AZURE_SUBSCRIPTION_ID": self.state.subscription, "AZURE_RESOURCE_MANAGER": self.url}
         return own | self.tokens.environment(self.url)
 
-    def plant(self, body: Body, **hidden: Any) -> Resource:
+    def plant(self, body: Body, **hidden: object) -> Resource:
         """Put a resource there as `body` describes it, with its id, and with no checks: where a test begins."""
         id = ResourceId.parse(body["id"])
         if id is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from random import Random
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, TypedDict, Unpack, cast, get_args
 
 import trio
 
@@ -85,6 +85,17 @@ class Fault:
         return ArmError(status, self.code, message, retry_after=self.retry_after)
 
 
+class More(TypedDict, total=False):
+    """What else a line may say; see `Fault`."""
+
+    status: int
+    message: str
+    retry_after: float
+    after: int
+    times: int
+    rate: float
+
+
 class Faults:
     """The script; `random` decides where a rate is below 1."""
 
@@ -97,27 +108,27 @@ class Faults:
         self._script.append(fault)
         return fault
 
-    def fail(self, method: str, path: str, code: str = "InternalServerError", **more: Any) -> Fault:
+    def fail(self, method: str, path: str, code: str = "InternalServerError", **more: Unpack[More]) -> Fault:
         """Requests that fit are answered with an error. `more`: see `Fault`."""
         return self.add(Fault("fail", method, path, code, **more))
 
-    def fail_later(self, method: str, path: str, code: str = "InternalServerError", **more: Any) -> Fault:
+    def fail_later(self, method: str, path: str, code: str = "InternalServerError", **more: Unpack[More]) -> Fault:
         """Requests that fit are accepted, and their operations fail."""
         return self.add(Fault("fail-later", method, path, code, **more))
 
-    def hang(self, method: str, path: str, *, halfway: bool = False, **more: Any) -> Fault:
+    def hang(self, method: str, path: str, *, halfway: bool = False, **more: Unpack[More]) -> Fault:
         """Requests that fit are never answered; or done, and the answer stops halfway."""
         return self.add(Fault("hang-halfway" if halfway else "hang", method, path, **more))
 
-    def hang_later(self, method: str, path: str, **more: Any) -> Fault:
+    def hang_later(self, method: str, path: str, **more: Unpack[More]) -> Fault:
         """Requests that fit are accepted, and their operations never end."""
         return self.add(Fault("hang-later", method, path, **more))
 
-    def cut(self, method: str, path: str, *, halfway: bool = False, **more: Any) -> Fault:
+    def cut(self, method: str, path: str, *, halfway: bool = False, **more: Unpack[More]) -> Fault:
         """The connections of requests that fit break; or break halfway in the answer to what was done."""
         return self.add(Fault("cut-halfway" if halfway else "cut", method, path, **more))
 
-    def slow(self, method: str, path: str, seconds: float, **more: Any) -> Fault:
+    def slow(self, method: str, path: str, seconds: float, **more: Unpack[More]) -> Fault:
         """The operations of requests that fit take longer."""
         return self.add(Fault("slow", method, path, seconds=seconds, **more))
 
