@@ -25,7 +25,10 @@ myst_heading_anchors = 3
 
 # The build needs no network, so what other projects document isn't linked to; nor is what is nobody's to use.
 nitpick_ignore_regex = [
-    ("py:.*", r"(_pytest|asyncio|collections|concurrent|contextlib|datetime|enum|io|pathlib|pytest|trio|typing)\..*"),
+    (
+        "py:.*",
+        r"(_pytest|abc|asyncio|collections|concurrent|contextlib|datetime|enum|io|pathlib|pytest|trio|typing)\..*",
+    ),
     ("py:.*", r"swarmlib\.((\w+\.)?_\w+|\w+\.[A-Z]|\w+\.RecordT|portal\.\w+|grammar\.\w+)"),
     ("py:.*", r"Path|Sender|ReadableBuffer|Mapping\[str"),
 ]

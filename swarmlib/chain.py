@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
-from typing import Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 import trio
 
 from . import registry
+from .binding import bind, build
 from .errors import Invalid, SwarmError, ungrouped
 from .grammar import ChainSyntaxError, ChainText, StageText, parse
-from .options import bind, build
+from .options import Reader
 from .reply_channel import CLEANUP_SECONDS
 from .request import Sender
 from .service import Backend, Unhandled
@@ -119,7 +120,7 @@ class Chain:
                         await stage.close()
 
 
-Stages: TypeAlias = str | Backend | Chain
+Stages: TypeAlias = Annotated[str | Backend | Chain, Reader(Chain.read)]
 """What a chain can be made of: a backend, a chain, or its text."""
 
 

@@ -1,4 +1,4 @@
-"""The text of a chain (design, section 7), read into a tree that knows its places, and printed back.
+"""The text of a chain, read into a tree that knows its places, and printed back.
 
     chain := [LABEL '='] stage ('|' stage)*
     stage := WORD argument*

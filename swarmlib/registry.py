@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import Internal, NotFound
 from .service import Backend
+from .suggestions import nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -43,11 +44,3 @@ def find(name: str) -> type[Backend]:
     if not (isinstance(kind, type) and issubclass(kind, Backend)):
         raise Internal(f"backend {name!r} ({point.value}) is not a swarmlib.Backend")
     return kind
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """A hint for a word that is not one of `known`: the nearest, or all of them."""
-    import difflib
-
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known) or 'none'}"

@@ -1,17 +1,18 @@
-"""The contract of a backend, and the three helper bases that cover nearly all of them (design, section 5)."""
+"""The contract of a backend, and the three helper bases that cover nearly all of them."""
 
 from __future__ import annotations
 
-import copy
 import logging
-from abc import ABCMeta, abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 import trio
 
 from .errors import Internal, SwarmError, TimedOut, Unavailable, Unsupported, sole
+from .options import read_all
 from .reply_channel import CLEANUP_SECONDS, ReplySender
 from .request import Request, Sender
 from .verbs import CONVERSATIONS, Verb
@@ -19,25 +20,27 @@ from .verbs import CONVERSATIONS, Verb
 _log = logging.getLogger(__name__)
 
 
-class _BackendType(ABCMeta):
-    """The type of backends' classes: a call of one reads its arguments as they are declared (see `options`)."""
+@dataclass(eq=False)
+class Backend(ABC):
+    """The plug-in: it holds its arguments, and can be opened any number of times at once.
 
-    if not TYPE_CHECKING:  # checkers see what the class's own `__init__` takes
-
-        def __call__(cls, *positions: Any, **named: Any) -> Any:
-            from .options import called, parameters  # which imports this module
-
-            if parameters(cls):
-                positions, named = (), called(cls, positions, named)
-            return super().__call__(*positions, **named)
-
-
-class Backend(metaclass=_BackendType):
-    """The plug-in: it holds its arguments (a dataclass's fields), and can be opened any number of times at once.
-
-    A declared argument that is a chain may be given as a backend or a chain's text too, and a list by position as its
-    items: `Balance("docker unix:///a.sock", Exec())`.
+    It is a dataclass, whose fields are all that it is made with (see `options`); it has no `__init__` of its own. A
+    declared argument may be given as text too: `Balance(["docker unix:///a.sock", Exec()])`.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__} should declare its arguments as fields of a dataclass, not write an __init__"
+            )
+
+    def __post_init__(self) -> None:
+        read_all(self)
+        self.check_options()
+
+    def check_options(self) -> None:  # noqa: B027 - most backends have nothing to check
+        """Check what the arguments' types do not say; override it to raise `Invalid`."""
 
     @property
     def name(self) -> str:
@@ -48,8 +51,8 @@ class Backend(metaclass=_BackendType):
     def open(self, next: Sender, /) -> AbstractAsyncContextManager[Sender]:
         """Open a stage: takes the channel of the stage after it, gives the channel of this one.
 
-        Its tasks live in a nursery inside the context, and are gone when the context ends. What it was given
-        (`next`) it doesn't close.
+        Its tasks live in a nursery inside the context, and are gone when the context ends. The stage must not close
+        `next`: it belongs to the chain.
 
         Raises:
             SwarmError: the stage can't be opened (a port in use, material that can't be read).
@@ -57,7 +60,7 @@ class Backend(metaclass=_BackendType):
 
 
 class _Stage(Backend):
-    """What the bases share: opening makes a copy, so that two stages of one backend share no state."""
+    """What the bases share: opening makes a stage anew from the arguments, so that no two share any state."""
 
     next: Sender
 
@@ -66,8 +69,12 @@ class _Stage(Backend):
         """Around the stage's life; override it to set up this stage's own state, and to clean up after it."""
         yield
 
+    def make_stage(self) -> Self:
+        """Return the stage of one opening: a new one, made from the arguments."""
+        return replace(self)
+
     def _bound_to(self, next: Sender) -> Self:
-        stage = copy.copy(self)
+        stage = self.make_stage()
         stage.next = next
         return stage
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
@@ -37,11 +38,11 @@ class Stage(Server):
 """The beginning of such a program: a stage that says when it is closed."""
 
 
+@dataclass(eq=False)
 class Desk(Server):
     """Things by name; `told` says what began and ended."""
 
-    def __init__(self) -> None:
-        self.told: SimpleQueue[str] = SimpleQueue()
+    told: SimpleQueue[str] = field(default_factory=SimpleQueue)
 
     def seen(self) -> str:
         """The next thing that happened."""

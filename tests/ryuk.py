@@ -58,7 +58,7 @@ def body(*env: str, port: str = "", ip: str = "", **host: Any) -> dict[str, Any]
 async def ryuk(*env: str, **host: Any) -> AsyncGenerator[Ryuk]:
     """One that has started."""
     clock = Clock()
-    async with swarm(images=[IMAGE], clock=clock) as client:
+    async with swarm(image=[IMAGE], clock=clock) as client:
         made = await client.spawn(body(*env, **host), name="ryuk")
         await made.start()
         running = Ryuk(client, clock)

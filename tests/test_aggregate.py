@@ -1,5 +1,6 @@
 """aggregate: what is asked of it reaches every chain that it holds."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,14 +10,14 @@ from swarmlib_backends.aggregate import Aggregate
 from tests.simulated import Engine
 
 
+@dataclass(eq=False)
 class Passing(Filter):
     """Passes on to a chain that is open elsewhere."""
 
-    def __init__(self, to: Client) -> None:
-        self._to = to
+    to: Client
 
     async def send(self, request: Request) -> None:
-        await self._to.sender.send(request)
+        await self.to.sender.send(request)
 
 
 def _chain() -> tuple[Engine, Engine, Chain]:
@@ -75,18 +76,18 @@ async def test_an_attachment_is_to_every_one_of_that_name() -> None:
             assert await _said(swarm, "containers", "talker") == {("a", b"one"), ("b", b"two")}
 
 
+@dataclass(eq=False)
 class Talker(Server):
     """Says a word to who attaches, and then ends well or with an error."""
 
-    def __init__(self, word: bytes, error: SwarmError | None = None) -> None:
-        self._word = word
-        self._error = error
+    word: bytes
+    error: SwarmError | None = None
 
     async def attach(self, request: Request) -> None:
         await request.reply.ack()
-        await request.reply.log(self._word)
-        if self._error is not None:
-            raise self._error
+        await request.reply.log(self.word)
+        if self.error is not None:
+            raise self.error
 
 
 @pytest.mark.parametrize("error", [Unavailable("the engine broke off"), NotFound("it was removed")])

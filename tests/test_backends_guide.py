@@ -69,7 +69,7 @@ async def test_the_docker_cli_uses_the_leaf(tmp_path: Path) -> None:
         assert done.returncode == code, done.stderr.decode()
         return (done.stdout + done.stderr).decode().strip()
 
-    async with Chain(DockerServer(address), example["Timer"](tick=0.01)).open():
+    async with Chain(DockerServer([address]), example["Timer"](tick=0.01)).open():
         assert await cli("run", "timer", "3") == "3\n2\n1"
         long = await cli("run", "-d", "--name", "long", "--label", "team=red", "timer", "1000000")
         assert await cli("ps", "--filter", "label=team=red", "--format", "{{.Names}} {{.Image}}") == "long timer"

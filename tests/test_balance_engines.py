@@ -352,7 +352,7 @@ def test_processes_and_containers_stand_in_one_list_and_members_come_and_go(
 ) -> None:
     members = tmp_path / "members"
     members.write_text(f"# the engines\na=docker {pair[0].host}\n")
-    with swarmd(f"balance (local=debug | exec) --watch {members}") as gateway:
+    with swarmd(f"balance (local=debug | exec) --watch-file {members}") as gateway:
         out(gateway.host, "run", "-d", "--name", "process", "-e", "constraint:node==local", "any", "sleep", "1000")
         out(gateway.host, "run", "-d", "--name", "box", "busybox", "sleep", "1000")
         assert out(gateway.host, "ps", "--format", '{{.Names}} {{.Label "swarmlib.node"}}').split("\n") == [

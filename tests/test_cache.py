@@ -1,6 +1,7 @@
 """cache: an answer serves all who ask the same for a while, and never hides a change that passed."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import pytest
 import trio
@@ -9,17 +10,21 @@ from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 from swarmlib import Chain, Client, Conflict, Invalid, Meta, NotFound, Request, Server, Unsupported, Verb
 from swarmlib.asking import call
 from swarmlib_backends.cache import Cache
-from swarmlib_backends.quantities import Size
 
 
+@dataclass(eq=False)
 class Service(Server):
     """Answers with how often it was asked; `go` lets a slow one answer."""
 
-    def __init__(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.asked: list[str] = []
         self.cancelled: list[str] = []
         self.go = trio.Event()
         self.events, self.receiver = trio.open_memory_channel[dict[str, str]](10)
+
+    def make_stage(self) -> Self:
+        return self
 
     async def get(self, request: Request) -> Any:
         name = "/".join(request.path)
@@ -50,7 +55,7 @@ class Service(Server):
 
 
 async def test_an_answer_serves_for_its_seconds(autojump_clock: MockClock) -> None:
-    async with Chain(Cache(seconds=5), Service()).open() as sender:
+    async with Chain(Cache(ttl=5), Service()).open() as sender:
         swarm = Client(sender)
         assert [await swarm.get("a"), await swarm.get("a"), await swarm.get("b")] == [[1], [1], [2]]
         await trio.sleep(6)
@@ -208,7 +213,7 @@ async def test_looking_makes_it_forget_nothing() -> None:
 
 async def test_an_event_makes_it_forget(autojump_clock: MockClock) -> None:
     service = Service()
-    async with Chain(Cache(seconds=1000, watch_events=True), service).open() as sender:
+    async with Chain(Cache(ttl=1000, watch_events=True), service).open() as sender:
         await wait_all_tasks_blocked()
         assert [await Client(sender).get("a"), await Client(sender).get("a")] == [[1], [1]]
         await service.events.send({"Type": "container", "Action": "die"})
@@ -233,7 +238,7 @@ async def test_it_keeps_no_more_bytes_than_told() -> None:
             return "x" * int(request.path[1])
 
     stage = Big()
-    async with Chain(Cache(size=Size.read("10KiB")), stage).open() as sender:
+    async with Chain(Cache(size=10 * 1024), stage).open() as sender:
         for name, size in (("a", 4000), ("b", 4000), ("a", 4000), ("c", 4000), ("a", 4000), ("b", 4000)):
             await Client(sender).get(name, str(size))
         assert stage.asked == ["a", "b", "c", "b"]
@@ -256,6 +261,6 @@ async def test_an_answer_that_is_a_stream_is_refused_with_the_way_out() -> None:
 
 
 def test_options_that_make_no_sense_are_refused() -> None:
-    for text, why in (("cache --for 0", "more than 0"), ("cache --size big", "MiB")):
+    for text, why in (("cache --ttl 0", "more than 0"), ("cache --size big", "MiB")):
         with pytest.raises(Invalid, match=why):
             Chain.read(text)

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import Any
 
@@ -31,11 +32,11 @@ from swarmlib_backends.chaos import Chaos, Latency
 from swarmlib_backends.retry import Retry
 
 
+@dataclass(eq=False)
 class Service(Server):
     """Answers, and notes what happened."""
 
-    def __init__(self) -> None:
-        self.happened: list[str] = []
+    happened: list[str] = field(default_factory=list[str])
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -244,7 +245,7 @@ async def test_a_slow_stream_is_as_slow_as_told_and_whole(autojump_clock: MockCl
 
 
 async def test_retry_over_chaos_succeeds_where_one_try_fails(autojump_clock: MockClock) -> None:
-    async with Chain(Retry(attempts=9), chaos("--errors '*=0.5'"), Service()).open() as sender:
+    async with Chain(Retry(max_attempts=9), chaos("--errors '*=0.5'"), Service()).open() as sender:
         for _ in range(30):
             await Client(sender).spawn()
 

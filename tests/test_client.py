@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -153,11 +154,11 @@ async def test_streams_come_and_go() -> None:
         assert await swarm.get("tar") == "files"
 
 
+@dataclass(eq=False)
 class Look(Filter):
     """Keeps the messages that come, and has one answer to all."""
 
-    def __init__(self, answer: Any = None) -> None:
-        self.answer = answer
+    answer: Any = None
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

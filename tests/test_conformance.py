@@ -46,7 +46,7 @@ async def test_debug() -> None:
     [
         Cache(),
         Chaos(latency="1ms±1ms"),
-        Limit(rate="1000/s", concurrent=100),
+        Limit(rate="1000/s", max_concurrent=100),
         Retry(),
         Tee(Chain("debug --filter nothing")),
         Timeout(after=60),
@@ -67,7 +67,7 @@ async def test_replay(tmp_path: Path) -> None:
     file = str(tmp_path / "session")
     async with swarmlib.connect(Record(file), Reference()):
         pass
-    await check_backend(lambda: Replay(file, pass_on=True))
+    await check_backend(lambda: Replay(file, pass_through=True))
 
 
 async def test_aggregate() -> None:
@@ -76,7 +76,7 @@ async def test_aggregate() -> None:
 
 
 async def test_exec() -> None:
-    await check_backend(lambda: Exec(log_bytes=KEPT), leaf=processes())
+    await check_backend(lambda: Exec(log_size=KEPT), leaf=processes())
 
 
 async def test_simulator() -> None:
@@ -85,7 +85,7 @@ async def test_simulator() -> None:
 
 
 async def test_balance() -> None:
-    await check_backend(lambda: Balance([Chain(Exec(log_bytes=KEPT), label="local")]), leaf=LOCAL)
+    await check_backend(lambda: Balance([Chain(Exec(log_size=KEPT), label="local")]), leaf=LOCAL)
 
 
 async def test_dockerserver(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ async def test_dockerserver(tmp_path: Path) -> None:
 
 async def test_listen_and_remote(tmp_path: Path) -> None:
     url = f"unix://{tmp_path}/swarm.sock"
-    await check_backend(lambda: Listen(url), client=lambda: Remote(url))
+    await check_backend(lambda: Listen([url]), client=lambda: Remote(url))
 
 
 @pytest.mark.engine

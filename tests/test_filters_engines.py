@@ -55,7 +55,7 @@ def test_a_session_of_the_docker_cli_is_replayed_with_the_engine_gone(tmp_path: 
 @pytest.mark.engine
 def test_an_engine_that_is_down_for_a_while_is_waited_for_by_retry(engines: tuple[Engine, Engine]) -> None:
     first, _ = engines
-    with swarmd("retry --attempts 20 --pause 0.2 --longest 0.5", f"docker {first.host}") as running:
+    with swarmd("retry --max-attempts 20 --backoff 0.2 --max-backoff 0.5", f"docker {first.host}") as running:
         first.socket.rename(first.folder / "aside")
         starting = subprocess.Popen(
             ["docker", "-H", running.host, "run", "--rm", "busybox", "echo", "at last"], stdout=subprocess.PIPE
@@ -90,7 +90,7 @@ def test_a_conversation_that_is_cut_ends_for_the_docker_cli_too() -> None:
 
 def test_filters_in_a_row_serve_the_docker_cli(tmp_path: Path) -> None:
     second = f"debug --json | record {tmp_path}/copies | exec"
-    row = ("limit --concurrent 4 --rate 1000/s", "timeout --after 20", "retry", "cache --for 5 --watch")
+    row = ("limit --max-concurrent 4 --rate 1000/s", "timeout --after 20", "retry", "cache --ttl 5 --watch-events")
     with swarmd(*row, f"tee ({second}) --filter 'ls*'", "exec") as running:
         out(running.host, "run", "-d", "--name", "box", "any", "sleep", "60")
         for _ in range(3):

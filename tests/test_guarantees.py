@@ -50,11 +50,11 @@ async def final_replies(sender: Sender, request: Request, replies: ReplyReceiver
     return [reply async for reply in replies if isinstance(reply, Ack | Error)]
 
 
+@dataclass(eq=False)
 class Slow(Server):
     """Its `get` waits for ever, and counts those that wait."""
 
-    def __init__(self) -> None:
-        self.waiting: list[Request] = []
+    waiting: list[Request] = field(default_factory=list[Request])
 
     async def get(self, request: Request) -> None:
         self.waiting.append(request)
@@ -126,11 +126,11 @@ async def test_a_dropped_request_is_answered_for_the_stage_that_dropped_it() -> 
             await client.get("box")
 
 
+@dataclass(eq=False)
 class Keeper(Filter):
     """Remembers every request and its reply, each in a cycle, and passes it on."""
 
-    def __init__(self) -> None:
-        self.kept: list[Any] = []
+    kept: list[Any] = field(default_factory=list[Any])
 
     async def send(self, request: Request) -> None:
         self.kept.append([request, request.reply, self.kept])

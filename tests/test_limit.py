@@ -1,6 +1,7 @@
 """limit: so many at once, so many a second, and fair to each client."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 import trio
@@ -12,13 +13,13 @@ from swarmlib_backends.dockerapi.status import error_of, status_of
 from swarmlib_backends.limit import Limit
 
 
+@dataclass(eq=False)
 class Works(Server):
     """Takes a second over each call."""
 
-    def __init__(self) -> None:
-        self.under_way: list[int] = []
-        self.order: list[str] = []
-        self.times: list[float] = []
+    under_way: list[int] = field(default_factory=list[int])
+    order: list[str] = field(default_factory=list[str])
+    times: list[float] = field(default_factory=list[float])
 
     async def get(self, request: Request) -> None:
         self.order.append(request.path[0])
@@ -42,7 +43,7 @@ async def ask(limit: Limit, stage: Works, calls: Sequence[tuple[str, str]]) -> N
 async def test_no_more_than_so_many_are_under_way_at_once(autojump_clock: MockClock) -> None:
     stage = Works()
     began = trio.current_time()
-    await ask(Limit(concurrent=3), stage, [("a", str(n)) for n in range(9)])
+    await ask(Limit(max_concurrent=3), stage, [("a", str(n)) for n in range(9)])
     assert (max(stage.under_way), len(stage.order)) == (3, 9)
     assert trio.current_time() - began == pytest.approx(3, abs=0.1)
 
@@ -59,13 +60,13 @@ async def test_no_more_than_so_many_begin_in_a_second_after_the_burst(autojump_c
 async def test_turns_go_round_the_clients(autojump_clock: MockClock) -> None:
     stage = Works()
     greedy = [("greedy", f"g{n}") for n in range(5)]
-    await ask(Limit(concurrent=1), stage, [*greedy, ("modest", "m0"), ("modest", "m1"), ("other", "o0")])
+    await ask(Limit(max_concurrent=1), stage, [*greedy, ("modest", "m0"), ("modest", "m1"), ("other", "o0")])
     assert stage.order == ["g0", "g1", "m0", "o0", "g2", "m1", "g3", "g4"]
 
 
 async def test_one_more_than_may_wait_is_turned_away_and_did_no_harm(autojump_clock: MockClock) -> None:
     stage = Works()
-    async with Chain(Limit(concurrent=1, queue=1), stage).open() as sender, trio.open_nursery() as nursery:
+    async with Chain(Limit(max_concurrent=1, queue=1), stage).open() as sender, trio.open_nursery() as nursery:
         for name in ("runs", "waits"):
             nursery.start_soon(Client(sender).get, name)
             await wait_all_tasks_blocked()
@@ -80,19 +81,19 @@ async def test_one_more_than_may_wait_is_turned_away_and_did_no_harm(autojump_cl
 async def test_a_client_that_fills_its_line_keeps_no_other_out(autojump_clock: MockClock) -> None:
     stage = Works()
     calls = [("greedy", f"g{n}") for n in range(3)] + [("modest", "m0"), ("modest", "m1")]
-    await ask(Limit(concurrent=1, queue=2), stage, calls)
+    await ask(Limit(max_concurrent=1, queue=2), stage, calls)
     assert sorted(stage.order) == ["g0", "g1", "g2", "m0", "m1"]
 
 
 async def test_without_a_queue_what_finds_a_place_passes(autojump_clock: MockClock) -> None:
-    async with Chain(Limit(concurrent=1, queue=0), Works()).open() as sender:
+    async with Chain(Limit(max_concurrent=1, queue=0), Works()).open() as sender:
         for _ in range(3):
             await Client(sender).get("x")
 
 
 async def test_who_goes_away_gives_back_the_place_and_leaves_the_line(autojump_clock: MockClock) -> None:
     stage = Works()
-    async with Chain(Limit(concurrent=1), stage).open() as sender:
+    async with Chain(Limit(max_concurrent=1), stage).open() as sender:
         async with trio.open_nursery() as nursery:
             for name in ("under way", "waiting", "waiting too"):
                 nursery.start_soon(Client(sender).get, name)
@@ -105,13 +106,13 @@ async def test_who_goes_away_gives_back_the_place_and_leaves_the_line(autojump_c
 
 
 async def test_who_waits_in_vain_is_told_by_the_deadline(autojump_clock: MockClock) -> None:
-    async with Chain(Limit(concurrent=1), Works()).open() as sender, Client(sender).request(Verb.GET, ("first",)):
+    async with Chain(Limit(max_concurrent=1), Works()).open() as sender, Client(sender).request(Verb.GET, ("first",)):
         with pytest.raises(trio.TooSlowError), trio.fail_after(0.5):
             await Client(sender).get("second")
 
 
 async def test_a_watch_holds_no_place_once_it_has_begun(autojump_clock: MockClock) -> None:
-    async with Chain(Limit(concurrent=1), Works()).open() as sender, Client(sender).request(Verb.WATCH) as replies:
+    async with Chain(Limit(max_concurrent=1), Works()).open() as sender, Client(sender).request(Verb.WATCH) as replies:
         assert isinstance(await next_reply(replies), Ack)
         await Client(sender).get("passes")
 
@@ -124,7 +125,7 @@ async def test_a_watch_holds_no_place_once_it_has_begun(autojump_clock: MockCloc
         ("limit --rate 5/fortnight", "10/s"),
         ("limit --rate fast", "10/s"),
         ("limit --rate 5KiB/s", "10/s"),
-        ("limit --concurrent -1", "no less than 0"),
+        ("limit --max-concurrent -1", "no less than 0"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(text: str, why: str) -> None:

@@ -7,8 +7,9 @@ from typing import Literal
 import pytest
 
 from swarmlib import Chain, ChainSyntaxError, Filter, Internal, Invalid, argument, option
+from swarmlib.binding import bind, build
 from swarmlib.grammar import parse
-from swarmlib.options import Parameter, bind, build, usage
+from swarmlib.options import Parameter, usage
 from swarmlib.registry import find
 
 
@@ -96,7 +97,7 @@ def test_a_wrong_table_names_the_key(table: dict[str, object], problem: str) -> 
 
 @pytest.mark.parametrize(("name", "label"), [("members", "MEMBER"), ("addresses", "ADDRESS"), ("file", "FILE")])
 def test_a_list_is_shown_by_the_name_of_one(name: str, label: str) -> None:
-    assert Parameter(name, name, "", True, True, True, False, str, None).label == label
+    assert Parameter(name, "", True, True, True, False, str, None).label == label
 
 
 def test_usage_comes_from_the_declaration() -> None:

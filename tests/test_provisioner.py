@@ -107,4 +107,4 @@ async def test_a_name_that_is_taken_makes_no_node() -> None:
 
 def test_a_balance_needs_members_or_a_provisioner() -> None:
     assert Balance(provisioner=Boards()).name == "boards"
-    assert Balance("exec").name == "balance"
+    assert Balance(["exec"]).name == "balance"

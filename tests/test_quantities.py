@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmlib import Request, Verb
+from swarmlib.quantities import ByteRate, Rate, number_of_bytes, seconds, shown_bytes, shown_seconds
 from swarmlib_backends.chaos import Latency
 from swarmlib_backends.patterns import Rule, fitting
-from swarmlib_backends.quantities import ByteRate, Rate, Size, seconds
 
 written = st.one_of(
     st.text(max_size=20),
@@ -31,7 +31,7 @@ def refusal(read: Callable[[str], object], text: str) -> str:
 
 @given(written)
 def test_anything_is_read_or_refused_with_the_right_form(text: str) -> None:
-    forms = {seconds: "a number with a unit", Size.read: "MiB", Rate.read: "10/s", ByteRate.read: "64KiB/s"}
+    forms = {seconds: "a number with a unit", number_of_bytes: "MiB", Rate.read: "10/s", ByteRate.read: "64KiB/s"}
     for read, form in {**forms, Rule.read: "PATTERN=VALUE"}.items():
         why = refusal(read, text)
         assert form in why or not why
@@ -46,15 +46,18 @@ def test_a_latency_that_was_read_can_always_be_drawn_from(text: str, seed: int) 
 
 
 @pytest.mark.parametrize(
-    ("text", "amount"), [("5", 5), ("0.5s", 0.5), ("20 ms", 0.02), ("7us", 7e-6), ("2m", 120), ("1h", 3600)]
+    ("text", "amount"),
+    [("5", 5), ("0.5s", 0.5), ("20 ms", 0.02), ("7us", 7e-6), ("2m", 120), ("1h", 3600), ("1.5d", 129600)],
 )
 def test_durations(text: str, amount: float) -> None:
     assert seconds(text) == pytest.approx(amount)
 
 
-@pytest.mark.parametrize(("text", "amount"), [("10", 10), ("1KB", 1000), ("1KiB", 1024), ("1.5MiB", 3 << 19)])
+@pytest.mark.parametrize(
+    ("text", "amount"), [("10", 10), ("1KB", 1000), ("1KiB", 1024), ("1.5MiB", 3 << 19), ("16g", 2**34)]
+)
 def test_sizes(text: str, amount: int) -> None:
-    assert Size.read(text).bytes == amount
+    assert number_of_bytes(text) == amount
 
 
 @pytest.mark.parametrize(
@@ -75,3 +78,20 @@ def test_a_pattern_is_over_verb_and_path(pattern: str, fits: bool) -> None:
     assert fitting([pattern])(message) is fits
     assert Rule.read(f"{pattern}=5").fits(message) is fits
     assert fitting(["get"])(Request(Verb.GET))
+
+
+@given(st.integers(0, 10**9))
+def test_a_shown_time_or_size_is_read_as_the_same(amount: int) -> None:
+    assert seconds(shown_seconds(amount / 1000)) == pytest.approx(amount / 1000)
+    assert number_of_bytes(shown_bytes(amount)) == amount
+
+
+def test_a_time_and_a_size_are_shown_in_the_largest_unit() -> None:
+    assert [shown_seconds(each) for each in (0, 0.5, 5.0, 1800.0)] == ["0s", "500ms", "5s", "30m"]
+    assert [shown_bytes(each) for each in (0, 10, 2**26, 2**34)] == ["0B", "10B", "64MiB", "16GiB"]
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1s", "1w", "nan", "inf"])
+def test_what_is_not_a_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="should be a number with a unit"):
+        seconds(text)

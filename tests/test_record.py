@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,11 @@ from tests.engines import wait_until
 SECRET = "hunter2"
 
 
+@dataclass(eq=False)
 class Service(Server):
     """A service with something of everything: values, errors, progress, watches, conversations, uploads."""
 
-    def __init__(self) -> None:
-        self.asked: list[str] = []
+    asked: list[str] = field(default_factory=list[str])
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -411,7 +412,7 @@ async def test_who_asks_and_with_which_version_is_all_the_same(recorded: Path) -
 
 async def test_what_was_not_recorded_may_be_passed_on(recorded: Path) -> None:
     service = Service()
-    async with Chain(Replay(str(recorded), pass_on=True), service).open() as sender:
+    async with Chain(Replay(str(recorded), pass_through=True), service).open() as sender:
         await Client(sender).get("a")
         await Client(sender).get("unheard of")
     assert service.asked == ["unheard of"]

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -94,11 +95,11 @@ async def test_a_spawned_value_is_in_the_ack_and_another_in_a_set() -> None:
         assert ([each.json for each in answer.before if isinstance(each, Set)], answer.ack.json) == (["a value"], None)
 
 
+@dataclass(eq=False)
 class Everything(Server):
     """Notes what comes to it."""
 
-    def __init__(self) -> None:
-        self.came: list[Request] = []
+    came: list[Request] = field(default_factory=list[Request])
 
     async def _note(self, request: Request) -> None:
         self.came.append(request)
@@ -211,14 +212,14 @@ async def test_what_no_stage_answers_is_not_implemented() -> None:
     assert await kinds(Unhandled(), Request(Verb.GET)) == [Error.kind]
 
 
+@dataclass(eq=False)
 class Single(Server):
     """One call at a time, each until it is let go."""
 
     max_calls = 1
 
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.let_go = {name: trio.Event() for name in "abc"}
+    begun: list[str] = field(default_factory=list[str])
+    let_go: dict[str, Any] = field(default_factory=lambda: {name: trio.Event() for name in "abc"})
 
     async def get(self, request: Request) -> None:
         self.begun.append(request.path[0])
@@ -255,12 +256,12 @@ async def test_a_call_that_waits_for_its_turn_is_answered_when_the_chain_closes(
     assert single.begun == ["a"]
 
 
+@dataclass(eq=False)
 class Stuck(Server):
     """Waits for ever; where `stubborn`, its cleanup takes a second more."""
 
-    def __init__(self, stubborn: bool = False) -> None:
-        self.stubborn = stubborn
-        self.waiting: list[Request] = []
+    stubborn: bool = False
+    waiting: list[Request] = field(default_factory=list[Request])
 
     async def get(self, request: Request) -> None:
         self.waiting.append(request)
@@ -372,13 +373,13 @@ async def test_a_set_that_waits_when_the_call_ends_is_refused_and_never_seen(
         assert [reply.kind async for reply in replies] == [Verb.SET, Error.kind]
 
 
+@dataclass(eq=False)
 class Head(Source):
     """Asks `next` once, and says what it heard; then waits, or ends, or fails."""
 
-    def __init__(self, fails_before: SwarmError | None = None, fails_after: SwarmError | None = None) -> None:
-        self.fails_before = fails_before
-        self.fails_after = fails_after
-        self.heard: list[Any] = []
+    fails_before: SwarmError | None = None
+    fails_after: SwarmError | None = None
+    heard: list[Any] = field(default_factory=list[Any])
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         if self.fails_before:

@@ -176,7 +176,7 @@ async def test_programs_of_the_users_own() -> None:
         await run.stdout.send_all(f"hello {name} {run.env['LANG']} {run.args[1:]}\n".encode())
         return 3
 
-    async with swarm(programs={"greet": greet, "web": greet}, images=["web:1"]) as client:
+    async with swarm(programs={"greet": greet, "web": greet}, image=["web:1"]) as client:
         assert (await run(client, "greet", "you", Env=["LANG=C"]))[1] == [("stdout", b"hello  C ['you']")]
         made = await client.spawn({"Image": "web:1", "Env": ["LANG=C"]}, name="web")
         await made.start()
@@ -344,7 +344,7 @@ async def test_waiting_for_the_next_exit_and_for_the_removal(autojump_clock: Moc
 
 
 async def test_the_engines_resources_and_ports_are_finite() -> None:
-    async with swarm("--cpus 8 --memory 1g --name big --label region=eu --label tier=1") as client:
+    async with swarm("--cpus 8 --memory 1g --hostname big --label region=eu --label tier=1") as client:
         info = await client.get()
         assert (info["NCPU"], info["MemTotal"], info["Name"], info["Labels"]) == (
             8,
@@ -637,7 +637,9 @@ async def test_seeded_containers_run_and_have_the_same_names_each_time() -> None
     assert len({id for id, _ in lists[0]}) == len({name[0] for _, name in lists[0]}) == 100
 
 
-@pytest.mark.parametrize(("options", "problem"), [("--cpus 0", "one CPU"), ("--memory much", "no size")])
+@pytest.mark.parametrize(
+    ("options", "problem"), [("--cpus 0", "one CPU"), ("--memory much", "should be a number with a unit")]
+)
 def test_options_that_make_no_sense_are_refused(options: str, problem: str) -> None:
     with pytest.raises(Exception, match=problem):
         Chain.read(f"simulator {options}")

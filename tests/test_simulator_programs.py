@@ -53,7 +53,7 @@ async def test_top_stays_and_shows_what_runs(mock_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("image", ["redis:7", "postgres", "ghcr.io/acme/web:1", "nginx:alpine"])
 async def test_a_service_stays_up_until_it_is_stopped(autojump_clock: MockClock, image: str) -> None:
-    async with swarm(images=[image]) as client:
+    async with swarm(image=[image]) as client:
         made = await client.spawn({"Image": image}, name="service")
         assert (await client.get("containers", "service"))["Path"] in ("redis", "postgres", "web", "nginx")
         await made.start()
@@ -84,7 +84,7 @@ async def test_what_is_pulled_has_the_digest_that_the_registry_tells() -> None:
 
 @pytest.mark.parametrize("image", ["alpine:3.20", "python:3.12"])
 async def test_a_shell_without_input_ends(autojump_clock: MockClock, image: str) -> None:
-    async with swarm(images=[image]) as client:
+    async with swarm(image=[image]) as client:
         made = await client.spawn({"Image": image}, name="box")
         await made.start()
         assert await ended(client, "box") == 0
@@ -92,7 +92,7 @@ async def test_a_shell_without_input_ends(autojump_clock: MockClock, image: str)
 
 @pytest.mark.parametrize("image", ["hello-world", "registry.example.com/library/hello-world:linux"])
 async def test_hello_world_says_so_and_ends(autojump_clock: MockClock, image: str) -> None:
-    async with swarm(images=[image]) as client:
+    async with swarm(image=[image]) as client:
         code, lines = await run(client, Image=image, Cmd=None)
         said = [line for _, line in lines]
         assert (code, said[:2], {stream for stream, _ in lines}) == (0, [b"", b"Hello from Docker!"], {"stdout"})

@@ -100,14 +100,14 @@ async def test_the_first_client_is_waited_for(env: tuple[str, ...], seconds: int
 
 @pytest.mark.parametrize("env", ["RYUK_CONNECTION_TIMEOUT=soon", "RYUK_RECONNECTION_TIMEOUT=10", "RYUK_PORT=http"])
 async def test_what_is_no_setting_is_an_error(env: str) -> None:
-    async with swarm(images=[IMAGE]) as client:
+    async with swarm(image=[IMAGE]) as client:
         made = await client.spawn(body(env), name="ryuk")
         await made.start()
         assert await ended(client, "ryuk") == 1
 
 
 async def test_it_listens_at_the_port_that_it_is_told_only() -> None:
-    async with swarm(images=[IMAGE]) as client:
+    async with swarm(image=[IMAGE]) as client:
         port = free_port()
         made = await client.spawn(body("RYUK_PORT=9000", port=str(port)), name="ryuk")
         await made.start()
@@ -120,7 +120,7 @@ async def test_a_program_that_is_given_for_the_image_is_what_runs() -> None:
     async def fake(run: Run) -> int:
         return 7
 
-    async with swarm(images=[IMAGE], programs={"testcontainers/ryuk": fake}) as client:
+    async with swarm(image=[IMAGE], programs={"testcontainers/ryuk": fake}) as client:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             made = await client.spawn(body(port=str(taken.getsockname()[1])), name="ryuk")
             await made.start()
@@ -180,7 +180,7 @@ async def test_a_free_port_is_one_that_is_free_on_this_machine() -> None:
     ],
 )
 async def test_a_port_that_cant_be_had_is_an_error_at_the_start(ip: str, problem: str) -> None:
-    async with swarm(images=[IMAGE]) as client:
+    async with swarm(image=[IMAGE]) as client:
         port = free_port()
         with socket.create_server(("127.0.0.1", port)):
             made = await client.spawn(body(port=str(port), ip=ip), name="ryuk")

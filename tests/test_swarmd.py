@@ -46,13 +46,15 @@ def test_backends_are_listed_with_their_usage() -> None:
     names = [row[0] for row in rows]
     assert names == sorted(names)
     assert {"aggregate", "balance", "debug", "docker", "dockerserver", "exec", "record", "retry"} <= set(names)
-    assert dict(row[:2] for row in rows)["balance"].startswith("balance [--watch WATCH] [--strategy spread|binpack|")
+    assert dict(row[:2] for row in rows)["balance"].startswith(
+        "balance [--watch-file WATCH-FILE] [--strategy spread|binpack|"
+    )
     listed = json.loads(run("backends", "--json").stdout)
     assert [each["name"] for each in listed] == [row[0] for row in rows]
 
 
 def test_one_backend_is_explained() -> None:
-    assert "--log-bytes LOG-BYTES" in run("backends", "exec").stdout
+    assert "--log-size SIZE" in run("backends", "exec").stdout
     assert json.loads(run("backends", "debug", "--json").stdout)["options"][0]["name"] == "json"
     assert "did you mean 'debug'" in run("backends", "debgu", code=2).stderr
 

@@ -1,6 +1,7 @@
 """tee: the second chain sees what passes, and the first can't feel it."""
 
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -24,13 +25,13 @@ class Main(Server):
         await request.reply.set("event")
 
 
+@dataclass(eq=False)
 class Shadow(Server):
     """Notes what comes, and does with it what the test says."""
 
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.ended: list[str] = []
-        self.go = trio.Event()
+    seen: list[str] = field(default_factory=list[str])
+    ended: list[str] = field(default_factory=list[str])
+    go: trio.Event = field(default_factory=trio.Event)
 
     async def get(self, request: Request) -> Any:
         self.seen.append(f"{request.verb} {request.path[0]}")
@@ -172,14 +173,14 @@ async def test_a_dropped_request_is_still_noticed_as_dropped() -> None:
             await Client(sender).get("slow")
 
 
+@dataclass(eq=False)
 class Breaks(Server):
     """Fails, as a stage, at the first message."""
 
     async def get(self, request: Request) -> None:
         self.crash.set()
 
-    def __init__(self) -> None:
-        self.crash = trio.Event()
+    crash: trio.Event = field(default_factory=trio.Event)
 
     def open(self, next: Any, /) -> Any:
         return _breaking(self, super().open(next))

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -57,11 +57,11 @@ def breaks(rule: str, **how: Any) -> Callable[[Any], Any]:
     return noted
 
 
+@dataclass(eq=False)
 class Working(Filter):
     """A filter with a nursery; what it keeps is kept as long as the backend itself."""
 
-    def __init__(self) -> None:
-        self.kept: list[Any] = []
+    kept: list[Any] = field(default_factory=list[Any])
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -140,9 +140,9 @@ class Lingers(Filter):
 
 
 @breaks("opens_any_number_of_times")
+@dataclass(eq=False)
 class Shares(Filter):
-    def __init__(self) -> None:
-        self.shared = {"closed": False}
+    shared: dict[str, Any] = field(default_factory=lambda: {"closed": False})
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -162,12 +162,11 @@ class Transparent(Backend):
         yield next
 
 
+@dataclass(eq=False)
 class Keeps(Working):
     """It relays the replies to one verb, and when it closes it keeps their channels, so that nobody is told."""
 
-    def __init__(self, verb: Verb) -> None:
-        super().__init__()
-        self.verb = verb
+    verb: Verb = Verb.WATCH
 
     async def send(self, request: Request) -> None:
         if request.verb is self.verb:
@@ -181,8 +180,8 @@ class Keeps(Working):
         await self.next.send(request)
 
 
-breaks("answers_what_is_under_way_when_it_closes")(lambda: Keeps(Verb.GET))
-breaks("ends_conversations_when_it_closes")(lambda: Keeps(Verb.ATTACH))
+breaks("answers_what_is_under_way_when_it_closes")(lambda: Keeps(verb=Verb.GET))
+breaks("ends_conversations_when_it_closes")(lambda: Keeps(verb=Verb.ATTACH))
 
 
 @breaks("a_source_takes_no_requests")

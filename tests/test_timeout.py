@@ -1,5 +1,7 @@
 """timeout: who waits too long is told so, and what worked for it is cancelled."""
 
+from dataclasses import dataclass, field
+
 import pytest
 import trio
 from trio.testing import MockClock, memory_stream_one_way_pair, wait_all_tasks_blocked
@@ -8,11 +10,11 @@ from swarmlib import Ack, Chain, Client, Invalid, Request, Server, TimedOut, Ver
 from swarmlib_backends.timeout import Timeout
 
 
+@dataclass(eq=False)
 class Slow(Server):
     """Takes as many seconds as its path says over each step."""
 
-    def __init__(self) -> None:
-        self.cancelled: list[str] = []
+    cancelled: list[str] = field(default_factory=list[str])
 
     async def get(self, request: Request) -> str:
         try:
@@ -56,7 +58,7 @@ async def test_what_takes_too_long_is_answered_and_cancelled(autojump_clock: Moc
 
 async def test_each_kind_of_call_may_have_a_time_of_its_own(autojump_clock: MockClock) -> None:
     async with Chain(
-        Chain.read("timeout --after 5 --for 'start */6*=7' --for start=9").backends[0], Slow()
+        Chain.read("timeout --after 5 --rule 'start */6*=7' --rule start=9").backends[0], Slow()
     ).open() as to:
         await Client(to).start("6")
         with pytest.raises(TimedOut):
@@ -113,8 +115,8 @@ async def test_the_callers_own_deadline_counts_too(autojump_clock: MockClock) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["timeout --after 0", "timeout --for ls=soon", "timeout --for ls", "timeout --for ls=-1"]
+    "text", ["timeout --after 0", "timeout --rule ls=soon", "timeout --rule ls", "timeout --rule ls=-1"]
 )
 def test_times_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(Invalid, match=r"number of seconds|PATTERN=VALUE"):
+    with pytest.raises(Invalid, match=r"should be a number with a unit|should be more than 0|PATTERN=VALUE"):
         Chain.read(text)

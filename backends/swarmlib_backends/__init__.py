@@ -1,4 +1,4 @@
-"""The backends that come with swarmlib, for chains made in Python: `Chain(Debug(), Balance(Docker(), Exec()))`.
+"""The backends that come with swarmlib, for chains made in Python: `Chain(Debug(), Balance([Docker(), Exec()]))`.
 
 Each is loaded when its name is used: from the module of that name, in lower case.
 """

@@ -4,10 +4,10 @@ in all of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import trio
 
@@ -42,18 +42,14 @@ class Aggregate(Server):
     Without a path they reach every chain itself. What comes back of an attachment says its chain in `member`.
     """
 
-    members: list[Chain] = argument("a chain, quoted or in parentheses")
-
-    if TYPE_CHECKING:
-
-        def __init__(self, *members: Stages) -> None: ...
+    members: Sequence[Stages] = argument("a chain, quoted or in parentheses")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the members open."""
         async with AsyncExitStack() as stack:
             self._clients: dict[str, Client] = {}
-            for chain in self.members:
+            for chain in map(Chain.read, self.members):
                 client = Client(await stack.enter_async_context(chain.open()))
                 self._clients[distinct(chain.name, self._clients)] = client
             yield

@@ -1,4 +1,4 @@
-"""What `listen` and `remote` are told of their sessions' bounds: `--limit NAME=NUMBER`, `--heartbeat`, `--patience`."""
+"""The bounds of sessions as options of `listen` and `remote`: `--limit NAME=NUMBER`, and those of the keepalive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from swarmlib import Invalid
-from swarmlib.registry import nearest
+from swarmlib.suggestions import nearest
 from swarmlib.wire.limits import Limits
 
 _APART: Final = ("heartbeat", "patience")  # they have options of their own
@@ -41,14 +41,16 @@ class Bound:
         return f"{self.name}={self.value}"
 
 
-def limits(heartbeat: float, patience: float, bounds: Sequence[Bound]) -> Limits:
+def limits(keepalive: float, timeout: float, bounds: Sequence[Bound]) -> Limits:
     """The limits of a session: the usual ones, but for those given.
 
     Raises:
         Invalid: one is too small.
     """
+    if not 0 < keepalive < timeout:
+        raise Invalid(f"--keepalive-timeout ({timeout:g} s) should be longer than --keepalive ({keepalive:g} s)")
     given = {bound.name: bound.value for bound in bounds}
     try:
-        return Limits(heartbeat=heartbeat, patience=patience, **given)
+        return Limits(heartbeat=keepalive, patience=timeout, **given)
     except ValueError as exc:
         raise Invalid(str(exc)) from exc

@@ -33,12 +33,12 @@ from swarmlib import (
     discard,
     option,
 )
+from swarmlib.quantities import Duration, Size
 from swarmlib.reply import FINAL
 from swarmlib.wire.codec import raw_value
 
 from .calls import LOOKS, key_of, relay
 from .patterns import fitting
-from .quantities import Size
 
 _PASSIVE: Final = frozenset({*LOOKS, Verb.WATCH, Verb.ATTACH})
 """What can pass without making an answer stale."""
@@ -58,25 +58,26 @@ class Cache(Server):
     What is the same is told by verb, path, parameters and headers, not by who asks: a stage that judges callers belongs
     before this one. Whatever passes that may change something (any verb but ls, get, watch, attach) makes it forget
     all, as it passes and when it is answered, so that no caller sees the state before their own change; what changes by
-    itself shows after `--for` seconds, or with `--watch` at the next event. Errors are not kept.
+    itself shows after `--ttl`, or with `--watch-events` at the next event. Errors are not kept.
 
-    cache --for 2 --watch
+    cache --ttl 2 --watch
     """
 
-    seconds: float = option("seconds that an answer serves", default=1.0, name="for")
-    size: Size = option("bytes of answers kept; beyond that go those longest not asked for", default=Size.read("64MiB"))
+    ttl: Duration = option("how long an answer serves", default=1.0)
+    size: Size = option("bytes of answers kept; beyond that go those longest not asked for", default=2**26)
     filter: list[str] = option("only ls and get whose 'verb path' fits this, such as 'ls*'", default=[])
-    watch_events: bool = option("forget all at each event of the service", default=False, name="watch")
+    watch_events: bool = option("forget all at each event of the service", default=False)
 
-    def __post_init__(self) -> None:
-        if not self.seconds > 0:
-            raise Invalid(f"--for should be more than 0 seconds, not {self.seconds:g}")
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
+        if not self.ttl > 0:
+            raise Invalid(f"--ttl should be more than 0 seconds, not {self.ttl:g}")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Keep the answers and the calls under way."""
         self._fits = fitting(self.filter, otherwise=True)
-        self._answers = TTLCache[bytes, _Answer](self.size.bytes, self.seconds, trio.current_time, _size)
+        self._answers = TTLCache[bytes, _Answer](self.size, self.ttl, trio.current_time, _size)
         self._flights: dict[bytes, _Flight] = {}
         async with trio.open_nursery() as self._nursery:
             if self.watch_events:
@@ -126,7 +127,7 @@ class Cache(Server):
         await flight.fly(self.next, request)
         if self._flights.get(key) is flight:
             del self._flights[key]
-            if flight.landed and _size(flight.replies) <= self.size.bytes:
+            if flight.landed and _size(flight.replies) <= self.size:
                 self._answers[key] = flight.replies
 
     async def _follow_events(self) -> None:
@@ -141,7 +142,7 @@ class Cache(Server):
                         self.forget()
             except SwarmError as exc:
                 if not told:
-                    _log.warning("cache: no events, so answers are kept for %g s: %s", self.seconds, exc)
+                    _log.warning("cache: no events, so answers are kept for %g s: %s", self.ttl, exc)
                 told = True
             await trio.sleep(_WATCH_AGAIN_SECONDS)
 

@@ -31,12 +31,12 @@ from swarmlib import (
     discard,
     option,
 )
-from swarmlib.registry import nearest
+from swarmlib.quantities import ByteRate, Rate, seconds
 from swarmlib.reply import FINAL
+from swarmlib.suggestions import nearest
 
 from .calls import forward, relay
 from .patterns import Judge, Rule, fitting
-from .quantities import ByteRate, Rate, seconds
 from .streams import StreamWrapper
 
 _log = logging.getLogger(__name__)
@@ -159,7 +159,8 @@ class Chaos(Server):
     filter: list[str] = option("only messages whose 'verb path' fits this, such as 'connect *'", default=[])
     seed: int | None = option("what decides the faults; by default another each time", default=None)
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
         self._errors = [_error(rule) for rule in self.errors]
         _chance("--drop", self.drop)
         _chance("--cut", self.cut)

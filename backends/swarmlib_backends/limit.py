@@ -13,41 +13,42 @@ from typing import Final, NoReturn
 import trio
 
 from swarmlib import UNSENT, Handler, Invalid, Reply, ReplySender, Request, Server, Unavailable, ask, option
+from swarmlib.quantities import Rate
 from swarmlib.reply import FINAL
 
 from .calls import forward, relay
-from .quantities import Rate
 
 _TOO_MANY_REQUESTS: Final = 429  # RFC 6585, 4
 
 
 @dataclass
 class Limit(Server):
-    """Lets so many calls through at once (`--concurrent`), and so many a second (`--rate`); the others wait in turn.
+    """Lets through so many calls at once (`--max-concurrent`) and so many a second (`--rate`); others wait in turn.
 
     Turns go round the clients (a certificate's name, a unix socket's user, an address: whatever the source says), so
     that one who asks a thousand times holds up another's single call by one turn only. A client of whom `--queue` calls
     wait already is answered `unavailable` at once (over HTTP: 429), and `retry` before this knows that it did no harm.
     A call has its place until it is answered; a watch or a stream goes on without one.
 
-    limit --rate 50/s --burst 100 --concurrent 20
+    limit --rate 50/s --burst 100 --max-concurrent 20
     """
 
     rate: Rate | None = option("calls let through, such as 50/s or 600/m; by default any number", default=None)
     burst: int = option("calls let through at once after a quiet time, before the rate counts", default=1)
-    concurrent: int = option("calls under way at once; 0 is any number", default=0)
+    max_concurrent: int = option("calls under way at once; 0 is any number", default=0)
     queue: int = option("calls of one client that may wait", default=100)
 
-    def __post_init__(self) -> None:
-        if self.burst < 1 or self.concurrent < 0 or self.queue < 0:
-            raise Invalid("--burst should be 1 or more, --concurrent and --queue no less than 0")
-        if self.rate is None and not self.concurrent:
-            raise Invalid("it limits nothing: give --rate, --concurrent, or both")
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
+        if self.burst < 1 or self.max_concurrent < 0 or self.queue < 0:
+            raise Invalid("--burst should be 1 or more, --max-concurrent and --queue no less than 0")
+        if self.rate is None and not self.max_concurrent:
+            raise Invalid("it limits nothing: give --rate, --max-concurrent, or both")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Keep the gate."""
-        self._gate = _Gate(self.concurrent or math.inf, self.rate.per_second if self.rate else math.inf, self.burst)
+        self._gate = _Gate(self.max_concurrent or math.inf, self.rate.per_second if self.rate else math.inf, self.burst)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._gate.keep_time)
             yield

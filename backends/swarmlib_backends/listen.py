@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
 from swarmlib import CLEANUP_SECONDS, Invalid, Sender, Source, SwarmError, argument, option
 from swarmlib.net import callers
-from swarmlib.net.address import ListenAddress
+from swarmlib.net.address import ListenAddress, ListenUrl
 from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, most_connections
 from swarmlib.net.listening import listening, serve
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
+from swarmlib.quantities import Duration
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.limits import Limits
 
@@ -47,38 +48,24 @@ class Listen(Source):
     When the stage closes it takes no more calls, and those under way have some seconds to end.
     """
 
-    urls: list[ListenAddress] = argument(f"where: {ListenAddress.usage()} (socket activation)")
+    urls: Sequence[ListenUrl] = argument(f"where: {ListenAddress.usage()} (socket activation)")
     ca: str = option("tls: serve only who has a certificate of this authority", default="")
     cert: str = option("tls: this server's certificate", default="")
     key: str = option("tls: this server's key", default="")
     insecure: bool = option("serve others without certificates, though whoever comes gets root here", default=False)
     group: str = option("let this group use the unix sockets too (mode 0660)", default="")
     max_connections: int = option("connections at once, at most; more are refused", default=1000)
-    heartbeat: float = option("seconds of silence until a peer is asked whether it is there", default=10.0)
-    patience: float = option("seconds of silence until a peer is taken for dead", default=30.0)
-    limit: list[Bound] = option("a bound of each session (docs/wire.md), such as channels=1000", default=[])
+    keepalive: Duration = option("silence until a peer is asked whether it is there", default=10.0)
+    keepalive_timeout: Duration = option("silence until a peer is taken for dead", default=30.0)
+    limit: Sequence[Bound] = option("a bound of each session (docs/wire.md), such as channels=1000", default=[])
 
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            *urls: str | ListenAddress,
-            ca: str = "",
-            cert: str = "",
-            key: str = "",
-            insecure: bool = False,
-            group: str = "",
-            max_connections: int = 1000,
-            heartbeat: float = 10.0,
-            patience: float = 30.0,
-            limit: Sequence[str | Bound] = (),
-        ) -> None: ...
-
-    def __post_init__(self) -> None:
-        limits(self.heartbeat, self.patience, self.limit)
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
+        self._addresses = list(map(ListenAddress.read, self.urls))
+        limits(self.keepalive, self.keepalive_timeout, self.limit)
         if self.max_connections < 1:
             raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
-        if any(url.scheme == "tls" for url in self.urls):
+        if any(url.scheme == "tls" for url in self._addresses):
             if not (self.cert and self.key):
                 raise Invalid("tls:// needs --cert and --key")
             if not (self.ca or self.insecure):
@@ -87,12 +74,13 @@ class Listen(Source):
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled; then give the calls under way a moment to end."""
         tls = server_context(self.cert, self.key, self.ca) if self.cert else None
-        sessions = _Sessions(self.next, limits(self.heartbeat, self.patience, self.limit), self.max_connections)
+        bounds = limits(self.keepalive, self.keepalive_timeout, self.limit)
+        sessions = _Sessions(self.next, bounds, self.max_connections)
         async with trio.open_nursery() as outer:
             await outer.start(sessions.run)
             try:
                 async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
-                    for url in self.urls:
+                    for url in self._addresses:
                         secure = url.scheme == "tls"
                         bound = listening([url], exposed=self.insecure or secure, safer=_SAFER, group=self.group)
                         listeners = await stack.enter_async_context(bound)

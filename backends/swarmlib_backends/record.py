@@ -42,7 +42,8 @@ class Record(Filter):
     append: bool = option("go on with a file that exists", default=False)
     force: bool = option("begin a file that exists anew", default=False)
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
         if self.append and self.force:
             raise Invalid("--append goes on with a file and --force begins it anew: give one of them")
 

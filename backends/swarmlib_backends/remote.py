@@ -12,14 +12,15 @@ import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
 from swarmlib import UNSENT, Filter, Invalid, Request, SwarmError, Unavailable, argument, option
-from swarmlib.net.address import DialAddress
+from swarmlib.net.address import DialAddress, DialUrl
 from swarmlib.net.dialling import dial
 from swarmlib.net.tls import client_context
+from swarmlib.quantities import Duration
 from swarmlib.supervision import supervised
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.limits import Limits
@@ -49,53 +50,38 @@ class Remote(Filter):
     (/run/swarmd.sock, or the address's path), or else runs the chain that --run gives.
     """
 
-    url: DialAddress = argument(f"where: {DialAddress.usage()}")
+    url: DialUrl = argument(f"where: {DialAddress.usage()}")
     ca: str = option("tls: the authority that the server's certificate must be of (else the system's)", default="")
     cert: str = option("tls: our own certificate, by which the server knows us", default="")
     key: str = option("tls: its key", default="")
     run: str = option("ssh: a chain to run over there, instead of reaching one that listens", default="")
     swarmd: str = option("ssh: the command over there", default="swarmd")
-    retry: float = option("seconds between attempts to reach it again, at most", default=15.0)
-    heartbeat: float = option("seconds of silence until the peer is asked whether it is there", default=10.0)
-    patience: float = option("seconds of silence until the peer is taken for dead", default=30.0)
-    limit: list[Bound] = option("a bound of the session (docs/wire.md), such as channels=1000", default=[])
+    max_backoff: Duration = option("time between attempts to reach it again, at most", default=15.0)
+    keepalive: Duration = option("silence until the peer is asked whether it is there", default=10.0)
+    keepalive_timeout: Duration = option("silence until the peer is taken for dead", default=30.0)
+    limit: Sequence[Bound] = option("a bound of the session (docs/wire.md), such as channels=1000", default=[])
 
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            url: str | DialAddress,
-            *,
-            ca: str = "",
-            cert: str = "",
-            key: str = "",
-            run: str = "",
-            swarmd: str = "swarmd",
-            retry: float = 15.0,
-            heartbeat: float = 10.0,
-            patience: float = 30.0,
-            limit: Sequence[str | Bound] = (),
-        ) -> None: ...
-
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
+        self._address = DialAddress.read(self.url)
         self._program()
-        limits(self.heartbeat, self.patience, self.limit)
-        if self.retry < FIRST_PAUSE:
-            raise Invalid(f"--retry should be {FIRST_PAUSE} or more, not {self.retry}")
+        limits(self.keepalive, self.keepalive_timeout, self.limit)
+        if self.max_backoff < FIRST_PAUSE:
+            raise Invalid(f"--max-backoff should be {FIRST_PAUSE} or more, not {self.max_backoff}")
         if bool(self.cert) != bool(self.key):
             raise Invalid("--cert and --key belong together")
-        if self.run and (self.url.scheme != "ssh" or self.url.path):
+        if self.run and (self._address.scheme != "ssh" or self._address.path):
             raise Invalid("--run is for an ssh:// address without a socket")
 
     @property
     def name(self) -> str:
         """The backend and where it leads: an error must say which of many it speaks of."""
-        return f"remote {self.url}"
+        return f"remote {self._address}"
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Keep the connection."""
-        tls = client_context(self.ca, self.cert, self.key) if self.url.scheme == "tls" else None
+        tls = client_context(self.ca, self.cert, self.key) if self._address.scheme == "tls" else None
         self._connection: Connection | None = None
         self._why = "it was not reached yet"
         self._tried = trio.Event()
@@ -109,7 +95,7 @@ class Remote(Filter):
     async def send(self, request: Request) -> None:
         """Send a request to the far side."""
         if self._connection is None:
-            raise Unavailable(f"{self.url} is not connected: {self._why}", details={UNSENT: True})
+            raise Unavailable(f"{self._address} is not connected: {self._why}", details={UNSENT: True})
         await self._connection.sender.send(request)
 
     async def _stay_connected(self, tls: ssl.SSLContext | None) -> None:
@@ -118,14 +104,14 @@ class Remote(Filter):
             began = trio.current_time()
             await supervised(self.name, self._hold, tls)
             # One that held for longer than any pause was a good one: the next loss has nothing to do with the last.
-            pause = FIRST_PAUSE if trio.current_time() - began > self.retry else min(2 * pause, self.retry)
+            pause = FIRST_PAUSE if trio.current_time() - began > self.max_backoff else min(2 * pause, self.max_backoff)
             await trio.sleep(pause * random.uniform(0.5, 1))  # the peers of one that restarts must not come all at once
 
     async def _hold(self, tls: ssl.SSLContext | None) -> None:
         """Connect, and stay so as long as it goes."""
         try:
             async with (
-                dial(self.url, tls=tls, program=self._program()) as stream,
+                dial(self._address, tls=tls, program=self._program()) as stream,
                 open_connection(
                     stream, service=None, initiator=True, limits=self._limits(), peer=self.name
                 ) as connection,
@@ -146,7 +132,7 @@ class Remote(Filter):
 
     def _lost(self, why: SwarmError | None) -> None:
         self._connection = None
-        reason = str(why).removeprefix(f"{self.url} ")
+        reason = str(why).removeprefix(f"{self._address} ")
         if reason != self._why:
             _log.warning("%s: %s; it is tried again", self.name, reason)
         self._why = reason
@@ -154,9 +140,9 @@ class Remote(Filter):
 
     def _program(self) -> list[str]:
         """What ssh runs over there. Raises ValueError where its quotes don't close."""
-        what = [self.run] if self.run else ["--to", f"unix://{self.url.path}"] if self.url.path else []
+        what = [self.run] if self.run else ["--to", f"unix://{self._address.path}"] if self._address.path else []
         return [*shlex.split(self.swarmd), "stdio", *what]
 
     def _limits(self) -> Limits:
-        usual = [Bound("handshake", LOGIN_SECONDS)] if self.url.scheme == "ssh" else []
-        return limits(self.heartbeat, self.patience, [*usual, *self.limit])
+        usual = [Bound("handshake", LOGIN_SECONDS)] if self._address.scheme == "ssh" else []
+        return limits(self.keepalive, self.keepalive_timeout, [*usual, *self.limit])

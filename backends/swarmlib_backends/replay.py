@@ -42,7 +42,7 @@ class Replay(Server):
     secrets left out, whoever asks and in whatever version of the API. Of several that are the same, the first is
     answered as the first was, and so on, and when there are no more, as the last. With `--match order`, requests must
     come in the order in which they were recorded. What was not recorded is `not_found`, with what comes nearest, or
-    with `--pass` goes to the next stage.
+    with `--pass-through` goes to the next stage.
 
     A conversation goes as it was recorded: what came after the caller's first 5 bytes comes after these, or when they
     have not come for 5 seconds. Bytes that differ from the recorded ones break it off; those of an upload are read, and
@@ -54,9 +54,10 @@ class Replay(Server):
     file: str = argument("the file that was recorded")
     match: Literal["request", "order"] = option("what finds the recorded call", default="request")
     speed: float = option("how many times as fast as recorded; 0: at once", default=0.0)
-    pass_on: bool = option("let what was not recorded go to the next stage", default=False, name="pass")
+    pass_through: bool = option("let what was not recorded go to the next stage", default=False)
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
         if not 0 <= self.speed < math.inf:
             raise Invalid(f"--speed should be 0 or more, not {self.speed:g}")
 
@@ -76,7 +77,7 @@ class Replay(Server):
         call = self._found.take(asked.key)
         if call is not None:
             return partial(self._play, call)
-        return None if self.pass_on else partial(self._refuse, asked)
+        return None if self.pass_through else partial(self._refuse, asked)
 
     async def _refuse(self, asked: _Asked, _: Request) -> NoReturn:
         error = NotFound(f"not recorded: {asked}; {self._found.hint(asked)}", backend=self.name)

@@ -25,6 +25,7 @@ from swarmlib import (
     ask,
     option,
 )
+from swarmlib.quantities import Duration
 
 from .calls import LOOKS, forward, relay
 from .patterns import fitting
@@ -40,17 +41,18 @@ class Retry(Server):
     the caller has seen a reply, or whose upload was begun to be read, has had its one chance. Nobody waits past their
     deadline: the last failure is the answer.
 
-    retry --attempts 5 --also 'stop containers/*'
+    retry --max-attempts 5 --also 'stop containers/*'
     """
 
-    attempts: int = option("tries in all", default=3)
-    pause: float = option("seconds before the second try; twice as long before each one after", default=0.1)
-    longest: float = option("seconds that a pause lasts at most", default=5.0)
+    max_attempts: int = option("attempts in all, at most", default=3)
+    backoff: Duration = option("pause before the second attempt; twice as long before each one after", default=0.1)
+    max_backoff: Duration = option("how long a pause lasts at most", default=5.0)
     also: list[str] = option("what may happen twice, by its 'verb path', such as 'stop containers/*'", default=[])
 
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or self.pause < 0 or self.longest < 0:
-            raise Invalid("--attempts should be 1 or more, --pause and --longest no less than 0")
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
+        if self.max_attempts < 1:
+            raise Invalid(f"--max-attempts should be 1 or more, not {self.max_attempts}")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -77,8 +79,8 @@ class Retry(Server):
 
     def _pauses(self) -> Iterator[float]:
         """The pause after each try, with some chance in it, so that who failed together does not come together."""
-        for number in range(self.attempts - 1):
-            pause = min(self.longest, self.pause * 2**number)
+        for number in range(self.max_attempts - 1):
+            pause = min(self.max_backoff, self.backoff * 2**number)
             yield random.uniform(pause / 2, pause)
         yield math.inf
 

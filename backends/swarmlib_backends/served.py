@@ -34,5 +34,5 @@ def served(*stages: Stages) -> Generator[Served]:
 
 @asynccontextmanager
 async def _serving(host: str, stages: tuple[Stages, ...]) -> AsyncGenerator[Client]:
-    async with connect(*stages) as swarm, Chain(DockerServer(host)).open(swarm.sender):
+    async with connect(*stages) as swarm, Chain(DockerServer([host])).open(swarm.sender):
         yield swarm

@@ -11,7 +11,20 @@ from typing import Final
 
 import trio
 
-from swarmlib import Chain, Filter, Invalid, Reply, ReplyReceiver, Request, Sender, argument, ask, discard, option
+from swarmlib import (
+    Chain,
+    Filter,
+    Invalid,
+    Reply,
+    ReplyReceiver,
+    Request,
+    Sender,
+    Stages,
+    argument,
+    ask,
+    discard,
+    option,
+)
 from swarmlib.reply import FINAL
 from swarmlib.supervision import supervised
 
@@ -35,11 +48,12 @@ class Tee(Filter):
     tee (debug | docker unix:///shadow.sock) --filter 'ls*' --filter 'get*'
     """
 
-    chain: Chain = argument("the second chain, quoted or in parentheses")
+    chain: Stages = argument("the second chain, quoted or in parentheses")
     filter: list[str] = option("only requests whose 'verb path' fits this, such as 'ls*'", default=[])
     queue: int = option("copies under way at once", default=1000)
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
         if self.queue < 1:
             raise Invalid(f"--queue should be 1 or more, not {self.queue}")
 
@@ -47,6 +61,7 @@ class Tee(Filter):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the second chain open."""
         self._fits = fitting(self.filter, otherwise=True)
+        self._copied = Chain.read(self.chain)
         self._left_out = Counter[str]()
         self._under_way = 0
         self._copies, copies = trio.open_memory_channel[Request](self.queue)
@@ -81,7 +96,7 @@ class Tee(Filter):
         self._left_out[why] += 1
         if self._left_out[why] == 1:
             _log.warning(
-                "tee: a request was not copied to %s (%s); at the end it is said how many", self.chain.name, why
+                "tee: a request was not copied to %s (%s); at the end it is said how many", self._copied.name, why
             )
 
     async def _run(self, copies: trio.MemoryReceiveChannel[Request], *, task_status: trio.TaskStatus[None]) -> None:
@@ -90,7 +105,7 @@ class Tee(Filter):
         """
         opened = False
         try:
-            async with copies, self.chain.open() as sender, trio.open_nursery() as nursery:
+            async with copies, self._copied.open() as sender, trio.open_nursery() as nursery:
                 opened = True
                 task_status.started()
                 async for request in copies:
@@ -98,13 +113,13 @@ class Tee(Filter):
         except Exception as exc:
             if not opened:
                 raise
-            _log.error("tee: %s failed, and gets no more copies: %s", self.chain.name, exc)
+            _log.error("tee: %s failed, and gets no more copies: %s", self._copied.name, exc)
 
     async def _send(self, request: Request, sender: Sender, nursery: trio.Nursery) -> None:
         deadline = trio.current_time() + COPY_SECONDS
         with trio.move_on_at(deadline):
             replies = await ask(sender, request.replace(deadline=deadline))
-            nursery.start_soon(supervised, f"tee: a copy to {self.chain.name}", self._read, replies, deadline)
+            nursery.start_soon(supervised, f"tee: a copy to {self._copied.name}", self._read, replies, deadline)
             return
         self._under_way -= 1
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import trio
 
 from swarmlib import Handler, Invalid, Reply, ReplySender, Request, Server, TimedOut, ask, option
+from swarmlib.quantities import Duration, seconds
 
 from .calls import forward, relay
 from .patterns import Rule
@@ -22,15 +23,16 @@ class Timeout(Server):
     that is read. It does not run while the caller is behind, nor once a watch or a stream has begun. What takes long in
     silence (a stop with a long grace, a commit) needs a time of its own.
 
-    timeout --after 10 --for 'spawn images=300' --for 'stop *=60'
+    timeout --after 10s --rule 'spawn images=5m' --rule 'stop *=60s'
     """
 
-    after: float = option("seconds to wait for an answer", default=30.0)
-    rules: list[Rule] = option("'VERB PATH=SECONDS', for what fits; the first that does counts", default=[], name="for")
+    after: Duration = option("how long to wait for an answer", default=30.0)
+    rule: list[Rule] = option("'VERB PATH=DURATION', for what fits; the first that does counts", default=[])
 
-    def __post_init__(self) -> None:
-        self._limits = [(rule.fits, _seconds(rule.value)) for rule in self.rules]
-        _seconds(self.after)
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
+        self._limits = [(rule.fits, _positive(_read(rule))) for rule in self.rule]
+        _positive(self.after)
 
     def choose(self, request: Request) -> Handler | None:
         """Every call."""
@@ -83,11 +85,14 @@ class _Upload(StreamWrapper):
         return data
 
 
-def _seconds(given: float | str) -> float:
+def _read(rule: Rule) -> float:
     try:
-        seconds = float(given)
-    except ValueError:
-        seconds = math.nan
+        return seconds(rule.value)
+    except ValueError as exc:
+        raise Invalid(f"--rule {rule}: {exc}") from exc
+
+
+def _positive(seconds: float) -> float:
     if not seconds > 0:
-        raise Invalid(f"{given!r} should be a number of seconds, more than 0")
+        raise Invalid(f"a time to wait should be more than 0, not {seconds:g} s")
     return seconds

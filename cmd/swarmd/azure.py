@@ -18,7 +18,6 @@ from swarmlib_backends.azure.access import Access
 from swarmlib_backends.azure.client import Arm, connected, parts
 from swarmlib_backends.azure.machines import default_spec, machines
 from swarmlib_backends.azure.objects import Machine
-from swarmlib_backends.azure.options import duration
 from swarmlib_backends.azure.provisioning import MACHINES, Maker, Say, provisioning
 from swarmlib_backends.azure.sweeping import orphans
 
@@ -114,9 +113,9 @@ async def _rm(azure: Azure, names: Sequence[str]) -> None:
                 await maker.remove(found)
 
 
-def sweep(azure: Azure, older_than: str, *, everywhere: bool, dry_run: bool) -> int:
+def sweep(azure: Azure, older_than: float, *, everywhere: bool, dry_run: bool) -> int:
     """Remove what crashed runs have left; gives how much could not be removed."""
-    return trio.run(_sweep, azure, duration(older_than), everywhere, dry_run)
+    return trio.run(_sweep, azure, older_than, everywhere, dry_run)
 
 
 async def _sweep(azure: Azure, older_than: float, everywhere: bool, dry_run: bool) -> int:

@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
+
+def _duration(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    """Return the seconds of an option that takes a time such as 90s or 1h."""
+    from swarmlib.quantities import seconds
+
+    try:
+        return seconds(value)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), context, parameter) from exc
+
+
 _words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CHAIN...")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _SOCKET: Final = "/run/swarmd.sock"
@@ -294,11 +305,18 @@ def azure_rm(name: str, words: tuple[str, ...]) -> None:
 
 
 @azure.command(context_settings=_MIXED)
-@click.option("--older-than", default="1h", show_default=True, help="Leave what is newer: it may be in the making.")
+@click.option(
+    "--older-than",
+    metavar="DURATION",
+    callback=_duration,
+    default="1h",
+    show_default=True,
+    help="Leave what is newer: it may be in the making.",
+)
 @click.option("--everywhere", is_flag=True, help="In every group of the subscription, not only --group.")
 @_dry
 @_options
-def sweep(older_than: str, everywhere: bool, dry_run: bool, words: tuple[str, ...]) -> None:
+def sweep(older_than: float, everywhere: bool, dry_run: bool, words: tuple[str, ...]) -> None:
     """Remove what runs that crashed have left behind: what has swarmlib's tags, and no machine."""
     command, chosen = _azure(words)
     with reporting(EXIT_FAILED):

@@ -63,7 +63,8 @@ def _backend_or_why(name: str) -> Description:
 
 def _option(found: Parameter) -> Option:
     shown = found.usage.strip("[]")
-    return Option(found.name, shown, found.help, found.required, None if found.required else plain(found.default))
+    default = None if found.required else plain(found.shown(found.default))
+    return Option(found.name, shown, found.help, found.required, default)
 
 
 def backend_text(found: Description) -> str:
@@ -116,7 +117,7 @@ def _stages(chain: Chain, indent: str) -> list[str]:
         summary = (inspect.getdoc(type(stage)) or "").partition("\n")[0]
         lines.append(f"{indent}{number}. {stage.name}: {summary}")
         for parameter in parameters(type(stage)):
-            lines += _argument(parameter, getattr(stage, parameter.field), indent + "   ")
+            lines += _argument(parameter, getattr(stage, parameter.name), indent + "   ")
     return lines
 
 
@@ -127,7 +128,7 @@ def _argument(parameter: Parameter, value: Any, indent: str) -> list[str]:
     if parameter.many and value and isinstance(value[0], Chain):
         chains = cast("list[Chain]", value)
         return [line for one in chains for line in _argument(parameter, one, indent)]
-    return [f"{indent}{label} = {json.dumps(plain(value), ensure_ascii=False)}"]
+    return [f"{indent}{label} = {json.dumps(plain(parameter.shown(value)), ensure_ascii=False)}"]
 
 
 def chain_json(chain: Chain) -> str:
@@ -148,7 +149,7 @@ def plain(value: Any) -> Any:
 
 
 def _stage_data(stage: Backend) -> dict[str, Any]:
-    bound = {p.name: plain(getattr(stage, p.field)) for p in parameters(type(stage))}
+    bound = {p.name: plain(getattr(stage, p.name)) for p in parameters(type(stage))}
     return {"backend": stage.name, "arguments": bound}
 
 

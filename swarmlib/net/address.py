@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Self, TypeAlias
 
 from ..errors import Invalid
+from ..options import Reader
 
 _HOST: Final = r"(?:\[(?P<ip>[^\]]+)\]|(?P<host>[^/:@\[\]-][^/:@\[\]]*))"
 
@@ -87,3 +88,9 @@ class DialAddress(Address):
     """Where to reach who listens."""
 
     schemes = ("tcp", "tls", "unix", "ssh")
+
+
+ListenUrl: TypeAlias = Annotated[str | ListenAddress, Reader(ListenAddress.read)]
+"""An option that takes where to listen, or its text."""
+DialUrl: TypeAlias = Annotated[str | DialAddress, Reader(DialAddress.read)]
+"""An option that takes where to reach who listens, or its text."""

@@ -21,7 +21,7 @@ from trio.testing import lockstep_stream_one_way_pair
 from ..errors import Conflict, Invalid, NotFound, SwarmError, Unsupported
 from ..names import Path, check_path
 from ..reply_channel import ReplySender
-from ..request import Request, Sender
+from ..request import Request
 from ..service import Server
 from ..verbs import Verb
 
@@ -74,23 +74,26 @@ class Workload:
             self.archive = None
 
 
+@dataclass(eq=False)
 class Reference(Server):
     """A service in memory, for tests. Its openings share one state: who made it holds it, and looks into it."""
 
-    def __init__(self) -> None:
-        self.workloads: dict[str, Workload] = {}
-        self.under_way: list[Request] = []
-        """The calls that have not ended, conversations among them."""
-        self.flooded = 0
-        """How many values of FLOOD have been sent."""
-        self.holds_all = False
-        """Whether every call is held."""
+    workloads: dict[str, Workload] = field(default_factory=dict[str, Workload], init=False)
+    under_way: list[Request] = field(default_factory=list[Request], init=False)
+    """The calls that have not ended, conversations among them."""
+    flooded: int = field(default=0, init=False)
+    """How many values of FLOOD have been sent."""
+    holds_all: bool = field(default=False, init=False)
+    """Whether every call is held."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._trouble: dict[str, SwarmError | Trouble | None] = {}
         self._watchers: list[trio.MemorySendChannel[dict[str, Any]]] = []
         self._changed = trio.Event()
 
-    def _bound_to(self, next: Sender) -> Self:
-        self.next = next  # no copy: see the class
+    def make_stage(self) -> Self:
+        """Return this stage itself: see the class."""
         return self
 
     # For tests.

@@ -17,6 +17,7 @@ import json
 import logging
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
@@ -151,17 +152,20 @@ class _WitnessReply(Tap):
             self._call.transcript.unanswered.append(self._call.request)
 
 
+@dataclass(eq=False)
 class WitnessStage(Filter):
     """A stage that writes down what passes: it stands between a backend and what is behind it."""
 
-    def __init__(self, transcript: Transcript) -> None:
-        self._transcript = transcript
+    transcript: Transcript
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._witness: Witness | None = None
 
     async def send(self, request: Request) -> None:
         """Write down a request, and pass it on."""
         if self._witness is None:
-            self._witness = Witness(self.next, self._transcript, "  ")
+            self._witness = Witness(self.next, self.transcript, "  ")
         await self._witness.send(request)
 
 

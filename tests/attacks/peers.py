@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgpack
@@ -18,14 +19,14 @@ from swarmlib.wire.request_codec import decode_request
 HELLO: Final = MAGIC + hello(VERSIONS, Limits(), frozenset())
 
 
+@dataclass(eq=False)
 class Leaf(Server):
     """A service that notes what it is asked, and answers `get` and `ls`."""
 
-    def __init__(self) -> None:
-        self.seen: list[Request] = []
+    seen: list[Request] = field(default_factory=list[Request])
 
-    def _bound_to(self, next: Any) -> Leaf:
-        self.next = next
+    def make_stage(self) -> Leaf:
+        """One for all openings, so that the test sees what each was asked."""
         return self
 
     def choose(self, request: Request) -> Any:

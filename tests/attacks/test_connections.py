@@ -266,7 +266,7 @@ def _answers(port: int) -> bool:
 
 async def test_a_client_that_is_told_why_can_read_it_although_it_is_still_sending(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    async with connect(Boxes()) as swarm, Chain(DockerServer(f"unix://{path}")).open(swarm.sender):
+    async with connect(Boxes()) as swarm, Chain(DockerServer([f"unix://{path}"])).open(swarm.sender):
         with trio.fail_after(20):
             async with await trio.open_unix_socket(str(path)) as stream:
                 body = b" " * (40 * 1024 * 1024)

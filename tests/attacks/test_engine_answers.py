@@ -360,9 +360,9 @@ async def test_a_watch_that_breaks_off_has_no_good_end_for_an_http_client(far: b
 
     async with AsyncExitStack() as stack:
         next_one = await stack.enter_async_context(over(FakeEngine(answer), tmp_path))
-        front = DockerServer(f"unix://{tmp_path}/front.sock")
+        front = DockerServer([f"unix://{tmp_path}/front.sock"])
         if far:
-            await stack.enter_async_context(Listen(f"unix://{tmp_path}/far.sock").open(next_one.sender))
+            await stack.enter_async_context(Listen([f"unix://{tmp_path}/far.sock"]).open(next_one.sender))
             await stack.enter_async_context(Chain(front, Remote(f"unix://{tmp_path}/far.sock")).open())
         else:
             await stack.enter_async_context(front.open(next_one.sender))

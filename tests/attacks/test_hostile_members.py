@@ -96,7 +96,7 @@ class Liar(Engine):
 
 
 def over(*engines: Engine, **options: Any) -> Chain:
-    return Chain(Balance(*map(Chain, engines), **options))
+    return Chain(Balance(list(map(Chain, engines)), **options))
 
 
 def good_and_bad() -> tuple[Engine, Liar]:
@@ -300,7 +300,7 @@ async def test_a_proxy_s_page_in_place_of_a_list_loses_nobody_s_objects(status: 
         nursery.start_soon(trio.serve_listeners, partial(serve_raw, answers), listeners)
         bad = Docker(f"unix://{tmp_path / 'bad'}")
         good = Engine("good")
-        gateway = Chain(DockerServer(f"unix://{tmp_path / 'gw'}"), Balance(Chain(bad, label="bad"), Chain(good)))
+        gateway = Chain(DockerServer([f"unix://{tmp_path / 'gw'}"]), Balance([Chain(bad, label="bad"), Chain(good)]))
         async with gateway.open(), connect(f"docker unix://{tmp_path / 'gw'}") as swarm:
             await swarm.ls("images")
             answers[b"/images/json"] = b"HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%s" % (status, len(page), page)

@@ -1,6 +1,7 @@
 """Requests between the lines: where two readers of HTTP could see different requests, dockerserver refuses them."""
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,12 +15,12 @@ from tests.test_gateway import serve_on
 HIDDEN = b"DELETE /containers/victim?force=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+@dataclass(eq=False)
 class Seen(Server):
     """Notes what it is asked."""
 
-    def __init__(self) -> None:
-        self.verbs: list[Verb] = []
-        self.requests: list[Request] = []
+    verbs: list[Verb] = field(default_factory=list[Verb])
+    requests: list[Request] = field(default_factory=list[Request])
 
     def handlers(self) -> dict[Any, Any]:
         return dict.fromkeys(Verb, self._note)
@@ -230,12 +231,12 @@ async def test_no_parameter_and_no_header_says_who_calls_or_which_version_is_spo
     assert asked.params == {prefix + name: "9.9" for name in names for prefix in (":", "")}
 
 
+@dataclass(eq=False)
 class Talks(Server):
     """Has a conversation, in which it says what it heard, or refuses it."""
 
-    def __init__(self, refusal: str = "") -> None:
-        self.refusal = refusal
-        self.asked: list[Request] = []
+    refusal: str = ""
+    asked: list[Request] = field(default_factory=list[Request])
 
     def handlers(self) -> dict[Any, Any]:
         return {Verb.CONNECT: self._talk}

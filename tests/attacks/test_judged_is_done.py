@@ -41,7 +41,7 @@ Place = tuple[Verb, tuple[str, ...]]
 
 def read(place: Place, raw: bytes | None = None, meta: Meta = NO_META, **params: Any) -> Request:
     upload = BytesStream(b"") if place is BUILD else None
-    return canonical(Request(*place, params, None if raw is None else Json(raw), upload, meta))
+    return canonical(Request(*place, params, None if raw is None else Json(raw), meta, upload=upload))
 
 
 def of_type(kind: str) -> Meta:

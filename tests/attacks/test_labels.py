@@ -23,7 +23,7 @@ POLICY = {"com.docker.swarm.reschedule-policies": '["on-node-failure"]'}
 
 
 def over(*engines: Engine, **options: Any) -> Chain:
-    return Chain(Balance(*map(Chain, engines), reschedule_after=10.0, **options))
+    return Chain(Balance(list(map(Chain, engines)), reschedule_after=10.0, **options))
 
 
 async def back_after(engine: Engine, seconds: float) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,11 +28,11 @@ UPLOAD = b"POST /images/load" + HEAD + b"Content-Length: 1000000\r\n\r\n"
 LOST = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
+@dataclass(eq=False)
 class Slow(Server):
     """Its calls wait for ever, each in its own way."""
 
-    def __init__(self) -> None:
-        self._calls: list[Request] = []  # which it shares with the copy of it that the chain opens
+    _calls: list[Request] = field(default_factory=list[Request])
 
     @property
     def waiting(self) -> int:
@@ -97,12 +98,12 @@ async def gateway(
         return context.wrap_socket(by_tcp(), server_hostname="localhost")
 
     if material is None:
-        async with Chain(DockerServer(f"unix://{path}", f"tcp://127.0.0.1:{port}"), stage).open():
+        async with Chain(DockerServer([f"unix://{path}", f"tcp://127.0.0.1:{port}"]), stage).open():
             yield {"unix": by_unix, "tcp": by_tcp}
         return
     context = ssl.create_default_context(cafile=str(material / "ca.pem"))
     files: Any = {"tlscert": f"{material}/server-cert.pem", "tlskey": f"{material}/server-key.pem"}
-    async with Chain(DockerServer(f"tcp://127.0.0.1:{port}", tls=True, insecure=True, **files), stage).open():
+    async with Chain(DockerServer([f"tcp://127.0.0.1:{port}"], tls=True, insecure=True, **files), stage).open():
         yield {"tls": by_tls}
 
 

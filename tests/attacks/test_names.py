@@ -139,7 +139,7 @@ TARGETS = [
 
 async def test_a_client_of_dockerserver_is_refused_and_no_stage_sees_it(tmp_path: Path) -> None:
     leaf, path = Leaf(), f"{tmp_path}/d.sock"
-    async with Chain(DockerServer(f"unix://{path}"), leaf).open():
+    async with Chain(DockerServer([f"unix://{path}"]), leaf).open():
         for target in TARGETS:
             for method in (b"GET", b"DELETE"):
                 answer = await http(path, b"%s %s HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n" % (method, target))

@@ -5,6 +5,7 @@ one well-formed response, and a reply of a wrong shape is a 502 that is logged o
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -28,11 +29,11 @@ REQUESTS = {
 }
 
 
+@dataclass(eq=False)
 class Evil(Server):
     """Answers every request as it is told."""
 
-    def __init__(self, answer: Callable[[Request], Awaitable[None]]) -> None:
-        self.answer = answer
+    answer: Callable[[Request], Awaitable[None]]
 
     def handlers(self) -> dict[Verb, Any]:
         return dict.fromkeys(Verb, self.answer)

@@ -177,7 +177,7 @@ async def test_the_content_type_is_the_rows(row: Row, tmp_path: Path) -> None:
     engine = Recorder()
     async with over(engine, tmp_path) as swarm:
         upload = BytesStream(b"tar") if row.upload else None
-        asked = Request(row.verb, row.path("a"), params, body_for(row), upload, meta)
+        asked = Request(row.verb, row.path("a"), params, body_for(row), meta, upload=upload)
         async with await ask(swarm.sender, asked) as replies:
             [reply async for reply in replies]
     wanted = b"application/x-tar" if row.upload else b"application/json"

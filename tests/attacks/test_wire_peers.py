@@ -58,7 +58,7 @@ from tests.engines import wait_until
 async def listening(tmp_path: Path, *limits: str) -> AsyncGenerator[tuple[str, Leaf]]:
     """A service that listens on a unix socket: its path, and the service."""
     leaf, path = Leaf(), f"{tmp_path}/l.sock"
-    async with Chain(Listen(f"unix://{path}", limit=list(limits)), leaf).open():
+    async with Chain(Listen([f"unix://{path}"], limit=list(limits)), leaf).open():
         yield path, leaf
 
 
@@ -214,7 +214,7 @@ async def test_one_client_of_a_gateway_does_not_end_the_calls_of_the_others(tmp_
     gateway = f"{tmp_path}/d.sock"
     async with (
         listening(tmp_path) as (path, leaf),
-        Chain(DockerServer(f"unix://{gateway}"), Remote(f"unix://{path}")).open(),
+        Chain(DockerServer([f"unix://{gateway}"]), Remote(f"unix://{path}")).open(),
         peer_of(path),
     ):
         many = b"&".join(b"a%d=1" % n for n in range(300))
@@ -469,7 +469,7 @@ async def test_silent_connections_make_room_and_sessions_do_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     far = f"tcp://127.0.0.1:{port}"
-    async with Chain(Listen(far, max_connections=2), leaf).open(), connect(Remote(far)) as first:
+    async with Chain(Listen([far], max_connections=2), leaf).open(), connect(Remote(far)) as first:
         silent = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(3)]
         with trio.fail_after(5):
             await ended(silent[0])
@@ -514,7 +514,7 @@ async def test_a_tcp_client_that_resets_ends_nothing() -> None:
     leaf = Leaf()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with Chain(Listen(f"tcp://127.0.0.1:{port}"), leaf).open():
+    async with Chain(Listen([f"tcp://127.0.0.1:{port}"]), leaf).open():
         for _ in range(200):
             with socket.create_connection(("127.0.0.1", port)) as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -90,7 +90,7 @@ async def test_containers_spill_over_to_a_machine_that_sleeps_when_idle_and_is_w
 
 def local_and(cloud: Azure, local: Engine) -> swarmlib.Backend:
     here = swarmlib.Chain(Docker(local.host), label="local")
-    return Balance(here, swarmlib.Chain(cloud, label="azure"))
+    return Balance([here, swarmlib.Chain(cloud, label="azure")])
 
 
 async def power_now(cloud: FakeArm) -> str:

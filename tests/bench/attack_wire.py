@@ -214,7 +214,7 @@ def main() -> None:
         chains = {
             "simulator": stack.enter_context(gateway("simulator", source=listen)),
             "docker": stack.enter_context(gateway(f"docker unix://{paths[0]}", source=listen)),
-            "remote": stack.enter_context(gateway(f"remote unix://{paths[1]} --retry 0.2")),
+            "remote": stack.enter_context(gateway(f"remote unix://{paths[1]} --max-backoff 0.2")),
         }
         attack = WireAttack(chains, engine, far, findings, given.only is not None)
         before = {name: each.held() for name, each in chains.items()}

@@ -37,12 +37,12 @@ def joined(engines: tuple[Engine, Engine], tmp_path_factory: pytest.TempPathFact
     certs.make(folder, ["10.77.0.2"], ["laptop"])
     listen = f"listen tls://10.77.0.2:4244 --ca {folder}/ca.pem --cert {folder}/server-cert.pem"
     remote = f"remote tls://10.77.0.2:4244 --ca {folder}/ca.pem --cert {folder}/laptop-cert.pem"
-    patience = f"--heartbeat 0.5 --patience {PATIENCE}"
+    patience = f"--keepalive 0.5 --keepalive-timeout {PATIENCE}"
     behind = ("debug", f"docker {engines[0].host}")
     with ExitStack() as stack:
         near, far = stack.enter_context(two_hosts())
         there = f"{listen} --key {folder}/server-key.pem {patience}"
-        here = f"{remote} --key {folder}/laptop-key.pem {patience} --retry 0.5"
+        here = f"{remote} --key {folder}/laptop-key.pem {patience} --max-backoff 0.5"
         serving = stack.enter_context(served(there, *behind, prefix=far.prefix))
         using = stack.enter_context(served(f"dockerserver unix://{folder}/docker.sock", here, prefix=near.prefix))
         yield Joined(f"unix://{folder}/docker.sock", using, serving, (near, far))
@@ -167,7 +167,7 @@ def test_a_slow_cable_carries_all(joined: Joined, box: str) -> None:
 def test_a_remote_is_a_member_of_balance_as_any_other(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
     far, near = engines
     listen = f"listen unix://{tmp_path}/far.sock"
-    remote = f"a=remote unix://{tmp_path}/far.sock --retry 0.2"
+    remote = f"a=remote unix://{tmp_path}/far.sock --max-backoff 0.2"
     with ExitStack() as stack:
         there = stack.enter_context(served(listen, f"docker {far.host}"))
         stack.enter_context(

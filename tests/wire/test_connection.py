@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -77,12 +78,12 @@ async def joined(
         leave.set()
 
 
+@dataclass(eq=False)
 class Store(Server):
     """Objects in memory, of every kind of answer."""
 
-    def __init__(self) -> None:
-        self.cancelled: list[str] = []
-        self.callers: list[Any] = []
+    cancelled: list[str] = field(default_factory=list[str])
+    callers: list[Any] = field(default_factory=list[Any])
 
     async def ls(self, request: Request) -> Any:
         self.callers.append(request.meta.caller)
@@ -264,9 +265,9 @@ async def test_a_stream_that_is_closed_early_is_closed_on_the_other_side(autojum
 
 
 async def test_streams_across_a_connection_keep_trios_contract() -> None:
+    @dataclass(eq=False)
     class Give(Server):
-        def __init__(self) -> None:
-            self.given: list[trio.abc.HalfCloseableStream] = []
+        given: list[trio.abc.HalfCloseableStream] = field(default_factory=list[trio.abc.HalfCloseableStream])
 
         async def connect(self, request: Request) -> None:
             await request.reply.ack(stream=self.given.pop())

@@ -20,7 +20,7 @@ MEMORY = 150
 @pytest.fixture(scope="module")
 def listener() -> Iterator[tuple[Served, int]]:
     port = free_port()
-    words = f"listen tcp://127.0.0.1:{port} --heartbeat 0.3 --patience 1 --limit handshake=1"
+    words = f"listen tcp://127.0.0.1:{port} --keepalive 0.3 --keepalive-timeout 1 --limit handshake=1"
     with served(words, "exec") as running:
         yield running, port
 

@@ -39,7 +39,7 @@ from tests.engines import free_port
 from tests.relay import relay
 from tests.wire.processes import served
 
-FAST = "--heartbeat 0.3 --patience 1"
+FAST = "--keepalive 0.3 --keepalive-timeout 1"
 
 
 class Box(Server):
@@ -85,7 +85,7 @@ async def listening(*words: str, behind: Backend | None = None) -> AsyncGenerato
         ("tcp://127.0.0.1:0 --limit channles=3", Invalid, "did you mean 'channels'?"),
         ("tcp://127.0.0.1:0 --limit channels=many", Invalid, "'channels=many' should be channels=NUMBER"),
         ("tcp://127.0.0.1:0 --limit channels=0", Invalid, "the limit channels is 0: it must be 1 or more"),
-        ("tcp://127.0.0.1:0 --heartbeat 40", Invalid, "must be longer than heartbeat"),
+        ("tcp://127.0.0.1:0 --keepalive 40", Invalid, "should be longer than --keepalive"),
     ],
 )
 async def test_what_listen_will_not_do_is_said(words: str, kind: type[Exception], problem: str) -> None:
@@ -102,8 +102,8 @@ async def test_what_listen_will_not_do_is_said(words: str, kind: type[Exception]
         ("ssh://b/x.sock --run exec", "--run is for an ssh:// address without a socket"),
         ('ssh://b --swarmd "sudo \'swarmd"', "No closing quotation"),
         ("tls://b:1 --cert x", "--cert and --key belong together"),
-        ("tcp://b:1 --retry 0", "--retry should be 0.1 or more"),
-        ("tcp://b:1 --patience 1", "must be longer than heartbeat"),
+        ("tcp://b:1 --max-backoff 0", "--max-backoff should be 0.1 or more"),
+        ("tcp://b:1 --keepalive-timeout 1", "should be longer than --keepalive"),
     ],
 )
 async def test_what_remote_will_not_do_is_said(words: str, problem: str) -> None:
@@ -180,7 +180,7 @@ async def test_one_more_than_may_connect_is_refused_until_another_leaves() -> No
 
 async def test_a_far_side_that_is_down_keeps_no_chain_from_opening_and_is_found_when_it_is_up() -> None:
     port = free_port()
-    async with connect(f"remote tcp://127.0.0.1:{port} --retry 0.1") as swarm:
+    async with connect(f"remote tcp://127.0.0.1:{port} --max-backoff 0.1") as swarm:
         with trio.fail_after(1), pytest.raises(Unavailable, match="Connection refused") as raised:
             await swarm.get()
         assert raised.value.details[UNSENT]
@@ -220,7 +220,7 @@ async def test_a_process_that_is_killed_or_frozen_and_comes_back() -> None:
     url = f"tcp://127.0.0.1:{free_port()}"
     async with AsyncExitStack() as stack:
         with served(f"listen {url} {FAST}", "exec") as first:
-            swarm = await stack.enter_async_context(connect(f"remote {url} {FAST} --retry 0.2"))
+            swarm = await stack.enter_async_context(connect(f"remote {url} {FAST} --max-backoff 0.2"))
             made = await swarm.spawn({"Image": "any", "Cmd": ["sh", "-c", "trap '' TERM; echo up; exec sleep 99"]})
             await made.start()
             async with swarm.attach(*made.path) as conversation:
@@ -248,7 +248,7 @@ async def test_a_way_that_is_cut_slow_and_jittery() -> None:
     async with (
         listening(f"tcp://127.0.0.1:{port} {FAST}"),
         relay(port, delay=0.03, jitter=0.04) as way,
-        connect(f"remote tcp://127.0.0.1:{way.port} {FAST} --retry 0.2") as swarm,
+        connect(f"remote tcp://127.0.0.1:{way.port} {FAST} --max-backoff 0.2") as swarm,
     ):
         answers: list[Any] = []
 

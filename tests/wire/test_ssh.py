@@ -35,7 +35,7 @@ def children(of: int, name: str) -> list[int]:
 
 
 async def test_a_chain_is_run_over_there_and_ends_with_us(far: str) -> None:
-    async with connect(f"remote {far} {PROGRAM} --run 'debug | exec' --retry 0.1") as swarm:
+    async with connect(f"remote {far} {PROGRAM} --run 'debug | exec' --max-backoff 0.1") as swarm:
         made = await swarm.spawn({"Image": "any", "Cmd": ["sh", "-c", "exec sleep 1000"]})
         await made.start()
         pid = (await made.get())["State"]["Pid"]
@@ -90,7 +90,7 @@ async def send(stream: trio.abc.HalfCloseableStream, data: bytes) -> None:
     ],
 )
 async def test_what_goes_wrong_over_there_is_said_here(far: str, words: str, why: str) -> None:
-    async with connect(f"remote {far} {words} --retry 60") as swarm:
+    async with connect(f"remote {far} {words} --max-backoff 60") as swarm:
         with pytest.raises(Unavailable, match=why):
             await swarm.ls()
 
@@ -100,11 +100,11 @@ async def test_ssh_that_cannot_log_in_says_why(far: str, monkeypatch: pytest.Mon
         (far.replace(f"{USER}@", "nobody@"), "Permission denied"),
         (f"ssh://127.0.0.1:{free_port()}", "Connection refused"),
     ):
-        async with connect(f"remote {url} --retry 60") as swarm:
+        async with connect(f"remote {url} --max-backoff 60") as swarm:
             with pytest.raises(Unavailable, match=why):
                 await swarm.ls()
     monkeypatch.setenv("PATH", "/nosuch")
-    async with connect(f"remote {far} --retry 60") as swarm:
+    async with connect(f"remote {far} --max-backoff 60") as swarm:
         with pytest.raises(Unavailable, match="ssh can't be run: No such file"):
             await swarm.ls()
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import trio
 
@@ -44,16 +45,25 @@ _READY_PAUSE: Final = 0.5
 Power = Callable[[], Awaitable[None]]
 
 
+@dataclass(eq=False)
 class AutoSuspend(Server):
-    """The stage. `asleep`: whether the machine was deallocated, or what else is to be taken for that."""
+    """The stage. It is opened once: who made it asks it how its machine is."""
 
-    def __init__(self, machine: str, memory: Memory, unknown: Body, switch_on: Power, *, asleep: bool) -> None:
-        self._machine = machine
-        self._memory = memory
-        self._unknown = unknown
-        """What is said of the engine while nothing is known of it."""
-        self._switch_on = switch_on
-        self._life = _Life(asleep=asleep)
+    machine: str
+    memory: Memory
+    unknown: Body
+    """What is said of the engine while nothing is known of it."""
+    switch_on: Power
+    begins_asleep: bool
+    """Whether the machine was deallocated, or what else is to be taken for that."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._life = _Life(asleep=self.begins_asleep)
+
+    def make_stage(self) -> Self:
+        """Return this stage itself: see the class."""
+        return self
 
     @property
     def asleep(self) -> bool:
@@ -68,7 +78,7 @@ class AutoSuspend(Server):
     @property
     def name(self) -> str:
         """The machine's."""
-        return self._machine
+        return self.machine
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -107,11 +117,11 @@ class AutoSuspend(Server):
         return None
 
     def _remembered(self, request: Request) -> Any:
-        known = self._memory.known
+        known = self.memory.known
         if known:
-            return self._memory.answer(request)
+            return self.memory.answer(request)
         if request.verb is Verb.GET and request.path == ():
-            return self._unknown
+            return self.unknown
         if request.verb is Verb.LS and request.path[0] in PLACES:
             return [] if request.path != ("volumes",) else {"Volumes": []}
         if request.verb is Verb.GET and request.path == ("version",):
@@ -167,11 +177,11 @@ class AutoSuspend(Server):
         async with life.changing:
             if life.asleep or life.active:
                 return False
-            await self._memory.learn(life.engine)
-            if self._memory.running or life.active:
+            await self.memory.learn(life.engine)
+            if self.memory.running or life.active:
                 self.use()
                 return False
-            self._memory.save()
+            self.memory.save()
             self._sleeps()
             await switch_off()
             return True
@@ -197,7 +207,7 @@ class AutoSuspend(Server):
         async with life.changing:
             if not life.asleep:
                 return
-            await self._switch_on()
+            await self.switch_on()
             await self.answers()
             self.use()
             life.asleep = False
@@ -216,7 +226,7 @@ class AutoSuspend(Server):
                 else:
                     return
         why = failure.message if failure else "it said nothing"
-        raise TimedOut(f"{self._machine}: its engine did not answer within {READY_SECONDS:g} s: {why}")
+        raise TimedOut(f"{self.machine}: its engine did not answer within {READY_SECONDS:g} s: {why}")
 
 
 class _Life:

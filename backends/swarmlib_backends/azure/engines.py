@@ -35,7 +35,7 @@ from .client import connected
 from .machines import default_spec, machines
 from .memory import Memory
 from .objects import Machine
-from .options import AzureOptions, duration
+from .options import AzureOptions
 from .provisioning import provisioning
 from .spec import TAG, Body
 
@@ -254,7 +254,7 @@ class Engines(Provisioner):
             except NotFound as exc:
                 raise Unavailable(f"{machine.name} is gone: {exc.message}", details={UNSENT: True}) from exc
 
-        stage = AutoSuspend(machine.name, memory, unknown, switch_on, asleep=asleep)
+        stage = AutoSuspend(machine.name, memory, unknown, switch_on, begins_asleep=asleep)
         address, certificates = await self._access.engine(machine)
         ssh_options = dict[str, str]() if certificates else self._access.ssh_options(machine)
         docker = Docker(address, cert_path=certificates, ssh_options=ssh_options)
@@ -264,10 +264,7 @@ class Engines(Provisioner):
 
     async def _suspend_idle(self) -> None:
         """Deallocate, again and again, what has been idle for long enough."""
-        made, named = (
-            duration(self._options.idle),
-            duration(self._options.vm_idle) if self._options.vm_idle else math.inf,
-        )
+        made, named = self._options.idle, math.inf if self._options.vm_idle is None else self._options.vm_idle
         while True:
             await trio.sleep(min(made / _LOOKS, named / _LOOKS, _LONGEST_LOOK))
             await self._guarded(self._find_alone)

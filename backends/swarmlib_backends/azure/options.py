@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from swarmlib import Invalid, option
-
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def duration(text: str) -> float:
-    """Read the seconds of a duration such as 90, 90s, 30m, 2h or 1d.
-
-    Raises:
-        Invalid: it is none.
-    """
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    try:
-        found = float(number) * _UNITS[unit]
-    except ValueError:
-        found = -1
-    if not 0 <= found < float("inf"):
-        raise Invalid(f"{text!r} is no duration: 90s, 30m, 2h, 1d")
-    return found
+from swarmlib.quantities import Duration
 
 
 @dataclass
@@ -34,11 +17,11 @@ class AzureOptions:
     location: str = option("the region", default="westeurope")
     subscription: str = option("its id; by default AZURE_SUBSCRIPTION_ID, or the only one", default="")
     max: int = option("hold containers, on this many machines at most", default=0)
-    idle: str = option("how long a machine holds no running container before it is deallocated", default="30m")
+    idle: Duration = option("how long a machine holds no running container before it is deallocated", default=1800.0)
     vm: list[str] = option(
         "an engine, too: a machine that has Docker, by NAME or tag NAME=VALUE; never removed", default=[]
     )
-    vm_idle: str = option("as --idle, for those of --vm; by default they stay on", default="")
+    vm_idle: Duration | None = option("as --idle, for those of --vm; by default they stay on", default=None)
     slots: int = option("how many containers such a machine takes at most; 0: as many as it has memory for", default=0)
     size: str = option("the size of new machines", default="Standard_B2s")
     image: str = option("their image: PUBLISHER:OFFER:SKU:VERSION, ubuntu or debian", default="ubuntu")
@@ -57,14 +40,13 @@ class AzureOptions:
     allow: list[str] = option("who may reach them: an address or network; by default this machine alone", default=[])
     whoami: str = option("a URL that tells this machine's public address", default="https://api.ipify.org")
     keep_allocated: bool = option("leave stopped machines allocated, which is billed", default=False)
-    poll: float = option("seconds between two looks at the machines, for who watches", default=10.0)
+    poll: Duration = option("time between two looks at the machines, for who watches", default=10.0)
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
         if self.max < 0:
             raise Invalid("--max should be 0 or more")
         if self.poll <= 0:
             raise Invalid("--poll should be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:
             raise Invalid(f"--tag {wrong[0]} should be NAME=VALUE")
-        for text in (self.idle, self.vm_idle or "0"):
-            duration(text)

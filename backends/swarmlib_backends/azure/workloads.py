@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
@@ -46,16 +47,16 @@ class _PowerOff(Params):
     keep_allocated = Flag()
 
 
+@dataclass(eq=False)
 class Workloads(Server):
     """The machines of one resource group."""
 
-    def __init__(self, options: AzureOptions) -> None:
-        self._options = options
+    options: AzureOptions
 
     @property
     def name(self) -> str:
         """The backend's, and the group's: one of several must be told from the others."""
-        return f"azure {self._options.group}"
+        return f"azure {self.options.group}"
 
     def handlers(self) -> Mapping[Verb, Handler]:
         """The methods by the verb that they are named for; each gets the canonical form of its request."""
@@ -64,7 +65,7 @@ class Workloads(Server):
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the connection to Azure, and the rollbacks that are under way."""
-        options = self._options
+        options = self.options
         async with connected(options.subscription) as self._arm:
             self._access = Access(options, self._arm)
             async with provisioning(self._arm, options.group, self._access) as self._maker:
@@ -116,7 +117,7 @@ class Workloads(Server):
                 raise no_such_place("azure", request)
 
     async def _machines(self) -> list[Machine]:
-        return await machines(self._arm, self._options.group)
+        return await machines(self._arm, self.options.group)
 
     async def _find(self, ref: str) -> Machine:
         """A machine by its name, its id or a unique beginning of that."""
@@ -129,7 +130,7 @@ class Workloads(Server):
         if len(fitting) > 1:
             raise Ambiguous(f"{ref} fits more than one virtual machine: {', '.join(each.name for each in fitting)}")
         if not fitting:
-            raise NotFound(f"No such container: {ref} (no virtual machine of {self._options.group})")
+            raise NotFound(f"No such container: {ref} (no virtual machine of {self.options.group})")
         return fitting[0]
 
     # Changing.
@@ -150,7 +151,7 @@ class Workloads(Server):
             Invalid: it is no create body. Unsupported: it sets what a virtual machine can't have; names it.
         """
         config = _ACCEPTED.check(body)
-        spec = default_spec(self._options, name, self._access, engine=False)
+        spec = default_spec(self.options, name, self._access, engine=False)
         labels = dict(cast("dict[str, str]", config.get("Labels") or {}))
         if image := str(config.get("Image") or ""):
             labels.setdefault(f"{LABEL}image", image.removesuffix(":latest") if image.count(":") == 1 else image)
@@ -175,7 +176,7 @@ class Workloads(Server):
 
     async def _off(self, machine: Machine, request: Request, power_off: Callable[..., Awaitable[Any]]) -> None:
         asked = _PowerOff.of(request)
-        keep = asked.keep_allocated if "keep_allocated" in asked else self._options.keep_allocated
+        keep = asked.keep_allocated if "keep_allocated" in asked else self.options.keep_allocated
         if machine.power == "deallocated" or (keep and machine.power == "stopped"):
             await request.reply.ack(details={"status": 304})
             return
@@ -207,7 +208,7 @@ class Workloads(Server):
                 raise no_such_place("azure", request)
 
     async def _operate(self, machine: Machine, begin: Callable[..., Awaitable[Any]]) -> None:
-        await self._arm.finished(partial(begin, self._options.group, machine.name))
+        await self._arm.finished(partial(begin, self.options.group, machine.name))
         self._events.look()
 
     async def _whole(self, request: Request) -> Machine:
@@ -237,7 +238,7 @@ class Workloads(Server):
 
     async def _console(self, machine: Machine) -> bytes:
         retrieve = self._arm.compute.virtual_machines.retrieve_boot_diagnostics_data
-        found = await self._arm.called(retrieve(self._options.group, machine.name))
+        found = await self._arm.called(retrieve(self.options.group, machine.name))
         return await self._arm.fetch(str(found["serialConsoleLogBlobUri"]))
 
 

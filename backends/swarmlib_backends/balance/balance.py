@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import trio
 
 from swarmlib import Chain, Invalid, Path, Request, Server, Stages, Unsupported, Verb, argument, option
 from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
+from swarmlib.quantities import Duration
 
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nulls import fields, items
@@ -52,32 +53,20 @@ class Balance(Server):
     container goes can be said as in the old Swarm: `-e constraint:region==us`, `-e affinity:container==web`.
     """
 
-    members: list[Chain] = argument("a chain for each engine, quoted or in parentheses", default=[])
-    watch_file: str = option("a FILE of members, a chain a line, read again when it changes", default="", name="watch")
+    members: Sequence[Stages] = argument("a chain for each engine, quoted or in parentheses", default=[])
+    watch_file: str = option("a FILE of members, a chain a line, read again when it changes", default="")
     strategy: Strategy = option("where new containers go", default="spread")
-    deadline: float = option("seconds that one engine may hold up an answer of several", default=5.0)
+    deadline: Duration = option("how long one engine may hold up an answer of several", default=5.0)
     strict: bool = option("refuse an answer from which an engine is missing", default=False)
-    reschedule_after: float = option("seconds after which what may be rescheduled leaves a dead engine", default=30.0)
+    reschedule_after: Duration = option("time after which what may be rescheduled leaves a dead engine", default=30.0)
 
     provisioner: Provisioner | None = field(default=None, repr=False, kw_only=True)
     """Makes nodes when they are needed, beside the members that are given."""
 
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            *members: Stages,
-            watch_file: str = "",
-            strategy: Strategy = "spread",
-            deadline: float = 5.0,
-            strict: bool = False,
-            reschedule_after: float = 30.0,
-            provisioner: Provisioner | None = None,
-        ) -> None: ...
-
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
         if not self.members and not self.watch_file and self.provisioner is None:
-            raise Invalid("it needs members, or --watch with a file of them")
+            raise Invalid("it needs members, or --watch-file with a file of them")
 
     @property
     def name(self) -> str:
@@ -90,7 +79,7 @@ class Balance(Server):
         with ungrouped():
             async with trio.open_nursery() as nursery:
                 self._members = members = Members(self.deadline, nursery)
-                for chain in self.members:
+                for chain in map(Chain.read, self.members):
                     await members.join(chain)
                 if self.watch_file:
                     file = MembersFile(FilePath(self.watch_file), members)

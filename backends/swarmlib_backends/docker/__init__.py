@@ -31,6 +31,7 @@ from swarmlib import (
     argument,
     option,
 )
+from swarmlib.quantities import Duration
 from swarmlib.stdio import lines
 
 from ..dockerapi import isolation, patience, table
@@ -55,7 +56,7 @@ class Docker(Server):
     address: str = argument(ADDRESS_FORMS, default="")
     context: str = option("a Docker context's name, instead of an address", default="")
     cert_path: str = option("a folder with ca.pem, cert.pem and key.pem: speak TLS over tcp://", default="")
-    timeout: float = option("seconds that the engine may take to answer ls and get, sizes apart", default=60.0)
+    timeout: Duration = option("how long the engine may take to answer ls and get, sizes apart", default=60.0)
     ssh_options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, kw_only=True)
     """What ssh is told besides, as in its configuration."""
 

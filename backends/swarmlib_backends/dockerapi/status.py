@@ -1,4 +1,4 @@
-"""Errors to HTTP statuses and back, without loss (design, section 6)."""
+"""Errors to HTTP statuses and back, without loss."""
 
 from __future__ import annotations
 

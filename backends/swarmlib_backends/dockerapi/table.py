@@ -1,4 +1,4 @@
-"""The ONE table of the Docker Engine API, read both ways (design, section 8).
+"""The one table of the Docker Engine API, read both ways.
 
 `dockerserver` looks an HTTP request up by method and target, `docker` looks a `Request` up by verb and object path. Its
 parameters are the query's (a list where one is repeated), its meta holds the version of the target and the row's

@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Annotated, Final, TypeAlias
 
 import trio
 
@@ -25,6 +25,7 @@ from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, most_conne
 from swarmlib.net.listening import listening, serve
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
+from swarmlib.options import Reader
 
 from .connection import Connection, linger
 from .reply import error_response
@@ -38,11 +39,14 @@ class _Address(Address):
     schemes = ("tcp", "unix", "fd")
 
 
+_Url: TypeAlias = Annotated[str | Address, Reader(_Address.read)]
+
+
 @dataclass
 class DockerServer(Source):
     """A Docker API endpoint for the chain that follows it."""
 
-    addresses: list[str] = argument("where to listen: tcp://HOST:PORT, unix:///PATH, or fd:// (socket activation)")
+    addresses: Sequence[_Url] = argument("where to listen: tcp://HOST:PORT, unix:///PATH, or fd:// (socket activation)")
     tls: bool = option("speak TLS on tcp addresses", default=False)
     tlsverify: bool = option("speak TLS, and serve only who has a certificate of the authority", default=False)
     tlscacert: str = option("the authority's certificate", default="~/.docker/ca.pem")
@@ -52,22 +56,6 @@ class DockerServer(Source):
     max_connections: int = option("clients at once, at most; the longest idle one makes room", default=10_000)
     group: str = option("let this group use the unix sockets too (mode 0660)", default="")
     allow_host: list[str] = option("a name by which clients call this server on plain tcp (Host)", default=[])
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            *addresses: str,
-            tls: bool = False,
-            tlsverify: bool = False,
-            tlscacert: str = "~/.docker/ca.pem",
-            tlscert: str = "~/.docker/cert.pem",
-            tlskey: str = "~/.docker/key.pem",
-            insecure: bool = False,
-            max_connections: int = 10_000,
-            group: str = "",
-            allow_host: Sequence[str] = (),
-        ) -> None: ...
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled."""

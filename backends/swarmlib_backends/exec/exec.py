@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from swarmlib import Request, option
+from swarmlib.quantities import Size
 
 from ..dockerapi.operations import ContainerTop
 from ..enginekit.bodies import Accepted
@@ -43,7 +44,7 @@ class Exec(ContainerServer[Workload]):
     workloads end.
     """
 
-    log_bytes: int = option("bytes of output kept of each workload", default=16 * 1024 * 1024)
+    log_size: Size = option("output kept of each workload", default=2**24)
     sandbox_host_network: bool = option(
         "let a sandbox have the machine's network, and with it every socket on it, if it asks for --network host",
         default=False,
@@ -76,7 +77,7 @@ class Exec(ContainerServer[Workload]):
         return {"OperatingSystem": "processes", "Runtimes": runtimes()}
 
     def _output(self) -> Output:
-        return Output(self.log_bytes)
+        return Output(self.log_size)
 
     async def _top(self, request: Request) -> dict[str, Any]:
         workload = self.store.find(request.path[1])

@@ -7,15 +7,14 @@ those that `programs` and `shell` know, and those that users give as Python func
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
 
 import trio
 
 from swarmlib import Client, Invalid, option
+from swarmlib.quantities import Size
 
 from ..enginekit.clock import Clock
 from ..enginekit.server import EngineServer
@@ -33,19 +32,17 @@ from .process import Program
 from .seed import seed
 from .system import System
 
-_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
 
 @dataclass
 class Simulator(EngineServer):
     """A Docker engine in memory: containers that run simulated programs, images, networks, volumes, events."""
 
     containers: int = option("running containers that are there from the start", default=0)
-    images: list[str] = option("an image that is there from the start, besides busybox", default=[], name="image")
+    image: list[str] = option("an image that is there from the start, besides busybox", default=[])
     cpus: int = option("CPUs of the machine", default=4)
-    memory: str = option("memory of the machine, such as 16g", default="16g")
-    hostname: str = option("the engine's name", default="simulator", name="name")
-    labels: list[str] = option("a label of the engine, such as region=eu", default=[], name="label")
+    memory: Size = option("memory of the machine", default=2**34)
+    hostname: str = option("the engine's name", default="simulator")
+    label: list[str] = option("a label of the engine, such as region=eu", default=[])
     seed: int | None = option("makes ids and names the same each time", default=None)
     offline: bool = option("no registry can be reached: a pull of what is not there fails", default=False)
     clock: Clock | None = None
@@ -53,8 +50,8 @@ class Simulator(EngineServer):
     programs: Mapping[str, Program] = field(default_factory=dict[str, Program])
     """Programs by their names, or by the image whose containers run them whatever their command is."""
 
-    def __post_init__(self) -> None:
-        self._memory = _bytes(self.memory)
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
         if self.cpus < 1 or self.containers < 0:
             raise Invalid("an engine has one CPU at least, and no less than 0 containers")
 
@@ -65,8 +62,8 @@ class Simulator(EngineServer):
             engine = Engine(
                 name=self.hostname,
                 cpus=self.cpus,
-                memory=self._memory,
-                labels=self.labels,
+                memory=self.memory,
+                labels=self.label,
                 clock=self.clock or Clock(),
                 names=Names(self.seed),
                 online=not self.offline,
@@ -76,7 +73,7 @@ class Simulator(EngineServer):
             )
             life = Lifecycle(engine)
             containers = Containers(engine, life)
-            seed(engine, containers, life, images=self.images, count=self.containers)
+            seed(engine, containers, life, images=self.image, count=self.containers)
             families = (
                 containers,
                 ContainerFiles(engine),
@@ -93,10 +90,3 @@ class Simulator(EngineServer):
                 yield
             finally:
                 nursery.cancel_scope.cancel()
-
-
-def _bytes(text: str) -> int:
-    found = re.fullmatch(r"(\d+)([kmgt]?)b?", text.lower())
-    if found is None:
-        raise Invalid(f"{text!r} is no size; 16g and 512m are")
-    return int(found[1]) * _UNITS[found[2]]

@@ -14,7 +14,8 @@ class Example(Filter):
 
     label: str = option("the label, as NAME=VALUE", default="via=example")
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """Check what the options' types do not say."""
         if "=" not in self.label.lstrip("="):
             raise Invalid(f"{self.label!r} is no label: it should be NAME=VALUE")
 

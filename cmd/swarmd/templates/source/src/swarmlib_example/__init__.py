@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import trio
 from swarmlib import Client, Invalid, Source, SwarmError, option
+from swarmlib.quantities import Duration
 
 __all__ = ["Example"]
 
@@ -15,9 +16,10 @@ _log = logging.getLogger("swarmlib.example")
 class Example(Source):
     """Starts workloads again that have ended."""
 
-    interval: float = option("seconds between two looks", default=5.0)
+    interval: Duration = option("time between two looks", default=5.0)
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """Check what the options' types do not say."""
         if self.interval <= 0:
             raise Invalid(f"the interval should be more than 0 seconds, not {self.interval:g}")
 

@@ -1,0 +1,110 @@
+"""Backends made from the words of a chain's text, and from the tables of a TOML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from .errors import Invalid, SwarmError
+from .grammar import ChainSyntaxError, ChainText, Word
+from .options import Parameter, parameters, usage
+from .service import Backend
+from .suggestions import nearest
+
+
+def bind(name: Word, backend: type[Backend], words: Sequence[Word | ChainText], source: str) -> Backend:
+    """Make a backend from the words of its stage.
+
+    Raises:
+        ChainSyntaxError: an argument is unknown, missing, repeated or of the wrong kind; it points at the word.
+    """
+    return _Binder(name, backend, source).bind(words)
+
+
+def build(name: str, backend: type[Backend], values: Mapping[str, Any]) -> Backend:
+    """Make a backend from a mapping, such as a table of a TOML file; keys are the options' names.
+
+    Raises:
+        Invalid: as for `bind`; it names the key.
+    """
+    known = {p.name: p for p in parameters(backend)}
+    fields: dict[str, Any] = {}
+    for key, value in values.items():
+        found = known.get(key.replace("-", "_"))
+        if found is None:
+            raise Invalid(f"{name} has no option {key!r}; {nearest(key, list(known))}")
+        fields[found.name] = found.read(value, name, key)
+    missing = [p.name for p in known.values() if p.required and p.name not in fields]
+    if missing:
+        raise Invalid(f"{name} needs {', '.join(missing)}; usage: {usage(name, backend)}")
+    return backend(**fields)
+
+
+class _Binder:
+    def __init__(self, name: Word, backend: type[Backend], source: str) -> None:
+        self._name = name
+        self._backend = backend
+        self._source = source
+        declared = parameters(backend)
+        self._options = {p.flag: p for p in declared if not p.positional}
+        self._positions = [p for p in declared if p.positional]
+        self._fields: dict[str, Any] = {}
+
+    def bind(self, words: Sequence[Word | ChainText]) -> Backend:
+        waiting = list(words)
+        while waiting:
+            word = waiting.pop(0)
+            if isinstance(word, Word) and word.text.startswith("--") and not word.quoted:
+                self._take_option(word, waiting)
+            else:
+                self._take_position(word)
+        missing = [p.label for p in self._positions if p.required and p.name not in self._fields]
+        if missing:
+            shown = usage(self._name.text, self._backend)
+            self._fail(f"{self._name.text} needs {missing[0]}; usage: {shown}", self._name)
+        try:
+            return self._backend(**self._fields)
+        except (ValueError, Invalid) as exc:
+            self._fail(f"{self._name.text}: {exc}", self._name, exc)
+
+    def _take_option(self, word: Word, waiting: list[Word | ChainText]) -> None:
+        flag, has_value, value = word.text.partition("=")
+        found = self._options.get(flag)
+        if found is None:
+            self._fail(f"{self._name.text} has no option {flag}; {nearest(flag, list(self._options))}", word)
+        if found.kind is bool:
+            if has_value:
+                self._fail(f"{flag} is a flag, and takes no value", word)
+            self._store(found, True, word)
+        elif has_value:
+            self._store(found, Word(value, True, word.start, word.end), word)
+        elif waiting:
+            self._store(found, waiting.pop(0), word)
+        else:
+            self._fail(f"{flag} needs a value: {flag} {found.label}", word)
+
+    def _take_position(self, word: Word | ChainText) -> None:
+        for found in self._positions:
+            if found.many or found.name not in self._fields:
+                self._store(found, word, word)
+                return
+        self._fail(f"{self._name.text} has no use for this; usage: {usage(self._name.text, self._backend)}", word)
+
+    def _store(self, found: Parameter, value: Word | ChainText | bool, at: Word | ChainText) -> None:
+        try:
+            converted = found.item(value.text if isinstance(value, Word) else value)
+        except ChainSyntaxError as exc:
+            if exc.text == self._source:
+                raise  # it points at its place itself
+            self._fail(f"{found.label}: {exc.problem}", at, exc)
+        except (ValueError, SwarmError) as exc:
+            self._fail(f"{self._name.text}: {found.label}: {exc}", at, exc)
+        if found.many:
+            self._fields.setdefault(found.name, []).append(converted)
+        elif found.name in self._fields:
+            self._fail(f"{found.label} is given twice", at)
+        else:
+            self._fields[found.name] = converted
+
+    def _fail(self, problem: str, at: Word | ChainText, cause: Exception | None = None) -> NoReturn:
+        raise ChainSyntaxError(problem, self._source, at.start, at.end) from cause
