@@ -1,6 +1,8 @@
 """The routing table: complete for its families, and the same read from either side."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from string import ascii_letters
 from urllib.parse import quote, quote_plus
@@ -246,3 +248,24 @@ def test_an_error_is_the_same_again_after_http(kind: type[SwarmError]) -> None:
     error = kind("it failed")
     found = error_of(status_of(error), code_headers(error), error_body(error), "docker")
     assert (type(found), found.message) == (kind, "it failed")
+
+
+NEW_ROW = """
+from swarmlib import Request, Verb
+from swarmlib_backends.dockerapi import rows
+
+rows.ROWS += (rows.Row("ThingPolish", "POST", "/things/{id}/polish", Verb.SET, "things/*/polish", status=204),)
+
+from swarmlib_backends.dockerapi import table
+from swarmlib_backends.dockerapi.canonical import canonical
+
+route = table.route("POST", "/v1.41/things/lamp/polish?hard=1")
+asked = canonical(Request(route.row.verb, route.path, route.params))
+row = table.row_of(asked.verb, asked.path, upload=False)
+print(row.name, row.status, asked.path, table.target(row, asked.path, asked.params, route.version))
+"""
+
+
+def test_a_new_operation_takes_one_row() -> None:
+    done = subprocess.run([sys.executable, "-c", NEW_ROW], capture_output=True, text=True, check=True)
+    assert done.stdout == "ThingPolish 204 ('things', 'lamp', 'polish') /v1.41/things/lamp/polish?hard=1\n"
