@@ -3,8 +3,8 @@
 async with swarmlib.connect("debug | docker") as swarm:
     print(await swarm.ls())
 
-Its names are in `_public`, and are loaded all together when the first of them is used: to import trio takes longer
-than many a program runs, and not every program that imports swarmlib gets to use it. So are its modules.
+The names are in `_public`, and are all loaded when the first of them is used: importing trio takes longer than many
+programs run, and not every program that imports swarmlib uses it. Modules are loaded on first use too.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The public names, listed once; `swarmlib` gives them as its own."""
+"""The public names, listed once; `swarmlib` exports them as its own."""
 
 from .asking import Answer, ask, dispatch, next_reply
 from .chain import Chain, Stages

@@ -1,11 +1,11 @@
-"""The same API on asyncio: what is awaited there runs in a trio loop that has a thread of its own (`portal`).
+"""The same API on asyncio: each awaited call runs in a trio loop that has a thread of its own (`portal`).
 
 async with swarmlib.aio.connect("debug | docker") as swarm:
     print(await swarm.ls())
 
-It has the trio API's own types: clients, handles, watches and streams have the same methods, to be awaited from the
-asyncio loop that opened the connection. Cancelling the task that awaits cancels the call in every stage; the task goes
-on when the call has ended. Deadlines are asyncio's (`asyncio.timeout`).
+It has the trio API's own types: clients, handles, watches and streams have the same methods, to be awaited in the
+asyncio loop that opened the connection. Cancelling the task that awaits cancels the call in every stage; the task
+continues once the call has ended. Deadlines are asyncio's (`asyncio.timeout`).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = ["FileStream", "connect"]
 T = TypeVar("T")
 
 _LIVE: Final = (client.Client, handles.Handle, AbstractAsyncContextManager, AsyncIterator)
-"""What belongs to the trio loop; anything else is data."""
+"""The types of objects that belong to the trio loop; anything else is data."""
 
 
 def connect(*stages: Stages) -> AbstractAsyncContextManager[client.Client]:
-    """Open a chain in a thread of its own, and give the verbs over it; leaving the context closes every stage.
+    """Open a chain in a thread of its own, and yield a client of it; leaving the context closes every stage.
 
     Raises: as `swarmlib.connect`.
     """
@@ -38,7 +38,7 @@ def connect(*stages: Stages) -> AbstractAsyncContextManager[client.Client]:
 
 
 class _Bridged:
-    """An object of the trio loop, as asyncio uses it: what its methods give to await is awaited in that loop."""
+    """An object of the trio loop, for use from asyncio: its coroutines are awaited in the trio loop."""
 
     def __init__(self, held: Held[Any] | None, inner: Any) -> None:
         self._held = held
@@ -78,11 +78,11 @@ class _Bridged:
         context = self._entered.leave()
         await _end_of(context)
         self._join()
-        with suppress(Closed):  # it went with what it was opened in
+        with suppress(Closed):  # the context that it was opened in has ended
             context.ended.get()
 
     def _join(self) -> None:
-        """See the thread of a connection go: its work has ended."""
+        """Wait until the thread of a connection has ended; its work has ended already."""
         if self._held is None and self._entered is not None:
             self._entered.context.loop.join()
 
@@ -103,19 +103,19 @@ async def _awaited(held: Held[Any] | None, work: Work[Any]) -> Any:
 
 
 async def _result(call: Call[T]) -> T:
-    """Launch a call, and await its result; when this is cancelled the call is, and has ended before this goes on."""
+    """Launch a call and await its result. Cancelling this cancels the call, and waits until the call has ended."""
     try:
         await _told_by(call.launch)
     except asyncio.CancelledError:
         call.abandon()
-        with suppress(asyncio.CancelledError):  # one is on its way already
+        with suppress(asyncio.CancelledError):  # the first cancellation is re-raised below
             await _end_of(call)
         raise
     return call.result.get()
 
 
 async def _end_of(call: Call[Any]) -> None:
-    """Wait for the end of a call, though this is cancelled: the stages see to it that it doesn't take long."""
+    """Wait until a call has ended, even when cancelled: the stages bound how long that takes."""
     cancelled: asyncio.CancelledError | None = None
     while not call.ended.done:
         try:
@@ -127,7 +127,7 @@ async def _end_of(call: Call[Any]) -> None:
 
 
 async def _told_by(ask: Callable[[Callable[[], object]], None]) -> None:
-    """Wait for what calls a listener in the trio loop."""
+    """Wait until the listener that is passed to `ask` has been called in the trio loop."""
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
 

@@ -14,9 +14,9 @@ from .request import Request, Sender
 from .service import as_error, end_dropped, refuse
 
 MAX_ANSWER: Final = 512 * 1024 * 1024
-"""Bytes of the replies that one answer is made of, at most: more than the largest value that a backend gives."""
+"""The most bytes that the replies of one answer may take: more than the largest value that a backend returns."""
 _EACH: Final = 512
-"""Bytes that a reply takes besides its value, about."""
+"""Roughly the bytes that a reply takes besides its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Answer:
 
 
 async def dispatch(sender: Sender, request: Request) -> None:
-    """Send a request. What sending raises is given to its caller as the error reply, and so is that it was dropped."""
+    """Send a request. If sending raises, or a stage drops the request, the caller gets an `error` reply."""
     reply = request.reply
     reply.pass_to(request)
     try:
@@ -47,10 +47,11 @@ async def dispatch(sender: Sender, request: Request) -> None:
 
 
 async def ask(sender: Sender, request: Request, *, deadline: float | None = None) -> ReplyReceiver:
-    """Send a request and give its replies: `async with await ask(…) as replies`, at whose end what works for it is
-    cancelled. A copy is sent, which has a reply pair of its own.
+    """Send a copy of a request with a reply pair of its own, and return the replies.
 
-    deadline: in place of the request's.
+    Use it as `async with await ask(…) as replies`: leaving the context cancels all work for the request.
+
+    deadline: replaces the request's.
     """
     reply, replies = open_reply()
     try:
@@ -62,21 +63,22 @@ async def ask(sender: Sender, request: Request, *, deadline: float | None = None
 
 
 async def call(sender: Sender, request: Request) -> Answer:
-    """Send a request, with the deadline that is in force here, and give its answer.
+    """Send a request with the deadline that is in force here, and return its answer.
 
     Raises:
-        SwarmError: what an `error` says. BadAnswer: see `answer`.
+        SwarmError: the error of an `error` reply.
+        BadAnswer: see `answer`.
     """
     async with await ask(sender, request, deadline=trio.current_effective_deadline()) as replies:
         return await answer(replies)
 
 
 async def next_reply(replies: ReplyReceiver) -> Ack | Set | Log:
-    """The next reply; an `error` is raised.
+    """Return the next reply, or raise the error of an `error` reply.
 
     Raises:
-        SwarmError: what the error reply says.
-        trio.EndOfChannel: there is none any more.
+        SwarmError: the next reply is an `error`.
+        trio.EndOfChannel: there are no more replies.
     """
     reply = await replies.receive()
     if isinstance(reply, Error):
@@ -86,11 +88,11 @@ async def next_reply(replies: ReplyReceiver) -> Ack | Set | Log:
 
 
 async def answer(replies: ReplyReceiver) -> Answer:
-    """The final reply, and those before it.
+    """Read the replies up to the final one, and return them all.
 
     Raises:
-        SwarmError: what an `error` says.
-        BadAnswer: the replies before it are over MAX_ANSWER bytes.
+        SwarmError: a reply is an `error`.
+        BadAnswer: the replies before the final one are over MAX_ANSWER bytes.
     """
     before: list[Set | Log] = []
     size = 0
@@ -103,7 +105,7 @@ async def answer(replies: ReplyReceiver) -> Answer:
 
 
 def held(reply: Reply) -> int:
-    """The bytes in which a reply's value came."""
+    """Return the number of bytes in which a reply's value arrived."""
     if isinstance(reply, Log):
         return len(reply.line)
     return 0 if isinstance(reply, Error) or reply.value is None else reply.value.held

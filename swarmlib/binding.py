@@ -1,4 +1,4 @@
-"""Backends made from the words of a chain's text, and from the tables of a TOML file."""
+"""Make backends from the words of a chain's text, and from the tables of a TOML file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def bind(name: Word, backend: type[Backend], words: Sequence[Word | ChainText], 
     """Make a backend from the words of its stage.
 
     Raises:
-        ChainSyntaxError: an argument is unknown, missing, repeated or of the wrong kind; it points at the word.
+        ChainSyntaxError: an argument is unknown, missing, repeated or of the wrong kind; the error points at the word.
     """
     return _Binder(name, backend, source).bind(words)
 
@@ -25,7 +25,7 @@ def build(name: str, backend: type[Backend], values: Mapping[str, Any]) -> Backe
     """Make a backend from a mapping, such as a table of a TOML file; keys are the options' names.
 
     Raises:
-        Invalid: as for `bind`; it names the key.
+        Invalid: an argument is unknown, missing or of the wrong kind; the error names the key.
     """
     known = {p.name: p for p in parameters(backend)}
     fields: dict[str, Any] = {}
@@ -95,7 +95,7 @@ class _Binder:
             converted = found.item(value.text if isinstance(value, Word) else value)
         except ChainSyntaxError as exc:
             if exc.text == self._source:
-                raise  # it points at its place itself
+                raise  # the error already points at its place
             self._fail(f"{found.label}: {exc.problem}", at, exc)
         except (ValueError, SwarmError) as exc:
             self._fail(f"{self._name.text}: {found.label}: {exc}", at, exc)

@@ -1,4 +1,4 @@
-"""The verbs as methods over a sender, but for those that give handles (see `client`)."""
+"""The verbs as methods over a sender, except those that return handles (see `client`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Caller:
         body: Json | None = None,
         upload: trio.abc.ReceiveStream | None = None,
     ) -> AsyncGenerator[ReplyReceiver]:
-        """Send a request and give its replies; leaving the context ends the call."""
+        """Send a request and yield its replies; leaving the context ends the call."""
         async with await self._send(Request(verb, path, params or {}, body, upload=upload)) as replies:
             yield replies
 
@@ -54,7 +54,7 @@ class Caller:
         body: Json | None = None,
         upload: trio.abc.ReceiveStream | None = None,
     ) -> Answer:
-        """Send a request and wait for its final reply. Raises what an `error` reply says."""
+        """Send a request and wait for its final reply. Raises the error of an `error` reply."""
         return await call(self.sender, Request(verb, path, params or {}, body, upload=upload))
 
     @overload
@@ -70,16 +70,16 @@ class Caller:
     @overload
     async def ls(self, /, *path: str, **params: Param) -> list[Any]: ...
     async def ls(self, /, *path: str, **params: Param) -> list[Any]:
-        """What is in `path`; by default the workloads that run, with `all=True` all of them.
+        """List what is in `path`: by default the workloads that run, with `all=True` all of them.
 
         Raises:
-            Internal: the service gave something else than that place holds.
+            Internal: the service returned something other than what that path holds.
         """
         where = path or WORKLOADS
         return listed(where, (await self.call(Verb.LS, where, params=parameters(params))).value)
 
     async def get(self, /, *path: str, **params: Param) -> Any:
-        """An object's state; without a path, the service's."""
+        """Return an object's state; without a path, the service's."""
         return (await self.call(Verb.GET, path, params=parameters(params))).value
 
     async def set(self, /, *path: str, body: Any = None, **params: Param) -> Any:
@@ -95,7 +95,7 @@ class Caller:
         await self.call(Verb.STOP, named(path), params=parameters(params))
 
     async def rm(self, /, *path: str, **params: Param) -> Any:
-        """Remove an object; gives what the service says of it. One word is a place: what is unused in it is removed."""
+        """Remove an object, and return the service's answer. One word is a place: remove what is unused in it."""
         return (await self.call(Verb.RM, path, params=parameters(params))).value
 
     @overload
@@ -103,7 +103,7 @@ class Caller:
     @overload
     def watch(self, /, *path: str, **params: Param) -> Watch[Any]: ...
     def watch(self, /, *path: str, **params: Param) -> Watch[Any]:
-        """Changes from now on: without a path the service's events, else an object's, each a decoded value.
+        """Watch changes from now on: without a path the service's events, else an object's, each a decoded value.
 
         async for event in swarm.watch(filters={"type": "container", "event": ["start", "die"]}): ...
         """
@@ -115,7 +115,7 @@ class Caller:
         return Watch(send, _value) if path else Watch(send, Event.read, endless="until" not in params)
 
     async def connect(self, /, *path: str, body: Any = None, **params: Param) -> trio.abc.HalfCloseableStream:
-        """A byte stream to an object (its stdio, say), that the caller closes."""
+        """Open a byte stream to an object (such as its stdio). The caller must close it."""
         answer = await self.call(Verb.CONNECT, path, params=parameters(params), body=as_body(body))
         stream = answer.ack.stream
         if isinstance(stream, trio.abc.HalfCloseableStream):
@@ -127,12 +127,12 @@ class Caller:
     async def file(
         self, /, *path: str, upload: trio.abc.ReceiveStream | None = None, **params: Param
     ) -> trio.abc.ReceiveStream | None:
-        """A tar of files out of an object, that the caller closes; or, with `upload`, into it."""
+        """Read a tar of files out of an object, as a stream that the caller closes; with `upload`, put one into it."""
         return (await self.call(Verb.FILE, path, params=parameters(params), upload=upload)).ack.stream
 
 
 def named(path: Path) -> Path:
-    """Return the path that words mean: one word is a workload's name, where nothing else could be meant."""
+    """Return the path that words stand for, in verbs where a single word can only be a workload's name."""
     return (*WORKLOADS, *path) if len(path) == 1 else path
 
 

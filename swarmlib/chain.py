@@ -27,10 +27,10 @@ class Chain:
     """
 
     def __init__(self, *stages: Stages, label: str = "") -> None:
-        """A chain of backends, other chains and their texts: `Chain("debug", Docker("unix:///a.sock"))`.
+        """Make a chain of backends, other chains and their texts: `Chain("debug", Docker("unix:///a.sock"))`.
 
         Raises:
-            Invalid: there are none; else as `read`.
+            Invalid: no stage is given; otherwise as `read`.
         """
         self.backends: tuple[Backend, ...] = tuple(backend for each in stages for backend in _backends(each))
         self.label = label
@@ -48,11 +48,11 @@ class Chain:
 
     @classmethod
     def read(cls, source: Stages | ChainText | Sequence[Any]) -> Chain:
-        """A chain from its text, its tree, one backend, or a list of tables (`{"backend": "debug", "json": true}`).
+        """Read a chain from its text, its tree, a backend, or a list of tables (`{"backend": "debug", "json": true}`).
 
         Raises:
-            ChainSyntaxError: the text isn't a chain, or an argument is wrong; points at the place.
-            Invalid: a table is wrong; names the key.
+            ChainSyntaxError: the text isn't a chain, or an argument is wrong; the error points at the place.
+            Invalid: a table is wrong; the error names the key.
             Internal: a backend's package can't be imported.
         """
         if isinstance(source, Chain):
@@ -70,15 +70,15 @@ class Chain:
 
     @classmethod
     def read_words(cls, words: Sequence[str]) -> Chain:
-        """A chain from shell arguments: each is a chain, and they follow each other. Raises as `read`."""
+        """Read a chain from shell arguments: each is a chain, and they follow each other. Raises as `read`."""
         return cls(*words)
 
     @classmethod
     def read_file(cls, path: FilePath) -> Chain:
-        """A chain from a TOML file: `chain = "…"`, or a `[[stage]]` for each with `backend = "…"` and its arguments.
+        """Read a chain from a TOML file: `chain = "…"`, or a `[[stage]]` for each with `backend = "…"` and arguments.
 
         Raises:
-            Invalid: it can't be read, or is no such file; else as `read`.
+            Invalid: the file can't be read, or describes no chain; otherwise as `read`.
         """
         import tomllib
 
@@ -96,13 +96,13 @@ class Chain:
 
     @asynccontextmanager
     async def open(self, next: Sender | None = None) -> AsyncGenerator[Sender]:
-        """Open every stage, the last first; gives the channel of the first. Closes the first first.
+        """Open every stage, the last one first, and yield the channel of the first, which is also the first to close.
 
-        A stage has `CLEANUP_SECONDS` to close, then it is cancelled, and so also when the caller is cancelled.
-        `next` is what follows the last stage; by default a request that comes there is answered `not_implemented`.
+        A stage has `CLEANUP_SECONDS` to close before it is cancelled, also when the caller itself is cancelled.
+        `next` follows the last stage; by default a request that reaches it is answered `not_implemented`.
 
         Raises:
-            SwarmError: a stage can't be opened; or one failed while open (the body is cancelled then).
+            SwarmError: a stage can't be opened, or failed while open (the body is cancelled then).
         """
         sender = next or Unhandled()
         stages: list[_OpenStage] = []
@@ -131,8 +131,8 @@ def _backends(stages: Stages) -> Sequence[Backend]:
 class _OpenStage:
     """A stage in a task of its own, so that closing it can have a deadline of its own.
 
-    Opening it can be cancelled. Once open it is shielded from whatever cancels the chain's user: it ends when it is
-    closed, in its turn.
+    Opening can be cancelled. Once open, the stage is shielded from whatever cancels the chain's user: it ends when its
+    turn to close comes.
     """
 
     def __init__(self, backend: Backend) -> None:

@@ -1,4 +1,4 @@
-"""The verbs as methods: what a program that uses a chain holds, instead of requests and replies."""
+"""The verbs as methods: a program that uses a chain calls these instead of handling requests and replies."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .run import run
 
 @asynccontextmanager
 async def connect(*stages: Stages) -> AsyncGenerator[Client]:
-    """Open a chain (its text, a `Chain`, or its stages) and give the verbs over it; leaving the context closes it.
+    """Open a chain (its text, a `Chain`, or its stages) and yield a client of it; leaving the context closes the chain.
 
     Raises:
-        ChainSyntaxError: the text isn't a chain; points at the place.
+        ChainSyntaxError: the text isn't a chain; the error points at the place.
         SwarmError: a stage can't be opened.
     """
     async with Chain(*stages).open() as sender:
@@ -30,9 +30,9 @@ class Client(Caller):
     """Typed verbs over a sender. Paths are given as words: `swarm.get("containers", "web")`.
 
     Keywords are the Engine API's query parameters, and may be Python values: `swarm.ls(all=True, filters={"label":
-    "tier=web"})`. What is listed and told of are records (`Record`): mappings of the Engine API's own JSON.
+    "tier=web"})`. Listed objects and events are records (`Record`): mappings of the Engine API's own JSON.
 
-    Every method raises what the error reply says (a `SwarmError` of the class of its code). A cancelled call is
+    Every method raises the error of an `error` reply (a `SwarmError` of the class of its code). A cancelled call is
     cancelled in every stage; a deadline around it (`trio.fail_after`) travels with it.
     """
 
@@ -41,15 +41,15 @@ class Client(Caller):
     @overload
     async def spawn(self, value: Any, /, *path: str, **params: Param) -> Handle: ...
     async def spawn(self, value: Any = None, /, *path: str, **params: Param) -> Handle:
-        """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
+        """Make an object in `path` (by default a workload) from its description, and return a handle to it."""
         return await spawned(self, path or WORKLOADS, value, params)
 
     def workload(self, name: str) -> Workload:
-        """A handle to a workload, by its id, name or unique id prefix. Nothing is asked: it may not exist."""
+        """Return a handle to a workload, by its id, name or unique id prefix. No request is sent: it may not exist."""
         return Workload(self, (*WORKLOADS, name))
 
     def attach(self, /, *path: str, **params: Param) -> AbstractAsyncContextManager[Attachment]:
-        """A conversation with an object, until either side ends it; one word is a workload's name."""
+        """Open a conversation with an object, until either side ends it; one word is a workload's name."""
         return attached(self, named(path), params)
 
     async def run(
@@ -64,7 +64,7 @@ class Client(Caller):
         check: bool = False,
         **config: Param,
     ) -> Finished:
-        """Run a workload to its end, and remove it, whatever happens; gives its output and exit code.
+        """Run a workload to its end, remove it whatever happens, and return its output and exit code.
 
         command: words, or text that is split as a shell would; by default the image's own. stdin: all of its input;
         None for no input at all. env: variables. check: raise if it fails. config: more of the Engine API's container,

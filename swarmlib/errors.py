@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Final, cast
 
 UNSENT: Final = "unsent"
-"""The detail of an `Unavailable` that says: the request left for nowhere, so it surely did not happen."""
+"""The detail of an `Unavailable` that says that the request went nowhere, and so certainly had no effect."""
 
 
 class SwarmError(Exception):
     """An expected failure: `message` for people, `code` for programs.
 
-    `backend` names the backend that it came from, `path` the object that it speaks of, both empty where
-    unknown. `details` holds what that backend adds for whoever knows it (an HTTP status, say).
+    `backend` names the backend that raised it, `path` the object that it is about; both are empty where unknown.
+    `details` holds what that backend adds for callers that know it, such as an HTTP status.
     """
 
     code: ClassVar[str]
@@ -124,9 +124,9 @@ ERRORS: Mapping[str, type[SwarmError]] = {
 
 
 def sole(exc: BaseException) -> BaseException:
-    """The one exception inside nested groups, or `exc` itself where there are several.
+    """Return the one exception inside nested groups, or `exc` itself where there are several.
 
-    Of several expected failures the first stands for all: they are what tasks side by side met.
+    Of several expected failures the first stands for all: concurrent tasks met them.
     """
     if not isinstance(exc, BaseExceptionGroup):
         return exc
@@ -146,5 +146,5 @@ def ungrouped() -> Generator[None]:
         found = sole(group)
         if found is group:
             raise
-        # The cause stays the one that was given where it was raised; the group would only repeat it.
+        # Keep the cause that was set where the exception was raised; the group would only repeat it.
         raise found from found.__cause__

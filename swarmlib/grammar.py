@@ -1,10 +1,10 @@
-"""The text of a chain, read into a tree that knows its places, and printed back.
+"""The text of a chain, parsed into a tree that knows the places of its parts, and printed back.
 
     chain := [LABEL '='] stage ('|' stage)*
     stage := WORD argument*
     argument := WORD | '(' chain ')'
 
-Words are a shell's: blanks separate, '…' is literal, "…" and a bare word take a backslash.
+Words are quoted as in a shell: blanks separate, '…' is literal, "…" and a bare word take a backslash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .errors import Invalid
 
 
 class ChainSyntaxError(Invalid):
-    """The text of a chain is wrong at `start`; printed with a caret under the place."""
+    """The text of a chain is wrong at `start`; the message marks the place with a caret."""
 
     def __init__(self, problem: str, text: str, start: int, end: int | None = None) -> None:
         self.problem = problem
@@ -37,7 +37,7 @@ class ChainSyntaxError(Invalid):
 
 @dataclass(frozen=True)
 class Word:
-    """One word; `quoted` if any of it was, so that a quoted `--x` is no option."""
+    """One word; `quoted` if any part of it was, so that a quoted `--x` is not an option."""
 
     text: str
     quoted: bool = False
@@ -62,7 +62,7 @@ class StageText:
 
 @dataclass(frozen=True)
 class ChainText:
-    """Stages in a row; `source` is the text that the places in it point into, `label` what the user calls it."""
+    """Stages in a row; `source` is the text that their places refer to, `label` the user's name for the chain."""
 
     stages: tuple[StageText, ...]
     source: str = field(default="", compare=False)
@@ -87,7 +87,7 @@ class _Mark:
 _Token: TypeAlias = "Word | _Mark"
 _END: Final = "the end"
 MAX_DEPTH: Final = 50
-"""Chains within chains, at most."""
+"""How deep chains may be nested."""
 _WORD: Final = re.compile(
     r"""[^\s|()'"\\]+ | '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | \\(?P<escaped>.)""",
     re.DOTALL | re.VERBOSE,
@@ -100,7 +100,7 @@ def parse(text: str) -> ChainText:
     """Read a chain.
 
     Raises:
-        ChainSyntaxError: it isn't one; the error points at the place.
+        ChainSyntaxError: the text isn't a chain; the error points at the place.
     """
     return _Parser(text).chain_to_end()
 

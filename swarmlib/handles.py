@@ -25,10 +25,10 @@ _PAUSE: Final = 0.01
 
 
 class Handle:
-    """One object: every verb of the client's, for it (`net.rm()`) or what is below it (`web.get("top")`).
+    """One object: every verb of the client, for the object (`net.rm()`) or what is below it (`web.get("top")`).
 
-    client, path: where it is. made: what the service said when it was spawned, else None. Each verb takes, gives and
-    raises what the client's does.
+    client, path: where the object is. made: the service's answer when it was spawned, else None. Each verb takes,
+    returns and raises the same as the client's.
     """
 
     def __init__(self, client: Caller, path: Path, made: Any = None) -> None:
@@ -41,15 +41,15 @@ class Handle:
 
     @property
     def id(self) -> str:
-        """Its name in its path: the id that it was spawned with, or whatever it was asked for by."""
+        """The object's name in its path: the id that spawning returned, or the name that the handle was made with."""
         return self.path[-1] if self.path else ""
 
     async def ls(self, /, *below: str, **params: Param) -> list[Any]:
-        """What is in it."""
+        """List what is in it."""
         return await self.client.ls(*self.path, *below, **params)
 
     async def get(self, /, *below: str, **params: Param) -> Any:
-        """Its state."""
+        """Return its state."""
         return await self.client.get(*self.path, *below, **params)
 
     async def set(self, /, *below: str, body: Any = None, **params: Param) -> Any:
@@ -73,29 +73,29 @@ class Handle:
         return await self.client.rm(*self.path, *below, **params)
 
     def watch(self, /, *below: str, **params: Param) -> Watch[Any]:
-        """Its changes: `web.watch("stats")`."""
+        """Watch its changes: `web.watch("stats")`."""
         return self.client.watch(*self.path, *below, **params)
 
     def attach(self, /, *below: str, **params: Param) -> AbstractAsyncContextManager[Attachment]:
-        """A conversation with it."""
+        """Open a conversation with it."""
         return attached(self.client, (*self.path, *below), params)
 
     async def connect(self, /, *below: str, body: Any = None, **params: Param) -> trio.abc.HalfCloseableStream:
-        """A byte stream to it."""
+        """Open a byte stream to it."""
         return await self.client.connect(*self.path, *below, body=body, **params)
 
     async def file(
         self, /, *below: str, upload: trio.abc.ReceiveStream | None = None, **params: Param
     ) -> trio.abc.ReceiveStream | None:
-        """A tar of files: `web.file("archive", path="/etc")` out of it, and with `upload` into it."""
+        """Read a tar of files out of it, as in `web.file("archive", path="/etc")`; with `upload`, put one into it."""
         return await self.client.file(*self.path, *below, upload=upload, **params)
 
 
 class Workload(Handle):
-    """A workload (a container, a process, a VM): besides the verbs, what programs do with it."""
+    """A workload (a container, a process, a VM): the verbs, and what programs commonly do with a workload."""
 
     async def details(self) -> WorkloadDetails:
-        """All there is to know of it."""
+        """Return all that the service knows about it."""
         return WorkloadDetails.read(await self.get())
 
     async def kill(self, signal: str = "KILL") -> None:
@@ -103,24 +103,24 @@ class Workload(Handle):
         await self.stop("kill", signal=signal)
 
     async def wait(self, condition: str = "not-running") -> int:
-        """Wait for its end; gives its exit code. At once, if it doesn't run.
+        """Wait until it ends, and return its exit code; returns at once if it doesn't run.
 
-        condition: `next-exit` waits for the next end even so, `removed` until it is gone.
+        condition: `next-exit` waits for the next end in any case, `removed` until it is removed.
 
         Raises:
-            Internal: it can't be waited for any more; says why.
+            Internal: it can't be waited for any more; the error says why.
         """
         async with self.watch("wait", condition=condition) as ends:
             return await exit_code(ends)
 
     async def logs(self, /, **params: Param) -> list[Line]:
-        """The lines that it has written; `tail=10`, `since`, `stderr=False` and their like choose."""
+        """Return the lines that it has written; parameters such as `tail=10`, `since` or `stderr=False` select them."""
         async with self.follow(**{"follow": False, **params}) as found:
             return [line async for line in found]
 
     @asynccontextmanager
     async def follow(self, /, **params: Param) -> AsyncGenerator[AsyncIterator[Line]]:
-        """The lines that it has written and those that come, to its end; `tail=0`: only those that come."""
+        """Yield the lines that it has written and those still to come, until it ends; `tail=0`: only those to come."""
         chosen = {"follow": True, "stdout": True, "stderr": True, **params}
         tty = (await self.details()).tty
         answer = await self.client.call(Verb.CONNECT, (*self.path, "logs"), params=parameters(chosen))
@@ -139,7 +139,7 @@ class Workload(Handle):
         check: bool = False,
         **config: Param,
     ) -> Finished:
-        """Run a program in it to its end; gives its output and exit code.
+        """Run a program in it to its end, and return its output and exit code.
 
         command: words, or text that is split as a shell would. stdin: all of its input; None for no input at all.
         env: variables besides the workload's. check: raise if it fails. config: more of the Engine API's exec, such as
@@ -154,7 +154,7 @@ class Workload(Handle):
         program = Handle(self.client, ("exec", made.id))
         tty = bool(config.get("Tty"))
         stdout, stderr = await talk(await program.connect(body={"Detach": False, "Tty": tty}), stdin, tty=tty)
-        # Its end may be known a moment later than its output's, and an engine has no `wait` for it.
+        # The engine may report the program's end a moment after its output ended, and has no `wait` for it.
         while (state := await program.get())["Running"]:  # noqa: ASYNC110 - another process's state
             await trio.sleep(_PAUSE)
         finished = Finished(stdout, stderr, int(state["ExitCode"] or 0))
@@ -162,19 +162,19 @@ class Workload(Handle):
 
 
 class Attachment(Workload):
-    """A conversation with a workload, and a handle to it. Iterating gives the replies that come from it."""
+    """A conversation with a workload, and a handle to it. Iterating yields the replies that come from it."""
 
     def __init__(self, client: Caller, path: Path, replies: ReplyReceiver) -> None:
         super().__init__(client, path)
         self.replies = replies
         self.state: State = State({})
-        """What was told last of how it is: at its end, with its exit code."""
+        """The state that was last reported; after the workload's end, it has the exit code."""
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Set | Log:
-        """Its next `log` or `set`, until it ends the conversation. Raises what an `error` says."""
+        """Return its next `log` or `set`, until it ends the conversation. Raises the error of an `error` reply."""
         try:
             while isinstance(reply := await next_reply(self.replies), Ack):
                 pass  # which `Client.attach` has read
@@ -185,7 +185,7 @@ class Attachment(Workload):
         return reply
 
     def lines(self) -> AsyncIterator[Line]:
-        """The lines that it writes, to its end; `state` is known then."""
+        """Iterate over the lines that it writes, until it ends; from then on, `state` is known."""
         return _Lines(self)
 
 
@@ -196,10 +196,11 @@ class _Lines(AsyncIterator[Line]):
         self._attachment = attachment
 
     async def __anext__(self) -> Line:
-        """The next line.
+        """Return the next line.
 
         Raises:
-            SwarmError: what an `error` says. Unavailable: the conversation broke off before the workload's end.
+            SwarmError: the reply is an `error`.
+            Unavailable: the conversation broke off before the workload's end.
         """
         async for reply in self._attachment:
             if isinstance(reply, Log):
@@ -225,10 +226,10 @@ async def spawned(client: Caller, place: Path, value: Any, params: Mapping[str, 
 
 
 async def exit_code(ends: Watch[Any]) -> int:
-    """What a `wait` says in the end.
+    """Return the exit code that a `wait` reports.
 
     Raises:
-        Internal: it says none; says why.
+        Internal: the wait reports an error, or ends without an exit code; the error says which.
     """
     async for end in ends:
         if error := end.get("Error"):

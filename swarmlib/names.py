@@ -1,8 +1,8 @@
-"""The names of objects: what a request's path may hold. It is checked here and nowhere else.
+"""The names of objects: what a request's path may hold. Paths are checked here and nowhere else.
 
-A name travels through stages that turn it into a place of an HTTP request, a file or a key. None of them may take one
-name for another, so a path has one spelling only: no part is empty, and no segment (a part may hold slashes, as the
-names of images do) is empty, `.` or `..`.
+A name travels through stages that turn it into part of a URL, a file name or a key. None of them may mistake one name
+for another, so a path has only one spelling: no part is empty, and no segment (a part may hold slashes, as the names
+of images do) is empty, `.` or `..`.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ Path: TypeAlias = tuple[str, ...]
 """The names that lead to an object."""
 
 MAX_PARTS: Final = 64
-"""Parts of a path, at most."""
+"""The most parts that a path may have."""
 MAX_LENGTH: Final = 8192
-"""Characters of a path, at most."""
+"""The most characters that a path may have."""
 
 _good: Final[set[tuple[str, ...]]] = set()
-"""Paths that were found to be right lately: most requests repeat one, and each passes several stages."""
+"""Paths that recently passed the check: most requests repeat one, and each passes several stages."""
 _KEPT: Final = 1024
 _KEPT_LENGTH: Final = 256
-"""Paths that are kept there, and characters of each, at most."""
+"""The most paths that are kept there, and the most characters of each."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters (C0, DEL, C1), and halves of characters, which UTF-8 cannot express."""
+"""Control characters (C0, DEL, C1), and surrogates, which UTF-8 cannot express."""
 
 
 def check_path(path: tuple[str, ...]) -> None:
-    """Check a path: parts separated by slashes must name one place, in its only spelling.
+    """Check that a path names one place, in its only spelling.
 
     Raises:
-        Invalid: the path is no tuple of text, or one of its parts is empty, holds a control character, begins or ends
-            with a slash, or has an empty segment, `.` or `..`; the error names the part.
+        Invalid: the path is not a tuple of text, or one of its parts is empty, holds a control character, begins or
+            ends with a slash, or has a segment that is empty, `.` or `..`; the error names the part.
         TooLarge: it has over `MAX_PARTS` parts or `MAX_LENGTH` characters.
     """
     try:
         if path in _good:
             return
     except TypeError:
-        pass  # a list, perhaps: what is wrong with it is said below
+        pass  # unhashable, such as a list: the check below raises the error
     _check_thoroughly(path)
     if len(_good) >= _KEPT:
         _good.clear()

@@ -1,8 +1,8 @@
 """The Engine API's objects as a Python program reads them.
 
-Each is a view of the JSON that the service gave: a mapping with the Engine API's own keys, all of them, and attributes
-for what programs ask for most. Not dataclasses: those would copy what is looked at by nobody (a list of 100 workloads
-would cost ten times as much), and lose what a newer engine adds.
+Each is a view of the JSON that the service returned: a mapping with all of the Engine API's own keys, and attributes
+for what programs need most. They are not dataclasses: those would copy fields that nobody reads (a list of 100
+workloads would cost ten times as much), and lose what a newer engine adds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NEVER: Final = "0001-01-01T00:00:00Z"
 
 
 class Record(Mapping[str, Any]):
-    """A JSON object: `record["Names"]` is what the service said, `record.raw` all of it. Shared: don't change it."""
+    """A JSON object: `record["Names"]` is a field, `record.raw` all of it. It is shared, so do not change it."""
 
     __slots__ = ("raw",)
 
@@ -27,10 +27,10 @@ class Record(Mapping[str, Any]):
 
     @classmethod
     def read(cls, value: Any) -> Self:
-        """The record of a decoded JSON value.
+        """Make the record of a decoded JSON value.
 
         Raises:
-            Internal: it is no object.
+            Internal: the value is not a JSON object.
         """
         if not isinstance(value, dict):
             raise Internal(f"the service gave {value!r:.80} where an object should be")
@@ -55,7 +55,7 @@ class Record(Mapping[str, Any]):
 
     @property
     def node(self) -> str:
-        """The engine that has it, as `balance` and `aggregate` say; "" where there is only one."""
+        """The engine that has it, as `balance` and `aggregate` report it; "" where there is only one."""
         said = self.raw.get("Node") or ""  # a name in lists, an object in inspections
         return str((cast("dict[str, Any]", said).get("Name") or "") if isinstance(said, dict) else said)
 
@@ -81,7 +81,7 @@ class WorkloadSummary(Record):
 
     @property
     def names(self) -> list[str]:
-        """Its name, and those that links to it gave it (`other/alias`), without the leading slash."""
+        """Its name and its aliases from links (`other/alias`), without the leading slash."""
         names: list[str] = self.raw.get("Names") or []
         return sorted((name.removeprefix("/") for name in names), key=lambda name: name.count("/"))
 
@@ -112,7 +112,7 @@ class WorkloadSummary(Record):
 
 
 class WorkloadDetails(Record):
-    """All there is to know of a workload. Source: the Engine API's ContainerInspect."""
+    """All that an engine reports about a workload. Source: the Engine API's ContainerInspect."""
 
     __slots__ = ()
 
@@ -143,12 +143,12 @@ class WorkloadDetails(Record):
 
     @property
     def state(self) -> State:
-        """How it is."""
+        """Its state."""
         return State(self._part("State"))
 
 
 class State(Record):
-    """How a workload is. Source: the Engine API's ContainerState."""
+    """The state of a workload. Source: the Engine API's ContainerState."""
 
     __slots__ = ()
 
@@ -159,12 +159,12 @@ class State(Record):
 
     @property
     def running(self) -> bool:
-        """Whether it runs (a paused one does)."""
+        """Whether it runs; a paused one counts as running."""
         return bool(self.raw.get("Running"))
 
     @property
     def exit_code(self) -> int:
-        """How it ended the last time; 0 if it hasn't yet."""
+        """The exit code of its last run; 0 if it hasn't ended yet."""
         return int(self.raw.get("ExitCode") or 0)
 
     @property
@@ -174,12 +174,12 @@ class State(Record):
 
     @property
     def started(self) -> datetime | None:
-        """When it was started the last time; None for never."""
+        """When it was last started; None if it never was."""
         return _time(self.raw.get("StartedAt"))
 
     @property
     def finished(self) -> datetime | None:
-        """When it ended the last time; None for never."""
+        """When it last ended; None if it never has."""
         return _time(self.raw.get("FinishedAt"))
 
 
@@ -205,7 +205,7 @@ class Event(Record):
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What is told of the object: its name, image, labels, a dead one's `exitCode`."""
+        """What the event says about the object: its name, image, labels, and the `exitCode` of one that died."""
         return self._part("Actor").get("Attributes") or {}
 
     @property
@@ -215,7 +215,7 @@ class Event(Record):
 
     @property
     def time(self) -> datetime:
-        """When, by the service's clock."""
+        """When it happened, by the service's clock."""
         return _at((self.raw.get("timeNano") or 0) / 1e9 or self.raw.get("time"))
 
 
@@ -258,7 +258,7 @@ class _Named(Record):
 
     @property
     def driver(self) -> str:
-        """What provides it, such as `bridge` or `local`."""
+        """The driver that provides it, such as `bridge` or `local`."""
         return self._text("Driver")
 
     @property
@@ -295,14 +295,14 @@ LISTED: Final[Mapping[tuple[str, ...], type[Record]]] = {
     ("networks",): Network,
     ("volumes",): Volume,
 }
-"""What a list at a path holds; elsewhere it is plain JSON."""
+"""The records that a list at a path holds; other lists hold plain JSON."""
 
 
 def listed(path: tuple[str, ...], value: Any) -> list[Any]:
-    """The entries of a list's answer.
+    """Return the entries of the answer to an `ls`.
 
     Raises:
-        Internal: it is no list, or an entry is no object where one should be.
+        Internal: it is not a list, or an entry that should be an object is not one.
     """
     if path == ("volumes",) and isinstance(value, dict):  # the one list that the Engine API wraps
         value = cast("dict[str, Any]", value).get("Volumes")
@@ -322,13 +322,13 @@ class Line:
 
     @property
     def text(self) -> str:
-        """As UTF-8; what is none shows as U+FFFD."""
+        """The line decoded as UTF-8; bytes that are not valid UTF-8 show as U+FFFD."""
         return self.data.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a program ended, and all that it wrote."""
+    """The exit code of a program, and all that it wrote."""
 
     stdout: bytes
     stderr: bytes
@@ -336,14 +336,14 @@ class Finished:
 
     @property
     def text(self) -> str:
-        """What it wrote to stdout, as UTF-8; what is none shows as U+FFFD."""
+        """What it wrote to stdout, decoded as UTF-8; bytes that are not valid UTF-8 show as U+FFFD."""
         return self.stdout.decode("utf-8", "replace")
 
     def check(self) -> Finished:
-        """Itself, if the program succeeded.
+        """Return this result if the program succeeded.
 
         Raises:
-            Failed: it ended with another code than 0.
+            Failed: the program ended with an exit code other than 0.
         """
         if self.exit_code:
             raise Failed(self)
@@ -351,7 +351,7 @@ class Finished:
 
 
 class Failed(SwarmError):
-    """A program that had to succeed ended with another code than 0; `finished` has all of it."""
+    """A program that had to succeed ended with an exit code other than 0; `finished` has its result."""
 
     code: ClassVar[str] = Internal.code  # on the wire; to a program of another process it is a failure like any other
 

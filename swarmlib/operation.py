@@ -1,4 +1,4 @@
-"""An operation, as data: a verb, the object that it is about, what it needs, and what is known about the call.
+"""An operation, as data: a verb, the object that it is about, its parameters, and what is known about the call.
 
 Imports no trio.
 """
@@ -17,15 +17,15 @@ from .verbs import Verb
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Meta:
-    """What is known about a call beside the operation's own parameters. No parameter of a client's can set it.
+    """What is known about a call besides the operation's own parameters. No parameter of a client can set it.
 
     Attributes:
-        caller: who asks, as the source that took the request knows: `cert:NAME` by a TLS certificate, `uid:N` by a unix
-            socket, `ip:ADDRESS` by a plain TCP connection; "" where it doesn't know. A wire peer can't set it: it is
-            that peer itself.
-        version: the version of the API that the client speaks; "" where it says none.
-        headers: what the client's protocol says beside the parameters and belongs to the operation, such as credentials
-            for a registry. The names are in lower case.
+        caller: who sent the request, as the source that took it knows: `cert:NAME` by a TLS certificate, `uid:N` by a
+            unix socket, `ip:ADDRESS` by a plain TCP connection; "" where it doesn't know. A wire peer can't set it:
+            for its requests, the caller is that peer itself.
+        version: the version of the API that the client speaks; "" where the client names none.
+        headers: headers of the client's protocol that belong to the operation, such as credentials for a registry.
+            Their names are in lower case.
     """
 
     caller: str = ""
@@ -33,7 +33,7 @@ class Meta:
     headers: tuple[tuple[str, str], ...] = ()
 
     def header(self, name: str) -> str | None:
-        """Give the value of a header, the first where it is repeated; None where it is missing."""
+        """Return the value of a header: the first if it is repeated, None if it is missing."""
         for known, value in self.headers:
             if known == name:
                 return value
@@ -54,7 +54,7 @@ class Meta:
         )
 
     def __repr__(self) -> str:
-        """Without the values of headers: reprs end in tracebacks and logs, where no secret may be."""
+        """Leave out the values of headers: reprs end up in tracebacks and logs, where no secret may appear."""
         return f"<Meta caller={self.caller!r} version={self.version!r} headers={[name for name, _ in self.headers]}>"
 
 
@@ -63,18 +63,18 @@ NO_META: Final = Meta()
 
 @dataclass(slots=True, repr=False)
 class Operation:
-    """What a request asks: all of it that is plain data.
+    """The part of a request that is plain data.
 
     Attributes:
         path: the object below the service that the request is sent to; `()` is the service itself. It is checked when
             the operation is made (`swarmlib.names`).
         params: the operation's parameters; the values are what msgpack can carry.
-        body: the object that the verb speaks of.
+        body: the object that the verb is about.
         meta: what is known about the call.
         deadline: on trio's clock; when it passes, the work is cancelled and answered `timeout`.
 
     Raises:
-        Invalid, TooLarge: the path is not one (`swarmlib.names.check_path`).
+        Invalid, TooLarge: the path is not valid (`swarmlib.names.check_path`).
     """
 
     verb: Verb
@@ -98,6 +98,6 @@ class Operation:
         return None if self.body is None else self.body.data
 
     def __repr__(self) -> str:
-        """Tell what it is about; of parameters only the names, as reprs end in tracebacks and logs."""
+        """Show the verb, the path and the names of parameters only: reprs end up in tracebacks and logs."""
         about = f"{self.verb} {'/'.join(self.path)!r} params={list(self.params)} body={self.body!r}"
         return f"<{type(self).__name__} {about}>"

@@ -26,15 +26,15 @@ _META: Final = "swarmlib"
 
 
 def argument(help: str, *, default: Any = dataclasses.MISSING) -> Any:
-    """Declare a field given by position; a sequence takes all the positions that are left, at least one unless it has
-    a default.
+    """Declare a field given by position. A sequence takes all remaining positions, at least one unless it has a
+    default.
     """
     return _field(help, positional=True, default=default)
 
 
 def option(help: str, *, default: Any) -> Any:
-    """Declare a field given as `--name VALUE`; a bool (False by default) as the flag `--name`; a sequence as often as
-    wanted.
+    """Declare a field given as `--name VALUE`; a bool (False by default) is the flag `--name`; a sequence may be
+    repeated.
     """
     return _field(help, positional=False, default=default)
 
@@ -48,15 +48,15 @@ def _field(help: str, *, positional: bool, default: Any) -> Any:
 
 @dataclass(frozen=True)
 class Reader:
-    """How values of a type are read and shown, given in an annotation: `Annotated[float, Reader(seconds, "DURATION")]`.
+    """How values of a type are read and shown, set by an annotation: `Annotated[float, Reader(seconds, "DURATION")]`.
 
     A class may have a class method `read` instead.
     """
 
     read: Callable[[Any], Any]
-    """Takes a text, or a value that has been read. Raises ValueError or SwarmError, which say what is wrong."""
+    """Takes a text, or a value that has been read already. Raises ValueError or SwarmError, which say what is wrong."""
     metavar: str = ""
-    """What stands for a value in usage; by default the option's name."""
+    """The placeholder of a value in usage; by default the option's name."""
     show: Callable[[Any], str] = str
     """Returns the text of a value."""
 
@@ -81,7 +81,7 @@ class Parameter:
 
     @property
     def label(self) -> str:
-        """What stands for a value of it in usage."""
+        """The placeholder of its value in usage."""
         if get_origin(self.kind) is Literal:
             return "|".join(map(str, get_args(self.kind)))
         reader = _reader(self.kind)
@@ -100,13 +100,13 @@ class Parameter:
         return shown if self.required else f"[{shown}]"
 
     def shown(self, value: Any) -> Any:
-        """Return a value as people read it: as text where its type says how, else as it is."""
+        """Return a value as people read it: as text if its type has a reader, else unchanged."""
         if value is None or (reader := _reader(self.kind)) is None:
             return value
         return [reader.show(each) for each in value] if self.many else reader.show(value)
 
     def read(self, value: Any, backend: str, key: str) -> Any:
-        """Return the value, or the list of values, that a program gives.
+        """Convert a value that a program gives, or its list of values, to the declared kind.
 
         Raises:
             Invalid: it is of the wrong kind; the error names the backend and the key.

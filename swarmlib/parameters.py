@@ -1,4 +1,4 @@
-"""What the Engine API's requests hold, from Python values."""
+"""Python values converted to what the Engine API's requests hold."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from .errors import Invalid
 from .values import Json, as_json
 
 Param: TypeAlias = str | int | float | bool | Sequence[Any] | Mapping[str, Any] | None
-"""What a keyword of the client may be: a parameter of the Engine API, or a field of its JSON."""
+"""The value of a keyword of the client: a parameter of the Engine API, or a field of its JSON."""
 
 
 def parameters(params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Keywords as a request carries them: a bool as 1 or 0, a mapping as JSON text; filters as lists of text.
+    """Convert keywords to a request's parameters: a bool to 1 or 0, a mapping to JSON text, filters to lists of text.
 
     Raises:
-        Invalid: a mapping holds what JSON can't express, such as NaN.
+        Invalid: a mapping holds a value that JSON can't express, such as NaN.
     """
     return {name: _parameter(name, value) for name, value in params.items()} if params else params
 
 
 def as_body(value: Any) -> Json | None:
-    """A request's body: JSON data as `Json`; `Json` and None as they are.
+    """Convert JSON data to a request's body; `Json` and None stay as they are.
 
     Raises:
         Invalid: the data holds NaN or an infinity.
@@ -34,7 +34,7 @@ def as_body(value: Any) -> Json | None:
 
 
 def _check_finite(data: Any) -> None:
-    """Refuse what JSON has no word for, and its encoder would write as null: a field that is not set."""
+    """Refuse NaN and infinities: the JSON encoder would write them as null, which means a field that is not set."""
     if isinstance(data, float) and not math.isfinite(data):
         raise Invalid(f"not a JSON value: JSON has no {data}")
     if isinstance(data, Mapping):
@@ -55,7 +55,7 @@ def _parameter(name: str, value: Any) -> Any:
 
 
 def _filters(given: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Filters as the Engine API wants them: lists of text, where Python has a word, a number or a bool."""
+    """Convert filters to the lists of text that the Engine API takes, from single words, numbers, bools or lists."""
     return {name: [_filter(each) for each in _several(value)] for name, value in given.items()}
 
 
@@ -68,7 +68,7 @@ def _filter(value: Any) -> str:
 
 
 def words(command: str | Sequence[str]) -> list[str]:
-    """A command's words; text is split as a shell would."""
+    """Return a command's words; text is split as a shell would."""
     if isinstance(command, str):
         import shlex
 
@@ -77,5 +77,5 @@ def words(command: str | Sequence[str]) -> list[str]:
 
 
 def variables(env: Mapping[str, str] | None) -> list[str]:
-    """Environment variables as the Engine API writes them."""
+    """Convert environment variables to the list of `NAME=VALUE` that the Engine API takes."""
     return [f"{name}={value}" for name, value in (env or {}).items()]

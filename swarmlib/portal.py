@@ -1,15 +1,15 @@
 """A trio loop in a thread of its own, and calls into it from other threads (`sync`) and from asyncio (`aio`).
 
-What is open in the loop is a `Context`: a task that enters an async context manager, waits, and leaves it. Calls, and
-contexts inside it, run in a nursery of that task, so whatever ends a context ends all that goes on in it.
+Everything that is open in the loop is a `Context`: a task that enters an async context manager, waits, and leaves it.
+Calls, and contexts inside it, run in a nursery of that task, so whatever ends a context ends everything inside it.
 
     connect("…")      the loop's own context: its thread ends with it
       ├ ls()            a call
       └ watch()         a context inside it
           └ next()        a call
 
-anyio's BlockingPortal was weighed for this. Its calls take longer, a task that is cancelled by its future is let
-go before it has ended, and a stream that comes in that moment is dropped, not closed.
+anyio's BlockingPortal was considered for this. Its calls take longer, it does not wait for a task that is cancelled
+through its future, and a stream that arrives in that moment is dropped, not closed.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ T = TypeVar("T")
 Work: TypeAlias = Callable[[], Awaitable[T]]
 
 EXIT_SECONDS: Final = 4 * CLEANUP_SECONDS
-"""How long the end of the interpreter waits for a connection that was left open: several stages, each in its turn."""
+"""How long the exit of the interpreter waits for a connection that was left open: several stages close in turn."""
 
 _CHUNK: Final = 65_536
 
 
 class Closed(Unavailable):
-    """The connection, or what was opened in it, has ended: it was closed, or it failed; then that is the cause."""
+    """The connection, or what was opened in it, was closed or has failed; the failure is the cause of this error then."""
 
 
 class Loop:
@@ -56,11 +56,11 @@ class Loop:
 
     @property
     def loop(self) -> Loop:
-        """Itself, as the place of its one call."""
+        """The loop itself, as the place of its one call."""
         return self
 
     def admit(self, call: Call[Any]) -> None:
-        """Start the thread, for `call`, and end it with that. If nothing has before, the interpreter's end ends it."""
+        """Start the thread for `call`; it ends with the call, at the latest when the interpreter exits."""
         self._call = call
         self._thread.start()
 
@@ -81,7 +81,7 @@ class Loop:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs; in a process that was forked from the one that has it, it doesn't."""
+        """Whether the thread runs; it doesn't in a process that was forked from its own."""
         return self._thread.is_alive()
 
     @property
@@ -90,7 +90,7 @@ class Loop:
         return threading.current_thread() is self._thread
 
     def soon(self, function: Callable[..., object], *args: Any) -> bool:
-        """Have the loop call `function`, after what it was given before; False where there is no loop any more."""
+        """Schedule `function` in the loop, after what was scheduled before; return False if the loop has ended."""
         if not self.alive:
             return False
         if self._token is None:
@@ -102,20 +102,20 @@ class Loop:
         return True
 
     def refuse(self, call: Call[Any]) -> None:
-        """Answer the one call, should the loop itself have been cancelled."""
+        """Fail the one call, if the loop itself was cancelled."""
         call.ended.fail(CancelledError())
 
     def join(self) -> None:
-        """Wait until the thread is gone."""
+        """Wait until the thread has ended."""
         if self.alive:
             self._thread.join()
 
 
 class Pending(Generic[T]):
-    """What will come of something in the loop.
+    """The future result of something in the loop.
 
-    Not a `Future`: that has a lock, which a Ctrl-C between two steps of the standard library leaves locked for ever.
-    This has none, as nothing but the loop's thread changes it once it is known there.
+    It is not a `Future`, whose lock would stay locked for ever if a Ctrl-C came between two steps of the standard
+    library. This has no lock, as only the loop's thread changes it once it is known there.
     """
 
     def __init__(self) -> None:
@@ -125,12 +125,12 @@ class Pending(Generic[T]):
         self._listeners: list[Callable[[], object]] = []
 
     def succeed(self, value: T) -> None:
-        """Take the value."""
+        """Set the value."""
         self._value = value
         self._settle()
 
     def fail(self, error: BaseException) -> None:
-        """Take the error."""
+        """Set the error."""
         self.error = error
         self._settle()
 
@@ -140,14 +140,14 @@ class Pending(Generic[T]):
             listener()
 
     def listen(self, listener: Callable[[], object]) -> None:
-        """Have `listener` called, in the loop, when it is known, or now if it is."""
+        """Call `listener` in the loop once the result is known, or now if it already is."""
         if self.done:
             listener()
         else:
             self._listeners.append(listener)
 
     def get(self) -> T:
-        """The value; raises the error."""
+        """Return the value, or raise the error."""
         if self.error is not None:
             raise self.error
         value: T = self._value
@@ -155,9 +155,9 @@ class Pending(Generic[T]):
 
 
 class Call(Generic[T]):
-    """Work in the loop: `result` is what its caller waits for, `ended` is when nothing of it goes on any more.
+    """Work in the loop. Its caller waits for `result`; `ended` is known once all of its work has ended.
 
-    place: where it runs. seconds: the time that it has from its launch on.
+    place: where it runs. seconds: how long it may take from its launch on.
     """
 
     def __init__(self, place: Loop | Context[Any], work: Work[Any], seconds: float = math.inf) -> None:
@@ -171,12 +171,12 @@ class Call(Generic[T]):
         self._abandoned = False
 
     def launch(self, listener: Callable[[], object]) -> None:
-        """Have it begin; `listener` is called, in the loop, when `result` is known."""
+        """Schedule the call; `listener` is called in the loop once `result` is known."""
         self.result.listen(listener)
         self._place.admit(self)
 
     def begin(self, nursery: trio.Nursery | None) -> None:
-        """Begin, in the loop; without a nursery, answer that it can't."""
+        """Begin the call, in the loop; without a nursery, refuse it."""
         self._begun = True
         if nursery is None:
             self._place.refuse(self)
@@ -184,7 +184,7 @@ class Call(Generic[T]):
             nursery.start_soon(self.run)
 
     async def run(self) -> None:
-        """Do it, in the loop. Raises nothing: whatever happens is the caller's to know."""
+        """Do the work, in the loop. Raises nothing: every outcome is reported to the caller."""
         self._begun = True
         try:
             with self._scope:
@@ -201,9 +201,9 @@ class Call(Generic[T]):
         self.ended.fail(CancelledError() if self._abandoned else late)
 
     def abandon(self) -> None:
-        """Cancel it: nobody wants its result any more. A stream that it gives nevertheless is closed.
+        """Cancel the call, whose result is no longer wanted. A stream that it still returns is closed.
 
-        Ctrl-C comes between any two steps of its caller, so it may not even have been launched.
+        Ctrl-C can come between any two steps of the caller, so the call may not even have been launched.
         """
         if not self.loop.soon(self._cancel):
             self._cancel()
@@ -221,17 +221,17 @@ class Call(Generic[T]):
             Call[None](self._place, partial(trio.aclose_forcefully, stream)).launch(_nothing)
 
     def when_ended(self, listener: Callable[[], object]) -> None:
-        """Have `listener` called, from any thread, when nothing of it goes on any more."""
+        """Call `listener`, from any thread, once all of the call's work has ended."""
         if not self.loop.soon(self.ended.listen, listener):
             listener()
 
 
 def _nothing() -> None:
-    """For what nobody waits for."""
+    """Do nothing: the listener of calls that nobody waits for."""
 
 
 def _without_cancellation(exc: BaseException) -> BaseException | None:
-    """What is left of `exc` when it is not the cancellation that came from outside."""
+    """Return what is left of `exc` without the cancellation that came from outside."""
     if isinstance(exc, BaseExceptionGroup):
         rest = cast("BaseExceptionGroup[BaseException]", exc).split(trio.Cancelled)[1]
         return None if rest is None else sole(rest)
@@ -239,7 +239,7 @@ def _without_cancellation(exc: BaseException) -> BaseException | None:
 
 
 class Context(Call[T]):
-    """An async context manager that is held open; its `result` is what entering it gave. Calls run inside it."""
+    """An async context manager that is held open; its `result` is what entering it returned. Calls run inside it."""
 
     def __init__(
         self, place: Loop | Context[Any], manager: AbstractAsyncContextManager[T], seconds: float = math.inf
@@ -266,16 +266,16 @@ class Context(Call[T]):
             self.result.fail(self.ended.error or Closed("it ended before it was open"))
 
     def leave(self) -> None:
-        """Have it closed, with all that goes on in it; `ended` tells when that is done, and how it went."""
+        """Begin to close it, with everything inside it; `ended` tells when that is done, and how it went."""
         self.loop.soon(self._leaving.set)
 
     def admit(self, call: Call[Any]) -> None:
-        """Have a call begin inside this context, from any thread."""
+        """Schedule a call inside this context, from any thread."""
         if not self.loop.soon(lambda: call.begin(self._nursery)):
             self.refuse(call)
 
     def refuse(self, call: Call[Any]) -> None:
-        """Answer a call that can't go on here: when all has ended, as only then it is known why."""
+        """Fail a call that can't run here, once the context has ended: only then is the reason known."""
         if self.ended.done or self.loop.alive:
             self.ended.listen(lambda: call.ended.fail(_closed_by(self.ended.error)))
         else:
@@ -285,9 +285,9 @@ class Context(Call[T]):
 def _closed_by(failure: BaseException | None) -> SwarmError:
     if failure is None:
         return Closed("this connection is closed")
-    if isinstance(failure, TimedOut):  # the deadline around it was that of the calls in it too
+    if isinstance(failure, TimedOut):  # its deadline also applied to the calls inside it
         return TimedOut(failure.message)
-    if isinstance(failure, Closed):  # this went with what it was in, for the same reason
+    if isinstance(failure, Closed):  # the context around it ended, for the same reason
         return _caused_by(failure.__cause__, Closed(failure.message))
     return _caused_by(failure, Closed(f"this connection has ended: {failure}"))
 
@@ -298,26 +298,27 @@ def _caused_by(cause: BaseException | None, error: Closed) -> Closed:
 
 
 class Held(Generic[T]):
-    """A user's hold of an open context: closed explicitly, or when the last that refers to it is gone.
+    """A user's reference to an open context, which is closed explicitly, or when nothing refers to this any more.
 
-    Nothing in the loop refers to this object, else it would never go. `outer` is kept open for as long as this.
+    Nothing in the loop refers to this object, else it would never be collected. It keeps `outer` open as long as it
+    lives.
     """
 
     def __init__(self, context: Context[T], outer: Held[Any] | None = None) -> None:
         self.context = context
         self._outer = outer
         self._forgotten = weakref.finalize(self, _forget, context, outer is None)
-        self._forgotten.atexit = False  # the loop sees to that, and waits
+        self._forgotten.atexit = False  # the loop closes it then, and waits
 
     def leave(self) -> Context[T]:
-        """Close it; gives what to wait for."""
+        """Close the context, and return it for its end to be waited for."""
         self._forgotten.detach()
         self.context.leave()
         return self.context
 
 
 def _forget(context: Context[Any], is_connection: bool) -> None:
-    """Close what nobody can close any more; the collector may call this in any thread, so nothing waits."""
+    """Close a context that nobody else can close any more, without waiting: the collector may call this in any thread."""
     if context.ended.done:
         return
     context.leave()
@@ -329,19 +330,19 @@ class FileStream(trio.abc.ReceiveStream):
     """A binary file that is open for reading, as a stream that the loop reads, in threads."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        """Take a file.
+        """Wrap a file.
 
         Raises:
-            Invalid: it gives text.
+            Invalid: the file is open in text mode.
         """
         if isinstance(file, io.TextIOBase):
             raise Invalid(f"{file!r} gives text; what is sent should be opened in binary mode")
         self._file = file
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next bytes. Cancelled, it leaves the read that is under way to its thread."""
+        """Read the next bytes. If cancelled, the read that is under way goes on in its thread."""
         return await trio.to_thread.run_sync(self._file.read, max_bytes or _CHUNK, abandon_on_cancel=True)
 
     async def aclose(self) -> None:
-        """Nothing to do: the file is closed by who opened it."""
+        """Do nothing: whoever opened the file closes it."""
         await trio.lowlevel.checkpoint()

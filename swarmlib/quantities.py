@@ -74,14 +74,14 @@ def _amount(text: str, units: Mapping[str, float], usual: str) -> float:
 
 
 def _parts(text: str) -> tuple[float, str]:
-    """Return the number and the unit of an amount; a unit that nobody knows where it is not one."""
+    """Return the number and the unit of an amount; an unknown unit if the text is not an amount."""
     found = _AMOUNT.fullmatch(text)
     return (float(found[1]), found[2]) if found else (0.0, "?")
 
 
 @dataclass(frozen=True)
 class Rate:
-    """So many a second, such as `10/s`, `600/m`."""
+    """A rate, such as `10/s`, `600/m`."""
 
     per_second: float
     text: str
@@ -90,10 +90,10 @@ class Rate:
 
     @classmethod
     def read(cls, text: object) -> Self:
-        """Read it; without a time it is per second.
+        """Read a rate; without a time it is per second.
 
         Raises:
-            ValueError: it is none, or zero.
+            ValueError: it is not a rate, or zero.
         """
         amount, _, time = str(text).partition("/")
         number, unit = _parts(amount)
@@ -107,7 +107,7 @@ class Rate:
 
 
 class ByteRate(Rate):
-    """So many bytes a second, such as `64KiB/s`."""
+    """A rate in bytes, such as `64KiB/s`."""
 
     units: ClassVar = {"": 1.0, **_BYTES}
     example: ClassVar = "64KiB/s"

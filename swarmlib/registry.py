@@ -23,16 +23,16 @@ def _found() -> dict[str, EntryPoint]:
 
 
 def names() -> list[str]:
-    """The names of all installed backends, sorted."""
+    """Return the names of all installed backends, sorted."""
     return sorted(_found())
 
 
 def find(name: str) -> type[Backend]:
-    """The backend of that name, imported now.
+    """Import and return the backend of that name.
 
     Raises:
-        NotFound: no package installed here has it; the message names the nearest.
-        Internal: its package has it, but can't be imported, or gives something else than a backend.
+        NotFound: no installed package has it; the message names the nearest.
+        Internal: its package can't be imported, or has something other than a backend under that name.
     """
     point = _found().get(name)
     if point is None:

@@ -1,4 +1,4 @@
-"""Replies, as data: the answers to a request on their way back to who asked. Imports no trio."""
+"""Replies, as data: the answers to a request on their way back to the caller. Imports no trio."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Ack:
     """The final reply of success.
 
     Attributes:
-        value: what the service says of what it did; an object where there was none before.
+        value: what the service reports about what it did; the object, where no `set` came before.
         details: small facts about the reply, such as a header; the values are what msgpack can carry.
-        stream: a byte stream that the reply gives: a `HalfCloseableStream` for a conversation (`connect`), any receive
-            stream for bytes one way (`file`). Who receives the reply closes it.
+        stream: a byte stream that comes with the reply: a `HalfCloseableStream` for a conversation (`connect`), any
+            receive stream for bytes one way (`file`). Whoever receives the reply closes it.
     """
 
     kind: ClassVar[str] = "ack"
@@ -53,7 +53,7 @@ class Ack:
         )
 
     def __repr__(self) -> str:
-        """Its kind and size only: reprs end in tracebacks and logs, where no secret may be."""
+        """Show the kind and size only: reprs end up in tracebacks and logs, where no secret may appear."""
         return f"<Ack {self.value!r} details={list(self.details)}>"
 
 
@@ -81,7 +81,7 @@ class Set:
 
 @dataclass(slots=True, repr=False)
 class Log:
-    """One line of text, without its line end. `details` say which stream of a program it is from, and when it came."""
+    """One line of text, without its line end. `details` say which stream of a program wrote it, and when."""
 
     kind: ClassVar[str] = "log"
     line: bytes = b""
@@ -98,7 +98,7 @@ class Log:
 
 @dataclass(slots=True, repr=False)
 class Error:
-    """The final reply of failure; after an `Ack`, the word that the conversation broke off."""
+    """The final reply of failure; after an `Ack`, it says that the conversation broke off."""
 
     kind: ClassVar[str] = "error"
     error: SwarmError

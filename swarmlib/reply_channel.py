@@ -1,4 +1,4 @@
-"""The channel that carries the replies of one request back to who asked.
+"""The channel that carries the replies of one request back to the caller.
 
 A request carries the sending half of a reply pair (`ReplySender`); the contract of its life is this table, and
 `ReplySender.send` is the one place that enforces it:
@@ -10,10 +10,10 @@ A request carries the sending half of a reply pair (`ReplySender`); the contract
     closed     ClosedResourceError                 closed
 
 So every request gets exactly one final reply. An `error` after the `ack` ends a conversation that had begun (the
-replies of `attach` and `watch`): it broke off, and the caller must not take its end for a good one.
+replies of `attach` and `watch`): it broke off, and the caller must not take this for its regular end.
 
-When the caller goes away (its end is closed, or it was cancelled inside `async with`), `on_gone` callbacks run at once:
-that is how work is cancelled in every stage.
+When the caller goes away (its end is closed, or it was cancelled inside `async with`), `on_gone` callbacks run at
+once: this is how work is cancelled in every stage.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class ReplySender(trio.abc.SendChannel[Reply]):
 
     A subclass says where replies go (`_deliver`) and when nobody listens any more (`gone`, `on_gone`).
 
-    It knows its owner: the channel that has the request now, and answers it or passes it on. One that finds at the end
-    of its `send` that it still is the owner ends the call, so that a request which a stage has dropped is answered.
+    It knows its owner: the channel that has the request now, and answers or forwards it. A channel that is still the
+    owner at the end of its `send` ends the call, so that a request which a stage has dropped is answered.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class ReplySender(trio.abc.SendChannel[Reply]):
         self._owner = owner
 
     def is_with(self, owner: object) -> bool:
-        """Whether the call is `owner`'s still: it has not been passed on."""
+        """Tell whether `owner` still owns the call: it has not been forwarded."""
         return self._owner is owner
 
     @property
@@ -85,15 +85,15 @@ class ReplySender(trio.abc.SendChannel[Reply]):
 
     @abstractmethod
     def on_gone(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called, in the caller's task, when it goes away, or now if it has; it must not block."""
+        """Call `callback` in the caller's task when the caller goes away, or now if it has. It must not block."""
 
     @abstractmethod
     async def _deliver(self, reply: Reply) -> None:
-        """Hand over a reply that the contract allows."""
+        """Deliver a reply that the contract allows."""
 
     @abstractmethod
     async def _finish(self) -> None:
-        """No more replies will come. Called once; must not wait for the caller."""
+        """End the replies. Called once; must not wait for the caller."""
 
     async def send(self, value: Reply) -> None:
         """Send one reply; waits while the caller is behind (backpressure), but never for a final reply.
@@ -101,7 +101,7 @@ class ReplySender(trio.abc.SendChannel[Reply]):
         Raises:
             ContractError: this reply may not follow those before it.
             trio.ClosedResourceError: this end is closed.
-            trio.BrokenResourceError: the caller went away.
+            trio.BrokenResourceError: the caller has gone away.
         """
         state = self._state
         if state is _State.CLOSED:
@@ -119,8 +119,8 @@ class ReplySender(trio.abc.SendChannel[Reply]):
         await self._deliver(value)
 
     async def aclose(self) -> None:
-        """End the replies. Without a final reply before it, the caller gets `unavailable`. Twice is harmless, and so
-        is a caller that goes away meanwhile.
+        """End the replies. If there was no final reply, the caller gets `unavailable`. Calling it twice is harmless,
+        and so is a caller that goes away meanwhile.
         """
         if self._state is _State.CLOSED:
             return
@@ -128,14 +128,14 @@ class ReplySender(trio.abc.SendChannel[Reply]):
             if self._state is _State.WAITING and not self.gone:
                 await self.error(Unavailable("the service ended the call without an answer"))
             self._state = _State.CLOSED
-            self._owner = None  # it has ended: nothing is left to be answered
+            self._owner = None  # the call has ended: nothing is left to answer
             await self._finish()
         except trio.BrokenResourceError:  # not `suppress`, which would cost each call 2 µs
             self._state = _State.CLOSED
 
     async def abandon(self, by: str) -> None:
-        """End the replies for the stage named `by`, which has dropped the request: without an answer, the caller gets
-        `unavailable`.
+        """End the replies for the stage named `by`, which has dropped the request: if it was not answered, the caller
+        gets `unavailable`.
         """
         if not self.answered and not self.gone:
             with suppress(trio.BrokenResourceError):
@@ -166,9 +166,9 @@ class ReplySender(trio.abc.SendChannel[Reply]):
 
 
 class Tap(ReplySender):
-    """A reply channel that shows each reply to `see` on its way to `inner`, in the task of who sends it.
+    """A reply channel that shows each reply to `see` on its way to `inner`, in the sender's task.
 
-    What `see` returns goes on in its place (the same reply, another, or None to hold back a `set` or `log`).
+    What `see` returns is sent in its place: the same reply, another, or None to hold back a `set` or `log`.
     """
 
     def __init__(self, inner: ReplySender, see: Callable[[Reply], Reply | None]) -> None:
@@ -203,10 +203,10 @@ class Tap(ReplySender):
 
 
 class _Nobody(ReplySender):
-    """The end of a pair whose caller is gone. It keeps no state: many requests share it."""
+    """The answering end for a caller that is gone. It keeps no state: many requests share it."""
 
     def pass_to(self, owner: object) -> None:
-        """Nobody is to be told, so nobody need own it."""
+        """Do nothing: nobody waits for a reply, so the call needs no owner."""
 
     def is_with(self, owner: object) -> bool:
         return False
@@ -215,7 +215,7 @@ class _Nobody(ReplySender):
         raise trio.BrokenResourceError("nobody waits for this reply")
 
     async def aclose(self) -> None:
-        """Nobody is told."""
+        """Do nothing: nobody waits for a reply."""
 
     @property
     def gone(self) -> bool:
@@ -232,4 +232,4 @@ class _Nobody(ReplySender):
 
 
 NOBODY: Final[ReplySender] = _Nobody()
-"""Where the replies of a request go that nobody has sent."""
+"""The reply channel of a request that has not been sent."""

@@ -1,4 +1,4 @@
-"""A reply pair in memory: one end answers, the other is read by who asked."""
+"""A reply pair in memory: one end answers, the caller reads the other."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .reply import FINAL, Ack, Error, Reply
 from .reply_channel import ContractError, ReplySender
 
 REPLY_CAPACITY: Final = 16
-"""Replies that wait in a pair before its sender is held back."""
+"""How many replies wait in a pair before its sender is held back."""
 
 
 async def discard(reply: Reply) -> None:
-    """Close what a reply brings that nobody takes: its stream."""
+    """Close the stream of a reply that nobody takes."""
     if isinstance(reply, Ack) and reply.stream is not None:
         await trio.aclose_forcefully(reply.stream)
 
 
 class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
-    """The end of a reply pair that the caller holds; leaving its `async with` tells every stage that it went away."""
+    """The caller's end of a reply pair; leaving its `async with` tells every stage that the caller went away."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -38,7 +38,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
         """Receive the next reply.
 
         Raises:
-            trio.EndOfChannel: there is none any more.
+            trio.EndOfChannel: there are no more replies.
             trio.ClosedResourceError: this end is closed.
             trio.BusyResourceError: another task is receiving.
         """
@@ -73,7 +73,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
             trio.lowlevel.reschedule(reader)
 
     async def put(self, reply: Reply) -> None:
-        """Take a reply from the other end, waiting while `capacity` are unread. A final one never waits."""
+        """Take a reply from the other end; waits while `capacity` replies are unread, but never for a final one."""
         if len(self._buffer) >= self._capacity and type(reply) not in FINAL:
             await self._room()
         if self.gone:
@@ -85,7 +85,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
             self._wake_writers()
 
     async def _room(self) -> None:
-        """Wait while `capacity` are unread. What waits when an error or the end comes is refused."""
+        """Wait while `capacity` replies are unread. A reply that still waits when an error or the end comes is refused."""
         if self._writers is None:
             self._writers = trio.lowlevel.ParkingLot()
         while len(self._buffer) >= self._capacity and not (self.gone or self._failed or self._ended):
@@ -100,7 +100,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
             self._writers.unpark_all()
 
     def end(self) -> None:
-        """Take the other end's word that no more will come."""
+        """Note that no more replies will come from the other end."""
         self._ended = True
         self._wake_reader()
         self._wake_writers()
@@ -113,12 +113,12 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
             self._callbacks.append(callback)
 
     async def aclose(self) -> None:
-        """Go away: the work for the call is cancelled, what is unread is closed. Twice is harmless."""
+        """Go away: the work for the call is cancelled, unread replies are closed. Calling it twice is harmless."""
         for reply in self.leave():
             await discard(reply)
 
     def leave(self) -> Collection[Reply]:
-        """Go away, as `aclose` does, at once. Gives what is unread: the streams in it are the caller's to close."""
+        """Go away at once, as `aclose` does, but return the unread replies, whose streams the caller must close."""
         if self.gone:
             return ()
         self.gone = True
@@ -153,6 +153,6 @@ class _PairedSender(ReplySender):
 
 
 def open_reply(capacity: int = REPLY_CAPACITY) -> tuple[ReplySender, ReplyReceiver]:
-    """Make a reply pair: give the first to the request as `reply`, receive from the second inside `async with`."""
+    """Make a reply pair: the first is the request's `reply`; receive from the second inside `async with`."""
     replies = ReplyReceiver(capacity)
     return _PairedSender(replies), replies

@@ -1,4 +1,4 @@
-"""Requests: what travels towards the engines, an operation with the streams and the replies that belong to it."""
+"""Requests, which travel towards the engines: an operation with the streams and replies that belong to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from .verbs import Verb
 
 
 class _Kept(Enum):
-    """Stands for a field that `Request.replace` leaves as it is, where None is a value; and for who keeps a request."""
+    """Stands for a field that `Request.replace` leaves as it is, where None is a value; and for the owner of a request
+    that a filter keeps.
+    """
 
     KEPT = "kept"
 
@@ -27,15 +29,15 @@ _KEPT: Final = _Kept.KEPT
 
 @dataclass(slots=True, repr=False)
 class Request(Operation):
-    """A request. It is not changed by who receives it, who may pass on a copy (`replace`).
+    """A request. Whoever receives it must not change it, but may forward a copy (`replace`).
 
     Attributes:
         verb, path, params, body, meta, deadline: see `Operation`.
-        upload: a byte stream that travels with the request. Who receives the request closes it.
+        upload: a byte stream that travels with the request. Whoever receives the request closes it.
         reply: where the replies go. Nobody waits for those of a request that has not been sent yet (`ask`).
 
     Raises:
-        Invalid, TooLarge: the path is not one (`swarmlib.names.check_path`).
+        Invalid, TooLarge: the path is not valid (`swarmlib.names.check_path`).
     """
 
     upload: trio.abc.ReceiveStream | None = None
@@ -49,7 +51,7 @@ class Request(Operation):
         return cls(asked.verb, asked.path, asked.params, asked.body, asked.meta, asked.deadline, upload, reply)
 
     def keep(self) -> None:
-        """Say that a filter holds this request beyond its `send`, and will answer it or pass it on later."""
+        """Declare that a filter keeps this request after its `send` returns, and will answer or forward it later."""
         self.reply.pass_to(_KEPT)
 
     def replace(

@@ -1,4 +1,4 @@
-"""A workload run to its end and removed, whatever happens meanwhile."""
+"""Run a workload to its end and remove it, whatever happens meanwhile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def run(
         body["Cmd"] = command
     spawn = partial(spawned, client, WORKLOADS, {**body, **config}, {"name": name} if name else {})
     async with _temporary(spawn) as workload:
-        # Both before it starts, so that nothing of it is missed.
+        # Both begin before it starts, so that nothing is missed.
         stream = await workload.connect(stream=True, stdin=has_input, stdout=True, stderr=True)
         async with stream, workload.watch("wait", condition="next-exit") as ends:
             await workload.start()
@@ -45,7 +45,7 @@ async def run(
 
 @asynccontextmanager
 async def _temporary(spawn: Callable[[], Awaitable[Handle]]) -> AsyncGenerator[Handle]:
-    """A workload that is removed in the end, also when the caller was cancelled while it was made."""
+    """Make a workload and remove it at the end, also when the caller is cancelled while it is being made."""
     made: list[Handle] = []
 
     async def make() -> None:
@@ -60,8 +60,8 @@ async def _temporary(spawn: Callable[[], Awaitable[Handle]]) -> AsyncGenerator[H
 
 
 async def _in_any_case(step: Callable[[], Awaitable[None]]) -> None:
-    """Do a step, of which the outcome must be known: cancelled meanwhile, it may take `CLEANUP_SECONDS` to end."""
-    scope = trio.CancelScope(shield=True)  # its deadline comes with the cancellation
+    """Do a step whose outcome must be known: if cancelled meanwhile, it still has `CLEANUP_SECONDS` to end."""
+    scope = trio.CancelScope(shield=True)  # the cancellation sets its deadline
     ended = trio.Event()
     failed: list[Exception] = []
 
@@ -85,7 +85,7 @@ async def _in_any_case(step: Callable[[], Awaitable[None]]) -> None:
 
 async def _remove(workload: Handle) -> None:
     deadline = trio.current_time() + CLEANUP_SECONDS
-    with trio.CancelScope(shield=True, deadline=deadline) as scope, suppress(NotFound):  # another one may remove it
+    with trio.CancelScope(shield=True, deadline=deadline) as scope, suppress(NotFound):  # another caller may remove it
         await workload.rm(force=True, v=True)
     if scope.cancelled_caught:
         raise TimedOut(f"{workload.id} was not removed within {CLEANUP_SECONDS:g} s", path=workload.path)

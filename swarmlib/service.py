@@ -1,4 +1,4 @@
-"""The contract of a backend, and the three helper bases that cover nearly all of them."""
+"""The contract of a backend, and the three helper bases that cover nearly all backends."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _log = logging.getLogger(__name__)
 class Backend(ABC):
     """The plug-in: it holds its arguments, and can be opened any number of times at once.
 
-    It is a dataclass, whose fields are all that it is made with (see `options`); it has no `__init__` of its own. A
-    declared argument may be given as text too: `Balance(["docker unix:///a.sock", Exec()])`.
+    It is a dataclass without an `__init__` of its own, whose fields are its arguments (see `options`). A declared
+    argument may be given as text too: `Balance(["docker unix:///a.sock", Exec()])`.
     """
 
     def __init_subclass__(cls) -> None:
@@ -40,7 +40,7 @@ class Backend(ABC):
         self.check_options()
 
     def check_options(self) -> None:  # noqa: B027 - most backends have nothing to check
-        """Check what the arguments' types do not say; override it to raise `Invalid`."""
+        """Check what the arguments' types do not ensure; override it to raise `Invalid`."""
 
     @property
     def name(self) -> str:
@@ -49,9 +49,9 @@ class Backend(ABC):
 
     @abstractmethod
     def open(self, next: Sender, /) -> AbstractAsyncContextManager[Sender]:
-        """Open a stage: takes the channel of the stage after it, gives the channel of this one.
+        """Open a stage: take the channel of the stage after it, and yield the channel of this one.
 
-        Its tasks live in a nursery inside the context, and are gone when the context ends. The stage must not close
+        Its tasks run in a nursery inside the context, and have ended when the context ends. The stage must not close
         `next`: it belongs to the chain.
 
         Raises:
@@ -60,13 +60,13 @@ class Backend(ABC):
 
 
 class _Stage(Backend):
-    """What the bases share: opening makes a stage anew from the arguments, so that no two share any state."""
+    """What the bases share: each opening makes a new stage from the arguments, so that no two share any state."""
 
     next: Sender
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
-        """Around the stage's life; override it to set up this stage's own state, and to clean up after it."""
+        """Enclose the stage's life; override it to set up this stage's own state, and to clean up after it."""
         yield
 
     def make_stage(self) -> Self:
@@ -80,16 +80,16 @@ class _Stage(Backend):
 
 
 class Filter(_Stage):
-    """A stage that passes requests on, in the sender's own task: no queue, no hop.
+    """A stage that forwards requests, in the sender's own task: no queue, no hop.
 
-    Override `send`; pass on with `await self.next.send(request)`. What it raises becomes the `error` reply. A request
-    that it neither answers nor passes on is answered `unavailable` when it returns, unless it says that it keeps it
-    (`request.keep()`).
+    Override `send`; forward with `await self.next.send(request)`. What `send` raises becomes the `error` reply. A
+    request that it neither answers nor forwards is answered `unavailable` when it returns, unless it declares that it
+    keeps the request (`request.keep()`).
     To see or change replies, put a `Tap` around `request.reply`.
     """
 
     async def send(self, request: Request) -> None:
-        """Judge, change, answer or pass on one request."""
+        """Check, change, answer or forward one request."""
         await self.next.send(request)
 
     @asynccontextmanager
@@ -133,25 +133,25 @@ class _FilterInlet(trio.abc.SendChannel[Request]):
 _HANDED_ON: Final[Any] = object()
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Any]]
-"""What handles a request: one of a `Server`'s methods."""
+"""Handles a request: one of a `Server`'s methods."""
 
 
 class Server(_Stage):
-    """A stage that answers: one async method a verb, each request in a task of its own.
+    """A stage that answers: one async method per verb, each request in a task of its own.
 
-    A method that returns a value answers with it (`spawn` in the `ack`, the others in a `set` before it); one that
-    returns None is acknowledged, unless it has replied by itself. Verbs without a method go to `next`. When the
-    caller goes away or the deadline passes, the method is cancelled.
+    The value that a method returns is the answer (of `spawn` in the `ack`, of the others in a `set` before it). If it
+    returns None, the request is acknowledged, unless the method has replied itself. Verbs without a method go to
+    `next`. When the caller goes away or the deadline passes, the method is cancelled.
     """
 
     max_calls: ClassVar[int] = 10_000
-    """Calls under way at once; the next sender waits."""
+    """The most calls under way at once; further senders wait."""
 
     inlet: Sender
-    """This stage's own channel, for an answer that takes several of its verbs."""
+    """This stage's own channel, for an answer that needs several of its verbs."""
 
     take_up: Callable[[Handler, Request], Awaitable[None]]
-    """Handles a request in a task of its own, as one that has just come: one that was handed on and came back."""
+    """Handles a request that was forwarded and came back as if it had just arrived, in a task of its own."""
 
     _by_verb: Mapping[Verb, Handler]
 
@@ -171,18 +171,18 @@ class Server(_Stage):
 
     @staticmethod
     async def hand_on(request: Request, to: Sender) -> Any:
-        """Leave a request to another channel: `return await self.hand_on(request, to)`. Whoever gets it answers it."""
+        """Forward a request to another channel, which answers it: `return await self.hand_on(request, to)`."""
         await to.send(request)
         return _HANDED_ON
 
     def handlers(self) -> Mapping[Verb, Handler]:
-        """The methods by the verb that they are named for."""
+        """Return the methods by the verb that they are named for."""
         return {verb: getattr(self, verb.value) for verb in Verb if hasattr(self, verb.value)}
 
     def choose(self, request: Request) -> Handler | None:
-        """What handles a request, decided as it arrives, in the order of arrival; None where it goes on to `next`.
+        """Return the handler of a request, or None to forward it to `next`. Called as requests arrive, in that order.
 
-        By default the verb's method. A stage that has to do with some requests only overrides it: the others cost it
+        By default it is the verb's method. Override it in a stage that handles only some requests: the others cost
         neither a task nor a hop.
         """
         return self._by_verb.get(request.verb)
@@ -210,7 +210,7 @@ class _ServerInlet(trio.abc.SendChannel[Request]):
         if self._closed:
             await refuse(value, _closed(self._stage))
             return
-        turn = object()  # not this channel itself: a call that was given back may come by here a second time
+        turn = object()  # not this channel itself: a call that was returned may pass here a second time
         value.reply.pass_to(turn)
         self._active += 1
         self._nursery.start_soon(self._run, handler, value, turn)
@@ -222,7 +222,7 @@ class _ServerInlet(trio.abc.SendChannel[Request]):
     async def _run(self, handler: Handler, request: Request, turn: object) -> None:
         try:
             await self._run_call(handler, request, turn)
-        except Exception as exc:  # noqa: BLE001 - it was cancelled, and failed while it ended: only this call ends
+        except Exception as exc:  # noqa: BLE001 - the call was cancelled, and failed while it ended: only it ends
             await refuse(request, as_error(exc, self._stage.name, request))
         finally:
             self._active -= 1
@@ -239,7 +239,7 @@ class _ServerInlet(trio.abc.SendChannel[Request]):
                     return
             except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
                 await refuse(request, as_error(exc, self._stage.name, request))
-            except BaseException:  # it is cancelled: with the stage, unless by its caller or its deadline
+            except BaseException:  # cancelled: with the stage, unless its caller or its deadline did it
                 if not scope.cancel_called:
                     await refuse(request, _closed(self._stage))
                 raise
@@ -289,11 +289,11 @@ class _SourceInlet(trio.abc.SendChannel[Request]):
         await refuse(value, Unsupported(f"{self._name} takes no requests: it stands at the head of a chain"))
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class Unhandled(trio.abc.SendChannel[Request]):
-    """What stands after the last stage: it answers every request `not_implemented`."""
+    """Stands after the last stage, and answers every request `not_implemented`."""
 
     async def send(self, value: Request) -> None:
         """Answer `value`."""
@@ -301,27 +301,27 @@ class Unhandled(trio.abc.SendChannel[Request]):
         await refuse(value, Unsupported(f"no backend of this chain answers {value.verb}{where}", path=value.path))
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 async def refuse(request: Request, error: SwarmError) -> None:
-    """Give `error` as the final reply, if there is a caller that still waits for one, and end the replies. In a
-    conversation that has begun it says that this broke off.
+    """Send `error` as the final reply, if a caller still waits for one, and end the replies. In a conversation that
+    has begun, it says that the conversation broke off.
 
-    It must get through also when the sender is cancelled, so it is shielded, for `CLEANUP_SECONDS` at most.
+    The reply must get through even when the sender is cancelled, so it is shielded, for `CLEANUP_SECONDS` at most.
     """
     if not request.reply.gone:
         await break_off(request.reply, error, begun=request.verb in CONVERSATIONS)
 
 
 async def end_dropped(request: Request, by: str) -> None:
-    """End the call of a request that the stage named `by` neither answered, nor passed on, nor keeps."""
+    """End the call of a request that the stage named `by` neither answered, nor forwarded, nor keeps."""
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
         await request.reply.abandon(by)
 
 
 async def break_off(reply: ReplySender, error: SwarmError, *, begun: bool) -> None:
-    """End the replies of a call, with `error` unless it had its final reply. Shielded as `refuse` is.
+    """End the replies of a call, with `error` unless it had its final reply. It is shielded as `refuse` is.
 
     begun: the call is a conversation, which `error` ends after its `ack` too.
     """
@@ -331,14 +331,14 @@ async def break_off(reply: ReplySender, error: SwarmError, *, begun: bool) -> No
                 await reply.error(error)
             await reply.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the caller went away meanwhile: nobody is left to tell
+            pass  # the caller went away meanwhile
 
 
 def as_error(exc: Exception, backend: str, request: Request) -> SwarmError:
-    """What the caller is told of `exc`: an expected failure as it is; a bug as `internal`, and logged."""
+    """Convert `exc` to the error for the caller: an expected failure stays as it is; a bug is logged as `internal`."""
     found = sole(exc)
     if isinstance(found, trio.BrokenResourceError) and isinstance(found.__cause__, SwarmError):
-        found = found.__cause__  # why a stream broke that the stage was given, such as an upload
+        found = found.__cause__  # the reason why a stream that the stage was given broke, such as an upload
     if isinstance(found, SwarmError):
         found.backend = found.backend or backend
         found.path = found.path or request.path

@@ -1,5 +1,5 @@
-"""The byte stream of a workload: without a terminal, its stdout and stderr come in frames of 8 bytes of head (stream,
-length) and a payload; with one, they are one stream, as it is.
+"""The byte stream of a workload. Without a terminal, stdout and stderr come in frames: a head of 8 bytes (stream,
+length) and a payload. With a terminal, they are one unframed stream.
 
 Source: the Engine API's ContainerAttach, "Stream format".
 """
@@ -16,19 +16,19 @@ import trio
 from .objects import Line
 
 STREAMS: Final = ("stdout", "stdout", "stderr", "stderr")
-"""By number, as Docker's own clients take them: 0 would be stdin, 3 is what the engine itself has to say."""
+"""By number, as Docker's own clients treat them: 0 would be stdin, 3 is messages of the engine itself."""
 MAX_LINE: Final = 16 * 1024 * 1024
-"""Bytes that are kept of a line that has not ended."""
+"""The most bytes that are kept of a line that has not ended."""
 _HEAD: Final = struct.Struct(">B3xL")
 
 
 def framed(stream: int, data: bytes) -> bytes:
-    """One frame; `stream` is 1 for stdout, 2 for stderr."""
+    """Encode one frame; `stream` is 1 for stdout, 2 for stderr."""
     return _HEAD.pack(stream, len(data)) + data
 
 
 class Demultiplexer:
-    """Takes frames, in pieces of any size, and gives what is in them as it comes; holds at most one head back."""
+    """Decodes frames in pieces of any size, and returns their payloads as they come; holds back one head at most."""
 
     def __init__(self, *, tty: bool = False) -> None:
         self._tty = tty
@@ -37,10 +37,10 @@ class Demultiplexer:
         self._head = b""
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
-        """What the next bytes of the stream hold, each piece with the name of its stream.
+        """Decode the next bytes of the stream into pieces, each with the name of its stream.
 
         Raises:
-            trio.BrokenResourceError: they are no frames.
+            trio.BrokenResourceError: the bytes are not frames.
         """
         if self._tty:
             return [("stdout", data)]
@@ -61,10 +61,10 @@ class Demultiplexer:
         return pieces
 
     def end(self) -> None:
-        """Take the stream's end.
+        """Take the end of the stream.
 
         Raises:
-            trio.BrokenResourceError: it is inside a frame.
+            trio.BrokenResourceError: the stream ends inside a frame.
         """
         if self._left or self._head:
             raise trio.BrokenResourceError("the stream ended inside a frame")
@@ -78,9 +78,9 @@ def _head(data: bytes, at: int) -> tuple[int, int]:
 
 
 async def lines(source: trio.abc.ReceiveStream, *, tty: bool) -> AsyncGenerator[Line]:
-    """The lines of a workload's stream; one of over `MAX_LINE` bytes comes in several.
+    """Yield the lines of a workload's stream; a line of over `MAX_LINE` bytes comes in several pieces.
 
-    Raises what `source` does, and `trio.BrokenResourceError` when what comes is no frame, or ends inside one.
+    Raises what `source` does, and `trio.BrokenResourceError` if the stream is not made of frames, or ends inside one.
     """
     frames = Demultiplexer(tty=tty)
     begun: defaultdict[str, bytearray] = defaultdict(bytearray)
@@ -95,7 +95,7 @@ async def lines(source: trio.abc.ReceiveStream, *, tty: bool) -> AsyncGenerator[
 
 
 def _ended(begun: bytearray, piece: bytes) -> list[bytes]:
-    """The lines that end in a piece, the first of which had begun before; what begins in it is kept there."""
+    """Return the lines that end in `piece`. The first may have begun in `begun`, which then keeps the unended rest."""
     *whole, rest = piece.split(b"\n")
     if whole or len(begun) > MAX_LINE:
         whole = [bytes(begun) + whole[0], *whole[1:]] if whole else [bytes(begun)]

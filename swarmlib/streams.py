@@ -1,4 +1,4 @@
-"""Byte streams of what is there already."""
+"""Byte streams of data that is in memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class BytesStream(trio.abc.ReceiveStream):
         self._closed = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next bytes, 64 KiB by default; b"" at the end.
+        """Return the next bytes, 64 KiB by default; b"" at the end.
 
         Raises:
-            trio.ClosedResourceError: it is closed.
+            trio.ClosedResourceError: the stream is closed.
         """
         await trio.lowlevel.checkpoint()
         if self._closed:

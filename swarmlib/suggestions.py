@@ -1,10 +1,10 @@
-"""Hints for a word that is not one of those known."""
+"""Hints for an unknown word."""
 
 from __future__ import annotations
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """Return a hint for a word that is not one of `known`: the nearest, or all of them."""
+    """Return a hint for a word that is not one of `known`: the nearest ones, or all of them."""
     import difflib
 
     close = difflib.get_close_matches(word, known, n=1)

@@ -1,8 +1,7 @@
-"""Supervision: what one connection, member or background reader raises ends that one, is logged once, and harms
-nothing else.
+"""Supervision: an exception in one connection, member or background reader ends only that one, and is logged once.
 
 Every task that serves one of many (a client's connection, a wire session, an engine's events) runs supervised, so that
-no exception of it reaches the nursery that it shares with the others.
+its exceptions do not reach the nursery that it shares with the others.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ async def supervised(
     *args: Any,
     expected: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Await `run(*args)`; an exception ends it and is logged, a cancellation passes.
+    """Await `run(*args)`; an exception ends it and is logged, a cancellation is raised.
 
-    what: names the task in the log, such as "dockerserver: the connection of ip:10.0.0.7"; a callable is asked when
-        there is something to log.
-    expected: exceptions that are part of everyday life (a client that disconnects); they are logged at INFO, all
-        others at ERROR with a traceback.
+    what: names the task in the log, such as "dockerserver: the connection of ip:10.0.0.7"; a callable is called only
+        when there is something to log.
+    expected: exceptions of normal operation (a client that disconnects); they are logged at INFO, all others at ERROR
+        with a traceback.
     """
     try:
         await run(*args)
-    except* Exception as group:  # noqa: BLE001 - the one place that may: whatever it is, only this task ends
+    except* Exception as group:  # noqa: BLE001 - the one place that may catch all: only this task ends
         found = sole(group)
         name = what() if callable(what) else what
         if expected and group.split(expected)[1] is None:

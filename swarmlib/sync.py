@@ -5,8 +5,8 @@ with swarmlib.sync.connect("debug | docker") as swarm:
 
 The chain runs in a trio loop that has a thread of its own, and ends with the connection (`portal`). Any number of
 threads may call at once. Errors are those of the trio API. Ctrl-C in a call cancels that call, in every stage, and
-leaves the connection usable. What trio enters by `async with` is open once the call returns, as a file is: `with`
-closes it, or `close`, or that nobody refers to it any more.
+leaves the connection usable. What trio enters with `async with` is open once the call returns, as a file is: it is
+closed by `with`, by `close`, or when nothing refers to it any more.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 @contextmanager
 def fail_after(seconds: float) -> Generator[None]:
-    """Give the calls inside this time in all, as `trio.fail_after` does; nested, the shorter counts.
+    """Limit the total time of the calls inside, as `trio.fail_after` does; if nested, the shorter limit applies.
 
     A watch or conversation that is opened inside has that time from its opening to its end.
 
     Raises:
-        TimedOut: a call was not answered in time; raised by the call.
+        TimedOut: a call was not answered in time; the call raises it.
     """
     before = _deadline.set(min(monotonic() + seconds, _deadline.get()))
     try:
@@ -66,7 +66,7 @@ def _seconds_left() -> float:
 
 
 def _result(call: Call[T]) -> T:
-    """Launch a call, and wait for its result; whatever else ends the waiting (Ctrl-C) ends the call first."""
+    """Launch a call, and wait for its result; if something else ends the wait (Ctrl-C), the call is ended first."""
     try:
         _told_by(call.launch)
     except BaseException:
@@ -77,25 +77,27 @@ def _result(call: Call[T]) -> T:
 
 
 def _told_by(ask: Callable[[Callable[[], object]], None]) -> None:
-    """Wait for what calls a listener in the loop. A `SimpleQueue` is made for Ctrl-C: its `get` is one step of C."""
+    """Wait until the listener passed to `ask` is called in the loop. A `SimpleQueue` is safe for Ctrl-C: `get` is one
+    step of C.
+    """
     told: SimpleQueue[None] = SimpleQueue()
     ask(partial(told.put, None))
     told.get()
 
 
 class Blocking(Generic[A]):
-    """An object of the trio API, `inner`, used from other threads for as long as what is `held` is open."""
+    """An object of the trio API, `inner`, used from other threads for as long as the context `held` is open."""
 
     def __init__(self, held: Held[Any], inner: A) -> None:
         self.held = held
         self.inner = inner
 
     def wait_for(self, work: Work[T]) -> T:
-        """Have something done in the loop, and give its result."""
+        """Run something in the loop, and return its result."""
         return _result(Call(self._context, work, _seconds_left()))
 
     def enter(self, manager: AbstractAsyncContextManager[T], shown: Callable[[Held[Any], T], U]) -> U:
-        """Enter an async context manager; gives what is open, as `shown` makes it usable here."""
+        """Enter an async context manager, and return what is open, wrapped by `shown` for use here."""
         context = Context(self._context, manager, _seconds_left())
         return shown(Held(context, self.held), _result(context))
 
@@ -107,18 +109,18 @@ class Blocking(Generic[A]):
 
 
 class Closing(Blocking[A]):
-    """One that is open until it is closed: by `with`, by `close`, or when nobody refers to it any more."""
+    """An object that stays open until it is closed: by `with`, by `close`, or when nothing refers to it any more."""
 
     def close(self) -> None:
-        """End it, with all that goes on in it, and wait until it is gone. Twice is harmless.
+        """End it, with everything inside it, and wait until that is done. Calling it twice is harmless.
 
         Raises:
-            SwarmError: why it ended before, if it was not closed.
+            SwarmError: it had failed before it was closed; the error is the reason.
         """
         context = self._context
         self.held.leave()
         _told_by(context.when_ended)
-        with suppress(Closed):  # it went with what it was opened in
+        with suppress(Closed):  # the context that it was opened in has ended
             context.ended.get()
 
     def __enter__(self) -> Self:
@@ -129,16 +131,16 @@ class Closing(Blocking[A]):
 
 
 class Iterating(Blocking[AsyncIterator[T]], Generic[T]):
-    """A plain iterator over what comes."""
+    """A plain iterator over the values that come."""
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> T:
-        """The next; waits for it.
+        """Wait for the next value, and return it.
 
         Raises:
-            SwarmError: what the service says, or that this is closed.
+            SwarmError: the service answered with an error, or this is closed.
             TimedOut: see `fail_after`.
         """
         try:
@@ -154,11 +156,11 @@ class Watch(Iterating[T], Closing[AsyncIterator[T]]):
 
 
 class Lines(Iterating[Line], Closing[AsyncIterator[Line]]):
-    """The lines of a workload, those that come too."""
+    """The lines of a workload, including those still to come."""
 
 
 def blocking(method: Callable[Concatenate[Any, P], Awaitable[T]]) -> Callable[Concatenate[Any, P], T]:
-    """A method of the trio API as one that waits for its result."""
+    """Convert a method of the trio API to one that waits for its result."""
 
     @wraps(method)
     def call(self: Blocking[Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -170,7 +172,7 @@ def blocking(method: Callable[Concatenate[Any, P], Awaitable[T]]) -> Callable[Co
 def opening(
     method: Callable[Concatenate[Any, P], AbstractAsyncContextManager[T]], shown: Callable[[Held[Any], T], U]
 ) -> Callable[Concatenate[Any, P], U]:
-    """A method of the trio API that gives an async context manager, as one that enters it."""
+    """Convert a method of the trio API that returns an async context manager to one that enters it."""
 
     @wraps(method)
     def open(self: Blocking[Any], /, *args: P.args, **kwargs: P.kwargs) -> U:
@@ -180,14 +182,14 @@ def opening(
 
 
 def watching(method: Callable[Concatenate[Any, P], watch.Watch[T]]) -> Callable[Concatenate[Any, P], Watch[T]]:
-    """`opening`, for a watch: only a function of its own keeps overloads apart for type checkers."""
+    """Do as `opening`, for a watch: type checkers keep the overloads apart only with a separate function."""
     return opening(method, Watch)
 
 
 def streaming(
     method: Callable[Concatenate[Any, P], Awaitable[trio.abc.ReceiveStream]],
 ) -> Callable[Concatenate[Any, P], Stream]:
-    """A method of the trio API that gives a byte stream, as one that gives a file."""
+    """Convert a method of the trio API that returns a byte stream to one that returns a file."""
 
     @wraps(method)
     def connect(self: Blocking[Any], /, *args: P.args, **kwargs: P.kwargs) -> Stream:
@@ -199,7 +201,7 @@ def streaming(
 class Stream(io.BufferedReader):
     """A byte stream as a file: reads are buffered, writes go out at once. For one reader and one writer at a time.
 
-    `read1()` gives what has come, `read(n)` waits for n bytes or the end. A stream that breaks raises `OSError`.
+    `read1()` returns what has come, `read(n)` waits for n bytes or the end. A stream that breaks raises `OSError`.
     """
 
     def __init__(self, held: Held[Any], stream: trio.abc.ReceiveStream) -> None:
@@ -207,20 +209,20 @@ class Stream(io.BufferedReader):
         super().__init__(self._raw, _BUFFER)
 
     def writable(self) -> bool:
-        """Whether it goes both ways."""
+        """Tell whether the stream goes both ways."""
         return self._raw.writable()
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Send all of `data`; gives its length."""
+        """Send all of `data`, and return its length."""
         return self._raw.write(data)
 
     def send_eof(self) -> None:
-        """Say that no more will be sent; what the other side sends can still be read."""
+        """Send the end of the stream; what the other side sends can still be read."""
         self._raw.send_eof()
 
     def close(self) -> None:
-        """Close it; a read that another thread waits in ends."""
-        self._raw.close()  # first: until its read has ended, that thread has the buffer locked
+        """Close it; this ends a read in which another thread waits."""
+        self._raw.close()  # first: the other thread holds the buffer's lock until its read has ended
         super().close()
 
 
@@ -258,13 +260,13 @@ class _RawStream(io.RawIOBase):
             raise ValueError("this stream is closed")
         try:
             return self._loop.wait_for(partial(work, *args))
-        except trio.ClosedResourceError:  # by another thread, meanwhile
+        except trio.ClosedResourceError:  # closed by another thread meanwhile
             raise ValueError("this stream is closed") from None
         except trio.BrokenResourceError as exc:
             raise ConnectionResetError(f"the stream broke off: {exc}") from exc
 
     def close(self) -> None:
-        """Close it, without waiting: who calls this may be the collector, in the loop's own thread."""
+        """Close it without waiting: the collector may call this, in the loop's own thread."""
         if not self.closed:
             super().close()
             Call[None](self._loop.held.context, self._loop.inner.aclose).launch(lambda: None)
@@ -283,21 +285,21 @@ def _file(
 
 
 class Handle(Blocking[handles.Handle]):
-    """One object: every verb of the client's, for it or what is below it; see `swarmlib.Handle`."""
+    """One object: every verb of the client, for the object or what is below it; see `swarmlib.Handle`."""
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path of the object."""
         return self.inner.path
 
     @property
     def made(self) -> Any:
-        """What the service said when it was spawned, else None."""
+        """The service's answer when the object was spawned, else None."""
         return self.inner.made
 
     @property
     def id(self) -> str:
-        """Its name in its path: the id that it was spawned with, or whatever it was asked for by."""
+        """The object's name in its path: the id that spawning returned, or the name that the handle was made with."""
         return self.inner.id
 
     def __repr__(self) -> str:
@@ -317,11 +319,11 @@ class Handle(Blocking[handles.Handle]):
         return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *below, **params)))
 
     def attach(self, /, *below: str, **params: Param) -> Attachment:
-        """A conversation with it."""
+        """Open a conversation with it."""
         return self.enter(self.inner.attach(*below, **params), Attachment)
 
     def file(self, /, *below: str, upload: IO[bytes] | None = None, **params: Param) -> Stream | None:
-        """A tar of files: `web.file("archive", path="/etc")` out of it, and with `upload`, a file, into it."""
+        """Read a tar of files out of it: `web.file("archive", path="/etc")`; with `upload`, a file, put one into it."""
         return _file(self, handles.Handle.file, *below, upload=upload, **params)
 
 
@@ -341,7 +343,7 @@ def _handle(held: Held[Any], made: handles.Handle) -> Handle:
 
 
 class Attachment(Workload, Closing[handles.Handle]):
-    """A conversation with a workload, and a handle to it. Iterating gives the replies that come from it."""
+    """A conversation with a workload, and a handle to it. Iterating yields the replies that come from it."""
 
     def __init__(self, held: Held[Any], inner: handles.Attachment) -> None:
         super().__init__(held, inner)
@@ -349,14 +351,14 @@ class Attachment(Workload, Closing[handles.Handle]):
 
     @property
     def state(self) -> State:
-        """What was told last of how it is: at its end, with its exit code."""
+        """The state that was last reported; after the workload's end, it has the exit code."""
         return self._conversation.state
 
     def __iter__(self) -> Iterator[Set | Log]:
         return Iterating(self.held, self._conversation)
 
     def lines(self) -> Iterator[Line]:
-        """The lines that it writes, to its end; `state` is known then."""
+        """Iterate over the lines that it writes, until it ends; from then on, `state` is known."""
         return Iterating(self.held, self._conversation.lines())
 
 
@@ -365,7 +367,7 @@ class Client(Closing[client.Client]):
 
     @classmethod
     def over(cls, manager: AbstractAsyncContextManager[client.Client]) -> Self:
-        """Enter what gives a client of the trio API, in a thread of its own, which ends when this is closed."""
+        """Enter a context manager of a trio API client in a thread of its own, which ends when this is closed."""
         context = Context(Loop(), manager)
         try:
             return cls(Held(context), _result(context))
@@ -389,19 +391,19 @@ class Client(Closing[client.Client]):
     @overload
     def spawn(self, value: Any, /, *path: str, **params: Param) -> Handle: ...
     def spawn(self, value: Any = None, /, *path: str, **params: Param) -> Handle:
-        """Make an object in `path` (by default a workload) from its description; gives a handle to it."""
+        """Make an object in `path` (by default a workload) from its description, and return a handle to it."""
         return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *path, **params)))
 
     def workload(self, name: str) -> Workload:
-        """A handle to a workload, by its id, name or unique id prefix. Nothing is asked: it may not exist."""
+        """Return a handle to a workload, by its id, name or unique id prefix. No request is sent: it may not exist."""
         return Workload(self.held, self.inner.workload(name))
 
     def file(self, /, *path: str, upload: IO[bytes] | None = None, **params: Param) -> Stream | None:
-        """A tar of files out of an object, as a file that the caller closes; or, with `upload`, a file, into it."""
+        """Read a tar out of an object, as a file that the caller closes; with `upload`, a file, put one into it."""
         return _file(self, client.Client.file, *path, upload=upload, **params)
 
     def close(self) -> None:
-        """Close every stage, and end the thread. Twice is harmless.
+        """Close every stage, and end the thread. Calling it twice is harmless.
 
         Raises:
             SwarmError: a stage failed while it was open.
@@ -413,7 +415,7 @@ class Client(Closing[client.Client]):
 
 
 def connect(*stages: Stages) -> Client:
-    """Open a chain in a thread of its own; `with` closes it, or `close`, or the end of the program.
+    """Open a chain in a thread of its own; it is closed by `with`, by `close`, or at the end of the program.
 
     Raises: as `swarmlib.connect`.
     """

@@ -1,4 +1,4 @@
-"""A program's whole conversation: its input goes in while its output is collected."""
+"""The whole conversation with a program: its input is sent while its output is collected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .stdio import Demultiplexer
 
 
 async def talk(stream: trio.abc.HalfCloseableStream, stdin: bytes | None, *, tty: bool) -> tuple[bytes, bytes]:
-    """Give a program its input and collect what it writes, both at once, to its end; closes the stream.
+    """Send a program its input while collecting its output, until it ends, and close the stream.
 
     Raises:
         Unavailable: the stream broke off.
@@ -36,4 +36,4 @@ async def _feed(stream: trio.abc.HalfCloseableStream, stdin: bytes) -> None:
         await stream.send_all(stdin)
         await stream.send_eof()
     except (trio.BrokenResourceError, trio.ClosedResourceError):
-        pass  # it has closed its stdin, or ended: what it wrote says the rest
+        pass  # the program has closed its stdin, or ended; its output still counts

@@ -1,7 +1,7 @@
-"""Text for terminals and logs: control characters escaped, and written where a slow reader holds up nobody.
+"""Text for terminals and logs: control characters are escaped, and a slow reader holds up nobody.
 
-A program that serves others must not wait for whoever reads its stderr: a pipe that nobody empties, a terminal that is
-paused, a slow disk. `Lines` therefore writes from a thread of its own, from a bounded queue.
+A program that serves others must not wait for the reader of its stderr: a pipe that nobody empties, a terminal that is
+paused, a slow disk. `Lines` therefore writes from a bounded queue, in a thread of its own.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from functools import lru_cache
 from typing import Final, TextIO
 
 BOUND: Final = 4 * 1024 * 1024
-"""Characters that wait to be written, at most, apart from a single line that is longer."""
+"""The most characters that wait to be written, apart from a single line that is longer."""
 LEAVE_SECONDS: Final = 1.0
-"""How long the end of the process waits for lines that are not written yet."""
+"""How long the exit of the process waits for lines that are not written yet."""
 _GATHER_SECONDS: Final = 0.005
-"""How long lines are gathered after others were written: waking the thread for each costs more than the line."""
+"""How long the thread gathers lines after a write: waking it for each line costs more than the line itself."""
 _MISSING: Final = "swarmd: WARNING: {} lines are missing here: they could not be written in time"
 _DELETE: Final = "\x7f"
 
 
 def escaped(text: str) -> str:
-    r"""`text` on one line, in which nothing can drive a terminal: what is not printable is written as JSON writes it.
+    r"""Return `text` on one line, without control over a terminal: what is not printable is escaped as in JSON.
 
-    That is all control characters (ESC, CR, LF, DEL, C1), line and paragraph separators, the marks that change the
-    direction of writing, invisible formatting characters, unassigned and surrogate code points.
+    This covers all control characters (ESC, CR, LF, DEL, C1), line and paragraph separators, the marks that change
+    the direction of writing, invisible formatting characters, unassigned and surrogate code points.
 
     >>> print(escaped("two\nlines \x1b[2J"))
     two\nlines \u001b[2J
@@ -44,7 +44,7 @@ def _escape(character: str) -> str:
 
 
 class Lines:
-    """Writes lines to a file descriptor, in order, from a thread. No call of it ever waits for the reader.
+    """Writes lines to a file descriptor, in order, from a thread. No call ever waits for the reader, except `flush`.
 
     When the reader does not keep up and `BOUND` is reached, the oldest lines are dropped; once there is room again, a
     line says how many. A descriptor that can't be written to (its reader has gone, the disk is full) drops lines too.
@@ -54,15 +54,15 @@ class Lines:
         self._fd = fd
         self._lines: deque[str] = deque()
         self._waiting = 0
-        """Characters in `_lines`."""
+        """The number of characters in `_lines`."""
         self._dropped = 0
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
         self._idle = True
-        """The thread waits for lines: nothing is in `_lines`, nor half written."""
+        """Whether the thread waits for lines: none is in `_lines`, or partly written."""
 
     def write(self, line: str) -> None:
-        """Have a line written, with its end added. Returns at once; safe from any thread."""
+        """Queue a line to be written, with its end added. Returns at once; safe from any thread."""
         with self._changed:
             self._lines.append(line)
             self._waiting += len(line)
@@ -76,7 +76,7 @@ class Lines:
                 self._changed.notify_all()
 
     def flush(self, seconds: float = LEAVE_SECONDS) -> bool:
-        """Wait until everything is written, or for `seconds`; whether everything was."""
+        """Wait until everything is written, for `seconds` at most, and return whether everything was."""
         with self._changed:
             return self._changed.wait_for(lambda: self._idle, seconds)
 
@@ -97,7 +97,7 @@ class Lines:
             time.sleep(_GATHER_SECONDS)
 
     def _take(self) -> tuple[list[str], int]:
-        """Everything that waits, once there is something."""
+        """Take all waiting lines, once there are any."""
         with self._changed:
             if not self._lines:
                 self._idle = True
@@ -133,7 +133,7 @@ class Unbuffered:
         self._stream = stream
 
     def write(self, line: str) -> None:
-        """Write a line, with its end added. Where the stream is closed, it is for nobody."""
+        """Write a line, with its end added. If the stream is closed, the line is dropped."""
         try:
             if self._stream is not None:
                 self._stream.write(line + "\n")
@@ -141,18 +141,18 @@ class Unbuffered:
             self._stream = None
 
     def flush(self, seconds: float = LEAVE_SECONDS) -> bool:
-        """Everything is written already."""
+        """Return True: everything is written already."""
         return True
 
 
 def stderr() -> Lines | Unbuffered:
-    """What writes lines to `sys.stderr`: always the same object, as long as that is the same stream."""
+    """Return the writer of lines to `sys.stderr`: always the same object, as long as that is the same stream."""
     return lines_to(sys.stderr)
 
 
 @lru_cache(maxsize=1)
 def lines_to(stream: TextIO | None) -> Lines | Unbuffered:
-    """What writes lines to a stream; None, where the process has none, takes them and writes nothing."""
+    """Return the writer of lines to a stream; for None (the process has no such stream), it writes nothing."""
     try:
         return Lines(stream.fileno()) if stream is not None else Unbuffered(None)
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Values that travel: JSON that is decoded only where somebody looks at it."""
+"""Values of requests and replies: JSON that is decoded only where it is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNDECODED: Final[Any] = object()
 
 
 class Json:
-    """A JSON value that keeps the bytes that it came in, and is decoded only by who looks at `data`.
+    """A JSON value that keeps the bytes in which it came, and is decoded only when `data` is read.
 
     >>> Json.from_data({"Id": "web"}).raw
     b'{"Id":"web"}'
@@ -22,9 +22,9 @@ class Json:
     __slots__ = ("_data", "_raw", "_wrong")
 
     def __init__(self, raw: bytes, wrong: Callable[[str], SwarmError] = Invalid) -> None:
-        """Keep bytes that nobody has looked at yet.
+        """Keep bytes that are not decoded yet.
 
-        wrong: makes the error that `data` raises where they are no JSON: a `BadAnswer` where a backend has said them.
+        wrong: makes the error that `data` raises if they are not JSON: a `BadAnswer` if they came from a backend.
         """
         self._raw: bytes | None = raw
         self._data: Any = _UNDECODED
@@ -32,7 +32,7 @@ class Json:
 
     @classmethod
     def from_data(cls, data: Any) -> Self:
-        """The JSON of `data`, encoded when its bytes are asked for."""
+        """Make the JSON value of `data`, which is encoded when its bytes are read."""
         value = cls(b"")
         value._raw = None
         value._data = data
@@ -43,7 +43,7 @@ class Json:
         """The bytes as they came, or as `data` encodes.
 
         Raises:
-            Invalid: `data` is nothing that JSON can express.
+            Invalid: `data` is not something that JSON can express.
         """
         if self._raw is None:
             try:
@@ -54,7 +54,7 @@ class Json:
 
     @property
     def held(self) -> int:
-        """How many bytes it came in; 0 for data of this process that is not encoded yet."""
+        """The number of bytes in which it came; 0 for data of this process that is not encoded yet."""
         return len(self._raw or b"")
 
     @property
@@ -62,7 +62,7 @@ class Json:
         """The decoded value. It is shared: copy before changing it.
 
         Raises:
-            Invalid: the bytes are not JSON; the error says where. (BadAnswer, if they came in a reply of a peer's.)
+            Invalid: the bytes are not JSON; the error says where. (BadAnswer, if they came in a peer's reply.)
         """
         if self._data is _UNDECODED:
             try:
@@ -72,7 +72,7 @@ class Json:
         return self._data
 
     def __repr__(self) -> str:
-        """Its size only: reprs end in tracebacks and logs, where no secret may be."""
+        """Show the size only: reprs end up in tracebacks and logs, where no secret may appear."""
         return "Json(not encoded)" if self._raw is None else f"Json({self.held} bytes)"
 
     def __eq__(self, other: object) -> bool:
@@ -82,5 +82,5 @@ class Json:
 
 
 def as_json(value: Any) -> Json | None:
-    """JSON data as `Json`; `Json` and None as they are."""
+    """Convert JSON data to `Json`; `Json` and None stay as they are."""
     return value if value is None or isinstance(value, Json) else Json.from_data(value)

@@ -1,4 +1,4 @@
-"""The verbs: what can be asked of a service."""
+"""The verbs: the operations of a service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Verb(StrEnum):
-    """What a request asks."""
+    """The operation that a request asks for."""
 
     SPAWN = "spawn"
     ATTACH = "attach"
@@ -23,4 +23,4 @@ class Verb(StrEnum):
 
 
 CONVERSATIONS: Final = frozenset({Verb.ATTACH, Verb.WATCH})
-"""The verbs whose replies go on after the `ack`, until the end or an `error`, which says that they broke off."""
+"""The verbs whose replies continue after the `ack`, until the end or an `error`, which says that they broke off."""

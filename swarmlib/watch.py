@@ -1,4 +1,4 @@
-"""A watch: what one call tells of, value after value, for `async for`."""
+"""A watch: the values that one call reports, one after another, for `async for`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _BROKE_OFF: Final = "the events broke off: the service is gone, or they came fas
 
 
 class Watch(Generic[T]):
-    """The changes that a call tells of, from when it is entered, or first asked for one::
+    """The changes that a call reports, from when the watch is entered, or first iterated over::
 
         async with swarm.watch() as events:        # from here on nothing is missed; the call ends with the context
             async for event in events: ...
 
         async for event in swarm.watch(): ...      # the call ends with the loop, however that ends
 
-    Without a context the call ends when nobody holds the watch any more, as after a loop over it; who keeps it, to go
-    on later, ends it with `aclose`.
+    Without a context the call ends when nothing refers to the watch any more, as after a loop over it. To keep it and
+    go on later, hold a reference, and end the call with `aclose`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Watch(Generic[T]):
         self._over: type[Exception] | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin. Raises what the service says."""
+        """Begin the call. Raises the service's error."""
         try:
             await self._open()
         except BaseException:
@@ -58,12 +58,12 @@ class Watch(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        """The next change.
+        """Return the next change.
 
         Raises:
-            SwarmError: what the service says. The watch is closed then; and also, outside a context, when this is
-                cancelled.
-            Unavailable: what has no end by itself (the service's events) broke off.
+            SwarmError: the service answered with an error. The watch is closed then, and also, outside a context,
+                when this is cancelled.
+            Unavailable: a watch that has no end by itself (the service's events) broke off.
             trio.ClosedResourceError: the watch is closed.
         """
         if self._over is not None:
@@ -101,4 +101,4 @@ class Watch(Generic[T]):
         replies: ReplyReceiver | None = getattr(self, "_replies", None)
         if replies is not None and self._token is not None and not replies.gone:
             with suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(replies.leave)  # what is dropped may be collected in any thread
+                self._token.run_sync_soon(replies.leave)  # an unreferenced watch may be collected in any thread

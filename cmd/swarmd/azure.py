@@ -25,14 +25,14 @@ from . import show
 
 
 def options(words: Sequence[str]) -> Azure:
-    """The options of the azure backend, as they are typed. Raises ChainSyntaxError if they are wrong."""
+    """Read the options of the azure backend as they are typed. Raises ChainSyntaxError if they are wrong."""
     (backend,) = Chain.read(f"azure {shlex.join(words)}").backends
     assert isinstance(backend, Azure)
     return backend
 
 
 def create(azure: Azure, name: str, *, dry_run: bool, as_json: bool) -> None:
-    """Make a machine with Docker on it, and say how it is reached."""
+    """Make a machine with Docker on it, and print how to reach it."""
     trio.run(_create, azure, name, dry_run, as_json)
 
 
@@ -86,7 +86,7 @@ async def _ls(azure: Azure, as_json: bool) -> None:
 
 
 def _told(machine: Machine) -> dict[str, Any]:
-    """What is told of a machine."""
+    """Return what `ls` shows about a machine."""
     return {
         "name": machine.name,
         "power": machine.power or str(machine.body["properties"].get("provisioningState", "")).lower(),
@@ -114,7 +114,7 @@ async def _rm(azure: Azure, names: Sequence[str]) -> None:
 
 
 def sweep(azure: Azure, older_than: float, *, everywhere: bool, dry_run: bool) -> int:
-    """Remove what crashed runs have left; gives how much could not be removed."""
+    """Remove what crashed runs have left, and return how many resources could not be removed."""
     return trio.run(_sweep, azure, older_than, everywhere, dry_run)
 
 
@@ -145,7 +145,7 @@ async def _opened(azure: Azure, say: Say) -> AsyncGenerator[tuple[Arm, Access, M
 
 @contextmanager
 def progress() -> Generator[Callable[[str, str], None]]:
-    """Shows what becomes of each resource: on a terminal with spinners, else in a line for each step, on stderr."""
+    """Show the progress of each resource on stderr: with spinners on a terminal, else in a line for each step."""
     if not sys.stderr.isatty():
         yield lambda resource, what: click.echo(f"{what} {_short(resource)}", err=True)
         return

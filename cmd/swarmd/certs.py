@@ -13,17 +13,17 @@ from swarmlib_backends import certificates
 from swarmlib_backends.certificates import Issued
 
 _CLIENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,63}")
-"""A client's name: it is part of file names, and 64 characters are the most that a common name may have."""
+"""A client's name: it becomes part of file names, and a common name may have at most 64 characters."""
 
 
 def make(folder: Path, hosts: Sequence[str], clients: Sequence[str] = ()) -> list[Path]:
     """Write ca.pem, ca-key.pem, server-cert.pem, server-key.pem (for `hosts`), cert.pem and key.pem, and for each of
-    `clients` NAME-cert.pem and NAME-key.pem; keys are 0600. Gives the files. Where `clients` alone are asked for, and
-    the folder has an authority, only theirs are made.
+    `clients` NAME-cert.pem and NAME-key.pem; keys are 0600. Return the files. If only `clients` are given, and the
+    folder has an authority, only their files are made.
 
     Raises:
-        Invalid: one of the files is there already (nothing is overwritten), or the folder can't be read or written; or
-            a name is none.
+        Invalid: one of the files exists already (nothing is overwritten), the folder can't be read or written, or a
+            name is not valid.
     """
     for name in clients:
         if not _CLIENT.fullmatch(name):

@@ -1,7 +1,7 @@
-"""The command line of swarmd: what it accepts, and how it says what is wrong.
+"""The command line of swarmd: what it accepts, and how it reports errors.
 
-Only click is imported at the top: `swarmd --help` and shell completion must be there at once. The chain's own
-machinery is imported by the subcommand that needs it; what runs a chain is in `serve`, what describes it in `show`.
+Only click is imported at the top: `swarmd --help` and shell completion must be fast. Each subcommand imports the
+modules that it needs; `serve` runs a chain, `show` describes it.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ _dry = click.option("--dry-run", is_flag=True, help="Only say what would be done
 
 
 def _azure(words: Sequence[str]) -> tuple[ModuleType, Azure]:
-    """The commands, and the options that are typed. Ends the program if they are wrong, or the SDK isn't there."""
+    """Return the commands and the typed options. Exits if the options are wrong, or the SDK is not installed."""
     with reporting(EXIT_USAGE):
         try:
             from . import azure as command
@@ -357,12 +357,12 @@ def _needs_no_source(chain: Chain) -> None:
 
 @contextmanager
 def reporting(exit_code: int) -> Generator[None]:
-    """Say a failure in one line (a chain's with its caret below) and end with `exit_code`."""
+    """Report a failure in one line (a chain's with its caret below) and exit with `exit_code`."""
     try:
         yield
     except click.ClickException:
         raise
-    except Exception as exc:  # the last place that can turn it into words
+    except Exception as exc:  # the last place that can report it in words
         from .logs import say
 
         for line in _failures(exc):

@@ -1,8 +1,8 @@
-"""What swarmd says on stderr: log records and errors, each on a line that nothing in it can leave.
+"""What swarmd writes to stderr: log records and errors, each confined to its line.
 
-Texts of clients, engines and peers stand in log messages and exceptions. No such text can begin a line that looks like
-swarmd's own, drive the terminal, fill the disk with one message, or show a password; and no reader of stderr who falls
-asleep holds up the process (`swarmlib.terminal`).
+Log messages and exceptions contain texts of clients, engines and peers. No such text can begin a line that looks like
+swarmd's own, control the terminal, fill the disk with one message, or show a password; and a stalled reader of stderr
+does not hold up the process (`swarmlib.terminal`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from swarmlib.terminal import escaped, stderr
 from swarmlib_backends.redact_text import without_credentials
 
 MAX_LINE: Final = 8 * 1024
-"""Characters of one line, at most; of what is longer, the middle is left out."""
+"""The most characters of one line; the middle of a longer one is left out."""
 MAX_LINES: Final = 400
-"""Lines of one record with its traceback, at most; of what is longer, the middle is left out."""
+"""The most lines of one record with its traceback; the middle of a longer one is left out."""
 OURS: Final = ("swarmlib", "swarmlib_backends", "swarmd")
 """The loggers that `level` is set for. Below them each module has its own, so that one backend can be silenced."""
 _INDENT: Final = "    "
 
 
 def set_up(level: int) -> None:
-    """Have every logger, Python's warnings and what nobody could catch write to stderr; ours from `level` on."""
+    """Send the records of all loggers, Python's warnings and uncatchable exceptions to stderr; ours from `level` on."""
     handler = _Handler()
     handler.setFormatter(_Formatter())
     logging.basicConfig(handlers=[handler])
@@ -46,7 +46,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception as exc:  # noqa: BLE001 - as in logging's own handlers: a wrong record must end nothing
+        except Exception as exc:  # noqa: BLE001 - as in logging's own handlers: a faulty record must end nothing
             line = f"swarmd: ERROR: a log record of {record.name} can't be formatted: {type(exc).__name__}"
         stderr().write(line)
 
@@ -61,7 +61,7 @@ class _Formatter(logging.Formatter):
 
 
 def _safe(text: str) -> str:
-    """`text` as it may stand in a line: passwords hidden, control characters escaped, its length bounded."""
+    """Make `text` safe for a line: hide passwords, escape control characters, bound the length."""
     if len(text) > MAX_LINE:
         text = _shortened(text, MAX_LINE)
     return _shortened(escaped(without_credentials(text)), MAX_LINE)

@@ -1,4 +1,4 @@
-"""Writes the package of a new backend: `templates/` holds it whole, once for each kind, under the name `example`."""
+"""Writes the package of a new backend: `templates/` holds a whole one for each kind, under the name `example`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OWN_WORDS: Final = {*dir(swarmlib), *dir(testing), "None", "True", "False", "An
 
 
 def make(name: str, folder: Path, kind: str) -> list[Path]:
-    """Write the package of the backend `name` into `folder`; gives the files.
+    """Write the package of the backend `name` into `folder`, and return the files.
 
     Raises:
-        Invalid: the name is none for a backend, or taken; the folder is not empty, or can't be written.
+        Invalid: the name is not valid for a backend, or taken; the folder is not empty, or can't be written.
     """
     _check_name(name)
     written: list[Path] = []
@@ -51,7 +51,7 @@ def _named(text: str, name: str) -> str:
 
 
 def _template(kind: str) -> Iterator[tuple[str, str]]:
-    """The files of a template: each one's path, and its content."""
+    """Yield the files of a template, each as its path and content."""
     return _below(files("swarmd") / "templates" / kind, "")
 
 

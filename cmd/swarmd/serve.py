@@ -1,4 +1,4 @@
-"""Runs a chain, or another work, until a signal; every stage is closed before the process ends."""
+"""Runs a chain, or other work, until a signal; every stage is closed before the process ends."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ _FILES: Final = 65_536
 
 
 def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
-    """Run `work` to its end (0), or until SIGINT, SIGTERM or SIGHUP (a closed terminal; not under nohup, which has it
-    ignored): then the exit code that shells expect of that signal, 128 + its number."""
+    """Run `work` until its end, or until SIGINT, SIGTERM or SIGHUP (a closed terminal; ignored under nohup).
+
+    Return the exit code: 0, or what shells expect for the signal, 128 + its number.
+    """
     _allow_many_files()
     return trio.run(_run, work)
 
 
 async def serve(chain: Chain) -> None:
-    """Have `chain` open until cancelled."""
+    """Hold `chain` open until cancelled."""
     async with chain.open():
         say("serving; Ctrl-C ends it")
         await trio.sleep_forever()
 
 
 def _allow_many_files() -> None:
-    """A client takes two files, its own and the engine's, and the usual limit of 1024 is meant for programs that use
-    select(), which this one doesn't. Processes that it starts get the limit that was there before.
+    """Raise the limit of open files. A client takes two, its own and the engine's, and the usual limit of 1024 is meant
+    for programs that use select(), which this one doesn't. Processes that it starts get the previous limit.
     """
     if sys.platform != "win32":
         import resource
@@ -56,7 +58,7 @@ async def _run(work: Callable[[], Awaitable[None]]) -> int:
 
 
 def _ending_signals() -> list[signal.Signals]:
-    """The signals that end it; Windows has no SIGHUP, and under nohup it stays ignored."""
+    """Return the signals that end the work; Windows has no SIGHUP, and under nohup it stays ignored."""
     found = [signal.SIGINT, signal.SIGTERM]
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         found.append(signal.SIGHUP)
@@ -64,7 +66,7 @@ def _ending_signals() -> list[signal.Signals]:
 
 
 class _Ending:
-    """The first signal ends the work; later ones are taken and dropped, as every stage's closing is bounded."""
+    """Ends the work at the first signal, and drops later ones: the closing of every stage is bounded."""
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()

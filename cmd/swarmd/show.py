@@ -37,15 +37,15 @@ class Description:
 
 
 def backends() -> list[Description]:
-    """All the installed backends; one that can't be imported says so in its summary."""
+    """Describe all installed backends; the summary of one that can't be imported says so."""
     return [_backend_or_why(name) for name in registry.names()]
 
 
 def backend(name: str) -> Description:
-    """One installed backend.
+    """Describe one installed backend.
 
     Raises:
-        NotFound: there is none of that name.
+        NotFound: there is no backend of that name.
         Internal: it can't be imported.
     """
     kind = registry.find(name)
@@ -68,7 +68,7 @@ def _option(found: Parameter) -> Option:
 
 
 def backend_text(found: Description) -> str:
-    """A backend in full: usage, what it does, each argument."""
+    """Format a backend in full: usage, what it does, each argument."""
     width = max((len(option.usage) for option in found.options), default=0)
     lines = [f"  {option.usage:{width}}  {option.help}{_default(option)}" for option in found.options]
     return "\n".join([f"usage: {found.usage}", "", found.help, *([""] if lines else []), *lines])
@@ -79,13 +79,13 @@ def _default(option: Option) -> str:
 
 
 def print_backends(found: list[Description], *, terminal: bool) -> None:
-    """List backends, as `print_table`."""
+    """Print backends, as `print_table` does."""
     rows = [(one.name, one.usage, one.summary) for one in found]
     print_table(("backend", "usage", "what it does"), rows, terminal=terminal)
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, terminal: bool) -> None:
-    """A table on a terminal, else one line for each row, its parts separated by tabs."""
+    """Print a table on a terminal, else one line for each row, with its cells separated by tabs."""
     if not terminal:
         for row in rows:
             click.echo("\t".join(row))
@@ -102,11 +102,11 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, termina
 def _literal(text: str) -> Any:
     from rich.text import Text
 
-    return Text(text)  # a usage line is full of brackets, which rich would take for markup
+    return Text(text)  # a usage line is full of brackets, which rich would read as markup
 
 
 def chain_text(chain: Chain) -> str:
-    """Each stage of a chain in order, its arguments below it, and those of sub-chains below them."""
+    """Describe each stage of a chain in order, with its arguments below it, and the stages of sub-chains below those."""
     note = [] if isinstance(chain.backends[0], Source) else ["(it has no source, so it can be embedded but not run)"]
     return "\n".join([*_stages(chain, ""), *note])
 
@@ -132,12 +132,12 @@ def _argument(parameter: Parameter, value: Any, indent: str) -> list[str]:
 
 
 def chain_json(chain: Chain) -> str:
-    """What `chain_text` says, as JSON."""
+    """Describe a chain as JSON, with the same content as `chain_text`."""
     return as_json(plain(chain))
 
 
 def plain(value: Any) -> Any:
-    """An argument's value as JSON data; a chain as the list of its stages, with its label if it has one."""
+    """Convert an argument's value to JSON data; a chain to the list of its stages, with its label if it has one."""
     if isinstance(value, Chain):
         stages = [_stage_data(stage) for stage in value.backends]
         return {"label": value.label, "stages": stages} if value.label else stages
@@ -154,5 +154,5 @@ def _stage_data(stage: Backend) -> dict[str, Any]:
 
 
 def as_json(found: Any) -> str:
-    """Descriptions, or other data, as indented JSON."""
+    """Format descriptions, or other data, as indented JSON."""
     return json.dumps(found, indent=2, ensure_ascii=False, default=asdict)

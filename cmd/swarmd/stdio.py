@@ -1,4 +1,4 @@
-"""The far end of ssh://: a session over this process's stdin and stdout, or the way from there to one who listens."""
+"""The far end of ssh://: a session over this process's stdin and stdout, or a relay from there to a listener."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from swarmlib_backends.edge import Edge
 
 
 class RelayAddress(Address):
-    """Where a relay may lead to."""
+    """The address that a relay leads to."""
 
     schemes = ("unix", "tcp")
 
 
 async def serve_peer(chain: Chain) -> None:
-    """Serve a chain to the peer, until it leaves."""
+    """Serve a chain to the peer, until the peer leaves."""
     async with own_stdio() as stream, chain.open() as service:
         caller = callers.by_process()
         async with open_connection(stream, service=Edge(service), initiator=False, caller=caller) as connection:
@@ -28,7 +28,7 @@ async def serve_peer(chain: Chain) -> None:
 
 
 async def relay(address: RelayAddress) -> None:
-    """Pass bytes between the peer and who listens at `address`, until either leaves.
+    """Relay bytes between the peer and the listener at `address`, until either leaves.
 
     Raises:
         Unavailable: nobody listens there.
@@ -43,5 +43,5 @@ async def _pass_on(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, sc
         async for part in source:
             await sink.send_all(part)
     except trio.BrokenResourceError:
-        pass  # that side is gone, which is an end like any other
+        pass  # that side is gone, which counts as a normal end
     scope.cancel()

@@ -1,4 +1,4 @@
-"""What rules are written with: asking, waiting, and saying what is wrong."""
+"""The helpers that rules are written with: send requests, wait, and report what is wrong."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from ..verbs import Verb
 from .transcript import short
 
 STALL_SECONDS: Final = 0.1
-"""How long nothing must move for it to count as held up."""
+"""How long there must be no progress to count as held up."""
 _CONVERSATIONS: Final = frozenset({Verb.ATTACH, Verb.WATCH, Verb.CONNECT})
 
 
 class Broken(Exception):
-    """A rule is broken; the text says what was seen."""
+    """A rule is broken; the text says what was observed."""
 
 
 def must(condition: object, problem: str) -> None:
-    """Raise `Broken` unless it is so."""
+    """Raise `Broken` unless the condition holds."""
     if not condition:
         raise Broken(problem)
 
 
 @asynccontextmanager
 async def asking(sender: Sender, verb: Verb, path: Path, like: Request | None = None) -> AsyncGenerator[ReplyReceiver]:
-    """Send a request, its other fields those of `like`; leaving the context ends the call."""
+    """Send a request, with the other fields of `like`, and yield its replies; leaving the context ends the call."""
     reply, replies = open_reply()
     async with replies:
         request = (like or Request(verb)).replace(verb=verb, path=(), reply=reply)
-        request.path = path  # unchecked: no backend may depend on it that whoever made the request checked its path
+        request.path = path  # unchecked: no backend may rely on whoever made the request to have checked its path
         await dispatch(sender, request)
         yield replies
 
 
 def different(verb: Verb, count: int) -> list[Request]:
-    """Requests that ask for as many different things: a stage may make one call of those that ask the same."""
+    """Make `count` requests that differ: a stage may merge requests that are the same into one call."""
     return [Request(verb, params={"call": str(number)}) for number in range(count)]
 
 
 async def finals(replies: ReplyReceiver, verb: Verb) -> list[Ack | Error]:
-    """The final replies; up to the first one of a conversation, which goes on. A stream among them is closed."""
+    """Return the final replies; of a conversation, which goes on, only the first. Their streams are closed."""
     found: list[Ack | Error] = []
     async for reply in replies:
         await discard(reply)
@@ -62,7 +62,7 @@ async def finals(replies: ReplyReceiver, verb: Verb) -> list[Ack | Error]:
 
 
 async def error_of(sender: Sender, verb: Verb, path: Path, like: Request | None = None) -> SwarmError | None:
-    """The error that a request is answered with; None where it is acknowledged."""
+    """Send a request and return the error that answers it; None if it is acknowledged."""
     async with asking(sender, verb, path, like) as replies:
         found = await finals(replies, verb)
     must(found, f"{verb} {'/'.join(path)} ended without a final reply")
@@ -70,7 +70,7 @@ async def error_of(sender: Sender, verb: Verb, path: Path, like: Request | None 
 
 
 async def acked(replies: ReplyReceiver) -> Ack:
-    """The `ack` among the next replies. Raises what an `error` says."""
+    """Wait for the `ack` among the next replies, and return it. Raises the error of an `error` reply."""
     while not isinstance(reply := await next_reply(replies), Ack):
         pass
     return reply
@@ -79,12 +79,12 @@ async def acked(replies: ReplyReceiver) -> Ack:
 async def stalled(progress: Callable[[], int]) -> None:
     """Wait until `progress` has not changed for STALL_SECONDS."""
     seen = -1
-    while seen != (seen := progress()):  # noqa: ASYNC110 - that nothing happens is no event
+    while seen != (seen := progress()):  # noqa: ASYNC110 - no event tells that nothing happens
         await trio.sleep(STALL_SECONDS)
 
 
 async def becomes(ready: Callable[[], bool]) -> bool:
-    """Wait for something that no event tells of, for CLEANUP_SECONDS at most; gives whether it came."""
+    """Wait for a condition that has no event, for CLEANUP_SECONDS at most, and return whether it came true."""
     with trio.move_on_after(CLEANUP_SECONDS):
         while not ready():  # noqa: ASYNC110 - see above
             await trio.sleep(STALL_SECONDS / 10)
@@ -93,5 +93,5 @@ async def becomes(ready: Callable[[], bool]) -> bool:
 
 
 def told(error: SwarmError | None) -> str:
-    """An error, or that there was none."""
+    """Describe an error, or say that there was none."""
     return "an ack" if error is None else f"{error.code} ({short(error.message)})"

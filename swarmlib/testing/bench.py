@@ -1,4 +1,4 @@
-"""The bench that a rule works on: one opening of the backend that is checked, with the kit's leaf and witnesses."""
+"""The bench that a rule works on: one opening of the backend under test, with the kit's leaf and witnesses."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from .transcript import Transcript, Witness, WitnessStage
 NOSUCH: Final = "swarmlib-nosuch"
 """A name that no object and no place has."""
 REFUSALS: Final = frozenset({"not_found", "not_implemented", "invalid", "denied", "too_large"})
-"""The errors by which a request can be refused for what it asks."""
+"""The errors with which a request can be refused for its content."""
 
 
 @dataclass(eq=False)
 class Subject:
-    """What is checked, and how: the arguments of `check_backend`."""
+    """The backend under test and how to check it: the arguments of `check_backend`."""
 
     make: Callable[[], Backend]
     leaf: Leaf | None = None
@@ -43,12 +43,12 @@ class Subject:
 
     @cached_property
     def sample(self) -> Backend:
-        """One that is looked at, but never opened."""
+        """A backend that is inspected, but never opened."""
         return self.make()
 
     @property
     def is_source(self) -> bool:
-        """Whether it stands at the head of a chain, and takes no requests."""
+        """Whether the backend stands at the head of a chain, and takes no requests."""
         return isinstance(self.sample, Source)
 
     @cached_property
@@ -63,13 +63,16 @@ class Subject:
 
     @property
     def some_verb(self) -> tuple[Verb, Path]:
-        """Something that it does, and that changes nothing: on an object that isn't there, or a list."""
+        """A request that it supports and that changes nothing: about an object that doesn't exist, or a list."""
         place = (self.leaf or REFERENCE).place
         verb = next(verb for verb in (Verb.GET, Verb.LS, *sorted(Verb)) if verb in self.does)
         return verb, place if verb is Verb.LS else (*place, NOSUCH)
 
     def lacks(self, need: str) -> str | None:
-        """Why a rule with this need does not apply, or None. A need is a verb, a field of `Leaf`, or a word below."""
+        """Return why a rule with this need does not apply, or None if it does.
+
+        need: a verb, a field of `Leaf`, or one of the words below.
+        """
         if need in frozenset(Verb):
             return None if Verb(need) in self.does else f"it does no {need}"
         unless = {
@@ -92,8 +95,8 @@ class Subject:
     async def opened(
         self, transcript: Transcript, backend: Backend | None = None, *, held: bool = False
     ) -> AsyncGenerator[Bench]:
-        """Open it, with witnesses on both sides. The kit's leaf is open as long as the bench is; if `held`, it answers
-        nothing.
+        """Open the backend, with witnesses on both sides. The kit's leaf is open as long as the bench; if `held`, it
+        answers nothing.
         """
         reference = None if self.leaf else self.over or Reference()
         if reference:
@@ -111,7 +114,7 @@ class Subject:
 
 
 class _Empty(Backend):
-    """Holds the place of the kit's leaf, where there is none."""
+    """Takes the place of the kit's leaf, where there is none."""
 
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
@@ -120,7 +123,7 @@ class _Empty(Backend):
 
 @dataclass
 class _Through(Backend):
-    """What reaches a backend that is no source: its own channel."""
+    """Reaches a backend that is not a source by its own channel."""
 
     bench: Bench
 
@@ -131,7 +134,9 @@ class _Through(Backend):
 
 @dataclass(eq=False)
 class Bench:
-    """One opening. What a rule is about goes by `swarm`, what prepares it by `setup`, past the backend if it can."""
+    """One opening. A rule's own requests go through `swarm`, its preparations through `setup`, which bypasses the
+    backend if possible.
+    """
 
     subject: Subject
     watched: Reference | None
@@ -146,7 +151,7 @@ class Bench:
 
     @property
     def leaf(self) -> Leaf:
-        """What the workloads are like."""
+        """The description of the workloads."""
         return self.subject.leaf or REFERENCE
 
     @property
@@ -166,7 +171,7 @@ class Bench:
             self._closed.set()
 
     async def close(self) -> float:
-        """Close the backend, before anything else is; gives the seconds that it took."""
+        """Close the backend, before anything else is closed, and return how many seconds that took."""
         began = trio.current_time()
         self.closing.set()
         await self._closed.wait()
@@ -175,20 +180,20 @@ class Bench:
     # Workloads.
 
     async def spawned(self, kind: str, by: Client | None = None, **args: Param) -> Handle:
-        """A workload of that kind (`idle`, `talks`, `echoes`), not started."""
+        """Make a workload of that kind (`idle`, `talks`, `echoes`) without starting it."""
         made = await (by or self.setup).spawn(getattr(self.leaf, kind), *self.leaf.place, **args)
         self._made.append(made.path)
         return Handle(self.swarm, made.path, made.made)
 
     async def started(self, kind: str) -> Handle:
-        """A workload of that kind that runs."""
+        """Make and start a workload of that kind."""
         made = await self.spawned(kind)
         await self.setup.start(*made.path)
         return made
 
     @asynccontextmanager
     async def cleaned_up(self) -> AsyncGenerator[None]:
-        """At the end remove what was made: a leaf may be a real engine. If it has closed, it is opened once more."""
+        """Remove at the end what was made, as a leaf may be a real engine. A leaf that has closed is opened once more."""
         try:
             yield
         finally:
@@ -202,17 +207,17 @@ class Bench:
     async def _remove_all(self, by: Client) -> None:
         for path in self._made:
             for undo in (by.stop, by.rm):
-                with suppress(SwarmError):  # the rule has done it itself, or has broken the backend
+                with suppress(SwarmError):  # the rule has done it already, or has broken the backend
                     await undo(*path)
 
-    # Asking.
+    # Requests.
 
     async def error_of(self, verb: Verb, path: Path, like: Request | None = None) -> SwarmError | None:
-        """The error that a request is answered with; None where it is acknowledged."""
+        """Send a request and return the error that answers it; None if it is acknowledged."""
         return await error_of(self.swarm.sender, verb, path, like)
 
     async def arrived(self, calls: int) -> None:
-        """Wait until so many calls are under way in the kit's leaf."""
+        """Wait until `calls` calls are under way in the kit's leaf."""
         with trio.move_on_after(CLEANUP_SECONDS):
             await self.reference.until(lambda: len(self.reference.under_way) >= calls)
             return
@@ -220,7 +225,7 @@ class Bench:
         raise Broken(f"of {calls} calls {len(self.reference.under_way)} reached the stage behind it; {hint}")
 
     async def works(self, after: str) -> None:
-        """Check that it still answers."""
+        """Check that the backend still answers."""
         verb, path = self.subject.some_verb
         with trio.move_on_after(CLEANUP_SECONDS):
             error = await self.error_of(verb, path)

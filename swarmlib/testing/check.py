@@ -23,7 +23,7 @@ PATIENCE: Final = 30.0
 
 
 class ConformanceError(AssertionError):
-    """A backend breaks a rule: `rule` is its name, `sentence` what it says, `problem` what was seen instead, and
+    """A backend breaks a rule: `rule` is its name, `sentence` what it says, `problem` what was observed instead, and
     `transcript` the requests and replies that show it.
     """
 
@@ -39,7 +39,7 @@ class ConformanceError(AssertionError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one rule; `skipped` says why it did not apply, and is empty where it was kept."""
+    """The result of one rule; `skipped` says why the rule did not apply, and is empty where it was kept."""
 
     rule: str
     sentence: str
@@ -82,22 +82,22 @@ async def check_backend(
     patience: float = PATIENCE,
     rules: Iterable[Rule] = RULES,
 ) -> Report:
-    """Hold a backend to the contract, rule by rule; the first that it breaks ends it.
+    """Check a backend against the contract, rule by rule; the first broken rule ends the check.
 
     Args:
         make: makes the backend; each rule opens a new one. Without `leaf`, the kit puts its own `Reference` behind it.
-        leaf: for a backend that has the workloads itself: what they are like.
+        leaf: for a backend that has the workloads itself: the description of them.
         over: your own `Reference`, for a backend that reaches it also by its arguments (`Aggregate([Chain(over)])`).
         client: for a source that speaks when it is spoken to: makes a backend that reaches it from outside.
-        verbs: what it does; the others must be answered by `denied` or `not_implemented`. By default, the methods of a
-            leaf or client that is a `Server`, else every verb.
+        verbs: the verbs that it supports; others must be answered with `denied` or `not_implemented`. By default, the
+            methods of a leaf or client that is a `Server`, else every verb.
         patience: seconds that a rule may take.
-        rules: those to check; by default all.
+        rules: the rules to check; by default all.
 
     Raises:
-        ConformanceError: a rule is broken; it says which, and shows the messages.
-        TypeError: `make` doesn't give a backend.
-        ValueError: a verb is none, or `leaf`, `over` and `client` don't go together or with the backend.
+        ConformanceError: a rule is broken; the error says which, and shows the messages.
+        TypeError: `make` doesn't return a backend.
+        ValueError: a verb is unknown, or `leaf`, `over` and `client` don't fit each other or the backend.
     """
     subject = Subject(make, leaf, over, client, None if verbs is None else frozenset(map(Verb, verbs)))
     if not isinstance(subject.sample, Backend):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
@@ -119,7 +119,7 @@ async def _verdict(rule: Rule, subject: Subject, patience: float) -> Verdict:
     try:
         with trio.fail_after(patience), transcript.noting_bugs():
             await rule.check(subject, transcript)
-    except Exception as exc:  # whatever goes wrong breaks the rule, and is its error's cause
+    except Exception as exc:  # any failure breaks the rule, and is the cause of its error
         problem = _problem(exc, patience)
         raise ConformanceError(subject.sample.name, rule, problem, str(transcript)) from exc
     return Verdict(rule.name, rule.sentence)

@@ -1,4 +1,4 @@
-"""What a leaf's maker tells the kit of its workloads, so that the kit can use them."""
+"""How the author of a leaf describes its workloads to the kit, so that the kit can use them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .reference import LINES
 
 
 def as_it_comes(stream: trio.abc.ReceiveStream) -> AsyncIterable[bytes | bytearray]:
-    """The bytes of a stream that is not framed."""
+    """Return the bytes of a stream that is not framed."""
     return stream
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leaf:
-    """What a leaf has. What is left out it has not, and those rules don't apply; what is given must be there.
+    """What a leaf has. The rules about fields that are left out don't apply; what is given, the leaf must have.
 
     Attributes:
         place: where workloads are spawned and listed.
         idle: the body to spawn for a workload that, once started, runs until it is stopped.
         talks: for one that, once started, writes `lines` and ends; its `attach` gives them.
-        echoes: for one whose `connect` stream gives back what is sent there, and ends when that ends.
+        echoes: for one whose `connect` stream returns what is sent on it, and ends when that ends.
         connect_params: the parameters of that `connect`.
         unframed: reads the payload out of that stream, where the leaf frames it (Docker does without a TTY).
-        files: the words after an `idle` workload's path on which `file` puts a tar into `folder`, its parameter
-            `path`, and gives a tar of what is there.
+        files: the words after an `idle` workload's path at which `file` puts a tar into `folder`, its parameter
+            `path`, and returns a tar of what is there.
     """
 
     place: Path = ("containers",)
@@ -50,4 +50,4 @@ REFERENCE: Final = Leaf(
     echoes={"Image": "echoes"},
     files=("archive",),
 )
-"""What the kit's own `Reference` has."""
+"""The description of the kit's own `Reference`."""

@@ -1,8 +1,8 @@
-"""What a transcript test expects of a value: the value itself, or something that fits many.
+"""What a transcript test expects of a value: the value itself, or a pattern.
 
 A value is matched part by part, at any depth: a dict by all its keys, a list by all its items. In place of any part
 may stand ANY, a type (an instance of it fits), a compiled regular expression (fits text, or bytes, as a whole), a
-function (fits where it gives what is true), or `subset({...})` (a dict that has at least these).
+function (fits if it returns something true), or `subset({...})` (a dict that has at least these).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class subset:  # noqa: N801 - it is written as a function is
 
 
 def mismatch(expected: Any, got: Any, at: str = "") -> str | None:
-    """Where `got` doesn't fit, and what was expected there; None where it fits. `at` is the place of the value."""
+    """Return where `got` doesn't fit and what was expected there; None if it fits. `at` is the place of the value."""
     if expected is ANY:
         return None
     if isinstance(expected, subset):
@@ -82,7 +82,7 @@ def _first(problems: Any) -> str | None:
 
 
 def shown(expected: Any) -> str:
-    """What is expected, or came, as a test would write it."""
+    """Return an expected value, or one that came, as a test would write it."""
     if isinstance(expected, re.Pattern):
         return f"re.compile({cast('re.Pattern[Any]', expected).pattern!r})"
     if isinstance(expected, dict):

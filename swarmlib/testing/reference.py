@@ -1,7 +1,7 @@
-"""A whole service in memory: the leaf that the conformance kit puts behind what it checks, and a fake for tests.
+"""A whole service in memory: the leaf that the conformance kit puts behind a backend under test, and a fake for tests.
 
 Its workloads do what their image is called: `idle` runs until it is stopped, `talks` writes LINES and ends, `echoes`
-gives back what it is sent. It can be told to fail, hold or drop the calls to one of them, and says what is under way.
+returns what it is sent. It can be told to fail, hold or drop the calls to one of them, and knows the calls under way.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ..service import Server
 from ..verbs import Verb
 
 LINES: Final = (b"first", b"", b"\xff third")
-"""What a `talks` writes: the last one is no UTF-8, and one is empty."""
+"""The lines that a `talks` writes: one is empty, and the last is not UTF-8."""
 FLOOD: Final = 2000
-"""How many values a `watch` of a workload's stats gives, of `FLOOD_BYTES` each: as many at once as are taken."""
+"""How many values of `FLOOD_BYTES` each a `watch` of a workload's stats sends, as fast as they are taken."""
 FLOOD_BYTES: Final = 16 * 1024
 _READ: Final = 64 * 1024
 
 
 class Trouble(Enum):
-    """What may happen to a call, besides an error."""
+    """What can be made to happen to a call, besides an error."""
 
     HELD = "it is never answered"
     DROPPED = "it is forgotten, and its reply channel with it"
@@ -54,16 +54,16 @@ class Workload:
 
     @property
     def state(self) -> dict[str, Any]:
-        """As it is told when asked."""
+        """Its state, as `get` returns it."""
         return {"Status": self.status, "Running": self.status == "running", "ExitCode": 0}
 
     @property
     def output(self) -> tuple[bytes, ...]:
-        """The lines that it has written by its end."""
+        """The lines that it has written when it ends."""
         return LINES if self.body.get("Image") == "talks" else ()
 
     def end(self) -> None:
-        """It runs no more."""
+        """Mark it as ended."""
         self.status = "exited"
         self.ended.set()
 
@@ -76,7 +76,7 @@ class Workload:
 
 @dataclass(eq=False)
 class Reference(Server):
-    """A service in memory, for tests. Its openings share one state: who made it holds it, and looks into it."""
+    """A service in memory, for tests. All openings share the state of this object, so that its maker can inspect it."""
 
     workloads: dict[str, Workload] = field(default_factory=dict[str, Workload], init=False)
     under_way: list[Request] = field(default_factory=list[Request], init=False)
@@ -99,19 +99,19 @@ class Reference(Server):
     # For tests.
 
     def add(self, name: str, image: str = "idle") -> Workload:
-        """A workload of any name, by another way than `spawn`."""
+        """Add a workload with any name, without `spawn`."""
         made = Workload(secrets.token_hex(8), name, {"Image": image})
         self.workloads[made.id] = made
         return made
 
     def trouble(self, ref: str, what: SwarmError | Trouble | None) -> None:
-        """From now on every call that names an object so (by id or by name) fails, is held or is dropped; None ends
+        """Make every further call that names the object `ref` (an id or a name) fail, be held or be dropped; None ends
         that.
         """
         self._trouble[ref] = what
 
     async def until(self, ready: Callable[[], bool]) -> None:
-        """Wait until something is so; it is looked at whenever a call begins or ends here."""
+        """Wait until `ready` returns True; it is called whenever a call begins or ends here."""
         while not ready():
             await self._changed.wait()
 
@@ -122,7 +122,7 @@ class Reference(Server):
     # The verbs.
 
     def handlers(self) -> Mapping[Verb, Any]:
-        """Each verb, with its trouble, and counted while it is under way."""
+        """Return the handlers, wrapped to cause trouble and to count the calls under way."""
         return {verb: partial(self._tracked, handler) for verb, handler in super().handlers().items()}
 
     async def _tracked(self, handler: Callable[[Request], Any], request: Request) -> Any:
@@ -142,7 +142,7 @@ class Reference(Server):
             self._tell()
 
     async def ls(self, request: Request) -> list[Any]:
-        """All workloads; without `all`, those that run."""
+        """List all workloads; without `all`, those that run."""
         self._at(request, ("containers",))
         return [
             {"Id": each.id, "Names": [f"/{each.name}"], "State": each.status, "Image": each.body.get("Image", "")}
@@ -151,7 +151,7 @@ class Reference(Server):
         ]
 
     async def get(self, request: Request) -> Any:
-        """The service's state, or a workload's."""
+        """Return the service's state, or a workload's."""
         if not request.path:
             return {"Name": "reference", "Containers": len(self.workloads)}
         found = self._find(request)
@@ -163,7 +163,7 @@ class Reference(Server):
         }
 
     async def spawn(self, request: Request) -> Any:
-        """A workload, of the image `idle`, `talks` or `echoes`."""
+        """Make a workload of the image `idle`, `talks` or `echoes`."""
         self._at(request, ("containers",))
         body = request.json
         if not isinstance(body, dict):
@@ -206,7 +206,7 @@ class Reference(Server):
         self._happened("destroy", found)
 
     async def watch(self, request: Request) -> None:
-        """The service's events; or of a workload its `stats`, a flood, or its end (`wait`)."""
+        """Send the service's events; or a workload's `stats` (a flood), or its end (`wait`)."""
         reply = request.reply
         match request.path:
             case ():
@@ -238,7 +238,7 @@ class Reference(Server):
             self.flooded = number + 1
 
     async def attach(self, request: Request) -> None:
-        """A workload's lines, and its state when it ends."""
+        """Send a workload's lines, and its state when it ends."""
         found, reply = self._find(request), request.reply
         await reply.ack()
         await found.ended.wait()
@@ -247,7 +247,7 @@ class Reference(Server):
         await reply.set(found.state)
 
     async def connect(self, request: Request) -> None:
-        """A workload's stdio, which gives back what it is sent; or its `logs`."""
+        """Open a workload's stdio, which returns what it is sent; or its `logs`."""
         if request.path[2:] == ("logs",):
             await request.reply.ack(stream=_Output(self._find(request, "logs")))
             return
@@ -259,7 +259,7 @@ class Reference(Server):
         await request.reply.ack(stream=trio.StapledStream(send, receive))
 
     async def file(self, request: Request) -> None:
-        """A tar into a workload's `archive`, or the one that was put there last out of it."""
+        """Put a tar into a workload's `archive`, or return the one that was last put there."""
         found = self._find(request, "archive")
         if request.upload is None:
             if found.archive is None:
@@ -284,7 +284,7 @@ class Reference(Server):
             raise Unsupported(f"there is no {request.verb} for {'/'.join(request.path)}", path=request.path)
 
     def _find(self, request: Request, *part: str) -> Workload:
-        """The workload that a request speaks of, and of it the `part` that it must speak of."""
+        """Return the workload that a request is about, and check that it is about the `part` of it."""
         if request.path[:1] != ("containers",) or len(request.path) < 2:
             raise Unsupported(f"there is no {request.verb} for {'/'.join(request.path)}", path=request.path)
         ref = request.path[1]
@@ -305,17 +305,17 @@ class Reference(Server):
 
 
 class _Oblivion(trio.abc.SendChannel[Request]):
-    """Forgets what it is sent."""
+    """Drops every request."""
 
     async def send(self, value: Request) -> None:
         del value
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class _Output(trio.abc.HalfCloseableStream):
-    """A workload's lines once it has ended, as a terminal would show them. It reads nothing."""
+    """A workload's lines once it has ended, as a terminal would show them. It ignores what it is sent."""
 
     def __init__(self, workload: Workload) -> None:
         self._workload = workload

@@ -4,8 +4,8 @@
 
     await (s.expect("exec") << s.ls("containers", all="1") >> s.set([]) >> s.ack())
 
-`<<` sends a request, `>>` says its next reply; one after another, from left to right. The words are the verbs, with the
-arguments that the methods of `swarmlib.Client` have; `ack`, `error`, `set` and `log` are the replies.
+`<<` sends a request, `>>` states its next reply, one after another from left to right. The words are the verbs, with
+the arguments of the methods of `swarmlib.Client`; `ack`, `error`, `set` and `log` are the replies.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Step:
         return Verb(self.word)
 
     def request(self) -> Request:
-        """The request that it sends. A stream is given by its bytes; of a `connect` they are sent on what it gives."""
+        """Return the request that this step sends. A stream is given as bytes; of a `connect`, they are sent on its stream."""
         if self.word not in _VERBS:
             raise TypeError(f"{self.word} is a reply: it stands after >>")
         if not all(isinstance(word, str) for word in self.words):
@@ -85,7 +85,7 @@ class Step:
         return Request(self.verb, self.words, self.params, body, upload=upload)
 
     def expected(self) -> _Expected:
-        """The reply that it expects."""
+        """Return the reply that this step expects."""
         if self.word not in _REPLIES:
             raise TypeError(f"{self.word} is a request: it stands after <<")
         if len(self.words) > 1:
@@ -105,7 +105,7 @@ class _Expected:
         return _line(self.kind, self.value, self.details, self.stream)
 
     def mismatch(self, got: _Got) -> str | None:
-        """What of a reply is not as expected; None where all is."""
+        """Return how a reply differs from the expected one; None if it doesn't."""
         if got.kind != self.kind:
             return f"expected {self.kind}, got {got.kind}"
         if self.value is not _UNSAID and (problem := mismatch(self.value, got.value)):
@@ -117,7 +117,7 @@ class _Expected:
 
 @dataclass(frozen=True)
 class _Got:
-    """A reply that came, as far as a script looks at it."""
+    """The parts of a received reply that a script compares."""
 
     kind: str
     value: Any
@@ -129,7 +129,7 @@ class _Got:
 
 
 def _line(kind: str, value: Any, details: Mapping[str, Any], stream: bytes | None) -> str:
-    """A reply as a script would say it."""
+    """Return a reply as a script would write it."""
     parts = [kind] if value is _UNSAID else [kind, shown(value)]
     parts += [f"{name}={shown(each)}" for name, each in details.items()]
     return " ".join(parts if stream is None else [*parts, f"stream={stream!r}"])
@@ -147,15 +147,15 @@ class _Exchange:
 
 
 class Script:
-    """What is sent, and what must come back; run by `await`.
+    """What is sent, and what must come back; run it with `await`.
 
-    Replies belong to the request before them. They must be all, in this order: what comes besides them, or in place of
-    one, is a mismatch. After a request's last expected reply its replies must end, unless it is an `attach` or a
-    `watch`, which is left then; a request without expected replies is sent, and left at once. Of a reply only what is
-    said is compared: `ack()` fits every ack, `ack(None)` one without a value, and `details` may be more than are named.
+    Replies belong to the request before them. All must come, in this order: any other reply is a mismatch. After a
+    request's last expected reply its replies must end, unless it is an `attach` or a `watch`, which is left then; a
+    request without expected replies is sent, and left at once. Only the stated parts of a reply are compared: `ack()`
+    fits every ack, `ack(None)` one without a value, and there may be more `details` than are named.
 
-    One that is never awaited is a RuntimeWarning. Awaiting it raises:
-        AssertionError: a reply is another, none comes within `seconds`, or one too many; both sides are printed.
+    A script that is never awaited causes a RuntimeWarning. Awaiting it raises:
+        AssertionError: a reply differs, none comes within `seconds`, or there is one too many; both sides are printed.
         SwarmError: the chain can't be opened.
     """
 
@@ -167,7 +167,7 @@ class Script:
 
     def __lshift__(self, request: Step) -> Script:
         self._due = False
-        request.request()  # so that a reply in this place is refused where it stands
+        request.request()  # so that a reply in this place is refused at once
         self._exchanges.append(_Exchange(request))
         self._due = True
         return self
@@ -185,7 +185,7 @@ class Script:
         return self._run().__await__()
 
     def __del__(self) -> None:
-        if getattr(self, "_due", False):  # as of a coroutine: a test without its `await` must not pass
+        if getattr(self, "_due", False):  # as for a coroutine: a test that lacks the `await` must not pass
             warnings.warn(f"the script `{self._exchanges[0]}` … was never awaited", RuntimeWarning, stacklevel=1)
 
     async def _run(self) -> None:
@@ -231,7 +231,7 @@ class _Run:
             raise self._failure("a reply too many", len(self._exchange.replies))
 
     async def _next(self, replies: ReplyReceiver, late: str) -> _Got | None:
-        """The next reply, or None at the end."""
+        """Return the next reply, or None at the end."""
         with trio.move_on_after(self._seconds):
             try:
                 self._got.append(await self._read(await replies.receive()))
@@ -246,7 +246,7 @@ class _Run:
         return _Got(reply.kind, _value(reply), details, None if stream is None else await self._all_of(stream))
 
     async def _all_of(self, stream: trio.abc.ReceiveStream) -> bytes | None:
-        """All that a stream gives, if the script says what that should be; it is closed in any case."""
+        """Return all bytes of a stream, if the script states what they should be; close it in any case."""
         async with stream:
             if not any(expected.stream is not None for expected in self._exchange.replies):
                 return None
@@ -263,7 +263,7 @@ class _Run:
 
 
 def _value(reply: Reply) -> Any:
-    """A reply's value as data; bytes where it is no JSON."""
+    """Return a reply's value as data; as bytes if it is not JSON."""
     if isinstance(reply, Error):
         return {"code": reply.error.code, "message": reply.error.message}
     if isinstance(reply, Log):
@@ -275,7 +275,7 @@ def _value(reply: Reply) -> Any:
 
 
 def _side(title: str, exchange: _Exchange, replies: list[str], at: int) -> str:
-    """One side of a mismatch, with a mark at the reply in question."""
+    """Format one side of a mismatch, with a mark at the reply in question."""
     lines = [f"{'->' if number == at else '  '} >> {reply}" for number, reply in enumerate(replies)]
     if len(lines) <= at:
         lines.append("-> >> (nothing)")
@@ -283,7 +283,7 @@ def _side(title: str, exchange: _Exchange, replies: list[str], at: int) -> str:
 
 
 async def _send(stream: trio.abc.HalfCloseableStream, data: bytes) -> None:
-    with suppress(trio.BrokenResourceError):  # who reads no further may still have something to say
+    with suppress(trio.BrokenResourceError):  # a peer that reads no further may still send something
         await stream.send_all(data)
         await stream.send_eof()
 
@@ -297,16 +297,16 @@ def expect(chain: str | Chain | Backend | Sender, *, seconds: float = _SECONDS) 
     return Script(chain, seconds)
 
 
-# The words. What a request is given, it is given as `swarmlib.Client` is; `set` is a request and a reply.
+# The words. Requests take the arguments of `swarmlib.Client`'s methods; `set` is a request and a reply.
 
 
 def ls(*path: str, **params: object) -> Step:
-    """What is in `path`, by default the workloads."""
+    """List what is in `path`, by default the workloads."""
     return Step(Verb.LS, path or WORKLOADS, params=params)
 
 
 def get(*path: str, **params: object) -> Step:
-    """An object's state."""
+    """Return an object's state."""
     return Step(Verb.GET, path, params=params)
 
 
@@ -331,41 +331,41 @@ def rm(*path: str, **params: object) -> Step:
 
 
 def watch(*path: str, **params: object) -> Step:
-    """Changes from now on."""
+    """Watch changes from now on."""
     return Step(Verb.WATCH, path, params=params)
 
 
 def attach(*path: str, **params: object) -> Step:
-    """A conversation with an object."""
+    """Open a conversation with an object."""
     return Step(Verb.ATTACH, path, params=params)
 
 
 def connect(*path: str, body: Any = _UNSAID, upload: bytes | None = None, **params: object) -> Step:
-    """A byte stream to an object; `upload` is sent on it, then its end, where the reply says `ack(stream=…)`."""
+    """Open a byte stream to an object; `upload` is sent on it, then its end, if the reply is `ack(stream=…)`."""
     return Step(Verb.CONNECT, path, body, params, upload)
 
 
 def file(*path: str, upload: bytes | None = None, **params: object) -> Step:
-    """A tar out of an object; or, with `upload`, into it."""
+    """Read a tar out of an object; with `upload`, put one into it."""
     return Step(Verb.FILE, path, params=params, stream=upload)
 
 
 def set(*words: Any, body: Any = _UNSAID, **params: object) -> Step:
-    """After `<<` a change: `set("containers", "web", body={…})`; after `>>` a reply: `set([…])`."""
+    """Change an object, after `<<`: `set("containers", "web", body={…})`; expect a reply, after `>>`: `set([…])`."""
     return Step(Verb.SET, words, body, params)
 
 
 def log(line: Any = ANY, **details: object) -> Step:
-    """A line: `log(b"hello", stream="stdout")`."""
+    """Expect a line: `log(b"hello", stream="stdout")`."""
     return Step(Log.kind, (line,), params=details)
 
 
 def ack(*value: Any, stream: bytes | None = None, **details: object) -> Step:
-    """The final reply of success; `stream` is all that its stream must give."""
+    """Expect the final reply of success; `stream` is all that its stream must give."""
     return Step(Ack.kind, value, params=details, stream=stream)
 
 
 def error(code: Any = ANY, message: Any = ANY) -> Step:
-    """The final reply of failure: its code (`"not_found"`, or a class of errors), and its message."""
+    """Expect the final reply of failure: its code (`"not_found"`, or a class of errors), and its message."""
     wanted = cast("type[SwarmError]", code).code if isinstance(code, type) else code
     return Step(Error.kind, ({"code": wanted, "message": message},))

@@ -1,4 +1,4 @@
-"""What passed between a caller, a backend and the stage behind it, written down while it happens.
+"""The messages between a caller, a backend and the stage behind it, recorded while they pass.
 
     #1 > get containers/web {"size": "1"}
       #1 > get containers/web {"size": "1"}
@@ -7,7 +7,8 @@
     #1 < set {"Id": "web"}
     #1 < ack
 
-What the backend sent on is indented, with numbers of its own. `!` marks a breach of the reply contract.
+Requests of the backend to the stage behind it are indented, with numbers of their own. `!` marks a breach of the reply
+contract.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from ..service import Filter
 from ..values import Json
 
 _SHOWN: Final = 160
-"""Characters of one value in a transcript, at most."""
+"""The most characters of one value in a transcript."""
 
 
 class Transcript:
-    """The lines, and what they hold of broken promises."""
+    """The recorded lines, and the breaches among them."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -50,9 +51,9 @@ class Transcript:
 
     @contextmanager
     def noting_bugs(self) -> Generator[None]:
-        """Write down what backends log as bugs meanwhile."""
+        """Record what backends log as bugs meanwhile."""
         handler = _BugHandler(self)
-        logger = logging.getLogger()  # a backend's own has its module's name, whatever that is
+        logger = logging.getLogger()  # a backend's logger is named for its module, which is unknown here
         logger.addHandler(handler)
         try:
             yield
@@ -73,7 +74,7 @@ class _BugHandler(logging.Handler):
 
 
 class Witness(trio.abc.SendChannel[Request]):
-    """A sender that writes down what is sent through it, and the replies to that."""
+    """A sender that records the requests that pass through it, and their replies."""
 
     def __init__(self, inner: Sender, transcript: Transcript, indent: str = "") -> None:
         self._inner = inner
@@ -82,13 +83,13 @@ class Witness(trio.abc.SendChannel[Request]):
         self._number = 0
 
     async def send(self, value: Request) -> None:
-        """Write down a request, and pass it on."""
+        """Record a request, and forward it."""
         self._number += 1
         call = _Call(self._transcript, f"{self._indent}#{self._number}", describe(value))
         call.note(">", call.request)
         value.reply.on_gone(call.gone)
         reply = _WitnessReply(value.reply, call)
-        value = copy.copy(value)  # no `replace`, which would judge the path
+        value = copy.copy(value)  # not `replace`, which would check the path
         value.reply = reply
         reply.pass_to(self)
         await self._inner.send(value)
@@ -96,7 +97,7 @@ class Witness(trio.abc.SendChannel[Request]):
             reply.look("dropped")
 
     async def aclose(self) -> None:
-        """Nothing of its own to close."""
+        """Do nothing: it has nothing of its own to close."""
 
 
 class _Call:
@@ -109,17 +110,17 @@ class _Call:
         self._answered = False
 
     def note(self, mark: str, text: str) -> None:
-        """Write down a line of this call."""
+        """Record a line of this call."""
         self.transcript.lines.append(f"{self._number} {mark} {text}")
 
     def see(self, reply: Reply) -> Reply:
-        """Write down a reply."""
+        """Record a reply."""
         self._answered = self._answered or isinstance(reply, FINAL)
         self.note("<", describe_reply(reply))
         return reply
 
     def gone(self) -> None:
-        """Write down that the caller did not wait for the answer."""
+        """Record that the caller did not wait for the answer."""
         if not self._answered:
             self.note("x", "the caller went away")
 
@@ -146,7 +147,7 @@ class _WitnessReply(Tap):
         await super().aclose()
 
     def look(self, how: str) -> None:
-        """Write down that the call ends without an answer, if it does."""
+        """Record that the call ends without an answer, if it does."""
         if not self.answered and not self.gone:
             self._call.note("!", f"the reply channel was {how} without a final reply")
             self._call.transcript.unanswered.append(self._call.request)
@@ -154,7 +155,7 @@ class _WitnessReply(Tap):
 
 @dataclass(eq=False)
 class WitnessStage(Filter):
-    """A stage that writes down what passes: it stands between a backend and what is behind it."""
+    """A stage that records what passes: it stands between a backend and the stage behind it."""
 
     transcript: Transcript
 
@@ -163,14 +164,14 @@ class WitnessStage(Filter):
         self._witness: Witness | None = None
 
     async def send(self, request: Request) -> None:
-        """Write down a request, and pass it on."""
+        """Record a request, and forward it."""
         if self._witness is None:
             self._witness = Witness(self.next, self.transcript, "  ")
         await self._witness.send(request)
 
 
 def describe(request: Request) -> str:
-    """A request in one line."""
+    """Describe a request in one line."""
     parts = [request.verb.value, short("/".join(request.path))]
     parts += _plain(request.params)
     if request.body is not None:
@@ -181,7 +182,7 @@ def describe(request: Request) -> str:
 
 
 def describe_reply(reply: Reply) -> str:
-    """A reply in one line."""
+    """Describe a reply in one line."""
     if isinstance(reply, Error):
         return f"error {reply.error.code}: {short(reply.error.message)}"
     parts = [reply.kind, *_plain(reply.details)]
@@ -206,11 +207,11 @@ def _json(value: Json) -> str:
 
 
 def _start(raw: bytes) -> str:
-    """The beginning of a value, which may be long."""
+    """Return the beginning of a value, which may be long."""
     text = raw[:_SHOWN].decode("utf-8", "backslashreplace").strip()
     return text if len(raw) <= _SHOWN else f"{text}… ({len(raw)} bytes)"
 
 
 def short(text: str) -> str:
-    """Text that fits a line."""
+    """Shorten text to fit a line."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"

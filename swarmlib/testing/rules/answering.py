@@ -19,14 +19,14 @@ from .rule import rule
 
 
 def _requests(bench: Bench) -> Iterator[tuple[Verb, Path]]:
-    """Each verb on places and objects that aren't there: nothing that would change a real engine."""
+    """Yield each verb with places and objects that don't exist, so that nothing changes a real engine."""
     place = bench.leaf.place
     for path in ((NOSUCH,), (NOSUCH, "x"), (*place, NOSUCH), (*place, NOSUCH, NOSUCH)):
         yield from ((verb, path) for verb in sorted(Verb))
 
 
 async def _answers(bench: Bench) -> dict[str, str]:
-    """Each request with its answer: the code of the error, `ack`, or nothing where none came."""
+    """Send these requests, and return each with its answer: the error's code, `ack`, or nothing if none came."""
     found: dict[str, str] = {}
     for verb, path in _requests(bench):
         request = f"{verb} {'/'.join(path)}"

@@ -19,11 +19,11 @@ from ..transcript import Transcript
 from .rule import opening_rule, rule
 
 AHEAD: Final = 1000
-"""Replies that may be under way to a caller that doesn't read them, in all buffers between."""
+"""How many replies the buffers may hold for a caller that doesn't read them."""
 MANY: Final = 10
-"""Conversations that are left, one after another."""
+"""How many conversations are left, one after another."""
 LATE: Final = 0.2
-"""Seconds of the deadline that a call misses."""
+"""The deadline that a call misses, in seconds."""
 
 
 @rule("messages")

@@ -26,13 +26,13 @@ NAMES: Final = (
     "-rf",
     "x" * 8000,
 )
-"""Names that some layer may take for something else."""
+"""Names that some layer may mistake for something else."""
 NO_NAMES: Final = ("..", ".", "../canary", "./x", "a/../x", "x/", "a//x", "line\nend", "nul\0")
-"""What no object is called (`swarmlib.names`)."""
+"""Names that no object can have (`swarmlib.names`)."""
 NO_PARTS: Final = (*NO_NAMES, "/x", "", "x" * 65536)
-"""What is no part of a path. As a name to be given, an engine may take these for a name, or for none."""
+"""Invalid parts of a path. As the name for a new object, an engine may accept these or not."""
 OTHER_SPELLINGS: Final = ("./{}", "{}/", "{}/.", "{}/x", "/{}", "a/../{}", "%2e/{}", "{}%2f", " {}", "{} ", "{}\0")
-"""What is not the name of the object with that id, though some layer may take it for that."""
+"""Texts that are not the name of the object with that id, though some layer may mistake them for it."""
 
 
 @rule("messages", "idle", Verb.SPAWN, Verb.GET, Verb.RM)

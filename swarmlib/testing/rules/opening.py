@@ -18,7 +18,7 @@ from ..transcript import Transcript, Witness
 from .rule import opening_rule, rule
 
 LOAD: Final = 20
-"""Calls under way when a backend closes under load."""
+"""How many calls are under way when a backend closes under load."""
 
 
 @opening_rule()

@@ -1,4 +1,4 @@
-"""What a rule is, and the list of them. To add one is to write one function below `@rule`, in the file that fits."""
+"""What a rule is, and the list of all rules. To add one, write a function below `@rule`, in the file that fits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..transcript import Transcript
 
 @dataclass(frozen=True)
 class Rule:
-    """One promise of every backend: what it says, what a backend must have for it to apply, and how it is checked.
+    """One promise of every backend: its sentence, what a backend must have for it to apply, and how it is checked.
 
-    The check raises `Broken` where the rule is broken; what else it raises breaks the rule too.
+    The check raises `Broken` if the rule is broken; any other exception breaks the rule too.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Lines, byte streams and archives: whole, in order, half-closed, and through memory without staying there."""
+"""Lines, byte streams and archives: they must be whole, in order, half-closable, and not held in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .rule import rule
 
 BIG: Final = 100 * 1024 * 1024
 FLAT: Final = 32 * 1024 * 1024
-"""Bytes that may be held of what passes: in memory, or between a writer and a reader that has stopped."""
+"""The most bytes of a stream that may be held: in memory, or between a writer and a reader that has stopped."""
 _PIECE: Final = bytes(range(256)) * 256
 _BLOCK: Final = tarfile.BLOCKSIZE
 
@@ -100,7 +100,7 @@ async def holds_back_a_stream_that_nobody_reads(bench: Bench) -> None:
 
 @asynccontextmanager
 async def _connected(bench: Bench) -> AsyncGenerator[trio.abc.HalfCloseableStream]:
-    """A stream to a workload that gives back what it is sent. The call that gave it is open as long."""
+    """Open a stream to a workload that returns what it is sent. The call that opened it stays open as long."""
     workload = await bench.started("echoes")
     async with asking(bench.swarm.sender, Verb.CONNECT, workload.path, _with_args(bench)) as replies:
         stream = (await acked(replies)).stream
@@ -121,7 +121,7 @@ async def _send(stream: trio.abc.HalfCloseableStream, pieces: list[bytes]) -> No
 
 
 async def _taken_in(stream: Any) -> tuple[int, int]:
-    """Read a stream to its end; gives how much it was, and its checksum."""
+    """Read a stream to its end, and return its length and checksum."""
     count, check = 0, 0
     async for piece in stream:
         count, check = count + len(piece), zlib.crc32(piece, check)
@@ -137,7 +137,7 @@ def _crc(pieces: list[bytes]) -> int:
 
 @contextmanager
 def _flat_memory() -> Generator[None]:
-    """Check that what Python allocates meanwhile never grows by more than FLAT bytes."""
+    """Check that Python's allocated memory meanwhile never grows by more than FLAT bytes."""
     tracing = tracemalloc.is_tracing()
     if not tracing:
         tracemalloc.start()
