@@ -1,4 +1,4 @@
-"""How a machine is reached: its addresses, who may, and ssh or TLS."""
+"""How machines are reached: their addresses, the networks that may connect, and ssh or TLS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _READ: Final = 64 * 1024
 
 
 class Access:
-    """The ways to the machines, as the options say."""
+    """The ways to reach the machines, according to the options."""
 
     def __init__(self, options: AzureOptions, arm: Arm) -> None:
         self._options = options
@@ -33,10 +33,10 @@ class Access:
         self._own: list[str] = []
 
     def public_key(self) -> str:
-        """The public key that may log in.
+        """Return the public key that may log in.
 
         Raises:
-            Invalid: there is none, or it can't be read.
+            Invalid: there is no key file, or it can't be read, or holds no public key.
         """
         file = self._key_file()
         try:
@@ -57,10 +57,11 @@ class Access:
         raise Invalid(f"there is no ssh key in {folder}: name one by --ssh-key, or make one with ssh-keygen")
 
     async def allowed(self) -> list[str]:
-        """The addresses that may reach machines: those that are named, or this machine's public one alone.
+        """Return the addresses that may reach machines: those of `--allow`, or else only this machine's public address.
 
         Raises:
-            Unavailable: it can't be told. Invalid: one that is named is none.
+            Unavailable: this machine's public address can't be determined.
+            Invalid: an entry of `--allow` is no address or network.
         """
         for each in self._options.allow:
             _check_network(each)
@@ -76,7 +77,7 @@ class Access:
         return self._own
 
     async def addresses(self, interfaces: Sequence[str]) -> tuple[str, str]:
-        """The public and the private address of a machine with these interfaces; "" for none."""
+        """Return the public and the private address of a machine with these interfaces; "" for a missing one."""
         for id in interfaces[:1]:
             interface = await self._arm.find(id)
             for each in parts(part(interface or {}, "properties"), "ipConfigurations"):
@@ -88,10 +89,10 @@ class Access:
         return "", ""
 
     async def host(self, machine: Machine) -> str:
-        """The address by which a machine is reached: the public one, if it has any.
+        """Return the address at which a machine is reached: the public one, if it has one.
 
         Raises:
-            Unavailable: it has none.
+            Unavailable: the machine has no address.
         """
         public, private = await self.addresses(machine.interfaces)
         if not (public or private):
@@ -99,17 +100,17 @@ class Access:
         return public or private
 
     async def engine(self, machine: Machine) -> tuple[str, str]:
-        """The address of a machine's engine, and the folder with the certificates for it; "" where it needs none."""
+        """Return the address of a machine's engine, and the folder with the certificates for it, or "" without TLS."""
         host = await self.host(machine)
         if machine.tags.get(REACH) != "tls":
             return f"ssh://{self.user(machine)}@{host}", ""
         return f"tcp://{host}:{TLS_PORT}", str(await trio.to_thread.run_sync(authority.folder, state_folder()))
 
     async def certified(self, spec: Spec, interface: str) -> Spec:
-        """A machine that has an interface already, with a certificate for its addresses.
+        """Return the spec of a machine whose interface exists, with a certificate for its addresses added.
 
         Raises:
-            Invalid: the authority can't be made, or read.
+            Invalid: the certificate authority can't be created or read.
         """
         hosts = [each for each in await self.addresses([interface]) if each]
 
@@ -119,12 +120,12 @@ class Access:
         return replace(spec, cloud_init=(*spec.cloud_init, await trio.to_thread.run_sync(config)))
 
     def user(self, machine: Machine) -> str:
-        """Who logs in."""
+        """Return the user that logs in."""
         profile = part(machine.body, "properties", "osProfile")
         return str(profile.get("adminUsername") or self._options.admin)
 
     def ssh_options(self, machine: Machine) -> Mapping[str, str]:
-        """What ssh needs to know. A machine's key is learnt at the first time, and must stay the same from then on."""
+        """Return the options for ssh. A machine's host key is trusted on first use, and must not change afterwards."""
         state = state_folder()
         state.mkdir(parents=True, exist_ok=True)
         options = {
@@ -136,14 +137,14 @@ class Access:
         return options | ({"IdentityFile": f'"{private}"'} if private.exists() else {})
 
     async def command(self, machine: Machine) -> list[str]:
-        """The ssh that gives a shell on a machine's terminal."""
+        """Return the ssh command that opens a shell on a machine, with a terminal."""
         options = {"BatchMode": "yes", "LogLevel": "ERROR", **self.ssh_options(machine)}
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         return ["ssh", "-tt", *words, "-l", self.user(machine), "--", await self.host(machine)]
 
 
 def state_folder() -> Path:
-    """Where is kept what must outlive swarmd: the machines' keys, and what is on those that sleep."""
+    """Return the folder for state that must outlive swarmd: the machines' host keys, and what sleeping ones hold."""
     return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "swarmlib"
 
 
@@ -155,7 +156,7 @@ def _check_network(text: str) -> None:
 
 
 class Shell(trio.abc.HalfCloseableStream):
-    """A program's input and output as one stream. The program ends with it."""
+    """A program's input and output as one stream. Closing the stream ends the program."""
 
     def __init__(self, process: trio.Process) -> None:
         assert process.stdin is not None
@@ -165,10 +166,10 @@ class Shell(trio.abc.HalfCloseableStream):
 
     @classmethod
     async def open(cls, command: Sequence[str]) -> Self:
-        """Start the program; its errors come with its output.
+        """Start the program; its standard error is merged into its output.
 
         Raises:
-            Unavailable: it can't be started.
+            Unavailable: the program can't be started.
         """
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         try:
@@ -193,10 +194,10 @@ class Shell(trio.abc.HalfCloseableStream):
         await self._input.aclose()
 
     async def aclose(self) -> None:
-        """End the program."""
+        """Kill the program, and close the stream."""
         if self._process.returncode is None:
             self._process.kill()
         await trio.aclose_forcefully(self._input)
         await trio.aclose_forcefully(self._output)
-        with trio.CancelScope(shield=True):  # it was killed, so this does not wait
+        with trio.CancelScope(shield=True):  # the program was killed, so this does not block
             await self._process.wait()

@@ -1,6 +1,6 @@
-"""Who vouches for engines that are reached by TLS, and for swarmd to them: an authority of this user's own.
+"""The user's own certificate authority, for engines that are reached by TLS and for swarmd as their client.
 
-It is kept with swarmd's state, in a folder that is good as the docker CLI's DOCKER_CERT_PATH, too.
+It is kept with swarmd's state, in a folder that also serves as the docker CLI's DOCKER_CERT_PATH.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .cloudinit import certificates as cloud_config
 
 
 def folder(state: Path) -> Path:
-    """The folder with ca.pem, cert.pem and key.pem for clients, and ca-key.pem; made if it isn't there.
+    """Return the folder with ca.pem, cert.pem and key.pem for clients, and ca-key.pem; create it if it is missing.
 
     Raises:
-        Invalid: it can't be written.
+        Invalid: the folder can't be written.
     """
     found = state / "azure-tls"
     if not found.exists():
@@ -33,7 +33,7 @@ def folder(state: Path) -> Path:
 
 
 def _make(place: Path) -> None:
-    """Write it under another name first: another swarmd may do the same, and the first one's stays."""
+    """Create the folder under a temporary name, then rename it: if two swarmds do this at once, the first one wins."""
     place.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
     authority = certificates.authority()
@@ -51,7 +51,7 @@ def _make(place: Path) -> None:
 
 
 def server_config(place: Path, hosts: Sequence[str]) -> bytes:
-    """The part of cloud-init that gives an engine a certificate for its addresses.
+    """Return the part of the cloud-init configuration that gives an engine a certificate for its addresses.
 
     Raises:
         Invalid: the authority can't be read.

@@ -1,9 +1,9 @@
-"""One machine as an engine: a stage before its `docker`, which keeps the machine's place while it is deallocated.
+"""One machine as an engine: a stage in front of its `docker` that stands in for the machine while it is deallocated.
 
 messages ──▶ AutoSuspend ──▶ docker ssh://swarm@… or tcp://…:2376
                 │ asleep
                 ▼
-      what was known when it fell asleep; or, for what needs the engine, the machine is started again
+      answers from what was known when it fell asleep; a request that needs the engine starts the machine again
 """
 
 from __future__ import annotations
@@ -47,61 +47,61 @@ Power = Callable[[], Awaitable[None]]
 
 @dataclass(eq=False)
 class AutoSuspend(Server):
-    """The stage. It is opened once: who made it asks it how its machine is."""
+    """The stage. It is opened once, and its owner asks it for the state of the machine."""
 
     machine: str
     memory: Memory
     unknown: Body
-    """What is said of the engine while nothing is known of it."""
+    """The engine's info while nothing is known of it yet."""
     switch_on: Power
     begins_asleep: bool
-    """Whether the machine was deallocated, or what else is to be taken for that."""
+    """Whether the machine is deallocated, or in a state that counts as that, when the stage is opened."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._life = _Life(asleep=self.begins_asleep)
 
     def make_stage(self) -> Self:
-        """Return this stage itself: see the class."""
+        """Return this stage itself, so that its owner and the chain share one object."""
         return self
 
     @property
     def asleep(self) -> bool:
-        """Whether its machine is deallocated."""
+        """Whether the machine is deallocated."""
         return self._life.asleep
 
     @property
     def changing(self) -> bool:
-        """Whether it is about to fall asleep, or to wake."""
+        """Whether the machine is about to fall asleep, or to wake."""
         return self._life.changing.locked()
 
     @property
     def name(self) -> str:
-        """The machine's."""
+        """The machine's name."""
         return self.machine
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
-        """Nothing but the engine's channel."""
+        """Hold the channel to the engine."""
         self._life.engine = Client(self.next)
         yield
 
     def handlers(self) -> Mapping[Verb, Any]:
-        """Every verb goes to the engine, or wakes it."""
+        """Return the handlers: every verb goes to the engine, and wakes it if need be."""
         every = dict.fromkeys(Verb, self._any)
         return every | {Verb.WATCH: self._watch}
 
     @property
     def idle(self) -> float:
-        """Seconds since something was asked of it that is more than a look; 0 while that goes on."""
+        """The seconds since the last request that was more than a read; 0 while there is such a request."""
         return 0.0 if self._life.active else trio.current_time() - self._life.used
 
     def use(self) -> None:
-        """Count it as used now."""
+        """Restart the idle time."""
         self._life.used = trio.current_time()
 
     def choose(self, request: Request) -> Handler | None:
-        """While the machine is awake, what only looks goes straight on."""
+        """Return the handler of a request. While the machine is awake, reads are forwarded without one."""
         return None if request.verb in LOOKS and not self.asleep else super().choose(request)
 
     async def _any(self, request: Request) -> Any:
@@ -126,10 +126,10 @@ class AutoSuspend(Server):
             return [] if request.path != ("volumes",) else {"Volumes": []}
         if request.verb is Verb.GET and request.path == ("version",):
             return {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
-        raise LookupError  # somebody else put it to sleep, so what is on it only it can tell
+        raise LookupError  # another swarmd put it to sleep, so only the engine itself can answer
 
     async def _used(self, request: Request) -> None:
-        """Forward what needs the engine, which is in use until that is answered."""
+        """Forward a request that needs the engine; the engine counts as in use until the request has ended."""
         life = self._life
         await self.wake()
         life.active += 1
@@ -148,7 +148,7 @@ class AutoSuspend(Server):
             await self._events(request, request.reply)
 
     async def _events(self, request: Request, reply: ReplySender) -> None:
-        """The engine's events, over its sleep: what happens while nobody can tell is asked for afterwards."""
+        """Relay the engine's events across its sleep: those of the time in between are asked for once it is awake."""
         params = dict(request.params)
         while True:
             if self.asleep:
@@ -172,7 +172,7 @@ class AutoSuspend(Server):
     # Sleeping.
 
     async def fall_asleep(self, switch_off: Power) -> bool:
-        """Deallocate the machine, unless a container runs after all; says whether it was done."""
+        """Deallocate the machine, unless a container is running after all; return whether that was done."""
         life = self._life
         async with life.changing:
             if life.asleep or life.active:
@@ -187,7 +187,7 @@ class AutoSuspend(Server):
             return True
 
     def lost(self) -> None:
-        """Somebody else has deallocated it: take it for asleep."""
+        """Note that somebody else has deallocated the machine: it counts as asleep from now on."""
         self._sleeps()
 
     def _sleeps(self) -> None:
@@ -196,10 +196,11 @@ class AutoSuspend(Server):
             self._life.awake = trio.Event()
 
     async def wake(self) -> None:
-        """Return once the machine runs and its engine answers.
+        """Start the machine if it is asleep, and return once its engine answers.
 
         Raises:
-            TimedOut: it does not within `READY_SECONDS`. SwarmError: what Azure says.
+            TimedOut: the engine does not answer within `READY_SECONDS`.
+            SwarmError: Azure refuses, or fails.
         """
         life = self._life
         if not life.asleep:
@@ -214,7 +215,11 @@ class AutoSuspend(Server):
             life.awake.set()
 
     async def answers(self) -> None:
-        """Return once the engine answers. Raises TimedOut if it does not in time; says why it did not last."""
+        """Wait until the engine answers.
+
+        Raises:
+            TimedOut: it does not answer within `READY_SECONDS`; the message names the last failure.
+        """
         failure: SwarmError | None = None
         with trio.move_on_after(READY_SECONDS):
             while True:
@@ -230,7 +235,7 @@ class AutoSuspend(Server):
 
 
 class _Life:
-    """How it is; shared by the stage and who made it, as a stage that is opened is a copy."""
+    """The state of the machine, and of the requests to it."""
 
     engine: Client
 
@@ -245,7 +250,7 @@ class _Life:
 
 
 class _Counted(Tap):
-    """A caller's reply channel that says when the call has ended."""
+    """A caller's reply channel that sets an event when the call has ended."""
 
     def __init__(self, inner: ReplySender, ended: trio.Event) -> None:
         super().__init__(inner, lambda reply: reply)

@@ -1,4 +1,4 @@
-"""The backend `azure`: it opens the machines of a group as workloads, or as the nodes of a balance."""
+"""The backend `azure`: it opens the machines of a resource group as workloads, or as the nodes of a balance."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Azure(AzureOptions, Backend):
             Invalid: the SDK isn't installed; or as `client.connected`.
         """
         try:
-            await trio.to_thread.run_sync(import_module, f"{__package__}.engines")  # it takes seconds: others go on
+            await trio.to_thread.run_sync(import_module, f"{__package__}.engines")  # takes seconds: others go on
             from .engines import Engines
             from .workloads import Workloads
         except ModuleNotFoundError as exc:

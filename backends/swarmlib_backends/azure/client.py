@@ -1,6 +1,6 @@
 """Azure Resource Manager by the official SDK: its clients on one transport, and the few calls that the backend makes.
 
-Objects are ARM's own JSON. What fails comes out as a `SwarmError` (see `failures`).
+Objects are ARM's own JSON. Failures are raised as a `SwarmError` (see `failures`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Body: TypeAlias = dict[str, Any]
 
 PUBLIC_CLOUD: Final = "https://management.azure.com"
 _POLL_SECONDS: Final = 5.0
-"""Between two looks at an operation, where ARM doesn't say."""
+"""The pause between two polls of an operation, unless ARM names one."""
 _REGISTER_SECONDS: Final = 2.0
 _RETRIES: Final = 5
 
 
 class Registration(AsyncARMAutoResourceProviderRegistrationPolicy):
-    """Registers the provider that a subscription uses for the first time: the SDK's own, which sleeps in asyncio."""
+    """Registers a provider that the subscription uses for the first time. The SDK's own policy sleeps with asyncio."""
 
     async def _async_register_rp(self, initial_request: Any, url_prefix: str, rp_name: str) -> bool:
         where = f"{url_prefix}providers/{rp_name}"
@@ -51,7 +51,7 @@ class Registration(AsyncARMAutoResourceProviderRegistrationPolicy):
 
 
 class Arm:
-    """The calls. A name is a resource's within its group."""
+    """The calls to ARM. A name is that of a resource within its group."""
 
     def __init__(self, clients: tuple[Any, Any, Any], transport: HttpxTransport, subscription: str) -> None:
         self.compute, self.network, self.resources = clients
@@ -67,28 +67,28 @@ class Arm:
         }
 
     def id(self, group: str, kind: str, name: str) -> str:
-        """The id of a resource, whether it is there or not."""
+        """Return the id of a resource, whether the resource exists or not."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{group}/providers/{kind}/{name}"
 
     async def get(self, id: str, **options: str) -> Body:
-        """A resource. Raises NotFound if it isn't there."""
+        """Return a resource. Raises NotFound if it doesn't exist."""
         group, kind, name = parts(id)
         return await self.called(self._kinds[kind].get(group, name, **options))
 
     async def find(self, id: str, **options: str) -> Body | None:
-        """A resource; None if it isn't there."""
+        """Return a resource, or None if it doesn't exist."""
         try:
             return await self.get(id, **options)
         except NotFound:
             return None
 
     async def put(self, id: str, body: Body, **options: str) -> Body:
-        """Make or change a resource; returns once that is done."""
+        """Create or change a resource; return it once that is done."""
         group, kind, name = parts(id)
         return await self.finished(lambda: self._kinds[kind].begin_create_or_update(group, name, body, **options))
 
     async def delete(self, id: str) -> None:
-        """Delete a resource; returns once it is gone. One that isn't there is."""
+        """Delete a resource; return once it is gone. A resource that doesn't exist counts as deleted."""
         group, kind, name = parts(id)
         try:
             await self.finished(lambda: self._kinds[kind].begin_delete(group, name))
@@ -96,34 +96,34 @@ class Arm:
             return
 
     async def finished(self, begin: Callable[[], Any]) -> Body:
-        """Begin an operation, and wait for its end; gives its result."""
+        """Begin an operation, wait for its end, and return its result."""
         with mapped():
             found = await (await begin()).result()
         return {} if found is None else _plain(found)
 
     async def called(self, call: Awaitable[Any]) -> Body:
-        """The result of a call of the SDK's."""
+        """Return the result of an SDK call."""
         with mapped():
             return _plain(await call)
 
     async def listed(self, pages: Any) -> list[Body]:
-        """All that an operation of the SDK's lists, page by page."""
+        """Return everything that a list operation of the SDK yields, page by page."""
         with mapped():
             return [_plain(each) async for each in pages]
 
     async def group(self, name: str) -> Body | None:
-        """A resource group; None if it isn't there."""
+        """Return a resource group, or None if it doesn't exist."""
         try:
             return await self.called(self.resources.resource_groups.get(name))
         except NotFound:
             return None
 
     async def put_group(self, name: str, body: Body) -> None:
-        """Make a resource group."""
+        """Create or update a resource group."""
         await self.called(self.resources.resource_groups.create_or_update(name, body))
 
     async def tagged(self, group: str, tag: str) -> list[Body]:
-        """The resources of a group that have a tag; "" for those of every group."""
+        """Return the resources of a group that have a tag; with group "", those of all groups."""
         operations, text = self.resources.resources, f"tagName eq '{tag}'"
         pages = operations.list_by_resource_group(group, filter=text) if group else operations.list(filter=text)
         try:
@@ -132,11 +132,15 @@ class Arm:
             return []
 
     async def tagged_groups(self, tag: str) -> list[Body]:
-        """The resource groups that have a tag."""
+        """Return the resource groups that have a tag."""
         return await self.listed(self.resources.resource_groups.list(filter=f"tagName eq '{tag}'"))
 
     async def fetch(self, url: str) -> bytes:
-        """What is at a URL that needs no token."""
+        """Return the content at a URL that needs no token.
+
+        Raises:
+            Unavailable: it answers with another status than 200.
+        """
         with mapped():
             answer = await self._transport.send(HttpRequest("GET", url))
         if answer.status_code != 200:
@@ -145,17 +149,17 @@ class Arm:
 
 
 def parts(id: str) -> tuple[str, str, str]:
-    """The group, kind and name in a resource's id."""
+    """Return the group, the kind and the name in a resource's id."""
     words = id.split("/")
     return words[4], f"{words[6]}/{words[7]}", words[8]
 
 
 @asynccontextmanager
 async def connected(subscription: str = "") -> AsyncGenerator[Arm]:
-    """The clients for a subscription, by default that of the environment or of the Azure CLI.
+    """Open the clients for a subscription, by default that of the environment or of the Azure CLI.
 
     Raises:
-        Invalid: no subscription is named, and which it should be can't be told.
+        Invalid: no subscription is named, and there isn't exactly one to choose.
     """
     url = os.environ.get("AZURE_RESOURCE_MANAGER", PUBLIC_CLOUD).rstrip("/")
     async with HttpxTransport() as transport:
@@ -166,7 +170,7 @@ async def connected(subscription: str = "") -> AsyncGenerator[Arm]:
             "transport": transport,
             "polling_interval": _POLL_SECONDS,
             "retry_total": _RETRIES,
-            "retry_status": _RETRIES,  # else 3, and throttling would end a call before all tries are used
+            "retry_status": _RETRIES,  # the default is 3, and throttling would end a call before all tries are used
         }
         named = subscription or os.environ.get("AZURE_SUBSCRIPTION_ID", "") or await _sole(credential, common)
         kinds: tuple[Any, ...] = (ComputeManagementClient, NetworkManagementClient, ResourceManagementClient)
@@ -178,7 +182,11 @@ async def connected(subscription: str = "") -> AsyncGenerator[Arm]:
 
 
 async def _sole(credential: Credential, common: dict[str, Any]) -> str:
-    """The only subscription that may be used."""
+    """Return the id of the only subscription that the credential may use.
+
+    Raises:
+        Invalid: there is none, or more than one.
+    """
     from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AsyncRetryPolicy
     from azure.mgmt.core import AsyncARMPipelineClient
 

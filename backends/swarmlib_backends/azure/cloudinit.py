@@ -1,4 +1,4 @@
-"""What a new machine does first: the configuration of cloud-init that installs Docker, and the user's own beside it."""
+"""What a new machine does first: the cloud-init configuration that installs Docker, merged with the user's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import orjson
 from swarmlib import Invalid
 
 _MOST: Final = 64 * 1024 - 1
-"""Bytes of custom data that Azure takes."""
+"""The size limit of custom data in Azure, in bytes."""
 _TYPES: Final = {
     "#cloud-config": "cloud-config",
     "#!": "x-shellscript",
@@ -22,21 +22,21 @@ _TYPES: Final = {
     "#part-handler": "part-handler",
     "## template: jinja": "jinja2",
 }
-"""The beginnings by which cloud-init tells what it is given, and its name for each."""
+"""The first words by which cloud-init recognises a format, and its MIME subtype for each."""
 _CERTIFICATES: Final = "/etc/docker/certs"
 _FILES: Final = ("ca", "cert", "key")
 _TLS: Final[dict[str, object]] = {"hosts": ["unix:///run/docker.sock", "tcp://0.0.0.0:2376"], "tlsverify": True}
 _UNIT: Final = {
-    # Debian's and Ubuntu's unit says where to listen by an option, which must not be said twice.
+    # The unit of Debian and Ubuntu sets the listening address by an option, which must not be given twice.
     "path": "/etc/systemd/system/docker.service.d/swarmlib.conf",
     "content": "[Service]\nExecStart=\nExecStart=dockerd --containerd=/run/containerd/containerd.sock\n",
 }
 
 
 def docker(admin: str, labels: Sequence[str], *, tls: bool) -> bytes:
-    """Install Docker, as Debian and Ubuntu have it, for a user who may use it.
+    """Return the configuration that installs Docker from the distribution, for a user who may use it.
 
-    labels: the engine's own. tls: listen on port 2376 too, for clients with a certificate (see `certificates`).
+    labels: the engine's own. tls: also listen on port 2376, for clients with a certificate (see `certificates`).
     """
     settings: dict[str, object] = {"labels": list(labels)}
     if tls:
@@ -52,7 +52,7 @@ def docker(admin: str, labels: Sequence[str], *, tls: bool) -> bytes:
 
 
 def certificates(ca: bytes, cert: bytes, key: bytes) -> bytes:
-    """What the engine shows and whom it trusts, in PEM: where `docker` has it look for them."""
+    """Return the configuration that puts the engine's certificates (PEM) where the one of `docker` expects them."""
     contents = zip(_FILES, (ca, cert, key), strict=True)
     files = [
         {"path": f"{_CERTIFICATES}/{name}.pem", "content": content.decode(), "permissions": "0600"}
@@ -66,12 +66,13 @@ def _config(config: Mapping[str, object]) -> bytes:
 
 
 def custom_data(parts: Sequence[bytes]) -> bytes:
-    """The custom data of a machine.
+    """Return the custom data of a machine.
 
-    Several parts are a MIME message, which cloud-init merges: lists of commands, packages and files are joined.
+    Several parts become a MIME message, which cloud-init merges: lists of commands, packages and files are
+    concatenated.
 
     Raises:
-        Invalid: it is too long.
+        Invalid: the data exceeds Azure's limit.
     """
     data = parts[0] if len(parts) == 1 else _joined(parts) if parts else b""
     if len(data) > _MOST:
@@ -80,10 +81,10 @@ def custom_data(parts: Sequence[bytes]) -> bytes:
 
 
 def read(file: Path) -> bytes:
-    """The user's own file.
+    """Read the user's own cloud-init file.
 
     Raises:
-        Invalid: it can't be read, or is none of cloud-init's.
+        Invalid: the file can't be read, or has a format that cloud-init doesn't know.
     """
     try:
         found = file.read_bytes()

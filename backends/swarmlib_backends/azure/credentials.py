@@ -1,4 +1,4 @@
-"""Who we are to Azure: a service principal of the environment, a managed identity, or whom the Azure CLI logged in."""
+"""The credentials for Azure: a service principal of the environment, a managed identity, or the Azure CLI's login."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from azure.identity.aio import EnvironmentCredential, ManagedIdentityCredential
 from swarmlib import Denied
 
 _IDENTITY_SECONDS: Final = 3.0
-"""How long the endpoint of managed identities may take: where there is none, nobody says so."""
+"""How long the endpoint of managed identities may take: on a machine without one, the request gets no answer at all."""
 _LOG_IN: Final = "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or use a managed identity"
 
 
 class Credential:
-    """Tokens from the first of the three that has any; that one is kept."""
+    """Tokens from the first of the three sources that has any; that source is kept."""
 
     def __init__(self, transport: Any, environ: Mapping[str, str] | None = None) -> None:
         env = os.environ if environ is None else environ
@@ -36,11 +36,11 @@ class Credential:
         self._chosen: Any = None
 
     async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """A token, as the SDK's clients ask for one.
+        """Return a token, as the SDK's clients ask for one.
 
         Raises:
-            Denied: there is no way to get one; says what each way lacks, and what to do.
-            ClientAuthenticationError: who we are is known, and refused.
+            Denied: no source has a token; the message says what each one lacks, and what to do.
+            ClientAuthenticationError: there are credentials, and Azure refuses them.
         """
         if self._chosen is not None:
             token: AccessToken = await self._chosen.get_token(*scopes, **options)
@@ -57,7 +57,7 @@ class Credential:
         raise Denied(f"nobody is logged in to Azure ({'; '.join(lacking)}). What to do: {_LOG_IN}")
 
     async def close(self) -> None:
-        """Nothing is its own: the transport is closed by who made it."""
+        """Do nothing: the transport belongs to the caller."""
 
     async def __aenter__(self) -> Credential:
         return self
@@ -72,7 +72,7 @@ class Credential:
 
 
 class _Identity:
-    """The managed identity of the machine that this runs on."""
+    """The managed identity of the machine that this process runs on."""
 
     def __init__(self, transport: Any, client_id: str | None) -> None:
         self._credential = ManagedIdentityCredential(client_id=client_id, transport=transport, retry_total=0)
@@ -85,7 +85,7 @@ class _Identity:
 
 
 class _Cli:
-    """The Azure CLI's. Its asynchronous form needs asyncio, so it is the other one, in a thread."""
+    """The Azure CLI's login. The SDK's asynchronous class needs asyncio, so the synchronous one runs in a thread."""
 
     def __init__(self) -> None:
         self._credential = AzureCliCredential()
@@ -94,5 +94,5 @@ class _Cli:
         get = partial(self._credential.get_token, *scopes, **options)
         try:
             return await trio.to_thread.run_sync(get, abandon_on_cancel=True)
-        except ClientAuthenticationError as exc:  # it is there, but nobody is logged in, or that has expired
+        except ClientAuthenticationError as exc:  # it is installed, but has no valid login
             raise CredentialUnavailableError(exc.message) from exc

@@ -1,7 +1,7 @@
-"""Virtual machines as engines: containers on machines that are made when they are needed, and sleep when they are not.
+"""Virtual machines as engines: containers run on machines that are created on demand, and deallocated when idle.
 
-They are the nodes of a `balance`. Those that run are filled first, then one that sleeps is woken, then one is made, up
-to `--max`. Those of `--vm` were there before, and are only used.
+The machines are the nodes of a `balance`. Running machines are filled first, then a sleeping one is woken, then a new
+one is created, up to `--max`. The machines of `--vm` existed before, and are only used.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from .spec import TAG, Body
 _log = logging.getLogger(__name__)
 
 _LOOKS: Final = 4
-"""How often within the time of `--idle` it is looked whether a machine is."""
+"""How many times within the `--idle` period a machine is checked."""
 _LONGEST_LOOK: Final = 15.0
 _OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
 
 
 @dataclass(eq=False)
 class _Engine:
-    """A machine, the stage that suspends it, and the member that it is of the balance."""
+    """A machine, the stage that suspends it, and its member of the balance."""
 
     machine: Machine
     stage: AutoSuspend
@@ -57,12 +57,12 @@ class _Engine:
 
     @property
     def made(self) -> bool:
-        """Whether it was made by swarmlib, and not before."""
+        """Whether the machine was created by swarmlib, rather than named by `--vm`."""
         return self.machine.tags.get(TAG) == "engine"
 
 
 class Engines(Provisioner):
-    """The machines of one group that hold containers."""
+    """The machines of a resource group that run containers."""
 
     def __init__(self, options: AzureOptions) -> None:
         self._options = options
@@ -70,12 +70,12 @@ class Engines(Provisioner):
 
     @property
     def name(self) -> str:
-        """The backend's, and the group's."""
+        """The names of the backend and of the group."""
         return f"azure {self._options.group}"
 
     @asynccontextmanager
     async def provision(self, members: Members, /) -> AsyncGenerator[None]:
-        """Find the machines that there are, by their tags, and keep them; in the end they stay as they are."""
+        """Find the existing machines by their tags, and manage them; at the end they stay as they are."""
         options = self._options
         self._members = members
         self._growing = trio.Lock()
@@ -91,10 +91,10 @@ class Engines(Provisioner):
                         yield
                         self._nursery.cancel_scope.cancel()
 
-    # What the balance asks.
+    # What the balance calls.
 
     async def when_empty(self, request: Request, /) -> Any:
-        """Tell what there could be."""
+        """Answer a request while there is no machine, by what there could be."""
         match request.path:
             case ():
                 return self._could_be()
@@ -104,7 +104,7 @@ class Engines(Provisioner):
             case (_, name, *_) if not self._engines:
                 raise NotFound(f"no such object: {name}", path=request.path)
             case (_, _, *_):
-                first_up(self._members.all)  # which says why none is
+                first_up(self._members.all)  # raises, and says why no member is up
             case _:
                 pass
         raise Unsupported("there is no machine yet", path=request.path)
@@ -117,7 +117,7 @@ class Engines(Provisioner):
         return {**about, **kind, **counts, **self.capacity()}
 
     def capacity(self) -> Body:
-        """Tell what there could be, with all that may be made."""
+        """Return the capacity that there could be, with all machines that may be created."""
         sizes = [self._options.size] * self._options.max
         sizes += [engine.machine.size for engine in self._engines.values() if not engine.made]
         found = [self._size(size) for size in sizes]
@@ -125,22 +125,22 @@ class Engines(Provisioner):
         return {"NCPU": cpus, "MemTotal": memory, "Labels": [LAST_RESORT]}
 
     def _size(self, name: str) -> tuple[int, int]:
-        """Give the CPUs and the bytes of memory of a machine of a size; 0 where Azure doesn't know it."""
+        """Return the CPUs and the bytes of memory of a machine size; 0 if Azure doesn't know the size."""
         for each in self._sizes:
             if str(each.get("name", "")).lower() == name.lower():
                 return int(each["numberOfCores"]), int(each["memoryInMB"]) * 2**20
         return 0, 0
 
     def at_hand(self, node: Node, /) -> bool:
-        """Say whether a machine runs."""
+        """Return whether a machine is running."""
         return node in self._engines and not self._engines[node].stage.asleep
 
     async def make_room(self, request: PlacementRequest, unfit: Callable[[], Unavailable | None], /) -> None:
-        """Make a machine for a container, unless others have changed the machines so that it fits now.
+        """Create a machine for a container, unless the machines have changed meanwhile and the container fits now.
 
         Raises:
-            Unavailable: there may be no more machines, and why none of them fits; or not even a new one does, as when
-                the container demands what no engine has. That one is removed again.
+            Unavailable: no more machines may be created (the message says why none fits), or the container does not
+                fit on a new one either, as when it demands what no engine has. The new machine is removed again then.
         """
         async with self._growing:
             await self._find()
@@ -153,7 +153,7 @@ class Engines(Provisioner):
                 raise _refusal(f"a new machine was made, and won't do either: {still.message}")
 
     def _check_growth(self, request: PlacementRequest, full: Unavailable) -> None:
-        """Raise Unavailable if no machine may be made, or none that is large enough for the container."""
+        """Raise Unavailable if no machine may be created, or the size of new ones is too small for the container."""
         if sum(engine.made for engine in self._engines.values()) >= self._options.max:
             raise _refusal(f"all {len(self._engines)} machines (--max {self._options.max}) are full: {full.message}")
         cpus, memory = self._size(self._options.size)
@@ -164,7 +164,7 @@ class Engines(Provisioner):
     # The machines.
 
     async def _grow(self) -> _Engine:
-        """Make a machine, and wait for its engine. One that never answers is removed again."""
+        """Create a machine, and wait for its engine. A machine whose engine never answers is removed again."""
         name = f"engine-{secrets.token_hex(3)}"
         spec = default_spec(self._options, name, self._access, engine=True)
         body = await self._maker.make(spec)
@@ -183,7 +183,7 @@ class Engines(Provisioner):
         return engine
 
     async def _check_max(self, name: str) -> None:
-        """Raise Unavailable if others made machines at the same time, and a new one is too many: the newest go."""
+        """Raise Unavailable if a new machine is one too many, because others were created at the same time."""
         found = [each for each in await machines(self._arm, self._options.group) if each.tags.get(TAG) == "engine"]
         kept = sorted(found, key=lambda each: (each.created, each.name))[: self._options.max]
         if all(each.name != name for each in kept):
@@ -196,9 +196,9 @@ class Engines(Provisioner):
             await self._leave(engine)
 
     async def _find(self) -> None:
-        """Take in the machines of the group that are engines, and how they are; others may change them."""
+        """Update the group's engines and their states from Azure: others may have changed them."""
         known = {engine.machine.arm_id.lower(): engine for engine in self._engines.values()}
-        # What changes while Azure is asked is no news of others.
+        # A change of state while Azure is asked doesn't come from others.
         settled = {engine: engine.stage.asleep for engine in known.values() if not engine.stage.changing}
         for machine in await machines(self._arm, self._options.group):
             engine = known.pop(machine.arm_id.lower(), None)
@@ -214,7 +214,7 @@ class Engines(Provisioner):
         return machine.tags.get(TAG) == "engine" or any(_is_named(machine, text) for text in self._options.vm)
 
     def _check_named(self) -> None:
-        """Raise NotFound if a machine that is named isn't there. Those of a tag may come later."""
+        """Raise NotFound if a machine that `--vm` names doesn't exist. Machines selected by a tag may appear later."""
         for text in self._options.vm:
             if "=" not in text and not any(_is_named(engine.machine, text) for engine in self._engines.values()):
                 raise NotFound(
@@ -222,7 +222,7 @@ class Engines(Provisioner):
                 )
 
     def _take_over(self, engine: _Engine, machine: Machine, was_asleep: bool | None) -> None:
-        """Note that another has switched a machine off (Azure itself does it with spot machines), or on."""
+        """Note that somebody else has switched a machine off (as Azure itself does with spot machines), or on."""
         if engine.stage.changing or was_asleep is not engine.stage.asleep:
             return
         if machine.power in _OFF and not was_asleep:
@@ -263,7 +263,7 @@ class Engines(Provisioner):
         return engine
 
     async def _suspend_idle(self) -> None:
-        """Deallocate, again and again, what has been idle for long enough."""
+        """Check periodically, and deallocate the machines that have been idle for long enough."""
         made, named = self._options.idle, math.inf if self._options.vm_idle is None else self._options.vm_idle
         while True:
             await trio.sleep(min(made / _LOOKS, named / _LOOKS, _LONGEST_LOOK))
@@ -293,11 +293,11 @@ class Engines(Provisioner):
 
 
 def _is_named(machine: Machine, text: str) -> bool:
-    """Whether a machine is what --vm says: a name, as Azure compares them, or a tag NAME=VALUE."""
+    """Return whether a machine matches a value of --vm: a name, in any case, or a tag NAME=VALUE."""
     name, equals, value = text.partition("=")
     return machine.tags.get(name) == value if equals else machine.name.lower() == name.lower()
 
 
 def _refusal(text: str) -> Unavailable:
-    """Make the error for a container that was surely not made."""
+    """Return the error for a container that was certainly not created."""
     return Unavailable(text, details={UNSENT: True})

@@ -1,6 +1,6 @@
-"""What happens to machines, for those who watch. Azure tells nobody: all are listed again and again, and compared.
+"""The events of machines. Azure has no event stream for them, so the machines are listed periodically and compared.
 
-Nothing is asked while nobody watches. What the backend itself changes is looked at at once.
+Azure is only polled while somebody watches. Changes by the backend itself trigger a poll at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ACTIONS: Final = {(False, True): "start", (True, False): "die"}
 
 
 class Events:
-    """Changes of machines. `listed` gives all of them; `poll` is the time between two looks, in seconds."""
+    """Changes of machines. `listed` returns all of them; `poll` is the time between two polls, in seconds."""
 
     def __init__(self, listed: Callable[[], Awaitable[list[Machine]]], poll: float) -> None:
         self._listed = listed
@@ -30,7 +30,7 @@ class Events:
         self._looks: set[trio.Event] = set()
 
     def look(self) -> None:
-        """Something was changed: who watches looks now."""
+        """Make all watchers poll now, because something was changed."""
         for event in self._looks:
             event.set()
 
@@ -47,7 +47,8 @@ class Events:
         """Acknowledge a watch, and send it the events that it asks for, until its `until`.
 
         Raises:
-            Invalid, Unsupported: its filters are wrong. SwarmError: what Azure says when it is asked.
+            Invalid, Unsupported: its filters are invalid.
+            SwarmError: Azure refuses, or fails.
         """
         known = {each.id: each for each in await self._listed()}
         told = docker.Events(Clock())
@@ -66,7 +67,7 @@ class Events:
             known = found
 
     async def stopped(self, id: str, condition: str) -> None:
-        """Return once a machine is off, or gone; `condition` is Docker's."""
+        """Return once a machine is off or gone; `condition` is Docker's."""
         seen_running = condition != "next-exit"
         while True:
             found = next((each for each in await self._listed() if each.id == id), None)
@@ -77,7 +78,7 @@ class Events:
 
 
 def changes(before: Mapping[str, Machine], after: Mapping[str, Machine]) -> list[Body]:
-    """The events between two looks."""
+    """Return the events between two polls."""
     found: list[Body] = []
     for id, machine in before.items():
         if id not in after:
@@ -95,5 +96,5 @@ def changes(before: Mapping[str, Machine], after: Mapping[str, Machine]) -> list
 
 
 def event(machine: Machine, action: str) -> Body:
-    """An event of the Engine API, which gets its time when it is told."""
+    """Return an event of the Engine API, without its time: that is added when the event is sent."""
     return docker.container_event(machine.id, machine.name, machine.image, machine.tags, action, {})

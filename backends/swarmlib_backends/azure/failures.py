@@ -1,4 +1,4 @@
-"""What Azure says went wrong, as swarmlib's errors: with Azure's own code, and what to do about it."""
+"""Azure's errors as swarmlib's, with Azure's own code, and advice on what to do."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _NO_ROOM: Final = frozenset(
     {"SkuNotAvailable", "AllocationFailed", "ZonalAllocationFailed", "OverconstrainedAllocationRequest",
      "QuotaExceeded", "PublicIPCountLimitReached"}
 )  # fmt: skip
-"""Nothing was made, and another size, place or time may do."""
+"""Codes that say that nothing was created, and that another size, place or time may work."""
 _DENIED: Final = (401, 403)
 
 
 @contextmanager
 def mapped() -> Generator[None]:
-    """Around calls of the SDK: what it raises comes out as a `SwarmError`, whose details have Azure's `azure` code."""
+    """Raise what the SDK raises in this context as a `SwarmError`, whose details have Azure's code as `azure`."""
     try:
         yield
     except AzureError as exc:
@@ -51,7 +51,7 @@ def mapped() -> Generator[None]:
 
 
 def error_of(exc: AzureError) -> SwarmError:
-    """The error that stands for one of the SDK's."""
+    """Return the SwarmError for an error of the SDK."""
     if isinstance(exc, ServiceRequestError):
         return Unavailable(f"Azure can't be reached: {exc.message}", details={UNSENT: True})
     if isinstance(exc, ServiceResponseError):
@@ -62,7 +62,7 @@ def error_of(exc: AzureError) -> SwarmError:
 
 
 def code_of(exc: HttpResponseError) -> str:
-    """Azure's own code; "" if the answer had none."""
+    """Return Azure's own code, or "" if the answer had none."""
     return str(getattr(exc.error, "code", None) or "")
 
 

@@ -1,4 +1,4 @@
-"""The machines of a group: what there is, and what the options say that a new one should be."""
+"""The machines of a group, and the description of a new one according to the options."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .spec import Body, Spec
 
 
 async def machines(arm: Arm, group: str) -> list[Machine]:
-    """List the machines of a group with their power: two lists, however many there are.
+    """List the machines of a group with their power states, by two requests however many machines there are.
 
-    One list has the machines, the other how they are; with both asked at once, one that has just come or gone is in one
-    of them only, and shown if the first has it.
+    One list has the machines, the other their states. Both are requested at once, so a machine that has just come or
+    gone may be in one of them only; it is shown if it is in the first.
     """
     bodies: list[Body] = []
     views: dict[str, Body] = {}
@@ -31,7 +31,7 @@ async def machines(arm: Arm, group: str) -> list[Machine]:
         try:
             bodies.extend(await arm.listed(operations.list(group)))
         except NotFound:
-            return  # no group, no machines
+            return  # without the group there are no machines
 
     async def list_views() -> None:
         for each in await arm.listed(operations.list_all(status_only="true")):

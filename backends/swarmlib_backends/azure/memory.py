@@ -1,4 +1,4 @@
-"""What an engine said before its machine was deallocated: it is shown while the machine sleeps."""
+"""What an engine reported before its machine was deallocated; it is shown while the machine sleeps."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from .spec import Body
 _log = logging.getLogger(__name__)
 
 PLACES: Final = ("containers", "images", "networks", "volumes")
-"""The families of which all is known."""
+"""The families of objects that are known completely."""
 _KNOWN_FILTERS: Final = frozenset({"id", "name", "label", "status"})
 
 
 class Memory:
-    """What an engine said before it fell asleep, kept in a file for after a restart of swarmd."""
+    """What an engine reported before its machine fell asleep, kept in a file to survive a restart of swarmd."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self.known: dict[str, Any] = {}
 
     def load(self) -> None:
-        """Remember what was kept."""
+        """Read what was kept in the file."""
         try:
             self.known = orjson.loads(self._file.read_bytes())
         except (OSError, orjson.JSONDecodeError):
-            self.known = {}  # nobody has kept anything, or not all of it: it is known again once the machine runs
+            self.known = {}  # the file is missing or damaged: all is learnt again once the machine runs
 
     def save(self) -> None:
-        """Keep what is known."""
+        """Write what is known to the file."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.write_bytes(orjson.dumps(self.known))
@@ -46,7 +46,7 @@ class Memory:
             _log.warning("what is on a machine that sleeps is forgotten with swarmd: %s", exc)
 
     async def learn(self, engine: Client) -> None:
-        """Ask an engine for all that is asked of one that sleeps."""
+        """Ask an engine for everything that may be asked of it while it sleeps."""
         known: dict[str, Any] = {"info": await engine.get(), "version": await engine.get("version"), "df": {}}
         known["containers"] = (await engine.call(Verb.LS, ("containers",), params={"all": "1"})).value or []
         for place in PLACES[1:]:
@@ -59,14 +59,14 @@ class Memory:
 
     @property
     def running(self) -> bool:
-        """Whether a container ran."""
+        """Whether a container was running."""
         return any(each.get("State") == "running" for each in self.known.get("containers", []))
 
     def answer(self, request: Request) -> Any:
-        """The answer to what asks for no more than is known.
+        """Return the answer to a request that needs no more than what is known.
 
         Raises:
-            LookupError: it asks for more. NotFound: there is no such thing.
+            LookupError: the request needs more. NotFound: there is no such object.
         """
         if request.verb is Verb.LS and len(request.path) == 1:
             return self._listed(request)

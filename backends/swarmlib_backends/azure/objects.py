@@ -1,4 +1,4 @@
-"""A virtual machine as an object of the Docker Engine API's, with ARM's own beneath it, under `Azure`."""
+"""A virtual machine as an object of the Docker Engine API, with ARM's own fields beneath it, under `Azure`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATES: Final[Mapping[str, str]] = {
     "deallocating": "running",
     "deallocated": "exited",
 }
-"""What Docker calls a power state."""
+"""Docker's state for each power state."""
 _PROVISIONING: Final[Mapping[str, str]] = {"Creating": "created", "Deleting": "removing", "Failed": "dead"}
 _TEXTS: Final[Mapping[str, str]] = {
     "created": "Created",
@@ -38,72 +38,74 @@ _TEXTS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Machine:
-    """A virtual machine: ARM's body, and its power, such as running or deallocated ("" where that isn't known)."""
+    """A virtual machine: ARM's body, and its power state, such as running or deallocated ("" if unknown)."""
 
     body: Body
     power: str
 
     @classmethod
     def of(cls, body: Body, view: Body | None = None) -> Machine:
-        """From a body with its instance view, or with that of another body of the same machine."""
+        """Return the machine of a body that has its instance view, or whose instance view is in another body."""
         return cls(body, power_of(part(view or body, "properties", "instanceView")))
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The machine's name."""
         return str(self.body["name"])
 
     @property
     def arm_id(self) -> str:
-        """Its id in ARM."""
+        """The machine's id in ARM."""
         return str(self.body["id"])
 
     @property
     def id(self) -> str:
-        """Its id as a workload: 64 hexadecimal digits, as clients expect, others for one made anew."""
+        """The id as a workload: 64 hexadecimal digits, as clients expect; a machine that is created anew gets another
+        one.
+        """
         return hashlib.sha256(str(self.body["properties"]["vmId"]).encode()).hexdigest()
 
     @property
     def labels(self) -> dict[str, str]:
-        """Its tags, which are what Docker calls labels."""
+        """The machine's tags, which Docker calls labels."""
         return self.tags
 
     @property
     def tags(self) -> dict[str, str]:
-        """Its tags."""
+        """The machine's tags."""
         return tags_of(self.body)
 
     @property
     def status(self) -> str:
-        """Docker's word for how it is."""
+        """Docker's word for the machine's state."""
         provisioning = self.body["properties"].get("provisioningState", "")
         return _PROVISIONING.get(provisioning, "") if not self.power else _STATES.get(self.power, "created")
 
     @property
     def running(self) -> bool:
-        """Whether its power is on."""
+        """Whether the machine's power is on."""
         return self.status == "running"
 
     @property
     def image(self) -> str:
-        """Its image: a URN, or an image's id."""
+        """The machine's image: a URN, or an image's id."""
         reference = part(self.body, "properties", "storageProfile", "imageReference")
         words = [str(reference[key]) for key in ("publisher", "offer", "sku", "version") if key in reference]
         return ":".join(words) or str(reference.get("id", ""))
 
     @property
     def size(self) -> str:
-        """Its size."""
+        """The machine's size."""
         return str(part(self.body, "properties", "hardwareProfile").get("vmSize", ""))
 
     @property
     def created(self) -> float:
-        """When it was made, in seconds since the epoch."""
+        """When the machine was created, in seconds since the epoch."""
         return seconds(str(self.body["properties"].get("timeCreated") or ""))
 
     @property
     def interfaces(self) -> list[str]:
-        """The ids of its interfaces."""
+        """The ids of the machine's network interfaces."""
         profile = part(self.body, "properties", "networkProfile")
         return [str(each["id"]) for each in parts(profile, "networkInterfaces")]
 
@@ -115,7 +117,7 @@ _FILTERS: Final[Mapping[str, Filter[Machine]]] = {
 
 
 def seconds(text: str) -> float:
-    """The time of RFC 3339, which Azure writes with up to seven digits behind the point; 0 for none."""
+    """Return the seconds since the epoch of a time in RFC 3339, to which Azure gives up to seven decimals; 0 for ""."""
     if not text:
         return 0.0
     plain = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("Z", "+00:00"))
@@ -123,23 +125,23 @@ def seconds(text: str) -> float:
 
 
 def power_of(view: Body) -> str:
-    """The power in an instance view."""
+    """Return the power state in an instance view, or "" if it has none."""
     codes = [str(each.get("code", "")) for each in parts(view, "statuses")]
     return next((code.partition("/")[2] for code in codes if code.startswith("PowerState/")), "")
 
 
 def listed(machines: Iterable[Machine], request: Request) -> list[Body]:
-    """Return the summaries that a list asks for, the newest first.
+    """Return the summaries of the machines that a list request selects, the newest first.
 
     Raises:
-        Invalid, Unsupported: its filters are wrong.
+        Invalid, Unsupported: its filters are invalid.
     """
     newest = sorted(machines, key=lambda each: each.created, reverse=True)
     return [summary(each) for each in chosen(newest, request, _FILTERS)]
 
 
 def summary(machine: Machine) -> Body:
-    """A machine in a list."""
+    """Return a machine's entry in a list."""
     return {
         "Id": machine.id,
         "Names": [f"/{machine.name}"],
@@ -166,7 +168,7 @@ def _text(machine: Machine) -> str:
 
 
 def inspect(machine: Machine, public: str, private: str) -> Body:
-    """All there is to know of a machine; public, private: its addresses, "" for none."""
+    """Return a machine's full description; public, private: its addresses, "" for none."""
     address = {"IPAddress": private, "Gateway": "", "MacAddress": ""}
     return {
         "Id": machine.id,
@@ -184,7 +186,7 @@ def inspect(machine: Machine, public: str, private: str) -> Body:
             "Hostname": part(machine.body, "properties", "osProfile").get("computerName", machine.name),
             "Image": machine.image,
             "Labels": machine.tags,
-            "Tty": True,  # its console is a terminal: what it shows has no second stream
+            "Tty": True,  # a serial console has no second stream
             "OpenStdin": True,
             "Env": None,
             "Cmd": None,
@@ -196,7 +198,7 @@ def inspect(machine: Machine, public: str, private: str) -> Body:
 
 
 def state(machine: Machine) -> Body:
-    """How a machine is."""
+    """Return a machine's state as Docker describes it."""
     status = machine.status or "created"
     return {
         "Status": status,
@@ -214,7 +216,7 @@ def state(machine: Machine) -> Body:
 
 
 def info(machines: Iterable[Machine], name: str) -> Body:
-    """What the service is, and how much of it there is."""
+    """Return the description of the service, with its number of machines."""
     return {
         "ID": name,
         "Name": name,

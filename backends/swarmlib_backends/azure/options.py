@@ -1,4 +1,4 @@
-"""What `azure` is told of its machines; whoever looks after them reads it."""
+"""The options of `azure` about its machines, for workloads and for engines."""
 
 from __future__ import annotations
 

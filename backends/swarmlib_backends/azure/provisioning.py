@@ -1,7 +1,7 @@
 """Provisioning of virtual machines with all that they need, and their removal, so that nothing is left behind.
 
-Where a step fails, or is cancelled, all that was made before it is rolled back. The rollback outlives the call: a
-caller that cancels does not wait for Azure. What could not be removed is named.
+If a step fails or is cancelled, all that was created before it is rolled back. The rollback outlives the call: a caller
+that cancels does not wait for Azure. What could not be removed is named.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ ADDRESSES: Final = "Microsoft.Network/publicIPAddresses"
 SECURITY_GROUPS: Final = "Microsoft.Network/networkSecurityGroups"
 NETWORKS: Final = "Microsoft.Network/virtualNetworks"
 _ORDER: Final = (MACHINES, DISKS, INTERFACES, ADDRESSES, SECURITY_GROUPS, NETWORKS)
-"""In which order things go: none before what uses it."""
+"""The order of removal: nothing is removed before the things that use it."""
 _ATTEMPTS: Final = 3
 _VANISHED: Final = frozenset(
     {"InvalidResourceReference", "ResourceNotFound", "ResourceGroupNotFound", "ResourceGroupBeingDeleted", "NotFound"}
 )
-"""What is said where another swarmd took away, as its last user, what this one was about to use."""
+"""The codes of a call that fails because another swarmd, as the last user of a shared resource, has removed it."""
 _PROVISION_PAUSE: Final = 2.0
 
 Say = Callable[[str, str], None]
-"""Told of an id and what becomes of it: making, made, removing, removed."""
+"""Is told an id and its progress: making, made, removing, removed."""
 
 
 @dataclass
 class Rollback:
-    """The removal of what one attempt made; `left` says what could not be removed, once it has `ended`."""
+    """The removal of what one attempt created; once it has `ended`, `left` names what could not be removed."""
 
     made: list[str]
     left: list[str] = field(default_factory=list[str])
@@ -57,9 +57,9 @@ class Rollback:
 
 
 class Maker:
-    """Makes and removes the machines of one resource group.
+    """Creates and removes the machines of one resource group.
 
-    access: says who may reach them, and has the certificates of those that are reached by TLS.
+    access: determines who may reach the machines, and has the certificates of those that are reached by TLS.
     """
 
     def __init__(self, arm: Arm, group: str, nursery: trio.Nursery, access: Access, say: Say) -> None:
@@ -71,25 +71,27 @@ class Maker:
         self._rollbacks: list[Rollback] = []
 
     def id(self, kind: str, name: str) -> str:
-        """The id of a resource of the group."""
+        """Return the id of a resource of the group."""
         return self.arm.id(self.group, kind, name)
 
     def plan(self, spec: Spec) -> list[str]:
-        """The ids of all that a machine needs, in the order that they are made; existing ones are not made again."""
+        """Return the ids of all that a machine needs, in the order of creation; existing resources are not created
+        again.
+        """
         shared = [] if spec.network else [self.id(NETWORKS, NETWORK)]
         address = [] if spec.private else [self.id(ADDRESSES, spec.ip_name)]
         group = f"/subscriptions/{self.arm.subscription}/resourceGroups/{self.group}"
         own = [self.id(INTERFACES, spec.nic_name), self.id(MACHINES, spec.name)]
         return [group, *shared, self.id(SECURITY_GROUPS, NETWORK), *address, *own]
 
-    # Making.
+    # Creation.
 
     async def make(self, spec: Spec) -> Body:
-        """Make a machine; the same one twice is one machine. Returns once it runs.
+        """Create a machine, and return its body once it runs. Creating the same machine twice gives one machine.
 
         Raises:
-            Conflict: another machine has the name. SwarmError: what Azure says; all is rolled back then, as far as the
-            error doesn't name what could not be.
+            Conflict: another machine has the name.
+            SwarmError: Azure refuses, or fails; then all is rolled back, except what the error names as left.
         """
         for attempt in range(_ATTEMPTS):
             if (found := await self._existing(spec)) is not None:
@@ -102,13 +104,13 @@ class Maker:
         raise AssertionError("unreachable")
 
     async def _existing(self, spec: Spec) -> Body | None:
-        """The machine of that name, once it is made; None if there is none."""
+        """Return the machine of that name, once its creation has ended; None if there is none."""
         while (found := await self.arm.find(self.id(MACHINES, spec.name))) is not None:
             if tags_of(found).get(SPEC) != spec.hash:
                 raise Conflict(f"the name {spec.name} is in use by another virtual machine of {self.group}")
             match found["properties"].get("provisioningState"):
                 case "Creating" | "Updating" | "Deleting":
-                    await trio.sleep(_PROVISION_PAUSE)  # it is another's work: only asking tells
+                    await trio.sleep(_PROVISION_PAUSE)  # it is another's work: only polling shows its end
                 case "Failed":
                     raise Conflict(f"{spec.name} is there already, and could not be made: remove it, and try again")
                 case _:
@@ -130,7 +132,7 @@ class Maker:
             raise
 
     async def _steps(self, spec: Spec, tags: dict[str, str], made: list[str]) -> Body:
-        allowed = await self._access.allowed()  # which may fail, before anything is made
+        allowed = await self._access.allowed()  # may fail, so it comes before anything is created
         await self._ensure_group(spec.location, made)
         group, network = self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)
         address = "" if spec.private else self.id(ADDRESSES, spec.ip_name)
@@ -145,7 +147,7 @@ class Maker:
         nic = self.id(INTERFACES, spec.nic_name)
         await self._put(nic, spec.interface(subnet, group, address, tags), made)
         whole = await self._access.certified(spec, nic) if spec.tls else spec
-        # The certificates are no part of what is compared: they are others each time.
+        # The certificates are not part of the comparison: they differ each time.
         told = {SPEC: spec.hash} | ({REACH: "tls"} if spec.tls else {})
         return await self._put_machine(spec, whole.machine(nic, tags | told), made)
 
@@ -180,10 +182,10 @@ class Maker:
             await self.arm.finished(begin)
 
     async def _put(self, id: str, body: Body, made: list[str]) -> Body:
-        """Make what is this machine's alone; what an attempt that crashed has left is taken over.
+        """Create a resource of this machine alone; one that a crashed attempt has left is taken over.
 
         Raises:
-            Conflict: it is there, and none of ours.
+            Conflict: the resource exists, and is not swarmlib's.
         """
         found = await self.arm.find(id)
         if found is not None and TAG not in tags_of(found):
@@ -210,10 +212,10 @@ class Maker:
         self._say(id, "made")
         return found
 
-    # Removing.
+    # Removal.
 
     async def remove(self, machine: Body) -> None:
-        """Delete a machine; its disk, interface and address go with it, and what it shared if it was the last user."""
+        """Delete a machine with its disk, interface and address, and the shared resources if it was their last user."""
         self._say(machine["id"], "removing")
         await self.arm.delete(machine["id"])
         self._say(machine["id"], "removed")
@@ -221,7 +223,7 @@ class Maker:
             await self.collect()
 
     def remove_later(self, machine: Body) -> None:
-        """Have a machine removed, and what it shared if it was the last user, without waiting for it."""
+        """Remove a machine in the background, and the shared resources if it was their last user."""
         shared = [self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)]
         self._roll_back_later(Rollback([machine["id"], *shared, self.group]), "")
 
@@ -230,7 +232,7 @@ class Maker:
         self._nursery.start_soon(self._roll_back, rollback, attempt)
 
     async def collect(self) -> None:
-        """Remove what machines share, if there is none any more."""
+        """Remove the shared resources, if no machine uses them any more."""
         left = await self.arm.tagged(self.group, TAG)
         if any(each["type"].lower() in (MACHINES.lower(), INTERFACES.lower()) for each in left):
             return
@@ -248,7 +250,9 @@ class Maker:
             _log.error("not removed: %s; `swarmd azure sweep` does it later", "; ".join(rollback.left))
 
     async def remove_all(self, ids: Sequence[str], attempt: str) -> list[str]:
-        """Remove things in an order that works; gives what could not be removed, and why. What is in use stays."""
+        """Remove resources in an order that works; return those that could not be removed, with the reasons. What is in
+        use stays.
+        """
         left: list[str] = []
         for id in sorted((each for each in ids if "/" in each), key=_rank):
             try:
@@ -270,7 +274,7 @@ class Maker:
         self._say(id, "removed")
 
     async def _remove_group(self) -> list[str]:
-        """Delete the group, if it is ours and nothing is in it."""
+        """Delete the group, if swarmlib created it and it is empty."""
         try:
             found = await self.arm.group(self.group)
             if found is None or tags_of(found).get(TAG) != "shared":
@@ -284,7 +288,7 @@ class Maker:
         return []
 
     async def settle(self) -> None:
-        """Wait for the rollbacks that are under way; what they have not removed by then is named."""
+        """Wait for the rollbacks that are under way; if this is cancelled, log what may not have been removed."""
         try:
             for rollback in [*self._rollbacks]:
                 await rollback.ended.wait()
@@ -298,7 +302,7 @@ class Maker:
 async def provisioning(
     arm: Arm, group: str, access: Access, say: Say = lambda _id, _what: None
 ) -> AsyncGenerator[Maker]:
-    """Give a maker; the rollbacks under way at the end have `CLEANUP_SECONDS` to get done."""
+    """Open a maker; rollbacks under way at the end have `CLEANUP_SECONDS` to finish."""
     with ungrouped():
         async with trio.open_nursery() as nursery:
             maker = Maker(arm, group, nursery, access, say)
@@ -315,7 +319,7 @@ def _rank(id: str) -> int:
 
 
 def _kind(id: str) -> str:
-    """The kind in an id, as it is written here; of what is unknown, the last."""
+    """Return the kind in an id, as it is spelled here; for an unknown kind, the last one of the order."""
     found = parts(id)[1].lower()
     return next((kind for kind in _ORDER if kind.lower() == found), NETWORKS)
 

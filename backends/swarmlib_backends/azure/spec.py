@@ -1,4 +1,4 @@
-"""What a virtual machine should be: a typed description with sound defaults, and ARM's bodies for all that it needs."""
+"""The description of a virtual machine, typed and with sound defaults, and ARM's bodies for all that it needs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Body: TypeAlias = dict[str, Any]
 Security: TypeAlias = Literal["standard", "trusted", "confidential"]
 
 LABEL: Final = "azure."
-"""What labels begin with that describe the machine itself; all others become its tags."""
+"""The prefix of labels that describe the machine itself; all other labels become its tags."""
 TAG: Final = "swarmlib"
-"""The tag of all that swarmlib makes; its value says what for."""
+"""The tag of all that swarmlib creates; its value is the role."""
 MADE: Final = f"{TAG}.made"
 SPEC: Final = f"{TAG}.spec"
 ATTEMPT: Final = f"{TAG}.attempt"
 VM: Final = f"{TAG}.vm"
 REACH: Final = f"{TAG}.reach"
-"""The tag of a machine whose engine is not reached by ssh: tls."""
+"""The tag of a machine whose engine is not reached by ssh; its value is tls."""
 NETWORK: Final = "swarmlib"
 """The name of the network and of the security group that the machines of a group share."""
 SUBNET: Final = "machines"
@@ -40,7 +40,7 @@ IMAGES: Final[Mapping[str, str]] = {
     "ubuntu-confidential": "Canonical:ubuntu-24_04-lts:cvm:latest",
     "debian": "Debian:debian-12:12-gen2:latest",
 }
-"""Images by short names."""
+"""The images that have short names."""
 _NAME: Final = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9_.]{0,62}[a-zA-Z0-9_])?")
 _BAD_IN_TAGS: Final = frozenset("<>%&\\?/")
 _SECURITY: Final[Mapping[str, Body]] = {
@@ -56,37 +56,38 @@ _SECURITY: Final[Mapping[str, Body]] = {
 
 
 def part(body: Body, *names: str) -> Body:
-    """An object within one of ARM's, which may leave out any or say null; empty then."""
+    """Return an object within one of ARM's; empty if it, or an object on the way, is missing or null."""
     for name in names:
         body = body.get(name) or {}
     return body
 
 
 def parts(body: Body, name: str) -> list[Body]:
-    """A list of objects within one of ARM's; empty where it is left out."""
+    """Return a list of objects within one of ARM's; empty if it is missing or null."""
     return body.get(name) or []
 
 
 def tags_of(body: Body) -> dict[str, str]:
-    """The tags of a resource."""
+    """Return the tags of a resource."""
     return body.get("tags") or {}
 
 
 def is_reserved(label: str) -> bool:
-    """Whether a label would be one of the tags by which swarmlib knows what it made. A client must not set those, but
-    tools send them back that make a machine anew from its inspection.
+    """Return whether a label is one of the tags by which swarmlib recognises what it created.
+
+    Clients must not set those, but tools that recreate a machine from its inspection send them back.
     """
     return label == TAG or (label.startswith(f"{TAG}.") and label != isolation.LABEL)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A machine that is wanted.
+    """The description of a machine to create.
 
     image: a URN (publisher:offer:sku:version) or a short name of `IMAGES`. disk: GB; 0 is the image's own size. zone:
     1, 2 or 3; "" for any. network: an existing VNET/SUBNET of the group, or a subnet's id; "" for swarmlib's own.
     private: no public address. identity: "system", or the id of a user-assigned one; "" for none. key: the ssh public
-    key of `admin`. tls: whether its engine is reached by TLS. cloud_init: the parts of what cloud-init gets.
+    key of `admin`. tls: whether its engine is reached by TLS. cloud_init: the parts of its cloud-init data.
     """
 
     name: str
@@ -103,7 +104,7 @@ class Spec:
     admin: str = "swarm"
     key: str = ""
     tls: bool = False
-    cloud_init: tuple[bytes, ...] = field(default=(), repr=False)  # secrets may be in it
+    cloud_init: tuple[bytes, ...] = field(default=(), repr=False)  # may hold secrets
     role: str = "workload"
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -120,12 +121,12 @@ class Spec:
                               "its name, and at most 256 characters in its value")  # fmt: skip
 
     def described_by(self, labels: Mapping[str, str]) -> Spec:
-        """This, changed by labels such as azure.size=Standard_D2s_v5; others become tags, unless they are reserved.
+        """Return this spec, changed by labels such as azure.size=Standard_D2s_v5; others become tags, unless reserved.
 
-        swarmlib.isolation is azure.security in the words of all backends, and a tag too.
+        swarmlib.isolation is the name of azure.security that all backends share; it becomes a tag, too.
 
         Raises:
-            Invalid: there is no such property, or the value is none for it.
+            Invalid: there is no such property, or the value is not valid for it.
         """
         own = {key.removeprefix(LABEL): value for key, value in labels.items() if key.startswith(LABEL)}
         if demand := isolation.demanded({"Labels": labels}):
@@ -136,7 +137,7 @@ class Spec:
 
     @property
     def hash(self) -> str:
-        """The same for descriptions that are the same."""
+        """A hash that equal descriptions share."""
         told = {each.name: getattr(self, each.name) for each in fields(self)}
         data = custom_data(self.cloud_init)
         told |= {"cloud_init": hashlib.sha256(data).hexdigest(), "tags": dict(sorted(self.tags.items()))}
@@ -149,21 +150,21 @@ class Spec:
 
     @property
     def port(self) -> int:
-        """The port by which it is reached."""
+        """The port at which the machine is reached."""
         return TLS_PORT if self.tls else SSH_PORT
 
     @property
     def ip_name(self) -> str:
-        """The name of its public address."""
+        """The name of the machine's public address."""
         return f"{self.name}-ip"
 
     @property
     def nic_name(self) -> str:
-        """The name of its interface."""
+        """The name of the machine's interface."""
         return f"{self.name}-nic"
 
     def machine(self, nic: str, tags: Mapping[str, str]) -> Body:
-        """The machine's body."""
+        """Return the body of the machine."""
         publisher, offer, sku, version = self._urn
         reference = {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
         properties: Body = {
@@ -200,12 +201,12 @@ class Spec:
         return {"computerName": host, "adminUsername": self.admin, "linuxConfiguration": linux, **data}
 
     def address(self, tags: Mapping[str, str]) -> Body:
-        """Its public address's body. Basic ones can't be made any more."""
+        """Return the body of the public address. Azure no longer creates Basic ones."""
         properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
         return {"location": self.location, "tags": dict(tags), "sku": {"name": "Standard"}, "properties": properties}
 
     def interface(self, subnet: str, security_group: str, address: str, tags: Mapping[str, str]) -> Body:
-        """Its interface's body; address: its public one's id, or "" for none."""
+        """Return the body of the interface; address: the id of its public address, or "" for none."""
         ip: Body = {"subnet": {"id": subnet}, "privateIPAllocationMethod": "Dynamic"}
         if address:
             ip["publicIPAddress"] = {"id": address, "properties": {"deleteOption": "Delete"}}
@@ -217,20 +218,20 @@ class Spec:
 
 
 def network(location: str, tags: Mapping[str, str]) -> Body:
-    """The shared network's body."""
+    """Return the body of the shared network."""
     subnets = [{"name": SUBNET, "properties": {"addressPrefix": "10.86.0.0/20"}}]
     properties = {"addressSpace": {"addressPrefixes": ["10.86.0.0/16"]}, "subnets": subnets}
     return {"location": location, "tags": dict(tags), "properties": properties}
 
 
 def security_group(location: str, allowed: list[str], port: int, tags: Mapping[str, str]) -> Body:
-    """The shared security group's body: one port for the allowed addresses, and nothing else from outside."""
+    """Return the body of the shared security group: one port is open to the allowed addresses, and nothing else."""
     rules = [rule(number, source, port) for number, source in enumerate(allowed)]
     return {"location": location, "tags": dict(tags), "properties": {"securityRules": rules}}
 
 
 def rule(number: int, source: str, port: int) -> Body:
-    """The rule that opens a port to a source."""
+    """Return the rule that opens a port to a source."""
     return {
         "name": f"{'ssh' if port == SSH_PORT else 'docker'}-{re.sub('[^a-zA-Z0-9]', '-', source)}",
         "properties": {
@@ -247,7 +248,7 @@ def rule(number: int, source: str, port: int) -> Body:
 
 
 def opened(rule: Body) -> tuple[str, str]:
-    """The source and the port of a rule."""
+    """Return the source and the port of a rule."""
     properties = rule["properties"]
     return str(properties.get("sourceAddressPrefix")), str(properties.get("destinationPortRange"))
 

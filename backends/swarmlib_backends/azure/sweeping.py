@@ -1,4 +1,4 @@
-"""What a run that crashed has left behind: found by its tags, and by that the machine it was for isn't there."""
+"""What a crashed run has left behind: resources with swarmlib's tags whose machine doesn't exist."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SHARED: Final = frozenset({NETWORKS.lower(), SECURITY_GROUPS.lower()})
 
 
 async def orphans(arm: Arm, group: str, older_than: float) -> Mapping[str, list[str]]:
-    """The ids of what nobody needs, by group; a group's own name is among them if it needs nothing of what it has.
+    """Return the ids of unused resources, by group; a group's own name is included if nothing in it is needed.
 
-    group: "" for every group. older_than: seconds; what is newer may belong to a machine that is just being made.
+    group: "" for every group. older_than: seconds; newer resources may belong to a machine that is being created.
     """
     by_group = defaultdict[str, list[Body]](list)
     for each in await arm.tagged(group, TAG):

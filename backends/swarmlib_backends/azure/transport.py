@@ -1,10 +1,10 @@
-"""The Azure SDK's HTTP transport on httpx, whose requests under trio end the moment that they are cancelled.
+"""The Azure SDK's HTTP transport on httpx: under trio, its requests end as soon as they are cancelled.
 
-azure-core's own transport for trio runs requests in threads: one in flight can't be cancelled before its timeout.
+azure-core's own transport for trio runs requests in threads, where a request can't be cancelled before its timeout.
 
     async with ComputeManagementClient(credential, subscription, transport=HttpxTransport()) as compute: ...
 
-Who uses clients and credentials side by side may give them all one transport: they share its connections.
+Clients and credentials that are used side by side may share one transport, and so its connections.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from azure.core.exceptions import (
 from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
-# azure-core's base for the responses of transports; its own three are made on it.
+# azure-core's base class for the responses of transports; its own three transports use it, too.
 from azure.core.rest._http_response_impl_async import AsyncHttpResponseImpl
 
 CONNECT_SECONDS: Final = 20.0
 READ_SECONDS: Final = 75.0
-"""ARM itself gives up a request after 60 s."""
+"""ARM itself gives up on a request after 60 s."""
 _BLOCK_SIZE: Final = 64 * 1024
 
 
 class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
-    """Sends the SDK's requests by httpx. Redirects are the pipeline's business, as in azure-core's own transports.
+    """Sends the SDK's requests by httpx. The pipeline handles redirects, as with azure-core's own transports.
 
-    verify: the TLS context for servers whose authority the system doesn't know. Proxies and authorities are taken
-    from the environment as httpx does it (HTTPS_PROXY, SSL_CERT_FILE).
+    verify: the TLS context for servers whose authority the system doesn't know. Proxies and authorities are taken from
+    the environment, as httpx does it (HTTPS_PROXY, SSL_CERT_FILE).
     """
 
     def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
         self._client = httpx.AsyncClient(verify=verify or True)
 
     async def open(self) -> None:
-        """Nothing to do: connections are made when they are needed."""
+        """Do nothing: connections are opened when they are needed."""
 
     async def close(self) -> None:
-        """Close all connections; the transport is of no use afterwards."""
+        """Close all connections; the transport can't be used afterwards."""
         await self._client.aclose()
 
     async def __aenter__(self) -> Self:
@@ -65,16 +65,16 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         await self.close()
 
     async def sleep(self, duration: float) -> None:
-        """Sleep, in seconds."""
+        """Sleep for a number of seconds."""
         await trio.sleep(duration)
 
     async def send(self, request: HttpRequest, **kwargs: Any) -> AsyncHttpResponse:
-        """Send a request; its answer's body is read already, unless `stream` is true.
+        """Send a request and return its answer, whose body has been read unless `stream` is true.
 
         Raises:
-            ServiceRequestError: the request never left; ServiceRequestTimeoutError if no connection came in time.
-            ServiceResponseError: no whole answer came; ServiceResponseTimeoutError if it did not in time.
-            TypeError: an option is set that this transport has not.
+            ServiceRequestError: the request was never sent; ServiceRequestTimeoutError if connecting timed out.
+            ServiceResponseError: no complete answer came; ServiceResponseTimeoutError if it timed out.
+            TypeError: an option is set that this transport doesn't have.
         """
         stream = kwargs.pop("stream", False)
         connect, read = kwargs.pop("connection_timeout", CONNECT_SECONDS), kwargs.pop("read_timeout", READ_SECONDS)
@@ -97,7 +97,7 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 
 
 class _Body(httpx.AsyncByteStream):
-    """A body in one piece. httpx's own is a generator, which a request that is cancelled leaves behind unfinished."""
+    """A body in one piece. httpx's own body is a generator, which a cancelled request leaves unfinished."""
 
     def __init__(self, data: bytes) -> None:
         self._left = [data]
@@ -113,7 +113,7 @@ class _Body(httpx.AsyncByteStream):
 
 class _Answer(AsyncHttpResponseImpl):
     def __init__(self, request: HttpRequest, response: httpx.Response) -> None:
-        cast("Any", super()).__init__(  # it is untyped
+        cast("Any", super()).__init__(  # the base class is untyped
             request=request,
             internal_response=response,
             block_size=_BLOCK_SIZE,
@@ -158,7 +158,7 @@ def _errors() -> Generator[None]:
 
 
 def _why(exc: BaseException) -> str:
-    """The first words in a chain of causes: httpx's own error often has none."""
+    """Return the first message in a chain of causes: httpx's own error often has none."""
     cause: BaseException | None = exc
     while cause is not None and not str(cause):
         cause = cause.__cause__ or cause.__context__

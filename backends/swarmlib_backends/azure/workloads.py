@@ -1,4 +1,4 @@
-"""Virtual machines as workloads, in the Docker Engine API's words."""
+"""Virtual machines as workloads, by the Docker Engine API."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ACCEPTED: Final = Accepted(
 
 
 class _PowerOff(Params):
-    """What may be asked of a stop or a kill besides an engine's parameters."""
+    """The parameters of a stop or a kill, besides those of an engine."""
 
     keep_allocated = Flag()
 
@@ -55,11 +55,11 @@ class Workloads(Server):
 
     @property
     def name(self) -> str:
-        """The backend's, and the group's: one of several must be told from the others."""
+        """The names of the backend and of the group, which tell several of these backends apart."""
         return f"azure {self.options.group}"
 
     def handlers(self) -> Mapping[Verb, Handler]:
-        """The methods by the verb that they are named for; each gets the canonical form of its request."""
+        """Return the methods by the verbs that they are named for; each gets its request in canonical form."""
         return reading_canonical(super().handlers())
 
     @asynccontextmanager
@@ -72,10 +72,10 @@ class Workloads(Server):
                 self._events = Events(self._machines, options.poll)
                 yield
 
-    # Looking.
+    # Reads.
 
     async def ls(self, request: Request) -> Any:
-        """The machines; there are no images."""
+        """List the machines; there are no images."""
         match request.path:
             case ("containers",):
                 return objects.listed(await self._machines(), request)
@@ -85,7 +85,7 @@ class Workloads(Server):
                 raise no_such_place("azure", request)
 
     async def get(self, request: Request) -> Any:
-        """The service's or a machine's state."""
+        """Return the state of the service or of a machine."""
         match request.path:
             case ():
                 return objects.info(await self._machines(), self.name)
@@ -98,13 +98,13 @@ class Workloads(Server):
                 machine = await self._find(ref)
                 return objects.inspect(machine, *await self._access.addresses(machine.interfaces))
             case ("images", name):
-                # An image is only a name here: whether Azure has it, it says when a machine is made.
+                # An image is only a name here: Azure tells whether it exists when a machine is created.
                 return {"Id": name, "RepoTags": [name], "Config": {}}
             case _:
                 raise no_such_place("azure", request)
 
     async def watch(self, request: Request) -> None:
-        """Events; or a machine's end."""
+        """Send events, or wait for a machine's end."""
         match request.path:
             case ():
                 await self._events.send(request)
@@ -120,7 +120,12 @@ class Workloads(Server):
         return await machines(self._arm, self.options.group)
 
     async def _find(self, ref: str) -> Machine:
-        """A machine by its name, its id or a unique beginning of that."""
+        """Return a machine by its name, its id, or a unique prefix of its id.
+
+        Raises:
+            Ambiguous: more than one machine has the prefix.
+            NotFound: no machine matches.
+        """
         name = ref.removeprefix("/")
         if not _ID.fullmatch(name) or len(name) < 64:
             found = await self._arm.find(self._maker.id(MACHINES, name), expand="instanceView")
@@ -133,10 +138,10 @@ class Workloads(Server):
             raise NotFound(f"No such container: {ref} (no virtual machine of {self.options.group})")
         return fitting[0]
 
-    # Changing.
+    # Changes.
 
     async def spawn(self, request: Request) -> Any:
-        """A new machine; the same one again is the one that is there."""
+        """Create a machine; a repeated request gives the machine that exists already."""
         if request.path != (_CONTAINERS,):
             raise no_such_place("azure", request)
         spec = self.spec(ContainerCreate.of(request).name or f"vm-{os.urandom(4).hex()}", request.json)
@@ -145,10 +150,11 @@ class Workloads(Server):
         return {"Id": made.id, "Warnings": []}
 
     def spec(self, name: str, body: Any) -> Spec:
-        """What a create body asks for.
+        """Return the spec that a create body asks for.
 
         Raises:
-            Invalid: it is no create body. Unsupported: it sets what a virtual machine can't have; names it.
+            Invalid: the body is not a valid create body.
+            Unsupported: the body sets a field that a virtual machine can't have; the message names it.
         """
         config = _ACCEPTED.check(body)
         spec = default_spec(self.options, name, self._access, engine=False)
@@ -166,7 +172,7 @@ class Workloads(Server):
         await self._operate(machine, self._arm.compute.virtual_machines.begin_start)
 
     async def stop(self, request: Request) -> None:
-        """Switch a machine off, and deallocate it: it is not billed then. Unless `keep_allocated` asks otherwise."""
+        """Switch a machine off, and deallocate it to end its billing, unless `keep_allocated` asks otherwise."""
         operations = self._arm.compute.virtual_machines
         match request.path:
             case ("containers", ref, "kill"):
@@ -191,7 +197,7 @@ class Workloads(Server):
         self._events.look()
 
     async def set(self, request: Request) -> None:
-        """Change a machine: its size and tags by `update`; or start it again."""
+        """Change a machine's size and tags (`update`), or restart it."""
         operations = self._arm.compute.virtual_machines
         match request.path:
             case ("containers", ref, "update"):
@@ -201,7 +207,7 @@ class Workloads(Server):
             case ("containers", ref, "restart"):
                 await self._operate(await self._find(ref), operations.begin_restart)
             case ("containers", ref, "resize"):
-                await self._find(ref)  # of a terminal: what is connected through ssh has none that could be resized
+                await self._find(ref)  # resizes a terminal: an ssh connection has none that could be resized
             case ("containers", _, "rename"):
                 raise Unsupported("a virtual machine of Azure's keeps its name", path=request.path)
             case _:
@@ -216,10 +222,10 @@ class Workloads(Server):
             raise no_such_place("azure", request)
         return await self._find(request.path[1])
 
-    # Talking.
+    # Streams.
 
     async def connect(self, request: Request) -> None:
-        """A shell on the machine by ssh; or what its console has shown (boot diagnostics)."""
+        """Open a shell on the machine by ssh, or return the output of its console (boot diagnostics)."""
         match request.path:
             case ("containers", ref):
                 machine = await self._find(ref)
@@ -243,7 +249,7 @@ class Workloads(Server):
 
 
 def _patch(machine: Machine, body: Any) -> Body:
-    """The change of a machine that an `update` asks for: its `Labels` are new tags, and azure.size its size."""
+    """Return the change of a machine that an `update` asks for: `Labels` are new tags, azure.size is the new size."""
     given = {key: value for key, value in cast("Body", body or {}).items() if value}
     labels = {key: value for key, value in fields(given.pop("Labels", None)).items() if not is_reserved(key)}
     given = {key: value for key, value in given.items() if key not in HARMLESS or not HARMLESS[key](value)}
@@ -259,7 +265,7 @@ def _patch(machine: Machine, body: Any) -> Body:
 
 
 def _tail(text: bytes, count: int | None) -> bytes:
-    """Give the last lines of a text, or all of it."""
+    """Return the last lines of a text, or all of it."""
     if count is None:
         return text
     return b"".join(text.splitlines(keepends=True)[-count:]) if count > 0 else b""

@@ -1,6 +1,6 @@
-"""How old a container's state is, in the words of `docker ps`: "Up 5 minutes", kept true while time passes.
+"""How old a container's state is, in the words of `docker ps`: "Up 5 minutes". The text must be updated as time passes.
 
-An engine computes these texts at the moment of a list. A list that is answered from memory must do the same.
+An engine computes these texts when it answers a list. A list that is answered from memory must do the same.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d
 
 
 def template(status: str) -> tuple[str, str] | None:
-    """What stands before and after the age in a status; None if it tells none."""
+    """Return the text before and after the age in a status; None if the status has no age."""
     found = _STATUS.fullmatch(status)
     return (f"{found['before']} ", found["after"]) if found else None
 
 
 def since(stamp: str) -> float:
-    """Seconds since the epoch of an engine's time stamp (RFC 3339 with nanoseconds); 0 for never, or for none."""
+    """Return an engine's time stamp (RFC 3339 with nanoseconds) in seconds since the epoch; 0 for never or if invalid."""
     found = _STAMP.fullmatch(stamp)
     if found is None or found[1].startswith("0001-"):
         return 0.0
     zone = "+00:00" if found[3] == "Z" else found[3]
     try:
         return datetime.fromisoformat(found[1] + zone).timestamp() + float(found[2] or 0)
-    except ValueError:  # a month of 13, an hour of 99: the text has the form of a time stamp, but is none
+    except ValueError:  # a month of 13, an hour of 99: it has the form of a time stamp, but is invalid
         return 0.0
 
 
 def human(age: float) -> tuple[str, float]:
-    """An age in seconds as Docker says it (`units.HumanDuration`), and the age at which it will say something else.
+    """Return an age in seconds as Docker writes it (`units.HumanDuration`), and the age at which that text changes.
 
     >>> human(90)
     ('About a minute', 120)

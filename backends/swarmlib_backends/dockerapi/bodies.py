@@ -1,4 +1,4 @@
-"""The bodies of HTTP messages as streams, for both ends of the docker pair."""
+"""The bodies of HTTP messages as streams, for both endpoints of the docker pair."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Chunks(Protocol):
     """A body that is read piece by piece: `Incoming`'s, and that of an engine's response."""
 
     async def next_chunk(self) -> bytes:
-        """The next piece; b"" at the end. Raises SwarmError when it is cut short."""
+        """Return the next piece; b"" at the end. Raises SwarmError if the body is cut short."""
         ...
 
 
@@ -32,10 +32,10 @@ class BodyStream(trio.abc.ReceiveStream):
         self.complete = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next piece, of any size.
+        """Return the next piece, of any size.
 
         Raises:
-            trio.BrokenResourceError: the connection broke, or ended in the middle.
+            trio.BrokenResourceError: the connection broke, or ended in the middle of the body.
             trio.ClosedResourceError: the stream is closed.
         """
         if self._closed:
@@ -53,7 +53,7 @@ class BodyStream(trio.abc.ReceiveStream):
         return chunk
 
     async def aclose(self) -> None:
-        """Stop reading; what is unread is the owner's to deal with."""
+        """Stop reading; the stream's owner deals with what is unread."""
         if not self._closed:
             self._closed = True
             if self._on_close is not None:

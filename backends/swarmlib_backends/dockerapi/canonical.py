@@ -1,14 +1,14 @@
 """The canonical form of a request: its parameters and its body, read once and strictly, as an engine reads them.
 
-What a stage judges and what an engine does are the same because both come from this form: the source that takes a
-request puts it there (`canonical`), and the `docker` stage writes the engine's request from it.
+What a stage judges and what an engine does are the same because both come from this form: the source that receives a
+request converts it (`canonical`), and the `docker` stage writes the engine's request from it.
 
 - Parameters: one text each (a list where the API takes several), in the forms that `parameters` describes.
-- The body: fields under the names that the API gives them, whatever their case; none that is null; every value of its
-  type; fields of HostConfig that stand at the top level of a container's creation (engines up to 26 took them there)
-  inside HostConfig. Fields that the schema does not know stay as they are.
-- What the operation can't do without is there (`required`).
-- A body that is null itself is an empty one, as what it leaves alone is empty.
+- The body: fields have the API's names, whatever their case was; no field is null; every value is of its type; fields
+  of HostConfig at the top level of a container's creation (where engines up to 26 took them) are moved inside
+  HostConfig. Fields that the schema does not know stay as they are.
+- What the operation requires is present (`required`).
+- A body that is null itself counts as an empty one: to Go, null leaves the empty value unchanged.
 - A body that no engine reads, because the row takes none, is left out.
 """
 
@@ -28,7 +28,7 @@ from .rows import Kind, Row
 from .schema import Wrong
 
 _MOST_FOR_A_START: Final = 7
-"""Bytes of a body that an engine does not look at when a container is started: it could be `{}`, or null."""
+"""The size of a body that an engine ignores when a container is started: it could be `{}`, or null."""
 _ABOUT_THE_BODY: Final = frozenset({"content-type", "content-encoding"})
 
 
@@ -40,9 +40,10 @@ class _Body(Json):
 
 
 def canonical(request: Request) -> Request:
-    """The request with its parameters and body in canonical form; one of no row of the table as it is.
+    """Return the request with its parameters and body in canonical form; without a row in the table, return it
+    unchanged.
 
-    Twice is the same as once, and the second time costs next to nothing.
+    Applying it twice is the same as once, and the second time costs next to nothing.
 
     Raises:
         Invalid, TooLarge: a parameter or the body is wrong; the error says where, and what would be right.
@@ -77,14 +78,16 @@ def _says_of_the_body(meta: Meta) -> bool:
 
 
 def _without_type(meta: Meta) -> Meta:
-    """The meta without what it says of the body, which is JSON now, plain and in UTF-8."""
+    """Return the meta without the headers about the body, which is now plain JSON in UTF-8."""
     if not _says_of_the_body(meta):
         return meta
     return meta.replace(headers=tuple(header for header in meta.headers if header[0] not in _ABOUT_THE_BODY))
 
 
 def reading_canonical(handlers: Mapping[Verb, Handler]) -> Mapping[Verb, Handler]:
-    """Handlers that each get the canonical form of their request, for a stage that Python programs speak to, too."""
+    """Wrap handlers so that each gets its request in canonical form, for a stage that Python programs call directly,
+    too.
+    """
     return {verb: partial(_handle, handler) for verb, handler in handlers.items()}
 
 
@@ -93,7 +96,7 @@ async def _handle(handler: Handler, request: Request) -> Any:
 
 
 def _check_new_name(path: Path, name: object) -> None:
-    """Refuse a name for an object, new or renamed, by which no path could lead to it.
+    """Refuse the name of a new or renamed object if no path could lead to the object by it.
 
     Raises:
         Invalid, TooLarge: see `swarmlib.names.check_path`.
@@ -110,7 +113,7 @@ def _row_of(verb: Verb, path: Path, upload: bool) -> Row | None:
 
 
 def _check_no_form(meta: Meta) -> None:
-    """Refuse a body that an engine would read parameters from, before or besides those of the query."""
+    """Refuse a form: an engine would read parameters from it, in addition to those of the query and before them."""
     if is_form(kind := _media_type(meta)):
         raise Invalid(f"the body has the type {kind}: parameters belong into the query")
 
@@ -155,7 +158,7 @@ def _check_unread(row: Row, value: Json) -> None:
     """Check a body that no engine reads, and that is left out: some clients (dockerode) repeat their parameters there.
 
     Raises:
-        Invalid: it is a start's, in which engines before API 1.24 took a whole HostConfig.
+        Invalid: it is the body of a start, in which engines before API 1.24 accepted a whole HostConfig.
     """
     if row.name == "ContainerStart" and len(value.raw) > _MOST_FOR_A_START:
         raise Invalid(
@@ -165,10 +168,10 @@ def _check_unread(row: Row, value: Json) -> None:
 
 
 def _gather_host_config(body: dict[str, Any]) -> None:
-    """Move the fields of HostConfig that stand at the top level of a container's creation to where they belong.
+    """Move the fields of HostConfig that are at the top level of a container's creation into HostConfig.
 
     Raises:
-        Invalid: HostConfig says something else.
+        Invalid: HostConfig has another value for one of them.
     """
     moved = {name: body.pop(name) for name in schema.top_level_host_fields() & body.keys()}
     if not moved:

@@ -1,4 +1,4 @@
-"""The keys by which a terminal's user detaches: as clients name them, and as they are found in what is typed."""
+"""The keys by which a terminal's user detaches: reading their names, and finding them in the input."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from .status import refusal
 
 _CONTROLLED: Final = r"@abcdefghijklmnopqrstuvwxyz[\]^_"
 _NAMED: Final = {f"ctrl-{key}": bytes([code]) for code, key in enumerate(_CONTROLLED)} | {"DEL": b"\x7f"}
-"""The keys that have a name, as moby's term package (ascii.go) knows them."""
+"""The keys that have a name, as in moby's term package (ascii.go)."""
 _DEFAULT: Final = b"\x10\x11"
 """ctrl-p, ctrl-q."""
 
 
 def keys(text: str) -> bytes:
-    """The bytes of `ctrl-p,ctrl-q`, or of single characters; those of the usual keys for an empty text.
+    """Return the bytes of keys such as `ctrl-p,ctrl-q`, or of single characters; for an empty text, the default keys.
 
     Raises:
-        Invalid: the text names no keys; in what an engine says of an attach.
+        Invalid: the text names no keys; the message is an engine's for an attach.
     """
     found = _bytes(text)
     if found is None:
@@ -28,10 +28,10 @@ def keys(text: str) -> bytes:
 
 
 def keys_of_exec(text: str) -> bytes:
-    """As `keys`.
+    """Return the same as `keys`.
 
     Raises:
-        Internal: the text names no keys; in what an engine says of a new process.
+        Internal: the text names no keys; the message is an engine's for a new process.
     """
     found = _bytes(text)
     if found is None:
@@ -47,8 +47,8 @@ def _bytes(text: str) -> bytes | None:
 
 
 class Typed:
-    """What is typed at a terminal, up to the keys by which its user detaches. As an engine, it holds the first of them
-    back until the next key tells whether they are meant, and a key that they are not begins no new attempt.
+    """The input of a terminal, up to the detach keys. As in an engine, the first keys of the sequence are held back
+    until the next key decides, and a key that breaks the sequence does not begin a new one.
     """
 
     def __init__(self, keys: bytes) -> None:
@@ -57,11 +57,13 @@ class Typed:
 
     @property
     def detached(self) -> bool:
-        """Whether the keys were typed."""
+        """Whether the detach keys were typed."""
         return self._matched == len(self._keys)
 
     def read(self, data: bytes) -> bytes:
-        """What of these bytes, and of those held back, is for the program; nothing once the keys were typed."""
+        """Return the part of these bytes, and of those held back, that is for the program; nothing after the detach
+        keys.
+        """
         found = bytearray()
         for code in data:
             if self.detached:

@@ -1,4 +1,4 @@
-"""The filters of events, as an engine judges them."""
+"""The filters of events, as an engine applies them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _KINDS: Final = ("container", "network", "volume", "daemon", "plugin", "service"
 FILTERS: Final = frozenset({"event", "type", "label", "image", "scope", *_KINDS})
 """The filters of events that an engine knows."""
 _WITH_DETAILS: Final = {"health_status", "exec_create", "exec_start"}
-"""Actions that go on after their name: a filter for one of these asks for all that begin so."""
+"""Actions whose names have details appended: a filter for one of these matches every action that begins with it."""
 
 
 def fits(event: Mapping[str, Any], wanted: Mapping[str, list[str]]) -> bool:
-    """Whether an event passes filters, as an engine judges it."""
+    """Return whether an event passes filters, as an engine applies them."""
     id, attributes = _about(event)
     tests = (
         _is_action(event.get("Action") or "", wanted.get("event", [])),

@@ -13,10 +13,10 @@ from .status import refusal
 
 
 def decode(args: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The filters among a request's args, each with its values.
+    """Return the filters among a request's args, each with its values.
 
     Raises:
-        Invalid: they are no JSON of either form.
+        Invalid: the filters are not JSON of either form.
     """
     try:
         decoded = cast("dict[str, Any]", orjson.loads(args.get("filters") or "{}"))
@@ -26,10 +26,10 @@ def decode(args: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def flag(wanted: Mapping[str, list[str]], name: str, yes: Collection[str], no: Collection[str]) -> bool:
-    """Whether a filter that is there says yes, by either set of words; without a value it does.
+    """Return whether a given filter says yes, by either set of words; without a value it does.
 
     Raises:
-        SwarmError: it says neither.
+        SwarmError: the filter says neither yes nor no.
     """
     values = set(wanted[name])
     if not values or values & set(yes):
@@ -40,5 +40,5 @@ def flag(wanted: Mapping[str, list[str]], name: str, yes: Collection[str], no: C
 
 
 def encode(filters: Mapping[str, list[str]]) -> str:
-    """The form that every engine reads; the inverse of `decode`."""
+    """Return filters in the form that every engine reads; the inverse of `decode`."""
     return orjson.dumps(filters).decode()

@@ -1,4 +1,4 @@
-"""HTTP/1.1 framing over a byte stream, for both ends of the docker pair. The parsing is llhttp's."""
+"""HTTP/1.1 framing over a byte stream, for both endpoints of the docker pair. llhttp does the parsing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from swarmlib import Invalid, SwarmError, TooLarge, Unavailable
 from .headers import Headers
 
 MAX_HEAD: Final = 1024 * 1024
-"""Bytes of a request's head, at most, as for an engine (Go's DefaultMaxHeaderBytes): clients put options of any length
-into queries, and the passwords of all their registries into a header."""
+"""The size limit of a request's head in bytes, as in an engine (Go's DefaultMaxHeaderBytes): clients put options of any
+length into queries, and the passwords of all their registries into a header.
+"""
 MAX_HEADERS: Final = 10_000
-"""Headers of a request, at most. Each costs a client three bytes and this server a hundred."""
+"""The most headers of a request. Each costs a client three bytes, and this server a hundred."""
 MAX_BETWEEN: Final = 64 * 1024
-"""Bytes of what is neither a head nor a body, at most: trailers, extensions of chunks, blank lines."""
+"""The size limit in bytes of what is neither head nor body: trailers, chunk extensions, blank lines."""
 READ_SIZE: Final = 1024 * 1024
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _AROUND: Final = len(b": \r\n")
@@ -41,20 +42,20 @@ class Head:
     target: str = ""
     """In origin form (RFC 9112, 3.2.1), in ASCII; or `*`."""
     authority: str = ""
-    """Whom a target in absolute form addressed, in place of the header Host."""
+    """The authority of a target in absolute form; it takes precedence over the header Host."""
     status: int = 0
     headers: Headers = field(default_factory=Headers)
     keep_alive: bool = True
     upgrade: bool = False
     chunks: bool = True
-    """Whether its sender understands a chunked body: HTTP/1.0 does not."""
+    """Whether the sender understands a chunked body: HTTP/1.0 does not."""
     framed: bool = False
     """Whether the body's end is marked (by its length or chunks), rather than by the connection's end."""
     has_body: bool = False
     """Whether a body follows: chunks, or a length that is not 0."""
 
     def get(self, name: bytes) -> bytes | None:
-        """The value of a header; `name` in lower case."""
+        """Return the value of a header; `name` in lower case."""
         for known, value in self.headers:
             if known.lower() == name:
                 return value
@@ -65,8 +66,8 @@ _END: Final = object()
 
 
 class Incoming:
-    """The requests that come in on a stream: `next_head`, then `stay` (or `converse`), then `next_chunk` until it gives
-    b"". What follows a head is not looked at before its owner says what it is.
+    """The requests that arrive on a stream: call `next_head`, then `stay` (or `converse`), then `next_chunk` until it
+    returns b"". What follows a head is not interpreted before the owner has said what it is.
     """
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
@@ -88,10 +89,10 @@ class Incoming:
         self._owed = 0
         self._raw = bytearray()
 
-    # What the parser calls.
+    # The parser's callbacks.
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Begin a head."""
         self._head = Head()
         self._target = b""
         self._head_bytes = 0
@@ -99,12 +100,12 @@ class Incoming:
         self._ended = False
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the target."""
+        """Add a piece of the target."""
         self._target += url
         self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; or a trailer, which is left out, as RFC 9110 (6.5.1) allows: no engine or client sends any."""
+        """Add a header. A trailer is dropped, as RFC 9110 (6.5.1) allows: no engine or client sends any."""
         self._head_bytes += len(name) + len(value) + _AROUND
         if not self._reading_head:
             return
@@ -117,7 +118,7 @@ class Incoming:
             self._head.has_body = lower != b"content-length" or int(value) > 0
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """Complete the head."""
         head = self._head
         head.method = self._parser.get_method().decode("latin-1")
         head.upgrade = self._parser.should_upgrade()
@@ -127,42 +128,42 @@ class Incoming:
         self._check_size()
         self._reading_head = False
         self._head_came = True
-        self._head_bytes = self._unparsed = 0  # from here on, of its trailers
+        self._head_bytes = self._unparsed = 0  # from here on, the bytes of its trailers
         head.authority, head.target = _addressed(self._target.decode("latin-1"))
         head.chunks = version != "1.0"
-        head.keep_alive = self._parser.should_keep_alive() and head.chunks  # to 1.0 a stream ends with the connection
+        head.keep_alive = self._parser.should_keep_alive() and head.chunks  # for 1.0, a stream ends with the connection
         self._events.append(head)
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
+        """Add a piece of the body."""
         self._events.append(body)
 
     def on_message_complete(self) -> None:
-        """The body is whole, with its trailers."""
+        """End the body, with its trailers."""
         self._check_size()
         self._ended = True
         self._events.append(_END)
 
-    # What the owner calls.
+    # The owner's methods.
 
     @property
     def mid_head(self) -> bool:
-        """Whether a part of a head has come, but not all of it."""
+        """Whether only a part of a head has come so far."""
         return self._reading_head or bool(self._line)
 
     def buffered_head(self) -> bool:
-        """Whether `next_head` can answer, or raise, with no more reading."""
+        """Return whether `next_head` can return or raise without reading from the stream."""
         return any(isinstance(event, Head | SwarmError) for event in self._events)
 
     @property
     def body_here(self) -> bool:
-        """Whether all of the message's body has been read from the stream, if not yet by `next_chunk`, or what makes
-        it none.
+        """Whether the whole body has been read from the stream (even if not by `next_chunk` yet), or an error that ends
+        it.
         """
         return any(event is _END or isinstance(event, SwarmError) for event in self._events)
 
     async def read(self) -> bool:
-        """Read once more from the stream; False at its end.
+        """Read once more from the stream; return False at its end.
 
         Raises:
             Unavailable: the connection broke.
@@ -177,10 +178,12 @@ class Incoming:
         return True
 
     def _parse_lines(self, data: bytes) -> None:
-        """Parse what came, where a head in whole lines: the parser joins the pieces of a line anew with each."""
+        """Parse what came; a head only in whole lines, because the parser copies all pieces of a line with each new
+        one.
+        """
         while data and self._parsing == self._parse_lines:
             in_body = not (self._ended or self._reading_head)
-            # Nobody who speaks something else (TLS) waits for a line's end.
+            # A client that speaks another protocol (TLS) may never send a line end, so it is refused at once.
             garbage = self._ended and not self._line and data[0] not in _BEGINNING
             if in_body or garbage:
                 self._parse(data)
@@ -196,7 +199,9 @@ class Incoming:
             self._parsing(data)
 
     def _end_of_lines(self, data: bytes) -> int:
-        """Where the lines end that can be parsed at once, none behind the end of a head; 0 where no line does."""
+        """Return the end of the lines that can be parsed at once, at most up to the end of a head; 0 if no line is
+        complete.
+        """
         if self._line or not data.isascii() or (self._reading_head and data[0] in b"\r\n"):
             return data.find(b"\n") + 1
         end = data.find(b"\n\r\n")
@@ -211,19 +216,19 @@ class Incoming:
             self._parsing = self._keep
 
     def _parse(self, data: bytes) -> None:
-        """Parse what came. An error takes its place behind what stands before it, which may be answered yet."""
+        """Parse what came. An error is queued behind the events before it, which can still be answered."""
         events = len(self._events)
         try:
             self._parser.feed_data(data)
-            # A header (or a chunk's extension) that has only begun shows in nothing but bytes that brought nothing.
+            # An unfinished header (or chunk extension) causes no event, so bytes without an event are counted.
             self._unparsed = 0 if len(self._events) > events else self._unparsed + len(data)
             self._check_size()
         except httptools.HttpParserUpgrade as upgrade:
-            self._events.pop()  # the parser takes even a body for the other protocol's, and the message for ended
+            self._events.pop()  # the parser takes even a body for the other protocol's, and reports an end
             self._parsing = self._keep
             self._keep(data[upgrade.args[0] :])
         except httptools.HttpParserError as exc:
-            own = exc.__context__  # what a callback raised
+            own = exc.__context__  # the error that a callback raised
             self._fail(own if isinstance(own, SwarmError) else Invalid(f"this is not HTTP/1.1: {exc}"))
         except TooLarge as exc:
             self._fail(exc)
@@ -243,7 +248,7 @@ class Incoming:
         self._raw += data
 
     def stay(self) -> None:
-        """What follows the head is HTTP: a body, and other requests. An upgrade that it asks for is refused.
+        """Treat what follows the head as HTTP: a body, and other requests. Refuse an upgrade that the head asks for.
 
         Raises:
             Invalid: the body's framing is wrong.
@@ -259,10 +264,11 @@ class Incoming:
         self._parsing(early)
 
     def converse(self, *, chunks: bool) -> None:
-        """What follows the request's body is no HTTP, and left to `take_over`.
+        """Treat what follows the request's body as another protocol, and leave it to `take_over`.
 
-        chunks: whether chunks that the request announces are its body. Some clients announce them where an operation
-            takes no body, and send none (docker-modem); an engine does not look for them there.
+        chunks: whether chunks that the request announces are its body. Some clients announce chunks where an operation
+        takes
+            no body, and send none (docker-modem); an engine does not look for them there.
 
         Raises:
             Invalid: the body's framing is wrong.
@@ -278,7 +284,7 @@ class Incoming:
         self._parse_body(early)
 
     def _without_upgrade(self) -> bytes:
-        """Begin anew with a parser that knows of the request's framing only; gives what follows the request's head."""
+        """Restart with a parser that knows only the request's framing; return what follows the request's head."""
         early = bytes(self._raw)
         framing = [header for header in self._head.headers if header[0].lower() in _FRAMING]
         self._reset()
@@ -289,7 +295,9 @@ class Incoming:
         return early
 
     def _parse_body(self, data: bytes) -> None:
-        """Parse to the body's end and not beyond: as much as is owed of a length, or a line, as chunks end with one."""
+        """Parse up to the end of the body and no further: by what is left of the length, or by lines, as chunks end
+        with one.
+        """
         at = 0
         while at < len(data) and not self._ended:
             end = at + self._owed if self._owed else data.find(b"\n", at) + 1 or len(data)
@@ -300,10 +308,11 @@ class Incoming:
         self._raw += data[at:]
 
     async def next_head(self) -> Head | None:
-        """The next message's head; None at the stream's end.
+        """Return the next message's head; None at the stream's end.
 
         Raises:
-            Invalid: what came is not HTTP. TooLarge: the head is. Unavailable: the connection ended, or broke, in it.
+            Invalid: what came is not HTTP. TooLarge: the head is too large.
+            Unavailable: the connection broke, or ended within the head.
         """
         while True:
             while self._events:
@@ -317,7 +326,9 @@ class Incoming:
                 return None
 
     async def next_chunk(self) -> bytes:
-        """The next piece of the body, b"" at its end. Raises as `next_head`, and Unavailable if it is cut short."""
+        """Return the next piece of the body, b"" at its end. Raises as `next_head`; Unavailable also if it is cut
+        short.
+        """
         while not self._events:
             if not await self.read():
                 if self._head.framed:
@@ -335,10 +346,10 @@ class Incoming:
         return b"".join(pieces)
 
     async def body(self, limit: int) -> bytes:
-        """All of the body that is left.
+        """Return the rest of the body.
 
         Raises:
-            TooLarge: it is over `limit` bytes; else as `next_chunk`.
+            TooLarge: the body is over `limit` bytes; otherwise as `next_chunk`.
         """
         parts: list[bytes] = []
         size = 0
@@ -350,7 +361,9 @@ class Incoming:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def take_over(self) -> bytes:
-        """What was read past the head of a message that became a raw stream; from here on, read the stream itself."""
+        """Return what was read past the head of a message that became a raw stream; from then on, read the stream
+        itself.
+        """
         raw = b"".join(event for event in self._events if isinstance(event, bytes)) + self._raw
         self._events.clear()
         self._raw.clear()
@@ -362,15 +375,15 @@ def _too_large() -> TooLarge:
 
 
 def _escaped(line: bytes) -> bytes:
-    """A request's first line, its bytes beyond ASCII in the escapes that they stand for: an engine takes both."""
+    """Return a request's first line with its bytes beyond ASCII as percent escapes: an engine accepts both."""
     return _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line)
 
 
 def _addressed(target: str) -> tuple[str, str]:
-    """Whom a target addresses, "" where it doesn't say, and the target in origin form (RFC 9112, 3.2).
+    """Return the authority that a target names, or "", and the target in origin form (RFC 9112, 3.2).
 
     Raises:
-        Invalid: it is in no form that a server takes, or names a user.
+        Invalid: the target is in no form that a server accepts, or names a user.
     """
     if target[:1] == "/" or target == "*":
         return "", target
@@ -381,7 +394,7 @@ def _addressed(target: str) -> tuple[str, str]:
 
 
 def _drop(_: bytes) -> None:
-    """What follows something that is not HTTP is nothing."""
+    """Ignore what follows bytes that are not HTTP."""
 
 
 def _raise_error(event: Any) -> None:
@@ -390,23 +403,23 @@ def _raise_error(event: Any) -> None:
 
 
 def response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The bytes of a response's head."""
+    """Return the bytes of a response's head."""
     lines = [b"%s: %s\r\n" % header for header in headers]
     return b"HTTP/1.1 %d %s\r\n%s\r\n" % (status, _REASONS.get(status, b"Status"), b"".join(lines))
 
 
 def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The bytes of a request's head."""
+    """Return the bytes of a request's head."""
     lines = [b"%s: %s\r\n" % header for header in headers]
     return b"%s %s HTTP/1.1\r\n%s\r\n" % (method.encode(), target.encode(), b"".join(lines))
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of a chunked body; `data` must not be empty, which would be the last."""
+    """Return one chunk of a chunked body; `data` must not be empty, because an empty chunk is the last."""
     return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))  # formatting all of it takes 20 times as long
 
 
 async def copy(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:
-    """Copy bytes until `source` ends; raises what either stream does."""
+    """Copy bytes until `source` ends. Raises what either stream raises."""
     while data := await source.receive_some(READ_SIZE):
         await sink.send_all(data)

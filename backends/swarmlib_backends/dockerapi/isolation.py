@@ -1,9 +1,9 @@
-"""Isolation: how far a workload is kept from its machine and its neighbours, in one vocabulary for every backend.
+"""Isolation: how a workload is separated from its machine and its neighbours, in one vocabulary for every backend.
 
-    --label swarmlib.isolation=NAME     a demand: whoever can't isolate a workload so refuses it, saying what it has
+    --label swarmlib.isolation=NAME     a demand: a backend that can't isolate so refuses, and says what it has
     --runtime NAME, --isolation NAME    the Engine API's own words (HostConfig.Runtime, .Isolation), passed as they are
 
-NAME is what the backend has: a runtime of an engine (runc, runsc, kata), process or hyperv on a Windows engine,
+NAME is one that the backend has: a runtime of an engine (runc, runsc, kata), process or hyperv on a Windows engine,
 bubblewrap in `exec`, trusted or confidential for a machine on Azure.
 """
 
@@ -22,10 +22,10 @@ _WORDS: Final = ("Runtime", "Isolation")
 
 
 def demanded(body: Mapping[str, Any]) -> str:
-    """What the label in the body of a create says; "" without one.
+    """Return the isolation that the label in the body of a create demands; "" without the label.
 
     Raises:
-        Invalid: it is empty, or no text; or the labels are no object.
+        Invalid: the label's value is empty, or not text; or the labels are not an object.
     """
     labels = _object(body, "Labels")
     name = labels.get(LABEL)
@@ -35,10 +35,10 @@ def demanded(body: Mapping[str, Any]) -> str:
 
 
 def named(body: Mapping[str, Any]) -> str:
-    """What the HostConfig in the body of a create names, as runtime or as isolation; "" if nothing, or the default.
+    """Return the runtime or isolation in the HostConfig of a create; "" if there is none, or the default.
 
     Raises:
-        Invalid: the HostConfig is no object.
+        Invalid: the HostConfig is not an object.
     """
     host = _object(body, "HostConfig")
     found = next((str(host[name]) for name in _WORDS if host.get(name)), "")
@@ -46,22 +46,23 @@ def named(body: Mapping[str, Any]) -> str:
 
 
 def offered(about: Mapping[str, Any]) -> list[str]:
-    """What there is on an engine that says this of itself (`info`)."""
+    """Return the isolations that an engine offers, according to its `info`."""
     return [*_WINDOWS] if about.get("OSType") == "windows" else sorted(fields(about.get("Runtimes")))
 
 
 def lacking(name: str, have: list[str]) -> str:
-    """The words for an isolation that somebody doesn't have."""
+    """Return the message about an isolation that a backend lacks."""
     return f"it has no isolation {name}, only {', '.join(have) or 'none at all'}"
 
 
 def translated(body: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a create with what its label demands said in the Engine API's own words.
+    """Return the body of a create, with the label's demand expressed by the Engine API's own fields.
 
-    about: what the engine says of itself.
+    about: the engine's `info`.
 
     Raises:
-        Invalid: it names another isolation than it demands. Unsupported: the engine lacks that one.
+        Invalid: the HostConfig names another isolation than the label demands.
+        Unsupported: the engine lacks the demanded isolation.
     """
     name = demanded(body)
     agree(name, named(body))
@@ -72,7 +73,7 @@ def translated(body: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, A
 
 
 def agree(demand: str, name: str) -> None:
-    """Raise Invalid if both the label and another word ask for an isolation, and not for the same."""
+    """Raise Invalid if the label and another field both name an isolation, and these differ."""
     if demand and name and demand != name:
         raise Invalid(f"the label {LABEL} demands {demand}, but {name} is asked for besides: leave one out")
 

@@ -1,6 +1,6 @@
-"""What is wrong with bytes that are not JSON, in the words of Go's `encoding/json`, which are an engine's.
+"""Explains why bytes are not JSON, in the words of Go's `encoding/json`, which engines use.
 
-It is asked only about what a reader has refused, and need not be fast.
+It is only called for bytes that a reader has refused, so it need not be fast.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-_LONGEST: Final = 1 << 16  # a longer search would be felt by others
+_LONGEST: Final = 1 << 16  # a longer search would delay other tasks
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*')
 _ESCAPE: Final = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?")
-_NUMBER: Final = (  # for each part: how it begins, the whole of it, and where what is wrong in it stands
+_NUMBER: Final = (  # for each part: how it begins, the whole of it, and the place that the error names
     (re.compile("-"), re.compile("-?(?:0|[1-9][0-9]*)"), "in numeric literal"),
     (re.compile(r"\."), re.compile(r"\.[0-9]+"), "after decimal point in numeric literal"),
     (re.compile("[eE][+-]?"), re.compile("[eE][+-]?[0-9]+"), "in exponent of numeric literal"),
@@ -22,7 +22,7 @@ _LITERALS: Final = {"t": "true", "f": "false", "n": "null"}
 
 
 def explain(raw: bytes) -> str:
-    """Give Go's sentence on the first wrong byte; an empty text if there is none, or it is too far or deep inside."""
+    """Return Go's message on the first wrong byte; "" if there is none, or it is too far or too deep inside."""
     if len(raw) > _LONGEST:
         return ""
     scan = _Scan(raw.decode("latin-1"))  # Go names bytes, not characters
@@ -38,18 +38,18 @@ def explain(raw: bytes) -> str:
 
 
 class _WrongError(Exception):
-    """The first error; its text is Go's."""
+    """The first error; its text is Go's message."""
 
 
 class _Scan:
-    """A place in a text; each method goes past what it is named for, or raises what is wrong there."""
+    """A position in a text. Each method moves past the element that it is named for, or raises the error there."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
 
     def next(self) -> str:
-        """Go past white space; give the character after it, or an empty text at the end."""
+        """Skip white space, and return the character after it; "" at the end."""
         self._skip(_SPACE)
         return self._here()
 
@@ -110,7 +110,7 @@ class _Scan:
             self._at += 1
 
     def wrong(self, place: str) -> _WrongError:
-        """The error of this character, which stands in a `place` where it can't stand."""
+        """Return the error about the current character, which is not allowed in this place."""
         if not (character := self._here()):
             return _WrongError("unexpected EOF")
         quoted = r"'\''" if character == "'" else repr(character)

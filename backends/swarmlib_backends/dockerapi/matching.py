@@ -1,7 +1,7 @@
-"""Patterns that clients write: of bounded length, compiled and matched within a bounded time and memory.
+"""Patterns from clients: of bounded length, compiled and matched within a bounded time and memory.
 
-All of them are matched by RE2, as an engine's are by Go's regular expressions: in a time that grows linearly with the
-text, whatever the pattern.
+All of them are matched by RE2, as an engine matches them by Go's regular expressions: in a time that grows linearly
+with the text, whatever the pattern.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ Matches: TypeAlias = Callable[[str], bool]
 
 _LONGEST: Final = 500
 _MOST: Final = 50
-"""Regular expressions in one filter."""
+"""The most regular expressions in one filter."""
 _re2: Final[Any] = re2  # it has no types
 _options: Final = _re2.Options()
 _options.log_errors = False
 _options.max_mem = 256 * 1024
-"""Bytes of a compiled pattern: RE2's own bound, 8 MiB, lets a pattern of six characters compile for half a second."""
+"""The size limit of a compiled pattern in bytes. With RE2's own limit of 8 MiB, a pattern of six characters can take
+half a second to compile.
+"""
 _PLAIN: Final = re.compile(r"[\w/-]*")
 _PIECE: Final = re.compile(r"\*+|\?|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
 
 
 def glob(pattern: str, *, any_character: str = "(?s:.)") -> Matches:
-    """Whether a whole text fits a shell pattern, in which `*`, `?` and `[…]` stand for others.
+    """Return a test whether a whole text matches a shell pattern with `*`, `?` and `[…]`.
 
-    `any_character` is what `*` and `?` stand for, as a regular expression.
+    `any_character` is the regular expression of a character that `*` and `?` match.
 
     Raises:
         Invalid: the pattern is too long, or wrong.
@@ -51,19 +53,19 @@ def glob(pattern: str, *, any_character: str = "(?s:.)") -> Matches:
 
 
 def regex(pattern: str) -> Matches:
-    """Whether a regular expression occurs in a text. It is of RE2's syntax: there is no looking ahead or back.
+    """Return a test whether a regular expression occurs in a text. The syntax is RE2's: it has no lookaround.
 
     Raises:
-        Invalid: it is not a regular expression of that syntax, or too long.
+        Invalid: the pattern is not a regular expression of that syntax, or is too long.
     """
     compiled = _compiled(_bounded(pattern), pattern, "regular expression of RE2's syntax")
     return lambda text: compiled.search(text) is not None
 
 
 def named(values: Sequence[str]) -> Callable[..., bool]:
-    """Whether one of several names fits a filter `name`, as an engine reads it.
+    """Return a test whether one of several names matches a filter `name`, as an engine reads it.
 
-    A value fits where it occurs as a regular expression; one that is none fits the name that is equal to it.
+    A value matches where it occurs as a regular expression; an invalid expression matches the name that equals it.
 
     Raises:
         Invalid: there are too many regular expressions, or one is too long.
@@ -89,7 +91,7 @@ def _regex_or_equal(value: str) -> Matches:
 
 
 class _WrongSyntax(Invalid):
-    """A pattern that no engine takes for one, in contrast to one that is too large here."""
+    """A pattern that every engine considers invalid, in contrast to one that is only too large here."""
 
 
 def _compiled(translated: str, pattern: str, what: str) -> Any:

@@ -1,4 +1,4 @@
-"""Docker writes `null` for a list or an object that is empty: here it is read as what it means."""
+"""Docker writes `null` for an empty list or object; these functions read it as that."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def items(value: Any) -> list[Any]:
-    """A JSON list."""
+    """Return a JSON list, empty for null."""
     return value or []
 
 
 def fields(value: Any) -> dict[str, Any]:
-    """A JSON object."""
+    """Return a JSON object, empty for null."""
     return value or {}

@@ -11,9 +11,9 @@ _DECIMAL: Final = re.compile(r"([+-]?)(?=[0-9])0*+([0-9]{0,20})")
 
 
 def integer(text: str, allowed: range = INT64) -> int | None:
-    """The number that a text is in decimal digits, with or without a sign; an unsigned one has none.
+    """Return the integer of a text in decimal digits, with or without a sign; unsigned integers must not have one.
 
-    None where an engine reads no number, or one that is not allowed.
+    Return None if an engine would read no number, or if the number is not allowed.
 
     >>> integer("+005"), integer("0x5"), integer("-1", range(256))
     (5, None, None)

@@ -1,13 +1,13 @@
 """Query parameters: their kinds, each of which reads texts as an engine does, and `Params`, which are typed by them.
 
-A class of `operations` declares the parameters of one operation. Its instances are those of one request in canonical
-form: a mapping of texts, as the next engine gets them, whose attributes are the values that an engine reads there.
+A class of `operations` declares the parameters of one operation. Its instances hold the parameters of one request in
+canonical form: a mapping of texts, as the next engine gets them, whose attributes are the values that an engine reads.
 
     asked = ContainerList.of(request)
     asked["limit"] == "5"    # the canonical text
     asked.limit == 5         # its value; None where it is not given
 
-A parameter that is not given (nothing at all, Python's None, or "" where an engine takes that for nothing) is left out.
+A parameter that is not given (absent, Python's None, or "" where an engine ignores that) is left out.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from .schema import Wrong
 T = TypeVar("T")
 
 FALSE: Final = frozenset({"", "0", "no", "false", "none"})
-"""What an engine takes for false, in lower case and without spaces around it; anything else is true."""
+"""The texts that an engine reads as false, in lower case and without spaces around them; anything else is true."""
 _SHORT: Final = 1024
-"""Characters of filters whose canonical form is kept for the next request."""
+"""The length of filters up to which their canonical form is cached."""
 PARSE_BOOL: Final = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "1"),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "0"),
 }
-"""What Go's `strconv.ParseBool` takes, and what it is."""
+"""The texts that Go's `strconv.ParseBool` accepts, with their canonical forms."""
 
 
 class Params(dict[str, Any]):
@@ -80,11 +80,11 @@ class Params(dict[str, Any]):
 class Parameter(ABC, Generic[T]):
     """One parameter of an operation: a field of its `Params`.
 
-    name: what it is called in a query, where the field can't be called so.
+    name: its name in a query, if the field can't have that name.
     """
 
     default: Any
-    """The canonical form of what it is where it is not given; None if there is none."""
+    """The canonical form of the default for a parameter that is not given; None if there is no default."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name
@@ -100,10 +100,10 @@ class Parameter(ABC, Generic[T]):
         return self if params is None else self.value(params.get(self.name, self.default))
 
     def canonical(self, given: Any) -> str | list[str] | None:
-        """Return the canonical form of a value or values: the first counts. None where it counts as not given.
+        """Return the canonical form of a value, or of the first of several values; None if it counts as not given.
 
         Raises:
-            Wrong, Invalid: it is not of this kind.
+            Wrong, Invalid: the value is not of this kind.
         """
         if type(given) is str:  # the usual case
             return self.text(_checked(given))
@@ -116,7 +116,7 @@ class Parameter(ABC, Generic[T]):
 
     @abstractmethod
     def value(self, text: Any) -> T:
-        """Return what a canonical form means to an engine."""
+        """Return the value that a canonical form means to an engine."""
 
 
 class Text(Parameter[str]):
@@ -138,7 +138,7 @@ class Text(Parameter[str]):
 
 
 class Flag(Parameter[bool]):
-    """A boolean by the words that Go's `httputils.BoolValue` knows: any text is one. Canonical are "1" and "0".
+    """A boolean as Go's `httputils.BoolValue` reads it: any text is valid. The canonical forms are "1" and "0".
 
     empty: whether an empty text is false, rather than not given.
     """
@@ -160,7 +160,7 @@ class Flag(Parameter[bool]):
 
 
 class StrictFlag(Flag):
-    """A boolean by the words of Go's `strconv.ParseBool`, which refuses others."""
+    """A boolean as Go's `strconv.ParseBool` reads it, which refuses all other texts."""
 
     def text(self, given: str) -> str | None:
         """See `Parameter`."""
@@ -170,7 +170,7 @@ class StrictFlag(Flag):
 
 
 class Integer(Parameter["int | None"]):
-    """An integer in decimal digits, of those that are allowed."""
+    """An integer in decimal digits, within a range."""
 
     default = None
 
@@ -179,7 +179,7 @@ class Integer(Parameter["int | None"]):
         self._allowed = allowed
 
     def canonical(self, given: Any) -> str | list[str] | None:
-        """See `Parameter`. Python's booleans are integers only to Python."""
+        """See `Parameter`. Booleans are refused, although Python counts them as integers."""
         if isinstance(given, bool):
             raise Wrong(f"should be an integer, not {given}")
         return super().canonical(given)
@@ -199,7 +199,7 @@ class Integer(Parameter["int | None"]):
 
 
 class LenientInteger(Parameter[int]):
-    """An integer; what is none is 0."""
+    """An integer; any other text is 0."""
 
     default = "0"
 
@@ -230,7 +230,7 @@ class Time(Parameter["float | None"]):
 
 
 class EventTime(Time):
-    """A time of which -1 counts as not given."""
+    """A time; -1 counts as not given."""
 
     def text(self, given: str) -> str | None:
         """See `Parameter`."""
@@ -239,7 +239,7 @@ class EventTime(Time):
 
 
 class Tail(Parameter["int | None"]):
-    """How many of the last lines: None for all, as what is no number of lines is."""
+    """How many of the last lines; None for all, which every text means that is not a number of lines."""
 
     default = "all"
 
@@ -254,7 +254,7 @@ class Tail(Parameter["int | None"]):
 
 
 class TaskTail(Tail):
-    """The same of a service or a task, for which only a number or "all" will do."""
+    """The same for a service or a task, where only a number or "all" is valid."""
 
     def text(self, given: str) -> str | None:
         """See `Parameter`."""
@@ -265,7 +265,7 @@ class TaskTail(Tail):
 
 
 class Filters(Parameter[dict[str, list[str]]]):
-    """JSON, an object of lists; the older form of objects becomes this one."""
+    """JSON, an object of lists; the older form, an object of objects, is converted to it."""
 
     default = "{}"
 
@@ -279,7 +279,7 @@ class Filters(Parameter[dict[str, list[str]]]):
 
 
 class Data(Parameter["T | None"], Generic[T]):
-    """JSON of a type of `schema`, which T is in Python."""
+    """JSON of a type of `schema`; T is its type in Python."""
 
     default = None
 
@@ -321,14 +321,14 @@ class Texts(Parameter[list[str]]):
 
 
 _UNDECLARED: Final = Texts()
-"""Reads a parameter that the operation does not have, and that an engine may know all the same."""
+"""Reads a parameter that the operation does not declare, but that an engine may know."""
 
 
 def texts_of(given: Any) -> list[str]:
-    """Return the texts that a parameter's value is in a query.
+    """Return the texts that represent a parameter's value in a query.
 
     Raises:
-        Wrong: it is nothing that a query can express.
+        Wrong: a query can't express the value.
     """
     if isinstance(given, list | tuple):
         return [text for each in cast("list[Any]", given) for text in texts_of(each)]
@@ -342,7 +342,7 @@ def texts_of(given: Any) -> list[str]:
 
 
 def _checked(text: str) -> str:
-    """Return a text that is what bytes say (see `targets`), and the only one that says those bytes."""
+    """Return a text if bytes can express it (see `targets`), and no other text stands for the same bytes."""
     if "\0" in text:
         raise Wrong("should hold no NUL character")
     if not text.isascii() and not text.isprintable() and not _is_of_bytes(text):

@@ -1,6 +1,6 @@
-"""How long an engine may take over an operation before it counts as hanging.
+"""How long an engine may take for an operation before it counts as hanging.
 
-Reads are answered from an engine's memory, but for those that wait for its disk (sizes) or for a registry. Those take
+An engine answers reads from its memory, except those that wait for its disk (sizes) or for a registry. Those take
 minutes on a healthy engine, as changes do.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 from swarmlib import Path, Verb
 
 LONG_SECONDS: Final = 600.0
-"""How long an engine may take over what waits for a disk or a registry."""
+"""How long an engine may take for what waits for a disk or a registry."""
 _READS: Final = frozenset({Verb.LS, Verb.GET})
 _SLOW: Final = frozenset({"df", "search", "distribution", "plugin-privileges"})
 """The first words of the paths of slow reads."""
@@ -21,8 +21,8 @@ _SIZES: Final = ("size", "shared-size")
 
 
 def seconds(verb: Verb, path: Path, args: Mapping[str, Any], quick: float) -> float:
-    """How long an operation may take. `quick` is for the reads that an engine answers from memory; its parameters are
-    in canonical form.
+    """Return how long an operation may take. `quick` applies to reads that an engine answers from memory; the
+    parameters are in canonical form.
     """
     slow = path[:1] and (path[0] in _SLOW or path[2:] == ("changes",))
     sizes = args and any(args.get(name) == "1" for name in _SIZES)

@@ -35,7 +35,7 @@ _OTHER_NAMES: Final = {
 
 
 class Platform(NamedTuple):
-    """A platform, and which variant of its machine, if that is said."""
+    """A platform, with the variant of its machine if one is named."""
 
     system: str
     machine: str
@@ -46,14 +46,14 @@ class Platform(NamedTuple):
 
 
 HERE: Final = Platform("linux", "amd64")
-"""That of the engine that `simulator` and `exec` play."""
+"""The platform of the engine that `simulator` and `exec` emulate."""
 
 
 def read(text: str) -> Platform:
-    """The platform that a text names; what it leaves out is as here.
+    """Return the platform that a text names; what the text leaves out is taken from `HERE`.
 
     Raises:
-        Invalid: it is none, in an engine's words.
+        Invalid: the text names no platform; the message is an engine's.
 
     >>> str(read("arm64")), str(read("Linux/x86_64")), str(read("linux/arm/v7"))
     ('linux/arm64', 'linux/amd64', 'linux/arm/v7')

@@ -1,4 +1,4 @@
-"""Image references: what users write, and the one form of it that an engine keeps.
+"""Image references: the forms that users write, and the one form that an engine keeps.
 
 Source: the grammar in github.com/distribution/reference.
 """
@@ -21,15 +21,15 @@ _REFERENCE: Final = re.compile(
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _LONGEST: Final = 255
-"""Characters of a name with its registry, at most."""
+"""The most characters of a name with its registry."""
 
 
 @lru_cache(maxsize=1024)
 def normal(text: str, *, status: int = 400) -> str:
-    """`busybox` as `busybox:latest`; the digest of one with a digest stays.
+    """Return a reference in normal form: `busybox:latest` for `busybox`. A digest stays, and replaces the tag.
 
     Raises:
-        SwarmError: it is no reference; with `status`, as the calls of an engine differ in it.
+        SwarmError: the text is no reference; with `status`, in which the calls of an engine differ.
     """
     found = _REFERENCE.fullmatch(text)
     if found is None or _ID.fullmatch(text):
@@ -47,7 +47,7 @@ def normal(text: str, *, status: int = 400) -> str:
 
 
 def _whole(name: str) -> str:
-    """A name with the registry that it leaves out."""
+    """Return a name together with the registry that it leaves out."""
     first, slash, _ = name.partition("/")
     if slash and (first == "localhost" or "." in first or ":" in first):
         return name
@@ -55,10 +55,10 @@ def _whole(name: str) -> str:
 
 
 def tagged(name: str, tag: str, *, status: int = 400) -> str:
-    """A reference with another tag, if one is given, as one: `tagged("busybox:1", "2")` is `busybox:2`.
+    """Return a reference in normal form, with its tag replaced if one is given: `busybox:2` for `("busybox:1", "2")`.
 
     Raises:
-        SwarmError: one of them is wrong; with `status`, as the calls of an engine differ in it.
+        SwarmError: the name or the tag is invalid; with `status`, in which the calls of an engine differ.
     """
     ref = normal(name, status=status)
     if not tag:
@@ -77,26 +77,26 @@ def _problem(text: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether it is an image's id, without `sha256:`."""
+    """Return whether a text is an image's id, without `sha256:`."""
     return _ID.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:
-    """Whether it is the digest of an image's manifest."""
+    """Return whether a text is the digest of an image's manifest."""
     return text.startswith("sha256:") and is_id(text.removeprefix("sha256:"))
 
 
 def looked_for(text: str) -> str:
-    """What an engine says that it has looked for: an image's id with `sha256:`, or a normal reference."""
+    """Return what an engine's messages name as not found: an image's id with `sha256:`, or a normal reference."""
     id = text.removeprefix("sha256:")
     return f"sha256:{id}" if id != text or is_id(id) else normal(text)
 
 
 def familiar(text: str) -> str:
-    """What an engine repeats to the user: a normal reference without `:latest`."""
+    """Return a normal reference as an engine shows it to the user: without `:latest`."""
     return text.removesuffix(":latest")
 
 
 def repository(reference: str) -> str:
-    """A normal reference without its tag or digest."""
+    """Return a normal reference without its tag or digest."""
     return reference.partition("@")[0] if "@" in reference else reference.rpartition(":")[0]

@@ -1,4 +1,4 @@
-"""What a request can't do without, or with: an engine refuses it before it looks for the object that it is about."""
+"""What a request must have, or must not combine: an engine checks it before it looks for the object."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Check: TypeAlias = Callable[[Any, Any], None]
 _NO_UINT: Final = 'strconv.ParseUint: parsing "": invalid syntax'
 """An engine's own words for a number that is missing."""
 _MAY_LACK_A_BODY: Final = frozenset({"ImageCommit", "ImagePush"})
-"""An image is pushed without one where a header has the credentials."""
+"""The rows with an optional body. (A push may have the credentials in a header instead.)"""
 
 
 @cache
 def of_row(name: str) -> Check | None:
-    """Return the check of the row with this name; None if it can do without everything."""
+    """Return the check of the row with this name; None if the row requires nothing."""
     return _CHECKS.get(name) or (_body if _must_have_a_body(name) else None)
 
 
@@ -82,7 +82,7 @@ def _one_source(asked: ImageCreate, _: Any) -> None:
 
 
 def _version(said: str) -> Check:
-    """Return the check of an object of swarm mode that is changed: which version of it was seen must be told."""
+    """Return the check of a change of a swarm mode object, which must name the version of the object that was seen."""
 
     def check(asked: ConfigUpdate, body: Any) -> None:
         _body(asked, body)

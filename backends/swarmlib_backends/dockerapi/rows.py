@@ -1,4 +1,4 @@
-"""The rows of the routing table: every operation of the Engine API, and the `Request` that it is.
+"""The rows of the routing table: every operation of the Engine API, and the `Request` that it corresponds to.
 
 Source: the Engine API's OpenAPI document; a row's name is its operationId.
 """
@@ -30,7 +30,7 @@ class Kind(Enum):
 
 
 _SECRETS: Final = frozenset({b"x-registry-auth", b"x-registry-config"})
-"""Never logged."""
+"""The headers that are never logged."""
 _BODY: Final = frozenset({b"content-type", b"content-encoding"})
 _ENCODING: Final = frozenset({b"accept-encoding"})
 _WEBSOCKET: Final = frozenset(
@@ -39,7 +39,7 @@ _WEBSOCKET: Final = frozenset(
 
 
 _NAME: Final = "(?![^/]+/checkpoints(?:/|$)).+"
-"""A name that may hold slashes. Checkpoints of a container are no part of its name: an engine looks for them first."""
+"""A name that may hold slashes. A container's checkpoints are not part of its name: an engine looks for them first."""
 
 
 @dataclass(frozen=True)
@@ -54,49 +54,49 @@ class Row:
     kind: Kind = Kind.VALUE
     status: int = 200
     upload: bool = False
-    """The request's body is bytes, and travels as the attachment."""
+    """Whether the request's body is bytes, which travel as the attachment."""
     when: tuple[str, str] | None = None
-    """A query parameter that tells this row from another of the same method and template."""
+    """A query parameter that distinguishes this row from another one of the same method and template."""
     slash: bool = False
-    """Whether an engine takes a slash at the end of the path, too."""
+    """Whether an engine also accepts a slash at the end of the path."""
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches a target's path, decoded."""
+        """The pattern of a target's decoded path."""
         name = f"({_NAME if self.nested_names else '[^/]+'})"
         path = re.escape(self.template).replace(r"\{name\}", name).replace(r"\{id\}", name)
         return re.compile(path + "/?" if self.slash else path, re.DOTALL)
 
     @cached_property
     def params(self) -> type[Params]:
-        """The parameters that it has, by their types."""
+        """The class of the operation's parameters."""
         found: type[Params] = getattr(operations, self.name, Params)
         return found
 
     @cached_property
     def nested_names(self) -> bool:
-        """Whether a name may hold slashes, as it may to an engine (a container's may be `ENGINE/NAME` besides)."""
+        """Whether a name may hold slashes, as an engine allows (a container's may also be `ENGINE/NAME`)."""
         return "{name}" in self.template or self.template.startswith(("/containers/", "/networks/", "/exec/"))
 
     @cached_property
     def shape(self) -> tuple[str | None, ...]:
-        """The object path, with None where a name stands."""
+        """The object path, with None in place of a name."""
         return tuple(None if part == "*" else part for part in self.object.split("/") if part)
 
     @cached_property
     def kept_headers(self) -> frozenset[bytes]:
-        """The request headers, in lower case, that mean something to an engine here, and so travel as args."""
+        """The request headers, in lower case, that matter to an engine here, and so travel with the request."""
         if self.name == "ContainerAttachWebsocket":
             return _SECRETS | _WEBSOCKET
-        # Only archives are compressed. A stage that reads lists or objects is spared the question.
+        # Only archives are compressed. Stages that read lists or objects need not handle encodings.
         return _SECRETS | _BODY | (_ENCODING if self.kind is Kind.STREAM else frozenset[bytes]())
 
     def path(self, name: str) -> Path:
-        """The object path for a name."""
+        """Return the object path for a name."""
         return tuple(name if part is None else part for part in self.shape)
 
     def target(self, path: Path) -> str:
-        """The request's path for an object path; the inverse of `pattern` and `path`."""
+        """Return the request's path for an object path; the inverse of `pattern` and `path`."""
         if None not in self.shape:
             return self.template
         name = path[self.shape.index(None)]
@@ -230,11 +230,11 @@ ROWS: Final = (
 )
 
 WHOLE: Final = Row("Whole", "", "", _CONNECT, "whole", Kind.WHOLE)
-"""What has no row (a newer client's request, BuildKit's sessions): passed on as it is, head and all.
+"""The row of requests without one (a newer client's, BuildKit's sessions), which are forwarded unchanged.
 
 Its parameters are `method`, `target` and, where it asks for one, `upgrade` (the protocol). Its end-to-end headers are
-in its meta, and its body is its upload. The `ack` has the details `status` and `headers`, and after a 101
-`upgrade`; its stream is the response's body, or after a 101 the bytes of both directions.
+in its meta, and its body is its upload. The `ack` has the details `status` and `headers`, and after a 101 `upgrade`;
+its stream is the response's body, or after a 101 the bytes of both directions.
 """
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """The methods that such a request may have."""

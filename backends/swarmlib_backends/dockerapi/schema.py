@@ -41,9 +41,11 @@ _NAMES: Final[dict[type, str]] = {
     type(None): "null",
 }
 _PLAIN: Final[Mapping[str, type]] = {"string": str, "boolean": bool, "int64": int}
-"""What a value of these types is in Python; an integer must be of 63 bits besides."""
+"""The Python types of these types' values; an integer must also fit into 63 bits."""
 _ZERO: Final[Mapping[str, Any]] = {"string": "", "boolean": False} | dict.fromkeys(INTEGERS, 0)
-"""What Go makes of a null in a list or a map. A null in a list of objects is refused: it crashes some engines."""
+"""The values that Go substitutes for null in a list or a map. In a list of objects, null is refused: some engines
+crash.
+"""
 
 
 class Wrong(Exception):
@@ -66,9 +68,9 @@ class Wrong(Exception):
 
 @cache
 def body_reader(row: str) -> Reader | None:
-    """Return the reader of the body of the row with this name; None where it takes no body.
+    """Return the reader of the body of the row with this name; None if the row takes no body.
 
-    A body that is null leaves everything as it was before, which is empty.
+    A body that is null is read as empty, because Go leaves the empty value unchanged.
     """
     type_ = _data()["rows"].get(row)
     if type_ is None:
@@ -80,7 +82,7 @@ def body_reader(row: str) -> Reader | None:
 
 @cache
 def top_level_host_fields() -> frozenset[str]:
-    """The fields of HostConfig that engines up to 26 also took at the top level of a container's creation."""
+    """Return the fields of HostConfig that engines up to 26 accepted at the top level of a container's creation, too."""
     types = _data()["types"]
     return frozenset(types["HostConfig"].keys() - types["ContainerConfig"].keys() | {"Cpuset"})
 
@@ -91,7 +93,7 @@ def _data() -> Any:
 
 
 def reader(type_: Any) -> Reader:
-    """The reader of a type of the schema."""
+    """Return the reader of a type of the schema."""
     if isinstance(type_, str):
         return _named(type_)
     if isinstance(type_, list):
@@ -126,7 +128,7 @@ def _string(value: Any) -> str:
 
 
 def _base64(value: Any) -> str:
-    """Bytes, in base64 as Go reads it: in full groups, and with line ends anywhere."""
+    """Check bytes in base64, as Go reads it: in full groups, and with line ends anywhere."""
     text = _string(value)
     try:
         b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
@@ -183,7 +185,7 @@ def _list(item: Reader, zero: Any) -> Reader:
 
 
 def _array(items: Reader, length: int, zero: Any) -> Reader:
-    """A Go array: items that are missing are zero, and those behind its end do not count."""
+    """Return the reader of a Go array: missing items are zero, and surplus ones are dropped."""
 
     def read(value: Any) -> list[Any]:
         return [*items(value), *[zero] * length][:length]
@@ -215,14 +217,14 @@ def _struct(types: Mapping[str, Any]) -> Reader:
         strange: set[str] = set()
         for key, each in _object(value).items():
             kind = each.__class__
-            if kind is plain.get(key) and (kind is not int or each.bit_length() < 64):  # most fields: spare them a call
+            if kind is plain.get(key) and (kind is not int or each.bit_length() < 64):  # most fields: saves them a call
                 made[key] = each
                 continue
             field = fields.get(key)
             if field is None:
                 key = _spelt(key, names, value, strange)
                 field = fields.get(key, _any)
-            if each is None:  # not set; Go leaves the field alone
+            if each is None:  # counts as not set; Go leaves the field unchanged
                 continue
             try:
                 made[key] = field(each)
@@ -235,7 +237,7 @@ def _struct(types: Mapping[str, Any]) -> Reader:
 
 
 def _spelt(key: str, names: Mapping[str, str], value: Mapping[str, Any], strange: set[str]) -> str:
-    """The name of the field that Go finds for a key that is none exactly: the key itself if there is none."""
+    """Return the field that Go finds for a key without an exact match; the key itself if there is none."""
     folded = fold(key)
     name = names.get(folded, key)
     if folded in strange or (name != key and name in value):
@@ -245,7 +247,7 @@ def _spelt(key: str, names: Mapping[str, str], value: Mapping[str, Any], strange
 
 
 def fold(key: str) -> str:
-    """The form in which Go compares a key with a field's name: two letters that are not ASCII are k and s to it.
+    """Return the form in which Go compares a key with a field's name: two non-ASCII letters count as k and s.
 
     >>> fold("\N{KELVIN SIGN}ernelMemory") == fold("KERNELMEMORY")
     True
@@ -260,7 +262,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _any(value: Any, depth: int = 0) -> Any:
-    """What the schema does not know stays as it is, as long as it can be written again."""
+    """Return a value unknown to the schema as it is, provided that it can be written again."""
     if depth > MAX_DEPTH:
         raise Wrong(f"nests deeper than {MAX_DEPTH} levels")
     if type(value) is int and value not in _ANY_INTEGER:

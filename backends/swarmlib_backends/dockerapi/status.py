@@ -1,4 +1,4 @@
-"""Errors to HTTP statuses and back, without loss."""
+"""The conversion of errors to HTTP statuses and back, without loss."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ _CLASS: Final[dict[int, type[SwarmError]]] = {
     504: TimedOut,
 }
 MAX_MESSAGE: Final = 64 * 1024
-"""Characters of an error's message that come from an engine, at most; its body goes to the client as it is."""
+"""The most characters of an engine's error message that are kept; the body is forwarded to the client in full."""
 RAW_STREAM: Final = b"application/vnd.docker.raw-stream"
-"""The type of a stream of a container's, and of the errors of who attaches to one."""
+"""The media type of a container's raw stream, and of the errors of an attach."""
 _CODE: Final = b"Swarmlib-Error"
-"""A header with the error's code, where its status alone would mean another: 409 has two."""
+"""The header with the error's code, for a status that would mean another error: 409 is used for two."""
 
 
 def status_of(error: SwarmError) -> int:
-    """The HTTP status of an error: the engine's own where it came from one.
+    """Return the HTTP status of an error: the engine's own if the error came from one.
 
     Raises:
-        BadAnswer: its detail `status`, in which a peer may put anything, is no status of an error (400 to 599).
+        BadAnswer: the error's detail `status`, which a peer can set freely, is no error status (400 to 599).
     """
     status = error.details.get("status")
     if status is None:
@@ -79,23 +79,23 @@ def status_of(error: SwarmError) -> int:
 
 
 def error_body(error: SwarmError) -> bytes:
-    """Docker's error object, in the engine's own bytes where it came from one."""
+    """Return Docker's error object, in the engine's own bytes if the error came from one."""
     raw = error.details.get("body")
     return raw if isinstance(raw, bytes) else orjson.dumps({"message": error.message}) + b"\n"
 
 
 def error_headers(error: SwarmError) -> Headers | None:
-    """The engine's own headers, where it came from one."""
+    """Return the engine's own headers, if the error came from one."""
     return error.details.get("headers")
 
 
 def code_headers(error: SwarmError) -> Headers:
-    """What a response must say besides its status, so that `error_of` gives the same error again."""
+    """Return the headers that a response needs besides its status so that `error_of` gives the same error again."""
     return [] if _CLASS.get(status_of(error)) is type(error) else [(_CODE, error.code.encode())]
 
 
 def refusal(status: int, message: str) -> SwarmError:
-    """The error that an engine says in these words, with this status."""
+    """Return an engine's error with this status and message."""
     return _class(status)(message, details={"status": status})
 
 
@@ -104,20 +104,20 @@ def _class(status: int) -> type[SwarmError]:
 
 
 def error_of(status: int, headers: Headers, body: bytes, backend: str) -> SwarmError:
-    """The error that an engine's answer means; keeps all of it, if it is an engine's."""
+    """Return the error that an engine's response means; if it is really an engine's, the error keeps all of it."""
     code = next((value.decode("latin-1") for name, value in headers if name.lower() == _CODE.lower()), "")
     kind = ERRORS.get(code) or _class(status)
     message = _message_in(body)
     if message is not None or _is_engines(headers):
         details = {"status": status, "headers": headers, "body": body}
         return kind(message or _text(status, body), backend=backend, details=details)
-    # Something else answers there (a proxy, a TLS port).
+    # Something else responded (a proxy, a TLS port).
     return kind(f"{backend}: {_text(status, body)}", backend=backend, details={"status": status})
 
 
 def _is_engines(headers: Headers) -> bool:
-    """Whether an error that is no JSON is an engine's: to a client that is too old it says it in plain text, to HEAD
-    it says nothing, and to who attaches it speaks as on the stream.
+    """Return whether an error that is not JSON is an engine's: a client that is too old gets plain text, a HEAD request
+    no body, and an attach the media type of the stream.
     """
     found = {name.lower(): value for name, value in headers}
     return b"api-version" in found or found.get(b"content-type") == RAW_STREAM
@@ -135,12 +135,12 @@ def _text(status: int, body: bytes) -> str:
 
 
 def came_in_band(error: SwarmError) -> bool:
-    """Whether an engine told of it in a progress stream, after a head that promised success."""
+    """Return whether an engine reported the error in a progress stream, after a head that promised success."""
     return "line" in error.details
 
 
 def in_band(error: SwarmError) -> bytes:
-    """An error after the head of a progress stream is out: the line that Docker clients look for."""
+    """Return the line that reports an error after the head of a progress stream, in the form that Docker clients read."""
     raw = error.details.get("line")
     if isinstance(raw, bytes):
         return raw
@@ -148,12 +148,12 @@ def in_band(error: SwarmError) -> bytes:
 
 
 def to_tell_in_band(error: SwarmError) -> SwarmError:
-    """An error of which an engine tells in its progress stream alone, after a head that promises success."""
+    """Return an error that an engine reports only in its progress stream, after a head that promises success."""
     return Internal(error.message, details={"line": in_band(error)})
 
 
 def error_in(line: Json, backend: str) -> SwarmError | None:
-    """The error that a line of a progress stream tells of, if it does; keeps its bytes."""
+    """Return the error that a line of a progress stream reports, if it does; the error keeps the line's bytes."""
     if b'"error"' not in line.raw:
         return None
     data: Any = line.data

@@ -1,8 +1,9 @@
-"""Reads JSON strictly, and its strings as Go reads them: what a stage sees of a body is all that an engine can see.
+"""Reads JSON strictly, and its strings as Go reads them, so that a stage sees everything that an engine can see in a
+body.
 
-It refuses what readers disagree on (RFC 8259, sections 4 and 6): a key that stands twice in one object, text after
-the value, numbers that a double can't hold, and NUL characters. As in Go's `encoding/json`, U+FFFD replaces each byte
-that is no UTF-8 and each half of a surrogate pair.
+It refuses what readers disagree on (RFC 8259, sections 4 and 6): duplicate keys in an object, text after the value,
+numbers that a double can't hold, and NUL characters. As in Go's `encoding/json`, U+FFFD replaces each byte that is not
+UTF-8 and each half of a surrogate pair.
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ _HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
 class _Unclear(Exception):
-    """The JSON holds something that readers disagree on; the text says what, after the name of the whole."""
+    """The JSON holds something that readers disagree on; the text continues a sentence that begins with the body's
+    name.
+    """
 
 
 def read(raw: bytes, what: str) -> Any:
-    """The value that these bytes are, in Python's own types; `what` begins the errors: "the body" is not JSON.
+    """Return the value of JSON bytes, in Python's own types; `what` begins the errors: "the body" is not JSON.
 
     Raises:
-        Invalid: they are no JSON, or JSON that readers disagree on; the error says what and where.
+        Invalid: the bytes are not JSON, or readers disagree on it; the error says what is wrong, and where.
     """
     if (usual := _read_usual(raw)) is not None:
         return usual
@@ -52,9 +55,9 @@ def read(raw: bytes, what: str) -> Any:
 
 
 def _read_usual(raw: bytes) -> Any:
-    """The value if it is the same bytes when it is written again: then no reader can find something else in it.
+    """Return the value if writing it again gives the same bytes, as then no reader can find anything else in it.
 
-    This is how the docker CLI writes JSON, and costs a third. None for what has to be read with care.
+    The docker CLI writes JSON like this, and reading it so costs a third. None if the bytes need the careful reader.
     """
     try:
         value = orjson.loads(raw)
@@ -90,7 +93,7 @@ def _constant(text: str) -> NoReturn:
 
 
 def _clean(value: Any) -> Any:
-    """The value with halves of surrogate pairs replaced. They and NUL get into it by escapes."""
+    """Return the value with halves of surrogate pairs replaced. These and NUL come from escapes."""
     if isinstance(value, str):
         return _clean_text(value)
     if isinstance(value, list):

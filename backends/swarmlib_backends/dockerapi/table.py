@@ -1,9 +1,9 @@
-"""The one table of the Docker Engine API, read both ways.
+"""The single table of the Docker Engine API, used in both directions.
 
-`dockerserver` looks an HTTP request up by method and target, `docker` looks a `Request` up by verb and object path. Its
-parameters are the query's (a list where one is repeated), its meta holds the version of the target and the row's
-`kept_headers`. An HTTP body becomes the request's JSON body or, in rows that say so, its upload. The rows themselves
-are in `rows`.
+`dockerserver` looks up an HTTP request by method and target, `docker` looks up a `Request` by verb and object path. The
+request's parameters are the query's (a list if one is repeated); its meta holds the version of the target and the row's
+`kept_headers`. An HTTP body becomes the request's JSON body or, if the row says so, its upload. The rows themselves are
+in `rows`.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from .rows import ROWS, WHOLE, Row
 _BY_METHOD: Final = {m: [r for r in ROWS if r.method == m] for m in {r.method for r in ROWS}}
 _BY_SHAPE: Final = {(r.verb, r.shape, r.upload): r for r in (*ROWS, WHOLE, replace(WHOLE, upload=True))}
 _CACHED_TARGET: Final = 512
-"""Characters of a target whose route is kept for the next request, at most: who asks decides how long it is."""
+"""The length of a target up to which its route is cached: clients decide how long a target is."""
 
 
 class NoRow(NotFound):
-    """No row of the table has this request, but an engine may have it."""
+    """No row of the table matches the request, but an engine may know it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request leads: its row, and what its target alone says."""
+    """The row of a request, and what its target alone says."""
 
     row: Row
     path: Path
     params: Mapping[str, Any]
     version: str = ""
-    """The API version, in its usual form; "" where the target names none."""
+    """The API version, in its usual form; "" if the target names none."""
 
 
 def route(method: str, target: str) -> Route:
-    """Look a request up, by its path as an engine sees it: decoded, once.
+    """Look up a request by its path as an engine sees it: decoded, once.
 
     target: in origin form.
 
     Raises:
         Moved: the path should be written in another way.
-        Invalid, TooLarge: the target's path is not one (`swarmlib.names`), is wrongly encoded, or uses a name that the
-            table keeps for itself.
-        NoRow: no row has it; it may be passed on as `whole` then.
-        NotFound: nothing has it, and nothing ever will.
+        Invalid, TooLarge: the target's path is invalid (`swarmlib.names`) or wrongly encoded, or uses a name that the
+            table reserves.
+        NoRow: no row matches; the request may be forwarded as `whole`.
+        NotFound: nothing has this path, in any engine.
     """
     return _short_route(method, target) if len(target) <= _CACHED_TARGET else _route(method, target)
 
@@ -69,7 +69,7 @@ _short_route: Final = lru_cache(maxsize=1024)(_route)
 
 
 def _find(method: str, place: str, args: Mapping[str, Any]) -> tuple[Row | None, str]:
-    """The row of a decoded path, and the name in it; None where no row has it."""
+    """Return the row of a decoded path, and the name in the path; None if no row matches."""
     for row in _BY_METHOD.get(method, ()):
         found = row.pattern.fullmatch(place)
         if found is not None and (row.when is None or _is_import(args)):
@@ -78,7 +78,7 @@ def _find(method: str, place: str, args: Mapping[str, Any]) -> tuple[Row | None,
 
 
 def _is_import(args: Mapping[str, Any]) -> bool:
-    """Whether a request for a new image brings it: an engine pulls it wherever `fromImage` says what."""
+    """Return whether a request for a new image contains the image: with `fromImage`, an engine pulls it instead."""
     return _first(args, "fromSrc") == "-" and not _first(args, "fromImage")
 
 
@@ -88,15 +88,15 @@ def _first(args: Mapping[str, Any], name: str) -> str | None:
 
 
 def whole(method: str, target: str) -> Route:
-    """The route of a request that has no row."""
+    """Return the route of a request that has no row."""
     return Route(WHOLE, WHOLE.path(""), {"method": method, "target": target})
 
 
 def row_of(verb: Verb, path: Path, *, upload: bool) -> Row:
-    """Look a `Request` up.
+    """Look up a `Request`.
 
     Raises:
-        Unsupported: no row has it.
+        Unsupported: no row matches.
     """
     named = (path[0], None, *path[2:]) if len(path) > 1 else path
     for shape in (named, path):
@@ -107,15 +107,15 @@ def row_of(verb: Verb, path: Path, *, upload: bool) -> Row:
 
 
 def target(row: Row, path: Path, params: Mapping[str, Any], version: str) -> str:
-    """The target of an HTTP request; the inverse of `route`.
+    """Return the target of an HTTP request; the inverse of `route`.
 
     Raises:
-        Invalid, TooLarge: the path is not one (`swarmlib.names`), or a name in it makes it that of another
-            operation; or the version is not in its usual form.
+        Invalid, TooLarge: the path is invalid (`swarmlib.names`), or a name in it makes it the path of another operation;
+            or the version is not in its usual form.
     """
     if version and not targets.is_version(version):
         raise Invalid(f"the API version {version!r} should be two numbers, such as 1.41")
-    check_path(path)  # quoting does not help: an engine decodes a path before it looks for the operation
+    check_path(path)  # quoting does not help: an engine looks up the decoded path
     place = row.target(path)
     if None in row.shape:
         _check_name(row, path[row.shape.index(None)])
@@ -123,7 +123,7 @@ def target(row: Row, path: Path, params: Mapping[str, Any], version: str) -> str
 
 
 def _check_name(row: Row, name: str) -> None:
-    """Refuse a name that makes the target that of another operation, which an engine finds in the decoded path."""
+    """Refuse a name that turns the decoded path, by which an engine looks up operations, into another operation's."""
     if "/" not in name:
         return
     place = row.template.replace("{name}", name).replace("{id}", name)

@@ -1,7 +1,7 @@
 """The target of a request, read once: the place in its path, the API version and the query's parameters.
 
-Bytes that are no UTF-8 stand in a parameter as Python puts them into text (PEP 383, surrogateescape), as in the name of
-a file: an engine's parameters are bytes. In a path they name nothing, for every name that an engine gives is UTF-8.
+Bytes that are not UTF-8 are represented in a parameter as Python does it in file names (PEP 383, surrogateescape): an
+engine's parameters are bytes. In a path they name nothing, because every name that an engine gives is UTF-8.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _BYTES: Final = "surrogateescape"
 _WRONG_ESCAPE: Final = re.compile("%(?![0-9a-fA-F]{2}).{0,2}")
 _VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
 _DETOUR: Final = re.compile(r"//|/\.{1,2}(?:/|\Z)|^(?!/)")
-"""What a clean path does not hold: an empty segment, `.` or `..`; nor does it begin without a slash."""
+"""Matches what a clean path does not hold: an empty segment, `.` or `..`, or a first character other than a slash."""
 _UNESCAPED: Final = "/:@$&+,;=~"
-"""What stands as it is in the path of an engine's Location."""
+"""The characters that an engine doesn't escape in the path of its Location."""
 
 
 class Moved(Invalid):
-    """The path leads to its place by a detour; `location` is the target without it, to which an engine redirects."""
+    """The path takes a detour; `location` is the target without it, to which an engine redirects."""
 
     def __init__(self, location: str) -> None:
         super().__init__(f"the path holds an empty segment, . or ..: without them, the target is {location[:200]!r}")
@@ -33,14 +33,14 @@ class Moved(Invalid):
 
 
 class Target(NamedTuple):
-    """What a target says."""
+    """The contents of a target."""
 
     place: str
-    """Its path, decoded, without the version."""
+    """The decoded path, without the version."""
     version: str
-    """The API version in its usual form; "" where it names none."""
+    """The API version in its usual form; "" if the target names none."""
     query: dict[str, Any]
-    """The parameters: a text each, or a list of texts where one is repeated."""
+    """The parameters: a text each, or a list of texts if one is repeated."""
 
 
 def read(target: str) -> Target:
@@ -48,7 +48,7 @@ def read(target: str) -> Target:
 
     Raises:
         Moved: its path should be written in another way.
-        Invalid, TooLarge: it is wrongly encoded, or what it says can't be.
+        Invalid, TooLarge: the target is wrongly encoded, or a part of it is invalid.
     """
     if (wrong := _WRONG_ESCAPE.search(target)) is not None:
         raise Invalid(f"invalid URL escape {wrong[0]!r}")
@@ -62,7 +62,7 @@ def read(target: str) -> Target:
 
 
 def _clean(path: str) -> str:
-    """A path without detours, as Go's `path.Clean` writes it; a slash at its end stays."""
+    """Return a path without detours, as Go's `path.Clean` writes it; a slash at its end stays."""
     kept: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
@@ -76,7 +76,7 @@ def check_place(place: str) -> None:
     """Check that a place, free of detours, can be an object's or an operation's.
 
     Raises:
-        NotFound: there is nothing by such a name. Invalid, TooLarge: it is no name at all (`swarmlib.names`).
+        NotFound: nothing can have such a name. Invalid, TooLarge: the name is invalid (`swarmlib.names`).
     """
     if place.endswith("/"):
         raise NotFound("page not found")
@@ -95,7 +95,7 @@ def _is_utf8(text: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _version(text: str) -> str:
-    """The API version in its usual form: engines take 01.41, 1.41. and 1.41.0 for 1.41, and 1 for 1.0.
+    """Return the API version in its usual form: engines take 01.41, 1.41. and 1.41.0 for 1.41, and 1 for 1.0.
 
     Raises:
         Invalid: no engine has such a version.
@@ -114,7 +114,7 @@ _is_version: Final = re.compile(rf"{_NUMBER}\.{_NUMBER}(?:\.[1-9][0-9]{{0,3}})?"
 
 
 def is_version(text: str) -> bool:
-    """Whether it is an API version in its usual form: two numbers, or three."""
+    """Return whether a text is an API version in its usual form: two numbers, or three."""
     return _is_version(text) is not None
 
 
@@ -137,9 +137,9 @@ def _parameters(query: str) -> dict[str, Any]:
 
 
 def query_of(parameters: Mapping[str, Any]) -> str:
-    """The query that says these parameters, with its question mark; "" for none.
+    """Return the query of these parameters, with its question mark; "" for none.
 
     Raises:
-        UnicodeEncodeError: one holds what no bytes express.
+        UnicodeEncodeError: no bytes can express a parameter.
     """
     return f"?{urlencode(parameters, doseq=True, errors=_BYTES)}" if parameters else ""

@@ -1,6 +1,6 @@
 """Times as engines read them in requests: timestamps in parameters; durations and dates in filters.
 
-The rules are those of Docker's package `api/types/time`, whose clients turn everything else into a timestamp.
+The rules are those of Docker's package `api/types/time`. Docker's clients convert all other forms to timestamps.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _DATE: Final = re.compile(
 
 
 def timestamp(text: str) -> str | None:
-    """A timestamp in one form: seconds since the epoch, with nine digits of nanoseconds if it has a point.
+    """Return a timestamp in one form: seconds since the epoch, with nine digits of nanoseconds if it has a point.
 
-    None if an engine reads none.
+    Return None if an engine reads none.
 
     >>> timestamp("+5"), timestamp("1.5"), timestamp("2006-01-02T15:04:05Z")
     ('5', '1.500000000', None)
@@ -42,21 +42,21 @@ def timestamp(text: str) -> str | None:
     nanoseconds = integer(fraction)
     if nanoseconds is None:
         return None
-    total = seconds * _NANO + int(nanoseconds * 10.0 ** (9 - len(fraction)))  # as floats, as an engine does
+    total = seconds * _NANO + int(nanoseconds * 10.0 ** (9 - len(fraction)))  # in floats, as an engine does
     return f"{total // _NANO}.{total % _NANO:09}"
 
 
 def moment(timestamp: str) -> float:
-    """The seconds since the epoch that a timestamp in that form is; the nanoseconds come on top, before 1970 too."""
+    """Return a timestamp of that form in seconds since the epoch; the nanoseconds are added, before 1970 too."""
     whole, _, nanoseconds = timestamp.partition(".")
     return int(whole) + int(nanoseconds or 0) / _NANO
 
 
 def filter_moment(text: str, now: float) -> float | None:
-    """The seconds since the epoch that the value of a filter such as `until` is.
+    """Return the value of a filter such as `until` in seconds since the epoch.
 
-    It is a duration before now, a date with or without a time and a zone (by default this machine's), or a timestamp.
-    None if it is none of them.
+    The value is a duration before now, a date with or without a time and a zone (by default this machine's), or a
+    timestamp. Return None if it is none of these.
     """
     if text != "0" and (ago := duration(text)) is not None:
         return float((int(now * _NANO) - ago) // _NANO)
@@ -67,7 +67,7 @@ def filter_moment(text: str, now: float) -> float | None:
 
 
 def duration(text: str) -> int | None:
-    """The nanoseconds of a duration of Go's, such as 1h30m or -1.5s."""
+    """Return the nanoseconds of a Go duration, such as 1h30m or -1.5s; None if it is invalid."""
     unsigned = text[1:] if text[:1] in ("+", "-") else text
     total, at = 0, 0
     while (part := _PART.match(unsigned, at)) is not None:

@@ -1,4 +1,4 @@
-"""What the values of the Docker API mean: times, signals, sizes of terminals, labels."""
+"""The meanings of values in the Docker API: times, signals, sizes of terminals, labels."""
 
 from __future__ import annotations
 
@@ -19,26 +19,30 @@ _SIGNALS: Final[Mapping[str, int]] = {
     **{f"RTMIN+{n}": signal.SIGRTMIN + n for n in range(1, 16)},
     **{f"RTMAX-{n}": signal.SIGRTMAX - n for n in range(1, 15)},
 }
-"""By their names without SIG; of some, Python has several."""
+"""The signals by their names without SIG; Python has several names for some."""
 
 
 def stamp(at: float) -> str:
-    """A time in seconds since the epoch, as the API writes it (RFC 3339 with nanoseconds); 0 is never."""
+    """Return a time in seconds since the epoch as the API writes it (RFC 3339 with nanoseconds); 0 is never."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z") if at else NEVER
 
 
 def is_true(value: Any) -> bool:
-    """Whether a boolean parameter is on; one that is not given is off."""
+    """Return whether a boolean parameter is on; one that is not given is off."""
     return bool(value == "1")
 
 
 def terminal_size(args: Mapping[str, Any]) -> tuple[int, int]:
-    """The rows and columns that a resize asks for, `h` and `w`, of which a kernel keeps 16 bits."""
+    """Return the rows and columns that a resize asks for by `h` and `w`, of which a kernel keeps 16 bits."""
     return int(args["h"]) % 2**16, int(args["w"]) % 2**16
 
 
 def signal_number(text: str) -> int:
-    """A signal by its number, or by its name with or without SIG: TERM, SIGRTMIN+3. Raises `Invalid` if it is none."""
+    """Return a signal by its number, or by its name with or without SIG: TERM, SIGRTMIN+3.
+
+    Raises:
+        Invalid: there is no such signal.
+    """
     given = integer(text)
     found = _SIGNALS.get(text.upper().removeprefix("SIG"), 0) if given is None else given
     if found not in signal.valid_signals():
@@ -47,12 +51,16 @@ def signal_number(text: str) -> int:
 
 
 def signal_asked(args: Mapping[str, Any]) -> int:
-    """The signal of a request to kill, which may be a number that no system knows. Raises `Invalid` if it is none."""
+    """Return the signal of a kill request; a number may be one that no system knows.
+
+    Raises:
+        Invalid: there is no signal of that name.
+    """
     text = str(args.get("signal") or "KILL")
     return integer(text) or signal_number(text)
 
 
 def labels_fit(labels: Mapping[str, str], wanted: list[str]) -> bool:
-    """Whether labels hold all of `name` or `name=value`."""
+    """Return whether labels contain all of `name` or `name=value`."""
     pairs = [entry.partition("=") for entry in wanted]
     return all(name in labels and (not has_value or labels[name] == value) for name, has_value, value in pairs)

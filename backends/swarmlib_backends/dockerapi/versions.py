@@ -1,4 +1,4 @@
-"""The range of API versions that an engine speaks, and what it says to a client outside of it."""
+"""The range of API versions that an engine speaks, and its refusal of clients outside that range."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swarmlib import BadAnswer, Invalid, Request
 Version: TypeAlias = tuple[int, ...]
 
 _OLDEST: Final = (1, 24)
-"""An engine must speak this version at least: what it speaks bounds what every client of the gateway may use."""
+"""An engine must speak at least this version: its versions limit those that every client of the gateway may use."""
 _VERSION: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}")
 
 
@@ -22,10 +22,10 @@ class Range(NamedTuple):
 
     @classmethod
     def of(cls, about: Any) -> Range:
-        """From an engine's well-formed answer to `get version`.
+        """Return the range in an engine's well-formed answer to `get version`.
 
         Raises:
-            BadAnswer: it speaks no version that clients use, or its oldest is newer than its newest.
+            BadAnswer: the engine speaks no version that clients use, or its oldest version is newer than its newest.
         """
         made = cls(parsed(about.get("MinAPIVersion") or "0"), parsed(about["ApiVersion"]))
         if not made.oldest <= made.newest or made.newest < _OLDEST:
@@ -34,14 +34,14 @@ class Range(NamedTuple):
         return made
 
     def nearest(self, version: Version) -> Version:
-        """The version of this range that is nearest to another."""
+        """Return the version in this range that is nearest to another one."""
         return max(self.oldest, min(self.newest, version))
 
     def check(self, version: Version) -> None:
-        """Refuse what is outside, in Docker's own words.
+        """Refuse a version outside the range, with Docker's own message.
 
         Raises:
-            Invalid: it is too old, or too new.
+            Invalid: the version is too old, or too new.
         """
         if version > self.newest:
             raise Invalid(
@@ -55,10 +55,10 @@ class Range(NamedTuple):
 
 
 def parsed(version: str) -> Version:
-    """A version as numbers.
+    """Return a version as numbers.
 
     Raises:
-        Invalid: it is not a version.
+        Invalid: the text is not a version.
     """
     if not _VERSION.fullmatch(version):
         raise Invalid(f"{version!r:.80} is not an API version; expected one such as 1.41")
@@ -66,17 +66,17 @@ def parsed(version: str) -> Version:
 
 
 def text(version: Version) -> str:
-    """A version as clients write it."""
+    """Return a version as clients write it."""
     return ".".join(map(str, version))
 
 
 SPOKEN: Final = Range((1, 12), (1, 41))
-"""What the backends here speak that play an engine: the range of Docker 20.10."""
+"""The versions that the backends here speak which emulate an engine: the range of Docker 20.10."""
 API_VERSION: Final = text(SPOKEN.newest)
 MIN_API_VERSION: Final = text(SPOKEN.oldest)
 
 
 def check_spoken(request: Request) -> None:
-    """Refuse a request at a version outside of `SPOKEN`. Raises `Invalid`, in an engine's words."""
+    """Refuse a request at a version outside of `SPOKEN`. Raises `Invalid`, with an engine's message."""
     if request.meta.version:
         SPOKEN.check(parsed(request.meta.version))

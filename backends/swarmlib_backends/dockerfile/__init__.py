@@ -1,1 +1,1 @@
-"""Dockerfiles as data: their lines, and what each says, read as the classic builder reads them."""
+"""Dockerfiles as data: their lines and instructions, read as the classic builder reads them."""

@@ -1,4 +1,4 @@
-"""What the lines of a Dockerfile say: its stages, and their steps. Here each line is judged by itself.
+"""The instructions in the lines of a Dockerfile: its stages, and their steps. Each line is checked by itself.
 
 Source: frontend/dockerfile/instructions of github.com/moby/buildkit.
 """
@@ -27,10 +27,10 @@ _FLAGS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("cmd", "entrypoint", "env", "expose", "label", "maintainer", "onbuild", "shell"), ()),
     **dict.fromkeys(("arg", "stopsignal", "user", "volume", "workdir"), ()),
 }
-"""All instructions, and the flags that each has."""
+"""All instructions, with the flags of each."""
 _FLAGS_UNREAD: Final = ("arg", "stopsignal")
 _FLAGS_FIRST: Final = ("env", "label", "shell")
-"""Those whose flags are judged before their arguments are counted."""
+"""The instructions whose flags are checked before their arguments are counted."""
 _ONE: Final = ("maintainer", "stopsignal", "user", "workdir")
 _SOME: Final = ("arg", "env", "expose", "healthcheck", "label", "onbuild", "shell", "volume")
 _STAGE: Final = re.compile(r"[a-z][a-z0-9_.-]*")
@@ -40,21 +40,21 @@ _MILLISECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One step, judged by itself."""
+    """One step, checked by itself."""
 
     name: str
-    """In small letters."""
+    """The name in lower case."""
     text: str
-    """As progress shows it."""
+    """The text that progress shows."""
     args: tuple[str, ...] = ()
     flags: Mapping[str, str] = field(default_factory=dict[str, str])
     json: bool = False
     literal: bool = False
-    """Whether no variables are to be expanded in it."""
+    """Whether variables in it must not be expanded."""
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Names and values, where the arguments are those in turn."""
+        """Names and values, for an instruction whose arguments alternate between them."""
         return list(zip(self.args[::2], self.args[1::2], strict=True))
 
 
@@ -70,10 +70,10 @@ class Stage:
 
 
 def stages_of(lines: Iterable[Line]) -> tuple[list[Instruction], list[Stage]]:
-    """The ARGs before the first stage, and the stages.
+    """Return the ARGs before the first stage, and the stages.
 
     Raises:
-        Invalid: a line is wrong; it is named.
+        Invalid: a line is wrong; the message names it.
     """
     before: list[Instruction] = []
     stages: list[Stage] = []
@@ -96,10 +96,10 @@ def stages_of(lines: Iterable[Line]) -> tuple[list[Instruction], list[Stage]]:
 
 
 def instruction(line: Line) -> Instruction:
-    """What a line says.
+    """Return the instruction of a line.
 
     Raises:
-        Invalid: it is no instruction, or wrong.
+        Invalid: the line is not an instruction, or a wrong one.
     """
     name = line.name
     if name not in _FLAGS:
@@ -130,7 +130,7 @@ def instruction(line: Line) -> Instruction:
 
 
 def label(name: str, value: str) -> Instruction:
-    """The step that the parameter `labels` stands for."""
+    """Return the step that an entry of the parameter `labels` stands for."""
     return Instruction("label", f"LABEL {name}={value}", (name, value), literal=True)
 
 
@@ -184,10 +184,10 @@ def _flags(line: Line) -> dict[str, str]:
 
 
 def health(args: tuple[str, ...], flags: Mapping[str, str], json: bool) -> dict[str, Any]:
-    """What a HEALTHCHECK puts into a configuration: fields that say nothing are left out.
+    """Return the configuration of a HEALTHCHECK, without the fields that are not set.
 
     Raises:
-        Invalid: it is wrong.
+        Invalid: the instruction is wrong.
     """
     kind, *words = args
     if kind.upper() == "NONE":

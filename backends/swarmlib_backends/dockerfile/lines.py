@@ -1,6 +1,6 @@
-"""A Dockerfile as its logical lines: directives, comments and continuations are read here, and words are split.
+"""A Dockerfile as logical lines: this module reads directives, comments and continuations, and splits words.
 
-Nothing is asked of a file but that it can be read so; what its lines say is judged by `instructions`.
+It only checks that a file can be read in this way; `instructions` checks the contents of the lines.
 
 Source: frontend/dockerfile/parser of github.com/moby/buildkit.
 """
@@ -17,11 +17,11 @@ import orjson
 from swarmlib import Invalid
 
 _LONGEST: Final = 65535
-"""Bytes of a physical line, at most, as in an engine."""
+"""The size limit of a physical line in bytes, as in an engine."""
 _MOST: Final = 1 << 20
-"""Bytes of a Dockerfile, at most."""
+"""The size limit of a Dockerfile in characters."""
 SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-"""What is a space to Go."""
+"""The characters that Go counts as space."""
 _BLANKS: Final = re.compile(r"[\t\v\f\r ]+")
 _DIRECTIVE: Final = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=(.*)", re.ASCII | re.DOTALL)
 _DIRECTIVES: Final = ("escape", "syntax")
@@ -31,7 +31,7 @@ _LAST_WARNING: Final = "[WARNING]: Empty continuation lines will become errors i
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A logical line: its instruction in small letters, that one's flags and arguments."""
+    """A logical line: its instruction in lower case, with its flags and arguments."""
 
     name: str
     flags: tuple[str, ...]
@@ -39,14 +39,14 @@ class Line:
     json: bool
     """Whether the arguments were written as a JSON array."""
     text: str
-    """The whole of it, as it was written."""
+    """The whole line, as it was written."""
     number: int
-    """Where it begins in the file, from 1 on."""
+    """The number of its first physical line, from 1 on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """What a Dockerfile holds."""
+    """The contents of a Dockerfile."""
 
     lines: list[Line]
     escape: str
@@ -54,10 +54,10 @@ class Dockerfile:
 
 
 def read(text: str) -> Dockerfile:
-    """A Dockerfile's logical lines.
+    """Return a Dockerfile's logical lines.
 
     Raises:
-        Invalid: it has none, or one that can't be read.
+        Invalid: it has no lines, or one that can't be read.
     """
     if len(text) > _MOST:
         raise Invalid(f"the Dockerfile is over {_MOST} characters")
@@ -76,17 +76,17 @@ def read(text: str) -> Dockerfile:
 
 
 class _Physical:
-    """The physical lines of a file, of which directives before all else choose the escape character."""
+    """The physical lines of a file. Directives at its beginning choose the escape character."""
 
     def __init__(self, text: str) -> None:
         self.escape = "\\"
         self.too_long = False
         self._lines = text.removesuffix("\n").split("\n")
         self._directives: set[str] | None = set()
-        """Those that were seen; None when no more may follow."""
+        """The directives that were seen; None once no more may follow."""
 
     def joined(self) -> Iterator[tuple[int, str, bool]]:
-        """Where each logical line begins, its text, and whether an empty line was in a continuation of it."""
+        """Yield where each logical line begins, its text, and whether an empty line is among its continuations."""
         rest = enumerate(self._usable(), 1)
         for number, raw in rest:
             stripped = raw.lstrip(SPACE)
@@ -126,7 +126,7 @@ class _Physical:
             self.escape = value
 
     def _part(self, line: str) -> tuple[str, bool]:
-        """A line without the sign that it goes on, and whether it had that."""
+        """Return a line without its continuation sign, and whether it had one."""
         stripped = line.rstrip(" \t")
         if stripped.endswith(self.escape) and not stripped.endswith(2 * self.escape):
             return stripped[:-1], True
@@ -141,7 +141,7 @@ def _line(text: str, escape: str, number: int) -> Line:
 
 
 def _flags(text: str) -> tuple[tuple[str, ...], str]:
-    """The words at a text's begin that start with `--`, without their quotes, and the rest of it."""
+    """Return the words at a text's beginning that start with `--`, without their quotes, and the rest of the text."""
     flags: list[str] = []
     at = 0
     while True:
@@ -174,7 +174,7 @@ def _flag(text: str, at: int) -> tuple[str, int]:
 
 
 def _args(name: str, rest: str, escape: str) -> tuple[list[str], bool]:
-    """The arguments of an instruction, and whether they are a JSON array; none of one that is not known."""
+    """Return the arguments of an instruction, and whether they are a JSON array; an unknown instruction has none."""
     match name:
         case "cmd" | "entrypoint" | "run" | "shell":
             return _array_or(rest, [rest] if rest else [])
@@ -216,7 +216,7 @@ def _health(text: str) -> tuple[list[str], bool]:
 
 
 def _trigger(text: str, escape: str) -> list[str]:
-    """The instruction that ONBUILD keeps, and its arguments; not those of a further ONBUILD, which may not be there."""
+    """Return the instruction that ONBUILD keeps, and its arguments; not for a nested ONBUILD, which is not allowed."""
     if not text:
         return []
     name = _BLANKS.split(text, maxsplit=1)[0].lower()
@@ -224,7 +224,7 @@ def _trigger(text: str, escape: str) -> list[str]:
 
 
 def _pairs(text: str, name: str, escape: str) -> list[str]:
-    """Names and values in turn, of `NAME=VALUE ...` or of `NAME VALUE`."""
+    """Return names and values alternately, from `NAME=VALUE ...` or `NAME VALUE`."""
     words = _words(text, escape)
     if words and "=" not in words[0]:
         pair = _BLANKS.split(text, maxsplit=1)
@@ -239,7 +239,7 @@ def _pairs(text: str, name: str, escape: str) -> list[str]:
 
 
 def _words(text: str, escape: str) -> list[str]:
-    """A text's words, with their quotes and escapes, within which spaces end no word."""
+    """Return a text's words with their quotes and escapes; a space within these doesn't end a word."""
     words: list[str] = []
     word: list[str] = []
     quote = ""
@@ -251,7 +251,7 @@ def _words(text: str, escape: str) -> list[str]:
             words += ["".join(word)] if word else []
             word = []
         elif character == escape and quote != "'":
-            if at < len(text):  # one at the end stands for nothing
+            if at < len(text):  # at the end it stands for nothing
                 word += [character, text[at]]
             at += 1
         else:
