@@ -68,8 +68,7 @@ def _config(config: Mapping[str, object]) -> bytes:
 def custom_data(parts: Sequence[bytes]) -> bytes:
     """Return the custom data of a machine.
 
-    Several parts become a MIME message, which cloud-init merges: lists of commands, packages and files are
-    concatenated.
+    Several parts become a MIME message, which cloud-init merges: lists of commands, packages and files are joined.
 
     Raises:
         Invalid: the data exceeds Azure's limit.

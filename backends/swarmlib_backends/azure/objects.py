@@ -60,9 +60,7 @@ class Machine:
 
     @property
     def id(self) -> str:
-        """The id as a workload: 64 hexadecimal digits, as clients expect; a machine that is created anew gets another
-        one.
-        """
+        """The id as a workload: 64 hexadecimal digits, as clients expect; a recreated machine gets another one."""
         return hashlib.sha256(str(self.body["properties"]["vmId"]).encode()).hexdigest()
 
     @property

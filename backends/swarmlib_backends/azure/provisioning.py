@@ -75,9 +75,7 @@ class Maker:
         return self.arm.id(self.group, kind, name)
 
     def plan(self, spec: Spec) -> list[str]:
-        """Return the ids of all that a machine needs, in the order of creation; existing resources are not created
-        again.
-        """
+        """Return the ids of all that a machine needs, in the order of creation; existing ones are not recreated."""
         shared = [] if spec.network else [self.id(NETWORKS, NETWORK)]
         address = [] if spec.private else [self.id(ADDRESSES, spec.ip_name)]
         group = f"/subscriptions/{self.arm.subscription}/resourceGroups/{self.group}"
@@ -250,8 +248,8 @@ class Maker:
             _log.error("not removed: %s; `swarmd azure sweep` does it later", "; ".join(rollback.left))
 
     async def remove_all(self, ids: Sequence[str], attempt: str) -> list[str]:
-        """Remove resources in an order that works; return those that could not be removed, with the reasons. What is in
-        use stays.
+        """Remove resources in an order that works; return those that could not be removed, with the reasons. What is
+        in use stays.
         """
         left: list[str] = []
         for id in sorted((each for each in ids if "/" in each), key=_rank):

@@ -32,7 +32,7 @@ def template(status: str) -> tuple[str, str] | None:
 
 
 def since(stamp: str) -> float:
-    """Return an engine's time stamp (RFC 3339 with nanoseconds) in seconds since the epoch; 0 for never or if invalid."""
+    """Return an engine's time stamp (RFC 3339 with nanoseconds) in seconds since the epoch; 0 if never or invalid."""
     found = _STAMP.fullmatch(stamp)
     if found is None or found[1].startswith("0001-"):
         return 0.0

@@ -40,8 +40,7 @@ class _Body(Json):
 
 
 def canonical(request: Request) -> Request:
-    """Return the request with its parameters and body in canonical form; without a row in the table, return it
-    unchanged.
+    """Return the request with its parameters and body in canonical form, or unchanged if the table has no row for it.
 
     Applying it twice is the same as once, and the second time costs next to nothing.
 
@@ -85,9 +84,7 @@ def _without_type(meta: Meta) -> Meta:
 
 
 def reading_canonical(handlers: Mapping[Verb, Handler]) -> Mapping[Verb, Handler]:
-    """Wrap handlers so that each gets its request in canonical form, for a stage that Python programs call directly,
-    too.
-    """
+    """Wrap handlers so that each gets its request in canonical form, also from Python programs that call the stage."""
     return {verb: partial(_handle, handler) for verb, handler in handlers.items()}
 
 

@@ -61,9 +61,7 @@ class Typed:
         return self._matched == len(self._keys)
 
     def read(self, data: bytes) -> bytes:
-        """Return the part of these bytes, and of those held back, that is for the program; nothing after the detach
-        keys.
-        """
+        """Return what is for the program of these bytes, and of those held back; nothing after the detach keys."""
         found = bytearray()
         for code in data:
             if self.detached:

@@ -157,9 +157,7 @@ class Incoming:
 
     @property
     def body_here(self) -> bool:
-        """Whether the whole body has been read from the stream (even if not by `next_chunk` yet), or an error that ends
-        it.
-        """
+        """Whether the whole body, or an error that ends it, has come from the stream, if not yet by `next_chunk`."""
         return any(event is _END or isinstance(event, SwarmError) for event in self._events)
 
     async def read(self) -> bool:
@@ -178,9 +176,7 @@ class Incoming:
         return True
 
     def _parse_lines(self, data: bytes) -> None:
-        """Parse what came; a head only in whole lines, because the parser copies all pieces of a line with each new
-        one.
-        """
+        """Parse what came; a head only in whole lines, because the parser copies a line again for each piece of it."""
         while data and self._parsing == self._parse_lines:
             in_body = not (self._ended or self._reading_head)
             # A client that speaks another protocol (TLS) may never send a line end, so it is refused at once.
@@ -199,9 +195,7 @@ class Incoming:
             self._parsing(data)
 
     def _end_of_lines(self, data: bytes) -> int:
-        """Return the end of the lines that can be parsed at once, at most up to the end of a head; 0 if no line is
-        complete.
-        """
+        """Return where the lines end that can be parsed at once, none beyond a head; 0 if no line is complete."""
         if self._line or not data.isascii() or (self._reading_head and data[0] in b"\r\n"):
             return data.find(b"\n") + 1
         end = data.find(b"\n\r\n")
@@ -267,8 +261,7 @@ class Incoming:
         """Treat what follows the request's body as another protocol, and leave it to `take_over`.
 
         chunks: whether chunks that the request announces are its body. Some clients announce chunks where an operation
-        takes
-            no body, and send none (docker-modem); an engine does not look for them there.
+            takes no body, and send none (docker-modem); an engine does not look for them there.
 
         Raises:
             Invalid: the body's framing is wrong.
@@ -295,9 +288,7 @@ class Incoming:
         return early
 
     def _parse_body(self, data: bytes) -> None:
-        """Parse up to the end of the body and no further: by what is left of the length, or by lines, as chunks end
-        with one.
-        """
+        """Parse up to the body's end and no further: by the rest of its length, or by lines, as chunks end with one."""
         at = 0
         while at < len(data) and not self._ended:
             end = at + self._owed if self._owed else data.find(b"\n", at) + 1 or len(data)
@@ -326,9 +317,7 @@ class Incoming:
                 return None
 
     async def next_chunk(self) -> bytes:
-        """Return the next piece of the body, b"" at its end. Raises as `next_head`; Unavailable also if it is cut
-        short.
-        """
+        """Return the next piece of the body, b"" at its end. Raises as `next_head`; Unavailable if it is cut short."""
         while not self._events:
             if not await self.read():
                 if self._head.framed:
@@ -361,9 +350,7 @@ class Incoming:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def take_over(self) -> bytes:
-        """Return what was read past the head of a message that became a raw stream; from then on, read the stream
-        itself.
-        """
+        """Return what was read past the head of a message that became a raw stream; read the stream itself next."""
         raw = b"".join(event for event in self._events if isinstance(event, bytes)) + self._raw
         self._events.clear()
         self._raw.clear()

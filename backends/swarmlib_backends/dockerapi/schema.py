@@ -43,9 +43,7 @@ _NAMES: Final[dict[type, str]] = {
 _PLAIN: Final[Mapping[str, type]] = {"string": str, "boolean": bool, "int64": int}
 """The Python types of these types' values; an integer must also fit into 63 bits."""
 _ZERO: Final[Mapping[str, Any]] = {"string": "", "boolean": False} | dict.fromkeys(INTEGERS, 0)
-"""The values that Go substitutes for null in a list or a map. In a list of objects, null is refused: some engines
-crash.
-"""
+"""What Go substitutes for null in a list or a map. In a list of objects, null is refused: it crashes some engines."""
 
 
 class Wrong(Exception):
@@ -82,7 +80,7 @@ def body_reader(row: str) -> Reader | None:
 
 @cache
 def top_level_host_fields() -> frozenset[str]:
-    """Return the fields of HostConfig that engines up to 26 accepted at the top level of a container's creation, too."""
+    """Return the fields of HostConfig that engines up to 26 also took at the top level of a container's creation."""
     types = _data()["types"]
     return frozenset(types["HostConfig"].keys() - types["ContainerConfig"].keys() | {"Cpuset"})
 

@@ -140,7 +140,7 @@ def came_in_band(error: SwarmError) -> bool:
 
 
 def in_band(error: SwarmError) -> bytes:
-    """Return the line that reports an error after the head of a progress stream, in the form that Docker clients read."""
+    """Return the line that reports an error after the head of a progress stream, in the form for Docker clients."""
     raw = error.details.get("line")
     if isinstance(raw, bytes):
         return raw

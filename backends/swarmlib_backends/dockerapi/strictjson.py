@@ -1,5 +1,4 @@
-"""Reads JSON strictly, and its strings as Go reads them, so that a stage sees everything that an engine can see in a
-body.
+"""Reads JSON strictly, and its strings as Go reads them, so that a stage sees all that an engine can see of a body.
 
 It refuses what readers disagree on (RFC 8259, sections 4 and 6): duplicate keys in an object, text after the value,
 numbers that a double can't hold, and NUL characters. As in Go's `encoding/json`, U+FFFD replaces each byte that is not
@@ -27,9 +26,7 @@ _HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
 class _Unclear(Exception):
-    """The JSON holds something that readers disagree on; the text continues a sentence that begins with the body's
-    name.
-    """
+    """The JSON holds something that readers disagree on; the text continues a sentence about the body."""
 
 
 def read(raw: bytes, what: str) -> Any:

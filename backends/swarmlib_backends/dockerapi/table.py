@@ -110,7 +110,7 @@ def target(row: Row, path: Path, params: Mapping[str, Any], version: str) -> str
     """Return the target of an HTTP request; the inverse of `route`.
 
     Raises:
-        Invalid, TooLarge: the path is invalid (`swarmlib.names`), or a name in it makes it the path of another operation;
+        Invalid, TooLarge: the path is invalid (`swarmlib.names`), or a name in it makes it another operation's;
             or the version is not in its usual form.
     """
     if version and not targets.is_version(version):

@@ -4,14 +4,14 @@
         compute = ComputeManagementClient(credential, arm.state.subscription, base_url=arm.url, ...)
 
 It keeps resource groups, networks and virtual machines with Azure's own rules, errors, asynchronous operations, quotas
-and throttling; everything that is left to chance comes from the seed. It also gives out tokens, as Entra and the
-managed identities do. A script of faults makes it fail, hang or break where a test wants it (`faults`), and `machines`
-brings the machines behind its virtual machines. Requests and answers are held against Microsoft's OpenAPI documents
-where it is given them (`spec`). `python -m swarmlib_backends.azure.fakearm --help` runs it from a shell.
+and throttling; all randomness comes from the seed. It also issues tokens, as Entra and the managed identities do. A
+script of faults makes it fail, hang or break where a test wants it (`faults`), and `machines` provides the machines
+behind its virtual machines. Requests and answers are validated against Microsoft's OpenAPI documents if they are given
+(`spec`). `python -m swarmlib_backends.azure.fakearm --help` runs it from a shell.
 
-What it has not: scale sets, deployments, role assignments, other providers. Security groups filter nothing, extensions
-run nothing, and the content of disks is nowhere. A public address is one of the loopback network's, where `machines`
-may listen. A list with `statusOnly=true` shows of each machine its state and hardly more.
+It lacks scale sets, deployments, role assignments and other providers. Security groups filter nothing, extensions run
+nothing, and disks have no content. A public address belongs to the loopback network, where `machines` may listen. A
+list with `statusOnly=true` shows little more of each machine than its state.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ async def serving(
 ) -> AsyncGenerator[FakeArm]:
     """Run a fake; it ends, and stops its machines, with the context.
 
-    port: 0 takes any that is free. seed: of all that is left to chance. machines: what is behind virtual machines; by
-    default nothing. spec: Microsoft's documents, to validate by. registered: whether the providers are, from the start.
-    seconds: how long operations on virtual machines take, more or less (others: a tenth). poll_seconds: how long
-    clients are asked to wait between two looks at an operation. limits: the throttling; `ARM` is the real one.
+    port: 0 takes any free port. seed: of all randomness. machines: what is behind virtual machines; by default nothing.
+    spec: Microsoft's documents, to validate by. registered: whether the providers are, from the start. seconds: roughly
+    how long operations on virtual machines take (others: a tenth). poll_seconds: how long clients are asked to wait
+    between two polls of an operation. limits: the throttling; `ARM` is the real one.
 
     Raises:
-        Unavailable: the address is in use, or none of this machine's.
+        Unavailable: the address is in use, or is not one of this machine.
     """
     random = Random(seed)
     server_tls, client_tls, ca = _tls(host)
@@ -98,7 +98,7 @@ async def serving(
             arm = FakeArm(state, Faults(random), tokens, Throttle(dict(limits or {})), spec, ca, client_tls)
             try:
                 async with serving_https(host, port, server_tls, arm.answer) as arm.url:
-                    state.first_address = int(arm.url.rpartition(":")[2]) * 64  # others than those of another fake
+                    state.first_address = int(arm.url.rpartition(":")[2]) * 64  # to differ from those of another fake
                     yield arm
                     nursery.cancel_scope.cancel()
             finally:
@@ -115,7 +115,7 @@ def _tls(host: str) -> tuple[ssl.SSLContext, ssl.SSLContext, bytes]:
     authority = certificates.authority("fakearm")
     issued = certificates.server(authority, [*dict.fromkeys(["localhost", "127.0.0.1", host])])
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    with tempfile.TemporaryDirectory(prefix="fakearm-") as folder:  # the ssl module reads files only
+    with tempfile.TemporaryDirectory(prefix="fakearm-") as folder:  # the ssl module only reads files
         file = Path(folder) / "server.pem"
         file.touch(0o600)
         file.write_bytes(issued.pem + issued.key_pem)

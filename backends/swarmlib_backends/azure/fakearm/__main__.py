@@ -117,7 +117,7 @@ async def _run(
 
 
 def _written(certificate: bytes, file: Path | None) -> Path:
-    """The file with the authority's certificate; by default a new one, which stays."""
+    """Write the authority's certificate to a file, and return that; by default a new file, which stays."""
     if file is None:
         file = Path(tempfile.mkdtemp(prefix="fakearm-")) / "ca.pem"
     try:

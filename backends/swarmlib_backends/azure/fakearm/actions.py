@@ -1,4 +1,4 @@
-"""What can be asked of a virtual machine besides being there: power, maintenance, patches, diagnostics."""
+"""The actions of a virtual machine: power, maintenance, patches, diagnostics."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Actions:
         }
 
     def allocate(self, machine: Resource) -> None:
-        """Find room in the region's halls.
+        """Check that the region has room for a machine.
 
         Raises:
-            ArmError: there is none (AllocationFailed).
+            ArmError: it has none (AllocationFailed).
         """
         size, region = size_of(machine), self._state.region(machine.location)
         others = [each for each in machines_in(self._state, machine.location) if each is not machine]
@@ -60,7 +60,7 @@ class Actions:
             raise errors.allocation_failed(size.name)
 
     async def switch_on(self, machine: Resource) -> None:
-        """Have it run; returns once it does. What an attempt that failed has left is stopped first."""
+        """Start a machine; return once it runs. Whatever a failed attempt has left is stopped first."""
         if "machine" in machine.hidden:
             await self.switch_off(machine, "stopped")
         instance.set_power(machine, "starting")
@@ -70,7 +70,7 @@ class Actions:
         instance.set_power(machine, "running")
 
     async def switch_off(self, machine: Resource, power: str) -> None:
-        """Have it run no longer."""
+        """Stop a machine."""
         if (real := machine.hidden.get("machine")) is not None:
             instance.set_power(machine, "deallocating" if power == "deallocated" else "stopping")
             await self._state.machines.stop(real)
@@ -175,7 +175,7 @@ class Actions:
 
 
 def sizes() -> Body:
-    """The list of sizes."""
+    """Return the list of sizes."""
     return {
         "value": [
             {

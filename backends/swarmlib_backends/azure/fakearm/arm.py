@@ -1,4 +1,4 @@
-"""The front door: tokens, faults, throttling, API versions and validation; then the way to whoever answers."""
+"""The entrance: tokens, faults, throttling, API versions and validation, before a request is routed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VERSIONS: Final = {
     "Microsoft.Network": "2024-05-01",
     "Microsoft.Resources": "2024-11-01",
 }
-"""The API versions that are answered: these, and newer ones in these versions' words."""
+"""The API versions that are supported; newer ones are answered as these."""
 
 _SUBSCRIPTION: Final = re.compile(r"/subscriptions/([^/]+)(/.*)", re.IGNORECASE)
 _PROVIDER: Final = re.compile(r"/providers/([^/]+)(?:/([^/]+))?", re.IGNORECASE)
@@ -47,12 +47,12 @@ _CONSOLE: Final = re.compile(r"/fakearm/bootdiagnostics/([^/]+)/(serialconsole\.
 
 @dataclass
 class FakeArm:
-    """A running fake. What a test wants of it is in its attributes.
+    """A running fake. Its attributes are the interface for tests.
 
-    url: where it listens. ca: the certificate of its authority (PEM). tls: a context for clients that trusts it.
-    state: what there is in the subscription; its regions' quotas and room can be changed at any time.
-    faults: the script of failures. asked: the last requests, as "METHOD /path".
-    violations: answers of its own that Microsoft's documents don't allow: each is a bug of the fake's.
+    url: where it listens. ca: the certificate of its authority (PEM). tls: a context for clients that trusts it. state:
+    what there is in the subscription; its regions' quotas and room can be changed at any time. faults: the script of
+    failures. asked: the last requests, as "METHOD /path". violations: answers of its own that Microsoft's documents
+    don't allow: each is a bug of the fake.
     """
 
     state: State
@@ -70,12 +70,14 @@ class FakeArm:
         self._routes = Routes(self.state)
 
     def environment(self) -> dict[str, str]:
-        """The variables by which the azure backend and azure-identity find it; for the certificate see `ca`."""
+        """Return the variables by which the azure backend and azure-identity find the fake (certificate: see `ca`)."""
         own = {"AZURE_SUBSCRIPTION_ID": self.state.subscription, "AZURE_RESOURCE_MANAGER": self.url}
         return own | self.tokens.environment(self.url)
 
     def plant(self, body: Body, **hidden: object) -> Resource:
-        """Put a resource there as `body` describes it, with its id, and with no checks: where a test begins."""
+        """Create a resource, with its id, as `body` describes it and without any checks, as the initial state of a
+        test.
+        """
         id = ResourceId.parse(body["id"])
         if id is None:
             raise ValueError(f"{body['id']} is no resource's id")
@@ -88,7 +90,7 @@ class FakeArm:
         return planted
 
     async def answer(self, request: Request) -> Answer | None:
-        """Answer a request; None to break the connection."""
+        """Answer a request; return None to break the connection."""
         self.asked.append(f"{request.method} {request.path}")
         faults = self.faults.striking(request.method, request.path)
         if (found := await _before(faults)) is not None or any(fault.do == "cut" for fault in faults):
@@ -174,7 +176,7 @@ class FakeArm:
         if described is not None:
             found = spec.answer_errors(described, answer.status, answer.body)
         elif "/operations/" in request.path and answer.status == 200:
-            # `properties` are the operation's own result; the common definition leaves them out.
+            # `properties` are the operation's own result; the common definition lacks them.
             status = {name: value for name, value in answer.body.items() if name != "properties"}
             found = spec.definition_errors("v3/types.json", "OperationStatusResult", status)
         elif answer.status >= 400 or re.search("/operationresults/", request.path, re.IGNORECASE):
@@ -213,7 +215,7 @@ def _check_request(spec: Spec, described: Described, request: Request) -> None:
     try:
         body = orjson.loads(request.body) if request.body else None
     except orjson.JSONDecodeError:
-        return  # who wants the body will say so
+        return  # a handler that reads the body reports it
     if found := spec.request_errors(described, request.path.rstrip("/"), request.query, body):
         message = f"The request content was invalid and could not be deserialized: '{'; '.join(found)}'."
         raise ArmError(400, "InvalidRequestContent", message)

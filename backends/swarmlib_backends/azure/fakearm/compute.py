@@ -1,4 +1,4 @@
-"""What Microsoft.Compute tells of a region or the whole subscription: machines, sizes, quotas."""
+"""Microsoft.Compute's lists for a region or the whole subscription: machines, sizes, quotas."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Compute:
         self._crud = crud
 
     def machines(self, call: Call, group: str = "", location: str = "") -> Answer:
-        """Virtual machines: all, a group's, or a region's.
+        """List virtual machines: all, a group's, or a region's.
 
-        With `statusOnly=true` each shows how it is and hardly more: who wants both asks twice, not once a machine.
+        With `statusOnly=true` each shows little more than its state: two requests give both, not one per machine.
         """
         query = call.request.query
         if group:
@@ -48,12 +48,12 @@ class Compute:
         return lambda machine: kind.view(machine, query)
 
     def sizes(self, location: str) -> Answer:
-        """The sizes of a region."""
+        """List the sizes of a region."""
         self._state.region(canonical(location))
         return Answer(200, sizes())
 
     def usages(self, location: str) -> Answer:
-        """The quotas of a region, and how much of them is used."""
+        """List the quotas of a region, and how much of them is used."""
         region = self._state.region(canonical(location))
         machines = machines_in(self._state, region.name)
         regular = [each for each in machines if not is_spot(each)]
@@ -71,7 +71,7 @@ class Compute:
         return Answer(200, {"value": found})
 
     def skus(self, call: Call) -> Answer:
-        """Which sizes there are in which regions, and which the subscription can't have."""
+        """List which sizes exist in which regions, and which ones the subscription can't have."""
         text = call.request.query.get("$filter", "")
         match = _LOCATION.fullmatch(text)
         if text and match is None:

@@ -1,4 +1,4 @@
-"""PUT, PATCH, GET, DELETE, lists and actions, for every type of resource alike; the types are `Kind`s."""
+"""PUT, PATCH, GET, DELETE, lists and actions, for all types of resources alike; the types are `Kind`s."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .state import Call, State
 from .world import canonical
 
 PAGE: Final = 50
-"""How many resources are on a page."""
+"""The number of resources on a page."""
 
 
 class Crud:
-    """The resources of all types, as requests work on them."""
+    """The resources of all types, as requests operate on them."""
 
     def __init__(self, state: State, kinds: Iterable[Kind]) -> None:
         self._state = state
         self.kinds: Mapping[str, Kind] = {kind.type.lower(): kind for kind in kinds}
 
     def kind(self, type: str) -> Kind:
-        """The kind of a type.
+        """Return the kind of a type.
 
         Raises:
-            ArmError: there is none.
+            ArmError: there is no such type.
         """
         if (found := self.kinds.get(type.lower())) is None:
             provider, _, rest = type.partition("/")
@@ -42,7 +42,7 @@ class Crud:
         return found
 
     async def on_resource(self, id: ResourceId, call: Call) -> Answer:
-        """A request to a resource itself."""
+        """Answer a request to a resource itself."""
         kind = self.kind(id.type)
         match call.request.method:
             case "PUT":
@@ -57,10 +57,10 @@ class Crud:
                 raise ArmError(405, "MethodNotAllowed", f"The request's method {method} is not allowed here.")
 
     def listed(self, type: str, call: Call, group: str = "", parent: ResourceId | None = None) -> Answer:
-        """The resources of a type: all, a group's, or the parts of one resource; a page at a time.
+        """List the resources of a type, page by page: all, a group's, or the parts of one resource.
 
         Raises:
-            ArmError: the group or the resource isn't there.
+            ArmError: the group or the resource doesn't exist.
         """
         kind = self.kind(type)
         if group:
@@ -73,7 +73,7 @@ class Crud:
         return self.page([partial(kind.view, each, call.request.query) for each in found], call)
 
     def page(self, items: list[Any], call: Call) -> Answer:
-        """A page of a list, whose items are only made where they are on it."""
+        """Return a page of a list; only the items on that page are made."""
         start = _skipped(call.request.query)
         body: Body = {"value": [item() for item in items[start : start + PAGE]]}
         if start + PAGE < len(items):
@@ -82,7 +82,7 @@ class Crud:
         return Answer(200, body)
 
     async def act(self, id: ResourceId, name: str, call: Call) -> Answer | None:
-        """Something else that is asked of a resource; None if the type has no such action."""
+        """Run an action of a resource; return None if the type has no such action."""
         kind = self.kind(id.type)
         action = kind.actions.get(name.lower())
         if action is None or action.method != call.request.method:
@@ -155,7 +155,7 @@ class Crud:
         if before is not None and resource.busy:
             if kind.weight < 1:
                 raise kind.busy_error(resource)
-            before.preempt()  # a machine may be deleted while it is being made
+            before.preempt()  # a machine may be deleted while it is being created
         resource.state = "Deleting"
 
         async def work() -> None:
@@ -210,7 +210,7 @@ class Crud:
         return operation
 
     def headers(self, operation: Operation, call: Call, *, location: bool) -> dict[str, str]:
-        """The headers by which a client follows an operation."""
+        """Return the headers by which a client follows an operation."""
         base, version = call.request.base, call.request.query.get("api-version", "")
         path = quote(operation.path)
         found = {"Azure-AsyncOperation": f"{base}{path}?api-version={version}"}

@@ -1,4 +1,4 @@
-"""Microsoft.Compute/disks: managed disks, made by themselves or with a virtual machine."""
+"""Microsoft.Compute/disks: managed disks, created by themselves or with a virtual machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Disks(Kind):
         self.actions = {"begingetaccess": Action(self._grant), "endgetaccess": Action(self._revoke)}
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
-        """Check where its content comes from, and how large it is."""
+        """Check the source of the disk's content, and its size."""
         properties = resource.properties
         option = properties.get("creationData", {}).get("createOption")
         if option is None:
@@ -37,14 +37,14 @@ class Disks(Kind):
         fill_disk(self.state, resource, old)
 
     def check_delete(self, resource: Resource) -> None:
-        """Not while it is attached."""
+        """Refuse a disk that is attached."""
         if machine := resource.body.get("managedBy"):
             name = machine.rpartition("/")[2]
             message = f"Disk {resource.id.name} is attached to VM {machine}."
             raise errors.conflict("OperationNotAllowed", message, name)
 
     def patched(self, resource: Resource, patch: Body) -> Body:
-        """Size, tags and what else a PATCH may speak of."""
+        """Apply a PATCH, which may contain the size, tags and other properties."""
         return resource.body | patch | {"properties": resource.properties | patch.get("properties", {})}
 
     async def _grant(self, disk: Resource, call: Call) -> Body:
@@ -56,7 +56,7 @@ class Disks(Kind):
 
 
 def fill_disk(state: State, disk: Resource, old: Resource | None) -> None:
-    """What Azure sets of a disk."""
+    """Fill in what Azure sets of a disk."""
     kept = old.properties if old else {}
     properties = disk.properties
     disk.body.setdefault("sku", {"name": "Standard_LRS"}).setdefault("tier", disk.body["sku"]["name"].partition("_")[0])
@@ -73,7 +73,7 @@ def fill_disk(state: State, disk: Resource, old: Resource | None) -> None:
 
 
 def new_disk(state: State, id: ResourceId, location: str, body: Body) -> Resource:
-    """A disk that comes with a virtual machine; it is on the list at once."""
+    """Create a disk that comes with a virtual machine; it is listed at once."""
     disk = Resource(id, {"id": str(id), "name": id.name, "type": id.type, "location": location, **body})
     fill_disk(state, disk, None)
     disk.state = "Succeeded"
@@ -82,12 +82,12 @@ def new_disk(state: State, id: ResourceId, location: str, body: Body) -> Resourc
 
 
 def attach(disk: Resource, machine: ResourceId) -> None:
-    """The disk is the machine's from now on."""
+    """Attach the disk to a machine."""
     disk.body["managedBy"] = str(machine)
     disk.properties["diskState"] = "Attached"
 
 
 def detach(disk: Resource) -> None:
-    """It is nobody's from now on."""
+    """Detach the disk."""
     disk.body.pop("managedBy", None)
     disk.properties["diskState"] = "Unattached"

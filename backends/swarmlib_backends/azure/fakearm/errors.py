@@ -1,4 +1,4 @@
-"""The errors of ARM, with Azure's own codes and words: what a real subscription answers, and what clients parse."""
+"""The errors of ARM, with Azure's own codes and messages: what a real subscription answers, and what clients parse."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ArmError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        """The object that `error` is in an answer or an operation."""
+        """The object that is `error` in an answer or an operation."""
         found: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.target:
             found["target"] = self.target
@@ -41,28 +41,28 @@ class ArmError(Exception):
         return found
 
     def answer(self) -> Answer:
-        """The answer that says it."""
+        """Return the answer that reports the error."""
         headers = {"x-ms-failure-cause": "gateway" if self.status < 500 else "service"}
         return Answer(self.status, {"error": self.body}, headers | retry_after(self.retry_after))
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """The header that asks a client to wait; below one second Azure's own, which counts milliseconds."""
+    """Return the header that asks a client to wait; below one second Azure's own header, in milliseconds."""
     if seconds >= 1:
         return {"Retry-After": str(ceil(seconds))}
     return {"x-ms-retry-after-ms": str(max(1, round(seconds * 1000)))} if seconds > 0 else {}
 
 
 def bad(code: str, message: str, target: str = "") -> ArmError:
-    """A request that can't be right, now or later."""
+    """Return the error for a request that is invalid in itself."""
     return ArmError(400, code, message, target=target)
 
 
 def required(body: Mapping[str, Any], name: str, where: object) -> Any:
-    """A member that must be there.
+    """Return a member of a body that is required.
 
     Raises:
-        ArmError: it isn't.
+        ArmError: it is missing.
     """
     if name not in body:
         raise bad("InvalidRequestFormat", f"Cannot parse the request: {where} lacks '{name}'.", name)
@@ -70,23 +70,23 @@ def required(body: Mapping[str, Any], name: str, where: object) -> Any:
 
 
 def parameter(name: str, message: str) -> ArmError:
-    """A parameter of Microsoft.Compute's that has a wrong value."""
+    """Return the error for a parameter of Microsoft.Compute that has a wrong value."""
     return bad("InvalidParameter", message, name)
 
 
 def conflict(code: str, message: str, target: str = "") -> ArmError:
-    """A request that the state of things forbids."""
+    """Return the error for a request that conflicts with the current state."""
     return ArmError(409, code, message, target=target)
 
 
 def retryable(code: str, message: str, retry_after: float) -> ArmError:
-    """What Microsoft.Network says while something else must finish first."""
+    """Return the error by which Microsoft.Network says that something else must finish first."""
     inner = ArmError(429, code, message)
     return ArmError(429, "RetryableError", "A retryable error occurred.", details=[inner], retry_after=retry_after)
 
 
 def missing(type: str, name: str, group: str) -> ArmError:
-    """No such resource."""
+    """Return the error for a resource that doesn't exist."""
     message = f"The Resource '{type}/{name}' under resource group '{group}' was not found."
     return ArmError(
         404, "ResourceNotFound", f"{message} For more details please go to https://aka.ms/ARMResourceNotFoundFix"
@@ -94,18 +94,18 @@ def missing(type: str, name: str, group: str) -> ArmError:
 
 
 def missing_group(name: str) -> ArmError:
-    """No such resource group."""
+    """Return the error for a resource group that doesn't exist."""
     return ArmError(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
 
 
 def missing_reference(user: str, used: str) -> ArmError:
-    """A resource that another one names isn't there."""
+    """Return the error for a resource that another one refers to, and that doesn't exist."""
     message = f"Resource {used} referenced by resource {user} was not found."
     return bad("InvalidResourceReference", f"{message} Please make sure that the referenced resource exists.")
 
 
 def quota(what: str, location: str, limit: int, used: int, wanted: int) -> ArmError:
-    """More cores than the subscription may have."""
+    """Return the error for more cores than the subscription may have."""
     return conflict(
         "OperationNotAllowed",
         f"Operation could not be completed as it results in exceeding approved {what} quota. Additional details - "
@@ -115,7 +115,7 @@ def quota(what: str, location: str, limit: int, used: int, wanted: int) -> ArmEr
 
 
 def sku_not_available(size: str, location: str) -> ArmError:
-    """A size that this subscription can't have in this region at all."""
+    """Return the error for a size that this subscription can't have in this region at all."""
     return conflict(
         "SkuNotAvailable",
         f"The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: {size}' is"
@@ -125,7 +125,7 @@ def sku_not_available(size: str, location: str) -> ArmError:
 
 
 def allocation_failed(size: str) -> ArmError:
-    """The region has no room for it now."""
+    """Return the error for a region that has no room for the machine now."""
     return conflict(
         "AllocationFailed",
         f"Allocation failed. We do not have sufficient capacity for the requested VM size in this region ({size}). "

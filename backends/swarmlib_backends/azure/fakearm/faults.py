@@ -34,15 +34,15 @@ _STATUS: Final = {
 class Fault:
     """One line of the script.
 
-    do: what happens to a request that it fits.
+    do: what happens to a request that matches.
         fail: it is answered with the error, and does nothing. fail-later: it is accepted, and its operation fails.
         hang: no answer comes, nothing is done. hang-halfway: it is done, half of the answer comes.
         hang-later: it is accepted, and its operation never ends. slow: its operation takes `seconds` more.
         cut, cut-halfway: as the two hangs, but the connection breaks.
-    method, path: which requests; `*` stands for anything. The path is compared without regard to case.
+    method, path: which requests; `*` matches anything. The path is compared without regard to case.
     code, status, message, retry_after: the error; for Azure's usual codes the status is known.
-    after: that many requests which fit are let through first. times: how often it happens; 0 for ever.
-    rate: the chance that it happens to a request that fits.
+    after: how many matching requests are let through first. times: how often it happens; 0 for always.
+    rate: the probability that it happens to a matching request.
     """
 
     do: What
@@ -57,15 +57,15 @@ class Fault:
     times: int = 1
     rate: float = 1
     hit: trio.Event = field(default_factory=trio.Event, init=False)
-    """Set when it has happened for the first time."""
+    """Set when the fault happens for the first time."""
     hits: int = field(default=0, init=False)
 
     def fits(self, method: str, path: str) -> bool:
-        """Whether a request is one of those that it speaks of."""
+        """Return whether a request matches the line."""
         return fnmatchcase(method, self.method) and fnmatchcase(path.lower(), self.path.lower())
 
     def strikes(self, random: Random) -> bool:
-        """Whether it happens to this request, which it fits."""
+        """Return whether the fault happens to this matching request."""
         if self.times and self.hits >= self.times:
             return False
         if self.after:
@@ -79,14 +79,14 @@ class Fault:
 
     @property
     def error(self) -> ArmError:
-        """The error that it makes."""
+        """Return the error of the fault."""
         status = self.status or _STATUS.get(self.code, 400)
         message = self.message or f"{self.code} was asked for by the script of faults."
         return ArmError(status, self.code, message, retry_after=self.retry_after)
 
 
 class More(TypedDict, total=False):
-    """What else a line may say; see `Fault`."""
+    """The other fields of a line; see `Fault`."""
 
     status: int
     message: str
@@ -97,54 +97,54 @@ class More(TypedDict, total=False):
 
 
 class Faults:
-    """The script; `random` decides where a rate is below 1."""
+    """The script; `random` decides if a rate is below 1."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._script: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
-        """Add a line; gives it back, to see when it hits."""
+        """Add a line, and return it, so that the caller can see when it hits."""
         self._script.append(fault)
         return fault
 
     def fail(self, method: str, path: str, code: str = "InternalServerError", **more: Unpack[More]) -> Fault:
-        """Requests that fit are answered with an error. `more`: see `Fault`."""
+        """Answer matching requests with an error. `more`: see `Fault`."""
         return self.add(Fault("fail", method, path, code, **more))
 
     def fail_later(self, method: str, path: str, code: str = "InternalServerError", **more: Unpack[More]) -> Fault:
-        """Requests that fit are accepted, and their operations fail."""
+        """Accept matching requests, and let their operations fail."""
         return self.add(Fault("fail-later", method, path, code, **more))
 
     def hang(self, method: str, path: str, *, halfway: bool = False, **more: Unpack[More]) -> Fault:
-        """Requests that fit are never answered; or done, and the answer stops halfway."""
+        """Never answer matching requests; or do what they ask, and stop halfway in the answer."""
         return self.add(Fault("hang-halfway" if halfway else "hang", method, path, **more))
 
     def hang_later(self, method: str, path: str, **more: Unpack[More]) -> Fault:
-        """Requests that fit are accepted, and their operations never end."""
+        """Accept matching requests, and never end their operations."""
         return self.add(Fault("hang-later", method, path, **more))
 
     def cut(self, method: str, path: str, *, halfway: bool = False, **more: Unpack[More]) -> Fault:
-        """The connections of requests that fit break; or break halfway in the answer to what was done."""
+        """Break the connections of matching requests, at once or halfway in the answer to what was done."""
         return self.add(Fault("cut-halfway" if halfway else "cut", method, path, **more))
 
     def slow(self, method: str, path: str, seconds: float, **more: Unpack[More]) -> Fault:
-        """The operations of requests that fit take longer."""
+        """Make the operations of matching requests take longer."""
         return self.add(Fault("slow", method, path, seconds=seconds, **more))
 
     def clear(self) -> None:
-        """Forget the script."""
+        """Remove all lines."""
         self._script.clear()
 
     def striking(self, method: str, path: str) -> list[Fault]:
-        """The lines that happen to a request."""
+        """Return the lines that happen to a request."""
         return [fault for fault in self._script if fault.fits(method, path) and fault.strikes(self._random)]
 
     def read(self, file: Path) -> None:
         """Add the lines of a JSON file: a list of objects with the fields of `Fault`.
 
         Raises:
-            Invalid: the file can't be read, or a line is none; names it and what would be right.
+            Invalid: the file can't be read, or a line is invalid; the message names it and what would be right.
         """
         try:
             lines = json.loads(file.read_text("utf-8"))

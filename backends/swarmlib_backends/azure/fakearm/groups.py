@@ -19,7 +19,7 @@ from .world import canonical
 PROVIDERS: Final = ("Microsoft.Compute", "Microsoft.Network", "Microsoft.Resources")
 _NAME: Final = re.compile(r"[-\w.()]{0,89}[-\w()]")
 _LAST: Final = ("virtualnetworks", "networksecuritygroups", "publicipaddresses", "networkinterfaces")
-"""What must outlive others when a group is deleted, in the reverse order."""
+"""The types that are deleted last with a group, in reverse order, because others use them."""
 _TAG_FILTER: Final = re.compile(r"tagName eq '([^']*)'(?: and tagValue eq '([^']*)')?", re.IGNORECASE)
 _TYPE_FILTER: Final = re.compile(r"resourceType eq '([^']*)'", re.IGNORECASE)
 _SHOWN: Final = ("id", "name", "type", "location", "tags", "sku", "zones", "identity", "managedBy", "kind")
@@ -33,7 +33,7 @@ class Groups:
         self._crud = crud
 
     def on_group(self, name: str, call: Call) -> Answer:
-        """A request to a resource group."""
+        """Answer a request to a resource group."""
         match call.request.method:
             case "PUT":
                 return self._put(name, call)
@@ -109,7 +109,7 @@ class Groups:
 
     async def _remove_one(self, resource: Resource) -> None:
         if resource.id.key not in self._state.resources:
-            return  # it went with another
+            return  # it was deleted together with another one
         if resource.operation is not None and resource.busy:
             resource.operation.preempt()
             await resource.operation.done.wait()
@@ -129,13 +129,13 @@ class Groups:
         return [each for each in self._state.resources.values() if each.id.group.lower() == group.lower()]
 
     def listed(self, call: Call) -> Answer:
-        """All groups, or those with a tag."""
+        """List all groups, or those with a tag."""
         fits = _filter(call)
         found = [group.body for group in self._state.groups.values() if fits(group.body)]
         return self._crud.page([partial(dict[str, object], each) for each in found], call)
 
     def resources(self, group: str, call: Call) -> Answer:
-        """Resources of every type, without their parts: all, or a group's; by tag or type."""
+        """List resources of every type, without their parts: all, or a group's; by tag or type."""
         if group:
             self._state.group(group)
         fits = _filter(call)
@@ -147,7 +147,7 @@ class Groups:
         return self._crud.page([partial(dict[str, object], each) for each in found], call)
 
     def on_provider(self, name: str, action: str, call: Call) -> Answer:
-        """A provider: how its registration is; or register it, or take that back."""
+        """Answer a request about a provider: show its registration, register it, or unregister it."""
         known = {each.lower(): each for each in PROVIDERS}
         if (provider := known.get(name.lower())) is None:
             message = f"The resource provider '{name}' could not be found."
@@ -165,7 +165,7 @@ class Groups:
         self._state.registered[name] = "Registered"
 
     def providers(self, call: Call) -> Answer:
-        """All providers."""
+        """List all providers."""
         return self._crud.page([partial(self._provider, each) for each in PROVIDERS], call)
 
     def _provider(self, name: str) -> Body:
@@ -180,13 +180,13 @@ class Groups:
 
 
 def _order(resource: Resource) -> int:
-    """Machines first, then what they stood on, networks last."""
+    """Return the rank for deletion: machines first, then what they used, networks last."""
     kind = resource.id.types[0].lower()
     return -_LAST.index(kind) if kind in _LAST else -len(_LAST) - (kind == "virtualmachines")
 
 
 def _filter(call: Call) -> Callable[[Body], bool]:
-    """What `$filter` lets pass."""
+    """Return the test of `$filter`."""
     text = call.request.query.get("$filter", "")
     if match := _TAG_FILTER.fullmatch(text):
         return partial(_has_tag, match[1], match[2])

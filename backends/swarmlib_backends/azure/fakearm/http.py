@@ -1,4 +1,4 @@
-"""HTTPS for the fake: requests come whole, answers go whole; or hang or break halfway, where a test wants that."""
+"""HTTPS for the fake: requests and answers are sent whole; answers hang or break halfway where a test wants that."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from swarmlib.net.tls import TlsStream, secured
 from ...dockerapi import http1
 
 MAX_BODY: Final = 4 * 1024 * 1024
-"""Bytes of a request's body, at most: ARM's own limit."""
+"""The size limit of a request's body in bytes: ARM's own."""
 
 Body: TypeAlias = dict[str, Any]
 """A JSON object."""
 
 
 def without_nulls(value: Any) -> Any:
-    """A JSON value without the members that are null: to ARM they are not there."""
+    """Return a JSON value without the members that are null: ARM treats them as missing."""
     if isinstance(value, dict):
         return {key: without_nulls(each) for key, each in cast("Body", value).items() if each is not None}
     return [without_nulls(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
@@ -48,25 +48,25 @@ class Request:
 
 @dataclass
 class Answer:
-    """An answer: `body` is JSON-able data, or bytes as they are; None for no body at all."""
+    """An answer: `body` is JSON data, or bytes that are sent as they are, or None for no body."""
 
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict[str, str])
     halfway: Literal["", "hang", "cut"] = ""
-    """What happens when half of it is sent."""
+    """What happens once half of the answer is sent."""
 
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Answer | None]]
-"""Answers a request; None breaks the connection in place of an answer."""
+"""Answers a request; None breaks the connection instead of answering."""
 
 
 @asynccontextmanager
 async def serving(host: str, port: int, context: ssl.SSLContext, handler: Handler) -> AsyncGenerator[str]:
-    """Serve HTTPS on an address (port 0: any that is free) and give its URL; all connections end with the context.
+    """Serve HTTPS on an address (port 0: any free port) and yield its URL; all connections end with the context.
 
     Raises:
-        Unavailable: the address is in use, or is none of this machine's.
+        Unavailable: the address is in use, or is not one of this machine.
     """
     try:
         listeners = await trio.open_tcp_listeners(port, host=host)
@@ -102,7 +102,7 @@ async def _converse(stream: TlsStream, base: str, handler: Handler) -> None:
                 return
     except Unavailable as exc:
         raise trio.BrokenResourceError("the client went away") from exc
-    except SwarmError as exc:  # it is no HTTP, or too much of it
+    except SwarmError as exc:  # it is not HTTP, or too large
         refusal = {"error": {"code": "BadRequest", "message": exc.message}}
         await _send(stream, Answer(400, refusal, {"Connection": "close"}), bodyless=False)
 
@@ -118,11 +118,11 @@ def _request(head: http1.Head, base: str, body: bytes) -> Request:
 
 
 async def _while_connected(incoming: http1.Incoming, handler: Handler, request: Request) -> Answer | None:
-    """The handler's answer; a client that goes away meanwhile cancels it."""
+    """Return the handler's answer; cancel the handler if the client disconnects meanwhile."""
     answer: Answer | None = None
 
     async def watch() -> None:
-        with suppress(SwarmError):  # the connection broke, or what comes is no HTTP
+        with suppress(SwarmError):  # the connection broke, or what comes is not HTTP
             while await incoming.read():
                 pass  # the next request, early; it is parsed, and waits
         nursery.cancel_scope.cancel()
@@ -135,7 +135,7 @@ async def _while_connected(incoming: http1.Incoming, handler: Handler, request: 
 
 
 async def _send(stream: TlsStream, answer: Answer, *, bodyless: bool) -> bool:
-    """Send; False if the connection is of no use any more."""
+    """Send an answer; return False if the connection can't be used any more."""
     raw = isinstance(answer.body, bytes)
     body: bytes = answer.body if raw else b"" if answer.body is None else orjson.dumps(answer.body)
     headers = {"Content-Length": str(len(body))} if body or answer.status not in (204, 304) else {}

@@ -1,4 +1,4 @@
-"""What a virtual machine's instance view shows: its power, its agent, its disks."""
+"""The instance view of a virtual machine: its power, its agent, its disks."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _POWER: Final = {
 
 
 def set_power(machine: Resource, power: str) -> None:
-    """Note that the power is so from now on."""
+    """Set the power state."""
     assert power in _POWER
     machine.hidden["power"] = power
 
 
 def power_of(machine: Resource) -> str:
-    """The power state, such as running; "" before there is any."""
+    """Return the power state, such as running; "" before there is one."""
     return str(machine.hidden.get("power", ""))
 
 
 def status(code: str, shown: str, level: str = "Info") -> Body:
-    """One status."""
+    """Return one status."""
     return {"code": code, "level": level, "displayStatus": shown, "time": datetime.now(UTC).isoformat()}
 
 
 def statuses(machine: Resource) -> list[Body]:
-    """Its provisioning state, and its power once it has any."""
+    """Return the machine's provisioning state, and its power state once it has one."""
     state = machine.state
     level = "Error" if state == "Failed" else "Info"
     code = f"ProvisioningState/{state.lower()}"
@@ -52,7 +52,7 @@ def statuses(machine: Resource) -> list[Body]:
 
 
 def view(machine: Resource) -> Body:
-    """The whole view; a machine that is not running tells nothing of its inside."""
+    """Return the whole view; a machine that is not running shows nothing of its inside."""
     done = status("ProvisioningState/succeeded", "Provisioning succeeded")
     found: Body = {
         "disks": [{"name": each["name"], "statuses": [done]} for each in all_disks(machine)],

@@ -1,4 +1,4 @@
-"""Microsoft.Network: public addresses, and the network interfaces that have them."""
+"""Microsoft.Network: public addresses, and the network interfaces that use them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .state import Call, valid_address
 
 
 class PublicAddresses(NetworkKind):
-    """Public addresses: Standard and static, since Basic ones are gone (unless the state says otherwise)."""
+    """Public addresses: Standard and static, as Azure no longer has Basic ones (unless the state says otherwise)."""
 
     type = "Microsoft.Network/publicIPAddresses"
 
@@ -40,13 +40,13 @@ class PublicAddresses(NetworkKind):
             properties["dnsSettings"]["fqdn"] = f"{label}.{resource.location}.cloudapp.azure.com"
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
-        """With who has it."""
+        """Show the address with its user."""
         if (user := address_user(self, resource.id)) is None:
             return resource.body
         return resource.body | {"properties": resource.properties | {"ipConfiguration": {"id": user}}}
 
     def check_delete(self, resource: Resource) -> None:
-        """Not while an interface has it."""
+        """Refuse an address that an interface uses."""
         if user := address_user(self, resource.id):
             message = (
                 f"Public IP address {resource.id} can not be deleted since it is still allocated to resource {user}."
@@ -55,7 +55,7 @@ class PublicAddresses(NetworkKind):
 
 
 def address_user(kind: NetworkKind, address: ResourceId) -> str | None:
-    """The id of the IP configuration that has a public address."""
+    """Return the id of the IP configuration that uses a public address; None if there is none."""
     for interface in kind.state.users_of(address):
         for each in interface.properties.get("ipConfigurations", []):
             if each["properties"].get("publicIPAddress", {}).get("id", "").lower() == address.key:
@@ -69,7 +69,7 @@ class Interfaces(NetworkKind):
     type = "Microsoft.Network/networkInterfaces"
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
-        """Check what it is connected to, and give it addresses."""
+        """Check what the interface is connected to, and assign its addresses."""
         super().prepare(resource, old, call)
         properties = resource.properties
         configurations: list[Body] = properties.get("ipConfigurations") or []
@@ -84,7 +84,7 @@ class Interfaces(NetworkKind):
         properties["nicType"] = "Standard"
         subnet = dig(configurations[0], "properties", "subnet")
         for index, configuration in enumerate(configurations):
-            if subnet is not None:  # the first one's, where another says nothing of it
+            if subnet is not None:  # the first one's, where another names none
                 configuration.setdefault("properties", {}).setdefault("subnet", copy.deepcopy(subnet))
             self._configure(resource, configuration, primary=index == 0)
         _keep_addresses(resource, old)
@@ -98,7 +98,7 @@ class Interfaces(NetworkKind):
         properties["provisioningState"] = "Succeeded"
         if isinstance(subnet := properties.get("subnet", {}).get("id"), str):
             self._give_private(resource, id, properties, self.state.referenced(resource.id, subnet))
-        elif not resource.hidden.get("implicit"):  # one that comes with its machine need not say where it is
+        elif not resource.hidden.get("implicit"):  # one that comes with its machine need not name it
             raise errors.bad("SubnetIsRequired", f"Subnet reference is required for ipconfiguration {id}.")
         if address := properties.get("publicIPAddress"):
             self._check_public(resource, id, address)
@@ -122,19 +122,19 @@ class Interfaces(NetworkKind):
             found.properties["deleteOption"] = address["properties"]["deleteOption"]
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
-        """With the machine that it is in."""
+        """Show the interface with its machine."""
         if (machine := self.machine(resource)) is None:
             return resource.body
         attached = {"virtualMachine": {"id": str(machine.id)}, "primary": True, "macAddress": _mac(resource)}
         return resource.body | {"properties": resource.properties | attached}
 
     def machine(self, resource: Resource) -> Resource | None:
-        """The virtual machine that it is in."""
+        """Return the virtual machine that has the interface; None if there is none."""
         users = self.state.users_of(resource.id)
         return next((each for each in users if each.id.types[-1].lower() == "virtualmachines"), None)
 
     def check_delete(self, resource: Resource) -> None:
-        """Not while it is in a machine."""
+        """Refuse an interface that a machine has."""
         if machine := self.machine(resource):
             message = (
                 f"Network Interface {resource.id} is used by existing resource {machine.id}. In order to delete the"
@@ -144,7 +144,7 @@ class Interfaces(NetworkKind):
 
 
 def _keep_addresses(resource: Resource, old: Resource | None) -> None:
-    """An interface that is changed keeps the addresses that it has."""
+    """Keep the addresses of an interface that is changed."""
     before = {each["name"]: each["properties"] for each in old.properties["ipConfigurations"]} if old else {}
     for each in resource.properties["ipConfigurations"]:
         known, wanted = before.get(each["name"]), each["properties"]

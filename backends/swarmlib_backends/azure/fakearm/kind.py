@@ -1,4 +1,4 @@
-"""What a type of resource must say of itself, so that `crud` can create, change, show and delete it."""
+"""The interface of a type of resource, by which `crud` can create, change, show and delete resources."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .state import Call, State
 
 @dataclass(frozen=True)
 class Action:
-    """Something else that can be asked of a resource: METHOD …/NAME/ACTION.
+    """A further action on a resource: METHOD …/NAME/ACTION.
 
-    `run` gives the answer's body (None: none, and the status is then `empty`). If it is `later`, the request is
+    `run` returns the answer's body (None: no body, and the status is `empty`). If the action is `later`, the request is
     answered with 202, and `run` is the operation's work.
     """
 
@@ -31,47 +31,47 @@ class Kind:
     """A type of resource. Its checks raise ArmErrors, which are then the answer."""
 
     type: ClassVar[str]
-    """Such as Microsoft.Network/virtualNetworks/subnets."""
+    """The full type, such as Microsoft.Network/virtualNetworks/subnets."""
     created: ClassVar[int] = 201
-    """The status of the answer to a PUT that made one."""
+    """The status of the answer to a PUT that created a resource."""
     updated: ClassVar[int] = 200
     working: ClassVar[str] = "Updating"
-    """The provisioning state while it is being made."""
+    """The provisioning state during creation."""
     weight: ClassVar[float] = 0.1
-    """How long it takes to make one, compared with a virtual machine."""
+    """How long creation takes, relative to a virtual machine."""
     located: ClassVar[bool] = True
-    """Whether it has a location of its own; parts of resources have not."""
+    """Whether the resource has a location of its own; parts of resources have none."""
     actions: Mapping[str, Action] = {}
-    """By their names in lower case."""
+    """The actions by their names in lower case."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
-        """Check what is wanted, and fill in what was left to Azure. Nothing is changed yet: `old` may stay as it is."""
+        """Check the request, and fill in what it leaves to Azure. Nothing is changed yet: `old` may stay as it is."""
 
     def accepted(self, resource: Resource, old: Resource | None) -> None:
-        """It is wanted from now on: make the resources that come with it."""
+        """Create the resources that come with this one; it is listed from now on."""
 
     async def provision(self, resource: Resource, old: Resource | None) -> None:
-        """Make it, or make it so."""
+        """Create the resource, or change it."""
 
     def check_delete(self, resource: Resource) -> None:
-        """Raise an ArmError where something still uses it."""
+        """Raise an ArmError if something still uses the resource."""
 
     async def remove(self, resource: Resource) -> None:
-        """Take away what it stood for; it is off the lists afterwards."""
+        """Remove what the resource stands for; it is taken off the lists afterwards."""
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
-        """What GET shows of it."""
+        """Return what GET shows of the resource."""
         return resource.body
 
     def patched(self, resource: Resource, patch: Body) -> Body:
-        """The body that a PATCH asks for: here only tags can be changed that way."""
+        """Return the body that a PATCH asks for: by default it can only change tags."""
         return resource.body | {"tags": patch.get("tags", {})}
 
     def busy_error(self, resource: Resource) -> ArmError:
-        """Why it can't be touched now."""
+        """Return the error for a resource that can't be changed now."""
         assert resource.operation is not None
         message = (
             "Another operation on this or dependent resource is in progress. To retrieve status of the operation use"

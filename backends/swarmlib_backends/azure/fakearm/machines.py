@@ -1,4 +1,4 @@
-"""The machines behind the fake's virtual machines: whoever runs the fake may bring real ones."""
+"""The machines behind the fake's virtual machines: its user may provide real ones."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to know about a virtual machine when its power goes on.
+    """The description of a virtual machine that is switched on.
 
-    public, private: its addresses; "" for none. Public ones are of this machine's loopback network (127.64.0.0/10),
-    each virtual machine's its own: on Linux a server can listen on one, on its usual port, with nothing set up.
-    custom_data: what cloud-init gets. keys: the ssh public keys of `admin`.
+    public, private: its addresses; "" for none. Public ones belong to this machine's loopback network (127.64.0.0/10),
+    a different one for each virtual machine: on Linux a server can listen on one, on its usual port, without any setup.
+    custom_data: the cloud-init data. keys: the ssh public keys of `admin`.
     """
 
     id: str
@@ -31,14 +31,14 @@ class Machines(ABC):
 
     @abstractmethod
     async def start(self, machine: Machine) -> None:
-        """Power is on: boot it; done once it can be reached. Cancelled where the machine is deleted meanwhile."""
+        """Boot a machine that was switched on; return once it can be reached. Cancelled if the machine is deleted."""
 
     @abstractmethod
     async def stop(self, machine: Machine) -> None:
-        """Power is off, or the machine is gone; called for every one that was started, also one that failed to."""
+        """Stop a machine that was switched off or deleted; called for every one that was started, even in vain."""
 
     def console(self, machine: Machine) -> bytes:
-        """What its serial console has shown, for boot diagnostics."""
+        """Return the output of the machine's serial console, for boot diagnostics."""
         return f"{machine.name} login: ".encode()
 
 
@@ -46,7 +46,7 @@ class NoMachines(Machines):
     """Virtual machines with nothing behind them."""
 
     async def start(self, machine: Machine) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def stop(self, machine: Machine) -> None:
-        """Nothing."""
+        """Do nothing."""

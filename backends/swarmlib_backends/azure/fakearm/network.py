@@ -1,4 +1,4 @@
-"""Microsoft.Network: virtual networks and their subnets; and what all of its types have in common."""
+"""Microsoft.Network: virtual networks and their subnets, and what all of its types have in common."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .state import Call
 
 
 class NetworkKind(Kind):
-    """What is common to them: an etag, a GUID, and parts that come in the body and can be asked for by themselves."""
+    """The common features: an etag, a GUID, and parts that come in the body and can also be requested by themselves."""
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
-        """A new etag, the same GUID."""
+        """Set a new etag, and keep the GUID."""
         resource.body["etag"] = f'W/"{self.state.uuid()}"'
         if self.located:
             resource.properties["resourceGuid"] = old.properties["resourceGuid"] if old else self.state.uuid()
 
     def split(self, resource: Resource, prop: str, kind: str) -> list[Resource] | None:
-        """Take the parts out of the body; None if it doesn't speak of them."""
+        """Take the parts out of the body; return None if the body doesn't mention them."""
         listed = resource.properties.pop(prop, None)
         if listed is None:
             return None
@@ -35,7 +35,7 @@ class NetworkKind(Kind):
         return Resource(id, {"id": str(id), "name": id.name, "type": id.type, **fresh})
 
     def replace(self, resource: Resource, kind: str, parts: list[Resource]) -> None:
-        """Have these parts and no others."""
+        """Replace all parts of a kind by these."""
         for each in self.state.children(resource.id, kind):
             del self.state.resources[each.id.key]
         for part in parts:
@@ -44,12 +44,12 @@ class NetworkKind(Kind):
 
 
 class VirtualNetworks(NetworkKind):
-    """Networks; their subnets are resources too."""
+    """Networks; their subnets are resources, too."""
 
     type = "Microsoft.Network/virtualNetworks"
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
-        """Check the address space, and that each subnet lies in it and in no other."""
+        """Check the address space, and that each subnet lies in it and overlaps no other."""
         super().prepare(resource, old, call)
         space = resource.properties.get("addressSpace", {}).get("addressPrefixes", [])
         if not space:
@@ -68,12 +68,12 @@ class VirtualNetworks(NetworkKind):
                     check_subnet_unused(self, each)
 
     def accepted(self, resource: Resource, old: Resource | None) -> None:
-        """Its subnets are there from now on."""
+        """Create the subnets."""
         if (parts := resource.hidden.pop("parts")) is not None:
             self.replace(resource, "subnets", parts)
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
-        """With its subnets."""
+        """Show the network with its subnets."""
         subnets = [subnet_view(self, each) for each in self.state.children(resource.id, "subnets")]
         properties = resource.properties | {
             "subnets": subnets,
@@ -83,23 +83,23 @@ class VirtualNetworks(NetworkKind):
         return resource.body | {"properties": properties}
 
     def check_delete(self, resource: Resource) -> None:
-        """Not while one of its subnets is in use."""
+        """Refuse a network with a subnet that is in use."""
         for each in self.state.children(resource.id, "subnets"):
             check_subnet_unused(self, each)
 
     async def remove(self, resource: Resource) -> None:
-        """Its subnets go with it."""
+        """Remove the subnets, too."""
         self.replace(resource, "subnets", [])
 
 
 class Subnets(NetworkKind):
-    """Subnets, asked for one by one."""
+    """Subnets, requested one by one."""
 
     type = "Microsoft.Network/virtualNetworks/subnets"
     located = False
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
-        """Check that it lies in the network and in no other subnet."""
+        """Check that the subnet lies in the network, and overlaps no other subnet."""
         super().prepare(resource, old, call)
         parent = resource.id.parent
         assert parent is not None
@@ -109,19 +109,19 @@ class Subnets(NetworkKind):
         prepare_subnet(self, resource)
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
-        """With who is in it."""
+        """Show the subnet with its users."""
         return subnet_view(self, resource)
 
     def check_delete(self, resource: Resource) -> None:
-        """Not while an interface is in it."""
+        """Refuse a subnet that an interface uses."""
         check_subnet_unused(self, resource)
 
 
 def network(prefix: Any) -> IPv4Network:
-    """A prefix as a network.
+    """Return the network of a prefix.
 
     Raises:
-        ArmError: it is none.
+        ArmError: the prefix is invalid.
     """
     try:
         return IPv4Network(prefix)
@@ -139,7 +139,7 @@ def _prefix(subnet: Resource) -> IPv4Network:
 
 
 def check_subnets(name: str, space: list[IPv4Network], subnets: list[Resource]) -> None:
-    """Raise an ArmError if a subnet lies outside, or two overlap."""
+    """Raise an ArmError if a subnet lies outside the address space, or two subnets overlap."""
     seen: list[tuple[str, IPv4Network]] = []
     for subnet in subnets:
         prefix = _prefix(subnet)
@@ -170,7 +170,7 @@ def prepare_subnet(kind: NetworkKind, subnet: Resource) -> None:
 
 
 def subnet_view(kind: NetworkKind, subnet: Resource) -> Body:
-    """With who is in it."""
+    """Return the subnet with its users."""
     key = subnet.id.key
     users = [
         {"id": each["id"]}
@@ -182,7 +182,7 @@ def subnet_view(kind: NetworkKind, subnet: Resource) -> Body:
 
 
 def check_subnet_unused(kind: NetworkKind, subnet: Resource) -> None:
-    """Raise an ArmError if an interface is in it."""
+    """Raise an ArmError if an interface uses the subnet."""
     if users := kind.state.users_of(subnet.id):
         names = ", ".join(str(each.id) for each in users)
         message = f"Subnet {subnet.id.name} is in use by {names} and cannot be deleted. In order to delete the subnet,"

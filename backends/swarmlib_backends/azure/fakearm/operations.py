@@ -1,4 +1,4 @@
-"""Asynchronous operations: what goes on after ARM has answered 201 or 202, and how a client follows it."""
+"""Asynchronous operations: the work that continues after ARM has answered 201 or 202, and how a client follows it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .http import Answer, Body
 _log = logging.getLogger(__name__)
 
 Work: TypeAlias = Callable[[], Awaitable[Any]]
-"""What an operation does; it gives the operation's result (None for none), or raises an ArmError to fail."""
+"""The work of an operation; it returns the operation's result (or None), or raises an ArmError to fail."""
 
 
 @dataclass
 class Operation:
-    """One operation; `path` is where its status is asked for."""
+    """One operation; `path` is where its status is requested."""
 
     id: str
     path: str
@@ -34,21 +34,21 @@ class Operation:
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     async def run(self, work: Work) -> None:
-        """Do the work, and note how it ended."""
+        """Do the work, and record how it ended."""
         try:
             with self._scope:
                 self.result = await work()
                 self._end("Succeeded")
         except ArmError as exc:
             self._end("Failed", exc)
-        except Exception as exc:  # noqa: BLE001 - its client is told, and the fake goes on
+        except Exception as exc:  # noqa: BLE001 - the client is told, and the fake goes on
             _log.exception("fakearm: an operation failed by a bug of the fake's, or of its machines")
             self._end("Failed", ArmError(500, "InternalExecutionError", f"An internal execution error occurred: {exc}"))
         finally:
             self.done.set()
 
     def preempt(self) -> None:
-        """A newer operation takes over."""
+        """End the operation, because a newer one takes over."""
         message = "Operation execution has been preempted by a more recent operation."
         self._end("Canceled", ArmError(409, "OperationPreempted", message))
         self._scope.cancel()
@@ -58,7 +58,7 @@ class Operation:
             self.status, self.error, self.ended = status, error, datetime.now(UTC)
 
     def body(self) -> Body:
-        """Its status, as `Azure-AsyncOperation` shows it."""
+        """Return the operation's status, as `Azure-AsyncOperation` shows it."""
         found: Body = {"startTime": self.started.isoformat(), "status": self.status, "name": self.id}
         if self.ended is not None:
             found["endTime"] = self.ended.isoformat()
@@ -69,7 +69,7 @@ class Operation:
         return found
 
     def outcome(self, headers: dict[str, str]) -> Answer:
-        """What `Location` answers: 202 with `headers` until it is done, then its result or its error."""
+        """Return what `Location` answers: 202 with `headers` until the operation has ended, then its outcome."""
         if self.status == "InProgress":
             return Answer(202, None, headers)
         if self.error is not None:

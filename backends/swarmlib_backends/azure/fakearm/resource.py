@@ -26,7 +26,7 @@ class ResourceId:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read an id; None if it is none."""
+        """Read an id; return None if the text is not an id."""
         if (match := _ID.fullmatch(text)) is None:
             return None
         subscription, group, provider, rest = match.groups()
@@ -35,32 +35,32 @@ class ResourceId:
 
     @property
     def type(self) -> str:
-        """Its full type, such as Microsoft.Network/virtualNetworks/subnets."""
+        """The full type, such as Microsoft.Network/virtualNetworks/subnets."""
         return "/".join((self.provider, *self.types))
 
     @property
     def name(self) -> str:
-        """Its own name, the last one."""
+        """The resource's own name, which is the last one."""
         return self.names[-1]
 
     @property
     def parent(self) -> Self | None:
-        """The resource that it is a part of."""
+        """The id of the resource that this one is a part of; None for a resource at the top."""
         if len(self.names) == 1:
             return None
         return type(self)(self.subscription, self.group, self.provider, self.types[:-1], self.names[:-1])
 
     def sibling(self, name: str, kind: str = "", provider: str = "") -> Self:
-        """The id of another resource at the top of the same group."""
+        """Return the id of another resource at the top of the same group."""
         return type(self)(self.subscription, self.group, provider or self.provider, (kind or self.types[0],), (name,))
 
     def child(self, kind: str, name: str) -> Self:
-        """The id of a part of it."""
+        """Return the id of a part of the resource."""
         return type(self)(self.subscription, self.group, self.provider, (*self.types, kind), (*self.names, name))
 
     @property
     def key(self) -> str:
-        """What tells it from all others."""
+        """The form by which ids are compared."""
         return str(self).lower()
 
     def __str__(self) -> str:
@@ -76,33 +76,33 @@ class Resource:
     body: Body
     hidden: dict[str, Any] = field(default_factory=dict[str, Any])
     refs: frozenset[str] = frozenset()
-    """The keys of the resources that it names; see `note_references`."""
+    """The keys of the resources that the body refers to; see `note_references`."""
     operation: Operation | None = None
-    """The last one that worked on it."""
+    """The last operation on the resource."""
 
     def note_references(self) -> None:
-        """Look again which resources the body names."""
+        """Update `refs` from the body."""
         self.refs = frozenset(each.lower() for each in references(self.body)) - {self.id.key}
 
     @property
     def properties(self) -> Body:
-        """Its `properties`."""
+        """The resource's `properties`."""
         found: Body = self.body.setdefault("properties", {})
         return found
 
     @property
     def busy(self) -> bool:
-        """Whether an operation is working on it."""
+        """Whether an operation on the resource is in progress."""
         return self.operation is not None and self.operation.status == "InProgress"
 
     @property
     def location(self) -> str:
-        """Its region."""
+        """The resource's region."""
         return str(self.body.get("location", ""))
 
     @property
     def state(self) -> str:
-        """Its provisioning state."""
+        """The resource's provisioning state."""
         return str(self.properties.get("provisioningState", ""))
 
     @state.setter
@@ -111,7 +111,7 @@ class Resource:
 
 
 def references(value: Any) -> list[str]:
-    """Every id that a JSON value names, at any depth, in the values of `id`."""
+    """Return every id that a JSON value refers to, at any depth, in the values of `id`."""
     if isinstance(value, dict):
         members = cast("Body", value)
         found = [members["id"]] if isinstance(members.get("id"), str) else []
@@ -122,7 +122,7 @@ def references(value: Any) -> list[str]:
 
 
 def dig(value: Any, *names: str) -> Any:
-    """The member of a member … of a JSON value; None where one isn't there."""
+    """Return a nested member of a JSON value; None if one on the way is missing."""
     for name in names:
         value = cast("Body", value).get(name) if isinstance(value, dict) else None
     return value

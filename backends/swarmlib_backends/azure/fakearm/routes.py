@@ -1,4 +1,4 @@
-"""Which part of the fake answers for which path."""
+"""The routes from paths to the parts of the fake."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OF_GROUP: Final = re.compile(r"/resourceGroups/([^/]+)/providers/([^/]+)/([^/]+
 
 
 class Routes:
-    """The ways to resource groups, resources and operations."""
+    """The routes to resource groups, resources and operations."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -43,10 +43,10 @@ class Routes:
         self._compute = Compute(state, self._crud)
 
     async def answer(self, path: str, rest: str, call: Call) -> Answer:
-        """The answer to a request; `rest` is its path without the subscription.
+        """Answer a request; `rest` is its path without the subscription.
 
         Raises:
-            ArmError: there is no such thing, or whoever answers for it refuses.
+            ArmError: the path leads nowhere, or the part that handles it refuses.
         """
         if match := OPERATION.fullmatch(rest):
             return self._operation(match[2], (match[1] or "").lower() == "operations", call)

@@ -1,4 +1,4 @@
-"""Microsoft.Network: security groups and their rules. They are kept and shown; nothing is filtered by them."""
+"""Microsoft.Network: security groups and their rules. They are kept and shown, but filter nothing."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class SecurityGroups(NetworkKind):
             part.body.setdefault("etag", resource.body["etag"])
 
     def accepted(self, resource: Resource, old: Resource | None) -> None:
-        """Its rules hold from now on."""
+        """Create the rules."""
         if (parts := resource.hidden.pop("parts")) is not None:
             self.replace(resource, "securityRules", parts)
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
-        """With its rules, those that every one has, and who uses it."""
+        """Show the group with its rules, the default rules, and its users."""
         rules = [each.body for each in self.state.children(resource.id, "securityRules")]
         properties = resource.properties | {"securityRules": rules, "defaultSecurityRules": _default_rules(resource)}
         for user in self.state.users_of(resource.id):
@@ -50,7 +50,7 @@ class SecurityGroups(NetworkKind):
         return resource.body | {"properties": properties}
 
     def check_delete(self, resource: Resource) -> None:
-        """Not while an interface or a subnet has it."""
+        """Refuse a group that an interface or a subnet uses."""
         if users := self.state.users_of(resource.id):
             names = ", ".join(str(each.id) for each in users)
             message = (
@@ -59,18 +59,18 @@ class SecurityGroups(NetworkKind):
             raise errors.bad("InUseNetworkSecurityGroupCannotBeDeleted", f"{message} resources: {names}.")
 
     async def remove(self, resource: Resource) -> None:
-        """Its rules go with it."""
+        """Remove the rules, too."""
         self.replace(resource, "securityRules", [])
 
 
 class SecurityRules(NetworkKind):
-    """Rules, asked for one by one."""
+    """Rules, requested one by one."""
 
     type = "Microsoft.Network/networkSecurityGroups/securityRules"
     located = False
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
-        """Check it beside the others."""
+        """Check the rule against the others."""
         super().prepare(resource, old, call)
         parent = resource.id.parent
         assert parent is not None
@@ -79,7 +79,7 @@ class SecurityRules(NetworkKind):
 
 
 def check_rules(rules: list[Resource]) -> None:
-    """Raise an ArmError where a rule's priority is none, or another rule's."""
+    """Raise an ArmError if a rule's priority is invalid, or is also another rule's."""
     seen: dict[tuple[str, int], str] = {}
     for rule in rules:
         priority, direction = rule.properties.get("priority"), str(rule.properties.get("direction"))

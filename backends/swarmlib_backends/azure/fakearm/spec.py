@@ -1,8 +1,8 @@
-"""Holds what goes in and out against Microsoft's own OpenAPI documents (Swagger 2.0, as azure-rest-api-specs has them).
+"""Validates requests and answers by Microsoft's OpenAPI documents (Swagger 2.0, as in azure-rest-api-specs).
 
-Stricter than the documents are by themselves: a property that they don't know is an error, as it is for ARM ("Could not
-find member"). Looser in what they themselves say is open: an enum that is `modelAsString` may have new values. A null
-is nothing, as for ARM.
+It is stricter than the documents: an unknown property is an error, as it is for ARM ("Could not find member"). It is
+looser where they declare values as open: an enum that is `modelAsString` may have new values. A null counts as missing,
+as for ARM.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Described:
 
     @property
     def segments(self) -> list[str]:
-        """The template's parts; a variable one begins with a brace."""
+        """The template's segments; a variable one begins with a brace."""
         return self.template.strip("/").split("/")
 
 
@@ -82,7 +82,7 @@ class Spec:
         for uri, document in self._raw.items():
             for template, item in document.get("paths", {}).items():
                 if template.startswith("/{"):
-                    continue  # "any scope", "any id": the same things again
+                    continue  # "any scope", "any id": duplicates of other paths
                 for method in set(item) & set(_METHODS):
                     raw = item[method]
                     listed = [*item.get("parameters", []), *raw.get("parameters", [])]
@@ -92,13 +92,13 @@ class Spec:
                     yield Described(raw["operationId"], method.upper(), template, raw, parameters, uri, examples)
 
     def find(self, method: str, path: str) -> Described | None:
-        """The operation that a request is; None if the documents know none."""
+        """Return the operation of a request; None if the documents don't have it."""
         parts = path.strip("/").split("/")
         fitting = [each for each in self._by_shape.get((method, len(parts)), []) if _fits(each.segments, parts)]
         return max(fitting, key=lambda each: sum(not part.startswith("{") for part in each.segments), default=None)
 
     def request_errors(self, operation: Described, path: str, query: Mapping[str, str], body: Any) -> list[str]:
-        """What is wrong with a request."""
+        """Return what is wrong with a request."""
         values = dict(zip(operation.segments, path.strip("/").split("/"), strict=True))
         found: list[str] = []
         known: set[str] = set()
@@ -122,10 +122,10 @@ class Spec:
         return found + [f"query: {name} is none of the operation's parameters" for name in unknown]
 
     def answer_errors(self, operation: Described, status: int, body: Any) -> list[str]:
-        """What is wrong with an answer."""
+        """Return what is wrong with an answer."""
         responses = operation.raw["responses"]
         if (response := responses.get(str(status), responses.get("default"))) is None:
-            # Some operations leave their errors undescribed; they are ARM's all the same.
+            # Some operations don't describe their errors; these are ARM's all the same.
             return [] if status >= 400 else [f"status {status} is none of {', '.join(responses)}"]
         if str(status) not in responses and status < 400:
             return [f"status {status} is none of {', '.join(responses)}"]
@@ -137,7 +137,7 @@ class Spec:
         return self._errors(body, schema, operation.uri, f"{operation.id} {status}")
 
     def definition_errors(self, file: str, name: str, body: Any) -> list[str]:
-        """What is wrong with a body that should be a definition of a document whose path ends so."""
+        """Return what is wrong with a body, by a definition in the document whose path ends with `file`."""
         uri = next(each for each in self._raw if each.endswith(file))
         return self._errors(body, {"$ref": f"#/definitions/{name}"}, uri, f"{file} {name}")
 
@@ -163,7 +163,7 @@ class Spec:
         return found
 
     def _resolved(self, node: Body, uri: str) -> Body:
-        """A node, or what it refers to."""
+        """Return a node, or the one that it refers to."""
         if "$ref" not in node:
             return node
         return self._resolved(*self._target(node["$ref"], uri))
@@ -176,7 +176,7 @@ class Spec:
         return found, base
 
     def _schema(self, raw: Body, uri: str) -> Body:
-        """A schema of Swagger's as one of JSON Schema's: references absolute, unknown properties refused."""
+        """Convert a Swagger schema to JSON Schema: references become absolute, unknown properties are refused."""
         if "$ref" in raw:
             ref = urljoin(uri, raw["$ref"])
             if ref not in self._known:
@@ -190,7 +190,7 @@ class Spec:
             found["items"] = self._schema(raw["items"], uri)
         properties, required, more = self._members(raw, uri)
         if properties:
-            found["type"] = "object"  # which the documents often leave out
+            found["type"] = "object"  # the documents often omit it
             found["properties"] = properties
         if required:
             found["required"] = required
@@ -201,7 +201,7 @@ class Spec:
         return found
 
     def _members(self, raw: Body, uri: str) -> tuple[dict[str, Body], list[str], Any]:
-        """The properties of a schema and of those that it extends; which must be there; what else there may be."""
+        """Return a schema's properties, with those that it extends; the required ones; and what others are allowed."""
         properties: dict[str, Body] = {}
         required: list[str] = []
         more: Any = None
@@ -220,7 +220,7 @@ class Spec:
 
 
 def _name(ref: str) -> str:
-    """A definition's own URI: where the library looks it up, a fragment would cost a walk each time."""
+    """Return a definition's own URI, without a fragment: the library would walk the document for each fragment."""
     return ref.replace("#/", "/")
 
 
@@ -229,7 +229,7 @@ def _fits(template: list[str], parts: list[str]) -> bool:
 
 
 def _simple(where: str, text: str, parameter: Body) -> list[str]:
-    """What is wrong with a parameter of a path or a query, which is always text."""
+    """Return what is wrong with a parameter of a path or a query, which is always text."""
     kind = parameter.get("type")
     value: Any = text
     try:
@@ -242,7 +242,7 @@ def _simple(where: str, text: str, parameter: Body) -> list[str]:
     schema: Body = {key: parameter[key] for key in _KEPT if key in parameter}
     if "enum" in parameter and not parameter.get("x-ms-enum", {}).get("modelAsString"):
         schema["enum"] = [each.lower() for each in parameter["enum"]]
-        value = text.lower()  # ARM does not mind the case
+        value = text.lower()  # ARM ignores the case
     checker: Any = Draft4Validator(schema, format_checker=_FORMATS)
     return [f"{where}: {each.message}" for each in checker.iter_errors(value)]
 

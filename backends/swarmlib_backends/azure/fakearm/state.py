@@ -1,4 +1,4 @@
-"""All that the fake knows: groups, resources, operations, registrations; and how its time and its dice are."""
+"""The state of the fake: groups, resources, operations, registrations, and its time and randomness."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from .resource import Resource, ResourceId
 from .world import Region, regions
 
 PUBLIC: Final = IPv4Network("127.64.0.0/10")
-"""Where public addresses are taken from: the loopback network, so that a machine on one can be reached."""
+"""The range of public addresses: the loopback network, so that a machine can be reached at one."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request under way, with the faults that strike it."""
+    """A request in progress, with the faults that happen to it."""
 
     request: Request
     faults: list[Fault]
 
     def json(self) -> Body:
-        """The request's body.
+        """Return the request's body.
 
         Raises:
-            ArmError: it is no JSON object.
+            ArmError: it is not a JSON object.
         """
         try:
             found = orjson.loads(self.request.body)
@@ -56,7 +56,7 @@ class Group:
     name: str
     body: Body
     operation: Operation | None = None
-    """Its deletion."""
+    """The operation that deletes the group."""
 
 
 @dataclass
@@ -68,12 +68,12 @@ class State:
     machines: Machines
     nursery: trio.Nursery
     seconds: float
-    """How long an operation on a virtual machine takes, more or less; others take a tenth of it."""
+    """Roughly how long an operation on a virtual machine takes; others take a tenth of it."""
     poll_seconds: float
-    """How long a client is asked to wait before it asks for an operation again."""
+    """How long a client is asked to wait before it polls an operation again."""
     first_address: int = 0
     basic_addresses: bool = False
-    """Whether Basic public addresses can be made, as they could until 2025."""
+    """Whether Basic public addresses can be created, as was possible until 2025."""
     regions: dict[str, Region] = field(default_factory=regions)
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
     resources: dict[str, Resource] = field(default_factory=dict[str, Resource])
@@ -82,31 +82,31 @@ class State:
     """The registration state of each provider, by its name in lower case."""
 
     def uuid(self) -> str:
-        """A new one, of the dice."""
+        """Return a new UUID from the seeded randomness."""
         return str(UUID(int=self.random.getrandbits(128), version=4))
 
     def of_type(self, type: str, group: str = "") -> Iterator[Resource]:
-        """The resources of a type; only a group's, if one is named."""
+        """Yield the resources of a type; only a group's, if one is named."""
         for resource in self.resources.values():
             same = resource.id.type.lower() == type.lower()
             if same and (not group or resource.id.group.lower() == group.lower()):
                 yield resource
 
     def children(self, parent: ResourceId, kind: str) -> list[Resource]:
-        """The parts of a resource that are of one kind."""
+        """Return the parts of a resource that are of one kind."""
         start = f"{parent.key}/{kind.lower()}/"
         return [each for key, each in self.resources.items() if key.startswith(start)]
 
     def users_of(self, id: ResourceId) -> list[Resource]:
-        """The resources that name this one, without its own parts."""
+        """Return the resources that refer to this one, without its own parts."""
         key = id.key
         return [each for each in self.resources.values() if key in each.refs and not each.id.key.startswith(f"{key}/")]
 
     def get(self, id: ResourceId) -> Resource:
-        """A resource.
+        """Return a resource.
 
         Raises:
-            ArmError: it isn't there, or its group isn't.
+            ArmError: the resource or its group doesn't exist.
         """
         self.group(id.group)
         if (found := self.resources.get(id.key)) is None:
@@ -114,10 +114,10 @@ class State:
         return found
 
     def referenced(self, user: ResourceId, id: str) -> Resource:
-        """The resource that another one names.
+        """Return the resource that another one refers to.
 
         Raises:
-            ArmError: it isn't there, or not ready.
+            ArmError: it doesn't exist, or is not ready.
         """
         found = self.resources.get(id.lower())
         if found is None:
@@ -129,17 +129,17 @@ class State:
         return found
 
     def group(self, name: str) -> Group:
-        """A resource group.
+        """Return a resource group.
 
         Raises:
-            ArmError: it isn't there.
+            ArmError: it doesn't exist.
         """
         if (found := self.groups.get(name.lower())) is None:
             raise errors.missing_group(name)
         return found
 
     def region(self, location: str, type: str = "") -> Region:
-        """A region, by its canonical name.
+        """Return a region, by its canonical name.
 
         Raises:
             ArmError: there is none of that name.
@@ -151,7 +151,7 @@ class State:
         return found
 
     def public_address(self) -> str:
-        """A public address that nobody has."""
+        """Return a public address that is not in use."""
         taken = {each.properties.get("ipAddress") for each in self.of_type("Microsoft.Network/publicIPAddresses")}
         for offset in range(PUBLIC.num_addresses):
             address = str(PUBLIC[(self.first_address + offset) % PUBLIC.num_addresses])
@@ -160,10 +160,10 @@ class State:
         raise errors.conflict("PublicIPCountLimitReached", "Cannot create more public IP addresses in this region.")
 
     async def work(self, call: Call, weight: float) -> None:
-        """Let the time pass that an operation takes, and what the script of faults has for it.
+        """Wait for as long as an operation takes, and apply the script of faults to it.
 
         Raises:
-            ArmError: the script has it fail.
+            ArmError: the script lets it fail.
         """
         await trio.sleep(self.seconds * weight * self.random.uniform(0.5, 1.5))
         for fault in call.faults:
@@ -175,7 +175,7 @@ class State:
                 raise fault.error
 
     def begin(self, provider: str, location: str, work: Work, *, place: str = "") -> Operation:
-        """Start an operation; it goes on for as long as the fake runs.
+        """Start an operation; it continues for as long as the fake runs.
 
         place: where its status is found, if not with its provider.
         """
@@ -187,18 +187,18 @@ class State:
         return operation
 
     async def stop_machines(self) -> None:
-        """Stop every machine that runs, side by side."""
+        """Stop every machine that runs, concurrently."""
         async with trio.open_nursery() as nursery:
             for resource in self.resources.values():
                 if (real := resource.hidden.get("machine")) is not None:
                     nursery.start_soon(self.machines.stop, real)
 
     def waiting(self) -> dict[str, str]:
-        """The header that says when to ask again."""
+        """Return the header that says when to poll again."""
         return errors.retry_after(self.poll_seconds)
 
     def next_private(self, subnet: Resource, user: Resource) -> str:
-        """A free address of a subnet for an interface; as in Azure, the first four of it are not for machines.
+        """Return a free address of a subnet for an interface; as in Azure, the first four are reserved.
 
         Raises:
             ArmError: there is none.
@@ -221,7 +221,7 @@ def _addresses(interfaces: list[Resource]) -> Iterator[str]:
 
 
 def valid_address(text: Any, inside: IPv4Network) -> bool:
-    """Whether text is an address of a network."""
+    """Return whether a text is an address of a network."""
     try:
         return IPv4Address(text) in inside
     except ValueError:

@@ -1,4 +1,4 @@
-"""The disks of a virtual machine: made with it, attached to it, gone with it or left behind."""
+"""The disks of a virtual machine: created with it, attached to it, deleted with it or kept."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DISKS: Final = "Microsoft.Compute/disks"
 
 
 def prepare_disks(state: State, machine: Resource, old: Resource | None) -> None:
-    """Name the disks, and check that those which are to be attached are there, and nobody else's.
+    """Name the disks, and check that those to attach exist, and are not another machine's.
 
     Raises:
-        ArmError: one isn't.
+        ArmError: a disk doesn't exist, or is another machine's.
     """
     storage: Body = machine.properties.setdefault("storageProfile", {})
     os_disk: Body = storage.setdefault("osDisk", {"createOption": "FromImage"})
@@ -62,23 +62,23 @@ def _check_disk(state: State, machine: Resource, disk: Body) -> None:
 
 
 def all_disks(machine: Resource) -> list[Body]:
-    """The machine's disks, as its body has them; that of the operating system first."""
+    """Return the machine's disks, as its body has them; that of the operating system is first."""
     return [machine.properties["storageProfile"]["osDisk"], *data_disks(machine)]
 
 
 def data_disks(machine: Resource) -> list[Body]:
-    """Without that of the operating system."""
+    """Return the machine's disks without that of the operating system."""
     found: list[Body] = machine.properties["storageProfile"]["dataDisks"]
     return found
 
 
 def is_managed(disk: Body) -> bool:
-    """Whether it is a resource of its own, rather than a file in a storage account."""
+    """Return whether a disk is a resource of its own, rather than a file in a storage account."""
     return "vhd" not in disk
 
 
 def make_disks(state: State, machine: Resource, old: Resource | None) -> None:
-    """Make the disks that aren't there yet, and attach all; detach those that are no longer wanted."""
+    """Create missing disks, attach all of them, and detach those that are no longer wanted."""
     wanted = {disk["managedDisk"]["id"].lower() for disk in all_disks(machine) if is_managed(disk)}
     for disk in [each for each in all_disks(machine) if is_managed(each)]:
         found = state.resources.get(disk["managedDisk"]["id"].lower())
@@ -113,7 +113,7 @@ def _id(disk: Body) -> ResourceId:
 
 
 def release_disks(state: State, machine: Resource) -> None:
-    """The machine is gone: so are the disks that it was to take with it; others are free."""
+    """Delete or detach the disks of a machine that is gone, as each one's `deleteOption` says."""
     for disk in all_disks(machine):
         found = state.resources.get(disk["managedDisk"]["id"].lower()) if is_managed(disk) else None
         if found is not None and disk.get("deleteOption") == "Delete":
@@ -126,7 +126,7 @@ def attach_listed(state: State, machine: Resource, wanted: list[Body]) -> None:
     """Attach the disks that a request lists.
 
     Raises:
-        ArmError: one isn't there, or is another machine's.
+        ArmError: a disk doesn't exist, or is another machine's.
     """
     for each in wanted:
         disk: Body = {"createOption": "Attach", "managedDisk": {"id": each["diskId"]}, **_kept(each)}
@@ -154,7 +154,7 @@ def detach_listed(state: State, machine: Resource, unwanted: list[Body]) -> None
     """Detach the disks that a request lists.
 
     Raises:
-        ArmError: one isn't attached.
+        ArmError: a disk isn't attached.
     """
     for each in unwanted:
         key = each["diskId"].lower()

@@ -1,4 +1,4 @@
-"""ARM's throttling: a bucket of requests for reads, one for writes, one for deletions; each fills up steadily."""
+"""ARM's throttling: token buckets for reads, writes and deletions, each refilled at a constant rate."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _BUCKETS: Final = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
 
 @dataclass(frozen=True)
 class Limit:
-    """How many requests a bucket holds, and how many flow in a second."""
+    """The number of requests that a bucket holds, and how many are refilled per second."""
 
     size: float
     rate: float
 
 
 ARM: Final = {"reads": Limit(250, 25), "writes": Limit(200, 10), "deletes": Limit(200, 10)}
-"""What a subscription really gets."""
+"""The real limits of a subscription."""
 
 
 class Throttle:
-    """The buckets of a subscription; without limits there are none."""
+    """The buckets of a subscription; there are none without limits."""
 
     def __init__(self, limits: dict[str, Limit]) -> None:
         self._limits = limits
@@ -33,10 +33,10 @@ class Throttle:
         self._at = dict.fromkeys(limits, trio.current_time())
 
     def take(self, method: str) -> dict[str, str]:
-        """Take one request out of its bucket; gives the header that says how many are left.
+        """Take one request out of its bucket; return the header that says how many are left.
 
         Raises:
-            ArmError: it is empty (429); says when to come again.
+            ArmError: the bucket is empty (429); the error says when to retry.
         """
         name = _BUCKETS.get(method, "writes")
         if (limit := self._limits.get(name)) is None:

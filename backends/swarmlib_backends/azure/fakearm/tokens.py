@@ -1,4 +1,4 @@
-"""Where tokens come from: Entra's endpoint for client secrets, and the two forms of managed identity."""
+"""The issuers of tokens: Entra's endpoint for client secrets, and the two forms of managed identity."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from urllib.parse import parse_qs
 from .http import Answer, Body, Request
 
 LIFETIME: Final = 3600
-"""Seconds that a token is good for."""
+"""How long a token is valid, in seconds."""
 _IMDS: Final = "/metadata/identity/oauth2/token"
 _APP_SERVICE: Final = "/msi/token"
 
 
 @dataclass
 class Tokens:
-    """The tenant's door: who may come in, and the tokens that were given out.
+    """The credentials of the tenant, and the tokens that were issued.
 
-    identity: whether there is a managed identity, as on a machine of Azure's.
+    identity: whether there is a managed identity, as on a machine in Azure.
     """
 
     tenant: str
@@ -32,18 +32,18 @@ class Tokens:
     _issued: dict[str, float] = field(default_factory=dict[str, float])
 
     def issue(self, seconds: float = LIFETIME) -> str:
-        """A new token, good for so long."""
+        """Issue a new token, valid for this long."""
         token = f"fake.{self.random.getrandbits(128):032x}.token"
         self._issued[token] = time() + seconds
         return token
 
     def good(self, token: str) -> bool | None:
-        """Whether a token is good; None if it was, once."""
+        """Return whether a token is valid; None if it has expired."""
         ends = self._issued.get(token)
         return False if ends is None else True if ends > time() else None
 
     def answer(self, request: Request) -> Answer | None:
-        """The answer to a request for a token, or for how to ask for one; None if it is something else."""
+        """Answer a request for a token, or for the ways to get one; return None for any other request."""
         path = request.path.lower()
         if path == _IMDS:
             return self._imds(request)
@@ -58,7 +58,7 @@ class Tokens:
         return None
 
     def environment(self, base: str) -> dict[str, str]:
-        """The variables by which azure-identity finds all of it."""
+        """Return the variables by which azure-identity finds the endpoints and the secret."""
         return {
             "AZURE_AUTHORITY_HOST": base,
             "AZURE_TENANT_ID": self.tenant,
@@ -67,7 +67,7 @@ class Tokens:
         }
 
     def managed_identity(self, base: str, *, app_service: bool = False) -> dict[str, str]:
-        """The variables by which azure-identity finds the managed identity."""
+        """Return the variables by which azure-identity finds the managed identity."""
         if app_service:
             return {"IDENTITY_ENDPOINT": f"{base}{_APP_SERVICE}", "IDENTITY_HEADER": self.secret}
         return {"AZURE_POD_IDENTITY_AUTHORITY_HOST": base}

@@ -1,4 +1,4 @@
-"""What a virtual machine's body must hold, and what Azure fills in: every check that needs no time."""
+"""The checks of a virtual machine's body that need no time, and what Azure fills in."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _REFUSED_USERS: Final = frozenset(
     {"administrator", "admin", "root", "user", "test", "guest", "console", "sys", "a", "1"}
 )
 _CUSTOM_DATA: Final = 65_535
-"""Bytes of custom data, at most."""
+"""The size limit of custom data in bytes."""
 
 
 def size_of(machine: Resource) -> Size:
-    """The size that a machine asks for.
+    """Return the size that a machine asks for.
 
     Raises:
-        ArmError: it asks for none, or for one that is none.
+        ArmError: it asks for no size, or for one that doesn't exist.
     """
     name = machine.properties.get("hardwareProfile", {}).get("vmSize")
     if name is None:
@@ -37,7 +37,7 @@ def size_of(machine: Resource) -> Size:
 
 
 def check_size(state: State, machine: Resource, old: Resource | None) -> None:
-    """Raise an ArmError if the subscription can't have this size there, or no more of it."""
+    """Raise an ArmError if the subscription can't have this size in the region, or has used up its quota."""
     size, location = size_of(machine), machine.location
     region = state.region(location, machine.id.type)
     if size.name in region.withheld:
@@ -65,12 +65,12 @@ def _check_quota(what: str, limit: int, others: list[Resource], size: Size, loca
 
 
 def machines_in(state: State, location: str) -> list[Resource]:
-    """All machines of a region; they count against quotas whether they run or not."""
+    """Return all machines of a region; they count against quotas whether they run or not."""
     return [each for each in state.of_type("Microsoft.Compute/virtualMachines") if each.location == location]
 
 
 def is_spot(machine: Resource) -> bool:
-    """Whether it may be evicted."""
+    """Return whether a machine may be evicted."""
     return machine.properties.get("priority") in ("Spot", "Low")
 
 
@@ -86,7 +86,7 @@ def check_image(machine: Resource) -> None:
 
 
 def check_security(machine: Resource) -> None:
-    """Raise an ArmError if the size can't be what the security profile asks for."""
+    """Raise an ArmError if the size doesn't support what the security profile asks for."""
     wanted = machine.properties.get("securityProfile", {}).get("securityType")
     size = size_of(machine)
     fits = {"ConfidentialVM": size.confidential, "TrustedLaunch": size.trusted_launch}.get(wanted, True)
@@ -96,7 +96,7 @@ def check_security(machine: Resource) -> None:
 
 
 def take_secrets(machine: Resource, *, new: bool) -> None:
-    """Check the profile of the operating system, and keep what Azure never shows again to itself.
+    """Check the profile of the operating system, and hide what Azure never shows again.
 
     Raises:
         ArmError: the user's name isn't allowed, there is no way to log in, or the custom data are not base64.
@@ -133,7 +133,7 @@ def _decoded(custom_data: str) -> bytes:
 
 
 def fill(machine: Resource, *, windows: bool) -> None:
-    """What Azure sets of the operating system's profile."""
+    """Fill in what Azure sets of the operating system's profile."""
     if (profile := machine.properties.get("osProfile")) is None:
         return
     profile.setdefault("computerName", machine.id.name)
@@ -152,7 +152,7 @@ def fill(machine: Resource, *, windows: bool) -> None:
 
 
 def is_windows(machine: Resource) -> bool:
-    """Whether it runs Windows, as far as the body tells."""
+    """Return whether a machine runs Windows, as far as the body tells."""
     storage: Body = machine.properties.get("storageProfile", {})
     stated = storage.get("osDisk", {}).get("osType")
     if stated is not None:
@@ -163,18 +163,18 @@ def is_windows(machine: Resource) -> bool:
 
 
 def ssh_keys(machine: Resource) -> tuple[str, ...]:
-    """The public keys of the machine's user."""
+    """Return the public keys of the machine's user."""
     linux: Body = machine.properties.get("osProfile", {}).get("linuxConfiguration", {})
     return tuple(each.get("keyData", "") for each in linux.get("ssh", {}).get("publicKeys", []))
 
 
 def same_or_unset(new: Any, old: Any) -> bool:
-    """Whether a property that can't be changed is as it was, or left out."""
+    """Return whether an immutable property is unchanged, or left out."""
     return new is None or new == old
 
 
 def check_unchanged(machine: Resource, old: Resource) -> None:
-    """Raise an ArmError if something is to change that can't."""
+    """Raise an ArmError if an immutable property would change."""
     for path in (("osProfile", "adminUsername"), ("osProfile", "computerName"), ("storageProfile", "imageReference")):
         if not same_or_unset(dig(machine.properties, *path), dig(old.properties, *path)):
             message = f"Changing property '{path[1]}' is not allowed."
@@ -184,5 +184,5 @@ def check_unchanged(machine: Resource, old: Resource) -> None:
 
 
 def disk_id(machine: ResourceId, name: str) -> ResourceId:
-    """The id of a disk beside the machine."""
+    """Return the id of a disk in the machine's group."""
     return machine.sibling(name, "disks", "Microsoft.Compute")

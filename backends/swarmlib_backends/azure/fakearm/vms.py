@@ -1,4 +1,4 @@
-"""Microsoft.Compute/virtualMachines: made, changed, shown and deleted. What else they can do is in `actions`."""
+"""Microsoft.Compute/virtualMachines: created, changed, shown and deleted. The actions are in `actions`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .storage import make_disks, prepare_disks, release_disks
 
 _INTERFACE: Final = ("ipConfigurations", "networkSecurityGroup", "enableAcceleratedNetworking", "dnsSettings",
                      "enableIPForwarding", "disableTcpStateTracking", "auxiliaryMode", "auxiliarySku")  # fmt: skip
-"""What an interface that comes with a machine has of what was asked for."""
+"""The properties that an interface created with a machine takes from the request."""
 
 
 class VirtualMachines(Kind):
-    """Virtual machines, each with whatever the fake's `Machines` put behind it."""
+    """Virtual machines, each with what the fake's `Machines` provide behind it."""
 
     type = "Microsoft.Compute/virtualMachines"
     working = "Creating"
@@ -37,7 +37,7 @@ class VirtualMachines(Kind):
         self.actions = self._power.table
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
-        """Check everything that Azure checks before it says 201, and fill in what it fills in."""
+        """Check everything that Azure checks before it answers 201, and fill in what Azure fills in."""
         if old is not None:
             _carry_over(resource, old)
             validation.check_unchanged(resource, old)
@@ -73,7 +73,7 @@ class VirtualMachines(Kind):
             raise errors.bad("InvalidResourceReference", message)
 
     def _make_interface(self, machine: Resource, wanted: Body, call: Call) -> Body:
-        """Make an interface, and its public addresses, that come with the machine; gives the reference to it."""
+        """Create an interface with its public addresses, as part of the machine; return the reference to it."""
         properties: Body = copy.deepcopy(wanted.get("properties", {}))
         for each in properties.get("ipConfigurations", []):
             if (public := each.setdefault("properties", {}).pop("publicIPAddressConfiguration", None)) is not None:
@@ -99,11 +99,11 @@ class VirtualMachines(Kind):
         return made
 
     def accepted(self, resource: Resource, old: Resource | None) -> None:
-        """Its disks are there from now on."""
+        """Create, attach and detach the disks."""
         make_disks(self.state, resource, old)
 
     async def provision(self, resource: Resource, old: Resource | None) -> None:
-        """Find room for it, and switch it on, unless it ever was; a new size means that it starts again."""
+        """Find room for the machine, and switch it on if it never was; restart it if its size has changed."""
         if instance.power_of(resource) in ("", "starting"):
             self._power.allocate(resource)
             await self._power.switch_on(resource)
@@ -116,7 +116,7 @@ class VirtualMachines(Kind):
         return validation.size_of(resource) != validation.size_of(old) and instance.power_of(resource) == "running"
 
     async def remove(self, resource: Resource) -> None:
-        """Switch it off; disks, interfaces and addresses go where they were to go with it."""
+        """Switch the machine off; delete the disks, interfaces and addresses that are to be deleted with it."""
         await self._power.switch_off(resource, "deallocated")
         release_disks(self.state, resource)
         for each in resource.properties["networkProfile"]["networkInterfaces"]:
@@ -135,7 +135,7 @@ class VirtualMachines(Kind):
                 del self.state.resources[address.id.key]
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
-        """With its instance view, user data and extensions, where they are asked for or belong."""
+        """Show the machine with its instance view or user data, if requested, and its extensions, if any."""
         more: Body = {}
         expand = query.get("$expand", "").lower()
         if expand == "instanceview":
@@ -147,36 +147,36 @@ class VirtualMachines(Kind):
         return found | {"resources": extensions} if extensions else found
 
     def patched(self, resource: Resource, patch: Body) -> Body:
-        """Anything may be in a patch; objects in it are merged with what is there, lists replace it."""
+        """Merge a patch, which may contain anything: objects are merged with the existing ones, lists replace them."""
         return cast("Body", merged(resource.body, patch))
 
     def busy_error(self, resource: Resource) -> ArmError:
-        """What Microsoft.Compute says."""
+        """Return the error in Microsoft.Compute's words."""
         message = "The request failed due to conflict with a concurrent request. To resolve it, please refer to"
         return errors.conflict("Conflict", f"{message} https://aka.ms/activitylog to get more details.")
 
 
 class Extensions(Kind):
-    """Extensions of virtual machines: they are noted, and do nothing."""
+    """Extensions of virtual machines: they are recorded, but do nothing."""
 
     type = "Microsoft.Compute/virtualMachines/extensions"
     working = "Creating"
     located = False
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
-        """It is where its machine is; what is protected is never shown."""
+        """Set the machine's location, and hide the protected settings."""
         parent = resource.id.parent
         assert parent is not None
         resource.body["location"] = self.state.get(parent).location
         resource.properties.pop("protectedSettings", None)
 
     def patched(self, resource: Resource, patch: Body) -> Body:
-        """Merged."""
+        """Merge the patch."""
         return cast("Body", merged(resource.body, patch))
 
 
 def merged(value: Any, patch: Any) -> Any:
-    """A JSON value with a patch on it."""
+    """Return a JSON value with a patch applied to it."""
     if not isinstance(value, dict) or not isinstance(patch, dict):
         return patch
     before, after = cast("Body", value), cast("Body", patch)
@@ -184,7 +184,7 @@ def merged(value: Any, patch: Any) -> Any:
 
 
 def _carry_over(machine: Resource, old: Resource) -> None:
-    """What a changed body leaves out of these stays as it was."""
+    """Keep the old values of these properties if a changed body leaves them out."""
     for name in ("storageProfile", "osProfile", "networkProfile", "hardwareProfile"):
         if name in old.properties:
             machine.properties.setdefault(name, copy.deepcopy(old.properties[name]))

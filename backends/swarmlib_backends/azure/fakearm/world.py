@@ -1,4 +1,4 @@
-"""What the fake Azure has to offer: regions with their room and quotas, sizes of machines, images."""
+"""What the fake Azure offers: regions with their room and quotas, sizes of machines, images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Size:
 
 @dataclass
 class Region:
-    """A region, as one subscription sees it; a test sets what it wants to run into.
+    """A region, as one subscription sees it; tests set the limits that they want to hit.
 
-    cores: the regional quota. families: quotas by family, where they are not the regional one. spot_cores: the quota
-    of all spot machines. withheld: sizes that this subscription can't have (SkuNotAvailable). room: cores that are
-    free in its halls (AllocationFailed once they are used up).
+    cores: the regional quota. families: quotas by family, where they differ from the regional one. spot_cores: the
+    quota of all spot machines. withheld: sizes that this subscription can't have (SkuNotAvailable). room: cores that
+    are free in its data centers (AllocationFailed once they are used up).
     """
 
     name: str
@@ -67,7 +67,7 @@ SIZES: Final[Mapping[str, Size]] = {
         Size("Standard_NC4as_T4_v3", 4, 28672, "standardNCASv3_T4Family", trusted_launch=False, temp_disk_mb=176128),
     )
 }
-"""Sizes by their names in lower case."""
+"""The sizes by their names in lower case."""
 
 REGIONS: Final = (
     "eastus", "eastus2", "eastus2euap", "westus", "westus2", "westus3", "centralus", "northcentralus", "westcentralus",
@@ -90,16 +90,16 @@ _IMAGES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
 
 
 def image_exists(publisher: str, offer: str, sku: str) -> bool:
-    """Whether the marketplace has an image; what other publishers than the few known ones have is not looked at."""
+    """Return whether the marketplace has an image; images of unknown publishers are not checked."""
     offers = {known for maker, known in _IMAGES if maker == publisher.lower()}
     return not offers or sku.lower() in _IMAGES.get((publisher.lower(), offer.lower()), frozenset())
 
 
 def regions() -> dict[str, Region]:
-    """Every region, with its usual room and quotas."""
+    """Return every region, with its usual room and quotas."""
     return {name: Region(name) for name in REGIONS}
 
 
 def canonical(location: str) -> str:
-    """A region's name, however it was written ("West Europe", "westeurope")."""
+    """Return a region's canonical name, however it was written ("West Europe", "westeurope")."""
     return location.replace(" ", "").lower()
