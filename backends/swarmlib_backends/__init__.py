@@ -1,6 +1,6 @@
 """The backends that come with swarmlib, for chains made in Python: `Chain(Debug(), Balance([Docker(), Exec()]))`.
 
-Each is loaded when its name is used: from the module of that name, in lower case.
+A backend is imported when its name is first used, from the module of that name in lower case.
 """
 
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ __all__ = [
     "Timeout",
 ]
 
-if not TYPE_CHECKING:  # checkers see the names above, and no others
+if not TYPE_CHECKING:  # type checkers see the names above, and no others
 
     def __getattr__(name: str) -> object:
         if name not in __all__:

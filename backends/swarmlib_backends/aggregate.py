@@ -1,5 +1,5 @@
-"""`aggregate`: several chains under one roof, with no placement: what is started, stopped, attached to or listed, is so
-in all of them.
+"""`aggregate`: several chains as one, without placement: what is started, stopped, attached to or listed is so in all
+of them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Aggregate(Server):
             yield
 
     async def ls(self, request: Request) -> Any:
-        """What all have, in the members' order, each entry with its `Node`."""
+        """List the objects of all members, in the members' order, each entry with its `Node`."""
         answers = await self._all(request)
         listed = [(name, _list(name, answer)) for name, answer in answers]
         return [
@@ -63,13 +63,13 @@ class Aggregate(Server):
         ]
 
     async def start(self, request: Request) -> None:
-        """In every chain that has it."""
+        """Start the object in every chain that has it."""
         await self._all(request)
 
     stop = start
 
     async def attach(self, request: Request) -> None:
-        """To every chain's; their replies come as they are, each with its `member`, until the last has ended."""
+        """Attach in every chain; forward the replies, each with its `member`, until the last attachment has ended."""
         conversation = _Conversation(request, request.reply)
         async with trio.open_nursery() as nursery:
             for name, client in self._clients.items():
@@ -77,7 +77,7 @@ class Aggregate(Server):
         conversation.must_have_ended_well()
 
     async def _all(self, request: Request) -> list[tuple[str, Answer]]:
-        """Every member's answer; one that has no such object is no failure while another has."""
+        """Return every member's answer; a member without the object is not a failure if another has it."""
         found: dict[str, Answer] = {}
         failed: dict[str, SwarmError] = {}
 
@@ -95,7 +95,7 @@ class Aggregate(Server):
 
 
 class _Conversation:
-    """Attachments to several, told as one."""
+    """Attachments in several chains, answered as one."""
 
     def __init__(self, request: Request, reply: ReplySender) -> None:
         self._request = request
@@ -123,7 +123,7 @@ class _Conversation:
             await self._reply.ack()
 
     def must_have_ended_well(self) -> None:
-        """Raise what an attachment broke off with; what one could not begin with, unless it is excused."""
+        """Raise the error with which an attachment broke off, or failed to begin, unless it is excused."""
         for name, exc in self._failed.items():
             if name in self._begun:
                 raise exc
@@ -131,7 +131,7 @@ class _Conversation:
 
 
 def _list(name: str, answer: Answer) -> list[Any]:
-    """A member's list. Raises BadAnswer if its answer is none."""
+    """Return a member's list. Raise BadAnswer if its answer is not a list."""
     try:
         found: Any = answer.value or []
     except Invalid as exc:
@@ -142,7 +142,7 @@ def _list(name: str, answer: Answer) -> list[Any]:
 
 
 def _raise_first(failed: dict[str, SwarmError], succeeded: int) -> None:
-    """Raise the first failure; that a member has no such object, or no such verb, only if none has."""
+    """Raise the first failure; a missing object or an unsupported verb counts only if no member succeeded."""
     excused = [exc for exc in failed.values() if isinstance(exc, NotFound | Unsupported)]
     real = [exc for exc in failed.values() if exc not in excused]
     if real or (excused and not succeeded):

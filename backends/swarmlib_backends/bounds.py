@@ -23,10 +23,10 @@ class Bound:
 
     @classmethod
     def read(cls, text: str | Bound) -> Bound:
-        """A bound from its text.
+        """Read a bound from its text.
 
         Raises:
-            Invalid: there is none of that name, or its value is no number.
+            Invalid: There is no bound of that name, or its value is not a number.
         """
         if isinstance(text, Bound):
             return text
@@ -42,10 +42,10 @@ class Bound:
 
 
 def limits(keepalive: float, timeout: float, bounds: Sequence[Bound]) -> Limits:
-    """The limits of a session: the usual ones, but for those given.
+    """Return the limits of a session: the defaults, except for those given.
 
     Raises:
-        Invalid: one is too small.
+        Invalid: A bound is too small.
     """
     if not 0 < keepalive < timeout:
         raise Invalid(f"--keepalive-timeout ({timeout:g} s) should be longer than --keepalive ({keepalive:g} s)")

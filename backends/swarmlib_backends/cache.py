@@ -1,4 +1,4 @@
-"""`cache`: an answer serves all who ask the same within a time."""
+"""`cache`: one answer serves all identical requests within a time."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from .calls import LOOKS, key_of, relay
 from .patterns import fitting
 
 _PASSIVE: Final = frozenset({*LOOKS, Verb.WATCH, Verb.ATTACH})
-"""What can pass without making an answer stale."""
+"""The verbs that do not make answers stale."""
 _WATCH_AGAIN_SECONDS: Final = 1.0
 _OVERHEAD: Final = 500
-"""What a reply is taken to need besides the bytes of what it holds."""
+"""The estimated bytes of a reply besides those of its contents."""
 _OF_A_VALUE: Final = 50
-"""The same of a value in a list."""
+"""The estimated bytes of a value in a list, besides its contents."""
 _log = logging.getLogger(__name__)
 _Answer: TypeAlias = list[Ack | Set | Log]
 
@@ -75,7 +75,7 @@ class Cache(Server):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
-        """Keep the answers and the calls under way."""
+        """Hold the answers and the calls in progress."""
         self._fits = fitting(self.filter, otherwise=True)
         self._answers = TTLCache[bytes, _Answer](self.size, self.ttl, trio.current_time, _size)
         self._flights: dict[bytes, _Flight] = {}
@@ -86,7 +86,7 @@ class Cache(Server):
             self._nursery.cancel_scope.cancel()
 
     def choose(self, request: Request) -> Handler | None:
-        """Looks that fit, and what may change something; the rest passes."""
+        """Take the reads that match, and calls that may change something; the rest passes."""
         if request.verb not in _PASSIVE:
             self.forget()
             return self._change
@@ -94,7 +94,7 @@ class Cache(Server):
         return self._look if plain and request.verb in LOOKS and self._fits(request) else None
 
     def forget(self) -> None:
-        """Forget all answers; a call under way is for those who wait for it already."""
+        """Forget all answers; a call in progress then only serves those who already wait for it."""
         self._answers.clear()
         self._flights.clear()
 
@@ -108,7 +108,7 @@ class Cache(Server):
         return reply
 
     async def _look(self, request: Request) -> None:
-        key = blake2b(key_of(request)).digest()  # clients choose its length: it must not be kept
+        key = blake2b(key_of(request)).digest()  # clients choose the length of the key, so only its digest is kept
         answer = self._answers.get(key)
         if answer is None:
             answer = await self._flight(key, request).answer()
@@ -119,7 +119,7 @@ class Cache(Server):
         flight = self._flights.get(key)
         if flight is None or flight.abandoned:
             flight = self._flights[key] = _Flight()
-            # Nobody's in particular: it has no deadline, and ends when the last who waits for it is gone.
+            # It belongs to no caller: it has no deadline, and ends when the last caller that waits for it is gone.
             self._nursery.start_soon(self._fly, key, flight, request.replace(deadline=math.inf))
         return flight
 
@@ -131,7 +131,7 @@ class Cache(Server):
                 self._answers[key] = flight.replies
 
     async def _follow_events(self) -> None:
-        """Forget at each event. Where there are none to be had, answers live for their seconds, as without this."""
+        """Forget all answers at each event. If there are none, answers live for `ttl`, as without this."""
         told = False
         while True:
             try:
@@ -148,7 +148,7 @@ class Cache(Server):
 
 
 class _Flight:
-    """One call for all who ask the same meanwhile."""
+    """One call for all callers that ask the same while it is in progress."""
 
     def __init__(self) -> None:
         self.replies: _Answer = []
@@ -159,12 +159,12 @@ class _Flight:
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for it any more: it is being cancelled, and can't be joined."""
+        """Whether no caller waits for it any more: it is being cancelled, and can't be joined."""
         return self._scope.cancel_called
 
     @property
     def landed(self) -> bool:
-        """Whether it has a whole answer."""
+        """Whether it has a complete answer."""
         return self._done.is_set() and self._error is None and not self._scope.cancelled_caught
 
     async def fly(self, next: Sender, request: Request) -> None:
@@ -183,7 +183,7 @@ class _Flight:
             self._error = Unsupported("it is answered by a stream, which can't be kept: leave it out with --filter")
 
     async def answer(self) -> _Answer:
-        """Wait for it; what nobody waits for any more is cancelled. Raises what its error says."""
+        """Wait for the answer, and cancel the call when no caller waits any more. Raise the error of the call."""
         self._waiting += 1
         try:
             await self._done.wait()
@@ -201,7 +201,7 @@ def _size(answer: _Answer) -> int:
 
 
 def _bytes_of(value: Any) -> int:
-    """About the memory that a part of a reply takes."""
+    """Estimate the bytes of memory of a part of a reply."""
     match value:
         case bytes() | str():
             return len(value)

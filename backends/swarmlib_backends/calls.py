@@ -1,4 +1,4 @@
-"""What several stages share: what tells calls and members apart, and how replies are passed on."""
+"""Helpers of several stages: keys that distinguish calls, distinct names of members, and the forwarding of replies."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import orjson
 from swarmlib import Reply, ReplyReceiver, ReplySender, Request, Verb, discard
 
 LOOKS: Final = frozenset({Verb.LS, Verb.GET})
-"""The verbs that change nothing and are answered with one value: asking twice is as asking once."""
+"""The verbs that change nothing and are answered with one value: asking twice has the effect of asking once."""
 
 
 Take: TypeAlias = Callable[[Reply], Awaitable[bool | None]]
-"""Takes a reply, and passes it on or keeps it; True says that it was the last one that is wanted."""
+"""Takes a reply, and forwards it or keeps it; returns True if no further replies are wanted."""
 
 
 async def relay(replies: ReplyReceiver, take: Take) -> None:
-    """Give each reply of a call to `take`; at the end what still works for the call is cancelled."""
+    """Pass each reply of a call to `take`; at the end, cancel all work for the call."""
     async with replies:
         async for reply in replies:
             if await take(reply):
@@ -26,7 +26,7 @@ async def relay(replies: ReplyReceiver, take: Take) -> None:
 
 
 async def forward(reply: Reply, to: ReplySender) -> None:
-    """Pass a reply on; its stream is closed where it can't be, so that it never stays open unowned."""
+    """Forward a reply; if that fails, close its stream, so that it never stays open without an owner."""
     try:
         await to.send(reply)
     except BaseException:
@@ -35,13 +35,13 @@ async def forward(reply: Reply, to: ReplySender) -> None:
 
 
 def key_of(request: Request) -> bytes:
-    """What tells requests apart, but for their bodies and uploads: equal for those that ask the same, whoever asks."""
+    """Return a key that is equal for requests that ask the same, whoever asks; bodies and uploads are not compared."""
     asked = (request.verb, request.path, request.params, request.meta.version, request.meta.headers)
     return orjson.dumps(asked, default=apart, option=orjson.OPT_SORT_KEYS)
 
 
 def distinct(name: str, taken: Container[str]) -> str:
-    """The name, with a number behind it where it is taken.
+    """Return the name, with a number appended if it is taken.
 
     >>> distinct("docker", {"docker"})
     'docker#2'
@@ -54,5 +54,5 @@ def distinct(name: str, taken: Container[str]) -> str:
 
 
 def apart(value: Any) -> Any:
-    """What JSON has no form for, as something that equals no JSON value of a request."""
+    """Convert a value without a JSON form to one that equals no JSON value of a request."""
     return {f":{type(value).__name__}": repr(value)}

@@ -1,4 +1,4 @@
-"""Certificates for TLS with an authority of one's own: for it, and for the servers and clients that it vouches for."""
+"""Certificates for TLS with an authority of one's own: the authority's, and those that it issues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from swarmlib import Invalid
 
 _VALID: Final = timedelta(days=825)
-"""The longest that every client accepts of a server's certificate."""
+"""The longest validity of a server's certificate that every client accepts."""
 _LEAF: Final = x509.BasicConstraints(ca=False, path_length=None)
 _CRITICAL: Final = (x509.BasicConstraints, x509.KeyUsage)
 """The extensions that a verifier must understand (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
@@ -32,10 +32,10 @@ class Issued:
 
     @classmethod
     def read(cls, pem: bytes, key_pem: bytes) -> Issued:
-        """What was issued before.
+        """Read a certificate and its key.
 
         Raises:
-            ValueError: it is no certificate, or no unencrypted key.
+            ValueError: The certificate can't be read, or the key is not an unencrypted key.
         """
         try:
             key = cast("ec.EllipticCurvePrivateKey", load_pem_private_key(key_pem, None))
@@ -55,22 +55,22 @@ class Issued:
 
 
 def authority(name: str = "swarmlib authority") -> Issued:
-    """A new authority, which may vouch for servers and clients but for no further authority."""
+    """Create an authority, which may issue certificates for servers and clients, but not for further authorities."""
     return _issue(name, None, x509.BasicConstraints(ca=True, path_length=0))
 
 
 def server(issuer: Issued, hosts: Sequence[str]) -> Issued:
-    """A server's certificate for host names and addresses, named for the last of them.
+    """Issue a server's certificate for host names and addresses, whose subject is the last of them.
 
     Raises:
-        Invalid: one is neither a name nor an address.
+        Invalid: A host is neither a name nor an address.
     """
     names = x509.SubjectAlternativeName([_name(host) for host in hosts])
     return _issue(hosts[-1], issuer, _LEAF, names, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))
 
 
 def client(issuer: Issued, name: str = "client") -> Issued:
-    """A client's certificate."""
+    """Issue a client's certificate."""
     return _issue(name, issuer, _LEAF, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
 
 
@@ -93,8 +93,8 @@ def _issue(subject: str, issuer: Issued | None, *extensions: x509.ExtensionType)
 
 
 def _profile(key: ec.EllipticCurvePrivateKey, issuer: Issued | None) -> list[x509.ExtensionType]:
-    """What RFC 5280 (4.2.1.1 to 4.2.1.3) demands of every certificate, and strict verifiers therefore ask for: what the
-    key is for, and the identifiers of this key and of the issuer's.
+    """Return the extensions that RFC 5280 (4.2.1.1 to 4.2.1.3) demands of every certificate, and strict verifiers
+    require: the usage of the key, and the identifiers of this key and of the issuer's.
     """
     issuing_key = issuer.key if issuer else key
     return [
@@ -105,7 +105,7 @@ def _profile(key: ec.EllipticCurvePrivateKey, issuer: Issued | None) -> list[x50
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
-    """An authority's key signs certificates and revocation lists; any other key signs handshakes."""
+    """Return the usage of a key: an authority's signs certificates and revocation lists, any other signs handshakes."""
     return x509.KeyUsage(
         digital_signature=not authority,
         key_cert_sign=authority,

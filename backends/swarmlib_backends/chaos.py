@@ -1,4 +1,4 @@
-"""`chaos`: the faults of real networks and engines, by chance, and the same ones each time for the same seed."""
+"""`chaos`: the faults of real networks and engines, at random, and the same ones each time for the same seed."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ _MEAN_CUT_REPLIES: Final = 3
 _PIECE_SECONDS: Final = 0.05
 _MAX_PIECE: Final = 256 * 1024
 _MAX_SIGMA: Final = 10
-"""Beyond it a lognormal distribution reaches times that no float holds."""
+"""With a larger sigma, a lognormal distribution reaches times that no float can hold."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """How long messages are held up: a distribution of seconds."""
+    """How long messages are delayed: a distribution of seconds."""
 
     draw: _Draw
     text: str
 
     @classmethod
     def read(cls, text: object) -> Self:
-        """Read one of the forms that `Chaos` tells of.
+        """Read one of the forms that the docstring of `Chaos` lists.
 
         Raises:
-            ValueError: it is none.
+            ValueError: The text has none of these forms.
         """
         given = str(text)
         try:
@@ -116,7 +116,7 @@ _DISTRIBUTIONS: Final[dict[str, Callable[..., _Draw]]] = {
 
 @dataclass(frozen=True)
 class _Faults:
-    """What one call meets."""
+    """The faults of one call."""
 
     delay: float = 0.0
     error: str = ""
@@ -167,7 +167,7 @@ class Chaos(Server):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
-        """Count this stage's own calls."""
+        """Set up the filter, the numbers of the calls and the seed."""
         self._fits = fitting(self.filter, otherwise=True)
         self._numbers = itertools.count(1)
         self._seed = secrets.randbits(32) if self.seed is None else self.seed
@@ -175,7 +175,7 @@ class Chaos(Server):
         yield
 
     def choose(self, request: Request) -> Handler | None:
-        """The messages that meet a fault; the rest passes."""
+        """Take the messages that meet a fault; the rest passes."""
         if not self._fits(request):
             return None
         number = next(self._numbers)
@@ -187,7 +187,7 @@ class Chaos(Server):
         return partial(self._suffer, faults)
 
     def _faults(self, number: int, request: Request) -> _Faults:
-        """What call `number` meets. Each kind has chances of its own, so that one option leaves the others' alone."""
+        """Draw the faults of call `number`. Each kind has its own chances, so that options are independent."""
 
         def chance(kind: str) -> random.Random:
             return random.Random(f"{self._seed} {number} {kind}")
@@ -209,7 +209,7 @@ class Chaos(Server):
     async def _suffer(self, faults: _Faults, request: Request) -> None:
         await trio.sleep(faults.delay)
         if faults.error:
-            # It did not happen, which `retry` may know. What did, and is not told of, is `--drop`.
+            # It did not happen, which `retry` may know. `--drop` is for calls that happened without an answer.
             raise ERRORS[faults.error](f"chaos: {faults.error}", details={UNSENT: True})
         if request.upload is not None:
             request = request.replace(upload=self._troubled(request.upload, faults))
@@ -258,14 +258,14 @@ class _Troubled(StreamWrapper):
 
     @property
     def _piece(self) -> int:
-        """Bytes that may go at once: few enough to be slow evenly."""
+        """Bytes that are passed at once: few enough for an even rate."""
         return max(1, int(min(self._rate * _PIECE_SECONDS, _MAX_PIECE)))
 
     async def _passing(self, piece: bytes) -> bytes:
         await trio.sleep(len(piece) / self._rate)
         self._left -= len(piece)
         if self._left < 0:
-            self._receiving.cancel()  # who waits to receive learns of it too
+            self._receiving.cancel()  # a task that waits to receive gets the error too
             await trio.aclose_forcefully(self.inner)
             raise _cut()
         return piece

@@ -1,4 +1,4 @@
-"""The debug backend: a line on stderr for each request that passes, and one for each reply.
+"""`debug`: a line on stderr for each request that passes, and one for each reply.
 
 #7 > ls containers {"all": "1"}
 #7 < set 1.84 ms 530 B
@@ -42,7 +42,7 @@ class Debug(Filter):
     filter: list[str] = option("only requests whose 'verb path' fits this, such as 'ls*'", default=[])
     values: bool = option("print the values too, not only their sizes", default=False)
     out: TextIO | None = field(default=None, repr=False)
-    """Where lines go, written at once; by default `sys.stderr` as it is when the stage opens, from a queue."""
+    """Where lines are written, unbuffered; by default to `sys.stderr` as it is when the stage opens, from a queue."""
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -54,7 +54,7 @@ class Debug(Filter):
         yield
 
     async def send(self, request: Request) -> None:
-        """Show the request, and have its replies shown; pass it on."""
+        """Show the request, and have its replies shown; forward it."""
         if not self._fits(request):
             await self.next.send(request)
             return
@@ -65,12 +65,12 @@ class Debug(Filter):
         await self.next.send(request.replace(reply=Tap(request.reply, call.see)))
 
     def write(self, line: dict[str, Any]) -> None:
-        """Write one line. Where it can't be written (stderr closed), the traffic goes on without it."""
+        """Write one line. If that fails (stderr closed), the traffic goes on without it."""
         self._out.write(self._form(line))
 
 
 class _Call:
-    """One call under way."""
+    """One call in progress."""
 
     __slots__ = ("_answered", "_asked", "_began", "_number", "_stage")
 
@@ -82,7 +82,7 @@ class _Call:
         self._answered = False
 
     def see(self, reply: Reply) -> Reply:
-        """Show a reply; it goes on as it is."""
+        """Show a reply, and return it unchanged."""
         self._answered = self._answered or isinstance(reply, FINAL)
         line: dict[str, Any] = {"call": self._number, "reply": reply.kind, "ms": self._age()}
         if isinstance(reply, Error):
@@ -101,7 +101,7 @@ class _Call:
         return reply
 
     def gone(self) -> None:
-        """Show that the caller went away before the answer."""
+        """Show that the caller disconnected before the answer."""
         if not self._answered:
             self._stage.write({"call": self._number, "reply": "gone", "ms": self._age()})
 
@@ -122,7 +122,7 @@ def _asked(number: int, request: Request, values: bool) -> dict[str, Any]:
 
 
 def _about(meta: Meta) -> dict[str, Any]:
-    """What is known about a call, as far as it is known."""
+    """Return what is known about a call; empty values are left out."""
     known = {"caller": meta.caller, "version": meta.version, "headers": meta.headers}
     return {name: each for name, each in known.items() if each}
 
@@ -132,7 +132,7 @@ def _add_value(line: dict[str, Any], value: Json, values: bool) -> None:
         line["bytes"] = len(value.raw)
         if values:
             line["value"] = redact.value(value.data)
-    except Invalid:  # what isn't JSON is for whoever decodes it to refuse
+    except Invalid:  # refusing what is not JSON is left to the stage that decodes it
         line.setdefault("bytes", None)
 
 
@@ -156,7 +156,7 @@ def _plain(line: dict[str, Any]) -> str:
 
 
 def _printable(text: str) -> str:
-    """`text` in a form that can't break the line or drive the terminal."""
+    """Return `text` in a form that can't break the line or control the terminal."""
     return text if text.isprintable() else f'"{escaped(text)}"'
 
 

@@ -1,4 +1,4 @@
-"""The edge of a chain that a wire peer reaches: nothing goes in but requests in canonical form."""
+"""The edge of a chain that a wire peer reaches: only requests in canonical form enter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .dockerapi.canonical import canonical
 
 
 class Edge(trio.abc.SendChannel[Request]):
-    """The way to a chain for what comes over the wire. The chain is its opener's to close."""
+    """The channel to a chain for requests from the wire. It must not close the chain, which belongs to its opener."""
 
     def __init__(self, service: Sender) -> None:
         self._service = service
@@ -19,9 +19,9 @@ class Edge(trio.abc.SendChannel[Request]):
         """Send a request in its canonical form.
 
         Raises:
-            Invalid: it has none: a parameter or the body is wrong.
+            Invalid: The request has none: a parameter or the body is invalid.
         """
         await self._service.send(canonical(value))
 
     async def aclose(self) -> None:
-        """Nothing of its own to close."""
+        """Do nothing: there is nothing to close."""

@@ -1,4 +1,4 @@
-"""`limit`: so many calls at once, so many a second, and a fair share for each client."""
+"""`limit`: a bound on concurrent calls and on calls per second, and a fair share for each client."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Limit(Server):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
-        """Keep the gate."""
+        """Open the gate."""
         self._gate = _Gate(self.max_concurrent or math.inf, self.rate.per_second if self.rate else math.inf, self.burst)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._gate.keep_time)
@@ -55,7 +55,7 @@ class Limit(Server):
             nursery.cancel_scope.cancel()
 
     def choose(self, request: Request) -> Handler | None:
-        """Every call gets its place in the line as it arrives."""
+        """Queue every call as it arrives."""
         ticket = self._gate.join(request.meta.caller)
         if not ticket.admitted.is_set() and self._gate.waiting(ticket.client) > self.queue:
             self._gate.leave(ticket)
@@ -87,10 +87,10 @@ class _Ticket:
 
 
 class _Gate:
-    """Who may pass: a line for each client, and turns that go round them.
+    """Admits calls: each client has a queue, and the clients take turns.
 
     The rate is kept as the time from which the next call conforms (GCRA, as in ATM's traffic contract): one number,
-    and no tokens to be filled up.
+    instead of tokens that must be refilled.
     """
 
     def __init__(self, places: float, per_second: float, burst: int) -> None:
@@ -98,22 +98,22 @@ class _Gate:
         self._interval = 1 / per_second
         self._tolerance = (burst - 1) * self._interval
         self._conforms = -math.inf
-        self._lines: dict[str, deque[_Ticket]] = {}  # the first is next
+        self._lines: dict[str, deque[_Ticket]] = {}  # the first client is next
         self._timed = trio.Event()
 
     def join(self, client: str) -> _Ticket:
-        """Stand in line; the ticket is `admitted` at once where there is a place."""
+        """Join the queue; the ticket is `admitted` at once if there is a place."""
         ticket = _Ticket(client)
         self._lines.setdefault(client, deque()).append(ticket)
         self._admit()
         return ticket
 
     def waiting(self, client: str) -> int:
-        """How many of a client's wait."""
+        """Count the waiting calls of a client."""
         return len(self._lines.get(client, ()))
 
     def leave(self, ticket: _Ticket) -> None:
-        """Give back the place, or stop waiting for one. Twice is harmless."""
+        """Give back the place, or stop waiting for one. May be called twice."""
         if ticket.left:
             return
         ticket.left = True
@@ -124,7 +124,7 @@ class _Gate:
             self._take(ticket)
 
     def _take(self, ticket: _Ticket) -> None:
-        """Take it out of its line; the client's next one has its turn after the others' next ones."""
+        """Remove a ticket from its queue; the client's next call has its turn after those of the other clients."""
         line = self._lines.pop(ticket.client)
         line.remove(ticket)
         if line:
@@ -143,7 +143,7 @@ class _Gate:
             self._conforms = max(self._conforms, now) + self._interval
 
     async def keep_time(self) -> None:
-        """Admit who waits for nothing but the time to pass."""
+        """Admit the calls that only wait for time to pass."""
         while True:
             await self._timed.wait()
             self._timed = trio.Event()

@@ -1,7 +1,7 @@
-"""`listen`: the head of a chain that serves other machines or processes: those who reach it by `remote`.
+"""`listen`: the head of a chain that serves other machines or processes, which reach it by `remote`.
 
-Each connection is a session of its own (`swarmlib.wire`) in a task of its own; whatever its peer does, the others do
-not see it. Who the peer is, as its transport knows it, stands in every request as `meta.caller`.
+Each connection is a session of its own (`swarmlib.wire`) in a task of its own; whatever its peer does, other sessions
+are not affected. The peer's identity, as its transport knows it, is in every request as `meta.caller`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from .edge import Edge
 __all__ = ["Listen"]
 
 DRAIN_SECONDS: Final = CLEANUP_SECONDS - 1
-"""How long the calls under way may take when the stage closes; what is left of the cleanup is for saying goodbye."""
+"""Seconds that calls in progress may take when the stage closes; the rest of the cleanup is for closing sessions."""
 _SAFER: Final = "use tls:// with --ca"
 _ENDS: Final = (SwarmError, OSError)
-"""How a session may end in everyday life: its peer went away, or is none."""
+"""How a session may end in normal operation: its peer disconnected, or does not speak the protocol."""
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +72,7 @@ class Listen(Source):
                 raise Invalid("tls:// needs --ca, to serve only who has a certificate of that authority, or --insecure")
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Bind every address, then serve until cancelled; then give the calls under way a moment to end."""
+        """Bind every address, then serve until cancelled; then give the calls in progress a moment to end."""
         tls = server_context(self.cert, self.key, self.ca) if self.cert else None
         bounds = limits(self.keepalive, self.keepalive_timeout, self.limit)
         sessions = _Sessions(self.next, bounds, self.max_connections)
@@ -91,7 +91,7 @@ class Listen(Source):
 
 
 class _Sessions:
-    """The sessions that are open, each in a task of its own. They outlive the listening, by `DRAIN_SECONDS`."""
+    """The open sessions, each in a task of its own. They outlive the listening, by `DRAIN_SECONDS` at most."""
 
     def __init__(self, service: Sender, limits: Limits, most: int) -> None:
         self.ending = trio.Event()
@@ -101,8 +101,8 @@ class _Sessions:
         self._open: set[_Session] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Hold the sessions until `ending` is set; then have each drained, and closed."""
-        with trio.CancelScope(shield=True) as scope:  # it has a deadline once it is to end
+        """Hold the sessions until `ending` is set; then drain and close each of them."""
+        with trio.CancelScope(shield=True) as scope:  # it gets a deadline once it is to end
             async with trio.open_nursery() as self._nursery:
                 task_status.started()
                 await self.ending.wait()
@@ -128,7 +128,7 @@ class _Sessions:
 
 
 class _Session:
-    """One peer, from its arrival to its end. Until it has shaken hands it may be cut to make room for another."""
+    """One peer, from its arrival to its end. Before the handshake is complete, it may be cut to make room."""
 
     def __init__(self, client: ClientConnection, caller: str) -> None:
         self._client = client
@@ -136,7 +136,7 @@ class _Session:
         self._connection: Connection | None = None
 
     async def run(self, stream: trio.SocketStream, tls: ssl.SSLContext | None, service: Sender, limits: Limits) -> None:
-        """Shake hands, and serve the peer until either side ends it."""
+        """Perform the handshake, and serve the peer until either side ends the session."""
         secure = lean(stream) if tls is None else await self._secured(lean(stream), tls)
         if secure is None:
             return
@@ -155,7 +155,7 @@ class _Session:
         return hidden
 
     async def end(self) -> None:
-        """Let the calls under way end, then close. A peer that is still shaking hands is closed at once."""
+        """Let the calls in progress end, then close. A peer that is still in the handshake is cut at once."""
         if self._connection is not None:
             await self._connection.drain()
         self._client.abort()

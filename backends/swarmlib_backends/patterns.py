@@ -1,4 +1,4 @@
-"""Which requests an option speaks of: shell patterns over a request's 'verb path', such as 'ls*' or 'rm *'."""
+"""Patterns that select requests for an option: shell patterns over a request's 'verb path', such as 'ls*' or 'rm *'."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Judge: TypeAlias = Callable[[Request], bool]
 
 
 def fitting(patterns: Sequence[str], *, otherwise: bool = False) -> Judge:
-    """Whether a request fits one of the patterns; without any, it is as `otherwise` says."""
+    """Return a function that says whether a request fits one of the patterns; without any, it returns `otherwise`."""
     if not patterns:
         return lambda _: otherwise
     matches = re.compile("|".join(map(fnmatch.translate, patterns)), re.DOTALL).match
@@ -24,7 +24,7 @@ def fitting(patterns: Sequence[str], *, otherwise: bool = False) -> Judge:
 
 @dataclass(frozen=True)
 class Rule:
-    """`PATTERN=VALUE`: a value for the messages that fit; what VALUE may be is the option's own affair."""
+    """`PATTERN=VALUE`: a value for the messages that fit; the option determines what VALUE may be."""
 
     pattern: str
     value: str
@@ -34,7 +34,7 @@ class Rule:
         """Read a rule.
 
         Raises:
-            ValueError: it has no pattern or no value.
+            ValueError: The text has no pattern or no value.
         """
         pattern, _, value = str(text).rpartition("=")
         if not pattern or not value:
@@ -46,5 +46,5 @@ class Rule:
 
     @cached_property
     def fits(self) -> Judge:
-        """Whether it speaks of a request."""
+        """A function that says whether a request fits the pattern."""
         return fitting([self.pattern])

@@ -1,6 +1,6 @@
-"""The pytest plugin: the fixture `swarm`, a Docker API for a test, with no Docker.
+"""The pytest plugin: the fixture `swarm`, a Docker API for a test, without Docker.
 
-pytest loads this in every run on a machine that has swarmlib, so what it needs is imported when a test asks for it.
+pytest loads this in every run on a machine that has swarmlib, so its dependencies are imported when a test uses it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 _OTHER_DOCKERS: Final = ("DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY")
-"""The variables that would have a Docker client use another one, or this one in another way."""
+"""The variables that would make a Docker client use another engine, or this one in another way."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
         "swarm(*stages, **options): what the fixture `swarm` serves for this test: the stages of a chain, "
@@ -34,9 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def swarm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    """A fresh simulated engine, which is this process's Docker while the test runs: `DOCKER_HOST` says where.
+    """Serve a fresh simulated engine, which is this process's Docker while the test runs: `DOCKER_HOST` names it.
 
-    It is a `swarmlib.sync.Client` of that engine too, so a test can set the scene and look at what came of it.
+    The fixture is also a `swarmlib.sync.Client` of that engine, so a test can prepare its state and check the results.
     """
     from .served import served
 
@@ -48,7 +48,7 @@ def swarm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def _stages(request: pytest.FixtureRequest) -> tuple[Any, ...]:
-    """What to serve, as the marker says, else the ini option."""
+    """Return what to serve, according to the marker, else the ini option."""
     marker = request.node.get_closest_marker("swarm")
     stages: tuple[Any, ...] = marker.args if marker else ()
     options: Mapping[str, Any] = marker.kwargs if marker else {}

@@ -1,4 +1,4 @@
-"""`record`: what passes goes into a file, for `replay` and for who wants to know later."""
+"""`record`: writes all traffic to a file, for `replay` and for later inspection."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Record(Filter):
                 await trio.to_thread.run_sync(self._writer.close)
 
     async def send(self, request: Request) -> None:
-        """Record a request, and have what comes of it recorded; pass it on."""
+        """Record a request, and have its replies and streams recorded; forward it."""
         await self.room()
         call = _Call(self, next(self._numbers), request)
         upload = None if request.upload is None else _Upload(request.upload, call).alike
@@ -71,12 +71,12 @@ class Record(Filter):
         self._writer.put(what, call, data)
 
     async def room(self) -> None:
-        """Wait until the file takes more: before each piece of traffic that may come in any number."""
+        """Wait until the file takes more: call this before each of an unbounded number of records."""
         await self._writer.room()
 
 
 class _Call:
-    """One call under way."""
+    """One call in progress."""
 
     def __init__(self, stage: Record, number: int, asked: Request) -> None:
         self._stage = stage
@@ -86,7 +86,7 @@ class _Call:
         self._put_message(What.ASK, lambda: request_bytes(redact.request(self._asked), upload=asked.upload is not None))
 
     def replied(self, reply: Reply) -> Reply:
-        """Record a reply; it goes on with its stream tapped."""
+        """Record a reply; return it with its stream tapped."""
         secrets = redact.secrets_of(self._asked) if isinstance(reply, Error) else ()
         self._put_message(What.REPLY, lambda: reply_bytes(redact.reply(reply, secrets)))
         if isinstance(reply, Ack) and reply.stream is not None:
@@ -100,13 +100,13 @@ class _Call:
         self._over(What.GONE)
 
     def _over(self, how: What) -> None:
-        """Record which was first: the end of the replies, or of the caller."""
+        """Record which came first: the end of the replies, or of the caller."""
         if not self._ended:
             self._ended = True
             self._put(how)
 
     def passed(self, what: What, data: bytes | bytearray | memoryview = b"") -> None:
-        """Record a stream's bytes, or what else became of it."""
+        """Record a stream's bytes, or its end or break."""
         if self._asked.path == WHOLE.path(""):
             return
         for start in range(0, len(data) or 1, PIECE):
@@ -127,7 +127,7 @@ class _Call:
 
 
 class _Told(Tap):
-    """A reply channel whose end is recorded too. A final reply waits for nothing."""
+    """A reply channel whose end is recorded too. A final reply does not wait for room."""
 
     def __init__(self, inner: ReplySender, call: _Call) -> None:
         super().__init__(inner, call.replied)
@@ -144,8 +144,8 @@ class _Told(Tap):
 
 
 class _Upload(StreamWrapper):
-    """A request's upload: what is received of it, the caller has sent. Only its end is recorded: a replay compares
-    none of its bytes, and build contexts and archives hold what nobody looked through for secrets.
+    """A request's upload: what is received from it was sent by the caller. Only its end is recorded: a replay does not
+    compare its bytes, and build contexts and archives may hold secrets that nobody has removed.
     """
 
     def __init__(self, inner: trio.abc.ReceiveStream, call: _Call) -> None:
@@ -160,7 +160,7 @@ class _Upload(StreamWrapper):
 
 
 class _Conversation(StreamWrapper):
-    """The stream that an `ack` brought. What is sent is recorded first: its answer may come before it is all sent."""
+    """The stream of an `ack`. Data is recorded before it is sent, as its answer may come before it is all sent."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, call: _Call) -> None:
         super().__init__(inner)

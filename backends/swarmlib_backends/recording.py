@@ -1,15 +1,15 @@
-"""The file of `record` and `replay`: what was asked and what came of it, in the order in which it happened.
+"""The file of `record` and `replay`: the requests, replies and streams, in the order in which they happened.
 
-It is a stream of msgpack objects: the header `["swarmlib recording", VERSION, CREATED]` (seconds since 1970), then a
-record after another, each `[CRC32, BYTES]`. The bytes, which the checksum is of, are msgpack again:
+It is a stream of msgpack objects: the header `["swarmlib recording", VERSION, CREATED]` (seconds since 1970), then one
+record after another, each `[CRC32, BYTES]`. The bytes, over which the checksum is computed, are msgpack again:
 
     [WHAT, CALL, AT, DATA]
 
 WHAT is one of `What`, CALL the number of the call that it belongs to, AT the seconds since CREATED. DATA is a request
 or reply in the wire's form (`swarmlib.wire.codec`; a stream that it held is a reference), or a stream's bytes.
 
-Records are written one after another, each whole or not at all, so the file is good at any moment; of one that was cut
-off or damaged all is good that stands before the damage.
+Records are written one after another, each completely or not at all, so the file is valid at any moment; in a file that
+was cut off or damaged, everything before the damage is valid.
 """
 
 from __future__ import annotations
@@ -44,39 +44,39 @@ msgpack: Final[Any] = untyped_msgpack
 MAGIC: Final = "swarmlib recording"
 VERSION: Final = 2
 MAX_RECORD: Final = 512 * 1024 * 1024
-"""Bytes of one record, at most: more than the largest value that a backend gives."""
+"""Bytes of one record, at most: more than the largest value of any backend."""
 PIECE: Final = 1024 * 1024
 """Bytes of a stream in one record, at most."""
 MAX_UNWRITTEN: Final = 16 * 1024 * 1024
-"""Bytes of records that wait to be written before traffic is held back."""
+"""Bytes of records that may wait to be written before traffic is held back."""
 WRITE_SECONDS: Final = CLEANUP_SECONDS
-"""How long traffic is held back, at most."""
+"""Seconds that traffic is held back, at most."""
 CLOSE_SECONDS: Final = CLEANUP_SECONDS
-"""How long the end of a recording waits for what is not written yet."""
+"""Seconds that closing a recording waits for records that are not written yet."""
 _log = logging.getLogger(__name__)
 
 
 class What(StrEnum):
-    """What a record tells of its call."""
+    """The kind of a record."""
 
     ASK = "ask"
     """The request."""
     REPLY = "reply"
     END = "end"
-    """No more replies came."""
+    """No more replies follow."""
     GONE = "gone"
-    """The caller went away."""
+    """The caller disconnected."""
     SENT = "sent"
-    """Bytes from the caller: of the request's upload, or in the conversation. No bytes: their end."""
+    """Bytes from the caller: of the request's upload, or in the conversation. No bytes: the end."""
     RECEIVED = "received"
-    """Bytes to the caller. No bytes: their end."""
+    """Bytes to the caller. No bytes: the end."""
     BROKE = "broke"
     """The stream to the caller broke."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One record, and where it stands in the file."""
+    """One record, and its position in the file."""
 
     what: What
     call: int
@@ -88,37 +88,37 @@ class Event:
 
 
 def request_in(data: bytes) -> tuple[Request, bool]:
-    """The request in a record, and whether it had an upload.
+    """Decode the request in a record, and whether it had an upload.
 
     Raises:
-        Invalid: it is none.
+        Invalid: The data is not a request.
     """
     asked, refs = decode_request(data, now=0)
     return Request.of(asked), refs.stream is not None
 
 
 def reply_in(data: bytes) -> tuple[Reply, RefKind | None]:
-    """The reply in a record, and the kind of stream that it gave.
+    """Decode the reply in a record, and the kind of its stream.
 
     Raises:
-        Invalid: it is none.
+        Invalid: The data is not a reply.
     """
     reply, refs = decode_reply(data)
     return reply, refs.stream.kind if refs.stream else None
 
 
 def request_bytes(request: Request, *, upload: bool) -> bytes:
-    """A request as data of a record.
+    """Encode a request as the data of a record.
 
     Raises:
-        Invalid: it holds what can't be carried.
+        Invalid: The request holds a value that can't be encoded.
     """
     stream = Ref(RefKind.STREAM, 0) if upload else None
     return encode(request, Refs(Ref(RefKind.CHANNEL, 0), stream), now=0)
 
 
 def reply_bytes(reply: Reply) -> bytes:
-    """A reply as data of a record. Raises as `request_bytes`."""
+    """Encode a reply as the data of a record. Raise the same errors as `request_bytes`."""
     stream = reply.stream if isinstance(reply, Ack) else None
     if stream is None:
         return encode(reply, now=0)
@@ -126,18 +126,18 @@ def reply_bytes(reply: Reply) -> bytes:
 
 
 class Writer:
-    """A file that is being recorded to. Where it can't be written any more, it says so once, and takes no more.
+    """A file that is being recorded to. When it can no longer be written, that is logged once, and recording ends.
 
-    A thread of its own writes it, so that a disk that hangs stops nothing else.
+    A separate thread writes it, so that a disk that hangs stops nothing else.
     """
 
     def __init__(self, path: str, *, append: bool, force: bool) -> None:
-        """Begin a file of its owner alone (mode 0600), or go on with one.
+        """Begin a file that only its owner can read (mode 0600), or continue one.
 
         Raises:
-            Conflict: it exists already, and neither `append` nor `force` is given; or another records to it.
-            Invalid: it is to be appended to, and no recording, or damaged.
-            Unavailable: it can't be opened.
+            Conflict: The file exists, and neither `append` nor `force` is given; or another process records to it.
+            Invalid: The file is to be appended to, and is damaged or not a recording.
+            Unavailable: The file can't be opened.
         """
         flags = os.O_RDWR | os.O_CREAT | (0 if append or force else os.O_EXCL)
         self._path = path
@@ -187,7 +187,7 @@ class Writer:
         os.lseek(self._file, self._size, os.SEEK_SET)
 
     def put(self, what: What, call: int, data: bytes = b"") -> None:
-        """Have a record written. Never blocks: who puts many awaits `room` before."""
+        """Have a record written. Never block: callers that put many records await `room` before."""
         body = msgpack.packb([what.value, call, time.time() - self._created, data])
         record = msgpack.packb([zlib.crc32(body), body])
         with self._changed:
@@ -197,8 +197,8 @@ class Writer:
                 self._changed.notify_all()
 
     async def room(self) -> None:
-        """Wait while over MAX_UNWRITTEN bytes of records are not written: a recording has all of them or ends. It ends
-        where that takes over WRITE_SECONDS.
+        """Wait while over MAX_UNWRITTEN bytes of records are not written, so that none is dropped; end the recording if
+        that takes over WRITE_SECONDS.
         """
         if not self._has_room():
             await trio.to_thread.run_sync(self._wait_for_room, abandon_on_cancel=True, limiter=self._one_waits)
@@ -213,7 +213,7 @@ class Writer:
             self._lose(f"the disk has been behind by over {MAX_UNWRITTEN} bytes for {WRITE_SECONDS:g} s")
 
     def close(self) -> None:
-        """Write what is left and close the file; blocks for CLOSE_SECONDS at most. Twice is harmless."""
+        """Write the remaining records and close the file; block for CLOSE_SECONDS at most. May be called twice."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -222,13 +222,13 @@ class Writer:
             self._lose(f"the disk did not take the last {self._unwritten} bytes within {CLOSE_SECONDS:g} s")
 
     def _run(self) -> None:
-        """Write what is put, and close the file in the end: all that the thread does."""
+        """Write the queued records, and close the file at the end: the body of the thread."""
         while (record := self._next()) is not None:
             try:
                 self._write(record)
             except OSError as exc:
                 self._lose(exc.strerror or str(exc))
-                with suppress(OSError):  # then it ends with a record that is cut off, which a reader knows
+                with suppress(OSError):  # then the file ends with a record that is cut off, which a reader recognizes
                     os.ftruncate(self._file, self._size)
             with self._changed:
                 self._unwritten -= len(record)
@@ -256,7 +256,7 @@ class Writer:
 
 
 def _claim(file: int) -> None:
-    """See that no other records to it, nor anyone else can read it, also where it was there before."""
+    """Ensure that no other process records to the file, and only its owner can read it, even if it existed before."""
     if sys.platform != "win32":
         import fcntl
 
@@ -265,14 +265,14 @@ def _claim(file: int) -> None:
 
 
 class Recording:
-    """A file that was recorded. It may be larger than memory: bytes can be read again where they stand."""
+    """A recorded file. It may be larger than memory: data is read again from its position."""
 
     def __init__(self, path: str) -> None:
-        """Open it and read its header.
+        """Open the file and read its header.
 
         Raises:
-            Invalid: it is no recording, or of a version that is unknown here.
-            Unavailable: it can't be read.
+            Invalid: The file is not a recording, or has a version that is unknown here.
+            Unavailable: The file can't be read.
         """
         try:
             self._file = open(path, "rb")  # noqa: SIM115 - closed by `close`, as the other
@@ -282,11 +282,11 @@ class Recording:
         self._path = path
         self.created = 0.0
         self.good = 0
-        """Bytes from the beginning that are good, as far as `events` has come."""
+        """Bytes from the beginning that are valid, as far as `events` has read."""
         self.count = 0
-        """Records that are good, as far as `events` has come."""
+        """Records that are valid, as far as `events` has read."""
         self.damage = ""
-        """What is wrong with the file, and where, once `events` has come there."""
+        """What is wrong with the file, and where, once `events` has reached it."""
         self._objects = msgpack.Unpacker(self._file, max_buffer_size=MAX_RECORD)
         try:
             self._read_header()
@@ -295,7 +295,7 @@ class Recording:
             raise
 
     def close(self) -> None:
-        """Close the file. Twice is harmless."""
+        """Close the file. May be called twice."""
         self._file.close()
         self._again.close()
 
@@ -311,7 +311,7 @@ class Recording:
         self.good = self._objects.tell()
 
     def events(self) -> Iterator[Event]:
-        """The records in order, up to the end or the first that is damaged; once only."""
+        """Yield the records in order, up to the end or the first that is damaged. May be used only once."""
         try:
             for found in self._objects:
                 place, self.good = self.good, self._objects.tell()
@@ -334,7 +334,7 @@ class Recording:
         )
 
     def data(self, event: Event) -> bytes:
-        """The data of one of its records, read again."""
+        """Read the data of one of its records again."""
         self._again.seek(event.place)
         _, record = msgpack.unpackb(self._again.read(event.size))
         return bytes(msgpack.unpackb(record)[3])

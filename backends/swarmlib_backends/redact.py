@@ -1,8 +1,8 @@
-"""Secrets never reach a log or a file: what is shown of requests and replies, and what stands in the place of the rest.
+"""Secrets never reach a log or a file: this decides what is shown of requests and replies, and what replaces the rest.
 
-One rule for `debug`, `record` and whatever else keeps what passes: nothing is shown unless it is known to be harmless,
-by the field, parameter or header that it stands in (`shown` lists them). The shape stays, so that whoever decodes what
-is left finds the types and the counts that they expect; of environment variables, labels and options the names stay.
+There is one rule for `debug`, `record` and whatever else keeps traffic: nothing is shown unless its field, parameter or
+header is known to be harmless (`shown` lists them). The structure stays, so that a reader of the rest finds the
+expected types and counts; of environment variables, labels and options the names stay.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .redact_fields import DETAILS, PARAMS, error_body, hidden, is_harmless, nam
 from .redact_text import HIDDEN, without_quotations
 
 _HARMLESS: Final = frozenset({b"OK", b"OK\n"})
-"""Values that are no JSON, and shown: what an engine answers to a ping."""
+"""Values that are not JSON, and shown: an engine's answers to a ping."""
 _TAINTING: Final = 4
-"""Characters that a hidden text has at least, for errors to be searched for it: shorter ones are everywhere."""
+"""The least length of a hidden text that errors are searched for: shorter ones occur everywhere."""
 
 
 def value(data: Any) -> Any:
-    """JSON data as it may be shown."""
+    """Return JSON data as it may be shown."""
     try:
         return objects(data)
     except RecursionError:
@@ -36,19 +36,19 @@ def value(data: Any) -> Any:
 
 
 def params(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters, or a reply's details, as they may be shown: those on the lists, and the names of the others."""
+    """Return parameters, or a reply's details, as they may be shown: harmless ones, and the names of the others."""
     return {name_of(name): PARAMS.get(name, hidden)(each) for name, each in given.items()}
 
 
 def meta(given: Meta) -> Meta:
-    """Return what is known about a call as it may be shown: of headers that may hold a secret only the names."""
+    """Return what is known about a call as it may be shown: of headers that may hold a secret, only the names."""
     return given.replace(
         headers=tuple((name_of(name), each if is_harmless(name) else HIDDEN) for name, each in given.headers)
     )
 
 
 def request(seen: Request) -> Request:
-    """Return a request as it may be kept. Its upload and where its replies go are the same."""
+    """Return a request as it may be kept. Its upload and its reply channel are the same."""
     body = None if seen.body is None else _redacted(seen.body)
     return seen.replace(params=params(seen.params), body=body, meta=meta(seen.meta))
 
@@ -56,7 +56,7 @@ def request(seen: Request) -> Request:
 def reply(seen: Reply, secrets: Collection[str] = ()) -> Reply:
     """Return a reply as it may be kept. Its stream is the same.
 
-    secrets: what its request holds (`secrets_of`), which an error may repeat.
+    secrets: the secrets in its request (`secrets_of`), which an error may repeat.
     """
     if isinstance(seen, Error):
         return Error(error(seen.error, secrets))
@@ -68,14 +68,14 @@ def reply(seen: Reply, secrets: Collection[str] = ()) -> Reply:
 
 
 def error(exc: SwarmError, secrets: Collection[str] = ()) -> SwarmError:
-    """Return an error as it may be shown: without what it may quote, nor `secrets`."""
+    """Return an error as it may be shown: without quotations and without `secrets`."""
     details = {name: DETAILS.get(name, hidden)(each) for name, each in exc.details.items()}
     details |= {name: error_body(exc.details[name], secrets) for name in ("body", "line") if name in exc.details}
     return type(exc)(without_quotations(exc.message, secrets), backend=exc.backend, path=exc.path, details=details)
 
 
 def secrets_of(request: Request) -> Collection[str]:
-    """Return the texts that are hidden in a request, as an error would quote them; the longest first."""
+    """Return the texts that are hidden in a request, as an error would quote them, the longest first."""
     try:
         found = {each for text in _texts(request) for each in _quoted(text) if len(each) >= _TAINTING}
     except RecursionError:
@@ -96,7 +96,7 @@ def _texts(request: Request) -> Iterator[str]:
 
 
 def _differing(data: Any, left: Any) -> Iterator[str]:
-    """Yield the texts in `data` that are not the same in `left`, what is `left` of it."""
+    """Yield the texts in `data` that differ in `left`, its redacted form."""
     if isinstance(data, str):
         if data != left:
             yield data
@@ -112,7 +112,7 @@ def _differing(data: Any, left: Any) -> Iterator[str]:
 
 
 def _quoted(text: str) -> Iterator[str]:
-    """`text`, what is assigned in it, and what it encodes, each also as it stands between quotation marks."""
+    """Yield `text`, the value assigned in it, and the texts that it encodes, each also in its quoted form."""
     for each in (text, text.partition("=")[2], *_encoded(text)):
         yield each
         yield orjson.dumps(each).decode()[1:-1] if each.isprintable() else each

@@ -13,16 +13,16 @@ from .dockerapi.rows import METHODS
 from .redact_text import HIDDEN, without_credentials, without_quotations, without_user
 
 _NAME: Final = re.compile(r"[\w/:][\w./:+-]{0,127}", re.ASCII)
-"""What may stand as the name of a field: no URL with a password in it, no assignment, no text."""
+"""What may be shown as the name of a field: no URL with a password in it, no assignment, no running text."""
 _EXEC: Final = re.compile(r"(exec_\w+: ).+", re.DOTALL)
 """An event that holds a command."""
 _BUILT: Final = re.compile(
     r"\s*|Successfully (built|tagged) [\w./:-]+\n| ---> ([0-9a-f]{12}|Using cache|Running in [0-9a-f]{12})\n"
 )
-"""Lines of a build that the engine makes, not the programs that it runs, and without the text of any instruction."""
+"""Lines of a build that the engine writes, not the programs that it runs, and without the text of any instruction."""
 
 
-# Each of the functions below shows one kind of field, and hides what is of another type than the field's.
+# Each of the functions below shows one kind of field, and hides values whose type is not that of the field.
 
 
 def hidden(given: Any) -> Any:
@@ -37,7 +37,7 @@ def hidden(given: Any) -> Any:
 
 
 def _inside(given: Any, kind: Callable[[Any], Any]) -> Any:
-    """Return a list or an object, of whose elements `kind` shows each."""
+    """Apply `kind` to each element of a list or an object."""
     if isinstance(given, list | tuple):
         return [kind(each) for each in cast("list[Any]", given)]
     if isinstance(given, Mapping):
@@ -72,7 +72,7 @@ def objects(given: Any) -> Any:
 
 
 def _open(given: Any) -> Any:
-    """Text, numbers, and the fields of objects."""
+    """Show text, numbers, and the fields of objects."""
     if isinstance(given, str):
         return without_user(given)
     if isinstance(given, Mapping):
@@ -83,21 +83,21 @@ def _open(given: Any) -> Any:
 
 
 def _number(given: Any) -> Any:
-    """Numbers."""
+    """Show numbers."""
     if isinstance(given, int | float):
         return given
     return _inside(given, _number) if isinstance(given, list | dict) else hidden(given)
 
 
 def _map(given: Any) -> Any:
-    """Objects under names of the user's choice."""
+    """Show objects under names of the user's choice."""
     if isinstance(given, Mapping):
         return _inside(given, objects)
     return given if isinstance(given, int) else objects(given)
 
 
 def _pairs(given: Any, harmless: Callable[[str], object]) -> Any:
-    """Return the names in a list of NAME=VALUE, or in an object, and the values of those that are harmless."""
+    """Show the names in a list of NAME=VALUE, or in an object, and the values of those that are harmless."""
     if isinstance(given, Mapping):
         pairs = cast("Mapping[str, Any]", given)
         return {name_of(name): _open(each) if harmless(name) else hidden(each) for name, each in pairs.items()}
@@ -111,7 +111,7 @@ def _pairs(given: Any, harmless: Callable[[str], object]) -> Any:
 
 def _variables(given: Any) -> Any:
     if isinstance(given, list) and any(isinstance(each, dict) for each in cast("list[Any]", given)):
-        return objects(given)  # a plugin's, of which there is a description
+        return objects(given)  # a plugin's, where each variable is described by an object
     return _pairs(given, shown.VARIABLES.__contains__)
 
 
@@ -128,7 +128,7 @@ def _assigned(given: Any) -> Any:
 
 
 def _words(given: Any) -> Any:
-    """Return a command's words: how many there are, and the first where it is a program that everybody has."""
+    """Show a command's words: how many there are, and the first if it is a common program."""
     if isinstance(given, list):
         words = cast("list[Any]", given)
         return [_program(words[0]), *map(hidden, words[1:])] if words else words
@@ -145,24 +145,24 @@ def _program(word: Any) -> Any:
 
 
 def _text(given: Any) -> Any:
-    """Return the text of errors and warnings."""
+    """Show the text of errors and warnings."""
     if isinstance(given, list):
         return [_text(each) for each in cast("list[Any]", given)]
     return without_quotations(given) if isinstance(given, str) else objects(given)
 
 
 def _status(given: Any) -> Any:
-    """Return what state something is in, or what happened to it."""
+    """Show the state of an object, or what happened to it."""
     return _EXEC.sub(rf"\1{HIDDEN}", without_user(given)) if isinstance(given, str) else _open(given)
 
 
 def _output(given: Any) -> Any:
-    """Return what a build says."""
+    """Show the output of a build if the engine wrote it."""
     return given if isinstance(given, str) and _BUILT.fullmatch(given) else hidden(given)
 
 
 def _log_config(given: Any) -> Any:
-    """Return the kind of a log driver; its options hold tokens, and may have any name."""
+    """Show the kind of a log driver; its options may have any name, and hold tokens."""
     if isinstance(given, dict):
         options = cast("dict[str, Any]", given)
         return {name_of(name): (_open if name == "Type" else hidden)(each) for name, each in options.items()}
@@ -170,7 +170,7 @@ def _log_config(given: Any) -> Any:
 
 
 def _arg(given: Any) -> Any:
-    """Return the text of a parameter, or several; objects in it are none that the Engine API knows."""
+    """Show the text of a parameter, or several; the Engine API knows no objects there."""
     return hidden(given) if isinstance(given, dict) else _open(given)
 
 
@@ -193,7 +193,7 @@ def _label(given: Any) -> Any:
 
 
 def _names(given: Any) -> Any:
-    """Return the names in a JSON object in text: build arguments, labels."""
+    """Show the names in a JSON object in text: build arguments, labels."""
     return _json(given, hidden)
 
 
@@ -211,18 +211,18 @@ def _json(given: Any, kind: Callable[[dict[str, Any]], Any]) -> Any:
 
 
 def _target(given: Any) -> Any:
-    """Return a request's target: its path."""
+    """Show the path of a request's target."""
     path, query, _ = given.partition("?") if isinstance(given, str) else (HIDDEN, "", "")
     return without_credentials(path) + (f"?{HIDDEN}" if query else "")
 
 
 def _method(given: Any) -> Any:
-    """Return an HTTP method, of a request that is passed on whole."""
+    """Show an HTTP method, of a request that is forwarded whole."""
     return given if given in METHODS else hidden(given)
 
 
 def _headers(given: Any) -> Any:
-    """Return a response's headers, pairs of bytes: the values of those that are harmless."""
+    """Show a response's headers, pairs of bytes: the values of those that are harmless."""
     if isinstance(given, list | tuple):
         return [_pair(each) for each in cast("list[Any]", given)]
     return hidden(given)

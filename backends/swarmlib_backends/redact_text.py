@@ -1,7 +1,7 @@
-"""Secrets in running text: log messages, and errors that quote what someone sent.
+"""Secrets in running text: log messages, and errors that quote what a client sent.
 
-A text has no schema, so these are patterns of what is certainly a secret (`without_credentials`, for texts of ours) or
-may hold one (`without_quotations`, for the texts of engines, which quote commands, bodies and mount options).
+A text has no schema, so these are patterns of what is certainly a secret (`without_credentials`, for swarmlib's texts)
+or may hold one (`without_quotations`, for the texts of engines, which quote commands, bodies and mount options).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 HIDDEN: Final = "***"
 MAX_ERROR: Final = 4096
-"""Characters of an error's text that are looked at and shown, at most."""
+"""Characters of an error's text that are searched and shown, at most."""
 
 _TELLING: Final = (
     r"[\w.-]{0,64}(?:pass|pwd|secret|token|credential|api[-_]?key|access[-_]?key|private[-_]?key|signing[-_]?ca[-_]?key"
@@ -23,7 +23,7 @@ _CREDENTIALS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern, flags), shown)
     for pattern, flags, shown in (
         (r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END|\Z)", re.DOTALL, HIDDEN),
-        # A password holds an @ or a / that should have been quoted often enough: all up to the last @ is taken for it.
+        # A password often holds an @ or a / that should have been quoted: all up to the last @ counts as the password.
         (r"(?i)(?<=https://)[^\s\"'<>]{1,1024}@|(?<=http://)[^\s\"'<>]{1,1024}@", 0, f"{HIDDEN}@"),
         (r"(?<=://)[^\s\"'<>:@/]{0,256}:[^\s\"'<>]{1,1024}@", 0, f"{HIDDEN}@"),
         (r"(?<![\w/.-])[\w.+-]{1,64}:[^\s@/\"':]{1,256}@(?!sha\d)(?=[\w\[])", 0, f"{HIDDEN}@"),
@@ -42,21 +42,21 @@ _ASSIGNED: Final = re.compile(r"([\w.-]{1,128}=)[^\s,;\"']*[^\s,;:\"']")
 
 
 def without_credentials(text: str) -> str:
-    """`text` without passwords in URLs, tokens and keys, and what follows a telling name (`password=`, `--token `)."""
+    """Remove passwords in URLs, tokens and keys, and what follows a telling name (`password=`, `--token `)."""
     for pattern, shown in _CREDENTIALS:
         text = pattern.sub(shown, text)
     return text
 
 
 def without_user(text: str) -> str:
-    """`text`, a name or an address, without the user and password of a URL in it."""
+    """Remove the user and password of a URL from `text`, a name or an address."""
     return without_credentials(text) if "@" in text else text
 
 
 def without_quotations(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` of an engine's error without what it may quote: JSON, values of options, commands of several words.
+    """Remove what an engine's error may quote: JSON, values of options, commands of several words.
 
-    secrets: what is hidden wherever it stands, since the request that the error answers holds it.
+    secrets: texts that are hidden everywhere, since the request that the error answers holds them.
     """
     text = shortened(text, MAX_ERROR)
     for secret in secrets:

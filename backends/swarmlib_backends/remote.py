@@ -1,6 +1,6 @@
-"""`remote`: the end of a chain that goes on elsewhere: what is sent here reaches the chain after a `listen`.
+"""`remote`: the end of a chain that continues elsewhere: requests sent here reach the chain after a `listen`.
 
-One connection is kept, and made again whenever it is lost. A call finds it up, or is answered `unavailable` at once.
+One connection is kept, and re-established whenever it is lost. A call made while it is down is answered `unavailable`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .bounds import Bound, limits
 __all__ = ["Remote"]
 
 OPEN_SECONDS: Final = 3.0
-"""How long opening the stage waits for the first connection; after that, calls are answered `unavailable` until it is
-there. A far side that is down never keeps a chain from opening."""
+"""Seconds that opening the stage waits for the first connection; after that, calls are answered `unavailable` until it
+is established. A far side that is down never keeps a chain from opening."""
 FIRST_PAUSE: Final = 0.1
-"""Seconds until the first attempt after a loss; each one that fails doubles them."""
+"""Seconds until the first attempt after a loss; each failed attempt doubles them."""
 LOGIN_SECONDS: Final = 30
-"""How long ssh may take to log in and start the program over there."""
+"""Seconds that ssh may take to log in and start the program on the far side."""
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +75,7 @@ class Remote(Filter):
 
     @property
     def name(self) -> str:
-        """The backend and where it leads: an error must say which of many it speaks of."""
+        """The backend and its address, as an error must say which of many it concerns."""
         return f"remote {self._address}"
 
     @asynccontextmanager
@@ -103,12 +103,12 @@ class Remote(Filter):
         while True:
             began = trio.current_time()
             await supervised(self.name, self._hold, tls)
-            # One that held for longer than any pause was a good one: the next loss has nothing to do with the last.
+            # A connection that held for longer than any pause was a good one: this loss is unrelated to the last one.
             pause = FIRST_PAUSE if trio.current_time() - began > self.max_backoff else min(2 * pause, self.max_backoff)
-            await trio.sleep(pause * random.uniform(0.5, 1))  # the peers of one that restarts must not come all at once
+            await trio.sleep(pause * random.uniform(0.5, 1))  # not all peers of a restarted one at once
 
     async def _hold(self, tls: ssl.SSLContext | None) -> None:
-        """Connect, and stay so as long as it goes."""
+        """Connect, and hold the connection until it ends."""
         try:
             async with (
                 dial(self._address, tls=tls, program=self._program()) as stream,
@@ -118,7 +118,7 @@ class Remote(Filter):
             ):
                 self._found(connection)
                 await connection.closed.wait()
-                self._lost(connection.why)  # at once: to take leave of who is gone takes its time
+                self._lost(connection.why)  # at once: closing the connection to a peer that is gone takes time
         except SwarmError as exc:
             self._lost(exc)
         except Exception as exc:
@@ -139,7 +139,7 @@ class Remote(Filter):
         self._tried.set()
 
     def _program(self) -> list[str]:
-        """What ssh runs over there. Raises ValueError where its quotes don't close."""
+        """Return the program that ssh runs on the far side. Raise ValueError if its quotes are not balanced."""
         what = [self.run] if self.run else ["--to", f"unix://{self._address.path}"] if self._address.path else []
         return [*shlex.split(self.swarmd), "stdio", *what]
 

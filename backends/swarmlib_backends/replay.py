@@ -1,4 +1,4 @@
-"""`replay`: a recording answers in the place of what was recorded."""
+"""`replay`: a recording answers in place of the recorded engine."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .streams import OneWay
 
 _NEAREST: Final = 3
 _COMPARED: Final = 1000
-"""Requests that are looked through for the nearest, at most: it takes a millisecond for a few."""
+"""Requests that are searched for the nearest one, at most: it takes a millisecond for a few."""
 _SHOWN: Final = 100
-"""Characters or bytes of anything that is shown in an error."""
+"""Characters or bytes of any value that is shown in an error."""
 _PATIENCE: Final = 5.0
-"""Seconds that an answer waits for what the caller had sent before it: perhaps only chance had it come later."""
+"""Seconds that an answer waits for what the caller had sent before it: their order may have been a coincidence."""
 _OF_STREAMS: Final = frozenset({What.SENT, What.RECEIVED, What.BROKE})
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Replay(Server):
             yield
 
     def choose(self, request: Request) -> Handler | None:
-        """The recorded call that answers it, found as it arrives."""
+        """Find the recorded call that answers the request, as it arrives."""
         asked = _Asked.of(request, upload=request.upload is not None)
         call = self._found.take(asked.key)
         if call is not None:
@@ -81,7 +81,7 @@ class Replay(Server):
 
     async def _refuse(self, asked: _Asked, _: Request) -> NoReturn:
         error = NotFound(f"not recorded: {asked}; {self._found.hint(asked)}", backend=self.name)
-        _log.warning("replay: %s", error.message)  # a docker CLI makes a missing image of it
+        _log.warning("replay: %s", error.message)  # the docker CLI reports it as a missing image
         raise error
 
     async def _play(self, call: _Call, request: Request) -> None:
@@ -97,7 +97,7 @@ class Replay(Server):
                 return
         if not reply.answered:
             raise Unavailable("the recording ends before the answer", backend=self.name)
-        await trio.sleep_forever()  # it was the recorded caller who ended it, as ours will
+        await trio.sleep_forever()  # the recorded caller ended the call, as this one will
 
     def _reply(self, call: _Call, number: int) -> Reply:
         reply, stream = reply_in(self._recording.data(call.events[number]))
@@ -114,14 +114,14 @@ async def _drain(upload: trio.abc.ReceiveStream) -> None:
 
 
 class _Pace:
-    """The recorded time from one thing to the next, as much faster as asked."""
+    """The recorded time between events, divided by the speed."""
 
     def __init__(self, speed: float, at: float) -> None:
         self._speed = speed
         self._at = at
 
     async def until(self, at: float) -> None:
-        """Let as much time pass as did."""
+        """Wait until the next event, recorded at `at`."""
         if self._speed:
             await trio.sleep(max(0.0, at - self._at) / self._speed)
         self._at = at
@@ -129,7 +129,7 @@ class _Pace:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A request, as it is found and told of."""
+    """A request, as it is matched and as it is shown."""
 
     key: bytes
     name: str
@@ -138,7 +138,7 @@ class _Asked:
     @classmethod
     def of(cls, request: Request, *, upload: bool) -> _Asked:
         shown = redact.request(request)
-        # Clients of another version ask for the same.
+        # The API version is left out: clients of another version ask for the same.
         parts = (shown.verb, shown.path, shown.params, shown.meta.headers, _data(shown.body), upload)
         key = orjson.dumps(parts, default=apart, option=orjson.OPT_SORT_KEYS)
         return cls(key, f"{request.verb} {'/'.join(request.path)}".rstrip())
@@ -154,7 +154,7 @@ class _Asked:
         return cast("list[Any]", orjson.loads(self.key))
 
     def differences(self, other: _Asked) -> list[str]:
-        """How the other one is not the same."""
+        """List how the other request differs."""
         mine, others = self._parts, other._parts
         names = ("verb", "path", "params", "headers", "body", "stream")
         return [how for name, one, two in zip(names, mine, others, strict=True) for how in _differences(name, one, two)]
@@ -191,7 +191,7 @@ class _Call:
 
 
 def _calls(recording: Recording) -> list[_Call]:
-    """The recorded calls in the order in which they were asked. Reads the file to its end or its damage."""
+    """Read the recorded calls in the order in which they were asked, up to the end of the file or its damage."""
     calls: dict[int, _Call] = {}
     for event in recording.events():
         if event.what is What.ASK:
@@ -203,7 +203,7 @@ def _calls(recording: Recording) -> list[_Call]:
 
 
 class _ByRequest:
-    """Finds a call by what it asks, whenever it comes."""
+    """Finds a call by its request, in any order."""
 
     def __init__(self, calls: list[_Call]) -> None:
         self._alike: dict[bytes, deque[_Call]] = defaultdict(deque)
@@ -211,14 +211,14 @@ class _ByRequest:
             self._alike[call.asked.key].append(call)
 
     def take(self, key: bytes) -> _Call | None:
-        """The next of those alike; the last one stays."""
+        """Return the next of the calls with this request, the last one again and again; None if there is none."""
         alike = self._alike.get(key)
         if alike is None:
             return None
         return alike.popleft() if len(alike) > 1 else alike[0]
 
     def hint(self, asked: _Asked) -> str:
-        """What comes nearest: the same verb on the same object and how it differs, else the most alike."""
+        """Describe the nearest recorded call: one with this verb and object, and how it differs, else similar names."""
         recorded = [calls[0].asked for calls in self._alike.values()][:_COMPARED]
         same = [asked.differences(other) for other in recorded if other.name == asked.name]
         if same:
@@ -229,29 +229,29 @@ class _ByRequest:
 
 
 class _InOrder:
-    """Finds a call only when it is its turn."""
+    """Finds a call only when it is the next one."""
 
     def __init__(self, calls: list[_Call]) -> None:
         self._waiting = deque(calls)
 
     def take(self, key: bytes) -> _Call | None:
-        """The next call, if it is this."""
+        """Return the next call, if it has this request."""
         return self._waiting.popleft() if self._waiting and self._waiting[0].asked.key == key else None
 
     def hint(self, _: _Asked) -> str:
-        """What should come."""
+        """Describe the call that should come next."""
         return f"the next that was: {self._waiting[0].asked}" if self._waiting else "all that was has been replayed"
 
 
 class _Conversation(trio.abc.HalfCloseableStream):
-    """A recorded stream: each piece from the service comes once what the caller had sent before it has been sent."""
+    """A recorded stream: each piece from the service comes once the caller has sent what preceded the piece."""
 
     def __init__(self, recording: Recording, events: Sequence[Event], pace: _Pace, name: str) -> None:
         self._recording = recording
         self._left = deque(event for event in events if event.what in _OF_STREAMS)
         self._inputs = deque(event for event in self._left if event.what is What.SENT)
         self._came = 0
-        """Inputs that came and are still in `left`, less those that are still to come and are not."""
+        """Inputs that have come and are still in `_left`, less those in neither that are still to come."""
         self._expected = b""
         """The rest of the first input."""
         self._pace = pace
@@ -262,7 +262,7 @@ class _Conversation(trio.abc.HalfCloseableStream):
         self._closed = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What was received; after that nothing, where the recorded caller had left."""
+        """Return the recorded bytes; if the recorded caller disconnected after them, wait forever."""
         if not self._piece:
             self._piece = await self._received()
         size = max_bytes or len(self._piece)
@@ -282,7 +282,7 @@ class _Conversation(trio.abc.HalfCloseableStream):
         if event.what is What.BROKE:
             raise trio.BrokenResourceError("the recorded stream broke here")
         if event.length:
-            self._left.popleft()  # an end stays, for who asks again
+            self._left.popleft()  # an end stays, for the next call
         return self._recording.data(event)
 
     def _ready(self) -> bool:
@@ -293,7 +293,7 @@ class _Conversation(trio.abc.HalfCloseableStream):
         return bool(self._left) and self._left[0].what is not What.SENT
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Compare with what was sent. What comes after that is not looked at, where its end was not recorded either."""
+        """Compare the data with the recorded input. Data after it is ignored, if its end was not recorded."""
         await trio.lowlevel.checkpoint()
         self._check()
         rest = bytes(data)
@@ -307,7 +307,7 @@ class _Conversation(trio.abc.HalfCloseableStream):
                 self._take_input()
 
     async def send_eof(self) -> None:
-        """Compare the end too."""
+        """Compare the end with the recorded one."""
         await trio.lowlevel.checkpoint()
         self._check()
         if self._expected or (self._inputs and self._inputs[0].length):
@@ -337,11 +337,11 @@ class _Conversation(trio.abc.HalfCloseableStream):
         raise trio.BrokenResourceError(self._differs)
 
     async def wait_send_all_might_not_block(self) -> None:
-        """There is always room."""
+        """Return at once: there is always room."""
         await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
-        """Leave."""
+        """Close the stream."""
         self._closed = True
         self._notify()
         await trio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""`retry`: what failed is asked again, where that can do no harm."""
+"""`retry`: failed calls are retried where that can do no harm."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Retry(Server):
         yield
 
     def choose(self, request: Request) -> Handler | None:
-        """Every call."""
+        """Take every call."""
         return self._call
 
     async def _call(self, request: Request) -> None:
@@ -78,7 +78,7 @@ class Retry(Server):
             await trio.sleep(pause)
 
     def _pauses(self) -> Iterator[float]:
-        """The pause after each try, with some chance in it, so that who failed together does not come together."""
+        """Yield the pause after each attempt, with jitter, so that simultaneous failures are not retried at once."""
         for number in range(self.max_attempts - 1):
             pause = min(self.max_backoff, self.backoff * 2**number)
             yield random.uniform(pause / 2, pause)
@@ -91,8 +91,8 @@ class Retry(Server):
         return repeatable and isinstance(failed, Unavailable | TimedOut)
 
     async def _attempt(self, request: Request) -> SwarmError | None:
-        """Ask once. A failure is returned, if the caller has seen nothing of this try; replies to a look are held
-        back until it has succeeded.
+        """Make one attempt. Return its failure, if the caller has seen no reply of it; replies to a read are held back
+        until it has succeeded.
         """
         held: list[Reply] = []
         failed: SwarmError | None = None
@@ -114,7 +114,7 @@ class Retry(Server):
 
 
 class _Upload(StreamWrapper):
-    """The caller's upload, of which is known whether it can still be sent from its beginning."""
+    """The caller's upload, which records whether it can no longer be sent from its beginning."""
 
     used = False
 

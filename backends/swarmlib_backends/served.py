@@ -1,4 +1,4 @@
-"""A chain behind a Docker API server of its own, in this process: for tests of what uses Docker."""
+"""A chain behind a Docker API server of its own, in this process, for tests of programs that use Docker."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .dockerserver import DockerServer
 
 
 class Served(sync.Client):
-    """The verbs over a chain, blocking; `host` is where any Docker client reaches the same chain."""
+    """The verbs over a chain, blocking; `host` is the address at which any Docker client reaches the same chain."""
 
     host: str
 
 
 @contextmanager
 def served(*stages: Stages) -> Generator[Served]:
-    """Serve a chain on a unix socket in a folder of its own, which only this user reaches, until the context ends.
+    """Serve a chain until the context ends, on a unix socket in a private folder, which only this user can reach.
 
     Raises: as `swarmlib.connect`.
     """

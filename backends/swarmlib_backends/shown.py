@@ -1,7 +1,7 @@
 """What `redact` shows of the Engine API: the names of the fields, parameters and headers whose values are harmless.
 
-Everything else is hidden, also what a later version of the API adds: a name comes onto a list here once someone has
-seen that no client puts a secret there. Numbers are on the list too: a password may be one.
+Everything else is hidden, including what later versions of the API add: a name is listed here once someone has checked
+that no client puts a secret there. Numbers need to be listed too: a password may be one.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ MAPS: Final = _names("""
 """Fields that hold objects under names of the user's choice: ports, networks, paths."""
 
 LABELS: Final = ("com.docker.compose.", "org.opencontainers.image.", "swarmlib.")
-"""Labels that begin so are made by programs, of what is no secret."""
+"""Prefixes of labels that programs set, without secrets."""
 ATTRIBUTES: Final = _names(
     "container destination driver execDuration execID exitCode image name oldName propagation signal type"
 )
-"""What the engine itself says in an event, among the labels of its object."""
+"""What the engine itself reports in an event, among the labels of its object."""
 VARIABLES: Final = _names("""
     COLORTERM COLUMNS DEBIAN_FRONTEND GOLANG_VERSION HOME HOSTNAME JAVA_HOME JAVA_VERSION LANG LANGUAGE LC_ALL LC_CTYPE
     LINES LOGNAME NODE_VERSION PATH PG_VERSION PWD PYTHONUNBUFFERED PYTHON_VERSION SHELL SHLVL TERM TZ USER
@@ -112,14 +112,14 @@ PARAMETERS: Final = _names("""
     squash statement status stderr stdin stdout stream t tag tail target term timeout timestamps type until
     v verbose version w
 """)
-"""Arguments of requests and replies, query parameters for the most part, that are shown."""
+"""Parameters of requests and details of replies, mostly query parameters, that are shown."""
 FILTERS: Final = _names("""
     ancestor before capability container daemon dangling desired-state driver enabled event exited expose health id
     image inuse is-automated is-official is-task isolation keep-storage label label! membership mode name network node
     node.label parent plugin private publish reference role runtime scope service shared since stars status type
     unused-for until volume
 """)
-"""Filters of lists whose values are shown; those of labels without what stands after the name."""
+"""Filters of lists whose values are shown; of label filters, only the names of the labels."""
 HEADERS: Final = _names("""
     accept accept-encoding accept-ranges api-version builder-version cache-control connection content-encoding
     content-length content-type date docker-experimental host ostype server swarm swarmlib-error swarmlib-missing

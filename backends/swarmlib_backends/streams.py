@@ -1,4 +1,4 @@
-"""Streams that stand before other streams, to see, slow or break what passes: the taps of attachments."""
+"""Streams that wrap other streams, to observe, slow down or break what passes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import trio
 
 
 class StreamWrapper(trio.abc.HalfCloseableStream):
-    """A stream through which another one's bytes pass; a subclass does to them what it is there for.
+    """A stream through which another one's bytes pass; subclasses observe or change them.
 
-    Give it away as `wrapper.alike`, which can be sent to only if the stream behind it can.
+    Pass on `wrapper.alike` instead, which can be sent to only if the inner stream can.
     """
 
     def __init__(self, inner: trio.abc.ReceiveStream) -> None:
@@ -18,7 +18,7 @@ class StreamWrapper(trio.abc.HalfCloseableStream):
 
     @property
     def alike(self) -> trio.abc.ReceiveStream:
-        """This stream, as much of one as the one behind it."""
+        """This stream, two-way only if the inner one is."""
         return self if isinstance(self.inner, trio.abc.HalfCloseableStream) else OneWay(self)
 
     @property
@@ -47,14 +47,14 @@ class StreamWrapper(trio.abc.HalfCloseableStream):
 
 
 class Resumed(StreamWrapper):
-    """A stream some of which was read before: from its first byte on."""
+    """A stream of which some bytes were read before: from its first byte on."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, early: bytes) -> None:
         super().__init__(inner)
         self._early = early
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """What was read before, then what comes."""
+        """Return the bytes that were read before, then those of the inner stream."""
         if not self._early:
             return await super().receive_some(max_bytes)
         early = self._early[:max_bytes]
@@ -64,7 +64,7 @@ class Resumed(StreamWrapper):
 
 
 class OneWay(trio.abc.ReceiveStream):
-    """The receiving half of a stream, and no more than that."""
+    """The receiving half of a stream."""
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""`tee`: a copy of each request goes to a second chain, which can't be felt in the first."""
+"""`tee`: a copy of each request goes to a second chain, without any effect on the first."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .calls import relay
 from .patterns import fitting
 
 COPY_SECONDS: Final = 60.0
-"""How long a copy may take to be answered before it is given up."""
+"""Seconds that a copy may take to be answered before it is given up."""
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +75,7 @@ class Tee(Filter):
                     _log.warning("tee: not copied: %s", ", ".join(f"{n} ({why})" for why, n in self._left_out.items()))
 
     async def send(self, request: Request) -> None:
-        """Pass the request on, after its copy."""
+        """Forward the request, after its copy."""
         if self._fits(request):
             self._copy(request)
         await self.next.send(request)
@@ -100,9 +100,7 @@ class Tee(Filter):
             )
 
     async def _run(self, copies: trio.MemoryReceiveChannel[Request], *, task_status: trio.TaskStatus[None]) -> None:
-        """Open the second chain, and send it its copies. That it can't be opened is the first chain's affair too; how
-        it fares after that is not.
-        """
+        """Open the second chain, and send it the copies. If it can't be opened, raise its error; log later failures."""
         opened = False
         try:
             async with copies, self._copied.open() as sender, trio.open_nursery() as nursery:
@@ -124,7 +122,7 @@ class Tee(Filter):
         self._under_way -= 1
 
     async def _read(self, replies: ReplyReceiver, deadline: float) -> None:
-        """Read to the answer, and leave."""
+        """Read the replies up to the answer, then cancel the copy."""
         try:
             with trio.move_on_at(deadline):
                 await relay(replies, _drop)

@@ -1,4 +1,4 @@
-"""`timeout`: who waits too long for an answer is told so, and what worked for it is cancelled."""
+"""`timeout`: a call that waits too long for an answer fails, and all work for it is cancelled."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Timeout(Server):
         _positive(self.after)
 
     def choose(self, request: Request) -> Handler | None:
-        """Every call."""
+        """Take every call."""
         return self._call
 
     async def _call(self, request: Request) -> None:
@@ -64,7 +64,7 @@ class _Patience:
         self._scope.deadline = math.inf
 
     async def forward(self, reply: Reply) -> None:
-        """Pass on a sign of life."""
+        """Forward a reply, and restart the time."""
         self.end()
         await forward(reply, self._to)
         if not self._to.answered:
@@ -72,7 +72,7 @@ class _Patience:
 
 
 class _Upload(StreamWrapper):
-    """The caller's upload: waiting for the caller's next piece is no waiting for an answer."""
+    """The caller's upload: the time spent waiting for the caller's next piece does not count."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, patience: _Patience) -> None:
         super().__init__(inner)

@@ -1,7 +1,7 @@
-"""Reading what engines answer: each kind of answer has a declared shape, and to give another is the engine's failure.
+"""Check what engines answer: each kind of answer has a declared shape, and another one is the engine's failure.
 
-Every answer that balance itself uses passes `checked` before anything looks into it, so that the index, the mirror and
-the merging of lists see well-formed values only.
+Every answer that balance itself uses passes `checked` before anything reads it, so that the index, the mirror and the
+merging of lists see only well-formed values.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OF_AN_OBJECT: Final[Mapping[tuple[Verb, str], Any]] = {
 
 
 def shape_of(verb: Verb, path: Path) -> Any:
-    """The shape of the answer to a request; None where balance does not look into it."""
+    """Return the shape of the answer to a request, or None if balance does not read that answer."""
     if len(path) == 1 and verb is Verb.RM:
         return shapes.Pruned | None
     if len(path) == 2:
@@ -52,12 +52,12 @@ def shape_of(verb: Verb, path: Path) -> Any:
 
 
 def read(shape: Any, value: Any, what: str, member: str) -> Any:
-    """A decoded answer of a member that has the shape it must have, unchanged.
+    """Return a member's decoded answer unchanged if it has the required shape.
 
     what: names the kind of answer in the error, such as `ls containers`.
 
     Raises:
-        BadAnswer: it has another shape; names the member, the kind and the field.
+        BadAnswer: The answer has another shape; the error names the member, the kind and the field.
     """
     try:
         msgspec.convert(value, shape)
@@ -67,10 +67,10 @@ def read(shape: Any, value: Any, what: str, member: str) -> Any:
 
 
 def decoded(reply: Ack | Set, what: str, member: str) -> Any:
-    """The decoded value of a reply.
+    """Return the decoded value of a reply.
 
     Raises:
-        BadAnswer: it is not JSON.
+        BadAnswer: The value is not JSON.
     """
     try:
         return reply.json
@@ -79,15 +79,15 @@ def decoded(reply: Ack | Set, what: str, member: str) -> Any:
 
 
 def name_of(verb: Verb, path: Path) -> str:
-    """The name of a kind of answer in errors; without the object's own name, which the caller knows."""
+    """Return the name of a kind of answer in errors, without the name of the object, which the caller knows."""
     return " ".join([verb.value, *path[:1], *path[2:]])
 
 
 def checked(answer: Answer, request: Request, member: str) -> Answer:
-    """A member's answer to a request, if it has the shape that its kind must have.
+    """Return a member's answer to a request if it has the shape that its kind requires.
 
     Raises:
-        BadAnswer: it has another, or is not JSON.
+        BadAnswer: The answer has another shape, or is not JSON.
     """
     shape = shape_of(request.verb, request.path)
     if shape is not None:
@@ -107,10 +107,10 @@ def _check_versions(about: Any, member: str) -> None:
 
 
 def event(reply: Set, member: str) -> Mapping[str, Any]:
-    """The event in a reply of a member's watch.
+    """Return the event in a reply to a member's watch.
 
     Raises:
-        BadAnswer: it is none.
+        BadAnswer: The reply is not an event.
     """
     value: Mapping[str, Any] = read(shapes.Event, decoded(reply, "events", member), "events", member)
     return value

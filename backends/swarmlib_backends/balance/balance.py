@@ -1,4 +1,4 @@
-"""The stage `balance`: where each verb goes follows from the verb and from what its path names."""
+"""The stage `balance`: it routes each call by its verb and by what its path names."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Balance(Server):
     reschedule_after: Duration = option("time after which what may be rescheduled leaves a dead engine", default=30.0)
 
     provisioner: Provisioner | None = field(default=None, repr=False, kw_only=True)
-    """Makes nodes when they are needed, beside the members that are given."""
+    """Creates nodes when they are needed, in addition to the members that are given."""
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""
@@ -99,7 +99,7 @@ class Balance(Server):
         return self.provisioner is None or self.provisioner.at_hand(node)
 
     def handlers(self) -> Mapping[Verb, Any]:
-        """The verbs; what speaks of swarm mode goes to a manager, whatever the verb."""
+        """Return the handlers of the verbs; requests that concern swarm mode go to a manager, whatever the verb."""
         return {verb: partial(self._routed, handler) for verb, handler in super().handlers().items()}
 
     async def _routed(self, handler: Callable[[Request], Awaitable[Any]], request: Request) -> Any:
@@ -111,16 +111,16 @@ class Balance(Server):
             return await self._router.to(await owners.manager(self._members), request)
         return await handler(request)
 
-    # Looking.
+    # Reading.
 
     async def ls(self, request: Request) -> Any:
-        """What every member has, merged."""
+        """List the objects of all members, merged."""
         if request.path not in merge.LISTS:
             return await self._router.to_owner(request)
         return await self._listing.answer(request)
 
     async def get(self, request: Request) -> Any:
-        """A summary of all members, or one object's state, from its owner."""
+        """Return a summary of all members, or the state of one object from its owner."""
         if self.provisioner is not None and not any(member.up for member in self._members.all):
             return await self.provisioner.when_empty(request)
         if request.path in merge.SUMMARIES:
@@ -134,7 +134,7 @@ class Balance(Server):
         return await self._router.to_owner(request)
 
     async def watch(self, request: Request) -> Any:
-        """Every member's events; or one object's changes, from its owner."""
+        """Follow the events of all members, or the changes of one object from its owner."""
         if request.path:
             learn = response_hooks.touches if request.path[2:] == ("wait",) else None
             return await self._router.to_owner(request, learn)
@@ -153,7 +153,7 @@ class Balance(Server):
         await reply_merged(request, merged, outcome.missing)
 
     async def _ping(self, request: Request) -> None:
-        """One member's answer, with the API version that works on all."""
+        """Answer with one member's ping, and the API version that works on all."""
         answer = await first_answer(self._members.all, request)
         if (advertised := self._members.advertised.range) is not None:
             before = [reply.replace(details=at_version(reply.details, advertised)) for reply in answer.before]
@@ -161,13 +161,13 @@ class Balance(Server):
         await forward_answer(answer, request)
 
     async def _to_any(self, request: Request) -> Any:
-        """Answer what is asked of no object, and so is the same everywhere."""
+        """Answer a request that names no object, and so has the same answer on every member."""
         await forward_answer(await first_answer(self._members.all, request), request)
 
     # Changing one object.
 
     async def set(self, request: Request) -> Any:
-        """A change to one object; a tag goes to every member that has the image."""
+        """Change one object; a tag goes to every member that has the image."""
         match request.path:
             case ("images", _, "tag"):
                 return await self._to_holders(request)
@@ -184,7 +184,7 @@ class Balance(Server):
         return await self._router.to_owner(request, response_hooks.touches)
 
     async def _rename(self, request: Request) -> None:
-        """To the owner, which knows what names it has; the other engines' are known here."""
+        """Rename a container on its owner, which checks its own names; those of the other engines are checked here."""
         owner = await self._router.owner(*request.path)
         name = ContainerRename.of(request).name.removeprefix("/")
         async with self._spawner.renaming(name, owner.member):
@@ -193,23 +193,23 @@ class Balance(Server):
         await forward_answer(answer, request)
 
     async def start(self, request: Request) -> Any:
-        """To the owner."""
+        """Forward the start to the owner."""
         return await self._router.to_owner(request, response_hooks.touches)
 
     stop = start
 
     async def attach(self, request: Request) -> Any:
-        """To the owner."""
+        """Forward the attach to the owner."""
         return await self._router.to_owner(request)
 
     async def connect(self, request: Request) -> Any:
-        """To the owner; BuildKit's sessions to the builder."""
+        """Forward the connection to the owner; BuildKit's sessions go to the builder."""
         if request.path == WHOLE.path("") and str(request.params["target"]).endswith(_BUILDKIT):
-            return await self._router.to(owners.first_up(self._members.all), request)  # its connections must meet
+            return await self._router.to(owners.first_up(self._members.all), request)  # a build's connections must meet
         return await self._router.to_owner(request)
 
     async def file(self, request: Request) -> Any:
-        """To the owner; images are loaded where the strategy says, and several saved from one engine."""
+        """Forward to the owner; images are loaded where the strategy says, and several are saved from one engine."""
         if request.path != _IMAGES:
             return await self._router.to_owner(request)
         if request.upload is not None:
@@ -221,7 +221,7 @@ class Balance(Server):
         return await self._router.to(await self._images.gathered(names), request)
 
     async def rm(self, request: Request) -> Any:
-        """To the owner; a prune to every member, an image's removal to every one that has it."""
+        """Remove on the owner; a prune goes to every member, an image's removal to every one that has the image."""
         if len(request.path) == 1:
             return await self._prune(request)
         if request.path[0] == "images":
@@ -245,10 +245,10 @@ class Balance(Server):
         refuse_partial(absent, strict=self.strict)
         await reply_merged(request, merge.deleted(outcome.values), absent)
 
-    # Making.
+    # Creating.
 
     async def spawn(self, request: Request) -> Any:
-        """A new object where the strategy says; an exec or a commit at its container's owner; a pull everywhere."""
+        """Create an object where the strategy says; an exec or a commit goes to its container's owner."""
         match request.path:
             case ("containers",):
                 await forward_answer(await self._spawner.create(request), request)

@@ -1,4 +1,4 @@
-"""Calls that name several objects, which must be on one engine: it is found, or they are refused with what is where."""
+"""Calls that name several objects, which must be on one engine: find that engine, or refuse and say what is where."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from .router import Router
 
 
 def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None:
-    """Refuse what is not beside an object. What no engine has is for the object's engine to judge.
+    """Refuse objects that are not on the same engine as `owner`'s object. Objects that no engine has are not checked
+    here: the owner's engine decides about them.
 
     Raises:
-        Conflict: another engine has it; says what is where.
+        Conflict: Another engine has one of them; the error says what is where.
     """
     for kind, ref in others:
         holders = {item.node for item in index.find(kind, ref)}
@@ -31,8 +32,9 @@ def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None
 
 
 def builder(index: Index, asked: ImageBuild) -> Node | None:
-    """The engine that has the network, or the container whose network it is, in which a build's commands are to run.
-    None where any engine will do, and for a build by BuildKit, which has no such networks.
+    """Return the engine of the network, or of the container whose network it is, in which a build's commands run.
+
+    Return None if any engine will do, and for a build by BuildKit, which does not use such networks.
     """
     used = network_used(asked.networkmode)
     if used is None or asked.version == "2":
@@ -41,10 +43,11 @@ def builder(index: Index, asked: ImageBuild) -> Node | None:
 
 
 async def connected(router: Router, index: Index, request: Request) -> Any:
-    """Hand a container's connection to a network, or its end, to the container's engine, which has such a network.
+    """Forward a container's connection to a network, or its disconnection, to the container's engine.
 
     Raises:
-        Conflict: the network, or a container that is linked, is on another engine. SwarmError: as `owners.find` does.
+        Conflict: The network, or a linked container, is on another engine.
+        SwarmError: As in `owners.find`.
     """
     body = fields(request.json)
     owner = await router.owner("containers", str(body["Container"]))

@@ -1,4 +1,4 @@
-"""What a classic build starts from: the images that the Dockerfile in its context names."""
+"""The images that a classic build starts from: those that the Dockerfile in its context names."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ..dockerfile.lines import read
 from ..streams import Resumed
 
 _LOOKED_AT: Final = 256 * 1024
-"""Bytes of a context that are looked at. Clients send its files by their names, and "D" is among the first."""
+"""Bytes of a context that are searched. Clients send its files sorted by name, and "D" is among the first."""
 _LONGEST: Final = 32 * 1024
-"""Bytes of a Dockerfile that is looked at: while it is read, nothing else is done."""
+"""Bytes of the longest Dockerfile that is parsed: parsing blocks everything else."""
 _GZIP: Final = b"\x1f\x8b"
 _BLOCK: Final = tarfile.BLOCKSIZE
 _UNTELLING: Final = re.compile(r"\$|^[0-9]*$")
-"""A name that depends on a variable, the number of a stage, or none."""
+"""A name that depends on a variable, is the number of a stage, or is empty."""
 
 
 async def images(context: trio.abc.ReceiveStream, dockerfile: str) -> tuple[list[str], trio.abc.ReceiveStream]:
     """Read the beginning of a build's context; `dockerfile` is the path of its Dockerfile.
 
-    Returns the images that its Dockerfile names, without those of its own stages, and the context from its first byte
-    on. There are no images where the Dockerfile is not in the beginning, or is wrong: this is for the engine to judge.
+    Returns the images that the Dockerfile names, without its own stages, and the context from its first byte on. There
+    are no images if the Dockerfile is not in the beginning of the context, or is invalid: the engine judges that.
     """
     head = await _head(context)
     return _named(_file(_unpacked(head), dockerfile)), Resumed(context, head).alike
@@ -43,7 +43,7 @@ async def _head(context: trio.abc.ReceiveStream) -> bytes:
         while len(head) < _LOOKED_AT and (piece := await context.receive_some()):
             head += piece
     except ENDS:
-        pass  # the engine's stage reads on, and learns the same
+        pass  # the engine's stage reads on, and gets the same error
     return bytes(head)
 
 
@@ -57,12 +57,12 @@ def _unpacked(head: bytes) -> bytes:
 
 
 def _file(tar: bytes, path: str) -> str:
-    """The text of a file in the beginning of a tar; "" where it is too long, or not there as a whole."""
+    """Return the text of a file in the beginning of a tar; "" if it is too long, or not completely there."""
     wanted, at = normpath(path).lstrip("/"), 0
     while len(block := tar[at : at + _BLOCK]) == _BLOCK:
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        except tarfile.HeaderError:  # its end, or no tar
+        except tarfile.HeaderError:  # the end of the tar, or not a tar
             return ""
         begin = at + _BLOCK
         end = begin + max(info.size, 0)

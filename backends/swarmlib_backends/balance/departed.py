@@ -1,4 +1,4 @@
-"""Where containers were that have been removed or renamed, and groups whose parts have left; in memory alone."""
+"""The former nodes of containers that were removed or renamed, and of groups whose parts have left; in memory only."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _SHORT: Final = 12
 
 Ref: TypeAlias = tuple[str, str]
 """`nodes` and a node's name, `networks` or `containers` and an id, `names` and a container's name, or `groups` and
-what its parts belong with.
+the name of a group.
 """
 
 
 class Departed:
-    """The nodes that containers and groups were on which have left them."""
+    """Remembers the nodes of containers and groups that have left them."""
 
     def __init__(self) -> None:
         self._nodes: OrderedDict[Ref, Node] = OrderedDict()
 
     def note_names(self, item: Item) -> None:
-        """Remember where a container was that is losing its names."""
+        """Remember the node of a container that is losing its names."""
         for name in item.names:
             self._note(("names", name), item.node)
         self._note(("containers", item.id[:_SHORT]), item.node)
 
     def note_group(self, item: Item) -> None:
-        """Remember where an object was that is leaving its group."""
+        """Remember the node of an object that is leaving its group."""
         self._note(("groups", item.group), item.node)
 
     def _note(self, ref: Ref, node: Node) -> None:
@@ -41,6 +41,6 @@ class Departed:
             self._nodes.popitem(last=False)
 
     def holders(self, kind: str, ref: str) -> set[Node]:
-        """Give the node that last had the container or group; nothing where that is forgotten."""
+        """Return the node that last had the container or group; empty if that is not remembered."""
         node = self._nodes.get((kind, ref[:_SHORT] if kind == "containers" else ref))
         return set() if node is None else {node}

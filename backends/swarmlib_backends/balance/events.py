@@ -1,7 +1,7 @@
-"""The events of all engines as one stream: in the order of their times, none lost, none twice.
+"""The events of all engines as one stream: ordered by time, none lost and none repeated.
 
-An engine's stream that breaks is taken up again where it ended. What engines say at about the same time is held back
-for a moment, so that it can be put in order; what only one engine says is not.
+An engine's stream that breaks is resumed where it ended. Events of several engines are held back for a moment, so that
+those of about the same time can be put in order; the events of a single engine are not.
 """
 
 from __future__ import annotations
@@ -46,46 +46,46 @@ from .select import Selection
 _log = logging.getLogger(__name__)
 
 _WINDOW: Final = 0.02
-"""Seconds that an event is held back, at most, for one of another engine that may have come before it."""
+"""Seconds that an event is held back, at most, to wait for an earlier event of another engine."""
 _AGAIN: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _UNSENT_EVENTS: Final = 1000
 _LEFT: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
-"""What sending to a client that has gone away raises."""
+"""The exceptions of sending to a client that has disconnected."""
 
 
 class _Event(NamedTuple):
-    """An event on its way: in the order of their times, then of their coming."""
+    """An event to be sent, ordered by its time and then by its arrival."""
 
     moment: int
     turn: int
     due: float
-    """When it is sent on whatever others may say."""
+    """When it is sent at the latest, whatever other engines may still send."""
     feed: _Feed
     value: dict[str, Any]
 
 
 _Out: TypeAlias = "trio.MemorySendChannel[tuple[_Feed, dict[str, Any] | None]]"
-"""Where feeds give their events; None is a feed's end."""
+"""Where feeds send their events; None marks the end of a feed."""
 
 
 class _Feed:
-    """One engine's events, and where they are to be taken up again."""
+    """One engine's events, and the position from which they are resumed."""
 
     def __init__(self, member: Member, selection: Selection, feeds: _Feeds) -> None:
         self.member = member
         self.waiting = 0
         """How many of its events are held back."""
         self.failure: SwarmError | None = None
-        """Why the engine gives no events at present: its refusal, or what its last try ended with."""
+        """Why the engine sends no events at present: it refused the watch, or the last attempt failed."""
         self._selection = selection
         self._feeds = feeds
         self._since, self._until = (_bound(selection, name) for name in ("since", "until"))
         self._position = None if self._since is None else Position(self._since)
-        """None for a watch of what is still to come, while it has not begun."""
+        """None for a watch of future events that has not begun."""
 
     async def run(self, out: _Out) -> None:
-        """Give the events until the engine itself ends them, or refuses the watch; take up a stream that broke off."""
+        """Send the events until the engine ends them or refuses the watch; resume a stream that broke off."""
         over, pause = False, _AGAIN
         if not self.member.up:
             self.failure = Unavailable(f"{self.member.name} is down: {self.member.trouble}", backend=self.member.name)
@@ -106,17 +106,17 @@ class _Feed:
         return self._position.last if self._position is not None else 0
 
     async def _attempt(self, out: _Out) -> bool:
-        """Follow the engine's events once; says whether that was all."""
+        """Follow the engine's events once; return whether the feed is complete."""
         ended = await self._ended(out)
         if isinstance(ended, Unsupported):
-            return True  # it has no events of the kind
+            return True  # the engine has no events of this kind
         self.failure = ended
         if ended is None:
             return self._until is not None
-        return not isinstance(ended, Unavailable | TimedOut)  # which may pass
+        return not isinstance(ended, Unavailable | TimedOut)  # these failures may pass
 
     async def _ended(self, out: _Out) -> SwarmError | None:
-        """Follow the engine's events once; what that ended with."""
+        """Follow the engine's events once; return the error that ended them, or None."""
         ended: SwarmError | None = Internal(f"following the events of {self.member.name} failed; the log says how")
 
         async def follow() -> None:
@@ -131,7 +131,7 @@ class _Feed:
         return ended
 
     async def _follow(self, out: _Out) -> None:
-        """Give what the engine knew before balance did, then what balance knows, then what the engine tells."""
+        """Send the engine's events from before balance's history, then that history, then what the engine sends."""
         position, span = self._position, self.member.history.span
         if position is None or span is None or not knows(self._selection.filters):
             await self._watch(None if position is None else position.since, self._until, (), out)
@@ -143,7 +143,7 @@ class _Feed:
         await self._watch(max(position.since, self._until_at_most(end)), self._until, past, out)
 
     def _past(self) -> list[bytes]:
-        """What balance itself knows of what is still to be told."""
+        """Return the events in balance's own history that are still to be sent."""
         if self._position is None or not knows(self._selection.filters):
             return []
         return self.member.history.told(self._position.since, self._until, self._selection.filters)
@@ -153,7 +153,7 @@ class _Feed:
 
     async def _watch(self, since: int | None, until: int | None, past: Sequence[bytes], out: _Out) -> None:
         params = dict(self._selection.params)
-        if since is not None and since != self._since:  # else in the client's own words, which an error repeats
+        if since is not None and since != self._since:  # else as the client wrote it, which an error repeats
             params["since"] = time_of(since)
         if until is not None and until != self._until:
             params["until"] = time_of(until)
@@ -169,7 +169,7 @@ class _Feed:
                     await self._tell(answers.event(reply, self.member.name), out)
 
     async def _accepted(self, replies: ReplyReceiver) -> None:
-        """Wait until the engine accepts the watch; one that freezes at it has its deadline."""
+        """Wait until the engine accepts the watch; an engine that hangs is limited by its deadline."""
         try:
             with trio.fail_after(self.member.deadline):
                 while not isinstance(await next_reply(replies), Ack):
@@ -191,7 +191,7 @@ class _Feed:
             await self._tell(orjson.loads(raw), out)
 
     async def _tell(self, event: Mapping[str, Any], out: _Out) -> None:
-        """Give an event, with its engine, unless it was told before."""
+        """Send an event, with its engine, unless it was sent before."""
         if self._position is not None and not self._position.take(event):
             return
         actor = fields(event.get("Actor"))
@@ -200,15 +200,15 @@ class _Feed:
 
 
 def _bound(selection: Selection, name: str) -> int | None:
-    # From the canonical text, which is exact to the nanosecond, as the typed value is not.
+    # Parsed from the canonical text, which is exact to the nanosecond; the typed value is not.
     return nanoseconds(selection.params[name]) if name in selection.params else None
 
 
 async def relay(members: Members, request: Request) -> None:
-    """Answer a watch with the events of the engines that it asks for.
+    """Answer a watch with the events of the engines that it selects.
 
     Raises:
-        SwarmError: every engine that is up refuses it, or fails at it: the words of one of them.
+        SwarmError: Every engine that is up refused it or failed; the error is that of one of them.
     """
     selection = Selection.of(request)
     chosen = selection.chosen(members.all)
@@ -236,14 +236,14 @@ class _Feeds:
         self.accepted = trio.Event()
         """Set once the watch is accepted."""
         self._latest: dict[Member, _Feed] = {}
-        """Each engine's last feed, those that have ended included."""
+        """Each engine's last feed, including those that have ended."""
         self._refused: list[_Feed] = []
         self._selection = selection
         self._out = out
         self._nursery = nursery
 
     async def begun(self) -> None:
-        """The watch is accepted; by the first engine for all."""
+        """Accept the watch when the first engine accepts it."""
         if not self.request.reply.answered:
             await self.request.reply.ack()
             self.accepted.set()
@@ -251,7 +251,7 @@ class _Feeds:
                 await self._tell_missing(feed)
 
     async def ended(self, feed: _Feed) -> None:
-        """A feed has ended. An engine that refuses the watch is missing from it, unless none accepts it."""
+        """Record that a feed has ended. An engine that refused is reported missing once another accepts the watch."""
         if feed.failure is None:
             await self.begun()
         elif self.request.reply.answered:
@@ -260,10 +260,10 @@ class _Feeds:
             self._refused.append(feed)
 
     def fail_if_none_begins(self) -> None:
-        """Let the watch fail if no engine has accepted it, and none that is up is still asked.
+        """Let the watch fail if no engine has accepted it, and no engine that is up may still do so.
 
         Raises:
-            SwarmError: what the engines said, in the words of one of them.
+            SwarmError: No engine has accepted it; the error is that of one of them.
         """
         feeds = self._latest.values()
         failures = [each.failure for each in feeds if each.failure is not None]
@@ -280,12 +280,12 @@ class _Feeds:
             await self._out.send((feed, {**event, "Node": feed.member.name}))
 
     def add(self, member: Member) -> None:
-        """Take up an engine's events."""
+        """Start following an engine's events."""
         self.active[member] = self._latest[member] = feed = _Feed(member, self._selection, self)
         self._nursery.start_soon(feed.run, self._out)
 
     async def follow(self, members: Members, news: trio.MemoryReceiveChannel[dict[str, Any]]) -> None:
-        """Give what becomes of the engines, and the events of those that join."""
+        """Send what happens to the engines, and follow the events of those that join."""
         async for event in news:
             for member in self._selection.chosen(members.all):
                 concerned = member.name == event["Actor"]["ID"]
@@ -296,7 +296,7 @@ class _Feeds:
             self.fail_if_none_begins()
 
     def _wants(self, event: Mapping[str, Any]) -> bool:
-        """Whether the filters let an event of balance itself pass."""
+        """Return whether the filters let an event of balance itself pass."""
         filters = self._selection.filters
         return knows(filters) and fits(event, filters)
 
@@ -308,7 +308,7 @@ async def _in_order(
     *,
     bounded: bool,
 ) -> None:
-    """Send events on as soon as no engine can have an earlier one, or has had a moment to say so."""
+    """Send each event once no engine can have an earlier one, or the time to wait for one has passed."""
     held: list[_Event] = []
     turn = count()
     while True:

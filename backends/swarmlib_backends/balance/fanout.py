@@ -1,6 +1,6 @@
-"""One request to several members at once: who answered, who failed, and what there is to say of those that failed.
+"""One request to several members at once: which answered, which failed, and what to report about those that failed.
 
-`ask_all` merges what they answer; `broadcast` (a pull) tells the progress of all as one.
+`ask_all` collects their answers; `broadcast` (a pull) sends the progress of all as one.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from .member import Member
 from .merge import Parts
 
 CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
-"""What an engine says of a request that it takes for wrong."""
+"""The errors by which an engine says that the request is wrong."""
 
 
 @dataclass
 class Outcome:
-    """What the members said to one request: those that answered, and those that failed."""
+    """The results of one request to several members: the answers and the failures."""
 
     answers: list[tuple[Member, Answer]] = field(default_factory=list[tuple[Member, Answer]])
     failures: list[tuple[Member, SwarmError]] = field(default_factory=list[tuple[Member, SwarmError]])
@@ -48,25 +48,28 @@ class Outcome:
 
     @property
     def missing(self) -> list[str]:
-        """What there is to say of each member that failed. A member that has nothing of the kind has not failed."""
+        """A message for each member that failed. Members that do not support the request are not reported."""
         failed = [(member, exc) for member, exc in self.failures if not isinstance(exc, Unsupported)]
         return [f"{member.name} is missing: {exc.message}" for member, exc in failed]
 
     def add(self, other: Outcome) -> None:
-        """Take over what other members said to the same request."""
+        """Add the results of the same request to other members."""
         self.answers += other.answers
         self.failures += other.failures
 
     def must_have_answers(self) -> None:
-        """Raise the failure that explains best why no member answered, if none did: that the request is wrong, if a
-        member says so; else that a member failed; else that no member supports the request.
+        """Raise the failure that explains best why no member answered, if none did.
+
+        Raises:
+            SwarmError: No member answered: that the request is wrong, if a member says so; else that a member failed;
+                else that no member supports the request.
         """
         if not self.answers:
             raise representative([exc for _, exc in self.failures])
 
 
 def representative(failures: Sequence[SwarmError]) -> SwarmError:
-    """The error that stands for the failures of all members."""
+    """Return the error that stands for the failures of all members."""
     wrong = [exc for exc in failures if isinstance(exc, CLIENTS_FAULT)]
     failed = [exc for exc in failures if not isinstance(exc, Unsupported)]
     return [*wrong, *failed, *failures, Unavailable("balance has no members now")][0]
@@ -75,17 +78,17 @@ def representative(failures: Sequence[SwarmError]) -> SwarmError:
 async def ask_all(members: Sequence[Member], request: Request, deadline: float | None = None) -> Outcome:
     """Ask every member the same at once; see `gather`.
 
-    deadline: seconds that each may take; None for what `Member.ask` allows.
+    deadline: seconds that each may take; None for the limit of `Member.ask`.
     """
     return await gather(members, request, lambda member: member.ask(request, deadline))
 
 
 async def gather(members: Sequence[Member], request: Request, ask: Callable[[Member], Awaitable[Answer]]) -> Outcome:
-    """Ask every member at once; one that is down or frozen holds up nobody for longer than `ask` lets it.
+    """Ask every member at once; one that is down or hangs delays the others no longer than `ask` allows.
 
-    A member's failure is its own, whatever it is; it never takes the other members' answers with it.
+    A member's failure, of whatever kind, never affects the answers of the others.
 
-    request: what this is about, for the errors.
+    request: the request, for the errors.
     """
     found: dict[Member, Answer | SwarmError] = {}
 
@@ -120,22 +123,22 @@ async def settle(members: Sequence[Member], *kinds: str) -> None:
 
 
 def missing(members: Sequence[Member]) -> list[str]:
-    """Say of each member that is down that it is missing."""
+    """Return a message for each member that is down."""
     return [f"{member.name} is missing: {member.trouble}" for member in members if not member.up]
 
 
 def refuse_partial(missing: Sequence[str], *, strict: bool) -> None:
-    """Refuse a partial answer where only a whole one will do.
+    """Refuse a partial answer if only a complete one is acceptable.
 
     Raises:
-        Unavailable: it is partial; says what is missing.
+        Unavailable: `strict`, and the answer is partial; the error says what is missing.
     """
     if missing and strict:
         raise Unavailable(f"the answer would not be whole, and --strict is set: {'; '.join(missing)}")
 
 
 async def reply_merged(request: Request, value: Any, absent: Sequence[str]) -> None:
-    """Answer with a merged value, if there is one, and with what is missing from it."""
+    """Answer with a merged value, if there is one, and with warnings about the members that are missing from it."""
     warnings: dict[str, Any] = {"warnings": list(absent)} if absent else {}
     if value is None:
         await request.reply.ack(details=warnings)
@@ -145,11 +148,12 @@ async def reply_merged(request: Request, value: Any, absent: Sequence[str]) -> N
 
 
 async def broadcast(members: Sequence[Member], request: Request, *, strict: bool) -> None:
-    """Send a request to every member that is up, and their progress to its caller; what is missing is said at the end.
+    """Send a request to every member that is up, and their progress to the caller; report missing members at the end.
 
     Raises:
-        SwarmError: no member can do it: in the words of one, as if it were the only one. Or one member failed, which
-            the error names. Unavailable: `strict`, and a member is down.
+        SwarmError: No member can do it: the error is that of one, as if it were the only one. Or one member failed,
+            which the error names.
+        Unavailable: No member is up, or `strict` is set and a member is down.
     """
     absent = missing(members)
     refuse_partial(absent, strict=strict)
@@ -182,15 +186,16 @@ async def _forward_one(member: Member, request: Request) -> Answer:
 
 
 def _named(failure: SwarmError, member: Member) -> SwarmError:
-    """A failure that says whose it is, where others succeeded."""
+    """Return a failure that names its member, for use when other members succeeded."""
     return type(failure)(f"{member.name}: {failure.message}", backend=member.name, path=failure.path)
 
 
 async def first_answer(members: Sequence[Member], request: Request) -> Answer:
-    """Give the answer of the first member that gives one.
+    """Return the answer of the first member that gives one.
 
     Raises:
-        SwarmError: none does; what the first that failed said. Or the request is wrong, as the first says.
+        SwarmError: No member answers: the error of the first that failed. Or the first that answers says that the
+            request is wrong.
     """
     failure: SwarmError | None = None
     for member in members:
@@ -205,6 +210,6 @@ async def first_answer(members: Sequence[Member], request: Request) -> Answer:
 
 
 async def forward_answer(answer: Answer, request: Request) -> None:
-    """Give a request the answer that one member gave."""
+    """Reply to a request with the answer that one member gave."""
     for reply in [*answer.before, answer.ack]:
         await request.reply.send(reply)

@@ -1,5 +1,5 @@
-"""The calls that one member has: their replies are shown to whoever learns from them, they are cut when the member goes
-down, and one is given back when the member hasn't the object that it speaks of.
+"""The calls in progress on one member: hooks observe their replies, the calls are cut when the member goes down, and a
+call is given back when the member does not have its object.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from swarmlib import BadAnswer, Error, NotFound, Reply, ReplySender, Request, Se
 from swarmlib.service import break_off
 
 See: TypeAlias = Callable[[Reply], Reply | None]
-"""Is shown a reply, and may give another in its place; raises BadAnswer for a malformed one."""
+"""Is shown a reply, and may return another one to replace it; raises BadAnswer for a malformed one."""
 GiveBack: TypeAlias = Callable[[ReplySender, NotFound], Awaitable[None]]
-"""Takes back a call, by its reply channel, of which a member said nothing but that it has no such object."""
+"""Takes back a call, by its reply channel, to which the member only answered that it has no such object."""
 
 
 class Forwarded(Tap):
-    """The reply channel of a call that one member has.
+    """The reply channel of a call that was forwarded to one member.
 
-    under_way: where it is as long as the call goes on.
+    under_way: the set that contains this channel as long as the call is in progress.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Forwarded(Tap):
             self._callbacks.append(callback)
 
     def _disconnect(self) -> None:
-        """The caller has gone, or is answered by another: cancel the member's work."""
+        """Cancel the member's work: the caller has disconnected, or another answers it."""
         self._cut = True
         self._under_way.discard(self)
         callbacks, self._callbacks = self._callbacks, []
@@ -94,25 +94,25 @@ class Forwarded(Tap):
         return seen or reply
 
     async def cut(self, error: SwarmError) -> None:
-        """Answer with an error, unless this is a stream that has begun, and may go on when the member is back."""
+        """Answer with an error, unless the call is a stream that has begun and may continue when the member is back."""
         if not (self._begun and self._may_go_on) and not self._cut:
             await self._end(error)
 
     async def _end(self, error: SwarmError) -> None:
-        """Answer with an error in place of whatever the member says from now on, and cancel its work."""
+        """Answer with an error instead of whatever the member may still say, and cancel its work."""
         self._disconnect()
         await break_off(self._caller, error, begun=False)
 
 
 class Calls(trio.abc.SendChannel[Request]):
-    """All calls that one member has. What is sent here is balance's own, and is cut in the middle of replies too."""
+    """All calls in progress on one member. Requests sent here are balance's own, and are cut even after a reply."""
 
     def __init__(self, member: Sender) -> None:
         self._member = member
         self._under_way: set[Forwarded] = set()
 
     def forwarded(self, request: Request, see: See | None, give_back: GiveBack | None) -> Request:
-        """A client's request, to be sent to the member's channel. A stream that has begun is not cut."""
+        """Return a client's request, to be sent to the member's channel. A stream that has begun is not cut."""
         return self._held(request, see, give_back, may_go_on=True)
 
     def _held(self, request: Request, see: See | None, give_back: GiveBack | None, *, may_go_on: bool) -> Request:
@@ -120,13 +120,13 @@ class Calls(trio.abc.SendChannel[Request]):
         return request.replace(reply=reply)
 
     async def send(self, value: Request) -> None:
-        """Send a request of balance's own; raises what the member's channel does."""
+        """Send a request of balance's own; raise what the member's channel raises."""
         await self._member.send(self._held(value, None, None, may_go_on=False))
 
     async def aclose(self) -> None:
-        """Nothing of its own to close."""
+        """Do nothing: there is nothing to close."""
 
     async def cut(self, error: SwarmError) -> None:
-        """End the calls with an error: the member is down."""
+        """End the calls with an error because the member is down."""
         for reply in list(self._under_way):
             await reply.cut(error)

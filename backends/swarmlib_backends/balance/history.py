@@ -1,7 +1,7 @@
-"""What an engine has told: its last events, for clients that ask for the past, and where a stream is taken up again.
+"""The last events of an engine, for clients that ask for past events, and the position at which a stream is resumed.
 
-An engine keeps 256 events, of which health checks alone use up three each. Balance has seen them all since it follows
-the engine, and keeps as many as fit into its own bound. What is older than both is not known to anybody.
+An engine keeps 256 events, and each health check alone uses three. Balance has seen all events since it began to follow
+the engine, and keeps as many as its own bound allows. Events older than both are lost.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ import orjson
 from ..dockerapi.events import FILTERS, fits
 
 _KEPT_BYTES: Final = 2**20
-"""Bytes of the events of one engine that are kept, as JSON."""
+"""Bytes of events, as JSON, that are kept for one engine."""
 _OUT_OF_ORDER: Final = 10**8
-"""Nanoseconds by which an engine may tell an event after a later one, at most."""
+"""Nanoseconds by which an engine may send an event after a later one, at most."""
 _REMEMBERED: Final = 1000
-"""Events that are told from repeated ones: more than an engine can repeat."""
+"""Events that are remembered to detect repeated ones: more than an engine can repeat."""
 
 
 def moment(event: Mapping[str, Any]) -> int:
-    """When an event happened, in nanoseconds by its engine's clock."""
+    """Return when an event happened, in nanoseconds by its engine's clock."""
     return int(event.get("timeNano") or 0)
 
 
 def nanoseconds(time: str) -> int:
-    """A time parameter in canonical form, in nanoseconds."""
+    """Convert a time parameter in canonical form to nanoseconds."""
     seconds, _, fraction = time.partition(".")
     return int(seconds) * 10**9 + int(f"{fraction:0<9}")
 
 
 def time_of(nanoseconds: int) -> str:
-    """The inverse of `nanoseconds`."""
+    """Convert nanoseconds to a time parameter: the inverse of `nanoseconds`."""
     return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09}"
 
 
 class Position:
-    """Where a stream of events is, so that it can be taken up again: nothing is lost then, and nothing comes twice."""
+    """The position in a stream of events from which it can be resumed without losing or repeating any."""
 
     def __init__(self, start: int) -> None:
         self._start = start
@@ -49,11 +49,11 @@ class Position:
 
     @property
     def since(self) -> int:
-        """From when on events must be asked for."""
+        """The time from which events must be requested."""
         return max(self.last - _OUT_OF_ORDER, self._start)
 
     def take(self, event: Mapping[str, Any]) -> bool:
-        """Go on to an event; says whether it is new."""
+        """Advance to an event; return whether it is new."""
         told = (moment(event), event["Type"], event.get("Action"), event.get("Actor"))
         key = hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
         if key in self._seen:
@@ -66,21 +66,21 @@ class Position:
 
 
 class History:
-    """The last events of one engine, all that it told since the first of them."""
+    """The last events of one engine, complete from the first of them on."""
 
     def __init__(self) -> None:
         self.position: Position | None = None
-        """How far it goes; None before the engine was heard."""
+        """How far the history goes; None before the engine is followed."""
         self._events = deque[tuple[int, bytes]]()
         self._size = 0
 
     def begin(self, now: int) -> None:
-        """The engine is followed from a time of its clock on, in nanoseconds."""
+        """Begin the history at `now`, nanoseconds by the engine's clock, unless it has begun."""
         if self.position is None:
             self.position = Position(now)
 
     def keep(self, event: Mapping[str, Any]) -> bool:
-        """Take up a well-formed event; says whether it is new."""
+        """Add a well-formed event; return whether it is new."""
         if self.position is None or not self.position.take(event):
             return False
         raw = orjson.dumps(event)
@@ -92,19 +92,19 @@ class History:
 
     @property
     def span(self) -> tuple[int, int] | None:
-        """The time of its first event, and the time from which on the engine must be asked for what follows; None
-        while there is none.
+        """The time of the first event, and the time from which the engine must be asked for what follows; None if
+        there are no events.
         """
         if self.position is None or not self._events:
             return None
         return self._events[0][0], self.position.since
 
     def told(self, since: int, until: int | None, filters: Mapping[str, list[str]]) -> list[bytes]:
-        """The events of a time, as JSON, that fit filters which `knows` knows."""
+        """Return the events of a period, as JSON, that match filters which `knows` accepts."""
         found = [raw for at, raw in self._events if since <= at and (until is None or at <= until)]
         return [raw for raw in found if not filters or fits(orjson.loads(raw), filters)]
 
 
 def knows(filters: Mapping[str, list[str]]) -> bool:
-    """Whether the history can be filtered by these; an engine may know others."""
+    """Return whether the history can apply these filters; an engine may know others."""
     return filters.keys() <= FILTERS

@@ -1,4 +1,4 @@
-"""What concerns every engine that has an image: it is tagged or removed on all of them, or on none as far as can be."""
+"""Calls that concern every engine with an image: it is tagged or removed on all of them or, if possible, on none."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from .objects import Container
 
 
 async def change(members: Members, request: Request) -> Outcome:
-    """Change an image on every engine that has it and is up; gives what they answered.
+    """Change an image on every engine that has it and is up; return their answers.
 
-    The engines whose containers use the image are asked first, and the others only if none of those refuses.
+    The engines whose containers use the image are asked first, and the others only if none of those refused.
 
     Raises:
-        SwarmError: an engine refused, or failed; says on which the image was changed nevertheless. NotFound: none has
-            the image. Unavailable: no engine is up, or none that is has it.
+        SwarmError: An engine refused or failed; the error says on which engines the image was changed nevertheless.
+        NotFound: No engine has the image.
+        Unavailable: No engine is up, or no engine that is up has the image.
     """
     present = [member for member in members.all if member.up]
     await settle(present, "containers", "images")
@@ -36,8 +37,9 @@ async def change(members: Members, request: Request) -> Outcome:
 
 
 def _check_refusals(outcome: Outcome) -> None:
-    """Raise what an engine refused, or failed at: in its own words if nothing was done, else with what was done where.
-    That it has no such image is no refusal, nor is that it is down: this is said beside the answer.
+    """Raise the refusal or failure of an engine: in its own words if nothing was done, else with what was done where.
+
+    An engine that does not have the image, or is down, does not count as refusing: it is reported beside the answer.
     """
     refused = [
         (member, exc)

@@ -1,4 +1,4 @@
-"""What an image's name means where engines disagree: the image that got it last, as it does on one engine."""
+"""The meaning of an image name where engines disagree: as on one engine, the image that was named last."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from itertools import count
 
 
 class ImageNames:
-    """When each name of one engine's images was given. What was there when the engine was first listed has no time."""
+    """When the names of one engine's images were given. Names in the first list have no known time."""
 
     def __init__(self, times: count[int]) -> None:
-        """times: numbers that grow, one for all engines."""
+        """Create the table; `times` gives increasing numbers, and is shared by all engines."""
         self._times = times
         self._given: dict[str, tuple[str, int]] | None = None
 
     def listed(self, images: Mapping[str, Iterable[str]]) -> None:
-        """Take over a list of the engine's images: their names, by their ids."""
+        """Record a list of the engine's images: their names, by their ids."""
         now = 0 if self._given is None else next(self._times)
         known = self._given or {}
         self._given = {
@@ -25,9 +25,9 @@ class ImageNames:
         }
 
     def __iter__(self) -> Iterator[str]:
-        """The names."""
+        """Iterate over the names."""
         return iter(self._given or ())
 
     def given(self, name: str) -> int:
-        """When the engine's image of this name got it; 0 where that is not known."""
+        """Return when the engine's image of this name got it; 0 if that is not known."""
         return (self._given or {}).get(name, ("", 0))[1]

@@ -1,4 +1,4 @@
-"""Images where they are needed: they are streamed from a node that has them to one that lacks them."""
+"""Image transfer: images are streamed from a node that has them to one that lacks them."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ _IMAGES: Final = ("images",)
 
 
 class Images:
-    """Brings images to members."""
+    """Copies images to members."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
         self._bringing = KeyedLocks[tuple[str, str]]()
-        """(node, image) of what is being brought to a node."""
+        """(node, image) of each copy in progress."""
 
     async def renew(self, image: str, target: Member) -> None:
-        """Have a member hold the image that got a name last, if it has an older one of that name."""
+        """Bring the image that was given a name last to a member that has an older image of that name."""
         await settle(self._members.all, "images")
         if self._members.index.newer_image(image, target) is not None:
             await self.bring(image, target)
 
     async def gathered(self, images: Sequence[str]) -> Member:
-        """An engine that has all of these images: the one that has most of them, to which the others are brought.
+        """Return an engine that has all of these images: the one that has most of them, to which the others are copied.
 
         Raises:
-            Conflict: one can't be brought; says where it is. SwarmError: as `owners.find`, where no engine has any.
+            Conflict: An image can't be copied; the error says where it is.
+            SwarmError: As in `owners.find`, if no engine has any of them.
         """
         held = await self._holders(images)
         if not any(held.values()):
@@ -44,11 +45,13 @@ class Images:
         return await self._gather(held, self._with_most(held))
 
     async def builder(self, images: Sequence[str], fixed: Node | None) -> Member:
-        """The engine for a build that starts from these images, to which those that only others have are brought: the
-        `fixed` one, or the first that has most of them.
+        """Return the engine for a build that starts from these images: `fixed`, or the first that has most of them.
+
+        Images that only other engines have are copied to it.
 
         Raises:
-            Conflict: one can't be brought; says where it is. Unavailable: no engine is up.
+            Conflict: An image can't be copied; the error says where it is.
+            Unavailable: No engine is up.
         """
         if not images:
             return self._members.of(fixed) if fixed else first_up(self._members.all)
@@ -72,8 +75,10 @@ class Images:
         return target
 
     async def bring(self, image: str, target: Member) -> bool:
-        """Have an engine hold what an image's name means: the image that got it last on any engine. It is streamed from
-        one that has it, once however many want it. Says whether the engine has an image of the name then.
+        """Bring an image to an engine: the image that was given the name last on any engine.
+
+        It is streamed from an engine that has it; concurrent requests share one transfer. Return whether the engine
+        then has an image of that name.
         """
         async with self._bringing.of((target.name, image)):
             await settle(self._members.all, "images")

@@ -1,6 +1,6 @@
-"""Who owns what: every engine's objects by id, name and id prefix, and the list of containers kept ready to send.
+"""The owners of objects: every engine's objects by id, name and id prefix, and the list of containers ready to send.
 
-All of it is memory; `mirror` keeps it true. Finding an object costs the same for one engine and for a thousand.
+All of it is in memory; `mirror` keeps it up to date. Finding an object costs the same with one engine as with many.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .node import Node
 from .objects import RUNNING, Container, Item
 
 _TELLING: Final = 6
-"""Digits of an id's beginning that are no accident: a name of another engine's object that is the same is ambiguous."""
+"""Digits of an id prefix that are no coincidence: it is ambiguous with an equal name of another engine's object."""
 _DIGITS: Final = frozenset("0123456789abcdef")
 _FOREVER: Final = float("inf")
 
@@ -29,15 +29,15 @@ class Table(Generic[AnItem]):
     """The objects of one kind on all engines, by id, name, and unique id prefix."""
 
     def __init__(self, lost: Callable[[AnItem], None] | None = None) -> None:
-        """lost: is called with each item that is about to lose its names."""
+        """Create an empty table; `lost` is called with each item that is about to lose its names."""
         self._lost = lost
         self._by_id: dict[str, tuple[AnItem, ...]] = {}
         self._by_name: dict[str, tuple[AnItem, ...]] = {}
         self._ids: list[str] | None = None
-        """The ids in order, for prefixes; None until somebody asks for one."""
+        """The ids in order, for prefixes; None until a prefix is looked up."""
 
     def add(self, item: AnItem) -> None:
-        """Take up an object."""
+        """Add an object."""
         others = self._by_id.get(item.id, ())
         self._by_id[item.id] = (*others, item)
         if self._ids is not None and not others:
@@ -45,14 +45,14 @@ class Table(Generic[AnItem]):
         self._name(item)
 
     def remove(self, item: AnItem) -> None:
-        """Forget an object that was added."""
+        """Remove an object that was added."""
         _without(self._by_id, item.id, item)
         if self._ids is not None and item.id not in self._by_id:
             del self._ids[bisect_left(self._ids, item.id)]
         self._unname(item)
 
     def rename(self, item: AnItem, names: Iterable[str]) -> None:
-        """Give an object that was added other names."""
+        """Replace the names of an object that was added."""
         self._unname(item)
         item.names = tuple(names)
         self._name(item)
@@ -68,10 +68,10 @@ class Table(Generic[AnItem]):
             _without(self._by_name, name, item)
 
     def find(self, ref: str) -> tuple[AnItem, ...]:
-        """What `ref` may mean: an id, else a name, else the beginning of ids, as an engine reads it.
+        """Return the objects that `ref` may mean: an id, else a name, else a prefix of ids, as an engine reads it.
 
-        Each engine vouches for its own objects only: what is an id or a name on one engine does not hide what `ref`
-        means on another. Only the short beginning of an id yields to a name, so that a container may be called `cafe`.
+        Each engine decides for its own objects only: an id or a name on one engine does not hide what `ref` means on
+        another. Only a short id prefix yields to a name, so that a container may be called `cafe`.
         """
         ids, names = self._by_id.get(ref, ()), self._by_name.get(ref, ())
         if not ids and not names:
@@ -82,7 +82,7 @@ class Table(Generic[AnItem]):
         return found
 
     def with_id(self, id: str) -> tuple[AnItem, ...]:
-        """The objects of exactly this id."""
+        """Return the objects with exactly this id."""
         return self._by_id.get(id, ())
 
     def _beginning_with(self, prefix: str) -> tuple[AnItem, ...]:
@@ -99,7 +99,7 @@ class Table(Generic[AnItem]):
 
 
 def _with_others(found: tuple[AnItem, ...], more: Iterable[AnItem]) -> tuple[AnItem, ...]:
-    """What was found, and what others than those engines have."""
+    """Return the items found, and those of `more` that are on other engines."""
     known = {item.node for item in found}
     return (*found, *(item for item in more if item.node not in known))
 
@@ -118,7 +118,7 @@ class Index:
     def __init__(self) -> None:
         self.departed = Departed()
         self._times = count(1)
-        """In which order what engines tell was heard."""
+        """Numbers that order what engines report by its arrival."""
         self.containers = Table[Container](self.departed.note_names)
         self.images = Table[Item]()
         self.networks = Table[Item]()
@@ -128,29 +128,29 @@ class Index:
         self._held: dict[Node, Mapping[str, Container]] = {}
         self._groups: dict[str, list[Item]] = {}
         self._order: list[Container] = []
-        """Nearly in the order of the list, so that sorting it costs little."""
+        """Nearly in the order of the list, so that sorting is cheap."""
         self._lists: dict[bool, tuple[bytes, float]] = {}
 
     def join(self, node: Node, containers: Mapping[str, Container]) -> ImageNames:
-        """Take up a node, whose containers will be found in this mapping; gives where its images' names are kept."""
+        """Add a node whose containers are kept in this mapping; return where the names of its images are kept."""
         self._held[node] = containers
         self.image_names[node] = names = ImageNames(self._times)
         return names
 
     def leave(self, node: Node) -> None:
-        """Forget a node, of whose objects all have been removed."""
+        """Forget a node, all of whose objects have been removed."""
         del self._held[node], self.image_names[node]
 
     def containers_on(self, node: Node) -> Collection[Container]:
-        """Give the containers of a node."""
+        """Return the containers of a node."""
         return self._held[node].values() if node in self._held else ()
 
     def count(self, node: Node) -> int:
-        """Count a node's containers, with those that are being made."""
+        """Count a node's containers, including those that are being created."""
         return len(self.containers_on(node)) + len(node.placing)
 
     def table(self, kind: str) -> Table[Any] | None:
-        """The table of a kind of objects, by the first word of their paths."""
+        """Return the table of a kind of objects, named by the first word of their paths."""
         tables: dict[str, Table[Any]] = {
             "containers": self.containers,
             "images": self.images,
@@ -160,7 +160,7 @@ class Index:
         return tables.get(kind)
 
     def find(self, kind: str, ref: str) -> tuple[Item, ...]:
-        """What `ref` may mean among the objects of a kind; () where that isn't known."""
+        """Return the objects of a kind that `ref` may mean; () for an unknown kind."""
         if kind == "exec":
             return self.execs.with_id(ref)
         if kind == "images":
@@ -178,7 +178,7 @@ class Index:
         return names.given(name) if (names := self.image_names.get(node)) else 0
 
     def newer_image(self, ref: str, node: Node) -> Item | None:
-        """Find the image that a name means on another node, where it was given later than on this one."""
+        """Find the image of this name on another node, if it was given the name later there than on this node."""
         found = [item for item in self._find_image(ref) if item.node.up]
         here = next((item for item in found if item.node is node), None)
         if here is None or found[0].id == here.id:
@@ -187,7 +187,7 @@ class Index:
         return there if self._given(name, there.node) > self._given(name, node) else None
 
     def group(self, item: Item, group: str) -> None:
-        """Say what an object belongs with; "" for nothing."""
+        """Set the group of an object; "" for none."""
         if item.group == group:
             return
         if item.group:
@@ -200,23 +200,23 @@ class Index:
             self._groups.setdefault(group, []).append(item)
 
     def holders_of_group(self, group: str) -> set[Node]:
-        """The engines that have something of a group; where none has any more, the one that had it last."""
+        """Return the engines that have objects of a group, or the last one that had any."""
         return {item.node for item in self._groups.get(group, ())} or self.departed.holders("groups", group)
 
     # The list of containers.
 
     def changed(self) -> None:
-        """A container's summary changed, or which engines are up."""
+        """Discard the cached lists: a container's summary changed, or the set of engines that are up."""
         self._lists.clear()
 
     def add(self, container: Container) -> None:
-        """Take up a container."""
+        """Add a container."""
         self.containers.add(container)
         self._order.append(container)
         self._lists.clear()
 
     def remove(self, containers: set[Container]) -> None:
-        """Forget containers."""
+        """Remove containers."""
         for container in containers:
             self.containers.remove(container)
             self.group(container, "")
@@ -224,7 +224,7 @@ class Index:
         self._lists.clear()
 
     def listed(self, *, running: bool, now: float) -> bytes:
-        """The JSON list of the containers of the engines that are up, the newest first; `now` is our clock's."""
+        """Return the JSON list of the containers of engines that are up, newest first; `now` is this host's clock."""
         known = self._lists.get(running)
         if known is not None and now < known[1]:
             return known[0]
@@ -233,7 +233,7 @@ class Index:
         return made[0]
 
     def listed_of(self, nodes: Iterable[Node], *, running: bool, now: float) -> bytes:
-        """The same, of some nodes."""
+        """Return the JSON list of the containers of some nodes, as `listed` does."""
         chosen = [each for node in nodes for each in self.containers_on(node)]
         return _joined(sorted(chosen, key=_created, reverse=True), running, now)[0]
 
@@ -256,11 +256,11 @@ def _joined(containers: Iterable[Container], running: bool, now: float) -> tuple
 
 
 def placed(kind: str, ref: str, holders: Iterable[Node]) -> str:
-    """What says where an object is."""
+    """Return a phrase that says where an object is."""
     return f"the {kind.removesuffix('s')} {ref} is on {', '.join(sorted(node.name for node in holders))}"
 
 
 def image_name(ref: str) -> str:
-    """An image's name as engines list it: with its tag, without the registry that is meant where none is named."""
+    """Return an image's name as engines list it: with its tag, and without the default registry."""
     name = ref.removeprefix("docker.io/").removeprefix("library/")
     return name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"

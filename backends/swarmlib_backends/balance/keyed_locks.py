@@ -1,4 +1,4 @@
-"""Locks by key: what must not be done twice at the same time, as giving a name, is done by one call after the other."""
+"""Locks by key: calls that must not run at the same time, such as giving a name, take turns."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class KeyedLocks(Generic[Key]):
-    """A lock for each key, kept only while somebody has it or waits for it."""
+    """A lock for each key, kept only while a task holds it or waits for it."""
 
     def __init__(self) -> None:
         self._locks: dict[Key, trio.Lock] = {}
 
     @asynccontextmanager
     async def of(self, *keys: Key) -> AsyncGenerator[None]:
-        """Have the turn of each of these keys. They are taken in one order, so that no two wait for each other."""
+        """Hold the locks of these keys. They are acquired in sorted order, so that no two callers deadlock."""
         async with AsyncExitStack() as stack:
             for key in sorted(set[Any](keys)):
                 await stack.enter_async_context(self._turn(key))
@@ -32,5 +32,5 @@ class KeyedLocks(Generic[Key]):
             async with lock:
                 yield
         finally:
-            if not lock.locked():  # nobody waits for it either, or it would be theirs by now
+            if not lock.locked():  # no task waits for it either, or it would hold the lock by now
                 self._locks.pop(key, None)

@@ -1,9 +1,9 @@
-"""The labels that mean something to balance. Those that it keeps for itself it takes out of whatever a client sends.
+"""The labels that have a meaning for balance. Reserved labels are removed from whatever a client sends.
 
-Nothing is done because of a label that is reserved, so one that comes by another way (by an image, or by another client
-of the engine) means nothing either. What balance shows, such as an object's engine, comes back from tools that make a
-container anew from what it shows: it is taken out without a word, from a container's create by its placement, which
-reads there where the container was. Other reserved labels are taken out with a warning.
+Nothing is done because of a reserved label, so one that comes by another way (from an image, or from another client of
+the engine) has no effect either. Labels that balance shows, such as an object's engine, come back from tools that
+recreate a container from its inspection. They are removed silently; for the create of a container, placement removes
+them, as it reads there where the container was. Other reserved labels are removed with a warning.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ LABEL: Final = "swarmlib.node"
 """The label that tells an object's node."""
 RESCHEDULE: Final = "com.docker.swarm.reschedule-policies"
 MOVED: Final = "swarmlib.rescheduled-from"
-"""The label of a container that stands in for one of an engine that died; holds that one's id. It is for people to
-read: nothing is done because of it, as anybody can set a label.
+"""The label of a container that replaces one of an engine that died; its value is the id of that container. It is
+only information: nothing is done because of it, as anybody can set a label.
 """
 _PROJECT: Final = "com.docker.compose.project"
 RESERVED: Final = frozenset({LABEL, MOVED})
 _PLACES: Final[tuple[tuple[str, ...], ...]] = ((), ("Spec",), ("TaskTemplate", "ContainerSpec"))
-"""Where bodies have their `Labels`: most at the top, those of swarm mode deeper too."""
+"""Where bodies have their `Labels`: most at the top, those of swarm mode also deeper."""
 
 
 def group_of(labels: Mapping[str, str] | None) -> str:
-    """Read what an object's labels say it belongs with: the Compose project, whose parts must be on one node."""
+    """Return an object's group by its labels: the Compose project, whose parts must be on one node."""
     return (labels or {}).get(_PROJECT, "")
 
 
 def unreserved(request: Request) -> Request:
-    """A request without reserved labels; what there is to say of those that were taken out comes with its answer."""
+    """Return a request without reserved labels; its answer gets the warnings about those that were removed."""
     if request.verb not in (Verb.SPAWN, Verb.SET):
         return request
     dropped: set[str] = set()
@@ -64,12 +64,12 @@ def _without(labels: Any, reserved: frozenset[str], dropped: set[str]) -> Any:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """A JSON object; {} for what is something else, which is for the engine to refuse."""
+    """Return a value that is a JSON object, or else {}: it is for the engine to refuse other values."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _changed(body: Any, place: tuple[str, ...], change: Callable[[Any], Any]) -> Any:
-    """A JSON value with another one at a place in it; the same object where that is not there, or stays as it is."""
+    """Replace the value at a place in a JSON value; return the same object if there is none, or it does not change."""
     if not place:
         return change(body)
     known = _object(body)
@@ -80,7 +80,7 @@ def _changed(body: Any, place: tuple[str, ...], change: Callable[[Any], Any]) ->
 
 
 def _saying(texts: list[str], *, in_body: bool) -> Callable[[Reply], Reply]:
-    """What adds warnings to an answer: in its body, where the Engine API has a place for them, else beside it."""
+    """Return a hook that adds warnings to an answer: in its body if the Engine API allows it there, else beside it."""
 
     def see(reply: Reply) -> Reply:
         if isinstance(reply, Ack) and in_body:

@@ -1,4 +1,4 @@
-"""Tasks that live as long as balance itself: one that fails or ends is run again, after a pause that grows."""
+"""Tasks that live as long as balance itself: one that fails or ends is restarted after a growing pause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LAST_PAUSE: Final = 30.0
 
 
 def pauses(longest: float = _LAST_PAUSE) -> Iterator[float]:
-    """Seconds to wait before each new try, without end: each pause is twice the one before, and `longest` at most."""
+    """Yield the seconds to wait before each new attempt, without end: each pause doubles, up to `longest`."""
     pause = _FIRST_PAUSE
     while True:
         yield pause
@@ -22,7 +22,7 @@ def pauses(longest: float = _LAST_PAUSE) -> Iterator[float]:
 
 
 async def lasting(what: str, run: Callable[..., Awaitable[Any]], *args: Any) -> NoReturn:
-    """Await `run(*args)` again and again; what it raises is logged. A run that lasted makes the next pause short again.
+    """Await `run(*args)` repeatedly; log what it raises. After a run that lasted, the next pause is short again.
 
     what: names the task in the log.
     """

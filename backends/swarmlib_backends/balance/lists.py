@@ -1,4 +1,4 @@
-"""Lists of many engines as one: of containers from the index, where it can say all that is asked, else from all."""
+"""Lists of many engines as one: of containers from the index if it has all that is needed, else from all engines."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _CONTAINERS: Final = ("containers",)
 
 
 class Listing:
-    """Answers an `ls` of a family.
+    """Answers an `ls` of a family of objects.
 
-    strict: a list from which a member is missing is refused. may_be_empty: without a member that is up, it is empty.
+    strict: refuse a list from which a member is missing. may_be_empty: the list is empty if no member is up.
     """
 
     def __init__(self, members: Members, *, strict: bool, may_be_empty: bool) -> None:
@@ -31,10 +31,11 @@ class Listing:
         self._may_be_empty = may_be_empty
 
     async def answer(self, request: Request) -> None:
-        """Answer it.
+        """Answer the request with the merged list.
 
         Raises:
-            Invalid: its filters are wrong. SwarmError: no member answers; or, if `strict`, one does not.
+            Invalid: The filters are wrong.
+            SwarmError: No member answers; or, if `strict`, one does not.
         """
         selection = Selection.of(request)
         chosen = selection.chosen(self._members.all)
@@ -66,7 +67,7 @@ class Listing:
         await reply_merged(request, Json(raw), absent)
 
     async def _ask(self, request: Request, selection: Selection, chosen: Sequence[Member]) -> Outcome:
-        """Ask the members. One that doesn't know the objects that bound the list is asked for all, and bounded here."""
+        """Ask the members. One that doesn't know the objects that bound the list is asked for all, and cut here."""
         if not selection.relative:
             return await ask_all(chosen, request.replace(params=selection.params))
         bounds = await order.Bounds.of(request.path, selection.relative, self._members)

@@ -1,7 +1,7 @@
-"""A member of a balance: a node with the chain that reaches it. It is watched: up, down, and up again.
+"""A member of a balance: a node with the chain that reaches it. Balance follows whether it is up.
 
-A member is up while its event stream runs and it answers a ping within the deadline. When it is down, calls to it end
-at once, what waits for it is cut, and it is tried again with growing pauses until it is back.
+A member is up while its event stream runs and it answers a ping within the deadline. When it goes down, calls to it end
+at once, calls in progress are cut, and it is tried again with growing pauses until it is back.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ _log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE: Final = 5.0
 _DRIFT_CHECKS: Final = 12
-"""Pings between two checks of whether the index still agrees with the engine."""
+"""Pings between two checks that the index still agrees with the engine."""
 
 Announce: TypeAlias = Callable[[dict[str, Any]], None]
 
 
 class Member(Node):
-    """A node with its chain's channel, its objects' mirror, and what keeps its state known."""
+    """A node with its chain's channel, the mirror of its objects, and the tasks that follow its state."""
 
     def __init__(self, name: str, sender: Bridge, index: Index, deadline: float, announce: Announce) -> None:
         super().__init__(name)
@@ -66,13 +66,13 @@ class Member(Node):
         self.mirror = Mirror(self, index, self.ask)
         self.history = History()
         self.watchable = True
-        """Whether it tells events, so that its objects are in the index."""
+        """Whether it reports events, so that its objects are in the index."""
         self.known = trio.Event()
-        """Set once it is known whether it is up."""
+        """Set once it is known whether the member is up."""
         self.joined = trio.current_time()
         self.left = False
         self.stand_ins: dict[str, Container] = {}
-        """The containers that were made anew on other engines while this one was down, by the ids of the originals."""
+        """The containers recreated on other engines while this one was down, by the ids of the originals."""
         self._came_up = trio.Event()
         self._index = index
         self._announce = announce
@@ -81,23 +81,23 @@ class Member(Node):
         self._following = trio.CancelScope()
         self._down_since = 0.0
         self.calls = Calls(sender)
-        """Its channel for balance's own calls, which end with Unavailable when it goes down."""
+        """Its channel for balance's own calls, which end with Unavailable when the member goes down."""
 
     def __repr__(self) -> str:
         return f"<member {self.name}: {'up' if self.up else self.failure or 'not known yet'}>"
 
     async def wait_up(self) -> None:
-        """Return when it is up."""
+        """Wait until the member is up."""
         while not self.up:
             await self._came_up.wait()
 
     # Calls.
 
     def must_be_up(self) -> None:
-        """Raise at once what a call to it would end with.
+        """Raise at once the error that a call to the member would end with.
 
         Raises:
-            Unavailable: it is down; says since when and why.
+            Unavailable: The member is down; the error says since when and why.
         """
         if self.failure is not None:
             lasted = trio.current_time() - self._down_since
@@ -105,12 +105,13 @@ class Member(Node):
             raise Unavailable(text, backend=self.name, details={UNSENT: True})
 
     async def ask(self, request: Request, deadline: float | None = None) -> Answer:
-        """The same request to this member; by default within the time that fits the operation.
+        """Send the same request to this member; by default within the time that suits the operation.
 
         Raises:
-            SwarmError: what the member answers; BadAnswer, when that has not the shape of such an answer; TimedOut,
-                naming it, when it does not answer within `deadline` seconds; Unavailable, when it is down, or goes
-                down meanwhile.
+            SwarmError: The member answers with an error.
+            BadAnswer: The answer does not have the shape that the request requires.
+            TimedOut: The member, which the error names, does not answer within `deadline` seconds.
+            Unavailable: The member is down, or goes down meanwhile.
         """
         usual = patience.seconds(request.verb, request.path, request.params, self.deadline)
         limit = usual if deadline is None else deadline
@@ -128,7 +129,7 @@ class Member(Node):
             raise
 
     async def settle(self, *kinds: str) -> None:
-        """Bring the index up to date for these kinds of objects. A member that fails at it is down from now on."""
+        """Bring the index up to date for these kinds of objects. A member that fails to answer is marked as down."""
         try:
             with ungrouped(), trio.fail_after(self.deadline):
                 await self.mirror.settle(*kinds)
@@ -141,29 +142,30 @@ class Member(Node):
         """Prepare a client's request for being forwarded to this member's channel: it is cut if the member goes down
         before it answers.
 
-        see: is shown each reply, and may give another for it. give_back: takes the call, if the member says nothing but
-        that it has no such object.
+        see: is shown each reply, and may replace it. give_back: takes the call if the member only answers that it has
+        no such object.
 
         Raises:
-            Unavailable: it is down.
+            Unavailable: The member is down.
         """
         self.must_be_up()
         return self.calls.forwarded(request, see, give_back)
 
     def suspect(self) -> None:
-        """Something failed that should not: look at once whether it is up."""
+        """Check at once whether the member is up, because something failed unexpectedly."""
         self._suspected.set()
 
     async def learn_range(self) -> None:
-        """Ask which API versions it speaks; raises what asking does. One that has none is spoken to as the client
-        speaks.
+        """Ask the member for the range of its API versions; raise what asking raises.
+
+        A member without a range is sent each client's own version.
         """
         self.sender.learn(Range.of((await self.ask(Request(Verb.GET, ("version",)))).value))
 
     # Its life.
 
     async def keep(self) -> None:
-        """Follow its events until it leaves; when it is down, try again, with growing pauses."""
+        """Follow the member's events until it leaves; when it is down, try again, with growing pauses."""
         waits = pauses(_LONGEST_PAUSE)
         with trio.CancelScope() as self._keeping:
             while not self.left:
@@ -175,7 +177,7 @@ class Member(Node):
                 await trio.sleep(next(waits) * random.uniform(0.75, 1.25))
 
     async def _followed(self) -> SwarmError | None:
-        """Follow until that fails, and give the failure; None where `fail` ended it."""
+        """Follow the member until that fails, and return the failure; None if `fail` ended it."""
         failure: SwarmError | None = Internal(f"following {self.name} failed; the log says how", backend=self.name)
 
         async def follow() -> None:
@@ -227,9 +229,9 @@ class Member(Node):
         self._announce(self.event("engine_connect", ""))
 
     async def _drop_originals(self) -> None:
-        """Remove the containers that balance made anew elsewhere while this engine was down; never their volumes.
+        """Remove the containers that were recreated elsewhere while this engine was down; never their volumes.
 
-        What a container was made anew as is known from balance's own memory alone: a label would be anybody's word.
+        What a container was recreated as is known from balance's own memory alone: anybody can set a label.
         """
         for id, stand_in in list(self.stand_ins.items()):
             original = self.mirror.containers.get(id)
@@ -244,7 +246,7 @@ class Member(Node):
         self.stand_ins.clear()
 
     def _is_replaced(self, original: Container, stand_in: Container) -> bool:
-        """Whether a container may be moved, and its stand-in runs on another engine under its name."""
+        """Return whether a container may be moved, and its stand-in runs on another engine under its name."""
         return (
             original.id in self.mirror.inspected
             and stand_in.node is not self
@@ -260,7 +262,7 @@ class Member(Node):
             self.skew = _skew(asked, since(self.about.get("SystemTime") or ""), time.time())
             await self.learn_range()
         except Unsupported:
-            pass  # it holds workloads, but is no engine: it has nothing to say of itself
+            pass  # the member holds workloads, but is not an engine: it does not describe itself
 
     async def _take_events(self, replies: ReplyReceiver) -> None:
         while True:
@@ -272,7 +274,7 @@ class Member(Node):
                 continue
             event = answers.event(reply, self.name)
             if self.history.keep(event) and self.mirror.apply(event):
-                await self.mirror.settle("containers")  # it must be known before its engine dies
+                await self.mirror.settle("containers")  # the inspection must be known before the engine dies
 
     async def _check(self) -> None:
         checks = 0
@@ -287,10 +289,10 @@ class Member(Node):
                     await self._describe()
                     await self.mirror.drift()
             except Unsupported:
-                pass  # it can't be pinged, but it answers
+                pass  # it does not support ping, but it answers
 
     async def fail(self, failure: SwarmError) -> None:
-        """It is down. What waits for it is told so."""
+        """Mark the member as down, and end its calls with an error."""
         was_up = self.up
         if was_up:
             self.up, self._came_up = False, trio.Event()
@@ -306,19 +308,19 @@ class Member(Node):
             self._announce(self.event("engine_disconnect", failure.message))
 
     def _lost(self) -> Unavailable:
-        """What a call ends with that is cut: it may have happened or not."""
+        """Return the error for a call that is cut: it may or may not have had its effect."""
         why = self.failure.message if self.failure else "it did not answer"
         return Unavailable(f"{self.name} went down before it answered: {why}", backend=self.name)
 
     async def leave(self) -> None:
-        """Stop being a member, and forget what it has."""
+        """Stop being a member, and forget its objects."""
         self.left = True
         self._keeping.cancel()
         await self.fail(Unavailable(f"{self.name} has left"))
         self.mirror.forget_all()
 
     def event(self, action: str, reason: str) -> dict[str, Any]:
-        """The event by which balance tells what became of this engine."""
+        """Return the event by which balance reports a change of this engine's state."""
         now = time.time_ns()
         attributes = {"name": self.name, **({"error": reason} if reason else {})}
         return {
@@ -332,5 +334,5 @@ class Member(Node):
 
 
 def _skew(asked: float, told: float, answered: float) -> float:
-    """How far a clock is ahead that said `told` at some moment between two of ours; 0 where it may be right."""
+    """Return how far ahead a clock is that showed `told` at some time between two of ours; 0 if it may be right."""
     return 0.0 if not told or asked <= told <= answered else told - (asked + answered) / 2

@@ -1,4 +1,4 @@
-"""The members of a balance, who come and go: their chains are opened, kept open, and closed here."""
+"""The members of a balance, which join and leave: their chains are opened, kept open, and closed here."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ class Members:
         self.index = Index()
         self.advertised = Advertised()
         self.all: list[Member] = []
-        """All of them, in the order in which they joined; those that are down too."""
+        """All members, in the order in which they joined, including those that are down."""
         self._deadline = deadline
         self._nursery = nursery
         self._by_node: dict[Node, Member] = {}
         self._listeners: set[trio.MemorySendChannel[dict[str, Any]]] = set()
         self._unknown: list[Member] = []
-        """Those of which it was not known, when last looked, whether they are up."""
+        """Members of which it was not known, at the last check, whether they are up."""
 
     def of(self, node: Node) -> Member:
-        """Give the member that a node is.
+        """Return the member that a node is.
 
         Raises:
-            Unavailable: it has left.
+            Unavailable: The member has left.
         """
         if node not in self._by_node:
             raise Unavailable(f"{node.name} has left")
         return self._by_node[node]
 
     def named(self, name: str) -> Member | None:
-        """Give the member of a name; None if there is none."""
+        """Return the member of a name; None if there is none."""
         return next((member for member in self.all if member.name == name), None)
 
     async def known(self) -> None:
-        """Wait until it is known of each whether it is up, or it has had time enough to show it since it joined."""
+        """Wait until each member is known to be up or down, or has had enough time to show it since it joined."""
         while self._unknown:
             member = self._unknown[-1]
             with trio.move_on_at(member.joined + _JOINING * self._deadline):
@@ -66,10 +66,10 @@ class Members:
             self._unknown = [each for each in self._unknown if each is not member and not each.known.is_set()]
 
     async def join(self, chain: Chain) -> Member:
-        """Open a chain and make it a member.
+        """Open a chain and add it as a member.
 
         Raises:
-            SwarmError: it can't be opened.
+            SwarmError: The chain can't be opened.
         """
         name = distinct(chain.name, {member.name for member in self.all})
         member = Member(name, Bridge(self.advertised), self.index, self._deadline, self.announce)
@@ -80,7 +80,7 @@ class Members:
         return member
 
     async def _live(self, chain: Chain, member: Member, *, task_status: trio.TaskStatus[None]) -> None:
-        """Keep a member's chain open, and open it again when one of its stages has ended."""
+        """Keep a member's chain open, and reopen it when one of its stages has ended."""
         await self._open(chain, member, task_status)
         waits = pauses()
         while not member.left:
@@ -91,7 +91,7 @@ class Members:
             await supervised(f"balance: opening {member.name} again", opening, expected=(SwarmError,))
 
     async def _open(self, chain: Chain, member: Member, task_status: trio.TaskStatus[None] | None = None) -> None:
-        """Open a member's chain, and keep the member until it leaves. Raises what ends the chain before it is open."""
+        """Open a member's chain, and hold it open until the member leaves. Raise what ends it before it is open."""
         opened = False
         try:
             async with chain.open() as sender:
@@ -108,16 +108,16 @@ class Members:
             _log.error("%s is lost, and is opened again: %s", member.name, found, exc_info=unexpected)
 
     async def leave(self, member: Member) -> None:
-        """End a membership; what waits for an answer of the member is told so."""
+        """End a membership; calls that wait for the member end with an error."""
         self.all = [each for each in self.all if each is not member]
         self.advertised.forget(member.sender)
         await member.leave()
         del self._by_node[member]
 
-    # What happens to members, for those who watch events.
+    # Events about members, for those who watch events.
 
     def announce(self, event: dict[str, Any]) -> None:
-        """Tell all who listen."""
+        """Send an event to all listeners."""
         for listener in list(self._listeners):
             try:
                 listener.send_nowait(event)
@@ -127,7 +127,7 @@ class Members:
 
     @asynccontextmanager
     async def listening(self) -> AsyncGenerator[trio.MemoryReceiveChannel[dict[str, Any]]]:
-        """The events of members that come and go; it ends early for who doesn't read."""
+        """Yield a channel of the events about members; it is closed early if the listener does not read."""
         sender, receiver = trio.open_memory_channel[dict[str, Any]](_UNREAD_EVENTS)
         self._listeners.add(sender)
         with sender, receiver:

@@ -1,4 +1,4 @@
-"""A file of members, a chain a line, that is read again when it changes."""
+"""A file of members, one chain per line, that is read again when it changes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .members import Members
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 1.0
-"""Between two looks at the file."""
+"""Seconds between two checks of the file."""
 
 
 class MembersFile:
-    """Keeps the members those of a file, beside those that came otherwise."""
+    """Keeps the members in step with a file; members added in other ways are not affected."""
 
     def __init__(self, path: Path, members: Members) -> None:
         self._path = path
@@ -31,11 +31,11 @@ class MembersFile:
         self._seen: object = None
 
     async def read(self) -> None:
-        """Make the members those of the file.
+        """Add and remove members so that they match the file.
 
         Raises:
-            Invalid: the file can't be read, or a line of it is no chain; nothing is changed then.
-            SwarmError: one can't be opened; the others are.
+            Invalid: The file can't be read, or a line is not a chain; nothing is changed then.
+            SwarmError: A chain can't be opened; those before it have joined.
         """
         self._seen = await _stamp(self._path)
         wanted = await _chains_in(self._path)
@@ -60,7 +60,7 @@ class MembersFile:
 
 
 async def _stamp(path: Path) -> object:
-    """Give what changes when a file does."""
+    """Return a value that changes when the file does."""
     try:
         found = await trio.Path(path).stat()
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""One answer out of many: how the lists and summaries of several engines become those of one."""
+"""The merging of answers: how the lists and summaries of several engines become those of one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .node import Node
 from .versions import common, said_by
 
 Parts: TypeAlias = list[tuple[Node, Any]]
-"""Each engine, and its own answer."""
+"""Each engine with its own answer."""
 
 _SUMS: Final = (
     "Containers",
@@ -29,13 +29,13 @@ _LAYERS: Final = "LayersSize"
 
 
 def listed(item: Any, node: Node) -> dict[str, Any]:
-    """A container in a list: it says its engine in a field, and in a label, which the docker CLI can show."""
+    """Add its engine to a container in a list, as a field, and as a label that the docker CLI can show."""
     return {**item, "Node": node.name, "Labels": {**fields(item.get("Labels")), LABEL: node.name}}
 
 
 def inspected(item: Any, node: Node) -> dict[str, Any]:
-    """An inspection that says its object's engine, and leaves the labels as the client set them: tools make objects
-    anew from inspections, and compare them with what they were told to make.
+    """Add its engine to an inspection. The labels stay as the client set them, as tools recreate objects from
+    inspections, and compare these with what they asked for.
     """
     return {**item, "Node": _described(node)}
 
@@ -47,7 +47,7 @@ def _described(node: Node) -> dict[str, Any]:
     return {
         "ID": about.get("ID") or "",
         "IP": fields(about.get("Swarm")).get("NodeAddr") or "",
-        "Addr": "",  # of the engine's API, which a chain doesn't tell
+        "Addr": "",  # the address of the engine's API, which a chain doesn't tell
         "Name": node.name,
         "Cpus": about.get("NCPU") or 0,
         "Memory": about.get("MemTotal") or 0,
@@ -56,7 +56,7 @@ def _described(node: Node) -> dict[str, Any]:
 
 
 def containers(parts: Parts) -> list[Any]:
-    """Every engine's containers, the newest first, each with its engine."""
+    """Merge the containers of all engines, newest first, each with its engine."""
     merged = [listed(item, node) for node, found in parts for item in items(found)]
     return sorted(merged, key=_created, reverse=True)
 
@@ -66,7 +66,7 @@ def _created(item: Mapping[str, Any]) -> int:
 
 
 def images(parts: Parts) -> list[Any]:
-    """Every engine's images, each once, with the tags that it has anywhere and the engines that have it."""
+    """Merge the images of all engines, each once, with all its tags and the engines that have it."""
     merged: dict[str, dict[str, Any]] = {}
     for node, found in parts:
         for item in items(found):
@@ -81,13 +81,13 @@ def images(parts: Parts) -> list[Any]:
 
 
 def _real_names(names: list[str]) -> list[str]:
-    """Each once; `<none>` only if there is no other, as an engine has it."""
+    """Return each name once; `<none>` only if there is no other, as an engine does."""
     once = list(dict.fromkeys(names))
     return [name for name in once if not name.startswith("<none>")] or once
 
 
 def networks(parts: Parts) -> list[Any]:
-    """Every engine's networks, as inspections show them; those of a swarm, which are the same everywhere, once."""
+    """Merge the networks of all engines, as inspections show them; those of a swarm, the same on all, appear once."""
     merged: dict[tuple[str, str], dict[str, Any]] = {}
     for node, found in parts:
         for item in items(found):
@@ -96,7 +96,7 @@ def networks(parts: Parts) -> list[Any]:
 
 
 def volumes(parts: Parts) -> dict[str, Any]:
-    """Every engine's volumes, as inspections show them, and what each has to say of them."""
+    """Merge the volumes of all engines, as inspections show them, and the warnings of each."""
     lists: list[tuple[Node, list[dict[str, Any]], list[str]]] = [
         (node, items(fields(answer).get("Volumes")), items(fields(answer).get("Warnings"))) for node, answer in parts
     ]
@@ -107,13 +107,14 @@ def volumes(parts: Parts) -> dict[str, Any]:
 
 
 def plugins(parts: Parts) -> list[Any]:
-    """Every engine's plugins."""
+    """Merge the plugins of all engines."""
     return [{**item, "Node": node.name} for node, found in parts for item in items(found)]
 
 
 def info(parts: Parts) -> dict[str, Any]:
-    """The first engine's description, with the counts and resources of all summed, and each one's share. What it says
-    of swarm mode is a manager's, where there is one: calls that concern it go there.
+    """Return the first engine's description, with the counts and resources of all summed, and each one's share.
+
+    The fields about swarm mode are a manager's, if there is one: calls that concern swarm mode go there.
     """
     merged = dict(parts[0][1])
     for manager in [item for _, item in parts if is_manager(item)][:1]:
@@ -121,7 +122,7 @@ def info(parts: Parts) -> dict[str, Any]:
     for key in _SUMS:
         merged[key] = sum(item.get(key) or 0 for _, item in parts)
     warnings = [f"{node.name}: {text}" for node, item in parts for text in items(item.get("Warnings"))]
-    # `SystemStatus` was made for this; the docker CLI stopped showing it, and some clients take it for a plain list.
+    # `SystemStatus` was made for this; the docker CLI stopped showing it, and some clients expect a plain list.
     drivers = [[f"Node {node.name}", _share(item)] for node, item in parts]
     merged |= {"Name": "swarmlib", "Warnings": warnings or None}
     merged["DriverStatus"] = [*items(merged.get("DriverStatus")), *drivers]
@@ -129,7 +130,7 @@ def info(parts: Parts) -> dict[str, Any]:
 
 
 def is_manager(info: Mapping[str, Any]) -> bool:
-    """Whether an engine says of itself that it manages a swarm."""
+    """Return whether an engine's description says that it manages a swarm."""
     return bool(fields(info.get("Swarm")).get("ControlAvailable"))
 
 
@@ -140,14 +141,14 @@ def _share(item: dict[str, Any]) -> str:
 
 
 def version(parts: Parts) -> dict[str, Any]:
-    """The version of the oldest engine, with the API versions that a client may count on everywhere."""
+    """Return the version of the oldest engine, with the API versions that work on every engine."""
     ranges = [Range.of(item) for _, item in parts]
     oldest = min(range(len(parts)), key=lambda index: ranges[index].newest)
     return said_by(parts[oldest][1], common(ranges))
 
 
 def usage(parts: Parts) -> dict[str, Any]:
-    """Disk usage: the sizes summed, the lists of all in a row, each entry with its engine, and each engine's share."""
+    """Merge disk usage: sizes summed, lists concatenated, each entry with its engine, and each engine's share."""
     merged: dict[str, Any] = {_LAYERS: sum(item.get(_LAYERS) or 0 for _, item in parts)}
     for key in dict.fromkeys(key for _, item in parts for key in item if key != _LAYERS):
         values = [(node, item.get(key)) for node, item in parts]
@@ -160,7 +161,7 @@ def usage(parts: Parts) -> dict[str, Any]:
 
 
 def _summed(values: Iterable[Any]) -> Any:
-    """Numbers added, lists in a row, objects field by field (the usage of API 1.52 and later); else the first."""
+    """Merge values: add numbers, join lists, and merge objects by field (API 1.52 and later); else take the first."""
     given = [value for value in values if value is not None]
     if given and all(isinstance(value, dict) for value in given):
         return {key: _summed(value.get(key) for value in given) for key in dict.fromkeys(k for v in given for k in v)}
@@ -172,12 +173,12 @@ def _summed(values: Iterable[Any]) -> Any:
 
 
 def joined(lists: Iterable[Any]) -> list[Any]:
-    """The lists in a row."""
+    """Concatenate the lists."""
     return [item for part in lists for item in items(part)]
 
 
 def deleted(parts: Parts) -> Any:
-    """What a prune or an image's removal says it removed, of every engine that did, each thing once."""
+    """Merge what the prunes, or an image's removals, on all engines report as removed, each thing once."""
     answers = [item for _, item in parts if item is not None]
     if not answers:
         return None

@@ -1,7 +1,7 @@
-"""What one engine has, mirrored into the index: listed once, then kept by its events.
+"""One engine's objects, mirrored into the index: listed once, then kept up to date by its events.
 
-An event says at once what came, went or was renamed. What else changed is only marked stale, and asked for when
-somebody wants to see it, so that an engine whose containers nobody lists is not asked anything.
+An event says at once what was created, removed or renamed. Other changes only mark an object as stale; it is requested
+when somebody wants to see it, so that an engine whose containers nobody lists is not asked anything.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from .shapes import MAX_OBJECTS
 _log = logging.getLogger(__name__)
 
 _INSPECTIONS: Final = 8
-"""Inspections of one engine at once."""
+"""Inspections of one engine at the same time."""
 _FILTERED: Final = 50
-"""Stale containers that are listed by their ids; more are listed with all others."""
+"""Stale containers that are listed by their ids; if there are more, all containers are listed."""
 _SUMMARY_EVENTS: Final = frozenset(
     {"start", "die", "stop", "kill", "oom", "pause", "unpause", "restart", "rename", "update"}
 )
 _STATES: Final = {"start": "running", "die": "exited", "pause": "paused", "unpause": "running"}
-"""What a container is after an event."""
+"""The state of a container after an event."""
 _KINDS: Final = ("images", "networks", "volumes")
 _KNOWN_EXECS: Final = 10_000
-"""Processes in an engine's containers that are remembered, at most; others are asked for."""
+"""Processes in an engine's containers that are remembered, at most; others are looked up on the engines."""
 
 
 Ask: TypeAlias = Callable[[Request], Awaitable[Answer]]
-"""Asks the engine; raises SwarmError."""
+"""Sends a request to the engine; raises SwarmError."""
 
 
 class Mirror:
     """One engine's part of the index.
 
-    node: the engine, as its objects name it. ask: asks it.
+    node: the engine, as its objects name it. ask: sends it a request.
     """
 
     def __init__(self, node: Node, index: Index, ask: Ask) -> None:
@@ -60,30 +60,30 @@ class Mirror:
         self.inspected: dict[str, dict[str, Any]] = {}
         """The inspections of the containers that may be rescheduled."""
         self.originals: dict[str, str] = {}
-        """What the label says of containers that stand in for others: the others' ids, by their own."""
+        """The labels of containers that replace others: the ids of the originals, by the ids of the replacements."""
         self._execs = OrderedDict[str, Item]()
         self._others: dict[str, dict[str, Item]] = {kind: {} for kind in _KINDS}
         self._stale: set[str] = set()
         self._stale_kinds: set[str] = set()
         self._asking = trio.Lock()
         self._linked: set[str] = set()
-        """The containers that have names by links of others (`web/db`), which change with the others' names."""
+        """The containers that have names by links from others (`web/db`), which change with the others' names."""
         self._new_links: set[str] = set()
-        """Those that have another such name than is known."""
+        """Containers with such a name that is not known yet."""
         self._gone: set[str] = set()
-        """The containers that went while the engine is being asked: its answers may still speak of them."""
+        """The containers that were removed while the engine is being asked: its answers may still contain them."""
 
     def unsettled(self, kind: str) -> bool:
-        """Whether something must be asked, or is being asked, before the index can be shown."""
+        """Return whether the engine must be asked, or is being asked, before the index can be shown."""
         return bool(self._stale if kind == "containers" else kind in self._stale_kinds) or self._asking.locked()
 
     # Asking the engine.
 
     async def sync(self) -> None:
-        """List everything anew.
+        """List all objects again.
 
         Raises:
-            SwarmError: the engine does not answer, or not sensibly.
+            SwarmError: The engine does not answer, or gives a malformed answer.
         """
         self._stale.update(self.containers)
         self._stale_kinds.update(_KINDS)
@@ -91,10 +91,10 @@ class Mirror:
         await self.settle("containers", *_KINDS)
 
     async def settle(self, *wanted: str) -> None:
-        """Ask for what is stale of these kinds. What was so when this was called is true when it returns.
+        """Request the stale objects of these kinds. What was true when this was called is known when it returns.
 
         Raises:
-            SwarmError: as `sync`.
+            SwarmError: As in `sync`.
         """
         if not any(map(self.unsettled, wanted)):
             return
@@ -120,21 +120,21 @@ class Mirror:
                     self._stale |= ids
 
     async def _list(self, kind: str, **args: str) -> Any:
-        """The engine's list; None where it has nothing of the kind (processes have no networks)."""
+        """Return the engine's list; None if it does not support the kind (processes have no networks)."""
         try:
             return (await self._ask(Request(Verb.LS, (kind,), args))).value
         except Unsupported:
             return None
 
     async def _inspection(self, id: str) -> Any:
-        """What the engine says of a container; None where it has gone."""
+        """Return the engine's inspection of a container; None if the container is gone."""
         try:
             return (await self._ask(Request(Verb.GET, ("containers", id)))).value
         except NotFound:
             return None
 
     async def _relist(self, kind: str) -> None:
-        known = dict(self._others[kind])  # what comes while the engine is asked need not be in its answer
+        known = dict(self._others[kind])  # objects that are created meanwhile need not be in the answer
         listed: Any = await self._list(kind)
         entries: list[dict[str, Any]] = items(fields(listed).get("Volumes") if kind == "volumes" else listed)
         found = {each["Name" if kind == "volumes" else "Id"]: _told(kind, each) for each in entries}
@@ -147,7 +147,7 @@ class Mirror:
             self.learn(kind, id, names, group, shared=shared)
 
     async def _refresh(self, ids: set[str]) -> None:
-        """Take over what the engine says of some containers; of all, if the id "" is among them."""
+        """Update some containers from the engine's answers; all of them if the id "" is among them."""
         whole = "" in ids or len(ids) > _FILTERED
         known = set(self.containers)
         args = {"all": "1"} if whole else {"all": "1", "filters": orjson.dumps({"id": sorted(ids)}).decode()}
@@ -160,7 +160,7 @@ class Mirror:
                 nursery.start_soon(self._inspect_each, waiting)
 
     async def _refresh_linked(self, ids: set[str]) -> None:
-        """The same, and what the engine says of containers to which those are linked, if that gives these a name."""
+        """Update some containers, and those that they are linked to, if the links give these new names."""
         await self._refresh(ids)
         linked, self._new_links = self._new_links, set()
         if linked:
@@ -197,10 +197,10 @@ class Mirror:
                     self._new_links.add(each.id)
 
     async def drift(self) -> int:
-        """List the containers, and mark as stale what differs from what is known; gives how many did.
+        """List the containers, and mark those that differ from what is known as stale; return how many did.
 
         Raises:
-            SwarmError: as `sync`.
+            SwarmError: As in `sync`.
         """
         listed: list[dict[str, Any]] = items(await self._list("containers", all="1"))
         found = {each["Id"]: each.get("State") or "" for each in listed}
@@ -214,10 +214,10 @@ class Mirror:
     # What is known without asking.
 
     def apply(self, event: Mapping[str, Any]) -> bool:
-        """Take over a well-formed event; says whether it concerns a container that may be rescheduled.
+        """Apply a well-formed event; return whether it concerns a container that may be rescheduled.
 
         Raises:
-            BadAnswer: the engine tells of more objects than any engine has.
+            BadAnswer: The engine reports more objects than any engine has.
         """
         actor = fields(event.get("Actor"))
         attributes: dict[str, str] = fields(actor.get("Attributes"))
@@ -262,10 +262,10 @@ class Mirror:
             self.learn(kind, id, tuple(names))
         elif action in ("destroy", "remove"):
             self._forget(kind, id)
-        self._stale_kinds.add(kind)  # an event doesn't tell labels, and a list that was just asked for may be older
+        self._stale_kinds.add(kind)  # an event has no labels, and a list that was just requested may be older
 
     def spawned(self, id: str, name: str, claim: Claim | None = None) -> Container:
-        """Know of a container that is new."""
+        """Add a new container, or mark a known one as stale."""
         container = self._container(id, [name] if name else [])
         if claim is not None:
             self.claim(container, claim)
@@ -292,7 +292,7 @@ class Mirror:
             raise BadAnswer(f"it tells of more than {MAX_OBJECTS} objects of a kind", backend=self._node.name)
 
     def learn_exec(self, id: str) -> None:
-        """Know of a process in a container."""
+        """Add a process in a container."""
         if id in self._execs:
             return
         self._execs[id] = item = Item(self._node, id, ())
@@ -301,23 +301,23 @@ class Mirror:
             self._index.execs.remove(self._execs.popitem(last=False)[1])
 
     def claim(self, container: Container, claim: Claim) -> None:
-        """Know what a container takes of its engine."""
+        """Record the resources that a container takes of its engine."""
         self._node.take(container.claim, -1)
         self._node.take(claim, 1)
         container.claim = claim
 
     def touch(self, id: str) -> None:
-        """A container changed: its summary must be asked for before it is shown."""
+        """Mark a container as changed: its summary must be requested before it is shown."""
         if id in self.containers:
             self._stale.add(id)
 
     def touch_kind(self, kind: str) -> None:
-        """Objects of a kind changed."""
+        """Mark the objects of a kind as changed."""
         if kind in self._others:
             self._stale_kinds.add(kind)
 
     def removed(self, kind: str, id: str) -> None:
-        """Know that an object is gone."""
+        """Remove an object that is gone."""
         if kind == "containers":
             self._forget_containers({id})
         elif kind in self._others:
@@ -326,7 +326,7 @@ class Mirror:
             self._index.execs.remove(self._execs.pop(id))
 
     def forget_all(self) -> None:
-        """The engine leaves."""
+        """Remove all objects, because the engine leaves."""
         self._forget_containers(set(self.containers))
         for kind, known in self._others.items():
             for id in list(known):
@@ -351,7 +351,7 @@ class Mirror:
             self._index.remove(gone)
 
     def learn(self, kind: str, id: str, names: tuple[str, ...], group: str = "", *, shared: bool = False) -> None:
-        """Know of an object that is no container. Raises BadAnswer if there are more than any engine has."""
+        """Add an object that is not a container. Raise BadAnswer if there are more than any engine has."""
         if id not in self._others[kind]:
             self._check_bound(self._others[kind])
             self._others[kind][id] = item = Item(self._node, id, names, shared=shared)
@@ -369,7 +369,7 @@ class Mirror:
 
 
 def _told(kind: str, entry: Mapping[str, Any]) -> tuple[tuple[str, ...], str, bool]:
-    """What a list says of an object: its names, what it belongs with, and whether all engines of a swarm have it."""
+    """Return what a list says of an object: its names, its group, and whether all engines of a swarm have it."""
     if kind == "images":
         tags: list[str] = [*items(entry.get("RepoTags")), *items(entry.get("RepoDigests"))]
         return tuple(tag for tag in tags if "<none>" not in tag), "", False

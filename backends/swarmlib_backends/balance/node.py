@@ -1,4 +1,4 @@
-"""A node: one engine as placement and lists see it. Nothing here asks the engine anything."""
+"""A node: one engine as placement and lists see it. Nothing here sends a request to the engine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 
 Port: TypeAlias = tuple[str, str, int]
-"""Of an engine: protocol, address, number."""
+"""A port of an engine: protocol, address, number."""
 
 
 class Claim:
-    """What a container takes of its node: billionths of a CPU, bytes of memory, ports."""
+    """The resources that a container takes of its node: billionths of a CPU, bytes of memory, ports."""
 
     __slots__ = ("cpus", "memory", "ports")
 
@@ -32,7 +32,7 @@ class Claim:
 
     @classmethod
     def of(cls, host_config: Mapping[str, Any], ports: Iterable[Port] = ()) -> Self:
-        """Read a container's claim out of its well-formed `HostConfig`; `ports` are what it takes besides."""
+        """Read a container's claim from its well-formed `HostConfig`; `ports` are those it takes in addition."""
         bindings: dict[str, list[dict[str, str]] | None] = fields(host_config.get("PortBindings"))
         published = [
             (key.partition("/")[2] or "tcp", each.get("HostIp") or "", number)
@@ -48,14 +48,14 @@ NOTHING: Final = Claim()
 
 
 def port_number(text: str | None) -> int:
-    """Read a port's number; 0 where the text is not one, as for a range, or where any port will do."""
+    """Read a port number; 0 if the text is not one, as for a range, or if any port is allowed."""
     number = int(text) if text and _PORT.fullmatch(text) else 0
     return number if number < 2**16 else 0
 
 
 @dataclass
 class Load:
-    """What the containers of a node take of it."""
+    """The resources that the containers of a node take."""
 
     cpus: int = 0
     """In billionths."""
@@ -64,23 +64,23 @@ class Load:
 
 
 class Node:
-    """One engine: its name (the `Node` of its objects), what it says of itself, whether it is up, and its load."""
+    """One engine: its name (the `Node` of its objects), its description, whether it is up, and its load."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.up = False
         """Whether it answers, as far as is known."""
         self.failure: SwarmError | None = None
-        """Why it is down; None while it is not known to be."""
+        """Why it is down; None unless it is known to be down."""
         self.about: Mapping[str, Any] = {}
-        """What the engine says of itself (`info`)."""
+        """The engine's description of itself (`info`)."""
         self.skew = 0.0
         """Seconds that its clock is ahead of ours."""
         self.load = Load()
         self.ports: dict[Port, int] = {}
-        """What is claimed of each port, by how many containers."""
+        """The number of containers that claim each port."""
         self.placing: list[Claim] = []
-        """The claims of containers that are being made."""
+        """The claims of containers that are being created."""
 
     @property
     def trouble(self) -> str:
@@ -103,7 +103,7 @@ class Node:
         return int(self.about.get("MemTotal") or 0)
 
     def take(self, claim: Claim, sign: int) -> None:
-        """Count what a container takes of it (`sign` 1), or gives back (-1)."""
+        """Count the resources that a container takes of the node (`sign` 1) or gives back (-1)."""
         if claim is NOTHING:
             return
         self.load.cpus += sign * claim.cpus
@@ -115,7 +115,7 @@ class Node:
 
     @contextmanager
     def holding(self, claim: Claim) -> Generator[None]:
-        """Count a container as the node's while it is being made."""
+        """Count a container as the node's while it is being created."""
         self.placing.append(claim)
         self.take(claim, 1)
         try:

@@ -13,9 +13,9 @@ from .node import NOTHING, Node
 
 _FOREVER: Final = float("inf")
 RUNNING: Final = frozenset({"running", "paused", "restarting"})
-"""The states of what `docker ps` shows without `--all`."""
+"""The states of containers that `docker ps` shows without `--all`."""
 ENDED: Final = frozenset({"exited", "dead", "removing"})
-"""The states of what holds no port any more."""
+"""The states of containers that no longer hold ports."""
 
 
 class Item:
@@ -26,19 +26,19 @@ class Item:
     def __init__(self, node: Node, id: str, names: Iterable[str], *, shared: bool = False) -> None:
         self.node = node
         self.shared = shared
-        """Whether it says that all engines of a swarm have it."""
+        """Whether it claims that all engines of a swarm have it."""
         self.group = ""
         self.id = id
         self.names = tuple(names)
 
     @property
     def label(self) -> str:
-        """What tells it from others of the same name."""
+        """A name that distinguishes it from objects of the same name on other nodes."""
         return f"{self.node.name}/{self.names[0] if self.names else self.id[:12]}"
 
 
 class Container(Item):
-    """One container: its summary, ready to send but for its age, and what placement must know of it."""
+    """One container: its summary, ready to send except for its age, and what placement must know of it."""
 
     __slots__ = ("_after", "_base", "_before", "_status", "_until", "body", "claim", "created", "state")
 
@@ -54,7 +54,7 @@ class Container(Item):
         self._until = 0.0
 
     def tell(self, summary: dict[str, Any], inspected: Mapping[str, Any]) -> None:
-        """Take over what its engine says: its entry in a list, and its inspection."""
+        """Update the container from its engine's answers: its entry in a list, and its inspection."""
         state: Mapping[str, Any] = inspected.get("State") or {}
         rest = {key: value for key, value in summary.items() if key != "Status"}
         rest["Labels"] = {**(summary.get("Labels") or {}), LABEL: self.node.name}
@@ -72,7 +72,7 @@ class Container(Item):
             self._status, self._until = _field(status), _FOREVER
 
     def parts(self, now: float) -> tuple[bytes, bytes, float]:
-        """Its summary in two pieces, and until when they are true; `now` is the time on its engine's clock."""
+        """Return its summary in two pieces, and until when they are true; `now` is the time on its engine's clock."""
         if now >= self._until:
             age, lasts = human(now - self._base)
             self._status = _field(f"{self._before}{age}{self._after}")

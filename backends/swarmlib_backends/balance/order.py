@@ -1,7 +1,7 @@
-"""The order of a list, finer than the list tells it: an engine orders by nanoseconds, and lists whole seconds.
+"""The order of a list by nanoseconds, as an engine orders it, although lists only contain whole seconds.
 
-When a container was made is known from the index. Of an image, or of what the index does not know yet, the engine is
-asked where the whole second does not decide.
+The index knows when a container was created. For images, and for containers that the index does not know yet, the
+engine is asked if the whole second does not decide.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _END_OF_SECOND: Final = 1 - 1e-6
 
 
 def is_known(found: list[dict[str, Any]], index: Index) -> bool:
-    """Whether the index knows when each of these containers was made."""
+    """Return whether the index knows when each of these containers was created."""
     return all(_known(index, item) is not None for item in found)
 
 
 def newest_first(found: list[dict[str, Any]], index: Index) -> list[dict[str, Any]]:
-    """Containers in the order of an engine's list. One that the index doesn't know yet is the newest of its second."""
+    """Sort containers as an engine's list does. One that the index doesn't know yet is the newest of its second."""
     return sorted(found, key=partial(_moment_in, index), reverse=True)
 
 
@@ -42,14 +42,14 @@ def _second(item: dict[str, Any]) -> int:
 
 
 def _known(index: Index, item: dict[str, Any]) -> float | None:
-    """When a listed container was made, if the index knows; only of one that was made in the second that is listed."""
+    """Return when a listed container was created, if the index knows and agrees with the second in the list."""
     moments = [each.created for each in index.containers.with_id(item["Id"])]
     return next((moment for moment in moments if int(moment) == _second(item)), None)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """When the objects were made that bound a list (`since`, `before`), and which engines have all of them."""
+    """When the objects that bound a list (`since`, `before`) were created, and which engines have all of them."""
 
     knowing: frozenset[Member]
     since: float
@@ -58,10 +58,10 @@ class Bounds:
 
     @classmethod
     async def of(cls, path: Path, relative: dict[str, str], members: Members) -> Self:
-        """Look the objects up. Where no engine has one of them, each is asked as it is: they say what is wrong.
+        """Look up the objects. If no engine has one of them, every engine gets the filters unchanged, and refuses.
 
         Raises:
-            SwarmError: an object's engine can't be asked.
+            SwarmError: An object's engine can't be asked.
         """
         everybody = frozenset(members.all)
         knowing, moments = everybody, {"since": float("-inf"), "before": float("inf")}
@@ -74,7 +74,7 @@ class Bounds:
         return cls(knowing, moments["since"], moments["before"], members.index)
 
     async def cut(self, answer: Answer, path: Path, member: Member) -> Answer:
-        """What of a member's whole list is between the bounds. Raises SwarmError if the member can't be asked."""
+        """Return the part of a member's list between the bounds. Raise SwarmError if the member can't be asked."""
         before = [await self._cut(each, path, member) if isinstance(each, Set) else each for each in answer.before]
         return Answer(answer.ack, before)
 
@@ -85,7 +85,7 @@ class Bounds:
     async def _holds(self, item: dict[str, Any], path: Path, member: Member) -> bool:
         try:
             return self.since < await self._moment(item, path, member) < self.before
-        except NotFound:  # it went after it was listed
+        except NotFound:  # it was removed after it was listed
             return False
 
     async def _moment(self, item: dict[str, Any], path: Path, member: Member) -> float:
@@ -97,6 +97,6 @@ class Bounds:
 
 
 async def _inspected(path: Path, ref: str, member: Member) -> float:
-    """When an object was made, as its engine says."""
+    """Return when an object was created, according to its engine."""
     found = (await member.ask(Request(Verb.GET, (path[0], ref)))).value
     return since(str(found.get("Created") or ""))

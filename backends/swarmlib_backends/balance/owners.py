@@ -1,7 +1,7 @@
 """Finding the engine that has an object: by full id, unique name, unique id prefix, or `engine/name`.
 
-The index answers, and the engines have the last word: where it knows of no such object, or of several, they are asked,
-and so they are where the engine that it names says that it has none.
+The index answers, but the engines decide: they are asked if the index knows no such object, or several, and if the
+engine that it names says that it has no such object.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .node import EVERYWHERE
 from .objects import Item
 
 _DENIALS: Final = (NotFound, Invalid)
-"""What an engine says that has no such object; it may call the name itself wrong."""
+"""The errors of an engine that does not have an object; it may also call the name itself invalid."""
 _FIRST_FITS: Final[frozenset[str]] = frozenset({"images"})
-"""Kinds of which one is as good as another on the next engine."""
+"""Kinds of objects that are interchangeable between engines."""
 
 _Found: TypeAlias = "tuple[Member, dict[str, Any]]"
 
@@ -32,19 +32,20 @@ class Owner(NamedTuple):
     member: Member
     kind: str
     ref: str
-    """The object's name there."""
+    """The object's name on that engine."""
     certain: bool
-    """Whether no other engine need be asked if this one says that it has no such object."""
+    """Whether no other engine needs to be asked if this one says that it has no such object."""
     missing: bool = False
-    """Whether no engine has it, and this one says so."""
+    """Whether no engine has the object, and this one reports that."""
 
 
 async def find(members: Members, path: Path) -> Owner:
-    """The engine that has an object. Where none has it, it is one that says so, in its own words for each call.
+    """Find the engine that has an object. If none has it, return one that reports that in its own words.
 
     Raises:
-        Ambiguous: several have it; lists them. Unavailable: an engine that may have it, or the one that does, is down.
-        Unsupported: the path names no object, or no engine has objects of the kind.
+        Ambiguous: Several engines have it; the error lists them.
+        Unavailable: The engine that has it, or one that may have it, is down.
+        Unsupported: The path names no object, or no engine supports objects of the kind.
     """
     if len(path) < 2:
         raise Unsupported(f"balance can't tell which engine {'/'.join(path) or 'this'} concerns", path=path)
@@ -68,11 +69,12 @@ async def find(members: Members, path: Path) -> Owner:
 
 
 async def elsewhere(members: Members, owner: Owner, said: NotFound) -> Owner:
-    """The engine that has an object which `owner`, against the index, says it has not; the index knows it from now on.
+    """Find the engine of an object that `owner`, contrary to the index, does not have, and update the index.
 
     Raises:
-        NotFound: `said`: none has it, or `owner` has, and spoke of something else. Ambiguous: several have it.
-        SwarmError: an engine that may have it can't be asked.
+        NotFound: `said`: no engine has the object, or `owner` has it and meant something else.
+        Ambiguous: Several engines have it.
+        SwarmError: An engine that may have it can't be asked.
     """
     kind, ref = owner.kind, owner.ref
     outcome = await ask_all(members.all, Request(Verb.GET, (kind, ref)))
@@ -89,7 +91,7 @@ async def elsewhere(members: Members, owner: Owner, said: NotFound) -> Owner:
 
 
 def _addressed(members: Sequence[Member], ref: str) -> tuple[Member, str] | None:
-    """The engine that `engine/name` names, and the name there. Raises Unavailable if that engine is down."""
+    """Return the engine that `engine/name` names, and the name. Raise Unavailable if that engine is down."""
     for member in members:
         if ref.startswith(f"{member.name}/"):
             member.must_be_up()
@@ -98,10 +100,10 @@ def _addressed(members: Sequence[Member], ref: str) -> tuple[Member, str] | None
 
 
 def first_up(members: Sequence[Member]) -> Member:
-    """Any engine that is up: the first, so that it is the same one each time.
+    """Return an engine that is up: the first, so that it is the same one each time.
 
     Raises:
-        Unavailable: none is.
+        Unavailable: No engine is up.
     """
     for member in members:
         if member.up:
@@ -112,10 +114,10 @@ def first_up(members: Sequence[Member]) -> Member:
 
 
 async def manager(members: Members) -> Member:
-    """A manager of a swarm; without one, the first engine that answers, which says what is missing.
+    """Return a manager of a swarm; without one, the first engine that answers, which then reports that.
 
     Raises:
-        SwarmError: none answers.
+        SwarmError: No engine answers.
     """
     outcome = await ask_all(members.all, Request(Verb.GET))
     outcome.must_have_answers()
@@ -127,15 +129,16 @@ async def manager(members: Members) -> Member:
 
 async def _indexed(members: Members, kind: str, ref: str) -> Sequence[Item]:
     items = members.index.find(kind, ref)
-    if kind == "images" or (not items and kind in ("networks", "volumes")):  # an image's name moves
+    if kind == "images" or (not items and kind in ("networks", "volumes")):  # an image's name can move
         await settle(members.all, kind)
         items = members.index.find(kind, ref)
     return items
 
 
 async def may_exist(members: Members, kind: str, item: Item) -> bool:
-    """Say whether an object of the index is still there, or may be, as its engine can't be asked; the index forgets one
-    that is not.
+    """Return whether an object of the index still exists, or may exist because its engine can't be asked.
+
+    If it does not exist, the index forgets it.
     """
     if not item.node.up:
         return True
@@ -151,7 +154,7 @@ async def may_exist(members: Members, kind: str, item: Item) -> bool:
 
 
 def _alike(kind: str, items: Sequence[Item]) -> bool:
-    """Whether it is the same which of the objects is meant."""
+    """Return whether it does not matter which of the objects is meant."""
     return kind in _FIRST_FITS or (len({item.id for item in items}) == 1 and all(item.shared for item in items))
 
 
@@ -169,7 +172,7 @@ def _ambiguous(kind: str, ref: str, candidates: str) -> Ambiguous:
 
 
 def _chosen(kind: str, ref: str, outcome: Outcome) -> Member:
-    """The engine that has an object, of those that were asked; the index knows it from now on."""
+    """Return the engine that has an object, of those that answered, and update the index."""
     found: list[_Found] = [(member, answer.value or {}) for member, answer in outcome.answers]
     exact = [hit for hit in found if ref in (hit[1].get("ID"), hit[1].get("Id"))]
     named = [hit for hit in found if _name(hit[1]) == ref.lstrip("/")]
@@ -191,11 +194,11 @@ def _name(inspected: dict[str, Any]) -> str:
 
 
 def _denying(outcome: Outcome) -> Member:
-    """An engine that says that there is no such object, where no engine has it.
+    """Return an engine that reports that there is no such object, when no engine has it.
 
     Raises:
-        SwarmError: an engine refuses to say (an ambiguous prefix), or can't be asked, and might have it.
-        Unsupported: no engine has objects of the kind.
+        SwarmError: An engine that might have it refuses to say (an ambiguous prefix), or can't be asked.
+        Unsupported: No engine supports objects of the kind.
     """
     _check_doubts(outcome)
     for member, exc in outcome.failures:

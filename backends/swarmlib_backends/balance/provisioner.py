@@ -1,8 +1,8 @@
-"""The hook by which a balance gets nodes that are made when they are needed: `Balance(provisioner=…)`.
+"""The hook by which a balance gets nodes on demand: `Balance(provisioner=…)`.
 
-A provisioner makes each node a member by a chain that reaches it (`members.join`), and lets it go again by
-`members.leave`. The names of its nodes are made up, so that rules about the node are not judged among them. `azure` is
-one: its nodes are virtual machines, which it deallocates while they are idle.
+A provisioner makes each node a member by a chain that reaches it (`members.join`), and removes it by `members.leave`.
+The names of its nodes are generated, so rules about the node's name are ignored. `azure` is a provisioner: its nodes
+are virtual machines, which it deallocates while they are idle.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ class Provisioner(ABC):
 
     @abstractmethod
     def provision(self, members: Members, /) -> AbstractAsyncContextManager[None]:
-        """Provide nodes as long as the context is open: when it opens, take in those that there are.
+        """Provide nodes as long as the context is open: when it opens, add those that exist.
 
         Raises:
-            SwarmError: the nodes can't be provided; the balance does not open then.
+            SwarmError: The nodes can't be provided; the balance does not open then.
         """
 
     @abstractmethod
     async def make_room(self, request: PlacementRequest, unfit: Callable[[], Unavailable | None], /) -> None:
-        """Provide a node for a container that fits on none, or of whose node nothing is left. Return once one fits.
+        """Provide a node for a container that fits on none, or whose node is gone. Return once a node fits.
 
-        unfit: says why no node fits now; None if one does.
+        unfit: returns why no node fits now; None if one does.
 
         Raises:
-            Unavailable: there can be no such node; says why.
+            Unavailable: There can be no such node; the error says why.
         """
 
     @abstractmethod
     def capacity(self) -> Mapping[str, Any]:
-        """Give the fields of `info` that tell of the nodes that could be provided too, such as NCPU and MemTotal."""
+        """Return the fields of `info` that include the nodes that could be provided, such as NCPU and MemTotal."""
 
     @abstractmethod
     def at_hand(self, node: Node, /) -> bool:
-        """Say whether a node can be used at once. Others get what fits nowhere else, and no image is pulled there."""
+        """Return whether a node can be used at once. Others get what fits nowhere else, and no pulled images."""
 
     @abstractmethod
     async def when_empty(self, request: Request, /) -> Any:
         """Answer a `get` while no node is up, as a method of `Server` does.
 
         Raises:
-            SwarmError: there is nothing to be said.
+            SwarmError: There is no answer.
         """

@@ -1,12 +1,12 @@
-"""Containers that ask for it are made anew on another engine when theirs dies: `reschedule:on-node-failure`.
+"""Containers that ask for it are recreated on another engine when theirs dies: `reschedule:on-node-failure`.
 
-A container with a mount is left alone: what it has written is on the dead engine, and an empty volume elsewhere would
-pass for it. The old container is removed (its volumes are not) before an engine that comes back counts as up, so that
-nobody sees two. An engine that was only cut off does run its containers until then: `--reschedule-after` is how long
-that must have lasted.
+A container with a mount is left alone: its data is on the dead engine, and an empty volume elsewhere would be taken for
+it. The old container is removed (its volumes are not) before an engine that comes back counts as up, so that nobody
+sees two. An engine that was only cut off runs its containers until then: `--reschedule-after` is how long the outage
+must have lasted.
 
-What was moved is kept in memory alone, as a label is anybody's word. A swarmd that is started again meanwhile therefore
-removes nothing: it logs a warning for each container that may be there twice.
+Moves are remembered in memory alone, as anybody can set a label. A swarmd that was restarted meanwhile therefore
+removes nothing: it logs a warning for each container that may exist twice.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CONTAINERS: Final = ("containers",)
 
 
 class Rescheduler:
-    """Watches the engines, and moves what may be moved."""
+    """Watches the engines, and moves the containers that may be moved."""
 
     def __init__(self, members: Members, spawner: Spawner, after: float) -> None:
         self._members = members
@@ -45,7 +45,7 @@ class Rescheduler:
         self._waiting: set[Member] = set()
 
     async def run(self) -> None:
-        """Follow what becomes of the engines, for ever."""
+        """Follow the state of the engines forever."""
         await lasting("balance: rescheduling", self._follow)
 
     async def _follow(self) -> None:
@@ -75,7 +75,7 @@ class Rescheduler:
             self._waiting.discard(member)
 
     async def _moved_all(self, member: Member) -> bool:
-        """Make the containers of a dead engine anew; says whether none must be tried again."""
+        """Recreate the containers of a dead engine; return whether none needs another attempt."""
         done = True
         for id, inspected in list(member.mirror.inspected.items()):
             container = member.mirror.containers.get(id)
@@ -84,7 +84,7 @@ class Rescheduler:
         return done
 
     async def _moved(self, container: Container, inspected: Mapping[str, Any]) -> bool:
-        """Make a container anew, if it may be; says whether it need not be tried again."""
+        """Recreate a container, if it may be moved; return whether it needs no other attempt."""
         done = False
 
         async def move() -> None:
@@ -100,7 +100,7 @@ class Rescheduler:
         return done
 
     def _report_doubles(self, member: Member) -> None:
-        """Warn of containers that, as their labels say, stand in for others which are there too."""
+        """Warn of containers that, by their labels, replace others which exist too."""
         for each in self._members.all:
             for id, original in each.mirror.originals.items():
                 for other in self._members.index.containers.with_id(original):
@@ -133,7 +133,7 @@ def _may_move(container: Container, inspected: Mapping[str, Any]) -> bool:
 
 
 def _body(container: Container, inspected: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a create that makes a container like the one that was inspected."""
+    """Return the body of a create that makes a container like the one that was inspected."""
     config: dict[str, Any] = inspected["Config"]
     labels = {name: value for name, value in fields(config.get("Labels")).items() if name != LABEL}
     body = {name: value for name, value in config.items() if name not in ("Hostname", "MacAddress")}

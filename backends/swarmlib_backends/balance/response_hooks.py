@@ -1,6 +1,7 @@
-"""What the answers to forwarded calls teach the index, so that who changes something and looks at once sees it.
+"""Hooks that update the index from the replies to forwarded calls, so that a client that changes something and then
+reads it sees the change.
 
-Each function gives what is shown the replies of one call.
+Each function returns the hook for one call.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Learn: TypeAlias = Callable[[Index, Member, Request], See]
 
 
 def says_node(index: Index, member: Member, request: Request) -> See:
-    """An inspection says its object's engine."""
+    """Add its engine to the inspection of an object."""
     asked = request.verb, request.path
 
     def see(reply: Reply) -> Reply | None:
@@ -36,14 +37,14 @@ def _inspected(reply: Set, asked: tuple[Verb, Path], member: Member) -> Set:
 
 
 def _read(reply: Ack | Set, asked: tuple[Verb, Path], member: Member) -> Any:
-    """The value of a reply. Raises BadAnswer if it has not the shape that the answer to the request must have."""
+    """Return the value of a reply. Raise BadAnswer if it does not have the shape that the request requires."""
     verb, path = asked
     what = answers.name_of(verb, path)
     return answers.read(answers.shape_of(verb, path), answers.decoded(reply, what, member.name), what, member.name)
 
 
 def touches(index: Index, member: Member, request: Request) -> See:
-    """The container that it speaks of has changed."""
+    """Mark the container that the request names as changed."""
     container = _container(index, member, request)
     name = ContainerRename.of(request).name.removeprefix("/") if request.path[2:] == ("rename",) else ""
 
@@ -67,7 +68,7 @@ def _container(index: Index, member: Member, request: Request) -> Container | No
 
 
 def touches_images(index: Index, member: Member, request: Request) -> See:
-    """The engine's images have changed."""
+    """Mark the engine's images as changed."""
 
     def see(reply: Reply) -> None:
         member.mirror.touch_kind("images")
@@ -76,7 +77,7 @@ def touches_images(index: Index, member: Member, request: Request) -> See:
 
 
 def removes(index: Index, member: Member, request: Request) -> See:
-    """The object is gone."""
+    """Remove the object from the index once it is removed."""
     kind, ref = request.path[:2]
     found = [item.id for item in index.find(kind, ref) if item.node is member]
 
@@ -89,7 +90,7 @@ def removes(index: Index, member: Member, request: Request) -> See:
 
 
 def makes_exec(index: Index, member: Member, request: Request) -> See:
-    """There is a new process in a container."""
+    """Record the new process in a container."""
     asked = request.verb, request.path
 
     def see(reply: Reply) -> None:

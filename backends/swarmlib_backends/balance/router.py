@@ -32,7 +32,7 @@ class Router:
         return await owners.find(self._members, path)
 
     async def to_owner(self, request: Request, learn: Learn | None = None) -> Any:
-        """Forward a call to the member that has the object of its path; raises what `owners.find` does."""
+        """Forward a call to the member that has the object of its path; raise what `owners.find` raises."""
         owner = await self.owner(*request.path)
         return await self.forward(request.replace(path=_there(request.path, owner)), owner, learn)
 
@@ -57,15 +57,15 @@ class Router:
         learn: Learn | None = None,
         give_back: GiveBack | None = None,
     ) -> Any:
-        """Forward a call to a member; raises Unavailable if it is down."""
+        """Forward a call to a member; raise Unavailable if it is down."""
         see = None if learn is None else learn(self._members.index, member, request)
         return await Server.hand_on(member.prepared(request, see, give_back), member.sender)
 
     async def ask(self, request: Request, owner: Owner, learn: Learn) -> Answer:
-        """The answer to a call that changes an object, from the engine that has it, as `forward` finds it.
+        """Send a call that changes an object to the engine that has it, as `forward` finds it, and return the answer.
 
         Raises:
-            SwarmError: what the engine says, or that it can't be asked.
+            SwarmError: The engine answers with an error, or can't be asked.
         """
         try:
             return await self._ask(request, owner.member, learn)
@@ -82,5 +82,5 @@ class Router:
 
 
 def _there(path: Path, owner: Owner) -> Path:
-    """A path with the name that its object has on its engine."""
+    """Return a path with the name that its object has on its engine."""
     return path if owner.ref == path[1] else (path[0], owner.ref, *path[2:])

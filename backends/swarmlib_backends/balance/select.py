@@ -1,4 +1,4 @@
-"""Which engines a list, a prune or a watch concerns, and what each is asked: filters that only the whole can judge."""
+"""The engines that a list, a prune or a watch concerns, and the parameters and filters that each of them gets."""
 
 from __future__ import annotations
 
@@ -56,22 +56,22 @@ _FILTERED: Final[Mapping[Verb, Mapping[Path, type[_Filtered]]]] = {
     },
     Verb.WATCH: {(): SystemEvents},
 }
-"""The parameters of what can be filtered, by the request's verb and the kind of its objects."""
+"""The parameters of operations with filters, by the request's verb and the kind of its objects."""
 _RELATIVE: Final = ("before", "since")
 """Filters that name an object, which only its own engine knows."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A request's parameters, taken apart."""
+    """A request's parameters, split into those for balance and those for the engines."""
 
     params: Mapping[str, Any]
-    """As they came, without what chooses nodes."""
+    """As they came, without the filters that choose nodes."""
     filters: Mapping[str, list[str]]
     nodes: Sequence[str] | None = None
     """Patterns of the nodes' names; None for all."""
     limit: int | None = None
-    """How many containers the list may hold, those that have ended included; None for all, as 0 and less are."""
+    """How many containers the list may hold, including exited ones; None for all, as for 0 and less."""
 
     @classmethod
     def of(cls, request: Request) -> Self:
@@ -92,7 +92,7 @@ class Selection:
         return cls(with_filters(asked, filters), filters, nodes, limit)
 
     def chosen(self, members: Sequence[Member]) -> list[Member]:
-        """The engines that it speaks of. Raises Invalid if it names them by a pattern that is too long."""
+        """Return the engines that are selected. Raise Invalid if a pattern that names them is too long."""
         patterns = self.nodes
         if patterns is None:
             return list(members)
@@ -101,11 +101,11 @@ class Selection:
 
     @property
     def relative(self) -> dict[str, str]:
-        """The objects that it names as the bounds of a list."""
+        """The objects that bound the list."""
         return {name: self.filters[name][0] for name in _RELATIVE if self.filters.get(name)}
 
     def without_relative(self) -> Mapping[str, Any]:
-        """The parameters for an engine that doesn't know those objects; without a limit, which counts what is left."""
+        """Return the parameters for an engine that doesn't know those objects; without the limit."""
         kept = {name: value for name, value in self.params.items() if name != "limit"}
         filters = {name: values for name, values in self.filters.items() if name not in _RELATIVE}
         if self.limit is not None:
@@ -124,6 +124,6 @@ def _is_node(label: str) -> bool:
 
 
 def with_filters(args: Mapping[str, Any], filters: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The args with other filters."""
+    """Return the args with other filters."""
     rest = {name: value for name, value in args.items() if name != "filters"}
     return rest | ({"filters": encode(filters)} if filters else {})

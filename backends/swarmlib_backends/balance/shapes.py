@@ -1,6 +1,6 @@
-"""The shapes of what engines answer, as far as balance and the clients of a merged answer rely on them.
+"""The shapes of engines' answers, as far as balance and the clients of a merged answer rely on them.
 
-Source: the Engine API's OpenAPI document. Fields that are not declared here may hold anything and are passed on as
+Source: the Engine API's OpenAPI document. Fields that are not declared here may hold anything and are forwarded as
 they came. Docker writes `null` for an empty list or object, so every optional field may be null.
 """
 
@@ -127,7 +127,7 @@ class SwarmInfo(TypedDict, total=False):
 
 
 class Info(TypedDict, total=False):
-    """What an engine says of itself."""
+    """An engine's description of itself."""
 
     ID: Text
     Name: Text
@@ -170,7 +170,7 @@ class Info(TypedDict, total=False):
 
 
 class Component(TypedDict, total=False):
-    """A part of an engine, in its version."""
+    """A part of an engine, with its version."""
 
     Name: Text
     Version: Text
@@ -195,7 +195,7 @@ class VersionInfo(TypedDict, total=False):
 
 
 class Usage(TypedDict, total=False):
-    """Disk usage; API 1.52 and later tells it in objects beside, or instead of, the lists."""
+    """Disk usage; API 1.52 and later reports it in objects beside, or instead of, the lists."""
 
     LayersSize: Number
     BuilderSize: Number
@@ -245,7 +245,7 @@ class ContainerConfig(TypedDict, total=False):
 
 
 class ContainerState(TypedDict, total=False):
-    """How a container is."""
+    """The state of a container."""
 
     Running: bool
     Status: Text

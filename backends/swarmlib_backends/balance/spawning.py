@@ -1,4 +1,4 @@
-"""Making containers: the engine is chosen, the image brought there if it lacks it, and another tried if it refuses."""
+"""Creating containers: choose an engine, copy the image there if it is missing, and try another if it refuses."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from .placement.request import PlacementRequest
 from .provisioner import Provisioner
 
 NO_CONTAINER: Final = PlacementRequest()
-"""What is asked for something that is no container."""
+"""The placement request for objects that are not containers."""
 
 
 class Spawner:
-    """Makes containers, and what else goes to one member of many."""
+    """Creates containers, and other objects that go to one member of many."""
 
     def __init__(self, members: Members, placement: Placement, images: Images, provisioner: Provisioner | None) -> None:
         self._members = members
@@ -49,20 +49,21 @@ class Spawner:
         self._images = images
         self._provisioner = provisioner
         self._names = KeyedLocks[tuple[str, str]]()
-        """(kind, name) of what is being made or renamed: a name is given once in the whole cluster."""
+        """(kind, name) of what is being created or renamed: a name is given once in the whole cluster."""
 
     def choose(self, asked: PlacementRequest = NO_CONTAINER, tried: Mapping[Node, str] | None = None) -> Member:
-        """Choose a member. Raises NoRoom if nothing fits; `tried`: those that have refused the container, and why."""
+        """Choose a member. Raise NoRoom if none fits; `tried`: those that refused the container, and why."""
         return self._members.of(self._placement.choose(asked, self._members.all, tried or {}))
 
     async def create(self, request: Request, *, instead_of: Container | None = None) -> Answer:
-        """Make a container where it fits; gives what its engine answered.
+        """Create a container where it fits; return its engine's answer.
 
-        instead_of: one that has its name and doesn't count, as its engine died.
+        instead_of: a container that has the same name but does not count, as its engine died.
 
         Raises:
-            Conflict: an engine has a container of that name. Unavailable: no engine fits, or it went down in the
-            middle, and nobody knows whether it was made. SwarmError: what the engine says.
+            Conflict: An engine has a container of that name.
+            Unavailable: No engine fits, or the engine went down meanwhile, and the container may or may not exist.
+            SwarmError: The engine answers with an error.
         """
         name = ContainerCreate.of(request).name.removeprefix("/")
         asked, body = requests.read(name, request.json)
@@ -77,18 +78,18 @@ class Spawner:
             return await self._create(asked, request)
 
     def _new_names(self, asked: PlacementRequest) -> Iterator[tuple[str, str]]:
-        """What a container gives a name to: itself, and volumes that are made with it."""
+        """Yield the names that a create gives: the container's, and those of volumes that are created with it."""
         if asked.name:
             yield "containers", asked.name
         yield from (each for each in asked.beside if each[0] == "volumes" and not self._members.index.find(*each))
 
     async def _check_free(self, name: str, but: Collection[Item]) -> None:
-        """Refuse a container's name that an engine has already, in an engine's own words.
+        """Refuse a container name that is already in use, in an engine's own words.
 
-        but: containers that may have it.
+        but: containers that may have the name.
 
         Raises:
-            Conflict: another container has it, or may have it.
+            Conflict: Another container has the name, or may have it.
         """
         for other in self._members.index.containers.find(name):
             if name in other.names and other not in but and await may_exist(self._members, "containers", other):
@@ -100,10 +101,10 @@ class Spawner:
 
     @asynccontextmanager
     async def renaming(self, name: str, owner: Member) -> AsyncGenerator[None]:
-        """While a container is given another name: refuse one that another engine has; `owner` knows its own.
+        """Hold a new name while a container gets it. Refuse one that another engine has; `owner` checks its own.
 
         Raises:
-            Conflict: another engine has it, or may have it.
+            Conflict: Another engine has the name, or may have it.
         """
         async with self._names.of(("containers", name)):
             try:
@@ -113,10 +114,11 @@ class Spawner:
             yield
 
     async def make_part(self, kind: str, request: Request) -> Answer:
-        """Make a network or a volume; gives what its engine answered. Calls for one name take turns, so that they meet.
+        """Create a network or a volume; return its engine's answer. Calls for one name take turns and so meet.
 
         Raises:
-            Unavailable: no engine is up. SwarmError: what the engine says.
+            Unavailable: No engine is up.
+            SwarmError: The engine answers with an error.
         """
         body = fields(request.json)
         name = str(body.get("Name") or "")
@@ -128,7 +130,7 @@ class Spawner:
         return _says_node(answer, member) if kind == "volumes" else answer
 
     async def _for_part(self, kind: str, name: str, body: Mapping[str, Any]) -> Member:
-        """Where a network or volume goes: to its like of that name, which may refuse it; else beside its group."""
+        """Choose where a network or volume goes: to the engine that has one of that name, else to that of its group."""
         if kind == "networks" and (body.get("Driver") == "overlay" or body.get("Scope") == "swarm"):
             return await manager(self._members)
         await settle(self._members.all, "containers", "networks", "volumes")
@@ -153,7 +155,7 @@ class Spawner:
         return None
 
     async def _create_somewhere(self, asked: PlacementRequest, request: Request) -> Answer:
-        """Make a container on the first of the nodes that fit which does not refuse it."""
+        """Create a container on the first fitting node that does not refuse it."""
         if asked.compares:
             await settle(self._members.all, "containers")
         refused: dict[Node, SwarmError] = {}
@@ -169,7 +171,7 @@ class Spawner:
                     return await self._create_on(member, asked, request)
             except (Unavailable, Unsupported) as exc:
                 if isinstance(exc, Unavailable) and not exc.details.get(UNSENT):
-                    raise  # it may have happened
+                    raise  # the container may have been created
                 refused[member] = exc
 
     async def _create_on(self, member: Member, asked: PlacementRequest, request: Request) -> Answer:
@@ -189,6 +191,6 @@ class Spawner:
 
 
 def _says_node(answer: Answer, member: Member) -> Answer:
-    """The answer to the creation of a volume, which is its inspection and says what that says."""
+    """Add its engine to the answer to the creation of a volume, which is the volume's inspection."""
     said = merge.inspected(answer.value, member)
     return replace(answer, ack=answer.ack.replace(value=Json.from_data(said)))

@@ -1,7 +1,7 @@
-"""One API version for engines of several: what is advertised works on every engine.
+"""One API version for several engines: the advertised versions work on every engine.
 
 Each engine knows a range of versions. The gateway advertises the lowest of their newest, and the highest of their
-oldest. Where two engines have no version in common, each is spoken to at the one of its own that is nearest.
+oldest versions. If two engines have no version in common, each is addressed with the nearest of its own versions.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _HEADER: Final = b"api-version"
 
 
 def common(ranges: Sequence[Range]) -> Range:
-    """What to advertise for engines of these ranges; there must be one at least."""
+    """Return the range to advertise for engines with these ranges, of which there must be at least one."""
     newest = min(each.newest for each in ranges)
     return Range(min(newest, max(each.oldest for each in ranges)), newest)
 
 
 def said_by(about: dict[str, Any], advertised: Range) -> dict[str, Any]:
-    """An engine's answer to `get version`, with the advertised range in each place that names one."""
+    """Return an engine's answer to `get version`, with the advertised range in each place that names one."""
     names = {"ApiVersion": text(advertised.newest), "MinAPIVersion": text(advertised.oldest)}
     parts: list[dict[str, Any]] = items(about.get("Components"))
     merged = about | names
@@ -42,7 +42,7 @@ def _component(part: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 
 
 def at_version(details: Mapping[str, Any], advertised: Range) -> Mapping[str, Any]:
-    """The details of a reply whose headers, if it has any, say the advertised version."""
+    """Return the details of a reply with the advertised version in its headers, if it has any."""
     headers = details.get("headers")
     if headers is None:
         return details
@@ -51,7 +51,7 @@ def at_version(details: Mapping[str, Any], advertised: Range) -> Mapping[str, An
 
 
 class Advertised:
-    """The versions that work on every engine. Each request asks for them, so they are kept until an engine's change."""
+    """The versions that work on every engine. Every request needs them, so they are kept until an engine's change."""
 
     def __init__(self) -> None:
         self._ranges: dict[Bridge, Range] = {}
@@ -59,24 +59,24 @@ class Advertised:
 
     @property
     def range(self) -> Range | None:
-        """None while no engine's range is known."""
+        """The range of versions; None while no engine's range is known."""
         if self._common is None and self._ranges:
             self._common = common(list(self._ranges.values()))
         return self._common
 
     def learn(self, engine: Bridge, range: Range) -> None:
-        """Know what an engine speaks."""
+        """Record the range of an engine."""
         self._ranges[engine] = range
         self._common = None
 
     def forget(self, engine: Bridge) -> None:
-        """It is no member any more."""
+        """Forget an engine, which is no longer a member."""
         self._ranges.pop(engine, None)
         self._common = None
 
 
 class Bridge(trio.abc.SendChannel[Request]):
-    """The channel to one engine, which is spoken to at versions that it knows."""
+    """The channel to one engine, which is addressed with versions that it knows."""
 
     def __init__(self, advertised: Advertised) -> None:
         self._engine: Sender = Unhandled()
@@ -89,12 +89,12 @@ class Bridge(trio.abc.SendChannel[Request]):
         self._engine = engine
 
     def learn(self, range: Range) -> None:
-        """Know what it speaks."""
+        """Record the range of the engine."""
         self.range = range
         self._advertised.learn(self, range)
 
     async def send(self, value: Request) -> None:
-        """Send, at the nearest version; raises what the engine's channel does."""
+        """Send a request at the nearest version; raise what the engine's channel raises."""
         asked = value.meta.version
         if asked and self.range is not None:
             spoken = text(self.range.nearest(parsed(asked)))
@@ -103,4 +103,4 @@ class Bridge(trio.abc.SendChannel[Request]):
         await self._engine.send(value)
 
     async def aclose(self) -> None:
-        """Nothing of its own to close."""
+        """Do nothing: there is nothing to close."""

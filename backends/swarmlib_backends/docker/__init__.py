@@ -1,8 +1,8 @@
 """`docker`: a Docker engine at the end of a chain. Requests become HTTP requests, by the routing table.
 
-A new container's label swarmlib.isolation=NAME becomes its runtime (on a Windows engine its isolation); an engine that
-lacks that one is no place for it, and the error says what the engine has. What --runtime and --isolation ask for is the
-engine's to judge.
+A new container's label swarmlib.isolation=NAME becomes its runtime (on a Windows engine its isolation). An engine that
+does not have it refuses the container, and the error says what the engine has. --runtime and --isolation are left to
+the engine.
 """
 
 from __future__ import annotations
@@ -58,22 +58,22 @@ class Docker(Server):
     cert_path: str = option("a folder with ca.pem, cert.pem and key.pem: speak TLS over tcp://", default="")
     timeout: Duration = option("how long the engine may take to answer ls and get, sizes apart", default=60.0)
     ssh_options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, kw_only=True)
-    """What ssh is told besides, as in its configuration."""
+    """Further options for ssh, as in its configuration."""
 
     @property
     def name(self) -> str:
-        """The backend and the engine: an error must say which of many it speaks of."""
+        """The backend and the engine, as an error must say which of many it concerns."""
         return f"docker {self.address or self.context}".strip()
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
-        """Hold the connections to the engine."""
+        """Hold the connections to the engine open."""
         endpoint = replace(locate(self.address, self.context, self.cert_path), ssh_options=self.ssh_options)
         async with open_engine(endpoint) as self._engine:
             yield
 
     def handlers(self) -> Mapping[Verb, Any]:
-        """Every verb of the table is forwarded; `attach` is made of several of its rows."""
+        """Forward every verb of the table; `attach` combines several of its rows."""
         return {row.verb: self._forward for row in ROWS} | {Verb.ATTACH: self._attach}
 
     async def _forward(self, request: Request) -> None:
@@ -89,7 +89,7 @@ class Docker(Server):
             raise TimedOut(f"{self._engine.name} did not answer within {limit:g} s")
 
     async def _isolated(self, request: Request) -> Request:
-        """The request with what a new container's label demands in the engine's own words."""
+        """Translate what a new container's label demands into the engine's own fields."""
         body = _container(request)
         if not isolation.demanded(body):
             return request
@@ -103,15 +103,15 @@ class Docker(Server):
         try:
             await Exchange(self._engine, connection, self.name, row, request).run()
         except NoAnswer:
-            # A connection that was kept may have been closed by the engine just now. Only what changes nothing is
-            # asked again: of anything else nobody can say whether the engine has done it.
+            # The engine may have just closed a connection that was kept. Only requests that change nothing are retried:
+            # nobody knows whether the engine has carried out any other.
             if not connection.reused or row.method not in _SAFE:
                 raise
             fresh = await self._engine.connection(fresh=True)
             await Exchange(self._engine, fresh, self.name, row, request).run()
 
     async def _attach(self, request: Request) -> None:
-        """The workload's output as `log` replies, and its state when it ends."""
+        """Send the workload's output as `log` replies, and its state when it ends."""
         if len(request.path) != 2 or request.path[0] != "containers":
             raise Unsupported("only a container can be attached to", path=request.path)
         client = Client(self.inlet)
@@ -129,7 +129,7 @@ class Docker(Server):
         await request.reply.set(ended.check("State", dict))
 
     async def _output(self, client: Client, path: Path, details: _Told) -> trio.abc.ReceiveStream:
-        """All that a container writes, from its first start on."""
+        """Open the stream of all that a container writes, from its first start on."""
         if _not_started(details):  # its log would end at once
             stream = await client.connect(*path, stream=True, stdout=True, stderr=True)
             if _not_started(_Told(await client.get(*path), self._engine.name)):
@@ -143,9 +143,9 @@ class Docker(Server):
 
 
 class _Told:
-    """What an engine says of itself or of an object, read with the types that the Engine API gives it.
+    """An engine's description of itself or of an object, read with the types that the Engine API gives it.
 
-    Every method raises BadAnswer where the engine says something of another type.
+    Every method raises BadAnswer if a value has another type.
     """
 
     def __init__(self, value: Any, whose: str) -> None:
@@ -153,11 +153,11 @@ class _Told:
         self.fields = cast("dict[str, Any]", self._typed("its answer", value, dict))
 
     def check(self, name: str, kind: Any) -> Any:
-        """A field of this type."""
+        """Return a field, which must have this type."""
         return self._typed(name, self.fields.get(name), kind)
 
     def of(self, name: str, field: str, kind: Any) -> Any:
-        """A field of an object that is a field."""
+        """Return a field of an object that is itself a field."""
         return self._typed(f"{name}.{field}", self.check(name, dict).get(field), kind)
 
     def _typed(self, name: str, value: Any, kind: Any) -> Any:
@@ -167,7 +167,7 @@ class _Told:
 
 
 def _container(request: Request) -> dict[str, Any]:
-    """The body of a container's creation; {} of anything else, as of one that makes no sense: the engine says why."""
+    """Return the body of a container's creation; {} for other requests and malformed ones, which the engine refuses."""
     if request.verb is not Verb.SPAWN or request.path != ("containers",):
         return {}
     try:

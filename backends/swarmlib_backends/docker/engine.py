@@ -1,4 +1,4 @@
-"""How an engine is reached (unix, tcp, TLS, ssh, npipe), and the connections kept for its next requests."""
+"""Reaching an engine (unix, tcp, TLS, ssh, npipe), and keeping connections for its next requests."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ ADDRESS_FORMS: Final = (
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an engine is."""
+    """The address of an engine, and how to reach it."""
 
     address: str
     tls: ssl.SSLContext | None = None
     ssh_options: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What ssh is told besides, as in its configuration."""
+    """Further options for ssh, as in its configuration."""
 
     @property
     def parts(self) -> SplitResult:
-        """The address, taken apart."""
+        """The parts of the address."""
         return urlsplit(self.address)
 
     @cached_property
     def host(self) -> bytes:
-        """The Host of requests: where the engine is, if it is reached over TCP, as a server there may refuse others."""
+        """The Host header: the engine's address if it is reached over TCP, as a server there may refuse others."""
         parts = self.parts
         return parts.netloc.rpartition("@")[2].encode() if parts.scheme == "tcp" else b"docker"
 
     def check(self) -> None:
-        """Raise Invalid unless the address is one that can be dialled."""
+        """Raise Invalid unless the address can be dialled."""
         parts = self.parts
         try:
             complete = {
@@ -65,9 +65,9 @@ class Endpoint:
 
 
 class Connection:
-    """One connection to an engine, on which one exchange comes after another.
+    """One connection to an engine, which serves one exchange after another.
 
-    sent: whether the request of the present exchange went out to its end. reused: whether it had an exchange before.
+    sent: whether the request of the present exchange was sent completely. reused: whether it served an exchange before.
     """
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, whose: str) -> None:
@@ -82,7 +82,7 @@ class Connection:
         return self.sent and self.responses.at_rest
 
     def stale(self) -> bool:
-        """Whether something came while nothing was asked for: the engine's end, or bytes that are no answer."""
+        """Return whether something arrived while no request was open: the end of the stream, or unexpected bytes."""
         transport = self.stream
         if isinstance(transport, TlsStream):
             if transport.unread:
@@ -101,12 +101,12 @@ class Engine:
         self._idle: list[Connection] = []
 
     async def connection(self, *, fresh: bool = False) -> Connection:
-        """A connection that nobody else uses; `give_back` ends its use.
+        """Return a connection that nobody else uses; `give_back` ends its use.
 
-        fresh: not one that served another exchange before.
+        fresh: return a new connection, not one that served an exchange before.
 
         Raises:
-            Unavailable: the engine can't be reached.
+            Unavailable: The engine can't be reached.
         """
         while self._idle and not fresh:
             kept = self._idle.pop()
@@ -118,7 +118,7 @@ class Engine:
         return Connection(await self._dial(), self.name)
 
     async def give_back(self, connection: Connection) -> None:
-        """Keep a connection for another exchange, if it is at rest and there are not too many; else close it."""
+        """Keep a connection for another exchange if it is at rest and there are not too many; else close it."""
         if connection.at_rest and len(self._idle) < MAX_IDLE:
             self._idle.append(connection)
         else:
@@ -143,7 +143,7 @@ class Engine:
 
 @asynccontextmanager
 async def open_engine(endpoint: Endpoint) -> AsyncGenerator[Engine]:
-    """The connections to an engine, closed at the end."""
+    """Open an engine; its connections are closed at the end."""
     endpoint.check()
     async with trio.open_nursery() as nursery:
         engine = Engine(endpoint, nursery)

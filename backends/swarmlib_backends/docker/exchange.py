@@ -1,4 +1,4 @@
-"""One request to an engine and its response, which goes back as the row's kind says."""
+"""One request to an engine and its response, which is relayed according to the row's kind."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from .response import Lines
 MAX_VALUE: Final = 256 * 1024 * 1024
 """Bytes of one JSON value from an engine, at most."""
 MAX_LINE: Final = 16 * 1024 * 1024
-"""Bytes of one value in a stream of them, at most."""
+"""Bytes of one value in a stream of values, at most."""
 INVITATION_SECONDS: Final = 1.0
-"""How long an engine may take to ask for an upload, which it does when it begins to read it: it may rather refuse it.
-After that it is sent unasked, as RFC 9110 (10.1.1) has it: the engine, or a proxy, may not know how to ask."""
+"""How long to wait until the engine asks for an upload, which it does when it begins to read it; it may also refuse it.
+After that the upload is sent unasked, as RFC 9110 (10.1.1) says: the engine, or a proxy, may not know how to ask."""
 _SWITCHED: Final = 101
 
 
 class Exchange:
     """One request and its response on a connection, which `run` gives back to the engine or hands over with the reply.
 
-    name: the backend's, for the errors that the engine answers with.
+    name: the backend's name, for the errors of the engine.
     """
 
     def __init__(self, engine: Engine, connection: Connection, name: str, row: Row, request: Request) -> None:
@@ -50,12 +50,12 @@ class Exchange:
         self._invited = trio.Event()
 
     async def run(self) -> None:
-        """Send the request and relay the response. The connection is closed unless both came to their ends.
+        """Send the request and relay the response. The connection is closed unless both were completed.
 
         Raises:
-            SwarmError: the request is wrong, what the engine answers, or that it gave no answer. `NoAnswer` before any
-                byte of the response.
-            trio.BrokenResourceError: the caller went away.
+            SwarmError: The request is invalid, the engine answers with an error, or the answer is malformed or missing;
+                `NoAnswer` if the connection ended before any byte of the response.
+            trio.BrokenResourceError: The caller disconnected.
         """
         try:
             await (self._whole() if self._row.kind is Kind.WHOLE else self._by_row())
@@ -79,8 +79,10 @@ class Exchange:
                     nursery.cancel_scope.cancel()
 
     async def _send(self, data: bytes) -> bool:
-        """Send; gives whether the engine took it. One that reads no more may have said why: the response decides. What
-        was handed over with the response may be closed by whoever has it now.
+        """Send data; return whether the engine took it.
+
+        An engine that stops reading may have said why: the response decides. A connection that was handed over with the
+        response may already be closed by its new owner.
         """
         try:
             await self._connection.stream.send_all(data)
@@ -169,7 +171,7 @@ class Exchange:
             yield self._json(line)
 
     async def _conversation(self, head: Head, reply: ReplySender) -> None:
-        """After a 101 bytes go both ways. Anything else is one response, behind which no byte of the caller's goes."""
+        """Relay a conversation: after a 101, bytes go both ways. Any other response ends it, and no bytes are sent."""
         if head.status == _SWITCHED:
             await self._hand_over(reply, self._raw(), self._details(head))
         elif head.framed:
@@ -194,7 +196,7 @@ class Exchange:
             await trio.aclose_forcefully(att)
             raise
 
-    # A request that has no row.
+    # Requests that have no row.
 
     async def _whole(self) -> None:
         reply, upload = self._request.reply, self._request.upload
@@ -213,7 +215,7 @@ class Exchange:
                     nursery.cancel_scope.cancel()
 
     async def _answer_whole(self, whole: Whole, reply: ReplySender) -> trio.Event:
-        """Relay the one response to it, after which the connection is closed; gives the event of that."""
+        """Relay the only response on this connection; return the event that is set when the connection is closed."""
         head = await self._responses.head(whole.method, upgrade=whole.upgrade, invited=self._invited.set)
         args: dict[str, Any] = {"status": head.status, "headers": end_to_end(head.headers)}
         closed = trio.Event()
@@ -233,10 +235,10 @@ class Exchange:
 
 
 class NotSwitched(StreamWrapper):
-    """What an engine says that was asked for a conversation and did not switch protocols: nothing can be said to it."""
+    """The response of an engine that was asked for a conversation and did not switch protocols: it takes no bytes."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Raise trio.BrokenResourceError."""
+        """Raise trio.BrokenResourceError: the engine takes no bytes."""
         raise trio.BrokenResourceError("the engine did not switch protocols, and so takes no bytes")
 
     async def wait_send_all_might_not_block(self) -> None:

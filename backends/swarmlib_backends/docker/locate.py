@@ -1,6 +1,6 @@
-"""Which engine `docker` means: an address, a Docker context, or what the environment says, as the docker CLI finds it.
+"""Finding the engine that `docker` means: an address, a Docker context, or the environment, as the docker CLI does it.
 
-Contexts and TLS material are read by the docker SDK, imported only when there are any.
+The docker SDK reads contexts and TLS material; it is imported only when it is needed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ DEFAULT_ADDRESS = "npipe:////./pipe/docker_engine" if sys.platform == "win32" el
 
 
 def locate(address: str, context: str, cert_path: str) -> Endpoint:
-    """The endpoint for a stage's arguments.
+    """Return the endpoint for a stage's arguments.
 
     Raises:
-        Invalid: the context doesn't exist, or the TLS material can't be read.
+        Invalid: The context doesn't exist, or the TLS material can't be read.
     """
     if address and context:
         raise Invalid("give an address or --context, not both")

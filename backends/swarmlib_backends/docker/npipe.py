@@ -1,7 +1,7 @@
-"""Windows' named pipes, where Docker's engine for Windows listens: npipe:////./pipe/docker_engine.
+"""Windows' named pipes, on which Docker's engine for Windows listens: npipe:////./pipe/docker_engine.
 
-Reads and writes are overlapped (trio's completion port), since a pipe opened otherwise can't be read and written at
-once. The engine's pipes carry messages, and an empty one closes a direction: that is half-close.
+Reads and writes are overlapped (trio's completion port), since other pipes can't be read and written at the same time.
+The engine's pipes carry messages, and an empty message closes one direction (half-close).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if sys.platform == "win32":
     _OPEN_EXISTING: Final = 3
     _OVERLAPPED: Final = 0x40000000
     _INVALID: Final = wintypes.HANDLE(-1).value
-    _MORE_DATA: Final = 234  # the message is longer than the buffer: the rest comes with the next read
+    _MORE_DATA: Final = 234  # the message is longer than the buffer: the next read returns the rest
     _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
     _kernel32.CreateFileW.restype = wintypes.HANDLE
 
@@ -84,7 +84,7 @@ if sys.platform == "win32":
         """Connect to a pipe; `path` is as in an address, //./pipe/NAME.
 
         Raises:
-            OSError: there is none, or it is busy.
+            OSError: The pipe does not exist, or is busy.
         """
         name = path.replace("/", "\\")
         handle = _kernel32.CreateFileW(name, _READ_WRITE, 0, None, _OPEN_EXISTING, _OVERLAPPED, None)

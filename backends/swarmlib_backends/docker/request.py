@@ -1,7 +1,7 @@
-"""What `docker` writes to an engine: the heads of its requests, each part checked before it is written.
+"""The heads of the requests that `docker` writes to an engine; each part is checked before it is written.
 
-A request may come from a wire peer, so nothing in it is taken for what it should be. Method, target and header names
-come from the row; the values of the headers that the row keeps are checked; framing is this module's own.
+A request may come from a wire peer, so nothing in it is trusted. Method, target and header names come from the row; the
+values of the headers that the row keeps are checked; this module does the framing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _ITS_OWN: Final = HOP_BY_HOP | {b"host", b"expect"}
 _WHOLE_PARAMS: Final = frozenset({"method", "target", "upgrade"})
 _TYPE: Final = "content-type"
-"""The header that is about the body, whose type is the row's: JSON or a tar."""
+"""The header with the body's type, which the row determines: JSON or a tar."""
 
 _ORIGIN_FORM: Final = re.compile(r"/[!-~]*")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -28,16 +28,16 @@ _UPLOAD: Final[Headers] = [(b"Transfer-Encoding", b"chunked"), (b"Expect", b"100
 _HEADER_NAMES: Final = {
     row.name: {name.decode(): name.title() for name in row.kept_headers - {_TYPE.encode()}} for row in ROWS
 }
-"""By row, the headers that its request may bring."""
+"""By row, the headers that its request may have."""
 
 
 def head_of(row: Row, request: Request, length: int | None, host: bytes) -> bytes:
-    """The head of a row's request to `host`.
+    """Return the head of a row's request to `host`.
 
-    length: of the body, which is JSON; None for an upload, which is chunked.
+    length: the length of the body, which is JSON; None for an upload, which is chunked.
 
     Raises:
-        Invalid: a header is not one of the row's, or what the request says can't be written.
+        Invalid: A header is not one of the row's, or a part of the request can't be written.
     """
     headers: Headers = [(b"Host", host), *_kept(row, request.meta)]
     if length is None:
@@ -50,12 +50,12 @@ def head_of(row: Row, request: Request, length: int | None, host: bytes) -> byte
 
 
 def body_of(row: Row, request: Request) -> bytes:
-    """The JSON body of a row's request. An engine reads none with GET, HEAD and DELETE, and none is sent there."""
+    """Return the JSON body of a row's request. Engines read none with GET, HEAD and DELETE, so none is sent there."""
     return request.body.raw if request.body is not None and row.method in _WITH_BODY else b""
 
 
 def upgrade_of(row: Row) -> str:
-    """The protocol that a row's request asks to switch to; "" for none."""
+    """Return the protocol that a row's request asks to switch to; "" for none."""
     if row.kind is not Kind.HIJACK:
         return ""
     return "websocket" if row.name == "ContainerAttachWebsocket" else "tcp"
@@ -78,7 +78,7 @@ def _target(row: Row, request: Request) -> str:
 
 
 def _kept(row: Row, meta: Meta) -> Headers:
-    """The headers that a request brings: those that its row keeps, with values that can be written."""
+    """Return the headers of a request that its row keeps, if their values can be written."""
     names = _HEADER_NAMES[row.name]
     headers: Headers = []
     for name, value in meta.headers:
@@ -101,7 +101,7 @@ def _header_value(name: str, value: str) -> bytes:
 
 @dataclass(frozen=True)
 class Whole:
-    """A request of no row, which is passed on as it came: what it says, checked."""
+    """A request without a row, which is forwarded as it came: its checked parts."""
 
     method: str
     target: str
@@ -111,11 +111,11 @@ class Whole:
 
     @classmethod
     def of(cls, request: Request) -> Whole:
-        """Read a request.
+        """Read and check a request.
 
         Raises:
-            Invalid: a parameter or header is wrong, or the request is an operation that has a row. Such an operation
-                would pass every stage that judges requests by verb and path.
+            Invalid: A parameter or header is invalid, or the request is an operation that has a row. Such an operation
+                would evade every stage that judges requests by verb and path.
         """
         params = request.params
         if unknown := set(params) - _WHOLE_PARAMS:
@@ -131,7 +131,7 @@ class Whole:
         return cls(method, target, _whole_headers(request.meta), upgrade)
 
     def head(self, host: bytes, *, upload: bool) -> bytes:
-        """The head as it is written; upload: whether a body follows, in chunks."""
+        """Return the head as it is written; upload: whether a chunked body follows."""
         headers: Headers = [(b"Host", host), *self.headers]
         headers += _switching(self.upgrade) if self.upgrade else [(b"Connection", b"close")]
         if upload:

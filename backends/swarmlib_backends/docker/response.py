@@ -1,8 +1,8 @@
-"""The responses of an engine on one connection, each framed strictly by RFC 9112; the heads are parsed by llhttp.
+"""The responses of an engine on one connection, each framed strictly by RFC 9112; llhttp parses the heads.
 
 An engine, or a proxy in front of it, may send more than its response, or something that two readers would frame
-differently. Bytes behind a response must never become the response to the next request, so a reader that is not
-certain of them says so (`at_rest`), and the connection is closed instead of being used again.
+differently. Bytes after a response must never become the response to the next request. If the reader is not certain
+of them, `at_rest` is false, and the connection is closed instead of being used again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from swarmlib import BadAnswer, Unavailable
 from ..dockerapi.http1 import LAST_CHUNK, Head
 
 MAX_HEAD: Final = 64 * 1024
-"""Bytes of a response's head with its trailers, at most."""
+"""Bytes of a response's head including its trailers, at most."""
 MAX_HEADERS: Final = 256
 """Headers of a response, at most."""
 _HEAD_END: Final = b"\r\n\r\n"
@@ -30,11 +30,11 @@ _WITHOUT_BODY: Final = (204, 304)
 
 
 class NoAnswer(Unavailable):
-    """The connection ended before any byte of the response came."""
+    """The connection ended before any byte of the response arrived."""
 
 
 class Responses:
-    """Reads the responses to requests that are sent one after another: `head`, then `next_chunk` until it gives b"".
+    """Reads the responses to requests that are sent one after another: `head`, then `next_chunk` until it returns b"".
 
     stream: the connection. whose: names the engine in every error, such as `engine unix:///run/docker.sock`.
     """
@@ -42,25 +42,26 @@ class Responses:
     def __init__(self, stream: trio.abc.ReceiveStream, whose: str) -> None:
         self._stream = stream
         self.whose = whose
-        self._rest = b""  # what was read, but not yet looked at
+        self._rest = b""  # read, but not yet parsed
         self._begin()
 
     @property
     def at_rest(self) -> bool:
-        """Whether the next request may be sent: the response came to its end by its own framing, and the engine keeps
-        the connection, on which nothing stands behind that end.
+        """Whether the next request may be sent: the response was completed by its own framing, and the engine keeps the
+        connection open, on which no bytes follow the response.
         """
         return self._ended and self._keep_alive and not self._rest
 
     async def head(self, method: str, *, upgrade: str = "", invited: Callable[[], object] = bool) -> Head:
-        """The head of the response to a request; interim ones (1xx) before it are skipped, as RFC 9110 (15.2) says.
+        """Read the head of the response to a request; skip the interim ones (1xx) before it, as RFC 9110 (15.2) says.
 
         method: the request's; the response to HEAD has no body. upgrade: the protocol that the request asked to switch
         to, so that 101 may be the response; "" for none. invited: called when the engine asks for the body (100).
 
         Raises:
-            BadAnswer: what came is no response to this request.
-            NoAnswer: the connection ended before any byte of it. Unavailable: it ended inside the head.
+            BadAnswer: What arrived is not a response to this request.
+            NoAnswer: The connection ended before any byte of the response.
+            Unavailable: The connection ended inside the head.
         """
         self._head_bytes = 0
         while True:
@@ -77,7 +78,7 @@ class Responses:
                 return head
 
     def wrong(self, what: str) -> BadAnswer:
-        """The error that says what the engine did that its protocol does not allow."""
+        """Return the error that says how the engine violated its protocol."""
         return BadAnswer(f"{self.whose}: {what}")
 
     async def _next_head(self) -> Head:
@@ -133,20 +134,20 @@ class Responses:
         if len(self._head.headers) > MAX_HEADERS:
             raise self.wrong(f"the head of its answer has over {MAX_HEADERS} headers")
 
-    # What the parser calls.
+    # The parser's callbacks.
 
     def on_message_begin(self) -> None:
-        """A response begins; behind the end of another, it is one that nobody asked for."""
+        """Note the beginning of a response; one after the end of another is unsolicited."""
         if self._head_whole:
             self._keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; or a trailer, which is left out, as RFC 9110 (6.5.1) allows: no engine sends any."""
+        """Keep a header; drop a trailer, as RFC 9110 (6.5.1) allows: no engine sends any."""
         if not self._head_whole:
             self._head.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The head is whole; another one behind it (`on_message_begin`) is not looked at."""
+        """Complete the head; another head after it (`on_message_begin`) is ignored."""
         if not self._head_whole:
             self._head_whole = True
             self._head.status = self._parser.get_status_code()
@@ -154,18 +155,18 @@ class Responses:
             self._version = self._parser.get_http_version()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a chunked body."""
+        """Keep a piece of a chunked body."""
         if not self._chunks_ended:
             self._pieces.append(body)
 
     def on_message_complete(self) -> None:
-        """The last chunk, with its trailers."""
+        """Note the end of the last chunk and its trailers."""
         self._chunks_ended = True
 
     # The body.
 
     def _frame(self, head: Head, method: str) -> None:
-        """Find where the body ends (RFC 9112, 6.3). Repeated lengths, and a length with chunks, the parser refuses."""
+        """Find where the body ends (RFC 9112, 6.3). The parser refuses repeated lengths, and a length with chunks."""
         codings = [value.strip().lower() for name, value in head.headers if name.lower() == b"transfer-encoding"]
         length = head.get(b"content-length")
         if self._version not in _VERSIONS:
@@ -177,7 +178,7 @@ class Responses:
         head.framed = True
         self._next: Callable[[], Awaitable[bytes]] = self._by_length
         if method == "HEAD" or head.status in _WITHOUT_BODY:
-            # A body that it speaks of, and an engine that is wrong about HTTP may send, would stand behind the head.
+            # A body that the head announces, and that an engine may send against HTTP, would follow the head.
             self._keep_alive = self._keep_alive and not codings and not int(length or 0)
             self._ended = True
         elif codings:
@@ -190,18 +191,19 @@ class Responses:
             self._next = self._by_end
 
     async def next_chunk(self) -> bytes:
-        """The next piece of the body; b"" at its end.
+        """Return the next piece of the body; b"" at its end.
 
         Raises:
-            BadAnswer: the chunks are wrong. Unavailable: the connection ended before the body did.
+            BadAnswer: The chunks are malformed.
+            Unavailable: The connection ended before the body did.
         """
         return b"" if self._ended else await self._next()
 
     async def body(self, limit: int) -> bytes:
-        """All of the body that is left.
+        """Return all of the body that is left.
 
         Raises:
-            BadAnswer: it is over `limit` bytes; and as `next_chunk`.
+            BadAnswer: It is over `limit` bytes; and as in `next_chunk`.
         """
         parts: list[bytes] = []
         size = 0
@@ -247,36 +249,36 @@ class Responses:
         except httptools.HttpParserError as exc:
             if not self._chunks_ended:
                 raise self.wrong(f"the body of its answer is not chunked as HTTP/1.1 says: {exc}") from exc
-        # The parser does not say where the last chunk ended; an empty line behind it would be lost without a trace.
+        # The parser does not say where the last chunk ended; an empty line after it would be lost without a trace.
         self._keep_alive = self._keep_alive and (not self._chunks_ended or data.endswith(LAST_CHUNK))
         self._unparsed = 0 if self._pieces else self._unparsed + len(data)
         if self._unparsed > MAX_HEAD:
             raise self.wrong(f"over {MAX_HEAD} bytes of chunk extensions or trailers in the body of its answer")
 
     def take_over(self) -> bytes:
-        """What was read behind the head of a 101: the beginning of the other protocol."""
+        """Return what was read after the head of a 101: the beginning of the other protocol."""
         rest, self._rest = self._rest, b""
         return rest
 
 
 def _is_final(status: int) -> bool:
-    """Whether a status ends an exchange of the Engine API, which redirects nobody."""
+    """Return whether a status ends an exchange of the Engine API, which does not redirect."""
     return 200 <= status < 300 or status == 304 or 400 <= status < 600
 
 
 class Lines:
-    """Cuts bytes into lines, in time linear in their number, however long one line is; empty lines are left out."""
+    """Splits bytes into lines, in time linear in their number, however long a line is; empty lines are dropped."""
 
     def __init__(self) -> None:
         self._partial = bytearray()
 
     @property
     def pending(self) -> int:
-        """The bytes of the line that has not ended yet."""
+        """The number of bytes of the line that has not ended yet."""
         return len(self._partial)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that have ended with these bytes, without their line ends."""
+        """Return the lines that end in these bytes, without their line ends."""
         *whole, partial = data.split(b"\n")
         if whole:
             whole[0] = bytes(self._partial) + whole[0]
@@ -285,5 +287,5 @@ class Lines:
         return [line for line in whole if line.strip()]
 
     def end(self) -> list[bytes]:
-        """The last line, if it came without its line end."""
+        """Return the last line, if it has no line end."""
         return self.feed(b"\n")

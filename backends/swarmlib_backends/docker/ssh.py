@@ -1,8 +1,8 @@
-"""The ssh connection to an engine's machine: one, however many requests there are. Each request's connection is a
-channel of it, to the engine's unix socket there, which OpenSSH forwards to a socket in a private folder here.
+"""The ssh connection to an engine's machine: one for all requests. Each connection to the engine is a channel of it to
+the engine's unix socket, which OpenSSH forwards to a socket in a private local folder.
 
-Unlike a `docker system dial-stdio` for each request (the docker CLI's way), this needs no docker CLI on the other side,
-no login for each request, and is not held to sshd's MaxSessions (ten, unless changed).
+Unlike a `docker system dial-stdio` for each request (the docker CLI's way), this needs no docker CLI on the other
+machine and no login for each request, and is not limited by sshd's MaxSessions (ten by default).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from swarmlib.net.ssh import lines, ssh_command
 SOCKET_THERE: Final = "/var/run/docker.sock"
 _READY: Final = "swarmlib: ready"
 _HOLD: Final = f"echo '{_READY}'; exec cat"
-"""Ends with our end of its stdin, so that ssh never outlives a swarmd that was killed."""
+"""Ends with this end of its stdin, so that ssh never outlives a swarmd that was killed."""
 _log = logging.getLogger(__name__)
 
 
 class SshTunnel:
-    """Connections to the engine's socket on another machine; ssh is started when it is first needed, and again after
-    it has ended.
+    """Connections to the engine's socket on another machine; ssh is started when it is first needed, and restarted when
+    it is needed after it has ended.
     """
 
     def __init__(self, address: SplitResult, nursery: trio.Nursery, options: Mapping[str, str]) -> None:
@@ -42,10 +42,11 @@ class SshTunnel:
         self._socket_here = ""
 
     async def socket(self) -> str:
-        """The path of the unix socket here that leads to the engine.
+        """Return the path of the local unix socket that leads to the engine.
 
         Raises:
-            Unavailable: ssh can't log in; in its own words. OSError: there is no ssh here.
+            Unavailable: ssh can't log in; the error has its own words.
+            OSError: There is no ssh on this machine.
         """
         async with self._starting:
             if not self._socket_here:
@@ -60,7 +61,7 @@ class SshTunnel:
         return ssh_command(address.hostname or "", address.port, address.username, _HOLD, *tunnel)
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Run ssh until it ends; `started` once it has logged in."""
+        """Run ssh until it ends; report `started` once it has logged in."""
         with tempfile.TemporaryDirectory(prefix="swarmlib-ssh-") as folder, ungrouped():
             socket_here = f"{folder}/engine.sock"
             run = partial(trio.run_process, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -1,9 +1,9 @@
 """`dockerserver`: a Docker API server at the head of a chain. HTTP requests become messages, by the routing table.
 
-Each connection has one task that reads requests (`connection`), and lets in only what this server should take
+Each connection has one task that reads requests (`connection`), and admits only those meant for this server
 (`admission`). A reply channel (`reply`) writes the response to the connection itself, from checked fields (`fields`),
-in the task of whichever stage replies: there is no queue between them. While a call is under way the connection's
-task goes on reading where it can, and the state of its socket is watched, so that a client that goes away is noticed
+in the task of whichever stage replies: there is no queue between them. While a call is in progress, the connection's
+task continues to read where it can, and the state of its socket is watched, so that a disconnecting client is noticed
 at once, and its call cancelled in every stage.
 """
 

@@ -1,9 +1,9 @@
-"""What a request must be before any stage sees it: addressed to this server, sent by no web page, with a body of the
-type that its operation takes.
+"""The checks that a request must pass before any stage sees it: it is addressed to this server, was not sent by a web
+page, and has a body of the type that its operation takes.
 
-A browser sends requests to any address for any page, and a name that its owner moves to 127.0.0.1 (DNS rebinding)
-makes a page's own. It cannot be made to lie in Origin and Sec-Fetch-Site, to send a JSON body to another origin
-unasked, or to name a host other than the page's address says.
+A browser sends requests to any address for any page, and DNS rebinding (a name that its owner points to 127.0.0.1)
+makes this server part of a page's own origin. A browser cannot be made to lie in Origin and Sec-Fetch-Site, to send a
+JSON body to another origin without asking, or to name a host other than that of the page's address.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ..dockerapi.rows import Kind, Row
 
 _LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"expect"})
 _AIODOCKERS: Final = b"http://localhost"
-"""What aiodocker writes as the Origin of every websocket. Of all pages only one of the user's own machine has it."""
+"""The Origin that aiodocker sends with every websocket. Only a page of the user's own machine could have it."""
 _FOREIGN: Final = (b"cross-site", b"same-site")
 
 
 def check_head(head: Head, hosts: Collection[str] | None) -> None:
-    """Refuse a request that a web page of another origin sent, that is addressed to somebody else, or that expects
-    what this server does not do.
+    """Refuse a request that a web page of another origin sent, that is addressed to another server, or that expects
+    something that this server does not do.
 
-    hosts: the names that this server goes by, besides IP addresses and localhost; None where any will do, since no
-        browser gets there by a name (a unix socket, TLS).
+    hosts: the names of this server, besides IP addresses and localhost; None if any name is allowed, since no browser
+        gets there by a name (a unix socket, TLS).
 
     Raises:
-        Invalid: it has no Host, or several, or expects something other than 100-continue. Denied: it is a web page's,
-            or its Host is not this server's.
+        Invalid: The request has no Host or several, or expects something other than 100-continue.
+        Denied: The request comes from a web page, or its Host is not this server's.
     """
     found: dict[bytes, list[bytes]] = {}
     for name, value in head.headers:
@@ -52,11 +52,11 @@ def check_head(head: Head, hosts: Collection[str] | None) -> None:
 
 def _host(values: list[bytes], head: Head) -> bytes | None:
     if len(values) > 1:
-        raise Invalid("a request has one Host, not several")  # RFC 9112, 3.2: who looked at the other was deceived
+        raise Invalid("a request has one Host, not several")  # RFC 9112, 3.2: two readers could each take another one
     if not values and head.chunks:
         raise Invalid("missing required Host header")
     if head.authority:
-        return head.authority.encode("latin-1")  # RFC 9112, 3.2.2: in the place of the header
+        return head.authority.encode("latin-1")  # RFC 9112, 3.2.2: it replaces the header
     return values[0] if values else None
 
 
@@ -100,30 +100,30 @@ def _check_expectation(value: bytes) -> None:
 
 
 def expects_invitation(value: bytes) -> bool:
-    """Whether a client with this Expect waits with its body until it is asked for it."""
+    """Return whether a client with this Expect waits with its body until it is asked for it."""
     return b"100-continue" in value.lower().replace(b",", b" ").split()
 
 
 def check_type(head: Head) -> None:
-    """Refuse a form: an engine takes its fields for query parameters, and rather than those of the query.
+    """Refuse a form: an engine would take its fields for query parameters, and prefer them to those of the query.
 
     Raises:
-        Invalid: the request has a body, and its type is a form's.
+        Invalid: The request has a body, whose type is that of a form.
     """
     if head.has_body and any(map(is_form, _types(head))):
         raise Invalid("the body is a form, which no operation takes: parameters belong into the query")
 
 
 def takes_json(row: Row) -> bool:
-    """Whether the operation has a JSON body, by the API's schema."""
+    """Return whether the operation has a JSON body, by the API's schema."""
     return row.kind is not Kind.WHOLE and schema.body_reader(row.name) is not None
 
 
 def check_json(head: Head) -> None:
-    """Refuse a body that is not said to be JSON, in an engine's words.
+    """Refuse a body that is not declared as JSON, in an engine's words.
 
     Raises:
-        Invalid: its type is another one, or is missing.
+        Invalid: The type is another one, or is missing.
     """
     types = _types(head)
     if not types or any(kind != JSON for kind in types):
@@ -131,5 +131,5 @@ def check_json(head: Head) -> None:
 
 
 def _types(head: Head) -> list[str]:
-    """The media types that a head names, without their parameters."""
+    """Return the media types that a head names, without their parameters."""
     return [media_type(value.decode("latin-1")) for name, value in head.headers if name.lower() == b"content-type"]

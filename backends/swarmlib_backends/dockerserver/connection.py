@@ -1,4 +1,4 @@
-"""One client's connection: requests one after another, each an exchange."""
+"""One client's connection: a sequence of requests, each an exchange."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from .upload import Upload
 MAX_BODY: Final = 16 * 1024 * 1024
 """Bytes of a JSON body, at most."""
 HEAD_SECONDS: Final = 20.0
-"""How long a client may take over one head once it has begun."""
+"""Seconds that a client may take to send one head, once it has begun."""
 BODY_SECONDS: Final = 60.0
-"""How long a client may take over a JSON body. An upload may take as long as it wants to."""
+"""Seconds that a client may take to send a JSON body. An upload may take any time."""
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 64 * 1024 * 1024
-"""How long, and how much, is still read from a client after its last response: closing on unread bytes would reset the
-connection, and take the response with it."""
+"""How long, and how much, is still read from a client after its last response: closing with unread bytes would reset
+the connection, and the response could be lost."""
 
 _OPTIONS: Final = "OPTIONS"
 _USUAL: Final = (b"content-type", b"application/json")
 _WHOLE_HEADERS: Final = frozenset({b"content-type", b"content-encoding", b"traceparent", b"tracestate"})
 _WHOLE_PREFIXES: Final = (b"accept", b"x-registry-", b"x-docker-expose-session-")
-"""The headers that go on with a request that has no row."""
+"""The headers that are forwarded with a request that has no row."""
 
 
 class Connection:
-    """Reads a client's requests and sends them on."""
+    """Reads a client's requests and forwards them."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class Connection:
         self._reading = trio.CancelScope()
 
     async def serve(self) -> None:
-        """Serve requests until either side ends it.
+        """Serve requests until either side ends the connection.
 
         Raises:
-            trio.BrokenResourceError: the client went away in the middle of something; its call was cancelled.
+            trio.BrokenResourceError: The client disconnected during a call, which was cancelled.
         """
         self._client.idle()
         try:
@@ -87,7 +87,7 @@ class Connection:
                     await self._last_answer()
                     return
                 exchange = await self._begin(head)
-            except SwarmError as exc:  # the end of the request is not known, so that no other can follow
+            except SwarmError as exc:  # where the request ends is unknown, so no other can follow
                 await self._previous_done()
                 await self._stream.send_all(_last_response(exc))
                 return
@@ -118,7 +118,7 @@ class Connection:
             raise trio.BrokenResourceError("the client went away") from exc
 
     async def _previous_done(self) -> bool:
-        """Wait for the end of what is under way; gives whether another request may follow it."""
+        """Wait until the exchange in progress ends; return whether another request may follow it."""
         previous = self._current
         if previous is None:
             return True
@@ -130,8 +130,9 @@ class Connection:
         return previous.keep_alive
 
     async def _done_or_left(self, previous: Exchange) -> None:
-        """Wait for the end of a call that streams, or end it when the client that sent this request will send no more:
-        then nobody reads any further, who would notice it.
+        """Wait for the end of a call that streams, or end it when the client of this request will send no more.
+
+        Nothing else would notice that, as the connection is not read any further.
         """
 
         async def left() -> None:
@@ -144,7 +145,7 @@ class Connection:
             nursery.cancel_scope.cancel()
 
     async def _last_answer(self) -> None:
-        """Answer what is under way for a client that will send no more, or end it where an engine ends it."""
+        """Wait for the answer to a client that will send no more, or end the call if an engine would end it."""
         current = self._current
         if current is not None and not current.done.is_set() and current.ends_with_client:
             await current.break_off()
@@ -190,7 +191,7 @@ class Connection:
         await dispatch(self._next, request)
 
     def _heed_what_follows(self, exchange: Exchange) -> None:
-        """Settle what follows a request's head: a body and requests, or a conversation."""
+        """Set up the reading of what follows a request's head: a body and requests, or a conversation."""
         row, head = exchange.row, exchange.head
         if row.kind is not Kind.HIJACK and not exchange.upgrade:
             self._incoming.stay()
@@ -200,14 +201,14 @@ class Connection:
             raise Invalid("a request that asks for an upgrade should have no body here")
 
     def _upload(self, exchange: Exchange) -> Upload:
-        """The body as a stream. A client that waits to be asked (100-continue) is asked when a stage reads it."""
+        """Return the body as a stream. A client that waits to be asked (100-continue) is asked once a stage reads."""
         return Upload(self._incoming, cut=exchange.cut, before=self._invite if _waits(exchange.head) else None)
 
     async def _invite(self, _: object = None) -> None:
         await self._stream.send_all(http1.response_head(100, []))
 
     async def _body(self, head: Head) -> bytes:
-        if not head.framed:  # then it is empty; but its end is still to be taken
+        if not head.framed:  # then it is empty, but its end must still be read
             return await self._incoming.body(MAX_BODY)
         if _waits(head):
             await self._invite()
@@ -219,7 +220,7 @@ class Connection:
         raise TimedOut(f"the body was not complete within {BODY_SECONDS:.0f} s", details={"status": 408})
 
     async def _heed_end(self, exchange: Exchange, upload: Upload, under_way: trio.CancelScope) -> None:
-        """End the call of a client that breaks its upload off while no stage reads it."""
+        """End the call of a client that breaks off its upload while no stage reads it."""
         with under_way:
             await self._client.ended.wait()
             if await upload.read_ahead() and exchange.ends_with_client:
@@ -242,7 +243,7 @@ async def linger(stream: trio.abc.HalfCloseableStream) -> None:
     """Let a client read its last response, whatever it is still sending.
 
     Raises:
-        trio.BrokenResourceError: it went away.
+        trio.BrokenResourceError: The client disconnected.
     """
     with trio.move_on_after(LINGER_SECONDS):
         await stream.send_eof()
@@ -252,12 +253,12 @@ async def linger(stream: trio.abc.HalfCloseableStream) -> None:
 
 
 def _cut_short(part: str) -> Invalid:
-    """What a client is told that closed its sending half before its request was complete."""
+    """Return the error for a client that closed its sending half before its request was complete."""
     return Invalid(f"the {part} ended before it was complete")
 
 
 def _waits(head: Head) -> bool:
-    """Whether the client waits with its body until it is asked for it, which HTTP/1.0 does not know."""
+    """Return whether the client waits with its body until it is asked for it, which HTTP/1.0 does not have."""
     return head.has_body and head.chunks and expects_invitation(head.get(b"expect") or b"")
 
 
@@ -277,7 +278,7 @@ def _route(head: Head) -> table.Route:
 
 
 def _kept(headers: Headers, row: Row) -> Iterator[tuple[str, str]]:
-    """The headers that go on with a request."""
+    """Yield the headers that are forwarded with a request."""
     kept, whole = row.kept_headers, row.kind is Kind.WHOLE
     for name, value in headers:
         lower = name.lower()

@@ -28,7 +28,7 @@ _STREAMS: Final = (Kind.WATCH, Kind.PROGRESS, Kind.STREAM)
 
 
 def response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bodyless: bool = False) -> bytes:
-    """A whole response; `bodyless` to a HEAD request."""
+    """Return a whole response; `bodyless` for a HEAD request."""
     ending: Headers = [] if keep_alive else [_CLOSE]
     if bodyless or status in _BODYLESS:
         return http1.response_head(status, [*headers, *ending])
@@ -36,7 +36,7 @@ def response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bo
 
 
 class Exchange:
-    """A request that is under way, and what has been written of its response."""
+    """A request in progress, and the state of its response."""
 
     def __init__(
         self,
@@ -52,20 +52,20 @@ class Exchange:
         self.head = head
         self.row = row
         self.conversation = row.kind in (Kind.HIJACK, Kind.WHOLE)
-        """Whether the connection may become a stream. What stands behind such a request is no request, so that the
+        """Whether the connection may become a stream. Bytes after such a request are not another request, so that the
         connection ends with it in any case."""
         self.upgrade = self.conversation and head.get(b"upgrade") is not None
-        """Whether it may become one of another protocol. An engine does not look for Connection: Upgrade beside it."""
+        """Whether it may switch to another protocol. An engine does not require Connection: Upgrade for this."""
         self.keep_alive = head.keep_alive and not self.conversation
         self.upload: Upload | None = None
         self.tunnel: trio.abc.HalfCloseableStream | None = None
         self.head_out = False
         self.has_body = True
-        """False once the head is out of a response that has no body: one to HEAD, or with the status 204 or 304."""
+        """False once the head of a response without a body was sent: to HEAD, or with the status 204 or 304."""
         self.done = trio.Event()
         self.gone = False
         self.under_way: trio.CancelScope | None = None
-        """Cancelled when the exchange ends: the scope of what goes on beside it."""
+        """Cancelled when the exchange ends: the scope of the tasks beside it."""
         self._writing = False
         self._stream = stream
         self._reading = reading
@@ -76,7 +76,7 @@ class Exchange:
         """The protocol that the request asks to upgrade to.
 
         Raises:
-            Invalid: it names none, or several.
+            Invalid: The request names no protocol, or several.
         """
         named = self.head.get(b"upgrade") or b"tcp"
         if TOKEN.fullmatch(named) is None:
@@ -85,7 +85,7 @@ class Exchange:
 
     @property
     def waited_for(self) -> bool:
-        """Whether the connection's task reads no more until this is done: what comes belongs to this exchange."""
+        """Whether the connection reads no requests until this is done: all that arrives belongs to this exchange."""
         return self.conversation or self.upload is not None
 
     @property
@@ -94,12 +94,12 @@ class Exchange:
         return self.upload is None and self.row.kind is not Kind.WHOLE
 
     async def refuse(self, error: SwarmError) -> None:
-        """Write an error as the whole response; to who attaches to a container as text in the place of its stream."""
+        """Write an error as the whole response; for an attach to a container, as text in place of its stream."""
         await self.write_whole(*error_in(error, raw=self.row.name == "ContainerAttach"))
 
     @property
     def ends_with_client(self) -> bool:
-        """Whether the call ends when the client closes its sending half, as an engine ends its streams then. Other
+        """Whether the call ends when the client closes its sending half, as an engine then ends its streams. Other
         calls are answered.
         """
         return self.row.kind in _STREAMS and self.row.verb is not Verb.FILE
@@ -117,27 +117,27 @@ class Exchange:
             self._callbacks.append(callback)
 
     def cancel(self) -> None:
-        """The client is through with this: cancel what still works for it. Twice is harmless."""
+        """Cancel all work for the client, which no longer needs this exchange. May be called twice."""
         self.gone = True
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
 
     def cut(self) -> None:
-        """Cancel what works for the client, and cut its connection: it is lost, or what it gets would not be whole."""
+        """Cancel all work for the client, and cut its connection: it is lost, or the response would be incomplete."""
         self.cancel()
         self.client.abort()
 
     async def write_whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Write a whole response."""
         if self.upload is not None and not self.upload.complete:
-            self.keep_alive = False  # the rest of the body stands in the way of the next request
+            self.keep_alive = False  # the rest of the body precedes the next request
         self.head_out = True
         await self.write(response(status, headers, body, keep_alive=self.keep_alive, bodyless=self.bodyless))
         self.finish()
 
     def stream_head(self, status: int, headers: Headers) -> bytes:
-        """The head of a response whose body comes in pieces, for `write_chunk`."""
+        """Return the head of a response whose body is sent in pieces by `write_chunk`."""
         self.head_out = True
         self.has_body = status not in _BODYLESS and not self.bodyless
         ending: Headers = [] if self.keep_alive else [_CLOSE]
@@ -145,7 +145,7 @@ class Exchange:
         return http1.response_head(status, [*headers, *framing, *ending])
 
     async def write_chunk(self, data: bytes, *, before: bytes = b"") -> None:
-        """Write a piece of the body, b"" for its end; only `before` (its head) where the response has no body."""
+        """Write a piece of the body, b"" for its end; only `before` (its head) if the response has no body."""
         if not self.has_body:
             data = b""
         elif self.head.chunks:
@@ -153,11 +153,11 @@ class Exchange:
         await self.write(before + data if before else data)
 
     async def write(self, data: bytes) -> None:
-        """Write to the client; a response that is broken off, by an error or a cancellation, cuts the connection.
+        """Write to the client; if that is interrupted by an error or a cancellation, cut the connection.
 
         Raises:
-            trio.BrokenResourceError: it can't be written, for whatever reason; a stage must not fail with more than
-                the loss of its caller.
+            trio.BrokenResourceError: The data can't be written, for whatever reason; to a stage, every failure is the
+                loss of its caller.
         """
         self._writing = True
         try:
@@ -191,7 +191,7 @@ class Exchange:
             self.finish()
 
     def finish(self) -> None:
-        """The response is complete."""
+        """Mark the response as complete."""
         if self.upload is not None and not self.upload.complete:
             self.keep_alive = False
         if self.under_way is not None:
@@ -200,4 +200,4 @@ class Exchange:
         if self.tunnel is None:
             self.client.idle()
         if not self.keep_alive and not self.waited_for:
-            self._reading.cancel()  # whole, but the connection's task is waiting for a request that won't come
+            self._reading.cancel()  # it is complete, but the connection's task waits for a request that won't come

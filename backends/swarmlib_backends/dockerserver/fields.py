@@ -1,5 +1,5 @@
-"""The fields of a reply that become an HTTP response, checked: nothing that a stage or a remote peer put there in a
-wrong shape reaches a client's connection.
+"""The fields of a reply that become an HTTP response, checked: no malformed field of a stage or a remote peer reaches
+a client's connection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OWN_HEADERS: Final[Headers] = [
     (b"Ostype", b"linux"),
     (b"Server", b"swarmlib"),
 ]
-"""The headers of a response for which the stage that answers gives none."""
+"""The headers of a response for which the answering stage gives none."""
 
 _PAIRS: Final = (tuple, list)
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
@@ -31,10 +31,10 @@ SWITCHING: Final = 101
 
 
 def status_in(details: Mapping[str, Any], usual: int) -> int:
-    """The status that a reply's details give, or `usual`.
+    """Return the status in a reply's details, or `usual`.
 
     Raises:
-        BadAnswer: it is no final status (200 to 599), nor 101.
+        BadAnswer: It is neither a final status (200 to 599) nor 101.
     """
     status = details.get("status")
     if status is None:
@@ -45,13 +45,13 @@ def status_in(details: Mapping[str, Any], usual: int) -> int:
 
 
 def headers_in(details: Mapping[str, Any], usual: Headers, *, length: bool = False) -> Headers:
-    """The headers that a reply's details give, or `usual`, without those that are this server's to write; and its
+    """Return the headers in a reply's details, or `usual`, without those that this server writes itself; and its
     warnings.
 
-    length: keep Content-Length, as in the response to a HEAD request, whose body is not there.
+    length: keep Content-Length, as in the response to a HEAD request, which has no body.
 
     Raises:
-        BadAnswer: a name is no HTTP token, a value holds CR, LF or NUL, or they are no pairs of bytes.
+        BadAnswer: A name is not an HTTP token, a value holds CR, LF or NUL, or a header is not a pair of bytes.
     """
     given = details.get("headers")
     found = usual if given is None else _headers(given, length=length)
@@ -60,10 +60,10 @@ def headers_in(details: Mapping[str, Any], usual: Headers, *, length: bool = Fal
 
 
 def value_in(value: object) -> Json:
-    """The value of a reply that must have one.
+    """Return the value of a reply that must have one.
 
     Raises:
-        BadAnswer: it is missing, or is no JSON value.
+        BadAnswer: The value is missing, or is not a JSON value.
     """
     if not isinstance(value, Json):
         raise BadAnswer("a reply lacks the JSON value that this operation answers with")
@@ -71,13 +71,13 @@ def value_in(value: object) -> Json:
 
 
 def error_in(error: SwarmError, *, raw: bool = False) -> tuple[int, Headers, bytes]:
-    """The status, the headers and the body of an error's response, an engine's own where it came from one.
+    """Return the status, headers and body of an error's response, taken from the engine's if the error came from one.
 
-    raw: as text in the place of a stream, which an engine answers who attaches to a container; but what is wrong with
-        the request itself, such as its version, as elsewhere.
+    raw: as text in place of a stream, as an engine answers a client that attaches to a container. Errors in the request
+        itself, such as in its version, are not written so.
 
     Raises:
-        BadAnswer: its details are not what an HTTP response can be made of.
+        BadAnswer: The details of the error do not make an HTTP response.
     """
     error = _sayable(error)
     status = status_of(error)
@@ -90,10 +90,10 @@ def error_in(error: SwarmError, *, raw: bool = False) -> tuple[int, Headers, byt
 
 
 def line_in(error: SwarmError) -> bytes:
-    """The line that says an error in a progress stream after its head, an engine's own where it came from one.
+    """Return the line for an error in a progress stream after its head, the engine's own if the error came from one.
 
     Raises:
-        BadAnswer: its detail `line` is not bytes.
+        BadAnswer: The error's detail `line` is not bytes.
     """
     _check_bytes(error, "line")
     return in_band(_sayable(error))
@@ -106,7 +106,7 @@ def _check_bytes(error: SwarmError, name: str) -> None:
 
 
 def _sayable(error: SwarmError) -> SwarmError:
-    """The error in words that JSON can express (no lone surrogates), and of a kind that has a status."""
+    """Return the error with a message that JSON can express (no lone surrogates), and a code that has a status."""
     message = error.message.encode("utf-8", "replace").decode()
     if message == error.message and error.code in ERRORS:
         return error
@@ -134,7 +134,7 @@ def _pair(header: object) -> tuple[bytes, bytes]:
 
 @lru_cache(maxsize=256)
 def _lower_token(name: bytes) -> bytes:
-    """A header's name in lower case. Engines use the same few names all the time."""
+    """Return a header's name in lower case; cached, as engines use few names."""
     if TOKEN.fullmatch(name) is None:
         raise BadAnswer("the name of a reply's header is no token, as HTTP wants it")
     return name.lower()
@@ -148,7 +148,7 @@ def _warnings(given: object) -> Headers:
 
 
 def _warning(text: str) -> tuple[bytes, bytes]:
-    """Code 199: for a person to read (RFC 7234, 5.5)."""
+    """Return a header with code 199, for a person to read (RFC 7234, 5.5)."""
     printable = text.encode("ascii", "replace").translate(_UNPRINTABLE)
     return b"Warning", b'199 swarmlib "%s"' % printable.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
@@ -160,5 +160,5 @@ def _sequence(given: object, what: str) -> Sequence[Any]:
 
 
 def _shown(value: object) -> str:
-    """A value for an error: printable, and not too long."""
+    """Return a value as shown in an error: printable, and not too long."""
     return ascii(value)[:80]

@@ -1,4 +1,4 @@
-"""The reply channel of one request: it writes the response, as the row's kind says."""
+"""The reply channel of one request: it writes the response, according to the row's kind."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _log = logging.getLogger(__name__)
 
 
 def error_response(error: SwarmError, *, keep_alive: bool, bodyless: bool = False) -> bytes:
-    """The response that says an error, in Docker's own form. Raises BadAnswer where its details do not make one."""
+    """Return the response for an error, in Docker's own form. Raise BadAnswer if its details do not make one."""
     status, headers, body = error_in(error)
     return response(status, headers, body, keep_alive=keep_alive, bodyless=bodyless)
 
 
 class HttpReply(ReplySender):
-    """Writes the response of an exchange. A reply of a wrong shape is answered 502 and logged, whoever sent it."""
+    """Writes the response of an exchange. A malformed reply, from whatever source, is answered 502 and logged."""
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class HttpReply(ReplySender):
                 await self._ack(reply)
             elif isinstance(reply, Set):
                 await self._set(reply)
-            # A `log` line has no place in an HTTP response: the API has streams of their own for it.
+            # A `log` line has no place in an HTTP response: the API has separate streams for logs.
         except BadAnswer as exc:
             await self._bad_answer(reply, exc)
 
@@ -146,16 +146,16 @@ class HttpReply(ReplySender):
     async def _error(self, error: SwarmError) -> None:
         exchange = self._exchange
         if exchange.done.is_set():
-            return  # the response is complete: what broke after it is no business of this client's
+            return  # the response is complete: a later failure does not concern this client
         if self._kind is Kind.WHOLE and isinstance(error, Unsupported):
-            error = NotFound("page not found")  # as an engine says it of what it doesn't have
+            error = NotFound("page not found")  # as an engine says of paths that it doesn't have
         progress = self._kind is Kind.PROGRESS
         if progress and not exchange.head_out and came_in_band(error):
             line = line_in(error)
             await exchange.write_chunk(line, before=self._stream_head({}, JSON_TYPE))
         elif not exchange.head_out:
             await exchange.refuse(error)
-            exchange.cancel()  # a stage that failed may have left work in those behind it
+            exchange.cancel()  # a stage that failed may have left work in the stages behind it
         elif progress:
             await exchange.write_chunk(line_in(error))
         else:
@@ -188,7 +188,7 @@ async def _pump(exchange: Exchange, stream: trio.abc.ReceiveStream) -> None:
                     await exchange.write_chunk(bytes(data))
                 await exchange.write_chunk(b"")
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                exchange.client.abort()  # the engine's end broke, or the client's: no honest end can be written
+                exchange.client.abort()  # a connection broke: the body must not be ended as if it were complete
             exchange.finish()
 
 

@@ -1,4 +1,4 @@
-"""A connection that has become a stream: bytes go both ways between a client and what the chain gave for it."""
+"""A connection that has become a stream: bytes go both ways between a client and the stream that the chain gave."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..streams import Resumed
 
 
 async def tunnel(client: Resumed, far: trio.abc.HalfCloseableStream) -> None:
-    """Copy both ways until `far` ends; `far` is closed then. The client's end reaches it as the end of its input.
+    """Copy both ways until `far` ends, and close it. The client's end reaches `far` as the end of its input.
 
     Raises:
-        trio.BrokenResourceError: `far` broke, or the client did while it was written to.
+        trio.BrokenResourceError: `far` broke, or the client did while data was written to it.
     """
 
     async def upstream() -> None:
@@ -22,15 +22,15 @@ async def tunnel(client: Resumed, far: trio.abc.HalfCloseableStream) -> None:
             await http1.copy(client, far)
             await far.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the workload no longer reads: what it has still to say goes on
+            pass  # the workload no longer reads, but its output is still copied
 
     async with far, trio.open_nursery() as nursery:
         nursery.start_soon(upstream)
         first = await far.receive_some(http1.READ_SIZE)
         if isinstance(client.inner, Socket):
-            await client.inner.until_read()  # the head, which some clients read through a buffer that they then forget
+            await client.inner.until_read()  # the head, which some clients read through a buffer that they then discard
         if first:
             await client.send_all(first)
             await http1.copy(far, client)
-        await client.send_eof()  # over TLS, an end without this one's word looks like a cut
+        await client.send_eof()  # over TLS, an end without the closing message looks like a cut
         nursery.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""A request's body as a stream for a stage, of which the connection learns when the client breaks it off."""
+"""A request's body as a stream for a stage; the connection learns when the client breaks it off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..dockerapi.http1 import Incoming
 
 
 class Upload(BodyStream):
-    """A request's body. `cut` is called when it ends before it is whole."""
+    """A request's body. `cut` is called when it ends before it is complete."""
 
     def __init__(
         self, incoming: Incoming, *, cut: Callable[[], object], before: Callable[[BodyStream], Awaitable[object]] | None
@@ -31,13 +31,14 @@ class Upload(BodyStream):
                 return await super().receive_some(max_bytes)
             except ENDS as exc:
                 if isinstance(exc.__cause__, Invalid | TooLarge):
-                    raise  # what came is not HTTP, but its client is there to be told so
+                    raise  # what arrived is not HTTP, but the client is there to be told so
                 self._cut()
                 raise trio.BrokenResourceError("the client broke the upload off") from exc
 
     async def read_ahead(self) -> bool:
-        """Take what the client has sent into memory, now that no more will come (so it is what the kernel holds).
-        Gives whether the body is whole, or wrong, as its reader will learn; else the connection is cut.
+        """Read what the client has sent into memory, now that no more will come (the kernel's buffers bound its size).
+
+        Return whether the body is complete, or malformed, as its reader will learn; else cut the connection.
         """
         async with self._lock:
             try:

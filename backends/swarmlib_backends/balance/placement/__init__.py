@@ -1,1 +1,1 @@
-"""Where new containers go: what a request for a container asks of a node, what rules nodes out, and which one it is."""
+"""Placement of new containers: what a container asks of a node, which nodes are ruled out, and which one is chosen."""

@@ -1,4 +1,4 @@
-"""What rules a node out for a new container: one class for each kind of reason, all asked in the same way."""
+"""The filters that rule out nodes for a new container: one class for each kind of reason, with one interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..objects import ENDED
 from .rules import Rule
 
 LAST_RESORT: Final = "swarmlib.last-resort=true"
-"""The label of an engine that is for what fits nowhere else: it costs more (machines that are made when needed)."""
+"""The label of an engine that is used only if no other fits, as it costs more (machines created on demand)."""
 _ABOUT: Final = {
     "storagedriver": "Driver",
     "driver": "Driver",
@@ -23,7 +23,7 @@ _ABOUT: Final = {
     "ostype": "OSType",
     "architecture": "Architecture",
 }
-"""What rules may say of an engine besides its own labels, and where `info` says it."""
+"""The properties of an engine that rules may name besides its labels, and their fields in `info`."""
 _SLOTS: Final = "containerslots"
 _ANY_ADDRESS: Final = frozenset({"", "0.0.0.0", "::"})
 
@@ -35,7 +35,7 @@ class Filter(Protocol):
     """One thing that a container asks of its node."""
 
     def reason(self, node: Node) -> Reason:
-        """Say why the node can't have the container; None if it can, as far as this filter goes."""
+        """Return why the node can't have the container; None if this filter allows it."""
         ...
 
 
@@ -51,7 +51,7 @@ class HealthFilter:
 
 @dataclass(frozen=True)
 class ConstraintFilter:
-    """A rule about the node: its name, its labels, or what its engine is."""
+    """A rule about the node: its name, its labels, or a property of its engine."""
 
     rule: Rule
 
@@ -75,7 +75,7 @@ def _property(key: str, node: Node) -> str | None:
 
 @dataclass(frozen=True)
 class AffinityFilter:
-    """A rule about what the node has already: a container, an image, or a container's label."""
+    """A rule about what is already on the node: a container, an image, or a container's label."""
 
     rule: Rule
     index: Index
@@ -89,7 +89,7 @@ class AffinityFilter:
         return f"affinity {rule.text}: it has {'no such' if rule.wanted else 'such a'} {noun}"
 
     def _values(self, node: Node) -> Iterator[str]:
-        """Give what the rule is compared with."""
+        """Yield the values that the rule is compared with."""
         key, exact = self.rule.key, self.rule.exact
         if key in ("container", "image") and exact is not None:
             yield from (exact for item in self.index.find(f"{key}s", exact) if item.node is node)
@@ -129,7 +129,7 @@ class ColocationFilter:
 
 @dataclass(frozen=True)
 class HomeFilter:
-    """The node where a container was that is made anew, and what of that machine's own it uses."""
+    """The node of a container that is recreated, and the resource of that machine which the container uses."""
 
     home: Node
     used: str
@@ -171,7 +171,9 @@ class PortsFilter:
         return None
 
     def _in_use(self, wanted: Port, node: Node) -> bool:
-        """Say whether what runs, or is about to, has the port: an exited container may list it, but has let go."""
+        """Return whether a container that runs, or is being created, has the port. Exited containers may still list a
+        port, but no longer hold it.
+        """
         alive = [each.claim for each in self.index.containers_on(node) if each.state not in ENDED]
         return any(_clash(wanted, port) for claim in [*alive, *node.placing] for port in claim.ports)
 

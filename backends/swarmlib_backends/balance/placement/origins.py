@@ -1,8 +1,8 @@
-"""Where containers were: what is made anew from a container's inspection goes back to that container's engine.
+"""The origins of containers: a container recreated from an inspection goes back to the engine of the original.
 
-Tools that update containers (Watchtower, Portainer, Compose) inspect one, remove or rename it, and make it anew under
-its name, with what the inspection says. A body made so tells its origin in several ways, which `told` reads; which
-containers and Compose projects have left their nodes is remembered by the index (`Departed`).
+Tools that update containers (Watchtower, Portainer, Compose) inspect one, remove or rename it, and recreate it under
+its name from the inspection. Such a body tells its origin in several ways, which `told` reads; the index (`Departed`)
+remembers which containers and Compose projects have left their nodes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ..index import Index
 from ..node import Node
 
 REPLACES: Final = "com.docker.compose.replace"
-"""The label by which Compose says which container a new one stands in for."""
+"""The label by which Compose says which container a new one replaces."""
 _SHORT_ID: Final = re.compile(r"[0-9a-f]{12}")
 
 
 def told(name: str, body: Mapping[str, Any], node: str) -> Iterator[Ref]:
-    """What a create says of where its container was; what says it most plainly comes first.
+    """Yield the references in a create to where its container was, the most explicit one first.
 
-    body: in canonical form. node: what it says of its engine by a label.
+    body: in canonical form. node: the engine that its label names.
     """
     described: Any = body.get("Node")
     labels = fields(body.get("Labels"))
@@ -34,14 +34,14 @@ def told(name: str, body: Mapping[str, Any], node: str) -> Iterator[Ref]:
     yield from (("networks", str(id)) for each in endpoints.values() if (id := fields(each).get("NetworkID")))
     if replaced := labels.get(REPLACES):
         yield "containers", str(replaced)
-    if _SHORT_ID.fullmatch(hostname := str(body.get("Hostname") or "")):  # an engine's default: its id's beginning
+    if _SHORT_ID.fullmatch(hostname := str(body.get("Hostname") or "")):  # an engine's default: the beginning of the id
         yield "containers", hostname
     if name:
         yield "names", name
 
 
 def home(refs: Sequence[Ref], nodes: Sequence[Node], index: Index) -> Node | None:
-    """Find the node that refs speak of, by the first of them that means exactly one; None where none does."""
+    """Return the node of the first ref that identifies exactly one node; None if none does."""
     for kind, ref in refs:
         found = _holders(kind, ref, nodes, index)
         if len(found) == 1:
@@ -57,7 +57,7 @@ def _holders(kind: str, ref: str, nodes: Sequence[Node], index: Index) -> set[No
 
 
 def of_host(host: Mapping[str, Any]) -> str:
-    """The first thing in a `HostConfig` that is the engine's machine's own: a path or a device; "" for none."""
+    """Return the first path or device of the host in a `HostConfig`; "" for none."""
     for each in items(host.get("Binds")):
         if is_path(source := str(each).partition(":")[0]):
             return source
@@ -70,5 +70,5 @@ def of_host(host: Mapping[str, Any]) -> str:
 
 
 def is_path(source: str) -> bool:
-    """Whether a bind's source is a path of the host, and not a volume's name."""
+    """Return whether a bind's source is a path of the host, and not a volume's name."""
     return source[:1] in ("/", "~", ".")

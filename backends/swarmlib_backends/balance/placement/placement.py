@@ -1,4 +1,4 @@
-"""Which node a new container goes to: filters rule nodes out, each with its reason, and the strategy picks one."""
+"""Choosing the node for a new container: filters rule out nodes, each with a reason, and the strategy picks one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class NoRoom(Unavailable):
 class Placement:
     """Chooses nodes.
 
-    at_hand: says whether a node can be used at once; the others are chosen only where none of these fits.
+    at_hand: returns whether a node can be used at once; others are chosen only if none of these fits.
     """
 
     def __init__(self, strategy: Strategy, index: Index, at_hand: Callable[[Node], bool]) -> None:
@@ -45,10 +45,10 @@ class Placement:
     def choose(self, request: PlacementRequest, nodes: Sequence[Node], tried: Mapping[Node, str]) -> Node:
         """Choose the node for a container.
 
-        nodes: all there are. tried: those that have refused it, and why.
+        nodes: all nodes. tried: those that have refused the container, and why.
 
         Raises:
-            NoRoom: no node fits; says why each was ruled out.
+            NoRoom: No node fits; the error says why each was ruled out.
         """
         home = origins.home(request.origins, nodes, self._index)
         filters = [HealthFilter(), *self._required(request, home)]
@@ -61,9 +61,9 @@ class Placement:
         return home if home in fitting else self._pick(request, fitting)
 
     def _required(self, request: PlacementRequest, home: Node | None) -> Iterator[Filter]:
-        """Give what can rule a node out: only what the container asks for.
+        """Yield the filters that rule out nodes: only those for what the container asks for.
 
-        home: where the container was, if it is made anew. What is asked for may move it from there; want of room not.
+        home: the node of the original, if the container is recreated. What it asks for may move it; lack of room can't.
         """
         asked = [*self._asked(request)]
         yield from asked
@@ -85,7 +85,7 @@ class Placement:
         yield from (AffinityFilter(rule, self._index) for rule in request.affinities if not rule.soft)
 
     def _narrowed(self, request: PlacementRequest, nodes: list[Node]) -> list[Node]:
-        """Give those of the nodes that are preferred; a preference that would leave none is let go."""
+        """Return the preferred nodes; a preference that would leave none is ignored."""
         nodes = [node for node in nodes if self._at_hand(node)] or nodes
         for preference in self._preferred(request):
             nodes = [node for node in nodes if preference.reason(node) is None] or nodes
@@ -103,5 +103,5 @@ class Placement:
 
 
 def _reason(filters: Sequence[Filter], node: Node) -> str | None:
-    """Give the first reason why a node is ruled out; None if there is none."""
+    """Return the first reason why a node is ruled out; None if there is none."""
     return next((reason for each in filters if (reason := each.reason(node)) is not None), None)

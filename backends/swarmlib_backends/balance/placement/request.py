@@ -1,9 +1,9 @@
-"""What a new container asks of its node, in the old Swarm's notation: read out of the body of its create.
+"""What a new container asks of its node, in the old Swarm's notation, read from the body of its create.
 
     -e constraint:region==us*       -e affinity:container!=web      -e constraint:storage==~ssd   (`~`: if it can be)
     --label com.docker.swarm.constraints='["region==us*"]'          -e reschedule:on-node-failure
 
-What stands in the environment is moved to labels, so that the container can be told from others later.
+Rules in the environment are moved to labels, so that the container can be recognized later.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _OWN_NETWORKS: Final = EVERYWHERE | {"", "default", "nat"}
 _MODES: Final = ("IpcMode", "PidMode")
 ON_FAILURE: Final = "on-node-failure"
 _MOST_RULES: Final = 100
-"""Rules of one kind for one container."""
+"""Rules of one kind for one container, at most."""
 
 
 @dataclass(frozen=True)
 class PlacementRequest:
-    """What decides where a container can go; what is no container asks for nothing but its group."""
+    """What decides where a container can go; for other objects, only the group is set."""
 
     name: str = ""
     image: str = ""
@@ -47,36 +47,36 @@ class PlacementRequest:
     constraints: list[Rule] = field(default_factory=list[Rule])
     affinities: list[Rule] = field(default_factory=list[Rule])
     beside: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """(kind, name) of what it uses, which must be on the same engine."""
+    """(kind, name) of the objects that it uses, which must be on the same engine."""
     group: str = ""
-    """What it belongs with."""
+    """The group that it belongs to."""
     isolation: str = ""
     """The isolation that its engine must have."""
     runtime: str = ""
-    """The one that its engine had better have, but may also know without saying so, as by the path of a runtime."""
+    """The isolation that its engine should have, but may support without listing it, as by the path of a runtime."""
     origins: Sequence[Ref] = ()
-    """What says where the container was from which it is made anew, the surest first."""
+    """References to the original of a recreated container, the most reliable first."""
     of_host: str = ""
-    """What it uses of its engine's machine itself."""
+    """The first path or device of its engine's host that it uses."""
 
     @property
     def compares(self) -> bool:
-        """Whether it is compared with what other containers are and have."""
+        """Whether it is compared with the properties of other containers."""
         return bool(self.claim.ports or self.claim.cpus or self.claim.memory or self.affinities)
 
     @property
     def key(self) -> str:
-        """What a placement by hash goes by."""
+        """The key for placement by hash."""
         return self.name or self.image
 
 
 def read(name: str, body: Any) -> tuple[PlacementRequest, dict[str, Any] | None]:
-    """Read the placement request in the body of a create, and give the body to send instead where it must be another.
+    """Read the placement request in the body of a create; also return the body to send instead, if it must change.
 
-    body: in canonical form (`dockerapi.canonical`), or put together from what an engine says of a container.
+    body: in canonical form (`dockerapi.canonical`), or assembled from an engine's description of a container.
 
     Raises:
-        Invalid: there is no body, or a rule in it is wrong; says where.
+        Invalid: There is no body, or a rule in it is wrong; the error says where.
     """
     if not isinstance(body, dict):
         raise Invalid("the body of a create should be a JSON object")
@@ -102,16 +102,16 @@ def read(name: str, body: Any) -> tuple[PlacementRequest, dict[str, Any] | None]
 
 
 def _port(exposed: str) -> Port:
-    """Read what a container in its node's network takes of it; the number is 0 where that is not one port."""
+    """Read the port that a container in its node's network takes; the number is 0 if it is not a single port."""
     number, _, protocol = exposed.partition("/")
     return protocol or "tcp", "", port_number(number)
 
 
 def reschedules(labels: Mapping[str, str]) -> bool:
-    """Whether a container is to be made anew elsewhere when its engine dies."""
+    """Return whether a container is to be recreated elsewhere when its engine dies."""
     try:
         return ON_FAILURE in _listed(labels, "reschedule")
-    except Invalid:  # the container was made past balance, which would have refused the label
+    except Invalid:  # the container was not created by balance, which would have refused the label
         return False
 
 
@@ -132,7 +132,7 @@ def _listed(labels: Mapping[str, str], kind: str) -> list[str]:
 
 
 def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
-    """The body with the rules in its labels instead of its environment, and without the label that says its engine;
+    """Move the rules from the environment of a body to its labels, and remove the label that names its engine; return
     None if it has neither.
     """
     env: list[str] = items(body.get("Env"))
@@ -154,8 +154,9 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def network_used(mode: str) -> tuple[str, str] | None:
-    """What a network mode names, by kind and name: a network, or a container whose network it is; None for the modes
-    that every engine has.
+    """Return what a network mode names, by kind and name: a network, or the container whose network it is.
+
+    Return None for the modes that every engine has.
     """
     if mode.startswith("container:"):
         return "containers", mode.removeprefix("container:")

@@ -22,16 +22,16 @@ class Rule:
     wanted: bool
     soft: bool
     fits: Matches
-    """Whether a value is the one that is spoken of, wanted or not."""
+    """Whether a value matches, before `wanted` is applied."""
     exact: str | None
-    """The value, if it is no pattern."""
+    """The value, if it is not a pattern."""
 
     @classmethod
     def read(cls, text: str) -> Self:
         """Read a rule from its text.
 
         Raises:
-            Invalid: it is not a rule, or its pattern is wrong or too long.
+            Invalid: The text is not a rule, or its pattern is invalid or too long.
         """
         found = _RULE.fullmatch(text)
         if found is None:

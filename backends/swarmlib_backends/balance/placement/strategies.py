@@ -1,4 +1,4 @@
-"""Which of the nodes that fit a new container gets it."""
+"""The strategies: which of the nodes that fit a new container gets it."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ Pick: TypeAlias = Callable[[PlacementRequest, Sequence[Node]], Node]
 
 
 def strategies(index: Index) -> Mapping[Strategy, Pick]:
-    """Give what each strategy does, over the nodes of an index."""
+    """Return the function of each strategy, over the nodes of an index."""
     turns = count()
 
     def fullness(request: PlacementRequest, node: Node) -> tuple[float, int]:
         return _share(request, node), index.count(node)
 
     def busy(node: Node) -> float:
-        """Count the running containers for each CPU."""
+        """Count the running containers per CPU."""
         running = sum(each.state in RUNNING for each in index.containers_on(node)) + len(node.placing)
         return running / float(node.about.get("NCPU") or 1)
 
     return {
         "spread": lambda request, nodes: min(nodes, key=partial(fullness, request)),
         "binpack": lambda request, nodes: max(nodes, key=partial(fullness, request)),
-        "random": lambda _, nodes: random.choice(nodes),  # nothing secret
+        "random": lambda _, nodes: random.choice(nodes),  # not a secret
         "round-robin": lambda _, nodes: nodes[next(turns) % len(nodes)],
         "least-loaded": lambda _, nodes: min(nodes, key=busy),
-        # The highest stays the highest for most keys when nodes come and go.
+        # For most keys, the highest stays the highest when nodes join and leave.
         "hash": lambda request, nodes: max(nodes, key=partial(_weight, request.key)),
     }
 
 
 def _share(request: PlacementRequest, node: Node) -> float:
-    """How much of the node would be reserved, of 2: its CPUs and its memory. 0 for a request that reserves nothing."""
+    """Return how much of the node would be reserved, of 2: its CPUs and its memory; 0 if nothing is requested."""
     share = 0.0
     if request.claim.cpus and node.cpus:
         share += (node.load.cpus + request.claim.cpus) / node.cpus
