@@ -39,7 +39,7 @@ from .calls import distinct
 class Aggregate(Server):
     """Several chains at once: `ls` lists all, `start`, `stop` and `attach` reach every one that has the object.
 
-    Without a path they reach every chain itself. What comes back of an attachment says its chain in `member`.
+    Without a path they reach every chain itself. Each reply to an attachment names its chain in `member`.
     """
 
     members: Sequence[Stages] = argument("a chain, quoted or in parentheses")

@@ -26,7 +26,7 @@ class Bound:
         """Read a bound from its text.
 
         Raises:
-            Invalid: There is no bound of that name, or its value is not a number.
+            Invalid: there is no bound of that name, or its value is not a number.
         """
         if isinstance(text, Bound):
             return text
@@ -45,7 +45,7 @@ def limits(keepalive: float, timeout: float, bounds: Sequence[Bound]) -> Limits:
     """Return the limits of a session: the defaults, except for those given.
 
     Raises:
-        Invalid: A bound is too small.
+        Invalid: a bound is too small.
     """
     if not 0 < keepalive < timeout:
         raise Invalid(f"--keepalive-timeout ({timeout:g} s) should be longer than --keepalive ({keepalive:g} s)")

@@ -53,12 +53,12 @@ _Answer: TypeAlias = list[Ack | Set | Log]
 
 @dataclass
 class Cache(Server):
-    """Keeps the answers to `ls` and `get` for some seconds; who asks while one is under way waits for that one.
+    """Keeps the answers to `ls` and `get` for some seconds; identical requests share one call.
 
-    What is the same is told by verb, path, parameters and headers, not by who asks: a stage that judges callers belongs
-    before this one. Whatever passes that may change something (any verb but ls, get, watch, attach) makes it forget
-    all, as it passes and when it is answered, so that no caller sees the state before their own change; what changes by
-    itself shows after `--ttl`, or with `--watch-events` at the next event. Errors are not kept.
+    Requests are identical if their verbs, paths, parameters and headers are, whoever the caller is: a stage that judges
+    callers belongs before this one. A request that may change something (any verb but ls, get, watch, attach) discards
+    all answers, when it passes and when it is answered, so that no caller sees the state before their own change. Other
+    changes show after `--ttl`, or with `--watch-events` at the next event. Errors are not kept.
 
     cache --ttl 2 --watch
     """

@@ -35,7 +35,7 @@ class Issued:
         """Read a certificate and its key.
 
         Raises:
-            ValueError: The certificate can't be read, or the key is not an unencrypted key.
+            ValueError: the certificate can't be read, or the key is not an unencrypted key.
         """
         try:
             key = cast("ec.EllipticCurvePrivateKey", load_pem_private_key(key_pem, None))
@@ -63,7 +63,7 @@ def server(issuer: Issued, hosts: Sequence[str]) -> Issued:
     """Issue a server's certificate for host names and addresses, whose subject is the last of them.
 
     Raises:
-        Invalid: A host is neither a name nor an address.
+        Invalid: a host is neither a name nor an address.
     """
     names = x509.SubjectAlternativeName([_name(host) for host in hosts])
     return _issue(hosts[-1], issuer, _LEAF, names, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))

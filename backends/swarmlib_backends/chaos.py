@@ -62,7 +62,7 @@ class Latency:
         """Read one of the forms that the docstring of `Chaos` lists.
 
         Raises:
-            ValueError: The text has none of these forms.
+            ValueError: the text has none of these forms.
         """
         given = str(text)
         try:

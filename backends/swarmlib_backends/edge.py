@@ -19,7 +19,7 @@ class Edge(trio.abc.SendChannel[Request]):
         """Send a request in its canonical form.
 
         Raises:
-            Invalid: The request has none: a parameter or the body is invalid.
+            Invalid: the request has none: a parameter or the body is invalid.
         """
         await self._service.send(canonical(value))
 

@@ -23,12 +23,12 @@ _TOO_MANY_REQUESTS: Final = 429  # RFC 6585, 4
 
 @dataclass
 class Limit(Server):
-    """Lets through so many calls at once (`--max-concurrent`) and so many a second (`--rate`); others wait in turn.
+    """Bounds the calls at once (`--max-concurrent`) and per second (`--rate`); others wait in turn.
 
-    Turns go round the clients (a certificate's name, a unix socket's user, an address: whatever the source says), so
-    that one who asks a thousand times holds up another's single call by one turn only. A client of whom `--queue` calls
-    wait already is answered `unavailable` at once (over HTTP: 429), and `retry` before this knows that it did no harm.
-    A call has its place until it is answered; a watch or a stream goes on without one.
+    The clients take turns (a client is a certificate's name, a unix socket's user or an address, as the source says),
+    so that a client with a thousand calls delays another's single call by one turn only. If `--queue` calls of a client
+    wait already, its next one is answered `unavailable` at once (over HTTP: 429); a `retry` before this stage knows
+    that it had no effect. A call has its place until it is answered; a watch or a stream continues without one.
 
     limit --rate 50/s --burst 100 --max-concurrent 20
     """

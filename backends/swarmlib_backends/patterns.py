@@ -34,7 +34,7 @@ class Rule:
         """Read a rule.
 
         Raises:
-            ValueError: The text has no pattern or no value.
+            ValueError: the text has no pattern or no value.
         """
         pattern, _, value = str(text).rpartition("=")
         if not pattern or not value:

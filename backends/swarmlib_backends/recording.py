@@ -91,7 +91,7 @@ def request_in(data: bytes) -> tuple[Request, bool]:
     """Decode the request in a record, and whether it had an upload.
 
     Raises:
-        Invalid: The data is not a request.
+        Invalid: the data is not a request.
     """
     asked, refs = decode_request(data, now=0)
     return Request.of(asked), refs.stream is not None
@@ -101,7 +101,7 @@ def reply_in(data: bytes) -> tuple[Reply, RefKind | None]:
     """Decode the reply in a record, and the kind of its stream.
 
     Raises:
-        Invalid: The data is not a reply.
+        Invalid: the data is not a reply.
     """
     reply, refs = decode_reply(data)
     return reply, refs.stream.kind if refs.stream else None
@@ -111,7 +111,7 @@ def request_bytes(request: Request, *, upload: bool) -> bytes:
     """Encode a request as the data of a record.
 
     Raises:
-        Invalid: The request holds a value that can't be encoded.
+        Invalid: the request holds a value that can't be encoded.
     """
     stream = Ref(RefKind.STREAM, 0) if upload else None
     return encode(request, Refs(Ref(RefKind.CHANNEL, 0), stream), now=0)
@@ -135,9 +135,9 @@ class Writer:
         """Begin a file that only its owner can read (mode 0600), or continue one.
 
         Raises:
-            Conflict: The file exists, and neither `append` nor `force` is given; or another process records to it.
-            Invalid: The file is to be appended to, and is damaged or not a recording.
-            Unavailable: The file can't be opened.
+            Conflict: the file exists, and neither `append` nor `force` is given; or another process records to it.
+            Invalid: the file is to be appended to, and is damaged or not a recording.
+            Unavailable: the file can't be opened.
         """
         flags = os.O_RDWR | os.O_CREAT | (0 if append or force else os.O_EXCL)
         self._path = path
@@ -271,8 +271,8 @@ class Recording:
         """Open the file and read its header.
 
         Raises:
-            Invalid: The file is not a recording, or has a version that is unknown here.
-            Unavailable: The file can't be read.
+            Invalid: the file is not a recording, or has a version that is unknown here.
+            Unavailable: the file can't be read.
         """
         try:
             self._file = open(path, "rb")  # noqa: SIM115 - closed by `close`, as the other

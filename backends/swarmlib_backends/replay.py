@@ -36,17 +36,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Replay(Server):
-    """Answers from a file of `record`, in the place of the engine that was recorded.
+    """Answers from a file of `record`, in place of the recorded engine.
 
-    A request is answered as the recorded one that is the same: in verb, path, parameters, headers and body, with
-    secrets left out, whoever asks and in whatever version of the API. Of several that are the same, the first is
-    answered as the first was, and so on, and when there are no more, as the last. With `--match order`, requests must
-    come in the order in which they were recorded. What was not recorded is `not_found`, with what comes nearest, or
-    with `--pass-through` goes to the next stage.
+    A request gets the answer to the identical recorded one: with the same verb, path, parameters, headers and body,
+    secrets left out, from any caller and in any version of the API. Of several identical ones, the first is answered
+    as the first was, and so on; after the last, its answer repeats. With `--match order`, requests must come in the
+    order in which they were recorded. A request that was not recorded is `not_found`, and the error names the nearest
+    recorded one; with `--pass-through` it goes to the next stage.
 
-    A conversation goes as it was recorded: what came after the caller's first 5 bytes comes after these, or when they
-    have not come for 5 seconds. Bytes that differ from the recorded ones break it off; those of an upload are read, and
-    not compared. Of a damaged file what stands before the damage is replayed, and the log says how much that is.
+    A conversation goes as it was recorded: what came after the caller's first 5 bytes comes after these, or if they
+    have not come for 5 seconds. Bytes that differ from the recorded ones break it off; those of an upload are read, but
+    not compared. A damaged file is replayed up to the damage, and the log says how much that is.
 
     replay session.swarm
     """

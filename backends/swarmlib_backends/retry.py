@@ -34,12 +34,12 @@ from .streams import StreamWrapper
 
 @dataclass
 class Retry(Server):
-    """Asks again what failed, after a pause that doubles each time, where asking twice does no harm.
+    """Retries failed calls, after a pause that doubles each time, where a second attempt does no harm.
 
-    An `ls` or `get` that was `unavailable` or late is asked again, and so is what `--also` names. Anything else only
-    if it surely did not happen (the engine could not be reached at all, or a `limit` turned it away). A call of which
-    the caller has seen a reply, or whose upload was begun to be read, has had its one chance. Nobody waits past their
-    deadline: the last failure is the answer.
+    An `ls` or `get` that was `unavailable` or late is retried, and so are the calls that `--also` names. Others are
+    retried only if they certainly had no effect (the engine could not be reached at all, or a `limit` turned them
+    away). A call is not retried once the caller has seen a reply to it, or its upload has been read from. No caller
+    waits past its deadline: the last failure is the answer.
 
     retry --max-attempts 5 --also 'stop containers/*'
     """

@@ -17,11 +17,11 @@ from .streams import StreamWrapper
 
 @dataclass
 class Timeout(Server):
-    """Answers `timeout` where nothing comes for too long, and cancels the work behind it.
+    """Answers `timeout` if nothing arrives for too long, and cancels the call.
 
-    Time runs until the answer. Any sign of life begins it anew: a line of a pull's progress, a piece of an upload
-    that is read. It does not run while the caller is behind, nor once a watch or a stream has begun. What takes long in
-    silence (a stop with a long grace, a commit) needs a time of its own.
+    Time runs until the answer. Any sign of progress restarts it: a line of a pull's progress, a piece of an upload
+    that is read. It does not run while the caller is behind, nor once a watch or a stream has begun. Calls that take
+    long in silence (a stop with a long grace period, a commit) need a time of their own.
 
     timeout --after 10s --rule 'spawn images=5m' --rule 'stop *=60s'
     """

@@ -1,4 +1,4 @@
-"""Check what engines answer: each kind of answer has a declared shape, and another one is the engine's failure.
+"""Checking what engines answer: each kind of answer has a declared shape, and another one is the engine's failure.
 
 Every answer that balance itself uses passes `checked` before anything reads it, so that the index, the mirror and the
 merging of lists see only well-formed values.
@@ -57,7 +57,7 @@ def read(shape: Any, value: Any, what: str, member: str) -> Any:
     what: names the kind of answer in the error, such as `ls containers`.
 
     Raises:
-        BadAnswer: The answer has another shape; the error names the member, the kind and the field.
+        BadAnswer: the answer has another shape; the error names the member, the kind and the field.
     """
     try:
         msgspec.convert(value, shape)
@@ -70,7 +70,7 @@ def decoded(reply: Ack | Set, what: str, member: str) -> Any:
     """Return the decoded value of a reply.
 
     Raises:
-        BadAnswer: The value is not JSON.
+        BadAnswer: the value is not JSON.
     """
     try:
         return reply.json
@@ -87,7 +87,7 @@ def checked(answer: Answer, request: Request, member: str) -> Answer:
     """Return a member's answer to a request if it has the shape that its kind requires.
 
     Raises:
-        BadAnswer: The answer has another shape, or is not JSON.
+        BadAnswer: the answer has another shape, or is not JSON.
     """
     shape = shape_of(request.verb, request.path)
     if shape is not None:
@@ -110,7 +110,7 @@ def event(reply: Set, member: str) -> Mapping[str, Any]:
     """Return the event in a reply to a member's watch.
 
     Raises:
-        BadAnswer: The reply is not an event.
+        BadAnswer: the reply is not an event.
     """
     value: Mapping[str, Any] = read(shapes.Event, decoded(reply, "events", member), "events", member)
     return value

@@ -248,7 +248,7 @@ class Balance(Server):
     # Creating.
 
     async def spawn(self, request: Request) -> Any:
-        """Create an object where the strategy says; an exec or a commit goes to its container's owner."""
+        """Create an object where the strategy says; exec and commit go to the container's owner, a pull everywhere."""
         match request.path:
             case ("containers",):
                 await forward_answer(await self._spawner.create(request), request)

@@ -22,7 +22,7 @@ def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None
     here: the owner's engine decides about them.
 
     Raises:
-        Conflict: Another engine has one of them; the error says what is where.
+        Conflict: another engine has one of them; the error says what is where.
     """
     for kind, ref in others:
         holders = {item.node for item in index.find(kind, ref)}
@@ -46,8 +46,8 @@ async def connected(router: Router, index: Index, request: Request) -> Any:
     """Forward a container's connection to a network, or its disconnection, to the container's engine.
 
     Raises:
-        Conflict: The network, or a linked container, is on another engine.
-        SwarmError: As in `owners.find`.
+        Conflict: the network, or a linked container, is on another engine.
+        SwarmError: as in `owners.find`.
     """
     body = fields(request.json)
     owner = await router.owner("containers", str(body["Container"]))

@@ -30,7 +30,7 @@ _UNTELLING: Final = re.compile(r"\$|^[0-9]*$")
 async def images(context: trio.abc.ReceiveStream, dockerfile: str) -> tuple[list[str], trio.abc.ReceiveStream]:
     """Read the beginning of a build's context; `dockerfile` is the path of its Dockerfile.
 
-    Returns the images that the Dockerfile names, without its own stages, and the context from its first byte on. There
+    Return the images that the Dockerfile names, without its own stages, and the context from its first byte on. There
     are no images if the Dockerfile is not in the beginning of the context, or is invalid: the engine judges that.
     """
     head = await _head(context)

@@ -208,7 +208,7 @@ async def relay(members: Members, request: Request) -> None:
     """Answer a watch with the events of the engines that it selects.
 
     Raises:
-        SwarmError: Every engine that is up refused it or failed; the error is that of one of them.
+        SwarmError: every engine that is up refused it or failed; the error is that of one of them.
     """
     selection = Selection.of(request)
     chosen = selection.chosen(members.all)
@@ -263,7 +263,7 @@ class _Feeds:
         """Let the watch fail if no engine has accepted it, and no engine that is up may still do so.
 
         Raises:
-            SwarmError: No engine has accepted it; the error is that of one of them.
+            SwarmError: no engine has accepted it; the error is that of one of them.
         """
         feeds = self._latest.values()
         failures = [each.failure for each in feeds if each.failure is not None]

@@ -61,7 +61,7 @@ class Outcome:
         """Raise the failure that explains best why no member answered, if none did.
 
         Raises:
-            SwarmError: No member answered: that the request is wrong, if a member says so; else that a member failed;
+            SwarmError: no member answered: that the request is wrong, if a member says so; else that a member failed;
                 else that no member supports the request.
         """
         if not self.answers:
@@ -151,9 +151,9 @@ async def broadcast(members: Sequence[Member], request: Request, *, strict: bool
     """Send a request to every member that is up, and their progress to the caller; report missing members at the end.
 
     Raises:
-        SwarmError: No member can do it: the error is that of one, as if it were the only one. Or one member failed,
+        SwarmError: no member can do it: the error is that of one, as if it were the only one. Or one member failed,
             which the error names.
-        Unavailable: No member is up, or `strict` is set and a member is down.
+        Unavailable: no member is up, or `strict` is set and a member is down.
     """
     absent = missing(members)
     refuse_partial(absent, strict=strict)
@@ -194,7 +194,7 @@ async def first_answer(members: Sequence[Member], request: Request) -> Answer:
     """Return the answer of the first member that gives one.
 
     Raises:
-        SwarmError: No member answers: the error of the first that failed. Or the first that answers says that the
+        SwarmError: no member answers: the error of the first that failed. Or the first that answers says that the
             request is wrong.
     """
     failure: SwarmError | None = None

@@ -18,9 +18,9 @@ async def change(members: Members, request: Request) -> Outcome:
     The engines whose containers use the image are asked first, and the others only if none of those refused.
 
     Raises:
-        SwarmError: An engine refused or failed; the error says on which engines the image was changed nevertheless.
-        NotFound: No engine has the image.
-        Unavailable: No engine is up, or no engine that is up has the image.
+        SwarmError: an engine refused or failed; the error says on which engines the image was changed nevertheless.
+        NotFound: no engine has the image.
+        Unavailable: no engine is up, or no engine that is up has the image.
     """
     present = [member for member in members.all if member.up]
     await settle(present, "containers", "images")

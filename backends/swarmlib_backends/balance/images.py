@@ -36,8 +36,8 @@ class Images:
         """Return an engine that has all of these images: the one that has most of them, to which the others are copied.
 
         Raises:
-            Conflict: An image can't be copied; the error says where it is.
-            SwarmError: As in `owners.find`, if no engine has any of them.
+            Conflict: an image can't be copied; the error says where it is.
+            SwarmError: as in `owners.find`, if no engine has any of them.
         """
         held = await self._holders(images)
         if not any(held.values()):
@@ -50,8 +50,8 @@ class Images:
         Images that only other engines have are copied to it.
 
         Raises:
-            Conflict: An image can't be copied; the error says where it is.
-            Unavailable: No engine is up.
+            Conflict: an image can't be copied; the error says where it is.
+            Unavailable: no engine is up.
         """
         if not images:
             return self._members.of(fixed) if fixed else first_up(self._members.all)

@@ -34,8 +34,8 @@ class Listing:
         """Answer the request with the merged list.
 
         Raises:
-            Invalid: The filters are wrong.
-            SwarmError: No member answers; or, if `strict`, one does not.
+            Invalid: the filters are wrong.
+            SwarmError: no member answers; or, if `strict`, one does not.
         """
         selection = Selection.of(request)
         chosen = selection.chosen(self._members.all)

@@ -97,7 +97,7 @@ class Member(Node):
         """Raise at once the error that a call to the member would end with.
 
         Raises:
-            Unavailable: The member is down; the error says since when and why.
+            Unavailable: the member is down; the error says since when and why.
         """
         if self.failure is not None:
             lasted = trio.current_time() - self._down_since
@@ -108,10 +108,10 @@ class Member(Node):
         """Send the same request to this member; by default within the time that suits the operation.
 
         Raises:
-            SwarmError: The member answers with an error.
-            BadAnswer: The answer does not have the shape that the request requires.
-            TimedOut: The member, which the error names, does not answer within `deadline` seconds.
-            Unavailable: The member is down, or goes down meanwhile.
+            SwarmError: the member answers with an error.
+            BadAnswer: the answer does not have the shape that the request requires.
+            TimedOut: the member, which the error names, does not answer within `deadline` seconds.
+            Unavailable: the member is down, or goes down meanwhile.
         """
         usual = patience.seconds(request.verb, request.path, request.params, self.deadline)
         limit = usual if deadline is None else deadline
@@ -146,7 +146,7 @@ class Member(Node):
         no such object.
 
         Raises:
-            Unavailable: The member is down.
+            Unavailable: the member is down.
         """
         self.must_be_up()
         return self.calls.forwarded(request, see, give_back)

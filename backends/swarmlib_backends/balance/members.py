@@ -47,7 +47,7 @@ class Members:
         """Return the member that a node is.
 
         Raises:
-            Unavailable: The member has left.
+            Unavailable: the member has left.
         """
         if node not in self._by_node:
             raise Unavailable(f"{node.name} has left")
@@ -69,7 +69,7 @@ class Members:
         """Open a chain and add it as a member.
 
         Raises:
-            SwarmError: The chain can't be opened.
+            SwarmError: the chain can't be opened.
         """
         name = distinct(chain.name, {member.name for member in self.all})
         member = Member(name, Bridge(self.advertised), self.index, self._deadline, self.announce)

@@ -34,8 +34,8 @@ class MembersFile:
         """Add and remove members so that they match the file.
 
         Raises:
-            Invalid: The file can't be read, or a line is not a chain; nothing is changed then.
-            SwarmError: A chain can't be opened; those before it have joined.
+            Invalid: the file can't be read, or a line is not a chain; nothing is changed then.
+            SwarmError: a chain can't be opened; those before it have joined.
         """
         self._seen = await _stamp(self._path)
         wanted = await _chains_in(self._path)

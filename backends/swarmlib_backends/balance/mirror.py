@@ -83,7 +83,7 @@ class Mirror:
         """List all objects again.
 
         Raises:
-            SwarmError: The engine does not answer, or gives a malformed answer.
+            SwarmError: the engine does not answer, or gives a malformed answer.
         """
         self._stale.update(self.containers)
         self._stale_kinds.update(_KINDS)
@@ -94,7 +94,7 @@ class Mirror:
         """Request the stale objects of these kinds. What was true when this was called is known when it returns.
 
         Raises:
-            SwarmError: As in `sync`.
+            SwarmError: as in `sync`.
         """
         if not any(map(self.unsettled, wanted)):
             return
@@ -200,7 +200,7 @@ class Mirror:
         """List the containers, and mark those that differ from what is known as stale; return how many did.
 
         Raises:
-            SwarmError: As in `sync`.
+            SwarmError: as in `sync`.
         """
         listed: list[dict[str, Any]] = items(await self._list("containers", all="1"))
         found = {each["Id"]: each.get("State") or "" for each in listed}
@@ -217,7 +217,7 @@ class Mirror:
         """Apply a well-formed event; return whether it concerns a container that may be rescheduled.
 
         Raises:
-            BadAnswer: The engine reports more objects than any engine has.
+            BadAnswer: the engine reports more objects than any engine has.
         """
         actor = fields(event.get("Actor"))
         attributes: dict[str, str] = fields(actor.get("Attributes"))

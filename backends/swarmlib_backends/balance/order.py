@@ -61,7 +61,7 @@ class Bounds:
         """Look up the objects. If no engine has one of them, every engine gets the filters unchanged, and refuses.
 
         Raises:
-            SwarmError: An object's engine can't be asked.
+            SwarmError: an object's engine can't be asked.
         """
         everybody = frozenset(members.all)
         knowing, moments = everybody, {"since": float("-inf"), "before": float("inf")}

@@ -43,9 +43,9 @@ async def find(members: Members, path: Path) -> Owner:
     """Find the engine that has an object. If none has it, return one that reports that in its own words.
 
     Raises:
-        Ambiguous: Several engines have it; the error lists them.
-        Unavailable: The engine that has it, or one that may have it, is down.
-        Unsupported: The path names no object, or no engine supports objects of the kind.
+        Ambiguous: several engines have it; the error lists them.
+        Unavailable: the engine that has it, or one that may have it, is down.
+        Unsupported: the path names no object, or no engine supports objects of the kind.
     """
     if len(path) < 2:
         raise Unsupported(f"balance can't tell which engine {'/'.join(path) or 'this'} concerns", path=path)
@@ -73,8 +73,8 @@ async def elsewhere(members: Members, owner: Owner, said: NotFound) -> Owner:
 
     Raises:
         NotFound: `said`: no engine has the object, or `owner` has it and meant something else.
-        Ambiguous: Several engines have it.
-        SwarmError: An engine that may have it can't be asked.
+        Ambiguous: several engines have it.
+        SwarmError: an engine that may have it can't be asked.
     """
     kind, ref = owner.kind, owner.ref
     outcome = await ask_all(members.all, Request(Verb.GET, (kind, ref)))
@@ -103,7 +103,7 @@ def first_up(members: Sequence[Member]) -> Member:
     """Return an engine that is up: the first, so that it is the same one each time.
 
     Raises:
-        Unavailable: No engine is up.
+        Unavailable: no engine is up.
     """
     for member in members:
         if member.up:
@@ -117,7 +117,7 @@ async def manager(members: Members) -> Member:
     """Return a manager of a swarm; without one, the first engine that answers, which then reports that.
 
     Raises:
-        SwarmError: No engine answers.
+        SwarmError: no engine answers.
     """
     outcome = await ask_all(members.all, Request(Verb.GET))
     outcome.must_have_answers()
@@ -197,8 +197,8 @@ def _denying(outcome: Outcome) -> Member:
     """Return an engine that reports that there is no such object, when no engine has it.
 
     Raises:
-        SwarmError: An engine that might have it refuses to say (an ambiguous prefix), or can't be asked.
-        Unsupported: No engine supports objects of the kind.
+        SwarmError: an engine that might have it refuses to say (an ambiguous prefix), or can't be asked.
+        Unsupported: no engine supports objects of the kind.
     """
     _check_doubts(outcome)
     for member, exc in outcome.failures:

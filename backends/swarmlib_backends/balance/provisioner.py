@@ -32,7 +32,7 @@ class Provisioner(ABC):
         """Provide nodes as long as the context is open: when it opens, add those that exist.
 
         Raises:
-            SwarmError: The nodes can't be provided; the balance does not open then.
+            SwarmError: the nodes can't be provided; the balance does not open then.
         """
 
     @abstractmethod
@@ -42,7 +42,7 @@ class Provisioner(ABC):
         unfit: returns why no node fits now; None if one does.
 
         Raises:
-            Unavailable: There can be no such node; the error says why.
+            Unavailable: there can be no such node; the error says why.
         """
 
     @abstractmethod
@@ -58,5 +58,5 @@ class Provisioner(ABC):
         """Answer a `get` while no node is up, as a method of `Server` does.
 
         Raises:
-            SwarmError: There is no answer.
+            SwarmError: there is no answer.
         """

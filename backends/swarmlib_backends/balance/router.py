@@ -65,7 +65,7 @@ class Router:
         """Send a call that changes an object to the engine that has it, as `forward` finds it, and return the answer.
 
         Raises:
-            SwarmError: The engine answers with an error, or can't be asked.
+            SwarmError: the engine answers with an error, or can't be asked.
         """
         try:
             return await self._ask(request, owner.member, learn)

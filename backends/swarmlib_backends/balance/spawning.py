@@ -61,9 +61,9 @@ class Spawner:
         instead_of: a container that has the same name but does not count, as its engine died.
 
         Raises:
-            Conflict: An engine has a container of that name.
-            Unavailable: No engine fits, or the engine went down meanwhile, and the container may or may not exist.
-            SwarmError: The engine answers with an error.
+            Conflict: an engine has a container of that name.
+            Unavailable: no engine fits, or the engine went down meanwhile, and the container may or may not exist.
+            SwarmError: the engine answers with an error.
         """
         name = ContainerCreate.of(request).name.removeprefix("/")
         asked, body = requests.read(name, request.json)
@@ -89,7 +89,7 @@ class Spawner:
         but: containers that may have the name.
 
         Raises:
-            Conflict: Another container has the name, or may have it.
+            Conflict: another container has the name, or may have it.
         """
         for other in self._members.index.containers.find(name):
             if name in other.names and other not in but and await may_exist(self._members, "containers", other):
@@ -104,7 +104,7 @@ class Spawner:
         """Hold a new name while a container gets it. Refuse one that another engine has; `owner` checks its own.
 
         Raises:
-            Conflict: Another engine has the name, or may have it.
+            Conflict: another engine has the name, or may have it.
         """
         async with self._names.of(("containers", name)):
             try:
@@ -117,8 +117,8 @@ class Spawner:
         """Create a network or a volume; return its engine's answer. Calls for one name take turns and so meet.
 
         Raises:
-            Unavailable: No engine is up.
-            SwarmError: The engine answers with an error.
+            Unavailable: no engine is up.
+            SwarmError: the engine answers with an error.
         """
         body = fields(request.json)
         name = str(body.get("Name") or "")

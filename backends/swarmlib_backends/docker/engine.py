@@ -106,7 +106,7 @@ class Engine:
         fresh: return a new connection, not one that served an exchange before.
 
         Raises:
-            Unavailable: The engine can't be reached.
+            Unavailable: the engine can't be reached.
         """
         while self._idle and not fresh:
             kept = self._idle.pop()

@@ -53,9 +53,9 @@ class Exchange:
         """Send the request and relay the response. The connection is closed unless both were completed.
 
         Raises:
-            SwarmError: The request is invalid, the engine answers with an error, or the answer is malformed or missing;
+            SwarmError: the request is invalid, the engine answers with an error, or the answer is malformed or missing;
                 `NoAnswer` if the connection ended before any byte of the response.
-            trio.BrokenResourceError: The caller disconnected.
+            trio.BrokenResourceError: the caller disconnected.
         """
         try:
             await (self._whole() if self._row.kind is Kind.WHOLE else self._by_row())

@@ -23,7 +23,7 @@ def locate(address: str, context: str, cert_path: str) -> Endpoint:
     """Return the endpoint for a stage's arguments.
 
     Raises:
-        Invalid: The context doesn't exist, or the TLS material can't be read.
+        Invalid: the context doesn't exist, or the TLS material can't be read.
     """
     if address and context:
         raise Invalid("give an address or --context, not both")

@@ -84,7 +84,7 @@ if sys.platform == "win32":
         """Connect to a pipe; `path` is as in an address, //./pipe/NAME.
 
         Raises:
-            OSError: The pipe does not exist, or is busy.
+            OSError: the pipe does not exist, or is busy.
         """
         name = path.replace("/", "\\")
         handle = _kernel32.CreateFileW(name, _READ_WRITE, 0, None, _OPEN_EXISTING, _OVERLAPPED, None)

@@ -37,7 +37,7 @@ def head_of(row: Row, request: Request, length: int | None, host: bytes) -> byte
     length: the length of the body, which is JSON; None for an upload, which is chunked.
 
     Raises:
-        Invalid: A header is not one of the row's, or a part of the request can't be written.
+        Invalid: a header is not one of the row's, or a part of the request can't be written.
     """
     headers: Headers = [(b"Host", host), *_kept(row, request.meta)]
     if length is None:
@@ -114,7 +114,7 @@ class Whole:
         """Read and check a request.
 
         Raises:
-            Invalid: A parameter or header is invalid, or the request is an operation that has a row. Such an operation
+            Invalid: a parameter or header is invalid, or the request is an operation that has a row. Such an operation
                 would evade every stage that judges requests by verb and path.
         """
         params = request.params

@@ -59,9 +59,9 @@ class Responses:
         to, so that 101 may be the response; "" for none. invited: called when the engine asks for the body (100).
 
         Raises:
-            BadAnswer: What arrived is not a response to this request.
-            NoAnswer: The connection ended before any byte of the response.
-            Unavailable: The connection ended inside the head.
+            BadAnswer: what arrived is not a response to this request.
+            NoAnswer: the connection ended before any byte of the response.
+            Unavailable: the connection ended inside the head.
         """
         self._head_bytes = 0
         while True:
@@ -194,8 +194,8 @@ class Responses:
         """Return the next piece of the body; b"" at its end.
 
         Raises:
-            BadAnswer: The chunks are malformed.
-            Unavailable: The connection ended before the body did.
+            BadAnswer: the chunks are malformed.
+            Unavailable: the connection ended before the body did.
         """
         return b"" if self._ended else await self._next()
 
@@ -203,7 +203,7 @@ class Responses:
         """Return all of the body that is left.
 
         Raises:
-            BadAnswer: It is over `limit` bytes; and as in `next_chunk`.
+            BadAnswer: it is over `limit` bytes; and as in `next_chunk`.
         """
         parts: list[bytes] = []
         size = 0

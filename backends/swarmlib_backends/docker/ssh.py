@@ -46,7 +46,7 @@ class SshTunnel:
 
         Raises:
             Unavailable: ssh can't log in; the error has its own words.
-            OSError: There is no ssh on this machine.
+            OSError: there is no ssh on this machine.
         """
         async with self._starting:
             if not self._socket_here:

@@ -34,8 +34,8 @@ def check_head(head: Head, hosts: Collection[str] | None) -> None:
         gets there by a name (a unix socket, TLS).
 
     Raises:
-        Invalid: The request has no Host or several, or expects something other than 100-continue.
-        Denied: The request comes from a web page, or its Host is not this server's.
+        Invalid: the request has no Host or several, or expects something other than 100-continue.
+        Denied: the request comes from a web page, or its Host is not this server's.
     """
     found: dict[bytes, list[bytes]] = {}
     for name, value in head.headers:
@@ -108,7 +108,7 @@ def check_type(head: Head) -> None:
     """Refuse a form: an engine would take its fields for query parameters, and prefer them to those of the query.
 
     Raises:
-        Invalid: The request has a body, whose type is that of a form.
+        Invalid: the request has a body, whose type is that of a form.
     """
     if head.has_body and any(map(is_form, _types(head))):
         raise Invalid("the body is a form, which no operation takes: parameters belong into the query")
@@ -123,7 +123,7 @@ def check_json(head: Head) -> None:
     """Refuse a body that is not declared as JSON, in an engine's words.
 
     Raises:
-        Invalid: The type is another one, or is missing.
+        Invalid: the type is another one, or is missing.
     """
     types = _types(head)
     if not types or any(kind != JSON for kind in types):

@@ -66,7 +66,7 @@ class Connection:
         """Serve requests until either side ends the connection.
 
         Raises:
-            trio.BrokenResourceError: The client disconnected during a call, which was cancelled.
+            trio.BrokenResourceError: the client disconnected during a call, which was cancelled.
         """
         self._client.idle()
         try:
@@ -243,7 +243,7 @@ async def linger(stream: trio.abc.HalfCloseableStream) -> None:
     """Let a client read its last response, whatever it is still sending.
 
     Raises:
-        trio.BrokenResourceError: The client disconnected.
+        trio.BrokenResourceError: the client disconnected.
     """
     with trio.move_on_after(LINGER_SECONDS):
         await stream.send_eof()

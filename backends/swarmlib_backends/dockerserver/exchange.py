@@ -76,7 +76,7 @@ class Exchange:
         """The protocol that the request asks to upgrade to.
 
         Raises:
-            Invalid: The request names no protocol, or several.
+            Invalid: the request names no protocol, or several.
         """
         named = self.head.get(b"upgrade") or b"tcp"
         if TOKEN.fullmatch(named) is None:
@@ -156,7 +156,7 @@ class Exchange:
         """Write to the client; if that is interrupted by an error or a cancellation, cut the connection.
 
         Raises:
-            trio.BrokenResourceError: The data can't be written, for whatever reason; to a stage, every failure is the
+            trio.BrokenResourceError: the data can't be written, for whatever reason; to a stage, every failure is the
                 loss of its caller.
         """
         self._writing = True

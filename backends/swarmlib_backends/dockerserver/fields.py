@@ -34,7 +34,7 @@ def status_in(details: Mapping[str, Any], usual: int) -> int:
     """Return the status in a reply's details, or `usual`.
 
     Raises:
-        BadAnswer: It is neither a final status (200 to 599) nor 101.
+        BadAnswer: it is neither a final status (200 to 599) nor 101.
     """
     status = details.get("status")
     if status is None:
@@ -51,7 +51,7 @@ def headers_in(details: Mapping[str, Any], usual: Headers, *, length: bool = Fal
     length: keep Content-Length, as in the response to a HEAD request, which has no body.
 
     Raises:
-        BadAnswer: A name is not an HTTP token, a value holds CR, LF or NUL, or a header is not a pair of bytes.
+        BadAnswer: a name is not an HTTP token, a value holds CR, LF or NUL, or a header is not a pair of bytes.
     """
     given = details.get("headers")
     found = usual if given is None else _headers(given, length=length)
@@ -63,7 +63,7 @@ def value_in(value: object) -> Json:
     """Return the value of a reply that must have one.
 
     Raises:
-        BadAnswer: The value is missing, or is not a JSON value.
+        BadAnswer: the value is missing, or is not a JSON value.
     """
     if not isinstance(value, Json):
         raise BadAnswer("a reply lacks the JSON value that this operation answers with")
@@ -77,7 +77,7 @@ def error_in(error: SwarmError, *, raw: bool = False) -> tuple[int, Headers, byt
         itself, such as in its version, are not written so.
 
     Raises:
-        BadAnswer: The details of the error do not make an HTTP response.
+        BadAnswer: the details of the error do not make an HTTP response.
     """
     error = _sayable(error)
     status = status_of(error)
@@ -93,7 +93,7 @@ def line_in(error: SwarmError) -> bytes:
     """Return the line for an error in a progress stream after its head, the engine's own if the error came from one.
 
     Raises:
-        BadAnswer: The error's detail `line` is not bytes.
+        BadAnswer: the error's detail `line` is not bytes.
     """
     _check_bytes(error, "line")
     return in_band(_sayable(error))

@@ -48,7 +48,7 @@ class Placement:
         nodes: all nodes. tried: those that have refused the container, and why.
 
         Raises:
-            NoRoom: No node fits; the error says why each was ruled out.
+            NoRoom: no node fits; the error says why each was ruled out.
         """
         home = origins.home(request.origins, nodes, self._index)
         filters = [HealthFilter(), *self._required(request, home)]

@@ -76,7 +76,7 @@ def read(name: str, body: Any) -> tuple[PlacementRequest, dict[str, Any] | None]
     body: in canonical form (`dockerapi.canonical`), or assembled from an engine's description of a container.
 
     Raises:
-        Invalid: There is no body, or a rule in it is wrong; the error says where.
+        Invalid: there is no body, or a rule in it is wrong; the error says where.
     """
     if not isinstance(body, dict):
         raise Invalid("the body of a create should be a JSON object")

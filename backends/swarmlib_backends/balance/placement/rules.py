@@ -31,7 +31,7 @@ class Rule:
         """Read a rule from its text.
 
         Raises:
-            Invalid: The text is not a rule, or its pattern is invalid or too long.
+            Invalid: the text is not a rule, or its pattern is invalid or too long.
         """
         found = _RULE.fullmatch(text)
         if found is None:
