@@ -42,7 +42,7 @@ _CHUNK: Final = 65_536
 
 
 class Closed(Unavailable):
-    """The connection, or what was opened in it, was closed or has failed; the failure is the cause of this error then."""
+    """The connection, or what was opened in it, was closed or has failed; a failure is the cause of this error."""
 
 
 class Loop:
@@ -318,7 +318,7 @@ class Held(Generic[T]):
 
 
 def _forget(context: Context[Any], is_connection: bool) -> None:
-    """Close a context that nobody else can close any more, without waiting: the collector may call this in any thread."""
+    """Close a context that nobody else can close, without waiting: the collector may call this in any thread."""
     if context.ended.done:
         return
     context.leave()

@@ -85,7 +85,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
             self._wake_writers()
 
     async def _room(self) -> None:
-        """Wait while `capacity` replies are unread. A reply that still waits when an error or the end comes is refused."""
+        """Wait while `capacity` replies are unread. A reply that waits when an error or the end comes is refused."""
         if self._writers is None:
             self._writers = trio.lowlevel.ParkingLot()
         while len(self._buffer) >= self._capacity and not (self.gone or self._failed or self._ended):

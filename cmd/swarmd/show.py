@@ -106,7 +106,7 @@ def _literal(text: str) -> Any:
 
 
 def chain_text(chain: Chain) -> str:
-    """Describe each stage of a chain in order, with its arguments below it, and the stages of sub-chains below those."""
+    """Describe each stage of a chain in order, with its arguments and then its sub-chains below it."""
     note = [] if isinstance(chain.backends[0], Source) else ["(it has no source, so it can be embedded but not run)"]
     return "\n".join([*_stages(chain, ""), *note])
 

@@ -193,7 +193,7 @@ class Bench:
 
     @asynccontextmanager
     async def cleaned_up(self) -> AsyncGenerator[None]:
-        """Remove at the end what was made, as a leaf may be a real engine. A leaf that has closed is opened once more."""
+        """Remove at the end what was made, as a leaf may be a real engine. One that has closed is opened once more."""
         try:
             yield
         finally:

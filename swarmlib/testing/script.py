@@ -75,7 +75,7 @@ class Step:
         return Verb(self.word)
 
     def request(self) -> Request:
-        """Return the request that this step sends. A stream is given as bytes; of a `connect`, they are sent on its stream."""
+        """Return the request that this step sends. Bytes are its upload; a `connect` sends them on its stream."""
         if self.word not in _VERBS:
             raise TypeError(f"{self.word} is a reply: it stands after >>")
         if not all(isinstance(word, str) for word in self.words):
