@@ -11,7 +11,6 @@ from typing import Annotated, ClassVar, Final, Self, TypeAlias
 from .options import Reader
 
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LARGEST_FIRST: Final = [("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3)]
 _BYTES: Final = {
     "B": 1,
     "KB": 10**3,
@@ -35,12 +34,13 @@ def seconds(given: object) -> float:
     Raises:
         ValueError: it is not a duration.
     """
-    return _amount(str(given), _SECONDS, "s")
+    return _amount(given, _SECONDS, "s")
 
 
 def shown_seconds(seconds: float) -> str:
     """Return the text of a duration, in the largest unit of which it is a whole number."""
-    whole = (f"{seconds / length:.0f}{unit}" for unit, length in _LARGEST_FIRST if (seconds / length).is_integer())
+    amounts = ((seconds / _SECONDS[unit], unit) for unit in ("d", "h", "m", "s", "ms"))
+    whole = (f"{amount:.0f}{unit}" for amount, unit in amounts if amount.is_integer())
     return next(whole, f"{seconds:.15g}s") if seconds else "0s"
 
 
@@ -50,7 +50,7 @@ def number_of_bytes(given: object) -> int:
     Raises:
         ValueError: it is not a size.
     """
-    return int(_amount(str(given), _BYTES, "B"))
+    return int(_amount(given, _BYTES, "B"))
 
 
 def shown_bytes(size: int) -> str:
@@ -66,10 +66,12 @@ Size: TypeAlias = Annotated[int, Reader(number_of_bytes, "SIZE", shown_bytes)]
 """An option that takes a number of bytes, or a text such as `64MiB`."""
 
 
-def _amount(text: str, units: Mapping[str, float], usual: str) -> float:
-    number, unit = _parts(text)
+def _amount(given: object, units: Mapping[str, float], usual: str) -> float:
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < math.inf:
+        return given
+    number, unit = _parts(str(given))
     if (unit or usual) not in units:
-        raise ValueError(f"{text!r} should be a number with a unit ({', '.join(units)})")
+        raise ValueError(f"{given!r} should be a number with a unit ({', '.join(units)})")
     return number * units[unit or usual]
 
 

@@ -1,5 +1,6 @@
 """Amounts, rates, rules and latencies as people write them: read right, or refused in words."""
 
+import math
 import random
 from collections.abc import Callable
 
@@ -95,3 +96,16 @@ def test_a_time_and_a_size_are_shown_in_the_largest_unit() -> None:
 def test_what_is_not_a_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="should be a number with a unit"):
         seconds(text)
+
+
+@pytest.mark.parametrize("number", [0, 1e-05, 0.1, 7, 10**17])
+def test_a_number_of_a_program_is_taken_as_it_is(number: float) -> None:
+    assert seconds(number) == number
+    assert number_of_bytes(number) == int(number)
+
+
+@pytest.mark.parametrize("number", [-1, -0.5, math.inf, math.nan, True, None])
+def test_what_is_no_amount_is_refused_of_a_program_too(number: object) -> None:
+    for read in (seconds, number_of_bytes):
+        with pytest.raises(ValueError, match="should be a number with a unit"):
+            read(number)
