@@ -17,6 +17,7 @@ import re
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from .errors import Invalid, SwarmError
@@ -162,7 +163,8 @@ def _reader(kind: Any) -> Reader | None:
     return None if read is None else Reader(read)
 
 
-def parameters(backend: type[Any]) -> list[Parameter]:
+@cache
+def parameters(backend: type) -> Sequence[Parameter]:
     """Return the declared arguments of a backend, in order."""
     if not dataclasses.is_dataclass(backend):
         return []
@@ -187,18 +189,18 @@ def _not_none(hint: Any) -> Any:
     return hint
 
 
-def read_all(backend: Any) -> None:
+def read_all(backend: object) -> None:
     """Read each declared argument of a backend that was just made, so that it has the declared kind.
 
     Raises:
         Invalid: one is of another kind; the error names the class and the field.
     """
-    kind = cast("type[Any]", type(backend))
-    for each in parameters(kind):
+    kind = type(backend)
+    for each in parameters(kind):  # type: ignore[arg-type]  # mypy takes the hash of objects for that of their class
         setattr(backend, each.name, each.read(getattr(backend, each.name), kind.__name__, each.name))
 
 
-def usage(name: str, backend: type[Any]) -> str:
+def usage(name: str, backend: type) -> str:
     """Return the usage line of a backend, such as `balance [--strategy spread|round-robin] MEMBER…`."""
     declared = sorted(parameters(backend), key=lambda p: p.positional)
     return " ".join([name, *(p.usage for p in declared)])
