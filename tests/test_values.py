@@ -8,6 +8,7 @@ import pytest
 
 from swarmlib import Invalid
 from swarmlib_backends.dockerapi.numbers import integer
+from swarmlib_backends.dockerapi.operations import ContainerResize
 from swarmlib_backends.dockerapi.times import filter_moment, moment, timestamp
 from swarmlib_backends.dockerapi.values import signal_number, terminal_size
 
@@ -98,4 +99,4 @@ def test_every_name_of_a_signal_is_one_of_this_machines() -> None:
 
 
 def test_of_a_terminals_size_a_kernel_keeps_16_bits() -> None:
-    assert terminal_size({"h": "65560", "w": "-1"}) == (24, 65535)
+    assert terminal_size(ContainerResize.read({"h": "65560", "w": "-1"})) == (24, 65535)

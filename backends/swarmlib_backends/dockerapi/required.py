@@ -68,7 +68,7 @@ def _size(asked: ContainerResize, _: Any) -> None:
 
 
 def _signal(asked: ContainerKill, _: Any) -> None:
-    signal_asked(asked)
+    signal_asked(asked.signal)
 
 
 def _new_name(asked: ContainerRename, _: Any) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from swarmlib import Invalid
 
 from .numbers import integer
+from .operations import ContainerResize
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 
@@ -27,14 +28,11 @@ def stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z") if at else NEVER
 
 
-def is_true(value: Any) -> bool:
-    """Return whether a boolean parameter is on; one that is not given is off."""
-    return bool(value == "1")
-
-
-def terminal_size(args: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the rows and columns that a resize asks for by `h` and `w`, of which a kernel keeps 16 bits."""
-    return int(args["h"]) % 2**16, int(args["w"]) % 2**16
+def terminal_size(asked: ContainerResize) -> tuple[int, int]:
+    """Return the rows and columns that a resize asks for, of which a kernel keeps 16 bits."""
+    assert asked.h is not None  # without both the request is not canonical: see `required`
+    assert asked.w is not None
+    return asked.h % 2**16, asked.w % 2**16
 
 
 def signal_number(text: str) -> int:
@@ -50,13 +48,12 @@ def signal_number(text: str) -> int:
     return found
 
 
-def signal_asked(args: Mapping[str, Any]) -> int:
-    """Return the signal of a kill request; a number may be one that no system knows.
+def signal_asked(text: str) -> int:
+    """Return the signal that a kill names; a number may be one that no system knows.
 
     Raises:
         Invalid: there is no signal of that name.
     """
-    text = str(args.get("signal") or "KILL")
     return integer(text) or signal_number(text)
 
 

@@ -16,8 +16,10 @@ from swarmlib import Request, SwarmError
 from ..dockerapi.operations import (
     ContainerAttach,
     ContainerDelete,
+    ContainerKill,
     ContainerPrune,
     ContainerRename,
+    ContainerResize,
     ContainerRestart,
     ContainerStart,
     ContainerStop,
@@ -160,7 +162,7 @@ class ContainerOperations(ABC, Generic[C]):
         self._events.tell_container(container, "restart")
 
     async def _kill(self, request: Request) -> None:
-        wanted = signal_asked(request.params)
+        wanted = signal_asked(ContainerKill.of(request).signal)
         with killing(ref_of(request)):
             container = self.find(request)
             if wanted not in signal.valid_signals():
@@ -249,7 +251,7 @@ class ContainerOperations(ABC, Generic[C]):
         self._events.tell_container(container, "detach")
 
     async def _resize(self, request: Request) -> None:
-        rows, columns = terminal_size(request.params)
+        rows, columns = terminal_size(ContainerResize.of(request))
         container = self.find(request)
         if not container.running:
             raise not_running(container.id)

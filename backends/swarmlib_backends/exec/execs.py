@@ -12,6 +12,7 @@ from swarmlib import Conflict, NotFound, Request, Unsupported
 from swarmlib.supervision import supervised
 
 from ..dockerapi.detachkeys import Typed, keys_of_exec
+from ..dockerapi.operations import ExecResize
 from ..dockerapi.values import terminal_size
 from ..enginekit.containers import Operations, body_of, ref_of
 from ..enginekit.output import Output
@@ -96,7 +97,7 @@ class Execs:
                 del beside[key]
 
     async def _resize(self, request: Request) -> None:
-        self._find(request).resize(*terminal_size(request.params))
+        self._find(request).resize(*terminal_size(ExecResize.of(request)))
 
 
 def _shown(made: Workload) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from swarmlib import NotFound, Request, SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.detachkeys import Typed, keys_of_exec
+from ..dockerapi.operations import ExecResize
 from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
 from ..enginekit.containers import Operations, body_of, ref_of
@@ -100,7 +101,7 @@ class Execs:
         await each.output.add(Piece(1, self._engine.clock.now(), text))
 
     async def _resize(self, request: Request) -> None:
-        height, width = terminal_size(request.params)
+        height, width = terminal_size(ExecResize.of(request))
         each = self._find(request)
         if not each.running:
             raise refusal(500, "timeout waiting for exec session ready")
