@@ -1,0 +1,185 @@
+"""`docker`: a Docker engine at the end of a chain. Requests become HTTP requests, by the routing table.
+
+A new container's label swarmlib.isolation=NAME becomes its runtime (on a Windows engine its isolation). An engine that
+does not have it refuses the container, and the error says what the engine has. --runtime and --isolation are left to
+the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
+
+import trio
+
+from swarmlib import (
+    BadAnswer,
+    Client,
+    Internal,
+    Invalid,
+    Json,
+    Path,
+    ReplySender,
+    Request,
+    Server,
+    TimedOut,
+    Unavailable,
+    Unsupported,
+    Verb,
+    argument,
+    option,
+)
+from swarmlib.quantities import Duration
+from swarmlib.stdio import lines
+
+from ..dockerapi import isolation, patience, table
+from ..dockerapi.canonical import canonical
+from ..dockerapi.rows import ROWS, Row
+from .engine import ADDRESS_FORMS, open_engine
+from .exchange import Exchange
+from .locate import locate
+from .response import NoAnswer
+
+_READS: Final = frozenset({Verb.LS, Verb.GET})
+_SAFE: Final = frozenset({"GET", "HEAD"})
+"""The methods that change nothing (RFC 9110, 9.2.1)."""
+
+
+@dataclass
+class Docker(Server):
+    """A Docker engine, by unix socket, TCP, TLS, ssh or pipe; by default the one that the docker CLI would use."""
+
+    address: str = argument(ADDRESS_FORMS, default="")
+    context: str = option("a Docker context's name, instead of an address", default="")
+    cert_path: str = option("a folder with ca.pem, cert.pem and key.pem: speak TLS over tcp://", default="")
+    timeout: Duration = option("how long the engine may take to answer ls and get, sizes apart", default=60.0)
+    ssh_options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, kw_only=True)
+    """Further options for ssh, as in its configuration."""
+
+    @property
+    def name(self) -> str:
+        """The backend and the engine, as an error must say which of many it concerns."""
+        return f"docker {self.address or self.context}".strip()
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the connections to the engine open."""
+        endpoint = replace(locate(self.address, self.context, self.cert_path), ssh_options=self.ssh_options)
+        async with open_engine(endpoint) as self._engine:
+            yield
+
+    def handlers(self) -> Mapping[Verb, Any]:
+        """Forward every verb of the table; `attach` combines several of its rows."""
+        return {row.verb: self._forward for row in ROWS} | {Verb.ATTACH: self._attach}
+
+    async def _forward(self, request: Request) -> None:
+        request = await self._isolated(canonical(request))
+        row = table.row_of(request.verb, request.path, upload=request.upload is not None)
+        if request.verb not in _READS:
+            await self._exchange(row, request)
+            return
+        limit = patience.seconds(request.verb, request.path, request.params, self.timeout)
+        with trio.move_on_after(limit) as waiting:
+            await self._exchange(row, request)
+        if waiting.cancelled_caught:
+            raise TimedOut(f"{self._engine.name} did not answer within {limit:g} s")
+
+    async def _isolated(self, request: Request) -> Request:
+        """Translate what a new container's label demands into the engine's own fields."""
+        body = _container(request)
+        if not isolation.demanded(body):
+            return request
+        about = _Told(await Client(self.inlet).get(), self._engine.name)
+        if about.fields.get("Runtimes") is not None:
+            about.check("Runtimes", dict)
+        return request.replace(body=Json.from_data(isolation.translated(body, about.fields)))
+
+    async def _exchange(self, row: Row, request: Request) -> None:
+        connection = await self._engine.connection()
+        try:
+            await Exchange(self._engine, connection, self.name, row, request).run()
+        except NoAnswer:
+            # The engine may have just closed a connection that was kept. Only requests that change nothing are retried:
+            # nobody knows whether the engine has carried out any other.
+            if not connection.reused or row.method not in _SAFE:
+                raise
+            fresh = await self._engine.connection(fresh=True)
+            await Exchange(self._engine, fresh, self.name, row, request).run()
+
+    async def _attach(self, request: Request) -> None:
+        """Send the workload's output as `log` replies, and its state when it ends."""
+        if len(request.path) != 2 or request.path[0] != "containers":
+            raise Unsupported("only a container can be attached to", path=request.path)
+        client = Client(self.inlet)
+        details = _Told(await client.get(*request.path), self._engine.name)
+        tty = details.of("Config", "Tty", bool)
+        try:
+            async with await self._output(client, request.path, details) as stream:
+                await request.reply.ack()
+                await _send_lines(stream, request.reply, tty=tty)
+        except trio.BrokenResourceError as exc:
+            if request.reply.gone:
+                raise
+            raise Unavailable(f"the output of {request.path[1]} broke off: {exc}") from exc
+        ended = _Told(await client.get(*request.path), self._engine.name)
+        await request.reply.set(ended.check("State", dict))
+
+    async def _output(self, client: Client, path: Path, details: _Told) -> trio.abc.ReceiveStream:
+        """Open the stream of all that a container writes, from its first start on."""
+        if _not_started(details):  # its log would end at once
+            stream = await client.connect(*path, stream=True, stdout=True, stderr=True)
+            if _not_started(_Told(await client.get(*path), self._engine.name)):
+                return stream
+            await trio.aclose_forcefully(stream)  # it was started in between: the beginning may be missing
+        params = {"follow": "1", "stdout": "1", "stderr": "1"}
+        log = (await client.call(Verb.CONNECT, (*path, "logs"), params=params)).ack.stream
+        if log is None:
+            raise Internal(f"the logs of {path[-1]} came without a stream")
+        return log
+
+
+class _Told:
+    """An engine's description of itself or of an object, read with the types that the Engine API gives it.
+
+    Every method raises BadAnswer if a value has another type.
+    """
+
+    def __init__(self, value: Any, whose: str) -> None:
+        self._whose = whose
+        self.fields = cast("dict[str, Any]", self._typed("its answer", value, dict))
+
+    def check(self, name: str, kind: Any) -> Any:
+        """Return a field, which must have this type."""
+        return self._typed(name, self.fields.get(name), kind)
+
+    def of(self, name: str, field: str, kind: Any) -> Any:
+        """Return a field of an object that is itself a field."""
+        return self._typed(f"{name}.{field}", self.check(name, dict).get(field), kind)
+
+    def _typed(self, name: str, value: Any, kind: Any) -> Any:
+        if not isinstance(value, kind):
+            raise BadAnswer(f"{self._whose}: {name} is {type(value).__name__}, where the Engine API has another type")
+        return value
+
+
+def _container(request: Request) -> dict[str, Any]:
+    """Return the body of a container's creation; {} for other requests and malformed ones, which the engine refuses."""
+    if request.verb is not Verb.SPAWN or request.path != ("containers",):
+        return {}
+    try:
+        body = request.json
+    except Invalid:
+        return {}
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+
+
+def _not_started(details: _Told) -> bool:
+    return bool(details.of("State", "Status", str) == "created")
+
+
+async def _send_lines(stream: trio.abc.ReceiveStream, reply: ReplySender, *, tty: bool) -> None:
+    async with aclosing(lines(stream, tty=tty)) as found:
+        async for line in found:
+            await reply.log(line.data, details={"stream": line.stream})

@@ -1,0 +1,101 @@
+"""`dockerserver`: a Docker API server at the head of a chain. HTTP requests become requests of the chain, by the routing table.
+
+Each connection has one task that reads requests (`connection`), and admits only those meant for this server
+(`admission`). A reply channel (`reply`) writes the response to the connection itself, from checked fields (`fields`),
+in the task of whichever stage replies: there is no queue between them. While a call is in progress, the connection's
+task continues to read where it can, and the state of its socket is watched, so that a disconnecting client is noticed
+at once, and its call cancelled in every stage.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeAlias
+
+import trio
+
+from swarmlib import Invalid, Source, Unavailable, argument, option
+from swarmlib.net import callers
+from swarmlib.net.address import Address
+from swarmlib.net.hangups import Hangups
+from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, most_connections
+from swarmlib.net.listening import listening, serve
+from swarmlib.net.sockets import lean
+from swarmlib.net.tls import secured, server_context
+from swarmlib.options import Reader
+
+from .connection import Connection, linger
+from .reply import error_response
+
+_SAFER: Final = "ask for certificates (--tlsverify)"
+
+
+class _Address(Address):
+    schemes = ("tcp", "unix", "fd")
+
+
+_Url: TypeAlias = Annotated[str | Address, Reader(_Address.read)]
+
+
+@dataclass
+class DockerServer(Source):
+    """A Docker API endpoint for the chain that follows it."""
+
+    addresses: Sequence[_Url] = argument("where to listen: tcp://HOST:PORT, unix:///PATH, or fd:// (socket activation)")
+    tls: bool = option("speak TLS on tcp addresses", default=False)
+    tlsverify: bool = option("speak TLS, and serve only who has a certificate of the authority", default=False)
+    tlscacert: str = option("the authority's certificate", default="~/.docker/ca.pem")
+    tlscert: str = option("this server's certificate", default="~/.docker/cert.pem")
+    tlskey: str = option("this server's key", default="~/.docker/key.pem")
+    insecure: bool = option("listen where other machines reach it, though anyone there gets root here", default=False)
+    max_connections: int = option("clients at once, at most; the longest idle one makes room", default=10_000)
+    group: str = option("let this group use the unix sockets too (mode 0660)", default="")
+    allow_host: list[str] = option("a name by which clients call this server on plain tcp (Host)", default=[])
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Bind every address, then serve until cancelled."""
+        if self.max_connections < 1:
+            raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
+        self._limiter = ConnectionLimiter(most_connections(self.max_connections), self.name)
+        self._tls = self._tls_context() if self.tls or self.tlsverify else None
+        addresses = [_Address.read(address) for address in self.addresses]
+        self._hosts = {host.lower() for host in (*self.allow_host, *(address.host for address in addresses)) if host}
+        exposed = self.insecure or self.tlsverify
+        async with (
+            listening(addresses, exposed=exposed, safer=_SAFER, group=self.group) as listeners,
+            Hangups.open() as self._hangups,
+        ):
+            task_status.started()
+            await serve(listeners, self._serve, self.name, make_room=self._limiter.make_room)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        return server_context(self.tlscert, self.tlskey, self.tlscacert if self.tlsverify else "")
+
+    async def _serve(self, stream: trio.SocketStream, caller: str) -> None:
+        tls = None if stream.socket.family == socket.AF_UNIX else self._tls
+        with self._limiter.admit() as client:
+            if client is None:
+                await _turn_away(lean(stream), in_words=tls is None)
+            elif tls is None:
+                await self._converse(stream, lean(stream), client, caller)
+            elif (hidden := await secured(lean(stream), tls, self.name, caller)) is not None:
+                async with hidden:
+                    caller = callers.by_certificate(hidden.peer_certificate) or caller
+                    await self._converse(stream, hidden, client, caller)
+
+    async def _converse(
+        self, carrier: trio.SocketStream, stream: trio.abc.HalfCloseableStream, client: ClientConnection, caller: str
+    ) -> None:
+        plain = self._tls is None and carrier.socket.family != socket.AF_UNIX
+        with self._hangups.watching(carrier.socket, ended=client.ended.set, gone=client.abort):
+            await Connection(stream, self.next, client, caller, self._hosts if plain else None).serve()
+
+
+async def _turn_away(stream: trio.abc.HalfCloseableStream, *, in_words: bool) -> None:
+    full = Unavailable("too many clients are connected, all in the middle of a call; try again later")
+    if in_words:
+        await stream.send_all(error_response(full, keep_alive=False))
+        await linger(stream)
