@@ -1,4 +1,4 @@
-"""`dockerserver`: a Docker API server at the head of a chain. HTTP requests become requests of the chain, by the routing table.
+"""`dockerserver`: a Docker API server at the head of a chain. It makes requests of HTTP requests, by the routing table.
 
 Each connection has one task that reads requests (`connection`), and admits only those meant for this server
 (`admission`). A reply channel (`reply`) writes the response to the connection itself, from checked fields (`fields`),
