@@ -29,7 +29,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(_pytest|abc|asyncio|collections|concurrent|contextlib|datetime|enum|io|pathlib|pytest|trio|typing)\..*",
     ),
-    ("py:.*", r"swarmlib\.((\w+\.)?_\w+|\w+\.[A-Z]|\w+\.RecordT|portal\.\w+|grammar\.\w+)"),
+    ("py:.*", r"swarmlib\.(\w+\.)*(_\w+|[A-Z]|RecordT|portal\.\w+|grammar\.\w+)"),
     ("py:.*", r"Path|Sender|ReadableBuffer|Mapping\[str"),
 ]
 

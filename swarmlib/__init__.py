@@ -10,10 +10,10 @@ programs run, and not every program that imports swarmlib uses it. Modules are l
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import aio as aio
-    from . import sync as sync
     from ._public import *  # noqa: F403 - its `__all__` is the list
     from ._public import __all__ as __all__
+    from .client import aio as aio
+    from .client import sync as sync
 else:
 
     def __getattr__(name: str) -> object:
@@ -21,6 +21,8 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module, util
 
+        if name in ("aio", "sync"):
+            return globals().setdefault(name, import_module(f".client.{name}", __name__))
         if util.find_spec(f"{__name__}.{name}"):
             return import_module(f".{name}", __name__)
         from . import _public

@@ -2,7 +2,22 @@
 
 from .asking import Answer, ask, dispatch, next_reply
 from .chain import Chain, Stages
-from .client import Client, connect
+from .client.client import Client, connect
+from .client.handles import Attachment, Handle, Workload
+from .client.objects import (
+    Event,
+    Failed,
+    Finished,
+    Image,
+    Line,
+    Network,
+    Record,
+    State,
+    Volume,
+    WorkloadDetails,
+    WorkloadSummary,
+)
+from .client.watch import Watch
 from .errors import (
     ERRORS,
     UNSENT,
@@ -20,21 +35,7 @@ from .errors import (
     Unsupported,
 )
 from .grammar import ChainSyntaxError
-from .handles import Attachment, Handle, Workload
 from .names import Path
-from .objects import (
-    Event,
-    Failed,
-    Finished,
-    Image,
-    Line,
-    Network,
-    Record,
-    State,
-    Volume,
-    WorkloadDetails,
-    WorkloadSummary,
-)
 from .operation import Meta, Operation
 from .options import argument, option
 from .reply import Ack, Error, Log, Reply, Set
@@ -45,7 +46,6 @@ from .service import Backend, Filter, Handler, Server, Source, Unhandled, refuse
 from .streams import BytesStream
 from .values import Json
 from .verbs import Verb
-from .watch import Watch
 
 __all__ = [
     "CLEANUP_SECONDS",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Engine, Swarmd, engine, swarmd
-from tests.gotypes import build
+from tests.support.engines import Engine, Swarmd, engine, swarmd
+from tests.support.gotypes import build
 
 # A run of the tests under nohup ignores SIGHUP, and a swarmd that inherits this goes on ignoring it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

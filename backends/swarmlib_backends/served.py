@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from swarmlib import Chain, Client, connect, sync
+from swarmlib import Chain, Client, connect
 from swarmlib.chain import Stages
+from swarmlib.client import sync
 
 from .dockerserver import DockerServer
 

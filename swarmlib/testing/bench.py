@@ -11,11 +11,11 @@ from typing import Final
 import trio
 
 from ..chain import Chain
-from ..client import Client
+from ..client.client import Client
+from ..client.handles import Handle
+from ..client.parameters import Param
 from ..errors import SwarmError, ungrouped
-from ..handles import Handle
 from ..names import Path
-from ..parameters import Param
 from ..reply_channel import CLEANUP_SECONDS
 from ..request import Request, Sender
 from ..service import Backend, Server, Source, Unhandled

@@ -19,8 +19,8 @@ from typing import Any, Final, cast
 import trio
 
 from ..asking import dispatch
-from ..caller import WORKLOADS
 from ..chain import Chain
+from ..client.caller import WORKLOADS
 from ..errors import BadAnswer, Invalid, SwarmError
 from ..reply import Ack, Error, Log, Reply, Set
 from ..reply_pair import ReplyReceiver, open_reply

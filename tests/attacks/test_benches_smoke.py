@@ -22,7 +22,7 @@ from tests.bench.attacking import Findings, Gateway
 from tests.bench.hostile_grammar import hostile_answer
 from tests.bench.responses import answers, flaws, request_flaw
 from tests.bench.witness import Call, Judged
-from tests.engines import engine
+from tests.support.engines import engine
 
 ROOT = Path(__file__).parents[2]
 

@@ -26,7 +26,7 @@ from swarmlib.net.listening import ENDS, serve
 from swarmlib.supervision import supervised
 from swarmlib_backends import DockerServer
 from swarmlib_backends.dockerserver.connection import Connection
-from tests.engines import free_port, wait_until
+from tests.support.engines import free_port, wait_until
 
 RESET = struct.pack("ii", 1, 0)
 

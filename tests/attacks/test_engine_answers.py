@@ -17,7 +17,7 @@ from swarmlib_backends.docker.engine import MAX_IDLE
 from swarmlib_backends.docker.exchange import MAX_LINE
 from swarmlib_backends.docker.response import MAX_HEAD, Lines
 from swarmlib_backends.dockerapi.rows import WHOLE
-from tests.attacks.fake_engine import FakeEngine, over
+from tests.support.fake_engine import FakeEngine, over
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 EVIL = HEAD + b'Content-Length: 12\r\n\r\n{"POISON":1}'

@@ -25,8 +25,8 @@ import trio
 from swarmlib import Denied, Invalid, SwarmError, Unavailable, Unsupported, Verb
 from swarmlib_backends.exec import credentials as users
 from swarmlib_backends.exec.credentials import check_permitted, credentials
-from tests.engines import docker, docker_process, wait_until
-from tests.test_exec import body, run, running, swarm
+from tests.backends.exec.test_exec import body, run, running, swarm
+from tests.support.engines import docker, docker_process, wait_until
 
 BOX: dict[str, Any] = {"Labels": {"swarmlib.isolation": "bubblewrap"}}
 CLEAN_ENV = {

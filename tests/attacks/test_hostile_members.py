@@ -52,7 +52,7 @@ from swarmlib_backends.balance.mirror import Mirror
 from swarmlib_backends.balance.objects import Item
 from swarmlib_backends.balance.placement.rules import Rule
 from swarmlib_backends.balance.rescheduling import Rescheduler
-from tests.simulated import Engine
+from tests.support.simulated import Engine
 
 ID = "a" * 64
 POLICY = {"com.docker.swarm.reschedule-policies": '["on-node-failure"]'}

@@ -10,7 +10,7 @@ from trio.testing import MockClock, memory_stream_pair
 
 from swarmlib import Chain, Meta, NotFound, Request, Server, Verb
 from swarmlib_backends.dockerserver.connection import HEAD_SECONDS
-from tests.test_gateway import serve_on
+from tests.backends.dockerserver.test_gateway import serve_on
 
 HIDDEN = b"DELETE /containers/victim?force=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 

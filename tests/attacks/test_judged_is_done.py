@@ -21,8 +21,8 @@ from swarmlib.operation import NO_META
 from swarmlib_backends.dockerapi import schema
 from swarmlib_backends.dockerapi.canonical import canonical
 from swarmlib_backends.dockerapi.rows import ROWS, Row
-from tests.engines import Engine, Swarmd, docker, engine, swarmd
-from tests.test_same_answers import UnixConnection
+from tests.support.engines import Engine, Swarmd, docker, engine, swarmd
+from tests.system.test_same_answers import UnixConnection
 
 CREATE = (Verb.SPAWN, ("containers",))
 LIST = (Verb.LS, ("containers",))

@@ -15,8 +15,8 @@ from swarmlib import Ack, Chain, Client, Json, Request, Verb, connect, open_repl
 from swarmlib_backends.azure.spec import TAG, Spec, is_reserved
 from swarmlib_backends.azure.workloads import _patch  # pyright: ignore[reportPrivateUsage]
 from swarmlib_backends.balance import Balance, labels
-from tests.engines import docker, engine, swarmd, wait_until
-from tests.simulated import Box, Engine
+from tests.support.engines import docker, engine, swarmd, wait_until
+from tests.support.simulated import Box, Engine
 
 FROM, NODE = "swarmlib.rescheduled-from", "swarmlib.node"
 POLICY = {"com.docker.swarm.reschedule-policies": '["on-node-failure"]'}

@@ -24,8 +24,8 @@ from swarmd import logs
 from swarmlib import terminal
 from swarmlib.terminal import Lines, escaped
 from tests.attacks.test_secrets import exchange, read_message, response
-from tests.engines import wait_until
-from tests.processes import Swarmd
+from tests.support.engines import wait_until
+from tests.support.processes import Swarmd
 
 FORGED = "x\nswarmd: ERROR: FORGED\r\x1b[2J\x1b]0;owned\x07\x7f\x9b2J\u2028swarmd: ERROR: FORGED\u202e\u2066\x85\x0bA"
 """A line that is swarmd's by its looks, terminal escapes of 7 and 8 bits, and marks that change what is read."""

@@ -16,7 +16,7 @@ from swarmlib.wire.codec import encode
 from swarmlib.wire.reply_codec import decode_reply
 from swarmlib_backends import DockerServer, Exec, Simulator
 from swarmlib_backends.dockerapi.canonical import canonical
-from tests.attacks.peers import Leaf, http
+from tests.support.wire_peers import Leaf, http
 
 NO_NAMES = [
     "",

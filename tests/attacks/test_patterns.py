@@ -16,7 +16,7 @@ import pytest
 from swarmlib import Invalid, Request, Verb, connect
 from swarmlib_backends.azure import memory as memories
 from swarmlib_backends.dockerapi.matching import glob, named, regex
-from tests.engines import Engine, docker, swarmd
+from tests.support.engines import Engine, docker, swarmd
 
 LONG = "a" * 60
 WRONG = ["(", "[", "*", "+", "?", "(?=a)", r"\Z", "a{1001}", "(aab", "aab|(", "(?P<n", r"\8"]

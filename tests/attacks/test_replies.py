@@ -14,7 +14,7 @@ from trio.testing import memory_stream_pair
 
 from swarmlib import BadAnswer, Chain, Internal, Json, NotFound, Request, Server, Verb, asking, connect
 from swarmlib_backends.dockerapi.status import status_of
-from tests.test_gateway import serve_on
+from tests.backends.dockerserver.test_gateway import serve_on
 
 SPLIT = b"b\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
 REQUESTS = {

@@ -14,7 +14,7 @@ from swarmlib.asking import call
 from swarmlib.streams import BytesStream
 from swarmlib_backends.dockerapi import required
 from swarmlib_backends.dockerapi.rows import ROWS, WHOLE, Row
-from tests.attacks.fake_engine import FakeEngine, over
+from tests.support.fake_engine import FakeEngine, over
 
 INSIDE = "1.41/_ping HTTP/1.1\r\nHost: d\r\n\r\nDELETE /containers/v1?force=1 HTTP/1.1\r\nHost: d\r\n\r\nGET /v1.41"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"

@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from swarmlib_backends.simulator import ryuk as program
-from tests.ryuk import ACK, Ryuk, ask, ryuk
-from tests.test_simulator import body
+from tests.backends.simulator.test_simulator import body
+from tests.support.ryuk import ACK, Ryuk, ask, ryuk
 
 LINE = b"label=a%3Db\n"
 

@@ -30,9 +30,10 @@ from swarmlib_backends.dockerapi import required
 from swarmlib_backends.dockerapi.rows import ROWS, Kind, Row
 from swarmlib_backends.recording import Recording, What
 from swarmlib_backends.redact_text import without_credentials, without_quotations
-from tests.processes import Swarmd
+from tests.support.paths import DATA
+from tests.support.processes import Swarmd
 
-DOCUMENTS = [Path(__file__).parent.parent / "data" / f"docker-v1.{minor}.yaml" for minor in (41, 56)]
+DOCUMENTS = [DATA / f"docker-v1.{minor}.yaml" for minor in (41, 56)]
 
 
 @pytest.fixture

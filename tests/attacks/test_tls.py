@@ -15,7 +15,7 @@ import pytest
 
 from swarmlib import Invalid
 from swarmlib.net.tls import client_context, server_context
-from tests.engines import Swarmd, free_port, swarmd, wait_until
+from tests.support.engines import Swarmd, free_port, swarmd, wait_until
 
 SWARMD = [sys.executable, "-W", "error", "-m", "swarmd"]
 REQUEST = b"GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -12,7 +12,7 @@ from swarmlib.streams import BytesStream
 from swarmlib_backends.docker.exchange import INVITATION_SECONDS
 from swarmlib_backends.dockerapi.rows import WHOLE
 from swarmlib_backends.dockerserver.connection import Connection
-from tests.attacks.fake_engine import FakeEngine, over
+from tests.support.fake_engine import FakeEngine, over
 
 ARCHIVE = (Verb.FILE, ("containers", "web", "archive"))
 PLACE = {"path": "/"}

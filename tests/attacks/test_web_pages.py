@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Swarmd, docker, swarmd, wait_until
+from tests.support.engines import Swarmd, docker, swarmd, wait_until
 
 JSON_BODY = {"Content-Type": "application/json"}
 FORM = "application/x-www-form-urlencoded"

@@ -50,8 +50,8 @@ from swarmlib.wire.windows import gather
 from swarmlib_backends import DockerServer, Listen, Remote
 from swarmlib_backends import listen as listen_module
 from swarmlib_backends.edge import Edge
-from tests.attacks.peers import Leaf, Peer, far_side, http, peer_of, reference, reply, request
-from tests.engines import wait_until
+from tests.support.engines import wait_until
+from tests.support.wire_peers import Leaf, Peer, far_side, http, peer_of, reference, reply, request
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from pathlib import Path
 from tests.bench import attacking
 from tests.bench.attacking import SPARE_FILES, Findings, Gateway, connect, gateway, held_by
 from tests.bench.common import need, reachable_engine, show
-from tests.engines import docker
+from tests.support.engines import docker
 
 _JSON = "Content-Type: application/json"
 _TAR = "Content-Type: application/x-tar"

@@ -30,7 +30,7 @@ from tests.bench.attacking import Findings, Gateway, connect, gateway, read_unti
 from tests.bench.common import need
 from tests.bench.responses import Answers, answers
 from tests.bench.witness import Call, EngineWitness, Judged, JudgeWitness
-from tests.engines import Engine, engine
+from tests.support.engines import Engine, engine
 
 QUIET = 0.3
 """Seconds of silence after which a side has said what it has to say."""

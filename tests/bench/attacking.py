@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.soak import resources
-from tests.engines import free_port, wait_until
+from tests.support.engines import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 SETTLE_SECONDS = 8.0

@@ -14,7 +14,7 @@ import trio
 
 from swarmlib_backends.azure import fakearm
 from swarmlib_backends.azure.fakearm import FakeArm
-from tests.azure.backend import azure, lead
+from tests.support.azure.backend import azure, lead
 
 IMPORTS = {
     "azure.mgmt.compute": "import azure.mgmt.compute.aio",

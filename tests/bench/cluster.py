@@ -26,7 +26,7 @@ from swarmlib_backends.balance import Balance
 from swarmlib_backends.balance.placement.placement import Placement
 from swarmlib_backends.balance.spawning import NO_CONTAINER
 from tests.bench.common import show
-from tests.simulated import Engine
+from tests.support.simulated import Engine
 
 _CONTAINERS = 100
 _GOALS = ("", "< 400", "", "< 1000", "< 10", "< 60")

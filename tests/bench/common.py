@@ -14,7 +14,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tests.engines import Engine, engine, free_port
+from tests.support.engines import Engine, engine, free_port
 
 
 def in_turns(subjects: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.bench.common import in_turns, need, process, show
 from tests.bench.gateway import wrk
-from tests.engines import wait_until
+from tests.support.engines import wait_until
 
 _CONTAINER = {
     "Id": "5" * 64,

@@ -16,10 +16,10 @@ import trio
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from swarmlib import connect
-from tests import scripts
-from tests.differential import Side, Step, clean, compare
-from tests.engines import engine
-from tests.test_simulator_differential import hold
+from tests.backends.simulator.test_differential import hold
+from tests.support import scripts
+from tests.support.differential import Side, Step, clean, compare
+from tests.support.engines import engine
 
 _BATCH = 5
 """Scripts of one seed."""

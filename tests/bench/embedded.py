@@ -14,7 +14,8 @@ from functools import partial
 
 import trio
 
-from swarmlib import Request, Server, aio, connect, sync
+from swarmlib import Request, Server, connect
+from swarmlib.client import aio, sync
 from tests.bench.common import in_turns, show
 
 

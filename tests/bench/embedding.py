@@ -18,7 +18,7 @@ import trio
 
 from swarmlib import connect
 from tests.bench.common import show
-from tests.engines import engine
+from tests.support.engines import engine
 
 
 def rate(call: Callable[[], object], calls: int) -> float:

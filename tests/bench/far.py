@@ -14,7 +14,7 @@ import msgpack
 import trio
 
 from swarmlib import Chain, Filter, Json, Request, Verb
-from tests.engines import free_port
+from tests.support.engines import free_port
 
 CHUNK = bytes(64 * 1024)
 MIB = 1 << 20

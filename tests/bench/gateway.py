@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.common import need, process, reachable_engine, show
-from tests.engines import Engine, docker, free_port, swarmd, wait_until
+from tests.support.engines import Engine, docker, free_port, swarmd, wait_until
 
 _PATHS = ("/_ping", "/version", "/containers/json")
 _HAPROXY = """

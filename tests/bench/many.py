@@ -20,7 +20,7 @@ from typing import Any
 import trio
 
 from tests.bench.common import in_turns, need, peak_memory, show
-from tests.engines import docker, engine, swarmd
+from tests.support.engines import docker, engine, swarmd
 
 _LOG_BYTES = 200_000
 _EXEC_BYTES = 5 << 20

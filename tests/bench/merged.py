@@ -12,7 +12,7 @@ from functools import partial
 
 from tests.bench.common import in_turns, reachable_engine, show
 from tests.bench.gateway import arguments, haproxy, wrk
-from tests.engines import docker, engine, swarmd
+from tests.support.engines import docker, engine, swarmd
 
 _PATHS = ("/containers/json?all=1", "/containers/json?all=0")
 

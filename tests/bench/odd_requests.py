@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from swarmlib_backends.dockerapi.rows import Row
 from tests.bench.attacking import Findings, arguments, campaign
-from tests.odd_requests import ASKED, Question, questions
-from tests.same_answers import Comparison, comparison
+from tests.support.odd_requests import ASKED, Question, questions
+from tests.support.same_answers import Comparison, comparison
 
 _AT_ONCE = 4
 """Questions of one seed, all for one row."""

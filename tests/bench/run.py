@@ -14,7 +14,7 @@ import time
 from functools import partial
 
 from tests.bench.common import in_turns, need, show
-from tests.engines import docker, engine, swarmd
+from tests.support.engines import docker, engine, swarmd
 
 _RUN = ("run", "--rm", "--network", "none", "busybox")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.common import need, show
-from tests.engines import Engine, Swarmd, engine, swarmd
+from tests.support.engines import Engine, Swarmd, engine, swarmd
 
 _WORKERS = 4
 _DEADLINE = 30.0

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.common import in_turns, need, peak_memory, show
-from tests.engines import docker, engine, swarmd
+from tests.support.engines import docker, engine, swarmd
 
 
 def rate(mib: int, host: str, args: list[str], source: Path | None) -> float:

@@ -63,7 +63,7 @@ def started(module: str, *words: str) -> Generator[subprocess.Popen[str]]:
 @contextmanager
 def delaying(port: int) -> Generator[int]:
     """The port of a relay to `port`, which delays what passes."""
-    with started("tests.relay", str(port), "--delay-ms", str(DELAY_MS)) as process:
+    with started("tests.support.relay", str(port), "--delay-ms", str(DELAY_MS)) as process:
         assert process.stdout is not None
         yield int(process.stdout.readline())
 

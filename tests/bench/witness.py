@@ -12,7 +12,7 @@ from urllib.parse import unquote, unquote_plus
 
 from swarmlib_backends.dockerapi.rows import ROWS
 from tests.bench.attacking import ask, get
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 _CALL = re.compile(r'level=debug msg=("(?:[^"\\]|\\.)*")')
 _VERSION = re.compile(r"/v[0-9.]+(?=/)")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tests.engines import docker
+from tests.support.engines import docker
 
 from .catalog import Suite, suites
 from .images import Mirror

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from tests.engines import busybox_tar, docker, engine, free_port, wait_until
+from tests.support.engines import busybox_tar, docker, engine, free_port, wait_until
 
 _USERS = (
     "root:x:0:0",

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Self
 from xml.etree import ElementTree
 
-DATA = Path(__file__).parent.parent / "data" / "compatibility.json"
+from tests.support.paths import DATA
+
+DATA = DATA / "compatibility.json"
 _GO = re.compile(r"^\s*--- (PASS|FAIL|SKIP): (\S+)", re.MULTILINE)
 _TAP = re.compile(r"^(ok|not ok) \d+ - (.+?)( # SKIP.*)?$", re.MULTILINE)
 _GO_RESULTS = {"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"}

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
+
+from tests.support.paths import ROOT
 
 from .catalog import Suite, suites
 from .outcomes import Outcome
 from .ways import WAYS
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "compatibility.md"
+PAGE = ROOT / "docs" / "compatibility.md"
 _HEAD = """\
 # Compatibility
 

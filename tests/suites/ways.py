@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.engines import Engine, docker, engine, swarmd
+from tests.support.engines import Engine, docker, engine, swarmd
 
 WAYS = ("engine", "docker", "balance", "simulator")
 # The engines share a network, so their own subnets may neither meet each other's nor those that tests ask for.

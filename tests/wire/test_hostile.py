@@ -10,8 +10,8 @@ import trio
 
 from swarmlib import Client, Request, Unavailable, Verb, connect, open_reply
 from swarmlib.wire.connection import Connection, open_connection
-from tests.engines import free_port
-from tests.wire.processes import Served, served
+from tests.support.engines import free_port
+from tests.support.wire_processes import Served, served
 
 MEMORY = 150
 """MiB that a process may have taken after whatever was done to it."""

@@ -32,12 +32,12 @@ from swarmlib import (
     connect,
 )
 from swarmlib.asking import call
-from swarmlib.handles import Attachment
+from swarmlib.client.handles import Attachment
 from swarmlib.net.dialling import CONNECT_SECONDS
 from swarmlib_backends.remote import OPEN_SECONDS
-from tests.engines import free_port
-from tests.relay import relay
-from tests.wire.processes import served
+from tests.support.engines import free_port
+from tests.support.relay import relay
+from tests.support.wire_processes import served
 
 FAST = "--keepalive 0.3 --keepalive-timeout 1"
 

@@ -12,9 +12,9 @@ import pytest
 import trio
 
 from swarmlib import Client, Unavailable, connect
-from tests.engines import free_port, wait_until
-from tests.sshd import sshd
-from tests.wire.processes import SWARMD, served
+from tests.support.engines import free_port, wait_until
+from tests.support.sshd import sshd
+from tests.support.wire_processes import SWARMD, served
 
 USER = pwd.getpwuid(os.getuid()).pw_name
 PROGRAM = f"--swarmd '{sys.executable} -m swarmd'"

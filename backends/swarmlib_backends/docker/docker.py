@@ -31,8 +31,8 @@ from swarmlib import (
     argument,
     option,
 )
+from swarmlib.client.multiplexed import lines
 from swarmlib.quantities import Duration
-from swarmlib.stdio import lines
 
 from ..dockerapi import isolation, patience, table
 from ..dockerapi.canonical import canonical

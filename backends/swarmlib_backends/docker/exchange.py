@@ -11,12 +11,12 @@ import trio
 from swarmlib import Invalid, Json, ReplySender, Request, Verb
 from swarmlib.errors import ungrouped
 
-from ..dockerapi import http1
 from ..dockerapi.bodies import BodyStream
-from ..dockerapi.headers import end_to_end
-from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
+from ..http.head import Head
+from ..http.headers import end_to_end
+from ..http.outgoing import LAST_CHUNK, READ_SIZE, chunk
 from ..streams import Resumed, StreamWrapper
 from .engine import Connection, Engine
 from .request import Whole, body_of, head_of, upgrade_of
@@ -94,13 +94,13 @@ class Exchange:
         with trio.move_on_after(INVITATION_SECONDS):
             await self._invited.wait()
         while data := await self._next_piece(body):
-            if not await self._send(http1.chunk(data)):
+            if not await self._send(chunk(data)):
                 return
-        self._connection.sent = await self._send(http1.LAST_CHUNK)
+        self._connection.sent = await self._send(LAST_CHUNK)
 
     async def _next_piece(self, body: trio.abc.ReceiveStream) -> bytes:
         try:
-            return bytes(await body.receive_some(http1.READ_SIZE))
+            return bytes(await body.receive_some(READ_SIZE))
         except trio.BrokenResourceError as exc:
             raise Invalid(f"the upload broke off before its end: {exc}") from exc
 

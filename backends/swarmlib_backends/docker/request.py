@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from swarmlib import Invalid, Meta, Request
 
-from ..dockerapi import http1, table
-from ..dockerapi.headers import HOP_BY_HOP, TOKEN, Headers
+from ..dockerapi import table
 from ..dockerapi.rows import METHODS, ROWS, Kind, Row
+from ..http.headers import HOP_BY_HOP, TOKEN, Headers
+from ..http.outgoing import request_head
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _ITS_OWN: Final = HOP_BY_HOP | {b"host", b"expect"}
@@ -46,7 +47,7 @@ def head_of(row: Row, request: Request, length: int | None, host: bytes) -> byte
         headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % length)]
     if protocol := upgrade_of(row):
         headers += _switching(protocol)
-    return http1.request_head(row.method, _target(row, request), headers)
+    return request_head(row.method, _target(row, request), headers)
 
 
 def body_of(row: Row, request: Request) -> bytes:
@@ -138,7 +139,7 @@ class Whole:
             headers += _UPLOAD
         elif self.method in _WITH_BODY:
             headers.append((b"Content-Length", b"0"))
-        return http1.request_head(self.method, self.target, headers)
+        return request_head(self.method, self.target, headers)
 
 
 def _check_no_row(method: str, target: str) -> None:

@@ -15,7 +15,8 @@ import trio
 
 from swarmlib import BadAnswer, Unavailable
 
-from ..dockerapi.http1 import LAST_CHUNK, Head
+from ..http.head import Head
+from ..http.outgoing import LAST_CHUNK
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a response's head including its trailers, at most."""

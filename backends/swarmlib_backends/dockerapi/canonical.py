@@ -22,8 +22,8 @@ from swarmlib import Invalid, Json, Meta, Path, Request, Unsupported, Verb
 from swarmlib.names import check_path
 from swarmlib.service import Handler
 
+from ..http.headers import JSON, is_form, media_type, not_json
 from . import required, schema, strictjson, table
-from .headers import JSON, is_form, media_type, not_json
 from .rows import Kind, Row
 from .schema import Wrong
 

@@ -1,6 +1,6 @@
 """The parameters of each operation of the Engine API that has some, typed (see `parameters`).
 
-Compiled from the official OpenAPI documents (moby/moby, Apache-2.0) by `python -m tests.apischema`: do not edit it.
+Compiled from the official OpenAPI documents (moby/moby, Apache-2.0) by `python -m tests.support.apischema`: don't edit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The types of the Engine API's bodies, as readers: each takes a value and returns its canonical form.
 
 The types are data (`schema.json`), compiled from the official OpenAPI documents (moby/moby, Apache-2.0); the readers
-apply the rules of Go's `encoding/json`, with which engines read. `tests/apischema.py` describes the data's form.
+apply the rules of Go's `encoding/json`, with which engines read. `tests/support/apischema.py` describes the form of the
+data.
 """
 
 from __future__ import annotations

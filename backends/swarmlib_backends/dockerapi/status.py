@@ -23,7 +23,7 @@ from swarmlib import (
     Unsupported,
 )
 
-from .headers import Headers
+from ..http.headers import Headers
 
 _STATUS: Final[dict[str, int]] = {
     Invalid.code: 400,

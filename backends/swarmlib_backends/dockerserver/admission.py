@@ -16,9 +16,9 @@ from typing import Final
 from swarmlib import Denied, Invalid
 
 from ..dockerapi import schema
-from ..dockerapi.headers import JSON, is_form, media_type, not_json
-from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
+from ..http.head import Head
+from ..http.headers import JSON, is_form, media_type, not_json
 
 _LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"expect"})
 _AIODOCKERS: Final = b"http://localhost"

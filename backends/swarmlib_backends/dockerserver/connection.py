@@ -10,12 +10,14 @@ import trio
 from swarmlib import Invalid, Json, Meta, Request, Sender, SwarmError, TimedOut, Unavailable, dispatch
 from swarmlib.net.limiter import ClientConnection
 
-from ..dockerapi import http1, table
+from ..dockerapi import table
 from ..dockerapi.canonical import canonical
-from ..dockerapi.headers import Headers
-from ..dockerapi.http1 import Head, Incoming
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.targets import Moved
+from ..http.head import Head
+from ..http.headers import Headers
+from ..http.incoming import Incoming
+from ..http.outgoing import response_head
 from ..streams import Resumed
 from .admission import check_head, check_json, check_type, expects_invitation, takes_json
 from .exchange import Exchange, response
@@ -205,7 +207,7 @@ class Connection:
         return Upload(self._incoming, cut=exchange.cut, before=self._invite if _waits(exchange.head) else None)
 
     async def _invite(self, _: object = None) -> None:
-        await self._stream.send_all(http1.response_head(100, []))
+        await self._stream.send_all(response_head(100, []))
 
     async def _body(self, head: Head) -> bytes:
         if not head.framed:  # then it is empty, but its end must still be read

@@ -12,10 +12,10 @@ from swarmlib import Invalid, SwarmError, Unavailable, Verb
 from swarmlib.net.limiter import ClientConnection
 from swarmlib.net.listening import ENDS
 
-from ..dockerapi import http1
-from ..dockerapi.headers import TOKEN, Headers
-from ..dockerapi.http1 import Head
 from ..dockerapi.rows import Kind, Row
+from ..http.head import Head
+from ..http.headers import TOKEN, Headers
+from ..http.outgoing import LAST_CHUNK, chunk, response_head
 from .fields import OWN_HEADERS, error_in, line_in
 from .upload import Upload
 
@@ -31,8 +31,8 @@ def response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bo
     """Return a whole response; `bodyless` for a HEAD request."""
     ending: Headers = [] if keep_alive else [_CLOSE]
     if bodyless or status in _BODYLESS:
-        return http1.response_head(status, [*headers, *ending])
-    return http1.response_head(status, [*headers, (b"Content-Length", b"%d" % len(body)), *ending]) + body
+        return response_head(status, [*headers, *ending])
+    return response_head(status, [*headers, (b"Content-Length", b"%d" % len(body)), *ending]) + body
 
 
 class Exchange:
@@ -142,14 +142,14 @@ class Exchange:
         self.has_body = status not in _BODYLESS and not self.bodyless
         ending: Headers = [] if self.keep_alive else [_CLOSE]
         framing: Headers = [_CHUNKED] if self.head.chunks and self.has_body else []
-        return http1.response_head(status, [*headers, *framing, *ending])
+        return response_head(status, [*headers, *framing, *ending])
 
     async def write_chunk(self, data: bytes, *, before: bytes = b"") -> None:
         """Write a piece of the body, b"" for its end; only `before` (its head) if the response has no body."""
         if not self.has_body:
             data = b""
         elif self.head.chunks:
-            data = http1.chunk(data) if data else http1.LAST_CHUNK
+            data = chunk(data) if data else LAST_CHUNK
         await self.write(before + data if before else data)
 
     async def write(self, data: bytes) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 
 from swarmlib import ERRORS, BadAnswer, Internal, Invalid, Json, SwarmError
 
-from ..dockerapi.headers import HOP_BY_HOP, TOKEN, Headers
 from ..dockerapi.status import RAW_STREAM, code_headers, error_body, error_headers, in_band, status_of
+from ..http.headers import HOP_BY_HOP, TOKEN, Headers
 
 JSON_TYPE: Final = (b"Content-Type", b"application/json")
 RAW_TYPE: Final = (b"Content-Type", RAW_STREAM)

@@ -21,10 +21,10 @@ from swarmlib import (
     discard,
 )
 
-from ..dockerapi import http1
-from ..dockerapi.headers import Headers
 from ..dockerapi.rows import Kind
 from ..dockerapi.status import came_in_band
+from ..http.headers import Headers
+from ..http.outgoing import READ_SIZE, response_head
 from .exchange import Exchange, response
 from .fields import JSON_TYPE, OWN_HEADERS, RAW_TYPE, SWITCHING, error_in, headers_in, line_in, status_in, value_in
 
@@ -133,7 +133,7 @@ class HttpReply(ReplySender):
         if reply.details.get("status") == SWITCHING and not exchange.upgrade:
             raise BadAnswer("a reply switches protocols (101), which this request did not ask for")
         headers = headers_in(reply.details, [RAW_TYPE])
-        head = _switching(exchange, headers) if exchange.upgrade else http1.response_head(200, headers)
+        head = _switching(exchange, headers) if exchange.upgrade else response_head(200, headers)
         exchange.head_out = True
         try:
             await exchange.write(head)
@@ -184,7 +184,7 @@ async def _pump(exchange: Exchange, stream: trio.abc.ReceiveStream) -> None:
         with trio.CancelScope() as scope:
             exchange.on_gone(scope.cancel)
             try:
-                while exchange.has_body and (data := await stream.receive_some(http1.READ_SIZE)):
+                while exchange.has_body and (data := await stream.receive_some(READ_SIZE)):
                     await exchange.write_chunk(bytes(data))
                 await exchange.write_chunk(b"")
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -203,4 +203,4 @@ def _without_stream(reply: Ack) -> None:
 
 def _switching(exchange: Exchange, headers: Headers) -> bytes:
     upgrade: Headers = [(b"Connection", b"Upgrade"), (b"Upgrade", exchange.protocol.encode("latin-1"))]
-    return http1.response_head(SWITCHING, [*headers, *upgrade])
+    return response_head(SWITCHING, [*headers, *upgrade])

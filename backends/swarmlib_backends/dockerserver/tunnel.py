@@ -6,7 +6,7 @@ import trio
 
 from swarmlib.net.sockets import Socket
 
-from ..dockerapi import http1
+from ..http.outgoing import READ_SIZE, copy
 from ..streams import Resumed
 
 
@@ -19,18 +19,18 @@ async def tunnel(client: Resumed, far: trio.abc.HalfCloseableStream) -> None:
 
     async def upstream() -> None:
         try:
-            await http1.copy(client, far)
+            await copy(client, far)
             await far.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the workload no longer reads, but its output is still copied
 
     async with far, trio.open_nursery() as nursery:
         nursery.start_soon(upstream)
-        first = await far.receive_some(http1.READ_SIZE)
+        first = await far.receive_some(READ_SIZE)
         if isinstance(client.inner, Socket):
             await client.inner.until_read()  # the head, which some clients read through a buffer that they then discard
         if first:
             await client.send_all(first)
-            await http1.copy(far, client)
+            await copy(far, client)
         await client.send_eof()  # over TLS, an end without the closing message looks like a cut
         nursery.cancel_scope.cancel()

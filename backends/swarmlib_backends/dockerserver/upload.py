@@ -10,7 +10,7 @@ from swarmlib import Invalid, TooLarge, Unavailable
 from swarmlib.net.listening import ENDS
 
 from ..dockerapi.bodies import BodyStream
-from ..dockerapi.http1 import Incoming
+from ..http.incoming import Incoming
 
 
 class Upload(BodyStream):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import trio
 
 from swarmlib import ReplySender, Request
-from swarmlib.stdio import STREAMS, framed
+from swarmlib.client.multiplexed import STREAMS, framed
 
 from ..dockerapi.detachkeys import Typed, keys
 from ..dockerapi.operations import ContainerAttach, ContainerLogs

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import trio
 
-from ...client import Client
+from ...client.client import Client
 from ...errors import NotFound, SwarmError
 from ...reply_channel import CLEANUP_SECONDS
 from ...verbs import Verb

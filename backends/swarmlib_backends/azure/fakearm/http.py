@@ -18,7 +18,9 @@ from swarmlib.net.listening import serve
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import TlsStream, secured
 
-from ...dockerapi import http1
+from ...http.head import Head
+from ...http.incoming import Incoming
+from ...http.outgoing import response_head
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """The size limit of a request's body in bytes: ARM's own."""
@@ -90,7 +92,7 @@ async def _secure(
 
 
 async def _converse(stream: TlsStream, base: str, handler: Handler) -> None:
-    incoming = http1.Incoming(stream)
+    incoming = Incoming(stream)
     try:
         while (head := await incoming.next_head()) is not None:
             incoming.stay()
@@ -107,7 +109,7 @@ async def _converse(stream: TlsStream, base: str, handler: Handler) -> None:
         await _send(stream, Answer(400, refusal, {"Connection": "close"}), bodyless=False)
 
 
-def _request(head: http1.Head, base: str, body: bytes) -> Request:
+def _request(head: Head, base: str, body: bytes) -> Request:
     target = urlsplit(head.target)
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head.headers}
     try:
@@ -117,7 +119,7 @@ def _request(head: http1.Head, base: str, body: bytes) -> Request:
         raise Invalid(f"the target is not UTF-8: {head.target}") from exc
 
 
-async def _while_connected(incoming: http1.Incoming, handler: Handler, request: Request) -> Answer | None:
+async def _while_connected(incoming: Incoming, handler: Handler, request: Request) -> Answer | None:
     """Return the handler's answer; cancel the handler if the client disconnects meanwhile."""
     answer: Answer | None = None
 
@@ -142,7 +144,7 @@ async def _send(stream: TlsStream, answer: Answer, *, bodyless: bool) -> bool:
     if body:
         headers["Content-Type"] = "text/plain; charset=utf-8" if raw else "application/json; charset=utf-8"
     head = [(name.encode(), value.encode("latin-1", "replace")) for name, value in (headers | answer.headers).items()]
-    data = http1.response_head(answer.status, head) + (b"" if bodyless else body)
+    data = response_head(answer.status, head) + (b"" if bodyless else body)
     await stream.send_all(data[: len(data) - len(body) // 2 - 1] if answer.halfway else data)
     if answer.halfway == "hang":
         while await stream.receive_some():

@@ -1,0 +1,342 @@
+"""The HTTP/1.1 requests that arrive on a byte stream. llhttp does the parsing."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import httptools
+import trio
+
+from swarmlib import Invalid, SwarmError, TooLarge, Unavailable
+
+from .head import Head, split_target
+from .outgoing import LAST_CHUNK, request_head
+
+MAX_HEAD: Final = 1024 * 1024
+"""The size limit of a request's head in bytes, as in an engine (Go's DefaultMaxHeaderBytes): clients put options of any
+length into queries, and the passwords of all their registries into a header.
+"""
+MAX_HEADERS: Final = 10_000
+"""The most headers of a request. Each costs a client three bytes, and this server a hundred."""
+MAX_BETWEEN: Final = 64 * 1024
+"""The size limit in bytes of what is neither head nor body: trailers, chunk extensions, blank lines."""
+_AROUND: Final = len(b": \r\n")
+_BEGINNING: Final = b"\r\nABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
+
+
+_END: Final = object()
+
+
+class Incoming:
+    """The requests that arrive on a stream: call `next_head`, then `stay` (or `converse`), then `next_chunk` until it
+    returns b"". What follows a head is not interpreted before the owner has said what it is.
+    """
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._events = deque[Any]()
+        self._head = Head()
+        self._target = b""
+        self._head_bytes = 0
+        self._unparsed = 0
+        self._reading_head = False
+        self._ended = True
+        self._parsing: Callable[[bytes], None] = self._parse_lines
+        self._line = bytearray()
+        self._head_came = False
+        self._owed = 0
+        self._raw = bytearray()
+
+    # The parser's callbacks.
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._head = Head()
+        self._target = b""
+        self._head_bytes = 0
+        self._reading_head = True
+        self._ended = False
+
+    def on_url(self, url: bytes) -> None:
+        """Add a piece of the target."""
+        self._target += url
+        self._head_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Add a header. A trailer is dropped, as RFC 9110 (6.5.1) allows: no engine or client sends any."""
+        self._head_bytes += len(name) + len(value) + _AROUND
+        if not self._reading_head:
+            return
+        self._head.headers.append((name, value))
+        lower = name.lower()
+        if lower in _FRAMING:
+            self._head.framed = True
+            if lower == b"transfer-encoding" and value.strip().lower() != b"chunked":
+                raise Invalid("the transfer coding of a request should be `chunked`")
+            self._head.has_body = lower != b"content-length" or int(value) > 0
+
+    def on_headers_complete(self) -> None:
+        """Complete the head."""
+        head = self._head
+        head.method = self._parser.get_method().decode("latin-1")
+        head.upgrade = self._parser.should_upgrade()
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise Invalid(f"this is not HTTP/1.1, but {version}")
+        self._check_size()
+        self._reading_head = False
+        self._head_came = True
+        self._head_bytes = self._unparsed = 0  # from here on, the bytes of its trailers
+        head.authority, head.target = split_target(self._target.decode("latin-1"))
+        head.chunks = version != "1.0"
+        head.keep_alive = self._parser.should_keep_alive() and head.chunks  # for 1.0, a stream ends with the connection
+        self._events.append(head)
+
+    def on_body(self, body: bytes) -> None:
+        """Add a piece of the body."""
+        self._events.append(body)
+
+    def on_message_complete(self) -> None:
+        """End the body, with its trailers."""
+        self._check_size()
+        self._ended = True
+        self._events.append(_END)
+
+    # The owner's methods.
+
+    @property
+    def mid_head(self) -> bool:
+        """Whether only a part of a head has come so far."""
+        return self._reading_head or bool(self._line)
+
+    def buffered_head(self) -> bool:
+        """Return whether `next_head` can return or raise without reading from the stream."""
+        return any(isinstance(event, Head | SwarmError) for event in self._events)
+
+    @property
+    def body_here(self) -> bool:
+        """Whether the whole body, or an error that ends it, has come from the stream, if not yet by `next_chunk`."""
+        return any(event is _END or isinstance(event, SwarmError) for event in self._events)
+
+    async def read(self) -> bool:
+        """Read once more from the stream; return False at its end.
+
+        Raises:
+            Unavailable: the connection broke.
+        """
+        try:
+            data = await self._stream.receive_some()
+        except trio.BrokenResourceError as exc:
+            raise Unavailable("the connection broke") from exc
+        if not data:
+            return False
+        self._parsing(data if isinstance(data, bytes) else bytes(data))
+        return True
+
+    def _parse_lines(self, data: bytes) -> None:
+        """Parse what came; a head only in whole lines, because the parser copies a line again for each piece of it."""
+        while data and self._parsing == self._parse_lines:
+            in_body = not (self._ended or self._reading_head)
+            # A client that speaks another protocol (TLS) may never send a line end, so it is refused at once.
+            garbage = self._ended and not self._line and data[0] not in _BEGINNING
+            if in_body or garbage:
+                self._parse(data)
+                return
+            end = self._end_of_lines(data)
+            self._line += data[: end or len(data)]
+            data = data[end:] if end else b""
+            if end:
+                self._parse_whole_lines()
+            elif len(self._line) > MAX_HEAD:
+                self._fail(_too_large())
+        if data:
+            self._parsing(data)
+
+    def _end_of_lines(self, data: bytes) -> int:
+        """Return where the lines end that can be parsed at once, none beyond a head; 0 if no line is complete."""
+        if self._line or not data.isascii() or (self._reading_head and data[0] in b"\r\n"):
+            return data.find(b"\n") + 1
+        end = data.find(b"\n\r\n")
+        return data.rfind(b"\n") + 1 if end < 0 else end + 3
+
+    def _parse_whole_lines(self) -> None:
+        lines = bytes(self._line)
+        self._line.clear()
+        self._head_came = False
+        self._parse(lines if lines.isascii() or self._reading_head else _escaped(lines))
+        if self._head_came and self._parsing == self._parse_lines:
+            self._parsing = self._keep
+
+    def _parse(self, data: bytes) -> None:
+        """Parse what came. An error is queued behind the events before it, which can still be answered."""
+        events = len(self._events)
+        try:
+            self._parser.feed_data(data)
+            # An unfinished header (or chunk extension) causes no event, so bytes without an event are counted.
+            self._unparsed = 0 if len(self._events) > events else self._unparsed + len(data)
+            self._check_size()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._events.pop()  # the parser takes even a body for the other protocol's, and reports an end
+            self._parsing = self._keep
+            self._keep(data[upgrade.args[0] :])
+        except httptools.HttpParserError as exc:
+            own = exc.__context__  # the error that a callback raised
+            self._fail(own if isinstance(own, SwarmError) else Invalid(f"this is not HTTP/1.1: {exc}"))
+        except TooLarge as exc:
+            self._fail(exc)
+
+    def _check_size(self) -> None:
+        if max(self._head_bytes, self._unparsed) > (MAX_HEAD if self._reading_head else MAX_BETWEEN):
+            raise _too_large()
+        if len(self._head.headers) > MAX_HEADERS:
+            raise TooLarge(f"the head has over {MAX_HEADERS} headers", details={"status": 431})
+
+    def _fail(self, error: SwarmError) -> None:
+        self._events.append(error)
+        self._ended = True
+        self._parsing = _drop
+
+    def _keep(self, data: bytes) -> None:
+        self._raw += data
+
+    def stay(self) -> None:
+        """Treat what follows the head as HTTP: a body, and other requests. Refuse an upgrade that the head asks for.
+
+        Raises:
+            Invalid: the body's framing is wrong.
+        """
+        if self._parsing != self._keep:
+            return  # it came behind a body, and was parsed with it
+        if self._head.upgrade:
+            early = self._without_upgrade()
+        else:
+            early = bytes(self._raw)
+            self._raw.clear()
+            self._parsing = self._parse_lines
+        self._parsing(early)
+
+    def converse(self, *, chunks: bool) -> None:
+        """Treat what follows the request's body as another protocol, and leave it to `take_over`.
+
+        chunks: whether chunks that the request announces are its body. Some clients announce chunks where an operation
+            takes no body, and send none (docker-modem); an engine does not look for them there.
+
+        Raises:
+            Invalid: the body's framing is wrong.
+        """
+        if self._parsing != self._keep:
+            return  # as with `stay`; an engine would lose what it read together with the head, too
+        early = self._without_upgrade()
+        self._parsing = self._parse_body
+        self._owed = int(self._head.get(b"content-length") or 0)
+        if not chunks and self._head.get(b"transfer-encoding") is not None:
+            self.on_message_complete()
+            early = early.removeprefix(LAST_CHUNK)
+        self._parse_body(early)
+
+    def _without_upgrade(self) -> bytes:
+        """Restart with a parser that knows only the request's framing; return what follows the request's head."""
+        early = bytes(self._raw)
+        framing = [header for header in self._head.headers if header[0].lower() in _FRAMING]
+        self._reset()
+        self._parse(request_head("POST", "/", framing))
+        for event in self._events:
+            _raise_error(event)
+        self._events.popleft()  # the head, once more
+        return early
+
+    def _parse_body(self, data: bytes) -> None:
+        """Parse up to the body's end and no further: by the rest of its length, or by lines, as chunks end with one."""
+        at = 0
+        while at < len(data) and not self._ended:
+            end = at + self._owed if self._owed else data.find(b"\n", at) + 1 or len(data)
+            piece = data[at:end]
+            self._parse(piece)
+            self._owed -= min(self._owed, len(piece))
+            at += len(piece)
+        self._raw += data[at:]
+
+    async def next_head(self) -> Head | None:
+        """Return the next message's head; None at the stream's end.
+
+        Raises:
+            Invalid: what came is not HTTP. TooLarge: the head is too large.
+            Unavailable: the connection broke, or ended within the head.
+        """
+        while True:
+            while self._events:
+                _raise_error(self._events[0])
+                event = self._events.popleft()
+                if isinstance(event, Head):
+                    return event
+            if not await self.read():
+                if self._reading_head:
+                    raise Unavailable("the connection ended in the middle of a head")
+                return None
+
+    async def next_chunk(self) -> bytes:
+        """Return the next piece of the body, b"" at its end. Raises as `next_head`; Unavailable if it is cut short."""
+        while not self._events:
+            if not await self.read():
+                if self._head.framed:
+                    raise Unavailable("the connection ended in the middle of a body")
+                return b""
+        _raise_error(self._events[0])
+        event = self._events.popleft()
+        if event is _END:
+            return b""
+        if not (self._events and type(self._events[0]) is bytes):
+            return event  # type: ignore[no-any-return]
+        pieces = [event]  # one write for all that one read brought
+        while self._events and type(self._events[0]) is bytes:
+            pieces.append(self._events.popleft())
+        return b"".join(pieces)
+
+    async def body(self, limit: int) -> bytes:
+        """Return the rest of the body.
+
+        Raises:
+            TooLarge: the body is over `limit` bytes; otherwise as `next_chunk`.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while chunk := await self.next_chunk():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"the body is over {limit} bytes")
+            parts.append(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def take_over(self) -> bytes:
+        """Return what was read past the head of a message that became a raw stream; read the stream itself next."""
+        raw = b"".join(event for event in self._events if isinstance(event, bytes)) + self._raw
+        self._events.clear()
+        self._raw.clear()
+        return raw
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the head is over {MAX_HEAD} bytes, or its trailers over {MAX_BETWEEN}", details={"status": 431})
+
+
+def _escaped(line: bytes) -> bytes:
+    """Return a request's first line with its bytes beyond ASCII as percent escapes: an engine accepts both."""
+    return _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line)
+
+
+def _drop(_: bytes) -> None:
+    """Ignore what follows bytes that are not HTTP."""
+
+
+def _raise_error(event: Any) -> None:
+    if isinstance(event, SwarmError):
+        raise event

@@ -1,0 +1,369 @@
+"""The Engine API's objects as a Python program reads them.
+
+Each is a view of the JSON that the service returned: a mapping with all of the Engine API's own keys, and attributes
+for what programs need most. They are not dataclasses: those would copy fields that nobody reads (a list of 100
+workloads would cost ten times as much), and lose what a newer engine adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, Self, TypeVar, cast
+
+from ..errors import Internal, SwarmError
+
+_NEVER: Final = "0001-01-01T00:00:00Z"
+
+
+class Record(Mapping[str, Any]):
+    """A JSON object: `record["Names"]` is a field, `record.raw` all of it. It is shared, so do not change it."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw: Mapping[str, Any] = raw
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """Make the record of a decoded JSON value.
+
+        Raises:
+            Internal: the value is not a JSON object.
+        """
+        if not isinstance(value, dict):
+            raise Internal(f"the service gave {value!r:.80} where an object should be")
+        return cls(cast("dict[str, Any]", value))
+
+    def __getitem__(self, key: str) -> Any:
+        return self.raw[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.raw!r})"
+
+    @property
+    def id(self) -> str:
+        """Its id; "" where it has none."""
+        return self._text("Id")
+
+    @property
+    def node(self) -> str:
+        """The engine that has it, as `balance` and `aggregate` report it; "" where there is only one."""
+        said = self.raw.get("Node") or ""  # a name in lists, an object in inspections
+        return str((cast("dict[str, Any]", said).get("Name") or "") if isinstance(said, dict) else said)
+
+    def _text(self, key: str) -> str:
+        return str(self.raw.get(key) or "")
+
+    def _part(self, key: str) -> dict[str, Any]:
+        return self.raw.get(key) or {}
+
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+class WorkloadSummary(Record):
+    """A workload in a list. Source: the Engine API's ContainerSummary."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """Its name, without the slash."""
+        return next(iter(self.names), "")
+
+    @property
+    def names(self) -> list[str]:
+        """Its name and its aliases from links (`other/alias`), without the leading slash."""
+        names: list[str] = self.raw.get("Names") or []
+        return sorted((name.removeprefix("/") for name in names), key=lambda name: name.count("/"))
+
+    @property
+    def image(self) -> str:
+        """The image, as it was named when the workload was made."""
+        return self._text("Image")
+
+    @property
+    def state(self) -> str:
+        """`created`, `running`, `paused`, `restarting`, `exited`, …"""
+        return self._text("State")
+
+    @property
+    def status(self) -> str:
+        """The state for people, such as `Up 3 minutes`."""
+        return self._text("Status")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self._part("Labels")
+
+    @property
+    def created(self) -> datetime:
+        """When it was made."""
+        return _at(self.raw.get("Created"))
+
+
+class WorkloadDetails(Record):
+    """All that an engine reports about a workload. Source: the Engine API's ContainerInspect."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """Its name, without the slash."""
+        return self._text("Name").removeprefix("/")
+
+    @property
+    def image(self) -> str:
+        """The image, as it was named when the workload was made."""
+        return str(self._part("Config").get("Image") or "")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self._part("Config").get("Labels") or {}
+
+    @property
+    def tty(self) -> bool:
+        """Whether it has a terminal; then its output is one stream, stdout."""
+        return bool(self._part("Config").get("Tty"))
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was made; None where that isn't known."""
+        return _time(self.raw.get("Created"))
+
+    @property
+    def state(self) -> State:
+        """Its state."""
+        return State(self._part("State"))
+
+
+class State(Record):
+    """The state of a workload. Source: the Engine API's ContainerState."""
+
+    __slots__ = ()
+
+    @property
+    def status(self) -> str:
+        """`created`, `running`, `paused`, `restarting`, `exited`, …"""
+        return self._text("Status")
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs; a paused one counts as running."""
+        return bool(self.raw.get("Running"))
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of its last run; 0 if it hasn't ended yet."""
+        return int(self.raw.get("ExitCode") or 0)
+
+    @property
+    def error(self) -> str:
+        """Why it could not be started; "" if it could."""
+        return self._text("Error")
+
+    @property
+    def started(self) -> datetime | None:
+        """When it was last started; None if it never was."""
+        return _time(self.raw.get("StartedAt"))
+
+    @property
+    def finished(self) -> datetime | None:
+        """When it last ended; None if it never has."""
+        return _time(self.raw.get("FinishedAt"))
+
+
+class Event(Record):
+    """Something that happened. Source: the Engine API's EventMessage."""
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> str:
+        """The kind of object: `container`, `image`, `network`, …"""
+        return self._text("Type")
+
+    @property
+    def action(self) -> str:
+        """What happened: `create`, `start`, `die`, …"""
+        return self._text("Action")
+
+    @property
+    def id(self) -> str:
+        """The object's id."""
+        return str(self._part("Actor").get("ID") or "")
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What the event says about the object: its name, image, labels, and the `exitCode` of one that died."""
+        return self._part("Actor").get("Attributes") or {}
+
+    @property
+    def name(self) -> str:
+        """The object's name; "" where it has none."""
+        return self.attributes.get("name", "")
+
+    @property
+    def time(self) -> datetime:
+        """When it happened, by the service's clock."""
+        return _at((self.raw.get("timeNano") or 0) / 1e9 or self.raw.get("time"))
+
+
+class Image(Record):
+    """An image in a list. Source: the Engine API's ImageSummary."""
+
+    __slots__ = ()
+
+    @property
+    def tags(self) -> list[str]:
+        """Its names, such as `busybox:latest`."""
+        tags: list[str] = self.raw.get("RepoTags") or []
+        return [tag for tag in tags if tag != "<none>:<none>"]
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return int(self.raw.get("Size") or 0)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self._part("Labels")
+
+    @property
+    def created(self) -> datetime:
+        """When it was built."""
+        return _at(self.raw.get("Created"))
+
+
+class _Named(Record):
+    """What a network and a volume have in common."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._text("Name")
+
+    @property
+    def driver(self) -> str:
+        """The driver that provides it, such as `bridge` or `local`."""
+        return self._text("Driver")
+
+    @property
+    def scope(self) -> str:
+        """How far it reaches: `local`, or `swarm`."""
+        return self._text("Scope")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self._part("Labels")
+
+
+class Network(_Named):
+    """A network. Source: the Engine API's Network."""
+
+    __slots__ = ()
+
+
+class Volume(_Named):
+    """A volume; it has a name, and no id. Source: the Engine API's Volume."""
+
+    __slots__ = ()
+
+    @property
+    def mountpoint(self) -> str:
+        """Where it is on its engine's machine."""
+        return self._text("Mountpoint")
+
+
+LISTED: Final[Mapping[tuple[str, ...], type[Record]]] = {
+    ("containers",): WorkloadSummary,
+    ("images",): Image,
+    ("networks",): Network,
+    ("volumes",): Volume,
+}
+"""The records that a list at a path holds; other lists hold plain JSON."""
+
+
+def listed(path: tuple[str, ...], value: Any) -> list[Any]:
+    """Return the entries of the answer to an `ls`.
+
+    Raises:
+        Internal: it is not a list, or an entry that should be an object is not one.
+    """
+    if path == ("volumes",) and isinstance(value, dict):  # the one list that the Engine API wraps
+        value = cast("dict[str, Any]", value).get("Volumes")
+    if not isinstance(value, list | None):
+        raise Internal(f"the service gave {value!r:.80} where a list should be")
+    entries = cast("list[Any]", value or [])
+    kind = LISTED.get(path)
+    return entries if kind is None else [kind.read(entry) for entry in entries]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a workload's output, without its end; `stream` is `stdout` or `stderr`."""
+
+    stream: str
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """The line decoded as UTF-8; bytes that are not valid UTF-8 show as U+FFFD."""
+        return self.data.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The exit code of a program, and all that it wrote."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+
+    @property
+    def text(self) -> str:
+        """What it wrote to stdout, decoded as UTF-8; bytes that are not valid UTF-8 show as U+FFFD."""
+        return self.stdout.decode("utf-8", "replace")
+
+    def check(self) -> Finished:
+        """Return this result if the program succeeded.
+
+        Raises:
+            Failed: the program ended with an exit code other than 0.
+        """
+        if self.exit_code:
+            raise Failed(self)
+        return self
+
+
+class Failed(SwarmError):
+    """A program that had to succeed ended with an exit code other than 0; `finished` has its result."""
+
+    code: ClassVar[str] = Internal.code  # on the wire; to a program of another process it is a failure like any other
+
+    def __init__(self, finished: Finished) -> None:
+        last = finished.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        super().__init__(f"it ended with exit code {finished.exit_code}{': ' if last else ''}{last}")
+        self.finished = finished
+
+
+def _at(seconds: Any) -> datetime:
+    return datetime.fromtimestamp(seconds or 0, UTC)
+
+
+def _time(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if text and text != _NEVER else None

@@ -1,0 +1,145 @@
+"""The parts of the azure backend that need no Azure: options, cloud-init, and who this machine is to the outside."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from swarmlib import Chain, ChainSyntaxError, Invalid, Unavailable
+from swarmlib_backends.azure.cloudinit import certificates, custom_data, docker, read
+from swarmlib_backends.azure.fakearm import FakeArm
+from tests.support.azure.backend import azure, lead
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--max -1", "0 or more"),
+        ("--poll 0", "above 0"),
+        ("--tag owner", "NAME=VALUE"),
+        ("--idle soon", "should be a number with a unit"),
+        ("--vm-idle soon", "should be a number with a unit"),
+        ("--security some", "none of standard, trusted, confidential"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_the_chain(words: str, said: str) -> None:
+    with pytest.raises(ChainSyntaxError, match=said):
+        Chain.read(f"azure {words}")
+
+
+def test_docker_is_installed_by_cloud_init() -> None:
+    found = docker("swarm", ["containerslots=3"], tls=False)
+    assert found.startswith(b"#cloud-config\n")
+    config = yaml.safe_load(found)
+    assert config["packages"] == ["docker.io"]
+    assert ["usermod", "-aG", "docker", "swarm"] in config["runcmd"]
+    assert yaml.safe_load(config["write_files"][0]["content"]) == {"labels": ["containerslots=3"]}
+    assert custom_data([found]) == found
+    assert custom_data([]) == b""
+
+
+def test_an_engine_that_is_reached_by_tls_asks_for_certificates_where_they_are() -> None:
+    config = yaml.safe_load(docker("swarm", [], tls=True))
+    settings, unit = config["write_files"]
+    given = {
+        each["path"]: (each["content"], each["permissions"])
+        for each in yaml.safe_load(certificates(b"the ca", b"the cert", b"the key"))["write_files"]
+    }
+    assert yaml.safe_load(settings["content"]) == {
+        "labels": [],
+        "hosts": ["unix:///run/docker.sock", "tcp://0.0.0.0:2376"],
+        "tlsverify": True,
+        "tlscacert": "/etc/docker/certs/ca.pem",
+        "tlscert": "/etc/docker/certs/cert.pem",
+        "tlskey": "/etc/docker/certs/key.pem",
+    }
+    assert given == {
+        "/etc/docker/certs/ca.pem": ("the ca", "0600"),
+        "/etc/docker/certs/cert.pem": ("the cert", "0600"),
+        "/etc/docker/certs/key.pem": ("the key", "0600"),
+    }
+    assert "-H" not in unit["content"]
+
+
+def test_the_users_own_file_for_cloud_init_is_merged(tmp_path: Path) -> None:
+    script = tmp_path / "puppet.sh"
+    script.write_text("#!/bin/sh\napt-get install -y puppet-agent  # ü\n")
+    found: Message = message_from_bytes(custom_data([docker("swarm", [], tls=False), read(script)]))
+    parts = found.get_payload()
+    assert isinstance(parts, list)
+    assert [part.get_content_type() for part in parts if isinstance(part, Message)] == [
+        "text/cloud-config",
+        "text/x-shellscript",
+    ]
+    text = parts[1].get_payload(decode=True)
+    assert text == script.read_bytes()
+    assert custom_data([read(script)]) == script.read_bytes()
+
+
+def test_a_file_that_is_none_of_cloud_inits_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with pytest.raises(Invalid, match="can't read"):
+        read(file)
+    file.write_text("hello")
+    with pytest.raises(Invalid, match="nothing that cloud-init knows"):
+        read(file)
+    file.write_text("#!" + "x" * 70_000)
+    with pytest.raises(Invalid, match="too long"):
+        custom_data([read(file)])
+
+
+@contextmanager
+def telling(text: bytes) -> Iterator[str]:
+    """A service that tells everybody the same."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing is logged."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_only_this_machines_own_address_may_log_in_unless_others_are_named(
+    arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead(arm, tmp_path, monkeypatch)
+    with telling(b"203.0.113.9\n") as url:
+        async with azure(allow=[], whoami=url) as swarm:
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
+    (rule,) = arm.state.of_type("Microsoft.Network/networkSecurityGroups/securityRules")
+    assert rule.properties["sourceAddressPrefix"] == "203.0.113.9"
+    with telling(b"<html>log in first</html>") as url:
+        async with azure(allow=[], whoami=url) as swarm:
+            with pytest.raises(Unavailable, match="for this machine's address: name it by --allow"):
+                await swarm.spawn({"Image": "ubuntu"}, name="other")
+    async with azure(allow=["here"]) as swarm:
+        with pytest.raises(Invalid, match="--allow here"):
+            await swarm.spawn({"Image": "ubuntu"}, name="other")
+
+
+async def test_without_an_ssh_key_it_is_said_how_to_get_one(
+    arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead(arm, tmp_path, monkeypatch)
+    (tmp_path / ".ssh/id_ed25519.pub").unlink()
+    async with azure() as swarm:
+        with pytest.raises(Invalid, match=r"--ssh-key, or make one with ssh-keygen"):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")

@@ -1,0 +1,178 @@
+"""`swarmd azure` against the fake ARM; and who it is to Azure."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from click.testing import CliRunner
+
+from swarmd import azure as command
+from swarmd.cli import cli
+from swarmlib import Denied
+from swarmlib_backends.azure.fakearm import FakeArm
+from tests.support.azure.backend import azure, lead, left
+
+
+@pytest.fixture
+def led(arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeArm:
+    """The fake, which the command finds by its environment."""
+    lead(arm, tmp_path, monkeypatch)
+    return arm
+
+
+COMMAND = [sys.executable, "-m", "swarmd", "azure"]
+GROUP = ["--group", "prod", "--allow", "192.0.2.1"]
+
+
+async def run(*words: str, code: int = 0) -> tuple[str, str]:
+    """The command in this process, which has imported the SDK already, in a thread beside the fake's."""
+    done = await trio.to_thread.run_sync(lambda: CliRunner().invoke(cli, ["azure", *words, *GROUP]))
+    assert done.exit_code == code, done.stderr
+    return done.stdout, done.stderr
+
+
+async def test_a_machine_is_made_listed_and_removed(led: FakeArm) -> None:
+    planned, _ = await run("create", "box", "--dry-run")
+    assert [line.rpartition("/")[2] for line in planned.splitlines()] == [
+        "prod", "swarmlib", "swarmlib", "box-ip", "box-nic", "box",
+        "make   its disk, of type StandardSSD_LRS, from ubuntu",
+    ]  # fmt: skip
+    assert all(line.startswith("make ") for line in planned.splitlines())
+    assert left(led) == []
+    said, steps = await run("create", "box", "--size", "Standard_D2s_v5")
+    assert said.startswith("docker -H ssh://swarm@127.")
+    assert "making virtualMachines box" in steps
+    assert "made virtualMachines box" in steps
+    machine = next(each for each in led.state.resources.values() if each.id.type.endswith("/virtualMachines"))
+    assert b"docker.io" in machine.hidden["custom_data"]
+    assert (await run("create", "box", "--size", "Standard_D2s_v5"))[0] == said
+    assert (await run("ls"))[0] == "box\trunning\tStandard_D2s_v5\twesteurope\n"
+    await run("rm", "box")
+    assert left(led) == []
+
+
+async def test_machines_are_told_as_json_too(led: FakeArm) -> None:
+    plan = json.loads((await run("create", "box", "--dry-run", "--json"))[0])
+    assert [(each["id"].rpartition("/")[2], each["there"]) for each in plan][-1] == ("box", False)
+    made = json.loads((await run("create", "box", "--json", "--reach", "tls", "--tag", "tier=web"))[0])
+    assert re.fullmatch(r"tcp://127\.\d+\.\d+\.\d+:2376", made["docker_host"])
+    assert {*os.listdir(made["docker_cert_path"])} >= {"ca.pem", "cert.pem", "key.pem"}
+    assert "DOCKER_TLS_VERIFY=1" in (await run("create", "box", "--reach", "tls", "--tag", "tier=web"))[0]
+    (listed,) = json.loads((await run("ls", "--json"))[0])
+    assert (listed["name"], listed["power"], listed["tags"]["tier"]) == ("box", "running", "web")
+    assert listed["id"] == made["id"]
+    assert made["power"] == "running"
+
+
+async def test_on_a_terminal_machines_are_a_table(
+    led: FakeArm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await run("create", "box", "--tag", "a=[b]")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    chosen = command.options(["--group", "prod"])
+    await trio.to_thread.run_sync(lambda: command.ls(chosen, as_json=False))
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["name", "power", "size", "location"],
+        ["box", "running", "Standard_B2s", "westeurope"],
+    ]
+
+
+async def test_what_is_wrong_is_said_in_a_line(led: FakeArm) -> None:
+    assert "azure has no option --sise" in (await run("create", "box", "--sise", "x", code=2))[1]
+    assert "there is no virtual machine box in prod" in (await run("rm", "box", code=1))[1]
+    led.state.regions["westeurope"].cores = 1
+    assert "quota" in (await run("create", "box", code=1))[1]
+    assert left(led) == []
+
+
+async def test_what_a_killed_run_has_left_is_swept(led: FakeArm) -> None:
+    hanging = led.faults.hang("PUT", "*/virtualMachines/*")
+    async with trio.open_nursery() as nursery:
+        start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
+        process: trio.Process = await nursery.start(start)
+        await hanging.hit.wait()
+        process.kill()
+    assert "box-nic" in left(led)
+    assert (await run("sweep", "--dry-run"))[0] == ""  # it may be another one's, in the making
+    planned, _ = await run("sweep", "--older-than", "0s", "--dry-run")
+    assert sorted(line.rpartition("/")[2] for line in planned.splitlines()) == [
+        "box-ip", "box-nic", "remove  prod", "swarmlib", "swarmlib",
+    ]  # fmt: skip
+    await run("sweep", "--older-than", "0s")
+    assert left(led) == []
+
+
+async def test_a_killed_creation_is_completed_by_the_same_command(led: FakeArm) -> None:
+    hanging = led.faults.hang("PUT", "*/virtualMachines/*", halfway=True)
+    async with trio.open_nursery() as nursery:
+        start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
+        process: trio.Process = await nursery.start(start)
+        await hanging.hit.wait()
+        process.kill()
+    await run("create", "box")
+    assert (await run("ls"))[0].startswith("box\trunning")
+    assert (await run("sweep", "--older-than", "0s", "--everywhere", "--dry-run"))[0] == ""
+
+
+async def test_an_interrupted_creation_is_removed_again(led: FakeArm) -> None:
+    hanging = led.faults.hang_later("PUT", "*/virtualMachines/*")
+    async with trio.open_nursery() as nursery:
+        start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
+        process: trio.Process = await nursery.start(start)
+        await hanging.hit.wait()
+        process.send_signal(2)
+        with trio.fail_after(10):
+            await process.wait()
+    assert left(led) == []
+
+
+# Who it is to Azure.
+
+
+@pytest.fixture
+def nobody(led: FakeArm, monkeypatch: pytest.MonkeyPatch) -> FakeArm:
+    """No service principal in the environment, no managed identity, and no Azure CLI."""
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    monkeypatch.delenv("AZURE_CLIENT_ID")
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", led.url)
+    monkeypatch.setenv("PATH", "/nowhere")
+    led.tokens.identity = False
+    return led
+
+
+async def test_the_managed_identity_is_used_where_there_is_one(nobody: FakeArm) -> None:
+    nobody.tokens.identity = True
+    async with azure() as swarm:
+        assert await swarm.ls() == []
+
+
+async def test_whom_the_azure_cli_logged_in(nobody: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = nobody.tokens.issue()
+    az = tmp_path / "az"
+    az.write_text(
+        f'#!/bin/sh\necho \'{{"accessToken": "{token}", "expires_on": 4102444800, "tokenType": "Bearer"}}\'\n'
+    )
+    az.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    async with azure() as swarm:
+        assert await swarm.ls() == []
+
+
+async def test_without_any_credentials_it_is_said_what_to_do(nobody: FakeArm) -> None:
+    async with azure() as swarm:
+        with pytest.raises(Denied, match=r"nobody is logged in.*environment: .*managed identity: .*az login"):
+            await swarm.ls()
+
+
+async def test_a_refused_secret_is_told_with_entras_own_code(led: FakeArm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
+    async with azure() as swarm:
+        with pytest.raises(Denied, match="AADSTS7000215"):
+            await swarm.ls()

@@ -1,0 +1,133 @@
+"""`swarmd new-backend`: what it writes is installed in a fresh environment, passes its tests, and runs in chains."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+NAMES = {"filter": "tagger", "leaf": "sayer", "source": "reviver"}
+_ALONE = ["-P", "-W", "error"]
+"""Not with the modules of the folder that the tests run in."""
+PROGRAM = """
+import swarmlib, trio
+
+async def main():
+    async with swarmlib.connect("tagger --label tier=web | exec") as swarm:
+        box = await swarm.spawn({"Image": "any", "Cmd": ["true"]})
+        print((await box.get())["Config"]["Labels"], swarmlib.__file__)
+
+trio.run(main)
+"""
+
+
+def swarmd(*words: str, code: int = 0, by: Path = Path(sys.executable)) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [by, *_ALONE, "-m", "swarmd", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A package of each kind, by the kind."""
+    folder = tmp_path_factory.mktemp("packages")
+    for kind, name in NAMES.items():
+        swarmd("new-backend", "--kind", kind, name, str(folder / kind))
+    return {kind: folder / kind for kind in NAMES}
+
+
+@pytest.fixture(scope="module")
+def python(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a fresh environment, with this checkout's swarmlib and the packages installed as wheels.
+
+    It takes a package index, as `.ci/setup` does. One hatchling builds all; each on its own would only take longer.
+    """
+    folder = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "--no-compile"]
+    made = [f"{package}[test]" for package in packages.values()]
+    subprocess.run([*pip, "-q", "hatchling"], check=True, timeout=300)
+    subprocess.run([*pip, "-q", "--no-build-isolation", ROOT, *made], check=True, timeout=300)
+    return python
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_it_passes_its_own_tests_as_written(kind: str, packages: dict[str, Path], python: Path) -> None:
+    pytest_there = [python, "-m", "pytest", "-q"]
+    done = subprocess.run(pytest_there, cwd=packages[kind], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
+def test_swarmd_there_lists_and_explains_it(python: Path) -> None:
+    rows = {line.split("\t")[0]: line for line in swarmd("backends", by=python).stdout.splitlines()}
+    assert set(NAMES.values()) <= rows.keys()
+    assert "[--label LABEL]\tPuts a label on every workload" in rows["tagger"]
+    assert "--most MOST" in swarmd("backends", "sayer", by=python).stdout
+
+
+def test_a_chain_with_it_is_embedded(python: Path) -> None:
+    done = subprocess.run([python, *_ALONE, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("{'tier': 'web'} ")
+    assert str(python.parent.parent) in done.stdout
+
+
+def test_a_chain_of_all_three_runs_until_it_is_told_to_end(python: Path) -> None:
+    words = ["reviver --interval 0.05", "debug", "tagger", "sayer"]
+    with subprocess.Popen([python, *_ALONE, "-m", "swarmd", *words], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = [process.stderr.readline() for _ in range(4)]
+        process.terminate()
+        assert process.wait(20) == 143
+    assert '#1 > ls containers {"all": "1"}\n' in seen
+    assert any(line.startswith("#1 < ack") for line in seen)
+
+
+def written(python: Path, folder: Path) -> dict[str, str]:
+    """What a swarmd writes, by the path."""
+    paths = [Path(line) for line in swarmd("new-backend", "other", str(folder), by=python).stdout.splitlines()]
+    return {str(path.relative_to(folder)): path.read_text() for path in paths}
+
+
+def test_the_templates_are_in_the_wheel(python: Path, tmp_path: Path) -> None:
+    found = written(python, tmp_path / "there")
+    assert found == written(Path(sys.executable), tmp_path / "here")
+    assert {"pyproject.toml", "src/swarmlib_other/py.typed", "tests/test_other.py"} <= found.keys()
+    assert not any("example" in content.lower() for content in found.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("Mine", "lower-case letters and digits, a letter first"),
+        ("my-own", "lower-case letters and digits, a letter first"),
+        ("1st", "lower-case letters and digits, a letter first"),
+        ("", "lower-case letters and digits, a letter first"),
+        ("../up", "lower-case letters and digits, a letter first"),
+        ("debug", "there is a backend 'debug' already"),
+        ("filter", "Filter, its class, would hide swarmlib's"),
+        ("none", "None, its class, would hide"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(name: str, problem: str, tmp_path: Path) -> None:
+    error = swarmd("new-backend", name, str(tmp_path / "new"), code=2).stderr
+    assert problem in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("kept")
+    assert "is not empty" in swarmd("new-backend", "mine", str(tmp_path), code=2).stderr
+    assert os.listdir(tmp_path) == ["mine"]
+
+
+def test_an_unknown_kind_names_those_there_are(tmp_path: Path) -> None:
+    assert "'filter', 'leaf', 'source'" in swarmd("new-backend", "--kind", "x", "mine", str(tmp_path), code=2).stderr

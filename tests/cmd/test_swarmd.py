@@ -1,0 +1,170 @@
+"""The command: its words, its help, its errors, and how it ends."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.engines import docker_process, free_port, read_until
+
+SWARMD = [sys.executable, "-W", "error", "-m", "swarmd"]
+
+
+def run(*args: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*SWARMD, *args], capture_output=True, text=True, timeout=30, env={**os.environ, **(env or {})}, check=False
+    )
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return done
+
+
+def test_help_teaches_with_examples() -> None:
+    shown = run("--help").stdout
+    assert 'swarmd "dockerserver unix://$PWD/swarm.sock" debug exec' in shown
+    assert "Commands:" in shown
+    for command in ("run", "check", "backends"):
+        assert "Usage: " in run(command, "--help").stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "swarmd", "--help"], capture_output=True, text=True, check=True
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "click" in imported
+    assert imported & {"trio", "rich", "docker", "httptools", "orjson", "swarmlib", "importlib.metadata"} == set()
+
+
+def test_backends_are_listed_with_their_usage() -> None:
+    rows = [line.split("\t") for line in run("backends").stdout.splitlines()]
+    names = [row[0] for row in rows]
+    assert names == sorted(names)
+    assert {"aggregate", "balance", "debug", "docker", "dockerserver", "exec", "record", "retry"} <= set(names)
+    assert dict(row[:2] for row in rows)["balance"].startswith(
+        "balance [--watch-file WATCH-FILE] [--strategy spread|binpack|"
+    )
+    listed = json.loads(run("backends", "--json").stdout)
+    assert [each["name"] for each in listed] == [row[0] for row in rows]
+
+
+def test_one_backend_is_explained() -> None:
+    assert "--log-size SIZE" in run("backends", "exec").stdout
+    assert json.loads(run("backends", "debug", "--json").stdout)["options"][0]["name"] == "json"
+    assert "did you mean 'debug'" in run("backends", "debgu", code=2).stderr
+
+
+def test_check_explains_a_chain_and_its_sub_chains() -> None:
+    shown = run("check", "dockerserver tcp://127.0.0.1:1", "debug --json", "balance (a=debug | exec) exec").stdout
+    stages = [line.strip() for line in shown.splitlines()]
+    assert any(stage.startswith("3. balance:") for stage in stages)
+    assert any(stage.startswith("2. exec:") for stage in stages)
+    assert "--json = true" in stages
+    assert "MEMBER a:" in stages
+    found = json.loads(run("check", "--json", "debug | exec").stdout)
+    assert [stage["backend"] for stage in found] == ["debug", "exec"]
+    (balanced,) = json.loads(run("check", "--json", "balance (a=exec)").stdout)
+    assert balanced["arguments"]["members"][0]["label"] == "a"
+
+
+@pytest.mark.parametrize("command", [(), ("check",), ("run",)])
+def test_a_wrong_chain_is_pointed_at_and_ends_with_2(command: tuple[str, ...]) -> None:
+    error = run(*command, "debug --jsno | exec", code=2).stderr
+    assert error.splitlines() == [
+        "swarmd: error: debug has no option --jsno; did you mean '--json'?",
+        "  debug --jsno | exec",
+        "        ^^^^^^",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (("nosuch", "exec"), "there is no backend 'nosuch'"),
+        (("debug", "exec"), "the first stage must produce messages"),
+        (("dockerserver", "tcp://127.0.0.1:1"), "dockerserver needs ADDRESS"),
+        (("run",), "give a chain, or a file"),
+        (("run", "-f", "nosuch.toml"), "nosuch.toml"),
+        (("dockerserver tcp://127.0.0.1:1", "--json", "exec"), "--json stands alone"),
+    ],
+)
+def test_wrong_words_end_with_2_and_say_why(args: tuple[str, ...], problem: str) -> None:
+    error = run(*args, code=2).stderr
+    assert problem in error
+    assert "Traceback" not in error
+
+
+def test_a_port_in_use_ends_with_1_in_one_line() -> None:
+    with served(f"dockerserver tcp://127.0.0.1:{(port := free_port())}", "exec"):
+        error = run(f"dockerserver tcp://127.0.0.1:{port}", "exec", code=1).stderr
+    assert error == f"swarmd: error: dockerserver: can't listen on tcp://127.0.0.1:{port}: Address already in use\n"
+
+
+class served:  # noqa: N801 - a context manager, used like a function
+    """A swarmd that serves, and is ended with SIGKILL if a test has not ended it."""
+
+    def __init__(self, *args: str) -> None:
+        self.process = subprocess.Popen([*SWARMD, *args], stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> subprocess.Popen[str]:
+        assert self.process.stderr is not None
+        assert self.process.stderr.readline() == "swarmd: serving; Ctrl-C ends it\n"
+        return self.process
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_it_cleanly(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    socket = tmp_path / "docker.sock"
+    with served(f"dockerserver unix://{socket}", "debug", "exec") as process:
+        assert socket.exists()
+        with docker_process(f"unix://{socket}", "run", "any", "sh", "-c", "echo up; exec sleep 1000") as streaming:
+            assert streaming.stdout is not None
+            assert streaming.stdout.readline() == b"up\n"
+            process.send_signal(number)
+            _, error = process.communicate(timeout=20)
+        assert process.returncode == code
+        assert not socket.exists()
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("content", ['chain = "dockerserver tcp://127.0.0.1:PORT | exec"', "STAGES"])
+def test_a_chain_is_kept_in_a_file(content: str, tmp_path: Path) -> None:
+    stages = '[[stage]]\nbackend = "dockerserver"\naddresses = ["tcp://127.0.0.1:PORT"]\n[[stage]]\nbackend = "exec"'
+    file = tmp_path / "chain.toml"
+    file.write_text(content.replace("STAGES", stages).replace("PORT", str(free_port())))
+    with served("run", "-f", str(file)) as process:
+        process.terminate()
+        assert process.wait(20) == 143
+
+
+def test_a_terminal_gets_a_table() -> None:
+    master, slave = pty.openpty()
+    with closing(os.fdopen(master, "rb", buffering=0)):
+        env = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+        process = subprocess.Popen([*SWARMD, "backends"], stdout=slave, stderr=slave, env=env)
+        os.close(slave)
+        read_until(master, b"dockerserver")
+        with suppress(OSError):  # a terminal ends with EIO
+            while os.read(master, 4096):
+                pass
+        assert process.wait(20) == 0
+
+
+def test_words_are_completed() -> None:
+    completed = run(env={"_SWARMD_COMPLETE": "bash_complete", "COMP_WORDS": "swarmd ba", "COMP_CWORD": "1"}).stdout
+    assert completed.split() == ["plain,backends", "plain,balance"]
+
+
+def test_the_version_is_the_packages() -> None:
+    from importlib.metadata import version
+
+    assert run("--version").stdout.strip().endswith(version("swarmlib"))

@@ -1,0 +1,83 @@
+"""The transports below the wire: addresses, and who is at the other end."""
+
+import os
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+
+from swarmlib import UNSENT, Invalid, Unavailable
+from swarmlib.net import callers
+from swarmlib.net.address import Address, DialAddress, ListenAddress
+from swarmlib.net.dialling import dial
+from tests.support.engines import free_port
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("tcp://127.0.0.1:1", ("127.0.0.1", 1, "", "")),
+        ("tls://[::1]:65535", ("::1", 65_535, "", "")),
+        ("unix:///run/a b.sock", ("", 0, "", "/run/a b.sock")),
+        ("ssh://b", ("b", 0, "", "")),
+        ("ssh://me@b:22/run/x.sock", ("b", 22, "me", "/run/x.sock")),
+        ("fd://", ("", 0, "", "")),
+    ],
+)
+def test_an_address_is_taken_apart(text: str, parts: tuple[str, int, str, str]) -> None:
+    found = Address.read(text)
+    assert (found.host, found.port, found.user, found.path) == parts
+    assert str(found) == text
+    assert Address.read(found) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("tcp://b", "tcp://HOST:PORT"),
+        ("tcp://b:1/path", "tcp://HOST:PORT"),
+        ("tls://me@b:1", "tls://HOST:PORT"),
+        ("tcp://b:x", "tcp://HOST:PORT"),
+        ("tcp://b:65536", "a port is 65535 at most"),
+        ("tcp://a..b:1", "'a..b' is no host's name"),
+        ("unix://run/x", "unix:///PATH"),
+        ("ssh://-oProxyCommand=x", "ssh://[USER@]HOST[:PORT][/SOCKET]"),
+        ("ssh://me:secret@b", "ssh://[USER@]HOST[:PORT][/SOCKET]"),
+        ("fd://3", "fd://"),
+        ("b:1", "tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH, ssh://[USER@]HOST[:PORT][/SOCKET] or fd://"),
+    ],
+)
+def test_what_is_no_address_is_told_what_would_be_one(text: str, right: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        Address.read(text)
+    assert raised.value.message.endswith(right)
+
+
+def test_each_side_has_its_own_forms() -> None:
+    with pytest.raises(Invalid, match="unix:///PATH or fd://"):
+        ListenAddress.read("ssh://b")
+    with pytest.raises(Invalid, match="unix:///PATH or ssh://"):
+        DialAddress.read("fd://")
+
+
+async def test_who_cannot_be_reached_is_named_and_nothing_was_sent(tmp_path: Path) -> None:
+    for text in (f"tcp://127.0.0.1:{free_port()}", f"unix://{tmp_path}/nobody.sock"):
+        with pytest.raises(Unavailable, match=f"{text} can't be reached: ") as raised:
+            await dial(DialAddress.read(text), tls=None, program=()).__aenter__()
+        assert raised.value.details[UNSENT]
+
+
+async def test_the_caller_is_the_user_behind_a_unix_socket_or_a_tcp_address() -> None:
+    for ends in (socket.socketpair(), loopback_pair()):
+        with closing(ends[0]), closing(ends[1]):
+            with closing(trio.socket.from_stdlib_socket(ends[0].dup())) as sock:
+                who = callers.by_socket(sock)
+            assert who == (f"uid:{os.getuid()}" if ends[0].family == socket.AF_UNIX else "ip:127.0.0.1")
+
+
+def loopback_pair() -> tuple[socket.socket, socket.socket]:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        near = socket.create_connection(server.getsockname())
+        return near, server.accept()[0]

@@ -1,0 +1,103 @@
+"""Every built-in backend keeps the whole contract: one line each."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+import swarmlib
+from swarmlib import Chain, Filter
+from swarmlib.testing import Reference, check_backend
+from swarmlib.testing.rules import RULES
+from swarmlib_backends import (
+    Aggregate,
+    Balance,
+    Cache,
+    Chaos,
+    Debug,
+    Docker,
+    DockerServer,
+    Exec,
+    Limit,
+    Listen,
+    Record,
+    Remote,
+    Replay,
+    Retry,
+    Simulator,
+    Tee,
+    Timeout,
+)
+from tests.support.engines import Engine
+from tests.support.leaves import containers, processes
+
+LOCAL = processes(Env=["constraint:node==local"])
+"""Processes behind balance, which places them only where a rule asks for it."""
+KEPT = 1 << 20
+"""Bytes of output that exec keeps of each workload: less than what counts as flat memory."""
+
+
+async def test_debug() -> None:
+    await check_backend(lambda: Debug(values=True, out=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        Cache(),
+        Chaos(latency="1ms±1ms"),
+        Limit(rate="1000/s", max_concurrent=100),
+        Retry(),
+        Tee(Chain("debug --filter nothing")),
+        Timeout(after=60),
+    ],
+    ids=lambda stage: stage.name,
+)
+async def test_filters(filter: Filter) -> None:
+    await check_backend(lambda: filter)
+
+
+async def test_record(tmp_path: Path) -> None:
+    # A file is written by one stage at a time: it can't be opened any number of times at once.
+    rules = [rule for rule in RULES if rule.name != "opens_any_number_of_times"]
+    await check_backend(lambda: Record(str(tmp_path / "session"), force=True), rules=rules)
+
+
+async def test_replay(tmp_path: Path) -> None:
+    file = str(tmp_path / "session")
+    async with swarmlib.connect(Record(file), Reference()):
+        pass
+    await check_backend(lambda: Replay(file, pass_through=True))
+
+
+async def test_aggregate() -> None:
+    leaf = Reference()
+    await check_backend(lambda: Aggregate([Chain(leaf)]), over=leaf)
+
+
+async def test_exec() -> None:
+    await check_backend(lambda: Exec(log_size=KEPT), leaf=processes())
+
+
+async def test_simulator() -> None:
+    # Its files are kept in memory, which is what it is for: no claim is made of theirs.
+    await check_backend(Simulator, leaf=processes())
+
+
+async def test_balance() -> None:
+    await check_backend(lambda: Balance([Chain(Exec(log_size=KEPT), label="local")]), leaf=LOCAL)
+
+
+async def test_dockerserver(tmp_path: Path) -> None:
+    address = f"unix://{tmp_path}/docker.sock"
+    await check_backend(lambda: DockerServer([address]), client=lambda: Docker(address))
+
+
+async def test_listen_and_remote(tmp_path: Path) -> None:
+    url = f"unix://{tmp_path}/swarm.sock"
+    await check_backend(lambda: Listen([url]), client=lambda: Remote(url))
+
+
+@pytest.mark.engine
+async def test_docker(engines: tuple[Engine, Engine]) -> None:
+    await check_backend(lambda: Docker(engines[0].host), leaf=containers())
