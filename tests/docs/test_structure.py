@@ -23,11 +23,6 @@ UNMENDED_FUNCTIONS = {
 }
 GENERATED_MODULES = {"swarmlib_backends.dockerapi.operations"}
 """Modules that are compiled from other documents: nobody reads or edits them by hand."""
-UNMENDED_PRIVATE = {
-    ("swarmlib_backends.enginekit.server", "_events"): "of ContainerOperations",
-    ("swarmlib_backends.enginekit.server", "_store"): "of ContainerOperations",
-    ("swarmlib_backends.simulator.containers", "_store"): "of ContainerOperations",
-}
 ALLOWED_PRIVATE = {
     "_exit": "os: ends a process that has forked, by its documented name",
     "_replace": "typing.NamedTuple: a documented method, named so that it is no field's name",
@@ -218,7 +213,7 @@ def private_members_used() -> set[tuple[str, str]]:
 
 
 def test_no_private_member_of_another_module_is_used() -> None:
-    assert {each for each in private_members_used() if each[1] not in ALLOWED_PRIVATE} == UNMENDED_PRIVATE.keys()
+    assert {each for each in private_members_used() if each[1] not in ALLOWED_PRIVATE} == set()
 
 
 def test_what_is_allowed_is_used() -> None:

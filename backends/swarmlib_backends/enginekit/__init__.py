@@ -2,16 +2,19 @@
 
 A `ContainerServer` answers the operations of containers, events and the system; its author writes a `Container` that
 runs, and says which fields of a creation it honours (`Accepted`). An `EngineServer` answers whatever operations it is
-given, by the names of their rows in the routing table. The rest are the parts of both, which can be used without them.
+given: methods that are marked with the rows that they are for (`answers`). The rest are the parts of both, which can be
+used without them.
 """
 
 from .bodies import ATTACHED, HARMLESS, HONOURED, USUAL, Accepted, anything, only
 from .clock import Clock
 from .container import Container
-from .containers import ContainerOperations, Operations
+from .containers import ContainerOperations
 from .events import Events
+from .execs import ExecOperations, PlayedExec
 from .filters import FILTERS, Filter, chosen, one_of
 from .lifecycle import Lifecycle, Runner
+from .operations import Operations, answers, operations_of
 from .output import Output, Piece
 from .played import Played
 from .pong import pong
@@ -33,18 +36,22 @@ __all__ = [
     "ContainerStore",
     "EngineServer",
     "Events",
+    "ExecOperations",
     "Filter",
     "Lifecycle",
     "Operations",
     "Output",
     "Piece",
     "Played",
+    "PlayedExec",
     "Runner",
     "Stdio",
+    "answers",
     "anything",
     "chosen",
     "one_of",
     "only",
+    "operations_of",
     "pong",
     "send_lines",
     "send_logs",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 import trio
 
@@ -30,22 +30,12 @@ from ..dockerapi.values import signal_asked, signal_number, terminal_size
 from .events import Events
 from .filters import checked, labels_wanted, until_of
 from .lifecycle import Lifecycle
+from .operations import FOLLOW, answers, ref_of
 from .played import Played
-from .refusals import (
-    check_not_restarting,
-    killing,
-    no_link,
-    no_such_signal,
-    not_running,
-    still_runs,
-)
+from .refusals import check_not_restarting, killing, no_link, no_such_signal, not_running, still_runs
 from .store import ContainerStore
 from .streams import send_lines, send_logs, stdio
 
-Operations: TypeAlias = Mapping[str, Callable[[Request], Awaitable[Any]]]
-"""What answers, by the names of the rows in the routing table."""
-FOLLOW: Final = "swarmlib.attach"
-"""In the place of a row's name: swarmlib's own `attach`, for which an engine has several rows."""
 _PRUNE_FILTERS: Final = ("label", "label!", "until")
 
 
@@ -58,48 +48,28 @@ class ContainerOperations(ABC, Generic[C]):
     def __init__(
         self, store: ContainerStore[C], lifecycle: Lifecycle[C], events: Events, now: Callable[[], float]
     ) -> None:
-        self._store = store
-        self._lifecycle = lifecycle
-        self._events = events
-        self._now = now
-
-    @property
-    def operations(self) -> Operations:
-        """Return what it answers."""
-        return {
-            "ContainerList": self.list_containers,
-            "ContainerCreate": self.create,
-            "ContainerPrune": self._prune,
-            "ContainerInspect": self.inspect,
-            "ContainerLogs": self.logs,
-            "ContainerResize": self._resize,
-            "ContainerStart": self._start,
-            "ContainerStop": self._stop,
-            "ContainerRestart": self._restart,
-            "ContainerKill": self._kill,
-            "ContainerRename": self._rename,
-            "ContainerPause": self._pause,
-            "ContainerUnpause": self._unpause,
-            "ContainerAttach": self._attach,
-            "ContainerWait": self._wait,
-            "ContainerDelete": self._rm,
-            FOLLOW: self._follow,
-        }
+        self.store = store
+        self.lifecycle = lifecycle
+        self.events = events
+        self.now = now
 
     def find(self, request: Request) -> C:
         """Return the container that a request names. Raises `NotFound`."""
-        return self._store.find(ref_of(request))
+        return self.store.find(ref_of(request))
 
     # What a backend says.
 
+    @answers("ContainerList")
     @abstractmethod
     async def list_containers(self, request: Request) -> Any:
         """Return the list that a request asks for."""
 
+    @answers("ContainerCreate")
     @abstractmethod
     async def create(self, request: Request) -> dict[str, Any]:
         """Make a container; returns the answer."""
 
+    @answers("ContainerInspect")
     @abstractmethod
     async def inspect(self, request: Request) -> dict[str, Any]:
         """Return all there is to know of a container."""
@@ -128,6 +98,7 @@ class ContainerOperations(ABC, Generic[C]):
 
     # Starting and ending.
 
+    @answers("ContainerStart")
     async def _start(self, request: Request) -> None:
         container = self.find(request)
         if container.status == "paused":
@@ -137,8 +108,9 @@ class ContainerOperations(ABC, Generic[C]):
         else:
             if ContainerStart.of(request).checkpoint_dir:  # an engine keeps them where it wants
                 raise refusal(403, "custom checkpointdir is not supported")
-            await self._lifecycle.start(container)
+            await self.lifecycle.start(container)
 
+    @answers("ContainerStop")
     async def _stop(self, request: Request) -> None:
         container = self.find(request)
         if container.running:
@@ -148,19 +120,21 @@ class ContainerOperations(ABC, Generic[C]):
 
     async def _stop_running(self, container: C, asked: ContainerRestart) -> None:
         wanted = signal_number(asked.signal) if asked.signal else container.stop_signal
-        await self._lifecycle.stop(container, wanted, container.grace if asked.t is None else asked.t)
+        await self.lifecycle.stop(container, wanted, container.grace if asked.t is None else asked.t)
 
+    @answers("ContainerRestart")
     async def _restart(self, request: Request) -> None:
         container = self.find(request)
         if container.running:
             with _kept(container):
                 await self._stop_running(container, ContainerRestart.of(request))
         try:
-            await self._lifecycle.start(container)
+            await self.lifecycle.start(container)
         except SwarmError as exc:
             raise refusal(500, f"Cannot restart container {ref_of(request)}: {exc.message}") from exc
-        self._events.tell_container(container, "restart")
+        self.events.tell_container(container, "restart")
 
+    @answers("ContainerKill")
     async def _kill(self, request: Request) -> None:
         wanted = signal_asked(ContainerKill.of(request).signal)
         with killing(ref_of(request)):
@@ -168,10 +142,11 @@ class ContainerOperations(ABC, Generic[C]):
             if wanted not in signal.valid_signals():
                 raise no_such_signal(wanted)
             if wanted == signal.SIGKILL:
-                await self._lifecycle.kill(container)
+                await self.lifecycle.kill(container)
             else:
-                self._lifecycle.signal(container, wanted)
+                self.lifecycle.signal(container, wanted)
 
+    @answers("ContainerPause")
     async def _pause(self, request: Request) -> None:
         container = self.find(request)
         if not container.running:
@@ -179,14 +154,16 @@ class ContainerOperations(ABC, Generic[C]):
         if container.status == "paused":
             raise refusal(409, f"Container {container.id} is already paused")
         check_not_restarting(container.id, container.status)
-        self._lifecycle.pause(container)
+        self.lifecycle.pause(container)
 
+    @answers("ContainerUnpause")
     async def _unpause(self, request: Request) -> None:
         container = self.find(request)
         if container.status != "paused":
             raise refusal(500, f"Container {container.id} is not paused")
-        self._lifecycle.unpause(container)
+        self.lifecycle.unpause(container)
 
+    @answers("ContainerWait")
     async def _wait(self, request: Request) -> None:
         container = self.find(request)
         condition = ContainerWait.of(request).condition
@@ -202,13 +179,15 @@ class ContainerOperations(ABC, Generic[C]):
 
     # Changing and removing.
 
+    @answers("ContainerRename")
     async def _rename(self, request: Request) -> None:
         container = self.find(request)
         before = container.name
-        self._store.rename(container, ContainerRename.of(request).name)
+        self.store.rename(container, ContainerRename.of(request).name)
         self.renamed(container)
-        self._events.tell_container(container, "rename", oldName=f"/{before}")
+        self.events.tell_container(container, "rename", oldName=f"/{before}")
 
+    @answers("ContainerDelete")
     async def _rm(self, request: Request) -> None:
         container, asked = self.find(request), ContainerDelete.of(request)
         if asked.link:
@@ -218,26 +197,29 @@ class ContainerOperations(ABC, Generic[C]):
             if not asked.force:
                 raise still_runs(container.id, container.status)
             with _kept(container):  # it is removed here, also if it would remove itself
-                await self._lifecycle.kill(container)
-        self._lifecycle.remove(container, volumes=asked.v)
+                await self.lifecycle.kill(container)
+        self.lifecycle.remove(container, volumes=asked.v)
 
+    @answers("ContainerPrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
         wanted = checked(ContainerPrune.of(request).filters, _PRUNE_FILTERS)
-        until = until_of(wanted, self._now())
-        stopped = [each for each in reversed(self._store) if not each.running]
+        until = until_of(wanted, self.now())
+        stopped = [each for each in reversed(self.store) if not each.running]
         ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
         freed = sum(map(self.size, ended))
         for each in ended:
-            self._lifecycle.remove(each, volumes=False)
-        self._events.tell_object("container", "prune", "", {"reclaimed": str(freed)})
+            self.lifecycle.remove(each, volumes=False)
+        self.events.tell_object("container", "prune", "", {"reclaimed": str(freed)})
         return {"ContainersDeleted": [each.id for each in ended] or None, "SpaceReclaimed": freed}
 
     # Input and output.
 
+    @answers("ContainerLogs")
     async def logs(self, request: Request) -> None:
         """Answer with a container's logs."""
         await send_logs(request, self.find(request))
 
+    @answers("ContainerAttach")
     async def _attach(self, request: Request) -> None:
         container = self.find(request)
         if container.status == "paused":
@@ -248,16 +230,18 @@ class ContainerOperations(ABC, Generic[C]):
         await request.reply.ack(stream=stdio(container, container.config, ContainerAttach.of(request), detached))
 
     async def _detached(self, container: C) -> None:
-        self._events.tell_container(container, "detach")
+        self.events.tell_container(container, "detach")
 
+    @answers("ContainerResize")
     async def _resize(self, request: Request) -> None:
         rows, columns = terminal_size(ContainerResize.of(request))
         container = self.find(request)
         if not container.running:
             raise not_running(container.id)
         container.resize(rows, columns)
-        self._events.tell_container(container, "resize", height=str(rows), width=str(columns))
+        self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
 
+    @answers(FOLLOW)
     async def _follow(self, request: Request) -> None:
         """Answer with a container's output as `log` replies, and its state when it ends."""
         container, reply = self.find(request), request.reply
@@ -278,13 +262,3 @@ def _kept(container: Played) -> Generator[None]:
         yield
     finally:
         container.stoppers -= 1
-
-
-def ref_of(request: Request) -> str:
-    """Return the name of the object that a request is about."""
-    return request.path[1]
-
-
-def body_of(request: Request) -> dict[str, Any]:
-    """Return the JSON object of a canonical request; empty where it has none."""
-    return cast("dict[str, Any]", request.json or {})

@@ -15,6 +15,7 @@ from ..dockerapi.events import FILTERS, fits
 from ..dockerapi.operations import SystemEvents
 from .clock import Clock
 from .filters import checked
+from .operations import answers
 from .played import Played
 
 _KEPT: Final = 256
@@ -62,6 +63,7 @@ class Events:
         head = {"status": action, **({"id": id} if id else {})} if kind in ("container", "image") else {}
         self.tell(head | {"Type": kind, "Action": action, "Actor": {"ID": id, "Attributes": dict(attributes)}})
 
+    @answers("SystemEvents")
     async def send(self, request: Request) -> None:
         """Acknowledge a watch, and send it the events that it asks for, until its `until`.
 

@@ -26,47 +26,38 @@ class Played(Protocol):
     @property
     def labels(self) -> dict[str, str]:
         """Its labels."""
-        ...
 
     @property
     def status(self) -> str:
         """An engine's word for its state."""
-        ...
 
     @property
     def running(self) -> bool:
         """Whether it runs, or is paused."""
-        ...
 
     @property
     def output(self) -> Output:
         """What it has written."""
-        ...
 
     @property
     def tty(self) -> bool:
         """Whether it has a terminal."""
-        ...
 
     @property
     def exited(self) -> trio.Event:
         """Set at the end of this run, or of the next one."""
-        ...
 
     @property
     def removed(self) -> trio.Event:
         """Set when it is gone."""
-        ...
 
     @property
     def stop_signal(self) -> int:
         """The signal that asks it to end."""
-        ...
 
     @property
     def grace(self) -> int:
         """Seconds that it then has; a negative number stands for any time."""
-        ...
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Give it input."""

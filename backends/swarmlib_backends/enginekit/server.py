@@ -25,10 +25,11 @@ from . import views
 from .bodies import Accepted
 from .clock import Clock
 from .container import Container
-from .containers import FOLLOW, ContainerOperations, Operations
+from .containers import ContainerOperations
 from .events import Events
 from .filters import FILTERS, IMAGES, Filter, by_exit, checked, chosen, one_of
 from .lifecycle import Runner
+from .operations import FOLLOW, Operations, answers, operations_of
 from .pong import pong
 from .refusals import no_such_place
 from .store import ContainerStore
@@ -42,11 +43,15 @@ C = TypeVar("C", bound=Container)
 class EngineServer(Server):
     """A backend that plays an engine.
 
-    Its `lifespan` sets `operations`: what it answers, by the names of the rows. Each gets the canonical form of its
-    request, unless an engine refuses that before it looks for anything.
+    Its `lifespan` sets `operations`, by `operations_of`. Each gets the canonical form of its request, unless an engine
+    refuses that before it looks for anything.
     """
 
     operations: Operations
+
+    @answers("SystemPing", "SystemPingHead")
+    async def _ping(self, request: Request) -> None:
+        await pong(request.reply)
 
     def handlers(self) -> Mapping[Verb, Handler]:
         """Return what answers each verb: every one of the table, and `attach`, for which an engine has several rows."""
@@ -124,7 +129,7 @@ class ContainerServer(EngineServer, Generic[C]):
         self.events = Events(Clock())
         async with trio.open_nursery() as self.nursery:
             runner = Runner(self.name, self.store, self.events, self.nursery)
-            self.operations = {**_Containers(self, runner).operations, **_System(self).operations}
+            self.operations = operations_of(self, self.events, _Operations(self, runner))
             try:
                 yield
             finally:
@@ -133,15 +138,15 @@ class ContainerServer(EngineServer, Generic[C]):
                 self.nursery.cancel_scope.cancel()
 
 
-class _Containers(ContainerOperations[C]):
-    """The containers of a `ContainerServer`."""
+class _Operations(ContainerOperations[C]):
+    """What a `ContainerServer` answers: of its containers, of itself, and of images, of which it has none."""
 
     def __init__(self, server: ContainerServer[C], runner: Runner[C]) -> None:
         super().__init__(server.store, runner, server.events, Clock().now)
         self._server = server
 
     async def list_containers(self, request: Request) -> list[Any]:
-        return [views.summary(each) for each in chosen(reversed(self._store), request, self._server.filters)]
+        return [views.summary(each) for each in chosen(reversed(self.store), request, self._server.filters)]
 
     async def create(self, request: Request) -> dict[str, Any]:
         server = self._server
@@ -149,11 +154,11 @@ class _Containers(ContainerOperations[C]):
         asked = ContainerCreate.of(request)
         if asked.platform and platforms.read(asked.platform) != platforms.HERE:
             raise Unsupported(f"{server.accepted.what} is of {platforms.HERE}, not of {asked.platform}")
-        name = self._store.free_name(asked.name or f"{server.name}_{secrets.token_hex(4)}")
+        name = self.store.free_name(asked.name or f"{server.name}_{secrets.token_hex(4)}")
         container = server.make(secrets.token_hex(32), name, body)
         views.check_shown(container)
-        self._store.add(container)
-        self._events.tell_container(container, "create")
+        self.store.add(container)
+        self.events.tell_container(container, "create")
         return {"Id": container.id, "Warnings": []}
 
     async def inspect(self, request: Request) -> dict[str, Any]:
@@ -162,39 +167,19 @@ class _Containers(ContainerOperations[C]):
     def state(self, container: C) -> dict[str, Any]:
         return views.state(container)
 
-
-class _System:
-    """What a `ContainerServer` says of itself, and of images, of which it has none."""
-
-    def __init__(self, server: ContainerServer[Any]) -> None:
-        self._server = server
-
-    @property
-    def operations(self) -> Operations:
-        return {
-            "SystemPing": self._ping,
-            "SystemPingHead": self._ping,
-            "SystemVersion": self._version,
-            "SystemInfo": self._info,
-            "SystemDataUsage": self._disk_usage,
-            "SystemEvents": self._server.events.send,
-            "ImageList": self._list_images,
-            "ImageInspect": self._inspect_image,
-        }
-
-    async def _ping(self, request: Request) -> None:
-        await pong(request.reply)
-
+    @answers("SystemVersion")
     async def _version(self, request: Request) -> dict[str, Any]:
         return views.version()
 
+    @answers("SystemInfo")
     async def _info(self, request: Request) -> dict[str, Any]:
-        server = self._server
-        return views.info(server.name, (each.status for each in server.store)) | server.about()
+        return views.info(self._server.name, (each.status for each in self.store)) | self._server.about()
 
+    @answers("SystemDataUsage")
     async def _disk_usage(self, request: Request) -> dict[str, Any]:
-        return views.disk_usage(self._server.store)
+        return views.disk_usage(self.store)
 
+    @answers("ImageList")
     async def _list_images(self, request: Request) -> list[Any]:
         wanted = checked(ImageList.of(request).filters, IMAGES)
         if "dangling" in wanted:
@@ -204,6 +189,7 @@ class _System:
                 raise NotFound(f"No such image: {looked_for(ref)}")
         return []
 
+    @answers("ImageInspect")
     async def _inspect_image(self, request: Request) -> Any:
         ref = request.path[1]
         raise NotFound(f"no such image: {ref}: No such image: {looked_for(ref)}")

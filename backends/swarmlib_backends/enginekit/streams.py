@@ -24,17 +24,14 @@ class Attachable(Protocol):
     @property
     def output(self) -> Output:
         """What it has written."""
-        ...
 
     @property
     def tty(self) -> bool:
         """Whether it has a terminal."""
-        ...
 
     @property
     def running(self) -> bool:
         """Whether more output may come."""
-        ...
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Give it input."""

@@ -26,6 +26,7 @@ from swarmlib.quantities import Size
 
 from ..dockerapi.operations import ContainerTop
 from ..enginekit.bodies import Accepted
+from ..enginekit.operations import answers, operations_of, ref_of
 from ..enginekit.output import Output
 from ..enginekit.server import ContainerServer
 from .body import PROCESS, check, console_size
@@ -58,7 +59,7 @@ class Exec(ContainerServer[Workload]):
         self._launcher = Launcher()
         async with self._launcher.open(), super().lifespan():
             execs = Execs(self.store, self.nursery, self._output)
-            self.operations = {**self.operations, **execs.operations, "ContainerTop": self._top}
+            self.operations = {**self.operations, **operations_of(execs)}
             yield
 
     def check(self, body: Any) -> dict[str, Any]:
@@ -79,6 +80,7 @@ class Exec(ContainerServer[Workload]):
     def _output(self) -> Output:
         return Output(self.log_size)
 
+    @answers("ContainerTop")
     async def _top(self, request: Request) -> dict[str, Any]:
-        workload = self.store.find(request.path[1])
+        workload = self.store.find(ref_of(request))
         return await processes(workload, ContainerTop.of(request).ps_args)

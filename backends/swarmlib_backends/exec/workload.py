@@ -39,9 +39,7 @@ class Workload(Container):
 
     launcher: Launcher = field(kw_only=True)
     sandbox: Sandbox | None = None
-    within: Workload | None = None
-    """The workload in whose place this process is, and with which it ends."""
-    inside: dict[str, Workload] = field(default_factory=dict[str, "Workload"])
+    inside: dict[str, Beside] = field(default_factory=dict[str, "Beside"])
     """The processes in its place, by their ids."""
     process: Process | None = None
     size: tuple[int, int] = (0, 0)
@@ -54,6 +52,11 @@ class Workload(Container):
     def network_mode(self) -> str:
         """The network that it is shown to have."""
         return "host" if self.sandbox is None or self.sandbox.network else "none"
+
+    @property
+    def joined(self) -> int:
+        """The holder of the process whose namespaces it enters; 0 for new ones."""
+        return 0
 
     async def start(self) -> None:
         """Start the process.
@@ -131,7 +134,7 @@ class Workload(Container):
             terminal=self.tty,
             announces=False,
             files=FILES,
-            join=self.within.process.holder if self.within is not None and self.within.process is not None else 0,
+            join=self.joined,
         )
         return request, b""
 
@@ -238,6 +241,28 @@ class Workload(Container):
         self.size = (rows, columns)
         if self.process is not None and self.process.streams.terminal is not None and self.running:
             set_size(self.process.streams.terminal, rows, columns)
+
+
+@dataclass(eq=False)
+class Beside(Workload):
+    """A process in the place of a workload, with which it ends."""
+
+    container: Workload = field(kw_only=True)
+
+    @property
+    def begun(self) -> bool:
+        """Whether its start was asked for."""
+        return self.status != "created"
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None before its end."""
+        return self.exit_code if self.status == "exited" else None
+
+    @property
+    def joined(self) -> int:
+        """See `Workload`."""
+        return self.container.process.holder if self.container.process is not None else 0
 
 
 async def _why_no_sandbox(process: Process) -> OSError:

@@ -71,7 +71,7 @@ class Exec:
     output: Output = field(default_factory=lambda: Output(_LOG_BYTES))
     stdin: Pipe = field(default_factory=Pipe)
     process: Process | None = None
-    exit_code: int | None = None
+    code: int | None = None
     begun: bool = False
 
     @property
@@ -88,7 +88,12 @@ class Exec:
     @property
     def running(self) -> bool:
         """Whether it runs, as far as is known: of one whose client has detached it isn't."""
-        return self.process is not None and self.exit_code is None
+        return self.process is not None and self.code is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before its start."""
+        return self.process.pid if self.process is not None else 0
 
     @property
     def alive(self) -> bool:

@@ -12,7 +12,7 @@ from swarmlib import BytesStream, Json, Request
 
 from ..dockerapi.operations import ContainerArchive, ContainerArchiveInfo, PutContainerArchive
 from ..dockerapi.status import refusal
-from ..enginekit.containers import Operations, ref_of
+from ..enginekit.operations import answers, ref_of
 from ..enginekit.streams import stream_headers
 from .container import Container
 from .context import Context
@@ -27,20 +27,11 @@ class ContainerFiles:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    @property
-    def operations(self) -> Operations:
-        """Return what it answers."""
-        return {
-            "ContainerChanges": self._changes,
-            "ContainerExport": self._export,
-            "ContainerArchive": self._archive,
-            "ContainerArchiveInfo": self._archive_info,
-            "PutContainerArchive": self._put_archive,
-        }
-
+    @answers("ContainerChanges")
     async def _changes(self, request: Request) -> Json:
         return Json.from_data(self._context.find(ref_of(request)).files.changes() or None)
 
+    @answers("ContainerExport")
     async def _export(self, request: Request) -> None:
         container = self._context.find(ref_of(request))
         nodes = ((path.lstrip("/"), node) for path, node in container.files.merged().items())
@@ -48,16 +39,19 @@ class ContainerFiles:
         await request.reply.ack(stream=BytesStream(tar(dict(sorted(nodes)))), details={"headers": headers})
         self._context.tell(container, "export")
 
+    @answers("ContainerArchive")
     async def _archive(self, request: Request) -> None:
         container, path, stat = self._place(request, ContainerArchive.of(request).path)
         self._context.tell(container, "archive-path")
         headers = [*stream_headers(b"application/x-tar"), _stat_header(stat)]
         await request.reply.ack(stream=BytesStream(container.files.pack(path)), details={"headers": headers})
 
+    @answers("ContainerArchiveInfo")
     async def _archive_info(self, request: Request) -> None:
         _, _, stat = self._place(request, ContainerArchiveInfo.of(request).path)
         await request.reply.ack(details={"headers": [*stream_headers(None), _stat_header(stat)]})
 
+    @answers("PutContainerArchive")
     async def _put_archive(self, request: Request) -> None:
         container, path, stat = self._place(request, PutContainerArchive.of(request).path)
         if not stat["mode"] >> 31:

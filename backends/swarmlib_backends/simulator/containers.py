@@ -10,7 +10,8 @@ from ..dockerapi import platforms
 from ..dockerapi.nulls import fields
 from ..dockerapi.operations import ContainerCreate, ContainerInspect, ContainerStats, ContainerTop
 from ..dockerapi.status import refusal
-from ..enginekit.containers import ContainerOperations, Operations, body_of
+from ..enginekit.containers import ContainerOperations
+from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_not_restarting, no_link, not_running
 from ..enginekit.streams import stream_headers
 from . import create, stats, views
@@ -35,12 +36,6 @@ class Containers(ContainerOperations[Container]):
     def __init__(self, engine: Engine, lifecycle: Lifecycle) -> None:
         super().__init__(engine.containers, lifecycle, engine.events, engine.clock.now)
         self._engine = engine
-
-    @property
-    def operations(self) -> Operations:
-        """Return what it answers."""
-        own = {"ContainerTop": self._top, "ContainerStats": self._stats, "ContainerUpdate": self._update}
-        return {**super().operations, **own}
 
     def find(self, request: Request) -> Container:
         """Return the container that a request names, by a link to it too. Raises `NotFound`."""
@@ -81,7 +76,7 @@ class Containers(ContainerOperations[Container]):
         image = image or self._image(str(body.get("Image") or ""), platform)
         id = engine.names.id()
         config = create.config_of(body, image, engine.name if host["NetworkMode"] == "host" else id[:12])
-        name = self._store.free_name(name) if name else engine.names.name(self._store.named)
+        name = self.store.free_name(name) if name else engine.names.name(self.store.named)
         container = Container(id, name, engine.clock.now(), image, config, host, _networks(host["NetworkMode"], asked))
         try:
             check_security(host)
@@ -108,9 +103,10 @@ class Containers(ContainerOperations[Container]):
 
     def add(self, container: Container) -> None:
         """Add one that was made."""
-        self._store.add(container)
+        self.store.add(container)
         self._engine.listed.clear()
 
+    @answers("ContainerUpdate")
     async def _update(self, request: Request) -> dict[str, Any]:
         if request.json is None:
             raise refusal(500, "EOF")
@@ -142,7 +138,7 @@ class Containers(ContainerOperations[Container]):
     def remove_link(self, ref: str) -> None:
         """See `ContainerOperations`."""
         parent, _, alias = ref.partition("/")
-        found = self._store.named(parent)
+        found = self.store.named(parent)
         if not alias or found is None:
             raise no_link()
         unlink(found, alias, self._engine)
@@ -158,6 +154,7 @@ class Containers(ContainerOperations[Container]):
 
     # Looking into it.
 
+    @answers("ContainerTop")
     async def _top(self, request: Request) -> dict[str, Any]:
         container = self.find(request)
         if ContainerTop.of(request).ps_args != "-ef":
@@ -172,6 +169,7 @@ class Containers(ContainerOperations[Container]):
         fixed = ["0", stats.clock_time(container.started), "?", "00:00:00"]
         return {"Processes": [[user, str(pid), "1", *fixed, text] for pid, text in rows], "Titles": _TITLES}
 
+    @answers("ContainerStats")
     async def _stats(self, request: Request) -> None:
         container, reply = self.find(request), request.reply
         asked = ContainerStats.of(request)
@@ -181,7 +179,7 @@ class Containers(ContainerOperations[Container]):
         await reply.ack(details={"headers": stream_headers(None if streams else b"application/json")})
         once = one_shot or not container.running
         before = stats.Sample.none() if once else stats.sample(self._engine, container)
-        while container in self._store:
+        while container in self.store:
             if not once:
                 await self._engine.clock.sleep(1.0)
             now = stats.sample(self._engine, container)

@@ -81,7 +81,7 @@ class Prober:
         if scope.cancelled_caught:
             return Probe(began, engine.clock.now(), -1, f"Health check exceeded timeout ({plan.timeout:g}s)")
         output = b"".join(piece.data for piece in each.output.pieces())[:_MAX_OUTPUT]
-        return Probe(began, engine.clock.now(), each.exit_code or 0, output.decode("utf-8", "replace"))
+        return Probe(began, engine.clock.now(), each.code or 0, output.decode("utf-8", "replace"))
 
     def _take(self, container: Container, health: Health, plan: Plan, probe: Probe) -> None:
         health.log = [*health.log, probe][-_KEPT:]

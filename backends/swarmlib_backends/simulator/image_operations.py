@@ -14,8 +14,8 @@ from ..dockerapi.operations import ImageDelete, ImageList, ImagePrune, ImagePush
 from ..dockerapi.references import familiar, normal, repository, tagged
 from ..dockerapi.status import refusal, to_tell_in_band
 from ..dockerapi.values import stamp
-from ..enginekit.containers import Operations, ref_of
 from ..enginekit.filters import IMAGES, checked, labels_wanted, until_of
+from ..enginekit.operations import answers, ref_of
 from .context import Context
 from .image import NO_CONFIG, Image
 from .images import ImageStore
@@ -33,20 +33,7 @@ class ImageOperations:
         self._context = context
         self._store = store
 
-    @property
-    def operations(self) -> Operations:
-        """What it answers."""
-        return {
-            "ImageList": self._ls,
-            "ImageInspect": self._get,
-            "ImageTag": self._tag,
-            "ImageDelete": self._rm,
-            "ImageHistory": self._history,
-            "ImagePush": self._push,
-            "ImagePrune": self._prune,
-            "ImageSearch": self._search,
-        }
-
+    @answers("ImageList")
     async def _ls(self, request: Request) -> list[Any]:
         asked = ImageList.of(request)
         wanted = checked(asked.filters, IMAGES)
@@ -77,6 +64,7 @@ class ImageOperations:
         """Return whether it is only a step of another image's build, which lists leave out unless all are asked for."""
         return not image.tags and bool(self._store.children(image))
 
+    @answers("ImageInspect")
     async def _get(self, request: Request) -> dict[str, Any]:
         ref = ref_of(request)
         try:
@@ -104,6 +92,7 @@ class ImageOperations:
             "Metadata": {"LastTagTime": stamp(image.created)},
         }
 
+    @answers("ImageHistory")
     async def _history(self, request: Request) -> list[Any]:
         image: Image | None = self._store.find(ref_of(request))
         shown: list[Any] = []
@@ -115,6 +104,7 @@ class ImageOperations:
             image = image.parent
         return shown
 
+    @answers("ImageTag")
     async def _tag(self, request: Request) -> None:
         image = self._store.find(ref_of(request))
         asked = ImageTag.of(request)
@@ -122,6 +112,7 @@ class ImageOperations:
         self._store.tag(image, ref)
         self._store.tell("tag", image, as_given(asked))
 
+    @answers("ImagePush")
     async def _push(self, request: Request) -> None:
         if request.meta.header("x-registry-auth") is None and request.json is None:
             raise refusal(400, "Bad parameters and missing X-Registry-Auth: EOF")
@@ -137,6 +128,7 @@ class ImageOperations:
         await reply.set({"status": f"{ref.rpartition(':')[2]}: digest: {image.id} size: 1"})
         self._store.tell("push", image, familiar(ref))
 
+    @answers("ImageSearch")
     async def _search(self, request: Request) -> list[Any]:
         asked = ImageSearch.of(request)
         checked(asked.filters, {"is-automated", "is-official", "stars"})
@@ -151,6 +143,7 @@ class ImageOperations:
 
     # Removing.
 
+    @answers("ImageDelete")
     async def _rm(self, request: Request) -> list[Any]:
         ref, asked = ref_of(request), ImageDelete.of(request)
         image = self._store.find(ref)
@@ -193,6 +186,7 @@ class ImageOperations:
             return "", f"image is being used by stopped container {users[0].id[:12]}"
         return "", ""
 
+    @answers("ImagePrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
         wanted = checked(ImagePrune.of(request).filters, {"dangling", "label", "label!", "until"})
         everything = "dangling" in wanted and flag(wanted, "dangling", ("false", "0"), ("true", "1"))

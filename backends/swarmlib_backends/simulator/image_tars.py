@@ -14,7 +14,7 @@ from ..dockerapi.operations import ImageCommit, ImageCreate, ImageGetAll, ImageI
 from ..dockerapi.references import is_id, normal, repository
 from ..dockerapi.status import refusal, to_tell_in_band
 from ..dockerapi.values import stamp
-from ..enginekit.containers import Operations, body_of, ref_of
+from ..enginekit.operations import answers, body_of, ref_of
 from ..enginekit.streams import stream_headers
 from .build.configuration import with_changes
 from .container import Container
@@ -37,18 +37,7 @@ class ImageTars:
         self._engine = engine
         self._store = engine.images
 
-    @property
-    def operations(self) -> Operations:
-        """What it answers."""
-        return {
-            "ImageCreate": self._create,
-            "ImageImport": self._import,
-            "ImageGet": self._save,
-            "ImageGetAll": self._save_all,
-            "ImageLoad": self._load,
-            "ImageCommit": self._commit,
-        }
-
+    @answers("ImageImport")
     async def _import(self, request: Request) -> None:
         reply = request.reply
         asked = ImageImport.of(request)
@@ -59,6 +48,7 @@ class ImageTars:
         self._store.tell("import", made)
         await reply.set({"status": made.id})
 
+    @answers("ImageCreate")
     async def _create(self, request: Request) -> None:
         asked = ImageCreate.of(request)
         if asked.from_image:
@@ -72,9 +62,11 @@ class ImageTars:
             raise Unsupported("the simulator imports what is sent to it, not what a URL names")
         raise unreachable(url)
 
+    @answers("ImageGet")
     async def _save(self, request: Request) -> None:
         await self._send(request, [ref_of(request)])
 
+    @answers("ImageGetAll")
     async def _save_all(self, request: Request) -> None:
         await self._send(request, ImageGetAll.of(request).names)
 
@@ -117,6 +109,7 @@ class ImageTars:
             raise NotFound("reference does not exist")
         raise NotFound(f"No such image: {ref}")
 
+    @answers("ImageLoad")
     async def _load(self, request: Request) -> None:
         reply = request.reply
         data = await upload_of(request)
@@ -140,6 +133,7 @@ class ImageTars:
         self._store.tell("load", image)
         return [f"Loaded image: {tag}" for tag in given.tags] or [f"Loaded image ID: {given.id}"]
 
+    @answers("ImageCommit")
     async def _commit(self, request: Request) -> dict[str, str]:
         asked = ImageCommit.of(request)
         container = self._engine.find(asked.container)

@@ -13,8 +13,8 @@ from ..dockerapi.nulls import fields
 from ..dockerapi.operations import NetworkInspect, NetworkList, NetworkPrune
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
-from ..enginekit.containers import Operations, body_of, ref_of
 from ..enginekit.filters import checked, labels_wanted, until_of
+from ..enginekit.operations import answers, body_of, ref_of
 from .container import Container
 from .context import Context
 from .endpoint import Endpoint
@@ -41,30 +41,20 @@ class NetworkOperations:
         self._context = context
         self._store = store
 
-    @property
-    def operations(self) -> Operations:
-        """What it answers."""
-        return {
-            "NetworkList": self._ls,
-            "NetworkCreate": self._create,
-            "NetworkPrune": self._prune,
-            "NetworkInspect": self._get,
-            "NetworkConnect": self._connect,
-            "NetworkDisconnect": self._disconnect,
-            "NetworkDelete": self._rm,
-        }
-
+    @answers("NetworkList")
     async def _ls(self, request: Request) -> list[Any]:
         wanted = checked(NetworkList.of(request).filters, _FILTERS)
         has_name = named(wanted.get("name", []))
         found = [each for each in self._store if has_name(each.name)]
         return [_shown(each, {}) for each in found if _fits(each, wanted, _dangling(each))]
 
+    @answers("NetworkInspect")
     async def _get(self, request: Request) -> dict[str, Any]:
         several = "{count} matches found based on {where}: network {ref} is ambiguous"
         network = self._store.only(ref_of(request), several, NetworkInspect.of(request).scope)
         return _shown(network, {each.id: _member(each, network) for each in network.members.values()})
 
+    @answers("NetworkCreate")
     async def _create(self, request: Request) -> dict[str, Any]:
         body = body_of(request)
         name, driver = str(body.get("Name") or ""), str(body.get("Driver") or "bridge")
@@ -105,6 +95,7 @@ class NetworkOperations:
             raise NotFound(f'configuration network "{name}" does not exist')
         return found.body
 
+    @answers("NetworkDelete")
     async def _rm(self, request: Request) -> None:
         network = self._store.only(
             ref_of(request), "network {ref} is ambiguous ({count} matches found based on {where})"
@@ -118,6 +109,7 @@ class NetworkOperations:
             raise refusal(403, f'error while removing network: configuration network "{network.name}" is in use')
         self._store.remove(network)
 
+    @answers("NetworkPrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
         wanted = checked(NetworkPrune.of(request).filters, {"label", "label!", "until"})
         until = until_of(wanted, self._context.clock.now())
@@ -128,6 +120,7 @@ class NetworkOperations:
         self._context.tell_of("network", "prune", "", {"reclaimed": "0"})
         return {"NetworksDeleted": [each.name for each in unused] or None}
 
+    @answers("NetworkConnect")
     async def _connect(self, request: Request) -> None:
         body = body_of(request)
         container, given = (
@@ -158,6 +151,7 @@ class NetworkOperations:
         check_connection(container, network, given)
         container.networks[network.name] = Endpoint(given, aliases=aliases_of(container, network, given))
 
+    @answers("NetworkDisconnect")
     async def _disconnect(self, request: Request) -> None:
         body = body_of(request)
         ref, named = ref_of(request), str(body.get("Container") or "")

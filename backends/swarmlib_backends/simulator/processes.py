@@ -53,7 +53,7 @@ class Processes:
             user = _user(container, each.config)
             program = self._program(container, command)
         except SwarmError as exc:
-            each.exit_code = 126
+            each.code = 126
             each.output.end_run()
             reason = exc.message.partition("unable to start")[2]
             if reason:
@@ -70,7 +70,7 @@ class Processes:
         if each.process is None:
             return
         code = await each.process.run(program, self._given(each.container, each.process, each))
-        each.exit_code = code if each.exit_code is None else each.exit_code
+        each.code = code if each.code is None else each.code
         each.stdin.close()
         each.output.end_run()
         self._engine.tell(each.container, "exec_die", execID=each.id, exitCode=str(code))

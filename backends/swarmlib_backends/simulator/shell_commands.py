@@ -14,7 +14,7 @@ from swarmlib import Invalid
 
 from ..dockerapi.values import signal_number
 from .process import Run
-from .shell_state import Exit, Shell, run_program
+from .shell_script import Exit, Shell, run_program
 from .shell_syntax import parse
 
 

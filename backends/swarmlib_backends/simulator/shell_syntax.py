@@ -1,4 +1,4 @@
-"""What a shell script says: its text as a tree of commands. `shell_tree` has its parts, `shell` runs it.
+"""What a shell script says: its text as commands, which are functions of `shell_script` with their parts.
 
 list      = andor {(";" | "&" | newline) andor}         commands  simple ones, with NAME=value before them
 andor     = pipeline {("&&" | "||") pipeline}           words     'quoted', "quoted $NAME", $NAME, ${NAME}, $?, $$,
@@ -14,27 +14,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from .shell_tree import (
-    Background,
-    Command,
-    Either,
-    For,
-    If,
-    Loop,
-    Not,
-    Output,
-    Part,
-    Pipeline,
-    Redirect,
-    Sequence,
-    Simple,
-    Subshell,
-    Text,
-    Variable,
-    Word,
-)
+from . import shell_script as script
+from .shell_script import Command, Part, Redirect, ShellSyntaxError, Text, Word
 
 _BLANK: Final = re.compile(r"(?:[ \t]+|\\\n|#[^\n]*)+")
 _OPERATOR: Final = re.compile(r"&&|\|\||;|\n|&(?!>)|\||\(|\)")
@@ -48,12 +32,8 @@ _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _RESERVED: Final = {"while", "until", "do", "done", "if", "then", "elif", "else", "fi", "for", "case", "{", "}", "!"}
 
 
-class ShellSyntaxError(Exception):
-    """The script holds what this shell doesn't know."""
-
-
-def parse(text: str) -> Sequence:
-    """Return a script as a tree.
+def parse(text: str) -> Command:
+    """Return a script as a command.
 
     Raises:
         ShellSyntaxError: it holds what this shell doesn't know; names it.
@@ -100,7 +80,7 @@ class _Tokens:
             here = self._text[self.at]
             if found := _BARE.match(self._text, self.at):
                 self.at = found.end()
-                parts.append(Text(found[0], quoted=False))
+                parts.append(Text(found[0]))
             elif here == "'":
                 parts.append(Text(self._until("'")))
             elif here == '"':
@@ -145,17 +125,17 @@ class _Tokens:
     def _dollar(self, *, quoted: bool) -> Part:
         if found := _VARIABLE.match(self._text, self.at):
             self.at = found.end()
-            return Variable(found[1] or found[2], quoted)
+            return script.Variable(found[1] or found[2], quoted)
         if found := _BACKTICKS.match(self._text, self.at):
             self.at = found.end()
-            return Output(parse(re.sub(r"\\([$`\\])", r"\1", found[1])), quoted)
+            return script.Output(parse(re.sub(r"\\([$`\\])", r"\1", found[1])), quoted)
         if self._text.startswith("$(", self.at) and not self._text.startswith("$((", self.at):
             inner = _Tokens(self._text, self.at + 2)
             commands = _Parser(inner).sequence({")"})
             if inner.next is None:
                 raise ShellSyntaxError('unexpected "end of script"')
             self.at = inner.at
-            return Output(commands, quoted)
+            return script.Output(commands, quoted)
         if re.match(r"\$(?:\s|\"|$)", self._text[self.at : self.at + 2]):
             self.at += 1
             return Text("$")
@@ -191,16 +171,16 @@ class _Parser:
         while self._next in unwanted:
             self._tokens.advance()
 
-    def sequence(self, until: set[str]) -> Sequence:
+    def sequence(self, until: set[str]) -> Command:
         commands: list[Command] = []
         while True:
             self._skip(";", "\n")
             if self._next is None or self._next in until:
-                return Sequence(tuple(commands))
+                return partial(script.sequence, commands)
             command = self._and_or()
             if self._next == "&":
                 self._take()
-                command = Background(command)
+                command = partial(script.background, command)
             elif self._next not in (None, ";", "\n", *until):
                 raise self._unexpected()
             commands.append(command)
@@ -210,25 +190,25 @@ class _Parser:
         while self._next in ("&&", "||"):
             operator = self._take()
             self._skip("\n")
-            command = Either(command, self._pipeline(), operator == "&&")
+            command = partial(script.either, command, self._pipeline(), operator == "&&")
         return command
 
     def _pipeline(self) -> Command:
         if self._next == "!":
             self._take()
-            return Not(self._pipeline())
+            return partial(script.negation, self._pipeline())
         commands = [self._command()]
         while self._next == "|":
             self._take()
             self._skip("\n")
             commands.append(self._command())
-        return Pipeline(tuple(commands)) if len(commands) > 1 else commands[0]
+        return partial(script.pipeline, commands) if len(commands) > 1 else commands[0]
 
     def _command(self) -> Command:
         match self._next:
             case "while" | "until":
                 wanted = self._take() == "while"
-                return Loop(self._list("do"), self._list("done"), wanted)
+                return partial(script.loop, self._list("do"), self._list("done"), wanted)
             case "if":
                 self._take()
                 return self._if()
@@ -240,11 +220,11 @@ class _Parser:
                 return self._list("}")
             case "(":
                 self._take()
-                return Subshell(self._list(")"))
+                return partial(script.subshell, self._list(")"))
             case _:
                 return self._simple()
 
-    def _list(self, end: str) -> Sequence:
+    def _list(self, end: str) -> Command:
         """Return a list, and the word that ends it."""
         found = self.sequence({end})
         self._take(end)
@@ -255,11 +235,11 @@ class _Parser:
         then = self.sequence({"elif", "else", "fi"})
         match self._take("elif", "else", "fi"):
             case "elif":
-                return If(condition, then, self._if())
+                return partial(script.choice, condition, then, self._if())
             case "else":
-                return If(condition, then, self._list("fi"))
+                return partial(script.choice, condition, then, self._list("fi"))
             case _:
-                return If(condition, then, Sequence(()))
+                return partial(script.choice, condition, then, partial(script.sequence, ()))
 
     def _for(self) -> Command:
         name = self._take()
@@ -272,10 +252,10 @@ class _Parser:
             self._tokens.advance()
         self._skip(";", "\n")
         self._take("do")
-        return For(name, tuple(words), self._list("done"))
+        return partial(script.each, name, words, self._list("done"))
 
     def _simple(self) -> Command:
-        assigned: list[tuple[str, Word]] = []
+        assigned: dict[str, Word] = {}
         words: list[Word] = []
         redirects: list[Redirect] = []
         while (token := self._tokens.next) is not None:
@@ -287,12 +267,12 @@ class _Parser:
             if token.word is None:
                 redirects.append(self._redirect(token.text))
             elif not words and (found := _ASSIGNED.match(token.text)):
-                assigned.append((found[0][:-1], _without_start(token.word, len(found[0]))))
+                assigned[found[0][:-1]] = _without_start(token.word, len(found[0]))
             else:
                 words.append(token.word)
         if not (assigned or words or redirects):
             raise self._unexpected()
-        return Simple(tuple(assigned), tuple(words), tuple(redirects))
+        return partial(script.simple, assigned, words, redirects)
 
     def _redirect(self, text: str) -> Redirect:
         number, operator = (int(text[0]), text[1:]) if text[0].isdigit() else (0 if text[0] == "<" else 1, text)

@@ -17,6 +17,7 @@ from swarmlib import Client, Invalid, option
 from swarmlib.quantities import Size
 
 from ..enginekit.clock import Clock
+from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
 from .build.builds import Builds
 from .container_files import ContainerFiles
@@ -74,7 +75,8 @@ class Simulator(EngineServer):
             life = Lifecycle(engine)
             containers = Containers(engine, life)
             seed(engine, containers, life, images=self.image, count=self.containers)
-            families = (
+            self.operations = operations_of(
+                self,
                 containers,
                 ContainerFiles(engine),
                 Execs(engine, life),
@@ -83,9 +85,9 @@ class Simulator(EngineServer):
                 Builds(engine, containers, life),
                 NetworkOperations(engine, engine.networks),
                 engine.volumes,
+                engine.events,
                 System(engine),
             )
-            self.operations = {name: each for family in families for name, each in family.operations.items()}
             try:
                 yield
             finally:

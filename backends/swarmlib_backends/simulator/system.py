@@ -17,9 +17,8 @@ from ..dockerapi.status import refusal
 from ..dockerapi.times import duration
 from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
-from ..enginekit.containers import Operations, body_of, ref_of
 from ..enginekit.filters import checked
-from ..enginekit.pong import pong
+from ..enginekit.operations import answers, body_of, ref_of
 from ..enginekit.views import VERSION, counted
 from . import views
 from .engine import Engine
@@ -97,8 +96,11 @@ _MANIFEST_SIZE: Final = 528
 """Bytes of the manifest of an image with one layer."""
 _AGES: Final = ("until", "unused-for")
 _CACHE_FILTERS: Final = {*_AGES, "id", "parent", "type", "description", "inuse", "shared", "private", "label", "label!"}
-_SWARM: Final = ("Swarm", "Node", "Service", "Task", "Secret", "Config")
-"""What the names of the rows of swarm mode begin with."""
+_SWARM_FAMILIES: Final = ("Swarm", "Node", "Service", "Task", "Secret", "Config")
+_MANAGERS: Final = {row.name for row in ROWS if row.name.startswith(_SWARM_FAMILIES)} - {
+    *("SwarmInit", "SwarmJoin", "SwarmLeave")
+}
+"""The operations of which only a swarm's managers know."""
 
 
 class System:
@@ -107,36 +109,14 @@ class System:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    @property
-    def operations(self) -> Operations:
-        """What it answers."""
-        swarm = {row.name: self._no_swarm for row in ROWS if row.name.startswith(_SWARM)}
-        return swarm | {
-            "SystemPing": self._ping,
-            "SystemPingHead": self._ping,
-            "SystemVersion": self._version,
-            "SystemInfo": self._info,
-            "SystemDataUsage": self._df,
-            "SystemEvents": self._engine.events.send,
-            "SystemAuth": self._auth,
-            "SwarmInit": self._no_init,
-            "SwarmJoin": self._no_init,
-            "SwarmLeave": self._no_leave,
-            "PluginList": self._no_plugins,
-            "PluginInspect": self._no_plugin,
-            "BuildPrune": self._build_prune,
-            "DistributionInspect": self._distribution,
-        }
-
-    async def _ping(self, request: Request) -> None:
-        await pong(request.reply)
-
+    @answers("SystemVersion")
     async def _version(self, request: Request) -> dict[str, Any]:
         about = {"ApiVersion": API_VERSION, "MinAPIVersion": MIN_API_VERSION, "Os": "linux", "Arch": "amd64"}
         about |= {"KernelVersion": _KERNEL, "GitCommit": _COMMIT, "GoVersion": "none", "BuildTime": _BUILT}
         engine = {"Name": "Engine", "Version": VERSION, "Details": about | {"Experimental": "false"}}
         return {"Platform": {"Name": "swarmlib simulator"}, "Components": [engine], "Version": VERSION} | about
 
+    @answers("SystemInfo")
     async def _info(self, request: Request) -> dict[str, Any]:
         engine = self._engine
         own = {
@@ -150,6 +130,7 @@ class System:
         }
         return {**_INFO, **own, **counted(each.status for each in engine.containers)}
 
+    @answers("SystemDataUsage")
     async def _df(self, request: Request) -> dict[str, Any]:
         engine, now = self._engine, self._engine.clock.now()
         containers = [
@@ -164,6 +145,7 @@ class System:
             "BuilderSize": 0,
         }
 
+    @answers("SystemAuth")
     async def _auth(self, request: Request) -> dict[str, str]:
         body = body_of(request)
         url = named(str(body.get("serveraddress") or ""))
@@ -173,6 +155,7 @@ class System:
             raise refusal(500, f"login attempt to {url} failed with status: 401 Unauthorized")
         return {"Status": "Login Succeeded", "IdentityToken": ""}
 
+    @answers("DistributionInspect")
     async def _distribution(self, request: Request) -> dict[str, Any]:
         if is_id(ref_of(request)):
             raise refusal(500, "no manifest found for full image ID")
@@ -184,24 +167,30 @@ class System:
 
     # What it has not.
 
+    @answers(*_MANAGERS)
     async def _no_swarm(self, request: Request) -> None:
         raise refusal(503, NOT_A_MANAGER)
 
+    @answers("SwarmInit", "SwarmJoin")
     async def _no_init(self, request: Request) -> None:
         raise Unsupported("the simulator has no swarm mode")
 
+    @answers("SwarmLeave")
     async def _no_leave(self, request: Request) -> None:
         raise refusal(503, "This node is not part of a swarm")
 
+    @answers("PluginList")
     async def _no_plugins(self, request: Request) -> list[Any]:
         wanted = checked(PluginList.of(request).filters, {"capability", "enabled"})
         if "enabled" in wanted:
             flag(wanted, "enabled", ["true"], ["false"])
         return []
 
+    @answers("PluginInspect")
     async def _no_plugin(self, request: Request) -> None:
         raise NotFound(f'plugin "{ref_of(request)}" not found')
 
+    @answers("BuildPrune")
     async def _build_prune(self, request: Request) -> dict[str, Any]:
         try:
             _check_cache_filters(checked(BuildPrune.of(request).filters, _CACHE_FILTERS))

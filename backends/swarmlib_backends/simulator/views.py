@@ -9,7 +9,7 @@ import orjson
 
 from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
-from .container import Container, Exec, Health, Mount
+from .container import Container, Health, Mount
 from .endpoint import Endpoint
 from .engine import Engine
 from .links import names_of
@@ -213,29 +213,4 @@ def _network_settings(container: Container) -> dict[str, Any]:
         "IPv6Gateway": "",
         "MacAddress": bridge.mac,
         "Networks": _networks(container),
-    }
-
-
-def inspect_exec(each: Exec) -> dict[str, Any]:
-    """Return all there is to know of a process in a container."""
-    entrypoint, *arguments = each.config["Cmd"]
-    user = {"user": each.config["User"]} if each.config.get("User") else {}
-    return {
-        "ID": each.id,
-        "Running": each.running,
-        "ExitCode": each.exit_code,
-        "ProcessConfig": {
-            "tty": each.tty,
-            "entrypoint": entrypoint,
-            "arguments": arguments,
-            "privileged": bool(each.config.get("Privileged")),
-            **user,
-        },
-        "OpenStdin": bool(each.config.get("AttachStdin")),
-        "OpenStderr": bool(each.config.get("AttachStderr")),
-        "OpenStdout": bool(each.config.get("AttachStdout")),
-        "CanRemove": False,
-        "ContainerID": each.container.id,
-        "DetachKeys": each.config.get("DetachKeys", ""),
-        "Pid": each.process.pid if each.process else 0,
     }

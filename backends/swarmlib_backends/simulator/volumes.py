@@ -16,8 +16,8 @@ from ..dockerapi.nulls import fields
 from ..dockerapi.operations import VolumeDelete, VolumeList, VolumePrune
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
-from ..enginekit.containers import Operations, body_of, ref_of
 from ..enginekit.filters import checked, labels_wanted
+from ..enginekit.operations import answers, body_of, ref_of
 from .container import Container
 from .context import Context
 from .files import Files
@@ -44,18 +44,6 @@ class VolumeStore:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._volumes: dict[str, Volume] = {}
-
-    @property
-    def operations(self) -> Operations:
-        """What it answers."""
-        return {
-            "VolumeList": self._ls,
-            "VolumeCreate": self._create,
-            "VolumePrune": self._prune,
-            "VolumeInspect": self._get,
-            "VolumeUpdate": self._update,
-            "VolumeDelete": self._rm,
-        }
 
     def users(self, name: str) -> list[Container]:
         """Return the containers that mount a volume."""
@@ -92,6 +80,7 @@ class VolumeStore:
         """Return whether there is one of that name."""
         return name in self._volumes
 
+    @answers("VolumeList")
     async def _ls(self, request: Request) -> dict[str, Any]:
         wanted = checked(VolumeList.of(request).filters, _FILTERS)
         used = self._use()
@@ -110,6 +99,7 @@ class VolumeStore:
             for name in {mount.name for mount in each.mounts if mount.type == "volume"}
         )
 
+    @answers("VolumeInspect")
     async def _get(self, request: Request) -> dict[str, Any]:
         return _shown(self._find(ref_of(request)))
 
@@ -119,6 +109,7 @@ class VolumeStore:
             raise NotFound(f"get {name}: no such volume")
         return found
 
+    @answers("VolumeCreate")
     async def _create(self, request: Request) -> dict[str, Any]:
         body = body_of(request)
         name, driver = str(body.get("Name") or ""), body.get("Driver") or "local"
@@ -130,9 +121,11 @@ class VolumeStore:
             _check_options(name, options)
         return _shown(self.make(name, body.get("Labels"), options or None))
 
+    @answers("VolumeUpdate")
     async def _update(self, request: Request) -> None:
         raise Unsupported("page not found", details={"status": 404})
 
+    @answers("VolumeDelete")
     async def _rm(self, request: Request) -> None:
         name = ref_of(request)
         if name not in self._volumes and VolumeDelete.of(request).force:
@@ -143,6 +136,7 @@ class VolumeStore:
             raise refusal(409, f"remove {name}: volume is in use - [{ids}]")
         self.remove(name)
 
+    @answers("VolumePrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
         wanted = checked(VolumePrune.of(request).filters, {"label", "label!"})
         used = self._use()

@@ -7,7 +7,7 @@ from typing import Any
 from swarmlib import Request, SwarmError
 
 from ...dockerapi.operations import ImageBuild
-from ...enginekit.containers import Operations
+from ...enginekit.operations import answers
 from ..containers import Containers
 from ..engine import Engine
 from ..image import Image
@@ -27,11 +27,7 @@ class Builds:
         self._containers = containers
         self._life = life
 
-    @property
-    def operations(self) -> Operations:
-        """What it answers."""
-        return {"ImageBuild": self._build}
-
+    @answers("ImageBuild")
     async def _build(self, request: Request) -> None:
         """Errors before the first progress are the answer; later ones are its last line, as an engine's are."""
         options = options_of(ImageBuild.of(request))

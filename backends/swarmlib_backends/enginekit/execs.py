@@ -1,0 +1,161 @@
+"""The operations of processes that are started in containers beside their own, as by `docker exec`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from swarmlib import NotFound, Request
+
+from ..dockerapi.detachkeys import Typed, keys_of_exec
+from ..dockerapi.operations import ExecResize
+from ..dockerapi.status import refusal
+from ..dockerapi.values import terminal_size
+from .filters import Listed
+from .operations import answers, body_of, ref_of
+from .output import Follower
+from .refusals import check_not_restarting, not_running
+from .streams import Attachable, Stdio
+
+
+class PlayedExec(Attachable, Protocol):
+    """A process to be, that runs, or that has ended, in a container."""
+
+    id: str
+    config: dict[str, Any]
+    """The body of its creation."""
+
+    @property
+    def container(self) -> Listed:
+        """The container that it is in."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether its start was asked for."""
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None before its end."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before its start."""
+
+
+C = TypeVar("C", bound=Listed)
+X = TypeVar("X", bound=PlayedExec)
+
+
+class ExecOperations(ABC, Generic[C, X]):
+    """Answers what is asked of processes in containers. A backend says how they are kept, made and started."""
+
+    def __init__(self, container: Callable[[str], C]) -> None:
+        self._container = container
+        """Finds a container. Raises `SwarmError`."""
+
+    # What a backend says.
+
+    @abstractmethod
+    def lookup(self, id: str) -> X | None:
+        """Return the process of this id; None if there is none."""
+
+    @abstractmethod
+    def make(self, container: C, body: dict[str, Any]) -> X:
+        """Make a process, to be started later, in a container that runs. Raises `SwarmError`."""
+
+    @abstractmethod
+    async def begin(self, each: X, body: dict[str, Any]) -> None:
+        """Start a process, as the body of its start asks for. Raises `SwarmError`."""
+
+    @abstractmethod
+    def resize(self, each: X, rows: int, columns: int) -> None:
+        """Tell a process the size of its terminal. Raises `SwarmError`."""
+
+    async def detached(self, each: X) -> None:
+        """Do what a backend has to do when a client has detached: nothing, unless it overrides this."""
+
+    # What it answers.
+
+    def _find(self, request: Request) -> X:
+        found = self.lookup(ref_of(request))
+        if found is None:
+            raise NotFound(f"No such exec instance: {ref_of(request)}")
+        return found
+
+    @answers("ContainerExec")
+    async def _create(self, request: Request) -> dict[str, Any]:
+        container, body = self._container(ref_of(request)), body_of(request)
+        _check_not_paused(container, ref_of(request))
+        _check_runs(container)
+        keys_of_exec(body.get("DetachKeys", ""))
+        return {"Id": self.make(container, body).id}
+
+    @answers("ExecStart")
+    async def _start(self, request: Request) -> None:
+        each, body = self._find(request), body_of(request)
+        if each.begun:
+            raise refusal(
+                409, f"Error: Exec command {each.id} {'is already running' if each.running else 'has already run'}"
+            )
+        _check_runs(each.container)
+        follower = each.output.follow()
+        try:
+            await self.begin(each, body)
+        except BaseException:
+            follower.close()
+            raise
+        if body.get("Detach"):
+            follower.close()
+            await request.reply.ack()
+        else:
+            await request.reply.ack(stream=self._stdio(each, follower, tty=bool(body.get("Tty"))))
+
+    def _stdio(self, each: X, follower: Follower, *, tty: bool) -> Stdio:
+        """Return a client's stream. tty: how the client reads it, whatever the create has said."""
+        config = each.config
+        streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if config.get(name)}
+        typed = Typed(keys_of_exec(config.get("DetachKeys", ""))) if each.tty else None
+        stdin, on_detach = bool(config.get("AttachStdin")), partial(self.detached, each)
+        return Stdio(each, follower, streams, tty=tty, stdin=stdin, once=True, typed=typed, on_detach=on_detach)
+
+    @answers("ExecResize")
+    async def _resize(self, request: Request) -> None:
+        self.resize(self._find(request), *terminal_size(ExecResize.of(request)))
+
+    @answers("ExecInspect")
+    async def _inspect(self, request: Request) -> dict[str, Any]:
+        each = self._find(request)
+        config = each.config
+        entrypoint, *arguments = config["Cmd"]
+        return {
+            "ID": each.id,
+            "Running": each.running,
+            "ExitCode": each.code,
+            "ProcessConfig": {
+                "tty": each.tty,
+                "entrypoint": entrypoint,
+                "arguments": arguments,
+                "privileged": bool(config.get("Privileged")),
+                **({"user": config["User"]} if config.get("User") else {}),
+            },
+            "OpenStdin": bool(config.get("AttachStdin")),
+            "OpenStderr": bool(config.get("AttachStderr")),
+            "OpenStdout": bool(config.get("AttachStdout")),
+            "CanRemove": False,
+            "ContainerID": each.container.id,
+            "DetachKeys": config.get("DetachKeys", ""),
+            "Pid": each.pid,
+        }
+
+
+def _check_not_paused(container: Listed, called: str) -> None:
+    if container.status == "paused":
+        raise refusal(409, f"Container {called} is paused, unpause the container before exec")
+
+
+def _check_runs(container: Listed) -> None:
+    if not container.running:
+        raise not_running(container.id)
+    check_not_restarting(container.id, container.status)
