@@ -91,6 +91,11 @@ def _data() -> Any:
     return orjson.loads(DATA.read_bytes())
 
 
+def empty(name: str, *without: str) -> dict[str, Any]:
+    """Return the fields of a struct of the schema, but for some, with the values that they have in Go at first."""
+    return {field: _zero(type_) for field, type_ in _data()["types"][name].items() if field not in without}
+
+
 def reader(type_: Any) -> Reader:
     """Return the reader of a type of the schema."""
     if isinstance(type_, str):

@@ -28,8 +28,36 @@ _GRACE: Final = 10
 _HARMLESS: Final = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
 
 
+class Configured:
+    """What the configuration of a container, or of a process in one, says."""
+
+    __slots__ = ()
+    config: dict[str, Any]
+
+    @property
+    def tty(self) -> bool:
+        """Whether it has a terminal."""
+        return bool(self.config.get("Tty"))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return fields(self.config.get("Labels"))
+
+    @property
+    def stop_signal(self) -> int:
+        """The signal that asks it to end."""
+        return signal_number(str(self.config.get("StopSignal") or "TERM"))
+
+    @property
+    def grace(self) -> int:
+        """Seconds that it then has; a negative number stands for any time."""
+        given = self.config.get("StopTimeout")
+        return _GRACE if given is None else int(given)
+
+
 @dataclass(eq=False)
-class Container:
+class Container(Configured):
     """A container. Times are seconds since the epoch, 0 for never."""
 
     id: str
@@ -56,11 +84,6 @@ class Container:
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     @property
-    def tty(self) -> bool:
-        """Whether it has a terminal."""
-        return bool(self.config.get("Tty"))
-
-    @property
     def running(self) -> bool:
         """Whether it runs now, or is about to."""
         return self.status in ("starting", "running", "paused")
@@ -76,11 +99,6 @@ class Container:
         return str(self.config.get("Image") or "")
 
     @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return fields(self.config.get("Labels"))
-
-    @property
     def host(self) -> dict[str, Any]:
         """The host's side of its configuration."""
         return fields(self.config.get("HostConfig"))
@@ -89,17 +107,6 @@ class Container:
     def network_mode(self) -> str:
         """The network that it is shown to have."""
         return "none"
-
-    @property
-    def stop_signal(self) -> int:
-        """The signal that asks it to end."""
-        return signal_number(str(self.config.get("StopSignal") or "TERM"))
-
-    @property
-    def grace(self) -> int:
-        """Seconds that it then has; a negative number stands for any time."""
-        given = self.config.get("StopTimeout")
-        return _GRACE if given is None else int(given)
 
     # What a backend overrides.
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -28,16 +28,13 @@ from ..dockerapi.operations import (
 from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_asked, signal_number, terminal_size
 from .events import Events
-from .filters import checked, labels_wanted, until_of
+from .filters import pruned
 from .lifecycle import Lifecycle
 from .operations import FOLLOW, answers, ref_of
 from .played import Played
 from .refusals import check_not_restarting, killing, no_link, no_such_signal, not_running, still_runs
 from .store import ContainerStore
 from .streams import send_lines, send_logs, stdio
-
-_PRUNE_FILTERS: Final = ("label", "label!", "until")
-
 
 C = TypeVar("C", bound=Played)
 
@@ -202,10 +199,8 @@ class ContainerOperations(ABC, Generic[C]):
 
     @answers("ContainerPrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
-        wanted = checked(ContainerPrune.of(request).filters, _PRUNE_FILTERS)
-        until = until_of(wanted, self.now())
-        stopped = [each for each in reversed(self.store) if not each.running]
-        ended = [each for each in stopped if each.created <= until and labels_wanted(each.labels, wanted)]
+        fits = pruned(ContainerPrune.of(request).filters, self.now())
+        ended = [each for each in reversed(self.store) if not each.running and fits(each.labels, each.created)]
         freed = sum(map(self.size, ended))
         for each in ended:
             self.lifecycle.remove(each, volumes=False)

@@ -30,6 +30,8 @@ ENGINES: Final = frozenset(
 """The filters of containers that an engine knows."""
 IMAGES: Final = frozenset({"before", "dangling", "label", "reference", "since"})
 """The filters of images that an engine knows."""
+PRUNE_FILTERS: Final = frozenset({"label", "label!", "until"})
+"""The filters that every prune of objects with a time has."""
 _STATUSES: Final = frozenset({"created", "restarting", "running", "removing", "paused", "exited", "dead"})
 _OF_STOPPED: Final = frozenset({"before", "exited", "since", "status"})
 """Filters with which a list also holds containers that don't run."""
@@ -144,7 +146,19 @@ def labels_wanted(labels: Mapping[str, str], wanted: Mapping[str, list[str]]) ->
     return labels_fit(labels, wanted.get("label", [])) and not excluded
 
 
-def until_of(wanted: Mapping[str, list[str]], now: float) -> float:
+def pruned(
+    wanted: Wanted, now: float, known: Collection[str] = PRUNE_FILTERS
+) -> Callable[[Mapping[str, str] | None, float], bool]:
+    """Return the test of what a prune with these filters is about, by its labels and the time at which it was made.
+
+    Raises:
+        SwarmError: a filter is not known, or wrong.
+    """
+    until = _until_of(checked(wanted, known), now)
+    return lambda labels, created: created <= until and labels_wanted(labels or {}, wanted)
+
+
+def _until_of(wanted: Mapping[str, list[str]], now: float) -> float:
     """Return the moment that the `until` filter of a prune names, in seconds since the epoch.
 
     Raises:

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import trio
 
-from .output import Output
+from .streams import Attachable
 
 
-class Played(Protocol):
+class Played(Attachable, Protocol):
     """A container as the operations, lists and events see it."""
 
     id: str
@@ -32,18 +32,6 @@ class Played(Protocol):
         """An engine's word for its state."""
 
     @property
-    def running(self) -> bool:
-        """Whether it runs, or is paused."""
-
-    @property
-    def output(self) -> Output:
-        """What it has written."""
-
-    @property
-    def tty(self) -> bool:
-        """Whether it has a terminal."""
-
-    @property
     def exited(self) -> trio.Event:
         """Set at the end of this run, or of the next one."""
 
@@ -58,12 +46,6 @@ class Played(Protocol):
     @property
     def grace(self) -> int:
         """Seconds that it then has; a negative number stands for any time."""
-
-    async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Give it input."""
-
-    async def end_input(self) -> None:
-        """Close its stdin."""
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell it the size of its terminal."""

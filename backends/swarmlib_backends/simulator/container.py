@@ -6,21 +6,46 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from socket import socket
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import trio
 
 from ..dockerapi.nulls import items
-from ..dockerapi.values import signal_number
+from ..enginekit.container import LOG_BYTES, Configured
 from ..enginekit.output import Output
 from ..enginekit.pipe import Pipe
-from .endpoint import Endpoint
 from .files import Files
 from .image import Image
 from .process import Process
 
-_LOG_BYTES: Final = 16 * 1024 * 1024
-DEFAULT_GRACE: Final = 10
+
+@dataclass(slots=True)
+class Endpoint:
+    """A container's place in a network; it has an id and an address only while the container runs."""
+
+    given: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the user asked for: aliases, an address, links."""
+    id: str = ""
+    network_id: str = ""
+    address: str = ""
+    prefix: int = 0
+    gateway: str = ""
+    address6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
+    mac: str = ""
+    aliases: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.aliases = self.aliases or self.given.get("Aliases")
+        self.mac = self.given.get("MacAddress") or ""  # which an engine shows until the start, and then forgets
+
+    def clear(self) -> None:
+        """Forget what it has only while the container runs."""
+        self.id = self.address = self.gateway = self.address6 = self.gateway6 = self.mac = ""
+        self.prefix = self.prefix6 = 0
+
+
 _NO_PORTS: Final[Mapping[str, list[dict[str, str]] | None]] = MappingProxyType({})
 
 
@@ -62,13 +87,13 @@ class Health:
 
 
 @dataclass(slots=True, eq=False)
-class Exec:
+class Exec(Configured):
     """A process to be, that is, or was, in a container."""
 
     id: str
     container: Container
     config: dict[str, Any]
-    output: Output = field(default_factory=lambda: Output(_LOG_BYTES))
+    output: Output = field(default_factory=lambda: Output(LOG_BYTES))
     stdin: Pipe = field(default_factory=Pipe)
     process: Process | None = None
     code: int | None = None
@@ -79,11 +104,6 @@ class Exec:
         """Its command as events say it: a space after the program, also where nothing follows."""
         program, *words = self.config["Cmd"]
         return f"{program} {' '.join(words)}"
-
-    @property
-    def tty(self) -> bool:
-        """Whether it has a terminal."""
-        return bool(self.config.get("Tty"))
 
     @property
     def running(self) -> bool:
@@ -110,7 +130,7 @@ class Exec:
 
 
 @dataclass(slots=True, eq=False)
-class Container:
+class Container(Configured):
     """Times are seconds since the epoch, 0 for never. `config` and `host` are what its inspect shows."""
 
     id: str
@@ -167,7 +187,7 @@ class Container:
     def output(self) -> Output:
         """What it has written."""
         if self._output is None:
-            self._output = Output(_LOG_BYTES)
+            self._output = Output(LOG_BYTES)
         return self._output
 
     @property
@@ -206,31 +226,10 @@ class Container:
         return "exited" if self.started else "created"
 
     @property
-    def tty(self) -> bool:
-        """Whether it has a terminal."""
-        return bool(self.config.get("Tty"))
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return cast("dict[str, str]", self.config.get("Labels") or {})
-
-    @property
     def command(self) -> list[str]:
         """The words of its command, at least one."""
         words: list[str] = [*items(self.config.get("Entrypoint")), *items(self.config.get("Cmd"))]
         return words[1:] if words[0] == "" and len(words) > 1 else words
-
-    @property
-    def stop_signal(self) -> int:
-        """How it is asked to end."""
-        return int(signal_number(str(self.config.get("StopSignal") or "TERM")))
-
-    @property
-    def grace(self) -> int:
-        """Seconds that it then has."""
-        given = self.config.get("StopTimeout")
-        return DEFAULT_GRACE if given is None else int(given)
 
     def signal(self, number: int) -> None:
         """Send a signal to what runs in it; returns at once."""

@@ -15,34 +15,31 @@ from ..dockerapi.status import refusal
 from ..enginekit.operations import answers, ref_of
 from ..enginekit.streams import stream_headers
 from .container import Container
-from .context import Context
+from .engine import Family
 from .files import tar
 from .paths import check_length
 from .request_fields import upload_of
 
 
-class ContainerFiles:
+class ContainerFiles(Family):
     """Answers what is asked of the files in containers."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
 
     @answers("ContainerChanges")
     async def _changes(self, request: Request) -> Json:
-        return Json.from_data(self._context.find(ref_of(request)).files.changes() or None)
+        return Json.from_data(self.engine.find(ref_of(request)).files.changes() or None)
 
     @answers("ContainerExport")
     async def _export(self, request: Request) -> None:
-        container = self._context.find(ref_of(request))
+        container = self.engine.find(ref_of(request))
         nodes = ((path.lstrip("/"), node) for path, node in container.files.merged().items())
         headers = stream_headers(b"application/octet-stream")
         await request.reply.ack(stream=BytesStream(tar(dict(sorted(nodes)))), details={"headers": headers})
-        self._context.tell(container, "export")
+        self.engine.tell(container, "export")
 
     @answers("ContainerArchive")
     async def _archive(self, request: Request) -> None:
         container, path, stat = self._place(request, ContainerArchive.of(request).path)
-        self._context.tell(container, "archive-path")
+        self.engine.tell(container, "archive-path")
         headers = [*stream_headers(b"application/x-tar"), _stat_header(stat)]
         await request.reply.ack(stream=BytesStream(container.files.pack(path)), details={"headers": headers})
 
@@ -58,13 +55,13 @@ class ContainerFiles:
             raise refusal(400, "extraction point is not a directory")
         data = await upload_of(request)
         try:
-            container.files.unpack(path, data, now=self._context.clock.now())
+            container.files.unpack(path, data, now=self.engine.clock.now())
         except OSError as exc:
             raise refusal(403, "mounted volume is marked read-only") from exc
-        self._context.tell(container, "extract-to-dir")
+        self.engine.tell(container, "extract-to-dir")
 
     def _place(self, request: Request, given: str) -> tuple[Container, str, dict[str, Any]]:
-        container = self._context.find(ref_of(request))
+        container = self.engine.find(ref_of(request))
         path = posixpath.normpath(posixpath.join("/", given))
         check_length(path, container.id)
         stat = container.files.stat(path)

@@ -15,8 +15,7 @@ from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_not_restarting, no_link, not_running
 from ..enginekit.streams import stream_headers
 from . import create, stats, views
-from .container import Container
-from .endpoint import Endpoint
+from .container import Container, Endpoint
 from .engine import Engine
 from .image import Image
 from .lifecycle import Lifecycle

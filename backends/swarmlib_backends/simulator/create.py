@@ -10,12 +10,13 @@ from typing import Any, Final
 from swarmlib import SwarmError
 
 from ..dockerapi.nulls import fields, items
+from ..dockerapi.schema import empty
 from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_number
 from .addresses import LAST_PORT, address_in
 from .engine import Engine
 from .hosts import HOST_GATEWAY
-from .image import NO_CONFIG, Image
+from .image import LEFT_OUT_IF_EMPTY, NO_CONFIG, Image
 from .links import conflict
 from .logdrivers import DEFAULT, log_config
 from .mounts import asked_mount
@@ -24,110 +25,30 @@ from .resources import check_of_other_systems, check_privileges, check_resources
 _MILLISECOND: Final = 1_000_000
 _CONFIG: Final[dict[str, Any]] = NO_CONFIG | {"Labels": {}}
 _HOST: Final[dict[str, Any]] = {
-    "Binds": None,
-    "ContainerIDFile": "",
+    **empty("HostConfig", *("Annotations", "Init", "Mounts", "StorageOpt", "Sysctls", "Tmpfs")),
     "LogConfig": {"Type": DEFAULT, "Config": {}},
     "NetworkMode": "default",
-    "PortBindings": None,
     "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
-    "AutoRemove": False,
-    "VolumeDriver": "",
-    "VolumesFrom": None,
-    "CapAdd": None,
-    "CapDrop": None,
     "CgroupnsMode": "host",
-    "Dns": None,
-    "DnsOptions": None,
-    "DnsSearch": None,
-    "ExtraHosts": None,
-    "GroupAdd": None,
     "IpcMode": "private",
-    "Cgroup": "",
-    "Links": None,
-    "OomScoreAdj": 0,
-    "PidMode": "",
-    "Privileged": False,
-    "PublishAllPorts": False,
-    "ReadonlyRootfs": False,
-    "SecurityOpt": None,
-    "UTSMode": "",
-    "UsernsMode": "",
     "ShmSize": 67108864,
     "Runtime": "runc",
     "ConsoleSize": [0, 0],
-    "Isolation": "",
-    "CpuShares": 0,
-    "Memory": 0,
-    "NanoCpus": 0,
-    "CgroupParent": "",
-    "BlkioWeight": 0,
-    "BlkioWeightDevice": None,
-    "BlkioDeviceReadBps": None,
-    "BlkioDeviceWriteBps": None,
-    "BlkioDeviceReadIOps": None,
-    "BlkioDeviceWriteIOps": None,
-    "CpuPeriod": 0,
-    "CpuQuota": 0,
-    "CpuRealtimePeriod": 0,
-    "CpuRealtimeRuntime": 0,
-    "CpusetCpus": "",
-    "CpusetMems": "",
-    "Devices": None,
-    "DeviceCgroupRules": None,
-    "DeviceRequests": None,
-    "KernelMemory": 0,
-    "KernelMemoryTCP": 0,
-    "MemoryReservation": 0,
-    "MemorySwap": 0,
     "MemorySwappiness": None,
-    "OomKillDisable": False,
     "PidsLimit": None,
-    "Ulimits": None,
-    "CpuCount": 0,
-    "CpuPercent": 0,
-    "IOMaximumIOps": 0,
-    "IOMaximumBandwidth": 0,
     "MaskedPaths": [
-        "/proc/asound",
-        "/proc/acpi",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/latency_stats",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/sys/firmware",
+        *("/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
+        *("/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"),
     ],
     "ReadonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
 }
+"""What an inspection shows of the host's side where nothing is asked for."""
 _DEFAULT_IF_EMPTY: Final = (
-    "NetworkMode",
-    "ShmSize",
-    "IpcMode",
-    "CgroupnsMode",
-    "Runtime",
-    "OomKillDisable",
-    "ConsoleSize",
+    *("NetworkMode", "ShmSize", "IpcMode", "CgroupnsMode", "Runtime", "OomKillDisable", "ConsoleSize"),
 )
-_LEFT_OUT_IF_EMPTY: Final = (
-    *("ArgsEscaped", "ExposedPorts", "Healthcheck", "MacAddress", "NetworkDisabled", "Shell", "StopSignal"),
-)
-UPDATABLE: Final = (
-    "BlkioWeight",
-    "CpuPeriod",
-    "CpuQuota",
-    "CpuRealtimePeriod",
-    "CpuRealtimeRuntime",
-    "CpuShares",
-    "CpusetCpus",
-    "CpusetMems",
-    "KernelMemory",
-    "Memory",
-    "MemoryReservation",
-    "MemorySwap",
-    "NanoCpus",
-    "PidsLimit",
+_UPDATABLE: Final = (
+    *("BlkioWeight", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpuShares", "CpusetCpus"),
+    *("CpusetMems", "KernelMemory", "Memory", "MemoryReservation", "MemorySwap", "NanoCpus", "PidsLimit"),
 )
 
 
@@ -153,7 +74,7 @@ def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str,
     config["Volumes"] = fields(own.get("Volumes")) | fields(given.get("Volumes")) or None
     config["ExposedPorts"] = fields(own.get("ExposedPorts")) | fields(given.get("ExposedPorts"))
     config["Hostname"] = config["Hostname"] or hostname
-    for name in _LEFT_OUT_IF_EMPTY:
+    for name in LEFT_OUT_IF_EMPTY:
         if not config.get(name):
             config.pop(name, None)
     if not config["Cmd"] and not config["Entrypoint"]:
@@ -305,7 +226,7 @@ def update(host: dict[str, Any], body: Mapping[str, Any], id: str) -> dict[str, 
     Raises:
         SwarmError: it contradicts what the container has.
     """
-    asked = {name: value for name in UPDATABLE if (value := body.get(name))}
+    asked = {name: value for name in _UPDATABLE if (value := body.get(name))}
     memory, swap = int(asked.get("Memory", 0)), int(asked.get("MemorySwap", 0))
     if memory and not swap and memory > host["MemorySwap"] >= 0:
         text = (

@@ -14,9 +14,8 @@ from .images import ImageStore
 from .networks import NetworkStore
 from .process import Program, contained
 from .programs import PROGRAMS
-from .pulled import program_in
+from .pulled import OWN, program_in
 from .ryuk import Ryuk
-from .services import OWN
 from .volumes import VolumeStore
 
 
@@ -61,3 +60,10 @@ class Engine(Context):
     def listens(self, container: Container) -> bool:
         """Return whether what a container runs really listens at its ports."""
         return isinstance(self.program(container.command[0], container, first=True), Ryuk)
+
+
+class Family:
+    """A family of operations of a simulated engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine

@@ -8,27 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+from ..dockerapi.schema import empty
 from .files import Node, file, folder, tar
 
-NO_CONFIG: Final[dict[str, Any]] = {
-    "Hostname": "",
-    "Domainname": "",
-    "User": "",
-    "AttachStdin": False,
-    "AttachStdout": False,
-    "AttachStderr": False,
-    "Tty": False,
-    "OpenStdin": False,
-    "StdinOnce": False,
-    "Env": None,
-    "Cmd": None,
-    "Image": "",
-    "Volumes": None,
-    "WorkingDir": "",
-    "Entrypoint": None,
-    "OnBuild": None,
-    "Labels": None,
-}
+LEFT_OUT_IF_EMPTY: Final = (
+    *("ArgsEscaped", "ExposedPorts", "Healthcheck", "MacAddress", "NetworkDisabled", "Shell", "StopSignal"),
+)
+"""The fields of a configuration that are not shown where they say nothing."""
+NO_CONFIG: Final = empty("ContainerConfig", *LEFT_OUT_IF_EMPTY, "StopTimeout")
 """The configuration of an image, or of a container, that says nothing."""
 
 

@@ -14,11 +14,10 @@ from ..dockerapi.operations import ImageDelete, ImageList, ImagePrune, ImagePush
 from ..dockerapi.references import familiar, normal, repository, tagged
 from ..dockerapi.status import refusal, to_tell_in_band
 from ..dockerapi.values import stamp
-from ..enginekit.filters import IMAGES, checked, labels_wanted, until_of
+from ..enginekit.filters import IMAGES, PRUNE_FILTERS, checked, labels_wanted, pruned
 from ..enginekit.operations import answers, ref_of
-from .context import Context
+from .engine import Family
 from .image import NO_CONFIG, Image
-from .images import ImageStore
 from .paths import graph_driver
 from .registries import DOCKER_HUB, unreachable
 from .request_fields import as_given, given_reference
@@ -26,26 +25,24 @@ from .request_fields import as_given, given_reference
 _SEARCH: Final = "https://index.docker.io/v1/search"
 
 
-class ImageOperations:
+class ImageOperations(Family):
     """Answers what is asked of images."""
-
-    def __init__(self, context: Context, store: ImageStore) -> None:
-        self._context = context
-        self._store = store
 
     @answers("ImageList")
     async def _ls(self, request: Request) -> list[Any]:
         asked = ImageList.of(request)
         wanted = checked(asked.filters, IMAGES)
         dangling = flag(wanted, "dangling", ["true"], ["false"]) if "dangling" in wanted else None
-        bounds = {name: self._store.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)}
+        bounds = {
+            name: self.engine.images.find(wanted[name][0]).created for name in ("before", "since") if wanted.get(name)
+        }
         references = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
-        newest = sorted(self._store, key=lambda image: -image.created)
+        newest = sorted(self.engine.images, key=lambda image: -image.created)
         listed = [
             each for each in newest if dangling in (None, each.dangling) and (asked.all or not self._between(each))
         ]
         shown = [(each, self._chosen(each, wanted, bounds, references)) for each in listed]
-        return [self._store.summary(each, tags) for each, tags in shown if tags is not None]
+        return [self.engine.images.summary(each, tags) for each, tags in shown if tags is not None]
 
     def _chosen(
         self, image: Image, wanted: dict[str, list[str]], bounds: dict[str, float], references: list[Matches]
@@ -62,13 +59,13 @@ class ImageOperations:
 
     def _between(self, image: Image) -> bool:
         """Return whether it is only a step of another image's build, which lists leave out unless all are asked for."""
-        return not image.tags and bool(self._store.children(image))
+        return not image.tags and bool(self.engine.images.children(image))
 
     @answers("ImageInspect")
     async def _get(self, request: Request) -> dict[str, Any]:
         ref = ref_of(request)
         try:
-            image = self._store.find(ref)
+            image = self.engine.images.find(ref)
         except SwarmError as exc:
             raise type(exc)(f"no such image: {ref}: {exc.message}", details=exc.details) from exc
         return {
@@ -94,7 +91,7 @@ class ImageOperations:
 
     @answers("ImageHistory")
     async def _history(self, request: Request) -> list[Any]:
-        image: Image | None = self._store.find(ref_of(request))
+        image: Image | None = self.engine.images.find(ref_of(request))
         shown: list[Any] = []
         while image is not None:
             size = image.size - (image.parent.size if image.parent else 0)
@@ -106,11 +103,11 @@ class ImageOperations:
 
     @answers("ImageTag")
     async def _tag(self, request: Request) -> None:
-        image = self._store.find(ref_of(request))
+        image = self.engine.images.find(ref_of(request))
         asked = ImageTag.of(request)
         ref = given_reference(asked, status=500)
-        self._store.tag(image, ref)
-        self._store.tell("tag", image, as_given(asked))
+        self.engine.images.tag(image, ref)
+        self.engine.images.tell("tag", image, as_given(asked))
 
     @answers("ImagePush")
     async def _push(self, request: Request) -> None:
@@ -119,14 +116,14 @@ class ImageOperations:
         reply = request.reply
         ref = tagged(ref_of(request), ImagePush.of(request).tag, status=500)
         await reply.set({"status": f"The push refers to repository [docker.io/{repository(ref)}]"})
-        image = self._store.tags.get(ref)
+        image = self.engine.images.tags.get(ref)
         if image is None:
             raise to_tell_in_band(NotFound(f"An image does not exist locally with the tag: {repository(ref)}"))
-        if not self._context.online:
+        if not self.engine.online:
             raise to_tell_in_band(unreachable(DOCKER_HUB))
         await reply.set({"status": "Pushed", "progressDetail": {}, "id": image.layers[0].removeprefix("sha256:")[:12]})
         await reply.set({"status": f"{ref.rpartition(':')[2]}: digest: {image.id} size: 1"})
-        self._store.tell("push", image, familiar(ref))
+        self.engine.images.tell("push", image, familiar(ref))
 
     @answers("ImageSearch")
     async def _search(self, request: Request) -> list[Any]:
@@ -135,9 +132,9 @@ class ImageOperations:
         term, limit = asked.term, 25 if asked.limit is None else asked.limit
         if not 1 <= limit <= 100:
             raise refusal(400, f"Limit {limit} is outside the range of [1, 100]")
-        if not self._context.online:
+        if not self.engine.online:
             raise unreachable(f"{_SEARCH}?q={quote_plus(term)}&n={limit}")
-        names = sorted({repository(tag) for tag in self._store.tags if term in tag})
+        names = sorted({repository(tag) for tag in self.engine.images.tags if term in tag})
         about = {"description": "", "is_automated": False, "star_count": 0}
         return [{**about, "name": name, "is_official": "/" not in name} for name in names[:limit]]
 
@@ -146,20 +143,20 @@ class ImageOperations:
     @answers("ImageDelete")
     async def _rm(self, request: Request) -> list[Any]:
         ref, asked = ref_of(request), ImageDelete.of(request)
-        image = self._store.find(ref)
+        image = self.engine.images.find(ref)
         prune, force = not asked.noprune, asked.force
         if image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}"):
             return self._rm_by_id(image, force, prune)
-        users = self._context.containers_of(image)
+        users = self.engine.containers_of(image)
         if users and not force and len(image.tags) == 1:
             raise refusal(
                 409,
                 f'conflict: unable to remove repository reference "{ref}" (must force) - '
                 f"container {users[0].id[:12]} is using its referenced image {image.short}",
             )
-        told = self._store.untag_repository(image, normal(ref))
-        if not image.tags and not image.digests and not users and not self._store.children(image):
-            told += self._store.delete(image, prune)
+        told = self.engine.images.untag_repository(image, normal(ref))
+        if not image.tags and not image.digests and not users and not self.engine.images.children(image):
+            told += self.engine.images.delete(image, prune)
         return told
 
     def _rm_by_id(self, image: Image, force: bool, prune: bool) -> list[Any]:
@@ -168,15 +165,13 @@ class ImageOperations:
         if problem:
             forced = "cannot be forced" if hard else "must be forced"
             raise refusal(409, f"conflict: unable to delete {image.short} ({forced}) - {problem}")
-        return [self._store.untag(image, name) for name in (*image.tags, *image.digests)] + self._store.delete(
-            image, prune
-        )
+        return self.engine.images.remove(image, prune)
 
     def _in_the_way(self, image: Image) -> tuple[str, str]:
         """Return what keeps an image from being deleted, whatever is asked, and unless it is forced."""
-        users = self._context.containers_of(image)
+        users = self.engine.containers_of(image)
         running = next((each for each in users if each.running), None)
-        if self._store.children(image):
+        if self.engine.images.children(image):
             return "image has dependent child images", ""
         if running is not None:
             return f"image is being used by running container {running.id[:12]}", ""
@@ -188,17 +183,16 @@ class ImageOperations:
 
     @answers("ImagePrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
-        wanted = checked(ImagePrune.of(request).filters, {"dangling", "label", "label!", "until"})
+        wanted = ImagePrune.of(request).filters
+        fits = pruned(wanted, self.engine.clock.now(), {*PRUNE_FILTERS, "dangling"})
         everything = "dangling" in wanted and flag(wanted, "dangling", ("false", "0"), ("true", "1"))
-        until = until_of(wanted, self._context.clock.now())
         told: list[Any] = []
         freed = 0
-        for image in list(self._store):
-            used = self._context.containers_of(image) or self._store.children(image)
-            fits = image.created <= until and labels_wanted(fields(image.config.get("Labels")), wanted)
-            if image in self._store and fits and not used and (everything or image.dangling):
+        for image in list(self.engine.images):
+            used = self.engine.containers_of(image) or self.engine.images.children(image)
+            free = image in self.engine.images and not used and (everything or image.dangling)
+            if free and fits(image.config.get("Labels"), image.created):
                 freed += image.size
-                names = (*image.tags, *image.digests)
-                told += [*(self._store.untag(image, name) for name in names), *self._store.delete(image, True)]
-        self._context.tell_of("image", "prune", "", {"reclaimed": str(freed)})
+                told += self.engine.images.remove(image, prune=True)
+        self.engine.tell_of("image", "prune", "", {"reclaimed": str(freed)})
         return {"ImagesDeleted": told or None, "SpaceReclaimed": freed}

@@ -18,11 +18,10 @@ from ..enginekit.operations import answers, body_of, ref_of
 from ..enginekit.streams import stream_headers
 from .build.configuration import with_changes
 from .container import Container
-from .engine import Engine
+from .engine import Family
 from .files import Node, file, tar, untar
 from .image import NO_CONFIG, Image, Origin, digest, layer_of
 from .paths import ROOT
-from .pulling import pull_asked
 from .registries import check, unreachable
 from .request_fields import as_given, given_reference, upload_of
 from .saved import Saved, saved
@@ -30,35 +29,31 @@ from .saved import Saved, saved
 _INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
 
 
-class ImageTars:
+class ImageTars(Family):
     """Answers what is asked of images and tars, and of commits."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._store = engine.images
 
     @answers("ImageImport")
     async def _import(self, request: Request) -> None:
         reply = request.reply
         asked = ImageImport.of(request)
         ref, config = _to_import(asked)
-        nodes = _rooted(untar(await upload_of(request), self._engine.clock.now()))
+        nodes = _rooted(untar(await upload_of(request), self.engine.clock.now()))
         comment = asked.message or "Imported from -"
-        made = self._store.add(ref, config=config, files=nodes, origin=Origin(comment))
-        self._store.tell("import", made)
+        made = self.engine.images.add(ref, config=config, files=nodes, origin=Origin(comment))
+        self.engine.images.tell("import", made)
         await reply.set({"status": made.id})
 
     @answers("ImageCreate")
     async def _create(self, request: Request) -> None:
         asked = ImageCreate.of(request)
         if asked.from_image:
-            await pull_asked(self._engine, asked, request.reply.set)
+            await self.engine.images.pull_asked(asked, request.reply.set)
             return
         _to_import(asked)
         source = asked.from_src
         url = source if "://" in source else f"http://{source}"
         check(url)
-        if self._engine.online and source:
+        if self.engine.online and source:
             raise Unsupported("the simulator imports what is sent to it, not what a URL names")
         raise unreachable(url)
 
@@ -95,11 +90,11 @@ class ImageTars:
             by_id = image.id.startswith(f"sha256:{ref.removeprefix('sha256:')}")
             tags = image.tags if not by_id and repository(normal(ref)) == ref else [] if by_id else [normal(ref)]
             manifest.append({"Config": f"{name}.json", "RepoTags": tags or None, "Layers": [f"{name}/layer.tar"]})
-            self._store.tell("save", image)
+            self.engine.images.tell("save", image)
         return tar(nodes | {"manifest.json": file(orjson.dumps(manifest))})
 
     def _existing(self, ref: str) -> Image:
-        found = self._store.lookup(ref, status=500)
+        found = self.engine.images.lookup(ref, status=500)
         if found is not None:
             return found
         if is_id(ref):
@@ -114,50 +109,50 @@ class ImageTars:
         reply = request.reply
         data = await upload_of(request)
         try:
-            for each in saved(dict(untar(data, self._engine.clock.now()))):
+            for each in saved(dict(untar(data, self.engine.clock.now()))):
                 for line in self._load_one(each):
                     await reply.set({"stream": f"{line}\n"})
         except SwarmError as exc:
             raise to_tell_in_band(exc) from exc
 
     def _load_one(self, given: Saved) -> list[str]:
-        image = self._store.lookup(given.id)
+        image = self.engine.images.lookup(given.id)
         if image is None:
             files: dict[str, Node] = {}
             for layer in given.layers:
-                files |= _rooted(untar(layer, self._engine.clock.now()))
-            image = self._store.add(None, id=given.id, config=NO_CONFIG | given.config, files=files)
+                files |= _rooted(untar(layer, self.engine.clock.now()))
+            image = self.engine.images.add(None, id=given.id, config=NO_CONFIG | given.config, files=files)
         for tag in given.tags:
-            if self._store.lookup(normal(tag)) is not image:
-                self._store.tag(image, normal(tag))
-        self._store.tell("load", image)
+            if self.engine.images.lookup(normal(tag)) is not image:
+                self.engine.images.tag(image, normal(tag))
+        self.engine.images.tell("load", image)
         return [f"Loaded image: {tag}" for tag in given.tags] or [f"Loaded image ID: {given.id}"]
 
     @answers("ImageCommit")
     async def _commit(self, request: Request) -> dict[str, str]:
         asked = ImageCommit.of(request)
-        container = self._engine.find(asked.container)
+        container = self.engine.find(asked.container)
         ref = given_reference(asked, status=500) if asked.repo else None
         if ref is not None and "@" in ref:
             raise refusal(400, "refusing to create a tag with a digest reference")
         pauses = container.running and not container.paused and asked.pause
         if pauses:  # for as long as it takes, which is no time here
-            self._engine.tell(container, "pause")
+            self.engine.tell(container, "pause")
         made = self._committed(container, body_of(request), asked)
         if ref is not None:
-            self._store.tag(made, ref)
-            self._store.tell("tag", made, as_given(asked))
+            self.engine.images.tag(made, ref)
+            self.engine.images.tell("tag", made, as_given(asked))
         about = {"comment": made.origin.comment, "imageID": made.id, "imageRef": as_given(asked) if ref else ""}
-        self._engine.tell(container, "commit", **about)
+        self.engine.tell(container, "commit", **about)
         if pauses:
-            self._engine.tell(container, "unpause")
+            self.engine.tell(container, "unpause")
         return {"Id": made.id}
 
     def _committed(self, container: Container, body: dict[str, Any], asked: ImageCommit) -> Image:
         kept = {name: container.config.get(name) for name in (_INHERITED if body else container.config)}
         config = NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in NO_CONFIG}
         config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
-        return self._store.add_child(
+        return self.engine.images.add_child(
             container.image if container.image.id else None,
             container.files,
             config=with_changes(config, asked.changes),

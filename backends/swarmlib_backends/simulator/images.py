@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
 from swarmlib import NotFound
 
 from ..dockerapi.nulls import fields
-from ..dockerapi.references import is_id, looked_for, normal, repository
+from ..dockerapi.operations import ImageCreate
+from ..dockerapi.references import is_digest, is_id, looked_for, normal, repository, tagged
 from . import pulled
 from .context import Context
 from .files import Files, Node
 from .image import NO_CONFIG, Image, Origin, digest, layer_of
 from .programs import PROGRAMS
+from .registries import DOCKER_HUB, unreachable
 
+Tell: TypeAlias = Callable[[dict[str, Any]], Awaitable[object]]
+"""What is given the progress of something."""
 _MADE_HERE: Final = Origin()
 
 
@@ -126,6 +130,42 @@ class ImageStore:
         """Return an image as one that was pulled."""
         return self.add(normal(ref), config=NO_CONFIG | pulled.config(ref), files=pulled.files(ref, list(PROGRAMS)))
 
+    async def pull_asked(self, asked: ImageCreate, tell: Tell) -> None:
+        """Pull what the parameters `fromImage` and `tag` name, for the platform that `platform` names.
+
+        Raises:
+            SwarmError: they name no image, or a platform that there are no images of; no registry can be reached.
+        """
+        name, tag = asked.from_image.removesuffix(":"), asked.tag
+        ref = f"{repository(normal(name))}@{tag}" if is_digest(tag) else tagged(name, tag)
+        if self._context.online and asked.platform:
+            pulled.check_platform(asked.platform)
+        await self.pull(ref, name, tell)
+
+    async def pull(self, ref: str, name: str, tell: Tell) -> Image:
+        """Pull a normal reference, which the user wrote as `name`, from the simulated registry; what is done is told.
+
+        Raises:
+            SwarmError: no registry can be reached.
+        """
+        if not self._context.online:
+            raise unreachable(DOCKER_HUB)
+        tag = ref.removeprefix(repository(ref)).lstrip(":@")
+        shown = repository(ref) if "/" in ref else f"library/{repository(ref)}"
+        await tell({"status": f"Pulling from {shown}", "id": tag})
+        found = self._tags.get(ref)
+        result = f"{'Image is up to date' if found else 'Downloaded newer image'} for {ref}"
+        if found is None:
+            found = self.add_runnable(ref)
+            self.tag(found, f"{repository(ref)}@{pulled.digest(ref)}")
+            layer = found.layers[0].removeprefix("sha256:")[:12]
+            for step in ("Pulling fs layer", "Download complete", "Pull complete"):
+                await tell({"status": step, "progressDetail": {}, "id": layer})
+        await tell({"status": f"Digest: {pulled.digest(ref)}"})
+        await tell({"status": f"Status: {result}"})
+        self._context.tell_of("image", "pull", ref, {"name": name.partition(":")[0]})
+        return found
+
     def tag(self, image: Image, ref: str) -> None:
         """Give an image a (normal) reference, which another may have had."""
         before = self._tags.get(ref)
@@ -149,6 +189,10 @@ class ImageStore:
         if any(repository(each) == name for each in image.tags):
             return told
         return told + [self.untag(image, each) for each in list(image.digests) if repository(each) == name]
+
+    def remove(self, image: Image, prune: bool) -> list[dict[str, str]]:
+        """Take all its references from an image, and delete it as `delete` does."""
+        return [self.untag(image, name) for name in (*image.tags, *image.digests)] + self.delete(image, prune)
 
     def delete(self, image: Image, prune: bool) -> list[dict[str, str]]:
         """Delete an image, and with `prune` its parents that nothing needs; returns what an engine tells of it."""

@@ -13,14 +13,12 @@ from ..dockerapi.nulls import fields
 from ..dockerapi.operations import NetworkInspect, NetworkList, NetworkPrune
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
-from ..enginekit.filters import checked, labels_wanted, until_of
+from ..enginekit.filters import checked, labels_wanted, pruned
 from ..enginekit.operations import answers, body_of, ref_of
-from .container import Container
-from .context import Context
-from .endpoint import Endpoint
-from .network import PREDEFINED, Network
+from .container import Container, Endpoint
+from .engine import Family
 from .network_options import check_operator, check_options, check_subnets, config_from
-from .networks import NetworkStore, aliases_of, check_connection
+from .networks import PREDEFINED, Network, aliases_of, check_connection
 from .request_fields import NOT_A_MANAGER
 
 _FILTERS: Final = {"dangling", "driver", "id", "label", "name", "scope", "type"}
@@ -34,24 +32,20 @@ _BRIDGE_OPTIONS: Final = {
 }
 
 
-class NetworkOperations:
+class NetworkOperations(Family):
     """Answers what is asked of networks."""
-
-    def __init__(self, context: Context, store: NetworkStore) -> None:
-        self._context = context
-        self._store = store
 
     @answers("NetworkList")
     async def _ls(self, request: Request) -> list[Any]:
         wanted = checked(NetworkList.of(request).filters, _FILTERS)
         has_name = named(wanted.get("name", []))
-        found = [each for each in self._store if has_name(each.name)]
+        found = [each for each in self.engine.networks if has_name(each.name)]
         return [_shown(each, {}) for each in found if _fits(each, wanted, _dangling(each))]
 
     @answers("NetworkInspect")
     async def _get(self, request: Request) -> dict[str, Any]:
         several = "{count} matches found based on {where}: network {ref} is ambiguous"
-        network = self._store.only(ref_of(request), several, NetworkInspect.of(request).scope)
+        network = self.engine.networks.only(ref_of(request), several, NetworkInspect.of(request).scope)
         return _shown(network, {each.id: _member(each, network) for each in network.members.values()})
 
     @answers("NetworkCreate")
@@ -60,7 +54,7 @@ class NetworkOperations:
         name, driver = str(body.get("Name") or ""), str(body.get("Driver") or "bridge")
         if name in PREDEFINED:
             raise refusal(403, f"operation is not permitted on predefined {name} network ")
-        same = next((each for each in self._store if each.name == name), None)
+        same = next((each for each in self.engine.networks if each.name == name), None)
         if same is not None and body.get("CheckDuplicate"):
             raise refusal(409, f"network with name {name} already exists")
         check_subnets(body)
@@ -78,10 +72,10 @@ class NetworkOperations:
             raise refusal(500, NOT_A_MANAGER)
         check_options(fields(config.get("Options")))
         if body.get("ConfigOnly"):
-            made = self._store.add(name, "null", None, body)
+            made = self.engine.networks.add(name, "null", None, body)
         else:
-            made = self._store.add_as_asked(name, driver, config, body)
-        self._store.tell("create", made)
+            made = self.engine.networks.add_as_asked(name, driver, config, body)
+        self.engine.networks.tell("create", made)
         warning = f"Network with name {name} (id : {same.id}) already exists" if same else ""
         return {"Id": made.id, "Warning": warning}
 
@@ -90,14 +84,14 @@ class NetworkOperations:
         name = config_from(body)
         if not name:
             return {} if body.get("ConfigOnly") else body
-        found = next((each for each in self._store if each.name == name and each.config_only), None)
+        found = next((each for each in self.engine.networks if each.name == name and each.config_only), None)
         if found is None:
             raise NotFound(f'configuration network "{name}" does not exist')
         return found.body
 
     @answers("NetworkDelete")
     async def _rm(self, request: Request) -> None:
-        network = self._store.only(
+        network = self.engine.networks.only(
             ref_of(request), "network {ref} is ambiguous ({count} matches found based on {where})"
         )
         if network.predefined:
@@ -105,26 +99,25 @@ class NetworkOperations:
         if network.members:
             text = f"network {network.name} id {network.id} has active endpoints"
             raise refusal(403, f"error while removing network: {text}")
-        if network.config_only and any(config_from(each.body) == network.name for each in self._store):
+        if network.config_only and any(config_from(each.body) == network.name for each in self.engine.networks):
             raise refusal(403, f'error while removing network: configuration network "{network.name}" is in use')
-        self._store.remove(network)
+        self.engine.networks.remove(network)
 
     @answers("NetworkPrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
-        wanted = checked(NetworkPrune.of(request).filters, {"label", "label!", "until"})
-        until = until_of(wanted, self._context.clock.now())
-        old = [each for each in self._store if each.created <= until and _dangling(each)]
-        unused = [each for each in old if labels_wanted(fields(each.body.get("Labels")), wanted)]
+        fits = pruned(NetworkPrune.of(request).filters, self.engine.clock.now())
+        dangling = filter(_dangling, self.engine.networks)
+        unused = [each for each in dangling if fits(each.body.get("Labels"), each.created)]
         for each in unused:
-            self._store.remove(each)
-        self._context.tell_of("network", "prune", "", {"reclaimed": "0"})
+            self.engine.networks.remove(each)
+        self.engine.tell_of("network", "prune", "", {"reclaimed": "0"})
         return {"NetworksDeleted": [each.name for each in unused] or None}
 
     @answers("NetworkConnect")
     async def _connect(self, request: Request) -> None:
         body = body_of(request)
         container, given = (
-            self._context.find(str(body.get("Container") or "")),
+            self.engine.find(str(body.get("Container") or "")),
             dict(fields(body.get("EndpointConfig"))),
         )
         ref = ref_of(request)
@@ -132,19 +125,19 @@ class NetworkOperations:
             if container.host["NetworkMode"].startswith("container:"):
                 text = "container sharing network namespace with another container or host"
                 raise refusal(400, f"{text} cannot be connected to any other network")
-            network = self._store.find(ref)
+            network = self.engine.networks.find(ref)
             check_connection(container, network, given)
             if network.name in container.networks:
                 raise refusal(403, f"endpoint with name {container.name} already exists in network {network.name}")
-            self._store.join(container, network, given)
+            self.engine.networks.join(container, network, given)
         else:
             self._connect_later(container, ref, given)
-        self._context.changed(container)
+        self.engine.changed(container)
 
     def _connect_later(self, container: Container, ref: str, given: dict[str, Any]) -> None:
         """Connect one that doesn't run: whether there is such a network is seen at its start."""
         try:
-            network = self._store.find(ref)
+            network = self.engine.networks.find(ref)
         except SwarmError:
             container.networks[ref] = Endpoint(given)
             return
@@ -156,14 +149,14 @@ class NetworkOperations:
         body = body_of(request)
         ref, named = ref_of(request), str(body.get("Container") or "")
         try:
-            container = self._context.find(named)
+            container = self.engine.find(named)
         except SwarmError:
             if not body.get("Force"):
                 raise
             raise self._no_endpoint(ref, named) from None
         network: Network | None
         try:
-            network = self._store.find(ref)
+            network = self.engine.networks.find(ref)
         except SwarmError:
             if container.running and not body.get("Force"):
                 raise
@@ -175,14 +168,14 @@ class NetworkOperations:
             what = "network" if container.running and network is not None else "the network"
             raise refusal(500, f"container {container.id} is not connected to {what} {name}")
         if network is not None:
-            self._store.leave(container, network)
-            self._store.tell("disconnect", network, container)
+            self.engine.networks.leave(container, network)
+            self.engine.networks.tell("disconnect", network, container)
         del container.networks[name]
-        self._context.changed(container)
+        self.engine.changed(container)
 
     def _no_endpoint(self, ref: str, named: str) -> SwarmError:
         """Return what is said of a container that isn't there, to who wants it out of a network whatever it takes."""
-        self._store.find(ref)
+        self.engine.networks.find(ref)
         return NotFound(f"endpoint {named} not found") if named else refusal(500, "invalid name: ")
 
 

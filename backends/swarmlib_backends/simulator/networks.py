@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from swarmlib import NotFound, SwarmError
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
 from .addresses import Address, Addresses, Pools, address_in
-from .container import Container
+from .container import Container, Endpoint
 from .context import Context
-from .endpoint import Endpoint
 from .ipam import Ipam, ipam_of
 from .links import link_of
-from .network import PREDEFINED, Network
+
+PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}
+"""The networks that every engine has, with their drivers."""
+
+
+@dataclass(eq=False)
+class Network:
+    """A network; `addresses` is None for host and none."""
+
+    id: str
+    name: str
+    driver: str
+    created: float
+    addresses: Ipam | None
+    body: dict[str, Any] = field(default_factory=dict[str, Any])
+    """As it was asked for."""
+    members: dict[str, Container] = field(default_factory=dict[str, Container])
+    """The running containers that are connected, by id."""
+
+    @property
+    def predefined(self) -> bool:
+        """Whether it is one of the three that every engine has."""
+        return self.name in PREDEFINED
+
+    @property
+    def config_only(self) -> bool:
+        """Whether it is there for others that take their configuration from it, and nothing can be connected to it."""
+        return bool(self.body.get("ConfigOnly"))
 
 
 class NetworkStore:

@@ -6,23 +6,27 @@ Only what runs a program that listens really has them, and only where this machi
 from __future__ import annotations
 
 import errno
+import os
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Final
 
 from swarmlib import SwarmError
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
-from .addresses import LAST_PORT
+from .addresses import LAST_PORT, address_in
 from .container import Container
 from .engine import Engine
-from .loopback import opened
 
 _FIRST_FREE_PORT: Final = 49153
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
 _NO_PROTOCOL: Final = "0"
 """What an engine calls every other one, with which nothing can be published."""
+_ON_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_NO_IPV6: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _ANY: Final = {"HostIp": "", "HostPort": ""}
 
 
@@ -92,7 +96,7 @@ class HostPorts:
 def _listen(container: Container, port: str, addresses: list[str], number: int) -> None:
     """Listen for a container whose program does. Raises OSError where that can't be."""
     if container.listening is not None and port.endswith("/tcp"):
-        container.listening.setdefault(port, []).extend(opened(addresses, number))
+        container.listening.setdefault(port, []).extend(_listening(addresses, number))
 
 
 def _named(exposed: str) -> str:
@@ -107,3 +111,31 @@ def _named(exposed: str) -> str:
     digits = re.fullmatch("0*([0-9]{1,5})", number)
     inside = int(digits[1]) if digits and int(digits[1]) <= LAST_PORT else 0
     return f"{inside}/{protocol if protocol in _PROTOCOLS else _NO_PROTOCOL}"
+
+
+def _listening(addresses: Iterable[str], port: int) -> list[socket.socket]:
+    """Return sockets that listen at a port of each address, of all IPv6 addresses only where this machine has IPv6.
+
+    They are on this machine's loopback for what listens on all addresses of a simulated host.
+
+    Raises:
+        OSError: an address can't be had: the port is in use, say, or other machines would reach it.
+    """
+    with ExitStack() as stack:
+        sockets: list[socket.socket] = []
+        for address in addresses:
+            try:
+                sockets.append(stack.enter_context(_listening_at(_ON_LOOPBACK.get(address, address), port)))
+            except OSError as exc:
+                if address != "::" or exc.errno not in _NO_IPV6:
+                    raise
+        stack.pop_all()
+        return sockets
+
+
+def _listening_at(host: str, port: int) -> socket.socket:
+    address = address_in(host)
+    if address is None or not address.is_loopback:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return socket.create_server((host, port), family=family)

@@ -7,19 +7,23 @@ those that `programs` and `shell` know, and those that users give as Python func
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import trio
 
 from swarmlib import Client, Invalid, option
 from swarmlib.quantities import Size
 
+from ..dockerapi.references import normal
 from ..enginekit.clock import Clock
 from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
+from . import create
 from .build.builds import Builds
+from .container import Container, Endpoint
 from .container_files import ContainerFiles
 from .containers import Containers
 from .engine import Engine
@@ -30,7 +34,6 @@ from .lifecycle import Lifecycle
 from .names import Names
 from .network_operations import NetworkOperations
 from .process import Program
-from .seed import seed
 from .system import System
 
 
@@ -80,10 +83,10 @@ class Simulator(EngineServer):
                 containers,
                 ContainerFiles(engine),
                 Execs(engine, life),
-                ImageOperations(engine, engine.images),
+                ImageOperations(engine),
                 ImageTars(engine),
                 Builds(engine, containers, life),
-                NetworkOperations(engine, engine.networks),
+                NetworkOperations(engine),
                 engine.volumes,
                 engine.events,
                 System(engine),
@@ -92,3 +95,33 @@ class Simulator(EngineServer):
                 yield
             finally:
                 nursery.cancel_scope.cancel()
+
+
+_BUSYBOX: Final = "busybox:latest"
+_BODY: Final[dict[str, Any]] = {"Image": "busybox", "Cmd": ["sleep", "infinity"]}
+_MAX_ON_BRIDGE: Final = 60_000
+"""The bridge has no more addresses than 65,533: what is seeded beyond has the host's network."""
+
+
+def seed(engine: Engine, containers: Containers, life: Lifecycle, *, images: Sequence[str], count: int) -> None:
+    """Fill an engine.
+
+    Raises:
+        SwarmError: a reference is none.
+    """
+    for ref in (_BUSYBOX, *map(normal, images)):
+        if engine.images.lookup(ref) is None:
+            engine.images.add_runnable(ref)
+    image = engine.images.find(_BUSYBOX)
+    on_bridge, on_host = (
+        create.host_of(_BODY, engine),
+        create.host_of(_BODY | {"HostConfig": {"NetworkMode": "host"}}, engine),
+    )
+    config = create.config_of(_BODY | {"Hostname": "seeded"}, image, "")
+    for number in range(count):
+        host, network = (on_bridge, "bridge") if number < _MAX_ON_BRIDGE else (on_host, "host")
+        name = engine.names.name(engine.containers.named)
+        container = Container(engine.names.id(), name, engine.clock.now(), image, config, host, {network: Endpoint()})
+        containers.add(container)
+        engine.networks.join(container, engine.networks.find(network), {})
+        life.mark_running(container, engine.next_pid())

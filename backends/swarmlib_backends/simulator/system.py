@@ -21,7 +21,7 @@ from ..enginekit.filters import checked
 from ..enginekit.operations import answers, body_of, ref_of
 from ..enginekit.views import VERSION, counted
 from . import views
-from .engine import Engine
+from .engine import Family
 from .logdrivers import DRIVERS
 from .paths import ROOT
 from .pulled import digest
@@ -103,11 +103,8 @@ _MANAGERS: Final = {row.name for row in ROWS if row.name.startswith(_SWARM_FAMIL
 """The operations of which only a swarm's managers know."""
 
 
-class System:
+class System(Family):
     """Answers what is asked of the engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     @answers("SystemVersion")
     async def _version(self, request: Request) -> dict[str, Any]:
@@ -118,7 +115,7 @@ class System:
 
     @answers("SystemInfo")
     async def _info(self, request: Request) -> dict[str, Any]:
-        engine = self._engine
+        engine = self.engine
         own = {
             "ID": engine.id,
             "Name": engine.name,
@@ -132,7 +129,7 @@ class System:
 
     @answers("SystemDataUsage")
     async def _df(self, request: Request) -> dict[str, Any]:
-        engine, now = self._engine, self._engine.clock.now()
+        engine, now = self.engine, self.engine.clock.now()
         containers = [
             orjson.loads(views.summary(engine, each, now)) | views.sizes(each) for each in reversed(engine.containers)
         ]
@@ -149,7 +146,7 @@ class System:
     async def _auth(self, request: Request) -> dict[str, str]:
         body = body_of(request)
         url = named(str(body.get("serveraddress") or ""))
-        if not self._engine.online:
+        if not self.engine.online:
             raise unreachable(url)
         if not (body.get("username") or body.get("identitytoken")):
             raise refusal(500, f"login attempt to {url} failed with status: 401 Unauthorized")
@@ -160,7 +157,7 @@ class System:
         if is_id(ref_of(request)):
             raise refusal(500, "no manifest found for full image ID")
         ref = normal(ref_of(request))
-        if not self._engine.online:
+        if not self.engine.online:
             raise unreachable(DOCKER_HUB)
         described = {"mediaType": _MANIFEST, "digest": digest(ref), "size": _MANIFEST_SIZE}
         return {"Descriptor": described, "Platforms": [{"architecture": "amd64", "os": "linux"}]}

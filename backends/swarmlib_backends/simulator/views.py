@@ -9,8 +9,7 @@ import orjson
 
 from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
-from .container import Container, Health, Mount
-from .endpoint import Endpoint
+from .container import Container, Endpoint, Health, Mount
 from .engine import Engine
 from .links import names_of
 from .links import shown as shown_links

@@ -16,7 +16,7 @@ from ..dockerapi.nulls import fields
 from ..dockerapi.operations import VolumeDelete, VolumeList, VolumePrune
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
-from ..enginekit.filters import checked, labels_wanted
+from ..enginekit.filters import checked, labels_wanted, pruned
 from ..enginekit.operations import answers, body_of, ref_of
 from .container import Container
 from .context import Context
@@ -138,9 +138,8 @@ class VolumeStore:
 
     @answers("VolumePrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
-        wanted = checked(VolumePrune.of(request).filters, {"label", "label!"})
-        used = self._use()
-        unused = [name for name, volume in self._volumes.items() if not used[name] and _fits(volume, wanted)]
+        used, fits = self._use(), pruned(VolumePrune.of(request).filters, 0, {"label", "label!"})
+        unused = [each.name for each in self._volumes.values() if not used[each.name] and fits(each.labels, 0)]
         for name in unused:
             del self._volumes[name]  # of which an engine tells nothing but the prune
         self._context.tell_of("volume", "prune", "", {"reclaimed": "0"})

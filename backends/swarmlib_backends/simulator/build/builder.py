@@ -5,9 +5,8 @@ Source: builder/dockerfile of github.com/moby/moby.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import trio
 
@@ -23,9 +22,9 @@ from ..containers import Containers
 from ..engine import Engine
 from ..files import Files, folder
 from ..image import Image, Origin
+from ..images import Tell
 from ..lifecycle import Lifecycle
 from ..pulled import check_platform
-from ..pulling import pull
 from ..users import owner_of
 from .arguments import BuildArgs
 from .configuration import expanded
@@ -35,7 +34,6 @@ from .expansion import Expander
 from .request import BuildOptions
 from .stage import StageState, cached
 
-Tell: TypeAlias = Callable[[dict[str, Any]], Awaitable[object]]
 _CLEANUP_SECONDS: Final = 5
 _MOST_STEPS: Final = 1000
 """An engine ends earlier, at the depth of its layers."""
@@ -167,8 +165,9 @@ class Builder:
 
     async def _image(self, ref: str) -> Image:
         """Return an image by its reference, pulled if it is not here or that was asked for."""
-        found = self._engine.images.lookup(ref)
-        return found if found and not self._options.pulls else await pull(self._engine, normal(ref), ref, self._tell)
+        images = self._engine.images
+        found = images.lookup(ref)
+        return found if found and not self._options.pulls else await images.pull(normal(ref), ref, self._tell)
 
     async def _triggers(self, stage: StageState) -> None:
         """Do what the image that a stage begins with wants to be done then."""
