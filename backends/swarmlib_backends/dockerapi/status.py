@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import orjson
@@ -97,6 +99,16 @@ def code_headers(error: SwarmError) -> Headers:
 def refusal(status: int, message: str) -> SwarmError:
     """Return an engine's error with this status and message."""
     return _class(status)(message, details={"status": status})
+
+
+@contextmanager
+def restated(before: str, status: int | None = None) -> Generator[None]:
+    """Have the message of an error begin with other words, and the error another status, if one is given."""
+    try:
+        yield
+    except SwarmError as exc:
+        message = before + exc.message
+        raise (type(exc)(message, details=exc.details) if status is None else refusal(status, message)) from exc
 
 
 def _class(status: int) -> type[SwarmError]:

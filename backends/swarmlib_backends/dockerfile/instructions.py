@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from swarmlib import Invalid
 
 from ..dockerapi.numbers import integer
+from ..dockerapi.status import restated
 from ..dockerapi.times import duration
-from .lines import SPACE, Line
+from .lines import SPACE, Line, quoted
 
 _FLAGS: Final[dict[str, tuple[str, ...]]] = {
     "add": ("chown", "chmod"),
@@ -78,10 +77,8 @@ def stages_of(lines: Iterable[Line]) -> tuple[list[Instruction], list[Stage]]:
     before: list[Instruction] = []
     stages: list[Stage] = []
     for line in lines:
-        try:
+        with restated(f"dockerfile parse error line {line.number}: "):
             found = instruction(line)
-        except Invalid as exc:
-            raise Invalid(f"dockerfile parse error line {line.number}: {exc.message}") from exc
         if found.name == "from":
             base, *named = found.args
             name = named[1].lower() if named else ""
@@ -152,9 +149,8 @@ def _check_args(line: Line) -> None:
 def _check_from(args: tuple[str, ...]) -> None:
     if len(args) == 3 and args[1].lower() == "as":
         if not _STAGE.fullmatch(args[2].lower()):
-            shown = orjson.dumps(args[2].lower().encode(errors="replace").decode()).decode()
             problem = "name can't start with a number or contain symbols"
-            raise Invalid(f"invalid name for build stage: {shown}, {problem}")
+            raise Invalid(f"invalid name for build stage: {quoted(args[2].lower())}, {problem}")
     elif len(args) != 1:
         raise Invalid("FROM requires either one or three arguments")
 
@@ -195,7 +191,7 @@ def health(args: tuple[str, ...], flags: Mapping[str, str], json: bool) -> dict[
             raise Invalid("HEALTHCHECK NONE takes no arguments")
         return {"Test": ["NONE"]}
     if kind.upper() != "CMD":
-        raise Invalid(f"Unknown type {orjson.dumps(kind.upper()).decode()} in HEALTHCHECK (try CMD)")
+        raise Invalid(f"Unknown type {quoted(kind.upper())} in HEALTHCHECK (try CMD)")
     if not words:
         raise Invalid("Missing command after HEALTHCHECK CMD")
     found: dict[str, Any] = {"Test": ["CMD" if json else "CMD-SHELL", *words]}
@@ -216,7 +212,7 @@ def _interval(name: str, text: str) -> int:
 
 
 def _wrong_duration(text: str) -> str:
-    shown = orjson.dumps(text.encode(errors="replace").decode()).decode()
+    shown = quoted(text)
     found = re.fullmatch(r"[-+]?(?:[0-9.]+[a-z]+)*[0-9.]*[0-9]\.?([^0-9.]*)", text)
     if found is None:
         return f"invalid duration {shown}"
@@ -227,7 +223,7 @@ def _wrong_duration(text: str) -> str:
 def _retries(text: str) -> int:
     found = integer(text)
     if found is None:
-        raise Invalid(f"strconv.ParseInt: parsing {orjson.dumps(text).decode()}: invalid syntax")
+        raise Invalid(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
     if found < 1:
         raise Invalid(f"--retries must be at least 1 (not {found})")
     return found

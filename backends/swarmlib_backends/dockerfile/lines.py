@@ -233,9 +233,13 @@ def _pairs(text: str, name: str, escape: str) -> list[str]:
         return pair
     for word in words:
         if "=" not in word:
-            shown = orjson.dumps(word.encode(errors="replace").decode()).decode()
-            raise Invalid(f"Syntax error - can't find = in {shown}. Must be of the form: name=value")
+            raise Invalid(f"Syntax error - can't find = in {quoted(word)}. Must be of the form: name=value")
     return [each for word in words for each in word.split("=", 1)]
+
+
+def quoted(text: str) -> str:
+    """Return a text between quotation marks, as Go shows it."""
+    return orjson.dumps(text.encode(errors="replace").decode()).decode()
 
 
 def _words(text: str, escape: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
-from swarmlib import Request, SwarmError
+from swarmlib import Request
 
 from ..dockerapi.operations import (
     ContainerAttach,
@@ -25,14 +25,14 @@ from ..dockerapi.operations import (
     ContainerStop,
     ContainerWait,
 )
-from ..dockerapi.status import refusal
+from ..dockerapi.status import refusal, restated
 from ..dockerapi.values import signal_asked, signal_number, terminal_size
 from .events import Events
 from .filters import pruned
 from .lifecycle import Lifecycle
 from .operations import FOLLOW, answers, ref_of
 from .played import Played
-from .refusals import check_not_restarting, killing, no_link, no_such_signal, not_running, still_runs
+from .refusals import check_not_restarting, no_link, no_such_signal, not_running, still_runs
 from .store import ContainerStore
 from .streams import send_lines, send_logs, stdio
 
@@ -125,16 +125,14 @@ class ContainerOperations(ABC, Generic[C]):
         if container.running:
             with _kept(container):
                 await self._stop_running(container, ContainerRestart.of(request))
-        try:
+        with restated(f"Cannot restart container {ref_of(request)}: ", 500):
             await self.lifecycle.start(container)
-        except SwarmError as exc:
-            raise refusal(500, f"Cannot restart container {ref_of(request)}: {exc.message}") from exc
         self.events.tell_container(container, "restart")
 
     @answers("ContainerKill")
     async def _kill(self, request: Request) -> None:
         wanted = signal_asked(ContainerKill.of(request).signal)
-        with killing(ref_of(request)):
+        with restated(f"Cannot kill container: {ref_of(request)}: "):
             container = self.find(request)
             if wanted not in signal.valid_signals():
                 raise no_such_signal(wanted)

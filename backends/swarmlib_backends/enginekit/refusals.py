@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
 from swarmlib import Request, SwarmError, Unsupported
 
 from ..dockerapi.status import refusal
@@ -42,12 +39,3 @@ def no_link() -> SwarmError:
 def no_such_signal(number: int) -> SwarmError:
     """Return the error for a number that is not a signal of the engine's system."""
     return refusal(500, f"The linux daemon does not support signal {number % 2**64}")
-
-
-@contextmanager
-def killing(ref: str) -> Generator[None]:
-    """Have errors say that the container, which was asked for by `ref`, could not be killed, as an engine's do."""
-    try:
-        yield
-    except SwarmError as exc:
-        raise type(exc)(f"Cannot kill container: {ref}: {exc.message}", details=exc.details) from exc

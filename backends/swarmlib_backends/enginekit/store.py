@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
-from swarmlib import NotFound, SwarmError
+from swarmlib import NotFound
 
-from ..dockerapi.status import refusal
+from ..dockerapi.status import refusal, restated
 
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
@@ -61,10 +61,8 @@ class ContainerStore(Generic[C]):
         """
         if name.removeprefix("/") == container.name:
             raise refusal(400, "Renaming a container with the same name as its current name")
-        try:
+        with restated("Error when allocating new name: "):
             free = self.free_name(name if name.startswith("/") else f"/{name}")
-        except SwarmError as exc:
-            raise type(exc)(f"Error when allocating new name: {exc.message}", details=exc.details) from exc
         del self._by_name[container.name]
         container.name = free
         self._by_name[free] = container

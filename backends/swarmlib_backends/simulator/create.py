@@ -11,7 +11,7 @@ from swarmlib import SwarmError
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.schema import empty
-from ..dockerapi.status import refusal
+from ..dockerapi.status import refusal, restated
 from ..dockerapi.values import signal_number
 from .addresses import LAST_PORT, address_in
 from .engine import Engine
@@ -143,7 +143,8 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
     check_privileges(host)
     for name in ("IpcMode", "PidMode"):
         if host[name].startswith("container:") and (other := host[name].partition(":")[2]):
-            _check_there(other, engine)
+            with restated("", 400):
+                engine.find(other)
     return host
 
 
@@ -190,14 +191,6 @@ def _binding(given: dict[str, Any]) -> dict[str, str]:
 def _check_port(number: str, shown: str = "") -> None:
     if not re.fullmatch("[0-9]{0,5}", number) or int(number or 0) > LAST_PORT:
         raise refusal(400, f'invalid port specification: "{shown or number}"')
-
-
-def _check_there(ref: str, engine: Engine) -> None:
-    """Raise what is said of a container that isn't there, and whose namespace is asked for."""
-    try:
-        engine.find(ref)
-    except SwarmError as exc:
-        raise refusal(400, exc.message) from exc
 
 
 def _joined_network(ref: str, engine: Engine) -> str:

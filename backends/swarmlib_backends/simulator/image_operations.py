@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import quote_plus
 
-from swarmlib import NotFound, Request, SwarmError
+from swarmlib import NotFound, Request
 
 from ..dockerapi.filters import flag
 from ..dockerapi.matching import Matches, glob
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.operations import ImageDelete, ImageList, ImagePrune, ImagePush, ImageSearch, ImageTag
 from ..dockerapi.references import familiar, normal, repository, tagged
-from ..dockerapi.status import refusal, to_tell_in_band
+from ..dockerapi.status import refusal, restated, to_tell_in_band
 from ..dockerapi.values import stamp
 from ..enginekit.filters import IMAGES, PRUNE_FILTERS, checked, labels_wanted, pruned
 from ..enginekit.operations import answers, ref_of
@@ -64,10 +64,8 @@ class ImageOperations(Family):
     @answers("ImageInspect")
     async def _get(self, request: Request) -> dict[str, Any]:
         ref = ref_of(request)
-        try:
+        with restated(f"no such image: {ref}: "):
             image = self.engine.images.find(ref)
-        except SwarmError as exc:
-            raise type(exc)(f"no such image: {ref}: {exc.message}", details=exc.details) from exc
         return {
             "Id": image.id,
             "RepoTags": sorted(image.tags),

@@ -7,10 +7,8 @@ import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from swarmlib import SwarmError
-
 from ..dockerapi.nulls import fields, items
-from ..dockerapi.status import refusal
+from ..dockerapi.status import refusal, restated
 from .container import Mount
 from .engine import Engine
 from .files import Files, Mounted, folder
@@ -71,10 +69,8 @@ def _from_container(spec: str, engine: Engine) -> list[Mount]:
         raise refusal(400, "volumes-from specification cannot be an empty string")
     if mode not in ("", "ro", "rw", "z", "Z"):
         raise refusal(400, f"invalid mode: {mode}")
-    try:
+    with restated("", 400):
         source = engine.find(ref)
-    except SwarmError as exc:
-        raise refusal(400, exc.message) from exc
     mounts = [copy.copy(mount) for mount in source.mounts]
     for mount in mounts:
         mount.mode, mount.writable, mount.inherited = "", mount.writable and mode != "ro", True

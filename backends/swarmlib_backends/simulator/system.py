@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import orjson
 
-from swarmlib import NotFound, Request, SwarmError, Unsupported
+from swarmlib import NotFound, Request, Unsupported
 
 from ..dockerapi.filters import flag
 from ..dockerapi.operations import BuildPrune, PluginList
 from ..dockerapi.references import is_id, normal
 from ..dockerapi.rows import ROWS
-from ..dockerapi.status import refusal
+from ..dockerapi.status import refusal, restated
 from ..dockerapi.times import duration
 from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
@@ -189,10 +189,8 @@ class System(Family):
 
     @answers("BuildPrune")
     async def _build_prune(self, request: Request) -> dict[str, Any]:
-        try:
+        with restated("failed to prune build cache: "):
             _check_cache_filters(checked(BuildPrune.of(request).filters, _CACHE_FILTERS))
-        except SwarmError as exc:
-            raise type(exc)(f"failed to prune build cache: {exc.message}", details=exc.details) from exc
         return {"CachesDeleted": None, "SpaceReclaimed": 0}
 
 

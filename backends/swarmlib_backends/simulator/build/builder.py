@@ -14,7 +14,7 @@ from swarmlib import Invalid, SwarmError
 
 from ...dockerapi.nulls import items
 from ...dockerapi.references import normal
-from ...dockerapi.status import refusal
+from ...dockerapi.status import refusal, restated
 from ...dockerfile.instructions import Instruction, Stage, instruction, label, stages_of
 from ...dockerfile.lines import Dockerfile, read
 from ..container import Container
@@ -293,11 +293,8 @@ class Builder:
             return
         files = Files(stage.image.files if stage.image else {})
         if chown:
-            try:
+            with restated("unable to convert uid/gid chown string to host mapping: ", 500):
                 copied = replace(copied, owner=owner_of(files, step.flags["chown"]))
-            except SwarmError as exc:
-                problem = f"unable to convert uid/gid chown string to host mapping: {exc.message}"
-                raise refusal(500, problem) from exc
         copied.into(files, self._engine.clock.now())
         self._commit(stage, files, config)
 
@@ -310,7 +307,7 @@ class Builder:
 
     async def _files_of(self, origin: str) -> Files:
         """Return the files of a stage, by its name or number, or of an image."""
-        try:
+        with restated(f"invalid from flag value {origin}: ", 500):
             stage = dict(self._stages).get(origin.lower())
             if stage is None and origin.isdecimal():
                 number = int(origin)
@@ -319,8 +316,6 @@ class Builder:
                     raise refusal(500, "refers to current build stage" if current else "index out of bounds")
                 stage = self._stages[number][1]
             image = stage.image if stage is not None else await self._image(origin)
-        except SwarmError as exc:
-            raise refusal(500, f"invalid from flag value {origin}: {exc.message}") from exc
         return Files(image.files if image else {})
 
     # Containers, and the images that come of them.

@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import orjson
-
-from swarmlib import Invalid, SwarmError
+from swarmlib import Invalid
 
 from ...dockerapi.nulls import fields, items
-from ...dockerapi.status import refusal
+from ...dockerapi.status import refusal, restated
 from ...dockerapi.values import signal_number
 from ...dockerfile.instructions import Instruction, health, instruction
-from ...dockerfile.lines import read
+from ...dockerfile.lines import quoted, read
 from ..addresses import address_in
 from .expansion import Expander
 
@@ -66,10 +64,8 @@ def with_changes(config: dict[str, Any], changes: Sequence[str]) -> dict[str, An
     changed = Configuration(copy.deepcopy(config))
     for step in [instruction(line) for line in dockerfile.lines]:
         expander = Expander(changed.environment, dockerfile.escape)
-        try:
+        with restated("", 400):
             changed.change(expanded(step, expander), expander)
-        except SwarmError as exc:
-            raise Invalid(exc.message) from exc
     return changed.values
 
 
@@ -198,7 +194,7 @@ def _assigned(name: str, pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _quoted(words: Iterable[str]) -> str:
-    return f"[{' '.join(orjson.dumps(word.encode(errors='replace').decode()).decode() for word in words)}]"
+    return f"[{' '.join(map(quoted, words))}]"
 
 
 def _folder(current: str, asked: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 
-from swarmlib import Invalid, SwarmError
+from swarmlib import SwarmError
 
-from ...dockerapi.status import refusal
+from ...dockerapi.status import refusal, restated
 from ...dockerfile import lines
 from ...dockerfile.lines import Dockerfile
 from ..files import Files
@@ -51,10 +51,8 @@ def _read(files: Files, path: str, name: str) -> Dockerfile:
         raise refusal(500, f"unexpected error reading Dockerfile: read {path}: is a directory")
     if not node.data:
         raise refusal(400, f"the Dockerfile ({name}) cannot be empty")
-    try:
+    with restated(f"failed to parse {name}: "):
         return lines.read(node.data.decode(errors="replace"))
-    except Invalid as exc:
-        raise Invalid(f"failed to parse {name}: {exc.message}") from exc
 
 
 def _leave_out(files: Files, dockerfile: str) -> None:

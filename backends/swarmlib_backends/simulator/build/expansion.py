@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import orjson
-
 from swarmlib import Invalid
 
-from ...dockerfile.lines import SPACE
+from ...dockerapi.status import restated
+from ...dockerfile.lines import SPACE, quoted
 
 _DEEPEST: Final = 50
 """How many `${…}` may be in one another."""
@@ -50,11 +49,8 @@ class Expander:
             found = _Word()
             found.add_bare(text)
             return found.ended()
-        try:
+        with restated(f"failed to process {quoted(text)}: "):
             return _Reader(text, self._values, self._escape).word("").ended()
-        except Invalid as exc:
-            shown = orjson.dumps(text.encode(errors="replace").decode()).decode()
-            raise Invalid(f"failed to process {shown}: {exc.message}") from exc
 
 
 class _Word:

@@ -6,13 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from swarmlib import Unsupported
 
 from ...dockerapi.operations import ImageBuild
 from ...dockerapi.references import normal
 from ...dockerapi.status import refusal
+from ...dockerfile.lines import quoted
 
 _SESSION: Final = (
     "experimental session with v1 builder is no longer supported, use builder version v2 (BuildKit) instead"
@@ -52,7 +51,7 @@ def options_of(asked: ImageBuild) -> BuildOptions:
     if asked.securityopt:
         raise refusal(400, "The daemon on this platform does not support setting security options on build")
     if asked.isolation not in ("", "default"):
-        raise refusal(400, f"Unsupported isolation: {orjson.dumps(asked.isolation).decode()}")
+        raise refusal(400, f"Unsupported isolation: {quoted(asked.isolation)}")
     _check_version(asked.version)
     if asked.squash:
         raise refusal(400, "squash is only supported with experimental mode")
@@ -103,7 +102,7 @@ def _check_version(version: str) -> None:
             "the simulator has no BuildKit, which is the builder of version 2; version=1 is the classic one"
         )
     if version != "1":
-        raise refusal(500, f"invalid version {orjson.dumps(version).decode()}")
+        raise refusal(500, f"invalid version {quoted(version)}")
 
 
 def _tag(text: str) -> str:
