@@ -34,7 +34,7 @@ from swarmlib import (
 from swarmlib.service import Handler
 
 from ..calls import LOOKS
-from ..enginekit.pong import pong
+from ..enginekit.views import pong
 from .memory import PLACES, Memory
 from .spec import Body
 

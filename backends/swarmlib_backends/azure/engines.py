@@ -28,7 +28,7 @@ from ..balance.placement.filters import LAST_RESORT
 from ..balance.placement.request import PlacementRequest
 from ..balance.provisioner import Provisioner
 from ..docker import Docker
-from ..enginekit.pong import pong
+from ..enginekit.views import pong
 from .access import Access, state_folder
 from .auto_suspend import AutoSuspend
 from .client import connected

@@ -18,8 +18,8 @@ from ..dockerapi.nulls import fields
 from ..dockerapi.operations import ContainerCreate, ContainerDelete, ContainerLogs, ContainerWait
 from ..dockerapi.parameters import Flag, Params
 from ..enginekit.bodies import ATTACHED, HARMLESS, Accepted
-from ..enginekit.pong import pong
 from ..enginekit.refusals import no_such_place, still_runs
+from ..enginekit.views import pong
 from . import objects
 from .access import Access, Shell
 from .client import connected

@@ -17,10 +17,10 @@ from .lifecycle import Lifecycle, Runner
 from .operations import Operations, answers, operations_of
 from .output import Output, Piece
 from .played import Played
-from .pong import pong
 from .server import ContainerServer, EngineServer
 from .store import ContainerStore
 from .streams import Stdio, send_lines, send_logs, stdio
+from .views import pong
 
 __all__ = [
     "ATTACHED",

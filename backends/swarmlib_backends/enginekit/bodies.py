@@ -9,7 +9,9 @@ from typing import Any, Final, TypeAlias, cast
 
 from swarmlib import Invalid, Unsupported
 
-from ..dockerapi.nulls import fields
+from ..dockerapi.nulls import fields, items
+from ..dockerapi.status import refusal
+from ..dockerapi.values import signal_number
 
 Allows: TypeAlias = Callable[[Any], bool]
 """Whether a backend can honour a value."""
@@ -84,6 +86,17 @@ def json_object(body: Any, of: str = "create") -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Invalid(f"the body of {of} should be a JSON object")
     return cast("dict[str, Any]", body)
+
+
+def check_process(config: Mapping[str, Any]) -> None:
+    """Raise what an engine says of the configuration of a process that can't be, in the order in which it says it."""
+    folder = str(config.get("WorkingDir") or "/")
+    if not folder.startswith("/"):
+        raise refusal(400, f"the working directory '{folder}' is invalid, it needs to be an absolute path")
+    signal_number(config.get("StopSignal") or "TERM")
+    for entry in items(config.get("Env")):
+        if not entry or entry.startswith("="):
+            raise refusal(400, f"invalid environment variable: {entry}")
 
 
 def _nothing(value: Any) -> bool:

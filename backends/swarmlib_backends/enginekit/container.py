@@ -20,7 +20,7 @@ from ..dockerapi.nulls import fields, items
 from ..dockerapi.values import signal_number
 from .output import Output, Piece
 from .pipe import Pipe
-from .refusals import not_running
+from .refusals import check_running
 
 LOG_BYTES: Final = 16 * 1024 * 1024
 _GRACE: Final = 10
@@ -130,7 +130,7 @@ class Container(Configured):
 
     def signal(self, number: int) -> None:
         """Send it a signal. Raises `Conflict` if it doesn't run."""
-        self.check_running()
+        check_running(self)
         if number not in _HARMLESS:
             self.exit_code = 128 + number
             self._scope.cancel()
@@ -182,11 +182,6 @@ class Container(Configured):
         """Wake those who wait for the exit: a step of its own, for what must be seen done by then."""
         self.exited.set()
         self.exited = trio.Event()
-
-    def check_running(self) -> None:
-        """Raise Conflict unless it runs."""
-        if not self.running:
-            raise not_running(self.id)
 
     async def stop(self, number: int, grace: float) -> None:
         """Ask it to end by a signal, make it after `grace` seconds (never if that is negative), and wait for that."""

@@ -6,6 +6,7 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -32,23 +33,21 @@ from .filters import pruned
 from .lifecycle import Lifecycle
 from .operations import FOLLOW, answers, ref_of
 from .played import Played
-from .refusals import check_not_restarting, no_link, no_such_signal, not_running, still_runs
+from .refusals import check_not_restarting, check_running, no_link, still_runs
 from .store import ContainerStore
 from .streams import send_lines, send_logs, stdio
 
 C = TypeVar("C", bound=Played)
 
 
+@dataclass(eq=False)
 class ContainerOperations(ABC, Generic[C]):
     """Answers what is asked of containers. A backend says how they are made (`create`) and shown."""
 
-    def __init__(
-        self, store: ContainerStore[C], lifecycle: Lifecycle[C], events: Events, now: Callable[[], float]
-    ) -> None:
-        self.store = store
-        self.lifecycle = lifecycle
-        self.events = events
-        self.now = now
+    store: ContainerStore[C]
+    lifecycle: Lifecycle[C]
+    events: Events
+    now: Callable[[], float]
 
     def find(self, request: Request) -> C:
         """Return the container that a request names. Raises `NotFound`."""
@@ -135,7 +134,7 @@ class ContainerOperations(ABC, Generic[C]):
         with restated(f"Cannot kill container: {ref_of(request)}: "):
             container = self.find(request)
             if wanted not in signal.valid_signals():
-                raise no_such_signal(wanted)
+                raise refusal(500, f"The linux daemon does not support signal {wanted % 2**64}")
             if wanted == signal.SIGKILL:
                 await self.lifecycle.kill(container)
             else:
@@ -144,11 +143,10 @@ class ContainerOperations(ABC, Generic[C]):
     @answers("ContainerPause")
     async def _pause(self, request: Request) -> None:
         container = self.find(request)
-        if not container.running:
-            raise not_running(container.id)
+        check_running(container)
         if container.status == "paused":
             raise refusal(409, f"Container {container.id} is already paused")
-        check_not_restarting(container.id, container.status)
+        check_not_restarting(container)
         self.lifecycle.pause(container)
 
     @answers("ContainerUnpause")
@@ -217,7 +215,7 @@ class ContainerOperations(ABC, Generic[C]):
         container = self.find(request)
         if container.status == "paused":
             raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
-        check_not_restarting(container.id, container.status)
+        check_not_restarting(container)
         self.attached(container)
         detached = partial(self._detached, container)
         await request.reply.ack(stream=stdio(container, container.config, ContainerAttach.of(request), detached))
@@ -229,8 +227,7 @@ class ContainerOperations(ABC, Generic[C]):
     async def _resize(self, request: Request) -> None:
         rows, columns = terminal_size(ContainerResize.of(request))
         container = self.find(request)
-        if not container.running:
-            raise not_running(container.id)
+        check_running(container)
         container.resize(rows, columns)
         self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
 

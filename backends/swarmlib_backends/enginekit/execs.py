@@ -16,7 +16,7 @@ from ..dockerapi.values import terminal_size
 from .filters import Listed
 from .operations import answers, body_of, ref_of
 from .output import Follower
-from .refusals import check_not_restarting, not_running
+from .refusals import check_not_restarting, check_running
 from .streams import Attachable, Stdio
 
 
@@ -30,18 +30,22 @@ class PlayedExec(Attachable, Protocol):
     @property
     def container(self) -> Listed:
         """The container that it is in."""
+        ...
 
     @property
     def begun(self) -> bool:
         """Whether its start was asked for."""
+        ...
 
     @property
     def code(self) -> int | None:
         """Its exit code; None before its end."""
+        ...
 
     @property
     def pid(self) -> int:
         """Its process id; 0 before its start."""
+        ...
 
 
 C = TypeVar("C", bound=Listed)
@@ -88,7 +92,8 @@ class ExecOperations(ABC, Generic[C, X]):
     async def _create(self, request: Request) -> dict[str, Any]:
         container, body = self._container(ref_of(request)), body_of(request)
         _check_not_paused(container, ref_of(request))
-        _check_runs(container)
+        check_running(container)
+        check_not_restarting(container)
         keys_of_exec(body.get("DetachKeys", ""))
         return {"Id": self.make(container, body).id}
 
@@ -99,7 +104,8 @@ class ExecOperations(ABC, Generic[C, X]):
             raise refusal(
                 409, f"Error: Exec command {each.id} {'is already running' if each.running else 'has already run'}"
             )
-        _check_runs(each.container)
+        check_running(each.container)
+        check_not_restarting(each.container)
         follower = each.output.follow()
         try:
             await self.begin(each, body)
@@ -153,9 +159,3 @@ class ExecOperations(ABC, Generic[C, X]):
 def _check_not_paused(container: Listed, called: str) -> None:
     if container.status == "paused":
         raise refusal(409, f"Container {called} is paused, unpause the container before exec")
-
-
-def _check_runs(container: Listed) -> None:
-    if not container.running:
-        raise not_running(container.id)
-    check_not_restarting(container.id, container.status)

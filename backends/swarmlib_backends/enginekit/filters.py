@@ -43,22 +43,27 @@ class Listed(Protocol):
     @property
     def id(self) -> str:
         """Its id."""
+        ...
 
     @property
     def name(self) -> str:
         """Its name."""
+        ...
 
     @property
     def labels(self) -> Mapping[str, str]:
         """Its labels."""
+        ...
 
     @property
     def status(self) -> str:
         """Its state in the engine's word."""
+        ...
 
     @property
     def running(self) -> bool:
         """Whether it runs, or is paused."""
+        ...
 
 
 Wanted: TypeAlias = dict[str, list[str]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import trio
@@ -12,6 +13,7 @@ from swarmlib.supervision import supervised
 
 from .container import Container
 from .events import Events
+from .refusals import check_running
 from .store import ContainerStore
 
 C_contra = TypeVar("C_contra", contravariant=True)
@@ -43,14 +45,14 @@ class Lifecycle(Protocol[C_contra]):
         """Remove one that doesn't run; with its anonymous volumes, if that is asked for."""
 
 
+@dataclass(frozen=True)
 class Runner(Generic[C]):
     """Runs `Container`s: each run is a task of the `nursery`. `backend` names it in logs."""
 
-    def __init__(self, backend: str, store: ContainerStore[C], events: Events, nursery: trio.Nursery) -> None:
-        self._backend = backend
-        self._store = store
-        self._events = events
-        self._nursery = nursery
+    backend: str
+    store: ContainerStore[C]
+    events: Events
+    nursery: trio.Nursery
 
     async def start(self, container: C) -> None:
         """See `Lifecycle.start`. One that can't be started is removed if it removes itself."""
@@ -59,12 +61,12 @@ class Runner(Generic[C]):
         except SwarmError:
             self._end(container)
             raise
-        self._events.tell_container(container, "start")
-        self._nursery.start_soon(self._live, container)
+        self.events.tell_container(container, "start")
+        self.nursery.start_soon(self._live, container)
 
     async def _live(self, container: C) -> None:
-        await supervised(f"{self._backend}: the workload {container.name}", container.supervise)
-        self._events.tell_container(container, "die", exitCode=str(container.exit_code))
+        await supervised(f"{self.backend}: the workload {container.name}", container.supervise)
+        self.events.tell_container(container, "die", exitCode=str(container.exit_code))
         container.tell_exit()
         self._end(container)
 
@@ -79,13 +81,13 @@ class Runner(Generic[C]):
     async def stop_all(self, grace: float) -> None:
         """Stop all that run, as before the backend closes."""
         async with trio.open_nursery() as nursery:
-            for container in self._store:
+            for container in self.store:
                 if container.running:
                     nursery.start_soon(container.stop, signal.SIGTERM, grace)
 
     async def kill(self, container: C) -> None:
         """See `Lifecycle.kill`."""
-        container.check_running()
+        check_running(container)
         await container.stop(signal.SIGKILL, 0)
 
     def signal(self, container: C, number: int) -> None:
@@ -96,16 +98,16 @@ class Runner(Generic[C]):
         """See `Lifecycle.pause`."""
         container.pause()
         container.status = "paused"
-        self._events.tell_container(container, "pause")
+        self.events.tell_container(container, "pause")
 
     def unpause(self, container: C) -> None:
         """See `Lifecycle.unpause`."""
         container.unpause()
         container.status = "running"
-        self._events.tell_container(container, "unpause")
+        self.events.tell_container(container, "unpause")
 
     def remove(self, container: C, *, volumes: bool = False) -> None:
         """See `Lifecycle.remove`; one that was removed meanwhile is left alone."""
-        if self._store.remove(container):
+        if self.store.remove(container):
             container.removed.set()
-            self._events.tell_container(container, "destroy")
+            self.events.tell_container(container, "destroy")

@@ -26,26 +26,32 @@ class Played(Attachable, Protocol):
     @property
     def labels(self) -> dict[str, str]:
         """Its labels."""
+        ...
 
     @property
     def status(self) -> str:
         """An engine's word for its state."""
+        ...
 
     @property
     def exited(self) -> trio.Event:
         """Set at the end of this run, or of the next one."""
+        ...
 
     @property
     def removed(self) -> trio.Event:
         """Set when it is gone."""
+        ...
 
     @property
     def stop_signal(self) -> int:
         """The signal that asks it to end."""
+        ...
 
     @property
     def grace(self) -> int:
         """Seconds that it then has; a negative number stands for any time."""
+        ...
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell it the size of its terminal."""

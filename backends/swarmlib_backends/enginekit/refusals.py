@@ -5,6 +5,7 @@ from __future__ import annotations
 from swarmlib import Request, SwarmError, Unsupported
 
 from ..dockerapi.status import refusal
+from .filters import Listed
 
 
 def no_such_place(backend: str, request: Request) -> Unsupported:
@@ -18,10 +19,16 @@ def not_running(id: str) -> SwarmError:
     return refusal(409, f"Container {id} is not running")
 
 
-def check_not_restarting(id: str, status: str) -> None:
+def check_running(container: Listed) -> None:
+    """Refuse a call that needs a container to run. Raises `Conflict`."""
+    if not container.running:
+        raise not_running(container.id)
+
+
+def check_not_restarting(container: Listed) -> None:
     """Refuse a call on a container that is about to be restarted. Raises `Conflict`."""
-    if status == "restarting":
-        raise refusal(409, f"Container {id} is restarting, wait until the container is running")
+    if container.status == "restarting":
+        raise refusal(409, f"Container {container.id} is restarting, wait until the container is running")
 
 
 def still_runs(id: str, status: str) -> SwarmError:
@@ -34,8 +41,3 @@ def still_runs(id: str, status: str) -> SwarmError:
 def no_link() -> SwarmError:
     """Return the error of removing a link by a name that is a container's."""
     return refusal(500, "Conflict, cannot remove the default link name of the container")
-
-
-def no_such_signal(number: int) -> SwarmError:
-    """Return the error for a number that is not a signal of the engine's system."""
-    return refusal(500, f"The linux daemon does not support signal {number % 2**64}")

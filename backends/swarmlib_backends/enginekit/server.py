@@ -30,7 +30,6 @@ from .events import Events
 from .filters import FILTERS, IMAGES, Filter, by_exit, checked, chosen, one_of
 from .lifecycle import Runner
 from .operations import FOLLOW, Operations, answers, operations_of
-from .pong import pong
 from .refusals import no_such_place
 from .store import ContainerStore
 
@@ -51,7 +50,7 @@ class EngineServer(Server):
 
     @answers("SystemPing", "SystemPingHead")
     async def _ping(self, request: Request) -> None:
-        await pong(request.reply)
+        await views.pong(request.reply)
 
     def handlers(self) -> Mapping[Verb, Handler]:
         """Return what answers each verb: every one of the table, and `attach`, for which an engine has several rows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
 import trio
@@ -24,14 +25,17 @@ class Attachable(Protocol):
     @property
     def output(self) -> Output:
         """What it has written."""
+        ...
 
     @property
     def tty(self) -> bool:
         """Whether it has a terminal."""
+        ...
 
     @property
     def running(self) -> bool:
         """Whether more output may come."""
+        ...
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Give it input."""
@@ -51,54 +55,44 @@ def chosen_streams(asked: ContainerAttach | ContainerLogs) -> set[int]:
     return {stream for stream, is_wanted in ((1, asked.stdout), (2, asked.stderr)) if is_wanted}
 
 
+@dataclass(eq=False)
 class Stdio(trio.abc.HalfCloseableStream):
     """A client's stream to a workload: it sends stdin, and receives the output, framed unless the client takes it for a
     terminal's (`tty`).
     """
 
-    def __init__(
-        self,
-        container: Attachable,
-        follower: Follower,
-        streams: set[int],
-        *,
-        tty: bool,
-        stdin: bool,
-        once: bool,
-        typed: Typed | None = None,
-        on_detach: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
-    ) -> None:
-        self._container = container
-        self._follower = follower
-        self._streams = streams
-        self._tty = tty
-        self._stdin = stdin
-        self._once = once
-        """Whether the workload's stdin ends with this client's (StdinOnce), or stays open for the next one."""
-        self._typed = typed
-        """Where the input is a terminal's: it tells when the client detaches, which `on_detach` is called for."""
-        self._on_detach = on_detach
+    container: Attachable
+    follower: Follower
+    streams: set[int]
+    _: KW_ONLY
+    tty: bool
+    stdin: bool
+    once: bool
+    """Whether the workload's stdin ends with this client's (StdinOnce), or stays open for the next one."""
+    typed: Typed | None = None
+    """Where the input is a terminal's: it tells when the client detaches, which `on_detach` is called for."""
+    on_detach: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return the next piece of output, whole; b"" when it ended."""
-        while (piece := await self._follower.next()) is not None:
-            if piece.stream in self._streams:
-                return piece.data if self._tty else framed(piece.stream, piece.data)
+        while (piece := await self.follower.next()) is not None:
+            if piece.stream in self.streams:
+                return piece.data if self.tty else framed(piece.stream, piece.data)
         return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Input; dropped if the client did not ask for stdin, as an engine does."""
-        if not self._stdin:
+        if not self.stdin:
             return
-        if self._typed is None:
-            await self._container.write(data)
+        if self.typed is None:
+            await self.container.write(data)
             return
-        if wanted := self._typed.read(bytes(data)):
-            await self._container.write(wanted)
-        if self._typed.detached:
-            self._stdin = False
-            await self._on_detach()
-            self._follower.end()
+        if wanted := self.typed.read(bytes(data)):
+            await self.container.write(wanted)
+        if self.typed.detached:
+            self.stdin = False
+            await self.on_detach()
+            self.follower.end()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait for nothing: the pipe's own room is waited for in `send_all`."""
@@ -106,12 +100,12 @@ class Stdio(trio.abc.HalfCloseableStream):
 
     async def send_eof(self) -> None:
         """Note the end of the input."""
-        if self._stdin and self._once:
-            await self._container.end_input()
+        if self.stdin and self.once:
+            await self.container.end_input()
 
     async def aclose(self) -> None:
         """Leave; the workload goes on."""
-        self._follower.close()
+        self.follower.close()
         await trio.lowlevel.checkpoint()
 
 

@@ -9,12 +9,22 @@ from collections.abc import Iterable
 from importlib.metadata import version as version_of
 from typing import Any, Final
 
+from swarmlib import Json, ReplySender
+
 from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from .container import Container
 
 VERSION: Final = version_of("swarmlib")
+_PONG: Final = [
+    (b"Content-Type", b"text/plain; charset=utf-8"),
+    (b"Api-Version", API_VERSION.encode()),
+    (b"Docker-Experimental", b"false"),
+    (b"Ostype", b"linux"),
+    (b"Cache-Control", b"no-cache, no-store, must-revalidate"),
+    (b"Pragma", b"no-cache"),
+]
 
 
 def summary(container: Container) -> dict[str, Any]:
@@ -151,3 +161,9 @@ def disk_usage(containers: Iterable[Container]) -> dict[str, Any]:
         "Volumes": [],
         "BuildCache": [],
     }
+
+
+async def pong(reply: ReplySender) -> None:
+    """Answer a ping."""
+    await reply.set(Json(b"OK"), details={"headers": _PONG})
+    await reply.ack()

@@ -15,8 +15,7 @@ from swarmlib import Invalid
 from ..dockerapi import detachkeys
 from ..dockerapi.isolation import demanded, named
 from ..dockerapi.nulls import fields, items
-from ..dockerapi.values import signal_number
-from ..enginekit.bodies import HONOURED, USUAL, Accepted, anything, json_object, only
+from ..enginekit.bodies import HONOURED, USUAL, Accepted, anything, check_process, json_object, only
 from .sandbox import NAME
 
 _MAX_SIZE: Final = (1 << 16) - 1
@@ -64,8 +63,7 @@ def check(body: Any) -> dict[str, Any]:
         raise Invalid("No command specified")
     if abs(config.get("StopTimeout", 0)) > _MAX_TIMEOUT:
         raise Invalid(f"StopTimeout should be {_MAX_TIMEOUT} seconds at most")
-    signal_number(config.get("StopSignal") or "TERM")
-    _check_process(config)
+    check_process(config)
     return config
 
 
@@ -82,7 +80,7 @@ def check_exec(body: Any, parent: dict[str, Any]) -> dict[str, Any]:
     inherited = {name: parent.get(name) for name in ("WorkingDir", "User", "HostConfig")}
     env = items(parent.get("Env")) + items(given.get("Env"))
     config = inherited | given | {"OpenStdin": bool(given.get("AttachStdin")), "Env": env}
-    _check_process(config)
+    check_process(config)
     return config
 
 
@@ -97,13 +95,3 @@ def console_size(body: Mapping[str, Any] | None) -> tuple[int, int]:
 def no_new_privileges(config: Mapping[str, Any]) -> bool:
     """Return whether a checked body asks that its process and all that this starts never get more privileges."""
     return any(not option.endswith("false") for option in items(fields(config.get("HostConfig")).get("SecurityOpt")))
-
-
-def _check_process(config: Mapping[str, Any]) -> None:
-    """Refuse what no process can have: variables without a name, and folders that depend on where swarmd is."""
-    for entry in items(config.get("Env")):
-        if entry.startswith("=") or not entry:
-            raise Invalid(f"invalid environment variable: {entry}")
-    folder = config.get("WorkingDir") or "/"
-    if not folder.startswith("/"):
-        raise Invalid(f"the working directory {folder!r} is invalid, it needs to be an absolute path")

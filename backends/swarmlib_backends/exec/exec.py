@@ -31,6 +31,7 @@ from ..dockerapi.operations import ContainerTop
 from ..enginekit.bodies import Accepted
 from ..enginekit.operations import answers, operations_of, ref_of
 from ..enginekit.output import Output
+from ..enginekit.refusals import check_running
 from ..enginekit.server import ContainerServer
 from .body import PROCESS, check, console_size
 from .execs import Execs
@@ -99,7 +100,7 @@ async def processes(workload: Workload, ps_args: str) -> dict[str, Any]:
     Raises:
         Conflict: it doesn't run. Unsupported: there are options for ps.
     """
-    workload.check_running()
+    check_running(workload)
     if ps_args != "-ef":
         raise Unsupported("top takes no ps options here")
     namespace = _pid_namespace(workload.pid)

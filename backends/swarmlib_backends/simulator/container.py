@@ -18,6 +18,8 @@ from .files import Files
 from .image import Image
 from .process import Process
 
+_NO_PORTS: Final[Mapping[str, list[dict[str, str]] | None]] = MappingProxyType({})
+
 
 @dataclass(slots=True)
 class Endpoint:
@@ -44,9 +46,6 @@ class Endpoint:
         """Forget what it has only while the container runs."""
         self.id = self.address = self.gateway = self.address6 = self.gateway6 = self.mac = ""
         self.prefix = self.prefix6 = 0
-
-
-_NO_PORTS: Final[Mapping[str, list[dict[str, str]] | None]] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False)

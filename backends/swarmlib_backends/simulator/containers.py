@@ -12,7 +12,7 @@ from ..dockerapi.operations import ContainerCreate, ContainerInspect, ContainerS
 from ..dockerapi.status import refusal
 from ..enginekit.containers import ContainerOperations
 from ..enginekit.operations import answers, body_of
-from ..enginekit.refusals import check_not_restarting, no_link, not_running
+from ..enginekit.refusals import check_not_restarting, check_running, no_link
 from ..enginekit.streams import stream_headers
 from . import create, stats, views
 from .container import Container, Endpoint
@@ -158,9 +158,8 @@ class Containers(ContainerOperations[Container]):
         container = self.find(request)
         if ContainerTop.of(request).ps_args != "-ef":
             raise Unsupported("top takes no ps options in the simulator")
-        if not container.running:
-            raise not_running(container.id)
-        check_not_restarting(container.id, container.status)
+        check_running(container)
+        check_not_restarting(container)
         self._engine.tell(container, "top")
         user = container.config["User"] or "root"
         found = [(process.pid, " ".join(process.command)) for process in processes_in(container)]
@@ -177,7 +176,7 @@ class Containers(ContainerOperations[Container]):
             raise Invalid("cannot have stream=true and one-shot=true")
         await reply.ack(details={"headers": stream_headers(None if streams else b"application/json")})
         once = one_shot or not container.running
-        before = stats.Sample.none() if once else stats.sample(self._engine, container)
+        before = stats.Sample() if once else stats.sample(self._engine, container)
         while container in self.store:
             if not once:
                 await self._engine.clock.sleep(1.0)

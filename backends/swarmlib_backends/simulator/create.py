@@ -12,7 +12,7 @@ from swarmlib import SwarmError
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.schema import empty
 from ..dockerapi.status import refusal, restated
-from ..dockerapi.values import signal_number
+from ..enginekit.bodies import check_process
 from .addresses import LAST_PORT, address_in
 from .engine import Engine
 from .hosts import HOST_GATEWAY
@@ -89,14 +89,7 @@ def _merged_env(own: list[str], given: list[str]) -> list[str]:
 
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise what is said of a configuration that can't be."""
-    where = str(config.get("WorkingDir") or "/")
-    if not where.startswith("/"):
-        raise refusal(400, f"the working directory '{where}' is invalid, it needs to be an absolute path")
-    if config.get("StopSignal"):
-        signal_number(str(config["StopSignal"]))
-    for entry in items(config.get("Env")):
-        if not entry or entry.startswith("="):
-            raise refusal(400, f"invalid environment variable: {entry}")
+    check_process(config)
     health = fields(config.get("Healthcheck"))
     for name in ("Interval", "Timeout", "StartPeriod"):
         if 0 != int(health.get(name) or 0) < _MILLISECOND:
@@ -141,11 +134,16 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
         raise refusal(400, "SHM size can not be less than 0")
     check_resources(host, engine)
     check_privileges(host)
+    _check_joined(host, engine)
+    return host
+
+
+def _check_joined(host: Mapping[str, Any], engine: Engine) -> None:
+    """Raise what is said of containers that are not there, and whose namespaces are asked for."""
     for name in ("IpcMode", "PidMode"):
         if host[name].startswith("container:") and (other := host[name].partition(":")[2]):
             with restated("", 400):
                 engine.find(other)
-    return host
 
 
 def check_modes(body: Mapping[str, Any]) -> None:

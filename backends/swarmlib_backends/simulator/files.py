@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
 import io
+import lzma
 import posixpath
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from swarmlib import TooLarge
+
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
-from .compressed import plain
 
 ADDED: Final = 1
 CHANGED: Final = 0
 DELETED: Final = 2
+_UNKNOWN: Final[Any] = object()
+_GO_FOLDER: Final = 1 << 31
+_GO_LINK: Final = 1 << 27
+"""The bits of Go's `os.FileMode`."""
+_MOST: Final = 256 * 1024 * 1024
+"""Plain bytes, at most: they are kept in memory."""
+_MOST_STREAMS: Final = 64
+_KINDS: Final[tuple[tuple[bytes, Callable[[], Any]], ...]] = (
+    (b"\x1f\x8b\x08", lambda: zlib.decompressobj(wbits=31)),
+    (b"BZh", bz2.BZ2Decompressor),
+    (b"\xfd7zXZ\0", lzma.LZMADecompressor),
+)
+"""How gzip, bzip2 and xz begin, and what reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +219,6 @@ class _Nothing(Files):
 
 _NULL: Final = _Nothing({"/null": Node(stat.S_IFCHR | 0o666)})
 _ROOT: Final = folder()
-_UNKNOWN: Final[Any] = object()
-_GO_FOLDER: Final = 1 << 31
-_GO_LINK: Final = 1 << 27
-"""The bits of Go's `os.FileMode`."""
 
 
 def tar(nodes: Mapping[str, Node]) -> bytes:
@@ -249,3 +262,29 @@ def _node(archive: tarfile.TarFile, info: tarfile.TarInfo, now: float) -> Node:
         return Node(stat.S_IFLNK | 0o777, link=info.linkname, changed=changed, owner=owner)
     content = archive.extractfile(info)
     return replace(file(content.read() if content else b"", changed, info.mode), owner=owner)
+
+
+def plain(data: bytes) -> bytes:
+    """Return the bytes that were compressed; those that are not are given back as they are.
+
+    Raises:
+        SwarmError: they are broken. TooLarge: they are too many.
+    """
+    make = next((make for magic, make in _KINDS if data.startswith(magic)), None)
+    if make is None:
+        return data
+    found = bytearray()
+    try:
+        for _ in range(_MOST_STREAMS):
+            if not data.strip(b"\0"):
+                return bytes(found)
+            reader = make()
+            found += reader.decompress(data, _MOST + 1 - len(found))
+            if len(found) > _MOST:
+                raise TooLarge(f"what is compressed is over {_MOST} bytes")
+            if not reader.eof:
+                raise refusal(500, "Error processing tar file(exit status 1): unexpected EOF")
+            data = reader.unused_data
+    except (zlib.error, OSError, ValueError, EOFError, lzma.LZMAError) as exc:
+        raise refusal(500, f"Error processing tar file(exit status 1): {exc}") from exc
+    raise TooLarge(f"over {_MOST_STREAMS} compressed streams stand after one another")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +12,7 @@ from swarmlib import SwarmError
 from ..dockerapi.nulls import fields, items
 from .container import Container, Exec, Health, Probe
 from .engine import Engine
-from .process import Program
+from .processes import Processes
 
 _NANO: Final = 1e9
 _SECONDS: Final = 30.0
@@ -34,15 +33,12 @@ class Plan:
     retries: int
 
 
+@dataclass(frozen=True)
 class Prober:
-    """Probes the containers of an engine; `begin` and `run` make a process in one, and run it."""
+    """Probes the containers of an engine, by processes in them."""
 
-    def __init__(
-        self, engine: Engine, begin: Callable[[Exec], Program], run: Callable[[Exec, Program], Awaitable[None]]
-    ) -> None:
-        self._engine = engine
-        self._begin = begin
-        self._run_exec = run
+    engine: Engine
+    processes: Processes
 
     def probe_of(self, container: Container) -> Plan | None:
         """Return how a container is probed; None if it isn't."""
@@ -62,22 +58,22 @@ class Prober:
         """Probe a container until its run ends."""
         with life:
             while True:
-                await self._engine.clock.sleep(plan.interval)
+                await self.engine.clock.sleep(plan.interval)
                 if not container.paused and container.health is not None:
                     self._take(container, container.health, plan, await self._probe(container, plan))
 
     async def _probe(self, container: Container, plan: Plan) -> Probe:
-        engine = self._engine
+        engine = self.engine
         began = engine.clock.now()
         config = {"Cmd": plan.command, "AttachStdout": True, "AttachStderr": True}
         each = Exec(engine.names.id(), container, config)
         engine.tell(container, f"exec_create: {each.shown}", execID=each.id)
         try:
-            program = self._begin(each)
+            program = self.processes.begin_exec(each)
         except SwarmError as exc:
             return Probe(began, engine.clock.now(), -1, exc.message)
         with engine.clock.until(began + plan.timeout) as scope:
-            await self._run_exec(each, program)
+            await self.processes.run_exec(each, program)
         if scope.cancelled_caught:
             return Probe(began, engine.clock.now(), -1, f"Health check exceeded timeout ({plan.timeout:g}s)")
         output = b"".join(piece.data for piece in each.output.pieces())[:_MAX_OUTPUT]
@@ -93,8 +89,8 @@ class Prober:
             if health.failing >= plan.retries:
                 health.status = "unhealthy"
         if health.status != before:
-            self._engine.changed(container)
-            self._engine.tell(container, f"health_status: {health.status}")
+            self.engine.changed(container)
+            self.engine.tell(container, f"health_status: {health.status}")
 
 
 def _seconds(asked: dict[str, int], name: str) -> float:

@@ -22,7 +22,7 @@ from swarmlib import SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.status import refusal
-from ..enginekit.refusals import not_running
+from ..enginekit.refusals import check_running
 from .container import Container, Exec, Health
 from .engine import Engine
 from .health import Prober
@@ -47,7 +47,7 @@ class Lifecycle:
         self._engine = engine
         self.processes = Processes(engine)
         """What runs in them."""
-        self._prober = Prober(engine, self.processes.begin_exec, self.processes.run_exec)
+        self._prober = Prober(engine, self.processes)
         self._ports = HostPorts(engine)
 
     # Start.
@@ -224,8 +224,7 @@ class Lifecycle:
         Raises:
             SwarmError: it doesn't run.
         """
-        if not container.running:
-            raise not_running(container.id)
+        check_running(container)
         stop = container.config.get("StopSignal")
         if not stop or number in (signal.SIGKILL, container.stop_signal):
             container.manually_stopped = True

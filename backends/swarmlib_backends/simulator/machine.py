@@ -6,15 +6,14 @@ import math
 from typing import Final
 
 from .process import Program, Run
-from .text import fail, letters
+from .text import letters
 from .users import group_name
 
 _UNAME: Final = {"s": "Linux", "n": "", "r": "5.10.0-simulated", "v": "#1 SMP", "m": "x86_64"}
 
 
 async def _say(run: Run, text: str) -> int:
-    await run.stdout.send_all(f"{text}\n".encode())
-    return 0
+    return await run.say(f"{text}\n")
 
 
 async def _hostname(run: Run) -> int:
@@ -47,7 +46,7 @@ def _called(number: int, name: str) -> str:
 async def _whoami(run: Run) -> int:
     if run.user.name:
         return await _say(run, run.user.name)
-    return await fail(run, f"whoami: unknown uid {run.user.uid}")
+    return await run.fail(f"whoami: unknown uid {run.user.uid}")
 
 
 async def _pwd(run: Run) -> int:

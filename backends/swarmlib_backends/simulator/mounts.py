@@ -86,23 +86,15 @@ def _bind(spec: str) -> Mount:
         raise refusal(500, f"invalid mode: {mode}")
     words = set(mode.split(","))
     kind = "bind" if source.startswith("/") else "volume"
-    if problem := _bind_problem(kind, target, words):
-        raise refusal(
-            500, f"invalid volume specification: '{spec}': invalid mount config for type \"{kind}\": {problem}"
-        )
-    target, writable = posixpath.normpath(target), "ro" not in words
-    if kind == "volume":
-        return Mount(
-            kind,
-            target,
-            name=source,
-            mode=mode or "z",
-            writable=writable,
-            anonymous=not source,
-            filled="nocopy" not in words,
-        )
-    propagation = next(iter(words & _PROPAGATIONS), "rprivate")
-    return Mount(kind, target, source=posixpath.normpath(source), mode=mode, writable=writable, propagation=propagation)
+    given: dict[str, Any] = {"Type": kind, "Source": source, "Target": target, "ReadOnly": "ro" in words}
+    for propagation in words & _PROPAGATIONS:
+        given["BindOptions"] = {"Propagation": propagation}
+    if "nocopy" in words:
+        given["VolumeOptions"] = {"NoCopy": True}
+    with restated(f"invalid volume specification: '{spec}': ", 500):
+        mount = asked_mount(given)
+    mount.mode = mode or mount.mode
+    return mount
 
 
 def _is_mode(text: str) -> bool:
@@ -110,17 +102,6 @@ def _is_mode(text: str) -> bool:
     return all(any(word in kind for kind in _MODES) for word in words) and all(
         sum(word in kind for word in words) <= 1 for kind in _MODES
     )
-
-
-def _bind_problem(kind: str, target: str, words: set[str]) -> str:
-    """Return what is wrong with a bind of that kind; empty if nothing is."""
-    if problem := _target_problem(target):
-        return problem
-    if kind == "volume" and words & _PROPAGATIONS:
-        return "field BindOptions must not be specified"
-    if kind == "bind" and "nocopy" in words:
-        return "field VolumeOptions must not be specified"
-    return ""
 
 
 def _target_problem(target: str) -> str:
@@ -150,7 +131,8 @@ def asked_mount(given: dict[str, Any]) -> Mount:
     propagation = str(fields(given.get("BindOptions")).get("Propagation") or "rprivate") if kind == "bind" else ""
     if propagation and propagation not in _PROPAGATIONS:
         raise refusal(400, f'invalid mount config for type "bind": invalid propagation mode: {propagation}')
-    return Mount(kind, target, source=source if kind == "bind" else "", writable=writable, propagation=propagation)
+    source = posixpath.normpath(source) if kind == "bind" else ""
+    return Mount(kind, target, source=source, writable=writable, propagation=propagation)
 
 
 def _mount_problem(kind: str, given: dict[str, Any], target: str, source: str) -> str:

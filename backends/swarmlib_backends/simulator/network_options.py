@@ -10,8 +10,7 @@ from ..dockerapi.nulls import fields, items
 from ..dockerapi.numbers import integer
 from ..dockerapi.parameters import PARSE_BOOL
 from ..dockerapi.status import refusal
-from .addresses import address_in
-from .ipam import subnet_of
+from .addresses import address_in, subnet_of
 
 _MTU: Final = "com.docker.network.driver.mtu"
 _BRIDGE: Final = "com.docker.network.bridge.name"

@@ -11,10 +11,9 @@ from swarmlib import NotFound, SwarmError
 
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.status import refusal
-from .addresses import Address, Addresses, Pools, address_in
+from .addresses import Address, Addresses, Ipam, Pools, address_in, ipam_of
 from .container import Container, Endpoint
 from .context import Context
-from .ipam import Ipam, ipam_of
 from .links import link_of
 
 PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import trio
 
 from ..enginekit.clock import Clock
-from .files import Files
+from .files import Files, Node
 from .users import User
 
 KILLED: Final = 128 + signal.SIGKILL
@@ -63,6 +63,20 @@ class Run:
     def user(self) -> User:
         """Who it runs as."""
         return self.process.user
+
+    async def say(self, data: str | bytes | bytearray) -> int:
+        """Write to stdout; gives the exit code of what has succeeded."""
+        await self.stdout.send_all(data.encode() if isinstance(data, str) else data)
+        return 0
+
+    async def fail(self, text: str, code: int = 1) -> int:
+        """Write a line to stderr; gives the exit code."""
+        await self.stderr.send_all(f"{text}\n".encode())
+        return code
+
+    def node(self, name: str) -> Node | None:
+        """Return what stands at a path of its own; None if there is nothing."""
+        return self.files.get(self.path(name))
 
     def path(self, name: str) -> str:
         """Return a path of its own as an absolute and normal one."""

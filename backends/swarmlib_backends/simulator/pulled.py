@@ -35,6 +35,29 @@ RYUK_LABEL: Final = "org.testcontainers.ryuk"
 """What Ryuk's image, and so its containers, are known by."""
 _NAMED: Final = re.compile(rb"#!simulated ([a-z-]+)\n")
 _ACCOUNTS: Final = {"root": 0, "daemon": 2, "nginx": 101, "redis": 999, "postgres": 70, "nobody": 65534}
+_HELLO: Final = """
+Hello from Docker!
+This message shows that your installation appears to be working correctly.
+
+To generate this message, Docker took the following steps:
+ 1. The Docker client contacted the Docker daemon.
+ 2. The Docker daemon pulled the "hello-world" image from the Docker Hub.
+    (amd64)
+ 3. The Docker daemon created a new container from that image which runs the
+    executable that produces the output you are currently reading.
+ 4. The Docker daemon streamed that output to the Docker client, which sent it
+    to your terminal.
+
+To try something more ambitious, you can run an Ubuntu container with:
+ $ docker run -it ubuntu bash
+
+Share images, automate workflows, and more with a free Docker ID:
+ https://hub.docker.com/
+
+For more examples and ideas, visit:
+ https://docs.docker.com/get-started/
+
+"""
 
 
 def digest(ref: str) -> str:
@@ -98,31 +121,6 @@ def _name(ref: str) -> str:
     return repository(ref).rpartition("/")[2]
 
 
-_HELLO: Final = """
-Hello from Docker!
-This message shows that your installation appears to be working correctly.
-
-To generate this message, Docker took the following steps:
- 1. The Docker client contacted the Docker daemon.
- 2. The Docker daemon pulled the "hello-world" image from the Docker Hub.
-    (amd64)
- 3. The Docker daemon created a new container from that image which runs the
-    executable that produces the output you are currently reading.
- 4. The Docker daemon streamed that output to the Docker client, which sent it
-    to your terminal.
-
-To try something more ambitious, you can run an Ubuntu container with:
- $ docker run -it ubuntu bash
-
-Share images, automate workflows, and more with a free Docker ID:
- https://hub.docker.com/
-
-For more examples and ideas, visit:
- https://docs.docker.com/get-started/
-
-"""
-
-
 async def serve(run: Run) -> int:
     """Run until it is asked to end, as services do at once."""
     with trio.CancelScope() as scope:
@@ -134,8 +132,7 @@ async def serve(run: Run) -> int:
 
 async def hello(run: Run) -> int:
     """Say what the image hello-world says."""
-    await run.stdout.send_all(_HELLO.encode())
-    return 0
+    return await run.say(_HELLO)
 
 
 OWN: Final[dict[str, Program]] = {"service": serve, "hello-world": hello}

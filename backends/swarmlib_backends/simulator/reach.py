@@ -7,7 +7,6 @@ from typing import Final
 
 from .addresses import address_in
 from .process import Program, Run
-from .text import fail
 
 _NAME_SERVER: Final = "Server:\t\t127.0.0.11\nAddress:\t127.0.0.11:53\n\n"
 _NOBODY: Final = "** server can't find {0}: NXDOMAIN\n\n** server can't find {0}: NXDOMAIN\n"
@@ -19,21 +18,17 @@ _MILLISECONDS: Final = "0.050"
 """How long everything takes to answer."""
 
 
-async def _say(run: Run, text: str) -> None:
-    await run.stdout.send_all(text.encode())
-
-
 async def _nslookup(run: Run) -> int:
     if len(run.args) < 2:
-        return await fail(run, "nslookup: usage: nslookup HOST [DNS_SERVER]")
+        return await run.fail("nslookup: usage: nslookup HOST [DNS_SERVER]")
     name, found = run.args[1], run.resolve(run.args[1])
     if found is None:
-        await _say(run, ";; connection timed out; no servers could be reached\n\n")
+        await run.say(";; connection timed out; no servers could be reached\n\n")
         return 1
     answers = "".join(f"Name:\t{name}\nAddress: {address}\n" for address in found)
     # It asks twice, for addresses of IPv4 and of IPv6; of the latter an engine tells nothing here.
     said = f"Non-authoritative answer:\n{answers}\nNon-authoritative answer:\n" if found else _NOBODY.format(name)
-    await _say(run, f"{_NAME_SERVER}{said}\n")
+    await run.say(f"{_NAME_SERVER}{said}\n")
     return 0 if found else 1
 
 
@@ -41,30 +36,29 @@ async def _ping(run: Run) -> int:
     """`ping`: whoever has an address answers at once, so that nothing is waited for (`-W`)."""
     options, hosts = _options(run.args[1:])
     if len(hosts) != 1 or set(options) - _WITH_VALUE - {"-4", "-q"}:
-        return await fail(run, _PING_USAGE)
+        return await run.fail(_PING_USAGE)
     host = hosts[0]
     try:
         count, pause = int(options.get("-c", _FOR_EVER)), float(options.get("-i", "1"))
     except ValueError as exc:
-        return await fail(run, f"ping: {exc}")
+        return await run.fail(f"ping: {exc}")
     address = _address(run, host)
     if address is None:
-        return await fail(run, f"ping: bad address '{host}'")
+        return await run.fail(f"ping: bad address '{host}'")
     if (literal := address_in(host)) is not None and not literal.is_loopback:
-        return await fail(
-            run, f"ping: the simulator can't tell whether {host} answers; it reaches others by their names"
+        return await run.fail(
+            f"ping: the simulator can't tell whether {host} answers; it reaches others by their names"
         )
-    await _say(run, f"PING {host} ({address}): 56 data bytes\n")
+    await run.say(f"PING {host} ({address}): 56 data bytes\n")
     sent = 0
     while sent < count:
         await run.sleep(pause if sent else 0)
         if "-q" not in options:
-            await _say(run, f"64 bytes from {address}: seq={sent} ttl=64 time={_MILLISECONDS} ms\n")
+            await run.say(f"64 bytes from {address}: seq={sent} ttl=64 time={_MILLISECONDS} ms\n")
         sent += 1
     times = "/".join([_MILLISECONDS] * 3)
     told = f"{sent} packets transmitted, {sent} packets received, 0% packet loss\nround-trip min/avg/max = {times} ms\n"
-    await _say(run, f"\n--- {host} ping statistics ---\n{told}")
-    return 0
+    return await run.say(f"\n--- {host} ping statistics ---\n{told}")
 
 
 def _options(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -32,7 +32,6 @@ from ..enginekit.clock import Clock
 from .addresses import LAST_PORT
 from .process import Run
 from .pulled import RYUK_LABEL
-from .text import fail
 
 _MAX_LINE: Final = 16 * 1024
 """Bytes of a line."""
@@ -73,7 +72,7 @@ class Ryuk:
                 port = _port(run.env)
                 first, again = (_seconds(run.env, f"RYUK_{name}_TIMEOUT") for name in ("CONNECTION", "RECONNECTION"))
             except Invalid as exc:
-                return await fail(run, exc.message)
+                return await run.fail(exc.message)
             own = self._listening.get(f"{port}/tcp", ())
             for other in sockets - set(own):
                 other.close()

@@ -23,14 +23,12 @@ async def sh(run: Run) -> int:
     rest = [word for word in run.args[1:] if not word.startswith("-")]
     if any("c" in word for word in options):
         if not rest:
-            await run.stderr.send_all(b"sh: -c requires an argument\n")
-            return 2
+            return await run.fail("sh: -c requires an argument", 2)
         return await _script(run, rest[0])
     if rest:
         node = run.files.get(run.path(rest[0]))
         if node is None:
-            await run.stderr.send_all(f"sh: can't open '{rest[0]}': No such file or directory\n".encode())
-            return 2
+            return await run.fail(f"sh: can't open '{rest[0]}': No such file or directory", 2)
         return await _script(run, node.data.decode("utf-8", "replace"))
     return await _lines(run)
 

@@ -34,8 +34,7 @@ async def _cd(words: list[str], shell: Shell, run: Run) -> int:
     if folder is not None and folder.is_folder:
         shell.folder = path
         return 0
-    await run.stderr.send_all(f"sh: cd: can't cd to {words[1]}: No such file or directory\n".encode())
-    return 2
+    return await run.fail(f"sh: cd: can't cd to {words[1]}: No such file or directory", 2)
 
 
 async def _trap(words: list[str], shell: Shell, run: Run) -> int:
@@ -43,8 +42,7 @@ async def _trap(words: list[str], shell: Shell, run: Run) -> int:
         try:
             number = signal_number(name)
         except Invalid:
-            await run.stderr.send_all(f"sh: trap: {name}: invalid signal specification\n".encode())
-            return 1
+            return await run.fail(f"sh: trap: {name}: invalid signal specification", 1)
         if words[1] == "-":
             shell.traps.pop(number, None)
             run.process.handlers.pop(number, None)

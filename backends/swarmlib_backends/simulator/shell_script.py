@@ -73,8 +73,7 @@ async def guarded(command: Command, shell: Shell, run: Run) -> int:
     try:
         return await command(shell, run)
     except ShellSyntaxError as exc:
-        await run.stderr.send_all(f"sh: syntax error: {exc}\n".encode())
-        return 2
+        return await run.fail(f"sh: syntax error: {exc}", 2)
     except Exit as exc:
         return exc.code
 
@@ -83,8 +82,7 @@ async def run_program(words: list[str], run: Run) -> int:
     """Run a program that is not the shell's own; returns its exit code."""
     program = run.program(words[0])
     if program is None:
-        await run.stderr.send_all(f"sh: {words[0]}: not found\n".encode())
-        return 127
+        return await run.fail(f"sh: {words[0]}: not found", 127)
     return await program(replace(run, args=words))
 
 

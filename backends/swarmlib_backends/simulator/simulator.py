@@ -36,6 +36,11 @@ from .network_operations import NetworkOperations
 from .process import Program
 from .system import System
 
+_BUSYBOX: Final = "busybox:latest"
+_BODY: Final[dict[str, Any]] = {"Image": "busybox", "Cmd": ["sleep", "infinity"]}
+_MAX_ON_BRIDGE: Final = 60_000
+"""The bridge has no more addresses than 65,533: what is seeded beyond has the host's network."""
+
 
 @dataclass
 class Simulator(EngineServer):
@@ -95,12 +100,6 @@ class Simulator(EngineServer):
                 yield
             finally:
                 nursery.cancel_scope.cancel()
-
-
-_BUSYBOX: Final = "busybox:latest"
-_BODY: Final[dict[str, Any]] = {"Image": "busybox", "Cmd": ["sleep", "infinity"]}
-_MAX_ON_BRIDGE: Final = 60_000
-"""The bridge has no more addresses than 65,533: what is seeded beyond has the host's network."""
 
 
 def seed(engine: Engine, containers: Containers, life: Lifecycle, *, images: Sequence[str], count: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from ..dockerapi.values import NEVER, stamp
 from .container import Container
@@ -16,14 +16,8 @@ _LEAST_MEMORY: Final = 600_000
 _NANO: Final = 10**9
 _NO_BLOCKS: Final[dict[str, Any]] = dict.fromkeys(
     (
-        "io_service_bytes_recursive",
-        "io_serviced_recursive",
-        "io_queue_recursive",
-        "io_service_time_recursive",
-        "io_wait_time_recursive",
-        "io_merged_recursive",
-        "io_time_recursive",
-        "sectors_recursive",
+        *("io_service_bytes_recursive", "io_serviced_recursive", "io_queue_recursive", "io_service_time_recursive"),
+        *("io_wait_time_recursive", "io_merged_recursive", "io_time_recursive", "sectors_recursive"),
     )
 )
 
@@ -32,22 +26,18 @@ _NO_BLOCKS: Final[dict[str, Any]] = dict.fromkeys(
 class Sample:
     """What a container used up to a moment: CPU seconds of its own and of the machine, bytes, processes."""
 
-    at: float
-    busy: float
-    machine: float
-    memory: int
-    pids: int
-
-    @classmethod
-    def none(cls) -> Self:
-        """Return what one that doesn't run uses."""
-        return cls(0, 0, 0, 0, 0)
+    at: float = 0
+    """0 for one that doesn't run, and uses nothing."""
+    busy: float = 0
+    machine: float = 0
+    memory: int = 0
+    pids: int = 0
 
 
 def sample(engine: Engine, container: Container) -> Sample:
     """Return what a container uses now."""
     if not container.running or container.restarting:
-        return Sample.none()
+        return Sample()
     now, found = engine.clock.now(), processes_in(container)
     memory = sum(max(process.memory, _LEAST_MEMORY) for process in found) or _LEAST_MEMORY
     return Sample(now, sum(process.busy for process in found), now * engine.cpus, memory, len(found) or 1)

@@ -42,16 +42,9 @@ _REGISTRIES: Final[dict[str, Any]] = {
 _INFO: Final[dict[str, Any]] = {
     **dict.fromkeys(
         (
-            *(
-                "MemoryLimit",
-                "SwapLimit",
-                "KernelMemory",
-                "KernelMemoryTCP",
-                "CpuCfsPeriod",
-                "CpuCfsQuota",
-                "CPUShares",
-            ),
-            *("CPUSet", "PidsLimit", "IPv4Forwarding", "BridgeNfIptables", "BridgeNfIp6tables", "OomKillDisable"),
+            *("MemoryLimit", "SwapLimit", "KernelMemory", "KernelMemoryTCP", "CpuCfsPeriod", "CpuCfsQuota"),
+            *("CPUShares", "CPUSet", "PidsLimit", "IPv4Forwarding", "BridgeNfIptables", "BridgeNfIp6tables"),
+            "OomKillDisable",
         ),
         True,
     ),

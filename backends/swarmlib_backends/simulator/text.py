@@ -18,12 +18,6 @@ _MAX_READ: Final = 16 * 1024 * 1024
 """Bytes of stdin that a program which needs all of it takes."""
 
 
-async def fail(run: Run, text: str, code: int = 1) -> int:
-    """Write on stderr; gives the exit code."""
-    await run.stderr.send_all(f"{text}\n".encode())
-    return code
-
-
 def names(run: Run) -> list[str]:
     """Return the words of its command line that are no options."""
     return [word for word in run.args[1:] if not word.startswith("-") or word == "-"]
@@ -39,13 +33,13 @@ async def _cat(run: Run) -> int:
     for name in names(run) or ["-"]:
         if name == "-":
             async for data in run.stdin:
-                await run.stdout.send_all(data)
+                await run.say(data)
             continue
-        node = run.files.get(run.path(name))
+        node = run.node(name)
         if node is None or node.is_folder:
-            code = await fail(run, f"cat: {_no_file(name)}" if node is None else "cat: read error: Is a directory")
+            code = await run.fail(f"cat: {_no_file(name)}" if node is None else "cat: read error: Is a directory")
         else:
-            await run.stdout.send_all(node.data)
+            await run.say(node.data)
     return code
 
 
@@ -102,7 +96,7 @@ async def _read(run: Run, files: list[str]) -> bytes:
                 if len(data) > _MAX_READ:
                     raise _Wrong("out of memory")
             continue
-        node = run.files.get(run.path(name))
+        node = run.node(name)
         if node is None:
             raise _Wrong(_no_file(name))
         data += node.data
@@ -124,7 +118,7 @@ def _reading(program: Callable[[Run], Awaitable[int]]) -> Program:
         try:
             return await program(given)
         except _Wrong as exc:
-            return await fail(given, f"{given.args[0]}: {exc}", 2 if given.args[0] == "grep" else 1)
+            return await given.fail(f"{given.args[0]}: {exc}", 2 if given.args[0] == "grep" else 1)
 
     return run
 
@@ -140,7 +134,7 @@ async def _grep(run: Run) -> int:
     else:
         shown = [b"%d:%s" % (at, line) if "n" in options.flags else line for at, line in found]
     if "q" not in options.flags:
-        await run.stdout.send_all(_joined(shown))
+        await run.say(_joined(shown))
     return 0 if found else 1
 
 
@@ -159,17 +153,14 @@ async def _wc(run: Run) -> int:
     data = await _read(run, options.words)
     counts = {"l": data.count(b"\n"), "w": len(data.split()), "c": len(data)}
     shown = [str(count) for letter, count in counts.items() if letter in (options.flags or counts)]
-    await run.stdout.send_all(f"{' '.join([*shown, *options.words])}\n".encode())
-    return 0
+    return await run.say(f"{' '.join([*shown, *options.words])}\n")
 
 
 async def _head(run: Run) -> int:
     options = _Options(run, "", "nc")
     if "c" in options.values:
-        await run.stdout.send_all(await _beginning(run, options.words, options.number("c", 0), None))
-    else:
-        await run.stdout.send_all(await _beginning(run, options.words, None, options.number("n", _LINES)))
-    return 0
+        return await run.say(await _beginning(run, options.words, options.number("c", 0), None))
+    return await run.say(await _beginning(run, options.words, None, options.number("n", _LINES)))
 
 
 async def _beginning(run: Run, files: list[str], count: int | None, lines: int | None) -> bytes:
@@ -190,13 +181,11 @@ async def _tail(run: Run) -> int:
     data = await _read(run, options.words)
     if "c" in options.values:
         count = options.number("c", 0)
-        await run.stdout.send_all(data[max(len(data) - abs(count), 0) :])
+        await run.say(data[max(len(data) - abs(count), 0) :])
     else:
         count, lines = options.number("n", _LINES), _lines(data)
         from_start = options.values.get("n", "").startswith("+")
-        await run.stdout.send_all(
-            _joined(lines[max(count - 1, 0) :] if from_start else lines[max(len(lines) - abs(count), 0) :])
-        )
+        await run.say(_joined(lines[max(count - 1, 0) :] if from_start else lines[max(len(lines) - abs(count), 0) :]))
     if options.flags:
         await run.sleep(float("inf"))
     return 0
@@ -208,8 +197,7 @@ async def _sort(run: Run) -> int:
     if "u" in options.flags:
         lines = list(dict.fromkeys(lines))
     lines.sort(key=_number if "n" in options.flags else None, reverse="r" in options.flags)
-    await run.stdout.send_all(_joined(lines))
-    return 0
+    return await run.say(_joined(lines))
 
 
 def _number(line: bytes) -> tuple[float, bytes]:
@@ -225,8 +213,7 @@ async def _uniq(run: Run) -> int:
             counted[-1] = counted[-1][0] + 1, line
         else:
             counted.append((1, line))
-    await run.stdout.send_all(_joined([b"%7d %s" % each if "c" in options.flags else each[1] for each in counted]))
-    return 0
+    return await run.say(_joined([b"%7d %s" % each if "c" in options.flags else each[1] for each in counted]))
 
 
 async def _cut(run: Run) -> int:
@@ -239,8 +226,7 @@ async def _cut(run: Run) -> int:
         whole = "f" in options.values and len(fields) == 1
         kept = [field for at, field in enumerate(fields, start=1) if any(at in each for each in chosen)]
         shown.append(line if whole else (delimiter if "f" in options.values else b"").join(kept))
-    await run.stdout.send_all(_joined(shown))
-    return 0
+    return await run.say(_joined(shown))
 
 
 def _ranges(text: str) -> list[range]:
@@ -265,8 +251,7 @@ async def _tr(run: Run) -> int:
         data = data.translate(bytes.maketrans(sets[0], sets[1].ljust(len(sets[0]), sets[1][-1:])[: len(sets[0])]))
     if "s" in options.flags:
         data = re.sub(b"([%s])\\1+" % re.escape(sets[-1]), rb"\1", data)
-    await run.stdout.send_all(data)
-    return 0
+    return await run.say(data)
 
 
 _CLASSES: Final = {"upper": "A-Z", "lower": "a-z", "digit": "0-9", "alpha": "A-Za-z", "space": " \t\n\r\v\f"}
@@ -287,9 +272,9 @@ def _set(text: str) -> bytes:
 async def _tee(run: Run) -> int:
     options = _Options(run, "a")
     data = await _read(run, [])
-    await run.stdout.send_all(data)
+    await run.say(data)
     for name in options.words:
-        before = run.files.get(run.path(name)) if "a" in options.flags else None
+        before = run.node(name) if "a" in options.flags else None
         run.files.put(run.path(name), file((before.data if before else b"") + data, run.process.clock.now()))
     return 0
 
@@ -300,8 +285,7 @@ async def _seq(run: Run) -> int:
         raise _Wrong("invalid number")
     first, last = (1, int(words[0])) if len(words) == 1 else (int(words[0]), int(words[-1]))
     step = int(words[1]) if len(words) > 2 else 1
-    await run.stdout.send_all("".join(f"{each}\n" for each in range(first, last + 1, step or 1)).encode())
-    return 0
+    return await run.say("".join(f"{each}\n" for each in range(first, last + 1, step or 1)))
 
 
 TEXT: Final[dict[str, Program]] = {

@@ -5,7 +5,7 @@ Source: builder/dockerfile of github.com/moby/moby.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import trio
@@ -13,6 +13,7 @@ import trio
 from swarmlib import Invalid, SwarmError
 
 from ...dockerapi.nulls import items
+from ...dockerapi.operations import ImageBuild
 from ...dockerapi.references import normal
 from ...dockerapi.status import refusal, restated
 from ...dockerfile.instructions import Instruction, Stage, instruction, label, stages_of
@@ -26,13 +27,12 @@ from ..images import Tell
 from ..lifecycle import Lifecycle
 from ..pulled import check_platform
 from ..users import owner_of
-from .arguments import BuildArgs
 from .configuration import expanded
 from .context import resolved
 from .copying import Copied, sources, target_of
 from .expansion import Expander
-from .request import BuildOptions
-from .stage import StageState, cached
+from .request import host_of
+from .stage import BuildArgs, StageState, cached
 
 _CLEANUP_SECONDS: Final = 5
 _MOST_STEPS: Final = 1000
@@ -48,17 +48,17 @@ class FailedStep(Exception):
         self.code = code
 
 
+@dataclass(eq=False)
 class Builder:
     """One build, of an engine; `tell` is given its progress."""
 
-    def __init__(
-        self, engine: Engine, containers: Containers, life: Lifecycle, options: BuildOptions, tell: Tell
-    ) -> None:
-        self._engine = engine
-        self._containers = containers
-        self._life = life
-        self._options = options
-        self._tell = tell
+    engine: Engine
+    containers: Containers
+    life: Lifecycle
+    asked: ImageBuild
+    tell: Tell
+
+    def __post_init__(self) -> None:
         self._stages: list[tuple[str, StageState]] = []
         self._left: list[Container] = []
         """Containers of this build's steps that are still there."""
@@ -77,7 +77,7 @@ class Builder:
         total = len(before) + sum(1 + len(stage.steps) for stage in stages)
         if dockerfile.warnings:
             await self._say_error("\n".join(dockerfile.warnings) + "\n")
-        arguments = BuildArgs(self._options.arguments)
+        arguments = BuildArgs(self.asked.buildargs or {})
         number = 0
         for step in before:
             number += 1
@@ -95,22 +95,22 @@ class Builder:
 
     def _planned(self, dockerfile: Dockerfile) -> tuple[list[Instruction], list[Stage]]:
         before, stages = stages_of(dockerfile.lines)
-        target = self._options.target.lower()
+        target = self.asked.target.lower()
         if target:
             at = next((at for at, stage in enumerate(stages) if stage.name == target), None)
             if at is None:
-                raise Invalid(f"failed to reach build target {self._options.target} in Dockerfile")
+                raise Invalid(f"failed to reach build target {self.asked.target} in Dockerfile")
             stages = stages[: at + 1]
         if sum(len(stage.steps) for stage in stages) > _MOST_STEPS:
             raise Invalid(f"the Dockerfile has over {_MOST_STEPS} steps")
         if stages:
-            stages[-1].steps += [label(name, value) for name, value in sorted(self._options.labels.items())]
+            stages[-1].steps += [label(name, value) for name, value in sorted((self.asked.labels or {}).items())]
         return before, stages
 
     # Progress.
 
     async def _say(self, text: str) -> None:
-        await self._tell({"stream": text})
+        await self.tell({"stream": text})
 
     async def _say_error(self, text: str) -> None:
         await self._say(f"\x1b[91m{text}\x1b[0m")
@@ -144,7 +144,7 @@ class Builder:
             stage.remember()
             await self._say(f" ---> {stage.short_id}\n")
         if stage.image is not None:
-            await self._tell({"aux": {"ID": stage.id}})
+            await self.tell({"aux": {"ID": stage.id}})
         self._stages.append((planned.name, stage))
         return number
 
@@ -165,9 +165,9 @@ class Builder:
 
     async def _image(self, ref: str) -> Image:
         """Return an image by its reference, pulled if it is not here or that was asked for."""
-        images = self._engine.images
+        images = self.engine.images
         found = images.lookup(ref)
-        return found if found and not self._options.pulls else await images.pull(normal(ref), ref, self._tell)
+        return found if found and not self.asked.pull else await images.pull(normal(ref), ref, self.tell)
 
     async def _triggers(self, stage: StageState) -> None:
         """Do what the image that a stage begins with wants to be done then."""
@@ -193,7 +193,7 @@ class Builder:
             await self._done(stage, expanded(step, expander), expander)
             succeeded = True
         finally:
-            if self._options.always_removes or (succeeded and self._options.removes):
+            if self.asked.forcerm or (succeeded and self.asked.rm):
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEANUP_SECONDS):
                     await self._remove_containers()
 
@@ -242,7 +242,7 @@ class Builder:
             raise refusal(500, f"Cannot mkdir: {path} is not a directory")
         container = await self._container(stage, config)
         if container.files.get(at) is None:
-            container.files.put(at, folder(self._engine.clock.now()))
+            container.files.put(at, folder(self.engine.clock.now()))
         self._commit(stage, container.files, container.config, container)
 
     async def _run(self, stage: StageState, step: Instruction) -> None:
@@ -267,9 +267,9 @@ class Builder:
     async def _ran(self, container: Container) -> int:
         """Run a step's container to its end, which comes at once if nobody waits for the build any more."""
         follower = container.output.follow()
-        self._engine.tell(container, "attach")
+        self.engine.tell(container, "attach")
         try:
-            await self._life.start(container)
+            await self.life.start(container)
             while (piece := await follower.next()) is not None:
                 text = piece.data.decode(errors="replace")
                 if text:  # the end of a run is a piece without any
@@ -278,8 +278,8 @@ class Builder:
             follower.close()
             if container.running:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEANUP_SECONDS):
-                    await self._life.kill(container)
-                self._life.remove(container, volumes=True)
+                    await self.life.kill(container)
+                self.life.remove(container, volumes=True)
                 self._left.remove(container)
         return container.exit_code
 
@@ -295,7 +295,7 @@ class Builder:
         if chown:
             with restated("unable to convert uid/gid chown string to host mapping: ", 500):
                 copied = replace(copied, owner=owner_of(files, step.flags["chown"]))
-        copied.into(files, self._engine.clock.now())
+        copied.into(files, self.engine.clock.now())
         self._commit(stage, files, config)
 
     async def _copied(self, stage: StageState, step: Instruction) -> Copied:
@@ -321,8 +321,8 @@ class Builder:
     # Containers, and the images that come of them.
 
     async def _container(self, stage: StageState, config: dict[str, Any]) -> Container:
-        image = stage.image or self._engine.images.nothing()
-        container = self._containers.make(config | {"HostConfig": dict(self._options.host)}, image=image)
+        image = stage.image or self.engine.images.nothing()
+        container = self.containers.make(config | {"HostConfig": host_of(self.asked)}, image=image)
         self._left.append(container)
         await self._say(f" ---> Running in {container.id[:12]}\n")
         return container
@@ -330,13 +330,13 @@ class Builder:
     async def _remove_containers(self) -> None:
         while self._left:
             container = self._left.pop()
-            self._life.remove(container, volumes=True)
+            self.life.remove(container, volumes=True)
             await self._say(f"Removing intermediate container {container.id[:12]}\n")
 
     def _commit(
         self, stage: StageState, files: Files, config: dict[str, Any], container: Container | None = None
     ) -> None:
-        stage.image = self._engine.images.add_child(
+        stage.image = self.engine.images.add_child(
             stage.image,
             files,
             stage.container_config(),
@@ -347,11 +347,11 @@ class Builder:
 
     def _cache(self) -> set[str] | None:
         """Return the ids of what may be taken for cached; None for all."""
-        if not self._options.cache_from:
+        if not self.asked.cachefrom:
             return None
         found: set[str] = set()
-        for ref in self._options.cache_from:
-            image = self._engine.images.lookup(ref)
+        for ref in self.asked.cachefrom:
+            image = self.engine.images.lookup(ref)
             while image is not None:
                 found.add(image.id)
                 image = image.parent
@@ -359,9 +359,9 @@ class Builder:
 
     async def _is_cached(self, stage: StageState, config: dict[str, Any]) -> bool:
         """Return whether a step was made before: then its image is the stage's."""
-        if stage.missed or not self._options.cached:
+        if stage.missed or self.asked.nocache:
             return False
-        found = cached(self._engine.images, stage, config, self._cached)
+        found = cached(self.engine.images, stage, config, self._cached)
         stage.missed = found is None
         if found is None:
             return False

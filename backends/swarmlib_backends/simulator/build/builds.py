@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from swarmlib import Request, SwarmError
@@ -16,26 +17,27 @@ from ..pulled import check_platform
 from ..request_fields import upload_of
 from .builder import Builder, FailedStep
 from .context import context_of
-from .request import BuildOptions, options_of
+from .request import tags_asked
 
 
+@dataclass(eq=False)
 class Builds:
     """Answers what is asked of the classic builder."""
 
-    def __init__(self, engine: Engine, containers: Containers, life: Lifecycle) -> None:
-        self._engine = engine
-        self._containers = containers
-        self._life = life
+    engine: Engine
+    containers: Containers
+    life: Lifecycle
 
     @answers("ImageBuild")
     async def _build(self, request: Request) -> None:
         """Errors before the first progress are the answer; later ones are its last line, as an engine's are."""
-        options = options_of(ImageBuild.of(request))
-        files, dockerfile = context_of(await upload_of(request), options.dockerfile, self._engine.clock.now())
-        if options.platform:
-            check_platform(options.platform)
-        progress = _Progress(request, options)
-        builder = Builder(self._engine, self._containers, self._life, options, progress.tell)
+        asked = ImageBuild.of(request)
+        tags = tags_asked(asked)
+        files, dockerfile = context_of(await upload_of(request), asked.dockerfile, self.engine.clock.now())
+        if asked.platform:
+            check_platform(asked.platform)
+        progress = _Progress(request, quiet=asked.q)
+        builder = Builder(self.engine, self.containers, self.life, asked, progress.tell)
         try:
             image = await builder.build(files, dockerfile)
         except SwarmError as exc:
@@ -45,12 +47,12 @@ class Builds:
         except FailedStep as exc:
             await progress.fail({"code": exc.code, "message": str(exc)})
         else:
-            await self._tag(image, options, progress)
+            await self._tag(image, tags, progress)
 
-    async def _tag(self, image: Image, options: BuildOptions, progress: _Progress) -> None:
-        for tag in options.tags:
-            self._engine.images.tag(image, tag)
-            self._engine.images.tell("tag", image, tag)
+    async def _tag(self, image: Image, tags: list[str], progress: _Progress) -> None:
+        for tag in tags:
+            self.engine.images.tag(image, tag)
+            self.engine.images.tell("tag", image, tag)
             await progress.tell({"stream": f"Successfully tagged {tag}\n"})
         await progress.end(image)
 
@@ -58,9 +60,9 @@ class Builds:
 class _Progress:
     """What a build tells; of a quiet one nothing is sent but its image's id, and all of it if it fails."""
 
-    def __init__(self, request: Request, options: BuildOptions) -> None:
+    def __init__(self, request: Request, *, quiet: bool) -> None:
         self._reply = request.reply
-        self._quiet = options.quiet
+        self._quiet = quiet
         self._kept: list[dict[str, Any]] = []
         self.begun = False
 

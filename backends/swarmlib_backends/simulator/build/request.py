@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 
 from swarmlib import Unsupported
@@ -18,32 +17,8 @@ _SESSION: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
-    """What one build does."""
-
-    dockerfile: str
-    tags: list[str]
-    """Normal references."""
-    arguments: dict[str, str | None]
-    labels: dict[str, str]
-    cache_from: list[str]
-    """Only these images and their parents are taken for cached, if there is one."""
-    target: str
-    platform: str
-    host: dict[str, Any]
-    """The host's side of the configuration of the containers in which steps run."""
-    quiet: bool
-    cached: bool
-    pulls: bool
-    removes: bool
-    """Whether a step's container is removed when it has succeeded."""
-    always_removes: bool
-    """Whether it is removed too when it has failed."""
-
-
-def options_of(asked: ImageBuild) -> BuildOptions:
-    """Return what the parameters of a build say.
+def tags_asked(asked: ImageBuild) -> list[str]:
+    """Return the normal references that a build's image gets, and check the parameters that nothing else reads.
 
     Raises:
         SwarmError: one is wrong, or asks for what is not here.
@@ -60,24 +35,11 @@ def options_of(asked: ImageBuild) -> BuildOptions:
     for name, given in (("outputs", asked.outputs), ("session", asked.session), ("buildid", asked.buildid)):
         if given:
             raise Unsupported(f"{name} needs BuildKit, which the simulator has not")
-    return BuildOptions(
-        dockerfile=asked.dockerfile,
-        tags=list(dict.fromkeys(tags)),
-        arguments=asked.buildargs or {},
-        labels=asked.labels or {},
-        cache_from=asked.cachefrom or [],
-        target=asked.target,
-        platform=asked.platform,
-        host=_host(asked),
-        quiet=asked.q,
-        cached=not asked.nocache,
-        pulls=asked.pull,
-        removes=asked.forcerm or asked.rm,
-        always_removes=asked.forcerm,
-    )
+    return list(dict.fromkeys(tags))
 
 
-def _host(asked: ImageBuild) -> dict[str, Any]:
+def host_of(asked: ImageBuild) -> dict[str, Any]:
+    """Return the host's side of the configuration of the containers in which the steps of a build run."""
     given = {
         "ShmSize": asked.shmsize,
         "Memory": asked.memory,
