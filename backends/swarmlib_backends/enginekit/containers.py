@@ -122,7 +122,7 @@ class ContainerOperations(ABC, Generic[C]):
     async def _restart(self, request: Request) -> None:
         container = self.find(request)
         if container.running:
-            with _kept(container):
+            with kept(container):
                 await self._stop_running(container, ContainerRestart.of(request))
         with restated(f"Cannot restart container {ref_of(request)}: ", 500):
             await self.lifecycle.start(container)
@@ -189,7 +189,7 @@ class ContainerOperations(ABC, Generic[C]):
         if container.running:
             if not asked.force:
                 raise still_runs(container.id, container.status)
-            with _kept(container):  # it is removed here, also if it would remove itself
+            with kept(container):  # it is removed here, also if it would remove itself
                 await self.lifecycle.kill(container)
         self.lifecycle.remove(container, volumes=asked.v)
 
@@ -245,7 +245,7 @@ class ContainerOperations(ABC, Generic[C]):
 
 
 @contextmanager
-def _kept(container: Played) -> Generator[None]:
+def kept(container: Played) -> Generator[None]:
     """Keep a container from removing itself."""
     container.stoppers += 1
     try:

@@ -35,11 +35,11 @@ def answers(*rows: str) -> Callable[[M], M]:
 
 
 def operations_of(*families: object) -> Operations:
-    """Return what answers each row: the method of one of the families that is marked for it."""
+    """Return what answers each row: the method that is marked for it, of the last family and class that has one."""
     return {
         row: getattr(family, name)
         for family in families
-        for base in type(family).__mro__
+        for base in reversed(type(family).__mro__)
         for name, method in vars(base).items()
         for row in getattr(method, "answered_rows", ())
     }

@@ -76,18 +76,14 @@ def _operation_of(request: Request) -> str:
 async def _play(handler: Handler, request: Request) -> Any:
     check_spoken(request)
     known = canonical(request)
-    _check_experimental(known)
-    _check_platform(known)
+    _check(known)
     return await handler(known)
 
 
-def _check_experimental(request: Request) -> None:
+def _check(request: Request) -> None:
+    """Refuse what only an experimental engine does, and what is no platform; a build says so only when it has begun."""
     if isinstance(request.params, ContainerStart) and request.params.checkpoint:
         raise Invalid("checkpoint is only supported in experimental mode")
-
-
-def _check_platform(request: Request) -> None:
-    """Refuse what is no platform; a build says so only when it has begun."""
     if isinstance(request.params, ContainerCreate | ImageCreate) and request.params.platform:
         platforms.read(request.params.platform)
 
@@ -128,7 +124,7 @@ class ContainerServer(EngineServer, Generic[C]):
         self.events = Events(Clock())
         async with trio.open_nursery() as self.nursery:
             runner = Runner(self.name, self.store, self.events, self.nursery)
-            self.operations = operations_of(self, self.events, _Operations(self, runner))
+            self.operations = operations_of(_Operations(self, runner), self.events, self)
             try:
                 yield
             finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +39,7 @@ class Context:
     def __post_init__(self) -> None:
         self.id = self.names.id()
         self.events = Events(self.clock)
+        self.tell, self.tell_of = self.events.tell_container, self.events.tell_object
 
     def next_pid(self) -> int:
         """Return a process id that was not used before."""
@@ -77,13 +77,3 @@ class Context:
         for container in self.containers:
             container.summary = None
         self.listed.clear()
-
-    # Events.
-
-    def tell(self, container: Container, action: str, **attributes: str) -> None:
-        """Make an event of what happened to a container."""
-        self.events.tell_container(container, action, **attributes)
-
-    def tell_of(self, kind: str, action: str, id: str, attributes: Mapping[str, str]) -> None:
-        """Make an event of what happened to another object."""
-        self.events.tell_object(kind, action, id, attributes)

@@ -20,7 +20,7 @@ from .engine import Family
 from .image import NO_CONFIG, Image
 from .paths import graph_driver
 from .registries import DOCKER_HUB, unreachable
-from .request_fields import as_given, given_reference
+from .request_fields import as_given
 
 _SEARCH: Final = "https://index.docker.io/v1/search"
 
@@ -103,7 +103,7 @@ class ImageOperations(Family):
     async def _tag(self, request: Request) -> None:
         image = self.engine.images.find(ref_of(request))
         asked = ImageTag.of(request)
-        ref = given_reference(asked, status=500)
+        ref = tagged(asked.repo, asked.tag, status=500)
         self.engine.images.tag(image, ref)
         self.engine.images.tell("tag", image, as_given(asked))
 

@@ -15,7 +15,7 @@ from swarmlib import BytesStream, NotFound, Request, SwarmError, Unsupported
 from ..dockerapi.jsonerrors import explain
 from ..dockerapi.nulls import fields, items
 from ..dockerapi.operations import ImageCommit, ImageCreate, ImageGetAll, ImageImport
-from ..dockerapi.references import is_id, normal, repository
+from ..dockerapi.references import is_id, normal, repository, tagged
 from ..dockerapi.schema import Reader, Wrong, reader
 from ..dockerapi.status import refusal, to_tell_in_band
 from ..dockerapi.values import stamp
@@ -28,7 +28,7 @@ from .files import Node, file, tar, untar
 from .image import NO_CONFIG, Image, Origin, digest, layer_of
 from .paths import ROOT
 from .registries import check, unreachable
-from .request_fields import as_given, given_reference, upload_of
+from .request_fields import as_given, upload_of
 
 _INHERITED: Final = ("User", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels")
 _MANIFEST: Final = reader([{"Config": "string", "RepoTags": ["string"], "Layers": ["string"]}])
@@ -138,7 +138,7 @@ class ImageTars(Family):
     async def _commit(self, request: Request) -> dict[str, str]:
         asked = ImageCommit.of(request)
         container = self.engine.find(asked.container)
-        ref = given_reference(asked, status=500) if asked.repo else None
+        ref = tagged(asked.repo, asked.tag, status=500) if asked.repo else None
         if ref is not None and "@" in ref:
             raise refusal(400, "refusing to create a tag with a digest reference")
         pauses = container.running and not container.paused and asked.pause
@@ -168,7 +168,7 @@ class ImageTars(Family):
 
 def _to_import(asked: ImageCreate) -> tuple[str | None, dict[str, Any]]:
     """Return the normal reference of what is imported, if it gets one, and its configuration."""
-    ref = given_reference(asked, status=400) if asked.repo else None
+    ref = tagged(asked.repo, asked.tag, status=400) if asked.repo else None
     if ref is not None and "@" in ref:
         raise refusal(400, "cannot import digest reference")
     return ref, with_changes(dict(NO_CONFIG), asked.changes)

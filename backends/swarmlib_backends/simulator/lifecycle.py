@@ -22,6 +22,7 @@ from swarmlib import SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.status import refusal
+from ..enginekit.containers import kept
 from ..enginekit.refusals import check_running
 from .container import Container, Exec, Health
 from .engine import Engine
@@ -252,8 +253,7 @@ class Lifecycle:
 
     async def stop(self, container: Container, number: int, grace: float) -> None:
         """Ask it to end, kill it after `grace` seconds (never if that is negative), and wait for its end."""
-        container.stoppers += 1
-        try:
+        with kept(container):
             ended = container.exited
             self.signal(container, number)
             if container.running:
@@ -263,8 +263,6 @@ class Lifecycle:
                 if container.running and not ended.is_set():
                     await self.kill(container)
             self._engine.tell(container, "stop")
-        finally:
-            container.stoppers -= 1
         if not container.running and container.host["AutoRemove"] and not container.stoppers:
             self.remove(container)
 

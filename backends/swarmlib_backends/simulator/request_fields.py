@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 from swarmlib import Invalid, Request, TooLarge
 
-from ..dockerapi.operations import ImageCommit, ImageCreate, ImageTag
-from ..dockerapi.references import tagged
+from ..dockerapi.operations import ImageCommit, ImageTag
 
-Named: TypeAlias = ImageCommit | ImageCreate | ImageTag
-"""Parameters that name an image."""
 NOT_A_MANAGER: Final = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
     "to connect this node to swarm and try again."
@@ -32,12 +29,7 @@ async def upload_of(request: Request) -> bytes:
     return bytes(data)
 
 
-def given_reference(asked: Named, *, status: int) -> str:
-    """Return the normal reference that the parameters `repo` and `tag` make."""
-    return tagged(asked.repo, asked.tag, status=status)
-
-
-def as_given(asked: Named) -> str:
+def as_given(asked: ImageCommit | ImageTag) -> str:
     """Return the reference that the parameters `repo` and `tag` make, as the user wrote it."""
     if not asked.tag:
         return asked.repo

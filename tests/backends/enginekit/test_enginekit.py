@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 import trio
 
-from swarmlib import Client, Conflict, Internal, Invalid, NotFound, Server, Unsupported, connect
+from swarmlib import Client, Conflict, Internal, Invalid, NotFound, Request, Server, Unsupported, connect
 from swarmlib.testing import check_backend
 from swarmlib_backends import Exec
 from swarmlib_backends.enginekit import (
@@ -21,6 +21,7 @@ from swarmlib_backends.enginekit import (
     ContainerStore,
     Filter,
     Piece,
+    answers,
     one_of,
     only,
 )
@@ -56,6 +57,14 @@ class Programs(ContainerServer[Program]):
     def make(self, id: str, name: str, body: dict[str, Any]) -> Program:
         return Program(id, name, body)
 
+    @answers("ContainerTop")
+    async def top(self, request: Request) -> dict[str, Any]:
+        return {"Processes": [self.store.find(request.path[1]).command]}
+
+    @answers("SystemDataUsage")
+    async def disk_usage(self, request: Request) -> dict[str, Any]:
+        return {"LayersSize": 7}
+
 
 @pytest.fixture
 async def programs() -> AsyncGenerator[Client]:
@@ -68,6 +77,17 @@ async def test_a_leaf_of_a_few_lines_keeps_the_contract(autojump_clock: trio.tes
     leaf = replace(leaf, lines=(b"one", b"", b"three"))
     report = await check_backend(Programs, leaf=leaf)
     assert {"gives_every_line", "half_closes_streams", "holds_back_a_stream_that_nobody_reads"} <= {*report.passed}
+
+
+async def test_a_method_answers_the_row_that_it_is_marked_with(programs: Client) -> None:
+    made = await programs.spawn({"Cmd": ["say", "it"]})
+    assert await programs.get("containers", made.id, "top") == {"Processes": [["say", "it"]]}
+    assert await programs.get("df") == {"LayersSize": 7}, "in place of what every backend of this kind answers"
+
+
+def test_a_method_that_is_marked_with_no_row_is_refused() -> None:
+    with pytest.raises(ValueError, match="the routing table has no row ContainerTops"):
+        answers("ContainerTops", "ContainerTop")
 
 
 async def test_a_list_has_the_filters_that_its_backend_declares(programs: Client) -> None:
