@@ -1,13 +1,27 @@
-"""What many tests share: two real engines for the whole run, a gateway over them, and a reader of answers in Go."""
+"""What many tests share: how thorough Hypothesis is, two real engines for the whole run, a gateway over them, and a
+reader of answers in Go.
+"""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.engines import Engine, Swarmd, engine, swarmd
 from tests.support.gotypes import build
+
+# The tests start hundreds of processes, and rewrite their own modules: without bytecode, each would compile all anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# `--hypothesis-profile=thorough`, as in .ci/test, tries as many examples as Hypothesis does by itself.
+settings.register_profile("quick", max_examples=20, deadline=None)
+settings.register_profile("thorough", max_examples=100, deadline=None)
+settings.load_profile("quick")
 
 # A run of the tests under nohup ignores SIGHUP, and a swarmd that inherits this goes on ignoring it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

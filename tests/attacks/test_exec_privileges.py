@@ -87,6 +87,7 @@ KINDS = {"plain": (), "terminal": ("-t",), "user": ("-u", "nobody"), "sandbox": 
 # What a process inherits.
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 def test_it_gets_no_descriptor_but_its_three(gateway: Served, options: tuple[str, ...]) -> None:
     script = "import os; print(*(fd for fd in range(4096) if os.path.lexists(f'/proc/self/fd/{fd}')))"
@@ -95,6 +96,7 @@ def test_it_gets_no_descriptor_but_its_three(gateway: Served, options: tuple[str
         assert gateway.run(*options, "any", "python3", "-I", "-c", script) == "0 1 2"
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 def test_it_gets_no_variable_of_swarmds(gateway: Served, options: tuple[str, ...]) -> None:
     script = "cat /proc/self/environ; cat /proc/1/environ 2>/dev/null"
@@ -104,12 +106,14 @@ def test_it_gets_no_variable_of_swarmds(gateway: Served, options: tuple[str, ...
     assert "canary" not in said
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 def test_its_signals_mask_and_limits_are_fresh(gateway: Served, options: tuple[str, ...]) -> None:
     said = gateway.run(*options, "any", "sh", "-c", "umask; ulimit -n; grep -E 'Sig(Blk|Ign)' /proc/self/status")
     assert said.split() == ["0022", "1000", "SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
 
 
+@pytest.mark.engine
 async def test_the_keys_of_swarmds_session_are_not_its() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(248, b"user", b"swarmlib-canary", b"secret", 6, -3) == -1:  # add_key to the session's keyring
@@ -124,6 +128,7 @@ async def test_the_keys_of_swarmds_session_are_not_its() -> None:
 # Whose process it is.
 
 
+@pytest.mark.engine
 def test_a_user_has_its_own_groups_and_none_of_swarmds(gateway: Served) -> None:
     assert gateway.run("-u", "nobody", "any", "id") == "uid=65534(nobody) gid=65534(nogroup) groups=65534(nogroup)"
     assert gateway.run("-u", "65534:65534", "any", "grep", "Groups", "/proc/self/status") == "Groups:"
@@ -163,6 +168,7 @@ WRONG_USERS = {
 }
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("more", [{}, BOX], ids=["plain", "sandbox"])
 async def test_a_user_that_there_is_none_of_is_refused_at_the_start(more: dict[str, Any]) -> None:
     async with swarm() as client:
@@ -175,6 +181,7 @@ async def test_a_user_that_there_is_none_of_is_refused_at_the_start(more: dict[s
             await made.rm()
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("user", ["99999999999", "-1", "nosuch"])
 def test_run_with_such_a_user_ends_and_leaves_nothing(gateway: Served, user: str) -> None:
     done = docker(gateway.host, "run", "--rm", "-u", user, "any", "true", timeout=20)
@@ -182,6 +189,7 @@ def test_run_with_such_a_user_ends_and_leaves_nothing(gateway: Served, user: str
     assert docker(gateway.host, "ps", "-aq").stdout == b""
 
 
+@pytest.mark.engine
 async def test_groups_that_there_are_none_of_are_refused() -> None:
     async with swarm() as client:
         for group in ("nosuch", "-1", "4294967296"):
@@ -192,6 +200,7 @@ async def test_groups_that_there_are_none_of_are_refused() -> None:
             await client.spawn(body("true", HostConfig={"GroupAdd": ["0"]}, **BOX))
 
 
+@pytest.mark.engine
 async def test_who_becomes_another_user_gets_no_new_privileges() -> None:
     wanted = {"": b"0", "0": b"0", "nobody": b"1", "65534:0": b"1"}
     async with swarm() as client:
@@ -209,6 +218,7 @@ async def test_who_becomes_another_user_gets_no_new_privileges() -> None:
             await client.spawn(body("true", HostConfig={"SecurityOpt": ["seccomp=unconfined"]}))
 
 
+@pytest.mark.engine
 async def test_a_process_in_a_workloads_place_has_its_user_or_the_one_asked_for() -> None:
     async with swarm() as client:
         made = await client.spawn(body("sleep", "1000", User="nobody"))
@@ -242,6 +252,7 @@ async def inside(*words: str, **more: Any) -> tuple[int, list[bytes]]:
         return await run(client, *words, **BOX, **more)
 
 
+@pytest.mark.engine
 async def test_no_socket_of_the_machine_is_reachable(gateway: Served) -> None:
     places = ["/root", "/tmp", "/run", "/var/lib", "/var/tmp", "/srv", "/opt", "/home", "/mnt", "/dev/shm", os.getcwd()]
     names = [str(gateway.socket), *(f"{place}/canary-{os.getpid()}.sock" for place in places), f"\0canary{os.getpid()}"]
@@ -281,6 +292,7 @@ class Listeners:
                 os.unlink(name)
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize(
     "script",
     [
@@ -316,6 +328,7 @@ async def test_root_in_a_sandbox_can_do_nothing_outside(script: str) -> None:
     assert code != 0
 
 
+@pytest.mark.engine
 async def test_a_sandbox_is_a_user_that_nobody_else_is() -> None:
     async with swarm() as client:
         seen = []
@@ -337,6 +350,7 @@ def _status(pid: int) -> dict[str, list[str]]:
     return {line.split(":")[0]: line.split()[1:] for line in lines}
 
 
+@pytest.mark.engine
 async def test_its_variables_reach_neither_bubblewrap_nor_a_command_line() -> None:
     async with swarm() as client:
         made = await client.spawn(body("sleep", "1000", Env=["LD_PRELOAD=/canary.so", "PASSWORD=canary"], **BOX))
@@ -357,6 +371,7 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+@pytest.mark.engine
 def test_a_terminal_is_no_way_to_another(gateway: Served) -> None:
     script = "import os; print(os.ttyname(0)); print(sorted(os.listdir('/dev/pts')))"
     said = gateway.run("-t", "--runtime", "bubblewrap", "any", "python3", "-c", script)
@@ -381,6 +396,7 @@ def daemon(host: str, options: tuple[str, ...], number: str) -> Iterator[None]:
         yield
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("options", TREES.values(), ids=TREES)
 @pytest.mark.parametrize("end", [("rm", "-f"), ("stop", "-t", "0"), ("kill",), ("restart", "-t", "0")])
 def test_the_whole_tree_ends_with_its_workload(gateway: Served, options: tuple[str, ...], end: tuple[str, ...]) -> None:
@@ -396,6 +412,7 @@ def _pids(command: str) -> list[int]:
     return [int(pid) for pid in subprocess.run(["pgrep", "-xf", command], capture_output=True).stdout.split()]
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("options", TREES.values(), ids=TREES)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_the_whole_tree_ends_with_swarmd(options: tuple[str, ...], number: signal.Signals) -> None:
@@ -417,6 +434,7 @@ def _launchers(parent: int) -> list[int]:
     return [int(pid) for pid in found]
 
 
+@pytest.mark.engine
 async def test_what_an_exec_leaves_ends_with_the_workload() -> None:
     async with swarm() as client:
         made = await client.spawn(body("sleep", "1000"))
@@ -431,6 +449,7 @@ async def test_what_an_exec_leaves_ends_with_the_workload() -> None:
         assert not running("sleep 97533")
 
 
+@pytest.mark.engine
 async def test_a_launcher_that_is_killed_takes_all_with_it_and_another_begins() -> None:
     async with swarm() as client:
         made = await client.spawn(body("sh", "-c", "setsid sleep 97534 & sleep 97534"))
@@ -450,6 +469,7 @@ CHROOT = ("unshare", "-m", "sh", "-c", 'mount --rbind / /mnt && exec chroot /mnt
 """In there the kernel makes no user namespaces."""
 
 
+@pytest.mark.engine
 def test_without_namespaces_the_tree_ends_too() -> None:
     with served("exec", prefix=(*CHROOT, *SOMEBODY, *READER)) as gateway:
         for end in (("rm", "-f", "tree"), ("rm", "-f", "tree"), None):
@@ -466,6 +486,7 @@ def test_without_namespaces_the_tree_ends_too() -> None:
         assert b"no pid namespaces can be made here" in gateway.process.stderr.read()
 
 
+@pytest.mark.engine
 def test_who_is_not_root_has_trees_and_sandboxes_too() -> None:
     with served("exec", prefix=(*SOMEBODY, *READER)) as gateway:
         assert gateway.run("any", "id") == "uid=54321 gid=54321 groups=54321"
@@ -558,6 +579,7 @@ async def test_wrong_bodies_of_execs_and_wrong_parameters_are_the_clients_fault(
         assert [each["Id"] for each in await client.ls()] == [made.id]
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("more", [{}, {"Tty": True}, BOX, {"OpenStdin": True}])
 async def test_a_start_without_free_descriptors_is_refused_and_can_be_tried_again(more: dict[str, Any]) -> None:
     async with swarm() as client:

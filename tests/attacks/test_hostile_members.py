@@ -611,11 +611,14 @@ async def test_wrong_types_in_a_create_are_the_client_s_fault(body: Any) -> None
 
 @pytest.mark.parametrize("ports", [{"80/tcp": [{"HostPort": "²"}]}, {"x": [{"HostPort": "9" * 5000}]}, {"a": None}])
 async def test_ports_that_are_no_numbers_are_left_to_the_engine(ports: Any) -> None:
-    async with connect(over(Engine("A"))) as swarm:
+    engine = Engine("A")
+    host = {"Image": "busybox", "HostConfig": {"NetworkMode": "host"}, "ExposedPorts": {"80-90/tcp": {}}}
+    async with connect(over(engine)) as swarm:
         await swarm.spawn({"Image": "busybox", "HostConfig": {"PortBindings": ports}})
-        await swarm.spawn(
-            {"Image": "busybox", "HostConfig": {"NetworkMode": "host"}, "ExposedPorts": {"80-90/tcp": {}}}
-        )
+        await swarm.spawn(host)
+    bound, exposed = (box.body for box in engine.boxes.values())
+    assert bound["HostConfig"]["PortBindings"] == ports
+    assert exposed["ExposedPorts"] == host["ExposedPorts"]
 
 
 # Supervision: whatever a task of balance raises, it ends nothing but itself, and is begun again.

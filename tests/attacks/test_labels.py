@@ -180,6 +180,7 @@ async def test_a_label_does_not_make_a_machine_on_azure_an_engine_of_ours() -> N
     assert _patch(Machine(), {"Labels": forged}) == {"tags": {TAG: "workload", "tier": "db"}}  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.engine
 def test_on_real_engines_a_forged_label_harms_nothing_and_the_cli_shows_the_warning() -> None:
     with engine() as real:
         host = real.host

@@ -11,7 +11,6 @@ import re
 import select
 import signal
 import socket
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from swarmd import logs
 from swarmlib import terminal
 from swarmlib.terminal import Lines, escaped
 from tests.attacks.test_secrets import exchange, read_message, response
+from tests.support.command import logging_kept
 from tests.support.engines import wait_until
 from tests.support.processes import Swarmd
 
@@ -87,20 +87,12 @@ def test_an_engine_and_a_client_can_forge_no_line(folder: Path, stages: list[str
 
 
 @pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """Gives what swarmd's handler has written, which is set up as the command does it."""
-    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in logs.OURS}
-    before = root.handlers[:]
-    root.handlers[:] = []
-    try:
+    with logging_kept():
+        logging.getLogger().handlers[:] = []
         logs.set_up(logging.INFO)
         yield lambda: capsys.readouterr().err
-    finally:
-        root.handlers[:] = before
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-        logging.captureWarnings(False)
 
 
 @pytest.mark.parametrize("name", ["swarmlib.wire.driver", "swarmlib_backends.remote", "swarmd.logs"])

@@ -13,6 +13,7 @@ import socket
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -479,10 +480,12 @@ def test_an_engines_error_loses_what_it_quotes(text: str, left: str) -> None:
     assert without_quotations(text) == left
 
 
-def test_no_text_takes_long_to_look_through() -> None:
-    for piece in ("://", "a:", "pass", '"', "{", "--secret ", "a=", "-----BEGIN ", "eyJ", "u:p@"):
-        without_quotations(piece * 100_000)
-        without_credentials(piece * 2000)
+@pytest.mark.parametrize("piece", ["://", "a:", "pass", '"', "{", "--secret ", "a=", "-----BEGIN ", "eyJ", "u:p@"])
+def test_no_text_takes_long_to_look_through(piece: str) -> None:
+    began = time.process_time()
+    without_quotations(piece * 100_000)
+    without_credentials(piece * 2000)
+    assert time.process_time() - began < 1
 
 
 def test_an_error_that_repeats_a_secret_in_another_form_is_cleaned() -> None:

@@ -114,6 +114,7 @@ def test_a_body_that_an_operation_does_not_take(server: Swarmd) -> None:
         assert (status, message) == (404, "No such container: x")
 
 
+@pytest.mark.engine
 def test_the_docker_cli_is_served_by_every_address(tmp_path: Path) -> None:
     with swarmd("simulator --containers 2", listen=f"unix://{tmp_path}/s") as running:
         for host in (running.host, f"tcp://localhost:{running.port}", f"unix://{tmp_path}/s"):
@@ -180,6 +181,7 @@ def page(text: str) -> Iterator[ThreadingHTTPServer]:
         web.server_close()
 
 
+@pytest.mark.engine
 def test_a_page_in_a_real_browser_starts_nothing(tmp_path: Path) -> None:
     browser = shutil.which("chromium")
     assert browser is not None, "this test needs chromium, as .ci/setup installs it"

@@ -17,6 +17,7 @@ from swarmlib import (
     Client,
     Conflict,
     Error,
+    Filter,
     Internal,
     Invalid,
     ReplyReceiver,
@@ -245,9 +246,18 @@ async def test_a_slow_stream_is_as_slow_as_told_and_whole(autojump_clock: MockCl
 
 
 async def test_retry_over_chaos_succeeds_where_one_try_fails(autojump_clock: MockClock) -> None:
-    async with Chain(Retry(max_attempts=9), chaos("--errors '*=0.5'"), Service()).open() as sender:
+    tried: list[Request] = []
+
+    @dataclass
+    class Notes(Filter):
+        async def send(self, request: Request) -> None:
+            tried.append(request)
+            await self.next.send(request)
+
+    async with Chain(Retry(max_attempts=9), Notes(), chaos("--errors '*=0.5'"), Service()).open() as sender:
         for _ in range(30):
             await Client(sender).spawn()
+    assert len(tried) == pytest.approx(60, abs=20)
 
 
 async def test_what_no_fault_meets_passes_as_if_there_were_no_chaos() -> None:
@@ -265,10 +275,15 @@ async def test_the_seed_that_was_taken_can_be_read(caplog: pytest.LogCaptureFixt
 
 
 async def test_a_caller_that_goes_away_ends_the_wait() -> None:
-    async with Chain(chaos("--latency 1h"), Service()).open() as sender, trio.open_nursery() as nursery:
-        nursery.start_soon(Client(sender).get, "x")
+    service = Service()
+    async with Chain(chaos("--latency 1h"), service).open() as sender:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Client(sender).get, "x")
+            await wait_all_tasks_blocked()
+            assert nursery.child_tasks, "the call waits"
+            nursery.cancel_scope.cancel()
         await wait_all_tasks_blocked()
-        nursery.cancel_scope.cancel()
+    assert service.happened == []
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,11 @@ async def test_a_client_that_fills_its_line_keeps_no_other_out(autojump_clock: M
 
 
 async def test_without_a_queue_what_finds_a_place_passes(autojump_clock: MockClock) -> None:
-    async with Chain(Limit(max_concurrent=1, queue=0), Works()).open() as sender:
-        for _ in range(3):
-            await Client(sender).get("x")
+    stage = Works()
+    async with Chain(Limit(max_concurrent=1, queue=0), stage).open() as sender:
+        for name in ("a", "b", "c"):
+            await Client(sender).get(name)
+    assert stage.order == ["a", "b", "c"]
 
 
 async def test_who_goes_away_gives_back_the_place_and_leaves_the_line(autojump_clock: MockClock) -> None:

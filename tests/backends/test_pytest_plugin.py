@@ -33,6 +33,7 @@ def test_docker_py_finds_it_and_both_see_the_same(swarm: Served) -> None:
     client.close()
 
 
+@pytest.mark.engine
 def test_the_docker_cli_finds_it(swarm: Served) -> None:
     with swarm.watch(filters={"type": "container"}) as events:
         assert cli("run", "--name", "box", "busybox", "echo", "hello") == "hello\n"
@@ -51,6 +52,7 @@ def test_aiodocker_finds_it(swarm: Served) -> None:
     assert swarm.workload("box").details().state.exit_code == 3
 
 
+@pytest.mark.engine
 @pytest.mark.swarm(containers=3)
 def test_the_marker_takes_options_of_the_simulator(swarm: Served) -> None:
     assert len(cli("ps", "-q").split()) == len(swarm.ls()) == 3
@@ -74,6 +76,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "/elsewhere")
 
 
+@pytest.mark.engine
 @pytest.mark.usefixtures("elsewhere")
 def test_it_goes_before_the_docker_that_is_set_up(swarm: Served) -> None:
     assert os.environ["DOCKER_HOST"] == swarm.host

@@ -106,6 +106,7 @@ def wrong(swarm: sync.Client) -> None:
 """
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize(
     "checker",
     [("mypy", "--strict"), ("pyright", "--pythonpath", sys.executable)],

@@ -57,6 +57,7 @@ def python(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     return python
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("kind", NAMES)
 def test_it_passes_its_own_tests_as_written(kind: str, packages: dict[str, Path], python: Path) -> None:
     pytest_there = [python, "-m", "pytest", "-q"]
@@ -65,6 +66,7 @@ def test_it_passes_its_own_tests_as_written(kind: str, packages: dict[str, Path]
     assert " passed" in done.stdout
 
 
+@pytest.mark.engine
 def test_swarmd_there_lists_and_explains_it(python: Path) -> None:
     rows = {line.split("\t")[0]: line for line in swarmd("backends", by=python).stdout.splitlines()}
     assert set(NAMES.values()) <= rows.keys()
@@ -72,6 +74,7 @@ def test_swarmd_there_lists_and_explains_it(python: Path) -> None:
     assert "--most MOST" in swarmd("backends", "sayer", by=python).stdout
 
 
+@pytest.mark.engine
 def test_a_chain_with_it_is_embedded(python: Path) -> None:
     done = subprocess.run([python, *_ALONE, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -79,6 +82,7 @@ def test_a_chain_with_it_is_embedded(python: Path) -> None:
     assert str(python.parent.parent) in done.stdout
 
 
+@pytest.mark.engine
 def test_a_chain_of_all_three_runs_until_it_is_told_to_end(python: Path) -> None:
     words = ["reviver --interval 0.05", "debug", "tagger", "sayer"]
     with subprocess.Popen([python, *_ALONE, "-m", "swarmd", *words], stderr=subprocess.PIPE, text=True) as process:
@@ -96,6 +100,7 @@ def written(python: Path, folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in paths}
 
 
+@pytest.mark.engine
 def test_the_templates_are_in_the_wheel(python: Path, tmp_path: Path) -> None:
     found = written(python, tmp_path / "there")
     assert found == written(Path(sys.executable), tmp_path / "here")
@@ -129,5 +134,6 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["mine"]
 
 
+@pytest.mark.engine
 def test_an_unknown_kind_names_those_there_are(tmp_path: Path) -> None:
     assert "'filter', 'leaf', 'source'" in swarmd("new-backend", "--kind", "x", "mine", str(tmp_path), code=2).stderr

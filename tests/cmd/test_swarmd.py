@@ -11,17 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import invoke as run
 from tests.support.engines import docker_process, free_port, read_until
 
 SWARMD = [sys.executable, "-W", "error", "-m", "swarmd"]
-
-
-def run(*args: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*SWARMD, *args], capture_output=True, text=True, timeout=30, env={**os.environ, **(env or {})}, check=False
-    )
-    assert done.returncode == code, (done.stdout, done.stderr)
-    return done
 
 
 def test_help_teaches_with_examples() -> None:
@@ -121,6 +114,7 @@ class served:  # noqa: N801 - a context manager, used like a function
         self.process.communicate()
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it_cleanly(number: signal.Signals, code: int, tmp_path: Path) -> None:
     socket = tmp_path / "docker.sock"

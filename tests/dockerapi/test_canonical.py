@@ -26,7 +26,7 @@ from swarmlib_backends.dockerapi.rows import ROWS, Row
 SHIPPED: dict[str, Any] = json.loads(schema.DATA.read_text())
 WITH_BODY = [row for row in ROWS if row.name in SHIPPED["rows"]]
 PLAIN = [row for row in ROWS if not row.upload]
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=settings.default.max_examples // 5)
 """For what is tried on every row."""
 CREATE = (Verb.SPAWN, ("containers",))
 
@@ -311,7 +311,6 @@ def test_a_body_is_what_go_decodes(row: Row, data: st.DataObject) -> None:
     held_to_go(row, SHIPPED["rows"][row.name], data)
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_a_creation_is_what_go_decodes(data: st.DataObject) -> None:
     row = next(row for row in ROWS if row.name == "ContainerCreate")

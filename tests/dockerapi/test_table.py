@@ -8,7 +8,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmlib import ERRORS, Invalid, NotFound, SwarmError, Unsupported, Verb
@@ -51,6 +51,7 @@ def test_no_two_rows_are_the_same_message() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(name=names, query=queries, version=versions)
 def test_request_to_message_to_request_is_the_identity(
     row: Row, name: str, query: dict[str, str | list[str]], version: str | None

@@ -59,6 +59,7 @@ def test_the_guide_needs_no_more_lines_than_its_headings_say(name: str, most: in
     assert len([line for line in code.splitlines() if line.strip()]) <= most
 
 
+@pytest.mark.engine
 async def test_the_docker_cli_uses_the_leaf(tmp_path: Path) -> None:
     """The commands that the guide shows, and what else a client asks of an engine."""
     example: dict[str, Any] = {"__name__": "timer"}

@@ -12,6 +12,8 @@ from tests.support.paths import ROOT
 
 GUIDE = (ROOT / "docs" / "embedding.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", GUIDE, re.DOTALL)
+PROGRAMS = [pytest.param(*each, marks=[pytest.mark.engine] * ('["docker", ' in each[0])) for each in BLOCKS]
+"""One of them runs the docker CLI."""
 
 
 def run(*command: str, cwd: Path) -> str:
@@ -23,7 +25,7 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("program", "printed"), BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS, ids=range(len(BLOCKS)))
 def test_a_program_of_the_guide_prints_what_is_said(program: str, printed: str, tmp_path: Path) -> None:
     (tmp_path / "test_program.py").write_text(program)
     if "def test_" in program:
@@ -33,6 +35,7 @@ def test_a_program_of_the_guide_prints_what_is_said(program: str, printed: str, 
         assert run("test_program.py", cwd=tmp_path) == printed
 
 
+@pytest.mark.engine
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
     build = ("-m", "sphinx", "-q", "-W", "-n", "--keep-going", "docs", str(tmp_path))

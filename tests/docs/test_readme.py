@@ -63,6 +63,7 @@ def placed(line: str, folder: Path) -> str:
     return line.replace("$PWD", str(folder))
 
 
+@pytest.mark.engine
 @pytest.mark.usefixtures("environment")
 def test_the_embedded_default_and_the_lines_to_try(tmp_path: Path) -> None:
     lines = [line for line in commands() if line.startswith('docker -H "unix://$PWD/swarm.sock"')]
@@ -79,6 +80,7 @@ def test_the_embedded_default_and_the_lines_to_try(tmp_path: Path) -> None:
     assert shown[3].startswith("beside ")
 
 
+@pytest.mark.engine
 @pytest.mark.usefixtures("environment")
 def test_a_chain_that_is_cut_in_two(tmp_path: Path) -> None:
     with running(command('"listen'), tmp_path), running(command('"remote'), tmp_path):
@@ -113,6 +115,7 @@ def test_the_chain_over_two_engines(engines: tuple[Engine, Engine], tmp_path: Pa
         assert docker(host, "info", "-f", "{{.Name}}", check=True).stdout == b"swarmlib\n"
 
 
+@pytest.mark.engine
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("line", [line for line in commands() if re.match(r"\S*swarmd (--help|backends|check)", line)])
 def test_commands_that_tell_something(line: str) -> None:
@@ -137,6 +140,7 @@ def test_every_command_is_run_by_one_of_these_tests() -> None:
     assert [line for line in commands() if not line.startswith(known)] == []
 
 
+@pytest.mark.engine
 @pytest.mark.usefixtures("environment")
 def test_the_package_of_a_new_backend_is_written(tmp_path: Path) -> None:
     line = command("new-backend").replace("/tmp/swarmlib-mine", str(tmp_path / "mine"))

@@ -10,6 +10,8 @@ import pytest
 from swarmlib_backends.recording import Recording
 from tests.support.engines import Engine, docker, engine, swarmd
 
+pytestmark = pytest.mark.engine
+
 
 def out(host: str, *args: str, input: bytes | None = None) -> str:
     done = docker(host, *args, input=input)
@@ -35,7 +37,6 @@ def session(host: str) -> list[str]:
     ]
 
 
-@pytest.mark.engine
 def test_a_session_of_the_docker_cli_is_replayed_with_the_engine_gone(tmp_path: Path) -> None:
     file = tmp_path / "session"
     with engine() as recorded, swarmd(f"record {file}", f"docker {recorded.host}") as running:
@@ -52,7 +53,6 @@ def test_a_session_of_the_docker_cli_is_replayed_with_the_engine_gone(tmp_path: 
         assert "not recorded: stop containers/box" in running.log.read_text()
 
 
-@pytest.mark.engine
 def test_an_engine_that_is_down_for_a_while_is_waited_for_by_retry(engines: tuple[Engine, Engine]) -> None:
     first, _ = engines
     with swarmd("retry --max-attempts 20 --backoff 0.2 --max-backoff 0.5", f"docker {first.host}") as running:

@@ -16,6 +16,8 @@ import pytest
 
 from tests.support.engines import Engine, Swarmd, docker, swarmd
 
+pytestmark = pytest.mark.engine
+
 SWARMD = [sys.executable, "-W", "error", "-m", "swarmd"]
 FILES = ["ca.pem", "ca-key.pem", "server-cert.pem", "server-key.pem", "cert.pem", "key.pem"]
 
@@ -109,7 +111,6 @@ def test_a_client_without_one_is_refused_and_harms_nobody(secured: Swarmd, certi
         assert docker(secured.host, *client_options(certificates), "ps").returncode == 0
 
 
-@pytest.mark.engine
 def test_half_close_over_tls_reaches_an_engine(engines: tuple[Engine, Engine], certificates: Path) -> None:
     data = secrets.token_bytes(300_000)
     with swarmd(f"docker {engines[0].host}", listen=server_options(certificates)) as running:

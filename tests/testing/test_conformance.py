@@ -1,4 +1,7 @@
-"""Every built-in backend keeps the whole contract: one line each."""
+"""Every built-in backend keeps the whole contract: one line each.
+
+The big streams are small here, but in `test_kit` those of the reference are not.
+"""
 
 import io
 from pathlib import Path
@@ -31,6 +34,7 @@ from swarmlib_backends import (
 from tests.support.engines import Engine
 from tests.support.leaves import containers, processes
 
+pytestmark = pytest.mark.usefixtures("small_streams")
 LOCAL = processes(Env=["constraint:node==local"])
 """Processes behind balance, which places them only where a rule asks for it."""
 KEPT = 1 << 20

@@ -40,7 +40,6 @@ from swarmlib import (
 from swarmlib.reply_pair import ReplyReceiver
 from swarmlib.testing import REFERENCE, RULES, ConformanceError, Leaf, Reference, check_backend
 from swarmlib.testing.bench import NOSUCH
-from swarmlib.testing.rules import streams
 
 Wrong = Callable[[], Backend]
 WRONG: dict[str, tuple[Wrong, dict[str, Any]]] = {}
@@ -642,19 +641,12 @@ async def broken(make: Wrong, **how: Any) -> dict[str, ConformanceError]:
     return found
 
 
-@pytest.fixture
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Big is 8 MiB here: with as many wrong backends as there are rules, 100 would take minutes."""
-    monkeypatch.setattr(streams, "BIG", 8 << 20)
-    monkeypatch.setattr(streams, "FLAT", 2 << 20)
-
-
 def test_every_rule_has_a_backend_that_breaks_it() -> None:
     assert set(WRONG) == {rule.name for rule in RULES}
     assert len(RULES) == len(WRONG)
 
 
-@pytest.mark.usefixtures("_small")
+@pytest.mark.usefixtures("small_streams")
 @pytest.mark.parametrize("rule", [rule.name for rule in RULES])
 async def test_a_backend_that_breaks_one_rule_fails_by_that_one_and_no_other(
     rule: str, autojump_clock: MockClock
@@ -665,7 +657,7 @@ async def test_a_backend_that_breaks_one_rule_fails_by_that_one_and_no_other(
     assert found[rule].rule == rule
 
 
-@pytest.mark.usefixtures("_small")
+@pytest.mark.usefixtures("small_streams")
 async def test_a_filter_that_does_nothing_breaks_none(autojump_clock: MockClock) -> None:
     assert await broken(Filter) == {}
 
@@ -761,6 +753,7 @@ async def test_what_does_not_go_together_is_refused(make: Wrong, how: dict[str, 
         await check_backend(make, **how)
 
 
+@pytest.mark.usefixtures("small_streams")
 async def test_what_a_rule_spawned_is_removed_also_from_a_leaf_that_the_rule_has_closed() -> None:
     engine = Reference()
     await check_backend(lambda: engine, leaf=REFERENCE)

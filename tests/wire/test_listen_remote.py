@@ -36,6 +36,7 @@ from swarmlib.client.handles import Attachment
 from swarmlib.net.dialling import CONNECT_SECONDS
 from swarmlib_backends.remote import OPEN_SECONDS
 from tests.support.engines import free_port
+from tests.support.groups import GROUP
 from tests.support.relay import relay
 from tests.support.wire_processes import served
 
@@ -113,15 +114,17 @@ async def test_what_remote_will_not_do_is_said(words: str, problem: str) -> None
 
 
 async def test_insecure_says_yes_to_what_other_machines_reach() -> None:
-    async with listening("tcp://0.0.0.0:0 --insecure"):
-        pass
+    port = free_port()
+    async with listening(f"tcp://0.0.0.0:{port} --insecure"):
+        # It is reached by more than the one address of this machine that every listener has.
+        assert (await caller(f"tcp://127.0.0.2:{port}")).startswith("ip:127.0.0.")
 
 
 async def test_a_unix_socket_is_its_owners_or_a_groups(tmp_path: Path) -> None:
     path = tmp_path / "x.sock"
-    for group, mode in (("", 0o600), ("--group daemon", 0o660)):
+    for group, mode, id in (("", 0o600, os.getegid()), (f"--group {GROUP.gr_name}", 0o660, GROUP.gr_gid)):
         async with listening(f"unix://{path} {group}"):
-            assert stat.S_IMODE(path.stat().st_mode) == mode
+            assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (mode, id)
         assert not path.exists()
 
 

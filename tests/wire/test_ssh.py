@@ -34,6 +34,7 @@ def children(of: int, name: str) -> list[int]:
     return [int(pid) for pid in found.split()]
 
 
+@pytest.mark.engine
 async def test_a_chain_is_run_over_there_and_ends_with_us(far: str) -> None:
     async with connect(f"remote {far} {PROGRAM} --run 'debug | exec' --max-backoff 0.1") as swarm:
         made = await swarm.spawn({"Image": "any", "Cmd": ["sh", "-c", "exec sleep 1000"]})
@@ -58,6 +59,7 @@ async def emptied(swarm: Client) -> bool:
                 await trio.sleep(0.02)
 
 
+@pytest.mark.engine
 async def test_a_listen_over_there_is_reached_by_its_socket(far: str, tmp_path: Path) -> None:
     with served(f"listen unix://{tmp_path}/x.sock", "debug", "exec") as running:
         async with connect(f"remote {far}{tmp_path}/x.sock {PROGRAM}") as swarm:
@@ -79,6 +81,7 @@ async def send(stream: trio.abc.HalfCloseableStream, data: bytes) -> None:
     await stream.send_eof()
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -95,6 +98,7 @@ async def test_what_goes_wrong_over_there_is_said_here(far: str, words: str, why
             await swarm.ls()
 
 
+@pytest.mark.engine
 async def test_ssh_that_cannot_log_in_says_why(far: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for url, why in (
         (far.replace(f"{USER}@", "nobody@"), "Permission denied"),

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 import trio
-from click.testing import CliRunner
 
 from swarmd import azure as command
-from swarmd.cli import cli
 from swarmlib import Denied
 from swarmlib_backends.azure.fakearm import FakeArm
 from tests.support.azure.backend import azure, lead, left
+from tests.support.command import invoke
 
 
 @pytest.fixture
@@ -32,8 +31,7 @@ GROUP = ["--group", "prod", "--allow", "192.0.2.1"]
 
 async def run(*words: str, code: int = 0) -> tuple[str, str]:
     """The command in this process, which has imported the SDK already, in a thread beside the fake's."""
-    done = await trio.to_thread.run_sync(lambda: CliRunner().invoke(cli, ["azure", *words, *GROUP]))
-    assert done.exit_code == code, done.stderr
+    done = await trio.to_thread.run_sync(lambda: invoke("azure", *words, *GROUP, code=code))
     return done.stdout, done.stderr
 
 

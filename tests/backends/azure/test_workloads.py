@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from swarmlib import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported, Verb
+from swarmlib import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported, Verb, Workload
 from swarmlib_backends.azure.fakearm import FakeArm
-from tests.support.azure.backend import azure, lead, left, until_nothing_is_left
+from tests.support.azure.backend import azure, lead, left, until_asked, until_nothing_is_left
 
 
 @pytest.fixture
@@ -249,14 +249,22 @@ async def test_changes_are_told_to_who_watches(led: FakeArm) -> None:
 
 
 async def test_the_end_of_a_machine_is_waited_for(led: FakeArm) -> None:
+    ended: list[str] = []
+
+    async def wait(machine: Workload, condition: str) -> None:
+        assert await machine.wait(condition) == 0
+        ended.append(condition)
+
     async with azure() as swarm:
         web = await swarm.spawn({"Image": "ubuntu"}, name="web")
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(web.wait)
-            await web.stop()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(web.wait, "removed")
-            await web.rm()
+        for condition, end in (("not-running", web.stop), ("removed", web.rm)):
+            led.asked.clear()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait, web, condition)
+                await until_asked(led, 10)
+                assert condition not in ended
+                await end()
+            assert ended[-1] == condition
 
 
 async def test_the_log_is_what_the_console_has_shown(led: FakeArm) -> None:

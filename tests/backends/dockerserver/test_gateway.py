@@ -37,6 +37,7 @@ from swarmlib_backends.docker import Docker
 from swarmlib_backends.dockerserver import DockerServer
 from swarmlib_backends.dockerserver.connection import BODY_SECONDS, HEAD_SECONDS, MAX_BODY, Connection
 from tests.support.engines import free_port
+from tests.support.groups import GROUP
 
 
 class PassesOnAndFails(Filter):
@@ -351,7 +352,12 @@ async def test_an_address_that_will_not_do_is_named(address: str, kind: type[Exc
 
 
 async def test_insecure_says_yes_to_what_other_machines_reach() -> None:
-    await opened("tcp://0.0.0.0:0", insecure=True)
+    port = free_port()
+    chain = Chain(DockerServer([f"tcp://0.0.0.0:{port}"], insecure=True), Boxes())
+    # It is reached by more than the one address of this machine that every listener has.
+    async with chain.open(), await trio.open_tcp_stream("127.0.0.2", port) as client:
+        await client.send_all(LIST)
+        assert (await client.receive_some()).startswith(b"HTTP/1.1 ")
 
 
 async def test_a_port_in_use_is_named() -> None:
@@ -374,8 +380,8 @@ async def test_a_unix_socket_is_its_owners_and_gone_at_the_end(tmp_path: Path) -
         with closing(socket.socket(socket.AF_UNIX)) as stale:
             stale.bind(str(path))
     os.unlink(path)
-    async with Chain(DockerServer([f"unix://{path}"], group="daemon"), Boxes()).open():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    async with Chain(DockerServer([f"unix://{path}"], group=GROUP.gr_name), Boxes()).open():
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (0o660, GROUP.gr_gid)
     with pytest.raises(Invalid, match="there is no group 'nosuch'"):
         await opened(f"unix://{path}", group="nosuch")
     path.write_text("not a socket")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.engines import docker, docker_process, swarmd, use_a_terminal
 
+pytestmark = pytest.mark.engine
+
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[str]:

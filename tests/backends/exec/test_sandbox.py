@@ -18,6 +18,8 @@ from tests.backends.exec.test_exec import body, ended, run, swarm
 from tests.support.engines import docker, docker_process, swarmd, use_a_terminal
 from tests.support.leaves import processes
 
+pytestmark = pytest.mark.engine
+
 LABELS = {"swarmlib.isolation": "bubblewrap"}
 BOX = ("--label", "swarmlib.isolation=bubblewrap")
 

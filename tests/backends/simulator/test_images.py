@@ -30,6 +30,7 @@ def saved(swarm: Served, image: str) -> bytes:
     return docker(swarm.host, "save", image, check=True).stdout
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("image", ["busybox:latest", "redis:7", "committed:1"])
 def test_a_saved_image_says_what_its_layers_are(swarm: Served, image: str) -> None:
     with tarfile.open(fileobj=io.BytesIO(saved(swarm, image))) as archive:
@@ -92,6 +93,7 @@ def load(host: str, data: bytes) -> tuple[int, str]:
     return done.returncode, re.sub(r"/\S+/docker-import-\d+/", "", done.stderr.decode())
 
 
+@pytest.mark.engine
 def test_an_image_that_is_no_object_is_refused_by_its_place(swarm: Served) -> None:
     assert "[0].Layers should be an array" in load(swarm.host, tar_of("manifest.json", b'[{"Layers": 5}]'))[1]
 

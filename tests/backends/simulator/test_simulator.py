@@ -589,7 +589,7 @@ async def test_every_row_of_the_table_is_answered_also_when_it_is_asked_for_noth
         await client.spawn({"Name": "thing"}, "networks")
         await client.spawn({"Name": "thing"}, "volumes")
         for name in ("nosuch", "thing"):
-            with trio.move_on_after(30):
+            with trio.fail_after(30):
                 await asked_for_nothing(client, row, name)
 
 
@@ -597,14 +597,11 @@ async def asked_for_nothing(client: Client, row: Row, name: str) -> None:
     try:
         answer = await client.call(row.verb, row.path(name))
     except SwarmError as exc:
-        told = str(exc)
-        if exc.code == "internal" and "status" not in exc.details:
+        if not str(exc) or (exc.code == "internal" and "status" not in exc.details):
             raise
     else:
-        told = "done"
         if answer.ack.stream is not None:
             await answer.ack.stream.aclose()
-    assert told
 
 
 @pytest.mark.parametrize("value", [5, "x", True, ["x"], {"x": 1}])
@@ -658,6 +655,7 @@ def out(host: str, *args: str) -> str:
     return docker(host, *args, check=True).stdout.decode().strip()
 
 
+@pytest.mark.engine
 def test_the_cli_from_run_to_rm(host: str) -> None:
     assert out(host, "run", "--rm", "busybox", "echo", "hello") == "hello"
     assert docker(host, "run", "--rm", "busybox", "sh", "-c", "exit 7").returncode == 7
@@ -683,6 +681,7 @@ def test_the_cli_from_run_to_rm(host: str) -> None:
     out(host, "rm", "-f", "box")
 
 
+@pytest.mark.engine
 def test_the_cli_follows_logs_and_events(host: str) -> None:
     with docker_process(
         host, "events", "--since", "1", "--filter", "container=loop", "--format", "{{.Action}}"
@@ -702,6 +701,7 @@ def test_the_cli_follows_logs_and_events(host: str) -> None:
         ]
 
 
+@pytest.mark.engine
 def test_the_cli_on_networks_volumes_images_and_the_system(host: str) -> None:
     out(host, "network", "create", "net")
     out(host, "volume", "create", "vol")

@@ -41,6 +41,13 @@ def left(arm: FakeArm) -> list[str]:
     return [*arm.state.groups, *(resource.id.name for resource in arm.state.resources.values())]
 
 
+async def until_asked(arm: FakeArm, times: int) -> None:
+    """Wait until Azure has been asked so many times: what polls it has looked and looked again."""
+    with trio.fail_after(10):
+        while len(arm.asked) < times:  # noqa: ASYNC110 - the fake is another program
+            await trio.sleep(0.01)
+
+
 async def until_nothing_is_left(arm: FakeArm) -> None:
     """Wait until what is removed behind a call's back is gone."""
     with trio.fail_after(10):
