@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import invoke
 from tests.support.paths import ROOT
 
 NAMES = {"filter": "tagger", "leaf": "sayer", "source": "reviver"}
@@ -122,7 +123,7 @@ def test_the_templates_are_in_the_wheel(python: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_name_that_cannot_be_is_refused(name: str, problem: str, tmp_path: Path) -> None:
-    error = swarmd("new-backend", name, str(tmp_path / "new"), code=2).stderr
+    error = invoke("new-backend", name, str(tmp_path / "new"), code=2).stderr
     assert problem in error
     assert "Traceback" not in error
     assert not (tmp_path / "new").exists()
@@ -130,10 +131,9 @@ def test_a_name_that_cannot_be_is_refused(name: str, problem: str, tmp_path: Pat
 
 def test_a_folder_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("kept")
-    assert "is not empty" in swarmd("new-backend", "mine", str(tmp_path), code=2).stderr
+    assert "is not empty" in invoke("new-backend", "mine", str(tmp_path), code=2).stderr
     assert os.listdir(tmp_path) == ["mine"]
 
 
-@pytest.mark.engine
 def test_an_unknown_kind_names_those_there_are(tmp_path: Path) -> None:
-    assert "'filter', 'leaf', 'source'" in swarmd("new-backend", "--kind", "x", "mine", str(tmp_path), code=2).stderr
+    assert "'filter', 'leaf', 'source'" in invoke("new-backend", "--kind", "x", "mine", str(tmp_path), code=2).stderr

@@ -69,8 +69,13 @@ def _module(root: Path, path: Path) -> Module:
 # Imports.
 
 
-def imports(module: Module) -> Iterator[str]:
+@cache
+def imports(module: Module) -> tuple[str, ...]:
     """The full names of what a module imports, in functions and for type checkers too."""
+    return tuple(_imports(module))
+
+
+def _imports(module: Module) -> Iterator[str]:
     package = module.name.split(".")[: None if module.is_package else -1]
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
@@ -81,6 +86,7 @@ def imports(module: Module) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+@cache
 def imported_modules(module: Module) -> set[str]:
     """The modules of the product that a module imports."""
     known = modules()
@@ -170,8 +176,13 @@ def classes() -> Mapping[tuple[str, str], ast.ClassDef]:
     }
 
 
-def bases(module: Module, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+@cache
+def bases(module: Module, node: ast.ClassDef) -> tuple[tuple[str, str], ...]:
     """The classes of the product that a class inherits from, theirs included."""
+    return tuple(_bases(module, node))
+
+
+def _bases(module: Module, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     imported = {name.rpartition(".")[2]: name.rpartition(".")[0] for name in imports(module)}
     for base in node.bases:
         name = base.value if isinstance(base, ast.Subscript) else base
@@ -297,6 +308,7 @@ def room(name: str) -> str:
     return "pytest" if first in PYTEST else "stages"
 
 
+@cache
 def rooms_used() -> dict[str, set[str]]:
     """The rooms that each room imports."""
     found: dict[str, set[str]] = {}

@@ -40,6 +40,7 @@ from swarmlib import (
 from swarmlib.reply_pair import ReplyReceiver
 from swarmlib.testing import REFERENCE, RULES, ConformanceError, Leaf, Reference, check_backend
 from swarmlib.testing.bench import NOSUCH
+from swarmlib.testing.rules import streams
 
 Wrong = Callable[[], Backend]
 WRONG: dict[str, tuple[Wrong, dict[str, Any]]] = {}
@@ -641,12 +642,19 @@ async def broken(make: Wrong, **how: Any) -> dict[str, ConformanceError]:
     return found
 
 
+@pytest.fixture
+def _tiny_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the big streams be of 2 MiB: each wrong backend is held against every rule."""
+    monkeypatch.setattr(streams, "BIG", 2 << 20)
+    monkeypatch.setattr(streams, "FLAT", 1 << 19)
+
+
 def test_every_rule_has_a_backend_that_breaks_it() -> None:
     assert set(WRONG) == {rule.name for rule in RULES}
     assert len(RULES) == len(WRONG)
 
 
-@pytest.mark.usefixtures("small_streams")
+@pytest.mark.usefixtures("_tiny_streams")
 @pytest.mark.parametrize("rule", [rule.name for rule in RULES])
 async def test_a_backend_that_breaks_one_rule_fails_by_that_one_and_no_other(
     rule: str, autojump_clock: MockClock
@@ -657,7 +665,7 @@ async def test_a_backend_that_breaks_one_rule_fails_by_that_one_and_no_other(
     assert found[rule].rule == rule
 
 
-@pytest.mark.usefixtures("small_streams")
+@pytest.mark.usefixtures("_tiny_streams")
 async def test_a_filter_that_does_nothing_breaks_none(autojump_clock: MockClock) -> None:
     assert await broken(Filter) == {}
 

@@ -18,7 +18,7 @@ from swarmlib.net.unread import PATIENCE_SECONDS, until_read
 from tests.support.engines import swarmd
 from tests.support.wire_processes import served
 
-OFTEN = 30
+OFTEN = 15
 """How often docker-py calls; without any waiting, every second call or so loses its output."""
 
 
