@@ -15,7 +15,7 @@ import pytest
 from swarmd import certs
 from tests.support.engines import Engine, docker, docker_process, read_until, use_a_terminal, wait_until
 from tests.support.namespaces import Host, two_hosts
-from tests.support.wire_processes import Served, served
+from tests.support.processes import Swarmd, served
 
 pytestmark = pytest.mark.engine
 PATIENCE = 1.5
@@ -26,8 +26,8 @@ class Joined:
     """An endpoint on one machine, for the engine of another."""
 
     host: str
-    near: Served
-    far: Served
+    near: Swarmd
+    far: Swarmd
     hosts: tuple[Host, Host]
 
 

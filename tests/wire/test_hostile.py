@@ -11,14 +11,14 @@ import trio
 from swarmlib import Client, Request, Unavailable, Verb, connect, open_reply
 from swarmlib.wire.connection import Connection, open_connection
 from tests.support.engines import free_port
-from tests.support.wire_processes import Served, served
+from tests.support.processes import Swarmd, served
 
 MEMORY = 150
 """MiB that a process may have taken after whatever was done to it."""
 
 
 @pytest.fixture(scope="module")
-def listener() -> Iterator[tuple[Served, int]]:
+def listener() -> Iterator[tuple[Swarmd, int]]:
     port = free_port()
     words = f"listen tcp://127.0.0.1:{port} --keepalive 0.3 --keepalive-timeout 1 --limit handshake=1"
     with served(words, "exec") as running:
@@ -26,7 +26,7 @@ def listener() -> Iterator[tuple[Served, int]]:
 
 
 @pytest.fixture
-async def others(listener: tuple[Served, int]) -> AsyncGenerator[Client]:
+async def others(listener: tuple[Swarmd, int]) -> AsyncGenerator[Client]:
     """A client that behaves, before and after what a test does; with its calls answered at once."""
     async with connect(f"remote tcp://127.0.0.1:{listener[1]}") as swarm:
         yield swarm
@@ -50,7 +50,7 @@ async def is_served(swarm: Client) -> None:
     ],
     ids=["http", "tls", "zeros", "ones", "noise"],
 )
-async def test_who_talks_garbage_is_cut_off(said: bytes, listener: tuple[Served, int], others: Client) -> None:
+async def test_who_talks_garbage_is_cut_off(said: bytes, listener: tuple[Swarmd, int], others: Client) -> None:
     async with await trio.open_tcp_stream("127.0.0.1", listener[1]) as garbage:
         with trio.fail_after(5):
             try:
@@ -62,7 +62,7 @@ async def test_who_talks_garbage_is_cut_off(said: bytes, listener: tuple[Served,
     await is_served(others)
 
 
-async def test_who_says_nothing_is_cut_off_in_time(listener: tuple[Served, int], others: Client) -> None:
+async def test_who_says_nothing_is_cut_off_in_time(listener: tuple[Swarmd, int], others: Client) -> None:
     async with await trio.open_tcp_stream("127.0.0.1", listener[1]) as silent:
         await is_served(others)
         with trio.fail_after(3):
@@ -70,7 +70,7 @@ async def test_who_says_nothing_is_cut_off_in_time(listener: tuple[Served, int],
                 pass
 
 
-async def test_many_who_come_and_go_leave_nothing(listener: tuple[Served, int], others: Client) -> None:
+async def test_many_who_come_and_go_leave_nothing(listener: tuple[Swarmd, int], others: Client) -> None:
     before = len(os.listdir(f"/proc/{listener[0].process.pid}/fd"))
     for _ in range(300):
         socket.create_connection(("127.0.0.1", listener[1])).close()
@@ -109,7 +109,7 @@ async def bad_peer(port: int) -> AsyncGenerator[tuple[Connection, Deaf]]:
         yield connection, stream
 
 
-async def test_who_floods_and_never_reads_holds_up_nobody(listener: tuple[Served, int], others: Client) -> None:
+async def test_who_floods_and_never_reads_holds_up_nobody(listener: tuple[Swarmd, int], others: Client) -> None:
     async with bad_peer(listener[1]) as (connection, stream):
         stream.deaf = True
 
@@ -127,7 +127,7 @@ async def test_who_floods_and_never_reads_holds_up_nobody(listener: tuple[Served
             nursery.cancel_scope.cancel()
 
 
-async def test_who_never_reads_its_streams_holds_up_nobody(listener: tuple[Served, int], others: Client) -> None:
+async def test_who_never_reads_its_streams_holds_up_nobody(listener: tuple[Swarmd, int], others: Client) -> None:
     async with bad_peer(listener[1]) as (connection, stream):
         spoiled = Client(connection.sender)
         made = await spoiled.spawn({"Image": "any", "Cmd": ["cat", "/dev/zero"]})

@@ -37,8 +37,8 @@ from swarmlib.net.dialling import CONNECT_SECONDS
 from swarmlib_backends.remote import OPEN_SECONDS
 from tests.support.engines import free_port
 from tests.support.groups import GROUP
+from tests.support.processes import served
 from tests.support.relay import relay
-from tests.support.wire_processes import served
 
 FAST = "--keepalive 0.3 --keepalive-timeout 1"
 

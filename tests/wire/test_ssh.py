@@ -13,8 +13,8 @@ import trio
 
 from swarmlib import Client, Unavailable, connect
 from tests.support.engines import free_port, wait_until
+from tests.support.processes import SWARMD, served
 from tests.support.sshd import sshd
-from tests.support.wire_processes import SWARMD, served
 
 USER = pwd.getpwuid(os.getuid()).pw_name
 PROGRAM = f"--swarmd '{sys.executable} -m swarmd'"

@@ -16,7 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from swarmlib.net import unread
 from swarmlib.net.unread import PATIENCE_SECONDS, until_read
 from tests.support.engines import swarmd
-from tests.support.wire_processes import served
+from tests.support.processes import served
 
 OFTEN = 15
 """How often docker-py calls; without any waiting, every second call or so loses its output."""
