@@ -51,10 +51,10 @@ def python(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "--no-compile"]
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     made = [f"{package}[test]" for package in packages.values()]
-    subprocess.run([*pip, "-q", "hatchling"], check=True, timeout=300)
-    subprocess.run([*pip, "-q", "--no-build-isolation", ROOT, *made], check=True, timeout=300)
+    subprocess.run([*install, "hatchling"], check=True, timeout=300)
+    subprocess.run([*install, "--no-build-isolation", ROOT, *made], check=True, timeout=300)
     return python
 
 
