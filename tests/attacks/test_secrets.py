@@ -473,11 +473,17 @@ def test_texts_lose_their_credentials_and_nothing_else(text: str, left: str) -> 
         ('Conflict. The name "/web" is in use by "abc".', 'Conflict. The name "/web" is in use by "abc".'),
         ("mount data: username=u,o=abc: denied", "mount data: username=***,o=***: denied"),
         ('cannot decode {"Env":["A=abc"]} here', "cannot decode {***} here"),
+        ('{"Env":["A=abc"]}', "{***}"),
         ("The command '/bin/sh -c curl abc' returned 1", "The command '***' returned 1"),
     ],
 )
 def test_an_engines_error_loses_what_it_quotes(text: str, left: str) -> None:
     assert without_quotations(text) == left
+
+
+def test_of_a_long_error_the_whole_words_at_its_beginning_are_shown() -> None:
+    text = "no such thing: " + "word " * 1000
+    assert without_quotations(text) == f"{text[:4094]} … ({len(text) - 4094} more characters)"
 
 
 @pytest.mark.parametrize("piece", ["://", "a:", "pass", '"', "{", "--secret ", "a=", "-----BEGIN ", "eyJ", "u:p@"])

@@ -152,3 +152,4 @@ async def test_a_caller_that_goes_away_ends_it_all() -> None:
 def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(Invalid, match="--max-attempts"):
         Chain.read("retry --max-attempts 0")
+    assert Chain.read("retry --max-attempts 1").backends == (Retry(max_attempts=1),)

@@ -41,6 +41,8 @@ class Shadow(Server):
             raise ZeroDivisionError
         if request.path[0] == "slow":
             await self.go.wait()
+        if request.path[0] == "never":
+            await trio.sleep_forever()
         return "shadow"
 
     file = stop = get
@@ -101,9 +103,13 @@ async def test_more_than_the_queue_holds_is_left_out_and_counted(caplog: pytest.
         assert await Client(sender).get("again") == "main"
         await wait_all_tasks_blocked()
         assert shadow.seen[-1] == "get again"
+        for _ in range(5):
+            await Client(sender).get("never")
+        await wait_all_tasks_blocked()
+        assert len(shadow.seen) == 3 + 1 + 3, "as many as before: those that were answered have left the queue once"
     told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 2
-    assert told[1] == "tee: not copied: 5 (the second chain was behind)"
+    assert told[1] == "tee: not copied: 7 (the second chain was behind)"
 
 
 async def test_a_copy_that_is_never_answered_is_given_up(autojump_clock: MockClock) -> None:
