@@ -3,20 +3,34 @@
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
+from typing import NamedTuple
 
-from click.testing import CliRunner, Result
+import pytest
 
 from swarmd import logs
 from swarmd.cli import cli
 
 
+class Result(NamedTuple):
+    """What the command has written."""
+
+    stdout: str
+    stderr: str
+
+
 def invoke(*words: str, code: int = 0, env: dict[str, str] | None = None) -> Result:
     """Run the command to its end, which must be with this exit code."""
-    with logging_kept():
-        done = CliRunner().invoke(cli, words, prog_name="swarmd", env=env)
-    assert done.exit_code == code, (done.stdout, done.stderr, done.exception)
-    return done
+    out, err = (TextIOWrapper(BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with logging_kept(), redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patched:
+        for name, value in (env or {}).items():
+            patched.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(words, prog_name="swarmd")
+    written = Result(*(each.buffer.getvalue().decode() for each in (out, err)))
+    assert ended.value.code == code, written
+    return written
 
 
 @contextmanager
