@@ -7,14 +7,61 @@ workloads would cost ten times as much), and lose what a newer engine adds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Self, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast, overload
 
 from ..errors import Internal, SwarmError
 
+T = TypeVar("T")
+
 _NEVER: Final = "0001-01-01T00:00:00Z"
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class Field(Generic[T]):
+    """An attribute of a record: a value of its JSON, found by its keys, and read as a Python program wants it."""
+
+    def __init__(self, read: Callable[[Any], T], *keys: str) -> None:
+        self._read = read
+        *self._objects, self._key = keys
+
+    @overload
+    def __get__(self, record: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, record: Record, owner: type) -> T: ...
+    def __get__(self, record: Record | None, owner: type) -> Self | T:
+        if record is None:
+            return self
+        found = record.raw
+        for key in self._objects:
+            found = found.get(key) or _NOTHING
+        return self._read(found.get(self._key))
+
+
+def _text(value: Any) -> str:
+    return str(value or "")
+
+
+def _name(value: Any) -> str:
+    return str(value or "").removeprefix("/")
+
+
+def _number(value: Any) -> int:
+    return int(value or 0)
+
+
+def _labels(value: Any) -> dict[str, str]:
+    return value or {}
+
+
+def _at(seconds: Any) -> datetime:
+    return datetime.fromtimestamp(seconds or 0, UTC)
+
+
+def _time(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if text and text != _NEVER else None
 
 
 class Record(Mapping[str, Any]):
@@ -48,25 +95,14 @@ class Record(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.raw!r})"
 
-    @property
-    def id(self) -> str:
-        """Its id; "" where it has none."""
-        return self._text("Id")
+    id = Field(_text, "Id")
+    """Its id; "" where it has none."""
 
     @property
     def node(self) -> str:
         """The engine that has it, as `balance` and `aggregate` report it; "" where there is only one."""
         said = self.raw.get("Node") or ""  # a name in lists, an object in inspections
         return str((cast("dict[str, Any]", said).get("Name") or "") if isinstance(said, dict) else said)
-
-    def _text(self, key: str) -> str:
-        return str(self.raw.get(key) or "")
-
-    def _part(self, key: str) -> dict[str, Any]:
-        return self.raw.get(key) or {}
-
-
-RecordT = TypeVar("RecordT", bound=Record)
 
 
 class WorkloadSummary(Record):
@@ -85,30 +121,16 @@ class WorkloadSummary(Record):
         names: list[str] = self.raw.get("Names") or []
         return sorted((name.removeprefix("/") for name in names), key=lambda name: name.count("/"))
 
-    @property
-    def image(self) -> str:
-        """The image, as it was named when the workload was made."""
-        return self._text("Image")
-
-    @property
-    def state(self) -> str:
-        """`created`, `running`, `paused`, `restarting`, `exited`, …"""
-        return self._text("State")
-
-    @property
-    def status(self) -> str:
-        """The state for people, such as `Up 3 minutes`."""
-        return self._text("Status")
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return self._part("Labels")
-
-    @property
-    def created(self) -> datetime:
-        """When it was made."""
-        return _at(self.raw.get("Created"))
+    image = Field(_text, "Image")
+    """The image, as it was named when the workload was made."""
+    state = Field(_text, "State")
+    """`created`, `running`, `paused`, `restarting`, `exited`, …"""
+    status = Field(_text, "Status")
+    """The state for people, such as `Up 3 minutes`."""
+    labels = Field(_labels, "Labels")
+    """Its labels."""
+    created = Field(_at, "Created")
+    """When it was made."""
 
 
 class WorkloadDetails(Record):
@@ -116,35 +138,18 @@ class WorkloadDetails(Record):
 
     __slots__ = ()
 
-    @property
-    def name(self) -> str:
-        """Its name, without the slash."""
-        return self._text("Name").removeprefix("/")
-
-    @property
-    def image(self) -> str:
-        """The image, as it was named when the workload was made."""
-        return str(self._part("Config").get("Image") or "")
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return self._part("Config").get("Labels") or {}
-
-    @property
-    def tty(self) -> bool:
-        """Whether it has a terminal; then its output is one stream, stdout."""
-        return bool(self._part("Config").get("Tty"))
-
-    @property
-    def created(self) -> datetime | None:
-        """When it was made; None where that isn't known."""
-        return _time(self.raw.get("Created"))
-
-    @property
-    def state(self) -> State:
-        """Its state."""
-        return State(self._part("State"))
+    name = Field(_name, "Name")
+    """Its name, without the slash."""
+    image = Field(_text, "Config", "Image")
+    """The image, as it was named when the workload was made."""
+    labels = Field(_labels, "Config", "Labels")
+    """Its labels."""
+    tty = Field(bool, "Config", "Tty")
+    """Whether it has a terminal; then its output is one stream, stdout."""
+    created = Field(_time, "Created")
+    """When it was made; None where that isn't known."""
+    state = Field(lambda value: State(value or {}), "State")
+    """Its state."""
 
 
 class State(Record):
@@ -152,35 +157,18 @@ class State(Record):
 
     __slots__ = ()
 
-    @property
-    def status(self) -> str:
-        """`created`, `running`, `paused`, `restarting`, `exited`, …"""
-        return self._text("Status")
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs; a paused one counts as running."""
-        return bool(self.raw.get("Running"))
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code of its last run; 0 if it hasn't ended yet."""
-        return int(self.raw.get("ExitCode") or 0)
-
-    @property
-    def error(self) -> str:
-        """Why it could not be started; "" if it could."""
-        return self._text("Error")
-
-    @property
-    def started(self) -> datetime | None:
-        """When it was last started; None if it never was."""
-        return _time(self.raw.get("StartedAt"))
-
-    @property
-    def finished(self) -> datetime | None:
-        """When it last ended; None if it never has."""
-        return _time(self.raw.get("FinishedAt"))
+    status = Field(_text, "Status")
+    """`created`, `running`, `paused`, `restarting`, `exited`, …"""
+    running = Field(bool, "Running")
+    """Whether it runs; a paused one counts as running."""
+    exit_code = Field(_number, "ExitCode")
+    """The exit code of its last run; 0 if it hasn't ended yet."""
+    error = Field(_text, "Error")
+    """Why it could not be started; "" if it could."""
+    started = Field(_time, "StartedAt")
+    """When it was last started; None if it never was."""
+    finished = Field(_time, "FinishedAt")
+    """When it last ended; None if it never has."""
 
 
 class Event(Record):
@@ -188,25 +176,14 @@ class Event(Record):
 
     __slots__ = ()
 
-    @property
-    def type(self) -> str:
-        """The kind of object: `container`, `image`, `network`, …"""
-        return self._text("Type")
-
-    @property
-    def action(self) -> str:
-        """What happened: `create`, `start`, `die`, …"""
-        return self._text("Action")
-
-    @property
-    def id(self) -> str:
-        """The object's id."""
-        return str(self._part("Actor").get("ID") or "")
-
-    @property
-    def attributes(self) -> dict[str, str]:
-        """What the event says about the object: its name, image, labels, and the `exitCode` of one that died."""
-        return self._part("Actor").get("Attributes") or {}
+    type = Field(_text, "Type")
+    """The kind of object: `container`, `image`, `network`, …"""
+    action = Field(_text, "Action")
+    """What happened: `create`, `start`, `die`, …"""
+    id = Field(_text, "Actor", "ID")
+    """The object's id."""
+    attributes = Field(_labels, "Actor", "Attributes")
+    """What the event says about the object: its name, image, labels, and the `exitCode` of one that died."""
 
     @property
     def name(self) -> str:
@@ -230,20 +207,12 @@ class Image(Record):
         tags: list[str] = self.raw.get("RepoTags") or []
         return [tag for tag in tags if tag != "<none>:<none>"]
 
-    @property
-    def size(self) -> int:
-        """Bytes on disk."""
-        return int(self.raw.get("Size") or 0)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return self._part("Labels")
-
-    @property
-    def created(self) -> datetime:
-        """When it was built."""
-        return _at(self.raw.get("Created"))
+    size = Field(_number, "Size")
+    """Bytes on disk."""
+    labels = Field(_labels, "Labels")
+    """Its labels."""
+    created = Field(_at, "Created")
+    """When it was built."""
 
 
 class _Named(Record):
@@ -251,25 +220,14 @@ class _Named(Record):
 
     __slots__ = ()
 
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._text("Name")
-
-    @property
-    def driver(self) -> str:
-        """The driver that provides it, such as `bridge` or `local`."""
-        return self._text("Driver")
-
-    @property
-    def scope(self) -> str:
-        """How far it reaches: `local`, or `swarm`."""
-        return self._text("Scope")
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return self._part("Labels")
+    name = Field(_text, "Name")
+    """Its name."""
+    driver = Field(_text, "Driver")
+    """The driver that provides it, such as `bridge` or `local`."""
+    scope = Field(_text, "Scope")
+    """How far it reaches: `local`, or `swarm`."""
+    labels = Field(_labels, "Labels")
+    """Its labels."""
 
 
 class Network(_Named):
@@ -283,10 +241,8 @@ class Volume(_Named):
 
     __slots__ = ()
 
-    @property
-    def mountpoint(self) -> str:
-        """Where it is on its engine's machine."""
-        return self._text("Mountpoint")
+    mountpoint = Field(_text, "Mountpoint")
+    """Where it is on its engine's machine."""
 
 
 LISTED: Final[Mapping[tuple[str, ...], type[Record]]] = {
@@ -359,11 +315,3 @@ class Failed(SwarmError):
         last = finished.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         super().__init__(f"it ended with exit code {finished.exit_code}{': ' if last else ''}{last}")
         self.finished = finished
-
-
-def _at(seconds: Any) -> datetime:
-    return datetime.fromtimestamp(seconds or 0, UTC)
-
-
-def _time(text: Any) -> datetime | None:
-    return datetime.fromisoformat(text) if text and text != _NEVER else None

@@ -42,16 +42,6 @@ class Connection:
         return self._driver.why
 
     @property
-    def version(self) -> int:
-        """Of the wire, as both sides agreed."""
-        return self._driver.session.version
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """What both sides can, beyond the version: nothing yet."""
-        return self._driver.session.capabilities
-
-    @property
     def draining(self) -> bool:
         """Whether the peer wants no new calls: they are answered `unavailable`, unsent. Time to open another."""
         return self._driver.session.draining

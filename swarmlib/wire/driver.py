@@ -15,7 +15,6 @@ from ..supervision import supervised
 from .endpoint import Endpoint, Step
 from .errors import WireError
 from .events import Agreed, Data, Ended, GoingAway, Over, Received, Reset, Room
-from .keepalive import Keepalive
 from .limits import Limits
 from .reader import Reader
 from .session import Session
@@ -92,7 +91,7 @@ class Driver:
             self.end(Unavailable(f"the peer did not say who it is within {self._handshake:g} s"))
         if self.why is not None:
             raise self.why
-        self._start(Keepalive(self.session, ticked=self.wake, dead=self.end).run)
+        self._start(self.keep_time)
 
     def _start(self, run: Callable[[], Awaitable[None]]) -> None:
         """Start one of the session's tasks. Whatever it raises ends this session, and nothing else."""
@@ -107,6 +106,16 @@ class Driver:
         except Exception as exc:
             self.end(Unavailable(f"the session failed: {type(exc).__name__}"))
             raise
+
+    async def keep_time(self) -> None:
+        """Tell the session the time whenever it is due, until it has ended: it finds out whether the peer is there."""
+        while not self.session.over:
+            await trio.sleep_until(self.session.next_tick)
+            try:
+                self.session.tick(trio.current_time())
+            except Unavailable as exc:
+                self.end(exc)
+            self.wake()
 
     def wake(self) -> None:
         """Have what waits in the session sent, together with what else is ready soon."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from ..errors import SwarmError
 from .events import Received
@@ -12,20 +12,29 @@ Step: TypeAlias = Coroutine[Any, Any, None] | None
 """What there is still to do about an event."""
 
 
-class Endpoint(Protocol):
-    """This side's end of a channel or stream: what it does about what comes. Nothing comes after `reset`."""
+class Endpoint:
+    """This side's end of a channel or stream: what it does about what comes. Nothing comes after `reset`.
+
+    A subclass overrides what may come there; the session lets nothing else through.
+    """
+
+    __slots__ = ()
 
     def message(self, event: Received) -> Step:
         """Take a message."""
+        raise AssertionError(event)
 
     def data(self, data: bytes) -> None:
         """Take bytes."""
+        raise AssertionError(data)
 
     def ended(self) -> Step:
         """Take the word that nothing more will come."""
+        raise AssertionError
 
     def reset(self, error: SwarmError) -> Step:
         """Take the word that the peer neither sends nor reads any more, or that the session has ended."""
+        raise NotImplementedError
 
     def room(self) -> None:
         """Take note that more may be sent."""

@@ -20,7 +20,7 @@ from ..service import as_error, break_off, refuse
 from ..supervision import supervised
 from .codec import Message
 from .driver import Driver
-from .endpoint import Step
+from .endpoint import Endpoint, Step
 from .events import Received
 from .references import RefKind
 from .streams import RemoteReceiveStream, RemoteStream, StreamEndpoint, kind_of, pump
@@ -31,7 +31,7 @@ _Item: TypeAlias = Received | SwarmError | None
 """A reply; why there will be no more; or their end in good order."""
 
 
-class Call:
+class Call(Endpoint):
     """A call that this side made. Its replies are taken one after another, each in the task that brings it unless
     another is still at it.
     """
@@ -61,13 +61,6 @@ class Call:
     def reset(self, error: SwarmError) -> Step:
         """See `Endpoint.reset`."""
         return self._take(error)
-
-    def data(self, data: bytes) -> None:
-        """Never: the session takes no bytes on a channel of messages."""
-        raise AssertionError(data)
-
-    def room(self) -> None:
-        """See `Endpoint.room`."""
 
     def _take(self, item: _Item) -> Step:
         if self._busy:
@@ -120,7 +113,7 @@ class Call:
             await to.aclose()
 
 
-class Inlet:
+class Inlet(Endpoint):
     """This side's service, to which the peer sends requests. They don't wait for each other."""
 
     __slots__ = ("_caller", "_sender", "credited", "driver", "id")
@@ -143,14 +136,6 @@ class Inlet:
     def room(self) -> None:
         """See `Endpoint.room`."""
         self.credited.unpark_all()
-
-    def ended(self) -> Step:
-        """Never: the service's channel has no end."""
-        raise AssertionError
-
-    def data(self, data: bytes) -> None:
-        """Never, as with `Call`."""
-        raise AssertionError(data)
 
     def reset(self, error: SwarmError) -> None:
         """Tell those who wait to send that the session is over."""
@@ -192,7 +177,7 @@ class Inlet:
                 scope.deadline = math.inf
 
 
-class RemoteReply(ReplySender):
+class RemoteReply(Endpoint, ReplySender):
     """Where the replies of a call of the peer's go, and the end of its channel."""
 
     def __init__(self, driver: Driver, id: int) -> None:
@@ -205,18 +190,6 @@ class RemoteReply(ReplySender):
         driver.endpoints[id] = self
 
     # As an endpoint: see `Endpoint`.
-
-    def message(self, event: Received) -> Step:
-        """Never: the session takes no messages where this side sends them."""
-        raise AssertionError(event)
-
-    def data(self, data: bytes) -> None:
-        """Never, likewise."""
-        raise AssertionError(data)
-
-    def ended(self) -> Step:
-        """Never, likewise."""
-        raise AssertionError
 
     def room(self) -> None:
         """See `Endpoint.room`."""

@@ -13,8 +13,7 @@ import trio
 from ..errors import SwarmError, Unavailable
 from ..reply_channel import CLEANUP_SECONDS
 from .driver import Driver
-from .endpoint import Step
-from .events import Received
+from .endpoint import Endpoint
 from .limits import KIB
 from .references import RefKind
 from .windows import gather
@@ -25,7 +24,7 @@ _CHUNK: Final = 64 * KIB
 _CLOSED_HERE: Final = Unavailable("this side has closed the stream")
 
 
-class StreamEndpoint:
+class StreamEndpoint(Endpoint):
     """This side's endpoint of a stream; what a `RemoteStream` does, and the pump of an attachment."""
 
     __slots__ = ("_broken", "_buffer", "_driver", "_ended", "_full", "_on_reset", "_reader", "_writers", "id")
@@ -43,10 +42,6 @@ class StreamEndpoint:
         driver.endpoints[id] = self
 
     # What comes.
-
-    def message(self, event: Received) -> Step:
-        """Never: the session takes no messages on a stream."""
-        raise AssertionError
 
     def data(self, data: bytes) -> None:
         """See `Endpoint.data`."""

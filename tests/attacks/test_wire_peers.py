@@ -35,7 +35,7 @@ from swarmlib import (
     Verb,
     connect,
 )
-from swarmlib.wire import keepalive, reader, writer
+from swarmlib.wire import driver, reader, writer
 from swarmlib.wire.channels import Channels
 from swarmlib.wire.events import Received
 from swarmlib.wire.frames import HEAD, Type, frame
@@ -415,7 +415,7 @@ PARTS = {
     "session": (listen_module._Session, "run"),  # pyright: ignore[reportPrivateUsage]
     "reader": (reader.Reader, "run"),
     "writer": (writer.Writer, "run"),
-    "keeper": (keepalive.Keepalive, "run"),
+    "keeper": (driver.Driver, "keep_time"),
 }
 
 

@@ -21,6 +21,7 @@ from swarmlib import (
     WorkloadDetails,
     WorkloadSummary,
 )
+from swarmlib.client.objects import Field
 
 NOW = datetime(2026, 11, 24, 22, 12, 31, tzinfo=UTC)
 
@@ -114,7 +115,7 @@ def test_images_networks_and_volumes() -> None:
 def test_what_is_missing_or_null_is_empty_and_no_surprise(kind: type[Record], nulls: bool) -> None:
     keys = ("Id", "Names", "Name", "Labels", "Config", "State", "Actor", "Created", "RepoTags", "StartedAt", "time")
     record = kind(dict.fromkeys(keys) if nulls else {})
-    read = {name: getattr(record, name) for name in dir(kind) if isinstance(getattr(kind, name), property)}
+    read = {name: getattr(record, name) for name in dir(kind) if isinstance(getattr(kind, name), property | Field)}
     assert "id" in read
     assert not any(each for each in read.values() if not isinstance(each, datetime | Record))
 
