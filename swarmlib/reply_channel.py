@@ -19,7 +19,7 @@ once: this is how work is cancelled in every stage.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
@@ -50,11 +50,15 @@ class _State(Enum):
 class ReplySender(trio.abc.SendChannel[Reply]):
     """The end of a reply pair that the answering side holds.
 
-    A subclass says where replies go (`_deliver`) and when nobody listens any more (`gone`, `on_gone`).
+    A subclass says where replies go (`_deliver`) and when nobody listens any more: it calls `leave`, or overrides
+    `gone` and `on_gone`.
 
     It knows its owner: the channel that has the request now, and answers or forwards it. A channel that is still the
     owner at the end of its `send` ends the call, so that a request which a stage has dropped is answered.
     """
+
+    _gone = False
+    _callbacks: Sequence[Callable[[], object]] = ()
 
     def __init__(self) -> None:
         self._state = _State.WAITING
@@ -79,13 +83,23 @@ class ReplySender(trio.abc.SendChannel[Reply]):
         return self._state in (_State.FAILED, _State.CLOSED)
 
     @property
-    @abstractmethod
     def gone(self) -> bool:
         """Whether the caller went away."""
+        return self._gone
 
-    @abstractmethod
     def on_gone(self, callback: Callable[[], object]) -> None:
         """Call `callback` in the caller's task when the caller goes away, or now if it has. It must not block."""
+        if self.gone:
+            callback()
+        else:
+            self._callbacks = [*self._callbacks, callback]
+
+    def leave(self) -> None:
+        """Note that the caller went away, which cancels all work for the call. May be called twice."""
+        self._gone = True
+        callbacks, self._callbacks = self._callbacks, ()
+        for callback in callbacks:
+            callback()
 
     @abstractmethod
     async def _deliver(self, reply: Reply) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from typing import TypeAlias
 
 import trio
@@ -130,8 +129,9 @@ class Inlet(Endpoint):
         """See `Endpoint.message`."""
         refs = event.refs
         assert refs.reply is not None
-        upload = None if refs.stream is None else RemoteReceiveStream(StreamEndpoint(self.driver, refs.stream.id))
-        return self._call(event, upload, RemoteReply(self.driver, refs.reply.id))
+        end = None if refs.stream is None else StreamEndpoint(self.driver, refs.stream.id)
+        upload = None if end is None else RemoteReceiveStream(end)
+        return self._call(event, upload, RemoteReply(self.driver, refs.reply.id, end))
 
     def room(self) -> None:
         """See `Endpoint.room`."""
@@ -178,15 +178,14 @@ class Inlet(Endpoint):
 
 
 class RemoteReply(Endpoint, ReplySender):
-    """Where the replies of a call of the peer's go, and the end of its channel."""
+    """Where the replies of a call of the peer's go, and the end of its channel. The call's upload ends with it."""
 
-    def __init__(self, driver: Driver, id: int) -> None:
+    def __init__(self, driver: Driver, id: int, upload: StreamEndpoint | None) -> None:
         super().__init__()
         self._driver = driver
         self._id = id
-        self._gone: SwarmError | None = None
+        self._upload = upload
         self._credited: trio.lowlevel.ParkingLot | None = None
-        self._callbacks: list[Callable[[], object]] = []
         driver.endpoints[id] = self
 
     # As an endpoint: see `Endpoint`.
@@ -198,25 +197,15 @@ class RemoteReply(Endpoint, ReplySender):
 
     def reset(self, error: SwarmError) -> None:
         """See `Endpoint.reset`."""
-        self._gone = error
         self.room()
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+        self.leave()
+        self._end_upload()
+
+    def _end_upload(self) -> None:
+        if self._upload is not None:
+            self._upload.close()
 
     # As a sender of replies.
-
-    @property
-    def gone(self) -> bool:
-        """See `ReplySender.gone`."""
-        return self._gone is not None
-
-    def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `ReplySender.on_gone`."""
-        if self._gone is not None:
-            callback()
-        else:
-            self._callbacks.append(callback)
 
     async def _deliver(self, reply: Reply) -> None:
         driver, id = self._driver, self._id
@@ -225,8 +214,8 @@ class RemoteReply(Endpoint, ReplySender):
             self._credited = self._credited or trio.lowlevel.ParkingLot()  # most never need one
             await driver.writer.room(id, self._credited)
         if not driver.channels.is_open(id):  # maybe only just: then the event of it still waits
-            self._gone = self._gone or Unavailable("the caller went away")
-        if self._gone is not None:
+            self._gone = True
+        if self._gone:
             raise trio.BrokenResourceError("the caller went away")
         try:
             _send_reply(driver, id, reply)
@@ -250,6 +239,7 @@ class RemoteReply(Endpoint, ReplySender):
         if driver.endpoints.get(self._id) is self:
             driver.channels.end(self._id)
             driver.forget(self._id)
+            self._end_upload()
             driver.hurry()
 
 

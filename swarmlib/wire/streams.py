@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -77,6 +78,11 @@ class StreamEndpoint(Endpoint):
     # What this side does.
 
     @property
+    def open(self) -> bool:
+        """Whether it has neither ended in both directions nor been closed."""
+        return self._driver.endpoints.get(self.id) is self
+
+    @property
     def ready(self) -> bool:
         """Whether `receive` would not wait."""
         return bool(self._buffer) or self._ended or self._broken is not None
@@ -135,7 +141,7 @@ class StreamEndpoint(Endpoint):
         self._leave(lambda stream: self._driver.channels.reset(stream, reason))
 
     def _leave(self, how: Callable[[int], None]) -> None:
-        if self._driver.endpoints.get(self.id) is self:
+        if self.open:
             how(self.id)
             self._driver.forget(self.id)
             self._driver.wake()
@@ -145,7 +151,7 @@ class StreamEndpoint(Endpoint):
 
 
 class RemoteReceiveStream(trio.abc.ReceiveStream):
-    """A byte stream that came with a message. Only who was given it holds it: when it is dropped, it is closed."""
+    """A byte stream that came with a message, and that who was given it closes. (An upload ends with its call.)"""
 
     def __init__(self, end: StreamEndpoint) -> None:
         self._end = end
@@ -188,8 +194,8 @@ class RemoteReceiveStream(trio.abc.ReceiveStream):
         await trio.lowlevel.checkpoint()
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
-            self._end.close()
+        if not getattr(self, "_closed", True) and self._end.open:
+            warnings.warn("a byte stream of a session was not closed", ResourceWarning, stacklevel=1)
 
 
 class RemoteStream(RemoteReceiveStream, trio.abc.HalfCloseableStream):

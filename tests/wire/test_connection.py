@@ -236,6 +236,18 @@ async def test_streams_go_both_ways_and_are_closed_behind(autojump_clock: trio.a
         assert far.open_calls == 0
 
 
+async def test_an_upload_that_nobody_reads_is_closed_with_its_call(autojump_clock: trio.abc.Clock) -> None:
+    class Careless(Server):
+        async def file(self, request: Request) -> None:
+            await request.reply.ack()
+
+    upload = Bytes(b"y" * 700_000)
+    async with Careless().open(Unhandled()) as inlet, joined(inlet) as (near, far):
+        await Client(near.sender).call(Verb.FILE, ("web",), upload=upload)
+        await upload.closed.wait()
+        assert far.open_calls == 0
+
+
 async def test_a_stream_that_breaks_says_why_on_the_other_side(autojump_clock: trio.abc.Clock) -> None:
     class Broken(Server):
         async def file(self, request: Request) -> None:

@@ -40,31 +40,21 @@ class Forwarded(Tap):
         self._given_back = False
         self._may_go_on = may_go_on
         self._under_way = under_way
-        self._cut = False
-        self._callbacks: list[Callable[[], object]] = []
         self._begun = False
         under_way.add(self)
-        inner.on_gone(self._disconnect)
+        inner.on_gone(self.leave)
 
     @property
     def gone(self) -> bool:
-        """See `ReplySender.gone`."""
-        return self._cut
+        """Whether the member's work is cancelled, which it is too when another answers the caller."""
+        return self._gone
 
-    def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `ReplySender.on_gone`."""
-        if self._cut:
-            callback()
-        else:
-            self._callbacks.append(callback)
+    on_gone = ReplySender.on_gone
 
-    def _disconnect(self) -> None:
+    def leave(self) -> None:
         """Cancel the member's work: the caller has disconnected, or another answers it."""
-        self._cut = True
         self._under_way.discard(self)
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+        super().leave()
 
     async def _deliver(self, reply: Reply) -> None:
         if isinstance(reply, Error) and await self._gave_back(reply.error):
@@ -75,7 +65,7 @@ class Forwarded(Tap):
             await self._end(exc)
 
     async def _gave_back(self, error: SwarmError) -> bool:
-        if self._give_back is None or self._begun or self._cut or not isinstance(error, NotFound):
+        if self._give_back is None or self._begun or self._gone or not isinstance(error, NotFound):
             return False
         self._begun = self._given_back = True
         await self._give_back(self._caller, error)
@@ -87,7 +77,7 @@ class Forwarded(Tap):
             await super()._finish()
 
     def _look(self, reply: Reply) -> Reply:
-        if self._cut:
+        if self._gone:
             raise trio.BrokenResourceError("the call was cut")
         seen = None if self._show is None else self._show(reply)
         self._begun = True
@@ -95,12 +85,12 @@ class Forwarded(Tap):
 
     async def cut(self, error: SwarmError) -> None:
         """Answer with an error, unless the call is a stream that has begun and may continue when the member is back."""
-        if not (self._begun and self._may_go_on) and not self._cut:
+        if not (self._begun and self._may_go_on) and not self._gone:
             await self._end(error)
 
     async def _end(self, error: SwarmError) -> None:
         """Answer with an error instead of whatever the member may still say, and cancel its work."""
-        self._disconnect()
+        self.leave()
         await break_off(self._caller, error, begun=False)
 
 

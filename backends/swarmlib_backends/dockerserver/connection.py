@@ -20,9 +20,9 @@ from ..http.incoming import Incoming
 from ..http.outgoing import response_head
 from ..streams import Resumed
 from .admission import check_head, check_json, check_type, expects_invitation, takes_json
-from .exchange import Exchange, response
+from .exchange import response
 from .fields import OWN_HEADERS
-from .reply import HttpReply, error_response
+from .reply import HttpReply, last_response
 from .tunnel import tunnel
 from .upload import Upload
 
@@ -61,7 +61,7 @@ class Connection:
         self._caller = caller
         self._hosts = hosts
         self._incoming = Incoming(stream)
-        self._current: Exchange | None = None
+        self._current: HttpReply | None = None
         self._reading = trio.CancelScope()
 
     async def serve(self) -> None:
@@ -79,7 +79,7 @@ class Connection:
                 self._nursery.cancel_scope.cancel()
         finally:
             if self._current is not None:
-                self._current.cancel()
+                self._current.leave()
 
     async def _requests(self) -> None:
         while True:
@@ -127,11 +127,11 @@ class Connection:
         if previous.ends_with_client and not previous.done.is_set():
             await self._done_or_left(previous)
         await previous.done.wait()
-        previous.cancel()
+        previous.leave()
         self._current = None
         return previous.keep_alive
 
-    async def _done_or_left(self, previous: Exchange) -> None:
+    async def _done_or_left(self, previous: HttpReply) -> None:
         """Wait for the end of a call that streams, or end it when the client of this request will send no more.
 
         Nothing else would notice that, as the connection is not read any further.
@@ -153,12 +153,12 @@ class Connection:
             await current.break_off()
         await self._previous_done()
 
-    async def _begin(self, head: Head) -> Exchange:
+    async def _begin(self, head: Head) -> HttpReply:
         self._client.busy()
         check_head(head, self._hosts)
         check_type(head)
         found = _route(head)
-        exchange = Exchange(self._client, self._stream, self._nursery, self._reading, head, found.row)
+        exchange = HttpReply(self._client, self._stream, self._nursery, self._reading, head, found.row)
         self._heed_what_follows(exchange)
         if head.method == _OPTIONS:
             await exchange.write_whole(200, OWN_HEADERS, b"")  # as an engine answers it on every path
@@ -177,7 +177,7 @@ class Connection:
             await self._send_on(exchange, request)
         return exchange
 
-    def _request(self, found: table.Route, exchange: Exchange, body: bytes) -> Request:
+    def _request(self, found: table.Route, exchange: HttpReply, body: bytes) -> Request:
         params = found.params
         if exchange.upgrade and found.row.kind is Kind.WHOLE:
             params = {**params, "upgrade": exchange.protocol}
@@ -185,14 +185,14 @@ class Connection:
         given = Json(body) if body else None
         return Request(found.row.verb, found.path, params, given, meta, upload=exchange.upload)
 
-    async def _send_on(self, exchange: Exchange, request: Request) -> None:
+    async def _send_on(self, exchange: HttpReply, request: Request) -> None:
         if exchange.upload is not None:
             exchange.under_way = trio.CancelScope()
             self._nursery.start_soon(self._heed_end, exchange, exchange.upload, exchange.under_way)
-        request.reply = HttpReply(exchange)
+        request.reply = exchange
         await dispatch(self._next, request)
 
-    def _heed_what_follows(self, exchange: Exchange) -> None:
+    def _heed_what_follows(self, exchange: HttpReply) -> None:
         """Set up the reading of what follows a request's head: a body and requests, or a conversation."""
         row, head = exchange.row, exchange.head
         if row.kind is not Kind.HIJACK and not exchange.upgrade:
@@ -202,7 +202,7 @@ class Connection:
         if row.kind is Kind.WHOLE and head.get(b"content-length") not in (None, b"0"):
             raise Invalid("a request that asks for an upgrade should have no body here")
 
-    def _upload(self, exchange: Exchange) -> Upload:
+    def _upload(self, exchange: HttpReply) -> Upload:
         """Return the body as a stream. A client that waits to be asked (100-continue) is asked once a stage reads."""
         return Upload(self._incoming, cut=exchange.cut, before=self._invite if _waits(exchange.head) else None)
 
@@ -221,14 +221,14 @@ class Connection:
                 raise _cut_short("body") from exc
         raise TimedOut(f"the body was not complete within {BODY_SECONDS:.0f} s", details={"status": 408})
 
-    async def _heed_end(self, exchange: Exchange, upload: Upload, under_way: trio.CancelScope) -> None:
+    async def _heed_end(self, exchange: HttpReply, upload: Upload, under_way: trio.CancelScope) -> None:
         """End the call of a client that breaks off its upload while no stage reads it."""
         with under_way:
             await self._client.ended.wait()
             if await upload.read_ahead() and exchange.ends_with_client:
                 await exchange.break_off()
 
-    async def _goes_on(self, exchange: Exchange) -> bool:
+    async def _goes_on(self, exchange: HttpReply) -> bool:
         await exchange.done.wait()
         if exchange.tunnel is not None:
             await tunnel(Resumed(self._stream, self._incoming.take_over()), exchange.tunnel)
@@ -236,7 +236,7 @@ class Connection:
 
     async def _end(self) -> None:
         if self._current is not None:
-            self._current.cancel()
+            self._current.leave()
         self._client.idle()
         await linger(self._stream)
 
@@ -267,7 +267,7 @@ def _waits(head: Head) -> bool:
 def _last_response(error: SwarmError) -> bytes:
     if isinstance(error, Moved):
         return response(301, [*OWN_HEADERS, (b"Location", error.location.encode())], b"", keep_alive=False)
-    return error_response(error, keep_alive=False)
+    return last_response(error)
 
 
 def _route(head: Head) -> table.Route:

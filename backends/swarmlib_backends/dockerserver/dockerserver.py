@@ -28,7 +28,7 @@ from swarmlib.net.tls import secured, server_context
 from swarmlib.options import Reader
 
 from .connection import Connection, linger
-from .reply import error_response
+from .reply import last_response
 
 _SAFER: Final = "ask for certificates (--tlsverify)"
 
@@ -97,5 +97,5 @@ class DockerServer(Source):
 async def _turn_away(stream: trio.abc.HalfCloseableStream, *, in_words: bool) -> None:
     full = Unavailable("too many clients are connected, all in the middle of a call; try again later")
     if in_words:
-        await stream.send_all(error_response(full, keep_alive=False))
+        await stream.send_all(last_response(full))
         await linger(stream)

@@ -1,14 +1,13 @@
-"""One request and its response, as the connection and the reply channel see it."""
+"""One request and its response, as the connection sees it: the state of both, and what is written."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Final
 
 import trio
 
-from swarmlib import Invalid, SwarmError, Unavailable, Verb
+from swarmlib import Invalid, ReplySender, SwarmError, Unavailable, Verb
 from swarmlib.net.limiter import ClientConnection
 from swarmlib.net.listening import ENDS
 
@@ -35,8 +34,8 @@ def response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bo
     return response_head(status, [*headers, (b"Content-Length", b"%d" % len(body)), *ending]) + body
 
 
-class Exchange:
-    """A request in progress, and the state of its response."""
+class Exchange(ReplySender):
+    """A request in progress, and the state of its response. `reply` makes the response of the replies."""
 
     def __init__(
         self,
@@ -47,6 +46,7 @@ class Exchange:
         head: Head,
         row: Row,
     ) -> None:
+        super().__init__()
         self.client = client
         self.nursery = nursery
         self.head = head
@@ -63,13 +63,11 @@ class Exchange:
         self.has_body = True
         """False once the head of a response without a body was sent: to HEAD, or with the status 204 or 304."""
         self.done = trio.Event()
-        self.gone = False
         self.under_way: trio.CancelScope | None = None
         """Cancelled when the exchange ends: the scope of the tasks beside it."""
         self._writing = False
         self._stream = stream
         self._reading = reading
-        self._callbacks: list[Callable[[], object]] = []
 
     @property
     def protocol(self) -> str:
@@ -109,23 +107,9 @@ class Exchange:
         """Whether the response has no body, whatever its head says."""
         return self.head.method == "HEAD"
 
-    def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `ReplySender.on_gone`."""
-        if self.gone:
-            callback()
-        else:
-            self._callbacks.append(callback)
-
-    def cancel(self) -> None:
-        """Cancel all work for the client, which no longer needs this exchange. May be called twice."""
-        self.gone = True
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
-
     def cut(self) -> None:
         """Cancel all work for the client, and cut its connection: it is lost, or the response would be incomplete."""
-        self.cancel()
+        self.leave()
         self.client.abort()
 
     async def write_whole(self, status: int, headers: Headers, body: bytes) -> None:
@@ -175,7 +159,7 @@ class Exchange:
     async def break_off(self) -> None:
         """End a call that streams, since the client has closed its sending half; its response ends as an engine's."""
         amid = self._writing
-        self.cancel()
+        self.leave()
         self.keep_alive = self.keep_alive and not amid
         error = Unavailable("the client closed its side of the connection, which ends a call that streams")
         progress = self.row.kind is Kind.PROGRESS

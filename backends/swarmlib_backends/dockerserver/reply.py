@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import trio
@@ -14,7 +14,6 @@ from swarmlib import (
     Error,
     NotFound,
     Reply,
-    ReplySender,
     Set,
     SwarmError,
     Unsupported,
@@ -32,29 +31,17 @@ _PIECES: Final = (Kind.WATCH, Kind.PROGRESS)
 _log = logging.getLogger(__name__)
 
 
-def error_response(error: SwarmError, *, keep_alive: bool, bodyless: bool = False) -> bytes:
-    """Return the response for an error, in Docker's own form. Raise BadAnswer if its details do not make one."""
-    status, headers, body = error_in(error)
-    return response(status, headers, body, keep_alive=keep_alive, bodyless=bodyless)
+def last_response(error: SwarmError) -> bytes:
+    """Return the last response on a connection, for an error. Raise BadAnswer if its details do not make one."""
+    return response(*error_in(error), keep_alive=False)
 
 
-class HttpReply(ReplySender):
-    """Writes the response of an exchange. A malformed reply, from whatever source, is answered 502 and logged."""
+class HttpReply(Exchange):
+    """An exchange that makes the response of the replies. A malformed one, from whatever source, is answered 502 and
+    logged.
+    """
 
-    def __init__(self, exchange: Exchange) -> None:
-        super().__init__()
-        self._exchange = exchange
-        self._kind = exchange.row.kind
-        self._set_before: Set | None = None
-
-    @property
-    def gone(self) -> bool:
-        """See `ReplySender.gone`."""
-        return self._exchange.gone
-
-    def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `ReplySender.on_gone`."""
-        self._exchange.on_gone(callback)
+    _set_before: Set | None = None
 
     async def _deliver(self, reply: Reply) -> None:
         if self.gone:
@@ -72,25 +59,25 @@ class HttpReply(ReplySender):
 
     async def _set(self, reply: Set) -> None:
         value = value_in(reply.value)
-        if self._kind in _PIECES:
+        if self.row.kind in _PIECES:
             line = value.raw
-            head = b"" if self._exchange.head_out else self._stream_head(reply.details, JSON_TYPE)
-            await self._exchange.write_chunk(line if line.endswith(b"\n") else line + b"\n", before=head)
+            head = b"" if self.head_out else self._stream_head(reply.details, JSON_TYPE)
+            await self.write_chunk(line if line.endswith(b"\n") else line + b"\n", before=head)
         elif self._set_before is not None:
             raise BadAnswer("a reply has two values, where this operation answers with one")
         else:
             self._set_before = reply
 
     async def _ack(self, reply: Ack) -> None:
-        if self._kind in _PIECES:
+        if self.row.kind in _PIECES:
             _without_stream(reply)
-            if not self._exchange.head_out:
-                await self._exchange.write(self._stream_head(reply.details, JSON_TYPE))
+            if not self.head_out:
+                await self.write(self._stream_head(reply.details, JSON_TYPE))
         elif reply.stream is None:
             await self._whole(reply)
-        elif self._kind is Kind.STREAM or (self._kind is Kind.WHOLE and reply.details.get("status") != SWITCHING):
-            await self._stream(reply, reply.stream)
-        elif self._kind is Kind.VALUE:
+        elif self.row.kind is Kind.STREAM or (self.row.kind is Kind.WHOLE and reply.details.get("status") != SWITCHING):
+            await self._one_way(reply, reply.stream)
+        elif self.row.kind is Kind.VALUE:
             _without_stream(reply)
         else:
             await self._both_ways(reply)
@@ -99,9 +86,9 @@ class HttpReply(ReplySender):
         reply = self._set_before or ack
         details = {**ack.details, **reply.details} if reply is not ack else ack.details
         body = b"" if reply.value is None else value_in(reply.value).raw
-        usual = 200 if body and self._exchange.row.status == 204 else self._exchange.row.status
-        headers = headers_in(details, _usual(JSON_TYPE if body else None), length=self._exchange.bodyless)
-        await self._exchange.write_whole(self._status(details, usual), headers, body)
+        usual = 200 if body and self.row.status == 204 else self.row.status
+        headers = headers_in(details, _usual(JSON_TYPE if body else None), length=self.bodyless)
+        await self.write_whole(self._status(details, usual), headers, body)
 
     def _status(self, details: Mapping[str, Any], usual: int) -> int:
         status = status_in(details, usual)
@@ -110,72 +97,67 @@ class HttpReply(ReplySender):
         return status
 
     def _stream_head(self, details: Mapping[str, Any], content_type: tuple[bytes, bytes]) -> bytes:
-        headers = headers_in(details, _usual(content_type), length=self._exchange.bodyless)
-        return self._exchange.stream_head(self._status(details, self._exchange.row.status), headers)
+        headers = headers_in(details, _usual(content_type), length=self.bodyless)
+        return self.stream_head(self._status(details, self.row.status), headers)
 
-    async def _stream(self, reply: Ack, stream: trio.abc.ReceiveStream) -> None:
-        exchange = self._exchange
+    async def _one_way(self, reply: Ack, stream: trio.abc.ReceiveStream) -> None:
         head = self._stream_head(reply.details, RAW_TYPE)
         try:
-            await exchange.write(head)
+            await self.write(head)
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
-        exchange.nursery.start_soon(_pump, exchange, stream)
+        self.nursery.start_soon(_pump, self, stream)
 
     async def _both_ways(self, reply: Ack) -> None:
-        exchange = self._exchange
         far = reply.stream
         if not isinstance(far, trio.abc.HalfCloseableStream):
             raise BadAnswer("a reply's stream does not go both ways")
-        if exchange.upload is not None and not exchange.upload.complete:
+        if self.upload is not None and not self.upload.complete:
             raise BadAnswer("a reply switches protocols before the request's body has been read")
-        if reply.details.get("status") == SWITCHING and not exchange.upgrade:
+        if reply.details.get("status") == SWITCHING and not self.upgrade:
             raise BadAnswer("a reply switches protocols (101), which this request did not ask for")
         headers = headers_in(reply.details, [RAW_TYPE])
-        head = _switching(exchange, headers) if exchange.upgrade else response_head(200, headers)
-        exchange.head_out = True
+        head = _switching(self, headers) if self.upgrade else response_head(200, headers)
+        self.head_out = True
         try:
-            await exchange.write(head)
+            await self.write(head)
         except BaseException:
             await trio.aclose_forcefully(far)
             raise
-        exchange.tunnel = far
-        exchange.finish()
+        self.tunnel = far
+        self.finish()
 
     async def _error(self, error: SwarmError) -> None:
-        exchange = self._exchange
-        if exchange.done.is_set():
+        if self.done.is_set():
             return  # the response is complete: a later failure does not concern this client
-        if self._kind is Kind.WHOLE and isinstance(error, Unsupported):
+        if self.row.kind is Kind.WHOLE and isinstance(error, Unsupported):
             error = NotFound("page not found")  # as an engine says of paths that it doesn't have
-        progress = self._kind is Kind.PROGRESS
-        if progress and not exchange.head_out and came_in_band(error):
+        progress = self.row.kind is Kind.PROGRESS
+        if progress and not self.head_out and came_in_band(error):
             line = line_in(error)
-            await exchange.write_chunk(line, before=self._stream_head({}, JSON_TYPE))
-        elif not exchange.head_out:
-            await exchange.refuse(error)
-            exchange.cancel()  # a stage that failed may have left work in the stages behind it
+            await self.write_chunk(line, before=self._stream_head({}, JSON_TYPE))
+        elif not self.head_out:
+            await self.refuse(error)
+            self.leave()  # a stage that failed may have left work in the stages behind it
         elif progress:
-            await exchange.write_chunk(line_in(error))
+            await self.write_chunk(line_in(error))
         else:
-            exchange.cut()  # or the end of the replies would be written as the end of the body
+            self.cut()  # or the end of the replies would be written as the end of the body
 
     async def _bad_answer(self, reply: Reply, exc: BadAnswer) -> None:
-        exchange = self._exchange
-        _log.warning("dockerserver: a bad answer to %s %s: %s", exchange.head.method, ascii(exchange.head.target), exc)
+        _log.warning("dockerserver: a bad answer to %s %s: %s", self.head.method, ascii(self.head.target), exc)
         await discard(reply)
-        if exchange.head_out:
-            exchange.client.abort()
+        if self.head_out:
+            self.client.abort()
         else:
-            await exchange.write_whole(*error_in(exc))
-        exchange.cancel()
+            await self.write_whole(*error_in(exc))
+        self.leave()
 
     async def _finish(self) -> None:
-        exchange = self._exchange
-        if exchange.head_out and self._kind in _PIECES and not exchange.gone and not exchange.done.is_set():
-            await exchange.write_chunk(b"")
-            exchange.finish()
+        if self.head_out and self.row.kind in _PIECES and not self.gone and not self.done.is_set():
+            await self.write_chunk(b"")
+            self.finish()
 
 
 async def _pump(exchange: Exchange, stream: trio.abc.ReceiveStream) -> None:
