@@ -130,7 +130,7 @@ class _FilterInlet(trio.abc.SendChannel[Request]):
         self._closed = True
 
 
-_HANDED_ON: Final[Any] = object()
+_FORWARDED: Final[Any] = object()
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Any]]
 """Handles a request: one of a `Server`'s methods."""
@@ -170,10 +170,10 @@ class Server(_Stage):
                 nursery.cancel_scope.cancel()
 
     @staticmethod
-    async def hand_on(request: Request, to: Sender) -> Any:
-        """Forward a request to another channel, which answers it: `return await self.hand_on(request, to)`."""
+    async def forward(request: Request, to: Sender) -> Any:
+        """Forward a request to another channel, which answers it: `return await self.forward(request, to)`."""
         await to.send(request)
-        return _HANDED_ON
+        return _FORWARDED
 
     def handlers(self) -> Mapping[Verb, Handler]:
         """Return the methods by the verb that they are named for."""
@@ -233,7 +233,7 @@ class _ServerInlet(trio.abc.SendChannel[Request]):
         with trio.CancelScope(deadline=request.deadline) as scope:
             reply.on_gone(scope.cancel)
             try:
-                if await _answer(handler, request) is _HANDED_ON:
+                if await _answer(handler, request) is _FORWARDED:
                     if reply.is_with(turn):
                         await end_dropped(request, self._stage.name)
                     return
@@ -252,7 +252,7 @@ class _ServerInlet(trio.abc.SendChannel[Request]):
 async def _answer(handler: Handler, request: Request) -> Any:
     result = await handler(request)
     reply = request.reply
-    if result is _HANDED_ON or reply.answered:
+    if result is _FORWARDED or reply.answered:
         return result
     if result is None or request.verb is Verb.SPAWN:
         await reply.ack(result)

@@ -108,13 +108,13 @@ class _Conversation:
         try:
             async with await ask(client.sender, request) as replies:
                 while True:
-                    await self._pass_on(name, await next_reply(replies))
+                    await self._forward(name, await next_reply(replies))
         except trio.EndOfChannel:
             return
         except SwarmError as exc:
             self._failed[name] = exc
 
-    async def _pass_on(self, name: str, reply: Ack | Set | Log) -> None:
+    async def _forward(self, name: str, reply: Ack | Set | Log) -> None:
         if not isinstance(reply, Ack):
             await self._reply.send(reply.replace(details={**reply.details, "member": name}))
             return

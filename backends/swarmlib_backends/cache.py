@@ -100,7 +100,7 @@ class Cache(Server):
 
     async def _change(self, request: Request) -> Any:
         request.reply.on_gone(self.forget)
-        return await self.hand_on(request.replace(reply=Tap(request.reply, self._see)), self.next)
+        return await self.forward(request.replace(reply=Tap(request.reply, self._see)), self.next)
 
     def _see(self, reply: Reply) -> Reply:
         if isinstance(reply, FINAL):

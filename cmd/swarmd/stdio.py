@@ -34,11 +34,11 @@ async def relay(address: RelayAddress) -> None:
         Unavailable: nobody listens there.
     """
     async with dial(address, tls=None, program=()) as far, own_stdio() as near, trio.open_nursery() as nursery:
-        nursery.start_soon(_pass_on, near, far, nursery.cancel_scope)
-        nursery.start_soon(_pass_on, far, near, nursery.cancel_scope)
+        nursery.start_soon(_forward, near, far, nursery.cancel_scope)
+        nursery.start_soon(_forward, far, near, nursery.cancel_scope)
 
 
-async def _pass_on(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, scope: trio.CancelScope) -> None:
+async def _forward(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, scope: trio.CancelScope) -> None:
     try:
         async for part in source:
             await sink.send_all(part)

@@ -128,7 +128,7 @@ class Reference(Server):
     async def _tracked(self, handler: Callable[[Request], Any], request: Request) -> Any:
         trouble = Trouble.HELD if self.holds_all else self._trouble.get(request.path[1] if request.path[1:] else "")
         if trouble is Trouble.DROPPED:
-            return await self.hand_on(request, _Oblivion())
+            return await self.forward(request, _Oblivion())
         self.under_way.append(request)
         self._tell()
         try:

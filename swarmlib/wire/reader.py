@@ -122,7 +122,7 @@ class Reader:
             event = events.popleft()
             step = self._handlers[type(event)](event)
             if step is not None:
-                await _watched(step, self._hand_over)
+                await _watched(step, self._let_another_read)
                 if self._turn is not turn:
                     return False
                 self._call = None
@@ -133,7 +133,7 @@ class Reader:
         self.handling = False
         self._handled()
 
-    def _hand_over(self) -> None:
+    def _let_another_read(self) -> None:
         turn, self._turn = self._turn, None
         call, self._call = self._call, None
         if call is not None and turn is not None:

@@ -141,7 +141,7 @@ class HandsOn(Server):
     """Hands what it is asked to a channel that forgets it."""
 
     async def get(self, request: Request) -> Any:
-        return await self.hand_on(request, Oblivion())
+        return await self.forward(request, Oblivion())
 
 
 class Oblivion(trio.abc.SendChannel[Request]):

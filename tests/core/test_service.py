@@ -140,7 +140,7 @@ async def test_a_server_may_choose_as_a_message_arrives_in_the_order_of_arrival(
 async def test_what_is_handed_on_is_answered_by_whoever_gets_it() -> None:
     class Chooser(Server):
         async def get(self, request: Request) -> Any:
-            return await self.hand_on(request.replace(path=("other", *request.path)), self.next)
+            return await self.forward(request.replace(path=("other", *request.path)), self.next)
 
     last = Everything()
     async with Chain(Chooser(), last).open() as sender:

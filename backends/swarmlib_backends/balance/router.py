@@ -59,7 +59,7 @@ class Router:
     ) -> Any:
         """Forward a call to a member; raise Unavailable if it is down."""
         see = None if learn is None else learn(self._members.index, member, request)
-        return await Server.hand_on(member.prepared(request, see, give_back), member.sender)
+        return await Server.forward(member.prepared(request, see, give_back), member.sender)
 
     async def ask(self, request: Request, owner: Owner, learn: Learn) -> Answer:
         """Send a call that changes an object to the engine that has it, as `forward` finds it, and return the answer.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
 import trio
 
-from swarmlib import Invalid, Json, ReplySender, Request, Verb
+from swarmlib import Ack, Invalid, Json, Request, Verb
 from swarmlib.errors import ungrouped
 
+from ..calls import forward
 from ..dockerapi.bodies import BodyStream
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
@@ -33,7 +34,7 @@ _SWITCHED: Final = 101
 
 
 class Exchange:
-    """One request and its response on a connection, which `run` gives back to the engine or hands over with the reply.
+    """One request and its response on a connection, which `run` gives back to the engine or forwards with the reply.
 
     name: the backend's name, for the errors of the engine.
     """
@@ -46,7 +47,8 @@ class Exchange:
         self._name = name
         self._row = row
         self._request = request
-        self._handed_over = False
+        self._reply = request.reply
+        self._forwarded = False
         self._invited = trio.Event()
 
     async def run(self) -> None:
@@ -60,7 +62,7 @@ class Exchange:
         try:
             await (self._whole() if self._row.kind is Kind.WHOLE else self._by_row())
         finally:
-            if not self._handed_over:
+            if not self._forwarded:
                 await self._engine.give_back(self._connection)
 
     async def _by_row(self) -> None:
@@ -69,19 +71,25 @@ class Exchange:
             body = body_of(row, request)
             self._connection.sent = await self._send(head_of(row, request, len(body), self._host) + body)
             await self._relay()
-            return
-        async with request.upload:
-            await self._send(head_of(row, request, None, self._host))
+        else:
+            await self._with_upload(request.upload, head_of(row, request, None, self._host), self._relay)
+
+    async def _with_upload(
+        self, upload: trio.abc.ReceiveStream, head: bytes, relay: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Send the request while its response is relayed, and until then at most."""
+        async with upload:
+            await self._send(head)
             with ungrouped():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._upload, request.upload)
-                    await self._relay()
+                    nursery.start_soon(self._upload, upload)
+                    await relay()
                     nursery.cancel_scope.cancel()
 
     async def _send(self, data: bytes) -> bool:
         """Send data; return whether the engine took it.
 
-        An engine that stops reading may have said why: the response decides. A connection that was handed over with the
+        An engine that stops reading may have said why: the response decides. A connection that was forwarded with the
         response may already be closed by its new owner.
         """
         try:
@@ -105,28 +113,28 @@ class Exchange:
             raise Invalid(f"the upload broke off before its end: {exc}") from exc
 
     async def _relay(self) -> None:
-        row, reply = self._row, self._request.reply
+        row = self._row
         head = await self._responses.head(row.method, upgrade=upgrade_of(row), invited=self._invited.set)
         if head.status >= 400:
             body = await self._responses.body(MAX_VALUE)
             raise error_of(head.status, end_to_end(head.headers), body, self._name)
-        await self._by_kind(head, reply)
+        await self._by_kind(head)
 
-    async def _by_kind(self, head: Head, reply: ReplySender) -> None:
+    async def _by_kind(self, head: Head) -> None:
         kind = self._row.kind
         if kind is Kind.VALUE:
-            await self._value(head, reply)
+            await self._value(head)
         elif kind is Kind.WATCH:
-            await reply.ack(None, details=self._details(head))
+            await self._reply.ack(None, details=self._details(head))
             async with aclosing(self._lines()) as lines:
                 async for line in lines:
-                    await reply.set(line)
+                    await self._reply.set(line)
         elif kind is Kind.PROGRESS:
-            await self._progress(head, reply)
+            await self._progress(head)
         elif kind is Kind.STREAM:
-            await self._hand_over(reply, self._body(), self._details(head))
+            await self._forward(self._body(), self._details(head))
         else:
-            await self._conversation(head, reply)
+            await self._conversation(head)
 
     def _details(self, head: Head) -> dict[str, Any]:
         headers = end_to_end(head.headers)
@@ -137,28 +145,28 @@ class Exchange:
             details["status"] = head.status
         return details
 
-    async def _value(self, head: Head, reply: ReplySender) -> None:
+    async def _value(self, head: Head) -> None:
         body = await self._responses.body(MAX_VALUE)
         value = self._json(body) if body else None
         if value is None or self._request.verb in (Verb.SPAWN, Verb.CONNECT):
-            await reply.ack(value, details=self._details(head))
+            await self._reply.ack(value, details=self._details(head))
         else:
-            await reply.set(value, details=self._details(head))
-            await reply.ack()
+            await self._reply.set(value, details=self._details(head))
+            await self._reply.ack()
 
     def _json(self, raw: bytes) -> Json:
         return Json(raw, self._responses.wrong)
 
-    async def _progress(self, head: Head, reply: ReplySender) -> None:
+    async def _progress(self, head: Head) -> None:
         args = self._details(head)
         async with aclosing(self._lines()) as lines:
             async for line in lines:
                 error = error_in(line, self._name)
                 if error is not None:
                     raise error
-                await reply.set(line, details=args)
+                await self._reply.set(line, details=args)
                 args = {}
-        await reply.ack(details=args)
+        await self._reply.ack(details=args)
 
     async def _lines(self) -> AsyncGenerator[Json]:
         lines = Lines()
@@ -170,14 +178,14 @@ class Exchange:
         for line in lines.end():
             yield self._json(line)
 
-    async def _conversation(self, head: Head, reply: ReplySender) -> None:
+    async def _conversation(self, head: Head) -> None:
         """Relay a conversation: after a 101, bytes go both ways. Any other response ends it, and no bytes are sent."""
         if head.status == _SWITCHED:
-            await self._hand_over(reply, self._raw(), self._details(head))
+            await self._forward(self._raw(), self._details(head))
         elif head.framed:
-            await self._value(head, reply)
+            await self._value(head)
         else:
-            await self._hand_over(reply, NotSwitched(self._body()), self._details(head))
+            await self._forward(NotSwitched(self._body()), self._details(head))
 
     def _raw(self) -> Resumed:
         return Resumed(self._connection.stream, self._responses.take_over())
@@ -188,42 +196,38 @@ class Exchange:
 
         return BodyStream(self._responses, on_close=give_back)
 
-    async def _hand_over(self, reply: ReplySender, att: trio.abc.ReceiveStream, args: dict[str, Any]) -> None:
-        self._handed_over = True
-        try:
-            await reply.ack(stream=att, details=args)
-        except BaseException:  # nobody took it
-            await trio.aclose_forcefully(att)
-            raise
+    async def _forward(self, stream: trio.abc.ReceiveStream, details: dict[str, Any]) -> None:
+        self._forwarded = True
+        await forward(Ack(None, details, stream), self._reply)
 
     # Requests that have no row.
 
     async def _whole(self) -> None:
-        reply, upload = self._request.reply, self._request.upload
+        upload = self._request.upload
         whole = Whole.of(self._request)
-        if upload is None:
-            await self._send(whole.head(self._host, upload=False))
-            await self._answer_whole(whole, reply)
-            return
-        async with upload:
-            await self._send(whole.head(self._host, upload=True))
-            with ungrouped():
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._upload, upload)
-                    closed = await self._answer_whole(whole, reply)
-                    await closed.wait()  # an engine may answer while it still reads
-                    nursery.cancel_scope.cancel()
+        head = whole.head(self._host, upload=upload is not None)
 
-    async def _answer_whole(self, whole: Whole, reply: ReplySender) -> trio.Event:
+        async def relay() -> None:
+            closed = await self._answer_whole(whole)
+            if upload is not None:
+                await closed.wait()  # an engine may answer while it still reads
+
+        if upload is None:
+            await self._send(head)
+            await relay()
+        else:
+            await self._with_upload(upload, head, relay)
+
+    async def _answer_whole(self, whole: Whole) -> trio.Event:
         """Relay the only response on this connection; return the event that is set when the connection is closed."""
         head = await self._responses.head(whole.method, upgrade=whole.upgrade, invited=self._invited.set)
         args: dict[str, Any] = {"status": head.status, "headers": end_to_end(head.headers)}
         closed = trio.Event()
         if head.status == _SWITCHED:
             args["upgrade"] = whole.upgrade
-            await self._hand_over(reply, self._raw(), args)
+            await self._forward(self._raw(), args)
         else:
-            await self._hand_over(reply, self._last_body(closed), args)
+            await self._forward(self._last_body(closed), args)
         return closed
 
     def _last_body(self, closed: trio.Event) -> BodyStream:
