@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from swarmlib_backends.azure import fakearm
-from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from tests.support.azure.backend import azure, lead
 
 IMPORTS = {
@@ -48,7 +48,7 @@ async def listing(arm: FakeArm, count: int) -> None:
 
 async def cancelling(arm: FakeArm, *, halfway: bool) -> None:
     async with azure() as swarm:
-        hanging = arm.faults.hang("PUT", "*/virtualMachines/*", halfway=halfway)
+        hanging = arm.faults.add(Fault("hang-halfway" if halfway else "hang", "PUT", "*/virtualMachines/*"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(swarm.spawn, {"Image": "ubuntu"})
             await hanging.hit.wait()

@@ -14,6 +14,7 @@ import trio
 
 from swarmlib import Invalid, Unavailable
 
+from ..streams import StreamWrapper
 from . import authority
 from .client import Arm
 from .objects import Machine
@@ -21,7 +22,6 @@ from .options import AzureOptions
 from .spec import REACH, TLS_PORT, Spec, part, parts
 
 _KEYS: Final = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
-_READ: Final = 64 * 1024
 
 
 class Access:
@@ -155,14 +155,13 @@ def _check_network(text: str) -> None:
         raise Invalid(f"--allow {text}: {exc}") from exc
 
 
-class Shell(trio.abc.HalfCloseableStream):
+class Shell(StreamWrapper):
     """A program's input and output as one stream. Closing the stream ends the program."""
 
     def __init__(self, process: trio.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
+        assert process.stdio is not None
+        super().__init__(process.stdio)
         self._process = process
-        self._input, self._output = process.stdin, process.stdout
 
     @classmethod
     async def open(cls, command: Sequence[str]) -> Self:
@@ -177,27 +176,10 @@ class Shell(trio.abc.HalfCloseableStream):
         except OSError as exc:
             raise Unavailable(f"can't run {command[0]}: {exc.strerror}") from exc
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """See `trio.abc.ReceiveStream`."""
-        return bytes(await self._output.receive_some(max_bytes or _READ))
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """See `trio.abc.SendStream`."""
-        await self._input.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """See `trio.abc.SendStream`."""
-        await self._input.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """See `trio.abc.HalfCloseableStream`."""
-        await self._input.aclose()
-
     async def aclose(self) -> None:
         """Kill the program, and close the stream."""
         if self._process.returncode is None:
             self._process.kill()
-        await trio.aclose_forcefully(self._input)
-        await trio.aclose_forcefully(self._output)
+        await trio.aclose_forcefully(self.inner)
         with trio.CancelScope(shield=True):  # the program was killed, so this does not block
             await self._process.wait()

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Self
 
 import trio
@@ -24,7 +25,6 @@ from swarmlib import (
     Request,
     Server,
     SwarmError,
-    Tap,
     TimedOut,
     Unavailable,
     Verb,
@@ -33,7 +33,7 @@ from swarmlib import (
 )
 from swarmlib.service import Handler
 
-from ..calls import LOOKS
+from ..calls import LOOKS, forward, relay
 from ..enginekit.views import pong
 from .memory import PLACES, Memory
 from .spec import Body
@@ -59,21 +59,23 @@ class AutoSuspend(Server):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._life = _Life(asleep=self.begins_asleep)
+        self.asleep = self.begins_asleep
+        """Whether the machine is deallocated."""
+        self._awake = trio.Event()
+        if not self.asleep:
+            self._awake.set()
+        self._changing = trio.Lock()
+        self._active = 0
+        self._last_used = trio.current_time()
 
     def make_stage(self) -> Self:
         """Return this stage itself, so that its owner and the chain share one object."""
         return self
 
     @property
-    def asleep(self) -> bool:
-        """Whether the machine is deallocated."""
-        return self._life.asleep
-
-    @property
     def changing(self) -> bool:
         """Whether the machine is about to fall asleep, or to wake."""
-        return self._life.changing.locked()
+        return self._changing.locked()
 
     @property
     def name(self) -> str:
@@ -83,7 +85,7 @@ class AutoSuspend(Server):
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the channel to the engine."""
-        self._life.engine = Client(self.next)
+        self._engine = Client(self.next)
         yield
 
     def handlers(self) -> Mapping[Verb, Any]:
@@ -94,11 +96,11 @@ class AutoSuspend(Server):
     @property
     def idle(self) -> float:
         """The seconds since the last request that was more than a read; 0 while there is such a request."""
-        return 0.0 if self._life.active else trio.current_time() - self._life.used
+        return 0.0 if self._active else trio.current_time() - self._last_used
 
     def use(self) -> None:
         """Restart the idle time."""
-        self._life.used = trio.current_time()
+        self._last_used = trio.current_time()
 
     def choose(self, request: Request) -> Handler | None:
         """Return the handler of a request. While the machine is awake, reads are forwarded without one."""
@@ -130,15 +132,12 @@ class AutoSuspend(Server):
 
     async def _used(self, request: Request) -> None:
         """Forward a request that needs the engine; the engine counts as in use until the request has ended."""
-        life = self._life
         await self.wake()
-        life.active += 1
+        self._active += 1
         try:
-            ended = trio.Event()
-            await self.next.send(request.replace(reply=_Counted(request.reply, ended)))
-            await ended.wait()
+            await relay(await ask(self.next, request), partial(forward, to=request.reply))
         finally:
-            life.active -= 1
+            self._active -= 1
             self.use()
 
     async def _watch(self, request: Request) -> None:
@@ -154,7 +153,7 @@ class AutoSuspend(Server):
             if self.asleep:
                 if not reply.answered:
                     await reply.ack()
-                await self._life.awake.wait()
+                await self._awake.wait()
             try:
                 async with await ask(self.next, request.replace(params=params)) as replies:
                     await self._relay(replies, reply)
@@ -173,12 +172,11 @@ class AutoSuspend(Server):
 
     async def fall_asleep(self, switch_off: Power) -> bool:
         """Deallocate the machine, unless a container is running after all; return whether that was done."""
-        life = self._life
-        async with life.changing:
-            if life.asleep or life.active:
+        async with self._changing:
+            if self.asleep or self._active:
                 return False
-            await self.memory.learn(life.engine)
-            if self.memory.running or life.active:
+            await self.memory.learn(self._engine)
+            if self.memory.running or self._active:
                 self.use()
                 return False
             self.memory.save()
@@ -191,9 +189,9 @@ class AutoSuspend(Server):
         self._sleeps()
 
     def _sleeps(self) -> None:
-        if not self._life.asleep:
-            self._life.asleep = True
-            self._life.awake = trio.Event()
+        if not self.asleep:
+            self.asleep = True
+            self._awake = trio.Event()
 
     async def wake(self) -> None:
         """Start the machine if it is asleep, and return once its engine answers.
@@ -202,17 +200,16 @@ class AutoSuspend(Server):
             TimedOut: the engine does not answer within `READY_SECONDS`.
             SwarmError: Azure refuses, or fails.
         """
-        life = self._life
-        if not life.asleep:
+        if not self.asleep:
             return
-        async with life.changing:
-            if not life.asleep:
+        async with self._changing:
+            if not self.asleep:
                 return
             await self.switch_on()
             await self.answers()
             self.use()
-            life.asleep = False
-            life.awake.set()
+            self.asleep = False
+            self._awake.set()
 
     async def answers(self) -> None:
         """Wait until the engine answers.
@@ -224,7 +221,7 @@ class AutoSuspend(Server):
         with trio.move_on_after(READY_SECONDS):
             while True:
                 try:
-                    await self._life.engine.call(Verb.GET, ("ping",))
+                    await self._engine.call(Verb.GET, ("ping",))
                 except SwarmError as exc:
                     failure = exc
                     await trio.sleep(_READY_PAUSE)
@@ -232,33 +229,3 @@ class AutoSuspend(Server):
                     return
         why = failure.message if failure else "it said nothing"
         raise TimedOut(f"{self.machine}: its engine did not answer within {READY_SECONDS:g} s: {why}")
-
-
-class _Life:
-    """The state of the machine, and of the requests to it."""
-
-    engine: Client
-
-    def __init__(self, *, asleep: bool) -> None:
-        self.asleep = asleep
-        self.awake = trio.Event()
-        if not asleep:
-            self.awake.set()
-        self.changing = trio.Lock()
-        self.active = 0
-        self.used = trio.current_time()
-
-
-class _Counted(Tap):
-    """A caller's reply channel that sets an event when the call has ended."""
-
-    def __init__(self, inner: ReplySender, ended: trio.Event) -> None:
-        super().__init__(inner, lambda reply: reply)
-        self._ended = ended
-        inner.on_gone(ended.set)
-
-    async def _finish(self) -> None:
-        try:
-            await super()._finish()
-        finally:
-            self._ended.set()

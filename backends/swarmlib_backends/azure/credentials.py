@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import partial
-from types import TracebackType
 from typing import Any, Final
 
 import trio
@@ -62,12 +61,7 @@ class Credential:
     async def __aenter__(self) -> Credential:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
+    async def __aexit__(self, *_: Any, **__: Any) -> None:
         await self.close()
 
 

@@ -13,7 +13,6 @@ import ssl
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Self, cast
 
 import httpx
@@ -56,12 +55,7 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
+    async def __aexit__(self, *_: Any, **__: Any) -> None:
         await self.close()
 
     async def sleep(self, duration: float) -> None:

@@ -12,7 +12,7 @@ import swarmlib
 from swarmlib import Client, Unavailable
 from swarmlib_backends import Balance, Docker
 from swarmlib_backends.azure import Azure, fakearm
-from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from swarmlib_backends.azure.fakearm.spec import Spec
 from tests.support.azure.backend import lead, until_nothing_is_left
 from tests.support.azure.machines import RealMachines, written_files
@@ -154,7 +154,7 @@ async def test_a_spawn_that_is_cancelled_while_its_machine_is_made_leaves_nothin
     cloud: FakeArm, local: Engine
 ) -> None:
     async with swarmlib.connect(azure()) as swarm:
-        hanging = cloud.faults.hang("PUT", "*/virtualMachines/*", halfway=True)
+        hanging = cloud.faults.add(Fault("hang-halfway", "PUT", "*/virtualMachines/*"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(swarm.spawn, {"Image": "busybox"})
             await hanging.hit.wait()

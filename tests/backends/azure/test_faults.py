@@ -20,7 +20,7 @@ from tests.support.azure.sdk import LOCATION, Sdk, machine_body, opened
 
 
 async def test_an_error_comes_with_its_own_code_and_nothing_was_done(sdk: Sdk, arm: FakeArm) -> None:
-    arm.faults.fail("PUT", "*/resourcegroups/prod", "AuthorizationFailed", message="not for you", after=1)
+    arm.faults.add(Fault("fail", "PUT", "*/resourcegroups/prod", "AuthorizationFailed", message="not for you", after=1))
     await sdk.group()
     with pytest.raises(HttpResponseError, match=r"AuthorizationFailed.*not for you"):
         await sdk.group()
@@ -28,8 +28,8 @@ async def test_an_error_comes_with_its_own_code_and_nothing_was_done(sdk: Sdk, a
 
 
 async def test_transient_errors_are_tried_again_by_the_sdk(sdk: Sdk, arm: FakeArm) -> None:
-    arm.faults.fail("GET", "*", "ServiceUnavailable", times=2, retry_after=0.01)
-    arm.faults.fail("PUT", "*", "TooManyRequests", times=1, retry_after=0.01)
+    arm.faults.add(Fault("fail", "GET", "*", "ServiceUnavailable", times=2, retry_after=0.01))
+    arm.faults.add(Fault("fail", "PUT", "*", "TooManyRequests", times=1, retry_after=0.01))
     await sdk.group()
     assert (await sdk.resources.resource_groups.get("prod")).location == LOCATION
     assert len(arm.asked) == 5
@@ -37,7 +37,7 @@ async def test_transient_errors_are_tried_again_by_the_sdk(sdk: Sdk, arm: FakeAr
 
 async def test_an_operation_fails_after_it_was_accepted(sdk: Sdk, arm: FakeArm) -> None:
     interface = await sdk.network_for("vm")
-    arm.faults.fail_later("PUT", "*/virtualMachines/vm", "AllocationFailed")
+    arm.faults.add(Fault("fail-later", "PUT", "*/virtualMachines/vm", "AllocationFailed"))
     poller = await sdk.compute.virtual_machines.begin_create_or_update("prod", "vm", machine_body(interface))
     with pytest.raises(HttpResponseError, match="AllocationFailed"):
         await poller.result()
@@ -47,7 +47,7 @@ async def test_an_operation_fails_after_it_was_accepted(sdk: Sdk, arm: FakeArm) 
 
 async def test_a_slow_operation_is_asked_for_again_and_again(sdk: Sdk, arm: FakeArm) -> None:
     interface = await sdk.network_for("vm")
-    arm.faults.slow("PUT", "*/virtualMachines/vm", seconds=0.1)
+    arm.faults.add(Fault("slow", "PUT", "*/virtualMachines/vm", seconds=0.1))
     arm.asked.clear()
     await sdk.machine("vm", interface)
     assert sum("/operations/" in each for each in arm.asked) > 2
@@ -56,7 +56,7 @@ async def test_a_slow_operation_is_asked_for_again_and_again(sdk: Sdk, arm: Fake
 @pytest.mark.parametrize("halfway", [False, True])
 async def test_a_broken_connection_is_an_error_of_the_sdks(spec: Spec, halfway: bool) -> None:
     async with fakearm.serving(spec=spec) as arm, opened(arm, retry_total=0) as sdk:
-        arm.faults.cut("PUT", "*/resourcegroups/prod", halfway=halfway)
+        arm.faults.add(Fault("cut-halfway" if halfway else "cut", "PUT", "*/resourcegroups/prod"))
         with pytest.raises(ServiceResponseError):
             await sdk.group()
         assert ("prod" in arm.state.groups) == halfway
@@ -66,7 +66,7 @@ async def test_a_broken_connection_is_an_error_of_the_sdks(spec: Spec, halfway: 
 async def test_a_call_that_hangs_is_given_up_at_once_when_it_is_cancelled(
     sdk: Sdk, arm: FakeArm, halfway: bool
 ) -> None:
-    fault = arm.faults.hang("PUT", "*/resourcegroups/prod", halfway=halfway)
+    fault = arm.faults.add(Fault("hang-halfway" if halfway else "hang", "PUT", "*/resourcegroups/prod"))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sdk.group)
         await fault.hit.wait()
@@ -79,7 +79,7 @@ async def test_a_call_that_hangs_is_given_up_at_once_when_it_is_cancelled(
 
 
 async def test_an_answer_that_does_not_come_in_time_is_an_error_of_the_sdks(sdk: Sdk, arm: FakeArm) -> None:
-    arm.faults.hang("GET", "*")
+    arm.faults.add(Fault("hang", "GET", "*"))
     with pytest.raises(ServiceResponseError, match="did not answer in time"):
         await sdk.resources.resource_groups.get("prod", read_timeout=0.1, retry_total=0)
 
@@ -108,7 +108,7 @@ async def test_a_body_can_be_read_piece_by_piece(sdk: Sdk, arm: FakeArm) -> None
 async def test_the_same_seed_makes_the_same_failures_and_names(spec: Spec) -> None:
     async def run() -> list[Any]:
         async with fakearm.serving(spec=spec, seed=5) as arm, opened(arm, retry_total=0) as sdk:
-            arm.faults.fail("PUT", "*", rate=0.5, times=0)
+            arm.faults.add(Fault("fail", "PUT", "*", rate=0.5, times=0))
             outcomes: list[Any] = []
             for number in range(20):
                 try:

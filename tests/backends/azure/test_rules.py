@@ -8,7 +8,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
 from swarmlib_backends.azure import fakearm
-from swarmlib_backends.azure.fakearm import FakeArm, Limit
+from swarmlib_backends.azure.fakearm import FakeArm, Fault, Limit
 from swarmlib_backends.azure.fakearm.spec import Spec
 from tests.support.azure.sdk import LOCATION, Sdk, machine_body, opened
 
@@ -201,7 +201,7 @@ async def test_making_the_same_again_changes_nothing_but_the_etag(sdk: Sdk) -> N
 async def test_two_changes_at_once_are_a_conflict_but_a_deletion_takes_over(sdk: Sdk, arm: FakeArm) -> None:
     interface = await sdk.network_for("vm")
     machines = sdk.compute.virtual_machines
-    never = arm.faults.hang_later("PUT", "*/virtualMachines/vm")
+    never = arm.faults.add(Fault("hang-later", "PUT", "*/virtualMachines/vm"))
     making = await machines.begin_create_or_update("prod", "vm", machine_body(interface))
     assert never.hits == 1
     assert await refused(machines.begin_create_or_update("prod", "vm", machine_body(interface))) == (409, "Conflict")
@@ -216,7 +216,7 @@ async def test_two_changes_at_once_are_a_conflict_but_a_deletion_takes_over(sdk:
 async def test_a_network_being_changed_asks_to_come_again_and_the_sdk_does(spec: Spec) -> None:
     async with fakearm.serving(spec=spec, poll_seconds=0.3) as arm, opened(arm) as sdk:
         await sdk.group()
-        arm.faults.slow("PUT", "*/virtualNetworks/net", 0.2)
+        arm.faults.add(Fault("slow", "PUT", "*/virtualNetworks/net", seconds=0.2))
         body = {"location": LOCATION, "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}}}
         await sdk.network.virtual_networks.begin_create_or_update("prod", "net", body)
         subnet = {"properties": {"addressPrefix": "10.0.0.0/24"}}

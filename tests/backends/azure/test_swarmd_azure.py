@@ -13,7 +13,7 @@ import trio
 
 from swarmd import azure as command
 from swarmlib import Denied
-from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from tests.support.azure.backend import azure, lead, left
 from tests.support.command import invoke
 
@@ -75,7 +75,7 @@ async def test_on_a_terminal_machines_are_a_table(
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     chosen = command.options(["--group", "prod"])
-    await trio.to_thread.run_sync(lambda: command.ls(chosen, as_json=False))
+    await command.ls(chosen, as_json=False)
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["name", "power", "size", "location"],
         ["box", "running", "Standard_B2s", "westeurope"],
@@ -91,7 +91,7 @@ async def test_what_is_wrong_is_said_in_a_line(led: FakeArm) -> None:
 
 
 async def test_what_a_killed_run_has_left_is_swept(led: FakeArm) -> None:
-    hanging = led.faults.hang("PUT", "*/virtualMachines/*")
+    hanging = led.faults.add(Fault("hang", "PUT", "*/virtualMachines/*"))
     async with trio.open_nursery() as nursery:
         start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
         process: trio.Process = await nursery.start(start)
@@ -108,7 +108,7 @@ async def test_what_a_killed_run_has_left_is_swept(led: FakeArm) -> None:
 
 
 async def test_a_killed_creation_is_completed_by_the_same_command(led: FakeArm) -> None:
-    hanging = led.faults.hang("PUT", "*/virtualMachines/*", halfway=True)
+    hanging = led.faults.add(Fault("hang-halfway", "PUT", "*/virtualMachines/*"))
     async with trio.open_nursery() as nursery:
         start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
         process: trio.Process = await nursery.start(start)
@@ -120,7 +120,7 @@ async def test_a_killed_creation_is_completed_by_the_same_command(led: FakeArm) 
 
 
 async def test_an_interrupted_creation_is_removed_again(led: FakeArm) -> None:
-    hanging = led.faults.hang_later("PUT", "*/virtualMachines/*")
+    hanging = led.faults.add(Fault("hang-later", "PUT", "*/virtualMachines/*"))
     async with trio.open_nursery() as nursery:
         start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
         process: trio.Process = await nursery.start(start)

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from swarmlib import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported, Verb, Workload
-from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from tests.support.azure.backend import azure, lead, left, until_asked, until_nothing_is_left
 
 
@@ -148,7 +148,7 @@ async def test_a_failure_at_any_step_leaves_nothing_behind(led: FakeArm, step: s
 async def test_a_spawn_that_is_cancelled_while_azure_hangs_returns_at_once_and_leaves_nothing(
     led: FakeArm, step: str, halfway: bool
 ) -> None:
-    hanging = led.faults.hang("PUT", f"*{step}", halfway=halfway)
+    hanging = led.faults.add(Fault("hang-halfway" if halfway else "hang", "PUT", f"*{step}"))
     async with azure() as swarm:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(swarm.spawn, {"Image": "ubuntu"}, name="web"))
@@ -160,15 +160,17 @@ async def test_a_spawn_that_is_cancelled_while_azure_hangs_returns_at_once_and_l
 
 
 async def test_what_cannot_be_removed_again_is_named(led: FakeArm) -> None:
-    led.faults.fail("PUT", "*/virtualMachines/*", "AllocationFailed")
-    led.faults.fail("DELETE", "*/networkInterfaces/*", "AuthorizationFailed", message="hands off", times=0)
+    led.faults.add(Fault("fail", "PUT", "*/virtualMachines/*", "AllocationFailed"))
+    led.faults.add(
+        Fault("fail", "DELETE", "*/networkInterfaces/*", "AuthorizationFailed", message="hands off", times=0)
+    )
     async with azure() as swarm:
         with pytest.raises(Unavailable, match=r"AllocationFailed.*Not removed again: .*web-nic.*hands off"):
             await swarm.spawn({"Image": "ubuntu"}, name="web")
 
 
 async def test_throttling_is_waited_out(led: FakeArm) -> None:
-    led.faults.fail("*", "*", "TooManyRequests", rate=0.2, times=0, retry_after=0.01)
+    led.faults.add(Fault("fail", "*", "*", "TooManyRequests", rate=0.2, times=0, retry_after=0.01))
     async with azure() as swarm:
         machine = await swarm.spawn({"Image": "ubuntu"}, name="web")
         await machine.rm(force=True)
@@ -197,7 +199,7 @@ async def test_azures_own_errors_say_what_to_do(led: FakeArm) -> None:
         with pytest.raises(Unavailable, match=r"AllocationFailed.*try again later"):
             await swarm.spawn({"Image": "ubuntu"})
         region.room = 100
-        led.faults.fail("PUT", "*", "AuthorizationFailed")
+        led.faults.add(Fault("fail", "PUT", "*", "AuthorizationFailed"))
         with pytest.raises(Denied, match=r"AuthorizationFailed.*Contributor"):
             await swarm.spawn({"Image": "ubuntu"})
         with pytest.raises(Invalid, match="not supported"):

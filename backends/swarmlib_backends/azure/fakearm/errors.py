@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from .http import Answer
 
 
+@dataclass(eq=False)
 class ArmError(Exception):
     """An error answer: status, Azure's code, a message; `target` names the parameter, `details` hold further errors."""
 
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        target: str = "",
-        details: Sequence[ArmError] = (),
-        retry_after: float = 0,
-    ) -> None:
-        super().__init__(f"{code}: {message}")
-        self.status = status
-        self.code = code
-        self.message = message
-        self.target = target
-        self.details = details
-        self.retry_after = retry_after
+    status: int
+    code: str
+    message: str
+    target: str = ""
+    details: Sequence[ArmError] = ()
+    retry_after: float = 0
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
 
     @property
     def body(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from random import Random
-from typing import Any, Final, Literal, TypedDict, Unpack, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 import trio
 
@@ -85,17 +85,6 @@ class Fault:
         return ArmError(status, self.code, message, retry_after=self.retry_after)
 
 
-class More(TypedDict, total=False):
-    """The other fields of a line; see `Fault`."""
-
-    status: int
-    message: str
-    retry_after: float
-    after: int
-    times: int
-    rate: float
-
-
 class Faults:
     """The script; `random` decides if a rate is below 1."""
 
@@ -107,30 +96,6 @@ class Faults:
         """Add a line, and return it, so that the caller can see when it hits."""
         self._script.append(fault)
         return fault
-
-    def fail(self, method: str, path: str, code: str = "InternalServerError", **more: Unpack[More]) -> Fault:
-        """Answer matching requests with an error. `more`: see `Fault`."""
-        return self.add(Fault("fail", method, path, code, **more))
-
-    def fail_later(self, method: str, path: str, code: str = "InternalServerError", **more: Unpack[More]) -> Fault:
-        """Accept matching requests, and let their operations fail."""
-        return self.add(Fault("fail-later", method, path, code, **more))
-
-    def hang(self, method: str, path: str, *, halfway: bool = False, **more: Unpack[More]) -> Fault:
-        """Never answer matching requests; or do what they ask, and stop halfway in the answer."""
-        return self.add(Fault("hang-halfway" if halfway else "hang", method, path, **more))
-
-    def hang_later(self, method: str, path: str, **more: Unpack[More]) -> Fault:
-        """Accept matching requests, and never end their operations."""
-        return self.add(Fault("hang-later", method, path, **more))
-
-    def cut(self, method: str, path: str, *, halfway: bool = False, **more: Unpack[More]) -> Fault:
-        """Break the connections of matching requests, at once or halfway in the answer to what was done."""
-        return self.add(Fault("cut-halfway" if halfway else "cut", method, path, **more))
-
-    def slow(self, method: str, path: str, seconds: float, **more: Unpack[More]) -> Fault:
-        """Make the operations of matching requests take longer."""
-        return self.add(Fault("slow", method, path, seconds=seconds, **more))
 
     def clear(self) -> None:
         """Remove all lines."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network
-from typing import Any
+from typing import Any, ClassVar
 
 from . import errors
 from .http import Body
@@ -22,31 +22,46 @@ class NetworkKind(Kind):
         if self.located:
             resource.properties["resourceGuid"] = old.properties["resourceGuid"] if old else self.state.uuid()
 
-    def split(self, resource: Resource, prop: str, kind: str) -> list[Resource] | None:
-        """Take the parts out of the body; return None if the body doesn't mention them."""
-        listed = resource.properties.pop(prop, None)
-        if listed is None:
-            return None
-        return [self._part(resource, kind, each) for each in listed]
 
-    def _part(self, resource: Resource, kind: str, body: Body) -> Resource:
-        id = resource.id.child(kind, errors.required(body, "name", f"a part of {resource.id}"))
+class WholeKind(NetworkKind):
+    """A type whose resources have parts (`part`), which come in the body, and are resources, too."""
+
+    part: ClassVar[str]
+
+    def split(self, resource: Resource) -> list[Resource] | None:
+        """Take the parts out of the body, for `accepted`; return None if the body doesn't mention them."""
+        listed = resource.properties.pop(self.part, None)
+        parts = None if listed is None else [self._part(resource, each) for each in listed]
+        resource.hidden["parts"] = parts
+        return parts
+
+    def _part(self, resource: Resource, body: Body) -> Resource:
+        id = resource.id.child(self.part, errors.required(body, "name", f"a part of {resource.id}"))
         fresh = {"properties": body.get("properties", {}) | {"provisioningState": "Succeeded"}}
         return Resource(id, {"id": str(id), "name": id.name, "type": id.type, **fresh})
 
-    def replace(self, resource: Resource, kind: str, parts: list[Resource]) -> None:
-        """Replace all parts of a kind by these."""
-        for each in self.state.children(resource.id, kind):
+    def accepted(self, resource: Resource, old: Resource | None) -> None:
+        """Create the parts in place of the earlier ones, if the body mentioned them."""
+        if (parts := resource.hidden.pop("parts")) is not None:
+            self._replace(resource, parts)
+
+    async def remove(self, resource: Resource) -> None:
+        """Remove the parts, too."""
+        self._replace(resource, [])
+
+    def _replace(self, resource: Resource, parts: list[Resource]) -> None:
+        for each in self.state.children(resource.id, self.part):
             del self.state.resources[each.id.key]
         for part in parts:
             part.note_references()
             self.state.resources[part.id.key] = part
 
 
-class VirtualNetworks(NetworkKind):
-    """Networks; their subnets are resources, too."""
+class VirtualNetworks(WholeKind):
+    """Networks; their parts are subnets."""
 
     type = "Microsoft.Network/virtualNetworks"
+    part = "subnets"
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
         """Check the address space, and that each subnet lies in it and overlaps no other."""
@@ -55,8 +70,7 @@ class VirtualNetworks(NetworkKind):
         if not space:
             raise errors.bad("InvalidRequestFormat", "A virtual network needs an address space.")
         networks = [network(each) for each in space]
-        parts = self.split(resource, "subnets", "subnets")
-        resource.hidden["parts"] = parts
+        parts = self.split(resource)
         wanted = self.state.children(resource.id, "subnets") if parts is None else parts
         check_subnets(resource.id.name, networks, wanted)
         for part in parts or []:
@@ -66,11 +80,6 @@ class VirtualNetworks(NetworkKind):
             for each in self.state.children(resource.id, "subnets"):
                 if each.id.key not in kept:
                     check_subnet_unused(self, each)
-
-    def accepted(self, resource: Resource, old: Resource | None) -> None:
-        """Create the subnets."""
-        if (parts := resource.hidden.pop("parts")) is not None:
-            self.replace(resource, "subnets", parts)
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
         """Show the network with its subnets."""
@@ -86,10 +95,6 @@ class VirtualNetworks(NetworkKind):
         """Refuse a network with a subnet that is in use."""
         for each in self.state.children(resource.id, "subnets"):
             check_subnet_unused(self, each)
-
-    async def remove(self, resource: Resource) -> None:
-        """Remove the subnets, too."""
-        self.replace(resource, "subnets", [])
 
 
 class Subnets(NetworkKind):

@@ -7,7 +7,7 @@ from typing import Final
 
 from . import errors
 from .http import Body
-from .network import NetworkKind
+from .network import NetworkKind, WholeKind
 from .resource import Resource
 from .state import Call
 
@@ -21,24 +21,19 @@ _RULES: Final = (
 )
 
 
-class SecurityGroups(NetworkKind):
-    """Network security groups."""
+class SecurityGroups(WholeKind):
+    """Network security groups; their parts are rules."""
 
     type = "Microsoft.Network/networkSecurityGroups"
+    part = "securityRules"
 
     def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
         """Check the rules."""
         super().prepare(resource, old, call)
-        parts = self.split(resource, "securityRules", "securityRules")
-        resource.hidden["parts"] = parts
-        check_rules(parts or [])
-        for part in parts or []:
+        parts = self.split(resource) or []
+        check_rules(parts)
+        for part in parts:
             part.body.setdefault("etag", resource.body["etag"])
-
-    def accepted(self, resource: Resource, old: Resource | None) -> None:
-        """Create the rules."""
-        if (parts := resource.hidden.pop("parts")) is not None:
-            self.replace(resource, "securityRules", parts)
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
         """Show the group with its rules, the default rules, and its users."""
@@ -57,10 +52,6 @@ class SecurityGroups(NetworkKind):
                 f"Network security group {resource.id.name} cannot be deleted because it is in use by the following"
             )
             raise errors.bad("InUseNetworkSecurityGroupCannotBeDeleted", f"{message} resources: {names}.")
-
-    async def remove(self, resource: Resource) -> None:
-        """Remove the rules, too."""
-        self.replace(resource, "securityRules", [])
 
 
 class SecurityRules(NetworkKind):

@@ -170,9 +170,7 @@ class Extensions(Kind):
         resource.body["location"] = self.state.get(parent).location
         resource.properties.pop("protectedSettings", None)
 
-    def patched(self, resource: Resource, patch: Body) -> Body:
-        """Merge the patch."""
-        return cast("Body", merged(resource.body, patch))
+    patched = VirtualMachines.patched
 
 
 def merged(value: Any, patch: Any) -> Any:
