@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import click
-import trio
 
 from swarmlib import Chain, NotFound
 from swarmlib.errors import ungrouped
@@ -31,12 +30,8 @@ def options(words: Sequence[str]) -> Azure:
     return backend
 
 
-def create(azure: Azure, name: str, *, dry_run: bool, as_json: bool) -> None:
+async def create(azure: Azure, name: str, *, dry_run: bool, as_json: bool) -> None:
     """Make a machine with Docker on it, and print how to reach it."""
-    trio.run(_create, azure, name, dry_run, as_json)
-
-
-async def _create(azure: Azure, name: str, dry_run: bool, as_json: bool) -> None:
     with progress() as say:
         async with _opened(azure, say) as (arm, access, maker):
             spec = default_spec(azure, name, access, engine=True)
@@ -68,12 +63,8 @@ async def _is_there(arm: Arm, id: str) -> bool:
     return await (arm.group(words[4]) if len(words) == 5 else arm.find(id)) is not None
 
 
-def ls(azure: Azure, *, as_json: bool) -> None:
+async def ls(azure: Azure, *, as_json: bool) -> None:
     """List the machines of the group."""
-    trio.run(_ls, azure, as_json)
-
-
-async def _ls(azure: Azure, as_json: bool) -> None:
     with ungrouped():
         async with connected(azure.subscription) as arm:
             found = await machines(arm, azure.group)
@@ -98,27 +89,18 @@ def _told(machine: Machine) -> dict[str, Any]:
     }
 
 
-def rm(azure: Azure, names: Sequence[str]) -> None:
-    """Remove machines, each with its disk, interface and address."""
-    trio.run(_rm, azure, names)
-
-
-async def _rm(azure: Azure, names: Sequence[str]) -> None:
+async def rm(azure: Azure, name: str) -> None:
+    """Remove a machine, with its disk, interface and address."""
     with progress() as say:
         async with _opened(azure, say) as (arm, _, maker):
-            for name in names:
-                found = await arm.find(maker.id(MACHINES, name))
-                if found is None:
-                    raise NotFound(f"there is no virtual machine {name} in {azure.group}")
-                await maker.remove(found)
+            found = await arm.find(maker.id(MACHINES, name))
+            if found is None:
+                raise NotFound(f"there is no virtual machine {name} in {azure.group}")
+            await maker.remove(found)
 
 
-def sweep(azure: Azure, older_than: float, *, everywhere: bool, dry_run: bool) -> int:
+async def sweep(azure: Azure, older_than: float, *, everywhere: bool, dry_run: bool) -> int:
     """Remove what crashed runs have left, and return how many resources could not be removed."""
-    return trio.run(_sweep, azure, older_than, everywhere, dry_run)
-
-
-async def _sweep(azure: Azure, older_than: float, everywhere: bool, dry_run: bool) -> int:
     left: list[str] = []
     with progress() as say, ungrouped():
         async with connected(azure.subscription) as arm:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -104,10 +104,9 @@ def cli(verbose: bool) -> None:
 
     It ends with 0 or by a signal (130 for SIGINT, 143 for SIGTERM), 1 when a stage fails, 2 when the chain is wrong.
     """
-    level = logging.INFO if verbose else logging.WARNING
     from . import logs
 
-    logs.set_up(level)
+    logs.set_up(logging.INFO if verbose else logging.WARNING)
 
 
 @cli.command(context_settings=_RAW)
@@ -259,14 +258,18 @@ _options = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[O
 _dry = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 
 
-def _azure(words: Sequence[str]) -> tuple[ModuleType, Azure]:
-    """Return the commands and the typed options. Exits if the options are wrong, or the SDK is not installed."""
+def _run_azure(words: Sequence[str], work: Callable[[ModuleType, Azure], Awaitable[Any]]) -> Any:
+    """Run a command on the typed options. Exit if these are wrong, or the SDK is not installed."""
     with reporting(EXIT_USAGE):
         try:
             from . import azure as command
         except ModuleNotFoundError as exc:
             raise click.ClickException(f"this needs Azure's SDK: pip install 'swarmlib[azure]' ({exc})") from exc
-        return command, command.options(words)
+        chosen = command.options(words)
+    import trio
+
+    with reporting(EXIT_FAILED):
+        return trio.run(work, command, chosen)
 
 
 @azure.command(context_settings=_MIXED)
@@ -279,9 +282,7 @@ def create(name: str, dry_run: bool, as_json: bool, words: tuple[str, ...]) -> N
 
     The same again is the same machine. What fails or is interrupted halfway is removed again.
     """
-    command, chosen = _azure(words)
-    with reporting(EXIT_FAILED):
-        command.create(chosen, name, dry_run=dry_run, as_json=as_json)
+    _run_azure(words, lambda command, chosen: command.create(chosen, name, dry_run=dry_run, as_json=as_json))
 
 
 @azure.command("ls", context_settings=_MIXED)
@@ -289,9 +290,7 @@ def create(name: str, dry_run: bool, as_json: bool, words: tuple[str, ...]) -> N
 @_options
 def azure_ls(as_json: bool, words: tuple[str, ...]) -> None:
     """List the machines of the group."""
-    command, chosen = _azure(words)
-    with reporting(EXIT_FAILED):
-        command.ls(chosen, as_json=as_json)
+    _run_azure(words, lambda command, chosen: command.ls(chosen, as_json=as_json))
 
 
 @azure.command("rm", context_settings=_MIXED)
@@ -299,9 +298,7 @@ def azure_ls(as_json: bool, words: tuple[str, ...]) -> None:
 @_options
 def azure_rm(name: str, words: tuple[str, ...]) -> None:
     """Remove a machine, with its disk, interface and address; and what it shared, if it was the last user."""
-    command, chosen = _azure(words)
-    with reporting(EXIT_FAILED):
-        command.rm(chosen, [name])
+    _run_azure(words, lambda command, chosen: command.rm(chosen, name))
 
 
 @azure.command(context_settings=_MIXED)
@@ -318,11 +315,9 @@ def azure_rm(name: str, words: tuple[str, ...]) -> None:
 @_options
 def sweep(older_than: float, everywhere: bool, dry_run: bool, words: tuple[str, ...]) -> None:
     """Remove what runs that crashed have left behind: what has swarmlib's tags, and no machine."""
-    command, chosen = _azure(words)
-    with reporting(EXIT_FAILED):
-        raise SystemExit(
-            EXIT_FAILED if command.sweep(chosen, older_than, everywhere=everywhere, dry_run=dry_run) else 0
-        )
+    options = {"everywhere": everywhere, "dry_run": dry_run}
+    left = _run_azure(words, lambda command, chosen: command.sweep(chosen, older_than, **options))
+    raise SystemExit(EXIT_FAILED if left else 0)
 
 
 def main() -> None:
