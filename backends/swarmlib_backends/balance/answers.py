@@ -51,31 +51,20 @@ def shape_of(verb: Verb, path: Path) -> Any:
     return _WHOLE.get((verb, path))
 
 
-def read(shape: Any, value: Any, what: str, member: str) -> Any:
-    """Return a member's decoded answer unchanged if it has the required shape.
+def read(shape: Any, reply: Ack | Set, what: str, member: str) -> Any:
+    """Return the decoded value of a member's reply unchanged if it has the required shape.
 
     what: names the kind of answer in the error, such as `ls containers`.
 
     Raises:
-        BadAnswer: the answer has another shape; the error names the member, the kind and the field.
+        BadAnswer: the value is not JSON, or has another shape; the error names the member, the kind and the field.
     """
     try:
+        value = reply.json
         msgspec.convert(value, shape)
-    except msgspec.ValidationError as exc:
+    except (Invalid, msgspec.ValidationError) as exc:
         raise BadAnswer(f"{member} gave a malformed answer to {what}: {exc}", backend=member) from exc
     return value
-
-
-def decoded(reply: Ack | Set, what: str, member: str) -> Any:
-    """Return the decoded value of a reply.
-
-    Raises:
-        BadAnswer: the value is not JSON.
-    """
-    try:
-        return reply.json
-    except Invalid as exc:
-        raise BadAnswer(f"{member} gave a malformed answer to {what}: {exc.message}", backend=member) from exc
 
 
 def name_of(verb: Verb, path: Path) -> str:
@@ -93,7 +82,7 @@ def checked(answer: Answer, request: Request, member: str) -> Answer:
     if shape is not None:
         what = name_of(request.verb, request.path)
         holder = next((each for each in reversed(answer.before) if isinstance(each, Set)), answer.ack)
-        value = read(shape, decoded(holder, what, member), what, member)
+        value = read(shape, holder, what, member)
         if request.path == ("version",):
             _check_versions(value, member)
     return answer
@@ -112,5 +101,5 @@ def event(reply: Set, member: str) -> Mapping[str, Any]:
     Raises:
         BadAnswer: the reply is not an event.
     """
-    value: Mapping[str, Any] = read(shapes.Event, decoded(reply, "events", member), "events", member)
+    value: Mapping[str, Any] = read(shapes.Event, reply, "events", member)
     return value

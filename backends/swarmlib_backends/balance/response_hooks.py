@@ -40,7 +40,7 @@ def _read(reply: Ack | Set, asked: tuple[Verb, Path], member: Member) -> Any:
     """Return the value of a reply. Raise BadAnswer if it does not have the shape that the request requires."""
     verb, path = asked
     what = answers.name_of(verb, path)
-    return answers.read(answers.shape_of(verb, path), answers.decoded(reply, what, member.name), what, member.name)
+    return answers.read(answers.shape_of(verb, path), reply, what, member.name)
 
 
 def touches(index: Index, member: Member, request: Request) -> See:

@@ -4,59 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
-from swarmlib import Path, Request, Verb
+from swarmlib import Request
 
-from ..dockerapi.filters import encode
+from ..dockerapi.filters import decode, encode
 from ..dockerapi.matching import glob
-from ..dockerapi.operations import (
-    BuildPrune,
-    ContainerList,
-    ContainerPrune,
-    ImageList,
-    ImagePrune,
-    NetworkList,
-    NetworkPrune,
-    PluginList,
-    SystemEvents,
-    VolumeList,
-    VolumePrune,
-)
+from ..dockerapi.operations import ContainerList
+from ..dockerapi.parameters import Params
 from .labels import LABEL
 from .member import Member
 
-_Filtered: TypeAlias = (
-    ContainerList
-    | ImageList
-    | NetworkList
-    | VolumeList
-    | PluginList
-    | ContainerPrune
-    | ImagePrune
-    | NetworkPrune
-    | VolumePrune
-    | BuildPrune
-    | SystemEvents
-)
-_FILTERED: Final[Mapping[Verb, Mapping[Path, type[_Filtered]]]] = {
-    Verb.LS: {
-        ("containers",): ContainerList,
-        ("images",): ImageList,
-        ("networks",): NetworkList,
-        ("volumes",): VolumeList,
-        ("plugins",): PluginList,
-    },
-    Verb.RM: {
-        ("containers",): ContainerPrune,
-        ("images",): ImagePrune,
-        ("networks",): NetworkPrune,
-        ("volumes",): VolumePrune,
-        ("build",): BuildPrune,
-    },
-    Verb.WATCH: {(): SystemEvents},
-}
-"""The parameters of operations with filters, by the request's verb and the kind of its objects."""
 _RELATIVE: Final = ("before", "since")
 """Filters that name an object, which only its own engine knows."""
 
@@ -76,12 +34,11 @@ class Selection:
     @classmethod
     def of(cls, request: Request) -> Self:
         """Take the `node` filter, and the label that stands for it, out of a canonical request's parameters."""
-        known = _FILTERED[request.verb].get(request.path)
-        if known is None:  # for the engines to refuse
-            return cls(request.params, {})
-        asked = known.of(request)
+        asked = request.params
+        if not isinstance(asked, Params) or "filters" not in asked.declared:  # for the engines to refuse
+            return cls(asked, {})
         limit = asked.limit if isinstance(asked, ContainerList) and (asked.limit or 0) > 0 else None
-        filters = asked.filters
+        filters = decode(asked)
         labels = filters.get("label", [])
         nodes = [*filters.pop("node", []), *(each.partition("=")[2] or "*" for each in labels if _is_node(each))]
         if not nodes:
