@@ -69,11 +69,6 @@ class Chain:
         return cls(*(_from_table(table) for table in source))
 
     @classmethod
-    def read_words(cls, words: Sequence[str]) -> Chain:
-        """Read a chain from shell arguments: each is a chain, and they follow each other. Raises as `read`."""
-        return cls(*words)
-
-    @classmethod
     def read_file(cls, path: FilePath) -> Chain:
         """Read a chain from a TOML file: `chain = "…"`, or a `[[stage]]` for each with `backend = "…"` and arguments.
 

@@ -89,13 +89,10 @@ def cli(verbose: bool) -> None:
       here:  swarmd 'dockerserver unix:///tmp/b.sock' 'remote ssh://b'
 
     \b
-    See what there is, and what a chain means before running it:
+    See what there is, and what a chain means before running it; and keep it in a file:
       swarmd backends
       swarmd backends balance
       swarmd check 'dockerserver unix:///run/swarm.sock | debug --json | exec'
-
-    \b
-    Keep a chain in a file:
       swarmd run -f chain.toml
 
     \b
@@ -166,7 +163,7 @@ def check(as_json: bool, file: Path | None, words: tuple[str, ...]) -> None:
         chain = _read(words, file)
     from . import show
 
-    click.echo(show.chain_json(chain) if as_json else show.chain_text(chain))
+    click.echo(show.as_json(show.plain(chain)) if as_json else show.chain_text(chain))
 
 
 @cli.command()
@@ -333,7 +330,7 @@ def _read(words: Sequence[str], file: Path | None) -> Chain:
             raise click.UsageError(f"{word} stands alone: quote a stage with its arguments, such as 'debug {word}'")
     from swarmlib import Chain
 
-    return Chain.read_file(file) if file else Chain.read_words(words)
+    return Chain.read_file(file) if file else Chain(*words)
 
 
 def _needs_source(chain: Chain) -> None:

@@ -131,11 +131,6 @@ def _argument(parameter: Parameter, value: Any, indent: str) -> list[str]:
     return [f"{indent}{label} = {json.dumps(plain(parameter.shown(value)), ensure_ascii=False)}"]
 
 
-def chain_json(chain: Chain) -> str:
-    """Describe a chain as JSON, with the same content as `chain_text`."""
-    return as_json(plain(chain))
-
-
 def plain(value: Any) -> Any:
     """Convert an argument's value to JSON data; a chain to the list of its stages, with its label if it has one."""
     if isinstance(value, Chain):

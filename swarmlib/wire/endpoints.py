@@ -214,8 +214,8 @@ class RemoteReply(Endpoint, ReplySender):
             self._credited = self._credited or trio.lowlevel.ParkingLot()  # most never need one
             await driver.writer.room(id, self._credited)
         if not driver.channels.is_open(id):  # maybe only just: then the event of it still waits
-            self._gone = True
-        if self._gone:
+            self.leave()
+        if self.gone:
             raise trio.BrokenResourceError("the caller went away")
         try:
             _send_reply(driver, id, reply)

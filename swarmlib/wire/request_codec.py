@@ -10,7 +10,7 @@ import math
 from typing import Any, Final
 
 from ..errors import Invalid
-from ..operation import NO_META, Meta, Operation
+from ..operation import NO_META, Operation
 from ..values import Json
 from .errors import WireError
 from .fields import check_places, fields_of, map_of, meta_of, path_of, ref_of, time_left_of, value_of, verb_of
@@ -31,6 +31,7 @@ def encode_request(request: Operation, body: bytes | None, refs: Refs, *, now: f
     Raises:
         Invalid: it holds what can't be carried, such as a parameter that is no plain data.
     """
+    meta = request.meta
     fields: list[Any] = [
         request.verb._value_,
         list(request.path),
@@ -38,7 +39,7 @@ def encode_request(request: Operation, body: bytes | None, refs: Refs, *, now: f
         body if refs.value is None else packed_value(refs.value),
         packed_ref(refs.reply),
         packed_ref(refs.stream),
-        None if request.meta is NO_META else _plain_meta(request.meta),
+        None if meta is NO_META else [meta.caller, meta.version, [list(header) for header in meta.headers]],
         None if request.deadline == math.inf else max(0.0, request.deadline - now),
     ]
     try:
@@ -49,10 +50,6 @@ def encode_request(request: Operation, body: bytes | None, refs: Refs, *, now: f
             return packed(fields)
     except UNPACKABLE as exc:
         raise Invalid(f"this {request.verb} request can't be carried: {exc}", path=request.path) from exc
-
-
-def _plain_meta(meta: Meta) -> list[Any]:
-    return [meta.caller, meta.version, [list(header) for header in meta.headers]]
 
 
 def decode_request(data: bytes | memoryview, *, now: float) -> tuple[Operation, Refs]:

@@ -305,8 +305,8 @@ async def test_each_of_many_calls_is_answered_once_when_their_stage_dies(kind: t
         lambda: Chain.read(Chain.read("debug | exec")),
         lambda: Chain.read([{"backend": "debug"}, {"backend": "exec"}]),
         lambda: Chain.read([*Chain.read("debug").backends, {"backend": "exec"}]),
-        lambda: Chain.read_words(["debug", "exec"]),
-        lambda: Chain.read_words(["debug | exec"]),
+        lambda: Chain("debug", "exec"),
+        lambda: Chain("debug | exec"),
     ],
     ids=["text", "tree", "chain", "tables", "mixed", "words", "word"],
 )

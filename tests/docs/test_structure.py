@@ -156,7 +156,8 @@ def _defined(tree: ast.AST) -> set[str]:
             case ast.Attribute(value=ast.Name(id="self"), ctx=ast.Store()):
                 names.add(node.attr)
             case ast.ClassDef():
-                names |= {name.id for each in node.body for name in ast.walk(each) if isinstance(name, ast.Name)}
+                stated = (each for each in node.body if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+                names |= {name.id for each in stated for name in ast.walk(each) if isinstance(name, ast.Name)}
             case _:
                 pass
     return {name for name in names if _private(name)}

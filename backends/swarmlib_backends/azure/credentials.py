@@ -61,7 +61,7 @@ class Credential:
     async def __aenter__(self) -> Credential:
         return self
 
-    async def __aexit__(self, *_: Any, **__: Any) -> None:
+    async def __aexit__(self, *_: object, **__: object) -> None:
         await self.close()
 
 

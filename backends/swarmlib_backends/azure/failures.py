@@ -61,13 +61,8 @@ def error_of(exc: AzureError) -> SwarmError:
     return Denied(f"no token for Azure: {exc.message.strip()}")
 
 
-def code_of(exc: HttpResponseError) -> str:
-    """Return Azure's own code, or "" if the answer had none."""
-    return str(getattr(exc.error, "code", None) or "")
-
-
 def _of_answer(exc: HttpResponseError) -> SwarmError:
-    code, status = code_of(exc), exc.status_code or 0
+    code, status = str(getattr(exc.error, "code", None) or ""), exc.status_code or 0
     said = str(getattr(exc.error, "message", None) or exc.message).strip()
     quota = code == "OperationNotAllowed" and "quota" in said
     advice = _ADVICE.get("QuotaExceeded" if quota else code)

@@ -252,7 +252,7 @@ class Maker:
         in use stays.
         """
         left: list[str] = []
-        for id in sorted((each for each in ids if "/" in each), key=_rank):
+        for id in sorted((each for each in ids if "/" in each), key=lambda each: _ORDER.index(_kind(each))):
             try:
                 await self._remove_one(id, attempt)
             except SwarmError as exc:
@@ -310,10 +310,6 @@ async def provisioning(
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
                     await maker.settle()
                 nursery.cancel_scope.cancel()
-
-
-def _rank(id: str) -> int:
-    return _ORDER.index(_kind(id))
 
 
 def _kind(id: str) -> str:

@@ -55,7 +55,7 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: Any, **__: Any) -> None:
+    async def __aexit__(self, *_: object, **__: object) -> None:
         await self.close()
 
     async def sleep(self, duration: float) -> None:

@@ -44,12 +44,7 @@ class Forwarded(Tap):
         under_way.add(self)
         inner.on_gone(self.leave)
 
-    @property
-    def gone(self) -> bool:
-        """Whether the member's work is cancelled, which it is too when another answers the caller."""
-        return self._gone
-
-    on_gone = ReplySender.on_gone
+    gone, on_gone = ReplySender.gone, ReplySender.on_gone
 
     def leave(self) -> None:
         """Cancel the member's work: the caller has disconnected, or another answers it."""
@@ -65,7 +60,7 @@ class Forwarded(Tap):
             await self._end(exc)
 
     async def _gave_back(self, error: SwarmError) -> bool:
-        if self._give_back is None or self._begun or self._gone or not isinstance(error, NotFound):
+        if self._give_back is None or self._begun or self.gone or not isinstance(error, NotFound):
             return False
         self._begun = self._given_back = True
         await self._give_back(self._caller, error)
@@ -77,7 +72,7 @@ class Forwarded(Tap):
             await super()._finish()
 
     def _look(self, reply: Reply) -> Reply:
-        if self._gone:
+        if self.gone:
             raise trio.BrokenResourceError("the call was cut")
         seen = None if self._show is None else self._show(reply)
         self._begun = True
@@ -85,7 +80,7 @@ class Forwarded(Tap):
 
     async def cut(self, error: SwarmError) -> None:
         """Answer with an error, unless the call is a stream that has begun and may continue when the member is back."""
-        if not (self._begun and self._may_go_on) and not self._gone:
+        if not (self._begun and self._may_go_on) and not self.gone:
             await self._end(error)
 
     async def _end(self, error: SwarmError) -> None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, insort
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, Final, Generic, TypeVar
 
 from .departed import Departed
-from .imagenames import ImageNames
 from .node import Node
 from .objects import RUNNING, Container, Item
 
@@ -110,6 +109,36 @@ def _without(table: dict[str, tuple[AnItem, ...]], key: str, item: AnItem) -> No
         table[key] = left
     else:
         table.pop(key, None)
+
+
+class ImageNames:
+    """When the names of one engine's images were given. Names in the first list have no known time.
+
+    Where engines disagree about a name, it means the image that was named last, as on one engine.
+    """
+
+    def __init__(self, times: count[int]) -> None:
+        """Create the table; `times` gives increasing numbers, and is shared by all engines."""
+        self._times = times
+        self._given: dict[str, tuple[str, int]] | None = None
+
+    def listed(self, images: Mapping[str, Iterable[str]]) -> None:
+        """Record a list of the engine's images: their names, by their ids."""
+        now = 0 if self._given is None else next(self._times)
+        known = self._given or {}
+        self._given = {
+            name: known[name] if known.get(name, ("",))[0] == id else (id, now)
+            for id, names in images.items()
+            for name in names
+        }
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._given or ())
+
+    def given(self, name: str) -> int:
+        """Return when the engine's image of this name got it; 0 if that is not known."""
+        return (self._given or {}).get(name, ("", 0))[1]
 
 
 class Index:

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from swarmlib_backends.balance.imagenames import ImageNames
-from swarmlib_backends.balance.index import Index, Table, image_name
+from swarmlib_backends.balance.index import ImageNames, Index, Table, image_name
 from swarmlib_backends.balance.member import Member
 from swarmlib_backends.balance.objects import Container, Item
 from swarmlib_backends.dockerapi.ages import human, since, template
