@@ -44,7 +44,12 @@ class Forwarded(Tap):
         under_way.add(self)
         inner.on_gone(self.leave)
 
-    gone, on_gone = ReplySender.gone, ReplySender.on_gone
+    @property
+    def gone(self) -> bool:
+        """Whether the member's work is cancelled, which it is too when another answers the caller."""
+        return super(Tap, self).gone
+
+    on_gone = ReplySender.on_gone
 
     def leave(self) -> None:
         """Cancel the member's work: the caller has disconnected, or another answers it."""
