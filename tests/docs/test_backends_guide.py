@@ -86,7 +86,7 @@ async def test_the_docker_cli_uses_the_leaf(tmp_path: Path) -> None:
         assert "is already in use" in await cli("create", "--name", "long", "timer", "3", code=1)
         assert await cli("rm", "long") == "long"
         assert "can't have HostConfig.Memory" in await cli("run", "-m", "1g", "timer", "3", code=125)
-        assert "should be a number" in await cli("run", "timer", "soon", code=125)
+        assert "invalid command: expected a number" in await cli("run", "timer", "soon", code=125)
         assert await cli("info", "-f", "{{.Driver}} {{.Containers}}") == "timer 1"
         assert len((await cli("container", "prune", "-f")).splitlines()) > 1
         assert await cli("ps", "-aq") == ""

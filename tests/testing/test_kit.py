@@ -674,7 +674,7 @@ async def test_a_broken_rule_is_named_and_shown_by_the_messages(autojump_clock: 
     with pytest.raises(ConformanceError) as raised:
         await check_backend(Forgiving)
     assert str(raised.value).splitlines() == [
-        "forgiving breaks the rule says_not_found: An object that isn't there is `not_found`.",
+        "forgiving breaks the rule says_not_found: A call to an object that doesn't exist gets `not_found`.",
         "  Seen: rm of an object that isn't there gave an ack.",
         "  Messages:",
         "    #1 > get containers/swarmlib-nosuch",

@@ -46,7 +46,7 @@ async def answers_everything(bench: Bench) -> None:
 
 @rule("messages")
 async def gives_the_answer_itself(bench: Bench) -> None:
-    """It gives the final reply itself, and leaves none to a channel that is closed or dropped."""
+    """It sends the final reply itself, and does not rely on the channel's being closed or dropped."""
     await _answers(bench)
     unanswered = bench.transcript.unanswered
     must(not unanswered, f"{len(unanswered)} requests were left without one, the first {unanswered[:1]}")
@@ -66,7 +66,7 @@ async def answers_once(bench: Bench) -> None:
 
 @rule("messages")
 async def has_no_bugs(bench: Bench) -> None:
-    """Nothing that is asked ends in a bug: no `internal` error, no unexpected exception in the log."""
+    """No request ends in a bug: no `internal` error, no unexpected exception in the log."""
     internal = [request for request, answer in (await _answers(bench)).items() if answer == "internal"]
     must(not internal, f"internal errors to {internal[:3]}")
     must(not bench.transcript.bugs, f"bugs in the log: {bench.transcript.bugs[:3]}")
@@ -74,7 +74,7 @@ async def has_no_bugs(bench: Bench) -> None:
 
 @rule("messages", Verb.GET)
 async def says_not_found(bench: Bench) -> None:
-    """An object that isn't there is `not_found`."""
+    """A call to an object that doesn't exist gets `not_found`."""
     for verb in sorted({Verb.GET, Verb.START, Verb.STOP, Verb.RM} & bench.subject.does):
         error = await bench.error_of(verb, (*bench.leaf.place, NOSUCH))
         must(error and error.code == "not_found", f"{verb} of an object that isn't there gave {told(error)}")
@@ -82,7 +82,7 @@ async def says_not_found(bench: Bench) -> None:
 
 @rule("messages")
 async def refuses_unknown_places(bench: Bench) -> None:
-    """A place that isn't there is refused (`not_implemented`, `not_found`)."""
+    """A call to a path that doesn't exist is refused (`not_implemented`, `not_found`)."""
     for verb in sorted(bench.subject.does):
         error = await bench.error_of(verb, (NOSUCH, "x"))
         must(error and error.code in REFUSALS, f"{verb} {NOSUCH}/x gave {told(error)}")
@@ -90,7 +90,7 @@ async def refuses_unknown_places(bench: Bench) -> None:
 
 @rule("messages", Verb.SPAWN)
 async def refuses_what_makes_no_sense(bench: Bench) -> None:
-    """What can't be understood is refused, and is no bug."""
+    """A body that can't be understood is refused, and causes no bug."""
     for raw in (b"[1]", b'"word"', b'{"cut off', b"\xff"):
         error = await bench.error_of(Verb.SPAWN, bench.leaf.place, Request(Verb.SPAWN, body=Json(raw)))
         must(error, f"spawn of {raw!r} was acknowledged")
@@ -100,7 +100,7 @@ async def refuses_what_makes_no_sense(bench: Bench) -> None:
 
 @rule("messages")
 async def answers_what_comes_too_late(bench: Bench) -> None:
-    """A request that comes after its deadline is answered too."""
+    """A request that arrives after its deadline is answered too."""
     verb, path = bench.subject.some_verb
     with trio.move_on_after(CLEANUP_SECONDS):
         error = await bench.error_of(verb, path, Request(verb, deadline=trio.current_time() - 1))
@@ -111,7 +111,7 @@ async def answers_what_comes_too_late(bench: Bench) -> None:
 
 @rule("messages", "declared")
 async def does_no_more_than_declared(bench: Bench) -> None:
-    """A verb that it doesn't do is answered with `denied` or `not_implemented`."""
+    """An unsupported verb is answered with `denied` or `not_implemented`."""
     for verb in sorted(set(Verb) - bench.subject.does):
         error = await bench.error_of(verb, (*bench.leaf.place, NOSUCH))
         refused = error and error.code in ("denied", "not_implemented")
@@ -120,7 +120,7 @@ async def does_no_more_than_declared(bench: Bench) -> None:
 
 @rule("messages", "reference", Verb.GET)
 async def passes_errors_on(bench: Bench) -> None:
-    """An error of the stage behind it reaches the caller with its code and message."""
+    """An error of the next stage reaches the caller with its code and message."""
     for code, kind in ERRORS.items():
         failing = bench.reference.add(f"fails-{code}")
         bench.reference.trouble(failing.id, kind(f"it is {code}"))
@@ -130,7 +130,7 @@ async def passes_errors_on(bench: Bench) -> None:
 
 @rule("messages", "reference", Verb.GET)
 async def lets_a_dropped_request_be_noticed(bench: Bench) -> None:
-    """A request that the stage behind it drops is an error to the caller, at once."""
+    """When the next stage drops a request, the caller gets an error at once."""
     dropped = bench.reference.add("dropped")
     bench.reference.trouble(dropped.id, Trouble.DROPPED)
     with trio.move_on_after(CLEANUP_SECONDS):

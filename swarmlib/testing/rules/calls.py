@@ -28,7 +28,7 @@ LATE: Final = 0.2
 
 @rule("messages")
 async def survives_a_caller_that_has_gone_before(bench: Bench) -> None:
-    """A call that its caller gave up before it was sent does no harm."""
+    """A call whose caller gave up before it was sent does no harm."""
     verb, path = bench.subject.some_verb
     reply, replies = open_reply()
     await replies.aclose()
@@ -38,7 +38,7 @@ async def survives_a_caller_that_has_gone_before(bench: Bench) -> None:
 
 @opening_rule("messages", "reference")
 async def cancels_the_work_when_the_caller_goes(subject: Subject, transcript: Transcript) -> None:
-    """When its caller goes away, the work for a call is cancelled also in the stage behind."""
+    """When the caller disconnects, the work for its call is cancelled, also in the next stage."""
     async with subject.opened(transcript, held=True) as bench:
         reference = bench.reference
         async with asking(bench.swarm.sender, *subject.some_verb):
@@ -50,7 +50,7 @@ async def cancels_the_work_when_the_caller_goes(subject: Subject, transcript: Tr
 
 @rule("messages", "idle", Verb.ATTACH)
 async def leaves_the_object_alone_when_a_conversation_ends(bench: Bench) -> None:
-    """Who leaves a conversation leaves the object as it was, and the backend at work."""
+    """Leaving a conversation does not change the object, and the backend goes on working."""
     workload = await bench.started("idle")
     for _ in range(3):
         async with asking(bench.swarm.sender, Verb.ATTACH, workload.path) as replies:
@@ -62,7 +62,7 @@ async def leaves_the_object_alone_when_a_conversation_ends(bench: Bench) -> None
 
 @rule("messages", "idle", Verb.ATTACH)
 async def ends_what_worked_for_a_conversation(bench: Bench) -> None:
-    """When conversations are left, what worked for them ends."""
+    """When a conversation is left, all work for it ends."""
     workload = await bench.started("idle")
     before = _tasks()
     for _ in range(MANY):
@@ -78,7 +78,7 @@ def _tasks() -> int:
 
 @opening_rule("messages", "reference")
 async def keeps_deadlines(subject: Subject, transcript: Transcript) -> None:
-    """A deadline travels with the request: when it passes, the caller is told `timeout`, and the work is cancelled."""
+    """A deadline travels with the request: when it passes, the caller gets `timeout`, and the work is cancelled."""
     verb, path = subject.some_verb
     async with subject.opened(transcript, held=True) as bench:
         began = trio.current_time()
@@ -92,7 +92,7 @@ async def keeps_deadlines(subject: Subject, transcript: Transcript) -> None:
 
 @rule("messages", "idle", Verb.ATTACH, Verb.GET)
 async def lets_no_conversation_hold_up_a_call(bench: Bench) -> None:
-    """A conversation holds up no call."""
+    """A conversation never delays a call."""
     talking, other = await bench.started("idle"), await bench.spawned("idle")
     async with asking(bench.swarm.sender, Verb.ATTACH, talking.path) as replies:
         await acked(replies)
@@ -104,7 +104,7 @@ async def lets_no_conversation_hold_up_a_call(bench: Bench) -> None:
 
 @rule("messages", "reference", Verb.GET)
 async def lets_no_call_hold_up_another(bench: Bench) -> None:
-    """A call that takes long holds up no other."""
+    """A slow call never delays another one."""
     reference = bench.reference
     held, free = reference.add("held"), reference.add("free")
     reference.trouble(held.id, Trouble.HELD)
@@ -119,7 +119,7 @@ async def lets_no_call_hold_up_another(bench: Bench) -> None:
 
 @rule("messages", "reference", Verb.WATCH)
 async def holds_back_replies_that_nobody_reads(bench: Bench) -> None:
-    """A caller that doesn't read holds up who replies; when it reads again, all comes in order."""
+    """A caller that stops reading blocks the sender of replies; when it reads again, all replies come in order."""
     reference = bench.reference
     box = reference.add("flood")
     reference.flooded = 0

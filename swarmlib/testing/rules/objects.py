@@ -37,7 +37,7 @@ OTHER_SPELLINGS: Final = ("./{}", "{}/", "{}/.", "{}/x", "/{}", "a/../{}", "%2e/
 
 @rule("messages", "idle", Verb.SPAWN, Verb.GET, Verb.RM)
 async def keeps_what_is_spawned(bench: Bench) -> None:
-    """What was spawned is there under its id until it is removed."""
+    """A spawned object is found by its id until it is removed."""
     made = await bench.spawned("idle", by=bench.swarm)
     must(made.id, "the ack of a spawn should say the Id of what was made")
     found: dict[str, Any] = await made.get()
@@ -76,7 +76,7 @@ async def _listed(bench: Bench, **args: str) -> list[str]:
 
 @rule("messages", "idle", Verb.WATCH)
 async def tells_of_changes(bench: Bench) -> None:
-    """A watch tells of a change that comes after its ack."""
+    """A watch reports a change that happens after its ack."""
     async with bench.swarm.watch() as changes:
         made = await bench.spawned("idle")
         with trio.move_on_after(CLEANUP_SECONDS):
@@ -105,7 +105,7 @@ async def keeps_odd_names_apart(bench: Bench) -> None:
 
 @rule("messages", "idle", Verb.GET)
 async def takes_no_name_for_another(bench: Bench) -> None:
-    """What is no name (`../x`), or another spelling of one (`./ID`, `ID/`), is refused: no object has it."""
+    """An invalid name (`../x`), or another spelling of a name (`./ID`, `ID/`), is refused."""
     place, made = bench.leaf.place, await bench.spawned("idle")
     names = [*NO_PARTS, *(form.format(made.id) for form in OTHER_SPELLINGS), f"../{place[-1]}/{made.id}"]
     paths = [*((*place, name) for name in names), *((*place, part, made.id) for part in ("..", ".", ""))]
@@ -117,7 +117,7 @@ async def takes_no_name_for_another(bench: Bench) -> None:
 
 @rule("messages", "idle", Verb.SPAWN, Verb.GET)
 async def keeps_the_name_that_it_is_given(bench: Bench) -> None:
-    """A name given to a spawn (the parameter `name`) is the object's, or is refused: it is never ignored."""
+    """A name given to a spawn (the parameter `name`) becomes the object's name or is refused; it is never ignored."""
     name = f"swarmlib-{secrets.token_hex(4)}"
     try:
         made = await bench.spawned("idle", by=bench.swarm, name=name)
@@ -130,7 +130,7 @@ async def keeps_the_name_that_it_is_given(bench: Bench) -> None:
 
 @rule("messages", "idle", Verb.SPAWN)
 async def spawns_nothing_without_a_proper_name(bench: Bench) -> None:
-    """A spawn with what is no name (`../canary`) is refused."""
+    """A spawn with an invalid name (`../canary`) is refused."""
     for name in NO_NAMES:
         try:
             await bench.spawned("idle", by=bench.swarm, name=name)
@@ -142,7 +142,7 @@ async def spawns_nothing_without_a_proper_name(bench: Bench) -> None:
 
 @rule("messages", "idle", Verb.GET)
 async def answers_concurrent_calls_each_with_its_own(bench: Bench) -> None:
-    """What is asked of many objects at once is answered for each."""
+    """Concurrent calls to many objects are each answered for their own object."""
     made = [await bench.spawned("idle") for _ in range(5)]
     mixed: list[str] = []
 

@@ -23,7 +23,7 @@ LOAD: Final = 20
 
 @opening_rule()
 async def leaves_nothing_behind(subject: Subject, transcript: Transcript) -> None:
-    """When it has closed, nothing that it started is left."""
+    """After it has closed, nothing that it started is left."""
     before = trio.lowlevel.current_statistics().tasks_living
     async with subject.opened(transcript) as bench:
         await _used(bench)
@@ -58,7 +58,7 @@ async def opens_any_number_of_times(subject: Subject, transcript: Transcript) ->
 
 @opening_rule("stage")
 async def answers_unavailable_when_closed(subject: Subject, transcript: Transcript) -> None:
-    """Once closed, it answers what still comes with `unavailable`."""
+    """Once closed, it answers further requests with `unavailable`."""
     async with Reference().open(Unhandled()) as behind:
         async with subject.make().open(behind) as sender:
             pass
@@ -71,7 +71,7 @@ async def answers_unavailable_when_closed(subject: Subject, transcript: Transcri
 
 @opening_rule("messages", "reference")
 async def answers_what_is_under_way_when_it_closes(subject: Subject, transcript: Transcript) -> None:
-    """It closes in time under load, and every call that is under way then gets its final reply."""
+    """It closes in time under load, and every call under way gets its final reply."""
     answered: list[list[Ack | Error]] = []
     verb, path = subject.some_verb
 
@@ -93,7 +93,7 @@ async def answers_what_is_under_way_when_it_closes(subject: Subject, transcript:
 
 @rule("messages", "idle", Verb.ATTACH)
 async def ends_conversations_when_it_closes(bench: Bench) -> None:
-    """When it closes, the conversations that are under way end."""
+    """When it closes, open conversations end."""
     workload = await bench.started("idle")
     ended = trio.Event()
 
@@ -123,7 +123,7 @@ async def a_source_takes_no_requests(bench: Bench) -> None:
 
 @opening_rule("source", "alone")
 async def a_source_speaks_and_closes_under_load(subject: Subject, transcript: Transcript) -> None:
-    """A source that needs no client speaks to the stage after it, and closes in time while its calls are under way."""
+    """A source that needs no client sends requests to the next stage, and closes in time with calls under way."""
     async with subject.opened(transcript, held=True) as bench:
         with trio.move_on_after(CLEANUP_SECONDS):
             await bench.reference.until(lambda: bool(bench.reference.under_way))

@@ -47,7 +47,7 @@ async def gives_every_line(bench: Bench) -> None:
 
 @rule("messages", "echoes", Verb.CONNECT)
 async def half_closes_streams(bench: Bench) -> None:
-    """A stream whose sending end is closed still gives all that is on its way."""
+    """A stream whose sending half is closed still delivers all bytes that are under way."""
     async with _connected(bench) as stream, trio.open_nursery() as nursery:
         nursery.start_soon(_send, stream, [b"half", b"closed", b""])
         received = b"".join([bytes(piece) async for piece in bench.leaf.unframed(stream)])
@@ -56,7 +56,7 @@ async def half_closes_streams(bench: Bench) -> None:
 
 @rule("messages", "echoes", Verb.CONNECT)
 async def keeps_a_stream_whose_call_has_ended(bench: Bench) -> None:
-    """A stream goes on when the call that gave it has ended."""
+    """A stream continues after the call that opened it has ended."""
     workload = await bench.started("echoes")
     async with asking(bench.swarm.sender, Verb.CONNECT, workload.path, _with_args(bench)) as replies:
         stream = (await acked(replies)).stream
@@ -80,7 +80,7 @@ async def passes_big_streams_in_flat_memory(bench: Bench) -> None:
 
 @rule("messages", "echoes", Verb.CONNECT)
 async def holds_back_a_stream_that_nobody_reads(bench: Bench) -> None:
-    """A reader that stops holds up the writer of a stream; when it reads again, all comes."""
+    """A reader that stops blocks the writer of the stream; when it reads again, all bytes come."""
     taken = 0
 
     async def send(stream: trio.abc.HalfCloseableStream) -> None:
@@ -157,7 +157,7 @@ def _flat_memory() -> Generator[None]:
 
 @rule("messages", "files", Verb.FILE)
 async def gives_back_files(bench: Bench) -> None:
-    """A tar that `file` puts into a workload comes out of it again."""
+    """A tar that `file` puts into a workload can be read from it again."""
     workload = await bench.started("idle")
     await _put(bench, workload.path, 5000)
     async with _got(bench, workload.path) as archive:
@@ -172,7 +172,7 @@ async def gives_back_files(bench: Bench) -> None:
 
 @rule("messages", "files", Verb.FILE)
 async def passes_big_files_in_flat_memory(bench: Bench) -> None:
-    """A tar of 100 MiB goes into a workload and comes out of it, and memory stays flat."""
+    """A tar of 100 MiB goes into a workload and comes out of it again, and memory stays flat."""
     workload = await bench.started("idle")
     with _flat_memory():
         await _put(bench, workload.path, BIG)
