@@ -32,11 +32,11 @@ def build(name: str, backend: type[Backend], values: Mapping[str, Any]) -> Backe
     for key, value in values.items():
         found = known.get(key.replace("-", "_"))
         if found is None:
-            raise Invalid(f"{name} has no option {key!r}; {nearest(key, list(known))}")
+            raise Invalid(f"unknown option {key!r} of {name}; {nearest(key, list(known))}")
         fields[found.name] = found.read(value, name, key)
     missing = [p.name for p in known.values() if p.required and p.name not in fields]
     if missing:
-        raise Invalid(f"{name} needs {', '.join(missing)}; usage: {usage(name, backend)}")
+        raise Invalid(f"{name} requires {', '.join(missing)}; usage: {usage(name, backend)}")
     return backend(**fields)
 
 
@@ -61,7 +61,7 @@ class _Binder:
         missing = [p.label for p in self._positions if p.required and p.name not in self._fields]
         if missing:
             shown = usage(self._name.text, self._backend)
-            self._fail(f"{self._name.text} needs {missing[0]}; usage: {shown}", self._name)
+            self._fail(f"{self._name.text} requires {missing[0]}; usage: {shown}", self._name)
         try:
             return self._backend(**self._fields)
         except (ValueError, Invalid) as exc:
@@ -71,24 +71,24 @@ class _Binder:
         flag, has_value, value = word.text.partition("=")
         found = self._options.get(flag)
         if found is None:
-            self._fail(f"{self._name.text} has no option {flag}; {nearest(flag, list(self._options))}", word)
+            self._fail(f"unknown option {flag} of {self._name.text}; {nearest(flag, list(self._options))}", word)
         if found.kind is bool:
             if has_value:
-                self._fail(f"{flag} is a flag, and takes no value", word)
+                self._fail(f"{flag} takes no value", word)
             self._store(found, True, word)
         elif has_value:
             self._store(found, Word(value, True, word.start, word.end), word)
         elif waiting:
             self._store(found, waiting.pop(0), word)
         else:
-            self._fail(f"{flag} needs a value: {flag} {found.label}", word)
+            self._fail(f"{flag} requires a value: {flag} {found.label}", word)
 
     def _take_position(self, word: Word | ChainText) -> None:
         for found in self._positions:
             if found.many or found.name not in self._fields:
                 self._store(found, word, word)
                 return
-        self._fail(f"{self._name.text} has no use for this; usage: {usage(self._name.text, self._backend)}", word)
+        self._fail(f"unexpected argument of {self._name.text}; usage: {usage(self._name.text, self._backend)}", word)
 
     def _store(self, found: Parameter, value: Word | ChainText | bool, at: Word | ChainText) -> None:
         try:
@@ -96,13 +96,13 @@ class _Binder:
         except ChainSyntaxError as exc:
             if exc.text == self._source:
                 raise  # the error already points at its place
-            self._fail(f"{found.label}: {exc.problem}", at, exc)
+            self._fail(f"{found.word}: {exc.problem}", at, exc)
         except (ValueError, SwarmError) as exc:
-            self._fail(f"{self._name.text}: {found.label}: {exc}", at, exc)
+            self._fail(f"{self._name.text}: {found.word}: {exc}", at, exc)
         if found.many:
             self._fields.setdefault(found.name, []).append(converted)
         elif found.name in self._fields:
-            self._fail(f"{found.label} is given twice", at)
+            self._fail(f"{found.word} is given more than once", at)
         else:
             self._fields[found.name] = converted
 

@@ -24,24 +24,27 @@ from .errors import Invalid, SwarmError
 from .grammar import ChainText
 
 _META: Final = "swarmlib"
+_EXPECTED: Final[dict[Any, str]] = {int: "an integer", float: "a number", str: "text"}
 
 
 def argument(help: str, *, default: Any = dataclasses.MISSING) -> Any:
     """Declare a field given by position. A sequence takes all remaining positions, at least one unless it has a
     default.
     """
-    return _field(help, positional=True, default=default)
+    return _field(help, positional=True, default=default, metavar="")
 
 
-def option(help: str, *, default: Any) -> Any:
+def option(help: str, *, default: Any, metavar: str = "") -> Any:
     """Declare a field given as `--name VALUE`; a bool (False by default) is the flag `--name`; a sequence may be
     repeated.
+
+    metavar: the placeholder of the value in usage; by default that of the type, or else the option's name.
     """
-    return _field(help, positional=False, default=default)
+    return _field(help, positional=False, default=default, metavar=metavar)
 
 
-def _field(help: str, *, positional: bool, default: Any) -> Any:
-    metadata = {_META: (help, positional)}
+def _field(help: str, *, positional: bool, default: Any, metavar: str) -> Any:
+    metadata = {_META: (help, positional, metavar)}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(cast("list[Any]", default)), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -74,6 +77,7 @@ class Parameter:
     optional: bool
     kind: Any
     default: Any
+    metavar: str = ""
 
     @property
     def flag(self) -> str:
@@ -86,10 +90,17 @@ class Parameter:
         if get_origin(self.kind) is Literal:
             return "|".join(map(str, get_args(self.kind)))
         reader = _reader(self.kind)
-        if reader is not None and reader.metavar:
-            return reader.metavar
+        if declared := self.metavar or (reader.metavar if reader else ""):
+            return declared
+        if self.kind is int and not self.positional:
+            return "N"
         word = re.sub("(?<=ss)es$|s$", "", self.name) if self.many else self.name
         return word.upper().replace("_", "-")
+
+    @property
+    def word(self) -> str:
+        """What errors call it: an option as it is typed, another argument by its placeholder."""
+        return self.label if self.positional else self.flag
 
     @property
     def usage(self) -> str:
@@ -120,7 +131,7 @@ class Parameter:
     def _read(self, value: Any) -> Any:
         if self.many:
             if not isinstance(value, list | tuple):
-                raise ValueError(f"{value!r} should be a list")
+                raise ValueError(f"invalid value {value!r}: expected a list")
             return [self.item(each) for each in cast("Sequence[Any]", value)]
         return None if value is None and self.optional else self.item(value)
 
@@ -138,22 +149,22 @@ class Parameter:
         if get_origin(kind) is Literal:
             choices = list(map(str, get_args(kind)))
             if str(value) not in choices:
-                raise ValueError(f"{str(value)!r} is none of {', '.join(choices)}")
+                raise ValueError(f"invalid value {str(value)!r}: expected one of {', '.join(choices)}")
             return get_args(kind)[choices.index(str(value))]
         if kind is bool:
-            raise ValueError(f"{value!r} should be true or false")
+            raise ValueError(f"invalid value {value!r}: expected true or false")
         return _plain(kind, value)
 
 
 def _plain(kind: Any, value: Any) -> Any:
     if isinstance(value, ChainText):
-        raise ValueError("takes a word, no sub-chain")
+        raise ValueError("invalid value: expected a word, not a chain")
     try:
         if value is None:  # which `str` would take for text
             raise ValueError
         return kind(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is no {kind.__name__}") from None
+        raise ValueError(f"invalid value {value!r}: expected {_EXPECTED.get(kind, kind.__name__)}") from None
 
 
 def _reader(kind: Any) -> Reader | None:
@@ -174,13 +185,13 @@ def parameters(backend: type) -> Sequence[Parameter]:
 
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> Parameter:
-    help, positional = field.metadata[_META]
+    help, positional, metavar = field.metadata[_META]
     many = get_origin(hint) in (list, Sequence)
     kind = _not_none(get_args(hint)[0] if many else hint)
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
     optional = kind is not hint and not many
-    return Parameter(field.name, help, positional, required, many, optional, kind, default)
+    return Parameter(field.name, help, positional, required, many, optional, kind, default, metavar)
 
 
 def _not_none(hint: Any) -> Any:

@@ -37,12 +37,12 @@ from .calls import distinct
 
 @dataclass
 class Aggregate(Server):
-    """Several chains at once: `ls` lists all, `start`, `stop` and `attach` reach every one that has the object.
+    """Several chains at once: `ls` lists all objects; `start`, `stop` and `attach` reach every one that has it.
 
-    Without a path they reach every chain itself. Each reply to an attachment names its chain in `member`.
+    Without a path they go to every chain. Each reply to an `attach` names its chain in `member`.
     """
 
-    members: Sequence[Stages] = argument("a chain, quoted or in parentheses")
+    members: Sequence[Stages] = argument("a chain, in quotes or parentheses")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

@@ -53,20 +53,22 @@ _Answer: TypeAlias = list[Ack | Set | Log]
 
 @dataclass
 class Cache(Server):
-    """Keeps the answers to `ls` and `get` for some seconds; identical requests share one call.
+    """Keeps the answers to `ls` and `get` for a while; identical requests share one call.
 
     Requests are identical if their verbs, paths, parameters and headers are, whoever the caller is: a stage that judges
     callers belongs before this one. A request that may change something (any verb but ls, get, watch, attach) discards
     all answers, when it passes and when it is answered, so that no caller sees the state before their own change. Other
     changes show after `--ttl`, or with `--watch-events` at the next event. Errors are not kept.
 
-    cache --ttl 2 --watch
+    cache --ttl 2s --watch-events
     """
 
-    ttl: Duration = option("how long an answer serves", default=1.0)
-    size: Size = option("bytes of answers kept; beyond that go those longest not asked for", default=2**26)
-    filter: list[str] = option("only ls and get whose 'verb path' fits this, such as 'ls*'", default=[])
-    watch_events: bool = option("forget all at each event of the service", default=False)
+    ttl: Duration = option("how long an answer is kept", default=1.0)
+    size: Size = option("total size of kept answers; the least recently used are discarded first", default=2**26)
+    filter: list[str] = option(
+        "cache only ls and get whose 'verb path' matches, such as 'ls*'", default=[], metavar="PATTERN"
+    )
+    watch_events: bool = option("discard all answers at each event of the service", default=False)
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

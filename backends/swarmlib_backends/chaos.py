@@ -134,11 +134,10 @@ _NONE: Final = _Faults()
 
 @dataclass
 class Chaos(Server):
-    """Holds up, fails, loses, cuts and slows what passes, as the options say and a seed decides.
+    """Injects faults: delays, errors, lost replies, broken and slow streams, chosen by a seed.
 
-    Each call's faults are drawn from the seed and the call's number alone, so that the same messages in the same order
-    meet the same faults, whatever the time they take. The seed that was taken is logged; give it with `--seed` to see
-    the same again.
+    Each call's faults depend only on the seed and the call's number, so that the same messages in the same order meet
+    the same faults, however long they take. The seed is logged; give it with `--seed` to repeat the faults.
 
     latency: `50ms`, `50ms±20ms` (or `50ms+-20ms`: uniform around it), `uniform(10ms,90ms)`, `normal(50ms,20ms)`,
     `lognormal(50ms,0.5)` (the median, and the sigma of its logarithm), `exponential(50ms)`.
@@ -147,17 +146,23 @@ class Chaos(Server):
     chaos --latency '50ms±20ms' --errors 'ls containers=0.1' --errors 'spawn *=0.5:conflict' --drop 0.01 --seed 7
     """
 
-    latency: Latency | None = option("how long each message is held up", default=None)
-    errors: list[Rule] = option("messages that fail, as PATTERN=CHANCE[:CODE], such as 'ls containers=0.1'", default=[])
+    latency: Latency | None = option("delay of each message", default=None)
+    errors: list[Rule] = option(
+        "messages that fail, such as 'ls containers=0.1'", default=[], metavar="PATTERN=CHANCE[:CODE]"
+    )
     drop: float = option(
-        "the chance that a call's replies never come: only the caller's own deadline ends it", default=0.0
+        "chance that a call gets no replies, so that only its caller's deadline ends it", default=0.0, metavar="CHANCE"
     )
     cut: float = option(
-        "the chance that a call's streams break, or its watch ends (on average after 16 KiB, 3 replies)", default=0.0
+        "chance that a call's streams break, or its watch ends (after 16 KiB or 3 replies on average)",
+        default=0.0,
+        metavar="CHANCE",
     )
-    slow: ByteRate | None = option("how fast streams are, such as 64KiB/s", default=None)
-    filter: list[str] = option("only messages whose 'verb path' fits this, such as 'connect *'", default=[])
-    seed: int | None = option("what decides the faults; by default another each time", default=None)
+    slow: ByteRate | None = option("speed limit of streams, such as 64KiB/s", default=None, metavar="RATE")
+    filter: list[str] = option(
+        "affect only messages whose 'verb path' matches, such as 'connect *'", default=[], metavar="PATTERN"
+    )
+    seed: int | None = option("seed of the faults (default: a random one)", default=None)
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

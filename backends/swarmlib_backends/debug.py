@@ -28,7 +28,7 @@ _dumped: Final = partial(json.dumps, default=lambda other: other.decode("latin-1
 
 @dataclass
 class Debug(Filter):
-    """Writes one line a request and one a reply to stderr, secrets left out.
+    """Prints a line for each request and each reply to stderr, without secrets.
 
     Each call has a number, which its replies carry too, and every reply its time since the request. Sizes are
     those of the JSON value; an attached stream shows as `+stream`.
@@ -38,8 +38,10 @@ class Debug(Filter):
     When stderr is not read fast enough, the oldest lines are dropped, and a line says how many; traffic never waits.
     """
 
-    json: bool = option("one JSON object a line, for programs", default=False)
-    filter: list[str] = option("only requests whose 'verb path' fits this, such as 'ls*'", default=[])
+    json: bool = option("print one JSON object per line", default=False)
+    filter: list[str] = option(
+        "print only requests whose 'verb path' matches, such as 'ls*'", default=[], metavar="PATTERN"
+    )
     values: bool = option("print the values too, not only their sizes", default=False)
     out: TextIO | None = field(default=None, repr=False)
     """Where lines are written, unbuffered; by default to `sys.stderr` as it is when the stage opens, from a queue."""

@@ -23,20 +23,20 @@ _TOO_MANY_REQUESTS: Final = 429  # RFC 6585, 4
 
 @dataclass
 class Limit(Server):
-    """Bounds the calls at once (`--max-concurrent`) and per second (`--rate`); others wait in turn.
+    """Limits concurrent calls (`--max-concurrent`) and their rate (`--rate`); further calls wait for their turn.
 
     The clients take turns (a client is a certificate's name, a unix socket's user or an address, as the source says),
-    so that a client with a thousand calls delays another's single call by one turn only. If `--queue` calls of a client
-    wait already, its next one is answered `unavailable` at once (over HTTP: 429); a `retry` before this stage knows
-    that it had no effect. A call has its place until it is answered; a watch or a stream continues without one.
+    so that a client with a thousand calls delays another's single call by only one turn. If `--queue` calls of a client
+    are waiting already, its next one is answered `unavailable` at once (over HTTP: 429); a `retry` before this stage
+    knows that it had no effect. A call has its place until it is answered; a watch or a stream continues without one.
 
     limit --rate 50/s --burst 100 --max-concurrent 20
     """
 
-    rate: Rate | None = option("calls let through, such as 50/s or 600/m; by default any number", default=None)
-    burst: int = option("calls let through at once after a quiet time, before the rate counts", default=1)
-    max_concurrent: int = option("calls under way at once; 0 is any number", default=0)
-    queue: int = option("calls of one client that may wait", default=100)
+    rate: Rate | None = option("maximum rate of calls, such as 50/s or 600/m (default: unlimited)", default=None)
+    burst: int = option("calls that may exceed the rate after a quiet period", default=1)
+    max_concurrent: int = option("maximum number of concurrent calls; 0: unlimited", default=0)
+    queue: int = option("maximum number of waiting calls of one client", default=100)
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

@@ -42,22 +42,26 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Listen(Source):
-    """Serves the chain that follows it to whoever reaches it by `remote`, from this machine or others.
+    """Serves the chain that follows it to `remote` stages on this machine or others.
 
-    Every request says who sent it, as its caller: cert:NAME by TLS, uid:N by a unix socket, ip:ADDRESS by TCP.
-    When the stage closes it takes no more calls, and those under way have some seconds to end.
+    Every request names its sender as its caller: cert:NAME for TLS, uid:N for a unix socket, ip:ADDRESS for TCP. When
+    the stage closes, it takes no more calls, and those under way have some seconds to end.
     """
 
-    urls: Sequence[ListenUrl] = argument(f"where: {ListenAddress.usage()} (socket activation)")
-    ca: str = option("tls: serve only who has a certificate of this authority", default="")
-    cert: str = option("tls: this server's certificate", default="")
-    key: str = option("tls: this server's key", default="")
-    insecure: bool = option("serve others without certificates, though whoever comes gets root here", default=False)
-    group: str = option("let this group use the unix sockets too (mode 0660)", default="")
-    max_connections: int = option("connections at once, at most; more are refused", default=1000)
-    keepalive: Duration = option("silence until a peer is asked whether it is there", default=10.0)
-    keepalive_timeout: Duration = option("silence until a peer is taken for dead", default=30.0)
-    limit: Sequence[Bound] = option("a bound of each session (docs/wire.md), such as channels=1000", default=[])
+    urls: Sequence[ListenUrl] = argument(f"address to listen on: {ListenAddress.usage()} (socket activation)")
+    ca: str = option("tls: authority whose certificates clients must have", default="", metavar="FILE")
+    cert: str = option("tls: certificate of this server", default="", metavar="FILE")
+    key: str = option("tls: key of this server", default="", metavar="FILE")
+    insecure: bool = option(
+        "let other machines connect without certificates; all of them get root access", default=False
+    )
+    group: str = option("group that may also use the unix sockets (mode 0660)", default="")
+    max_connections: int = option("maximum number of connections; further ones are refused", default=1000)
+    keepalive: Duration = option("ping a peer that has been silent for this time", default=10.0)
+    keepalive_timeout: Duration = option("consider a peer dead that has been silent for this time", default=30.0)
+    limit: Sequence[Bound] = option(
+        "limit of each session (see docs/wire.md), such as channels=1000", default=[], metavar="NAME=N"
+    )
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

@@ -26,21 +26,21 @@ _log: Final = logging.getLogger(__name__)
 class Record(Filter):
     """Writes every request and reply to a file, with the bytes of their streams and the time of each.
 
-    The file is its owner's alone (mode 0600), and good at any moment: each record is written whole, with a checksum,
-    within moments; where the disk is behind, the traffic waits for it. Secrets are not in it: of values, parameters,
-    headers and errors it holds what `debug --values` shows, and *** for the rest, which a replay then answers. Requests
-    that differ only in what is hidden are the same to a replay. What a program reads and writes is in the file as it
-    is, a terminal's passwords too, and so are the files that are copied out of containers. Of uploads (build contexts,
-    archives) and of requests that are passed on whole (BuildKit's), whose streams hold credentials, no bytes are
-    recorded. Where the file can't be written any more, or the disk hangs for seconds, the traffic goes on without it,
-    and the log says so.
+    Only its owner can read the file (mode 0600). It is valid at any moment: each record is written whole, with a
+    checksum and without delay; if the disk is slow, the traffic waits for it. Of values, parameters, headers and
+    errors, the file holds what `debug --values` shows, and *** in place of the rest, which a replay then answers. A
+    replay can't distinguish requests that differ only in hidden values. What programs read and write is recorded
+    unchanged, including passwords typed in a terminal, and so are files copied out of containers. No bytes are recorded
+    of uploads (build contexts, archives) and of requests that are forwarded unchanged (BuildKit's), since their streams
+    hold credentials. If the file can't be written any more, or the disk hangs for seconds, the traffic continues
+    without the recording, and a warning is logged.
 
     record session.swarm
     """
 
-    file: str = argument("the file to write")
-    append: bool = option("go on with a file that exists", default=False)
-    force: bool = option("begin a file that exists anew", default=False)
+    file: str = argument("file to write")
+    append: bool = option("append to an existing file", default=False)
+    force: bool = option("overwrite an existing file", default=False)
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

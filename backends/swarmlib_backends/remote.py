@@ -41,25 +41,29 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Remote(Filter):
-    """The chain that another machine or process serves by `listen`; it is reached again whenever it was lost.
+    """The chain that another machine or process serves by `listen`; reconnects when the connection is lost.
 
-    Opening the stage connects, and waits for that for some seconds at most. While the far side is away, calls are
-    answered `unavailable` at once, and so are those that were under way when it was lost.
+    Opening the stage connects, which may take some seconds. While the connection is lost, calls are answered with
+    `unavailable` at once, and so are those that were under way when it was lost.
 
-    ssh:// needs no port over there: ssh runs `swarmd stdio`, which leads to a listen by its unix socket
-    (/run/swarmd.sock, or the address's path), or else runs the chain that --run gives.
+    ssh:// needs no open port on the remote machine: ssh runs `swarmd stdio` there, which connects to the unix socket of
+    a `listen` (/run/swarmd.sock, or the address's path) or, with --run, runs that chain.
     """
 
-    url: DialUrl = argument(f"where: {DialAddress.usage()}")
-    ca: str = option("tls: the authority that the server's certificate must be of (else the system's)", default="")
-    cert: str = option("tls: our own certificate, by which the server knows us", default="")
-    key: str = option("tls: its key", default="")
-    run: str = option("ssh: a chain to run over there, instead of reaching one that listens", default="")
-    swarmd: str = option("ssh: the command over there", default="swarmd")
-    max_backoff: Duration = option("time between attempts to reach it again, at most", default=15.0)
-    keepalive: Duration = option("silence until the peer is asked whether it is there", default=10.0)
-    keepalive_timeout: Duration = option("silence until the peer is taken for dead", default=30.0)
-    limit: Sequence[Bound] = option("a bound of the session (docs/wire.md), such as channels=1000", default=[])
+    url: DialUrl = argument(f"address to connect to: {DialAddress.usage()}")
+    ca: str = option("tls: authority of the server's certificate (default: the system's)", default="", metavar="FILE")
+    cert: str = option("tls: certificate of this client", default="", metavar="FILE")
+    key: str = option("tls: key of this client", default="", metavar="FILE")
+    run: str = option(
+        "ssh: chain to run on the remote machine, in place of one that listens", default="", metavar="CHAIN"
+    )
+    swarmd: str = option("ssh: the swarmd command on the remote machine", default="swarmd", metavar="COMMAND")
+    max_backoff: Duration = option("maximum pause between attempts to reconnect", default=15.0)
+    keepalive: Duration = option("ping a peer that has been silent for this time", default=10.0)
+    keepalive_timeout: Duration = option("consider a peer dead that has been silent for this time", default=30.0)
+    limit: Sequence[Bound] = option(
+        "limit of the session (see docs/wire.md), such as channels=1000", default=[], metavar="NAME=N"
+    )
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

@@ -36,25 +36,26 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Replay(Server):
-    """Answers from a file of `record`, in place of the recorded engine.
+    """Answers from a file written by `record`, in place of the recorded engine.
 
-    A request gets the answer to the identical recorded one: with the same verb, path, parameters, headers and body,
-    secrets left out, from any caller and in any version of the API. Of several identical ones, the first is answered
-    as the first was, and so on; after the last, its answer repeats. With `--match order`, requests must come in the
+    A request gets the recorded answer to an identical one: with the same verb, path, parameters, headers and body
+    (apart from secrets), from any caller and in any version of the API. Several identical requests get the recorded
+    answers in their order; after the last one, its answer repeats. With `--match order`, requests must come in the
     order in which they were recorded. A request that was not recorded is `not_found`, and the error names the nearest
     recorded one; with `--pass-through` it goes to the next stage.
 
-    A conversation goes as it was recorded: what came after the caller's first 5 bytes comes after these, or if they
-    have not come for 5 seconds. Bytes that differ from the recorded ones break it off; those of an upload are read, but
-    not compared. A damaged file is replayed up to the damage, and the log says how much that is.
+    A conversation is replayed as it was recorded: what came after the caller's first 5 bytes comes once they have
+    arrived, or after 5 seconds without them. If the caller's bytes differ from the recorded ones, the conversation
+    breaks off. Bytes of an upload are read, but not compared. A damaged file is replayed up to the damage, and the log
+    says how much that is.
 
     replay session.swarm
     """
 
-    file: str = argument("the file that was recorded")
-    match: Literal["request", "order"] = option("what finds the recorded call", default="request")
-    speed: float = option("how many times as fast as recorded; 0: at once", default=0.0)
-    pass_through: bool = option("let what was not recorded go to the next stage", default=False)
+    file: str = argument("recording to replay")
+    match: Literal["request", "order"] = option("how to find the recorded call", default="request")
+    speed: float = option("speed relative to the recording; 0: without delays", default=0.0, metavar="FACTOR")
+    pass_through: bool = option("forward requests that were not recorded to the next stage", default=False)
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

@@ -44,10 +44,12 @@ class Retry(Server):
     retry --max-attempts 5 --also 'stop containers/*'
     """
 
-    max_attempts: int = option("attempts in all, at most", default=3)
-    backoff: Duration = option("pause before the second attempt; twice as long before each one after", default=0.1)
-    max_backoff: Duration = option("how long a pause lasts at most", default=5.0)
-    also: list[str] = option("what may happen twice, by its 'verb path', such as 'stop containers/*'", default=[])
+    max_attempts: int = option("maximum number of attempts", default=3)
+    backoff: Duration = option("pause before the second attempt; doubled before each further one", default=0.1)
+    max_backoff: Duration = option("maximum pause", default=5.0)
+    also: list[str] = option(
+        "also retry calls whose 'verb path' matches, such as 'stop containers/*'", default=[], metavar="PATTERN"
+    )
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

@@ -38,19 +38,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Tee(Filter):
-    """Sends a copy of each request to a second chain, and drops what that answers.
+    """Sends a copy of each request to a second chain, whose answers are discarded.
 
-    The copies go in the order of the requests. A copy ends with its answer: a watch or a stream that it was given is
-    closed. Nothing of it reaches the first chain: no reply, no failure, no slowness (while `--queue` copies are under
-    way, requests go uncopied). A request with an upload is not copied, as its bytes can be read but once. That
-    requests are left out is logged at the first one, and how many at the end.
+    The copies are sent in the order of the requests. A copy ends with its answer: a watch or stream that it gets is
+    closed. The first chain sees nothing of the copies: no replies, no failures, no delays (while `--queue` copies are
+    under way, requests are not copied). A request with an upload is not copied, since its bytes can be read only once.
+    The first request that is not copied is logged, and at the end the number of all of them.
 
     tee (debug | docker unix:///shadow.sock) --filter 'ls*' --filter 'get*'
     """
 
-    chain: Stages = argument("the second chain, quoted or in parentheses")
-    filter: list[str] = option("only requests whose 'verb path' fits this, such as 'ls*'", default=[])
-    queue: int = option("copies under way at once", default=1000)
+    chain: Stages = argument("the second chain, in quotes or parentheses")
+    filter: list[str] = option(
+        "copy only requests whose 'verb path' matches, such as 'ls*'", default=[], metavar="PATTERN"
+    )
+    queue: int = option("maximum number of copies under way", default=1000)
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

@@ -17,17 +17,21 @@ from .streams import StreamWrapper
 
 @dataclass
 class Timeout(Server):
-    """Answers `timeout` if nothing arrives for too long, and cancels the call.
+    """Answers `timeout` if a call makes no progress for too long, and cancels it.
 
-    Time runs until the answer. Any sign of progress restarts it: a line of a pull's progress, a piece of an upload
-    that is read. It does not run while the caller is behind, nor once a watch or a stream has begun. Calls that take
-    long in silence (a stop with a long grace period, a commit) need a time of their own.
+    The timer runs until the answer. Any sign of progress restarts it, such as a line of a pull's progress or a piece of
+    an upload that is read. It does not run while the caller is slow to read, nor once a watch or a stream has begun.
+    Calls that are silent for long (a stop with a long grace period, a commit) need a rule with a longer time.
 
     timeout --after 10s --rule 'spawn images=5m' --rule 'stop *=60s'
     """
 
     after: Duration = option("how long to wait for an answer", default=30.0)
-    rule: list[Rule] = option("'VERB PATH=DURATION', for what fits; the first that does counts", default=[])
+    rule: list[Rule] = option(
+        "time for calls whose 'verb path' matches; the first matching rule applies",
+        default=[],
+        metavar="PATTERN=DURATION",
+    )
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

@@ -70,16 +70,16 @@ class _ChainGroup(click.Group):
 def cli(verbose: bool) -> None:
     """Run a chain of backends until Ctrl-C.
 
-    A chain is backends in a row: what the first one is asked, it asks the next. Each argument is one stage with
-    its own arguments, in quotes; one argument may also hold several stages, joined by '|'.
+    A chain is a row of backends, each of which sends requests to the next. Each argument is one stage with its own
+    arguments, in quotes; one argument may also hold several stages, joined by '|'.
 
     \b
-    One Docker API over the processes of this machine, with a line for each call:
+    A Docker API over the processes of this machine, with a line for each call:
       swarmd "dockerserver unix://$PWD/swarm.sock" debug exec
       docker -H "unix://$PWD/swarm.sock" run --rm any echo hello
 
     \b
-    One Docker API over two engines:
+    A single Docker API over two engines:
       swarmd 'dockerserver unix:///tmp/all.sock' \\
              'balance "docker unix:///var/run/docker.sock" "docker ssh://me@host"'
 
@@ -96,10 +96,10 @@ def cli(verbose: bool) -> None:
       swarmd run -f chain.toml
 
     \b
-    Completion of words (bash here; zsh and fish are the same):
+    Enable shell completion (for bash; zsh and fish likewise):
       eval "$(_SWARMD_COMPLETE=bash_source swarmd)"
 
-    It ends with 0 or by a signal (130 for SIGINT, 143 for SIGTERM), 1 when a stage fails, 2 when the chain is wrong.
+    The exit status is 0, 130 after SIGINT, 143 after SIGTERM, 1 if a stage fails, or 2 if the chain is wrong.
     """
     from . import logs
 
@@ -107,7 +107,7 @@ def cli(verbose: bool) -> None:
 
 
 @cli.command(context_settings=_RAW)
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="A TOML file that holds the chain.")
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="Read the chain from a TOML file.")
 @_words
 def run(file: Path | None, words: tuple[str, ...]) -> None:
     """Run a chain until Ctrl-C."""
@@ -121,23 +121,23 @@ def run(file: Path | None, words: tuple[str, ...]) -> None:
 
 
 @cli.command(context_settings=_RAW)
-@click.option("--to", metavar="URL", help=f"Where listen is; by default unix://{_SOCKET}.")
+@click.option("--to", metavar="URL", help=f"Address of the listen stage.  [default: unix://{_SOCKET}]")
 @_words
 def stdio(to: str | None, words: tuple[str, ...]) -> None:
-    """Serve one peer on stdin and stdout: what ssh runs on the far side of 'remote ssh://HOST'.
+    """Serve one peer on stdin and stdout.
 
-    Without CHAIN it leads the peer to a listen that runs on this machine; with one, that chain is run for it, and ends
-    with it.
+    ssh runs this command on the remote machine for 'remote ssh://HOST'. Without CHAIN, it connects the peer to a listen
+    stage that runs on this machine. With CHAIN, it runs that chain until the peer disconnects.
 
     \b
       here:   swarmd 'dockerserver unix:///tmp/b.sock' 'remote ssh://b'
       on b:   swarmd 'listen unix:///run/swarmd.sock' docker
     \b
-      here alone, with only swarmd installed on b:
+      only here, if swarmd is installed on b but not running:
               swarmd 'dockerserver unix:///tmp/b.sock' 'remote ssh://b --run docker'
     """
     if words and to:
-        raise click.UsageError("give a chain, or --to, not both")
+        raise click.UsageError("CHAIN and --to can't be used together")
     with reporting(EXIT_USAGE):
         from .stdio import RelayAddress, relay, serve_peer
 
@@ -155,7 +155,7 @@ def stdio(to: str | None, words: tuple[str, ...]) -> None:
 
 @cli.command()
 @_json
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="A TOML file that holds the chain.")
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="Read the chain from a TOML file.")
 @_words
 def check(as_json: bool, file: Path | None, words: tuple[str, ...]) -> None:
     """Explain a chain without running it: each stage and its arguments."""
@@ -170,7 +170,7 @@ def check(as_json: bool, file: Path | None, words: tuple[str, ...]) -> None:
 @click.argument("name", required=False)
 @_json
 def backends(name: str | None, as_json: bool) -> None:
-    """List the installed backends; with NAME, explain one in full."""
+    """List the installed backends, or explain the backend NAME in full."""
     from . import show
 
     with reporting(EXIT_USAGE):
@@ -186,13 +186,14 @@ def backends(name: str | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@click.option("--client", "clients", multiple=True, metavar="NAME", help="One more client, by a name of its own.")
+@click.option("--client", "clients", multiple=True, metavar="NAME", help="Also make a certificate for the client NAME.")
 def certs(folder: Path, hosts: tuple[str, ...], clients: tuple[str, ...]) -> None:
-    """Make certificates for a first try of TLS, in Docker's own file names.
+    """Make certificates for a first try of TLS, with Docker's file names.
 
-    FOLDER gets an authority (ca.pem, ca-key.pem), a server's certificate for localhost and each HOST (server-cert.pem,
-    server-key.pem), and a client's (cert.pem, key.pem). With --client it gets NAME-cert.pem and NAME-key.pem too, also
-    later, of the authority that is there; a chain knows that client as cert:NAME. Nothing is overwritten.
+    The files in FOLDER are an authority (ca.pem, ca-key.pem), a server's certificate for localhost and each HOST
+    (server-cert.pem, server-key.pem), and a client's certificate (cert.pem, key.pem). --client adds NAME-cert.pem and
+    NAME-key.pem, also later and from the same authority; a chain knows that client as cert:NAME. No file is
+    overwritten.
 
     \b
       swarmd certs certs swarm.example.org
@@ -215,13 +216,20 @@ def certs(folder: Path, hosts: tuple[str, ...], clients: tuple[str, ...]) -> Non
 
 
 @cli.command("new-backend")
-@click.option("--kind", type=click.Choice(["filter", "leaf", "source"]), default="filter", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(["filter", "leaf", "source"]),
+    default="filter",
+    show_default=True,
+    help="The kind of the backend.",
+)
 @click.argument("name")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def new_backend(name: str, folder: Path, kind: str) -> None:
-    """Write the package of a backend of your own: it works, and has its tests.
+    """Write a working package for a new backend, with tests.
 
-    A filter stands between stages, a leaf has workloads, a source stands at the head. FOLDER must be new or empty.
+    A filter stands between stages, a leaf runs workloads, and a source stands at the head of a chain. FOLDER must be
+    new or empty.
 
     \b
       swarmd new-backend mine swarmlib-mine
@@ -239,9 +247,9 @@ def new_backend(name: str, folder: Path, kind: str) -> None:
 
 @cli.group()
 def azure() -> None:
-    """Machines with Docker on Azure: create, ls, rm, sweep.
+    """Manage virtual machines with Docker on Azure.
 
-    Besides their own options all take those of the azure backend: `swarmd backends azure` explains them.
+    All commands also take the options of the azure backend; `swarmd backends azure` explains them.
 
     \b
       swarmd azure create box --group prod --location westeurope
@@ -252,7 +260,7 @@ def azure() -> None:
 
 _MIXED: Final = {"ignore_unknown_options": True}
 _options = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF azure]...")
-_dry = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+_dry = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 
 
 def _run_azure(words: Sequence[str], work: Callable[[ModuleType, Azure], Awaitable[Any]]) -> Any:
@@ -275,9 +283,9 @@ def _run_azure(words: Sequence[str], work: Callable[[ModuleType, Azure], Awaitab
 @_json
 @_options
 def create(name: str, dry_run: bool, as_json: bool, words: tuple[str, ...]) -> None:
-    """Make a machine with Docker on it, with all that it needs; says how it is reached.
+    """Make a machine with Docker, and print how to reach it.
 
-    The same again is the same machine. What fails or is interrupted halfway is removed again.
+    Repeating the command gives the same machine. If it fails or is interrupted, what it has made is removed again.
     """
     _run_azure(words, lambda command, chosen: command.create(chosen, name, dry_run=dry_run, as_json=as_json))
 
@@ -305,9 +313,9 @@ def azure_rm(name: str, words: tuple[str, ...]) -> None:
     callback=_duration,
     default="1h",
     show_default=True,
-    help="Leave what is newer: it may be in the making.",
+    help="Keep newer resources, which may still be in use by a creation.",
 )
-@click.option("--everywhere", is_flag=True, help="In every group of the subscription, not only --group.")
+@click.option("--everywhere", is_flag=True, help="Sweep every group of the subscription, not only --group.")
 @_dry
 @_options
 def sweep(older_than: float, everywhere: bool, dry_run: bool, words: tuple[str, ...]) -> None:
@@ -324,10 +332,12 @@ def main() -> None:
 
 def _read(words: Sequence[str], file: Path | None) -> Chain:
     if bool(words) == bool(file):
-        raise click.UsageError("give a chain, or a file with one (-f), not both")
+        raise click.UsageError("expected either CHAIN or --file")
     for word in words:
         if word.startswith("-"):
-            raise click.UsageError(f"{word} stands alone: quote a stage with its arguments, such as 'debug {word}'")
+            raise click.UsageError(
+                f"unexpected option {word}: quote a stage with its arguments, such as 'debug {word}'"
+            )
     from swarmlib import Chain
 
     return Chain.read_file(file) if file else Chain(*words)
@@ -337,14 +347,16 @@ def _needs_source(chain: Chain) -> None:
     from swarmlib import Invalid, Source
 
     if not isinstance(chain.backends[0], Source):
-        raise Invalid("the first stage must produce messages, such as dockerserver")
+        raise Invalid("the chain has no source: its first stage must be one, such as dockerserver or listen")
 
 
 def _needs_no_source(chain: Chain) -> None:
     from swarmlib import Invalid, Source
 
     if isinstance(chain.backends[0], Source):
-        raise Invalid(f"the messages come from the peer: the chain can't begin with {chain.backends[0].name}")
+        raise Invalid(
+            f"the chain can't begin with the source {chain.backends[0].name}: its requests come from the peer"
+        )
 
 
 @contextmanager
@@ -359,7 +371,7 @@ def reporting(exit_code: int) -> Generator[None]:
 
         for line in _failures(exc):
             say(f"error: {line}")
-        logging.getLogger(__name__).info("the traceback of it", exc_info=exc)
+        logging.getLogger(__name__).info("traceback", exc_info=exc)
         raise SystemExit(exit_code) from None
 
 

@@ -62,7 +62,7 @@ def _backend_or_why(name: str) -> Description:
 
 
 def _option(found: Parameter) -> Option:
-    shown = found.usage.strip("[]")
+    shown = found.usage if found.required else found.usage[1:-1]
     default = None if found.required else plain(found.shown(found.default))
     return Option(found.name, shown, found.help, found.required, default)
 
@@ -75,7 +75,7 @@ def backend_text(found: Description) -> str:
 
 
 def _default(option: Option) -> str:
-    return f" (by default {option.default})" if option.default not in (None, False, "", []) else ""
+    return f" (default {option.default})" if option.default not in (None, False, "", []) else ""
 
 
 def print_backends(found: list[Description], *, terminal: bool) -> None:
@@ -122,13 +122,12 @@ def _stages(chain: Chain, indent: str) -> list[str]:
 
 
 def _argument(parameter: Parameter, value: Any, indent: str) -> list[str]:
-    label = parameter.label if parameter.positional else parameter.flag
     if isinstance(value, Chain):
-        return [f"{indent}{' '.join([label, value.label]).strip()}:", *_stages(value, indent + "  ")]
+        return [f"{indent}{' '.join([parameter.word, value.label]).strip()}:", *_stages(value, indent + "  ")]
     if parameter.many and value and isinstance(value[0], Chain):
         chains = cast("list[Chain]", value)
         return [line for one in chains for line in _argument(parameter, one, indent)]
-    return [f"{indent}{label} = {json.dumps(plain(parameter.shown(value)), ensure_ascii=False)}"]
+    return [f"{indent}{parameter.word} = {json.dumps(plain(parameter.shown(value)), ensure_ascii=False)}"]
 
 
 def plain(value: Any) -> Any:

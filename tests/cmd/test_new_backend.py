@@ -71,8 +71,8 @@ def test_it_passes_its_own_tests_as_written(kind: str, packages: dict[str, Path]
 def test_swarmd_there_lists_and_explains_it(python: Path) -> None:
     rows = {line.split("\t")[0]: line for line in swarmd("backends", by=python).stdout.splitlines()}
     assert set(NAMES.values()) <= rows.keys()
-    assert "[--label LABEL]\tPuts a label on every workload" in rows["tagger"]
-    assert "--most MOST" in swarmd("backends", "sayer", by=python).stdout
+    assert "[--label NAME=VALUE]\tPuts a label on every workload" in rows["tagger"]
+    assert "--most N" in swarmd("backends", "sayer", by=python).stdout
 
 
 @pytest.mark.engine

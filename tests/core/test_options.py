@@ -53,14 +53,14 @@ def test_a_quoted_word_is_no_option() -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "at"),
     [
-        ("sample", "sample needs TARGET; usage: sample", "sample"),
-        ("sample x --moed fast", "sample has no option --moed; did you mean '--mode'?", "--moed"),
-        ("sample x --mode quick", "'quick' is none of fast, safe", "--mode"),
-        ("sample x --count many", "'many' is no int", "--count"),
-        ("sample x --count", "--count needs a value", "--count"),
-        ("sample x --quiet=yes", "--quiet is a flag", "--quiet=yes"),
-        ("sample x --count 1 --count 2", "COUNT is given twice", "--count"),
-        ("sample (debug)", "takes a word, no sub-chain", "debug"),
+        ("sample", "sample requires TARGET; usage: sample", "sample"),
+        ("sample x --moed fast", "unknown option --moed of sample; did you mean '--mode'?", "--moed"),
+        ("sample x --mode quick", "--mode: invalid value 'quick': expected one of fast, safe", "--mode"),
+        ("sample x --count many", "--count: invalid value 'many': expected an integer", "--count"),
+        ("sample x --count", "--count requires a value: --count N", "--count"),
+        ("sample x --quiet=yes", "--quiet takes no value", "--quiet=yes"),
+        ("sample x --count 1 --count 2", "--count is given more than once", "--count"),
+        ("sample (debug)", "TARGET: invalid value: expected a word, not a chain", "debug"),
         ("sample x nosuch", "there is no backend 'nosuch'", "nosuch"),
         ("sample x (exec | dbug)", "did you mean 'debug'?", "dbug"),
     ],
@@ -83,11 +83,11 @@ def test_a_table_is_bound_by_the_same_declaration() -> None:
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        ({}, "sample needs target"),
+        ({}, "sample requires target"),
         ({"target": "x", "quite": True}, "did you mean 'quiet'"),
-        ({"target": "x", "quiet": 1}, "quiet: 1 should be true or false"),
-        ({"target": "x", "tags": "a"}, "tags: 'a' should be a list"),
-        ({"target": "x", "mode": "quick"}, "none of fast, safe"),
+        ({"target": "x", "quiet": 1}, "quiet: invalid value 1: expected true or false"),
+        ({"target": "x", "tags": "a"}, "tags: invalid value 'a': expected a list"),
+        ({"target": "x", "mode": "quick"}, "expected one of fast, safe"),
     ],
 )
 def test_a_wrong_table_names_the_key(table: dict[str, object], problem: str) -> None:
@@ -102,7 +102,7 @@ def test_a_list_is_shown_by_the_name_of_one(name: str, label: str) -> None:
 
 def test_usage_comes_from_the_declaration() -> None:
     assert usage("sample", Sample) == (
-        "sample [--mode fast|safe] [--count COUNT] [--wait WAIT] [--quiet] [--tags TAG] TARGET [MEMBER…]"
+        "sample [--mode fast|safe] [--count N] [--wait WAIT] [--quiet] [--tags TAG] TARGET [MEMBER…]"
     )
 
 

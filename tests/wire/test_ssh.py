@@ -88,7 +88,10 @@ async def send(stream: trio.abc.HalfCloseableStream, data: bytes) -> None:
         ("--swarmd /nosuch/swarmd", "/nosuch/swarmd: "),
         ("--swarmd 'echo welcome'", "the peer speaks no swarmlib wire: it says b.welcome stdio"),
         (f"{PROGRAM} --run nosuch", "there is no backend 'nosuch'"),
-        (f"{PROGRAM} --run 'dockerserver tcp://127.0.0.1:1 | exec'", "the chain can't begin with dockerserver"),
+        (
+            f"{PROGRAM} --run 'dockerserver tcp://127.0.0.1:1 | exec'",
+            "the chain can't begin with the source dockerserver",
+        ),
         (PROGRAM, "unix:///run/swarmd.sock can't be reached: No such file or directory"),
     ],
 )
@@ -116,9 +119,9 @@ async def test_ssh_that_cannot_log_in_says_why(far: str, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--to", "unix:///x", "exec"], "give a chain, or --to, not both"),
+        (["--to", "unix:///x", "exec"], "CHAIN and --to can't be used together"),
         (["--to", "ssh://b"], "should be unix:///PATH or tcp://HOST:PORT"),
-        (["dockerserver tcp://127.0.0.1:1", "exec"], "the messages come from the peer"),
+        (["dockerserver tcp://127.0.0.1:1", "exec"], "the chain can't begin with the source dockerserver"),
         (["debgu"], "did you mean 'debug'"),
     ],
 )

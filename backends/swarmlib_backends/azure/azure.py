@@ -19,8 +19,8 @@ from .options import AzureOptions
 class Azure(AzureOptions, Backend):
     """Azure's virtual machines: each a workload, or with --max or --vm each an engine whose containers are shown.
 
-    As workloads: what is spawned is a machine, as its labels (azure.size=…, azure.zone=…) and the options here say. As
-    engines: containers go to machines that are made when they are needed, deallocated when idle, and started again.
+    As workloads, each spawn makes a machine, described by its labels (azure.size=…, azure.zone=…) and these options. As
+    engines, machines are made when containers need them, deallocated when they are idle, and started again.
     """
 
     @asynccontextmanager

@@ -13,34 +13,46 @@ from swarmlib.quantities import Duration
 class AzureOptions:
     """The options of the machines of one resource group."""
 
-    group: str = option("the resource group; made if it isn't there", default="swarmlib")
-    location: str = option("the region", default="westeurope")
-    subscription: str = option("its id; by default AZURE_SUBSCRIPTION_ID, or the only one", default="")
-    max: int = option("hold containers, on this many machines at most", default=0)
-    idle: Duration = option("how long a machine holds no running container before it is deallocated", default=1800.0)
-    vm: list[str] = option(
-        "an engine, too: a machine that has Docker, by NAME or tag NAME=VALUE; never removed", default=[]
+    group: str = option("resource group; created if it does not exist", default="swarmlib")
+    location: str = option("region", default="westeurope")
+    subscription: str = option(
+        "subscription id (default AZURE_SUBSCRIPTION_ID, or the only one)", default="", metavar="ID"
     )
-    vm_idle: Duration | None = option("as --idle, for those of --vm; by default they stay on", default=None)
-    slots: int = option("how many containers such a machine takes at most; 0: as many as it has memory for", default=0)
-    size: str = option("the size of new machines", default="Standard_B2s")
-    image: str = option("their image: PUBLISHER:OFFER:SKU:VERSION, ubuntu or debian", default="ubuntu")
-    disk: int = option("GB of their disk; by default the image's", default=0)
-    zone: str = option("their availability zone", default="")
-    spot: bool = option("spot machines: cheap, and evicted at any time", default=False)
-    security: Literal["standard", "trusted", "confidential"] = option("how they are isolated", default="standard")
-    network: str = option("an existing VNET/SUBNET of the group, or a subnet's id", default="")
-    private: bool = option("no public address", default=False)
-    identity: str = option("their managed identity: system, or the id of one", default="")
-    tag: list[str] = option("a tag NAME=VALUE of all of them", default=[])
-    reach: Literal["ssh", "tls"] = option("how engines are reached: ssh, or mutual TLS on port 2376", default="ssh")
-    admin: str = option("their user", default="swarm")
-    ssh_key: str = option("the FILE of the user's public key; by default the first of ~/.ssh", default="")
-    cloud_init: str = option("a FILE for cloud-init, merged with what is done anyway", default="")
-    allow: list[str] = option("who may reach them: an address or network; by default this machine alone", default=[])
-    whoami: str = option("a URL that tells this machine's public address", default="https://api.ipify.org")
-    keep_allocated: bool = option("leave stopped machines allocated, which is billed", default=False)
-    poll: Duration = option("time between two looks at the machines, for who watches", default=10.0)
+    max: int = option("run containers, on at most N machines", default=0)
+    idle: Duration = option("deallocate a machine that has run no container for this time", default=1800.0)
+    vm: list[str] = option(
+        "also use a machine that already has Docker, by its name or a tag; it is never removed",
+        default=[],
+        metavar="NAME|TAG=VALUE",
+    )
+    vm_idle: Duration | None = option(
+        "like --idle, for machines given by --vm (default: never deallocate them)", default=None
+    )
+    slots: int = option("run at most N containers on a machine; 0: as many as fit into its memory", default=0)
+    size: str = option("size of new machines", default="Standard_B2s")
+    image: str = option("image of new machines: ubuntu, debian or PUBLISHER:OFFER:SKU:VERSION", default="ubuntu")
+    disk: int = option("size of their disk in GB (default: the image's)", default=0, metavar="GB")
+    zone: str = option("availability zone of new machines", default="")
+    spot: bool = option("make spot machines, which are cheap but may be evicted at any time", default=False)
+    security: Literal["standard", "trusted", "confidential"] = option(
+        "security type of new machines", default="standard"
+    )
+    network: str = option("existing subnet, as VNET/SUBNET in the group or by its id", default="", metavar="SUBNET")
+    private: bool = option("give new machines no public address", default=False)
+    identity: str = option("managed identity of new machines: system, or an id", default="", metavar="ID")
+    tag: list[str] = option("tag for all new machines", default=[], metavar="NAME=VALUE")
+    reach: Literal["ssh", "tls"] = option("how to reach engines: by ssh, or by mutual TLS on port 2376", default="ssh")
+    admin: str = option("admin user of new machines", default="swarm", metavar="USER")
+    ssh_key: str = option("public key of the admin user (default: the first one in ~/.ssh)", default="", metavar="FILE")
+    cloud_init: str = option("configuration for cloud-init, merged with swarmlib's own", default="", metavar="FILE")
+    allow: list[str] = option(
+        "address or network that may connect (default: only this machine)", default=[], metavar="ADDRESS"
+    )
+    whoami: str = option(
+        "web service that returns this machine's public address", default="https://api.ipify.org", metavar="URL"
+    )
+    keep_allocated: bool = option("keep stopped machines allocated; they are billed", default=False)
+    poll: Duration = option("interval at which machines are polled while a client watches events", default=10.0)
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""

@@ -47,18 +47,22 @@ _WITH_NODE: Final = frozenset({"containers", "networks", "volumes"})
 
 @dataclass
 class Balance(Server):
-    """Many engines as one: lists merged, each object's calls sent to its owner, new containers placed.
+    """Many engines as one: merges their lists, sends each call to the owner of its object, and places new containers.
 
     Name the members (a=docker …): objects then say `Node: a`, and `--filter node=a` and `a/web` mean it. Where a
     container goes can be said as in the old Swarm: `-e constraint:region==us`, `-e affinity:container==web`.
     """
 
-    members: Sequence[Stages] = argument("a chain for each engine, quoted or in parentheses", default=[])
-    watch_file: str = option("a FILE of members, a chain a line, read again when it changes", default="")
-    strategy: Strategy = option("where new containers go", default="spread")
-    deadline: Duration = option("how long one engine may hold up an answer of several", default=5.0)
-    strict: bool = option("refuse an answer from which an engine is missing", default=False)
-    reschedule_after: Duration = option("time after which what may be rescheduled leaves a dead engine", default=30.0)
+    members: Sequence[Stages] = argument("a chain for each engine, in quotes or parentheses", default=[])
+    watch_file: str = option(
+        "file of members, one chain per line; read again when it changes", default="", metavar="FILE"
+    )
+    strategy: Strategy = option("how to choose the engine for a new container", default="spread")
+    deadline: Duration = option("how long one engine may delay an answer of several engines", default=5.0)
+    strict: bool = option("fail a request if an engine is missing from its answer", default=False)
+    reschedule_after: Duration = option(
+        "how long an engine must be down before its containers are rescheduled", default=30.0
+    )
 
     provisioner: Provisioner | None = field(default=None, repr=False, kw_only=True)
     """Creates nodes when they are needed, in addition to the members that are given."""

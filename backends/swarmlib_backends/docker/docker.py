@@ -49,12 +49,14 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 @dataclass
 class Docker(Server):
-    """A Docker engine, by unix socket, TCP, TLS, ssh or pipe; by default the one that the docker CLI would use."""
+    """A Docker engine, reached by unix socket, TCP, TLS, ssh or pipe; by default the one that the docker CLI uses."""
 
     address: str = argument(ADDRESS_FORMS, default="")
-    context: str = option("a Docker context's name, instead of an address", default="")
-    cert_path: str = option("a folder with ca.pem, cert.pem and key.pem: speak TLS over tcp://", default="")
-    timeout: Duration = option("how long the engine may take to answer ls and get, sizes apart", default=60.0)
+    context: str = option("Docker context to use instead of an address", default="", metavar="NAME")
+    cert_path: str = option(
+        "folder with ca.pem, cert.pem and key.pem; use TLS over tcp://", default="", metavar="FOLDER"
+    )
+    timeout: Duration = option("how long the engine may take to answer ls and get, except for sizes", default=60.0)
     ssh_options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, kw_only=True)
     """Further options for ssh, as in its configuration."""
 

@@ -44,16 +44,24 @@ _Url: TypeAlias = Annotated[str | Address, Reader(_Address.read)]
 class DockerServer(Source):
     """A Docker API endpoint for the chain that follows it."""
 
-    addresses: Sequence[_Url] = argument("where to listen: tcp://HOST:PORT, unix:///PATH, or fd:// (socket activation)")
-    tls: bool = option("speak TLS on tcp addresses", default=False)
-    tlsverify: bool = option("speak TLS, and serve only who has a certificate of the authority", default=False)
-    tlscacert: str = option("the authority's certificate", default="~/.docker/ca.pem")
-    tlscert: str = option("this server's certificate", default="~/.docker/cert.pem")
-    tlskey: str = option("this server's key", default="~/.docker/key.pem")
-    insecure: bool = option("listen where other machines reach it, though anyone there gets root here", default=False)
-    max_connections: int = option("clients at once, at most; the longest idle one makes room", default=10_000)
-    group: str = option("let this group use the unix sockets too (mode 0660)", default="")
-    allow_host: list[str] = option("a name by which clients call this server on plain tcp (Host)", default=[])
+    addresses: Sequence[_Url] = argument(
+        "address to listen on: tcp://HOST:PORT, unix:///PATH, or fd:// (socket activation)"
+    )
+    tls: bool = option("use TLS on tcp addresses", default=False)
+    tlsverify: bool = option("use TLS, and serve only clients with a certificate of the authority", default=False)
+    tlscacert: str = option("certificate of the authority", default="~/.docker/ca.pem", metavar="FILE")
+    tlscert: str = option("certificate of this server", default="~/.docker/cert.pem", metavar="FILE")
+    tlskey: str = option("key of this server", default="~/.docker/key.pem", metavar="FILE")
+    insecure: bool = option(
+        "let other machines connect without certificates; all of them get root access", default=False
+    )
+    max_connections: int = option(
+        "maximum number of connections; a new one replaces the longest idle one", default=10_000
+    )
+    group: str = option("group that may also use the unix sockets (mode 0660)", default="")
+    allow_host: list[str] = option(
+        "name that clients on plain tcp may use for this server (header Host)", default=[], metavar="HOST"
+    )
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled."""

@@ -42,15 +42,15 @@ from .workload import Workload
 
 @dataclass
 class Exec(ContainerServer[Workload]):
-    """Local processes as workloads: the programs of this machine, whatever image is named.
+    """Local processes as workloads: runs the programs of this machine, whatever the image.
 
-    When the process of a workload ends, all that it started ends too, and when swarmd ends, however it does, all
-    workloads end.
+    When the process of a workload ends, all processes that it started end too. When swarmd ends, for whatever reason,
+    all workloads end.
     """
 
-    log_size: Size = option("output kept of each workload", default=2**24)
+    log_size: Size = option("how much output of each workload is kept", default=2**24)
     sandbox_host_network: bool = option(
-        "let a sandbox have the machine's network, and with it every socket on it, if it asks for --network host",
+        "allow --network host in sandboxes, which gives them every socket on the machine's network",
         default=False,
     )
 

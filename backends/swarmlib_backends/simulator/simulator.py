@@ -44,16 +44,16 @@ _MAX_ON_BRIDGE: Final = 60_000
 
 @dataclass
 class Simulator(EngineServer):
-    """A Docker engine in memory: containers that run simulated programs, images, networks, volumes, events."""
+    """A Docker engine in memory, with simulated programs, images, networks, volumes and events."""
 
-    containers: int = option("running containers that are there from the start", default=0)
-    image: list[str] = option("an image that is there from the start, besides busybox", default=[])
-    cpus: int = option("CPUs of the machine", default=4)
-    memory: Size = option("memory of the machine", default=2**34)
-    hostname: str = option("the engine's name", default="simulator")
-    label: list[str] = option("a label of the engine, such as region=eu", default=[])
-    seed: int | None = option("makes ids and names the same each time", default=None)
-    offline: bool = option("no registry can be reached: a pull of what is not there fails", default=False)
+    containers: int = option("start with N running containers", default=0)
+    image: list[str] = option("image that exists from the start, besides busybox", default=[])
+    cpus: int = option("number of CPUs", default=4)
+    memory: Size = option("amount of memory", default=2**34)
+    hostname: str = option("name of the engine", default="simulator", metavar="NAME")
+    label: list[str] = option("label of the engine, such as region=eu", default=[], metavar="NAME=VALUE")
+    seed: int | None = option("seed of ids and names, which are then the same each time", default=None)
+    offline: bool = option("make registries unreachable, so that pulls of missing images fail", default=False)
     clock: Clock | None = None
     """The engine's time, for who wants to move it ahead; by default its own."""
     programs: Mapping[str, Program] = field(default_factory=dict[str, Program])

@@ -8,7 +8,7 @@ from swarmlib_example import Example
 
 
 async def test_it_keeps_the_contract() -> None:
-    """The whole contract of a backend, by swarmlib's conformance kit."""
+    """swarmlib's conformance kit checks the whole contract of a backend."""
     await check_backend(Example)
 
 
@@ -28,5 +28,5 @@ async def test_what_is_spawned_gets_the_label() -> None:
 
 def test_a_wrong_label_is_refused() -> None:
     """A chain with a wrong label is refused where it is read; this needs the package installed."""
-    with pytest.raises(ChainSyntaxError, match="should be NAME=VALUE"):
+    with pytest.raises(ChainSyntaxError, match="expected NAME=VALUE"):
         Chain.read("example --label tier | exec")

@@ -10,13 +10,13 @@ LEAF = Leaf(idle={"Cmd": []}, talks={"Cmd": ["one", "two"]}, lines=(b"one", b"tw
 
 
 async def test_it_keeps_the_contract() -> None:
-    """The whole contract of a backend, by swarmlib's conformance kit."""
+    """swarmlib's conformance kit checks the whole contract of a backend."""
     report = await check_backend(Example, leaf=LEAF)
     assert "gives_every_line" in report.passed
 
 
 async def test_what_is_spawned_is_listed_with_all() -> None:
-    """A container that was not started shows only with `all`."""
+    """A container that was not started is listed only with `all`."""
     await (
         expect(Example())
         << spawn({"Cmd": ["hello"]})

@@ -9,13 +9,13 @@ from trio.testing import MockClock
 
 
 async def test_it_keeps_the_contract() -> None:
-    """The whole contract of a backend, by swarmlib's conformance kit."""
+    """swarmlib's conformance kit checks the whole contract of a backend."""
     report = await check_backend(Example)
     assert "a_source_speaks_and_closes_under_load" in report.passed
 
 
 async def test_what_has_ended_is_started_again(autojump_clock: MockClock) -> None:
-    """It looks again and again; no real time passes here."""
+    """It checks again at each interval; no real time passes here."""
     leaf = Reference()
     job = leaf.add("job")
     async with Chain(Example(interval=60), leaf).open():
@@ -26,7 +26,7 @@ async def test_what_has_ended_is_started_again(autojump_clock: MockClock) -> Non
 
 
 async def test_a_stage_that_fails_is_asked_again(autojump_clock: MockClock) -> None:
-    """A failure of the stage after it is no end."""
+    """A failure of the next stage does not end it."""
     leaf = Reference()
     job = leaf.add("job")
     leaf.trouble(job.id, Unavailable("it is down"))
@@ -40,5 +40,5 @@ async def test_a_stage_that_fails_is_asked_again(autojump_clock: MockClock) -> N
 
 def test_an_interval_that_makes_no_sense_is_refused() -> None:
     """Arguments are checked when the chain is read."""
-    with pytest.raises(Invalid, match="more than 0"):
+    with pytest.raises(Invalid, match="more than 0 seconds"):
         Example(interval=0)

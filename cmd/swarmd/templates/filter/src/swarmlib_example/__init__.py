@@ -12,22 +12,22 @@ __all__ = ["Example"]
 class Example(Filter):
     """Puts a label on every workload that is spawned through it."""
 
-    label: str = option("the label, as NAME=VALUE", default="via=example")
+    label: str = option("the label", default="via=example", metavar="NAME=VALUE")
 
     def check_options(self) -> None:
         """Check what the options' types do not say."""
         if "=" not in self.label.lstrip("="):
-            raise Invalid(f"{self.label!r} is no label: it should be NAME=VALUE")
+            raise Invalid(f"invalid label {self.label!r}: expected NAME=VALUE")
 
     async def send(self, request: Request) -> None:
-        """Label what is spawned; pass everything on."""
+        """Put the label on new workloads; forward all other requests unchanged."""
         if request.verb is Verb.SPAWN and request.path == ("containers",):
             request = request.replace(body=Json.from_data(self._labelled(request.json)))
         await self.next.send(request)
 
     def _labelled(self, body: Any) -> Any:
         if not isinstance(body, dict):
-            return body  # the stage that would make it says what is wrong with it
+            return body  # the stage that makes the workload refuses such a body
         fields = cast("dict[str, Any]", body)
         name, _, value = self.label.partition("=")
         labels: Any = fields.get("Labels") or {}

@@ -1,4 +1,4 @@
-"""The backend `example`: containers in memory, each of which says the words of its command."""
+"""The backend `example`: containers in memory, each of which prints the words of its command."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,10 +10,10 @@ __all__ = ["Example"]
 
 
 class Speaker(Container):
-    """A container that says the words of its command, a line each; without any it runs until it is stopped."""
+    """A container that prints each word of its command on a line; without any, it runs until it is stopped."""
 
     async def run(self) -> int:
-        """Do what the container does; returns its exit code."""
+        """Run the container, and return its exit code."""
         for word in self.command:
             await self.say(f"{word}\n")
         return 0 if self.command else await super().run()
@@ -21,13 +21,13 @@ class Speaker(Container):
 
 @dataclass
 class Example(ContainerServer[Speaker]):
-    """Containers in memory: each says the words of its command and ends; one without any runs until it is stopped."""
+    """Containers in memory: each prints the words of its command and exits, or runs until it is stopped."""
 
-    most: int = option("containers at once, at most", default=1000)
+    most: int = option("maximum number of containers", default=1000)
     accepted: ClassVar[Accepted] = Accepted("a container of example")
 
     def make(self, id: str, name: str, body: dict[str, Any]) -> Speaker:
-        """Return a new container. A field of the body that can't be honoured was refused by its name before."""
+        """Return a new container. A field of the body that can't be honoured has already been refused."""
         if len(self.store) >= self.most:
-            raise Conflict(f"there are {self.most} containers already")
+            raise Conflict(f"too many containers: the maximum is {self.most}")
         return Speaker(id, name, body)

@@ -1,4 +1,4 @@
-"""The backend `example`: starts workloads again that have ended."""
+"""The backend `example`: restarts workloads that have ended."""
 
 import logging
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ _log = logging.getLogger("swarmlib.example")
 
 @dataclass
 class Example(Source):
-    """Starts workloads again that have ended."""
+    """Restarts workloads that have ended."""
 
-    interval: Duration = option("time between two looks", default=5.0)
+    interval: Duration = option("time between two checks", default=5.0)
 
     def check_options(self) -> None:
         """Check what the options' types do not say."""
         if self.interval <= 0:
-            raise Invalid(f"the interval should be more than 0 seconds, not {self.interval:g}")
+            raise Invalid(f"invalid interval {self.interval:g}: expected more than 0 seconds")
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Look, and look again, until the chain closes."""
+        """Check the workloads at each interval until the chain closes."""
         task_status.started()
         swarm = Client(self.next)
         while True:
             try:
-                await self._look(swarm)
+                await self._restart(swarm)
             except SwarmError as exc:
-                _log.warning("example: %s", exc)  # the stage after it may be down for a while
+                _log.warning("example: %s", exc)  # the next stage may be down for a while
             await trio.sleep(self.interval)
 
-    async def _look(self, swarm: Client) -> None:
+    async def _restart(self, swarm: Client) -> None:
         for workload in await swarm.ls(all="1"):
             if workload["State"] == "exited":
                 await swarm.start("containers", workload["Id"])
