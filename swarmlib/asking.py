@@ -99,7 +99,7 @@ async def answer(replies: ReplyReceiver) -> Answer:
     while not isinstance(reply := await next_reply(replies), Ack):
         size += _EACH + held(reply)
         if size > MAX_ANSWER:
-            raise BadAnswer(f"the answer is over {MAX_ANSWER} bytes, and has not ended yet")
+            raise BadAnswer(f"the answer is longer than {MAX_ANSWER} bytes")
         before.append(reply)
     return Answer(reply, before)
 

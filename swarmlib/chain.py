@@ -65,7 +65,7 @@ class Chain:
             text = source.source
             return cls(*(_stage(stage, text) for stage in source.stages), label=source.label)
         if not isinstance(source, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - from untyped code
-            raise Invalid(f"a chain is made of backends, chains and their texts, not of {source!r}")
+            raise Invalid(f"invalid chain {source!r}: expected backends, chains or text")
         return cls(*(_from_table(table) for table in source))
 
     @classmethod
@@ -83,10 +83,10 @@ class Chain:
             raise Invalid(f"{path}: {exc}") from exc
         if set(content) not in ({"chain"}, {"stage"}):
             held = ", ".join(content) or "nothing"
-            raise Invalid(f'{path}: it should hold chain = "…", or [[stage]] tables; it has {held}')
+            raise Invalid(f'{path}: expected chain = "…" or [[stage]] tables, found {held}')
         source = content.popitem()[1]
         if not isinstance(source, str | list):
-            raise Invalid(f"{path}: chain should be text, stage a list of tables")
+            raise Invalid(f"{path}: expected chain to be text, and stage to be a list of tables")
         return cls.read(cast("str | list[Any]", source))
 
     @asynccontextmanager
@@ -170,11 +170,11 @@ def _from_table(table: Any) -> Backend:
     if isinstance(table, Backend):
         return table
     if not isinstance(table, Mapping):
-        raise Invalid(f"a stage should be a table with backend = …, not {table!r}")
+        raise Invalid(f"invalid stage {table!r}: expected a table with backend = …")
     values = dict(cast("Mapping[str, Any]", table))
     name = values.pop("backend", None)
     if not isinstance(name, str):
-        raise Invalid(f'a stage needs its backend = "…"; this one has {", ".join(values) or "nothing"}')
+        raise Invalid(f'invalid stage: expected a table with backend = "…", found {", ".join(values) or "nothing"}')
     try:
         return build(name, registry.find(name), values)
     except SwarmError as exc:

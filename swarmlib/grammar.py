@@ -130,7 +130,7 @@ def _word(text: str, start: int) -> Word:
         piece = _WORD.match(text, at)
         if piece is None:
             last = text[at] == "\\"
-            problem = "a backslash with nothing after it" if last else f"this quote {text[at]} is not closed"
+            problem = "a backslash with nothing after it" if last else f"this quote {text[at]} is never closed"
             raise ChainSyntaxError(problem, text, at)
         quoted = quoted or piece.lastgroup is not None
         parts.append(_unquoted(piece))
@@ -156,7 +156,7 @@ class _Parser:
     def chain_to_end(self) -> ChainText:
         chain = self._chain()
         if self._is(")"):
-            self._fail("this ) closes nothing")
+            self._fail("unexpected )")
         return chain
 
     def _chain(self) -> ChainText:
@@ -184,7 +184,7 @@ class _Parser:
     def _stage(self) -> StageText:
         name = self._ahead
         if not isinstance(name, Word):
-            self._fail("the name of a backend should stand here")
+            self._fail("expected the name of a backend")
         self._advance()
         arguments: list[Word | ChainText] = []
         while True:
@@ -205,7 +205,7 @@ class _Parser:
         chain = self._chain()
         self._depth -= 1
         if not self._is(")"):
-            raise ChainSyntaxError("this ( is not closed", self._text, opening.start)
+            raise ChainSyntaxError("this ( is never closed", self._text, opening.start)
         self._advance()
         return chain
 

@@ -51,24 +51,24 @@ def check_path(path: tuple[str, ...]) -> None:
 
 def _check_thoroughly(path: object) -> None:
     if not isinstance(path, tuple):
-        raise Invalid(f"a path is a tuple of names, not {type(path).__name__}")
+        raise Invalid(f"invalid path: expected a tuple of names, not {type(path).__name__}")
     parts = cast("tuple[Any, ...]", path)
     if len(parts) > MAX_PARTS:
-        raise TooLarge(f"a path of {len(parts)} parts: it may have {MAX_PARTS}")
+        raise TooLarge(f"the path has {len(parts)} parts: the maximum is {MAX_PARTS}")
     for part in parts:
         _check_part(part)
     length = sum(map(len, parts)) + len(parts) - 1
     if length > MAX_LENGTH:
-        raise TooLarge(f"a path of {length} characters: it may have {MAX_LENGTH}")
+        raise TooLarge(f"the path has {length} characters: the maximum is {MAX_LENGTH}")
 
 
 def _check_part(part: object) -> None:
     if not isinstance(part, str):
-        raise Invalid(f"a path is made of text: {type(part).__name__} is no name")
+        raise Invalid(f"invalid path: expected text, not {type(part).__name__}")
     if any(segment in ("", ".", "..") for segment in part.split("/")):
-        raise Invalid(f"{_shown(part)} is no name: it should not be empty, and hold no //, /. or /..")
+        raise Invalid(f"invalid name {_shown(part)}: expected text that is not empty, without //, /. or /..")
     if _CONTROL.search(part):
-        raise Invalid(f"{_shown(part)} is no name: it holds a control character")
+        raise Invalid(f"invalid name {_shown(part)}: it contains a control character")
 
 
 def _shown(part: str) -> str:

@@ -71,7 +71,7 @@ def _amount(given: object, units: Mapping[str, float], usual: str) -> float:
         return given
     number, unit = _parts(str(given))
     if (unit or usual) not in units:
-        raise ValueError(f"{given!r} should be a number with a unit ({', '.join(units)})")
+        raise ValueError(f"invalid value {given!r}: expected a number with a unit ({', '.join(units)})")
     return number * units[unit or usual]
 
 
@@ -101,7 +101,9 @@ class Rate:
         number, unit = _parts(amount)
         per_second = number * cls.units.get(unit, 0.0) / _SECONDS.get(time or "s", math.inf)
         if not per_second:
-            raise ValueError(f"{str(text)!r} should be more than 0 per s, m or h, such as {cls.example}")
+            raise ValueError(
+                f"invalid value {str(text)!r}: expected a number above 0 per s, m or h, such as {cls.example}"
+            )
         return cls(per_second, str(text))
 
     def __str__(self) -> str:

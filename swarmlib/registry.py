@@ -36,11 +36,11 @@ def find(name: str) -> type[Backend]:
     """
     point = _found().get(name)
     if point is None:
-        raise NotFound(f"there is no backend {name!r}; {nearest(name, names())}")
+        raise NotFound(f"unknown backend {name!r}; {nearest(name, names())}")
     try:
         kind = point.load()
     except (ImportError, AttributeError) as exc:
-        raise Internal(f"backend {name!r} ({point.value}) can't be imported: {exc}") from exc
+        raise Internal(f"can't import backend {name!r} ({point.value}): {exc}") from exc
     if not (isinstance(kind, type) and issubclass(kind, Backend)):
         raise Internal(f"backend {name!r} ({point.value}) is not a swarmlib.Backend")
     return kind

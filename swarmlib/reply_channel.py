@@ -129,7 +129,7 @@ class ReplySender(trio.abc.SendChannel[Reply]):
         elif type(value) is Error:
             self._state = _State.FAILED
         elif type(value) not in _OTHERS:
-            raise ContractError(f"{value!r} is no reply")
+            raise ContractError(f"{value!r} is not a reply")
         await self._deliver(value)
 
     async def aclose(self) -> None:
@@ -200,7 +200,7 @@ class Tap(ReplySender):
 
     @property
     def gone(self) -> bool:
-        """Whether the caller went away."""
+        """Whether the caller disconnected."""
         return self._inner.gone
 
     def on_gone(self, callback: Callable[[], object]) -> None:
@@ -226,7 +226,7 @@ class _Nobody(ReplySender):
         return False
 
     async def send(self, value: Reply) -> None:
-        raise trio.BrokenResourceError("nobody waits for this reply")
+        raise trio.BrokenResourceError("the caller has stopped waiting for this reply")
 
     async def aclose(self) -> None:
         """Do nothing: nobody waits for a reply."""

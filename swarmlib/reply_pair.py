@@ -22,7 +22,7 @@ async def discard(reply: Reply) -> None:
 
 
 class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
-    """The caller's end of a reply pair; leaving its `async with` tells every stage that the caller went away."""
+    """The caller's end of a reply pair; leaving its `async with` tells every stage that the caller disconnected."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -77,7 +77,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
         if len(self._buffer) >= self._capacity and type(reply) not in FINAL:
             await self._room()
         if self.gone:
-            raise trio.BrokenResourceError("the caller went away")
+            raise trio.BrokenResourceError("the caller disconnected")
         self._buffer.append(reply)
         self._wake_reader()
         if type(reply) is Error:
@@ -91,9 +91,9 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
         while len(self._buffer) >= self._capacity and not (self.gone or self._failed or self._ended):
             await self._writers.park()
         if self._ended and not self.gone:
-            raise trio.ClosedResourceError("this reply channel was closed meanwhile")
+            raise trio.ClosedResourceError("this reply channel was closed in the meantime")
         if self._failed and not self.gone:
-            raise ContractError("an error was sent meanwhile")
+            raise ContractError("an error was sent in the meantime")
 
     def _wake_writers(self) -> None:
         if self._writers:

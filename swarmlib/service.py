@@ -31,9 +31,7 @@ class Backend(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "__init__" in vars(cls):
-            raise TypeError(
-                f"{cls.__name__} should declare its arguments as fields of a dataclass, not write an __init__"
-            )
+            raise TypeError(f"{cls.__name__} must declare its arguments as fields of a dataclass, without an __init__")
 
     def __post_init__(self) -> None:
         read_all(self)
@@ -244,7 +242,7 @@ class _ServerInlet(trio.abc.SendChannel[Request]):
                     await refuse(request, _closed(self._stage))
                 raise
         if scope.cancelled_caught and not reply.gone:
-            late = TimedOut(f"no answer to {request.verb} within its deadline", backend=self._stage.name)
+            late = TimedOut(f"timed out: no answer to {request.verb} before its deadline", backend=self._stage.name)
             await refuse(request, late)
         await reply.aclose()
 
@@ -286,7 +284,7 @@ class _SourceInlet(trio.abc.SendChannel[Request]):
         self._name = name
 
     async def send(self, value: Request) -> None:
-        await refuse(value, Unsupported(f"{self._name} takes no requests: it stands at the head of a chain"))
+        await refuse(value, Unsupported(f"{self._name} does not take requests: it is a source"))
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -298,7 +296,9 @@ class Unhandled(trio.abc.SendChannel[Request]):
     async def send(self, value: Request) -> None:
         """Answer `value`."""
         where = f" for {'/'.join(value.path)}" if value.path else ""
-        await refuse(value, Unsupported(f"no backend of this chain answers {value.verb}{where}", path=value.path))
+        await refuse(
+            value, Unsupported(f"{value.verb}{where} is not supported by any backend of this chain", path=value.path)
+        )
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -331,7 +331,7 @@ async def break_off(reply: ReplySender, error: SwarmError, *, begun: bool) -> No
                 await reply.error(error)
             await reply.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the caller went away meanwhile
+            pass  # the caller disconnected meanwhile
 
 
 def as_error(exc: Exception, backend: str, request: Request) -> SwarmError:
@@ -344,7 +344,7 @@ def as_error(exc: Exception, backend: str, request: Request) -> SwarmError:
         found.path = found.path or request.path
         return found
     if request.reply.gone and isinstance(found, trio.BrokenResourceError | trio.ClosedResourceError):
-        return Unavailable("the caller went away", backend=backend)
+        return Unavailable("the caller disconnected", backend=backend)
     where = backend or "a stage of this chain"
     _log.error("%s failed at %s %s", where, request.verb, "/".join(request.path), exc_info=exc)
     return Internal(f"a bug in {where}: {type(found).__name__}: {found}", backend=backend, path=request.path)

@@ -49,7 +49,7 @@ class Json:
             try:
                 self._raw = orjson.dumps(self._data)
             except TypeError as exc:
-                raise Invalid(f"not a JSON value: {exc}") from exc
+                raise Invalid(f"invalid JSON value: {exc}") from exc
         return self._raw
 
     @property

@@ -27,7 +27,7 @@ def make(folder: Path, hosts: Sequence[str], clients: Sequence[str] = ()) -> lis
     """
     for name in clients:
         if not _CLIENT.fullmatch(name):
-            raise Invalid(f"{name!r} is no client's name: it should be {_CLIENT.pattern}")
+            raise Invalid(f"invalid client name {name!r}: expected {_CLIENT.pattern}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if clients and not hosts and (folder / "ca-key.pem").exists():
@@ -50,7 +50,7 @@ def _authority(folder: Path) -> Issued:
     try:
         return Issued.read(certificate.read_bytes(), key.read_bytes())
     except ValueError as exc:
-        raise Invalid(f"{certificate} and {key} are no authority: {exc}") from exc
+        raise Invalid(f"{certificate} and {key} are not a valid authority: {exc}") from exc
 
 
 def _clients(folder: Path, authority: Issued, names: Sequence[str]) -> list[Path]:

@@ -26,7 +26,7 @@ def make(name: str, folder: Path, kind: str) -> list[Path]:
     written: list[Path] = []
     try:
         if folder.exists() and any(folder.iterdir()):
-            raise Invalid(f"{folder} is not empty: a new backend needs a folder of its own")
+            raise Invalid(f"folder {folder} is not empty: expected a new or empty folder")
         for path, content in [*_template("common"), *_template(kind)]:
             target = folder / _named(path, name)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,11 +39,11 @@ def make(name: str, folder: Path, kind: str) -> list[Path]:
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise Invalid(f"{name!r} is no name for a backend: lower-case letters and digits, a letter first")
+        raise Invalid(f"invalid name {name!r}: expected lower-case letters and digits, beginning with a letter")
     if name in registry.names():
-        raise Invalid(f"there is a backend {name!r} already: choose another name")
+        raise Invalid(f"the name {name!r} is already taken by another backend")
     if name.capitalize() in _OWN_WORDS:
-        raise Invalid(f"{name.capitalize()}, its class, would hide swarmlib's or Python's own: choose another name")
+        raise Invalid(f"invalid name {name!r}: its class {name.capitalize()} would hide one of swarmlib's or Python's")
 
 
 def _named(text: str, name: str) -> str:

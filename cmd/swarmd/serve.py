@@ -29,7 +29,7 @@ def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
 async def serve(chain: Chain) -> None:
     """Hold `chain` open until cancelled."""
     async with chain.open():
-        say("serving; Ctrl-C ends it")
+        say("serving; press Ctrl-C to stop")
         await trio.sleep_forever()
 
 

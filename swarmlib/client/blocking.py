@@ -92,7 +92,7 @@ class Blocking(Generic[A]):
     @property
     def _context(self) -> Context[Any]:
         if self.held.context.loop.is_here:
-            raise RuntimeError("a blocking call in the connection's own loop would wait for itself")
+            raise RuntimeError("a blocking call can't be made in the connection's own loop")
         return self.held.context
 
 
@@ -136,7 +136,7 @@ class Iterating(Blocking[AsyncIterator[T]], Generic[T]):
         except StopAsyncIteration:
             raise StopIteration from None
         except trio.ClosedResourceError:
-            raise Closed("what is iterated over is closed") from None
+            raise Closed("this iterator is closed") from None
 
 
 class Watch(Iterating[T], Closing[AsyncIterator[T]]):
@@ -240,7 +240,7 @@ class _RawStream(io.RawIOBase):
 
     def _send(self, method: str, *args: Any) -> None:
         if not self.writable():
-            raise io.UnsupportedOperation("this stream can only be read")
+            raise io.UnsupportedOperation("this stream is read-only")
         self._do(getattr(self._loop.inner, method), *args)
 
     def _do(self, work: Callable[..., Awaitable[T]], *args: Any) -> T:

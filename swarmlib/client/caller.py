@@ -122,7 +122,7 @@ class Caller:
             return stream
         if stream is not None:
             await trio.aclose_forcefully(stream)
-        raise Internal(f"connect gave no stream for {'/'.join(path)}")
+        raise Internal(f"connect returned no stream for {'/'.join(path)}")
 
     async def file(
         self, /, *path: str, upload: trio.abc.ReceiveStream | None = None, **params: Param

@@ -125,7 +125,7 @@ class Workload(Handle):
         tty = (await self.details()).tty
         answer = await self.client.call(Verb.CONNECT, (*self.path, "logs"), params=parameters(chosen))
         if answer.ack.stream is None:
-            raise Internal(f"the logs of {self.id} came without a stream", path=self.path)
+            raise Internal(f"the answer to logs of {self.id} has no stream", path=self.path)
         async with answer.ack.stream as stream, aclosing(lines(stream, tty=tty)) as found:
             yield found
 

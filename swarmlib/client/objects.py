@@ -80,7 +80,7 @@ class Record(Mapping[str, Any]):
             Internal: the value is not a JSON object.
         """
         if not isinstance(value, dict):
-            raise Internal(f"the service gave {value!r:.80} where an object should be")
+            raise Internal(f"invalid answer {value!r:.80}: expected an object")
         return cls(cast("dict[str, Any]", value))
 
     def __getitem__(self, key: str) -> Any:
@@ -263,7 +263,7 @@ def listed(path: tuple[str, ...], value: Any) -> list[Any]:
     if path == ("volumes",) and isinstance(value, dict):  # the one list that the Engine API wraps
         value = cast("dict[str, Any]", value).get("Volumes")
     if not isinstance(value, list | None):
-        raise Internal(f"the service gave {value!r:.80} where a list should be")
+        raise Internal(f"invalid answer {value!r:.80}: expected a list")
     entries = cast("list[Any]", value or [])
     kind = LISTED.get(path)
     return entries if kind is None else [kind.read(entry) for entry in entries]
@@ -313,5 +313,5 @@ class Failed(SwarmError):
 
     def __init__(self, finished: Finished) -> None:
         last = finished.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        super().__init__(f"it ended with exit code {finished.exit_code}{': ' if last else ''}{last}")
+        super().__init__(f"exit code {finished.exit_code}{': ' if last else ''}{last}")
         self.finished = finished

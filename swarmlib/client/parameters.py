@@ -36,7 +36,7 @@ def as_body(value: Any) -> Json | None:
 def _check_finite(data: Any) -> None:
     """Refuse NaN and infinities: the JSON encoder would write them as null, which means a field that is not set."""
     if isinstance(data, float) and not math.isfinite(data):
-        raise Invalid(f"not a JSON value: JSON has no {data}")
+        raise Invalid(f"invalid JSON value: JSON has no {data}")
     if isinstance(data, Mapping):
         data = list(cast("Mapping[str, Any]", data).values())
     if isinstance(data, list | tuple):

@@ -197,7 +197,7 @@ class Call(Generic[T]):
             else:
                 self.ended.fail(failure)
             return
-        late = TimedOut("no answer within the time that was given")
+        late = TimedOut("timed out waiting for the answer")
         self.ended.fail(CancelledError() if self._abandoned else late)
 
     def abandon(self) -> None:
@@ -263,7 +263,7 @@ class Context(Call[T]):
 
     def _not_entered(self) -> None:
         if not self.result.done:
-            self.result.fail(self.ended.error or Closed("it ended before it was open"))
+            self.result.fail(self.ended.error or Closed("the connection ended before it was open"))
 
     def leave(self) -> None:
         """Begin to close it, with everything inside it; `ended` tells when that is done, and how it went."""
@@ -336,7 +336,7 @@ class FileStream(trio.abc.ReceiveStream):
             Invalid: the file is open in text mode.
         """
         if isinstance(file, io.TextIOBase):
-            raise Invalid(f"{file!r} gives text; what is sent should be opened in binary mode")
+            raise Invalid(f"{file!r} returns text: expected a file opened in binary mode")
         self._file = file
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:

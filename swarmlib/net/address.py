@@ -55,16 +55,16 @@ class Address:
         scheme, _, rest = text.partition("://")
         found = re.fullmatch(FORMS[scheme].rest, rest) if scheme in cls.schemes else None
         if found is None:
-            raise Invalid(f"{text!r} will not do: it should be {cls.usage(scheme)}")
+            raise Invalid(f"invalid address {text!r}: expected {cls.usage(scheme)}")
         parts = {name: value or "" for name, value in found.groupdict().items()}
         port = int(parts.get("port") or 0)
         if port > 65_535:
-            raise Invalid(f"{text!r} will not do: a port is 65535 at most")
+            raise Invalid(f"invalid address {text!r}: expected a port up to 65535")
         host = parts.get("ip") or parts.get("host", "")
         try:
             host.encode("idna")
         except UnicodeError as exc:
-            raise Invalid(f"{text!r} will not do: {host!r} is no host's name") from exc
+            raise Invalid(f"invalid address {text!r}: {host!r} is not a host name") from exc
         return cls(text, scheme, host, port, parts.get("user", ""), parts.get("path", ""))
 
     @classmethod

@@ -74,11 +74,11 @@ def reaching(whom: str) -> Generator[None]:
         with trio.fail_after(CONNECT_SECONDS):
             yield
     except trio.TooSlowError as exc:
-        raise _unreached(f"{whom} took no connection within {CONNECT_SECONDS:.0f} s") from exc
+        raise _unreached(f"can't connect to {whom}: timed out after {CONNECT_SECONDS:.0f} s") from exc
     except Unavailable as exc:
-        raise _unreached(f"{whom} can't be reached: {exc.message}") from exc
+        raise _unreached(f"can't connect to {whom}: {exc.message}") from exc
     except OSError as exc:
-        raise _unreached(f"{whom} can't be reached: {_reason(exc)}") from exc
+        raise _unreached(f"can't connect to {whom}: {_reason(exc)}") from exc
 
 
 def _reason(exc: OSError) -> str:

@@ -75,7 +75,7 @@ class ConnectionLimiter:
         """
         found = self._present < self._most or self.make_room()
         if not found and not self._full:
-            text = "%s: %d clients are connected, none of them idle; more are refused"
+            text = "%s: refused new connections: %d clients are connected, and none of them is idle"
             _log.warning(text, self._server, self._present)
         self._full = not found
         if not found:

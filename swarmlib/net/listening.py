@@ -64,8 +64,8 @@ async def listening(
         for address in addresses:
             if not exposed and address.host and not _is_loopback(address.host):
                 raise Denied(
-                    f"refused to listen on {address}: other machines reach it, and whoever does is root here; "
-                    f"listen on 127.0.0.1 or a unix socket, {safer}, or say --insecure"
+                    f"can't listen on {address}: other machines could connect and get root access; "
+                    f"listen on 127.0.0.1 or a unix socket, {safer}, or use --insecure"
                 )
             try:
                 listeners += await _listen(address, group)
@@ -138,7 +138,7 @@ class _Acceptor:
     async def _failed(self, exc: OSError) -> None:
         now = trio.current_time()
         if now - self._failed_at >= _EPISODE_SECONDS:
-            _log.warning("%s: can't accept a connection for now: %s", self._name, exc.strerror or exc)
+            _log.warning("%s: can't accept a connection at the moment: %s", self._name, exc.strerror or exc)
         self._failed_at = now
         if exc.errno in _NO_ROOM and self._make_room():
             self._pause = _FIRST_PAUSE  # long enough for the connection that ends to be closed
@@ -169,7 +169,7 @@ def _inherited() -> list[trio.SocketListener]:
     """Take the sockets that the process was started with, as sd_listen_fds(3) describes."""
     count = int(os.environ.get("LISTEN_FDS", "0"))
     if count < 1 or os.environ.get("LISTEN_PID") != str(os.getpid()):
-        raise Invalid("can't listen on fd://: this process was started with no sockets (LISTEN_FDS)")
+        raise Invalid("can't listen on fd://: this process was started without sockets (LISTEN_FDS)")
     found = [socket.socket(fileno=number) for number in range(_FIRST_INHERITED, _FIRST_INHERITED + count)]
     return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in found]
 
@@ -223,4 +223,4 @@ def _group_id(group: str) -> int:
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError as exc:
-        raise Invalid(f"there is no group {group!r}") from exc
+        raise Invalid(f"group {group!r} does not exist") from exc

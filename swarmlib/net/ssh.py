@@ -69,7 +69,7 @@ async def far_program(address: Address, program: Sequence[str]) -> AsyncGenerato
             try:
                 process: trio.Process = await nursery.start(run, command)
             except OSError as exc:
-                raise Unavailable(f"ssh can't be run: {exc.strerror or exc}") from exc
+                raise Unavailable(f"can't run ssh: {exc.strerror or exc}") from exc
             said = _Said(process)
             nursery.start_soon(said.listen)
             assert process.stdio is not None

@@ -79,10 +79,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     def _failed(self, exc: Exception) -> Unavailable:
         if _is_plain_http(exc):
-            return Unavailable("the TLS handshake failed: the other side speaks plain HTTP")
+            return Unavailable("the TLS handshake failed: the peer speaks plain HTTP")
         if self._transport_ended or isinstance(exc, trio.BrokenResourceError):
             kind = Unavailable if self._heard else _LeftAtOnce
-            return kind("the TLS handshake failed: the other side closed the connection")
+            return kind("the TLS handshake failed: the peer closed the connection")
         return Unavailable(f"the TLS handshake failed: {exc}")
 
     async def _say_why(self, exc: Exception) -> None:
@@ -205,7 +205,7 @@ async def secured(
             level = logging.INFO if isinstance(exc, _LeftAtOnce) else logging.WARNING
             _log.log(level, "%s: refused %s: %s", server, peer, exc)
             return None
-    _log.warning("%s: refused %s: no TLS handshake within %g s", server, peer, HANDSHAKE_SECONDS)
+    _log.warning("%s: refused %s: the TLS handshake timed out after %g s", server, peer, HANDSHAKE_SECONDS)
     return None
 
 

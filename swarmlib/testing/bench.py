@@ -76,12 +76,12 @@ class Subject:
         if need in frozenset(Verb):
             return None if Verb(need) in self.does else f"it does no {need}"
         unless = {
-            "reference": (self.leaf is None, "it is a leaf: nothing stands behind it that could be watched"),
-            "messages": (not self.is_source or self.client, "no client was given that reaches this source"),
+            "reference": (self.leaf is None, "it is a leaf: there is no next stage to watch"),
+            "messages": (not self.is_source or self.client, "no client for this source was given"),
             "stage": (not self.is_source, "it is a source"),
-            "source": (self.is_source, "it is no source"),
-            "alone": (self.client is None, "it speaks when its client does"),
-            "declared": (self.verbs is not None, "its maker declared no verbs"),
+            "source": (self.is_source, "it is not a source"),
+            "alone": (self.client is None, "it sends requests only for a client"),
+            "declared": (self.verbs is not None, "no verbs were declared"),
         }
         if need in unless:
             holds, reason = unless[need]
@@ -221,8 +221,8 @@ class Bench:
         with trio.move_on_after(CLEANUP_SECONDS):
             await self.reference.until(lambda: len(self.reference.under_way) >= calls)
             return
-        hint = "a backend that answers itself is checked with `leaf`"
-        raise Broken(f"of {calls} calls {len(self.reference.under_way)} reached the stage behind it; {hint}")
+        hint = "check a backend that answers itself with `leaf`"
+        raise Broken(f"of {calls} calls {len(self.reference.under_way)} reached the next stage; {hint}")
 
     async def works(self, after: str) -> None:
         """Check that the backend still answers."""
@@ -231,4 +231,4 @@ class Bench:
             error = await self.error_of(verb, path)
             must(error is None or error.code in REFUSALS, f"{after}, it answers with {told(error)}")
             return
-        raise Broken(f"{after}, it answers nothing within {CLEANUP_SECONDS:g} s")
+        raise Broken(f"{after}, it does not answer within {CLEANUP_SECONDS:g} s")

@@ -101,13 +101,13 @@ async def check_backend(
     """
     subject = Subject(make, leaf, over, client, None if verbs is None else frozenset(map(Verb, verbs)))
     if not isinstance(subject.sample, Backend):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
-        raise TypeError(f"make should give a swarmlib.Backend, not {subject.sample!r}")
+        raise TypeError(f"make must return a swarmlib.Backend, not {subject.sample!r}")
     if not subject.does:
-        raise ValueError("verbs should name at least one")
+        raise ValueError("verbs must name at least one verb")
     if client and not subject.is_source:
-        raise ValueError(f"client is what reaches a source, and {subject.sample.name} is none")
+        raise ValueError(f"client is only for a source, and {subject.sample.name} is not one")
     if leaf and (over or subject.is_source):
-        raise ValueError("leaf is for a backend that has the workloads itself: nothing stands behind it")
+        raise ValueError("leaf is only for a backend that has the workloads itself")
     return Report(subject.sample.name, tuple([await _verdict(rule, subject, patience) for rule in rules]))
 
 
@@ -130,5 +130,5 @@ def _problem(exc: Exception, patience: float) -> str:
     if isinstance(found, Broken):
         return str(found)
     if isinstance(found, trio.TooSlowError):
-        return f"it was not done within {patience:g} s"
+        return f"it was not finished within {patience:g} s"
     return f"{type(found).__name__}: {found}"

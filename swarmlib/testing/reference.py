@@ -36,8 +36,8 @@ _READ: Final = 64 * 1024
 class Trouble(Enum):
     """What can be made to happen to a call, besides an error."""
 
-    HELD = "it is never answered"
-    DROPPED = "it is forgotten, and its reply channel with it"
+    HELD = "the request is never answered"
+    DROPPED = "the request and its reply channel are dropped"
 
 
 @dataclass
@@ -167,7 +167,7 @@ class Reference(Server):
         self._at(request, ("containers",))
         body = request.json
         if not isinstance(body, dict):
-            raise Invalid("the body of a spawn should be a JSON object")
+            raise Invalid("invalid body: expected a JSON object")
         id = secrets.token_hex(8)
         name = str(request.params.get("name") or f"box_{id[:6]}")
         check_path((name,))
@@ -263,7 +263,7 @@ class Reference(Server):
         found = self._find(request, "archive")
         if request.upload is None:
             if found.archive is None:
-                raise NotFound(f"nothing was put into {found.name} yet", path=request.path)
+                raise NotFound(f"no files have been put into {found.name}", path=request.path)
             await request.reply.ack(stream=_Archive(found.archive))
             return
         found.forget_archive()
@@ -281,16 +281,16 @@ class Reference(Server):
     @staticmethod
     def _at(request: Request, place: Path) -> None:
         if request.path != place:
-            raise Unsupported(f"there is no {request.verb} for {'/'.join(request.path)}", path=request.path)
+            raise Unsupported(f"{request.verb} is not supported for {'/'.join(request.path)}", path=request.path)
 
     def _find(self, request: Request, *part: str) -> Workload:
         """Return the workload that a request is about, and check that it is about the `part` of it."""
         if request.path[:1] != ("containers",) or len(request.path) < 2:
-            raise Unsupported(f"there is no {request.verb} for {'/'.join(request.path)}", path=request.path)
+            raise Unsupported(f"{request.verb} is not supported for {'/'.join(request.path)}", path=request.path)
         ref = request.path[1]
         found = self.workloads.get(ref) or next((w for w in self.workloads.values() if w.name == ref), None)
         if found is None:
-            raise NotFound(f"there is no workload {ref[:100]}", path=request.path)
+            raise NotFound(f"no such workload: {ref[:100]}", path=request.path)
         self._at(request, ("containers", ref, *part))
         return found
 

@@ -77,9 +77,9 @@ class Step:
     def request(self) -> Request:
         """Return the request that this step sends. Bytes are its upload; a `connect` sends them on its stream."""
         if self.word not in _VERBS:
-            raise TypeError(f"{self.word} is a reply: it stands after >>")
+            raise TypeError(f"{self.word} is a reply: write it after >>")
         if not all(isinstance(word, str) for word in self.words):
-            raise TypeError(f"{self.word} after << takes the words of a path, not {self.words!r}")
+            raise TypeError(f"{self.word} after << takes a path, not {self.words!r}")
         upload = None if self.stream is None or self.verb is Verb.CONNECT else BytesStream(self.stream)
         body = None if self.value is _UNSAID else as_json(self.value)
         return Request(self.verb, self.words, self.params, body, upload=upload)
@@ -87,7 +87,7 @@ class Step:
     def expected(self) -> _Expected:
         """Return the reply that this step expects."""
         if self.word not in _REPLIES:
-            raise TypeError(f"{self.word} is a request: it stands after <<")
+            raise TypeError(f"{self.word} is a request: write it after <<")
         if len(self.words) > 1:
             raise TypeError(f"{self.word} after >> takes one value, not {self.words!r}")
         value = self.words[0] if self.words else self.value
@@ -228,7 +228,7 @@ class _Run:
 
     async def _must_end(self, replies: ReplyReceiver) -> None:
         if await self._next(replies, "the replies did not end") is not None:
-            raise self._failure("a reply too many", len(self._exchange.replies))
+            raise self._failure("unexpected reply", len(self._exchange.replies))
 
     async def _next(self, replies: ReplyReceiver, late: str) -> _Got | None:
         """Return the next reply, or None at the end."""

@@ -122,7 +122,7 @@ class _Call:
     def gone(self) -> None:
         """Record that the caller did not wait for the answer."""
         if not self._answered:
-            self.note("x", "the caller went away")
+            self.note("x", "the caller disconnected")
 
 
 class _WitnessReply(Tap):

@@ -97,7 +97,7 @@ class Channels:
         """
         channel = self.table.get(id)
         if type(channel) is not Channel or NEXT[channel.state][_SEND] is None:
-            raise LocalError(f"nothing may be sent on {id}")
+            raise LocalError(f"sending on {id} is not allowed")
         raw = raw_value(message)
         refs, next_own = NO_REFS, 0
         out_of_band = raw is not None and len(raw) > min(_INLINE, self.outbox.most // 2)
@@ -119,14 +119,14 @@ class Channels:
 
     def _fitting(self, raw: bytes) -> int:
         if len(raw) > self.table.theirs["value"]:
-            raise TooLarge(f"a value of {len(raw)} bytes; the peer takes {self.table.theirs['value']}")
+            raise TooLarge(f"the value has {len(raw)} bytes: the peer accepts {self.table.theirs['value']}")
         return len(raw)
 
     def _send_packed(self, id: int, channel: Channel, message: Message, packed: bytes) -> None:
         most = self.outbox.most
         if len(packed) > most:
             what = message.verb if isinstance(message, Operation) else f"`{message.kind}`"
-            raise TooLarge(f"this {what} takes {len(packed)} bytes without its value; the peer takes {most}")
+            raise TooLarge(f"this {what} has {len(packed)} bytes without its value: the peer accepts {most}")
         channel.spend(message)
         self.outbox.message(id, packed)
 
@@ -197,7 +197,7 @@ class Channels:
                 self._send_reset(ref.id, "")
         self.caused += 1
         if self.caused > _CAUSED:
-            raise WireError("the peer sends what is late, and doesn't read what it is told of that")
+            raise WireError("the peer keeps sending late frames and does not read the answers")
 
     # Bytes.
 
@@ -205,7 +205,7 @@ class Channels:
         """Have bytes sent on a stream; gives whether more may be written at once, or after the stream was `drained`."""
         outgoing = self._outgoing(id)
         if outgoing is None or outgoing.ending:
-            raise LocalError(f"nothing may be written to {id}")
+            raise LocalError(f"writing to {id} is not allowed")
         self.outbox.write(outgoing, data)
         return not outgoing.full
 
@@ -243,10 +243,10 @@ class Channels:
 
     def _send_end(self, id: int, found: Opened | None) -> None:
         if type(found) is not Channel and type(found) is not Stream:
-            raise LocalError(f"{id} has no end")
+            raise LocalError(f"{id} can't be ended")
         after = NEXT[found.state][Act.SEND_END]
         if after is None:
-            raise LocalError(f"nothing may be ended on {id}")
+            raise LocalError(f"ending {id} is not allowed")
         found.state = after
         self.outbox.end(id)
         if after is State.CLOSED:

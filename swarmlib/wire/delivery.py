@@ -52,7 +52,7 @@ class Delivery:
         """
         self._backlog += event.size
         if self._backlog > self._limits.backlog:
-            raise WireError(f"over {self._limits.backlog} bytes of messages that nobody took yet (limit backlog)")
+            raise WireError(f"over {self._limits.backlog} bytes of messages that were not taken (limit backlog)")
         value, request = event.refs.value, event.channel == SERVICE
         if value is None and (request or channel.held is None):
             self.events.append(event)

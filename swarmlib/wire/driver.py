@@ -88,7 +88,7 @@ class Driver:
         with trio.move_on_after(self._handshake):
             await self.agreed.wait()
         if not self.agreed.is_set():
-            self.end(Unavailable(f"the peer did not say who it is within {self._handshake:g} s"))
+            self.end(Unavailable(f"the peer sent no HELLO within {self._handshake:g} s"))
         if self.why is not None:
             raise self.why
         self._start(self.keep_time)
@@ -204,7 +204,7 @@ class Driver:
         try:
             step = endpoint.reset(why)
         except Exception:  # noqa: BLE001 - a stage's callback may raise anything
-            _log.error("what %s did at its end failed", self._named(), exc_info=True)
+            _log.error("the clean-up of %s failed", self._named(), exc_info=True)
             return
         if step is not None:
             self.nursery.start_soon(supervised, self._named, _run, step)

@@ -103,7 +103,7 @@ class Call(Endpoint):
             await to.send(reply)
         except (trio.BrokenResourceError, trio.ClosedResourceError, BadAnswer) as exc:
             await discard(reply)
-            if isinstance(exc, BadAnswer):  # else the caller went away, and `_gone` has told the peer
+            if isinstance(exc, BadAnswer):  # else the caller disconnected, and `_gone` has told the peer
                 exc.backend = self.driver.peer
                 raise
         finally:
@@ -170,7 +170,9 @@ class Inlet(Endpoint):
             await dispatch(self._sender, request)
         except trio.Cancelled:
             if scope.cancel_called and not reply.gone:
-                await refuse(request, TimedOut(f"no answer to {request.verb} within its deadline", path=request.path))
+                await refuse(
+                    request, TimedOut(f"timed out: no answer to {request.verb} before its deadline", path=request.path)
+                )
             raise
         finally:
             if limited:

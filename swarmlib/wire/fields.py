@@ -29,14 +29,14 @@ def fields_of(
     found: list[Ref | OutOfBandValue] = []
     fields = unpacked(data, found, escapes=escapes)
     if not is_array(fields) or len(fields) != count:
-        raise WireError(f"{what} is an array of {count} fields, not {shown(fields)}")
+        raise WireError(f"invalid {what}: expected an array of {count} fields, got {shown(fields)}")
     return fields, found
 
 
 def check_places(refs: Refs, found: Sequence[Ref | OutOfBandValue]) -> None:
     """Check that no reference stands elsewhere than in the fields for them."""
     if len(found) != len(refs) - refs.count(None):
-        raise WireError("a reference stands where none may")
+        raise WireError("unexpected reference")
 
 
 def value_of(given: object) -> tuple[OutOfBandValue | None, bytes | None]:
@@ -45,7 +45,7 @@ def value_of(given: object) -> tuple[OutOfBandValue | None, bytes | None]:
         return given, None
     if given is None or type(given) is bytes:
         return None, given
-    raise WireError(f"a value is nil, bytes or a reference to them, not {shown(given)}")
+    raise WireError(f"invalid value: expected nil, bytes or a reference to them, got {shown(given)}")
 
 
 def ref_of(field: object, name: str, allowed: frozenset[RefKind]) -> Ref | None:
@@ -53,7 +53,9 @@ def ref_of(field: object, name: str, allowed: frozenset[RefKind]) -> Ref | None:
     if field is None:
         return None
     if not isinstance(field, Ref) or field.kind not in allowed:
-        raise WireError(f"{name} is nil or a reference of type {sorted(map(int, allowed))}, not {shown(field)}")
+        raise WireError(
+            f"invalid {name}: expected nil or a reference of type {sorted(map(int, allowed))}, got {shown(field)}"
+        )
     return field
 
 
@@ -61,37 +63,37 @@ def verb_of(field: object) -> Verb:
     """Read a verb."""
     known = _VERBS.get(field) if type(field) is str else None
     if known is None:
-        raise WireError(f"{shown(field)} is no verb; they are {', '.join(_VERBS)}")
+        raise WireError(f"unknown verb {shown(field)}: expected one of {', '.join(_VERBS)}")
     return known
 
 
 def path_of(field: object) -> tuple[str, ...]:
     """Read a path."""
     if not is_array(field) or not set(map(type, field)) <= TEXT:
-        raise WireError(f"a path is an array of text, not {shown(field)}")
+        raise WireError(f"invalid path: expected an array of text, got {shown(field)}")
     return tuple(field)
 
 
 def map_of(field: object) -> dict[str, Any]:
     """Read parameters or details."""
     if not is_map(field):
-        raise WireError(f"parameters and details are maps, not {shown(field)}")
+        raise WireError(f"invalid parameters or details: expected a map, got {shown(field)}")
     return field
 
 
 def meta_of(field: object) -> Meta:
     """Read a request's meta."""
     if not is_array(field) or list(map(type, field)) != [str, str, list]:
-        raise WireError(f"meta is nil, or caller, version and an array of headers, not {shown(field)}")
+        raise WireError(f"invalid meta: expected nil, or caller, version and an array of headers, got {shown(field)}")
     caller, version, headers = field
     for header in headers:
         if not is_array(header) or list(map(type, header)) != [str, str]:
-            raise WireError(f"a header is an array of two texts, not {shown(header)}")
+            raise WireError(f"invalid header: expected an array of two texts, got {shown(header)}")
     return Meta(caller, version, tuple((name, value) for name, value in headers))
 
 
 def time_left_of(field: object) -> float:
     """Read how many seconds are left until the deadline."""
     if type(field) not in (int, float) or not 0 <= (seconds := cast("float", field)) < math.inf:
-        raise WireError(f"the time left is nil or a number of seconds from 0 on, not {shown(field)}")
+        raise WireError(f"invalid time left: expected nil or a number of seconds from 0 on, got {shown(field)}")
     return seconds

@@ -56,8 +56,8 @@ def common(ours: tuple[int, int], theirs: tuple[int, int]) -> int:
     """
     newest = min(ours[1], theirs[1])
     if newest < max(ours[0], theirs[0]):
-        spoken = f"this side speaks {ours[0]} to {ours[1]}, the other {theirs[0]} to {theirs[1]}"
-        raise WireError(f"no common version of the wire: {spoken}")
+        spoken = f"this side supports {ours[0]} to {ours[1]}, the peer {theirs[0]} to {theirs[1]}"
+        raise WireError(f"no common version of the protocol: {spoken}")
     return newest
 
 
@@ -92,26 +92,26 @@ def read_hello(payload: bytes) -> tuple[tuple[int, int], dict[str, int], frozens
     Raises:
         WireError: it is no such thing, or a limit is too low to work with.
     """
-    said: Any = _read(payload, "a HELLO")
+    said: Any = _read(payload, "HELLO")
     try:
         oldest, newest = map(_integer, said["versions"])
         limits = {name: _integer(said["limits"][name]) for name in TOLD}
         capabilities = frozenset(map(_text, said["capabilities"]))
         Limits(**limits)
     except (TypeError, KeyError, ValueError) as exc:
-        raise WireError(f"a HELLO tells versions, limits and capabilities: {exc}") from exc
+        raise WireError(f"invalid HELLO: expected versions, limits and capabilities: {exc}") from exc
     return (oldest, newest), limits, capabilities
 
 
 def _integer(found: object) -> int:
     if type(found) is not int or not 0 < found < 2**63:
-        raise ValueError(f"{shown(found)} is no number from 1 to 2**63")
+        raise ValueError(f"{shown(found)} is not a number from 1 to 2**63")
     return found
 
 
 def _text(found: object) -> str:
     if type(found) is not str:
-        raise TypeError(f"{shown(found)} is no text")
+        raise TypeError(f"{shown(found)} is not text")
     return found
 
 
@@ -127,11 +127,11 @@ def read_bye(payload: bytes) -> SwarmError:
     Raises:
         WireError: it is no such thing.
     """
-    said: Any = _read(payload, "a BYE")
+    said: Any = _read(payload, "BYE")
     try:
         code, text = map(_text, said)
     except (TypeError, ValueError) as exc:
-        raise WireError("a BYE is an array of an error's code and its text") from exc
+        raise WireError("invalid BYE: expected an array of an error's code and its text") from exc
     if not code:
         return Unavailable("the peer ended the session")
     kind = WireError if code == WireError.code else ERRORS.get(code, Unavailable)
@@ -142,4 +142,4 @@ def _read(payload: bytes, what: str) -> Any:
     try:
         return msgpack.unpackb(payload)
     except (msgpack.UnpackException, ValueError, TypeError) as exc:
-        raise WireError(f"{what} is a msgpack object: {exc or type(exc).__name__}") from exc
+        raise WireError(f"invalid {what}: expected a msgpack object: {exc or type(exc).__name__}") from exc

@@ -52,7 +52,7 @@ class IncomingFrames:
     def on_last(self, id: int, payload: bytes) -> None:
         """Take a message, and its channel's END with it."""
         if id == SERVICE:
-            raise WireError("an end of channel 0")
+            raise WireError("unexpected END of channel 0")
         self._take_message(id, payload, last=True)
 
     def _take_message(self, id: int, payload: bytes, *, last: bool) -> None:
@@ -64,7 +64,7 @@ class IncomingFrames:
             self._channels.turn_away(refs)
             return
         if type(channel) is not Channel or NEXT[channel.state][_RECEIVE] is None:
-            raise WireError(f"a message on {id}, where this side takes none")
+            raise WireError(f"unexpected message on {id}")
         channel.count(message, self._limits.credit)
         if refs is not NO_REFS:
             self._open(refs)
@@ -91,7 +91,7 @@ class IncomingFrames:
         if found is None:
             return
         if id == SERVICE or (type(found) is not Channel and type(found) is not Stream):
-            raise WireError(f"an end of {id}, which has none")
+            raise WireError(f"unexpected END of {id}, whose length is known")
         self._delivery.end(found, id)
         self._ended(id, found)
 
@@ -99,7 +99,7 @@ class IncomingFrames:
         """Take note that the peer's direction has ended."""
         after = NEXT[found.state][Act.RECEIVE_END]
         if after is None:
-            raise WireError(f"an end of {id} where the peer may not send")
+            raise WireError(f"unexpected END of {id}, on which the peer may not send")
         found.state = after
         if after is State.CLOSED and not (type(found) is Channel and found.held):
             self._channels.drop(id)
@@ -108,7 +108,7 @@ class IncomingFrames:
         """Take a RESET."""
         found = self._table.find(id)
         if id == SERVICE:
-            raise WireError("a reset of channel 0")
+            raise WireError("unexpected RESET of channel 0")
         if found is None:
             return
         self._channels.break_off(id)
@@ -123,15 +123,15 @@ class IncomingFrames:
         """Take the head of a DATA frame; its payload goes to `sunk`, in whatever pieces it comes."""
         found = self._table.find(id)
         if not length:
-            raise WireError(f"DATA without bytes, on {id}")
+            raise WireError(f"unexpected DATA without bytes on {id}")
         self._sink, self.rest = id, length
         if found is None:
             return
         place = _place(found)
         if place is None:
-            raise WireError(f"DATA on {id}, where this side takes none")
+            raise WireError(f"unexpected DATA on {id}")
         if length > place.allowed:
-            raise WireError(f"{length} bytes on {id}, where the window is {place.allowed}")
+            raise WireError(f"{length} bytes on {id} exceed the window of {place.allowed}")
         place.allowed -= length
 
     def sunk(self, data: bytes, start: int) -> int:
@@ -156,7 +156,7 @@ class IncomingFrames:
         if found is None:
             return
         if not (self._credit_messages(id, found, more) if type(found) is Channel else self._credit_bytes(found, more)):
-            raise WireError(f"credit of {more} on {id}, which is more than can be used")
+            raise WireError(f"CREDIT of {more} on {id} exceeds the maximum")
 
     def _credit_messages(self, id: int, channel: Channel, more: int) -> bool:
         if NEXT[channel.state][_SEND] is None or channel.credit + more > self._table.theirs["credit"]:
@@ -186,6 +186,6 @@ def _place(found: Opened) -> Value | Incoming | None:
 
 def _number(payload: bytes) -> int:
     if len(payload) != NUMBER.size:
-        raise WireError(f"a number of {len(payload)} bytes, not {NUMBER.size}")
+        raise WireError(f"invalid number: expected {NUMBER.size} bytes, got {len(payload)}")
     number: int = NUMBER.unpack(payload)[0]
     return number

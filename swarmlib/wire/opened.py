@@ -68,7 +68,7 @@ class Channel:
             return
         self.unread += 1
         if self.unread > most:
-            raise WireError(f"over {most} messages on one channel without credit (limit credit)")
+            raise WireError(f"more than {most} messages on one channel without credit (limit credit)")
 
     def _answers(self, reply: Reply) -> bool:
         """Take note of a reply; gives whether it is a final one."""

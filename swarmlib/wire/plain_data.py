@@ -76,7 +76,7 @@ def _default(found: Any) -> Any:
         return list(cast("list[Any]", found))
     if isinstance(found, Mapping):
         return dict(cast("Mapping[Any, Any]", found))
-    raise TypeError(f"{type(found).__name__} is no plain data")
+    raise TypeError(f"{type(found).__name__} is not plain data")
 
 
 def packed_ref(ref: Ref | None) -> Any:
@@ -150,15 +150,15 @@ def unpacked(data: bytes | memoryview, found: Found, depth: int = 0, *, escapes:
     except WireError:
         raise
     except msgpack.ExtraData as exc:
-        raise WireError(f"{len(exc.extra)} bytes stand after the end of a msgpack object") from exc
+        raise WireError(f"{len(exc.extra)} bytes after the end of a msgpack object") from exc
     except _MALFORMED as exc:
-        raise WireError(f"this is not msgpack: {exc or type(exc).__name__}") from exc
+        raise WireError(f"invalid msgpack: {exc or type(exc).__name__}") from exc
 
 
 def _bytes_as_text(data: bytes) -> str:
     text = data.decode(errors=_ESCAPES)
     if not _is_no_utf8(text):
-        raise WireError("extension type 7 holds UTF-8, which goes as text: one text has one form")
+        raise WireError("invalid extension type 7: UTF-8 must be sent as text")
     return text
 
 
@@ -167,7 +167,7 @@ def _unpacked_tuple(data: bytes, found: Found, depth: int, *, escapes: bool) -> 
         return _TOO_DEEP
     items = unpacked(data, found, depth, escapes=escapes)
     if not is_array(items):
-        raise WireError(f"a tuple is an array, not {shown(items)}")
+        raise WireError(f"invalid tuple: expected an array, got {shown(items)}")
     return tuple(items)
 
 
@@ -176,5 +176,5 @@ def _unpacked_ref(code: int, data: bytes) -> Ref | OutOfBandValue:
         return OutOfBandValue(*_ID_LENGTH.unpack(data))
     kind = _REF_KINDS.get(code)
     if kind is None or len(data) != _ID.size:
-        raise WireError(f"no extension type {code} with {len(data)} bytes is known")
+        raise WireError(f"unknown extension type {code} with {len(data)} bytes")
     return Ref(kind, _ID.unpack(data)[0])

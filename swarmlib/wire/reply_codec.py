@@ -53,7 +53,7 @@ def packed_error(error: SwarmError) -> bytes:
     except UNPACKABLE as exc:
         raise Invalid(f"the details of this {error.code} error can't be carried: {exc}") from exc
     if len(found) > MAX_ERROR:
-        raise TooLarge(f"an error of {len(found)} bytes: the wire takes {MAX_ERROR}")
+        raise TooLarge(f"the error has {len(found)} bytes: the maximum is {MAX_ERROR}")
     return found
 
 
@@ -64,7 +64,7 @@ def decode_reply(data: bytes | memoryview) -> tuple[Reply, Refs]:
     Raises:
         WireError: these bytes are not exactly one reply.
     """
-    fields, found = fields_of(data, 4, "a reply", escapes=False)
+    fields, found = fields_of(data, 4, "reply", escapes=False)
     kind, details, value, stream = fields
     out_of_band, value = value_of(value)
     refs = NO_REFS
@@ -72,15 +72,15 @@ def decode_reply(data: bytes | memoryview) -> tuple[Reply, Refs]:
         refs = Refs(None, ref_of(stream, "stream", _STREAMS), out_of_band)
         check_places(refs, found)
     elif stream is not None:
-        raise WireError(f"a stream is a reference or nil, not {shown(stream)}")
+        raise WireError(f"invalid stream: expected a reference or nil, got {shown(stream)}")
     made = _REPLIES.get(kind) if type(kind) is str else None
     if made is None:
-        raise WireError(f"{shown(kind)} is no reply; they are {', '.join(_REPLIES)}")
+        raise WireError(f"unknown reply {shown(kind)}: expected one of {', '.join(_REPLIES)}")
     if stream is not None and kind != Ack.kind:
-        raise WireError(f"a stream given by `{kind}`: only an `ack` gives one")
+        raise WireError(f"unexpected stream in `{kind}`: only an `ack` may have one")
     length = len(value or b"") if out_of_band is None else out_of_band.length
     if kind == Error.kind and length > MAX_ERROR:
-        raise WireError(f"an error of {length} bytes: it may have {MAX_ERROR}")
+        raise WireError(f"the error has {length} bytes: the maximum is {MAX_ERROR}")
     return made(map_of(details), b"" if out_of_band is not None else value), refs
 
 
@@ -105,7 +105,7 @@ def _log(details: dict[str, Any], value: bytes | None) -> Log:
 
 def _error(details: dict[str, Any], value: bytes | None) -> Error:
     if value is None or details:
-        raise WireError("an `error` has its error as the value, and no details beside it")
+        raise WireError("invalid `error`: expected the error as its value, and no details")
     return Error(unpacked_error(value))
 
 
@@ -123,10 +123,12 @@ def unpacked_error(data: bytes) -> SwarmError:
     try:
         fields = unpacked(data, found)
         if not is_array(fields) or len(fields) != 5 or found:
-            return BadAnswer(f"an error is an array of 5 plain fields, not {shown(fields)}")
+            return BadAnswer(f"invalid error: expected an array of 5 plain fields, got {shown(fields)}")
         code, message, backend, path, details = fields
         if not set(map(type, (code, message, backend))) <= TEXT:
-            return BadAnswer(f"an error's code, message and backend are text, not {shown([code, message, backend])}")
+            return BadAnswer(
+                f"invalid error: expected code, message and backend to be text, got {shown([code, message, backend])}"
+            )
         # A newer peer may know more codes.
         kind = ERRORS.get(code, BadAnswer)
         return kind(message, backend=backend, path=path_of(path), details=map_of(details))

@@ -61,12 +61,12 @@ def decode_request(data: bytes | memoryview, *, now: float) -> tuple[Operation, 
     Raises:
         WireError: these bytes are not exactly one request.
     """
-    fields, found = fields_of(data, 8, "a request", escapes=True)
+    fields, found = fields_of(data, 8, "request", escapes=True)
     verb, path, params, body, reply, upload, meta, left = fields
     out_of_band, body = value_of(body)
     refs = Refs(ref_of(reply, "reply", _CHANNEL), ref_of(upload, "upload", _STREAM), out_of_band)
     if refs.reply is None:
-        raise WireError("a request says where its replies go")
+        raise WireError("invalid request: its field reply is missing")
     check_places(refs, found)
     request = Operation(verb_of(verb), (), map_of(params), None if body is None else Json(body))
     request.path = path_of(path)

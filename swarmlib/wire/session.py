@@ -91,7 +91,7 @@ class Session:
             self.over = True
             if not self._initiator:
                 self.outbox.put(frames.refusal(data))
-            raise WireError(f"the peer speaks no swarmlib wire: it says {data[:40]!r}")
+            raise WireError(f"the peer does not speak the swarmlib protocol: it sent {data[:40]!r}")
         if len(data) < len(MAGIC):
             self._wait_for(len(MAGIC), data)
             return b""
@@ -102,7 +102,7 @@ class Session:
 
     def _on_hello(self, _: int, payload: bytes) -> None:
         if self.version:
-            raise WireError("a second HELLO")
+            raise WireError("unexpected second HELLO")
         versions, theirs, capabilities = frames.read_hello(payload)
         self.version = frames.common(VERSIONS, versions)
         self.capabilities &= capabilities
@@ -156,7 +156,7 @@ class Session:
         while end - start >= size and not self.over:
             length, type, id = unpack(data, start)
             if length > most:
-                raise WireError(f"a frame of {length} bytes: this side takes {most} (limit frame)")
+                raise WireError(f"the frame has {length} bytes: the maximum is {most} (limit frame)")
             stop = start + size + length
             if type == _DATA:
                 self._check_begun(type)
@@ -175,13 +175,13 @@ class Session:
         handler = self._handlers.get(type)
         if handler is None:
             if type < frames.OPTIONAL:
-                raise WireError(f"a frame of the unknown type {type}")
+                raise WireError(f"unknown frame type {type}")
             return _ignore
         return handler
 
     def _check_begun(self, type: int) -> None:
         if not self.version and type not in _FIRST:
-            raise WireError(f"a frame of type {type} before the HELLO")
+            raise WireError(f"unexpected frame of type {type} before the HELLO")
 
     # Heartbeats, and the end of the session.
 
@@ -196,7 +196,7 @@ class Session:
         patience = limits.patience if self.version else limits.handshake
         dead = self._heard + patience
         if now >= dead:
-            error = Unavailable(f"the peer has said nothing for {patience:g} s")
+            error = Unavailable(f"the peer has been silent for {patience:g} s")
             self.finish(error)
             raise error
         if self.version and now >= self._heard + limits.heartbeat:
@@ -211,7 +211,7 @@ class Session:
 
     def _on_ping(self, _: int, payload: bytes) -> None:
         if len(payload) != len(_TOKEN):
-            raise WireError(f"a PING of {len(payload)} bytes, not {len(_TOKEN)}")
+            raise WireError(f"invalid PING: expected {len(_TOKEN)} bytes, got {len(payload)}")
         self._pong = payload  # one answer for all that came until it goes: who doesn't read can't pile them up
 
     def _on_pong(self, _: int, __: bytes) -> None:

@@ -167,7 +167,7 @@ class RemoteReceiveStream(trio.abc.ReceiveStream):
             trio.BusyResourceError: another task is receiving.
         """
         if max_bytes is not None and max_bytes < 1:
-            raise ValueError("max_bytes must be 1 or more")
+            raise ValueError("invalid max_bytes: expected 1 or more")
         if self._receiving:
             raise trio.BusyResourceError("another task is receiving from this stream")
         self._check()

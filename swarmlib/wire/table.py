@@ -51,7 +51,7 @@ class Table(dict[int, Opened]):
         found = self.get(id)
         if found is None:
             if id >= (self.next_own if id & 1 == self._own else self._next_theirs):
-                raise WireError(f"a frame on {id}, which was never opened")
+                raise WireError(f"unexpected frame on {id}, which was never opened")
         elif type(found) is Channel and found.state is State.CLOSED:
             return None
         return found
@@ -66,10 +66,12 @@ class Table(dict[int, Opened]):
             if ref is None:
                 continue
             if ref.id < self._next_theirs or ref.id & 1 == self._own:
-                raise WireError(f"{ref.id} is not the peer's to open: its next number is {self._next_theirs}")
+                raise WireError(f"invalid number {ref.id}: the peer's next number is {self._next_theirs}")
             self._next_theirs = ref.id + 2
         if refs.value is not None and refs.value.length > self._limits.value:
-            raise WireError(f"a value of {refs.value.length} bytes: this side takes {self._limits.value} (limit value)")
+            raise WireError(
+                f"the value has {refs.value.length} bytes: the maximum is {self._limits.value} (limit value)"
+            )
 
     def given(self, *, reply: bool, stream: RefKind | None) -> tuple[Refs, int]:
         """Numbers for what a request or reply of this side opens, its value left out; and the number after them."""
@@ -91,7 +93,7 @@ class Table(dict[int, Opened]):
         more = {"channels": reply is not None, "streams": (stream is not None) + (value is not None)}
         for name, count in more.items():
             if count and self._count[name][False] + count > self.theirs[name]:
-                text = f"as many {name} are open as the peer takes: {self.theirs[name]}"
+                text = f"too many {name}: the peer accepts {self.theirs[name]}"
                 raise Unavailable(text, details={UNSENT: True})
 
     def open(self, id: int, what: Opened) -> None:
@@ -105,7 +107,7 @@ class Table(dict[int, Opened]):
         self._count[name][theirs] += 1
         most: int = getattr(self._limits, name)
         if theirs and self._count[name][True] > most:
-            raise WireError(f"over {most} {name} open at once (limit {name})")
+            raise WireError(f"more than {most} open {name} (limit {name})")
 
     def close(self, id: int) -> Opened:
         """Close a number; gives what it stood for."""

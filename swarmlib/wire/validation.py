@@ -57,26 +57,26 @@ def check_reply(reply: Reply, most: int) -> None:
         if details:
             _check_plain_map("detail", details, most)
     except Invalid as exc:
-        raise BadAnswer(f"it answered with `{reply.kind}`, and {exc.message}") from exc
+        raise BadAnswer(f"invalid `{reply.kind}`: {exc.message}") from exc
 
 
 def _check_meta(meta: Meta, most: int) -> None:
     """Check what the peer says of a call beside its parameters: it may end up in the head of an HTTP request."""
     if len(meta.headers) > most:
-        raise Invalid(f"there are {len(meta.headers)} headers: there may be {most}")
+        raise Invalid(f"the request has {len(meta.headers)} headers: the maximum is {most}")
     if not _HEADER_TEXT(meta.version):
-        raise Invalid("the version of a request's meta should be text without control characters")
+        raise Invalid("invalid version in meta: expected text without control characters")
     for name, value in meta.headers:
         if not _HEADER_NAME(name):
-            raise Invalid(f"{_shown(name)} is no header's name: it has small letters, digits and hyphens")
+            raise Invalid(f"invalid header name {_shown(name)}: expected lower-case letters, digits and hyphens")
         if not _HEADER_TEXT(value):
-            raise Invalid(f"the header {name!r} should be text without control characters")
+            raise Invalid(f"invalid header {name!r}: expected text without control characters")
 
 
 def _check_plain_map(kind: str, given: Mapping[Any, Any], most: int) -> None:
     """Check parameters or details. kind: what one of them is called."""
     if len(given) > most:
-        raise Invalid(f"there are {len(given)} {kind}s: there may be {most}")
+        raise Invalid(f"there are {len(given)} {kind}s: the maximum is {most}")
     for name, value in given.items():
         # What nearly all are.
         if not (type(value) is str and type(name) is str and name.isalnum() and len(name) <= MAX_NAME):
@@ -85,9 +85,9 @@ def _check_plain_map(kind: str, given: Mapping[Any, Any], most: int) -> None:
 
 def _check_named(kind: str, name: object, value: Any) -> None:
     if type(name) is not str or len(name) > MAX_NAME:
-        raise Invalid(f"{_shown(name)} is no {kind}'s name: that is text of {MAX_NAME} characters at most")
+        raise Invalid(f"invalid {kind} name {_shown(name)}: expected text of at most {MAX_NAME} characters")
     if _CONTROL.search(name):
-        raise Invalid(f"{_shown(name)} is no {kind}'s name: it holds a control character")
+        raise Invalid(f"invalid {kind} name {_shown(name)}: it contains a control character")
     if type(value) not in _PLAIN:
         _check_plain(f"{kind} {name!r}", value, MAX_DEPTH)
 
@@ -97,17 +97,19 @@ def _check_plain(what: str, value: Any, depth: int) -> None:
     kind = cast("type[Any]", type(value))
     if kind is float:
         if not math.isfinite(value):
-            raise Invalid(f"the {what} holds {value}, which is no finite number")
+            raise Invalid(f"invalid {what}: {value} is not a finite number")
     elif not depth or kind is TooDeep:
-        raise Invalid(f"the {what} is nested too deep (lists and maps {MAX_DEPTH}, tuples {MAX_NESTED})")
+        raise Invalid(
+            f"invalid {what}: nested too deep (the maximum is {MAX_DEPTH} for lists and maps, {MAX_NESTED} for tuples)"
+        )
     elif kind is dict:
         if not all(type(key) is str for key in value):
-            raise Invalid(f"the {what} holds a map whose keys are not all text")
+            raise Invalid(f"invalid {what}: the keys of a map must be text")
         _check_all_plain(what, value.values(), depth - 1)
     elif kind is list or kind is tuple:
         _check_all_plain(what, value, depth - 1)
     else:
-        raise Invalid(f"the {what} holds a {kind.__name__}, which is no plain data")
+        raise Invalid(f"invalid {what}: {kind.__name__} is not plain data")
 
 
 def _check_all_plain(what: str, values: Iterable[Any], depth: int) -> None:

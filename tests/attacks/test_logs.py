@@ -286,4 +286,4 @@ def test_an_error_at_the_end_is_written_before_the_process_ends(folder: Path, cl
     with Swarmd("nosuch", errors=log) as swarmd:
         assert swarmd.process.wait(30) == 2
     os.close(log)
-    assert (folder / "log").read_text().startswith("swarmd: error: there is no backend 'nosuch'")
+    assert (folder / "log").read_text().startswith("swarmd: error: unknown backend 'nosuch'")

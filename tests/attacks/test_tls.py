@@ -103,7 +103,7 @@ def test_plain_http_gets_a_sentence_and_a_warning_in_the_log(server: Swarmd) -> 
         answer = b"".join(iter(lambda: plain.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.0 400 Bad Request\r\n")
     assert answer.endswith(b"\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
-    wait_until(logged(server, "the other side speaks plain HTTP"), "the refusal in the log")
+    wait_until(logged(server, "the peer speaks plain HTTP"), "the refusal in the log")
 
 
 def test_health_checks_on_the_tls_port_are_neither_logged_nor_fatal(ours: Path, server: Swarmd) -> None:
@@ -133,7 +133,7 @@ def test_listen_answers_plain_http_in_words_too_and_logs_whose_it_was(ours: Path
     try:
         wait_until(answers, "listen", process)
         assert answer.startswith(b"HTTP/1.0 400 Bad Request\r\n")
-        refused = "listen: refused ip:127.0.0.1: the TLS handshake failed: the other side speaks plain HTTP"
+        refused = "listen: refused ip:127.0.0.1: the TLS handshake failed: the peer speaks plain HTTP"
         wait_until(lambda: refused in log.read_text(), "the refusal in the log")
     finally:
         process.terminate()

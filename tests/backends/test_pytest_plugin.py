@@ -128,7 +128,7 @@ def test_a_project_that_is_not_ours_has_it(tmp_path: Path) -> None:
     assert "3 passed, 3 errors" in done.stdout
     assert "unexpected keyword argument 'containrs'" in done.stdout
     assert "takes the stages of a chain, or options of the simulator, not both" in done.stdout
-    assert "there is no backend 'nothing'" in done.stdout
+    assert "unknown backend 'nothing'" in done.stdout
 
 
 def test_a_project_that_does_not_use_it_pays_nearly_nothing() -> None:

@@ -118,5 +118,5 @@ async def test_the_callers_own_deadline_counts_too(autojump_clock: MockClock) ->
     "text", ["timeout --after 0", "timeout --rule ls=soon", "timeout --rule ls", "timeout --rule ls=-1"]
 )
 def test_times_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(Invalid, match=r"should be a number with a unit|should be more than 0|PATTERN=VALUE"):
+    with pytest.raises(Invalid, match=r"expected a number with a unit|should be more than 0|PATTERN=VALUE"):
         Chain.read(text)

@@ -88,7 +88,7 @@ class Peer:
             piece = self._connection.recv(65536)
             if not piece:
                 self.ended = True
-                raise ConnectionError("the other side ended the session")
+                raise ConnectionError("the peer ended the session")
             self._data += piece
         found, self._data = self._data[:count], self._data[count:]
         return found

@@ -139,7 +139,7 @@ def test_what_cant_be_opened_says_why() -> None:
         async with aio.connect("nothing"):
             raise AssertionError
 
-    with pytest.raises(ChainSyntaxError, match="there is no backend 'nothing'"):
+    with pytest.raises(ChainSyntaxError, match="unknown backend 'nothing'"):
         asyncio.run(main())
     assert "swarmlib" not in [thread.name for thread in threading.enumerate()]
 

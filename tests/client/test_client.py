@@ -141,7 +141,7 @@ async def test_streams_come_and_go() -> None:
         stream = await swarm.connect("good")
         async with stream:
             assert b"".join([bytes(part) async for part in stream]) == b"hello"
-        with pytest.raises(Internal, match="connect gave no stream"):
+        with pytest.raises(Internal, match="connect returned no stream"):
             await swarm.connect("bad")
         out = await swarm.file("box")
         assert out is not None
@@ -239,7 +239,7 @@ async def test_a_handles_verbs_reach_it_and_what_is_below_it() -> None:
             pass
         with pytest.raises(Internal, match="no stream for containers/web/logs"):
             await web.connect("logs")
-        with pytest.raises(Internal, match="where an object should be"):
+        with pytest.raises(Internal, match="expected an object"):
             await web.details()
     assert {message.path[:2] for message in seen} == {("containers", "web")}
     assert [(message.verb.value, *message.path[2:]) for message in seen] == [
@@ -286,10 +286,10 @@ async def test_the_engine_apis_one_wrapped_list_is_a_list_like_the_others() -> N
 
 async def test_an_answer_that_makes_no_sense_is_the_services_failure() -> None:
     async with connect(Look("x")) as swarm:
-        with pytest.raises(Internal, match="gave 'x' where a list should be"):
+        with pytest.raises(Internal, match="invalid answer 'x': expected a list"):
             await swarm.ls()
     async with connect(Look(["x"])) as swarm:
-        with pytest.raises(Internal, match="gave 'x' where an object should be"):
+        with pytest.raises(Internal, match="invalid answer 'x': expected an object"):
             await swarm.ls()
 
 
@@ -417,7 +417,7 @@ async def test_a_watch_that_is_refused_says_so_and_is_closed(begin: Any) -> None
 
 async def test_an_event_that_is_none_is_the_services_failure_and_ends_the_watch() -> None:
     async with connect(Ticking()) as swarm:
-        with pytest.raises(Internal, match="gave 7 where an object should be"):
+        with pytest.raises(Internal, match="invalid answer 7: expected an object"):
             async for _ in swarm.watch(garbage=True):
                 pass
         assert await listeners() == 0

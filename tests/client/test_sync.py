@@ -58,7 +58,7 @@ def test_closing_ends_the_stages_and_the_thread(desk: Desk) -> None:
 
 
 def test_what_cant_be_opened_says_why_and_leaves_no_thread() -> None:
-    with pytest.raises(ChainSyntaxError, match="there is no backend 'nothing'"):
+    with pytest.raises(ChainSyntaxError, match="unknown backend 'nothing'"):
         sync.connect("nothing")
     with pytest.raises(Invalid, match="needs at least one backend"):
         sync.connect()
@@ -164,7 +164,7 @@ def test_the_deadline_of_a_watch_ends_it_and_what_waits_for_it(swarm: sync.Clien
 
 
 def test_a_deadline_that_has_passed_ends_a_call_at_once(swarm: sync.Client) -> None:
-    with sync.fail_after(-1), pytest.raises(TimedOut, match="within the time that was given"):
+    with sync.fail_after(-1), pytest.raises(TimedOut, match="timed out waiting for the answer"):
         swarm.ls()
     with sync.fail_after(float("nan")), pytest.raises(ValueError, match="NaN"):
         swarm.ls()
@@ -274,11 +274,11 @@ def test_files_come_and_go_as_files(swarm: sync.Client) -> None:
     assert out is not None
     with out:
         assert list(out) == [b"first\n", b"second\n"]
-        with pytest.raises(io.UnsupportedOperation, match="only be read"):
+        with pytest.raises(io.UnsupportedOperation, match="read-only"):
             out.write(b"x")
     assert swarm.workload("box").file(upload=io.BytesIO(b"a tar")) is None
     assert swarm.get("tar") == "a tar"
-    with pytest.raises(Invalid, match="should be opened in binary mode"):
+    with pytest.raises(Invalid, match="expected a file opened in binary mode"):
         swarm.file("box", upload=io.StringIO("a tar"))  # type: ignore[arg-type]
 
 
@@ -312,7 +312,7 @@ def test_closing_ends_what_other_threads_wait_for(desk: Desk) -> None:
 def test_a_stage_cant_wait_for_its_own_loop() -> None:
     class Itself(Server):
         async def ls(self, request: Request) -> list[str]:
-            with pytest.raises(RuntimeError, match="would wait for itself"):
+            with pytest.raises(RuntimeError, match="can't be made in the connection's own loop"):
                 swarm.get()
             return [str(threading.current_thread() in threads())]
 

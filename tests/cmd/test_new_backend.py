@@ -112,13 +112,13 @@ def test_the_templates_are_in_the_wheel(python: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("Mine", "lower-case letters and digits, a letter first"),
-        ("my-own", "lower-case letters and digits, a letter first"),
-        ("1st", "lower-case letters and digits, a letter first"),
-        ("", "lower-case letters and digits, a letter first"),
-        ("../up", "lower-case letters and digits, a letter first"),
-        ("debug", "there is a backend 'debug' already"),
-        ("filter", "Filter, its class, would hide swarmlib's"),
+        ("Mine", "lower-case letters and digits, beginning with a letter"),
+        ("my-own", "lower-case letters and digits, beginning with a letter"),
+        ("1st", "lower-case letters and digits, beginning with a letter"),
+        ("", "lower-case letters and digits, beginning with a letter"),
+        ("../up", "lower-case letters and digits, beginning with a letter"),
+        ("debug", "the name 'debug' is already taken by another backend"),
+        ("filter", "its class Filter would hide one of swarmlib's"),
         ("none", "None, its class, would hide"),
     ],
 )

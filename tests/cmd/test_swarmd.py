@@ -78,7 +78,7 @@ def test_a_wrong_chain_is_pointed_at_and_ends_with_2(command: tuple[str, ...]) -
 @pytest.mark.parametrize(
     ("args", "problem"),
     [
-        (("nosuch", "exec"), "there is no backend 'nosuch'"),
+        (("nosuch", "exec"), "unknown backend 'nosuch'"),
         (("debug", "exec"), "the chain has no source"),
         (("dockerserver", "tcp://127.0.0.1:1"), "dockerserver requires ADDRESS"),
         (("run",), "expected either CHAIN or --file"),
@@ -106,7 +106,7 @@ class served:  # noqa: N801 - a context manager, used like a function
 
     def __enter__(self) -> subprocess.Popen[str]:
         assert self.process.stderr is not None
-        assert self.process.stderr.readline() == "swarmd: serving; Ctrl-C ends it\n"
+        assert self.process.stderr.readline() == "swarmd: serving; press Ctrl-C to stop\n"
         return self.process
 
     def __exit__(self, *_: object) -> None:

@@ -250,7 +250,7 @@ async def test_a_stream_of_the_wrong_kind_is_refused_and_closed() -> None:
             await request.reply.ack(stream=stream)
 
     async with Chain(Filter(), OneWay()).open() as sender:
-        with pytest.raises(Internal, match="connect gave no stream for box"):
+        with pytest.raises(Internal, match="connect returned no stream for box"):
             await Client(sender).connect("box")
     with pytest.raises(trio.ClosedResourceError):
         await stream.receive_some()
@@ -324,5 +324,5 @@ async def test_a_call_that_comes_after_its_deadline_is_a_timeout() -> None:
             await trio.sleep_forever()
 
     async with Chain(Backdate(), Asleep()).open() as sender:
-        with pytest.raises(TimedOut, match="get within its deadline"):
+        with pytest.raises(TimedOut, match="get before its deadline"):
             await Client(sender).get("x")

@@ -63,15 +63,15 @@ def test_chains(text: str, printed: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "pointer"),
     [
-        ("", "the name of a backend should stand here", "^"),
-        ("debug |", "the name of a backend should stand here", "       ^"),
-        ("debug | | exec", "the name of a backend should stand here", "        ^"),
-        ("balance (docker", "this ( is not closed", "        ^"),
-        ("balance docker)", "this ) closes nothing", "              ^"),
-        ("a=", "the name of a backend should stand here", "  ^"),
-        ("debug 'x", "this quote ' is not closed", "      ^"),
+        ("", "expected the name of a backend", "^"),
+        ("debug |", "expected the name of a backend", "       ^"),
+        ("debug | | exec", "expected the name of a backend", "        ^"),
+        ("balance (docker", "this ( is never closed", "        ^"),
+        ("balance docker)", "unexpected )", "              ^"),
+        ("a=", "expected the name of a backend", "  ^"),
+        ("debug 'x", "this quote ' is never closed", "      ^"),
         ("debug \\", "a backslash with nothing after it", "      ^"),
-        ("debug\n| )", "the name of a backend should stand here", "  ^"),
+        ("debug\n| )", "expected the name of a backend", "  ^"),
     ],
 )
 def test_errors_point_at_the_place(text: str, problem: str, pointer: str) -> None:

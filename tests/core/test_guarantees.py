@@ -94,7 +94,7 @@ class Thief(Filter):
     [
         (Verb.GET, Conflict, "it is taken"),
         (Verb.SET, Internal, "a bug in faulty: ValueError: a bug"),
-        (Verb.LS, Unsupported, "no backend of this chain answers ls for box"),
+        (Verb.LS, Unsupported, "ls for box is not supported by any backend of this chain"),
     ],
 )
 async def test_a_failure_is_the_callers_error_with_its_code(
@@ -441,7 +441,7 @@ async def test_a_source_takes_no_messages() -> None:
             await trio.sleep_forever()
 
     async with over(Head()) as client:
-        with pytest.raises(Unsupported, match="stands at the head"):
+        with pytest.raises(Unsupported, match="it is a source"):
             await client.ls()
 
 

@@ -61,7 +61,7 @@ def test_a_quoted_word_is_no_option() -> None:
         ("sample x --quiet=yes", "--quiet takes no value", "--quiet=yes"),
         ("sample x --count 1 --count 2", "--count is given more than once", "--count"),
         ("sample (debug)", "TARGET: invalid value: expected a word, not a chain", "debug"),
-        ("sample x nosuch", "there is no backend 'nosuch'", "nosuch"),
+        ("sample x nosuch", "unknown backend 'nosuch'", "nosuch"),
         ("sample x (exec | dbug)", "did you mean 'debug'?", "dbug"),
     ],
 )
@@ -110,13 +110,13 @@ def test_usage_comes_from_the_declaration() -> None:
     ("content", "problem"),
     [
         ("chain = ", "Invalid value"),
-        ("", "it has nothing"),
-        ("other = 1", "it has other"),
-        ("chain = 1", "chain should be text"),
-        ("stage = [1]", "a stage should be a table"),
-        ("[[stage]]\njson = true", "needs its backend"),
-        ('[[stage]]\nbackend = "nosuch"', "there is no backend 'nosuch'"),
-        ('chain = "debug |"', "the name of a backend should stand here"),
+        ("", "found nothing"),
+        ("other = 1", "found other"),
+        ("chain = 1", "expected chain to be text"),
+        ("stage = [1]", "expected a table"),
+        ("[[stage]]\njson = true", "expected a table with backend"),
+        ('[[stage]]\nbackend = "nosuch"', "unknown backend 'nosuch'"),
+        ('chain = "debug |"', "expected the name of a backend"),
     ],
 )
 def test_a_wrong_file_says_what_it_should_hold(content: str, problem: str, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_plug_in_that_is_broken_is_told_from_one_that_is_missing(monkeypatch: 
         "odd": EntryPoint("odd", "json:dumps", registry.GROUP),
     }
     monkeypatch.setattr(registry, "_found", lambda: points)
-    with pytest.raises(Internal, match="can't be imported"):
+    with pytest.raises(Internal, match="can't import backend"):
         find("broken")
     with pytest.raises(Internal, match=r"is not a swarmlib\.Backend"):
         find("odd")

@@ -94,7 +94,7 @@ def test_a_time_and_a_size_are_shown_in_the_largest_unit() -> None:
 
 @pytest.mark.parametrize("text", ["", "m", "-1s", "1w", "nan", "inf"])
 def test_what_is_not_a_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="should be a number with a unit"):
+    with pytest.raises(ValueError, match="expected a number with a unit"):
         seconds(text)
 
 
@@ -107,5 +107,5 @@ def test_a_number_of_a_program_is_taken_as_it_is(number: float) -> None:
 @pytest.mark.parametrize("number", [-1, -0.5, math.inf, math.nan, True, None])
 def test_what_is_no_amount_is_refused_of_a_program_too(number: object) -> None:
     for read in (seconds, number_of_bytes):
-        with pytest.raises(ValueError, match="should be a number with a unit"):
+        with pytest.raises(ValueError, match="expected a number with a unit"):
             read(number)

@@ -138,7 +138,7 @@ def _looked_for_first(asked: Question, direct: Answer, through: Answer) -> bool:
 
 
 def _no_name(_: Question, direct: Answer, through: Answer) -> bool:
-    return direct.status >= 400 and through.status == 400 and " is no name: " in through.message
+    return direct.status >= 400 and through.status == 400 and "invalid name " in through.message
 
 
 def _not_there(_: Question, __: Answer, through: Answer) -> bool:

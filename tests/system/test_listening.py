@@ -73,7 +73,7 @@ def test_a_client_may_have_a_name_of_its_own_also_later(certificates: Path) -> N
     verify = ["openssl", "verify", "-CAfile", certificates / "ca.pem", certificates / "laptop-cert.pem"]
     assert subprocess.run(verify, capture_output=True).returncode == 0
     assert stat.S_IMODE((certificates / "laptop-key.pem").stat().st_mode) == 0o600
-    for name, problem in (("laptop", "File exists"), ("../x", "is no client's name"), ("", "is no client's name")):
+    for name, problem in (("laptop", "File exists"), ("../x", "invalid client name"), ("", "invalid client name")):
         refused = make("--client", name)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert problem in refused.stderr
@@ -84,7 +84,7 @@ def test_what_is_no_authority_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("nothing")
     refused = subprocess.run([*SWARMD, "certs", str(tmp_path), "--client", "x"], capture_output=True, text=True)
     assert refused.returncode == 2
-    assert f"{tmp_path}/ca.pem and {tmp_path}/ca-key.pem are no authority" in refused.stderr
+    assert f"{tmp_path}/ca.pem and {tmp_path}/ca-key.pem are not a valid authority" in refused.stderr
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_sockets_are_inherited_as_from_systemd(tmp_path: Path) -> None:
         assert path.exists()
     without = subprocess.run([*SWARMD, "dockerserver fd://", "exec"], capture_output=True, text=True, env=os.environ)
     assert without.returncode == 1
-    assert "this process was started with no sockets" in without.stderr
+    assert "this process was started without sockets" in without.stderr
 
 
 def callers(running: Swarmd) -> set[str]:

@@ -195,7 +195,7 @@ def test_a_reply_is_no_request(sent: tuple[Reply, Refs]) -> None:
 
 @pytest.mark.parametrize("message", [Request(Verb.LS), Ack()], ids=repr)
 def test_trailing_bytes_are_refused_and_counted(message: Message) -> None:
-    with pytest.raises(WireError, match="3 bytes stand after the end"):
+    with pytest.raises(WireError, match="3 bytes after the end"):
         decode(encode(message, REPLY_TO_7, now=0.0) + b"abc", message)
 
 
@@ -223,51 +223,51 @@ def reply(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (request(verb="lss"), "'lss' is no verb"),
-        (request(verb="log"), "'log' is no verb"),
-        (request(verb="ack"), "'ack' is no verb"),
-        (request(verb=3), "3 is no verb"),
-        (request(path="web"), "a path is an array of text"),
-        (request(path=["a", 1]), "a path is an array of text"),
-        (request(params=[1]), "parameters and details are maps"),
-        (request(body="text"), "a value is nil, bytes or a reference"),
-        (request(body=5), "a value is nil, bytes or a reference"),
-        (request(body=STREAM_7), "a value is nil, bytes or a reference"),
-        (request(reply=None), "a request says where its replies go"),
-        (request(reply=5), "reply is nil or a reference of type"),
-        (request(reply=STREAM_7), "reply is nil or a reference of type"),
-        (request(reply=VALUE_7), "reply is nil or a reference of type"),
-        (request(upload=CHANNEL_7), "upload is nil or a reference of type"),
-        (request(upload=DUPLEX_7), "upload is nil or a reference of type"),
-        (request(params={"a": CHANNEL_7}), "a reference stands where none may"),
-        (request(params={"a": [{"b": VALUE_7}]}), "a reference stands where none may"),
-        (request(path=[CHANNEL_7]), "a reference stands where none may"),
-        (request(reply=msgpack.ExtType(1, b"7")), "no extension type 1 with 1 bytes"),
-        (request(reply=msgpack.ExtType(77, b"7")), "no extension type 77"),
-        (request(meta=5), "meta is nil, or caller, version and an array of headers"),
-        (request(meta=["", ""]), "meta is nil, or caller, version and an array of headers"),
-        (request(meta=[5, "", []]), "meta is nil, or caller, version and an array of headers"),
-        (request(meta=["", None, []]), "meta is nil, or caller, version and an array of headers"),
-        (request(meta=["", "", {}]), "meta is nil, or caller, version and an array of headers"),
-        (request(meta=["", "", ["a"]]), "a header is an array of two texts"),
-        (request(meta=["", "", [["a"]]]), "a header is an array of two texts"),
-        (request(meta=["", "", [["a", 5]]]), "a header is an array of two texts"),
-        (request(meta=["", "", [["a", b"b"]]]), "a header is an array of two texts"),
-        (request(meta=["", "", [["a", "b", "c"]]]), "a header is an array of two texts"),
-        (request(meta=["", "", [["a", CHANNEL_7]]]), "a reference stands where none may"),
-        (request(left=-1), "the time left"),
-        (request(left=math.nan), "the time left"),
-        (request(left=math.inf), "the time left"),
-        (request(left=True), "the time left"),
-        (request(left="1"), "the time left"),
-        (request(extra=1), "an array of 8 fields, not an array of 9"),
+        (request(verb="lss"), "unknown verb str 'lss'"),
+        (request(verb="log"), "unknown verb str 'log'"),
+        (request(verb="ack"), "unknown verb str 'ack'"),
+        (request(verb=3), "unknown verb int 3"),
+        (request(path="web"), "invalid path: expected an array of text"),
+        (request(path=["a", 1]), "invalid path: expected an array of text"),
+        (request(params=[1]), "invalid parameters or details: expected a map"),
+        (request(body="text"), "invalid value: expected nil, bytes or a reference"),
+        (request(body=5), "invalid value: expected nil, bytes or a reference"),
+        (request(body=STREAM_7), "invalid value: expected nil, bytes or a reference"),
+        (request(reply=None), "its field reply is missing"),
+        (request(reply=5), "invalid reply: expected nil or a reference of type"),
+        (request(reply=STREAM_7), "invalid reply: expected nil or a reference of type"),
+        (request(reply=VALUE_7), "invalid reply: expected nil or a reference of type"),
+        (request(upload=CHANNEL_7), "invalid upload: expected nil or a reference of type"),
+        (request(upload=DUPLEX_7), "invalid upload: expected nil or a reference of type"),
+        (request(params={"a": CHANNEL_7}), "unexpected reference"),
+        (request(params={"a": [{"b": VALUE_7}]}), "unexpected reference"),
+        (request(path=[CHANNEL_7]), "unexpected reference"),
+        (request(reply=msgpack.ExtType(1, b"7")), "unknown extension type 1 with 1 bytes"),
+        (request(reply=msgpack.ExtType(77, b"7")), "unknown extension type 77"),
+        (request(meta=5), "invalid meta: expected nil, or caller, version and an array of headers"),
+        (request(meta=["", ""]), "invalid meta: expected nil, or caller, version and an array of headers"),
+        (request(meta=[5, "", []]), "invalid meta: expected nil, or caller, version and an array of headers"),
+        (request(meta=["", None, []]), "invalid meta: expected nil, or caller, version and an array of headers"),
+        (request(meta=["", "", {}]), "invalid meta: expected nil, or caller, version and an array of headers"),
+        (request(meta=["", "", ["a"]]), "invalid header: expected an array of two texts"),
+        (request(meta=["", "", [["a"]]]), "invalid header: expected an array of two texts"),
+        (request(meta=["", "", [["a", 5]]]), "invalid header: expected an array of two texts"),
+        (request(meta=["", "", [["a", b"b"]]]), "invalid header: expected an array of two texts"),
+        (request(meta=["", "", [["a", "b", "c"]]]), "invalid header: expected an array of two texts"),
+        (request(meta=["", "", [["a", CHANNEL_7]]]), "unexpected reference"),
+        (request(left=-1), "invalid time left"),
+        (request(left=math.nan), "invalid time left"),
+        (request(left=math.inf), "invalid time left"),
+        (request(left=True), "invalid time left"),
+        (request(left="1"), "invalid time left"),
+        (request(extra=1), "an array of 8 fields, got an array of 9"),
         (msgpack.packb({"verb": "ls"}), "an array of 8 fields"),
-        (request(params=[msgpack.ExtType(4, bytes(8))]), "no extension type 4"),
-        (request(params={"a": msgpack.ExtType(6, b"\x01")}), "a tuple is an array"),
-        (request(params={"a": msgpack.ExtType(7, b"text")}), "extension type 7 holds UTF-8"),
-        (b"\x91" * 2000 + b"\xc0", "not msgpack"),
-        (b"\x91" * 1000 + b"\xc0", "an array of 8 fields, not an array of 1"),
-        (request(path=b"\x91" * 1000), "a path is an array of text"),
+        (request(params=[msgpack.ExtType(4, bytes(8))]), "unknown extension type 4"),
+        (request(params={"a": msgpack.ExtType(6, b"\x01")}), "invalid tuple: expected an array"),
+        (request(params={"a": msgpack.ExtType(7, b"text")}), "invalid extension type 7: UTF-8"),
+        (b"\x91" * 2000 + b"\xc0", "invalid msgpack"),
+        (b"\x91" * 1000 + b"\xc0", "an array of 8 fields, got an array of 1"),
+        (request(path=b"\x91" * 1000), "invalid path: expected an array of text"),
     ],
 )
 def test_what_is_no_request_is_refused_with_its_reason(data: bytes, told: str) -> None:
@@ -278,27 +278,30 @@ def test_what_is_no_request_is_refused_with_its_reason(data: bytes, told: str) -
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (reply(kind="acks"), "'acks' is no reply; they are ack, set, log, error"),
-        (reply(kind="ls"), "'ls' is no reply"),
-        (reply(kind=3), "3 is no reply"),
-        (reply(kind=["ack"]), "is no reply"),
-        (reply(details=[1]), "parameters and details are maps"),
-        (reply(value="text"), "a value is nil, bytes or a reference"),
-        (reply(value=True), "a value is nil, bytes or a reference"),
-        (reply(stream=5), "a stream is a reference or nil"),
-        (reply(stream=CHANNEL_7), "stream is nil or a reference of type"),
-        (reply(stream=VALUE_7), "stream is nil or a reference of type"),
-        (reply(kind="set", stream=STREAM_7), "a stream given by `set`: only an `ack` gives one"),
-        (reply(kind="log", value=b"", stream=STREAM_7), "a stream given by `log`"),
-        (reply(kind="error", value=b"", stream=DUPLEX_7), "a stream given by `error`"),
+        (reply(kind="acks"), "unknown reply str 'acks': expected one of ack, set, log, error"),
+        (reply(kind="ls"), "unknown reply str 'ls'"),
+        (reply(kind=3), "unknown reply int 3"),
+        (reply(kind=["ack"]), "unknown reply"),
+        (reply(details=[1]), "invalid parameters or details: expected a map"),
+        (reply(value="text"), "invalid value: expected nil, bytes or a reference"),
+        (reply(value=True), "invalid value: expected nil, bytes or a reference"),
+        (reply(stream=5), "invalid stream: expected a reference or nil"),
+        (reply(stream=CHANNEL_7), "invalid stream: expected nil or a reference of type"),
+        (reply(stream=VALUE_7), "invalid stream: expected nil or a reference of type"),
+        (reply(kind="set", stream=STREAM_7), "unexpected stream in `set`: only an `ack` may have one"),
+        (reply(kind="log", value=b"", stream=STREAM_7), "unexpected stream in `log`"),
+        (reply(kind="error", value=b"", stream=DUPLEX_7), "unexpected stream in `error`"),
         (reply(kind="log"), "a `log` without a line"),
-        (reply(kind="error"), "an `error` has its error as the value"),
-        (reply(kind="error", value=b"", details={"a": 1}), "an `error` has its error as the value, and no details"),
-        (reply(kind="error", value=LONG_ERROR), "an error of 1048577 bytes"),
-        (reply(kind="error", value=bytes(1 << 20 | 1)), "an error of 1048577 bytes"),
-        (reply(details={"a": CHANNEL_7}), "a reference stands where none may"),
-        (reply(details={"a": msgpack.ExtType(7, b"\xff")}), "no extension type 7"),
-        (reply(extra=1), "an array of 4 fields, not an array of 5"),
+        (reply(kind="error"), "invalid `error`: expected the error as its value"),
+        (
+            reply(kind="error", value=b"", details={"a": 1}),
+            "invalid `error`: expected the error as its value, and no details",
+        ),
+        (reply(kind="error", value=LONG_ERROR), "the error has 1048577 bytes"),
+        (reply(kind="error", value=bytes(1 << 20 | 1)), "the error has 1048577 bytes"),
+        (reply(details={"a": CHANNEL_7}), "unexpected reference"),
+        (reply(details={"a": msgpack.ExtType(7, b"\xff")}), "unknown extension type 7"),
+        (reply(extra=1), "an array of 4 fields, got an array of 5"),
         (msgpack.packb("ack"), "an array of 4 fields"),
     ],
 )
@@ -310,12 +313,12 @@ def test_what_is_no_reply_is_refused_with_its_reason(data: bytes, told: str) -> 
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (b"\xc0", "an error is an array of 5"),
-        (b"\xc1", "an error that can't be read: this is not msgpack"),
-        (msgpack.packb([5, "", "", [], {}]), "code, message and backend are text"),
-        (msgpack.packb(["invalid", 1, "", [], {}]), "code, message and backend are text"),
-        (msgpack.packb(["invalid", "", "", 5, {}]), "a path is an array of text"),
-        (msgpack.packb(["invalid", "", "", [], 5]), "parameters and details are maps"),
+        (b"\xc0", "invalid error: expected an array of 5"),
+        (b"\xc1", "an error that can't be read: invalid msgpack"),
+        (msgpack.packb([5, "", "", [], {}]), "expected code, message and backend to be text"),
+        (msgpack.packb(["invalid", 1, "", [], {}]), "expected code, message and backend to be text"),
+        (msgpack.packb(["invalid", "", "", 5, {}]), "invalid path: expected an array of text"),
+        (msgpack.packb(["invalid", "", "", [], 5]), "invalid parameters or details: expected a map"),
         (msgpack.packb(["invalid", "", "", [], {"a": CHANNEL_7}]), "5 plain fields"),
         (msgpack.packb(["teapot", "no coffee", "", [], {}]), "no coffee"),
     ],
@@ -337,7 +340,7 @@ def test_whatever_an_errors_bytes_are_it_is_an_error(value: bytes) -> None:
 
 
 def test_an_error_that_is_too_long_is_refused_where_it_is_sent() -> None:
-    with pytest.raises(TooLarge, match="an error of"):
+    with pytest.raises(TooLarge, match="the error has"):
         raw_value(Error(Invalid("x" * (1 << 20))))
 
 
@@ -349,10 +352,10 @@ def test_tuples_may_lie_eight_deep() -> None:
         "a": deep
     }
     deeper, _ = decode_request(encode(Request(Verb.LS, params={"a": ((deep,),)}), REPLY_TO_7, now=0.0), now=0.0)
-    with pytest.raises(Invalid, match="the parameter 'a' is nested too deep"):
+    with pytest.raises(Invalid, match="invalid parameter 'a': nested too deep"):
         check_request(deeper, 1)
     answered, _ = decode_reply(encode(Ack(details={"a": ((deep,),)}), now=0.0))
-    with pytest.raises(BadAnswer, match="it answered with `ack`, and the detail 'a' is nested too deep"):
+    with pytest.raises(BadAnswer, match="invalid `ack`: invalid detail 'a': nested too deep"):
         check_reply(answered, 1)
 
 
@@ -420,16 +423,16 @@ def test_the_time_left_goes_over_and_not_the_time_of_day() -> None:
 @pytest.mark.parametrize(
     ("meta", "told"),
     [
-        (Meta(version="1.41\r\nX: y"), "the version of a request's meta"),
-        (Meta(version="1.41\U0001f433"), "the version of a request's meta"),
-        (Meta(headers=(("X-Upper", ""),)), "'X-Upper' is no header's name"),
-        (Meta(headers=(("", "a"),)), "'' is no header's name"),
-        (Meta(headers=(("a\r\nb", "a"),)), "is no header's name"),
-        (Meta(headers=(("a:b", "a"),)), "is no header's name"),
-        (Meta(headers=(("a", "b\r\nc: d"),)), "the header 'a' should be text without control characters"),
-        (Meta(headers=(("a", "b\0"),)), "the header 'a' should be text without control characters"),
-        (Meta(headers=(("a", "\U0001f433"),)), "the header 'a' should be text without control characters"),
-        (Meta(headers=(("a", ""),) * 3), "there are 3 headers: there may be 2"),
+        (Meta(version="1.41\r\nX: y"), "invalid version in meta"),
+        (Meta(version="1.41\U0001f433"), "invalid version in meta"),
+        (Meta(headers=(("X-Upper", ""),)), "invalid header name 'X-Upper'"),
+        (Meta(headers=(("", "a"),)), "invalid header name ''"),
+        (Meta(headers=(("a\r\nb", "a"),)), "invalid header name"),
+        (Meta(headers=(("a:b", "a"),)), "invalid header name"),
+        (Meta(headers=(("a", "b\r\nc: d"),)), "invalid header 'a': expected text without control characters"),
+        (Meta(headers=(("a", "b\0"),)), "invalid header 'a': expected text without control characters"),
+        (Meta(headers=(("a", "\U0001f433"),)), "invalid header 'a': expected text without control characters"),
+        (Meta(headers=(("a", ""),) * 3), "the request has 3 headers: the maximum is 2"),
     ],
     ids=lambda found: repr(getattr(found, "headers", found)),
 )

@@ -75,13 +75,13 @@ async def listening(*words: str, behind: Backend | None = None) -> AsyncGenerato
 @pytest.mark.parametrize(
     ("words", "kind", "problem"),
     [
-        ("tcp://0.0.0.0:0", Denied, "other machines reach it, and whoever does is root here"),
-        ("tcp://[::]:0", Denied, "use tls:// with --ca, or say --insecure"),
+        ("tcp://0.0.0.0:0", Denied, "other machines could connect and get root access"),
+        ("tcp://[::]:0", Denied, "use tls:// with --ca, or use --insecure"),
         ("tls://127.0.0.1:0", ChainSyntaxError, "tls:// needs --cert and --key"),
         ("tls://127.0.0.1:0 --cert a --key b", Invalid, "needs --ca"),
         ("tls://127.0.0.1:0 --cert a --key b --ca c", Invalid, "can't read the TLS file a: No such file"),
         ("unix:///nosuch/folder/x.sock", Unavailable, "can't listen on unix:///nosuch/folder/x.sock: No such file"),
-        ("unix:///tmp/x.sock --group nosuch", Invalid, "there is no group 'nosuch'"),
+        ("unix:///tmp/x.sock --group nosuch", Invalid, "group 'nosuch' does not exist"),
         ("tcp://127.0.0.1:0 --max-connections 0", Invalid, "--max-connections should be 1 or more"),
         ("tcp://127.0.0.1:0 --limit channles=3", Invalid, "did you mean 'channels'?"),
         ("tcp://127.0.0.1:0 --limit channels=many", Invalid, "'channels=many' should be channels=NUMBER"),

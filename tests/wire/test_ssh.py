@@ -86,13 +86,13 @@ async def send(stream: trio.abc.HalfCloseableStream, data: bytes) -> None:
     ("words", "why"),
     [
         ("--swarmd /nosuch/swarmd", "/nosuch/swarmd: "),
-        ("--swarmd 'echo welcome'", "the peer speaks no swarmlib wire: it says b.welcome stdio"),
-        (f"{PROGRAM} --run nosuch", "there is no backend 'nosuch'"),
+        ("--swarmd 'echo welcome'", "the peer does not speak the swarmlib protocol: it sent b.welcome stdio"),
+        (f"{PROGRAM} --run nosuch", "unknown backend 'nosuch'"),
         (
             f"{PROGRAM} --run 'dockerserver tcp://127.0.0.1:1 | exec'",
             "the chain can't begin with the source dockerserver",
         ),
-        (PROGRAM, "unix:///run/swarmd.sock can't be reached: No such file or directory"),
+        (PROGRAM, "can't connect to unix:///run/swarmd.sock: No such file or directory"),
     ],
 )
 async def test_what_goes_wrong_over_there_is_said_here(far: str, words: str, why: str) -> None:
@@ -112,7 +112,7 @@ async def test_ssh_that_cannot_log_in_says_why(far: str, monkeypatch: pytest.Mon
                 await swarm.ls()
     monkeypatch.setenv("PATH", "/nosuch")
     async with connect(f"remote {far} --max-backoff 60") as swarm:
-        with pytest.raises(Unavailable, match="ssh can't be run: No such file"):
+        with pytest.raises(Unavailable, match="can't run ssh: No such file"):
             await swarm.ls()
 
 
@@ -120,7 +120,7 @@ async def test_ssh_that_cannot_log_in_says_why(far: str, monkeypatch: pytest.Mon
     ("words", "problem"),
     [
         (["--to", "unix:///x", "exec"], "CHAIN and --to can't be used together"),
-        (["--to", "ssh://b"], "should be unix:///PATH or tcp://HOST:PORT"),
+        (["--to", "ssh://b"], "expected unix:///PATH or tcp://HOST:PORT"),
         (["dockerserver tcp://127.0.0.1:1", "exec"], "the chain can't begin with the source dockerserver"),
         (["debgu"], "did you mean 'debug'"),
     ],

@@ -49,7 +49,7 @@ async def gives_the_answer_itself(bench: Bench) -> None:
     """It sends the final reply itself, and does not rely on the channel's being closed or dropped."""
     await _answers(bench)
     unanswered = bench.transcript.unanswered
-    must(not unanswered, f"{len(unanswered)} requests were left without one, the first {unanswered[:1]}")
+    must(not unanswered, f"{len(unanswered)} requests got no final reply, the first {unanswered[:1]}")
 
 
 @rule("messages")
@@ -77,7 +77,7 @@ async def says_not_found(bench: Bench) -> None:
     """A call to an object that doesn't exist gets `not_found`."""
     for verb in sorted({Verb.GET, Verb.START, Verb.STOP, Verb.RM} & bench.subject.does):
         error = await bench.error_of(verb, (*bench.leaf.place, NOSUCH))
-        must(error and error.code == "not_found", f"{verb} of an object that isn't there gave {told(error)}")
+        must(error and error.code == "not_found", f"{verb} of an object that doesn't exist gave {told(error)}")
 
 
 @rule("messages")
@@ -95,7 +95,7 @@ async def refuses_what_makes_no_sense(bench: Bench) -> None:
         error = await bench.error_of(Verb.SPAWN, bench.leaf.place, Request(Verb.SPAWN, body=Json(raw)))
         must(error, f"spawn of {raw!r} was acknowledged")
     must(not bench.transcript.bugs, f"bugs in the log: {bench.transcript.bugs[:3]}")
-    await bench.works("after a spawn that makes no sense")
+    await bench.works("after an invalid spawn")
 
 
 @rule("messages")
@@ -104,7 +104,7 @@ async def answers_what_comes_too_late(bench: Bench) -> None:
     verb, path = bench.subject.some_verb
     with trio.move_on_after(CLEANUP_SECONDS):
         error = await bench.error_of(verb, path, Request(verb, deadline=trio.current_time() - 1))
-        must(error is None or error.code in REFUSALS | {"timeout"}, f"the caller was told {told(error)}")
+        must(error is None or error.code in REFUSALS | {"timeout"}, f"the caller got {told(error)}")
         return
     raise Broken(f"no final reply within {CLEANUP_SECONDS:g} s")
 
@@ -125,7 +125,7 @@ async def passes_errors_on(bench: Bench) -> None:
         failing = bench.reference.add(f"fails-{code}")
         bench.reference.trouble(failing.id, kind(f"it is {code}"))
         error = await bench.error_of(Verb.GET, ("containers", failing.id))
-        must(error and error.code == code and code in error.message, f"of {code} the caller was told {told(error)}")
+        must(error and error.code == code and code in error.message, f"for {code}, the caller got {told(error)}")
 
 
 @rule("messages", "reference", Verb.GET)
@@ -135,6 +135,6 @@ async def lets_a_dropped_request_be_noticed(bench: Bench) -> None:
     bench.reference.trouble(dropped.id, Trouble.DROPPED)
     with trio.move_on_after(CLEANUP_SECONDS):
         error = await bench.error_of(Verb.GET, ("containers", dropped.id))
-        must(error and error.code == "unavailable", f"the caller was told {told(error)}")
+        must(error and error.code == "unavailable", f"the caller got {told(error)}")
         return
-    raise Broken("the caller was told nothing: something still holds the request's reply channel")
+    raise Broken("the caller got nothing: something still holds the request's reply channel")

@@ -55,9 +55,9 @@ async def leaves_the_object_alone_when_a_conversation_ends(bench: Bench) -> None
     for _ in range(3):
         async with asking(bench.swarm.sender, Verb.ATTACH, workload.path) as replies:
             await acked(replies)
-    await bench.works("after a conversation that was left")
+    await bench.works("after leaving a conversation")
     listed = await bench.setup.ls(*bench.leaf.place)
-    must(any(each["Id"] == workload.id for each in listed), "the workload ran no more when its attachment was left")
+    must(any(each["Id"] == workload.id for each in listed), "the workload no longer ran after its attachment was left")
 
 
 @rule("messages", "idle", Verb.ATTACH)
@@ -69,7 +69,7 @@ async def ends_what_worked_for_a_conversation(bench: Bench) -> None:
         async with asking(bench.swarm.sender, Verb.ATTACH, workload.path) as replies:
             await acked(replies)
     ended = await becomes(lambda: _tasks() - before < MANY)
-    must(ended, f"{_tasks() - before} tasks are left of {MANY} conversations")
+    must(ended, f"{_tasks() - before} tasks are left after {MANY} conversations")
 
 
 def _tasks() -> int:
@@ -84,7 +84,7 @@ async def keeps_deadlines(subject: Subject, transcript: Transcript) -> None:
         began = trio.current_time()
         with trio.move_on_after(CLEANUP_SECONDS):
             error = await bench.error_of(verb, path, Request(verb, deadline=began + LATE))
-            must(error and error.code == "timeout", f"the caller was told {told(error)}")
+            must(error and error.code == "timeout", f"the caller got {told(error)}")
             await bench.reference.until(lambda: not bench.reference.under_way)
         took = trio.current_time() - began
         must(took < CLEANUP_SECONDS, f"a call with a deadline {LATE:g} s ahead went on for {took:g} s")
@@ -129,4 +129,4 @@ async def holds_back_replies_that_nobody_reads(bench: Bench) -> None:
         ahead = reference.flooded
         must(ahead <= AHEAD, f"{ahead} replies were taken from the stage behind, of which the caller had read none")
         numbers = [reply.json["number"] async for reply in replies if isinstance(reply, Set)]
-    must(numbers == list(range(FLOOD)), f"of {FLOOD} replies {len(numbers)} came, or in another order")
+    must(numbers == list(range(FLOOD)), f"{len(numbers)} of {FLOOD} replies came, or in the wrong order")

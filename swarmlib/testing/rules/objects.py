@@ -39,7 +39,7 @@ OTHER_SPELLINGS: Final = ("./{}", "{}/", "{}/.", "{}/x", "/{}", "a/../{}", "%2e/
 async def keeps_what_is_spawned(bench: Bench) -> None:
     """A spawned object is found by its id until it is removed."""
     made = await bench.spawned("idle", by=bench.swarm)
-    must(made.id, "the ack of a spawn should say the Id of what was made")
+    must(made.id, "the ack of a spawn must contain the Id of the new object")
     found: dict[str, Any] = await made.get()
     must(made.id in found.values(), f"get of {made.id} gave another: {short(str(found))}")
     await made.rm()
@@ -47,7 +47,7 @@ async def keeps_what_is_spawned(bench: Bench) -> None:
         await made.get()
     except NotFound:
         return
-    raise Broken("what was removed is still there")
+    raise Broken("the removed object still exists")
 
 
 @rule("messages", "idle", Verb.SPAWN, Verb.START, Verb.STOP, Verb.RM)
@@ -94,13 +94,13 @@ async def keeps_odd_names_apart(bench: Bench) -> None:
         there = bench.watched.add(name) if bench.watched else None
         error = await bench.error_of(Verb.GET, path)
         if error is None:
-            must(there, f"{short(name)!r} is no object here, and yet get found one")
+            must(there, f"there is no object {short(name)!r}, but get found one")
             found = (await Client(bench.swarm.sender).get(*path))["Name"]
             must(found == f"/{name}", f"get of {short(name)!r} gave {short(found)!r}")
         else:
             must(error.code in REFUSALS, f"get of {short(name)!r} gave {told(error)}")
             verbatim = bench.watched and not bench.subject.is_source
-            must(not verbatim, f"the stage behind it has {short(name)!r}, and yet get gave {told(error)}")
+            must(not verbatim, f"the next stage has {short(name)!r}, but get gave {told(error)}")
 
 
 @rule("messages", "idle", Verb.GET)
@@ -125,7 +125,7 @@ async def keeps_the_name_that_it_is_given(bench: Bench) -> None:
         must(exc.code in REFUSALS, f"a spawn with a name gave {told(exc)}")
         return
     found = await bench.swarm.call(Verb.GET, (*bench.leaf.place, name))
-    must(made.id in found.value.values(), f"{name} was spawned as {made.id}, and get of it gave another")
+    must(made.id in found.value.values(), f"{name} was spawned as {made.id}, but get of it gave another object")
 
 
 @rule("messages", "idle", Verb.SPAWN)
@@ -155,4 +155,4 @@ async def answers_concurrent_calls_each_with_its_own(bench: Bench) -> None:
     async with trio.open_nursery() as nursery:
         for number in range(100):
             nursery.start_soon(ask, number)
-    must(not mixed, f"{len(mixed)} of 100 calls at once got another one's answer")
+    must(not mixed, f"{len(mixed)} of 100 concurrent calls got another call's answer")

@@ -39,7 +39,7 @@ async def gives_every_line(bench: Bench) -> None:
         came = [reply async for reply in replies]
     lines = tuple(reply.line for reply in came if isinstance(reply, Log))
     must(lines == bench.leaf.lines, f"the lines were {lines!r}, and should be {bench.leaf.lines!r}")
-    must(isinstance(came[-1], Set), f"the last that came was {came[-1].kind}, and should be the state")
+    must(isinstance(came[-1], Set), f"the last reply was {came[-1].kind}: expected the state")
 
 
 # Byte streams.
@@ -75,7 +75,7 @@ async def passes_big_streams_in_flat_memory(bench: Bench) -> None:
         async with _connected(bench) as stream, trio.open_nursery() as nursery:
             nursery.start_soon(_send, stream, [*pieces, b""])
             count, check = await _taken_in(bench.leaf.unframed(stream))
-    must((count, check) == (BIG, _crc(pieces)), f"of {BIG} bytes {count} came, or not the same")
+    must((count, check) == (BIG, _crc(pieces)), f"{count} of {BIG} bytes came, or they differ")
 
 
 @rule("messages", "echoes", Verb.CONNECT)
@@ -95,7 +95,7 @@ async def holds_back_a_stream_that_nobody_reads(bench: Bench) -> None:
         await stalled(lambda: taken)
         must(taken <= FLAT, f"{taken >> 20} MiB were taken that nobody had read")
         count, _ = await _taken_in(bench.leaf.unframed(stream))
-        must(count == BIG, f"of {BIG} bytes {count} came")
+        must(count == BIG, f"{count} of {BIG} bytes came")
 
 
 @asynccontextmanager
@@ -166,7 +166,7 @@ async def gives_back_files(bench: Bench) -> None:
         with tarfile.open(fileobj=whole) as tar:
             held = {member.name.rpartition("/")[2]: member.size for member in tar}
     except tarfile.TarError as exc:
-        raise Broken(f"what came out is no whole tar: {exc}") from exc
+        raise Broken(f"the result is not a complete tar: {exc}") from exc
     must(held.get("swarmlib-kit") == 5000, f"a file of 5000 bytes was put in; what came out holds {held}")
 
 

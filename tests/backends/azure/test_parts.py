@@ -23,8 +23,8 @@ from tests.support.azure.backend import azure, lead
         ("--max -1", "0 or more"),
         ("--poll 0", "above 0"),
         ("--tag owner", "NAME=VALUE"),
-        ("--idle soon", "should be a number with a unit"),
-        ("--vm-idle soon", "should be a number with a unit"),
+        ("--idle soon", "expected a number with a unit"),
+        ("--vm-idle soon", "expected a number with a unit"),
         ("--security some", "none of standard, trusted, confidential"),
     ],
 )

@@ -84,7 +84,7 @@ async def test_on_a_terminal_machines_are_a_table(
 
 async def test_what_is_wrong_is_said_in_a_line(led: FakeArm) -> None:
     assert "unknown option --sise of azure" in (await run("create", "box", "--sise", "x", code=2))[1]
-    assert "there is no virtual machine box in prod" in (await run("rm", "box", code=1))[1]
+    assert "no such virtual machine in prod: box" in (await run("rm", "box", code=1))[1]
     led.state.regions["westeurope"].cores = 1
     assert "quota" in (await run("create", "box", code=1))[1]
     assert left(led) == []

@@ -337,10 +337,10 @@ async def opened(*addresses: str, **options: Any) -> None:
 @pytest.mark.parametrize(
     ("address", "kind", "problem"),
     [
-        ("tcp://0.0.0.0:0", Denied, "refused to listen on tcp://0.0.0.0:0: other machines reach it"),
-        ("tcp://[::]:0", Denied, "say --insecure"),
-        ("tcp://127.0.0.1", Invalid, "'tcp://127.0.0.1' will not do: it should be tcp://HOST:PORT"),
-        ("tcp://127.0.0.1:99999", Invalid, "'tcp://127.0.0.1:99999' will not do: a port is 65535 at most"),
+        ("tcp://0.0.0.0:0", Denied, "can't listen on tcp://0.0.0.0:0: other machines could connect"),
+        ("tcp://[::]:0", Denied, "use --insecure"),
+        ("tcp://127.0.0.1", Invalid, "invalid address 'tcp://127.0.0.1': expected tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:99999", Invalid, "invalid address 'tcp://127.0.0.1:99999': expected a port up to 65535"),
         ("http://127.0.0.1:1", Invalid, "should be tcp://HOST:PORT, unix:///PATH or fd://"),
         ("unix:///nosuch/folder/docker.sock", Unavailable, "No such file or directory"),
     ],
