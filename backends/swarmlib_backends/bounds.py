@@ -32,9 +32,9 @@ class Bound:
             return text
         name, _, value = text.partition("=")
         if name not in _NAMES:
-            raise Invalid(f"there is no limit {name!r}; {nearest(name, _NAMES)}")
+            raise Invalid(f"unknown limit {name!r}; {nearest(name, _NAMES)}")
         if not value.isascii() or not value.isdigit():
-            raise Invalid(f"{text!r} should be {name}=NUMBER")
+            raise Invalid(f"invalid limit {text!r}: expected {name}=N")
         return cls(name, int(value))
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ def limits(keepalive: float, timeout: float, bounds: Sequence[Bound]) -> Limits:
         Invalid: a bound is too small.
     """
     if not 0 < keepalive < timeout:
-        raise Invalid(f"--keepalive-timeout ({timeout:g} s) should be longer than --keepalive ({keepalive:g} s)")
+        raise Invalid(f"--keepalive-timeout ({timeout:g} s) must be longer than --keepalive ({keepalive:g} s)")
     given = {bound.name: bound.value for bound in bounds}
     try:
         return Limits(heartbeat=keepalive, patience=timeout, **given)

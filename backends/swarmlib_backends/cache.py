@@ -73,7 +73,7 @@ class Cache(Server):
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         if not self.ttl > 0:
-            raise Invalid(f"--ttl should be more than 0 seconds, not {self.ttl:g}")
+            raise Invalid(f"--ttl must be more than 0 seconds, not {self.ttl:g}")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -182,7 +182,7 @@ class _Flight:
             self.replies.append(reply)
         else:
             await discard(reply)
-            self._error = Unsupported("it is answered by a stream, which can't be kept: leave it out with --filter")
+            self._error = Unsupported("it is answered by a stream, which can't be kept: exclude it with --filter")
 
     async def answer(self) -> _Answer:
         """Wait for the answer, and cancel the call when no caller waits any more. Raise the error of the call."""

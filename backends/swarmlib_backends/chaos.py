@@ -69,7 +69,7 @@ class Latency:
             return cls(_distribution(given), given)
         except (ValueError, KeyError, TypeError, ZeroDivisionError) as exc:
             forms = "50ms, 50ms±20ms, uniform(10ms,90ms), normal(50ms,20ms), lognormal(50ms,0.5) or exponential(50ms)"
-            raise ValueError(f"{given!r} should be such as {forms}") from exc
+            raise ValueError(f"invalid latency {given!r}: expected a form such as {forms}") from exc
 
     def __str__(self) -> str:
         return self.text
@@ -96,7 +96,7 @@ def _normal(mean: str, deviation: str) -> _Draw:
 def _lognormal(median: str, sigma: str) -> _Draw:
     parameters = math.log(seconds(median)), float(sigma)
     if not 0 <= parameters[1] <= _MAX_SIGMA:
-        raise ValueError(f"sigma should be from 0 to {_MAX_SIGMA}")
+        raise ValueError(f"sigma must be from 0 to {_MAX_SIGMA}")
     return lambda chance: chance.lognormvariate(*parameters)
 
 
@@ -291,7 +291,7 @@ def _error(rule: Rule) -> _Error:
     chance, _, code = rule.value.partition(":")
     code = code or Unavailable.code
     if code not in ERRORS:
-        raise Invalid(f"--errors {rule}: {code!r} is no error's code; {nearest(code, list(ERRORS))}")
+        raise Invalid(f"--errors {rule}: unknown code {code!r}; {nearest(code, list(ERRORS))}")
     return _Error(rule.fits, _chance(f"--errors {rule}", chance), code)
 
 
@@ -301,5 +301,5 @@ def _chance(what: str, given: float | str) -> float:
     except ValueError:
         chance = math.nan
     if not 0 <= chance <= 1:
-        raise Invalid(f"{what}: {given!r} should be a chance from 0 to 1")
+        raise Invalid(f"{what}: invalid chance {given!r}: expected a number from 0 to 1")
     return chance

@@ -41,9 +41,9 @@ class Limit(Server):
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         if self.burst < 1 or self.max_concurrent < 0 or self.queue < 0:
-            raise Invalid("--burst should be 1 or more, --max-concurrent and --queue no less than 0")
+            raise Invalid("--burst must be 1 or more, and --max-concurrent and --queue 0 or more")
         if self.rate is None and not self.max_concurrent:
-            raise Invalid("it limits nothing: give --rate, --max-concurrent, or both")
+            raise Invalid("--rate or --max-concurrent is required")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -64,7 +64,9 @@ class Limit(Server):
 
     async def _turn_away(self, _: Request) -> NoReturn:
         details = {UNSENT: True, "status": _TOO_MANY_REQUESTS}
-        raise Unavailable(f"too many calls: {self.queue} of yours wait already; try again later", details=details)
+        raise Unavailable(
+            f"too many calls: {self.queue} of your calls are waiting already; try again later", details=details
+        )
 
     async def _call(self, ticket: _Ticket, request: Request) -> None:
         try:

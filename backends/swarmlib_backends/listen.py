@@ -68,12 +68,14 @@ class Listen(Source):
         self._addresses = list(map(ListenAddress.read, self.urls))
         limits(self.keepalive, self.keepalive_timeout, self.limit)
         if self.max_connections < 1:
-            raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
+            raise Invalid(f"--max-connections must be 1 or more, not {self.max_connections}")
         if any(url.scheme == "tls" for url in self._addresses):
             if not (self.cert and self.key):
-                raise Invalid("tls:// needs --cert and --key")
+                raise Invalid("tls:// requires --cert and --key")
             if not (self.ca or self.insecure):
-                raise Invalid("tls:// needs --ca, to serve only who has a certificate of that authority, or --insecure")
+                raise Invalid(
+                    "tls:// requires --ca, to serve only clients with a certificate of that authority, or --insecure"
+                )
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled; then give the calls in progress a moment to end."""

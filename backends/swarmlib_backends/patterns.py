@@ -38,7 +38,7 @@ class Rule:
         """
         pattern, _, value = str(text).rpartition("=")
         if not pattern or not value:
-            raise ValueError(f"{str(text)!r} should be PATTERN=VALUE, such as 'ls*=…'")
+            raise ValueError(f"invalid rule {str(text)!r}: expected PATTERN=VALUE, such as 'ls*=…'")
         return cls(pattern, value)
 
     def __str__(self) -> str:

@@ -53,7 +53,7 @@ def _stages(request: pytest.FixtureRequest) -> tuple[Any, ...]:
     stages: tuple[Any, ...] = marker.args if marker else ()
     options: Mapping[str, Any] = marker.kwargs if marker else {}
     if stages and options:
-        raise pytest.UsageError("@pytest.mark.swarm takes the stages of a chain, or options of the simulator, not both")
+        raise pytest.UsageError("@pytest.mark.swarm takes either the stages of a chain or options of the simulator")
     if options:
         from .simulator import Simulator
 

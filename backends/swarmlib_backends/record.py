@@ -45,7 +45,7 @@ class Record(Filter):
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         if self.append and self.force:
-            raise Invalid("--append goes on with a file and --force begins it anew: give one of them")
+            raise Invalid("--append and --force can't be used together")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

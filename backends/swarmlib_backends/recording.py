@@ -144,7 +144,7 @@ class Writer:
         try:
             self._file = os.open(path, flags, 0o600)
         except FileExistsError as exc:
-            raise Conflict(f"{path} exists already: --append goes on with it, --force begins it anew") from exc
+            raise Conflict(f"{path} exists already: use --append to append to it or --force to overwrite it") from exc
         except OSError as exc:
             raise Unavailable(f"can't record to {path}: {exc.strerror}") from exc
         try:
@@ -166,11 +166,11 @@ class Writer:
     def _begin(self, *, append: bool) -> None:
         file = self._file
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise Unavailable(f"can't record to {self._path}: it is no file")
+            raise Unavailable(f"can't record to {self._path}: it is not a file")
         try:
             _claim(file)
         except BlockingIOError as exc:
-            raise Conflict(f"another records to {self._path}") from exc
+            raise Conflict(f"{self._path} is in use by another record stage") from exc
         if append and os.fstat(file).st_size:
             self._go_on()
             return
@@ -242,7 +242,7 @@ class Writer:
 
     def _write(self, data: bytes) -> None:
         if os.write(self._file, data) != len(data):
-            raise OSError(errno.ENOSPC, "no room for it")
+            raise OSError(errno.ENOSPC, "no space left")
         self._size += len(data)
 
     def _lose(self, problem: str) -> None:
@@ -252,7 +252,7 @@ class Writer:
                 return
             self._lost = True
             self._changed.notify_all()
-        _log.error("record: %s can't be written (%s): nothing more is recorded", self._path, problem)
+        _log.error("record: can't write %s (%s): nothing more is recorded", self._path, problem)
 
 
 def _claim(file: int) -> None:
@@ -303,9 +303,9 @@ class Recording:
         try:
             magic, version, self.created = next(self._objects)
         except _UNREADABLE as exc:
-            raise Invalid(f"{self._path} is no swarmlib recording") from exc
+            raise Invalid(f"{self._path} is not a swarmlib recording") from exc
         if magic != MAGIC:
-            raise Invalid(f"{self._path} is no swarmlib recording")
+            raise Invalid(f"{self._path} is not a swarmlib recording")
         if version != VERSION:
             raise Invalid(f"{self._path} is a recording of version {version!r}; this swarmlib reads version {VERSION}")
         self.good = self._objects.tell()

@@ -71,11 +71,11 @@ class Remote(Filter):
         self._program()
         limits(self.keepalive, self.keepalive_timeout, self.limit)
         if self.max_backoff < FIRST_PAUSE:
-            raise Invalid(f"--max-backoff should be {FIRST_PAUSE} or more, not {self.max_backoff}")
+            raise Invalid(f"--max-backoff must be {FIRST_PAUSE} or more, not {self.max_backoff}")
         if bool(self.cert) != bool(self.key):
-            raise Invalid("--cert and --key belong together")
+            raise Invalid("--cert and --key must be given together")
         if self.run and (self._address.scheme != "ssh" or self._address.path):
-            raise Invalid("--run is for an ssh:// address without a socket")
+            raise Invalid("--run requires an ssh:// address without a socket")
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ class Remote(Filter):
         """Keep the connection."""
         tls = client_context(self.ca, self.cert, self.key) if self._address.scheme == "tls" else None
         self._connection: Connection | None = None
-        self._why = "it was not reached yet"
+        self._why = "it has not been reached yet"
         self._tried = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stay_connected, tls)
@@ -138,7 +138,7 @@ class Remote(Filter):
         self._connection = None
         reason = str(why).removeprefix(f"{self._address} ")
         if reason != self._why:
-            _log.warning("%s: %s; it is tried again", self.name, reason)
+            _log.warning("%s: %s; trying again", self.name, reason)
         self._why = reason
         self._tried.set()
 

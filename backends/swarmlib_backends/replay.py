@@ -60,7 +60,7 @@ class Replay(Server):
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         if not 0 <= self.speed < math.inf:
-            raise Invalid(f"--speed should be 0 or more, not {self.speed:g}")
+            raise Invalid(f"--speed must be 0 or more, not {self.speed:g}")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -302,7 +302,7 @@ class _Conversation(trio.abc.HalfCloseableStream):
             expected = self._expected or self._recording.data(self._inputs[0])
             size = min(len(rest), len(expected))
             if not expected or rest[:size] != expected[:size]:
-                self._differ(f"{rest[:_SHOWN]!r} was sent, where there was {expected[:_SHOWN] or 'the end'!r}")
+                self._differ(f"{rest[:_SHOWN]!r} was sent in place of {expected[:_SHOWN] or 'the end'!r}")
             rest, self._expected = rest[size:], expected[size:]
             if not self._expected:
                 self._take_input()
@@ -312,7 +312,7 @@ class _Conversation(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
         self._check()
         if self._expected or (self._inputs and self._inputs[0].length):
-            self._differ("the caller's end came early")
+            self._differ("the caller ended it too early")
         if self._inputs:
             self._take_input()
 

@@ -54,7 +54,7 @@ class Retry(Server):
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         if self.max_attempts < 1:
-            raise Invalid(f"--max-attempts should be 1 or more, not {self.max_attempts}")
+            raise Invalid(f"--max-attempts must be 1 or more, not {self.max_attempts}")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

@@ -57,7 +57,7 @@ class Tee(Filter):
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         if self.queue < 1:
-            raise Invalid(f"--queue should be 1 or more, not {self.queue}")
+            raise Invalid(f"--queue must be 1 or more, not {self.queue}")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -86,7 +86,7 @@ class Tee(Filter):
         if request.upload is not None:
             self._leave_out("it has an upload")
         elif self._under_way >= self.queue:
-            self._leave_out("the second chain was behind")
+            self._leave_out("the second chain was too slow")
         else:
             try:
                 self._copies.send_nowait(request)
@@ -98,7 +98,9 @@ class Tee(Filter):
         self._left_out[why] += 1
         if self._left_out[why] == 1:
             _log.warning(
-                "tee: a request was not copied to %s (%s); at the end it is said how many", self._copied.name, why
+                "tee: a request was not copied to %s (%s); the number of such requests is logged at the end",
+                self._copied.name,
+                why,
             )
 
     async def _run(self, copies: trio.MemoryReceiveChannel[Request], *, task_status: trio.TaskStatus[None]) -> None:
@@ -113,7 +115,7 @@ class Tee(Filter):
         except Exception as exc:
             if not opened:
                 raise
-            _log.error("tee: %s failed, and gets no more copies: %s", self._copied.name, exc)
+            _log.error("tee: %s failed and gets no more copies: %s", self._copied.name, exc)
 
     async def _send(self, request: Request, sender: Sender, nursery: trio.Nursery) -> None:
         deadline = trio.current_time() + COPY_SECONDS

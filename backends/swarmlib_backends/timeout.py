@@ -52,7 +52,7 @@ class Timeout(Server):
             await relay(await ask(self.next, request), patience.forward)
         if scope.cancelled_caught:
             what = f"{request.verb} {'/'.join(request.path)}".rstrip()
-            raise TimedOut(f"{what}: nothing came within {after:g} s", backend=self.name)
+            raise TimedOut(f"{what}: timed out: nothing came within {after:g} s", backend=self.name)
 
 
 class _Patience:
@@ -98,5 +98,5 @@ def _read(rule: Rule) -> float:
 
 def _positive(seconds: float) -> float:
     if not seconds > 0:
-        raise Invalid(f"a time to wait should be more than 0, not {seconds:g} s")
+        raise Invalid(f"the time must be more than 0 seconds, not {seconds:g}")
     return seconds

@@ -274,4 +274,4 @@ async def test_a_client_that_is_told_why_can_read_it_although_it_is_still_sendin
                 await stream.send_all(b"POST /containers/create" + HEAD + kind + body)
                 answer = b"".join([bytes(part) async for part in stream])
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert "the body is over" in json.loads(answer.partition(b"\r\n\r\n")[2])["message"]
+    assert "the body is longer than" in json.loads(answer.partition(b"\r\n\r\n")[2])["message"]

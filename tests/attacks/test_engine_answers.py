@@ -75,7 +75,7 @@ REFUSED: dict[str, bytes] = {
     "bare line feeds": b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
     "an empty line first": b"\r\n\r\n" + EVIL,
     "garbage": b"\x00\xff\xfegarbage\r\n\r\n",
-    "another protocol": b"SSH-2.0-OpenSSH_9\r\n",
+    "it switched protocols although": b"SSH-2.0-OpenSSH_9\r\n",
     "a control character in a header": HEAD + b"X: a\x00b\r\nContent-Length: 2\r\n\r\n{}",
     "a folded header": HEAD + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}",
     "101 for another protocol": b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n" + EVIL,
@@ -267,7 +267,7 @@ async def test_a_body_that_is_too_large_or_wrong_is_the_engines_fault(said: byte
 
 async def test_a_line_of_a_watch_is_bounded(tmp_path: Path) -> None:
     async with over(Engine(HEAD + b"\r\n" + b"x" * (MAX_LINE + MAX_LINE // 4)), tmp_path) as swarm:
-        with pytest.raises(BadAnswer, match=f"a value in its answer is over {MAX_LINE} bytes"):
+        with pytest.raises(BadAnswer, match=f"a value in its answer is longer than {MAX_LINE} bytes"):
             async for _ in swarm.watch("containers", "poison", "stats"):
                 pass
 

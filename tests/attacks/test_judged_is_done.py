@@ -79,8 +79,8 @@ def test_a_body_has_one_form(raw: bytes, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("raw", "problem"),
     [
-        (b'{"HostConfig":{"Privileged":false,"Privileged":true}}', "the key 'Privileged' twice"),
-        (b'{"HostConfig":{"Mounts":[{"Source":"/etc"}],"Mounts":[{"Target":"/y"}]}}', "the key 'Mounts' twice"),
+        (b'{"HostConfig":{"Privileged":false,"Privileged":true}}', "the duplicate key 'Privileged'"),
+        (b'{"HostConfig":{"Mounts":[{"Source":"/etc"}],"Mounts":[{"Target":"/y"}]}}', "the duplicate key 'Mounts'"),
         (b'{"hostconfig":{"Privileged":true},"HostConfig":{}}', "'HostConfig' more than once"),
         (b'{"hostconfig":{"Privileged":true},"HostConfig":null}', "'HostConfig' more than once"),
         (b'{"hostconfig":{},"HOSTCONFIG":{}}', "'HostConfig' more than once"),
@@ -100,23 +100,23 @@ def test_a_body_has_one_form(raw: bytes, expected: Any) -> None:
         (b'{"FromTheFuture":%b%b}' % (b"[" * 150, b"]" * 150), "FromTheFuture nests deeper than 100 levels"),
         (b"[" * 100_000, "nests too deeply"),
         (b'{"Labels":{"a\\u0000b":"c"}}', "NUL"),
-        (b'{"\\ud800":1,"\\ud801":2}', "twice"),
-        (b"[]", "the body should be an object, not an array"),
-        (b"5", "the body should be an object, not a number"),
-        (b'{"Cmd":5}', "Cmd should be an array, not a number"),
-        (b'{"Cmd":[5]}', r"Cmd\[0\] should be a string, not a number"),
-        (b'{"Env":{"a":"b"}}', "Env should be an array, not an object"),
-        (b'{"HostConfig":5}', "HostConfig should be an object, not a number"),
-        (b'{"HostConfig":{"Privileged":"true"}}', "HostConfig.Privileged should be a boolean, not a string"),
-        (b'{"HostConfig":{"Memory":"64m"}}', "HostConfig.Memory should be an integer, not a string"),
-        (b'{"HostConfig":{"Memory":1.0}}', "HostConfig.Memory should be an integer from"),
-        (b'{"HostConfig":{"Memory":true}}', "HostConfig.Memory should be an integer, not a boolean"),
-        (b'{"HostConfig":{"Memory":9223372036854775808}}', "HostConfig.Memory should be an integer from"),
+        (b'{"\\ud800":1,"\\ud801":2}', "the duplicate key"),
+        (b"[]", "the body must be an object, not an array"),
+        (b"5", "the body must be an object, not a number"),
+        (b'{"Cmd":5}', "Cmd must be an array, not a number"),
+        (b'{"Cmd":[5]}', r"Cmd\[0\] must be a string, not a number"),
+        (b'{"Env":{"a":"b"}}', "Env must be an array, not an object"),
+        (b'{"HostConfig":5}', "HostConfig must be an object, not a number"),
+        (b'{"HostConfig":{"Privileged":"true"}}', "HostConfig.Privileged must be a boolean, not a string"),
+        (b'{"HostConfig":{"Memory":"64m"}}', "HostConfig.Memory must be an integer, not a string"),
+        (b'{"HostConfig":{"Memory":1.0}}', "HostConfig.Memory must be an integer from"),
+        (b'{"HostConfig":{"Memory":true}}', "HostConfig.Memory must be an integer, not a boolean"),
+        (b'{"HostConfig":{"Memory":9223372036854775808}}', "HostConfig.Memory must be an integer from"),
         (b'{"HostConfig":{"BlkioWeight":65536}}', "from 0 to 65535, not 65536"),
-        (b'{"HostConfig":{"Mounts":[null]}}', r"HostConfig.Mounts\[0\] should be an object, not null"),
-        (b'{"HostConfig":{"PortBindings":{"80/tcp":[{"hostport":5}]}}}', r"80/tcp\[0\].HostPort should be a string"),
-        (b'{"Memory":"x"}', "Memory should be an integer, not a string"),
-        (b'{"NetworkingConfig":{"EndpointsConfig":{"n":5}}}', "EndpointsConfig.n should be an object, not a number"),
+        (b'{"HostConfig":{"Mounts":[null]}}', r"HostConfig.Mounts\[0\] must be an object, not null"),
+        (b'{"HostConfig":{"PortBindings":{"80/tcp":[{"hostport":5}]}}}', r"80/tcp\[0\].HostPort must be a string"),
+        (b'{"Memory":"x"}', "Memory must be an integer, not a string"),
+        (b'{"NetworkingConfig":{"EndpointsConfig":{"n":5}}}', "EndpointsConfig.n must be an object, not a number"),
     ],
 )
 def test_a_body_that_readers_disagree_on_is_refused(raw: bytes, problem: str) -> None:
@@ -169,38 +169,38 @@ def test_a_parameter_has_one_form(place: Place, params: dict[str, Any], expected
         (
             LIST,
             {"limit": "abc"},
-            "limit should be an integer from -9223372036854775808 to 9223372036854775807, not 'abc'",
+            "limit must be an integer from -9223372036854775808 to 9223372036854775807, not 'abc'",
         ),
-        (LIST, {"limit": "0x5"}, "limit should be an integer"),
-        (LIST, {"limit": " 5"}, "limit should be an integer"),
-        (LIST, {"limit": "1e3"}, "limit should be an integer"),
-        (SERVICE, {"version": "+5"}, "version should be an integer from 0"),
-        (SERVICE, {"version": "-0"}, "version should be an integer from 0"),
-        (TASK_LOGS, {"tail": "-5"}, "tail should be \"all\" or a number of lines, not '-5'"),
-        (TASK_LOGS, {"tail": "ALL"}, "tail should be"),
-        (LIST, {"limit": "²"}, "limit should be an integer"),
-        (LIST, {"limit": "1_0"}, "limit should be an integer"),
-        (LIST, {"limit": True}, "limit should be an integer, not True"),
-        (LIST, {"limit": "9" * 5000}, "limit should be an integer from"),
-        (LIST, {"limit": b"1"}, "limit should be text, not bytes"),
-        (LIST, {"filters": {"label": ["a"]}}, "filters should be text, not dict"),
-        (LIST, {"before": "a\0b"}, "before should hold no NUL"),
-        (LIST, {"before": "\ud800"}, "before should hold no half of a surrogate pair"),
+        (LIST, {"limit": "0x5"}, "limit must be an integer"),
+        (LIST, {"limit": " 5"}, "limit must be an integer"),
+        (LIST, {"limit": "1e3"}, "limit must be an integer"),
+        (SERVICE, {"version": "+5"}, "version must be an integer from 0"),
+        (SERVICE, {"version": "-0"}, "version must be an integer from 0"),
+        (TASK_LOGS, {"tail": "-5"}, "tail must be \"all\" or a number of lines, not '-5'"),
+        (TASK_LOGS, {"tail": "ALL"}, "tail must be"),
+        (LIST, {"limit": "²"}, "limit must be an integer"),
+        (LIST, {"limit": "1_0"}, "limit must be an integer"),
+        (LIST, {"limit": True}, "limit must be an integer, not True"),
+        (LIST, {"limit": "9" * 5000}, "limit must be an integer from"),
+        (LIST, {"limit": b"1"}, "limit must be text, not bytes"),
+        (LIST, {"filters": {"label": ["a"]}}, "filters must be text, not dict"),
+        (LIST, {"before": "a\0b"}, "before must not contain a NUL"),
+        (LIST, {"before": "\ud800"}, "before must not contain half of a surrogate pair"),
         (LIST, {"filters": "x"}, "filters is not JSON"),
-        (LIST, {"filters": "[]"}, "filters should be an object"),
-        (LIST, {"filters": '{"a":1}'}, "filters.a should be an array"),
-        (LIST, {"filters": '{"a":["x"],"b":{"y":true}}'}, "filters.a should be an object"),
-        (LIST, {"filters": '{"a":{"b":false}}'}, "filters should have true"),
-        (LIST, {"filters": '{"a":["x"],"a":["y"]}'}, "the key 'a' twice"),
-        (LOGS, {"since": "nan"}, "since should be seconds"),
-        (LOGS, {"since": "-1e308"}, "since should be seconds"),
-        (LOGS, {"until": "2020-01-01T00:00:00Z"}, "until should be seconds"),
-        (LOGS, {"until": "1."}, "until should be seconds"),
-        (EVENTS, {"since": "10m"}, "since should be seconds"),
-        (EVENTS, {"since": "9223372036854775808"}, "since should be seconds"),
-        (BUILD, {"buildargs": '{"A":5}'}, "buildargs.A should be a string, not a number"),
-        (BUILD, {"buildargs": '{"A":"1","A":"2"}'}, "twice"),
-        (PULL, {"fromImage": "a", "fromSrc": "-"}, "exclude each other"),
+        (LIST, {"filters": "[]"}, "filters must be an object"),
+        (LIST, {"filters": '{"a":1}'}, "filters.a must be an array"),
+        (LIST, {"filters": '{"a":["x"],"b":{"y":true}}'}, "filters.a must be an object"),
+        (LIST, {"filters": '{"a":{"b":false}}'}, "filters must map each value to true"),
+        (LIST, {"filters": '{"a":["x"],"a":["y"]}'}, "the duplicate key 'a'"),
+        (LOGS, {"since": "nan"}, "since must be seconds"),
+        (LOGS, {"since": "-1e308"}, "since must be seconds"),
+        (LOGS, {"until": "2020-01-01T00:00:00Z"}, "until must be seconds"),
+        (LOGS, {"until": "1."}, "until must be seconds"),
+        (EVENTS, {"since": "10m"}, "since must be seconds"),
+        (EVENTS, {"since": "9223372036854775808"}, "since must be seconds"),
+        (BUILD, {"buildargs": '{"A":5}'}, "buildargs.A must be a string, not a number"),
+        (BUILD, {"buildargs": '{"A":"1","A":"2"}'}, "the duplicate key 'A'"),
+        (PULL, {"fromImage": "a", "fromSrc": "-"}, "can't be used together"),
     ],
 )
 def test_a_parameter_that_readers_disagree_on_is_refused(place: Place, params: dict[str, Any], problem: str) -> None:
@@ -212,7 +212,7 @@ def test_a_form_is_refused_where_an_engine_would_read_it() -> None:
     form = of_type("multipart/form-data; boundary=x")
     without_a_body = read(LIST, meta=form)
     assert (without_a_body.params, without_a_body.meta.headers) == ({}, ())
-    with pytest.raises(Invalid, match="parameters belong into the query"):
+    with pytest.raises(Invalid, match="send parameters in the query"):
         read(BUILD, meta=form)
 
 
@@ -249,7 +249,7 @@ def test_a_body_that_no_engine_reads_does_not_get_there() -> None:
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "Application/X-WWW-form-urlencoded ;a=b"])
 @pytest.mark.parametrize("place", [(Verb.RM, ("containers",)), STOP, CREATE])
 def test_a_form_does_not_overrule_the_query(place: Place, kind: str) -> None:
-    with pytest.raises(Invalid, match="parameters belong into the query"):
+    with pytest.raises(Invalid, match="send parameters in the query"):
         read(place, b"filters=%7B%7D", of_type(kind))
 
 
@@ -297,7 +297,7 @@ WITH_BODY = [row for row in ROWS if schema.body_reader(row.name) is not None]
 @pytest.mark.parametrize("row", WITH_BODY, ids=lambda row: row.name)
 def test_a_wrong_type_in_any_body_is_refused(row: Row) -> None:
     for wrong in bodies_of_another_type(row):
-        with pytest.raises(Invalid, match="should be"):
+        with pytest.raises(Invalid, match="must be"):
             canonical(Request(row.verb, row.path("web"), body=Json.from_data(wrong)))
 
 

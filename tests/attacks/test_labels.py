@@ -55,7 +55,7 @@ async def test_a_container_made_past_balance_removes_nothing_and_is_reported(
         await swarm.ls()
         await back_after(a, 1)
         assert sorted(each["Node"] for each in await swarm.ls()) == ["A", "B"]
-    assert "B/web says that it stands in for A/web: remove one" in caplog.messages
+    assert "B/web seems to replace A/web: remove one of them" in caplog.messages
 
 
 async def test_a_swarmd_that_starts_anew_removes_nothing_and_reports_what_may_be_there_twice(
@@ -72,7 +72,7 @@ async def test_a_swarmd_that_starts_anew_removes_nothing_and_reports_what_may_be
         assert len(await swarm.ls()) == 2
         await trio.sleep(20)
     assert box.id in a.boxes
-    assert "B/web says that it stands in for A/web: remove one" in caplog.messages
+    assert "B/web seems to replace A/web: remove one of them" in caplog.messages
 
 
 def _remove(a: Engine, b: Engine, stand_in: Box) -> None:

@@ -152,7 +152,7 @@ async def test_an_upload_goes_only_where_an_engine_reads_one(tmp_path: Path) -> 
     async with over(engine, tmp_path) as swarm:
         with pytest.raises(Unsupported):
             await swarm.call(Verb.START, ("containers", "v3"), upload=BytesStream(b"x"))
-        with pytest.raises(Invalid, match="fromSrc should be '-'"):
+        with pytest.raises(Invalid, match="fromSrc must be '-'"):
             await swarm.call(Verb.SPAWN, ("images",), upload=BytesStream(b"x"), params={"fromImage": "evil"})
     assert engine.heard == []
 
@@ -338,7 +338,7 @@ class Broken(BytesStream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         if piece := await super().receive_some(max_bytes):
             return piece
-        raise trio.BrokenResourceError("the client went away")
+        raise trio.BrokenResourceError("the client disconnected")
 
 
 EXEC: tuple[Verb, tuple[str, ...]] = (Verb.CONNECT, ("exec", "e"))

@@ -66,7 +66,7 @@ def test_a_browser_tells_which_site_a_request_is_from(server: Swarmd, site: str,
 def test_a_name_that_is_not_this_servers_is_refused(server: Swarmd, host: str) -> None:
     status, message = ask(server, "GET", "/_ping", {"Host": host})
     assert status == 403
-    assert "Host should be an IP address, localhost, 127.0.0.1, gateway.example" in message
+    assert "Host must be an IP address, localhost, 127.0.0.1, gateway.example" in message
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_json_body_that_says_so_is_taken(server: Swarmd, kind: str) -> None:
 )
 def test_a_form_is_refused_everywhere(server: Swarmd, kind: str, target: str) -> None:
     status, message = ask(server, "POST", target, {"Content-Type": kind}, b"filters=%7B%7D")
-    assert (status, "the body is a form" in message) == (400, True)
+    assert (status, "a form as body is not supported" in message) == (400, True)
 
 
 def test_a_body_that_an_operation_does_not_take(server: Swarmd) -> None:

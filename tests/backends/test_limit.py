@@ -70,7 +70,7 @@ async def test_one_more_than_may_wait_is_turned_away_and_did_no_harm(autojump_cl
         for name in ("runs", "waits"):
             nursery.start_soon(Client(sender).get, name)
             await wait_all_tasks_blocked()
-        with pytest.raises(Unavailable, match="1 of yours wait already") as caught:
+        with pytest.raises(Unavailable, match="1 of your calls are waiting already") as caught:
             await Client(sender).get("is one too many")
     assert caught.value.details[UNSENT] is True
     assert status_of(caught.value) == 429
@@ -122,12 +122,12 @@ async def test_a_watch_holds_no_place_once_it_has_begun(autojump_clock: MockCloc
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("limit", "limits nothing"),
-        ("limit --rate 0/s", "more than 0"),
+        ("limit", "--rate or --max-concurrent is required"),
+        ("limit --rate 0/s", "expected a number above 0"),
         ("limit --rate 5/fortnight", "10/s"),
         ("limit --rate fast", "10/s"),
         ("limit --rate 5KiB/s", "10/s"),
-        ("limit --max-concurrent -1", "no less than 0"),
+        ("limit --max-concurrent -1", "--queue 0 or more"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(text: str, why: str) -> None:

@@ -127,7 +127,7 @@ def test_a_project_that_is_not_ours_has_it(tmp_path: Path) -> None:
     done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert "3 passed, 3 errors" in done.stdout
     assert "unexpected keyword argument 'containrs'" in done.stdout
-    assert "takes the stages of a chain, or options of the simulator, not both" in done.stdout
+    assert "takes either the stages of a chain or options of the simulator" in done.stdout
     assert "unknown backend 'nothing'" in done.stdout
 
 

@@ -231,7 +231,7 @@ async def test_streams_of_what_is_passed_on_whole_are_not_recorded(tmp_path: Pat
 async def test_a_file_that_exists_is_only_overwritten_if_told(recorded: Path) -> None:
     before = content(recorded)
     os.chmod(recorded, 0o644)
-    with pytest.raises(Conflict, match="--append goes on with it"):
+    with pytest.raises(Conflict, match="use --append to append to it"):
         async with recording(recorded):
             pass
     assert content(recorded) == before
@@ -263,7 +263,7 @@ async def test_to_a_damaged_file_nothing_is_appended(recorded: Path) -> None:
 async def test_two_can_not_record_to_one_file(tmp_path: Path) -> None:
     async with recording(tmp_path / "rec"):
         for options in ({"append": True}, {"force": True}):
-            with pytest.raises(Conflict, match="another records"):
+            with pytest.raises(Conflict, match="in use by another record stage"):
                 async with recording(tmp_path / "rec", **options):
                     pass
 
@@ -576,13 +576,13 @@ async def test_what_is_before_the_damage_is_replayed_and_the_log_says_how_much(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "is no swarmlib recording"),
-        (b"GET / HTTP/1.1\r\n", "is no swarmlib recording"),
-        (msgpack.packb(["another's", 1, 0.0]), "is no swarmlib recording"),
+        (b"", "is not a swarmlib recording"),
+        (b"GET / HTTP/1.1\r\n", "is not a swarmlib recording"),
+        (msgpack.packb(["another's", 1, 0.0]), "is not a swarmlib recording"),
         (msgpack.packb([MAGIC, 1, 0.0]), "of version 1; this swarmlib reads version 2"),
-        (msgpack.packb([MAGIC]), "is no swarmlib recording"),
-        (b"\xc1", "is no swarmlib recording"),
-        (b"\xdd\xff\xff\xff\xff", "is no swarmlib recording"),
+        (msgpack.packb([MAGIC]), "is not a swarmlib recording"),
+        (b"\xc1", "is not a swarmlib recording"),
+        (b"\xdd\xff\xff\xff\xff", "is not a swarmlib recording"),
     ],
 )
 async def test_what_is_no_recording_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
@@ -605,7 +605,7 @@ async def test_a_file_that_will_not_do_is_named(stage: str) -> None:
 
 def test_options_that_make_no_sense_are_refused() -> None:
     for text, why in (
-        ("record f --append --force", "one of them"),
+        ("record f --append --force", "can't be used together"),
         ("replay f --speed -1", "0 or more"),
         ("replay f --speed inf", "0 or more"),
         ("replay f --match never", "request, order"),

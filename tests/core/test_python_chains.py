@@ -91,7 +91,7 @@ def test_values_are_read_by_their_declaration() -> None:
             "Balance: strategy: invalid value 'quick': expected one of spread",
         ),
         (lambda: Balance(members="exec"), Invalid, "Balance: members: invalid value 'exec': expected a list"),
-        (lambda: Balance(), Invalid, "it needs members"),
+        (lambda: Balance(), Invalid, "MEMBER or --watch-file is required"),
         (
             lambda: Docker(timeout="soon"),
             Invalid,

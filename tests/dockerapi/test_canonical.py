@@ -188,7 +188,7 @@ def test_a_change_takes_the_mark_away() -> None:
         if with_args:
             assert canonical(changed).params == {"name": "a"}
         else:
-            with pytest.raises(Invalid, match="Image should be a string"):
+            with pytest.raises(Invalid, match="Image must be a string"):
                 canonical(changed)
 
 
@@ -213,7 +213,7 @@ def test_the_parameters_of_a_request_are_typed_whether_it_is_canonical_or_not() 
         asked = ContainerList.of(each)
         assert (asked.all, asked.size, asked.limit, asked.filters) == (True, False, 5, {"label": ["a"]})
         assert asked == {"all": "1", "limit": "5", "filters": '{"label":["a"]}', "more": "as it is"}
-    with pytest.raises(Invalid, match="limit should be an integer"):
+    with pytest.raises(Invalid, match="limit must be an integer"):
         ContainerList.of(Request(Verb.LS, ("containers",), {"limit": "five"}))
 
 
@@ -324,11 +324,11 @@ def held_to_go(row: Row, type_: Any, data: st.DataObject) -> None:
     try:
         expected = go(type_, json.loads(text, object_pairs_hook=Pairs))
     except Doubtful:
-        with pytest.raises(Invalid, match=r"twice in one object|more than once"):
+        with pytest.raises(Invalid, match=r"the duplicate key|more than once"):
             canonical(message(row, body=text.encode()))
         return
     if row.verb is Verb.SPAWN and isinstance(expected, dict) and not is_name(expected.get("Name") or "web"):
-        with pytest.raises(Invalid, match="is no name"):
+        with pytest.raises(Invalid, match="invalid name"):
             canonical(message(row, body=text.encode()))
         return
     if row.name == "ContainerExec" and not expected.get("Cmd"):

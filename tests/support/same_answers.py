@@ -108,9 +108,9 @@ _UNREADABLE = re.compile(
 )
 """An engine's words for what it can't read, or misses."""
 _DISAGREED_ON = re.compile(
-    r"twice in one object|more than once, in different|after top-level value|exclude each other|NUL character|"
-    r"nests deeper|which is too large|too many digits|that 64 bits can hold|should have true as|"
-    r"should be an object, not null|at the top level, but"
+    r"the duplicate key|more than once, in different|after top-level value|can't be used together|NUL character|"
+    r"nests deeper|which is too large|too many digits|that 64 bits can hold|must map each value to true|"
+    r"must be an object, not null|at the top level, but"
 )
 
 
@@ -133,7 +133,7 @@ def _of_later_versions(asked: Question, direct: Answer, through: Answer) -> bool
 
 
 def _looked_for_first(asked: Question, direct: Answer, through: Answer) -> bool:
-    time_refused = through.status == 400 and re.match(r"(since|until) should be seconds", through.message)
+    time_refused = through.status == 400 and re.match(r"(since|until) must be seconds", through.message)
     return asked.row == "ContainerLogs" and direct.status in (404, 500) and bool(time_refused)
 
 

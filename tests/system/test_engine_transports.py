@@ -84,7 +84,7 @@ def test_a_context_and_docker_host(
     with pytest.raises(RuntimeError, match=r"there is no .*config\.json"):
         swarmd("docker --context far").__enter__()
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(RuntimeError, match="there is no Docker context 'far'"):
+    with pytest.raises(RuntimeError, match="unknown Docker context 'far'"):
         swarmd("docker --context far").__enter__()
     files = ",".join(f"{name}={certificates}/{name}.pem" for name in ("ca", "cert", "key"))
     endpoint = f"host=tcp://127.0.0.1:{tls_port},{files}"

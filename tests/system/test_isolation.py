@@ -74,7 +74,7 @@ async def test_a_label_rules_engines_out_and_a_runtime_prefers_those_that_have_i
         assert await place(swarm) == "plain"
         with pytest.raises(Unavailable, match=r"plain: it has no isolation hyperv, only runc; safe: .* runc, runsc"):
             await place(swarm, Labels={"swarmlib.isolation": "hyperv"})
-        with pytest.raises(Invalid, match="should name an isolation"):
+        with pytest.raises(Invalid, match="expected the name of an isolation"):
             await place(swarm, Labels={"swarmlib.isolation": ""})
 
 
@@ -101,6 +101,6 @@ def test_what_an_engine_lacks_or_what_contradicts_itself_is_refused() -> None:
     with pytest.raises(Invalid, match="demands runsc, but hyperv is asked for besides"):
         translated(LABELLED | {"HostConfig": {"Isolation": "hyperv"}}, BOTH)
     for garbage in ({"Labels": ["x"]}, {**LABELLED, "HostConfig": "x"}):
-        with pytest.raises(Invalid, match="should be a JSON object"):
+        with pytest.raises(Invalid, match="must be a JSON object"):
             translated(garbage, BOTH)
     assert offered({"OSType": "linux"}) == []

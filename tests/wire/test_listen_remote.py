@@ -77,16 +77,16 @@ async def listening(*words: str, behind: Backend | None = None) -> AsyncGenerato
     [
         ("tcp://0.0.0.0:0", Denied, "other machines could connect and get root access"),
         ("tcp://[::]:0", Denied, "use tls:// with --ca, or use --insecure"),
-        ("tls://127.0.0.1:0", ChainSyntaxError, "tls:// needs --cert and --key"),
-        ("tls://127.0.0.1:0 --cert a --key b", Invalid, "needs --ca"),
+        ("tls://127.0.0.1:0", ChainSyntaxError, "tls:// requires --cert and --key"),
+        ("tls://127.0.0.1:0 --cert a --key b", Invalid, "requires --ca"),
         ("tls://127.0.0.1:0 --cert a --key b --ca c", Invalid, "can't read the TLS file a: No such file"),
         ("unix:///nosuch/folder/x.sock", Unavailable, "can't listen on unix:///nosuch/folder/x.sock: No such file"),
         ("unix:///tmp/x.sock --group nosuch", Invalid, "group 'nosuch' does not exist"),
-        ("tcp://127.0.0.1:0 --max-connections 0", Invalid, "--max-connections should be 1 or more"),
+        ("tcp://127.0.0.1:0 --max-connections 0", Invalid, "--max-connections must be 1 or more"),
         ("tcp://127.0.0.1:0 --limit channles=3", Invalid, "did you mean 'channels'?"),
-        ("tcp://127.0.0.1:0 --limit channels=many", Invalid, "'channels=many' should be channels=NUMBER"),
+        ("tcp://127.0.0.1:0 --limit channels=many", Invalid, "invalid limit 'channels=many': expected channels=N"),
         ("tcp://127.0.0.1:0 --limit channels=0", Invalid, "the limit channels is 0: it must be 1 or more"),
-        ("tcp://127.0.0.1:0 --keepalive 40", Invalid, "should be longer than --keepalive"),
+        ("tcp://127.0.0.1:0 --keepalive 40", Invalid, "must be longer than --keepalive"),
     ],
 )
 async def test_what_listen_will_not_do_is_said(words: str, kind: type[Exception], problem: str) -> None:
@@ -99,12 +99,12 @@ async def test_what_listen_will_not_do_is_said(words: str, kind: type[Exception]
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ("tcp://127.0.0.1:1 --run exec", "--run is for an ssh:// address without a socket"),
-        ("ssh://b/x.sock --run exec", "--run is for an ssh:// address without a socket"),
+        ("tcp://127.0.0.1:1 --run exec", "--run requires an ssh:// address without a socket"),
+        ("ssh://b/x.sock --run exec", "--run requires an ssh:// address without a socket"),
         ('ssh://b --swarmd "sudo \'swarmd"', "No closing quotation"),
-        ("tls://b:1 --cert x", "--cert and --key belong together"),
-        ("tcp://b:1 --max-backoff 0", "--max-backoff should be 0.1 or more"),
-        ("tcp://b:1 --keepalive-timeout 1", "should be longer than --keepalive"),
+        ("tls://b:1 --cert x", "--cert and --key must be given together"),
+        ("tcp://b:1 --max-backoff 0", "--max-backoff must be 0.1 or more"),
+        ("tcp://b:1 --keepalive-timeout 1", "must be longer than --keepalive"),
     ],
 )
 async def test_what_remote_will_not_do_is_said(words: str, problem: str) -> None:
@@ -215,7 +215,7 @@ async def test_a_far_side_that_never_answers_holds_up_the_opening_for_a_set_time
         began = trio.current_time()
         async with connect(f"remote tcp://127.0.0.1:{silent.getsockname()[1]}") as swarm:
             assert OPEN_SECONDS <= trio.current_time() - began < CONNECT_SECONDS
-            with pytest.raises(Unavailable, match="it was not reached yet"):
+            with pytest.raises(Unavailable, match="it has not been reached yet"):
                 await swarm.get()
 
 

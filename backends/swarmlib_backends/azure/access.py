@@ -44,7 +44,7 @@ class Access:
         except (OSError, UnicodeDecodeError) as exc:
             raise Invalid(f"can't read the public key in {file}: {exc}") from exc
         if len(text.split()) < 2 or "PRIVATE" in text:
-            raise Invalid(f"{file} holds no public key of ssh's, such as ssh-ed25519 AAAA…")
+            raise Invalid(f"{file} does not contain a public ssh key, such as ssh-ed25519 AAAA…")
         return text
 
     def _key_file(self) -> Path:
@@ -54,7 +54,7 @@ class Access:
         for name in _KEYS:
             if (folder / name).exists():
                 return folder / name
-        raise Invalid(f"there is no ssh key in {folder}: name one by --ssh-key, or make one with ssh-keygen")
+        raise Invalid(f"no ssh key found in {folder}: give one by --ssh-key, or make one with ssh-keygen")
 
     async def allowed(self) -> list[str]:
         """Return the addresses that may reach machines: those of `--allow`, or else only this machine's public address.
@@ -73,7 +73,9 @@ class Access:
             try:
                 self._own = [str(ipaddress.ip_address(text))]
             except ValueError:
-                raise Unavailable(f"{url} gave {text[:40]!r} for this machine's address: name it by --allow") from None
+                raise Unavailable(
+                    f"{url} returned {text[:40]!r} as this machine's address: give the address by --allow"
+                ) from None
         return self._own
 
     async def addresses(self, interfaces: Sequence[str]) -> tuple[str, str]:

@@ -59,6 +59,6 @@ def server_config(place: Path, hosts: Sequence[str]) -> bytes:
     try:
         authority = Issued.read((place / "ca.pem").read_bytes(), (place / "ca-key.pem").read_bytes())
     except (OSError, ValueError) as exc:
-        raise Invalid(f"there is no authority in {place}: {exc}; without the folder a new one is made") from exc
+        raise Invalid(f"no authority found in {place}: {exc}; remove the folder to make a new one") from exc
     made = certificates.server(authority, hosts)
     return cloud_config(authority.pem, made.pem, made.key_pem)

@@ -160,7 +160,7 @@ class AutoSuspend(Server):
             except (trio.EndOfChannel, SwarmError) as exc:
                 params["since"] = f"{time.time():.9f}"
                 if not self.asleep:
-                    raise exc if isinstance(exc, SwarmError) else Unavailable("its events ended") from exc
+                    raise exc if isinstance(exc, SwarmError) else Unavailable("the event stream ended") from exc
 
     async def _relay(self, replies: ReplyReceiver, to: ReplySender) -> None:
         while True:

@@ -35,7 +35,7 @@ class Azure(AzureOptions, Backend):
             from .engines import Engines
             from .workloads import Workloads
         except ModuleNotFoundError as exc:
-            raise Invalid(f"azure needs the SDK: pip install 'swarmlib[azure]' ({exc})", backend=self.name) from exc
+            raise Invalid(f"azure requires the SDK: pip install 'swarmlib[azure]' ({exc})", backend=self.name) from exc
         stage: Backend = Workloads(self)
         if self.max or self.vm:
             stage = Balance(strategy="binpack", provisioner=Engines(self))

@@ -203,7 +203,7 @@ async def _sole(credential: Credential, common: dict[str, Any]) -> str:
     found: list[Body] = json.loads(answer.text())["value"]
     if len(found) != 1:
         listed = ", ".join(f"{each['subscriptionId']} ({each.get('displayName', '')})" for each in found)
-        raise Invalid(f"say which --subscription, or set AZURE_SUBSCRIPTION_ID: there are {listed or 'none'}")
+        raise Invalid(f"give --subscription, or set AZURE_SUBSCRIPTION_ID; available: {listed or 'none'}")
     return str(found[0]["subscriptionId"])
 
 

@@ -75,7 +75,7 @@ def custom_data(parts: Sequence[bytes]) -> bytes:
     """
     data = parts[0] if len(parts) == 1 else _joined(parts) if parts else b""
     if len(data) > _MOST:
-        raise Invalid(f"custom data of {len(data)} bytes are too long; Azure takes {_MOST}")
+        raise Invalid(f"the custom data has {len(data)} bytes: the maximum is {_MOST}")
     return data
 
 
@@ -91,7 +91,7 @@ def read(file: Path) -> bytes:
     except (OSError, UnicodeDecodeError) as exc:
         raise Invalid(f"can't read {file}: {exc}") from exc
     except KeyError:
-        raise Invalid(f"{file} is nothing that cloud-init knows: it should begin with {', '.join(_TYPES)}") from None
+        raise Invalid(f"{file} is not a file for cloud-init: expected it to begin with {', '.join(_TYPES)}") from None
     return found
 
 

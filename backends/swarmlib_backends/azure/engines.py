@@ -107,7 +107,7 @@ class Engines(Provisioner):
                 first_up(self._members.all)  # raises, and says why no member is up
             case _:
                 pass
-        raise Unsupported("there is no machine yet", path=request.path)
+        raise Unsupported("there is no machine so far", path=request.path)
 
     def _could_be(self) -> Body:
         states = ("", "Running", "Paused", "Stopped")
@@ -207,7 +207,7 @@ class Engines(Provisioner):
             elif self._is_engine(machine) and machine.power:
                 await self._guarded(partial(self._join, machine, asleep=machine.power in _OFF))
         for engine in known.values():
-            _log.warning("%s is gone: somebody has removed it", engine.machine.name)
+            _log.warning("%s no longer exists: somebody has removed it", engine.machine.name)
             await self._leave(engine)
 
     def _is_engine(self, machine: Machine) -> bool:
@@ -217,9 +217,7 @@ class Engines(Provisioner):
         """Raise NotFound if a machine that `--vm` names doesn't exist. Machines selected by a tag may appear later."""
         for text in self._options.vm:
             if "=" not in text and not any(_is_named(engine.machine, text) for engine in self._engines.values()):
-                raise NotFound(
-                    f"--vm {text}: there is no such virtual machine in {self._options.group} that can be reached"
-                )
+                raise NotFound(f"--vm {text}: no such virtual machine in {self._options.group} that can be reached")
 
     def _take_over(self, engine: _Engine, machine: Machine, was_asleep: bool | None) -> None:
         """Note that somebody else has switched a machine off (as Azure itself does with spot machines), or on."""
@@ -234,7 +232,7 @@ class Engines(Provisioner):
         try:
             await work()
         except SwarmError as exc:
-            _log.warning("the machines of %s can't be looked after: %s", self._options.group, exc.message)
+            _log.warning("can't manage the machines of %s: %s", self._options.group, exc.message)
 
     async def _leave(self, engine: _Engine) -> None:
         del self._engines[engine.member]
@@ -252,7 +250,7 @@ class Engines(Provisioner):
             try:
                 await self._arm.finished(begin)
             except NotFound as exc:
-                raise Unavailable(f"{machine.name} is gone: {exc.message}", details={UNSENT: True}) from exc
+                raise Unavailable(f"{machine.name} no longer exists: {exc.message}", details={UNSENT: True}) from exc
 
         stage = AutoSuspend(machine.name, memory, unknown, switch_on, begins_asleep=asleep)
         address, certificates = await self._access.engine(machine)
@@ -289,7 +287,7 @@ class Engines(Provisioner):
                 await self._arm.finished(begin)
 
             if await engine.stage.fall_asleep(switch_off):
-                _log.info("%s was idle, and is deallocated", engine.machine.name)
+                _log.info("%s was idle and has been deallocated", engine.machine.name)
 
 
 def _is_named(machine: Machine, text: str) -> bool:

@@ -17,7 +17,7 @@ from azure.core.exceptions import (
 from swarmlib import UNSENT, Conflict, Denied, Invalid, NotFound, SwarmError, Unavailable
 
 _ADVICE: Final = {
-    "AuthorizationFailed": "have a role such as Contributor assigned for the resource group",
+    "AuthorizationFailed": "get a role such as Contributor for the resource group",
     "InvalidAuthenticationToken": "log in again",
     "ExpiredAuthenticationToken": "log in again",
     "SkuNotAvailable": "choose another --size, --location or --zone",
@@ -27,11 +27,11 @@ _ADVICE: Final = {
     "QuotaExceeded": "ask for a higher quota, choose another --size or --location, or remove machines",
     "PublicIPCountLimitReached": "ask for a higher quota, use --private, or remove addresses",
     "MissingSubscriptionRegistration": "register it: az provider register --namespace NAMESPACE",
-    "PlatformImageNotFound": "`az vm image list` shows the images there are; --image takes a URN or an alias",
-    "SubscriptionRequestsThrottled": "wait, and ask less often",
-    "TooManyRequests": "wait, and ask less often",
+    "PlatformImageNotFound": "`az vm image list` lists the images; --image takes a URN or an alias",
+    "SubscriptionRequestsThrottled": "wait, and send fewer requests",
+    "TooManyRequests": "wait, and send fewer requests",
     "SubscriptionNotFound": "check --subscription and who is logged in",
-    "ReadOnlyDisabledSubscription": "the subscription is switched off: see to it in the portal",
+    "ReadOnlyDisabledSubscription": "the subscription is disabled: enable it in the portal",
 }
 _NO_ROOM: Final = frozenset(
     {"SkuNotAvailable", "AllocationFailed", "ZonalAllocationFailed", "OverconstrainedAllocationRequest",
@@ -53,7 +53,7 @@ def mapped() -> Generator[None]:
 def error_of(exc: AzureError) -> SwarmError:
     """Return the SwarmError for an error of the SDK."""
     if isinstance(exc, ServiceRequestError):
-        return Unavailable(f"Azure can't be reached: {exc.message}", details={UNSENT: True})
+        return Unavailable(f"can't connect to Azure: {exc.message}", details={UNSENT: True})
     if isinstance(exc, ServiceResponseError):
         return Unavailable(f"Azure did not answer: {exc.message}")
     if isinstance(exc, HttpResponseError) and not (isinstance(exc, ClientAuthenticationError) and exc.response is None):

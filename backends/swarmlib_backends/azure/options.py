@@ -57,8 +57,8 @@ class AzureOptions:
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         if self.max < 0:
-            raise Invalid("--max should be 0 or more")
+            raise Invalid("--max must be 0 or more")
         if self.poll <= 0:
-            raise Invalid("--poll should be above 0")
+            raise Invalid("--poll must be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:
-            raise Invalid(f"--tag {wrong[0]} should be NAME=VALUE")
+            raise Invalid(f"invalid --tag {wrong[0]!r}: expected NAME=VALUE")

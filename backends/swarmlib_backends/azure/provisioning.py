@@ -110,7 +110,7 @@ class Maker:
                 case "Creating" | "Updating" | "Deleting":
                     await trio.sleep(_PROVISION_PAUSE)  # it is another's work: only polling shows its end
                 case "Failed":
-                    raise Conflict(f"{spec.name} is there already, and could not be made: remove it, and try again")
+                    raise Conflict(f"{spec.name} exists already, but could not be completed: remove it, and try again")
                 case _:
                     return found
         return None
@@ -187,7 +187,7 @@ class Maker:
         """
         found = await self.arm.find(id)
         if found is not None and TAG not in tags_of(found):
-            raise Conflict(f"{id} is there, and none of swarmlib's: choose another name for the machine")
+            raise Conflict(f"{id} exists and was not made by swarmlib: choose another name for the machine")
         return await self._put_told(id, body, made)
 
     async def _put_machine(self, spec: Spec, body: Body, made: list[str]) -> Body:
@@ -245,7 +245,7 @@ class Maker:
         rollback.ended.set()
         self._rollbacks.remove(rollback)
         if rollback.left:
-            _log.error("not removed: %s; `swarmd azure sweep` does it later", "; ".join(rollback.left))
+            _log.error("not removed: %s; `swarmd azure sweep` removes it later", "; ".join(rollback.left))
 
     async def remove_all(self, ids: Sequence[str], attempt: str) -> list[str]:
         """Remove resources in an order that works; return those that could not be removed, with the reasons. What is
@@ -293,7 +293,7 @@ class Maker:
         finally:
             for rollback in self._rollbacks:
                 names = ", ".join(rollback.made)
-                _log.error("perhaps not removed: %s; `swarmd azure sweep` does it later", names)
+                _log.error("perhaps not removed: %s; `swarmd azure sweep` removes it later", names)
 
 
 @asynccontextmanager
@@ -326,7 +326,7 @@ def _in_use(exc: SwarmError) -> bool:
 def _with_left(exc: SwarmError, left: Sequence[str]) -> SwarmError:
     if not left:
         return exc
-    return type(exc)(f"{exc.message} Not removed again: {'; '.join(left)}", path=exc.path, details=exc.details)
+    return type(exc)(f"{exc.message} Could not be removed: {'; '.join(left)}", path=exc.path, details=exc.details)
 
 
 def _now() -> str:

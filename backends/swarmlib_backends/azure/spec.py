@@ -110,10 +110,10 @@ class Spec:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise Invalid(f"{self.name!r} is no name for a virtual machine: letters, digits, '-', '_', '.', at most 64")
+            raise Invalid(f"invalid name {self.name!r}: expected at most 64 letters, digits, '-', '_' and '.'")
         if len(self._urn) != 4:
             raise Invalid(
-                f"{self.image!r} is no image: it should be PUBLISHER:OFFER:SKU:VERSION or one of {', '.join(IMAGES)}"
+                f"invalid image {self.image!r}: expected PUBLISHER:OFFER:SKU:VERSION or one of {', '.join(IMAGES)}"
             )
         for name, value in self.tags.items():
             if _BAD_IN_TAGS & set(name) or len(name) > 512 or len(value) > 256:
@@ -269,18 +269,16 @@ def _typed(given: Mapping[str, str]) -> dict[str, Any]:
 
 def _value(name: str, kind: Any, text: str) -> Any:
     if name not in _SETTABLE:
-        raise Invalid(
-            f"a virtual machine has no {LABEL}{name}; there are {', '.join(LABEL + each for each in _SETTABLE)}"
-        )
+        raise Invalid(f"unknown label {LABEL}{name}; expected one of {', '.join(LABEL + each for each in _SETTABLE)}")
     if kind is bool:
         if text.lower() not in ("true", "false", "1", "0", ""):
-            raise Invalid(f"{LABEL}{name} should be true or false, not {text!r}")
+            raise Invalid(f"{LABEL}{name} must be true or false, not {text!r}")
         return text.lower() in ("true", "1", "")
     if choices := get_args(kind):
         if text not in choices:
-            raise Invalid(f"{LABEL}{name} should be one of {', '.join(choices)}, not {text!r}")
+            raise Invalid(f"{LABEL}{name} must be one of {', '.join(choices)}, not {text!r}")
         return text
     try:
         return kind(text)
     except ValueError as exc:
-        raise Invalid(f"{LABEL}{name} should be a number, not {text!r}") from exc
+        raise Invalid(f"{LABEL}{name} must be a number, not {text!r}") from exc

@@ -140,7 +140,7 @@ def _errors() -> Generator[None]:
     try:
         yield
     except httpx.ConnectTimeout as exc:
-        raise ServiceRequestTimeoutError(f"no connection in time to {exc.request.url.host}", error=exc) from exc
+        raise ServiceRequestTimeoutError(f"timed out connecting to {exc.request.url.host}", error=exc) from exc
     except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.ProxyError) as exc:
         raise ServiceRequestError(f"can't connect to {exc.request.url.host}: {_why(exc)}", error=exc) from exc
     except httpx.InvalidURL as exc:

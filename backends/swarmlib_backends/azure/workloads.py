@@ -37,7 +37,7 @@ _ACCEPTED: Final = Accepted(
     "a virtual machine",
     ATTACHED | {"Image", "Labels", "Hostname", "HostConfig", "NetworkingConfig"},
     HARMLESS,
-    advice=f": leave it out; labels such as {LABEL}size=Standard_D2s_v5 say what it can have",
+    advice=f": omit it; labels such as {LABEL}size=Standard_D2s_v5 say what it can have",
 )
 
 
@@ -209,7 +209,7 @@ class Workloads(Server):
             case ("containers", ref, "resize"):
                 await self._find(ref)  # resizes a terminal: an ssh connection has none that could be resized
             case ("containers", _, "rename"):
-                raise Unsupported("a virtual machine of Azure's keeps its name", path=request.path)
+                raise Unsupported("renaming a virtual machine is not supported by Azure", path=request.path)
             case _:
                 raise no_such_place("azure", request)
 
@@ -236,7 +236,7 @@ class Workloads(Server):
             case ("containers", ref, "logs"):
                 asked = ContainerLogs.of(request)
                 if asked.follow:
-                    raise Unsupported("boot diagnostics can't be followed: leave out --follow", path=request.path)
+                    raise Unsupported("--follow is not supported for boot diagnostics", path=request.path)
                 text = await self._console(await self._find(ref))
                 await request.reply.ack(stream=BytesStream(_tail(text, asked.tail)))
             case _:
@@ -256,10 +256,10 @@ def _patch(machine: Machine, body: Any) -> Body:
     size = labels.pop(f"{LABEL}size", "") if labels else ""
     fixed = [name for name in labels if name.startswith(LABEL)]
     if given or fixed:
-        raise Unsupported(f"of a virtual machine only tags and {LABEL}size can change, by Labels; not "
+        raise Unsupported(f"only tags and {LABEL}size of a virtual machine can be changed, by Labels; not supported: "
                           f"{', '.join([*given, *fixed])}")  # fmt: skip
     if not labels and not size:
-        raise Invalid(f"say what should change: Labels, with tags or {LABEL}size")
+        raise Invalid(f"Labels is missing, with tags or {LABEL}size to change")
     patch: Body = {"tags": machine.tags | labels} if labels else {}
     return patch | ({"properties": {"hardwareProfile": {"vmSize": size}}} if size else {})
 

@@ -70,7 +70,7 @@ class Balance(Server):
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         if not self.members and not self.watch_file and self.provisioner is None:
-            raise Invalid("it needs members, or --watch-file with a file of them")
+            raise Invalid("MEMBER or --watch-file is required")
 
     @property
     def name(self) -> str:

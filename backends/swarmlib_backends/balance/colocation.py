@@ -28,7 +28,7 @@ def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None
         holders = {item.node for item in index.find(kind, ref)}
         if holders and owner.member not in holders and not (kind == "networks" and ref in EVERYWHERE):
             there, here = placed(kind, ref, holders), placed(owner.kind, owner.ref, [owner.member])
-            raise Conflict(f"{there}, but {here}: what is used together must be on one engine")
+            raise Conflict(f"{there}, but {here}: objects that are used together must be on one engine")
 
 
 def builder(index: Index, asked: ImageBuild) -> Node | None:

@@ -117,7 +117,7 @@ class _Feed:
 
     async def _ended(self, out: _Out) -> SwarmError | None:
         """Follow the engine's events once; return the error that ended them, or None."""
-        ended: SwarmError | None = Internal(f"following the events of {self.member.name} failed; the log says how")
+        ended: SwarmError | None = Internal(f"following the events of {self.member.name} failed; see the log")
 
         async def follow() -> None:
             nonlocal ended
@@ -176,7 +176,7 @@ class _Feed:
                     pass
         except trio.TooSlowError:
             self.member.suspect()
-            text = f"{self.member.name} did not begin to tell events within {self.member.deadline:g} s"
+            text = f"{self.member.name} did not begin to send events within {self.member.deadline:g} s"
             raise TimedOut(text, backend=self.member.name) from None
         except trio.EndOfChannel:
             raise Unavailable(f"{self.member.name} ended its events without an answer") from None

@@ -72,7 +72,7 @@ def representative(failures: Sequence[SwarmError]) -> SwarmError:
     """Return the error that stands for the failures of all members."""
     wrong = [exc for exc in failures if isinstance(exc, CLIENTS_FAULT)]
     failed = [exc for exc in failures if not isinstance(exc, Unsupported)]
-    return [*wrong, *failed, *failures, Unavailable("balance has no members now")][0]
+    return [*wrong, *failed, *failures, Unavailable("balance has no members at the moment")][0]
 
 
 async def ask_all(members: Sequence[Member], request: Request, deadline: float | None = None) -> Outcome:
@@ -134,7 +134,7 @@ def refuse_partial(missing: Sequence[str], *, strict: bool) -> None:
         Unavailable: `strict`, and the answer is partial; the error says what is missing.
     """
     if missing and strict:
-        raise Unavailable(f"the answer would not be whole, and --strict is set: {'; '.join(missing)}")
+        raise Unavailable(f"the answer would be incomplete, and --strict is set: {'; '.join(missing)}")
 
 
 async def reply_merged(request: Request, value: Any, absent: Sequence[str]) -> None:
@@ -159,7 +159,7 @@ async def broadcast(members: Sequence[Member], request: Request, *, strict: bool
     refuse_partial(absent, strict=strict)
     present = [member for member in members if member.up]
     if not present:
-        raise Unavailable("; ".join(absent) or "balance has no members now")
+        raise Unavailable("; ".join(absent) or "balance has no members at the moment")
 
     async def forward_one(member: Member) -> Answer:
         try:
@@ -206,7 +206,7 @@ async def first_answer(members: Sequence[Member], request: Request) -> Answer:
             raise  # another engine would say the same, and count a wrong password again
         except SwarmError as exc:
             failure = failure or exc
-    raise failure or Unavailable("balance has no members now")
+    raise failure or Unavailable("balance has no members at the moment")
 
 
 async def forward_answer(answer: Answer, request: Request) -> None:

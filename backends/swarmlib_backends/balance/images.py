@@ -71,7 +71,7 @@ class Images:
         for name, holders in held.items():
             if holders and not await self.bring(name, target):
                 there = placed("images", name, holders)
-                raise Conflict(f"{there}, and is of another platform than {target.name}, where it is needed")
+                raise Conflict(f"{there}, and has another platform than {target.name}, where it is needed")
         return target
 
     async def bring(self, image: str, target: Member) -> bool:
@@ -98,7 +98,7 @@ def _same_platform(one: Node, other: Node) -> bool:
 async def _stream(image: str, source: Member, target: Member) -> None:
     saved = await source.ask(Request(Verb.FILE, (*_IMAGES, image)), float("inf"))
     if saved.ack.stream is None:
-        raise Internal(f"{source.name} gave no stream of the image {image}")
+        raise Internal(f"{source.name} returned no stream for the image {image}")
     async with saved.ack.stream as tar:
         await target.ask(Request(Verb.FILE, _IMAGES, {"quiet": "1"}, upload=tar), float("inf"))
     target.mirror.touch_kind("images")

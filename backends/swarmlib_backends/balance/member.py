@@ -101,7 +101,7 @@ class Member(Node):
         """
         if self.failure is not None:
             lasted = trio.current_time() - self._down_since
-            text = f"{self.name} is down ({self.failure.message}), for {lasted:.0f} s now; it is tried again and again"
+            text = f"{self.name} is down ({self.failure.message}), for {lasted:.0f} s now; trying again"
             raise Unavailable(text, backend=self.name, details={UNSENT: True})
 
     async def ask(self, request: Request, deadline: float | None = None) -> Answer:
@@ -178,7 +178,7 @@ class Member(Node):
 
     async def _followed(self) -> SwarmError | None:
         """Follow the member until that fails, and return the failure; None if `fail` ended it."""
-        failure: SwarmError | None = Internal(f"following {self.name} failed; the log says how", backend=self.name)
+        failure: SwarmError | None = Internal(f"following {self.name} failed; see the log", backend=self.name)
 
         async def follow() -> None:
             nonlocal failure
@@ -238,9 +238,9 @@ class Member(Node):
             if original is None:
                 continue
             if not self._is_replaced(original, stand_in):
-                _log.warning("%s stays, although %s was made anew from it", original.label, stand_in.label)
+                _log.warning("%s is kept, although %s was recreated from it", original.label, stand_in.label)
                 continue
-            _log.warning("%s: removing %s, which was made anew on %s", self.name, id[:12], stand_in.node.name)
+            _log.warning("%s: removing %s, which was recreated on %s", self.name, id[:12], stand_in.node.name)
             await self.ask(Request(Verb.RM, ("containers", id), {"force": "1", "v": "0"}))
             self.mirror.removed("containers", id)
         self.stand_ins.clear()
@@ -269,7 +269,7 @@ class Member(Node):
             try:
                 reply = await next_reply(replies)
             except trio.EndOfChannel:
-                raise Unavailable("its event stream ended") from None
+                raise Unavailable("the event stream ended") from None
             if not isinstance(reply, Set):
                 continue
             event = answers.event(reply, self.name)
@@ -316,7 +316,7 @@ class Member(Node):
         """Stop being a member, and forget its objects."""
         self.left = True
         self._keeping.cancel()
-        await self.fail(Unavailable(f"{self.name} has left"))
+        await self.fail(Unavailable(f"{self.name} was removed from the members"))
         self.mirror.forget_all()
 
     def event(self, action: str, reason: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Members:
             Unavailable: the member has left.
         """
         if node not in self._by_node:
-            raise Unavailable(f"{node.name} has left")
+            raise Unavailable(f"{node.name} was removed from the members")
         return self._by_node[node]
 
     def named(self, name: str) -> Member | None:
@@ -84,7 +84,7 @@ class Members:
         await self._open(chain, member, task_status)
         waits = pauses()
         while not member.left:
-            text = f"{member.name}: one of its stages ended; the log says how"
+            text = f"{member.name}: one of its stages ended; see the log"
             await member.fail(Unavailable(text, backend=member.name))
             await trio.sleep(next(waits))
             opening = partial(self._open, chain, member)
@@ -105,7 +105,7 @@ class Members:
                 raise
             found = sole(exc)
             unexpected = None if isinstance(found, SwarmError) else exc
-            _log.error("%s is lost, and is opened again: %s", member.name, found, exc_info=unexpected)
+            _log.error("%s failed, and is opened again: %s", member.name, found, exc_info=unexpected)
 
     async def leave(self, member: Member) -> None:
         """End a membership; calls that wait for the member end with an error."""

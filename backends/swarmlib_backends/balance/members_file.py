@@ -56,7 +56,7 @@ class MembersFile:
                 try:
                     await self.read()
                 except SwarmError as exc:
-                    _log.error("the members stay as they are: %s", exc.message)
+                    _log.error("the members are unchanged: %s", exc.message)
 
 
 async def _stamp(path: Path) -> object:

@@ -289,7 +289,7 @@ class Mirror:
 
     def _check_bound(self, known: Mapping[str, Item]) -> None:
         if len(known) >= MAX_OBJECTS:
-            raise BadAnswer(f"it tells of more than {MAX_OBJECTS} objects of a kind", backend=self._node.name)
+            raise BadAnswer(f"it has more than {MAX_OBJECTS} objects of a kind", backend=self._node.name)
 
     def learn_exec(self, id: str) -> None:
         """Add a process in a container."""

@@ -110,7 +110,7 @@ def first_up(members: Sequence[Member]) -> Member:
             return member
     for member in members:
         member.must_be_up()
-    raise Unavailable("no engine has answered yet" if members else "balance has no members now")
+    raise Unavailable("no engine has answered so far" if members else "balance has no members at the moment")
 
 
 async def manager(members: Members) -> Member:

@@ -94,9 +94,9 @@ class Rescheduler:
                     await self._move(container, inspected)
                 done = True
             except SwarmError as exc:
-                _log.error("%s can't be made anew: %s", container.label, exc.message)
+                _log.error("can't recreate %s: %s", container.label, exc.message)
 
-        await supervised(f"balance: making {container.label} anew", move)
+        await supervised(f"balance: recreating {container.label}", move)
         return done
 
     def _report_doubles(self, member: Member) -> None:
@@ -106,7 +106,7 @@ class Rescheduler:
                 for other in self._members.index.containers.with_id(original):
                     if other.node is not each and member in (each, other.node):
                         stand_in = each.mirror.containers[id]
-                        _log.warning("%s says that it stands in for %s: remove one", stand_in.label, other.label)
+                        _log.warning("%s seems to replace %s: remove one of them", stand_in.label, other.label)
 
     async def _move(self, container: Container, inspected: Mapping[str, Any]) -> None:
         request = Request(
@@ -118,7 +118,7 @@ class Rescheduler:
         old.stand_ins[container.id] = new
         old.mirror.removed("containers", container.id)
         await self._members.of(new.node).ask(Request(Verb.START, (*_CONTAINERS, made)))
-        _log.warning("%s was made anew on %s: %s is down", container.names[0], new.node.name, old.name)
+        _log.warning("%s was recreated on %s: %s is down", container.names[0], new.node.name, old.name)
 
 
 def _may_move(container: Container, inspected: Mapping[str, Any]) -> bool:
@@ -127,7 +127,7 @@ def _may_move(container: Container, inspected: Mapping[str, Any]) -> bool:
         return False
     host = fields(inspected.get("HostConfig"))
     if inspected.get("Mounts") or any(host.get(name) for name in ("Binds", "Mounts", "VolumesFrom")):
-        _log.warning("%s stays on its dead engine: it has mounts, whose data is there", container.label)
+        _log.warning("%s is not rescheduled: it has mounts, and their data is on its dead engine", container.label)
         return False
     return True
 

@@ -113,7 +113,7 @@ class Docker(Server):
     async def _attach(self, request: Request) -> None:
         """Send the workload's output as `log` replies, and its state when it ends."""
         if len(request.path) != 2 or request.path[0] != "containers":
-            raise Unsupported("only a container can be attached to", path=request.path)
+            raise Unsupported("attach is supported only for containers", path=request.path)
         client = Client(self.inlet)
         details = _Told(await client.get(*request.path), self._engine.name)
         tty = details.of("Config", "Tty", bool)
@@ -138,7 +138,7 @@ class Docker(Server):
         params = {"follow": "1", "stdout": "1", "stderr": "1"}
         log = (await client.call(Verb.CONNECT, (*path, "logs"), params=params)).ack.stream
         if log is None:
-            raise Internal(f"the logs of {path[-1]} came without a stream")
+            raise Internal(f"the answer to logs of {path[-1]} has no stream")
         return log
 
 
@@ -162,7 +162,7 @@ class _Told:
 
     def _typed(self, name: str, value: Any, kind: Any) -> Any:
         if not isinstance(value, kind):
-            raise BadAnswer(f"{self._whose}: {name} is {type(value).__name__}, where the Engine API has another type")
+            raise BadAnswer(f"{self._whose}: {name} is {type(value).__name__}, which is not its type in the Engine API")
         return value
 
 

@@ -61,7 +61,7 @@ class Endpoint:
         except (KeyError, ValueError):
             complete = False
         if not complete:
-            raise Invalid(f"{self.address!r} is no engine's address: {ADDRESS_FORMS}")
+            raise Invalid(f"invalid address {self.address!r}: expected {ADDRESS_FORMS}")
 
 
 class Connection:

@@ -174,7 +174,7 @@ class Exchange:
             for line in lines.feed(data):
                 yield self._json(line + b"\n")
             if lines.pending > MAX_LINE:
-                raise self._responses.wrong(f"a value in its answer is over {MAX_LINE} bytes")
+                raise self._responses.wrong(f"a value in its answer is longer than {MAX_LINE} bytes")
         for line in lines.end():
             yield self._json(line)
 
@@ -243,7 +243,7 @@ class NotSwitched(StreamWrapper):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Raise trio.BrokenResourceError: the engine takes no bytes."""
-        raise trio.BrokenResourceError("the engine did not switch protocols, and so takes no bytes")
+        raise trio.BrokenResourceError("the engine did not switch protocols, so no bytes can be sent")
 
     async def wait_send_all_might_not_block(self) -> None:
         """Return at once: `send_all` does not block."""

@@ -26,7 +26,7 @@ def locate(address: str, context: str, cert_path: str) -> Endpoint:
         Invalid: the context doesn't exist, or the TLS material can't be read.
     """
     if address and context:
-        raise Invalid("give an address or --context, not both")
+        raise Invalid("ADDRESS and --context can't be used together")
     if address:
         return Endpoint(address, _tls_from(cert_path) if cert_path else None)
     if context:
@@ -58,8 +58,10 @@ def _from_context(name: str) -> Endpoint:
     found: Any = ContextAPI.get_context(name)
     if found is None:
         if not _config_file().exists():
-            raise Invalid(f"contexts are found beside a config.json, and there is no {_config_file()}; {{}} will do")
-        raise Invalid(f"there is no Docker context {name!r}; `docker context ls` lists them")
+            raise Invalid(
+                f"Docker contexts require a config.json, and it does not exist: {_config_file()}; {{}} will do"
+            )
+        raise Invalid(f"unknown Docker context {name!r}; `docker context ls` lists them")
     config = found.TLSConfig
     return Endpoint(found.Host, _context_tls(config) if config is not None else None)
 

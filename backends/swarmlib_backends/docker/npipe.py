@@ -96,4 +96,4 @@ else:
 
     async def open_pipe(path: str) -> trio.abc.HalfCloseableStream:
         """Raise Unavailable: only Windows has named pipes of this kind."""
-        raise Unavailable(f"{path} is a named pipe of Windows, which this machine can't reach")
+        raise Unavailable(f"{path} is a named pipe of Windows, which is supported only on Windows")

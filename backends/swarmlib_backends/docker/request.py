@@ -69,7 +69,7 @@ def _switching(protocol: str) -> Headers:
 def _target(row: Row, request: Request) -> str:
     params = request.params
     if row.when is not None and params.get(row.when[0]) != row.when[1]:
-        raise Invalid(f"with an upload, {row.when[0]} should be {row.when[1]!r}, not {params.get(row.when[0])!r}")
+        raise Invalid(f"with an upload, {row.when[0]} must be {row.when[1]!r}, not {params.get(row.when[0])!r}")
     if "" in params:
         raise Invalid("a query parameter has no name")
     try:
@@ -86,7 +86,7 @@ def _kept(row: Row, meta: Meta) -> Headers:
         if name == _TYPE:
             continue
         if name not in names:
-            raise Invalid(f"{row.name} takes no header {name!r}: it takes {', '.join(sorted(names))}")
+            raise Invalid(f"{row.name} does not accept the header {name!r}: expected {', '.join(sorted(names))}")
         headers.append((names[name], _header_value(name, value)))
     return headers
 
@@ -120,14 +120,16 @@ class Whole:
         """
         params = request.params
         if unknown := set(params) - _WHOLE_PARAMS:
-            raise Invalid(f"a request that is passed on whole has no parameters {', '.join(sorted(unknown))}")
+            raise Invalid(
+                f"a request that is forwarded unchanged can't have the parameters {', '.join(sorted(unknown))}"
+            )
         method, target, upgrade = params.get("method"), params.get("target"), params.get("upgrade", "")
         if not isinstance(method, str) or method not in METHODS:
-            raise Invalid(f"the method {method!r} should be one of {', '.join(sorted(METHODS))}")
+            raise Invalid(f"invalid method {method!r}: expected one of {', '.join(sorted(METHODS))}")
         if not (isinstance(target, str) and _ORIGIN_FORM.fullmatch(target)):
-            raise Invalid(f"the target {target!r} should be a path with its query, in printable ASCII")
+            raise Invalid(f"invalid target {target!r}: expected a path with its query, in printable ASCII")
         if upgrade and not _is_token(upgrade):
-            raise Invalid(f"{upgrade!r} is no name of a protocol to upgrade to")
+            raise Invalid(f"invalid protocol to upgrade to: {upgrade!r}")
         _check_no_row(method, target)
         return cls(method, target, _whole_headers(request.meta), upgrade)
 
@@ -154,7 +156,7 @@ def _whole_headers(meta: Meta) -> Headers:
     headers: Headers = []
     for name, value in meta.headers:
         if not _is_token(name) or name.lower().encode() in _ITS_OWN:
-            raise Invalid(f"{name!r} is no header that can be passed on")
+            raise Invalid(f"the header {name!r} can't be forwarded")
         headers.append((name.encode(), _header_value(name, value)))
     return headers
 

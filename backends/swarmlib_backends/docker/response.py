@@ -70,7 +70,7 @@ class Responses:
             if head.status == _SWITCHING:
                 protocol = (head.get(b"upgrade") or upgrade.encode()).lower()
                 if not upgrade or protocol != upgrade.lower().encode():
-                    raise self.wrong("it switched to another protocol, which the request did not ask for")
+                    raise self.wrong("it switched protocols although the request did not ask for it")
                 return head
             if head.status == _CONTINUE:
                 invited()
@@ -125,7 +125,7 @@ class Responses:
     def _feed_head(self, data: bytes) -> None:
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD:
-            raise self.wrong(f"the head of its answer is over {MAX_HEAD} bytes")
+            raise self.wrong(f"the head of its answer is longer than {MAX_HEAD} bytes")
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -133,7 +133,7 @@ class Responses:
         except httptools.HttpParserError as exc:
             raise self.wrong(f"its answer is not HTTP/1.1: {exc}") from exc
         if len(self._head.headers) > MAX_HEADERS:
-            raise self.wrong(f"the head of its answer has over {MAX_HEADERS} headers")
+            raise self.wrong(f"the head of its answer has more than {MAX_HEADERS} headers")
 
     # The parser's callbacks.
 
@@ -173,7 +173,7 @@ class Responses:
         if self._version not in _VERSIONS:
             raise self.wrong(f"it speaks HTTP/{self._version}")
         if not _is_final(head.status):
-            raise self.wrong(f"its answer has the status {head.status}, which the Engine API does not have")
+            raise self.wrong(f"its answer has the unknown status {head.status}")
         if codings and (codings != [b"chunked"] or self._version == "1.0"):
             raise self.wrong("the transfer coding of its answer is not `chunked`")
         head.framed = True
@@ -214,7 +214,7 @@ class Responses:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
             size += len(chunk)
             parts.append(chunk)
-        raise self.wrong(f"the body of its answer is over {limit} bytes")
+        raise self.wrong(f"the body of its answer is longer than {limit} bytes")
 
     async def _read_body(self) -> bytes:
         data = self._rest or await self._receive()
@@ -249,12 +249,12 @@ class Responses:
             self._parser.feed_data(data)
         except httptools.HttpParserError as exc:
             if not self._chunks_ended:
-                raise self.wrong(f"the body of its answer is not chunked as HTTP/1.1 says: {exc}") from exc
+                raise self.wrong(f"the body of its answer is not validly chunked: {exc}") from exc
         # The parser does not say where the last chunk ended; an empty line after it would be lost without a trace.
         self._keep_alive = self._keep_alive and (not self._chunks_ended or data.endswith(LAST_CHUNK))
         self._unparsed = 0 if self._pieces else self._unparsed + len(data)
         if self._unparsed > MAX_HEAD:
-            raise self.wrong(f"over {MAX_HEAD} bytes of chunk extensions or trailers in the body of its answer")
+            raise self.wrong(f"its answer has more than {MAX_HEAD} bytes of chunk extensions or trailers")
 
     def take_over(self) -> bytes:
         """Return what was read after the head of a 101: the beginning of the other protocol."""

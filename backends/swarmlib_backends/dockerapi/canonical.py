@@ -112,7 +112,7 @@ def _row_of(verb: Verb, path: Path, upload: bool) -> Row | None:
 def _check_no_form(meta: Meta) -> None:
     """Refuse a form: an engine would read parameters from it, in addition to those of the query and before them."""
     if is_form(kind := _media_type(meta)):
-        raise Invalid(f"the body has the type {kind}: parameters belong into the query")
+        raise Invalid(f"a body of the type {kind} is not supported: send parameters in the query")
 
 
 def _media_type(meta: Meta) -> str:
@@ -140,7 +140,7 @@ def _check_is_json(meta: Meta) -> None:
     if _media_type(meta) not in ("", JSON):
         raise not_json(meta.header("content-type") or "")
     if (encoding := (meta.header("content-encoding") or "identity").strip().lower()) not in ("", "identity"):
-        raise Invalid(f"the body should not be compressed, but has the encoding {encoding}")
+        raise Invalid(f"a compressed body (encoding {encoding}) is not supported")
 
 
 def _read(reader: schema.Reader, value: Json) -> Any:
@@ -160,7 +160,7 @@ def _check_unread(row: Row, value: Json) -> None:
     if row.name == "ContainerStart" and len(value.raw) > _MOST_FOR_A_START:
         raise Invalid(
             "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24: "
-            "HostConfig belongs into its creation"
+            "send HostConfig when you create it"
         )
 
 

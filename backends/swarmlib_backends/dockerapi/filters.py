@@ -22,7 +22,7 @@ def decode(args: Mapping[str, Any]) -> dict[str, list[str]]:
         decoded = cast("dict[str, Any]", orjson.loads(args.get("filters") or "{}"))
         return {name: [str(value) for value in values] for name, values in decoded.items()}
     except (orjson.JSONDecodeError, AttributeError, TypeError) as exc:
-        raise Invalid(f"filters should be a JSON object of lists: {exc}") from exc
+        raise Invalid(f"filters must be a JSON object of lists: {exc}") from exc
 
 
 def flag(wanted: Mapping[str, list[str]], name: str, yes: Collection[str], no: Collection[str]) -> bool:

@@ -30,7 +30,7 @@ def demanded(body: Mapping[str, Any]) -> str:
     labels = _object(body, "Labels")
     name = labels.get(LABEL)
     if LABEL in labels and not (isinstance(name, str) and name):
-        raise Invalid(f"the label {LABEL} should name an isolation, not be {name!r}")
+        raise Invalid(f"invalid label {LABEL}={name!r}: expected the name of an isolation")
     return name or ""
 
 
@@ -81,5 +81,5 @@ def agree(demand: str, name: str) -> None:
 def _object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     value: Any = body.get(name) or {}
     if not isinstance(value, dict):
-        raise Invalid(f"{name} should be a JSON object, not {value!r}")
+        raise Invalid(f"{name} must be a JSON object, not {value!r}")
     return cast("dict[str, Any]", value)

@@ -73,7 +73,7 @@ def named(values: Sequence[str]) -> Callable[..., bool]:
     plain = [value for value in values if _PLAIN.fullmatch(value)]
     patterns = [value for value in values if not _PLAIN.fullmatch(value)]
     if len(patterns) > _MOST:
-        raise Invalid(f"the filter name holds {len(patterns)} regular expressions: at most {_MOST} are allowed")
+        raise Invalid(f"the filter name has {len(patterns)} regular expressions: the maximum is {_MOST}")
     tests = [*map(_occurrence, plain), *map(_regex_or_equal, patterns)]
     return lambda *names: not tests or any(test(name) for test in tests for name in names)
 
@@ -107,5 +107,5 @@ def _compiled(translated: str, pattern: str, what: str) -> Any:
 
 def _bounded(pattern: str) -> str:
     if len(pattern) > _LONGEST:
-        raise Invalid(f"a pattern of {len(pattern)} characters is too long: at most {_LONGEST} are allowed")
+        raise Invalid(f"the pattern has {len(pattern)} characters: the maximum is {_LONGEST}")
     return pattern

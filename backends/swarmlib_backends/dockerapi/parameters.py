@@ -66,7 +66,7 @@ class Params(dict[str, Any]):
         made = cls()
         for name, value in given.items():
             if type(name) is not str:
-                raise Invalid(f"a parameter's name should be text, not {name!r:.40}")
+                raise Invalid(f"a parameter's name must be text, not {name!r:.40}")
             try:
                 text = cls.declared.get(name, _UNDECLARED).canonical(value)
             except Wrong as wrong:
@@ -165,7 +165,7 @@ class StrictFlag(Flag):
     def text(self, given: str) -> str | None:
         """See `Parameter`."""
         if given not in PARSE_BOOL and given:
-            raise Wrong(f"should be true or false, not {given[:40]!r}")
+            raise Wrong(f"must be true or false, not {given[:40]!r}")
         return PARSE_BOOL.get(given)
 
 
@@ -181,7 +181,7 @@ class Integer(Parameter["int | None"]):
     def canonical(self, given: Any) -> str | list[str] | None:
         """See `Parameter`. Booleans are refused, although Python counts them as integers."""
         if isinstance(given, bool):
-            raise Wrong(f"should be an integer, not {given}")
+            raise Wrong(f"must be an integer, not {given}")
         return super().canonical(given)
 
     def text(self, given: str) -> str | None:
@@ -189,7 +189,7 @@ class Integer(Parameter["int | None"]):
         number = integer(given, self._allowed)
         if number is None and given:
             raise Wrong(
-                f"should be an integer from {self._allowed.start} to {self._allowed.stop - 1}, not {given[:40]!r}"
+                f"must be an integer from {self._allowed.start} to {self._allowed.stop - 1}, not {given[:40]!r}"
             )
         return None if number is None else str(number)
 
@@ -221,7 +221,7 @@ class Time(Parameter["float | None"]):
         """See `Parameter`."""
         found = times.timestamp(given)
         if found is None and given:
-            raise Wrong(f"should be seconds since the epoch, such as 1136073600.000000001, not {given[:40]!r}")
+            raise Wrong(f"must be seconds since the epoch, such as 1136073600.000000001, not {given[:40]!r}")
         return found
 
     def value(self, text: str | None) -> float | None:
@@ -260,7 +260,7 @@ class TaskTail(Tail):
         """See `Parameter`."""
         found = super().text(given)
         if found == "all" != given:
-            raise Wrong(f'should be "all" or a number of lines, not {given[:40]!r}')
+            raise Wrong(f'must be "all" or a number of lines, not {given[:40]!r}')
         return found
 
 
@@ -338,15 +338,15 @@ def texts_of(given: Any) -> list[str]:
         return ["1" if given else "0"]
     if isinstance(given, str | int | float):
         return [_checked(str(given))]
-    raise Wrong(f"should be text, not {type(given).__name__}")
+    raise Wrong(f"must be text, not {type(given).__name__}")
 
 
 def _checked(text: str) -> str:
     """Return a text if bytes can express it (see `targets`), and no other text stands for the same bytes."""
     if "\0" in text:
-        raise Wrong("should hold no NUL character")
+        raise Wrong("must not contain a NUL character")
     if not text.isascii() and not text.isprintable() and not _is_of_bytes(text):
-        raise Wrong("should hold no half of a surrogate pair")
+        raise Wrong("must not contain half of a surrogate pair")
     return text
 
 
@@ -376,7 +376,7 @@ def _read_filters(text: str) -> str | None:
 def _older_filters(value: Any) -> dict[str, list[str] | None]:
     found = cast("dict[str, dict[str, bool] | None]", _OLDER_FILTERS(value))
     if not all(on for each in found.values() if each for on in each.values()):
-        raise Wrong("should have true as the value of each object's fields")
+        raise Wrong("must map each value to true")
     return {name: None if each is None else list(each) for name, each in found.items()}
 
 

@@ -78,7 +78,7 @@ def _new_name(asked: ContainerRename, _: Any) -> None:
 
 def _one_source(asked: ImageCreate, _: Any) -> None:
     if asked.from_image and asked.from_src:
-        raise Invalid("fromImage and fromSrc exclude each other: an image is either pulled or imported")
+        raise Invalid("fromImage and fromSrc can't be used together: an image is either pulled or imported")
 
 
 def _version(said: str) -> Check:

@@ -122,7 +122,7 @@ def _zero(type_: Any) -> Any:
 
 
 def _not(wanted: str, value: Any) -> Wrong:
-    return Wrong(f"should be {wanted}, not {_NAMES[type(value)]}")
+    return Wrong(f"must be {wanted}, not {_NAMES[type(value)]}")
 
 
 def _string(value: Any) -> str:
@@ -137,7 +137,7 @@ def _base64(value: Any) -> str:
     try:
         b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
     except ValueError as exc:
-        raise Wrong("should be bytes in base64") from exc
+        raise Wrong("must be bytes in base64") from exc
     return text
 
 
@@ -167,7 +167,7 @@ def _integer(allowed: range) -> Reader:
             return value
         if type(value) is not int and type(value) is not float:
             raise _not("an integer", value)
-        raise Wrong(f"should be an integer from {allowed.start} to {allowed.stop - 1}, not {value!r:.40}")
+        raise Wrong(f"must be an integer from {allowed.start} to {allowed.stop - 1}, not {value!r:.40}")
 
     return read
 
@@ -270,7 +270,7 @@ def _any(value: Any, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise Wrong(f"nests deeper than {MAX_DEPTH} levels")
     if type(value) is int and value not in _ANY_INTEGER:
-        raise Wrong("should be a number that 64 bits can hold")
+        raise Wrong("must be a number that 64 bits can hold")
     if isinstance(value, list):
         for each in cast("list[Any]", value):
             _any(each, depth + 1)

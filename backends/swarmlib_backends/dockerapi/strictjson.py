@@ -48,7 +48,7 @@ def read(raw: bytes, what: str) -> Any:
     except json.JSONDecodeError as exc:
         raise Invalid(f"{what} is not JSON: {jsonerrors.explain(raw) or exc}") from exc
     except ValueError:
-        raise Invalid(f"{what} holds a number of too many digits") from None
+        raise Invalid(f"{what} contains a number with too many digits") from None
 
 
 def _read_usual(raw: bytes) -> Any:
@@ -74,7 +74,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _Unclear(f"has the key {twice[:80]!r} twice in one object")
+        raise _Unclear(f"has the duplicate key {twice[:80]!r} in one object")
     return made
 
 
@@ -86,7 +86,7 @@ def _float(text: str) -> float:
 
 
 def _constant(text: str) -> NoReturn:
-    raise _Unclear(f"holds {text}, which is not JSON")
+    raise _Unclear(f"contains {text}, which is not JSON")
 
 
 def _clean(value: Any) -> Any:
@@ -103,7 +103,7 @@ def _clean(value: Any) -> Any:
 
 def _clean_text(text: str) -> str:
     if "\0" in text:
-        raise _Unclear(f"holds a NUL character, in {text[:40]!r}")
+        raise _Unclear(f"contains a NUL character, in {text[:40]!r}")
     return _HALF_OF_A_PAIR.sub(_REPLACED, text)
 
 

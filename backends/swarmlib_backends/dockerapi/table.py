@@ -103,7 +103,7 @@ def row_of(verb: Verb, path: Path, *, upload: bool) -> Row:
         row = _BY_SHAPE.get((verb, shape, upload))
         if row is not None:
             return row
-    raise Unsupported(f"the Docker Engine API has nothing for {verb} on {'/'.join(path) or 'the service'}", path=path)
+    raise Unsupported(f"the Docker Engine API does not support {verb} on {'/'.join(path) or 'the service'}", path=path)
 
 
 def target(row: Row, path: Path, params: Mapping[str, Any], version: str) -> str:
@@ -114,7 +114,7 @@ def target(row: Row, path: Path, params: Mapping[str, Any], version: str) -> str
             or the version is not in its usual form.
     """
     if version and not targets.is_version(version):
-        raise Invalid(f"the API version {version!r} should be two numbers, such as 1.41")
+        raise Invalid(f"invalid API version {version!r}: expected two numbers, such as 1.41")
     check_path(path)  # quoting does not help: an engine looks up the decoded path
     place = row.target(path)
     if None in row.shape:
@@ -128,4 +128,4 @@ def _check_name(row: Row, name: str) -> None:
         return
     place = row.template.replace("{name}", name).replace("{id}", name)
     if _find(row.method, place, {}) != (row, name):
-        raise Invalid(f"the name {name!r} makes the path {place!r} that of another operation than {row.name}")
+        raise Invalid(f"the name {name!r} changes the operation {row.name} into another one: {place!r}")

@@ -28,7 +28,7 @@ class Moved(Invalid):
     """The path takes a detour; `location` is the target without it, to which an engine redirects."""
 
     def __init__(self, location: str) -> None:
-        super().__init__(f"the path holds an empty segment, . or ..: without them, the target is {location[:200]!r}")
+        super().__init__(f"the path contains an empty segment, . or ..: without them, the target is {location[:200]!r}")
         self.location = location
 
 
@@ -105,7 +105,7 @@ def _version(text: str) -> str:
         numbers.pop()
     usual = ".".join(numbers if len(numbers) > 1 else [*numbers, "0"])
     if not is_version(usual):
-        raise Invalid(f"the API version {text[:40]!r} should be two numbers, such as 1.41")
+        raise Invalid(f"invalid API version {text[:40]!r}: expected two numbers, such as 1.41")
     return usual
 
 

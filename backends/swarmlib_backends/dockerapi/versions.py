@@ -30,7 +30,7 @@ class Range(NamedTuple):
         made = cls(parsed(about.get("MinAPIVersion") or "0"), parsed(about["ApiVersion"]))
         if not made.oldest <= made.newest or made.newest < _OLDEST:
             told = f"{text(made.oldest)} to {text(made.newest)}"
-            raise BadAnswer(f"it speaks API versions {told}; {text(_OLDEST)} or a newer one should be among them")
+            raise BadAnswer(f"the engine's API versions are {told}: at least {text(_OLDEST)} is required")
         return made
 
     def nearest(self, version: Version) -> Version:
@@ -61,7 +61,7 @@ def parsed(version: str) -> Version:
         Invalid: the text is not a version.
     """
     if not _VERSION.fullmatch(version):
-        raise Invalid(f"{version!r:.80} is not an API version; expected one such as 1.41")
+        raise Invalid(f"{version!r:.80} is not an API version: expected one such as 1.41")
     return tuple(map(int, version.split(".")))
 
 

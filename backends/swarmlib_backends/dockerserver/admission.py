@@ -52,7 +52,7 @@ def check_head(head: Head, hosts: Collection[str] | None) -> None:
 
 def _host(values: list[bytes], head: Head) -> bytes | None:
     if len(values) > 1:
-        raise Invalid("a request has one Host, not several")  # RFC 9112, 3.2: two readers could each take another one
+        raise Invalid("a request must have exactly one Host")  # RFC 9112, 3.2: two readers could each take another one
     if not values and head.chunks:
         raise Invalid("missing required Host header")
     if head.authority:
@@ -65,7 +65,7 @@ def _check_host(host: bytes, hosts: Collection[str]) -> None:
     if name == "localhost" or name in hosts or _is_address(name):
         return
     right = ", ".join(["an IP address", "localhost", *sorted(hosts)])
-    raise Denied(f"this server is not {ascii(name)[1:-1]!r}: Host should be {right}, or a name given by --allow-host")
+    raise Denied(f"this server is not {ascii(name)[1:-1]!r}: Host must be {right}, or a name given by --allow-host")
 
 
 def _without_port(host: str) -> str:
@@ -89,14 +89,14 @@ def _check_page(found: dict[bytes, list[bytes]], host: bytes | None, *, websocke
         if websocket and origin == _AIODOCKERS:
             continue
         if host is None or origin.lower().partition(b"://")[2] != host.lower():
-            raise Denied("refused a request of a web page: its Origin is not this server")
+            raise Denied("refused a request from a web page: its Origin is not this server")
     if any(site.strip().lower() in _FOREIGN for site in found.get(b"sec-fetch-site", [])):
-        raise Denied("refused a request of a web page of another site (Sec-Fetch-Site)")
+        raise Denied("refused a request from a web page of another site (Sec-Fetch-Site)")
 
 
 def _check_expectation(value: bytes) -> None:
     if value and not expects_invitation(value):
-        raise Invalid("Expect may only be 100-continue", details={"status": 417})  # RFC 9110, 10.1.1
+        raise Invalid("invalid Expect: expected 100-continue", details={"status": 417})  # RFC 9110, 10.1.1
 
 
 def expects_invitation(value: bytes) -> bool:
@@ -111,7 +111,7 @@ def check_type(head: Head) -> None:
         Invalid: the request has a body, whose type is that of a form.
     """
     if head.has_body and any(map(is_form, _types(head))):
-        raise Invalid("the body is a form, which no operation takes: parameters belong into the query")
+        raise Invalid("a form as body is not supported: send parameters in the query")
 
 
 def takes_json(row: Row) -> bool:

@@ -106,7 +106,9 @@ class Connection:
                 while not incoming.buffered_head() and await self._read():
                     pass
             if patience.cancelled_caught:
-                raise TimedOut(f"the head was not complete within {HEAD_SECONDS:.0f} s", details={"status": 408})
+                raise TimedOut(
+                    f"timed out: the head was not complete within {HEAD_SECONDS:.0f} s", details={"status": 408}
+                )
         try:
             head = await incoming.next_head()
         except Unavailable as exc:
@@ -117,7 +119,7 @@ class Connection:
         try:
             return await self._incoming.read()
         except Unavailable as exc:
-            raise trio.BrokenResourceError("the client went away") from exc
+            raise trio.BrokenResourceError("the client disconnected") from exc
 
     async def _previous_done(self) -> bool:
         """Wait until the exchange in progress ends; return whether another request may follow it."""
@@ -200,7 +202,7 @@ class Connection:
             return
         self._incoming.converse(chunks=takes_json(row))
         if row.kind is Kind.WHOLE and head.get(b"content-length") not in (None, b"0"):
-            raise Invalid("a request that asks for an upgrade should have no body here")
+            raise Invalid("a request for an upgrade can't have a body")
 
     def _upload(self, exchange: HttpReply) -> Upload:
         """Return the body as a stream. A client that waits to be asked (100-continue) is asked once a stage reads."""
@@ -219,7 +221,7 @@ class Connection:
                 return await self._incoming.body(MAX_BODY)
             except Unavailable as exc:
                 raise _cut_short("body") from exc
-        raise TimedOut(f"the body was not complete within {BODY_SECONDS:.0f} s", details={"status": 408})
+        raise TimedOut(f"timed out: the body was not complete within {BODY_SECONDS:.0f} s", details={"status": 408})
 
     async def _heed_end(self, exchange: HttpReply, upload: Upload, under_way: trio.CancelScope) -> None:
         """End the call of a client that breaks off its upload while no stage reads it."""

@@ -30,7 +30,7 @@ from swarmlib.options import Reader
 from .connection import Connection, linger
 from .reply import last_response
 
-_SAFER: Final = "ask for certificates (--tlsverify)"
+_SAFER: Final = "require client certificates (--tlsverify)"
 
 
 class _Address(Address):
@@ -66,7 +66,7 @@ class DockerServer(Source):
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled."""
         if self.max_connections < 1:
-            raise Invalid(f"--max-connections should be 1 or more, not {self.max_connections}")
+            raise Invalid(f"--max-connections must be 1 or more, not {self.max_connections}")
         self._limiter = ConnectionLimiter(most_connections(self.max_connections), self.name)
         self._tls = self._tls_context() if self.tls or self.tlsverify else None
         addresses = [_Address.read(address) for address in self.addresses]
@@ -103,7 +103,7 @@ class DockerServer(Source):
 
 
 async def _turn_away(stream: trio.abc.HalfCloseableStream, *, in_words: bool) -> None:
-    full = Unavailable("too many clients are connected, all in the middle of a call; try again later")
+    full = Unavailable("too many clients are connected, and all have calls under way; try again later")
     if in_words:
         await stream.send_all(last_response(full))
         await linger(stream)

@@ -78,7 +78,7 @@ class Exchange(ReplySender):
         """
         named = self.head.get(b"upgrade") or b"tcp"
         if TOKEN.fullmatch(named) is None:
-            raise Invalid("a request that asks for an upgrade must name one protocol")
+            raise Invalid("a request for an upgrade must name exactly one protocol")
         return named.decode("latin-1")
 
     @property
@@ -148,7 +148,7 @@ class Exchange(ReplySender):
             await self._stream.send_all(data)
             self._writing = False
         except ENDS as exc:
-            raise trio.BrokenResourceError("the client went away") from exc
+            raise trio.BrokenResourceError("the client disconnected") from exc
         except Exception as exc:
             _log.error("dockerserver: writing to a client failed: %s: %s", type(exc).__name__, exc, exc_info=exc)
             raise trio.BrokenResourceError(f"writing to the client failed: {exc}") from exc

@@ -66,7 +66,7 @@ def value_in(value: object) -> Json:
         BadAnswer: the value is missing, or is not a JSON value.
     """
     if not isinstance(value, Json):
-        raise BadAnswer("a reply lacks the JSON value that this operation answers with")
+        raise BadAnswer("the JSON value of this operation is missing in the reply")
     return value
 
 
@@ -136,7 +136,7 @@ def _pair(header: object) -> tuple[bytes, bytes]:
 def _lower_token(name: bytes) -> bytes:
     """Return a header's name in lower case; cached, as engines use few names."""
     if TOKEN.fullmatch(name) is None:
-        raise BadAnswer("the name of a reply's header is no token, as HTTP wants it")
+        raise BadAnswer("the name of a reply's header is not a valid HTTP token")
     return name.lower()
 
 

@@ -45,7 +45,7 @@ class HttpReply(Exchange):
 
     async def _deliver(self, reply: Reply) -> None:
         if self.gone:
-            raise trio.BrokenResourceError("the client went away")
+            raise trio.BrokenResourceError("the client disconnected")
         try:
             if isinstance(reply, Error):
                 await self._error(reply.error)
@@ -64,7 +64,7 @@ class HttpReply(Exchange):
             head = b"" if self.head_out else self._stream_head(reply.details, JSON_TYPE)
             await self.write_chunk(line if line.endswith(b"\n") else line + b"\n", before=head)
         elif self._set_before is not None:
-            raise BadAnswer("a reply has two values, where this operation answers with one")
+            raise BadAnswer("a reply has two values: expected one for this operation")
         else:
             self._set_before = reply
 
@@ -93,7 +93,7 @@ class HttpReply(Exchange):
     def _status(self, details: Mapping[str, Any], usual: int) -> int:
         status = status_in(details, usual)
         if status == SWITCHING:
-            raise BadAnswer("a reply switches protocols (101), which this request did not ask for")
+            raise BadAnswer("a reply switches protocols (101), although the request did not ask for it")
         return status
 
     def _stream_head(self, details: Mapping[str, Any], content_type: tuple[bytes, bytes]) -> bytes:
@@ -180,7 +180,7 @@ def _usual(content_type: tuple[bytes, bytes] | None) -> Headers:
 
 def _without_stream(reply: Ack) -> None:
     if reply.stream is not None:
-        raise BadAnswer("a reply carries a stream, where this operation answers with a value")
+        raise BadAnswer("a reply has a stream: expected a value for this operation")
 
 
 def _switching(exchange: Exchange, headers: Headers) -> bytes:

@@ -33,7 +33,7 @@ class Upload(BodyStream):
                 if isinstance(exc.__cause__, Invalid | TooLarge):
                     raise  # what arrived is not HTTP, but the client is there to be told so
                 self._cut()
-                raise trio.BrokenResourceError("the client broke the upload off") from exc
+                raise trio.BrokenResourceError("the client aborted the upload") from exc
 
     async def read_ahead(self) -> bool:
         """Read what the client has sent into memory, now that no more will come (the kernel's buffers bound its size).

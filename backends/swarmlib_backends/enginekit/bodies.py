@@ -84,7 +84,7 @@ class Accepted:
 def json_object(body: Any, of: str = "create") -> dict[str, Any]:
     """Return the JSON object that is the body of a create, or of what `of` says. Raises `Invalid` if it is not one."""
     if not isinstance(body, dict):
-        raise Invalid(f"the body of {of} should be a JSON object")
+        raise Invalid(f"the body of {of} must be a JSON object")
     return cast("dict[str, Any]", body)
 
 

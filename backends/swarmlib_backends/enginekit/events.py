@@ -88,6 +88,6 @@ class Events:
                     async for event in receiver:
                         if fits(event, wanted):
                             await reply.set(event)
-                    raise Unavailable("the events came faster than they were read")
+                    raise Unavailable("events came faster than they were read")
         finally:
             self._watchers.discard(sender)

@@ -103,7 +103,7 @@ def checked(wanted: Wanted, known: Collection[str], engines: Collection[str] = (
         if name in known:
             continue
         if name in engines:
-            raise Unsupported(f"a list can't be filtered by {name} here; only by {', '.join(sorted(known))}")
+            raise Unsupported(f"the filter {name} is not supported; expected one of {', '.join(sorted(known))}")
         raise Invalid(f"Invalid filter '{name}'")
     return wanted
 

@@ -20,7 +20,7 @@ class Pipe(trio.abc.ReceiveStream):
         try:
             await self._sender.send(bytes(data))
         except trio.ClosedResourceError as exc:
-            raise trio.BrokenResourceError("the stdin is closed") from exc
+            raise trio.BrokenResourceError("stdin is closed") from exc
 
     def end(self) -> None:
         """No more will be written."""

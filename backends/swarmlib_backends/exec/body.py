@@ -42,7 +42,7 @@ PROCESS: Final = Accepted(
         "Runtime": only(NAME),
         "SecurityOpt": _is_no_new_privileges,
     },
-    advice=": leave it out, or use a docker backend",
+    advice=": omit it, or use a docker backend",
 )
 _SANDBOXED: Final = replace(PROCESS, host={**PROCESS.host, "NetworkMode": only("default", "bridge", "host", "none")})
 _EXEC: Final = Accepted("a local process", _PROCESS | {"ConsoleSize", "Container", "Detach", "DetachKeys"})
@@ -88,7 +88,7 @@ def console_size(body: Mapping[str, Any] | None) -> tuple[int, int]:
     """Return the rows and columns of `ConsoleSize` in a body; (0, 0) for none. Raises Invalid if it is wrong."""
     rows, columns = (body or {}).get("ConsoleSize") or (0, 0)
     if max(rows, columns) > _MAX_SIZE:
-        raise Invalid(f"ConsoleSize should be a terminal's rows and columns, each from 0 to {_MAX_SIZE}")
+        raise Invalid(f"ConsoleSize must be a terminal's rows and columns, each from 0 to {_MAX_SIZE}")
     return rows, columns
 
 

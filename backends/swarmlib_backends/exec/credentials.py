@@ -45,7 +45,7 @@ def credentials(text: str, more: Sequence[str] = ()) -> Credentials:
     """
     name, _, group = text.partition(":")
     if ":" in group:
-        raise Invalid(f"the user {text!r} should be USER, or USER:GROUP")
+        raise Invalid(f"invalid user {text!r}: expected USER or USER:GROUP")
     found = _look_up(name or str(os.geteuid()), group or ("" if name else _own_group()))
     return replace(found, groups=(*found.groups, *map(_group, more)))
 
@@ -59,7 +59,9 @@ def check_permitted(found: Credentials) -> None:
     """Raise Denied if swarmd is not root, and this is not its own user and group with none of further groups."""
     user, group = os.geteuid(), os.getegid()
     if user != 0 and ((found.user, found.group) != (user, group) or not {*found.groups} <= {group, *os.getgroups()}):
-        raise Denied(f"swarmd runs as user {user} and group {group}: only root can start a process with other ones")
+        raise Denied(
+            f"swarmd runs as user {user} and group {group}: only root can start processes as another user or group"
+        )
 
 
 def _look_up(name: str, group: str) -> Credentials:

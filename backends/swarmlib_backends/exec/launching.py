@@ -208,7 +208,7 @@ class Launcher:
             here.close()
             raise
         if mode == SUBREAPER:
-            _log.warning("exec: no pid namespaces can be made here; workloads that kill their holder may outlive it")
+            _log.warning("exec: can't make pid namespaces; workloads that kill their holder may outlive it")
         return here
 
     async def _end(self) -> None:

@@ -90,12 +90,12 @@ class Sandbox:
             return None
         have = runtimes()
         if name == NAME and not have:
-            raise Unsupported(f"the isolation {NAME} needs the program bwrap, which is not installed here")
+            raise Unsupported(f"the isolation {NAME} requires the program bwrap, which is not installed")
         if name not in have:
             raise Unsupported(f"exec can't isolate the process: {lacking(name, [*have])}")
         host = fields(config.get("HostConfig"))
         if host.get("GroupAdd"):
-            raise Unsupported("a sandbox has one user and one group: leave HostConfig.GroupAdd out")
+            raise Unsupported("a sandbox has one user and one group: HostConfig.GroupAdd is not supported")
         network = host.get("NetworkMode") == "host"
         if network and not host_network:
             raise Denied(_NO_HOST_NETWORK)

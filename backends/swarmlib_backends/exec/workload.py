@@ -92,13 +92,13 @@ class Workload(Container):
         step = exc.step if isinstance(exc, StartError) else ""
         words = (exc.strerror or str(exc)).lower()
         if step == "folder":
-            return f"the working directory {self.config.get('WorkingDir')!r} can't be entered: {words}"
+            return f"the working directory {self.config.get('WorkingDir')!r} can't be used: {words}"
         if isinstance(exc, ChildProcessError):
-            return f"the sandbox can't be made: {exc}"
+            return f"can't make the sandbox: {exc}"
         if step == "program" or isinstance(exc, FileNotFoundError):
             absent = isinstance(exc, FileNotFoundError) or exc.errno == errno.ENOENT
             return f'exec: "{self.command[0]}": {"executable file not found in $PATH" if absent else words}'
-        return f"the process can't be started now: {words}{f', at the step {step}' if step else ''}"
+        return f"can't start the process: {words}{f', at the step {step}' if step else ''}"
 
     async def _open(self) -> None:
         found = await trio.to_thread.run_sync(self._credentials)

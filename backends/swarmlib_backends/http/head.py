@@ -51,5 +51,5 @@ def split_target(target: str) -> tuple[str, str]:
         return "", target
     found = _ABSOLUTE.fullmatch(target)
     if found is None or "@" in found[1]:  # RFC 9110, 4.2.4: a user in it is there to deceive
-        raise Invalid(f"the target {target[:80]!r} should be a path, or http://HOST and a path")
+        raise Invalid(f"invalid target {target[:80]!r}: expected a path, or http://HOST and a path")
     return found[1], found[2] if found[2][:1] == "/" else f"/{found[2]}"

@@ -81,7 +81,7 @@ class Incoming:
         if lower in _FRAMING:
             self._head.framed = True
             if lower == b"transfer-encoding" and value.strip().lower() != b"chunked":
-                raise Invalid("the transfer coding of a request should be `chunked`")
+                raise Invalid("the transfer coding of a request must be `chunked`")
             self._head.has_body = lower != b"content-length" or int(value) > 0
 
     def on_headers_complete(self) -> None:
@@ -91,7 +91,7 @@ class Incoming:
         head.upgrade = self._parser.should_upgrade()
         version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            raise Invalid(f"this is not HTTP/1.1, but {version}")
+            raise Invalid(f"HTTP version {version} is not supported: expected 1.1")
         self._check_size()
         self._reading_head = False
         self._head_came = True
@@ -198,7 +198,7 @@ class Incoming:
         if max(self._head_bytes, self._unparsed) > (MAX_HEAD if self._reading_head else MAX_BETWEEN):
             raise _too_large()
         if len(self._head.headers) > MAX_HEADERS:
-            raise TooLarge(f"the head has over {MAX_HEADERS} headers", details={"status": 431})
+            raise TooLarge(f"the head has more than {MAX_HEADERS} headers", details={"status": 431})
 
     def _fail(self, error: SwarmError) -> None:
         self._events.append(error)
@@ -312,7 +312,7 @@ class Incoming:
         while chunk := await self.next_chunk():
             size += len(chunk)
             if size > limit:
-                raise TooLarge(f"the body is over {limit} bytes")
+                raise TooLarge(f"the body is longer than {limit} bytes")
             parts.append(chunk)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -325,7 +325,9 @@ class Incoming:
 
 
 def _too_large() -> TooLarge:
-    return TooLarge(f"the head is over {MAX_HEAD} bytes, or its trailers over {MAX_BETWEEN}", details={"status": 431})
+    return TooLarge(
+        f"the head is longer than {MAX_HEAD} bytes, or its trailers longer than {MAX_BETWEEN}", details={"status": 431}
+    )
 
 
 def _escaped(line: bytes) -> bytes:

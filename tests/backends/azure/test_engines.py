@@ -283,7 +283,7 @@ async def test_a_machine_that_was_there_is_an_engine_by_its_name_or_tag_and_slee
 
 
 async def test_a_named_machine_that_is_not_there_is_told(cloud: FakeArm) -> None:
-    with pytest.raises(swarmlib.NotFound, match="--vm old: there is no such virtual machine in prod"):
+    with pytest.raises(swarmlib.NotFound, match="--vm old: no such virtual machine in prod"):
         async with swarmlib.connect(azure(max=0, vm=["old"])):
             raise AssertionError
 

@@ -127,8 +127,8 @@ async def test_the_same_seed_makes_the_same_failures_and_names(spec: Spec) -> No
     ("text", "complaint"),
     [
         ("{", "can't read the faults"),
-        ("{}", "should hold a list of faults"),
-        ('[{"do": "explode"}]', "fault 1: it should be an object with do"),
+        ("{}", "must contain a list of faults"),
+        ('[{"do": "explode"}]', "fault 1: expected an object with do"),
         ('[{"do": "fail"}, {"do": "fail", "when": 3}]', "fault 2"),
         ("[3]", "fault 1"),
     ],

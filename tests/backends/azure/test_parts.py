@@ -87,7 +87,7 @@ def test_a_file_that_is_none_of_cloud_inits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="can't read"):
         read(file)
     file.write_text("hello")
-    with pytest.raises(Invalid, match="nothing that cloud-init knows"):
+    with pytest.raises(Invalid, match="is not a file for cloud-init"):
         read(file)
     file.write_text("#!" + "x" * 70_000)
     with pytest.raises(Invalid, match="too long"):
@@ -128,7 +128,7 @@ async def test_only_this_machines_own_address_may_log_in_unless_others_are_named
     assert rule.properties["sourceAddressPrefix"] == "203.0.113.9"
     with telling(b"<html>log in first</html>") as url:
         async with azure(allow=[], whoami=url) as swarm:
-            with pytest.raises(Unavailable, match="for this machine's address: name it by --allow"):
+            with pytest.raises(Unavailable, match="as this machine's address: give the address by --allow"):
                 await swarm.spawn({"Image": "ubuntu"}, name="other")
     async with azure(allow=["here"]) as swarm:
         with pytest.raises(Invalid, match="--allow here"):

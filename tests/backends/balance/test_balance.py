@@ -582,7 +582,7 @@ async def test_strict_refuses_a_partial_answer() -> None:
         with a.down():
             await trio.testing.wait_all_tasks_blocked()
             for call in (swarm.ls(), swarm.ls("images"), swarm.get(), swarm.rm("containers")):
-                with pytest.raises(Unavailable, match=r"would not be whole.*A is missing"):
+                with pytest.raises(Unavailable, match=r"would be incomplete.*A is missing"):
                     await call
 
 
@@ -732,7 +732,7 @@ async def test_images_are_saved_together_from_the_engine_that_has_most_of_them()
     b.images = {"sha256:two:1": ["two:1"]}
     b.info = {"OSType": "windows"}
     async with open_chain(over(a, b)) as swarm:
-        with pytest.raises(Conflict, match="the image two:1 is on B, and is of another platform than A"):
+        with pytest.raises(Conflict, match="the image two:1 is on B, and has another platform than A"):
             await swarm.call(Verb.FILE, ("images",), params={"names": ["one:1", "two:1"]})
 
 

@@ -72,7 +72,7 @@ async def test_engines_that_go_and_come_are_told_of_unless_something_else_is_ask
         ("daemon", "engine_disconnect", "A"),
         ("daemon", "engine_connect", "A"),
     ]
-    assert gone["Actor"]["Attributes"]["error"] == "its event stream ended"
+    assert gone["Actor"]["Attributes"]["error"] == "the event stream ended"
 
 
 REFUSALS = [
@@ -121,7 +121,7 @@ async def test_a_watch_that_no_engine_begins_ends_in_time(autojump_clock: trio.t
     async with connect(over(a, b)) as swarm:
         await swarm.ls()
         a.slow[""] = b.slow[""] = 1000.0  # they answer pings
-        with trio.fail_after(30), pytest.raises(TimedOut, match="did not begin to tell events within 5 s"):
+        with trio.fail_after(30), pytest.raises(TimedOut, match="did not begin to send events within 5 s"):
             async with swarm.watch():
                 pass
 

@@ -102,7 +102,7 @@ async def test_what_a_process_cannot_have_is_refused_by_its_name() -> None:
             await client.spawn(body("true", Healthcheck={"Test": ["CMD", "true"]}))
         with pytest.raises(Invalid, match="No command"):
             await client.spawn({"Image": "any"})
-        with pytest.raises(Invalid, match="the body should be an object, not an array"):
+        with pytest.raises(Invalid, match="the body must be an object, not an array"):
             await client.spawn([1])
 
 

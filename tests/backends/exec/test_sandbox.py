@@ -97,10 +97,10 @@ async def test_its_environment_folder_and_user_are_what_was_asked() -> None:
     ("more", "problem"),
     [
         ({"Cmd": ["nosuchprogram"]}, "executable file not found"),
-        ({"Cmd": ["true"], "WorkingDir": "/nosuchfolder"}, "the sandbox can't be made: bwrap: Can't chdir"),
+        ({"Cmd": ["true"], "WorkingDir": "/nosuchfolder"}, "can't make the sandbox: bwrap: Can't chdir"),
         (
             {"Cmd": ["true"], "WorkingDir": tempfile.mkdtemp(dir="/tmp")},
-            "the sandbox can't be made: bwrap: Can't chdir",
+            "can't make the sandbox: bwrap: Can't chdir",
         ),
         ({"Cmd": ["true"], "User": "nosuchuser"}, "unable to find user nosuchuser"),
     ],
@@ -169,7 +169,7 @@ async def test_what_it_is_not_isolated_by_is_refused(monkeypatch: pytest.MonkeyP
         with pytest.raises(Unsupported, match=r"HostConfig\.NetworkMode"):
             await client.spawn(body("true", HostConfig={"NetworkMode": "none"}))
         monkeypatch.setenv("PATH", "/nowhere")
-        with pytest.raises(Unsupported, match="needs the program bwrap, which is not installed here"):
+        with pytest.raises(Unsupported, match="requires the program bwrap, which is not installed"):
             await client.spawn(body("true", Labels=LABELS))
         assert (await client.get())["Runtimes"] == {}
 
@@ -187,7 +187,7 @@ def test_the_docker_cli_runs_in_it_as_without_it(host: str) -> None:
     assert docker(host, "run", "--rm", "--runtime", "bubblewrap", "any", "touch", "/made").returncode == 1
     out(host, "run", "-d", "--name", "box", *BOX, "any", "sh", "-c", "echo up; echo down >&2; exec sleep 1000")
     done = docker(host, "exec", "box", "true")
-    assert b"nothing can join box in its sandbox" in done.stderr
+    assert b"not supported in the sandbox of box" in done.stderr
     assert "sleep 1000" in out(host, "top", "box")
     logs = docker(host, "logs", "box")
     assert (logs.stdout, logs.stderr) == (b"up\n", b"down\n")

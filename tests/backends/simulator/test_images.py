@@ -95,7 +95,7 @@ def load(host: str, data: bytes) -> tuple[int, str]:
 
 @pytest.mark.engine
 def test_an_image_that_is_no_object_is_refused_by_its_place(swarm: Served) -> None:
-    assert "[0].Layers should be an array" in load(swarm.host, tar_of("manifest.json", b'[{"Layers": 5}]'))[1]
+    assert "[0].Layers must be an array" in load(swarm.host, tar_of("manifest.json", b'[{"Layers": 5}]'))[1]
 
 
 async def test_the_password_of_an_address_that_nothing_is_at_is_not_repeated() -> None:

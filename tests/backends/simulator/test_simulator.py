@@ -616,7 +616,7 @@ async def test_a_field_of_another_kind_is_refused_by_its_name(field: str, value:
             return  # such an image there may be
         else:
             return  # it is of the right kind
-        assert problem.startswith((f"{field} should be ", f"{field}[0] should be ", f"{field}.x should be "))
+        assert problem.startswith((f"{field} must be ", f"{field}[0] must be ", f"{field}.x must be "))
 
 
 # A cluster of any size.

@@ -116,7 +116,7 @@ class Faults:
         except (OSError, ValueError) as exc:
             raise Invalid(f"can't read the faults in {file}: {exc}") from exc
         if not isinstance(lines, list):
-            raise Invalid(f"{file} should hold a list of faults")
+            raise Invalid(f"{file} must contain a list of faults")
         for number, line in enumerate(cast("list[Any]", lines), 1):
             self.add(_fault(line, f"{file}, fault {number}"))
 
@@ -125,6 +125,6 @@ def _fault(line: Any, where: str) -> Fault:
     known = {each.name for each in fields(Fault) if each.init}
     given = cast("dict[str, Any]", line) if isinstance(line, dict) else {}
     if set(given) - known or given.get("do") not in get_args(What):
-        raise Invalid(f"{where}: it should be an object with do ({', '.join(get_args(What))}) and any of "
+        raise Invalid(f"{where}: expected an object with do ({', '.join(get_args(What))}) and any of "
                       f"{', '.join(sorted(known - {'do'}))}; it is {json.dumps(line)}")  # fmt: skip
     return Fault(**given)

@@ -103,7 +103,7 @@ async def _converse(stream: TlsStream, base: str, handler: Handler) -> None:
             if not head.keep_alive:
                 return
     except Unavailable as exc:
-        raise trio.BrokenResourceError("the client went away") from exc
+        raise trio.BrokenResourceError("the client disconnected") from exc
     except SwarmError as exc:  # it is not HTTP, or too large
         refusal = {"error": {"code": "BadRequest", "message": exc.message}}
         await _send(stream, Answer(400, refusal, {"Connection": "close"}), bodyless=False)

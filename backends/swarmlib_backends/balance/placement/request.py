@@ -79,7 +79,7 @@ def read(name: str, body: Any) -> tuple[PlacementRequest, dict[str, Any] | None]
         Invalid: there is no body, or a rule in it is wrong; the error says where.
     """
     if not isinstance(body, dict):
-        raise Invalid("the body of a create should be a JSON object")
+        raise Invalid("the body of a create must be a JSON object")
     given = cast("dict[str, Any]", body)
     cleaned = _cleaned(given)
     labels: Mapping[str, str] = fields((cleaned or given).get("Labels"))
@@ -125,7 +125,7 @@ def _listed(labels: Mapping[str, str], kind: str) -> list[str]:
         found = None
     rules = cast("list[Any]", found)
     if not isinstance(found, list) or not all(isinstance(each, str) for each in rules):
-        raise Invalid(f"the label {_LABELS[kind]} should hold a JSON list of strings, not {text!r:.80}")
+        raise Invalid(f"the label {_LABELS[kind]} must be a JSON list of strings, not {text!r:.80}")
     if len(rules) > _MOST_RULES:
         raise Invalid(f"the label {_LABELS[kind]} holds {len(rules)} rules: at most {_MOST_RULES} are allowed")
     return rules

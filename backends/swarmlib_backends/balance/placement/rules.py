@@ -35,7 +35,7 @@ class Rule:
         """
         found = _RULE.fullmatch(text)
         if found is None:
-            raise Invalid(f"{text!r} is no rule for placement; region==us, region!=us and region==~us are")
+            raise Invalid(f"invalid rule {text!r}: expected a form such as region==us, region!=us or region==~us")
         value = found["value"]
         is_regex = len(value) > 2 and value[0] == value[-1] == "/"
         fits = regex(value[1:-1]) if is_regex else glob(value)
