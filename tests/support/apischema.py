@@ -1,4 +1,4 @@
-"""Compile the Engine API's OpenAPI documents into what the routing table's rows take.
+"""Compile the Engine API's OpenAPI documents into the parameters and body types of the routing table's rows.
 
 - `dockerapi/operations.py` declares the parameters of each operation, in the kinds of `dockerapi.parameters`.
 - `dockerapi/schema.json` has the types of their bodies, which `dockerapi.schema` reads.

@@ -1,6 +1,6 @@
-"""Where engines read something else than the OpenAPI documents say, each with its reason.
+"""The places where engines deviate from the OpenAPI documents, each with its reason.
 
-The reasons name what they were seen in: the sources of Docker 20.10 (`github.com/docker/docker`), or a running engine.
+The reasons name their source: the sources of Docker 20.10 (`github.com/docker/docker`), or a running engine.
 """
 
 from typing import Any, Final

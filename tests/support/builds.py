@@ -1,4 +1,4 @@
-"""Classic builds of any Docker API, and what is comparable of their progress and of the images that come of them."""
+"""Classic builds through any Docker API, reduced to the comparable parts of their progress and of the built images."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A small service for the tests of what is used from outside its loop: it tells what happens in it, to any thread."""
+"""A small service for tests of clients outside of its loop: any thread can see what happens in it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The same script of calls on two engines, and what their answers have in common: all but ids, times and paths.
+"""Run the same script of calls on two engines, and compare the answers, apart from ids, times and paths.
 
 A script is a list of steps; each is one call, written as its message: a verb, a path, args, and a body. Objects have
 the names that the script gives them, so that they are the same on both sides.
@@ -35,7 +35,7 @@ _POOL = re.compile(
 """An engine gives networks the pools in turn: which one depends on those that were."""
 _ROOT = re.compile(r"/(tmp/engine-\w+/data|var/lib/docker)/")
 _UNORDERED_TEXT = re.compile(r"(?<=network endpoints: ).*")
-"""What an engine says in the order of a map, which is none."""
+"""Fields that an engine lists in the random order of a Go map."""
 _OWN = {
     # What an engine says of its machine, or of how it keeps things.
     *("GraphDriver", "Driver", "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "SandboxID", "SandboxKey"),

@@ -1,4 +1,4 @@
-"""Whether compiled Go clients can read answers: by docker's own types, strictly, and by go-dockerclient's.
+"""Check that compiled Go clients can read answers: strictly, with docker's own types, and with go-dockerclient's.
 
 The program is `godecode/main.go`, built with Debian's packages of both. Go keeps what it has compiled in its own cache,
 so that only the first build of a machine takes long.

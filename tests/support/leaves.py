@@ -1,4 +1,4 @@
-"""What the workloads of the built-in leaves are like, for the conformance kit."""
+"""Descriptions of the workloads of the built-in leaves, for the conformance kit."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Two machines as far as their network goes: namespaces that a cable (veth) joins. They need root."""
+"""Two network namespaces joined by a virtual cable (veth), which stand for two machines. They need root."""
 
 import subprocess
 from collections.abc import Iterator, Sequence

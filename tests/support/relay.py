@@ -1,4 +1,4 @@
-"""A TCP way with a delay, with jitter, and one that can be cut: what `tc netem` would be, without a kernel that has it.
+"""A TCP relay with delay and jitter that can be cut, in place of `tc netem`, which not every kernel has.
 
     python -m tests.support.relay TARGET-PORT [--delay-ms 50] [--jitter-ms 0] [--window-kib 8192]
 

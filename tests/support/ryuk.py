@@ -1,4 +1,4 @@
-"""A container of Ryuk's on a simulator, and its clients."""
+"""A Ryuk container on a simulator, and clients of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same question, asked of an engine and of what should be like it: what each answers, and where they differ."""
+"""Send the same question to an engine and to a service that should behave like it, and compare the answers."""
 
 import json
 import re
@@ -38,7 +38,7 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """The words of an error; "" where it is none."""
+        """The message of an error; "" if the answer is not an error."""
         if self.status < 400:
             return ""
         try:
@@ -123,7 +123,7 @@ def _disagreed_on(_: Question, __: Answer, through: Answer) -> bool:
 
 
 def _not_called_json(asked: Question, direct: Answer, through: Answer) -> bool:
-    refused = through.message if asked.body else direct.message  # an empty one is none here, whatever it is called
+    refused = through.message if asked.body else direct.message  # here, an empty body counts as none, whatever its type
     return asked.type != "application/json" and through.status == 400 and "must be 'application/json'" in refused
 
 
@@ -387,7 +387,7 @@ class Comparison:
         return answer
 
     def _follow(self) -> None:
-        """Wait until those who keep an index know what was made."""
+        """Wait until every balance has the new object in its index."""
         wanted = self._ids(self._world.place)
         for name, place in self._through.items():
             wait_until(lambda place=place: wanted <= self._ids(place), f"{name} knows what was made")

@@ -1,4 +1,4 @@
-"""Scripts of calls for the differential test: few names, so that calls meet each other, and every kind of mistake."""
+"""Scripts of calls for the differential test: they share few names, so that calls interact, and make all mistakes."""
 
 from __future__ import annotations
 

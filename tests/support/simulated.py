@@ -1,4 +1,4 @@
-"""Engines in memory, for tests and benchmarks of balance: they list, inspect, tell events and fail as real ones do."""
+"""Engines in memory, for tests and benchmarks of balance: they list, inspect, send events and fail as real ones do."""
 
 from __future__ import annotations
 

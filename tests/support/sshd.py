@@ -1,4 +1,4 @@
-"""A real sshd for tests, and the ssh that knows its key."""
+"""A real sshd for tests, and an ssh client that has its key."""
 
 import subprocess
 from collections.abc import Iterator

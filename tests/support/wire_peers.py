@@ -1,4 +1,4 @@
-"""Peers that say on the wire whatever they are told to: raw frames, with no check of their own."""
+"""Wire peers that send whatever frames a test gives them, without any checks."""
 
 from __future__ import annotations
 
