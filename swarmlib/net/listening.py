@@ -36,7 +36,7 @@ _EPISODE_SECONDS: Final = 60.0
 """Failures to accept that follow each other within this time are logged once."""
 
 ENDS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
-"""How a connection may end in everyday life: its client went away."""
+"""How a connection may end in normal operation: its client disconnected."""
 
 Handler: TypeAlias = Callable[[trio.SocketStream, str], Awaitable[object]]
 """Serves one connection, of a client as `callers.by_socket` knows it. Whatever it raises ends that connection, and no

@@ -120,7 +120,7 @@ def by_name(values: list[str]) -> Callable[[Listed], bool]:
 
 
 def by_status(values: list[str]) -> Callable[[Listed], bool]:
-    """Return the test of the filter `status`. Raises `SwarmError` for a status that there is none of."""
+    """Return the test of the filter `status`. Raises `SwarmError` if the status is unknown."""
     for value in values:
         if value not in _STATUSES:
             raise refusal(400, f"Invalid filter 'status={value}'")

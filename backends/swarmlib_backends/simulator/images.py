@@ -86,7 +86,7 @@ class ImageStore:
     # Making and unmaking.
 
     def nothing(self) -> Image:
-        """Return what a container is made of that has no image; it is none of the store's."""
+        """Return the base of a container that has no image; the store does not list it."""
         return Image("", self._context.clock.now(), {}, {})
 
     def add(

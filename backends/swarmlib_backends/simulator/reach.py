@@ -62,7 +62,7 @@ async def _ping(run: Run) -> int:
 
 
 def _options(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the options with their values, and what is none."""
+    """Return the options with their values, and the other words."""
     options: dict[str, str] = {}
     rest: list[str] = []
     waiting = iter(words)
