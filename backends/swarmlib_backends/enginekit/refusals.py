@@ -11,7 +11,7 @@ from .filters import Listed
 def no_such_place(backend: str, request: Request) -> Unsupported:
     """Return the error of a backend that has nothing of that kind where the request points."""
     where = "/".join(request.path) or "the service"
-    return Unsupported(f"{request.verb} is not supported for {where} by {backend}", path=request.path)
+    return Unsupported(f"{backend} does not support {request.verb} on {where}", path=request.path)
 
 
 def not_running(id: str) -> SwarmError:

@@ -25,7 +25,7 @@ from tests.support.azure.backend import azure, lead
         ("--tag owner", "NAME=VALUE"),
         ("--idle soon", "expected a number with a unit"),
         ("--vm-idle soon", "expected a number with a unit"),
-        ("--security some", "none of standard, trusted, confidential"),
+        ("--security some", "expected one of standard, trusted, confidential"),
     ],
 )
 def test_a_wrong_option_is_refused_with_the_chain(words: str, said: str) -> None:
@@ -90,7 +90,7 @@ def test_a_file_that_is_none_of_cloud_inits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="is not a file for cloud-init"):
         read(file)
     file.write_text("#!" + "x" * 70_000)
-    with pytest.raises(Invalid, match="too long"):
+    with pytest.raises(Invalid, match="the maximum is 65535"):
         custom_data([read(file)])
 
 

@@ -110,7 +110,7 @@ async def test_two_swarmd_that_make_the_same_machine_at_once_make_one(led: FakeA
 async def test_the_ways_of_a_description_that_is_wrong(led: FakeArm) -> None:
     async with azure() as swarm:
         for labels, text in (
-            ({"azure.colour": "red"}, "has no azure.colour; there are azure.size"),
+            ({"azure.colour": "red"}, "unknown label azure.colour; expected one of azure.size"),
             ({"azure.disk": "big"}, "azure.disk must be a number"),
             ({"azure.security": "some"}, "one of standard, trusted, confidential"),
             ({"swarmlib.isolation": "runsc"}, "one of standard, trusted, confidential"),

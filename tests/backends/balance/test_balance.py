@@ -97,7 +97,7 @@ async def test_an_inspection_describes_the_engine_and_keeps_the_labels_as_the_cl
 
 async def test_a_place_that_no_member_has_is_said_to_be_missing() -> None:
     async with open_chain(Chain(Balance([Chain.read("exec")]))) as swarm:
-        with pytest.raises(Unsupported, match="exec has no get for nosuch/x"):
+        with pytest.raises(Unsupported, match="exec does not support get on nosuch/x"):
             await swarm.stop("nosuch", "x")
 
 

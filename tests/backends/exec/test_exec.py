@@ -285,7 +285,7 @@ async def test_events_tell_the_whole_life_and_what_was_before() -> None:
 
 async def test_an_object_or_verb_that_it_has_not_is_said_to_be_missing() -> None:
     async with swarm() as client:
-        with pytest.raises(Unsupported, match="exec has no ls for networks"):
+        with pytest.raises(Unsupported, match="exec does not support ls on networks"):
             await client.ls("networks")
         with pytest.raises(NotFound, match="No such exec instance"):
             await client.get("exec", "nosuch")
