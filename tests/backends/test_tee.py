@@ -109,7 +109,7 @@ async def test_more_than_the_queue_holds_is_left_out_and_counted(caplog: pytest.
         assert len(shadow.seen) == 3 + 1 + 3, "as many as before: those that were answered have left the queue once"
     told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 2
-    assert told[1] == "tee: not copied: 7 (the second chain was behind)"
+    assert told[1] == "tee: not copied: 7 (the second chain was too slow)"
 
 
 async def test_a_copy_that_is_never_answered_is_given_up(autojump_clock: MockClock) -> None:

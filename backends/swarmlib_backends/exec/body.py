@@ -62,7 +62,7 @@ def check(body: Any) -> dict[str, Any]:
     if not (config.get("Cmd") or config.get("Entrypoint")):
         raise Invalid("No command specified")
     if abs(config.get("StopTimeout", 0)) > _MAX_TIMEOUT:
-        raise Invalid(f"StopTimeout should be {_MAX_TIMEOUT} seconds at most")
+        raise Invalid(f"StopTimeout must be at most {_MAX_TIMEOUT} seconds")
     check_process(config)
     return config
 

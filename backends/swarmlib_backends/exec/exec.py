@@ -102,7 +102,7 @@ async def processes(workload: Workload, ps_args: str) -> dict[str, Any]:
     """
     check_running(workload)
     if ps_args != "-ef":
-        raise Unsupported("top takes no ps options here")
+        raise Unsupported("ps options are not supported by top")
     namespace = _pid_namespace(workload.pid)
     chosen = ["-s", str(workload.pid)] if namespace == _pid_namespace(os.getpid()) else ["-e"]
     command = ["ps", *chosen, "-o", f"pidns,{_COLUMNS}"]

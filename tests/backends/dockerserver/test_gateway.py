@@ -382,7 +382,7 @@ async def test_a_unix_socket_is_its_owners_and_gone_at_the_end(tmp_path: Path) -
     os.unlink(path)
     async with Chain(DockerServer([f"unix://{path}"], group=GROUP.gr_name), Boxes()).open():
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (0o660, GROUP.gr_gid)
-    with pytest.raises(Invalid, match="there is no group 'nosuch'"):
+    with pytest.raises(Invalid, match="group 'nosuch' does not exist"):
         await opened(f"unix://{path}", group="nosuch")
     path.write_text("not a socket")
     with pytest.raises(Unavailable, match="Address already in use"):
