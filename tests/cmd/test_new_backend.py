@@ -119,7 +119,7 @@ def test_the_templates_are_in_the_wheel(python: Path, tmp_path: Path) -> None:
         ("../up", "lower-case letters and digits, beginning with a letter"),
         ("debug", "the name 'debug' is already taken by another backend"),
         ("filter", "its class Filter would hide one of swarmlib's"),
-        ("none", "None, its class, would hide"),
+        ("none", "its class None would hide"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(name: str, problem: str, tmp_path: Path) -> None:
