@@ -81,7 +81,7 @@ def test_a_context_and_docker_host(
     tls_port: int, certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"there is no .*config\.json"):
+    with pytest.raises(RuntimeError, match=r"Docker contexts require a config\.json"):
         swarmd("docker --context far").__enter__()
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RuntimeError, match="unknown Docker context 'far'"):

@@ -38,7 +38,7 @@ class Execs(ExecOperations[Workload, Beside]):
         """See `ExecOperations`."""
         if container.sandbox is not None:
             name = container.name
-            raise Unsupported(f"nothing can join {name} in its sandbox: start all that it needs in its command")
+            raise Unsupported(f"exec is not supported in the sandbox of {name}: start everything in its command")
         id, config = secrets.token_hex(32), check_exec(body, container.config)
         launcher = container.launcher
         made = Beside(id, container.name, config, self._output(), launcher=launcher, container=container)
