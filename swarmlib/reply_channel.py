@@ -84,7 +84,7 @@ class ReplySender(trio.abc.SendChannel[Reply]):
 
     @property
     def gone(self) -> bool:
-        """Whether the caller went away."""
+        """Whether the caller disconnected."""
         return self._gone
 
     def on_gone(self, callback: Callable[[], object]) -> None:
@@ -95,7 +95,7 @@ class ReplySender(trio.abc.SendChannel[Reply]):
             self._callbacks = [*self._callbacks, callback]
 
     def leave(self) -> None:
-        """Note that the caller went away, which cancels all work for the call. May be called twice."""
+        """Note that the caller disconnected, which cancels all work for the call. May be called twice."""
         self._gone = True
         callbacks, self._callbacks = self._callbacks, ()
         for callback in callbacks:

@@ -95,7 +95,7 @@ async def rm(azure: Azure, name: str) -> None:
         async with _opened(azure, say) as (arm, _, maker):
             found = await arm.find(maker.id(MACHINES, name))
             if found is None:
-                raise NotFound(f"there is no virtual machine {name} in {azure.group}")
+                raise NotFound(f"no such virtual machine in {azure.group}: {name}")
             await maker.remove(found)
 
 

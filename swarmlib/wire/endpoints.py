@@ -218,7 +218,7 @@ class RemoteReply(Endpoint, ReplySender):
         if not driver.channels.is_open(id):  # maybe only just: then the event of it still waits
             self.leave()
         if self.gone:
-            raise trio.BrokenResourceError("the caller went away")
+            raise trio.BrokenResourceError("the caller disconnected")
         try:
             _send_reply(driver, id, reply)
         except SwarmError as exc:

@@ -59,7 +59,7 @@ def _from_context(name: str) -> Endpoint:
     if found is None:
         if not _config_file().exists():
             raise Invalid(
-                f"Docker contexts require a config.json, and it does not exist: {_config_file()} (a file with {{}} is enough)"
+                f"Docker contexts require a config.json: {_config_file()} does not exist (one with {{}} is enough)"
             )
         raise Invalid(f"unknown Docker context {name!r}; `docker context ls` lists them")
     config = found.TLSConfig

@@ -116,7 +116,7 @@ class HttpReply(Exchange):
         if self.upload is not None and not self.upload.complete:
             raise BadAnswer("a reply switches protocols before the request's body has been read")
         if reply.details.get("status") == SWITCHING and not self.upgrade:
-            raise BadAnswer("a reply switches protocols (101), which this request did not ask for")
+            raise BadAnswer("a reply switches protocols (101), although the request did not ask for it")
         headers = headers_in(reply.details, [RAW_TYPE])
         head = _switching(self, headers) if self.upgrade else response_head(200, headers)
         self.head_out = True
@@ -146,7 +146,7 @@ class HttpReply(Exchange):
             self.cut()  # or the end of the replies would be written as the end of the body
 
     async def _bad_answer(self, reply: Reply, exc: BadAnswer) -> None:
-        _log.warning("dockerserver: a bad answer to %s %s: %s", self.head.method, ascii(self.head.target), exc)
+        _log.warning("dockerserver: invalid answer to %s %s: %s", self.head.method, ascii(self.head.target), exc)
         await discard(reply)
         if self.head_out:
             self.client.abort()
