@@ -5,20 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
-
-import trio
 
 from swarmlib import Chain, ChainSyntaxError, Invalid, SwarmError
 
+from ..watched_file import WatchedFile
 from .lasting import lasting
 from .member import Member
 from .members import Members
 
 _log = logging.getLogger(__name__)
-
-_LOOK_SECONDS: Final = 1.0
-"""Seconds between two checks of the file."""
 
 
 class MembersFile:
@@ -28,7 +23,7 @@ class MembersFile:
         self._path = path
         self._members = members
         self._joined: dict[str, Member] = {}
-        self._seen: object = None
+        self._file = WatchedFile(path)
 
     async def read(self) -> None:
         """Add and remove members so that they match the file.
@@ -37,8 +32,7 @@ class MembersFile:
             Invalid: the file can't be read, or a line is not a chain; nothing is changed then.
             SwarmError: a chain can't be opened; those before it have joined.
         """
-        self._seen = await _stamp(self._path)
-        wanted = await _chains_in(self._path)
+        wanted = _chains(self._path, (await self._file.read()).splitlines())
         for text in self._joined.keys() - wanted.keys():
             await self._members.leave(self._joined.pop(text))
         for text, chain in wanted.items():
@@ -51,29 +45,11 @@ class MembersFile:
 
     async def _follow(self) -> None:
         while True:
-            await trio.sleep(_LOOK_SECONDS)
-            if await _stamp(self._path) != self._seen:
-                try:
-                    await self.read()
-                except SwarmError as exc:
-                    _log.error("the members are unchanged: %s", exc.message)
-
-
-async def _stamp(path: Path) -> object:
-    """Return a value that changes when the file does."""
-    try:
-        found = await trio.Path(path).stat()
-    except OSError as exc:
-        return str(exc)
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-async def _chains_in(path: Path) -> Mapping[str, Chain]:
-    try:
-        lines = (await trio.Path(path).read_text("utf-8")).splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise Invalid(f"{path}: {exc}") from exc
-    return _chains(path, lines)
+            await self._file.changed()
+            try:
+                await self.read()
+            except SwarmError as exc:
+                _log.error("the members are unchanged: %s", exc.message)
 
 
 def _chains(path: Path, lines: Sequence[str]) -> Mapping[str, Chain]:
