@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .exec import Exec
     from .limit import Limit
     from .listen import Listen
+    from .policy import Policy
     from .record import Record
     from .remote import Remote
     from .replay import Replay
@@ -37,6 +38,7 @@ __all__ = [
     "Exec",
     "Limit",
     "Listen",
+    "Policy",
     "Record",
     "Remote",
     "Replay",

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import CompletionItem
+
+from .policy_commands import policy
+from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from swarmlib import Chain
     from swarmlib_backends.azure import Azure
-
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 
 
 def _duration(context: click.Context, parameter: click.Parameter, value: str) -> float:
@@ -38,7 +37,6 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
 
 
 _words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CHAIN...")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _SOCKET: Final = "/run/swarmd.sock"
 """Where `swarmd stdio` looks for a listen."""
 _RAW: Final = {"allow_interspersed_args": False}
@@ -154,7 +152,7 @@ def stdio(to: str | None, words: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@_json
+@json_option
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="Read the chain from a TOML file.")
 @_words
 def check(as_json: bool, file: Path | None, words: tuple[str, ...]) -> None:
@@ -168,7 +166,7 @@ def check(as_json: bool, file: Path | None, words: tuple[str, ...]) -> None:
 
 @cli.command()
 @click.argument("name", required=False)
-@_json
+@json_option
 def backends(name: str | None, as_json: bool) -> None:
     """List the installed backends, or explain the backend NAME in full."""
     from . import show
@@ -280,7 +278,7 @@ def _run_azure(words: Sequence[str], work: Callable[[ModuleType, Azure], Awaitab
 @azure.command(context_settings=_MIXED)
 @click.argument("name")
 @_dry
-@_json
+@json_option
 @_options
 def create(name: str, dry_run: bool, as_json: bool, words: tuple[str, ...]) -> None:
     """Make a machine with Docker, and print how to reach it.
@@ -291,7 +289,7 @@ def create(name: str, dry_run: bool, as_json: bool, words: tuple[str, ...]) -> N
 
 
 @azure.command("ls", context_settings=_MIXED)
-@_json
+@json_option
 @_options
 def azure_ls(as_json: bool, words: tuple[str, ...]) -> None:
     """List the machines of the group."""
@@ -323,6 +321,9 @@ def sweep(older_than: float, everywhere: bool, dry_run: bool, words: tuple[str, 
     options = {"everywhere": everywhere, "dry_run": dry_run}
     left = _run_azure(words, lambda command, chosen: command.sweep(chosen, older_than, **options))
     raise SystemExit(EXIT_FAILED if left else 0)
+
+
+cli.add_command(policy)
 
 
 def main() -> None:
@@ -357,30 +358,3 @@ def _needs_no_source(chain: Chain) -> None:
         raise Invalid(
             f"the chain can't begin with the source {chain.backends[0].name}: its requests come from the peer"
         )
-
-
-@contextmanager
-def reporting(exit_code: int) -> Generator[None]:
-    """Report a failure in one line (a chain's with its caret below) and exit with `exit_code`."""
-    try:
-        yield
-    except click.ClickException:
-        raise
-    except Exception as exc:  # the last place that can report it in words
-        from .logs import say
-
-        for line in _failures(exc):
-            say(f"error: {line}")
-        logging.getLogger(__name__).info("traceback", exc_info=exc)
-        raise SystemExit(exit_code) from None
-
-
-def _failures(exc: BaseException) -> list[str]:
-    from swarmlib import SwarmError
-
-    if isinstance(exc, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", exc)
-        return [line for one in group.exceptions for line in _failures(one)]
-    if isinstance(exc, SwarmError):
-        return [f"{exc.backend}: {exc.message}" if exc.backend else exc.message]
-    return [f"{type(exc).__name__}: {exc}"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import swarmlib
-from swarmlib import Chain, Filter
+from swarmlib import Chain, Filter, Verb
 from swarmlib.testing import Reference, check_backend
 from swarmlib.testing.rules import RULES
 from swarmlib_backends import (
@@ -23,6 +23,7 @@ from swarmlib_backends import (
     Exec,
     Limit,
     Listen,
+    Policy,
     Record,
     Remote,
     Replay,
@@ -31,6 +32,7 @@ from swarmlib_backends import (
     Tee,
     Timeout,
 )
+from swarmlib_backends.policy.grants import KINDS
 from tests.support.engines import Engine
 from tests.support.leaves import containers, processes
 
@@ -59,6 +61,14 @@ async def test_debug() -> None:
 )
 async def test_filters(filter: Filter) -> None:
     await check_backend(lambda: filter)
+
+
+async def test_policy(tmp_path: Path) -> None:
+    grants = "".join(f'{kind} = ["**"]\n' for kind in KINDS if kind not in ("binds", "ports"))
+    rules = tmp_path / "everything.toml"
+    rules.write_text(f'[[rule]]\nallow = ["*"]\nunjudged = ["*"]\n[rule.container]\n{grants}')
+    verbs = {str(verb) for verb in Verb} - {Verb.ATTACH}  # it judges the operations of the Engine API, and no others
+    await check_backend(lambda: Policy(rules), verbs=verbs)
 
 
 async def test_record(tmp_path: Path) -> None:

@@ -1,0 +1,256 @@
+"""A policy: clients and rules, read from a TOML file, and the verdicts that they give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Self
+
+from swarmlib import Request, Sender
+
+from ..dockerapi.rows import ROWS, Row
+from . import folders, operations
+from .clients import KINDS as CLIENT_KINDS
+from .clients import Client
+from .demands import Demand
+from .grants import KINDS, Grants
+from .ownership import CONFINABLE, OWNED, Owner
+from .requirements import Requirements, read_memory
+from .tables import Table
+
+MODES: Final = ("enforce", "warn")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a policy says about a request.
+
+    Attributes:
+        allowed: whether it may pass: because a rule allows it, or because the rule that denies it only warns.
+        rule: the rule that decided; None where no rule is about the request.
+        reason: why it is denied, or would be; "" if a rule allows it.
+        advice: the line that would allow it, for the operator.
+    """
+
+    allowed: bool
+    rule: Rule | None = None
+    reason: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: what it allows or denies, to whom, and how the descriptions of containers have to be."""
+
+    name: str
+    clients: Sequence[Client]
+    allow: frozenset[str]
+    deny: frozenset[str]
+    warn: bool
+    owner: Owner | None
+    grants: Grants
+    requirements: Requirements
+
+    def is_for(self, caller: str) -> bool:
+        """Return whether it is about this client."""
+        return not self.clients or any(client.is_caller(caller) for client in self.clients)
+
+    def refusals(self, row: Row, request: Request) -> Iterator[tuple[str, str]]:
+        """Yield what a request demands and this rule does not grant: in words, and the line that would grant it."""
+        body = request.json
+        read = operations.JUDGED.get(row.name)
+        for demand in read("", body) if read is not None and body is not None else ():
+            if not self.grants.allows(demand) and not (self.owner and demand.kind in OWNED):
+                what = f"{demand.place} asks for {demand.value!r}, which {demand.kind} of the rule does not list"
+                yield what, f"[rule.container] {demand.kind} = [{demand.value!r}]"
+        for name in request.params.keys() - (row.params.declared.keys() - operations.JUDGED_PARAMETERS):
+            if not self.grants.allows(Demand("parameters", name, name)):
+                what = f"parameters of the rule does not list {name!r:.60}"
+                yield what, f"[rule.container] parameters = [{name!r:.60}]"
+        if row.name == "ContainerCreate":
+            if _LIKE_AN_ID.fullmatch(request.params.get("name", "")):
+                yield "the name could be the id of another container", "another name"
+            for missed in self.requirements.missed_by(body or {}):
+                yield f"it needs {missed}", "[rule.container] without this limit"
+
+    def changes(self, row: Row, body: Any) -> bool:
+        """Return whether a request that this rule allows may have to be changed before it goes on."""
+        return self.owner is not None or (row.name == "ContainerCreate" and folders.asked(body))
+
+    async def change(self, row: Row, request: Request, sender: Sender) -> Request:
+        """Return the request as it goes on: confined to what is the owner's, with the real paths of folders.
+
+        Raises:
+            Denied: an object, or a folder to which a link leads, is not the client's.
+            SwarmError: the engine's error for an object that does not exist.
+        """
+        if row.name == "ContainerCreate" and folders.asked(request.json):
+            request = await folders.resolve(request, self.grants)
+        if self.owner is not None:
+            request = await self.owner.confine(row, request, sender, self.grants)
+        return request
+
+
+@dataclass(frozen=True)
+class Document:
+    """The rules of a policy. Nothing is allowed but what one of them allows and none denies."""
+
+    name: str
+    by_operation: Mapping[str, Sequence[Rule]]
+    warn: bool
+    """Whether what no rule is about passes, with a warning."""
+    about: Callable[[str, str], Sequence[Rule]]
+    """Returns the rules about an operation and a caller."""
+
+    @classmethod
+    def of(cls, name: str, rules: Sequence[Rule], *, warn: bool) -> Self:
+        """Make a policy of its rules."""
+        known = {each for rule in rules for each in rule.allow | rule.deny}
+        index = {each: [rule for rule in rules if each in rule.allow | rule.deny] for each in known}
+
+        @lru_cache(maxsize=_REMEMBERED)
+        def about(operation: str, caller: str) -> Sequence[Rule]:
+            return [rule for rule in index.get(operation, ()) if rule.is_for(caller)]
+
+        return cls(name, index, warn, about)
+
+    @property
+    def summary(self) -> str:
+        """What it allows, in a few words."""
+        rules = {rule.name: rule for found in self.by_operation.values() for rule in found}
+        allowed = {name for name, found in self.by_operation.items() if any(name in rule.allow for rule in found)}
+        return f"{len(rules)} rules, which allow {len(allowed)} of the {len(ROWS)} operations"
+
+    def judge(self, row: Row, request: Request) -> Verdict:
+        """Judge a request in canonical form, which is of this row. Raises nothing."""
+        rules = self.about(row.name, request.meta.caller)
+        denying = next((rule for rule in rules if row.name in rule.deny), None)
+        if denying is not None:
+            return Verdict(denying.warn, denying, f"rule {denying.name!r} denies {row.name}")
+        if not rules:
+            return Verdict(self.warn, None, f"no rule allows {row.name} to this client", f'allow = ["{row.name}"]')
+        verdicts = (self._judge_body(rule, row, request) for rule in rules)
+        first = next(verdicts)
+        return first if not first.reason else next((each for each in verdicts if not each.reason), first)
+
+    @staticmethod
+    def _judge_body(rule: Rule, row: Row, request: Request) -> Verdict:
+        refusals = list(rule.refusals(row, request))
+        if not refusals:
+            return Verdict(True, rule)
+        reasons = "; ".join(what for what, _ in refusals[:_MOST_REASONS])
+        return Verdict(rule.warn, rule, f"rule {rule.name!r}: {reasons}", refusals[0][1])
+
+
+_MOST_REASONS: Final = 5
+_REMEMBERED: Final = 4096
+"""The pairs of operations and callers whose rules are remembered."""
+_LIKE_AN_ID: Final = re.compile("/?[0-9a-f]{12,}")
+
+
+def parse(text: str, name: str) -> Document:
+    """Read a policy from the text of its file.
+
+    Raises:
+        Invalid: something in it is wrong; the error names the line.
+    """
+    top = Table.parse(text, name)
+    warn = _mode(top)
+    clients = _clients(top.table("clients"))
+    rules = [_rule(table, index, clients, warn) for index, table in enumerate(top.tables("rule"), 1)]
+    top.end()
+    if not rules:
+        raise top.mistake("rule", "a policy requires a rule, [[rule]]")
+    return Document.of(name, rules, warn=warn)
+
+
+def _mode(table: Table, default: str = "enforce") -> bool:
+    mode = table.text("mode") or default
+    if mode not in MODES:
+        raise table.mistake("mode", f"mode must be 'enforce' or 'warn', not {mode!r}")
+    return mode == "warn"
+
+
+def _clients(top: Table) -> Mapping[str, Client]:
+    found: dict[str, Client] = {}
+    for name in top.values:
+        table = top.table(name)
+        lists = {key: values for key in CLIENT_KINDS if (values := table.texts(key)) is not None}
+        table.end()
+        if not lists:
+            raise top.mistake(name, f"client {name!r} requires one of {', '.join(CLIENT_KINDS)}")
+        matches = {key: table.read(key, values, CLIENT_KINDS[key][1]) for key, values in lists.items()}
+        found[name] = Client(name, {CLIENT_KINDS[key][0]: match for key, match in matches.items()})
+    return found
+
+
+def _rule(table: Table, index: int, clients: Mapping[str, Client], warn: bool) -> Rule:
+    name = table.text("name") or f"rule {index}"
+    allow, deny = (_operations(table, key) for key in ("allow", "deny"))
+    _check_judged(table, allow)
+    container = table.table("container")
+    made = Rule(
+        name,
+        _named_clients(table, clients),
+        allow,
+        deny,
+        _mode(table, "warn" if warn else "enforce"),
+        _owner(table, allow),
+        _grants(container),
+        _requirements(container),
+    )
+    container.end()
+    table.end()
+    if not allow and not deny:
+        raise table.mistake("name", f"rule {name!r} requires allow or deny")
+    return made
+
+
+def _owner(table: Table, allow: frozenset[str]) -> Owner | None:
+    text = table.text("own")
+    if text is None:
+        return None
+    for name in sorted(allow - CONFINABLE):
+        raise table.mistake("allow", f"{name} can't be confined to the objects of an owner: allow it in another rule")
+    owner: Owner = table.read("own", text, Owner.read)
+    return owner
+
+
+def _operations(table: Table, key: str) -> frozenset[str]:
+    patterns = table.texts(key) or ()
+    return frozenset[str]().union(*(table.read(key, pattern, operations.named) for pattern in patterns))
+
+
+def _check_judged(table: Table, allow: frozenset[str]) -> None:
+    """Refuse to allow what can't be judged, unless the rule says that it may pass unjudged."""
+    accepted = _operations(table, "unjudged")
+    for name in operations.unjudged(allow - accepted):
+        raise table.mistake("allow", f'{name} is not judged field by field: allowing it requires unjudged = ["{name}"]')
+
+
+def _named_clients(table: Table, clients: Mapping[str, Client]) -> Sequence[Client]:
+    names = table.texts("clients")
+    if names is None:
+        return ()
+    for name in names:
+        if name not in clients:
+            raise table.mistake("clients", f"unknown client {name!r}: define it as [clients.{name}]")
+    if not names:
+        raise table.mistake("clients", "clients must not be empty: leave it out for a rule about everybody")
+    return [clients[name] for name in names]
+
+
+def _grants(table: Table) -> Grants:
+    lists = {kind: values for kind in KINDS if (values := table.texts(kind)) is not None}
+    return Grants({kind: table.read(kind, values, KINDS[kind]) for kind, values in lists.items()})
+
+
+def _requirements(table: Table) -> Requirements:
+    memory = table.text("memory")
+    return Requirements(
+        None if memory is None else table.read("memory", memory, read_memory),
+        table.number("cpus"),
+        table.take("pids", int, "a whole number"),
+    )

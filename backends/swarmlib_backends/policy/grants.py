@@ -1,0 +1,126 @@
+"""What a rule grants to the demands of a body: for each kind of demand, the values that it allows."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from swarmlib import Invalid
+
+from ..dockerapi import references
+from .demands import Demand
+
+_BELOW: Final = "/**"
+
+Match: TypeAlias = Callable[[str], bool]
+"""Says whether a demanded value is allowed."""
+
+
+def globs(given: Sequence[str]) -> Match:
+    """Match texts by shell patterns, in which `*` stands for any characters but `/`, and `**` for those too."""
+    pattern = re.compile("|".join(map(_pattern, given)) or "(?!)", re.DOTALL)
+    return lambda value: pattern.fullmatch(value) is not None
+
+
+def _pattern(glob: str) -> str:
+    special = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(special.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*|\?)", glob))
+
+
+def images(given: Sequence[str]) -> Match:
+    """Match images by normal references: `busybox` allows `docker.io/library/busybox:latest`, but no other tag."""
+    return globs([each if "*" in each or references.is_digest(each) else references.normal(each) for each in given])
+
+
+def folders(given: Sequence[str]) -> Match:
+    """Match folders of the host: `/srv/data` alone, `/srv/data/**` with whatever is below it.
+
+    Raises:
+        Invalid: one of them is no absolute path in its shortest form.
+    """
+    for each in given:
+        parts = each.removesuffix(_BELOW)[1:].split("/")
+        if not each.startswith("/") or any(part in ("", ".", "..") for part in parts):
+            raise Invalid(f"invalid folder {each!r}: expected an absolute path without '..', such as /srv/data")
+    exact = {each.removesuffix(_BELOW) for each in given}
+    above = tuple(each.removesuffix("**") for each in given if each.endswith(_BELOW))
+    return lambda value: value in exact or (value.startswith(above) and posixpath.normpath(value) == value)
+
+
+def ports(given: Sequence[str]) -> Match:
+    """Match published ports, as `[ADDRESS:]PORT` or `[ADDRESS:]FROM-TO`; `any` is a port that the engine chooses.
+
+    Without an address, any address is allowed.
+    """
+    return _any_of([_port(each) for each in given])
+
+
+def _any_of(matches: Sequence[Match]) -> Match:
+    return lambda value: any(match(value) for match in matches)
+
+
+_PORT: Final = re.compile(r"(?:(?P<address>.+):)?(?:any|(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)")
+
+
+def _port(text: str) -> Match:
+    found = _PORT.fullmatch(text)
+    if found is None:
+        raise Invalid(f"invalid port {text!r}: expected [ADDRESS:]PORT, [ADDRESS:]FROM-TO or [ADDRESS:]any")
+    first = int(found["first"]) if found["first"] else None
+    last = int(found["last"]) if found["last"] else first
+
+    def match(value: str) -> bool:
+        address, _, port = value.rpartition(":")
+        if found["address"] not in (None, address):
+            return False
+        if first is None or last is None or port == "any":
+            return first is None and port == "any"
+        low, _, high = port.partition("-")
+        return low.isdigit() and (high or low).isdigit() and first <= int(low) <= int(high or low) <= last
+
+    return match
+
+
+KINDS: Final[Mapping[str, Callable[[Sequence[str]], Match]]] = {
+    "images": images,
+    "binds": folders,
+    "ports": ports,
+    **dict.fromkeys(
+        (
+            *("volumes", "volumes_from", "volume_drivers", "volume_options", "bind_options", "networks", "namespaces"),
+            *("capabilities", "devices", "security", "sysctls", "groups", "runtimes", "links", "log_drivers"),
+            *(
+                "restarts",
+                "privileged",
+                "fields",
+                "parameters",
+                "network_drivers",
+                "network_options",
+                "ipam_drivers",
+                "subnets",
+            ),
+        ),
+        globs,
+    ),
+}
+"""How the values of each kind of demand are matched."""
+
+
+@dataclass(frozen=True)
+class Grants:
+    """The demands that a rule allows."""
+
+    matches: Mapping[str, Match]
+
+    @classmethod
+    def read(cls, table: Mapping[str, Sequence[str]]) -> Grants:
+        """Read the lists of a rule. Raises Invalid as the matchers do."""
+        return cls({kind: KINDS[kind](values) for kind, values in table.items()})
+
+    def allows(self, demand: Demand) -> bool:
+        """Return whether a demand is allowed."""
+        match = self.matches.get(demand.kind)
+        return match is not None and match(demand.value)

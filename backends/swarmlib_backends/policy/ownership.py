@@ -1,0 +1,193 @@
+"""Confines a client to the objects that are its own: those with a certain label.
+
+What it creates gets the label, whatever it says itself. What it lists, prunes or watches is filtered by the label. An
+object that it names is looked up at the engine: if it has the label, the request goes on with the object's full id, so
+that no other object can take the name's place meanwhile. If not, the client gets what the engine answers for an object
+that does not exist.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import orjson
+
+from swarmlib import (
+    Ambiguous,
+    Conflict,
+    Denied,
+    Invalid,
+    Json,
+    NotFound,
+    Operation,
+    Path,
+    Request,
+    Sender,
+    SwarmError,
+    Verb,
+)
+from swarmlib.asking import call
+
+from ..dockerapi.rows import ROWS, Row
+from . import containers
+from .grants import Grants
+
+_LABELLED: Final = frozenset({"ContainerCreate", "NetworkCreate", "VolumeCreate"})
+"""The operations whose body has the labels of the object that they create."""
+_FILTERED: Final = frozenset(
+    {"ContainerList", "NetworkList", "VolumeList", "ContainerPrune", "NetworkPrune", "VolumePrune", "SystemEvents"}
+)
+"""The operations with filters by label."""
+_TELLING: Final = frozenset({"ancestor", "before", "network", "since", "volume", "container", "image"})
+"""The filters that name another object, whose existence an answer would tell."""
+_OLDER_FILTERS: Final = frozenset({"before", "since"})
+"""Filters of this kind that are parameters of a list of containers."""
+_KINDS: Final[Mapping[str, str]] = {"containers": "Id", "networks": "Id", "volumes": "Name", "exec": "ID"}
+"""The kinds of objects that have owners, and the field of their inspection with what names them without doubt."""
+_NAMING_OTHERS: Final = frozenset({"NetworkConnect", "NetworkDisconnect"})
+"""The operations whose body names a second object."""
+_OF_THE_SYSTEM: Final = frozenset({"SystemPing", "SystemPingHead", "SystemVersion", "SystemInfo", "SystemAuth"})
+
+
+def confinable(row: Row) -> bool:
+    """Return whether a client can be confined to its own objects in an operation."""
+    named = None in row.shape and row.shape[0] in _KINDS and row.name not in _NAMING_OTHERS
+    return named or row.name in _LABELLED | _FILTERED | _OF_THE_SYSTEM
+
+
+OWNED: Final = frozenset({"networks", "volumes"})
+"""The kinds of demands that an owner's own objects satisfy."""
+CONFINABLE: Final = frozenset(row.name for row in ROWS if confinable(row))
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose objects they are, as a label says.
+
+    Attributes:
+        label: the label's name.
+        value: its value.
+    """
+
+    label: str
+    value: str
+
+    @classmethod
+    def read(cls, text: str) -> Owner:
+        """Read `LABEL=VALUE`. Raises ValueError if it is not that."""
+        label, equals, value = text.partition("=")
+        if not (label and equals and value):
+            raise ValueError(f"invalid owner {text!r}: expected LABEL=VALUE, such as team=web")
+        return cls(label, value)
+
+    def owns(self, labels: Mapping[str, str] | None) -> bool:
+        """Return whether an object with these labels is the owner's."""
+        return (labels or {}).get(self.label) == self.value
+
+    async def confine(self, row: Row, request: Request, sender: Sender, grants: Grants) -> Request:
+        """Return the request as it may go on.
+
+        sender: where objects are looked up.
+        grants: what a container may use without owning it.
+
+        Raises:
+            Denied: it can't be confined.
+            SwarmError: the object that it names is not the owner's, or does not exist; or the engine's error.
+        """
+        if row.name == "ContainerCreate":
+            request = await self._own_references(request, sender, grants)
+        if row.name in _LABELLED:
+            return self._label(row, request)
+        if row.name in _FILTERED:
+            return self._filter(row, request)
+        if row.name in _OF_THE_SYSTEM:
+            return request
+        return await self._resolve(request, sender)
+
+    async def _own_references(self, request: Request, sender: Sender, grants: Grants) -> Request:
+        """Return the creation of a container with the ids of the owner's networks, once its volumes are there."""
+        demands = [each for each in containers.read("", request.json) if not grants.allows(each)]
+        for name in {each.value for each in demands if each.kind == "volumes"}:
+            await self._make_own(name, request, sender)
+        names = {each.value for each in demands if each.kind == "networks"}
+        if not names:
+            return request
+        ids = {name: await self._network(name, request, sender) for name in names}
+        body = cast("dict[str, Any]", copy.deepcopy(request.json))
+        host = cast("dict[str, Any]", body.get("HostConfig", {}))
+        if "NetworkMode" in host:
+            host["NetworkMode"] = ids.get(host["NetworkMode"], host["NetworkMode"])
+        networking = cast("dict[str, Any]", body.get("NetworkingConfig", {}))
+        endpoints = cast("dict[str, Any]", networking.get("EndpointsConfig", {}))
+        networking["EndpointsConfig"] = {ids.get(name, name): each for name, each in endpoints.items()}
+        return request.replace(body=Json.from_data(body))
+
+    async def _network(self, name: str, request: Request, sender: Sender) -> str:
+        id = await self._id("networks", name, request, sender)
+        if id is None:
+            raise NotFound(f"network {name} not found")
+        return id
+
+    async def _make_own(self, name: str, request: Request, sender: Sender) -> None:
+        """Make sure that a volume is the owner's: an engine would create a missing one without its label."""
+        if await self._id("volumes", name, request, sender) is not None:
+            return
+        body = Json.from_data({"Name": name, "Labels": {self.label: self.value}})
+        made = (await call(sender, Request(Verb.SPAWN, ("volumes",), body=body, meta=request.meta))).value
+        if not self.owns(made.get("Labels")):  # an engine answers with the volume that is there already
+            raise Conflict(f"the volume {name} is in use: choose another name")
+
+    def _label(self, row: Row, request: Request) -> Request:
+        body = dict(cast("Mapping[str, Any]", request.json or {}))
+        if row.name == "NetworkCreate":
+            body["CheckDuplicate"] = True  # a second network of a name keeps containers of both from starting
+        body["Labels"] = {**(body.get("Labels") or {}), self.label: self.value}
+        return request.replace(body=Json.from_data(body))
+
+    def _filter(self, row: Row, request: Request) -> Request:
+        filters = dict(cast("Any", row.params.of(request)).filters)
+        older = _OLDER_FILTERS & request.params.keys() if row.name == "ContainerList" else frozenset[str]()
+        for name in (_TELLING & filters.keys()) | older:
+            raise Denied(f"the filter {name!r} would tell of objects that are not yours")
+        filters["label"] = [*filters.get("label", ()), f"{self.label}={self.value}"]
+        return request.replace(params={**request.params, "filters": orjson.dumps(filters).decode()})
+
+    async def _resolve(self, request: Request, sender: Sender) -> Request:
+        kind, name, *rest = request.path
+        id = await self._id(kind, name, request, sender)
+        if id is None:
+            raise await _missing(request, sender)
+        return request.replace(path=(kind, id, *rest))
+
+    async def _id(self, kind: str, name: str, request: Operation, sender: Sender) -> str | None:
+        """Return the full id of an object of the owner's; None if there is none of this name."""
+        try:
+            found = (await call(sender, Request(Verb.GET, (kind, name), meta=request.meta))).value
+        except (NotFound, Invalid, Conflict, Ambiguous):  # an ambiguous prefix would tell of others' objects
+            return None
+        if kind == "exec":
+            container = await self._id("containers", str(found["ContainerID"]), request, sender)
+            return None if container is None else str(found[_KINDS[kind]])
+        labels = found["Config"]["Labels"] if kind == "containers" else found["Labels"]
+        return str(found[_KINDS[kind]]) if self.owns(labels) else None
+
+
+async def _missing(request: Request, sender: Sender) -> SwarmError:
+    """Return the error that the engine has for the request if its object does not exist: the engine is asked for one
+    that surely does not.
+    """
+    kind, name, *rest = request.path
+    nobody = secrets.token_hex(32)
+    path: Path = (kind, nobody, *rest)
+    try:
+        await call(sender, request.replace(path=path, upload=None))
+    except SwarmError as exc:
+        details = dict(exc.details)
+        if isinstance(body := details.get("body"), bytes):
+            details["body"] = body.replace(nobody.encode(), name.encode())
+        return type(exc)(exc.message.replace(nobody, name), details=details, path=request.path)
+    return Denied(f"{kind} {name!r} is not yours")

@@ -1,0 +1,106 @@
+"""The stage `policy`: judges each request by a file of rules, and forwards what they allow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+
+from swarmlib import Denied, Handler, Invalid, Request, Server, SwarmError, argument, option
+from swarmlib.suggestions import nearest
+
+from ..dockerapi import table
+from ..dockerapi.canonical import canonical
+from ..dockerapi.rows import Row
+from ..watched_file import WatchedFile
+from . import document
+from .document import Rule, Verdict
+
+_log = logging.getLogger(__name__)
+
+PRESETS: Final = Path(__file__).with_name("presets")
+
+
+@dataclass
+class Policy(Server):
+    """Allows what the rules of a file allow, and denies everything else.
+
+    A rule names operations, the clients that it is for, and what the description of a container may ask for. Each
+    request is judged in its canonical form, which is also what the engine gets. The file is read again when it changes;
+    while it has a mistake, the rules that were read last stay. With `mode = "warn"`, a rule lets pass what it would
+    deny, and logs it. `swarmd policy check FILE` reads a file, and `swarmd policy explain` says what it decides.
+
+    policy /etc/swarmlib/ci.toml
+    policy --preset read-only
+    """
+
+    file: Path | None = argument("a TOML file with the rules", default=None)
+    preset: str = option("rules that come with swarmlib, instead of a file: read-only, traefik, …", default="")
+
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
+        if (self.file is None) == (not self.preset):
+            raise Invalid("policy requires either FILE or --preset")
+        if self.preset and self.preset not in presets():
+            raise Invalid(f"unknown preset {self.preset!r}; {nearest(self.preset, presets())}")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Read the rules, and read them again whenever the file has changed."""
+        self._file = WatchedFile(self.file or PRESETS / f"{self.preset}.toml")
+        await self._read()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _read(self) -> None:
+        name = str(self.file) if self.file else self.preset
+        self._document = document.parse(await self._file.read(), name)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._file.changed()
+            try:
+                await self._read()
+            except SwarmError as exc:
+                _log.error("policy: the rules are unchanged: %s", exc.message)
+            else:
+                _log.warning("policy: the rules of %s have been read again", self._document.name)
+
+    def choose(self, request: Request) -> Handler | None:
+        """Judge a request as it arrives; only one that is denied, or confined, needs a task."""
+        request = canonical(request)
+        row = table.row_of(request.verb, request.path, upload=request.upload is not None)
+        verdict = self._document.judge(row, request)
+        if verdict.reason:
+            self._log(row, request, verdict)
+        if not verdict.allowed:
+            return partial(self._deny, row, verdict)
+        rule = verdict.rule
+        if rule is None or verdict.reason or not rule.changes(row, request.json):
+            return None
+        return partial(self._change, row, rule)
+
+    async def _deny(self, row: Row, verdict: Verdict, _: Request) -> NoReturn:
+        raise Denied(f"{row.name} is denied by {self._document.name}: {verdict.reason}")
+
+    async def _change(self, row: Row, rule: Rule, request: Request) -> object:
+        return await self.forward(await rule.change(row, canonical(request), self.next), self.next)
+
+    def _log(self, row: Row, request: Request, verdict: Verdict) -> None:
+        what = "would deny" if verdict.allowed else "denied"
+        caller = request.meta.caller or "an unknown client"
+        advice = f"; it would be allowed by: {verdict.advice}" if verdict.advice else ""
+        _log.warning("policy: %s %s of %s: %s%s", what, row.name, caller, verdict.reason, advice)
+
+
+def presets() -> list[str]:
+    """Return the names of the rules that come with swarmlib."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))

@@ -1,0 +1,154 @@
+"""TOML tables read strictly: each value has its type, no key is left over, and an error names the line."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Self, TypeVar, cast
+
+from swarmlib import Invalid, SwarmError
+from swarmlib.suggestions import nearest
+
+T = TypeVar("T")
+
+_HEADER: Final = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
+_KEY: Final = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
+
+_VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
+
+Place = tuple[str | int, ...]
+"""The keys and indexes that lead to a value, such as `("rule", 0, "allow")`."""
+
+
+def _places(text: str) -> Iterator[tuple[Place, int]]:
+    """Yield the place of each table and key in the text of a TOML file, with its line, counted from 1."""
+    table: Place = ()
+    counts: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            name = header[2]
+            if header[1] == "[[":
+                counts[name] = counts.get(name, -1) + 1
+            first, *rest = name.split(".")
+            table = (first, *([counts[first]] if first in counts else []), *(each.strip("\"'") for each in rest))
+            yield table, number
+        elif key := _KEY.match(line):
+            yield (*table, key[1]), number
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of a TOML file, for the lines in errors."""
+
+    name: str
+    lines: Mapping[Place, int]
+
+    def mistake(self, place: Place, what: str) -> Invalid:
+        """Make the error about the value at a place."""
+        known = next((self.lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in self.lines), 1)
+        return Invalid(f"{self.name}:{known}: {what}")
+
+
+@dataclass
+class Table:
+    """A table whose keys are taken one by one; `end` refuses those that nobody took."""
+
+    source: Source
+    place: Place
+    values: Mapping[str, Any]
+    known: set[str] = field(default_factory=set[str])
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """Parse a file.
+
+        Raises:
+            Invalid: it is not TOML; the error has the line.
+        """
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as exc:
+            line = re.search(r"line (\d+)", str(exc))
+            raise Invalid(f"{name}:{line[1] if line else len(text.splitlines())}: {exc}") from exc
+        return cls(Source(name, dict(_places(text))), (), values)
+
+    def take(self, key: str, kind: type[T], wanted: str) -> T | None:
+        """Take a value of a type; None if it is missing.
+
+        Raises:
+            Invalid: it is of another type.
+        """
+        self.known.add(key)
+        value = self.values.get(key)
+        if value is None or (isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))):
+            return value
+        raise self.mistake(key, f"{key} must be {wanted}, not {value!r:.60}")
+
+    def number(self, key: str) -> float | None:
+        """Take a number."""
+        value = self.values.get(key)
+        return self.take(key, int if isinstance(value, int) else float, "a number such as 1.5")
+
+    def text(self, key: str) -> str | None:
+        """Take a text."""
+        return self.take(key, str, "a text")
+
+    def texts(self, key: str) -> Sequence[str] | None:
+        """Take a list of texts; a single text stands for a list of it, and numbers for their texts."""
+        self.known.add(key)
+        value = self.values.get(key)
+        if value is None:
+            return None
+        items = cast("list[Any]", value) if isinstance(value, list) else [value]
+        if not all(isinstance(each, str | int) and not isinstance(each, bool) for each in items):
+            raise self.mistake(key, f"{key} must be a list of texts, not {value!r:.60}")
+        return [self._filled(key, str(each)) for each in items]
+
+    def _filled(self, key: str, text: str) -> str:
+        """Replace `${NAME}` by the environment variable NAME."""
+
+        def value(name: re.Match[str]) -> str:
+            if name[1] not in os.environ:
+                raise self.mistake(key, f"{key}: the environment variable {name[1]} is not set")
+            return os.environ[name[1]]
+
+        return _VARIABLE.sub(value, text)
+
+    def table(self, key: str) -> Table:
+        """Take a table; an empty one if it is missing."""
+        values = cast("dict[str, Any] | None", self.take(key, dict, f"a table, [{key}]"))
+        return Table(self.source, (*self.place, key), values or {})
+
+    def tables(self, key: str) -> list[Table]:
+        """Take a list of tables."""
+        values = cast("list[Any]", self.take(key, list, f"tables, each with the head [[{key}]]") or [])
+        if not all(isinstance(each, dict) for each in values):
+            raise self.mistake(key, f"{key} must be tables, each with the head [[{key}]]")
+        return [Table(self.source, (*self.place, key, index), each) for index, each in enumerate(values)]
+
+    def read(self, key: str, value: T, read: Callable[[T], Any]) -> Any:
+        """Convert a value that was taken.
+
+        Raises:
+            Invalid: it is wrong, as `read` says.
+        """
+        try:
+            return read(value)
+        except (ValueError, SwarmError) as exc:
+            raise self.mistake(key, f"{key}: {exc}") from exc
+
+    def end(self) -> None:
+        """Refuse the keys that were not taken: a misspelt one would silently change what is allowed.
+
+        Raises:
+            Invalid: there is one.
+        """
+        for key in self.values.keys() - self.known:
+            raise self.mistake(key, f"unknown key {key!r}; {nearest(key, sorted(self.known))}")
+
+    def mistake(self, key: str, what: str) -> Invalid:
+        """Make the error about a key's value."""
+        return self.source.mistake((*self.place, key), what)

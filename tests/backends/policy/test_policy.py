@@ -1,0 +1,177 @@
+"""The stage `policy` over a simulated engine: who may do what, whose objects are seen, and rules that change."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from swarmlib import Chain, Client, Conflict, Denied, Invalid, NotFound, SwarmError, connect
+from swarmlib_backends.policy import Policy
+from swarmlib_backends.simulator import Simulator
+
+TEAM = """
+[[rule]]
+own = "team=NAME"
+allow = [
+    "ContainerList", "ContainerInspect", "ContainerCreate", "ContainerStart", "ContainerDelete", "ContainerPrune",
+    "ContainerExec", "ExecInspect", "NetworkCreate", "NetworkList", "NetworkInspect", "VolumeList", "VolumeInspect",
+    "SystemEvents",
+]
+[rule.container]
+images = ["busybox"]
+binds = ["FOLDER/**"]
+"""
+SLEEPS = {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "none"}}
+
+
+@asynccontextmanager
+async def teams(folder: Path) -> AsyncGenerator[tuple[Client, Client, Client]]:
+    """Clients of one engine: two that are confined to what is theirs, and one without rules."""
+    async with Chain(Simulator()).open() as engine:
+        files = {name: folder / f"{name}.toml" for name in ("red", "blue")}
+        for name, file in files.items():
+            file.write_text(TEAM.replace("NAME", name).replace("FOLDER", str(folder)))
+        async with Policy(files["red"]).open(engine) as red, Policy(files["blue"]).open(engine) as blue:
+            yield Client(red), Client(blue), Client(engine)
+
+
+def named(found: list[Any]) -> list[str]:
+    return [each["Names"][0] if "Names" in each else each["Name"] for each in found]
+
+
+async def test_each_sees_its_own_containers_only(tmp_path: Path) -> None:
+    async with teams(tmp_path) as (red, blue, _):
+        one = await red.spawn(SLEEPS, name="one")
+        await blue.spawn(SLEEPS | {"Labels": {"team": "red"}}, name="two")
+        assert named(await red.ls(all=True)) == ["/one"]
+        assert named(await blue.ls(all=True)) == ["/two"]
+        assert (await red.get("containers", "one"))["Id"] == one.id
+        assert (await red.get("containers", one.id[:5]))["Id"] == one.id
+
+
+async def test_what_is_anothers_is_as_if_it_did_not_exist(tmp_path: Path) -> None:
+    async with teams(tmp_path) as (red, blue, engine):
+        two = await blue.spawn(SLEEPS, name="two")
+        for ask in (red.get, red.start, red.rm):
+            errors = list[tuple[type[SwarmError], str]]()
+            for name in ("two", two.id, "nosuch"):
+                with pytest.raises(SwarmError) as caught:
+                    await ask("containers", name)
+                errors.append((type(caught.value), caught.value.message.replace(name, "NAME")))
+            assert errors == [errors[0]] * 3
+            assert errors[0][0] is NotFound
+        assert named(await engine.ls(all=True)) == ["/two"]
+
+
+async def test_an_exec_belongs_to_its_containers_owner(tmp_path: Path) -> None:
+    async with teams(tmp_path) as (red, blue, _):
+        web = await red.spawn(SLEEPS, name="web")
+        await red.start("web")
+        made = await web.spawn({"Cmd": ["true"]}, "exec")
+        assert (await red.get("exec", made.id))["ContainerID"] == web.id
+        with pytest.raises(NotFound):
+            await blue.get("exec", made.id)
+        with pytest.raises(Denied, match="privileged"):
+            await web.spawn({"Cmd": ["true"], "Privileged": True}, "exec")
+
+
+async def test_networks_are_ones_own(tmp_path: Path) -> None:
+    async with teams(tmp_path) as (red, blue, engine):
+        net = await red.spawn({"Name": "app"}, "networks")
+        box = await red.spawn(SLEEPS | {"HostConfig": {"NetworkMode": "app"}}, name="box")
+        assert (await engine.get("containers", box.id))["HostConfig"]["NetworkMode"] == net.id
+        assert "app" in named(await engine.ls("networks"))
+        assert named(await blue.ls("networks")) == []
+        with pytest.raises(NotFound, match="network app not found"):
+            await blue.spawn(SLEEPS | {"HostConfig": {"NetworkMode": "app"}})
+        with pytest.raises(Conflict):
+            await blue.spawn({"Name": "app", "CheckDuplicate": False}, "networks")
+
+
+async def test_a_volume_that_a_container_makes_is_its_owners(tmp_path: Path) -> None:
+    async with teams(tmp_path) as (red, blue, engine):
+        data = {"HostConfig": {"NetworkMode": "none", "Binds": ["data:/data"]}}
+        await red.spawn(SLEEPS | data)
+        assert (await engine.get("volumes", "data"))["Labels"] == {"team": "red"}
+        await red.spawn(SLEEPS | data)
+        with pytest.raises(Conflict, match="the volume data is in use"):
+            await blue.spawn(SLEEPS | data)
+
+
+async def test_a_filter_that_names_anothers_object_is_denied(tmp_path: Path) -> None:
+    async with teams(tmp_path) as (red, _, _):
+        for params in ({"filters": {"since": ["two"]}}, {"since": "two"}):
+            with pytest.raises(Denied, match="'since' would tell"):
+                await red.ls(**params)
+
+
+async def test_a_folder_is_judged_where_its_links_lead(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "here").symlink_to(tmp_path / "data")
+    (tmp_path / "out").symlink_to("/etc")
+    async with teams(tmp_path) as (red, _, engine):
+
+        async def bound(bind: str) -> Any:
+            box = await red.spawn(SLEEPS | {"HostConfig": {"NetworkMode": "none", "Binds": [bind]}})
+            return (await engine.get("containers", box.id))["HostConfig"]["Binds"]
+
+        assert await bound(f"{tmp_path}/here:/data:ro") == [f"{tmp_path}/data:/data:ro"]
+        with pytest.raises(Denied, match="leads to /etc"):
+            await bound(f"{tmp_path}/out:/data")
+        with pytest.raises(Denied, match="asks for"):
+            await bound("/etc:/data")
+        with pytest.raises(Denied, match="can't be resolved here"):
+            await bound(f"{tmp_path}/nosuch:/data")
+
+
+async def test_rules_are_read_again_and_a_bad_file_changes_nothing(
+    tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def said(words: str) -> None:
+        while words not in caplog.text:  # noqa: ASYNC110 - the log tells nobody
+            await trio.sleep(1)
+
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nallow = ["ContainerList"]\n')
+    async with connect(Policy(rules), Simulator()) as swarm:
+        with pytest.raises(Denied, match="no rule allows SystemVersion"):
+            await swarm.get("version")
+        rules.write_text('[[rule]]\nallow = ["SystemVersion"]\n')
+        await said("have been read again")
+        await swarm.get("version")
+        rules.write_text('[[rule]]\nalow = ["SystemInfo"]\n')
+        await said(f"the rules are unchanged: {rules}:2: unknown key 'alow'")
+        await swarm.get("version")
+        with pytest.raises(Denied):
+            await swarm.ls()
+
+
+async def test_a_warning_names_what_would_allow_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('mode = "warn"\n[[rule]]\nallow = ["ContainerList"]\n')
+    with caplog.at_level(logging.WARNING):
+        async with connect(Policy(rules), Simulator()) as swarm:
+            await swarm.get("version")
+    assert "would deny SystemVersion" in caplog.text
+    assert 'allowed by: allow = ["SystemVersion"]' in caplog.text
+
+
+def test_rules_come_from_one_place() -> None:
+    for options in ({}, {"file": Path("x"), "preset": "read-only"}):
+        with pytest.raises(Invalid, match="either FILE"):
+            Policy(**options)
+    with pytest.raises(Invalid, match="did you mean 'traefik'"):
+        Policy(preset="traeffik")
+
+
+async def test_a_preset_serves_what_it_is_for() -> None:
+    async with connect(Policy(preset="prometheus"), Simulator()) as swarm:
+        await swarm.ls()
+        await swarm.ls("networks")
+        with pytest.raises(Denied, match="denied by prometheus"):
+            await swarm.ls("images")
