@@ -26,7 +26,7 @@ from swarmlib import Denied, Invalid, SwarmError, Unavailable, Unsupported, Verb
 from swarmlib_backends.exec import credentials as users
 from swarmlib_backends.exec.credentials import check_permitted, credentials
 from tests.backends.exec.test_exec import body, run, running, swarm
-from tests.support.engines import docker, docker_process, wait_until
+from tests.support.engines import docker, docker_process, is_served, wait_until
 
 BOX: dict[str, Any] = {"Labels": {"swarmlib.isolation": "bubblewrap"}}
 CLEAN_ENV = {
@@ -68,7 +68,7 @@ def served(*stages: str, prefix: tuple[str, ...] = ()) -> Iterator[Served]:
         os.chmod(folder, 0o777)
         started = Served(Path(folder), *(stages or ("exec",)), prefix=prefix)
         try:
-            wait_until(started.socket.exists, "swarmd", started.process)
+            wait_until(lambda: is_served(started.socket), "swarmd", started.process)
             yield started
         finally:
             started.process.kill()

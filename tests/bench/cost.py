@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.bench.common import in_turns, need, process, show
 from tests.bench.gateway import wrk
-from tests.support.engines import wait_until
+from tests.support.engines import is_served, wait_until
 
 _CONTAINER = {
     "Id": "5" * 64,
@@ -79,7 +79,7 @@ def fixed_engine(folder: Path) -> Generator[Path]:
     config = folder / "haproxy.cfg"
     config.write_text(_HAPROXY.format(socket=socket, **{name: folder / name for name in files}))
     with process(["haproxy", "-db", "-q", "-f", str(config)]):
-        wait_until(socket.exists, "haproxy")
+        wait_until(lambda: is_served(socket), "haproxy")
         yield socket
 
 

@@ -39,6 +39,12 @@ def wait_until(ready: Callable[[], object], what: str, process: subprocess.Popen
         pause = min(pause * 1.5, 0.25)
 
 
+def is_served(path: Path) -> bool:
+    """Whether a unix socket takes connections. Its file is there a moment before that."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 class Engine:
     """One dockerd and its folder; ended, with all its mounts, at the end of its context."""
 

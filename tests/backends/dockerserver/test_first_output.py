@@ -15,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from swarmlib.net import unread
 from swarmlib.net.unread import PATIENCE_SECONDS, until_read
-from tests.support.engines import swarmd, wait_until
+from tests.support.engines import is_served, swarmd, wait_until
 from tests.support.processes import served
 
 OFTEN = 15
@@ -113,7 +113,7 @@ def all_outputs_arrive(host: str, tls: TLSConfig | bool = False) -> None:
 @pytest.mark.parametrize("chain", ["simulator", "exec"])
 def test_docker_py_on_unix_sockets_and_tcp(chain: str, tmp_path: Path) -> None:
     with swarmd(chain, listen=f"unix://{tmp_path}/s.sock") as running:
-        wait_until((tmp_path / "s.sock").exists, "the second address", running.process)
+        wait_until(lambda: is_served(tmp_path / "s.sock"), "the second address", running.process)
         all_outputs_arrive(f"unix://{tmp_path}/s.sock")
         all_outputs_arrive(running.host)
 
