@@ -105,7 +105,8 @@ class Caller:
     def watch(self, /, *path: str, **params: Param) -> Watch[Any]:
         """Watch changes from now on: without a path the service's events, else an object's, each a decoded value.
 
-        async for event in swarm.watch(filters={"type": "container", "event": ["start", "die"]}): ...
+        async with swarm.watch(filters={"type": "container", "event": ["start", "die"]}) as events:
+            async for event in events: ...
         """
         asked = parameters(params)
 

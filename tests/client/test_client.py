@@ -325,54 +325,54 @@ async def listeners() -> int:
     return len(listening)
 
 
-async def test_a_loop_over_a_watch_gives_events_and_a_break_ends_the_call() -> None:
+async def test_a_watch_gives_events_and_ends_with_its_context() -> None:
     async with connect(Ticking()) as swarm:
-        async for event in swarm.watch():
-            assert isinstance(event, Event)
-            assert (event.type, event.action, await listeners()) == ("container", "start", 1)
-            break
+        async with swarm.watch() as events:
+            async for event in events:
+                assert isinstance(event, Event)
+                assert (event.type, event.action, await listeners()) == ("container", "start", 1)
+                break
+            assert await listeners() == 1
         assert await listeners() == 0
 
 
-async def test_what_is_raised_in_a_loop_over_a_watch_ends_the_call() -> None:
+async def test_what_is_raised_in_a_watch_ends_the_call() -> None:
     async with connect(Ticking()) as swarm:
 
         async def stumble() -> None:
-            async for _ in swarm.watch():
-                raise ZeroDivisionError
+            async with swarm.watch() as events:
+                async for _ in events:
+                    raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
             await stumble()
         assert await listeners() == 0
 
 
-async def test_a_loop_over_a_watch_that_is_cancelled_ends_the_call() -> None:
+async def test_a_watch_that_is_cancelled_ends_the_call() -> None:
     async with connect(Ticking()) as swarm:
         with trio.CancelScope() as scope:
-            async for _ in swarm.watch():
-                scope.cancel()
+            async with swarm.watch() as events:
+                async for _ in events:
+                    scope.cancel()
         assert scope.cancelled_caught
         assert await listeners() == 0
 
 
-async def test_a_watch_that_is_kept_goes_on_and_ends_when_it_is_closed() -> None:
-    async with connect(Ticking()) as swarm:
-        watch = swarm.watch()
-        async for _ in watch:
-            break
-        assert await listeners() == 1
-        await watch.aclose()
+async def test_a_watch_can_be_closed_early_and_twice() -> None:
+    async with connect(Ticking()) as swarm, swarm.watch() as events:
+        await events.aclose()
         assert await listeners() == 0
         with pytest.raises(trio.ClosedResourceError):
-            await anext(watch)
-        await watch.aclose()
+            await anext(events)
+        await events.aclose()
 
 
-async def test_a_watch_that_another_thread_drops_ends_in_its_own() -> None:
+async def test_a_watch_that_is_not_entered_asks_nothing_and_says_what_to_write() -> None:
     async with connect(Ticking()) as swarm:
-        kept = [swarm.watch()]
-        await anext(kept[0])
-        await trio.to_thread.run_sync(kept.clear)
+        with pytest.raises(RuntimeError, match=r"async with swarm.watch\(\) as events"):
+            async for _ in swarm.watch():
+                pass
         assert await listeners() == 0
 
 
@@ -395,22 +395,11 @@ async def test_to_wait_in_vain_does_not_end_a_watch_in_a_context(autojump_clock:
         assert await listeners() == 1
 
 
-async def test_a_watch_that_was_never_begun_asks_nothing() -> None:
-    async with connect(Ticking()) as swarm:
-        swarm.watch()
-        unused = swarm.watch()
-        await unused.aclose()
-        with pytest.raises(trio.ClosedResourceError):
-            await anext(unused)
-        assert await listeners() == 0
-
-
-@pytest.mark.parametrize("begin", [lambda watch: watch.__aenter__(), anext])
-async def test_a_watch_that_is_refused_says_so_and_is_closed(begin: Any) -> None:
+async def test_a_watch_that_is_refused_says_so_and_is_closed() -> None:
     async with connect(Ticking()) as swarm:
         watch = swarm.watch(refuse=True)
         with pytest.raises(Unavailable, match="not now"):
-            await begin(watch)
+            await watch.__aenter__()
         with pytest.raises(trio.ClosedResourceError):
             await anext(watch)
 
@@ -418,26 +407,16 @@ async def test_a_watch_that_is_refused_says_so_and_is_closed(begin: Any) -> None
 async def test_an_event_that_is_none_is_the_services_failure_and_ends_the_watch() -> None:
     async with connect(Ticking()) as swarm:
         with pytest.raises(Internal, match="invalid answer 7: expected an object"):
-            async for _ in swarm.watch(garbage=True):
-                pass
+            async with swarm.watch(garbage=True) as events:
+                assert [event.action async for event in events] == ["never"]
         assert await listeners() == 0
 
 
 async def test_events_that_break_off_are_no_end_but_those_until_a_time_have_one() -> None:
     async with connect(Ticking()) as swarm:
-        assert [event.action async for event in swarm.watch(brief=True, until=1)] == ["start"]
-        watch = swarm.watch(brief=True)
-        assert (await anext(watch)).action == "start"
-        with pytest.raises(Unavailable, match="the events broke off"):
-            await anext(watch)
-
-
-def test_a_watch_that_outlives_its_program_is_dropped_in_peace() -> None:
-    async def keep() -> Any:
-        async with connect(Ticking()) as swarm:
-            watch = swarm.watch()
-            await anext(watch)
-            return watch
-
-    watch = trio.run(keep)
-    del watch
+        async with swarm.watch(brief=True, until=1) as events:
+            assert [event.action async for event in events] == ["start"]
+        async with swarm.watch(brief=True) as events:
+            assert (await anext(events)).action == "start"
+            with pytest.raises(Unavailable, match="the events broke off"):
+                await anext(events)

@@ -166,9 +166,10 @@ async def main() -> None:
         done: Finished = await swarm.run("busybox", ["true"])
         web = await swarm.spawn({"Image": "busybox"}, name="web")
         code: int = await web.wait()
-        async for event in swarm.watch():
-            action: str = event.action
-            print(action, names, tags, done.text, code)
+        async with swarm.watch() as events:
+            async for event in events:
+                action: str = event.action
+                print(action, names, tags, done.text, code)
         async with swarm.attach("web") as attached:
             async for line in attached.lines():
                 print(line.text, attached.state.exit_code)

@@ -261,6 +261,18 @@ def module_functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFu
                 yield each
 
 
+def test_a_finalizer_only_warns() -> None:
+    finalizers = [
+        node
+        for module in modules().values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "__del__"
+    ]
+    called = {ast.unparse(each.func) for node in finalizers for each in ast.walk(node) if isinstance(each, ast.Call)}
+    assert finalizers
+    assert called <= {"getattr", "warnings.warn"}
+
+
 # Sizes.
 
 
