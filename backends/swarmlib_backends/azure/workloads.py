@@ -14,7 +14,7 @@ from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, NotFound, Reques
 from swarmlib.service import Handler
 
 from ..dockerapi.canonical import reading_canonical
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerCreate, ContainerDelete, ContainerLogs, ContainerWait
 from ..dockerapi.parameters import Flag, Params
 from ..enginekit.bodies import ATTACHED, HARMLESS, Accepted
@@ -251,7 +251,7 @@ class Workloads(Server):
 def _patch(machine: Machine, body: Any) -> Body:
     """Return the change of a machine that an `update` asks for: `Labels` are new tags, azure.size is the new size."""
     given = {key: value for key, value in cast("Body", body or {}).items() if value}
-    labels = {key: value for key, value in fields(given.pop("Labels", None)).items() if not is_reserved(key)}
+    labels = {key: value for key, value in dict_of(given.pop("Labels", None)).items() if not is_reserved(key)}
     given = {key: value for key, value in given.items() if key not in HARMLESS or not HARMLESS[key](value)}
     size = labels.pop(f"{LABEL}size", "") if labels else ""
     fixed = [name for name in labels if name.startswith(LABEL)]

@@ -17,7 +17,7 @@ from swarmlib.errors import ungrouped
 from swarmlib.quantities import Duration
 
 from ..dockerapi.canonical import canonical
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerRename, ImageBuild, ImageCommit, ImageGetAll, ImagePush
 from ..dockerapi.rows import WHOLE
 from ..dockerapi.versions import parsed
@@ -151,7 +151,7 @@ class Balance(Server):
         outcome.must_have_answers()
         merged = merge.SUMMARIES[request.path](outcome.values)
         if not request.path:
-            merged["Warnings"] = [*items(merged["Warnings"]), *outcome.missing] or None
+            merged["Warnings"] = [*list_of(merged["Warnings"]), *outcome.missing] or None
             if self.provisioner is not None:
                 merged |= self.provisioner.capacity()
         await reply_merged(request, merged, outcome.missing)
@@ -177,7 +177,7 @@ class Balance(Server):
                 return await self._to_holders(request)
             case ("images", name, "push") if tag := ImagePush.of(request).tag:
                 return await self._router.forward(request, await self._router.owner(*_IMAGES, f"{name}:{tag}"))
-            case ("networks", _, "connect" | "disconnect") if fields(request.json).get("Container"):
+            case ("networks", _, "connect" | "disconnect") if dict_of(request.json).get("Container"):
                 return await colocation.connected(self._router, self._members.index, request)
             case ("containers", _, "rename") if ContainerRename.of(request).name:
                 return await self._rename(request)
@@ -239,7 +239,7 @@ class Balance(Server):
         outcome.must_have_answers()
         for member, answer in outcome.answers:
             member.mirror.touch_kind(request.path[0])
-            for id in items(fields(answer.value).get("ContainersDeleted")):
+            for id in list_of(dict_of(answer.value).get("ContainersDeleted")):
                 member.mirror.removed("containers", id)
         await reply_merged(request, merge.deleted(outcome.values), outcome.missing)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from swarmlib import Conflict, Json, Request
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ImageBuild
 from . import response_hooks
 from .index import Index, placed
@@ -49,10 +49,10 @@ async def connected(router: Router, index: Index, request: Request) -> Any:
         Conflict: the network, or a linked container, is on another engine.
         SwarmError: as in `owners.find`.
     """
-    body = fields(request.json)
+    body = dict_of(request.json)
     owner = await router.owner("containers", str(body["Container"]))
     network = request.path[1].removeprefix(f"{owner.member.name}/")
-    links = [str(each).partition(":")[0] for each in items(fields(body.get("EndpointConfig")).get("Links"))]
+    links = [str(each).partition(":")[0] for each in list_of(dict_of(body.get("EndpointConfig")).get("Links"))]
     if not owner.missing:
         check(index, owner, [("networks", network), *(("containers", link) for link in links)])
     there = request.replace(

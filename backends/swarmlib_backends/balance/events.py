@@ -33,7 +33,7 @@ from swarmlib.errors import ungrouped
 from swarmlib.supervision import supervised
 
 from ..dockerapi.events import fits
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import SystemEvents
 from . import answers
 from .fanout import representative
@@ -194,8 +194,8 @@ class _Feed:
         """Send an event, with its engine, unless it was sent before."""
         if self._position is not None and not self._position.take(event):
             return
-        actor = fields(event.get("Actor"))
-        about = {**fields(actor.get("Attributes")), LABEL: self.member.name}
+        actor = dict_of(event.get("Actor"))
+        about = {**dict_of(actor.get("Attributes")), LABEL: self.member.name}
         await out.send((self, {**event, "Node": self.member.name, "Actor": {**actor, "Attributes": about}}))
 
 

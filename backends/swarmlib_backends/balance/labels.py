@@ -15,7 +15,7 @@ import orjson
 
 from swarmlib import Ack, Json, Reply, Request, Set, Tap, Verb
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ImageBuild
 
 LABEL: Final = "swarmlib.node"
@@ -84,7 +84,7 @@ def _saying(texts: list[str], *, in_body: bool) -> Callable[[Reply], Reply]:
 
     def see(reply: Reply) -> Reply:
         if isinstance(reply, Ack) and in_body:
-            return reply.replace(value=Json.from_data(_with_warnings(fields(reply.json), texts)))
+            return reply.replace(value=Json.from_data(_with_warnings(dict_of(reply.json), texts)))
         if isinstance(reply, Ack | Set):
             return reply.replace(details={**reply.details, "warnings": [*reply.details.get("warnings", ()), *texts]})
         return reply
@@ -93,4 +93,4 @@ def _saying(texts: list[str], *, in_body: bool) -> Callable[[Reply], Reply]:
 
 
 def _with_warnings(made: Mapping[str, Any], texts: list[str]) -> dict[str, Any]:
-    return {**made, "Warnings": [*items(made.get("Warnings")), *texts]}
+    return {**made, "Warnings": [*list_of(made.get("Warnings")), *texts]}

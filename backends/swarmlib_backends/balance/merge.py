@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from swarmlib import Path
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.versions import Range
 from .labels import LABEL
 from .node import Node
@@ -30,7 +30,7 @@ _LAYERS: Final = "LayersSize"
 
 def listed(item: Any, node: Node) -> dict[str, Any]:
     """Add its engine to a container in a list, as a field, and as a label that the docker CLI can show."""
-    return {**item, "Node": node.name, "Labels": {**fields(item.get("Labels")), LABEL: node.name}}
+    return {**item, "Node": node.name, "Labels": {**dict_of(item.get("Labels")), LABEL: node.name}}
 
 
 def inspected(item: Any, node: Node) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _described(node: Node) -> dict[str, Any]:
     labels = (text.partition("=") for text in node.labels)
     return {
         "ID": about.get("ID") or "",
-        "IP": fields(about.get("Swarm")).get("NodeAddr") or "",
+        "IP": dict_of(about.get("Swarm")).get("NodeAddr") or "",
         "Addr": "",  # the address of the engine's API, which a chain doesn't tell
         "Name": node.name,
         "Cpus": about.get("NCPU") or 0,
@@ -57,7 +57,7 @@ def _described(node: Node) -> dict[str, Any]:
 
 def containers(parts: Parts) -> list[Any]:
     """Merge the containers of all engines, newest first, each with its engine."""
-    merged = [listed(item, node) for node, found in parts for item in items(found)]
+    merged = [listed(item, node) for node, found in parts for item in list_of(found)]
     return sorted(merged, key=_created, reverse=True)
 
 
@@ -69,11 +69,11 @@ def images(parts: Parts) -> list[Any]:
     """Merge the images of all engines, each once, with all its tags and the engines that have it."""
     merged: dict[str, dict[str, Any]] = {}
     for node, found in parts:
-        for item in items(found):
+        for item in list_of(found):
             known = merged.setdefault(item["Id"], {**item, "Nodes": []})
             known["Nodes"].append(node.name)
             for key in ("RepoTags", "RepoDigests"):
-                known[key] = _real_names([*items(known.get(key)), *items(item.get(key))])
+                known[key] = _real_names([*list_of(known.get(key)), *list_of(item.get(key))])
             count: int | None = item.get("Containers")
             if len(known["Nodes"]) > 1 and count is not None and count >= 0:
                 known["Containers"] = max(known.get("Containers") or 0, 0) + count
@@ -90,7 +90,7 @@ def networks(parts: Parts) -> list[Any]:
     """Merge the networks of all engines, as inspections show them; those of a swarm, the same on all, appear once."""
     merged: dict[tuple[str, str], dict[str, Any]] = {}
     for node, found in parts:
-        for item in items(found):
+        for item in list_of(found):
             merged.setdefault(("" if item.get("Scope") == "swarm" else node.name, item["Id"]), inspected(item, node))
     return list(merged.values())
 
@@ -98,7 +98,8 @@ def networks(parts: Parts) -> list[Any]:
 def volumes(parts: Parts) -> dict[str, Any]:
     """Merge the volumes of all engines, as inspections show them, and the warnings of each."""
     lists: list[tuple[Node, list[dict[str, Any]], list[str]]] = [
-        (node, items(fields(answer).get("Volumes")), items(fields(answer).get("Warnings"))) for node, answer in parts
+        (node, list_of(dict_of(answer).get("Volumes")), list_of(dict_of(answer).get("Warnings")))
+        for node, answer in parts
     ]
     return {
         "Volumes": [inspected(item, node) for node, found, _ in lists for item in found],
@@ -108,7 +109,7 @@ def volumes(parts: Parts) -> dict[str, Any]:
 
 def plugins(parts: Parts) -> list[Any]:
     """Merge the plugins of all engines."""
-    return [{**item, "Node": node.name} for node, found in parts for item in items(found)]
+    return [{**item, "Node": node.name} for node, found in parts for item in list_of(found)]
 
 
 def info(parts: Parts) -> dict[str, Any]:
@@ -121,17 +122,17 @@ def info(parts: Parts) -> dict[str, Any]:
         merged["Swarm"] = manager["Swarm"]
     for key in _SUMS:
         merged[key] = sum(item.get(key) or 0 for _, item in parts)
-    warnings = [f"{node.name}: {text}" for node, item in parts for text in items(item.get("Warnings"))]
+    warnings = [f"{node.name}: {text}" for node, item in parts for text in list_of(item.get("Warnings"))]
     # `SystemStatus` was made for this; the docker CLI stopped showing it, and some clients expect a plain list.
     drivers = [[f"Node {node.name}", _share(item)] for node, item in parts]
     merged |= {"Name": "swarmlib", "Warnings": warnings or None}
-    merged["DriverStatus"] = [*items(merged.get("DriverStatus")), *drivers]
+    merged["DriverStatus"] = [*list_of(merged.get("DriverStatus")), *drivers]
     return merged
 
 
 def is_manager(info: Mapping[str, Any]) -> bool:
     """Return whether an engine's description says that it manages a swarm."""
-    return bool(fields(info.get("Swarm")).get("ControlAvailable"))
+    return bool(dict_of(info.get("Swarm")).get("ControlAvailable"))
 
 
 def _share(item: dict[str, Any]) -> str:
@@ -153,7 +154,7 @@ def usage(parts: Parts) -> dict[str, Any]:
     for key in dict.fromkeys(key for _, item in parts for key in item if key != _LAYERS):
         values = [(node, item.get(key)) for node, item in parts]
         if all(value is None or isinstance(value, list) for _, value in values):
-            merged[key] = [{**each, "Node": node.name} for node, value in values for each in items(value)]
+            merged[key] = [{**each, "Node": node.name} for node, value in values for each in list_of(value)]
         else:
             merged[key] = _summed([value for _, value in values])
     merged["Nodes"] = {node.name: {_LAYERS: item.get(_LAYERS) or 0} for node, item in parts}
@@ -174,7 +175,7 @@ def _summed(values: Iterable[Any]) -> Any:
 
 def joined(lists: Iterable[Any]) -> list[Any]:
     """Concatenate the lists."""
-    return [item for part in lists for item in items(part)]
+    return [item for part in lists for item in list_of(part)]
 
 
 def deleted(parts: Parts) -> Any:

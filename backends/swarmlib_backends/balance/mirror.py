@@ -18,7 +18,7 @@ from swarmlib import BadAnswer, NotFound, Request, Unsupported, Verb
 from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from .index import Index
 from .labels import MOVED, RESCHEDULE, group_of
 from .node import Claim, Node
@@ -136,7 +136,7 @@ class Mirror:
     async def _relist(self, kind: str) -> None:
         known = dict(self._others[kind])  # objects that are created meanwhile need not be in the answer
         listed: Any = await self._list(kind)
-        entries: list[dict[str, Any]] = items(fields(listed).get("Volumes") if kind == "volumes" else listed)
+        entries: list[dict[str, Any]] = list_of(dict_of(listed).get("Volumes") if kind == "volumes" else listed)
         found = {each["Name" if kind == "volumes" else "Id"]: _told(kind, each) for each in entries}
         if kind == "images":
             self._image_names.listed({id: names for id, (names, _, _) in found.items()})
@@ -151,7 +151,7 @@ class Mirror:
         whole = "" in ids or len(ids) > _FILTERED
         known = set(self.containers)
         args = {"all": "1"} if whole else {"all": "1", "filters": orjson.dumps({"id": sorted(ids)}).decode()}
-        summaries: list[dict[str, Any]] = items(await self._list("containers", **args))
+        summaries: list[dict[str, Any]] = list_of(await self._list("containers", **args))
         gone = (known if whole else ids) - {each["Id"] for each in summaries}
         self._forget_containers(gone)
         waiting = [each for each in summaries if each["Id"] in ids or each["Id"] not in self.containers][::-1]
@@ -176,21 +176,21 @@ class Mirror:
         if inspected is None or id in self._gone:
             self._forget_containers({id})
             return
-        names: list[str] = [name.lstrip("/") for name in items(summary.get("Names"))]
+        names: list[str] = [name.lstrip("/") for name in list_of(summary.get("Names"))]
         container = self._container(id, names)
         container.tell(summary, inspected)
         self._index.group(container, group_of(summary.get("Labels")))
         self.claim(container, Claim.of(inspected.get("HostConfig") or {}))
         self._index.changed()
         self._note_links(inspected)
-        labels: dict[str, str] = fields(summary.get("Labels"))
+        labels: dict[str, str] = dict_of(summary.get("Labels"))
         if RESCHEDULE in labels:
             self.inspected[id] = inspected
         if MOVED in labels:
             self.originals[id] = labels[MOVED]
 
     def _note_links(self, inspected: Mapping[str, Any]) -> None:
-        for link in items(fields(inspected.get("HostConfig")).get("Links")):
+        for link in list_of(dict_of(inspected.get("HostConfig")).get("Links")):
             target, _, alias = str(link).partition(":")
             for each in self._index.containers.find(target.lstrip("/")):
                 if each.node is self._node and alias.lstrip("/") not in each.names:
@@ -202,7 +202,7 @@ class Mirror:
         Raises:
             SwarmError: as in `sync`.
         """
-        listed: list[dict[str, Any]] = items(await self._list("containers", all="1"))
+        listed: list[dict[str, Any]] = list_of(await self._list("containers", all="1"))
         found = {each["Id"]: each.get("State") or "" for each in listed}
         known = {id: each.state for id, each in self.containers.items() if id not in self._stale}
         differing = {id for id in found.keys() | known.keys() if found.get(id) != known.get(id)} - self._stale
@@ -219,8 +219,8 @@ class Mirror:
         Raises:
             BadAnswer: the engine reports more objects than any engine has.
         """
-        actor = fields(event.get("Actor"))
-        attributes: dict[str, str] = fields(actor.get("Attributes"))
+        actor = dict_of(event.get("Actor"))
+        attributes: dict[str, str] = dict_of(actor.get("Attributes"))
         id: str = actor.get("ID") or ""
         action: str = event.get("Action") or ""
         match event["Type"]:
@@ -371,6 +371,6 @@ class Mirror:
 def _told(kind: str, entry: Mapping[str, Any]) -> tuple[tuple[str, ...], str, bool]:
     """Return what a list says of an object: its names, its group, and whether all engines of a swarm have it."""
     if kind == "images":
-        tags: list[str] = [*items(entry.get("RepoTags")), *items(entry.get("RepoDigests"))]
+        tags: list[str] = [*list_of(entry.get("RepoTags")), *list_of(entry.get("RepoDigests"))]
         return tuple(tag for tag in tags if "<none>" not in tag), "", False
     return (entry["Name"],), group_of(entry.get("Labels")), entry.get("Scope") == "swarm"

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from swarmlib import SwarmError
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 
 EVERYWHERE: Final = frozenset({"bridge", "host", "none"})
 """The networks that every engine has."""
@@ -33,11 +33,11 @@ class Claim:
     @classmethod
     def of(cls, host_config: Mapping[str, Any], ports: Iterable[Port] = ()) -> Self:
         """Read a container's claim from its well-formed `HostConfig`; `ports` are those it takes in addition."""
-        bindings: dict[str, list[dict[str, str]] | None] = fields(host_config.get("PortBindings"))
+        bindings: dict[str, list[dict[str, str]] | None] = dict_of(host_config.get("PortBindings"))
         published = [
             (key.partition("/")[2] or "tcp", each.get("HostIp") or "", number)
             for key, given in bindings.items()
-            for each in items(given)
+            for each in list_of(given)
             if (number := port_number(each.get("HostPort")))
         ]
         memory = host_config.get("Memory") or host_config.get("MemoryReservation") or 0
@@ -90,7 +90,7 @@ class Node:
     @property
     def labels(self) -> list[str]:
         """The engine's own labels, as `name=value`."""
-        return items(self.about.get("Labels"))
+        return list_of(self.about.get("Labels"))
 
     @property
     def cpus(self) -> int:

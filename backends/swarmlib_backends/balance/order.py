@@ -14,7 +14,7 @@ from swarmlib import Json, NotFound, Path, Request, Set, Verb
 from swarmlib.asking import Answer
 
 from ..dockerapi.ages import since
-from ..dockerapi.nulls import items
+from ..dockerapi.nullable import list_of
 from .index import Index
 from .member import Member
 from .members import Members
@@ -79,7 +79,7 @@ class Bounds:
         return Answer(answer.ack, before)
 
     async def _cut(self, reply: Set, path: Path, member: Member) -> Set:
-        found: list[dict[str, Any]] = items(reply.json)
+        found: list[dict[str, Any]] = list_of(reply.json)
         return reply.replace(value=Json.from_data([item for item in found if await self._holds(item, path, member)]))
 
     async def _holds(self, item: dict[str, Any], path: Path, member: Member) -> bool:

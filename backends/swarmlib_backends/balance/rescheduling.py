@@ -20,7 +20,7 @@ import trio
 from swarmlib import Json, Request, SwarmError, Verb
 from swarmlib.supervision import supervised
 
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from .labels import LABEL, MOVED
 from .lasting import lasting
 from .member import Member
@@ -122,10 +122,10 @@ class Rescheduler:
 
 
 def _may_move(container: Container, inspected: Mapping[str, Any]) -> bool:
-    labels: Mapping[str, str] = fields(fields(inspected.get("Config")).get("Labels"))
-    if not fields(inspected.get("State")).get("Running") or not container.names or not reschedules(labels):
+    labels: Mapping[str, str] = dict_of(dict_of(inspected.get("Config")).get("Labels"))
+    if not dict_of(inspected.get("State")).get("Running") or not container.names or not reschedules(labels):
         return False
-    host = fields(inspected.get("HostConfig"))
+    host = dict_of(inspected.get("HostConfig"))
     if inspected.get("Mounts") or any(host.get(name) for name in ("Binds", "Mounts", "VolumesFrom")):
         _log.warning("%s is not rescheduled: it has mounts, and their data is on its dead engine", container.label)
         return False
@@ -135,13 +135,13 @@ def _may_move(container: Container, inspected: Mapping[str, Any]) -> bool:
 def _body(container: Container, inspected: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a create that makes a container like the one that was inspected."""
     config: dict[str, Any] = inspected["Config"]
-    labels = {name: value for name, value in fields(config.get("Labels")).items() if name != LABEL}
+    labels = {name: value for name, value in dict_of(config.get("Labels")).items() if name != LABEL}
     body = {name: value for name, value in config.items() if name not in ("Hostname", "MacAddress")}
     if config.get("Hostname") != container.id[:12]:
         body["Hostname"] = config.get("Hostname")
-    networks: dict[str, Any] = fields(fields(inspected.get("NetworkSettings")).get("Networks"))
+    networks: dict[str, Any] = dict_of(dict_of(inspected.get("NetworkSettings")).get("Networks"))
     endpoints = {
-        name: {key: fields(each).get(key) for key in ("Aliases", "IPAMConfig")} for name, each in networks.items()
+        name: {key: dict_of(each).get(key) for key in ("Aliases", "IPAMConfig")} for name, each in networks.items()
     }
     return body | {
         "Labels": labels | {MOVED: container.id},

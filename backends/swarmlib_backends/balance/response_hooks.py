@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from swarmlib import Ack, Json, Path, Reply, Request, Set, Verb
 
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerRename
 from . import answers, merge
 from .forwarding import See
@@ -61,7 +61,7 @@ def touches(index: Index, member: Member, request: Request) -> See:
 def _container(index: Index, member: Member, request: Request) -> Container | None:
     kind, ref = request.path[:2]
     if kind == "networks":
-        ref = str(fields(request.json).get("Container", ""))
+        ref = str(dict_of(request.json).get("Container", ""))
     elif kind != "containers":
         return None
     return next((each for each in index.containers.find(ref) if each.node is member), None)

@@ -19,7 +19,7 @@ from swarmlib import (
 )
 from swarmlib.asking import Answer
 
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerCreate
 from . import merge
 from .fanout import settle
@@ -120,12 +120,12 @@ class Spawner:
             Unavailable: no engine is up.
             SwarmError: the engine answers with an error.
         """
-        body = fields(request.json)
+        body = dict_of(request.json)
         name = str(body.get("Name") or "")
         async with self._names.of(*([(kind, name)] if name else [])):
             member = await self._for_part(kind, name, body)
             answer = await member.ask(request, float("inf"))
-            if id := fields(answer.value).get("Id") or fields(answer.value).get("Name"):
+            if id := dict_of(answer.value).get("Id") or dict_of(answer.value).get("Name"):
                 member.mirror.learn(kind, id, (name or id,), group_of(body.get("Labels")))
         return _says_node(answer, member) if kind == "volumes" else answer
 

@@ -14,7 +14,7 @@ import trio
 from swarmlib import Request, Sender
 from swarmlib.service import Unhandled
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.versions import Range, parsed, text
 
 _HEADER: Final = b"api-version"
@@ -29,7 +29,7 @@ def common(ranges: Sequence[Range]) -> Range:
 def said_by(about: dict[str, Any], advertised: Range) -> dict[str, Any]:
     """Return an engine's answer to `get version`, with the advertised range in each place that names one."""
     names = {"ApiVersion": text(advertised.newest), "MinAPIVersion": text(advertised.oldest)}
-    parts: list[dict[str, Any]] = items(about.get("Components"))
+    parts: list[dict[str, Any]] = list_of(about.get("Components"))
     merged = about | names
     if parts:
         merged["Components"] = [_component(part, names) for part in parts]
@@ -37,7 +37,7 @@ def said_by(about: dict[str, Any], advertised: Range) -> dict[str, Any]:
 
 
 def _component(part: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    details = fields(part.get("Details"))
+    details = dict_of(part.get("Details"))
     return part | {"Details": details | names} if part.get("Name") == "Engine" else part
 
 

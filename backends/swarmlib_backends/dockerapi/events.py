@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .nulls import fields
+from .nullable import dict_of
 from .values import labels_fit
 
 _KINDS: Final = ("container", "network", "volume", "daemon", "plugin", "service", "node", "secret", "config")
@@ -30,8 +30,8 @@ def fits(event: Mapping[str, Any], wanted: Mapping[str, list[str]]) -> bool:
 
 
 def _about(event: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    actor = fields(event.get("Actor"))
-    return actor.get("ID") or "", fields(actor.get("Attributes"))
+    actor = dict_of(event.get("Actor"))
+    return actor.get("ID") or "", dict_of(actor.get("Attributes"))
 
 
 def _is_one(wanted: list[str], *names: str) -> bool:

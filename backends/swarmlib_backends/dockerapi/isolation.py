@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from swarmlib import Invalid, Unsupported
 
-from .nulls import fields
+from .nullable import dict_of
 
 LABEL: Final = "swarmlib.isolation"
 _WINDOWS: Final = ("process", "hyperv")
@@ -47,7 +47,7 @@ def named(body: Mapping[str, Any]) -> str:
 
 def offered(about: Mapping[str, Any]) -> list[str]:
     """Return the isolations that an engine offers, according to its `info`."""
-    return [*_WINDOWS] if about.get("OSType") == "windows" else sorted(fields(about.get("Runtimes")))
+    return [*_WINDOWS] if about.get("OSType") == "windows" else sorted(dict_of(about.get("Runtimes")))
 
 
 def lacking(name: str, have: list[str]) -> str:

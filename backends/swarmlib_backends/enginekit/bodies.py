@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from swarmlib import Invalid, Unsupported
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
 from ..dockerapi.values import signal_number
 
@@ -73,7 +73,7 @@ class Accepted:
         """
         config = json_object(body, of)
         refused = [name for name, value in config.items() if value and name not in self.fields]
-        for name, value in fields(config.get("HostConfig")).items():
+        for name, value in dict_of(config.get("HostConfig")).items():
             if value and not self.host.get(name, _nothing)(value):
                 refused.append(f"HostConfig.{name}")
         if refused:
@@ -94,7 +94,7 @@ def check_process(config: Mapping[str, Any]) -> None:
     if not folder.startswith("/"):
         raise refusal(400, f"the working directory '{folder}' is invalid, it needs to be an absolute path")
     signal_number(config.get("StopSignal") or "TERM")
-    for entry in items(config.get("Env")):
+    for entry in list_of(config.get("Env")):
         if not entry or entry.startswith("="):
             raise refusal(400, f"invalid environment variable: {entry}")
 

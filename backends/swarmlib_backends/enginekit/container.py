@@ -16,7 +16,7 @@ import trio
 
 from swarmlib import Conflict, Unsupported
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.values import signal_number
 from .output import Output, Piece
 from .pipe import Pipe
@@ -42,7 +42,7 @@ class Configured:
     @property
     def labels(self) -> dict[str, str]:
         """Its labels."""
-        return fields(self.config.get("Labels"))
+        return dict_of(self.config.get("Labels"))
 
     @property
     def stop_signal(self) -> int:
@@ -91,7 +91,7 @@ class Container(Configured):
     @property
     def command(self) -> list[str]:
         """The words of its command."""
-        return [*items(self.config.get("Entrypoint")), *items(self.config.get("Cmd"))]
+        return [*list_of(self.config.get("Entrypoint")), *list_of(self.config.get("Cmd"))]
 
     @property
     def image(self) -> str:
@@ -101,7 +101,7 @@ class Container(Configured):
     @property
     def host(self) -> dict[str, Any]:
         """The host's side of its configuration."""
-        return fields(self.config.get("HostConfig"))
+        return dict_of(self.config.get("HostConfig"))
 
     @property
     def network_mode(self) -> str:

@@ -14,7 +14,7 @@ from swarmlib import Invalid
 
 from ..dockerapi import detachkeys
 from ..dockerapi.isolation import demanded, named
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..enginekit.bodies import HONOURED, USUAL, Accepted, anything, check_process, json_object, only
 from .sandbox import NAME
 
@@ -78,7 +78,7 @@ def check_exec(body: Any, parent: dict[str, Any]) -> dict[str, Any]:
     console_size(given)
     detachkeys.keys_of_exec(given.get("DetachKeys", ""))
     inherited = {name: parent.get(name) for name in ("WorkingDir", "User", "HostConfig")}
-    env = items(parent.get("Env")) + items(given.get("Env"))
+    env = list_of(parent.get("Env")) + list_of(given.get("Env"))
     config = inherited | given | {"OpenStdin": bool(given.get("AttachStdin")), "Env": env}
     check_process(config)
     return config
@@ -94,4 +94,4 @@ def console_size(body: Mapping[str, Any] | None) -> tuple[int, int]:
 
 def no_new_privileges(config: Mapping[str, Any]) -> bool:
     """Return whether a checked body asks that its process and all that this starts never get more privileges."""
-    return any(not option.endswith("false") for option in items(fields(config.get("HostConfig")).get("SecurityOpt")))
+    return any(not option.endswith("false") for option in list_of(dict_of(config.get("HostConfig")).get("SecurityOpt")))

@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 from swarmlib import Denied, Unsupported
 
 from ..dockerapi.isolation import agree, demanded, lacking, named
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from .credentials import Credentials
 
 NAME: Final = "bubblewrap"
@@ -93,7 +93,7 @@ class Sandbox:
             raise Unsupported(f"the isolation {NAME} requires the program bwrap, which is not installed")
         if name not in have:
             raise Unsupported(f"exec can't isolate the process: {lacking(name, [*have])}")
-        host = fields(config.get("HostConfig"))
+        host = dict_of(config.get("HostConfig"))
         if host.get("GroupAdd"):
             raise Unsupported("a sandbox has one user and one group: HostConfig.GroupAdd is not supported")
         network = host.get("NetworkMode") == "host"

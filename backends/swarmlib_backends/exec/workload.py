@@ -14,7 +14,7 @@ import trio
 
 from swarmlib import Invalid, SwarmError, Unavailable
 
-from ..dockerapi.nulls import items
+from ..dockerapi.nullable import list_of
 from ..enginekit.container import Container
 from ..enginekit.output import Piece
 from ..enginekit.refusals import not_running
@@ -114,7 +114,7 @@ class Workload(Container):
 
     def _credentials(self) -> Credentials:
         """Whose process it is; in a sandbox, in there, where everybody may be anybody."""
-        found = credentials(self.config.get("User") or "", items(self.host.get("GroupAdd")))
+        found = credentials(self.config.get("User") or "", list_of(self.host.get("GroupAdd")))
         if self.sandbox is None:
             check_permitted(found)
         return found
@@ -159,7 +159,7 @@ class Workload(Container):
         hostname = os.uname().nodename if self.sandbox is None else self.sandbox.hostname
         base = {"PATH": _PATH, "HOSTNAME": hostname, "HOME": found.home}
         terminal = {"TERM": "xterm"} if self.tty else {}
-        given = [entry.partition("=") for entry in items(self.config.get("Env"))]
+        given = [entry.partition("=") for entry in list_of(self.config.get("Env"))]
         return base | terminal | {name: value for name, is_set, value in given if is_set}
 
     async def supervise(self) -> None:

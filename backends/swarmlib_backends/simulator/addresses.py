@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
 
 Subnet: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -151,7 +151,7 @@ def ipam_of(body: Mapping[str, Any], pools: Pools, taken: list[Subnet]) -> Ipam:
     Raises:
         SwarmError: they can't be had, or are no addresses.
     """
-    configs = list(map(fields, items(fields(body.get("IPAM")).get("Config"))))
+    configs = list(map(dict_of, list_of(dict_of(body.get("IPAM")).get("Config"))))
     asked = sorted(((subnet_of(each.get("Subnet") or "").version, each) for each in configs), key=lambda each: each[0])
     if sum(version == 4 for version, _ in asked) > 1:
         raise refusal(403, "bridge driver doesn't support multiple subnets")
@@ -175,7 +175,7 @@ def _addresses(config: dict[str, Any], taken: list[Subnet], network: str) -> Add
         pool = f'address space "LocalDefault" pool "{config["Subnet"]}" subpool "{part}"'
         raise refusal(500, f"failed to parse pool request for {pool}: Invalid Address SubPool")
     made = Addresses(subnet, config.get("Gateway"), within)
-    for name, text in fields(config.get("AuxiliaryAddresses")).items():
+    for name, text in dict_of(config.get("AuxiliaryAddresses")).items():
         problem = f"failed to allocate secondary ip address ({name}:{text})"
         if (address := address_in(text)) is None:
             raise refusal(500, f"non parsable secondary ip address ({name}:{text}) passed for network {network}")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import trio
 
-from ..dockerapi.nulls import items
+from ..dockerapi.nullable import list_of
 from ..enginekit.container import LOG_BYTES, Configured
 from ..enginekit.output import Output
 from ..enginekit.pipe import Pipe
@@ -227,7 +227,7 @@ class Container(Configured):
     @property
     def command(self) -> list[str]:
         """The words of its command, at least one."""
-        words: list[str] = [*items(self.config.get("Entrypoint")), *items(self.config.get("Cmd"))]
+        words: list[str] = [*list_of(self.config.get("Entrypoint")), *list_of(self.config.get("Cmd"))]
         return words[1:] if words[0] == "" and len(words) > 1 else words
 
     def signal(self, number: int) -> None:

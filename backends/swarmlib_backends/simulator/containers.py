@@ -7,7 +7,7 @@ from typing import Any, Final
 from swarmlib import Invalid, Json, Request, SwarmError, Unsupported
 
 from ..dockerapi import platforms
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerCreate, ContainerInspect, ContainerStats, ContainerTop
 from ..dockerapi.status import refusal
 from ..enginekit.containers import ContainerOperations
@@ -112,7 +112,7 @@ class Containers(ContainerOperations[Container]):
         body = body_of(request)
         container = self.find(request)
         check_resources(body, self._engine)
-        create.check_restart_policy(fields(body.get("RestartPolicy")))
+        create.check_restart_policy(dict_of(body.get("RestartPolicy")))
         container.host = create.update(container.host, body, container.id)
         self._engine.tell(container, "update")
         return {"Warnings": None}

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from swarmlib import SwarmError
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.schema import empty
 from ..dockerapi.status import refusal, restated
 from ..enginekit.bodies import check_process
@@ -66,13 +66,13 @@ def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str,
         command = command or own.get("Cmd")
         entrypoint = entrypoint if entrypoint is not None and given.get("Cmd") else own.get("Entrypoint")
     config |= {"Cmd": command, "Entrypoint": entrypoint}
-    config["Env"] = _merged_env(items(own.get("Env")), items(given.get("Env"))) or None
-    config["Labels"] = fields(own.get("Labels")) | fields(given.get("Labels"))
+    config["Env"] = _merged_env(list_of(own.get("Env")), list_of(given.get("Env"))) or None
+    config["Labels"] = dict_of(own.get("Labels")) | dict_of(given.get("Labels"))
     for name in ("User", "WorkingDir", "StopSignal", "Healthcheck"):
         if not config.get(name) and own.get(name):
             config[name] = own[name]
-    config["Volumes"] = fields(own.get("Volumes")) | fields(given.get("Volumes")) or None
-    config["ExposedPorts"] = fields(own.get("ExposedPorts")) | fields(given.get("ExposedPorts"))
+    config["Volumes"] = dict_of(own.get("Volumes")) | dict_of(given.get("Volumes")) or None
+    config["ExposedPorts"] = dict_of(own.get("ExposedPorts")) | dict_of(given.get("ExposedPorts"))
     config["Hostname"] = config["Hostname"] or hostname
     for name in LEFT_OUT_IF_EMPTY:
         if not config.get(name):
@@ -90,7 +90,7 @@ def _merged_env(own: list[str], given: list[str]) -> list[str]:
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise what is said of a configuration that can't be."""
     check_process(config)
-    health = fields(config.get("Healthcheck"))
+    health = dict_of(config.get("Healthcheck"))
     for name in ("Interval", "Timeout", "StartPeriod"):
         if 0 != int(health.get(name) or 0) < _MILLISECOND:
             raise refusal(400, f"{name} in Healthcheck cannot be less than 1ms")
@@ -104,30 +104,30 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
     Raises:
         SwarmError: it asks for what can't be, or for more than there is.
     """
-    given = fields(body.get("HostConfig"))
-    for each in items(given.get("Mounts")):
+    given = dict_of(body.get("HostConfig"))
+    for each in list_of(given.get("Mounts")):
         asked_mount(each)
     host = _HOST | given
     for name in _DEFAULT_IF_EMPTY:
         host[name] = host[name] or copy.copy(_HOST[name])
-    policy = fields(given.get("RestartPolicy"))
+    policy = dict_of(given.get("RestartPolicy"))
     host["RestartPolicy"] = {"Name": "", "MaximumRetryCount": 0} | policy
     host["LogConfig"] = log_config(given.get("LogConfig"))
     if host["MemorySwappiness"] == -1:
         host["MemorySwappiness"] = None
     if host["PidsLimit"] == 0:
         host["PidsLimit"] = None
-    if ports := fields(given.get("PortBindings")):
+    if ports := dict_of(given.get("PortBindings")):
         for port in ports:
             _check_port(port.partition("/")[0])
-        host["PortBindings"] = {port: [_binding(each) for each in items(bound)] for port, bound in ports.items()}
+        host["PortBindings"] = {port: [_binding(each) for each in list_of(bound)] for port, bound in ports.items()}
     if host["Memory"] and not host["MemorySwap"]:
         host["MemorySwap"] = 2 * host["Memory"]
     if host["NetworkMode"].startswith("container:"):
         host["NetworkMode"] = _joined_network(host["NetworkMode"].partition(":")[2], engine)
     if host["AutoRemove"] and policy.get("Name") not in (None, "", "no"):
         raise refusal(400, "can't create 'AutoRemove' container with restart policy")
-    for each in items(host["ExtraHosts"]):
+    for each in list_of(host["ExtraHosts"]):
         _check_extra_host(each)
     check_restart_policy(host["RestartPolicy"])
     if given.get("ShmSize", 0) < 0:
@@ -148,7 +148,7 @@ def _check_joined(host: Mapping[str, Any], engine: Engine) -> None:
 
 def check_modes(body: Mapping[str, Any]) -> None:
     """Raise what is said of options that exclude each other."""
-    host = fields(body.get("HostConfig"))
+    host = dict_of(body.get("HostConfig"))
     mode = str(host.get("NetworkMode") or "")
     if mode in ("container", "container:"):
         raise refusal(400, "Invalid network mode: invalid container format container:<name|id>")
@@ -224,7 +224,7 @@ def update(host: dict[str, Any], body: Mapping[str, Any], id: str) -> dict[str, 
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
         )
         raise refusal(409, f"Cannot update container {id}: {text}")
-    policy = fields(body.get("RestartPolicy"))
+    policy = dict_of(body.get("RestartPolicy"))
     if policy.get("Name"):
         if host["AutoRemove"]:
             text = "Restart policy cannot be updated because AutoRemove is enabled for the container"
@@ -239,14 +239,14 @@ def networks_asked(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         SwarmError: there is more than one.
     """
-    asked = fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig"))
+    asked = dict_of(dict_of(body.get("NetworkingConfig")).get("EndpointsConfig"))
     if len(asked) > 1:
         raise refusal(400, f"Container cannot be connected to network endpoints: {', '.join(sorted(asked))}")
     for name, given in asked.items():
         if given is None:
             raise refusal(400, f"no EndpointSettings for {name}")
         for version in (4, 6):
-            address = fields(given.get("IPAMConfig")).get(f"IPv{version}Address")
+            address = dict_of(given.get("IPAMConfig")).get(f"IPv{version}Address")
             if address and address_in(address) is None:
                 raise refusal(400, f"invalid IPv{version} address: {address}")
     return dict(asked)

@@ -9,7 +9,7 @@ import trio
 
 from swarmlib import SwarmError
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from .container import Container, Exec, Health, Probe
 from .engine import Engine
 from .processes import Processes
@@ -42,8 +42,8 @@ class Prober:
 
     def probe_of(self, container: Container) -> Plan | None:
         """Return how a container is probed; None if it isn't."""
-        asked = fields(container.config.get("Healthcheck"))
-        kind, *words = items(asked.get("Test")) or ["NONE"]
+        asked = dict_of(container.config.get("Healthcheck"))
+        kind, *words = list_of(asked.get("Test")) or ["NONE"]
         if kind == "NONE":
             return None
         return Plan(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..dockerapi.nulls import items
+from ..dockerapi.nullable import list_of
 from .container import Container
 from .files import Files, Mounted, file
 from .links import host_lines
@@ -33,7 +33,7 @@ def mount_told(container: Container) -> None:
     addresses = [each.address for each in container.networks.values() if each.address]
     further = [
         f"{_GATEWAY if address == HOST_GATEWAY else address}\t{name}"
-        for name, _, address in (each.partition(":") for each in items(container.host["ExtraHosts"]))
+        for name, _, address in (each.partition(":") for each in list_of(container.host["ExtraHosts"]))
     ]
     lines = [*further, *host_lines(container), *(f"{address}\t{hostname}" for address in addresses)]
     told = {"hosts": _HOSTS + "".join(f"{line}\n" for line in lines), "hostname": f"{hostname}\n"}
@@ -46,4 +46,4 @@ def mount_told(container: Container) -> None:
 def _resolv(container: Container) -> str:
     if set(container.networks) - {"bridge", "host", "none"}:
         return _NAME_SERVER
-    return "".join(f"nameserver {address}\n" for address in items(container.host["Dns"]))
+    return "".join(f"nameserver {address}\n" for address in list_of(container.host["Dns"]))

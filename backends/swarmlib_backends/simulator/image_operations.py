@@ -9,7 +9,7 @@ from swarmlib import NotFound, Request
 
 from ..dockerapi.filters import flag
 from ..dockerapi.matching import Matches, glob
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ImageDelete, ImageList, ImagePrune, ImagePush, ImageSearch, ImageTag
 from ..dockerapi.references import familiar, normal, repository, tagged
 from ..dockerapi.status import refusal, restated, to_tell_in_band
@@ -50,7 +50,7 @@ class ImageOperations(Family):
         """Return the tags of an image that a list shows; None if it doesn't show it."""
         if image.created >= bounds.get("before", float("inf")) or image.created <= bounds.get("since", 0.0):
             return None
-        if not labels_wanted(fields(image.config.get("Labels")), wanted):
+        if not labels_wanted(dict_of(image.config.get("Labels")), wanted):
             return None
         if references:
             tags = [tag for tag in image.tags if any(fits(tag) or fits(repository(tag)) for fits in references)]
@@ -93,7 +93,7 @@ class ImageOperations(Family):
         shown: list[Any] = []
         while image is not None:
             size = image.size - (image.parent.size if image.parent else 0)
-            by = " ".join(items(image.origin.config.get("Cmd")))
+            by = " ".join(list_of(image.origin.config.get("Cmd")))
             about = {"Comment": image.origin.comment, "Created": int(image.created), "CreatedBy": by, "Id": image.id}
             shown.append(about | {"Size": size, "Tags": sorted(image.tags) or None})
             image = image.parent

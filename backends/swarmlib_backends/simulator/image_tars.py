@@ -13,7 +13,7 @@ import orjson
 from swarmlib import BytesStream, NotFound, Request, SwarmError, Unsupported
 
 from ..dockerapi.jsonerrors import explain
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ImageCommit, ImageCreate, ImageGetAll, ImageImport
 from ..dockerapi.references import is_id, normal, repository, tagged
 from ..dockerapi.schema import Reader, Wrong, reader
@@ -157,7 +157,7 @@ class ImageTars(Family):
     def _committed(self, container: Container, body: dict[str, Any], asked: ImageCommit) -> Image:
         kept = {name: container.config.get(name) for name in (_INHERITED if body else container.config)}
         config = NO_CONFIG | kept | {name: value for name, value in body.items() if value and name in NO_CONFIG}
-        config["Labels"] = fields(container.config.get("Labels")) | fields(body.get("Labels"))
+        config["Labels"] = dict_of(container.config.get("Labels")) | dict_of(body.get("Labels"))
         return self.engine.images.add_child(
             container.image if container.image.id else None,
             container.files,
@@ -202,8 +202,8 @@ def saved(nodes: Mapping[str, Node]) -> Iterator[Saved]:
         data = _member(nodes, about).data
         name = posixpath.basename(about).removesuffix(".json")
         id = f"sha256:{name if len(name) == 64 else hashlib.sha256(data).hexdigest()}"
-        layers = [_member(nodes, layer).data for layer in items(each.get("Layers"))]
-        yield Saved(id, fields(_read(_IMAGE, data).get("config")), items(each.get("RepoTags")), layers)
+        layers = [_member(nodes, layer).data for layer in list_of(each.get("Layers"))]
+        yield Saved(id, dict_of(_read(_IMAGE, data).get("config")), list_of(each.get("RepoTags")), layers)
 
 
 def _member(nodes: Mapping[str, Node], name: str) -> Node:

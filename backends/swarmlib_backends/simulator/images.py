@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from swarmlib import NotFound
 
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ImageCreate
 from ..dockerapi.references import is_digest, is_id, looked_for, normal, repository, tagged
 from . import pulled
@@ -209,7 +209,7 @@ class ImageStore:
 
     def tell(self, action: str, image: Image, name: str | None = None) -> None:
         """Make an event of what happened to an image."""
-        labels = fields(image.config.get("Labels"))
+        labels = dict_of(image.config.get("Labels"))
         self._context.tell_of("image", action, image.id, {**labels, "name": name or image.id})
 
     # Sizes.

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from swarmlib import NotFound
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
 from .container import Container
 from .context import Context
@@ -42,7 +42,7 @@ def make_links(container: Container, context: Context) -> None:
     Raises:
         SwarmError: there is no such container, or none of them can be linked to.
     """
-    asked, mode = items(container.host["Links"]), container.host["NetworkMode"]
+    asked, mode = list_of(container.host["Links"]), container.host["NetworkMode"]
     container.host["Links"] = None  # an inspection shows those that there are
     if mode not in ("default", "bridge"):
         return
@@ -106,9 +106,9 @@ def variables(container: Container) -> dict[str, str]:
     for alias, other in container.links.items():
         prefix = alias.upper().replace("-", "_")
         if (bridge := other.networks.get("bridge")) is not None:
-            found |= _of_ports(prefix, bridge.address, fields(other.config.get("ExposedPorts")))
+            found |= _of_ports(prefix, bridge.address, dict_of(other.config.get("ExposedPorts")))
         found[f"{prefix}_NAME"] = f"/{container.name}/{alias}"
-        entries = (entry.partition("=") for entry in items(other.config.get("Env")))
+        entries = (entry.partition("=") for entry in list_of(other.config.get("Env")))
         found |= {f"{prefix}_ENV_{name}": value for name, is_set, value in entries if is_set and name not in _NOT_TOLD}
     return found
 

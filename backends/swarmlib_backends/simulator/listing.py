@@ -11,7 +11,7 @@ import orjson
 from swarmlib import Request, SwarmError
 
 from ..dockerapi.filters import flag
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerList
 from ..dockerapi.status import refusal
 from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
@@ -54,7 +54,7 @@ def _filters(engine: Engine) -> Mapping[str, Filter[Container]]:
         "ancestor": lambda values: _ancestor(engine, values),
         "before": lambda values: _bounded(engine, values, lambda each, bound: each.created < bound.created),
         "exited": by_exit,
-        "expose": lambda values: _port(values, lambda each: fields(each.config.get("ExposedPorts"))),
+        "expose": lambda values: _port(values, lambda each: dict_of(each.config.get("ExposedPorts"))),
         "health": _health,
         "is-task": lambda values: lambda each: not flag({"is-task": values}, "is-task", ["true"], ["false"]),
         "isolation": lambda values: lambda each: True,
@@ -132,7 +132,7 @@ def _port(values: list[str], of: Callable[[Container], Mapping[str, Any]]) -> _T
         numbers = {
             f"{bound['HostPort']}/{port.partition('/')[2]}"
             for port, all in of(each).items()
-            for bound in items(all or None)
+            for bound in list_of(all or None)
         }
         return not values or bool(wanted & (numbers | set(of(each))))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.status import refusal
 
 DEFAULT: Final = "json-file"
@@ -22,8 +22,8 @@ _READABLE: Final = ("json-file", "local", "journald")
 
 def log_config(given: Any) -> dict[str, Any]:
     """Return what is asked for, completed. Raises SwarmError if there is no such driver or option."""
-    asked = fields(given)
-    driver, options = str(asked.get("Type") or DEFAULT), fields(asked.get("Config"))
+    asked = dict_of(given)
+    driver, options = str(asked.get("Type") or DEFAULT), dict_of(asked.get("Config"))
     if driver not in (*DRIVERS, "none"):
         raise refusal(400, f'error looking up logging plugin {driver}: plugin "{driver}" not found')
     known = _OPTIONS.get(driver)

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal, restated
 from .container import Mount
 from .engine import Engine
@@ -39,15 +39,15 @@ def mounts_of(config: Mapping[str, Any], host: Mapping[str, Any], engine: Engine
     Raises:
         SwarmError: a specification is wrong, or the container whose volumes it wants doesn't exist.
     """
-    temporary = fields(host.get("Tmpfs"))
-    inherited = [mount for spec in items(host.get("VolumesFrom")) for mount in _from_container(spec, engine)]
+    temporary = dict_of(host.get("Tmpfs"))
+    inherited = [mount for spec in list_of(host.get("VolumesFrom")) for mount in _from_container(spec, engine)]
     own: dict[str, Mount] = {}
-    for spec in items(host.get("Binds")):
+    for spec in list_of(host.get("Binds")):
         _add(own, _bind(spec), temporary)
-    for given in items(host.get("Mounts")):
+    for given in list_of(host.get("Mounts")):
         _add(own, asked_mount(given))
     found = {mount.target: mount for mount in inherited} | own
-    for target in fields(config.get("Volumes")):
+    for target in dict_of(config.get("Volumes")):
         path = posixpath.normpath(f"/{target.lstrip('/')}")
         if path not in temporary:
             found.setdefault(path, Mount("volume", path, anonymous=True))
@@ -113,7 +113,7 @@ def _target_problem(target: str) -> str:
 
 def check_temporary(host: Mapping[str, Any]) -> None:
     """Refuse places of `HostConfig.Tmpfs` where nothing can be mounted. Raises `SwarmError`."""
-    for target in fields(host.get("Tmpfs")):
+    for target in dict_of(host.get("Tmpfs")):
         if problem := _target_problem(target):
             raise refusal(400, problem)
 
@@ -126,9 +126,9 @@ def asked_mount(given: dict[str, Any]) -> Mount:
         raise refusal(400, f'invalid mount config for type "{kind}": {problem}')
     target = posixpath.normpath(target)
     if kind == "volume":
-        filled = not fields(given.get("VolumeOptions")).get("NoCopy")
+        filled = not dict_of(given.get("VolumeOptions")).get("NoCopy")
         return Mount(kind, target, name=source, mode="z", writable=writable, anonymous=not source, filled=filled)
-    propagation = str(fields(given.get("BindOptions")).get("Propagation") or "rprivate") if kind == "bind" else ""
+    propagation = str(dict_of(given.get("BindOptions")).get("Propagation") or "rprivate") if kind == "bind" else ""
     if propagation and propagation not in _PROPAGATIONS:
         raise refusal(400, f'invalid mount config for type "bind": invalid propagation mode: {propagation}')
     source = posixpath.normpath(source) if kind == "bind" else ""

@@ -9,7 +9,7 @@ from swarmlib import NotFound, Request, SwarmError
 
 from ..dockerapi.filters import flag
 from ..dockerapi.matching import named
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import NetworkInspect, NetworkList, NetworkPrune
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
@@ -70,7 +70,7 @@ class NetworkOperations(Family):
         config = self._config_of(body)
         if body.get("Scope") not in (None, "", "local"):
             raise refusal(500, NOT_A_MANAGER)
-        check_options(fields(config.get("Options")))
+        check_options(dict_of(config.get("Options")))
         if body.get("ConfigOnly"):
             made = self.engine.networks.add(name, "null", None, body)
         else:
@@ -118,7 +118,7 @@ class NetworkOperations(Family):
         body = body_of(request)
         container, given = (
             self.engine.find(str(body.get("Container") or "")),
-            dict(fields(body.get("EndpointConfig"))),
+            dict(dict_of(body.get("EndpointConfig"))),
         )
         ref = ref_of(request)
         if container.running:
@@ -191,7 +191,7 @@ def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> boo
             raise refusal(500, f"invalid filter: 'type'='{value}'")
         if network.predefined is not (value == "builtin"):
             return False
-    labels = fields(network.body.get("Labels"))
+    labels = dict_of(network.body.get("Labels"))
     tests: dict[str, Callable[[str], bool]] = {
         "driver": lambda value: network.driver == value,
         "scope": lambda value: value == "local",
@@ -204,7 +204,7 @@ def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> boo
 
 def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:
     body = network.body
-    ipam = fields(body.get("IPAM"))
+    ipam = dict_of(body.get("IPAM"))
     return {
         "Name": network.name,
         "Id": network.id,
@@ -223,8 +223,8 @@ def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:
         "ConfigFrom": {"Network": config_from(body)},
         "ConfigOnly": bool(body.get("ConfigOnly")),
         "Containers": members,
-        "Options": _BRIDGE_OPTIONS if network.name == "bridge" else fields(body.get("Options")),
-        "Labels": fields(body.get("Labels")),
+        "Options": _BRIDGE_OPTIONS if network.name == "bridge" else dict_of(body.get("Options")),
+        "Labels": dict_of(body.get("Labels")),
     }
 
 

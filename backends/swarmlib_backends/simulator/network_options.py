@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.numbers import integer
 from ..dockerapi.parameters import PARSE_BOOL
 from ..dockerapi.status import refusal
@@ -25,13 +25,13 @@ _INTERFACE: Final = re.compile(r"(?!\.{1,2}$)[^/:\s]*")
 
 def config_from(body: Mapping[str, Any]) -> str:
     """Return the network whose configuration another one takes; "" if it has one of its own."""
-    return str(fields(body.get("ConfigFrom")).get("Network") or "")
+    return str(dict_of(body.get("ConfigFrom")).get("Network") or "")
 
 
 def check_subnets(body: Mapping[str, Any]) -> None:
     """Refuse subnets that are none. Raises `SwarmError`."""
-    for config in items(fields(body.get("IPAM")).get("Config")):
-        subnet_of(str(fields(config).get("Subnet") or ""))
+    for config in list_of(dict_of(body.get("IPAM")).get("Config")):
+        subnet_of(str(dict_of(config).get("Subnet") or ""))
 
 
 def check_operator(body: Mapping[str, Any]) -> None:
@@ -61,7 +61,7 @@ def _check_config_only(body: Mapping[str, Any]) -> None:
 
 def _check_dependent(body: Mapping[str, Any]) -> None:
     depends = "not supported if the network depends on a configuration network"
-    ipam = fields(body.get("IPAM"))
+    ipam = dict_of(body.get("IPAM"))
     own = (body.get("EnableIPv6"), body.get("Labels"), ipam.get("Options"), ipam.get("Config"))
     if any(own) or ipam.get("Driver") not in (None, "", "default"):
         raise refusal(403, f"user specified configurations are {depends}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from swarmlib import NotFound, SwarmError
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
 from .addresses import Address, Addresses, Ipam, Pools, address_in, ipam_of
 from .container import Container, Endpoint
@@ -113,7 +113,7 @@ class NetworkStore:
         check_connection(container, network, given)
         if network.config_only:
             raise refusal(403, "cannot create endpoint on configuration-only network")
-        for link in items(given.get("Links")):
+        for link in list_of(given.get("Links")):
             link_of(link)
         endpoint = container.networks.get(network.name) or Endpoint(given)
         if network.addresses is not None:
@@ -160,7 +160,7 @@ class NetworkStore:
     def _address(container: Container, network: Network, name: str) -> str:
         name = name.removesuffix(f".{network.name}")
         own = container.networks[network.name].given
-        linked = {alias: other for other, alias in map(link_of, items(own.get("Links")))}
+        linked = {alias: other for other, alias in map(link_of, list_of(own.get("Links")))}
         for each in network.members.values():
             endpoint = each.networks[network.name]
             if linked.get(name, name) in (each.name, each.id[:12], *(endpoint.aliases or ())):
@@ -170,7 +170,7 @@ class NetworkStore:
 
 def check_connection(container: Container, network: Network, given: dict[str, Any]) -> None:
     """Raise what is said of a connection that can't be."""
-    asked = [version for version in (4, 6) if fields(given.get("IPAMConfig")).get(f"IPv{version}Address")]
+    asked = [version for version in (4, 6) if dict_of(given.get("IPAMConfig")).get(f"IPv{version}Address")]
     if network.predefined and asked:
         raise refusal(400, "user specified IP address is supported on user defined networks only")
     if network.predefined and given.get("Aliases"):
@@ -194,7 +194,7 @@ def main_network(container: Container) -> str:
 
 def _give(endpoint: Endpoint, ipam: Ipam, given: dict[str, Any], name: str) -> None:
     """Give an endpoint its addresses, those that it asks for if it does. Raises `SwarmError` if they can't be had."""
-    asked = fields(given.get("IPAMConfig"))
+    asked = dict_of(given.get("IPAMConfig"))
     wanted, wanted6 = (_wanted(str(asked.get(f"IPv{version}Address") or ""), version) for version in (4, 6))
     address = ipam.v4.take(wanted, name)
     if ipam.v6 is not None:
@@ -223,4 +223,4 @@ def _take_back(endpoint: Endpoint, ipam: Ipam) -> None:
 def aliases_of(container: Container, network: Network, given: dict[str, Any]) -> list[str] | None:
     """Return the names that a container has in a network besides its own; None for no others."""
     own = [] if network.predefined else [container.id[:12]]
-    return [*(each for each in items(given.get("Aliases")) if each not in own), *own] or None
+    return [*(each for each in list_of(given.get("Aliases")) if each not in own), *own] or None

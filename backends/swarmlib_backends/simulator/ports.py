@@ -15,7 +15,7 @@ from typing import Final
 
 from swarmlib import SwarmError
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
 from .addresses import LAST_PORT, address_in
 from .container import Container
@@ -44,14 +44,14 @@ class HostPorts:
         Raises:
             SwarmError: another has one of them, or one is none that can be published.
         """
-        bindings = fields(container.host["PortBindings"])
+        bindings = dict_of(container.host["PortBindings"])
         ports: dict[str, list[dict[str, str]] | None] = {}
         container.listening = {} if self._engine.listens(container) else None
-        for exposed in sorted(fields(container.config.get("ExposedPorts"))):
-            asked = items(bindings.get(exposed)) or ([_ANY] if container.host["PublishAllPorts"] else [])
+        for exposed in sorted(dict_of(container.config.get("ExposedPorts"))):
+            asked = list_of(bindings.get(exposed)) or ([_ANY] if container.host["PublishAllPorts"] else [])
             port = _named(exposed)
             bound = [each for given in asked for each in self._bind_one(container, port, given)]
-            ports[port] = [*items(ports.get(port)), *bound] or None  # 80 and 80/tcp are one
+            ports[port] = [*list_of(ports.get(port)), *bound] or None  # 80 and 80/tcp are one
         container.ports = ports
 
     def _bind_one(self, container: Container, port: str, given: dict[str, str]) -> list[dict[str, str]]:

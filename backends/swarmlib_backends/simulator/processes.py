@@ -9,7 +9,7 @@ from typing import Any
 
 from swarmlib import SwarmError
 
-from ..dockerapi.nulls import items
+from ..dockerapi.nullable import list_of
 from ..dockerapi.status import refusal
 from ..enginekit.output import Piece
 from .container import Container, Exec
@@ -130,7 +130,7 @@ def processes_in(container: Container) -> list[Process]:
 def _user(container: Container, config: dict[str, Any]) -> User:
     """Return who a process of this configuration runs as: its own, or its container's."""
     named = str(config.get("User") or container.config["User"] or "")
-    return user_of(container.files, named, items(container.host["GroupAdd"]))
+    return user_of(container.files, named, list_of(container.host["GroupAdd"]))
 
 
 def _no_program(name: str, container: Container) -> SwarmError:
@@ -155,6 +155,9 @@ def _environment(container: Container, config: dict[str, Any]) -> dict[str, str]
     if config.get("Tty"):
         base["TERM"] = "xterm"
     base |= variables(container)
-    entries = [*items(container.config["Env"]), *(items(config.get("Env")) if config is not container.config else [])]
+    entries = [
+        *list_of(container.config["Env"]),
+        *(list_of(config.get("Env")) if config is not container.config else []),
+    ]
     given = [entry.partition("=") for entry in entries]
     return {**base, **{name: value for name, is_set, value in given if is_set}, "HOME": "/root"}

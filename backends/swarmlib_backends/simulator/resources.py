@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..dockerapi.nulls import fields, items
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
 from .engine import Engine
 from .mounts import check_temporary
@@ -88,7 +88,7 @@ def _check_set(named: str, what: str, count: int) -> None:
 def check_privileges(host: Mapping[str, Any]) -> None:
     """Raise what is said of rights, scores, runtimes and places that there are none of."""
     for name in ("CapAdd", "CapDrop"):
-        for given in items(host.get(name)):
+        for given in list_of(host.get(name)):
             capability = given.upper().removeprefix("CAP_")
             if capability not in _CAPABILITIES:
                 raise refusal(400, f'invalid {name}: unknown capability: "CAP_{capability}"')
@@ -104,7 +104,7 @@ def check_privileges(host: Mapping[str, Any]) -> None:
 
 def check_security(host: Mapping[str, Any]) -> None:
     """Refuse security options that there are none of. Raises `SwarmError`."""
-    for option in items(host.get("SecurityOpt")):
+    for option in list_of(host.get("SecurityOpt")):
         _check_security_option(option)
 
 
@@ -121,7 +121,7 @@ def _check_security_option(option: str) -> None:
 
 def check_storage(host: Mapping[str, Any]) -> None:
     """Refuse options of a container's storage, of which the file system below has none. Raises `SwarmError`."""
-    options = fields(host.get("StorageOpt"))
+    options = dict_of(host.get("StorageOpt"))
     if any(name.lower() == "size" for name in options):
         raise refusal(500, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
     for name in options:

@@ -25,7 +25,7 @@ from swarmlib.net.listening import ENDS, serve
 
 from ..dockerapi import targets, times
 from ..dockerapi.filters import encode
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.numbers import integer
 from ..dockerapi.parameters import texts_of
 from ..enginekit.clock import Clock
@@ -142,7 +142,7 @@ class Ryuk:
             await _log(run, f"{kind}: {exc.message}")
             return 0
         for each in found:
-            if kind == "containers" and fields(each["Labels"]).get(RYUK_LABEL) == "true":
+            if kind == "containers" and dict_of(each["Labels"]).get(RYUK_LABEL) == "true":
                 continue  # itself, and others like it
             try:
                 await self._engine.rm(kind, each[name], **removing)

@@ -12,7 +12,7 @@ from swarmlib import NotFound, Request, Unsupported
 
 from ..dockerapi.filters import flag
 from ..dockerapi.matching import named
-from ..dockerapi.nulls import fields
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import VolumeDelete, VolumeList, VolumePrune
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
@@ -116,7 +116,7 @@ class VolumeStore:
         if driver != "local":
             raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
         name = name or self._context.names.id()
-        options = fields(body.get("DriverOpts"))
+        options = dict_of(body.get("DriverOpts"))
         if not self.has(name):  # what is there already is given as it is
             _check_options(name, options)
         return _shown(self.make(name, body.get("Labels"), options or None))
@@ -152,7 +152,7 @@ class VolumeStore:
 
 
 def _fits(volume: Volume, wanted: dict[str, list[str]]) -> bool:
-    return labels_wanted(fields(volume.labels), wanted) and "local" in (wanted.get("driver") or ["local"])
+    return labels_wanted(dict_of(volume.labels), wanted) and "local" in (wanted.get("driver") or ["local"])
 
 
 def _shown(volume: Volume) -> dict[str, Any]:

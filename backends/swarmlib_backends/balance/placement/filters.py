@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from ...dockerapi.isolation import lacking, offered
-from ...dockerapi.nulls import fields
+from ...dockerapi.nullable import dict_of
 from ..index import Index, placed
 from ..node import Claim, Node, Port
 from ..objects import ENDED
@@ -98,7 +98,7 @@ class AffinityFilter:
         elif key == "image":
             yield from self.index.image_names[node]
         else:
-            labels = (fields(each.summary.get("Labels")) for each in self.index.containers_on(node))
+            labels = (dict_of(each.summary.get("Labels")) for each in self.index.containers_on(node))
             yield from (each[key] for each in labels if key in each)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ...dockerapi.nulls import fields, items
+from ...dockerapi.nullable import dict_of, list_of
 from ..departed import Ref
 from ..index import Index
 from ..node import Node
@@ -27,11 +27,11 @@ def told(name: str, body: Mapping[str, Any], node: str) -> Iterator[Ref]:
     body: in canonical form. node: the engine that its label names.
     """
     described: Any = body.get("Node")
-    labels = fields(body.get("Labels"))
-    endpoints = fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig"))
-    if named := node or str((fields(described).get("Name") if isinstance(described, dict) else described) or ""):
+    labels = dict_of(body.get("Labels"))
+    endpoints = dict_of(dict_of(body.get("NetworkingConfig")).get("EndpointsConfig"))
+    if named := node or str((dict_of(described).get("Name") if isinstance(described, dict) else described) or ""):
         yield "nodes", named
-    yield from (("networks", str(id)) for each in endpoints.values() if (id := fields(each).get("NetworkID")))
+    yield from (("networks", str(id)) for each in endpoints.values() if (id := dict_of(each).get("NetworkID")))
     if replaced := labels.get(REPLACES):
         yield "containers", str(replaced)
     if _SHORT_ID.fullmatch(hostname := str(body.get("Hostname") or "")):  # an engine's default: the beginning of the id
@@ -58,15 +58,15 @@ def _holders(kind: str, ref: str, nodes: Sequence[Node], index: Index) -> set[No
 
 def of_host(host: Mapping[str, Any]) -> str:
     """Return the first path or device of the host in a `HostConfig`; "" for none."""
-    for each in items(host.get("Binds")):
+    for each in list_of(host.get("Binds")):
         if is_path(source := str(each).partition(":")[0]):
             return source
-    for mount in map(fields, items(host.get("Mounts"))):
+    for mount in map(dict_of, list_of(host.get("Mounts"))):
         if mount.get("Type") == "bind":
             return str(mount.get("Source"))
-    for device in map(fields, items(host.get("Devices"))):
+    for device in map(dict_of, list_of(host.get("Devices"))):
         return str(device.get("PathOnHost"))
-    return "devices" if items(host.get("DeviceRequests")) else ""
+    return "devices" if list_of(host.get("DeviceRequests")) else ""
 
 
 def is_path(source: str) -> bool:

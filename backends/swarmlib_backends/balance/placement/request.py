@@ -17,7 +17,7 @@ import orjson
 from swarmlib import Invalid
 
 from ...dockerapi import isolation
-from ...dockerapi.nulls import fields, items
+from ...dockerapi.nullable import dict_of, list_of
 from ..departed import Ref
 from ..labels import LABEL, RESCHEDULE, group_of
 from ..node import EVERYWHERE, NOTHING, Claim, Port, port_number
@@ -82,9 +82,9 @@ def read(name: str, body: Any) -> tuple[PlacementRequest, dict[str, Any] | None]
         raise Invalid("the body of a create must be a JSON object")
     given = cast("dict[str, Any]", body)
     cleaned = _cleaned(given)
-    labels: Mapping[str, str] = fields((cleaned or given).get("Labels"))
-    host = fields(given.get("HostConfig"))
-    exposed = fields(given.get("ExposedPorts")) if host.get("NetworkMode") == "host" else ()
+    labels: Mapping[str, str] = dict_of((cleaned or given).get("Labels"))
+    host = dict_of(given.get("HostConfig"))
+    exposed = dict_of(given.get("ExposedPorts")) if host.get("NetworkMode") == "host" else ()
     request = PlacementRequest(
         name=name,
         image=str(given.get("Image") or ""),
@@ -95,7 +95,7 @@ def read(name: str, body: Any) -> tuple[PlacementRequest, dict[str, Any] | None]
         group=group_of(labels),
         isolation=isolation.demanded(given),
         runtime=isolation.named(given),
-        origins=[*origins.told(name, given, node=str(fields(given.get("Labels")).get(LABEL) or ""))],
+        origins=[*origins.told(name, given, node=str(dict_of(given.get("Labels")).get(LABEL) or ""))],
         of_host=origins.of_host(host),
     )
     return request, cleaned
@@ -135,7 +135,7 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
     """Move the rules from the environment of a body to its labels, and remove the label that names its engine; return
     None if it has neither.
     """
-    env: list[str] = items(body.get("Env"))
+    env: list[str] = list_of(body.get("Env"))
     found: dict[str, list[str]] = {}
     kept: list[str] = []
     for entry in env:
@@ -144,7 +144,7 @@ def _cleaned(body: dict[str, Any]) -> dict[str, Any] | None:
             found.setdefault(kind, []).append(rule)
         else:
             kept.append(entry)
-    labels: dict[str, str] = fields(body.get("Labels"))
+    labels: dict[str, str] = dict_of(body.get("Labels"))
     if not found and LABEL not in labels:
         return None
     made = {name: value for name, value in labels.items() if name != LABEL}
@@ -164,23 +164,23 @@ def network_used(mode: str) -> tuple[str, str] | None:
 
 
 def _used(body: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for each in items(host.get("VolumesFrom")):
+    for each in list_of(host.get("VolumesFrom")):
         yield "containers", str(each).partition(":")[0]
-    for each in items(host.get("Links")):
+    for each in list_of(host.get("Links")):
         yield "containers", str(each).partition(":")[0].lstrip("/")
     for mode in _MODES:
         if str(host.get(mode) or "").startswith("container:"):
             yield "containers", str(host[mode]).partition(":")[2]
     if used := network_used(str(host.get("NetworkMode") or "")):
         yield used
-    endpoints = fields(fields(body.get("NetworkingConfig")).get("EndpointsConfig"))
+    endpoints = dict_of(dict_of(body.get("NetworkingConfig")).get("EndpointsConfig"))
     yield from (("networks", str(each)) for each in endpoints if each not in _OWN_NETWORKS)
-    for each in (link for endpoint in endpoints.values() for link in items(fields(endpoint).get("Links"))):
+    for each in (link for endpoint in endpoints.values() for link in list_of(dict_of(endpoint).get("Links"))):
         yield "containers", str(each).partition(":")[0].lstrip("/")
-    for each in items(host.get("Binds")):
+    for each in list_of(host.get("Binds")):
         source = str(each).partition(":")[0]
         if ":" in str(each) and source and not origins.is_path(source):
             yield "volumes", source
-    for mount in map(fields, items(host.get("Mounts"))):
+    for mount in map(dict_of, list_of(host.get("Mounts"))):
         if mount.get("Type") == "volume" and mount.get("Source"):
             yield "volumes", str(mount["Source"])

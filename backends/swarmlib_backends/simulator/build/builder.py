@@ -12,7 +12,7 @@ import trio
 
 from swarmlib import Invalid, SwarmError
 
-from ...dockerapi.nulls import items
+from ...dockerapi.nullable import list_of
 from ...dockerapi.operations import ImageBuild
 from ...dockerapi.references import normal
 from ...dockerapi.status import refusal, restated
@@ -171,7 +171,7 @@ class Builder:
 
     async def _triggers(self, stage: StageState) -> None:
         """Do what the image that a stage begins with wants to be done then."""
-        triggers = items(stage.config.values["OnBuild"])
+        triggers = list_of(stage.config.values["OnBuild"])
         stage.config.values["OnBuild"] = None
         if triggers:
             await self._say(f"# Executing {len(triggers)} build trigger")

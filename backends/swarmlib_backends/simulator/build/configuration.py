@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from swarmlib import Invalid
 
-from ...dockerapi.nulls import fields, items
+from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal, restated
 from ...dockerapi.values import signal_number
 from ...dockerfile.instructions import Instruction, health, instruction
@@ -80,7 +80,7 @@ class Configuration:
     @property
     def environment(self) -> list[str]:
         """NAME=VALUE."""
-        return items(self.values["Env"])
+        return list_of(self.values["Env"])
 
     @property
     def shell(self) -> list[str]:
@@ -111,7 +111,7 @@ def _env(config: Configuration, step: Instruction, _: Expander) -> str:
 
 
 def _label(config: Configuration, step: Instruction, _: Expander) -> str:
-    config.values["Labels"] = fields(config.values["Labels"]) | dict(step.pairs)
+    config.values["Labels"] = dict_of(config.values["Labels"]) | dict(step.pairs)
     return _assigned("LABEL", step.pairs)
 
 
@@ -125,7 +125,7 @@ def _entrypoint(config: Configuration, step: Instruction, _: Expander) -> str:
     config.values["Entrypoint"] = config.command(step) if step.args else None
     if not config.command_set:
         config.values["Cmd"] = None
-    return f"ENTRYPOINT {_quoted(items(config.values['Entrypoint']))}"
+    return f"ENTRYPOINT {_quoted(list_of(config.values['Entrypoint']))}"
 
 
 def _user(config: Configuration, step: Instruction, _: Expander) -> str:
@@ -140,14 +140,14 @@ def _workdir(config: Configuration, step: Instruction, _: Expander) -> str:
 
 def _expose(config: Configuration, step: Instruction, expander: Expander) -> str:
     ports = [port for word in step.args for port in expander.words(word)]
-    config.values["ExposedPorts"] = fields(config.values.get("ExposedPorts")) | {port: {} for port in _exposed(ports)}
+    config.values["ExposedPorts"] = dict_of(config.values.get("ExposedPorts")) | {port: {} for port in _exposed(ports)}
     return f"EXPOSE {' '.join(ports)}"
 
 
 def _volume(config: Configuration, step: Instruction, _: Expander) -> str:
     if "" in step.args:
         raise refusal(500, "VOLUME specified can not be an empty string")
-    config.values["Volumes"] = fields(config.values["Volumes"]) | {path: {} for path in step.args}
+    config.values["Volumes"] = dict_of(config.values["Volumes"]) | {path: {} for path in step.args}
     return f"VOLUME [{' '.join(step.args)}]"
 
 
@@ -168,7 +168,7 @@ def _healthcheck(config: Configuration, step: Instruction, _: Expander) -> str:
 
 
 def _onbuild(config: Configuration, step: Instruction, _: Expander) -> str:
-    config.values["OnBuild"] = [*items(config.values["OnBuild"]), step.args[0]]
+    config.values["OnBuild"] = [*list_of(config.values["OnBuild"]), step.args[0]]
     return f"ONBUILD {step.args[0]}"
 
 

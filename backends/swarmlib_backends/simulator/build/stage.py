@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Self
 
-from ...dockerapi.nulls import items
+from ...dockerapi.nullable import list_of
 from ..image import NO_CONFIG, Image
 from ..images import ImageStore
 from .configuration import Configuration
@@ -92,8 +92,8 @@ class StageState:
     def __post_init__(self) -> None:
         config = NO_CONFIG | copy.deepcopy(self.image.config if self.image else {})
         config |= {"OpenStdin": False, "StdinOnce": False}
-        if not any(entry.startswith("PATH=") for entry in items(config["Env"])):
-            config["Env"] = [*items(config["Env"]), _PATH]
+        if not any(entry.startswith("PATH=") for entry in list_of(config["Env"])):
+            config["Env"] = [*list_of(config["Env"]), _PATH]
         self.config = Configuration(config)
         self.remember()
 

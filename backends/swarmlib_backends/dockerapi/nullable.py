@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
-def items(value: Any) -> list[Any]:
+def list_of(value: Any) -> list[Any]:
     """Return a JSON list, empty for null."""
     return value or []
 
 
-def fields(value: Any) -> dict[str, Any]:
+def dict_of(value: Any) -> dict[str, Any]:
     """Return a JSON object, empty for null."""
     return value or {}
