@@ -1,6 +1,7 @@
 """The public names, listed once; `swarmlib` exports them as its own."""
 
 from .asking import Answer, ask, dispatch, next_reply
+from .bytes_stream import BytesStream
 from .chain import Chain, Stages
 from .client.client import Client, connect
 from .client.handles import Attachment, Handle, Workload
@@ -43,7 +44,6 @@ from .reply_channel import CLEANUP_SECONDS, ContractError, ReplySender, Tap
 from .reply_pair import ReplyReceiver, discard, open_reply
 from .request import Request, Sender
 from .service import Backend, Filter, Handler, Server, Source, Unhandled, refuse
-from .streams import BytesStream
 from .values import Json
 from .verbs import Verb
 

@@ -37,7 +37,7 @@ from swarmlib.suggestions import nearest
 
 from .calls import forward, relay
 from .patterns import Judge, Rule, fitting
-from .streams import StreamWrapper
+from .stream_wrappers import StreamWrapper
 
 _log = logging.getLogger(__name__)
 _Draw: TypeAlias = Callable[[random.Random], float]

@@ -17,7 +17,7 @@ from swarmlib.reply import FINAL
 from . import redact
 from .dockerapi.rows import WHOLE
 from .recording import PIECE, What, Writer, reply_bytes, request_bytes
-from .streams import StreamWrapper
+from .stream_wrappers import StreamWrapper
 
 _log: Final = logging.getLogger(__name__)
 

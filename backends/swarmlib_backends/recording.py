@@ -36,9 +36,9 @@ from swarmlib import Ack, Conflict, Invalid, Reply, Request, Unavailable
 from swarmlib.reply_channel import CLEANUP_SECONDS
 from swarmlib.wire.codec import encode
 from swarmlib.wire.references import Ref, RefKind, Refs
+from swarmlib.wire.remote_streams import kind_of
 from swarmlib.wire.reply_codec import decode_reply
 from swarmlib.wire.request_codec import decode_request
-from swarmlib.wire.streams import kind_of
 
 msgpack: Final[Any] = untyped_msgpack
 MAGIC: Final = "swarmlib recording"

@@ -21,7 +21,7 @@ from swarmlib.wire.references import RefKind
 from . import redact
 from .calls import apart, forward
 from .recording import Event, Recording, What, reply_in, request_in
-from .streams import OneWay
+from .stream_wrappers import OneWay
 
 _NEAREST: Final = 3
 _COMPARED: Final = 1000

@@ -29,7 +29,7 @@ from swarmlib.quantities import Duration
 
 from .calls import LOOKS, forward, relay
 from .patterns import fitting
-from .streams import StreamWrapper
+from .stream_wrappers import StreamWrapper
 
 
 @dataclass

@@ -12,7 +12,7 @@ from swarmlib.quantities import Duration, seconds
 
 from .calls import forward, relay
 from .patterns import Rule
-from .streams import StreamWrapper
+from .stream_wrappers import StreamWrapper
 
 
 @dataclass

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar, cast
 
 from ..chain import Stages
 from . import client, handles
-from .portal import Call, Closed, Context, FileStream, Held, Loop, Work
+from .portal import Closed, Context, FileStream, Held, Loop, LoopCall, Work
 
 __all__ = ["FileStream", "connect"]
 
@@ -99,10 +99,10 @@ def _shown(held: Held[Any] | None, value: Any) -> Any:
 
 async def _awaited(held: Held[Any] | None, work: Work[Any]) -> Any:
     assert held is not None
-    return _shown(held, await _result(Call(held.context, work)))
+    return _shown(held, await _result(LoopCall(held.context, work)))
 
 
-async def _result(call: Call[T]) -> T:
+async def _result(call: LoopCall[T]) -> T:
     """Launch a call and await its result. Cancelling this cancels the call, and waits until the call has ended."""
     try:
         await _told_by(call.launch)
@@ -114,7 +114,7 @@ async def _result(call: Call[T]) -> T:
     return call.result.get()
 
 
-async def _end_of(call: Call[Any]) -> None:
+async def _end_of(call: LoopCall[Any]) -> None:
     """Wait until a call has ended, even when cancelled: the stages bound how long that takes."""
     cancelled: asyncio.CancelledError | None = None
     while not call.ended.done:

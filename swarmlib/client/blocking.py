@@ -19,7 +19,7 @@ import trio
 
 from . import watch
 from .objects import Line
-from .portal import Call, Closed, Context, Held, Work
+from .portal import Closed, Context, Held, LoopCall, Work
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -53,7 +53,7 @@ def _seconds_left() -> float:
     return _deadline.get() - monotonic()
 
 
-def result_of(call: Call[T]) -> T:
+def result_of(call: LoopCall[T]) -> T:
     """Launch a call, and wait for its result; if something else ends the wait (Ctrl-C), the call is ended first."""
     try:
         _told_by(call.launch)
@@ -82,7 +82,7 @@ class Blocking(Generic[A]):
 
     def wait_for(self, work: Work[T]) -> T:
         """Run something in the loop, and return its result."""
-        return result_of(Call(self._context, work, _seconds_left()))
+        return result_of(LoopCall(self._context, work, _seconds_left()))
 
     def enter(self, manager: AbstractAsyncContextManager[T], shown: Callable[[Held[Any], T], U]) -> U:
         """Enter an async context manager, and return what is open, wrapped by `shown` for use here."""
@@ -257,4 +257,4 @@ class _RawStream(io.RawIOBase):
         """Close it without waiting: the collector may call this, in the loop's own thread."""
         if not self.closed:
             super().close()
-            Call[None](self._loop.held.context, self._loop.inner.aclose).launch(lambda: None)
+            LoopCall[None](self._loop.held.context, self._loop.inner.aclose).launch(lambda: None)

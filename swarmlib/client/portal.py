@@ -52,14 +52,14 @@ class Loop:
         self._started: SimpleQueue[trio.lowlevel.TrioToken] = SimpleQueue()
         self._token: trio.lowlevel.TrioToken | None = None
         self._thread = threading.Thread(target=self._run, name="swarmlib", daemon=True)
-        self._call: Call[Any]
+        self._call: LoopCall[Any]
 
     @property
     def loop(self) -> Loop:
         """The loop itself, as the place of its one call."""
         return self
 
-    def admit(self, call: Call[Any]) -> None:
+    def admit(self, call: LoopCall[Any]) -> None:
         """Start the thread for `call`; it ends with the call, at the latest when the interpreter exits."""
         self._call = call
         self._thread.start()
@@ -101,7 +101,7 @@ class Loop:
             return False
         return True
 
-    def refuse(self, call: Call[Any]) -> None:
+    def refuse(self, call: LoopCall[Any]) -> None:
         """Fail the one call, if the loop itself was cancelled."""
         call.ended.fail(CancelledError())
 
@@ -154,7 +154,7 @@ class Pending(Generic[T]):
         return value
 
 
-class Call(Generic[T]):
+class LoopCall(Generic[T]):
     """Work in the loop. Its caller waits for `result`; `ended` is known once all of its work has ended.
 
     place: where it runs. seconds: how long it may take from its launch on.
@@ -218,7 +218,7 @@ class Call(Generic[T]):
 
     def _close_result(self) -> None:
         if self.result.error is None and isinstance(stream := self.result.get(), trio.abc.AsyncResource):
-            Call[None](self._place, partial(trio.aclose_forcefully, stream)).launch(_nothing)
+            LoopCall[None](self._place, partial(trio.aclose_forcefully, stream)).launch(_nothing)
 
     def when_ended(self, listener: Callable[[], object]) -> None:
         """Call `listener`, from any thread, once all of the call's work has ended."""
@@ -238,7 +238,7 @@ def _without_cancellation(exc: BaseException) -> BaseException | None:
     return None if isinstance(exc, trio.Cancelled) else exc
 
 
-class Context(Call[T]):
+class Context(LoopCall[T]):
     """An async context manager that is held open; its `result` is what entering it returned. Calls run inside it."""
 
     def __init__(
@@ -269,12 +269,12 @@ class Context(Call[T]):
         """Begin to close it, with everything inside it; `ended` tells when that is done, and how it went."""
         self.loop.soon(self._leaving.set)
 
-    def admit(self, call: Call[Any]) -> None:
+    def admit(self, call: LoopCall[Any]) -> None:
         """Schedule a call inside this context, from any thread."""
         if not self.loop.soon(lambda: call.begin(self._nursery)):
             self.refuse(call)
 
-    def refuse(self, call: Call[Any]) -> None:
+    def refuse(self, call: LoopCall[Any]) -> None:
         """Fail a call that can't run here, once the context has ended: only then is the reason known."""
         if self.ended.done or self.loop.alive:
             self.ended.listen(lambda: call.ended.fail(_closed_by(self.ended.error)))

@@ -41,7 +41,7 @@ class Trouble(Enum):
 
 
 @dataclass
-class Workload:
+class ReferenceWorkload:
     """One object of the service."""
 
     id: str
@@ -78,7 +78,7 @@ class Workload:
 class Reference(Server):
     """A service in memory, for tests. All openings share the state of this object, so that its maker can inspect it."""
 
-    workloads: dict[str, Workload] = field(default_factory=dict[str, Workload], init=False)
+    workloads: dict[str, ReferenceWorkload] = field(default_factory=dict[str, ReferenceWorkload], init=False)
     under_way: list[Request] = field(default_factory=list[Request], init=False)
     """The calls that have not ended, conversations among them."""
     flooded: int = field(default=0, init=False)
@@ -98,9 +98,9 @@ class Reference(Server):
 
     # For tests.
 
-    def add(self, name: str, image: str = "idle") -> Workload:
+    def add(self, name: str, image: str = "idle") -> ReferenceWorkload:
         """Add a workload with any name, without `spawn`."""
-        made = Workload(secrets.token_hex(8), name, {"Image": image})
+        made = ReferenceWorkload(secrets.token_hex(8), name, {"Image": image})
         self.workloads[made.id] = made
         return made
 
@@ -173,7 +173,7 @@ class Reference(Server):
         check_path((name,))
         if any(each.name == name for each in self.workloads.values()):
             raise Conflict(f"the name {name} is taken")
-        made = self.workloads[id] = Workload(id, name, cast("dict[str, Any]", body))
+        made = self.workloads[id] = ReferenceWorkload(id, name, cast("dict[str, Any]", body))
         self._happened("create", made)
         return {"Id": id, "Warnings": []}
 
@@ -272,7 +272,7 @@ class Reference(Server):
             async for data in given:
                 found.archive.write(data)
 
-    def _happened(self, action: str, workload: Workload) -> None:
+    def _happened(self, action: str, workload: ReferenceWorkload) -> None:
         about = {"ID": workload.id, "Attributes": {"name": workload.name}}
         event = {"Type": "container", "Action": action, "Actor": about}
         for watcher in self._watchers:
@@ -283,7 +283,7 @@ class Reference(Server):
         if request.path != place:
             raise Unsupported(f"{request.verb} is not supported for {'/'.join(request.path)}", path=request.path)
 
-    def _find(self, request: Request, *part: str) -> Workload:
+    def _find(self, request: Request, *part: str) -> ReferenceWorkload:
         """Return the workload that a request is about, and check that it is about the `part` of it."""
         if request.path[:1] != ("containers",) or len(request.path) < 2:
             raise Unsupported(f"{request.verb} is not supported for {'/'.join(request.path)}", path=request.path)
@@ -317,7 +317,7 @@ class _Oblivion(trio.abc.SendChannel[Request]):
 class _Output(trio.abc.HalfCloseableStream):
     """A workload's lines once it has ended, as a terminal would show them. It ignores what it is sent."""
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: ReferenceWorkload) -> None:
         self._workload = workload
         self._given = False
 

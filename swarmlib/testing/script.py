@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 import trio
 
 from ..asking import dispatch
+from ..bytes_stream import BytesStream
 from ..chain import Chain
 from ..client.caller import WORKLOADS
 from ..errors import BadAnswer, Invalid, SwarmError
@@ -26,7 +27,6 @@ from ..reply import Ack, Error, Log, Reply, Set
 from ..reply_pair import ReplyReceiver, open_reply
 from ..request import Request, Sender
 from ..service import Backend
-from ..streams import BytesStream
 from ..values import as_json
 from ..verbs import Verb
 from .matching import ANY, mismatch, shown, subset

@@ -2,5 +2,5 @@
 
 The protocol does no I/O: `session` turns bytes into events, by `frames`, `channels`, `incoming` and their like; `codec`
 is the form of requests and replies. What runs it on trio is `connection`, with the `driver` and its `reader`, `writer`
-and `keepalive`, and the `endpoints` and `streams` that are served. The format is written down in `docs/wire.md`.
+and `keepalive`, and the `endpoints` and `remote_streams` that are served. The format is written down in `docs/wire.md`.
 """

@@ -22,7 +22,7 @@ from .driver import Driver
 from .endpoint import Endpoint, Step
 from .events import Received
 from .references import RefKind
-from .streams import RemoteReceiveStream, RemoteStream, StreamEndpoint, kind_of, pump
+from .remote_streams import RemoteReceiveStream, RemoteStream, StreamEndpoint, kind_of, pump
 from .table import SERVICE
 from .validation import check_reply, check_request
 

@@ -20,7 +20,7 @@ from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 
 from swarmlib import Chain, Request, Server
 from swarmlib_backends import DockerServer
-from swarmlib_backends.dockerserver.exchange import Exchange
+from swarmlib_backends.dockerserver.exchange import ClientExchange
 
 RESET = struct.pack("ii", 1, 0)
 HEAD = b" HTTP/1.1\r\nHost: localhost\r\n"
@@ -270,7 +270,7 @@ async def test_a_client_that_half_closes_after_its_request_is_answered(
 
 def _living() -> tuple[int, int, int]:
     gc.collect()
-    kept = sum(isinstance(each, Request | Exchange) for each in gc.get_objects())
+    kept = sum(isinstance(each, Request | ClientExchange) for each in gc.get_objects())
     return trio.lowlevel.current_statistics().tasks_living, descriptors(), kept
 
 

@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from swarmlib import Ack, Client, Invalid, Json, Meta, Request, Unavailable, Unsupported, Verb, ask
 from swarmlib.asking import call
-from swarmlib.streams import BytesStream
+from swarmlib.bytes_stream import BytesStream
 from swarmlib_backends.dockerapi import required
 from swarmlib_backends.dockerapi.rows import ROWS, WHOLE, Row
 from tests.support.fake_engine import FakeEngine, over

@@ -7,8 +7,8 @@ import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from swarmlib import NotFound, Verb
+from swarmlib.bytes_stream import BytesStream
 from swarmlib.net.limiter import ConnectionLimiter
-from swarmlib.streams import BytesStream
 from swarmlib_backends.docker.exchange import INVITATION_SECONDS
 from swarmlib_backends.dockerapi.rows import WHOLE
 from swarmlib_backends.dockerserver.connection import Connection

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from trio.testing import MemoryReceiveStream
 
 from swarmlib import Line
+from swarmlib.bytes_stream import BytesStream
 from swarmlib.client.multiplexed import MAX_LINE, STREAMS, Demultiplexer, framed, lines
-from swarmlib.streams import BytesStream
 
 FRAMES = st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=40)), max_size=10)
 

@@ -14,7 +14,7 @@ import trio
 
 from swarmlib import Invalid, Unavailable
 
-from ..streams import StreamWrapper
+from ..stream_wrappers import StreamWrapper
 from . import authority
 from .client import Arm
 from .objects import Machine

@@ -15,7 +15,7 @@ from swarmlib.net.listening import ENDS
 
 from ..dockerfile.instructions import stages_of
 from ..dockerfile.lines import read
-from ..streams import Resumed
+from ..stream_wrappers import Resumed
 
 _LOOKED_AT: Final = 256 * 1024
 """Bytes of a context that are searched. Clients send its files sorted by name, and "D" is among the first."""

@@ -38,7 +38,7 @@ from ..dockerapi import isolation, patience, table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import ROWS, Row
 from .engine import ADDRESS_FORMS, open_engine
-from .exchange import Exchange
+from .exchange import EngineExchange
 from .locate import locate
 from .response import NoAnswer
 
@@ -101,14 +101,14 @@ class Docker(Server):
     async def _exchange(self, row: Row, request: Request) -> None:
         connection = await self._engine.connection()
         try:
-            await Exchange(self._engine, connection, self.name, row, request).run()
+            await EngineExchange(self._engine, connection, self.name, row, request).run()
         except NoAnswer:
             # The engine may have just closed a connection that was kept. Only requests that change nothing are retried:
             # nobody knows whether the engine has carried out any other.
             if not connection.reused or row.method not in _SAFE:
                 raise
             fresh = await self._engine.connection(fresh=True)
-            await Exchange(self._engine, fresh, self.name, row, request).run()
+            await EngineExchange(self._engine, fresh, self.name, row, request).run()
 
     async def _attach(self, request: Request) -> None:
         """Send the workload's output as `log` replies, and its state when it ends."""

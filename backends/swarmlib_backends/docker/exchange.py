@@ -18,7 +18,7 @@ from ..dockerapi.status import error_in, error_of
 from ..http.head import Head
 from ..http.headers import end_to_end
 from ..http.outgoing import LAST_CHUNK, READ_SIZE, chunk
-from ..streams import Resumed, StreamWrapper
+from ..stream_wrappers import Resumed, StreamWrapper
 from .engine import Connection, Engine
 from .request import Whole, body_of, head_of, upgrade_of
 from .response import Lines
@@ -33,7 +33,7 @@ After that the upload is sent unasked, as RFC 9110 (10.1.1) says: the engine, or
 _SWITCHED: Final = 101
 
 
-class Exchange:
+class EngineExchange:
     """One request and its response on a connection, which `run` gives back to the engine or forwards with the reply.
 
     name: the backend's name, for the errors of the engine.

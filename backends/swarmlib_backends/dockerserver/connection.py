@@ -18,7 +18,7 @@ from ..http.head import Head
 from ..http.headers import Headers
 from ..http.incoming import Incoming
 from ..http.outgoing import response_head
-from ..streams import Resumed
+from ..stream_wrappers import Resumed
 from .admission import check_head, check_json, check_type, expects_invitation, takes_json
 from .exchange import response
 from .fields import OWN_HEADERS

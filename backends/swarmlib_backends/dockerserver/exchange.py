@@ -34,7 +34,7 @@ def response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bo
     return response_head(status, [*headers, (b"Content-Length", b"%d" % len(body)), *ending]) + body
 
 
-class Exchange(ReplySender):
+class ClientExchange(ReplySender):
     """A request in progress, and the state of its response. `reply` makes the response of the replies."""
 
     def __init__(

@@ -24,7 +24,7 @@ from ..dockerapi.rows import Kind
 from ..dockerapi.status import came_in_band
 from ..http.headers import Headers
 from ..http.outgoing import READ_SIZE, response_head
-from .exchange import Exchange, response
+from .exchange import ClientExchange, response
 from .fields import JSON_TYPE, OWN_HEADERS, RAW_TYPE, SWITCHING, error_in, headers_in, line_in, status_in, value_in
 
 _PIECES: Final = (Kind.WATCH, Kind.PROGRESS)
@@ -36,7 +36,7 @@ def last_response(error: SwarmError) -> bytes:
     return response(*error_in(error), keep_alive=False)
 
 
-class HttpReply(Exchange):
+class HttpReply(ClientExchange):
     """An exchange that makes the response of the replies. A malformed one, from whatever source, is answered 502 and
     logged.
     """
@@ -160,7 +160,7 @@ class HttpReply(Exchange):
             self.finish()
 
 
-async def _pump(exchange: Exchange, stream: trio.abc.ReceiveStream) -> None:
+async def _pump(exchange: ClientExchange, stream: trio.abc.ReceiveStream) -> None:
     """Write a stream as the response's body, and close it."""
     async with stream:
         with trio.CancelScope() as scope:
@@ -183,6 +183,6 @@ def _without_stream(reply: Ack) -> None:
         raise BadAnswer("a reply has a stream: expected a value for this operation")
 
 
-def _switching(exchange: Exchange, headers: Headers) -> bytes:
+def _switching(exchange: ClientExchange, headers: Headers) -> bytes:
     upgrade: Headers = [(b"Connection", b"Upgrade"), (b"Upgrade", exchange.protocol.encode("latin-1"))]
     return response_head(SWITCHING, [*headers, *upgrade])

@@ -7,7 +7,7 @@ import trio
 from swarmlib.net.sockets import Socket
 
 from ..http.outgoing import READ_SIZE, copy
-from ..streams import Resumed
+from ..stream_wrappers import Resumed
 
 
 async def tunnel(client: Resumed, far: trio.abc.HalfCloseableStream) -> None:

@@ -18,8 +18,8 @@ from .operations import Operations, answers, operations_of
 from .output import Output, Piece
 from .played import Played
 from .server import ContainerServer, EngineServer
+from .stdio import Stdio, send_lines, send_logs, stdio
 from .store import ContainerStore
-from .streams import Stdio, send_lines, send_logs, stdio
 from .views import pong
 
 __all__ = [

@@ -34,8 +34,8 @@ from .lifecycle import Lifecycle
 from .operations import FOLLOW, answers, ref_of
 from .played import Played
 from .refusals import check_not_restarting, check_running, no_link, still_runs
+from .stdio import send_lines, send_logs, stdio
 from .store import ContainerStore
-from .streams import send_lines, send_logs, stdio
 
 C = TypeVar("C", bound=Played)
 

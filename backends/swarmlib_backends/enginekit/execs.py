@@ -17,7 +17,7 @@ from .filters import Listed
 from .operations import answers, body_of, ref_of
 from .output import Follower
 from .refusals import check_not_restarting, check_running
-from .streams import Attachable, Stdio
+from .stdio import Attachable, Stdio
 
 
 class PlayedExec(Attachable, Protocol):

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import trio
 
-from .streams import Attachable
+from .stdio import Attachable
 
 
 class Played(Attachable, Protocol):

@@ -36,12 +36,12 @@ from ..enginekit.server import ContainerServer
 from .body import PROCESS, check, console_size
 from .execs import Execs
 from .launching import Launcher
+from .process_container import ProcessContainer
 from .sandbox import Sandbox, runtimes
-from .workload import Workload
 
 
 @dataclass
-class Exec(ContainerServer[Workload]):
+class Exec(ContainerServer[ProcessContainer]):
     """Local processes as workloads: runs the programs of this machine, whatever the image.
 
     When the process of a workload ends, all processes that it started end too. When swarmd ends, for whatever reason,
@@ -69,10 +69,10 @@ class Exec(ContainerServer[Workload]):
         """Return the body of a creation, if a process can honour it. Raises `SwarmError`."""
         return check(body)
 
-    def make(self, id: str, name: str, body: dict[str, Any]) -> Workload:
+    def make(self, id: str, name: str, body: dict[str, Any]) -> ProcessContainer:
         """Return a new workload. Raises `SwarmError` if it asks for a sandbox that can't be."""
         sandbox = Sandbox.of(body, id[:12], host_network=self.sandbox_host_network)
-        made = Workload(id, name, body, self._output(), launcher=self._launcher, sandbox=sandbox)
+        made = ProcessContainer(id, name, body, self._output(), launcher=self._launcher, sandbox=sandbox)
         made.size = console_size(made.host)
         return made
 
@@ -92,7 +92,7 @@ class Exec(ContainerServer[Workload]):
 _COLUMNS: Final = "user,pid,ppid,pcpu,stime,tty,time,args"
 
 
-async def processes(workload: Workload, ps_args: str) -> dict[str, Any]:
+async def processes(workload: ProcessContainer, ps_args: str) -> dict[str, Any]:
     """Return the processes in a workload's pid namespace, without its init, or those of its session where it has none.
 
     What holds the processes in its place there is not shown.

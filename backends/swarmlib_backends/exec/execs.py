@@ -15,16 +15,18 @@ from ..enginekit.execs import ExecOperations
 from ..enginekit.output import Output
 from ..enginekit.store import ContainerStore
 from .body import check_exec, console_size
-from .workload import Beside, Workload
+from .process_container import Beside, ProcessContainer
 
 _KEPT: Final = 100
 """Processes in one workload's place that have ended, and whose exit codes can still be asked for."""
 
 
-class Execs(ExecOperations[Workload, Beside]):
+class Execs(ExecOperations[ProcessContainer, Beside]):
     """Answers what is asked of processes in workloads' places. output: makes what keeps the output of one."""
 
-    def __init__(self, store: ContainerStore[Workload], nursery: trio.Nursery, output: Callable[[], Output]) -> None:
+    def __init__(
+        self, store: ContainerStore[ProcessContainer], nursery: trio.Nursery, output: Callable[[], Output]
+    ) -> None:
         super().__init__(store.find)
         self._store = store
         self._nursery = nursery
@@ -34,7 +36,7 @@ class Execs(ExecOperations[Workload, Beside]):
         """See `ExecOperations`."""
         return next((each.inside[id] for each in self._store if id in each.inside), None)
 
-    def make(self, container: Workload, body: dict[str, Any]) -> Beside:
+    def make(self, container: ProcessContainer, body: dict[str, Any]) -> Beside:
         """See `ExecOperations`."""
         if container.sandbox is not None:
             name = container.name

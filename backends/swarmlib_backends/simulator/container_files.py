@@ -13,7 +13,7 @@ from swarmlib import BytesStream, Json, Request
 from ..dockerapi.operations import ContainerArchive, ContainerArchiveInfo, PutContainerArchive
 from ..dockerapi.status import refusal
 from ..enginekit.operations import answers, ref_of
-from ..enginekit.streams import stream_headers
+from ..enginekit.stdio import stream_headers
 from .container import Container
 from .engine import Family
 from .files import tar

@@ -13,7 +13,7 @@ from ..dockerapi.status import refusal
 from ..enginekit.containers import ContainerOperations
 from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_not_restarting, check_running, no_link
-from ..enginekit.streams import stream_headers
+from ..enginekit.stdio import stream_headers
 from . import create, stats, views
 from .container import Container, Endpoint
 from .engine import Engine

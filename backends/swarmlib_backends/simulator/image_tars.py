@@ -20,7 +20,7 @@ from ..dockerapi.schema import Reader, Wrong, reader
 from ..dockerapi.status import refusal, to_tell_in_band
 from ..dockerapi.values import stamp
 from ..enginekit.operations import answers, body_of, ref_of
-from ..enginekit.streams import stream_headers
+from ..enginekit.stdio import stream_headers
 from .build.configuration import with_changes
 from .container import Container
 from .engine import Family

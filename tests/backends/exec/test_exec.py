@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from swarmlib import Client, Conflict, Internal, Invalid, Log, NotFound, Set, Unsupported, Verb, connect
-from swarmlib_backends.exec.workload import Workload
+from swarmlib_backends.exec.process_container import ProcessContainer
 
 
 @asynccontextmanager
@@ -295,14 +295,14 @@ async def test_an_object_or_verb_that_it_has_not_is_said_to_be_missing() -> None
 async def test_a_workload_whose_supervision_fails_harms_no_other_and_is_said_to_have_ended(
     error: type[Exception], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    supervise = Workload.supervise
+    supervise = ProcessContainer.supervise
 
-    async def failing(workload: Workload) -> None:
+    async def failing(workload: ProcessContainer) -> None:
         await supervise(workload)
         if workload.name == "bad":
             raise error("a fault")
 
-    monkeypatch.setattr(Workload, "supervise", failing)
+    monkeypatch.setattr(ProcessContainer, "supervise", failing)
     async with swarm() as client:
         assert await run(client, "echo", "one", name="bad") == (0, [b"one"])
         assert await run(client, "echo", "two", name="good") == (0, [b"two"])

@@ -11,7 +11,7 @@ from .http import Body
 from .kind import Action
 from .machines import Machine
 from .resource import Resource
-from .state import Call, State
+from .state import ArmCall, State
 from .storage import all_disks, attach_listed, data_disks, detach_listed
 from .validation import machines_in, size_of, ssh_keys
 from .world import SIZES
@@ -102,64 +102,64 @@ class Actions:
                 return address, each["properties"].get("privateIPAddress", "")
         return "", ""
 
-    async def _start(self, machine: Resource, call: Call) -> None:
+    async def _start(self, machine: Resource, call: ArmCall) -> None:
         if instance.power_of(machine) != "running":
             if instance.power_of(machine) not in _HOLDING_ROOM:
                 self.allocate(machine)
             await self.switch_on(machine)
 
-    async def _power_off(self, machine: Resource, call: Call) -> None:
+    async def _power_off(self, machine: Resource, call: ArmCall) -> None:
         if instance.power_of(machine) != "deallocated":
             await self.switch_off(machine, "stopped")
 
-    async def _deallocate(self, machine: Resource, call: Call) -> None:
+    async def _deallocate(self, machine: Resource, call: ArmCall) -> None:
         await self.switch_off(machine, "deallocated")
 
-    async def _restart(self, machine: Resource, call: Call) -> None:
+    async def _restart(self, machine: Resource, call: ArmCall) -> None:
         if instance.power_of(machine) == "running":
             await self.switch_off(machine, "stopped")
             await self.switch_on(machine)
 
-    async def _nothing(self, machine: Resource, call: Call) -> None:
+    async def _nothing(self, machine: Resource, call: ArmCall) -> None:
         pass
 
-    async def _capture(self, machine: Resource, call: Call) -> Body:
+    async def _capture(self, machine: Resource, call: ArmCall) -> Body:
         schema = "http://schema.management.azure.com/schemas/2014-04-01-preview/VM_IP.json"
         template: Body = {"$schema": schema, "contentVersion": "1.0.0.0", "parameters": {}, "resources": [{}]}
         return {"id": str(machine.id), **template}
 
-    async def _assess_patches(self, machine: Resource, call: Call) -> Body:
+    async def _assess_patches(self, machine: Resource, call: ArmCall) -> Body:
         counts: Body = {"criticalAndSecurityPatchCount": 0, "otherPatchCount": 0, "availablePatches": []}
         return {"status": "Succeeded", "assessmentActivityId": self._state.uuid(), "rebootPending": False,
                 "startDateTime": datetime.now(UTC).isoformat(), **counts}  # fmt: skip
 
-    async def _install_patches(self, machine: Resource, call: Call) -> Body:
+    async def _install_patches(self, machine: Resource, call: ArmCall) -> Body:
         names = ("excluded", "notSelected", "pending", "installed", "failed")
         counts = {f"{name}PatchCount": 0 for name in names}
         return {"status": "Succeeded", "installationActivityId": self._state.uuid(), "rebootStatus": "NotNeeded",
                 "maintenanceWindowExceeded": False, "startDateTime": datetime.now(UTC).isoformat(),
                 "patches": [], **counts}  # fmt: skip
 
-    async def _attach_detach(self, machine: Resource, call: Call) -> Body:
+    async def _attach_detach(self, machine: Resource, call: ArmCall) -> Body:
         body = call.json()
         detach_listed(self._state, machine, body.get("dataDisksToDetach", []))
         attach_listed(self._state, machine, body.get("dataDisksToAttach", []))
         storage: Body = machine.properties["storageProfile"]
         return storage | {"osDisk": all_disks(machine)[0], "dataDisks": data_disks(machine)}
 
-    async def _generalize(self, machine: Resource, call: Call) -> None:
+    async def _generalize(self, machine: Resource, call: ArmCall) -> None:
         if instance.power_of(machine) == "running":
             message = f"Operation 'Generalize' is not allowed on VM '{machine.id.name}' since the VM is running."
             raise errors.conflict("OperationNotAllowed", message)
         machine.hidden["generalized"] = True
 
-    async def _simulate_eviction(self, machine: Resource, call: Call) -> None:
+    async def _simulate_eviction(self, machine: Resource, call: ArmCall) -> None:
         if machine.properties.get("priority") != "Spot":
             message = f"Operation 'SimulateEviction' is only allowed on Spot VMs; '{machine.id.name}' is none."
             raise errors.conflict("OperationNotAllowed", message)
         await self.switch_off(machine, "deallocated")
 
-    async def _diagnostics(self, machine: Resource, call: Call) -> Body:
+    async def _diagnostics(self, machine: Resource, call: ArmCall) -> Body:
         if not machine.properties.get("diagnosticsProfile", {}).get("bootDiagnostics", {}).get("enabled"):
             message = f"Boot diagnostics is not enabled on VM '{machine.id.name}'."
             raise errors.conflict("OperationNotAllowed", message)
@@ -167,10 +167,10 @@ class Actions:
         return {"consoleScreenshotBlobUri": f"{base}/screenshot.bmp?sig=fake",
                 "serialConsoleLogBlobUri": f"{base}/serialconsole.log?sig=fake"}  # fmt: skip
 
-    async def _instance_view(self, machine: Resource, call: Call) -> Body:
+    async def _instance_view(self, machine: Resource, call: ArmCall) -> Body:
         return instance.view(machine)
 
-    async def _sizes(self, machine: Resource, call: Call) -> Body:
+    async def _sizes(self, machine: Resource, call: ArmCall) -> Body:
         return sizes()
 
 

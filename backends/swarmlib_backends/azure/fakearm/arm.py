@@ -22,7 +22,7 @@ from .groups import PROVIDERS
 from .http import Answer, Body, Request
 from .resource import Resource, ResourceId
 from .routes import OPERATION, Routes
-from .state import Call, Group, State
+from .state import ArmCall, Group, State
 from .throttle import Throttle
 from .tokens import Tokens
 
@@ -96,7 +96,7 @@ class FakeArm:
         if (found := await _before(faults)) is not None or any(fault.do == "cut" for fault in faults):
             return found
         try:
-            found = self._unguarded(request) or await self._guarded(Call(request, faults))
+            found = self._unguarded(request) or await self._guarded(ArmCall(request, faults))
         except ArmError as exc:
             found = exc.answer()
         except Exception as exc:  # noqa: BLE001 - one request must not end the server
@@ -125,7 +125,7 @@ class FakeArm:
                 return Answer(200, self.state.machines.console(real) if match[2].endswith("log") else b"BM")
         raise ArmError(404, "BlobNotFound", "The specified blob does not exist.")
 
-    async def _guarded(self, call: Call) -> Answer:
+    async def _guarded(self, call: ArmCall) -> Answer:
         request = call.request
         self._check_token(request.headers.get("authorization", ""))
         remaining = self.throttle.take(request.method)

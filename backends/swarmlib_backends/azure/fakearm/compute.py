@@ -12,7 +12,7 @@ from .actions import sizes
 from .crud import Crud
 from .http import Answer, Body
 from .resource import Resource
-from .state import Call, State
+from .state import ArmCall, State
 from .validation import is_spot, machines_in, size_of
 from .world import SIZES, Region, Size, canonical
 
@@ -28,7 +28,7 @@ class Compute:
         self._state = state
         self._crud = crud
 
-    def machines(self, call: Call, group: str = "", location: str = "") -> Answer:
+    def machines(self, call: ArmCall, group: str = "", location: str = "") -> Answer:
         """List virtual machines: all, a group's, or a region's.
 
         With `statusOnly=true` each shows little more than its state: two requests give both, not one per machine.
@@ -70,7 +70,7 @@ class Compute:
             found.append(_usage(family, f"{family} vCPUs", mine, limit))
         return Answer(200, {"value": found})
 
-    def skus(self, call: Call) -> Answer:
+    def skus(self, call: ArmCall) -> Answer:
         """List which sizes exist in which regions, and which ones the subscription can't have."""
         text = call.request.query.get("$filter", "")
         match = _LOCATION.fullmatch(text)

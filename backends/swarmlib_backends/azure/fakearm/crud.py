@@ -15,7 +15,7 @@ from .http import Answer, Body
 from .kind import Action, Kind
 from .operations import Operation
 from .resource import Resource, ResourceId
-from .state import Call, State
+from .state import ArmCall, State
 from .world import canonical
 
 PAGE: Final = 50
@@ -41,7 +41,7 @@ class Crud:
             raise ArmError(404, "InvalidResourceType", message)
         return found
 
-    async def on_resource(self, id: ResourceId, call: Call) -> Answer:
+    async def on_resource(self, id: ResourceId, call: ArmCall) -> Answer:
         """Answer a request to a resource itself."""
         kind = self.kind(id.type)
         match call.request.method:
@@ -56,7 +56,7 @@ class Crud:
             case method:
                 raise ArmError(405, "MethodNotAllowed", f"The request's method {method} is not allowed here.")
 
-    def listed(self, type: str, call: Call, group: str = "", parent: ResourceId | None = None) -> Answer:
+    def listed(self, type: str, call: ArmCall, group: str = "", parent: ResourceId | None = None) -> Answer:
         """List the resources of a type, page by page: all, a group's, or the parts of one resource.
 
         Raises:
@@ -72,7 +72,7 @@ class Crud:
             found = [*self._state.of_type(type, group)]
         return self.page([partial(kind.view, each, call.request.query) for each in found], call)
 
-    def page(self, items: list[Any], call: Call) -> Answer:
+    def page(self, items: list[Any], call: ArmCall) -> Answer:
         """Return a page of a list; only the items on that page are made."""
         start = _skipped(call.request.query)
         body: Body = {"value": [item() for item in items[start : start + PAGE]]}
@@ -81,7 +81,7 @@ class Crud:
             body["nextLink"] = _with_query(call, {"$skiptoken": token})
         return Answer(200, body)
 
-    async def act(self, id: ResourceId, name: str, call: Call) -> Answer | None:
+    async def act(self, id: ResourceId, name: str, call: ArmCall) -> Answer | None:
         """Run an action of a resource; return None if the type has no such action."""
         kind = self.kind(id.type)
         action = kind.actions.get(name.lower())
@@ -93,7 +93,7 @@ class Crud:
         result = await action.run(resource, call)
         return Answer(action.empty if result is None else 200, result)
 
-    def _act_later(self, kind: Kind, action: Action, resource: Resource, call: Call) -> Answer:
+    def _act_later(self, kind: Kind, action: Action, resource: Resource, call: ArmCall) -> Answer:
         self._refuse_busy(kind, resource)
 
         async def work() -> Any:
@@ -103,17 +103,17 @@ class Crud:
         operation = self._begin(resource, work, call)
         return Answer(202, None, self.headers(operation, call, location=True))
 
-    def _put(self, kind: Kind, id: ResourceId, call: Call) -> Answer:
+    def _put(self, kind: Kind, id: ResourceId, call: ArmCall) -> Answer:
         old = self._state.resources.get(id.key)
         self._check_place(id)
         body = call.json()
         return self._write(kind, id if old is None else old.id, body, old, call)
 
-    def _patch(self, kind: Kind, id: ResourceId, call: Call) -> Answer:
+    def _patch(self, kind: Kind, id: ResourceId, call: ArmCall) -> Answer:
         old = self._state.get(id)
         return self._write(kind, old.id, kind.patched(old, call.json()), old, call)
 
-    def _write(self, kind: Kind, id: ResourceId, body: Body, old: Resource | None, call: Call) -> Answer:
+    def _write(self, kind: Kind, id: ResourceId, body: Body, old: Resource | None, call: ArmCall) -> Answer:
         _check_match(old, call.request.headers)
         if old is not None:
             self._refuse_busy(kind, old)
@@ -144,7 +144,7 @@ class Crud:
             answer.status = 202 if kind.updated == 202 else 200
         return answer
 
-    def _delete(self, kind: Kind, id: ResourceId, call: Call) -> Answer:
+    def _delete(self, kind: Kind, id: ResourceId, call: ArmCall) -> Answer:
         self._state.group(id.group)
         if (resource := self._state.resources.get(id.key)) is None:
             return Answer(204)
@@ -201,7 +201,7 @@ class Crud:
         if resource.busy:
             raise kind.busy_error(resource)
 
-    def _begin(self, resource: Resource, work: Any, call: Call) -> Operation:
+    def _begin(self, resource: Resource, work: Any, call: ArmCall) -> Operation:
         operation = self._state.begin(resource.id.provider, resource.location or "global", work)
         resource.operation = operation
         parent = self._state.resources.get(resource.id.parent.key) if resource.id.parent else None
@@ -209,7 +209,7 @@ class Crud:
             parent.operation = operation
         return operation
 
-    def headers(self, operation: Operation, call: Call, *, location: bool) -> dict[str, str]:
+    def headers(self, operation: Operation, call: ArmCall, *, location: bool) -> dict[str, str]:
         """Return the headers by which a client follows an operation."""
         base, version = call.request.base, call.request.query.get("api-version", "")
         path = quote(operation.path)
@@ -240,6 +240,6 @@ def _skipped(query: Mapping[str, str]) -> int:
         raise errors.bad("InvalidSkipToken", f"The skip token '{token}' is invalid.") from exc
 
 
-def _with_query(call: Call, more: Mapping[str, str]) -> str:
+def _with_query(call: ArmCall, more: Mapping[str, str]) -> str:
     query = urlencode(dict(call.request.query) | dict(more), safe="$/")
     return f"{call.request.base}{quote(call.request.path)}?{query}"

@@ -8,7 +8,7 @@ from . import errors
 from .http import Body
 from .kind import Action, Kind
 from .resource import Resource, ResourceId
-from .state import Call, State
+from .state import ArmCall, State
 
 
 class Disks(Kind):
@@ -22,7 +22,7 @@ class Disks(Kind):
         super().__init__(state)
         self.actions = {"begingetaccess": Action(self._grant), "endgetaccess": Action(self._revoke)}
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check the source of the disk's content, and its size."""
         properties = resource.properties
         option = properties.get("creationData", {}).get("createOption")
@@ -47,11 +47,11 @@ class Disks(Kind):
         """Apply a PATCH, which may contain the size, tags and other properties."""
         return resource.body | patch | {"properties": resource.properties | patch.get("properties", {})}
 
-    async def _grant(self, disk: Resource, call: Call) -> Body:
+    async def _grant(self, disk: Resource, call: ArmCall) -> Body:
         disk.properties["diskState"] = "ActiveSAS"
         return {"accessSAS": f"{call.request.base}/fakearm/disks/{disk.properties['uniqueId']}?sig=fake"}
 
-    async def _revoke(self, disk: Resource, call: Call) -> None:
+    async def _revoke(self, disk: Resource, call: ArmCall) -> None:
         disk.properties["diskState"] = "Attached" if disk.body.get("managedBy") else "Unattached"
 
 

@@ -13,7 +13,7 @@ from .crud import Crud
 from .errors import ArmError
 from .http import Answer, Body
 from .resource import Resource
-from .state import Call, Group, State
+from .state import ArmCall, Group, State
 from .world import canonical
 
 PROVIDERS: Final = ("Microsoft.Compute", "Microsoft.Network", "Microsoft.Resources")
@@ -32,7 +32,7 @@ class Groups:
         self._state = state
         self._crud = crud
 
-    def on_group(self, name: str, call: Call) -> Answer:
+    def on_group(self, name: str, call: ArmCall) -> Answer:
         """Answer a request to a resource group."""
         match call.request.method:
             case "PUT":
@@ -50,7 +50,7 @@ class Groups:
             case method:
                 raise ArmError(405, "MethodNotAllowed", f"The request's method {method} is not allowed here.")
 
-    def _put(self, name: str, call: Call) -> Answer:
+    def _put(self, name: str, call: ArmCall) -> Answer:
         if not _NAME.fullmatch(name):
             message = f"The provided resource group name '{name}' has these invalid characters: its end can't be a dot."
             raise errors.bad("InvalidResourceGroup", message)
@@ -85,7 +85,7 @@ class Groups:
             message = f"The resource group '{name}' is in deprovisioning state and cannot perform this operation."
             raise errors.conflict("ResourceGroupBeingDeleted", message)
 
-    def _delete(self, name: str, call: Call) -> Answer:
+    def _delete(self, name: str, call: ArmCall) -> Answer:
         group = self._state.group(name)
         if group.operation is None or group.operation.status != "InProgress":
             place = f"/subscriptions/{self._state.subscription}/operationresults"
@@ -96,7 +96,7 @@ class Groups:
         location = {"Location": f"{base}{quote(group.operation.path)}?api-version={version}"}
         return Answer(202, None, location | self._state.waiting())
 
-    async def _remove(self, group: Group, call: Call) -> None:
+    async def _remove(self, group: Group, call: ArmCall) -> None:
         try:
             await self._state.work(call, 1)
             self._check_unused(group)
@@ -128,13 +128,13 @@ class Groups:
     def _resources(self, group: str) -> list[Resource]:
         return [each for each in self._state.resources.values() if each.id.group.lower() == group.lower()]
 
-    def listed(self, call: Call) -> Answer:
+    def listed(self, call: ArmCall) -> Answer:
         """List all groups, or those with a tag."""
         fits = _filter(call)
         found = [group.body for group in self._state.groups.values() if fits(group.body)]
         return self._crud.page([partial(dict[str, object], each) for each in found], call)
 
-    def resources(self, group: str, call: Call) -> Answer:
+    def resources(self, group: str, call: ArmCall) -> Answer:
         """List resources of every type, without their parts: all, or a group's; by tag or type."""
         if group:
             self._state.group(group)
@@ -146,7 +146,7 @@ class Groups:
         ]
         return self._crud.page([partial(dict[str, object], each) for each in found], call)
 
-    def on_provider(self, name: str, action: str, call: Call) -> Answer:
+    def on_provider(self, name: str, action: str, call: ArmCall) -> Answer:
         """Answer a request about a provider: show its registration, register it, or unregister it."""
         known = {each.lower(): each for each in PROVIDERS}
         if (provider := known.get(name.lower())) is None:
@@ -160,11 +160,11 @@ class Groups:
             registered[name.lower()] = "NotRegistered"
         return Answer(200, self._provider(provider))
 
-    async def _register(self, name: str, call: Call) -> None:
+    async def _register(self, name: str, call: ArmCall) -> None:
         await self._state.work(call, 1)
         self._state.registered[name] = "Registered"
 
-    def providers(self, call: Call) -> Answer:
+    def providers(self, call: ArmCall) -> Answer:
         """List all providers."""
         return self._crud.page([partial(self._provider, each) for each in PROVIDERS], call)
 
@@ -185,7 +185,7 @@ def _order(resource: Resource) -> int:
     return -_LAST.index(kind) if kind in _LAST else -len(_LAST) - (kind == "virtualmachines")
 
 
-def _filter(call: Call) -> Callable[[Body], bool]:
+def _filter(call: ArmCall) -> Callable[[Body], bool]:
     """Return the test of `$filter`."""
     text = call.request.query.get("$filter", "")
     if match := _TAG_FILTER.fullmatch(text):

@@ -9,7 +9,7 @@ from . import errors
 from .http import Body
 from .network import NetworkKind, network
 from .resource import Resource, ResourceId, dig
-from .state import Call, valid_address
+from .state import ArmCall, valid_address
 
 
 class PublicAddresses(NetworkKind):
@@ -17,7 +17,7 @@ class PublicAddresses(NetworkKind):
 
     type = "Microsoft.Network/publicIPAddresses"
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check its SKU, and give it an address."""
         super().prepare(resource, old, call)
         sku = resource.body.setdefault("sku", {"name": "Basic"})
@@ -68,7 +68,7 @@ class Interfaces(NetworkKind):
 
     type = "Microsoft.Network/networkInterfaces"
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check what the interface is connected to, and assign its addresses."""
         super().prepare(resource, old, call)
         properties = resource.properties

@@ -10,7 +10,7 @@ from . import errors
 from .errors import ArmError
 from .http import Body
 from .resource import Resource
-from .state import Call, State
+from .state import ArmCall, State
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Action:
     answered with 202, and `run` is the operation's work.
     """
 
-    run: Callable[[Resource, Call], Awaitable[Any]]
+    run: Callable[[Resource, ArmCall], Awaitable[Any]]
     later: bool = True
     method: str = "POST"
     empty: int = 204
@@ -47,7 +47,7 @@ class Kind:
     def __init__(self, state: State) -> None:
         self.state = state
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check the request, and fill in what it leaves to Azure. Nothing is changed yet: `old` may stay as it is."""
 
     def accepted(self, resource: Resource, old: Resource | None) -> None:

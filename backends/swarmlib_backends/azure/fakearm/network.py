@@ -10,13 +10,13 @@ from . import errors
 from .http import Body
 from .kind import Kind
 from .resource import Resource
-from .state import Call
+from .state import ArmCall
 
 
 class NetworkKind(Kind):
     """The common features: an etag, a GUID, and parts that come in the body and can also be requested by themselves."""
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Set a new etag, and keep the GUID."""
         resource.body["etag"] = f'W/"{self.state.uuid()}"'
         if self.located:
@@ -63,7 +63,7 @@ class VirtualNetworks(WholeKind):
     type = "Microsoft.Network/virtualNetworks"
     part = "subnets"
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check the address space, and that each subnet lies in it and overlaps no other."""
         super().prepare(resource, old, call)
         space = resource.properties.get("addressSpace", {}).get("addressPrefixes", [])
@@ -103,7 +103,7 @@ class Subnets(NetworkKind):
     type = "Microsoft.Network/virtualNetworks/subnets"
     located = False
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check that the subnet lies in the network, and overlaps no other subnet."""
         super().prepare(resource, old, call)
         parent = resource.id.parent

@@ -16,7 +16,7 @@ from .interfaces import Interfaces, PublicAddresses
 from .network import Subnets, VirtualNetworks
 from .resource import ResourceId
 from .security import SecurityGroups, SecurityRules
-from .state import Call, State
+from .state import ArmCall, State
 from .vms import Extensions, VirtualMachines
 
 _GROUPS: Final = re.compile(r"/resourceGroups(?:/([^/]+))?", re.IGNORECASE)
@@ -42,7 +42,7 @@ class Routes:
         self._groups = Groups(state, self._crud)
         self._compute = Compute(state, self._crud)
 
-    async def answer(self, path: str, rest: str, call: Call) -> Answer:
+    async def answer(self, path: str, rest: str, call: ArmCall) -> Answer:
         """Answer a request; `rest` is its path without the subscription.
 
         Raises:
@@ -67,7 +67,7 @@ class Routes:
                 return self._crud.listed(f"{id.type}/{name}", call, parent=id)
         raise ArmError(404, "NotFound", f"There is nothing for {call.request.method} at {path}.")
 
-    def _listed(self, rest: str, call: Call) -> Answer | None:
+    def _listed(self, rest: str, call: ArmCall) -> Answer | None:
         if (match := _GROUPS.fullmatch(rest)) and not match[1]:
             return self._groups.listed(call)
         if match := _RESOURCES.fullmatch(rest):
@@ -82,7 +82,7 @@ class Routes:
             return self._of_type(f"{match[2]}/{match[3]}", match[1], call)
         return None
 
-    def _in_place(self, location: str, what: str, call: Call) -> Answer | None:
+    def _in_place(self, location: str, what: str, call: ArmCall) -> Answer | None:
         match what:
             case "virtualmachines":
                 return self._compute.machines(call, location=location)
@@ -93,7 +93,7 @@ class Routes:
             case _:
                 return None
 
-    def _of_type(self, type: str, group: str, call: Call) -> Answer:
+    def _of_type(self, type: str, group: str, call: ArmCall) -> Answer:
         match type.lower():
             case "microsoft.compute/virtualmachines":
                 return self._compute.machines(call, group)
@@ -102,7 +102,7 @@ class Routes:
             case _:
                 return self._crud.listed(type, call, group)
 
-    def _operation(self, id: str, status: bool, call: Call) -> Answer:
+    def _operation(self, id: str, status: bool, call: ArmCall) -> Answer:
         if (operation := self._state.operations.get(id)) is None:
             raise ArmError(404, "NotFound", f"The entity '{id}' was not found.")
         waiting = self._state.waiting() if operation.status == "InProgress" else {}

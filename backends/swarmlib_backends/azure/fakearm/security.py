@@ -9,7 +9,7 @@ from . import errors
 from .http import Body
 from .network import NetworkKind, WholeKind
 from .resource import Resource
-from .state import Call
+from .state import ArmCall
 
 _RULES: Final = (
     ("AllowVnetInBound", "VirtualNetwork", "VirtualNetwork", "Allow", 65000, "Inbound"),
@@ -27,7 +27,7 @@ class SecurityGroups(WholeKind):
     type = "Microsoft.Network/networkSecurityGroups"
     part = "securityRules"
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check the rules."""
         super().prepare(resource, old, call)
         parts = self.split(resource) or []
@@ -60,7 +60,7 @@ class SecurityRules(NetworkKind):
     type = "Microsoft.Network/networkSecurityGroups/securityRules"
     located = False
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check the rule against the others."""
         super().prepare(resource, old, call)
         parent = resource.id.parent

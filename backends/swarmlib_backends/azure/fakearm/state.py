@@ -26,7 +26,7 @@ PUBLIC: Final = IPv4Network("127.64.0.0/10")
 
 
 @dataclass(frozen=True)
-class Call:
+class ArmCall:
     """A request in progress, with the faults that happen to it."""
 
     request: Request
@@ -159,7 +159,7 @@ class State:
                 return address
         raise errors.conflict("PublicIPCountLimitReached", "Cannot create more public IP addresses in this region.")
 
-    async def work(self, call: Call, weight: float) -> None:
+    async def work(self, call: ArmCall, weight: float) -> None:
         """Wait for as long as an operation takes, and apply the script of faults to it.
 
         Raises:

@@ -14,7 +14,7 @@ from .http import Body
 from .interfaces import Interfaces, PublicAddresses
 from .kind import Kind
 from .resource import Resource, dig
-from .state import Call, State
+from .state import ArmCall, State
 from .storage import make_disks, prepare_disks, release_disks
 
 _INTERFACE: Final = ("ipConfigurations", "networkSecurityGroup", "enableAcceleratedNetworking", "dnsSettings",
@@ -36,7 +36,7 @@ class VirtualMachines(Kind):
         self._power = Actions(state)
         self.actions = self._power.table
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check everything that Azure checks before it answers 201, and fill in what Azure fills in."""
         if old is not None:
             _carry_over(resource, old)
@@ -53,7 +53,7 @@ class VirtualMachines(Kind):
         resource.properties["vmId"] = old.properties["vmId"] if old else self.state.uuid()
         resource.properties["timeCreated"] = old.properties["timeCreated"] if old else datetime.now(UTC).isoformat()
 
-    def _prepare_interfaces(self, machine: Resource, old: Resource | None, call: Call) -> None:
+    def _prepare_interfaces(self, machine: Resource, old: Resource | None, call: ArmCall) -> None:
         profile: Body = machine.properties.setdefault("networkProfile", {})
         listed: list[Body] = profile.setdefault("networkInterfaces", [])
         for each in listed:
@@ -72,7 +72,7 @@ class VirtualMachines(Kind):
             message = f"Resource {found.id} is in location {found.location}, not in {machine.location}."
             raise errors.bad("InvalidResourceReference", message)
 
-    def _make_interface(self, machine: Resource, wanted: Body, call: Call) -> Body:
+    def _make_interface(self, machine: Resource, wanted: Body, call: ArmCall) -> Body:
         """Create an interface with its public addresses, as part of the machine; return the reference to it."""
         properties: Body = copy.deepcopy(wanted.get("properties", {}))
         for each in properties.get("ipConfigurations", []):
@@ -163,7 +163,7 @@ class Extensions(Kind):
     working = "Creating"
     located = False
 
-    def prepare(self, resource: Resource, old: Resource | None, call: Call) -> None:
+    def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Set the machine's location, and hide the protected settings."""
         parent = resource.id.parent
         assert parent is not None

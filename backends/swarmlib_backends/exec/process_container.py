@@ -32,7 +32,7 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(eq=False)
-class Workload(Container):
+class ProcessContainer(Container):
     """A process to be, or that is, or was. `pid` is the first process of its session, which gets the signals: its
     `process`, or one in the sandbox that this is.
     """
@@ -244,10 +244,10 @@ class Workload(Container):
 
 
 @dataclass(eq=False)
-class Beside(Workload):
+class Beside(ProcessContainer):
     """A process in the place of a workload, with which it ends."""
 
-    container: Workload = field(kw_only=True)
+    container: ProcessContainer = field(kw_only=True)
 
     @property
     def begun(self) -> bool:
@@ -261,7 +261,7 @@ class Beside(Workload):
 
     @property
     def joined(self) -> int:
-        """See `Workload`."""
+        """See `ProcessContainer`."""
         return self.container.process.holder if self.container.process is not None else 0
 
 
