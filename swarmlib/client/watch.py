@@ -21,8 +21,10 @@ _NOT_ENTERED: Final = "a watch is iterated in its context: `async with swarm.wat
 class Watch(Generic[T]):
     """The changes that a call reports, from when the watch is entered; the call ends with the context::
 
-    async with swarm.watch() as events:
-        async for event in events: ...
+        async with swarm.watch() as events:
+            async for event in events: ...
+
+    No event is missed from then on. A watch that was not entered can't be iterated.
     """
 
     def __init__(
