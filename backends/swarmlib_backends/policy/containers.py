@@ -123,7 +123,7 @@ _VOLUME_MOUNT: Final[Mapping[str, Reader]] = {
             "NoCopy": nothing,
             "Labels": nothing,
             "Subpath": nothing,
-            "DriverConfig": struct(driver("volume_drivers", "volume_options")),
+            "DriverConfig": driver,
         }
     ),
 }

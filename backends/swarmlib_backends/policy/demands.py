@@ -86,7 +86,7 @@ def flag(kind: str) -> Reader:
 
 
 def struct(fields: Mapping[str, Reader]) -> Reader:
-    """Make the reader of an object by those of its fields; other fields are read by `other`."""
+    """Make the reader of an object by those of its fields; any other field is demanded, whatever its value."""
 
     def read(place: str, value: Value) -> Iterator[Demand]:
         inside: Mapping[str, Any] = value or {}

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, Self
 
 from swarmlib import Request, Sender
+from swarmlib.quantities import number_of_bytes
 
 from ..dockerapi.rows import ROWS, Row
 from . import folders, operations
@@ -17,7 +18,7 @@ from .clients import Client
 from .demands import Demand
 from .grants import KINDS, Grants
 from .ownership import CONFINABLE, OWNED, Owner
-from .requirements import Requirements, read_memory
+from .requirements import Requirements
 from .tables import Table
 
 MODES: Final = ("enforce", "warn")
@@ -250,7 +251,7 @@ def _grants(table: Table) -> Grants:
 def _requirements(table: Table) -> Requirements:
     memory = table.text("memory")
     return Requirements(
-        None if memory is None else table.read("memory", memory, read_memory),
+        None if memory is None else table.read("memory", memory, number_of_bytes),
         table.number("cpus"),
         table.take("pids", int, "a whole number"),
     )

@@ -18,18 +18,18 @@ def keys(kind: str) -> Reader:
     return read
 
 
-def driver(kind: str, options: str) -> Mapping[str, Reader]:
-    """Return the readers of a volume's driver and its options: those of `local` can make any folder a volume."""
-    return {"Name": text(kind, "local"), "Options": keys(options)}
-
-
-_VOLUME: Final = {"Driver": text("volume_drivers", "local"), "DriverOpts": keys("volume_options")}
+_DRIVER: Final = text("volume_drivers", "local")
+_OPTIONS: Final = keys("volume_options")
+"""The options of a volume's driver: those of `local` can make any folder of the host a volume."""
 _SUBNET: Final[Mapping[str, Reader]] = {
     **dict.fromkeys(("Subnet", "IPRange", "Gateway"), text("subnets")),
     "AuxiliaryAddresses": other,
 }
 
-volume: Final = struct({**_VOLUME, "Name": nothing, "Labels": nothing, "ClusterVolumeSpec": other})
+driver: Final = struct({"Name": _DRIVER, "Options": _OPTIONS})
+volume: Final = struct(
+    {"Name": nothing, "Labels": nothing, "Driver": _DRIVER, "DriverOpts": _OPTIONS, "ClusterVolumeSpec": other}
+)
 network: Final = struct(
     {
         **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""What a rule requires of a container: limits that it must have, and users that it may be."""
+"""What a rule requires of a container: limits on its memory, CPUs and processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swarmlib.quantities import number_of_bytes, shown_bytes
+from swarmlib.quantities import shown_bytes
 
 _PERIOD = 100_000
 """The period of the CPU quota in microseconds that an engine uses if none is given."""
@@ -14,7 +14,7 @@ _PERIOD = 100_000
 
 @dataclass(frozen=True)
 class Requirements:
-    """The most of each resource, which a container must be given at most; None requires nothing.
+    """The limits that a container must have: each at most as high as here. None requires no limit.
 
     Attributes:
         memory: bytes.
@@ -49,8 +49,3 @@ def _cpus(host: Mapping[str, Any]) -> float:
     if host.get("NanoCpus"):
         return float(host["NanoCpus"]) / 1e9
     return float(host.get("CpuQuota", 0)) / (host.get("CpuPeriod") or _PERIOD)
-
-
-def read_memory(given: object) -> int:
-    """Return the bytes of a size. Raises ValueError if it is none."""
-    return number_of_bytes(given)
