@@ -11,15 +11,15 @@ from typing import Any, Final, Self
 from swarmlib import Request, Sender
 from swarmlib.quantities import number_of_bytes
 
+from .. import clients
+from ..clients import Client
 from ..dockerapi.rows import ROWS, Row
+from ..toml_tables import Table
 from . import folders, operations
-from .clients import KINDS as CLIENT_KINDS
-from .clients import Client
 from .demands import Demand
 from .grants import KINDS, Grants
 from .ownership import CONFINABLE, OWNED, Owner
 from .requirements import Requirements
-from .tables import Table
 
 MODES: Final = ("enforce", "warn")
 
@@ -159,8 +159,8 @@ def parse(text: str, name: str) -> Document:
     """
     top = Table.parse(text, name)
     warn = _mode(top)
-    clients = _clients(top.table("clients"))
-    rules = [_rule(table, index, clients, warn) for index, table in enumerate(top.tables("rule"), 1)]
+    known = clients.read(top.table("clients"))
+    rules = [_rule(table, index, known, warn) for index, table in enumerate(top.tables("rule"), 1)]
     top.end()
     if not rules:
         raise top.mistake("rule", "a policy requires a rule, [[rule]]")
@@ -174,27 +174,14 @@ def _mode(table: Table, default: str = "enforce") -> bool:
     return mode == "warn"
 
 
-def _clients(top: Table) -> Mapping[str, Client]:
-    found: dict[str, Client] = {}
-    for name in top.values:
-        table = top.table(name)
-        lists = {key: values for key in CLIENT_KINDS if (values := table.texts(key)) is not None}
-        table.end()
-        if not lists:
-            raise top.mistake(name, f"client {name!r} requires one of {', '.join(CLIENT_KINDS)}")
-        matches = {key: table.read(key, values, CLIENT_KINDS[key][1]) for key, values in lists.items()}
-        found[name] = Client(name, {CLIENT_KINDS[key][0]: match for key, match in matches.items()})
-    return found
-
-
-def _rule(table: Table, index: int, clients: Mapping[str, Client], warn: bool) -> Rule:
+def _rule(table: Table, index: int, known: Mapping[str, Client], warn: bool) -> Rule:
     name = table.text("name") or f"rule {index}"
     allow, deny = (_operations(table, key) for key in ("allow", "deny"))
     _check_judged(table, allow)
     container = table.table("container")
     made = Rule(
         name,
-        _named_clients(table, clients),
+        _named_clients(table, known),
         allow,
         deny,
         _mode(table, "warn" if warn else "enforce"),
@@ -231,16 +218,16 @@ def _check_judged(table: Table, allow: frozenset[str]) -> None:
         raise table.mistake("allow", f'{name} is not judged field by field: allowing it requires unjudged = ["{name}"]')
 
 
-def _named_clients(table: Table, clients: Mapping[str, Client]) -> Sequence[Client]:
+def _named_clients(table: Table, known: Mapping[str, Client]) -> Sequence[Client]:
     names = table.texts("clients")
     if names is None:
         return ()
     for name in names:
-        if name not in clients:
+        if name not in known:
             raise table.mistake("clients", f"unknown client {name!r}: define it as [clients.{name}]")
     if not names:
         raise table.mistake("clients", "clients must not be empty: leave it out for a rule about everybody")
-    return [clients[name] for name in names]
+    return [known[name] for name in names]
 
 
 def _grants(table: Table) -> Grants:

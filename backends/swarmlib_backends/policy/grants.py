@@ -6,28 +6,15 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from swarmlib import Invalid
 
 from ..dockerapi import references
+from ..globs import Match, globs
 from .demands import Demand
 
 _BELOW: Final = "/**"
-
-Match: TypeAlias = Callable[[str], bool]
-"""Says whether a demanded value is allowed."""
-
-
-def globs(given: Sequence[str]) -> Match:
-    """Match texts by shell patterns, in which `*` stands for any characters but `/`, and `**` for those too."""
-    pattern = re.compile("|".join(map(_pattern, given)) or "(?!)", re.DOTALL)
-    return lambda value: pattern.fullmatch(value) is not None
-
-
-def _pattern(glob: str) -> str:
-    special = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(special.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*|\?)", glob))
 
 
 def images(given: Sequence[str]) -> Match:
@@ -114,11 +101,6 @@ class Grants:
     """The demands that a rule allows."""
 
     matches: Mapping[str, Match]
-
-    @classmethod
-    def read(cls, table: Mapping[str, Sequence[str]]) -> Grants:
-        """Read the lists of a rule. Raises Invalid as the matchers do."""
-        return cls({kind: KINDS[kind](values) for kind, values in table.items()})
 
     def allows(self, demand: Demand) -> bool:
         """Return whether a demand is allowed."""

@@ -9,7 +9,8 @@ from typing import Final
 
 from swarmlib import Invalid
 
-from .grants import Match, globs
+from .globs import Match, globs
+from .toml_tables import Table
 
 
 def _addresses(given: Sequence[str]) -> Match:
@@ -54,14 +55,26 @@ class Client:
     name: str
     matches: Mapping[str, Match]
 
-    @classmethod
-    def read(cls, name: str, table: Mapping[str, Sequence[str]]) -> Client:
-        """Read a table of `[clients]`. Raises Invalid as the matchers do."""
-        made = {form: make(table[key]) for key, (form, make) in KINDS.items() if key in table}
-        return cls(name, made)
-
     def is_caller(self, caller: str) -> bool:
         """Return whether this is the caller of a request (`Meta.caller`)."""
         form, _, value = caller.partition(":")
         match = self.matches.get(form)
         return match is not None and match(value)
+
+
+def read(table: Table) -> Mapping[str, Client]:
+    """Read a table of clients, `[clients.NAME]`.
+
+    Raises:
+        Invalid: a client is wrong; the error names the line.
+    """
+    return {name: _client(table, name) for name in table.values}
+
+
+def _client(clients: Table, name: str) -> Client:
+    table = clients.table(name)
+    lists = {key: values for key in KINDS if (values := table.texts(key)) is not None}
+    table.end()
+    if not lists:
+        raise clients.mistake(name, f"client {name!r} requires one of {', '.join(KINDS)}")
+    return Client(name, {KINDS[key][0]: table.read(key, values, KINDS[key][1]) for key, values in lists.items()})
