@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from . import controlling
 from .policy_commands import policy
 from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
 
@@ -106,16 +107,27 @@ def cli(verbose: bool) -> None:
 
 @cli.command(context_settings=_RAW)
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="Read the chain from a TOML file.")
+@click.option(
+    "--control",
+    envvar=controlling.VARIABLE,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help=f"Control socket to make, mode 0600.  [default: ${controlling.VARIABLE}, else one by convention if needed]",
+)
 @_words
-def run(file: Path | None, words: tuple[str, ...]) -> None:
-    """Run a chain until Ctrl-C."""
+def run(file: Path | None, control: Path | None, words: tuple[str, ...]) -> None:
+    """Run a chain until Ctrl-C.
+
+    If a stage offers something to the operator, such as held calls to approve, commands reach it by a control socket in
+    /run/swarmd or $XDG_RUNTIME_DIR/swarmd.
+    """
     with reporting(EXIT_USAGE):
         chain = _read(words, file)
         _needs_source(chain)
     from .serve import run_until_signal, serve
 
     with reporting(EXIT_FAILED):
-        raise SystemExit(run_until_signal(partial(serve, chain)))
+        raise SystemExit(run_until_signal(partial(serve, chain, control)))
 
 
 @cli.command(context_settings=_RAW)

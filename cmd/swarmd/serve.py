@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 import trio
 
 from swarmlib import Chain
 from swarmlib.errors import ungrouped
+from swarmlib_backends import control
 
 from .logs import say
 
@@ -26,11 +28,12 @@ def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
     return trio.run(_run, work)
 
 
-async def serve(chain: Chain) -> None:
-    """Hold `chain` open until cancelled."""
-    async with chain.open():
-        say("serving; press Ctrl-C to stop")
-        await trio.sleep_forever()
+async def serve(chain: Chain, control_socket: Path | None) -> None:
+    """Hold `chain` open until cancelled, and serve what its stages offer to the operator on a control socket."""
+    with control.desk() as desk:
+        async with chain.open(), control.serving(desk, control_socket):
+            say("serving; press Ctrl-C to stop")
+            await trio.sleep_forever()
 
 
 def _allow_many_files() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from swarmlib import NotFound, Request, Verb
+from swarmlib_backends import control
 from tests.support.command import invoke as run
 from tests.support.engines import docker_process, free_port, read_until
 
@@ -128,6 +130,13 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals, code: int, tmp_path: P
         assert process.returncode == code
         assert not socket.exists()
     assert "Traceback" not in error
+
+
+async def test_a_control_socket_leads_to_the_stages(tmp_path: Path) -> None:
+    socket = tmp_path / "control.sock"
+    words = ("run", "--control", str(socket), f"dockerserver unix://{tmp_path}/docker.sock", "simulator")
+    with served(*words), pytest.raises(NotFound, match="no stage of this chain has held"):
+        await control.ask(socket, Request(Verb.LS, ("held",)))
 
 
 @pytest.mark.parametrize("content", ['chain = "dockerserver tcp://127.0.0.1:PORT | exec"', "STAGES"])
