@@ -217,13 +217,13 @@ async def test_a_call_that_streams_ends_though_its_client_has_sent_another_reque
     stage = Slow()
     async with gateway(stage, tmp_path) as connect:
         with connect[transport]() as client:
-            client.sendall(b"GET /events" + HEAD + b"\r\n" + b"OPTIONS /" + HEAD + b"\r\n")
+            client.sendall(b"GET /events" + HEAD + b"\r\n" + b"GET /_ping/" + HEAD + b"\r\n")
             await settled(lambda: stage.waiting == 1)
             client.shutdown(socket.SHUT_WR)
             client.settimeout(20)
             got = await trio.to_thread.run_sync(_all, client)
         await settled(lambda: stage.waiting == 0)
-    assert got.count(b"HTTP/1.1 200 ") == 2
+    assert got.count(b"HTTP/1.1 ") == 2
 
 
 def _all(client: socket.socket) -> bytes:

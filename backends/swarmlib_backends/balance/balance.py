@@ -207,8 +207,8 @@ class Balance(Server):
         return await self._router.to_owner(request)
 
     async def connect(self, request: Request) -> Any:
-        """Forward the connection to the owner; BuildKit's sessions go to the builder."""
-        if request.path == WHOLE.path("") and str(request.params["target"]).endswith(_BUILDKIT):
+        """Forward the connection to the owner; BuildKit's sessions go to the builder, as do questions about options."""
+        if request.path == WHOLE.path("") and _is_for_any_member(request):
             return await self._router.to(owners.first_up(self._members.all), request)  # a build's connections must meet
         return await self._router.to_owner(request)
 
@@ -289,3 +289,8 @@ class Balance(Server):
             request = request.replace(upload=context)
         builder = await self._images.builder(images, fixed)
         return await self._router.to(builder, request, response_hooks.touches_images)
+
+
+def _is_for_any_member(whole: Request) -> bool:
+    """Return whether a request without a row may go to any member that is up: BuildKit's, or one for options."""
+    return whole.params["method"] == "OPTIONS" or str(whole.params["target"]).endswith(_BUILDKIT)

@@ -24,6 +24,8 @@ _TYPE: Final = "content-type"
 """The header with the body's type, which the row determines: JSON or a tar."""
 
 _ORIGIN_FORM: Final = re.compile(r"/[!-~]*")
+_OPTIONS: Final = "OPTIONS"
+"""The method of a question about a path, which is no operation on any path; also about the server as a whole, `*`."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _UPLOAD: Final[Headers] = [(b"Transfer-Encoding", b"chunked"), (b"Expect", b"100-continue")]
 _HEADER_NAMES: Final = {
@@ -126,12 +128,14 @@ class Whole:
         method, target, upgrade = params.get("method"), params.get("target"), params.get("upgrade", "")
         if not isinstance(method, str) or method not in METHODS:
             raise Invalid(f"invalid method {method!r}: expected one of {', '.join(sorted(METHODS))}")
-        if not (isinstance(target, str) and _ORIGIN_FORM.fullmatch(target)):
+        about_server = method == _OPTIONS and target == "*"
+        if not (about_server or (isinstance(target, str) and _ORIGIN_FORM.fullmatch(target))):
             raise Invalid(f"invalid target {target!r}: expected a path with its query, in printable ASCII")
         if upgrade and not _is_token(upgrade):
             raise Invalid(f"invalid protocol to upgrade to: {upgrade!r}")
-        _check_no_row(method, target)
-        return cls(method, target, _whole_headers(request.meta), upgrade)
+        if method != _OPTIONS:
+            _check_no_row(method, str(target))
+        return cls(method, str(target), _whole_headers(request.meta), upgrade)
 
     def head(self, host: bytes, *, upload: bool) -> bytes:
         """Return the head as it is written; upload: whether a chunked body follows."""
