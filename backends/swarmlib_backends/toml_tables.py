@@ -107,6 +107,22 @@ class Table:
             raise self.mistake(key, f"{key} must be a list of texts, not {value!r:.60}")
         return [self._filled(key, str(each)) for each in items]
 
+    def filled(self, key: str) -> str | None:
+        """Take a text in which `${NAME}` stands for an environment variable."""
+        text = self.text(key)
+        return None if text is None else self._filled(key, text)
+
+    def pairs(self, key: str, check: Callable[[tuple[str, str]], object] = bool) -> Mapping[str, str]:
+        """Take a table of texts, in which `${NAME}` stands for an environment variable; an empty one if it is missing.
+
+        check: raises ValueError or SwarmError if a name or its text is wrong.
+        """
+        table = self.table(key)
+        pairs = {name: table.filled(name) or "" for name in table.values}
+        for pair in pairs.items():
+            table.read(pair[0], pair, check)
+        return pairs
+
     def _filled(self, key: str, text: str) -> str:
         """Replace `${NAME}` by the environment variable NAME."""
 

@@ -33,6 +33,13 @@ def rules(tmp_path: Path) -> str:
     return str(tmp_path / "rules.toml")
 
 
+@pytest.fixture
+def changing(rules: str) -> str:
+    """Rules of which one changes what it allows."""
+    Path(rules).write_text(f"{RULES}[rule.change]\npids = 50\n")
+    return rules
+
+
 def test_a_file_is_checked(rules: str) -> None:
     assert "2 rules, which allow 8 of the" in run("policy", "check", rules).stdout
     Path(rules).write_text('[[rule]]\nallow = ["ContanerList"]\n')
@@ -52,6 +59,15 @@ async def test_a_recording_is_judged_call_by_call(rules: str, tmp_path: Path) ->
     assert "HostConfig.Privileged asks for 'true'" in created["reason"]
 
 
+async def test_what_a_rule_changes_is_said(changing: str, tmp_path: Path) -> None:
+    file = str(tmp_path / "session")
+    async with connect(Record(file), Simulator()) as swarm:
+        await swarm.spawn({"Image": "busybox"})
+    assert "\n         changed: HostConfig is {'PidsLimit': 50}" in run("policy", "replay", file, changing).stdout
+    created = json.loads(run("policy", "replay", "--json", file, changing).stdout.splitlines()[0])
+    assert created["changes"] == ["HostConfig is {'PidsLimit': 50}"]
+
+
 @pytest.mark.engine
 def test_a_command_of_the_docker_cli_is_explained(rules: str) -> None:
     allowed = run("policy", "explain", rules, "docker", "run", "--rm", "busybox", "true").stdout
@@ -62,5 +78,5 @@ def test_a_command_of_the_docker_cli_is_explained(rules: str) -> None:
 
 
 def test_the_rules_of_the_guide_are_read() -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "policy.md").read_text("utf-8"), re.DOTALL)
+    text = "".join(re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "policy.md").read_text("utf-8"), re.DOTALL))
     assert document.parse(text, "docs/policy.md").summary.startswith("2 rules, which allow 18 of the")

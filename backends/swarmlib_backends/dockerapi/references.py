@@ -46,6 +46,22 @@ def normal(text: str, *, status: int = 400) -> str:
     return f"{name}:{found['tag'] or 'latest'}"
 
 
+def full(text: str) -> str:
+    """Return a reference with its registry, and with the tag or digest that it has, if any.
+
+    Raises:
+        SwarmError: the text is no reference.
+
+    >>> full("busybox")
+    'docker.io/library/busybox'
+    """
+    found = _REFERENCE.fullmatch(text)
+    if found is None or _ID.fullmatch(text):
+        raise refusal(400, _problem(text))
+    short = repository(normal(text))
+    return _whole(short) + text.removeprefix(found["name"])
+
+
 def _whole(name: str) -> str:
     """Return a name together with the registry that it leaves out."""
     first, slash, _ = name.partition("/")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Self
 
-from swarmlib import Request, Sender
+from swarmlib import Request, Sender, SwarmError
 from swarmlib.quantities import number_of_bytes
 
 from .. import clients
@@ -16,6 +16,7 @@ from ..clients import Client
 from ..dockerapi.rows import ROWS, Row
 from ..toml_tables import Table
 from . import folders, operations
+from .changes import Changes, differences
 from .demands import Demand
 from .grants import KINDS, Grants
 from .ownership import CONFINABLE, OWNED, Owner
@@ -33,12 +34,20 @@ class Verdict:
         rule: the rule that decided; None where no rule is about the request.
         reason: why it is denied, or would be; "" if a rule allows it.
         advice: the line that would allow it, for the operator.
+        changed: the request as the rule that allows it has changed it, which is what was judged; None if it did not.
     """
 
     allowed: bool
     rule: Rule | None = None
     reason: str = ""
     advice: str = ""
+    changed: Request | None = None
+
+    def changes_of(self, request: Request) -> Iterator[str]:
+        """Yield in words what the rule changed in the request that was judged."""
+        if self.changed is not None:
+            yield from differences(dict(request.params), dict(self.changed.params))
+            yield from differences(request.json or {}, self.changed.json or {})
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Rule:
     owner: Owner | None
     grants: Grants
     requirements: Requirements
+    changes: Changes | None
 
     def is_for(self, caller: str) -> bool:
         """Return whether it is about this client."""
@@ -76,11 +86,11 @@ class Rule:
             for missed in self.requirements.missed_by(body or {}):
                 yield f"it needs {missed}", "[rule.container] without this limit"
 
-    def changes(self, row: Row, body: Any) -> bool:
-        """Return whether a request that this rule allows may have to be changed before it goes on."""
+    def resolves(self, row: Row, body: Any) -> bool:
+        """Return whether a request that this rule allows may have to be resolved before it goes on."""
         return self.owner is not None or (row.name == "ContainerCreate" and folders.asked(body))
 
-    async def change(self, row: Row, request: Request, sender: Sender) -> Request:
+    async def resolve(self, row: Row, request: Request, sender: Sender) -> Request:
         """Return the request as it goes on: confined to what is the owner's, with the real paths of folders.
 
         Raises:
@@ -138,9 +148,13 @@ class Document:
 
     @staticmethod
     def _judge_body(rule: Rule, row: Row, request: Request) -> Verdict:
-        refusals = list(rule.refusals(row, request))
+        try:
+            judged = request if rule.changes is None else rule.changes.apply(row, request)
+        except SwarmError as exc:
+            return Verdict(rule.warn, rule, f"rule {rule.name!r}: {exc.message}")
+        refusals = list(rule.refusals(row, judged))
         if not refusals:
-            return Verdict(True, rule)
+            return Verdict(True, rule, changed=None if judged is request else judged)
         reasons = "; ".join(what for what, _ in refusals[:_MOST_REASONS])
         return Verdict(rule.warn, rule, f"rule {rule.name!r}: {reasons}", refusals[0][1])
 
@@ -188,6 +202,7 @@ def _rule(table: Table, index: int, known: Mapping[str, Client], warn: bool) -> 
         _owner(table, allow),
         _grants(container),
         _requirements(container),
+        Changes.read(table.table("change")) if "change" in table.values else None,
     )
     container.end()
     table.end()

@@ -22,11 +22,12 @@ from .document import Document, Verdict
 
 @dataclass(frozen=True)
 class Judged:
-    """One call, and what a policy says about it."""
+    """One call, what a policy says about it, and in words what the rule that allows it changes."""
 
     operation: str
     about: str
     verdict: Verdict
+    changes: Sequence[str] = ()
 
     @property
     def rule(self) -> str:
@@ -39,13 +40,14 @@ class Judged:
         said = "allowed" if self.verdict.allowed else "denied "
         reason = f": {self.verdict.reason}" if self.verdict.reason else f" by rule {self.rule!r}"
         advice = f"\n         it would be allowed by: {self.verdict.advice}" if self.verdict.advice else ""
-        return f"{said}  {self.operation} {self.about}".rstrip() + reason + advice
+        changes = "".join(f"\n         changed: {each}" for each in self.changes)
+        return f"{said}  {self.operation} {self.about}".rstrip() + reason + advice + changes
 
     def as_data(self) -> dict[str, object]:
         """Return it as JSON for programs."""
         verdict = self.verdict
         found = {"allowed": verdict.allowed, "rule": self.rule, "reason": verdict.reason, "advice": verdict.advice}
-        return {"operation": self.operation, "object": self.about, **found}
+        return {"operation": self.operation, "object": self.about, **found, "changes": list(self.changes)}
 
 
 def read(path: Path) -> Document:
@@ -63,11 +65,14 @@ def read(path: Path) -> Document:
 def judge(policy: Document, request: Request, *, upload: bool) -> Judged:
     """Judge one request as the stage does; what can't be read is denied."""
     row = table.row_of(request.verb, request.path, upload=upload)
+    changes = list[str]()
     try:
-        verdict = policy.judge(row, canonical(request))
+        request = canonical(request)
+        verdict = policy.judge(row, request)
+        changes.extend(verdict.changes_of(request))
     except SwarmError as exc:
         verdict = Verdict(False, reason=exc.message)
-    return Judged(row.name, "/".join(request.path), verdict)
+    return Judged(row.name, "/".join(request.path), verdict, changes)
 
 
 def replay(policy: Document, recording: Path) -> Iterator[Judged]:
@@ -91,7 +96,7 @@ class _Explaining(Filter):
         self.tell(judged)
         if not judged.verdict.allowed:
             raise Denied(judged.verdict.reason)
-        await self.next.send(request)
+        await self.next.send(judged.verdict.changed or request)
 
 
 def explain(policy: Document, command: Sequence[str], tell: Callable[[Judged], None]) -> int:

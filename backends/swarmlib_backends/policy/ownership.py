@@ -34,10 +34,9 @@ from swarmlib.asking import call
 
 from ..dockerapi.rows import ROWS, Row
 from . import containers
+from .changes import LABELLED, stamp
 from .grants import Grants
 
-_LABELLED: Final = frozenset({"ContainerCreate", "NetworkCreate", "VolumeCreate"})
-"""The operations whose body has the labels of the object that they create."""
 _FILTERED: Final = frozenset(
     {"ContainerList", "NetworkList", "VolumeList", "ContainerPrune", "NetworkPrune", "VolumePrune", "SystemEvents"}
 )
@@ -56,7 +55,7 @@ _OF_THE_SYSTEM: Final = frozenset({"SystemPing", "SystemPingHead", "SystemVersio
 def confinable(row: Row) -> bool:
     """Return whether a client can be confined to its own objects in an operation."""
     named = None in row.shape and row.shape[0] in _KINDS and row.name not in _NAMING_OTHERS
-    return named or row.name in _LABELLED | _FILTERED | _OF_THE_SYSTEM
+    return named or row.name in LABELLED | _FILTERED | _OF_THE_SYSTEM
 
 
 OWNED: Final = frozenset({"networks", "volumes"})
@@ -100,7 +99,7 @@ class Owner:
         """
         if row.name == "ContainerCreate":
             request = await self._own_references(request, sender, grants)
-        if row.name in _LABELLED:
+        if row.name in LABELLED:
             return self._label(row, request)
         if row.name in _FILTERED:
             return self._filter(row, request)
@@ -145,7 +144,7 @@ class Owner:
         body = dict(cast("Mapping[str, Any]", request.json or {}))
         if row.name == "NetworkCreate":
             body["CheckDuplicate"] = True  # a second network of a name keeps containers of both from starting
-        body["Labels"] = {**(body.get("Labels") or {}), self.label: self.value}
+        stamp(body, {self.label: self.value})
         return request.replace(body=Json.from_data(body))
 
     def _filter(self, row: Row, request: Request) -> Request:

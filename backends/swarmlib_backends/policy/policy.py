@@ -84,15 +84,18 @@ class Policy(Server):
         if not verdict.allowed:
             return partial(self._deny, row, verdict)
         rule = verdict.rule
-        if rule is None or verdict.reason or not rule.changes(row, request.json):
+        if rule is None or verdict.reason:
             return None
-        return partial(self._change, row, rule)
+        judged = verdict.changed or request
+        if judged is request and not rule.resolves(row, request.json):
+            return None
+        return partial(self._carry_out, row, rule, judged)
 
     async def _deny(self, row: Row, verdict: Verdict, _: Request) -> NoReturn:
         raise Denied(f"{row.name} is denied by {self._document.name}: {verdict.reason}")
 
-    async def _change(self, row: Row, rule: Rule, request: Request) -> object:
-        return await self.forward(await rule.change(row, canonical(request), self.next), self.next)
+    async def _carry_out(self, row: Row, rule: Rule, judged: Request, _: Request) -> object:
+        return await self.forward(await rule.resolve(row, judged, self.next), self.next)
 
     def _log(self, row: Row, request: Request, verdict: Verdict) -> None:
         what = "would deny" if verdict.allowed else "denied"
