@@ -153,7 +153,12 @@ def _text(given: Any) -> Any:
 
 def _status(given: Any) -> Any:
     """Show the state of an object, or what happened to it."""
-    return _EXEC.sub(rf"\1{HIDDEN}", without_user(given)) if isinstance(given, str) else _open(given)
+    return without_command(without_user(given)) if isinstance(given, str) else _open(given)
+
+
+def without_command(action: str) -> str:
+    """Return an event's action without the command that it holds: `exec_create: ***`."""
+    return _EXEC.sub(rf"\1{HIDDEN}", action)
 
 
 def _output(given: Any) -> Any:

@@ -15,11 +15,12 @@ from .. import clients
 from ..clients import Client
 from ..dockerapi.rows import ROWS, Row
 from ..toml_tables import Table
-from . import folders, operations
+from . import answers, folders, operations
 from .changes import Changes, differences
 from .demands import Demand
 from .grants import KINDS, Grants
 from .ownership import CONFINABLE, OWNED, Owner
+from .redaction import Redaction
 from .requirements import Requirements
 
 MODES: Final = ("enforce", "warn")
@@ -63,6 +64,7 @@ class Rule:
     grants: Grants
     requirements: Requirements
     changes: Changes | None
+    redaction: Redaction | None
 
     def is_for(self, caller: str) -> bool:
         """Return whether it is about this client."""
@@ -80,18 +82,23 @@ class Rule:
             if not self.grants.allows(Demand("parameters", name, name)):
                 what = f"parameters of the rule does not list {name!r:.60}"
                 yield what, f"[rule.container] parameters = [{name!r:.60}]"
+        for what in self.redaction.refusals(row, request) if self.redaction is not None else ():
+            yield what, "no [rule.redact]"
         if row.name == "ContainerCreate":
             if _LIKE_AN_ID.fullmatch(request.params.get("name", "")):
                 yield "the name could be the id of another container", "another name"
             for missed in self.requirements.missed_by(body or {}):
                 yield f"it needs {missed}", "[rule.container] without this limit"
 
-    def resolves(self, row: Row, body: Any) -> bool:
-        """Return whether a request that this rule allows may have to be resolved before it goes on."""
-        return self.owner is not None or (row.name == "ContainerCreate" and folders.asked(body))
+    def acts_on(self, row: Row, body: Any) -> bool:
+        """Return whether a request that this rule allows may have to be resolved, or its answer be redacted."""
+        if self.owner is not None or (self.redaction is not None and row.name in self.redaction.by_operation):
+            return True
+        return row.name == "ContainerCreate" and folders.asked(body)
 
     async def resolve(self, row: Row, request: Request, sender: Sender) -> Request:
-        """Return the request as it goes on: confined to what is the owner's, with the real paths of folders.
+        """Return the request as it goes on: confined to what is the owner's, with the real paths of folders, and with
+        a reply channel that shows the client what it may see.
 
         Raises:
             Denied: an object, or a folder to which a link leads, is not the client's.
@@ -101,7 +108,8 @@ class Rule:
             request = await folders.resolve(request, self.grants)
         if self.owner is not None:
             request = await self.owner.confine(row, request, sender, self.grants)
-        return request
+        show = None if self.redaction is None else self.redaction.by_operation.get(row.name)
+        return request if show is None else request.replace(reply=answers.showing(request.reply, show))
 
 
 @dataclass(frozen=True)
@@ -203,6 +211,7 @@ def _rule(table: Table, index: int, known: Mapping[str, Client], warn: bool) -> 
         _grants(container),
         _requirements(container),
         Changes.read(table.table("change")) if "change" in table.values else None,
+        Redaction.read(table.table("redact")) if "redact" in table.values else None,
     )
     container.end()
     table.end()
