@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .aggregate import Aggregate
+    from .audit import Audit
     from .azure import Azure
     from .balance import Balance
     from .cache import Cache
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Aggregate",
+    "Audit",
     "Azure",
     "Balance",
     "Cache",

@@ -40,6 +40,8 @@ from swarmlib.wire.remote_streams import kind_of
 from swarmlib.wire.reply_codec import decode_reply
 from swarmlib.wire.request_codec import decode_request
 
+from .file_claims import claim
+
 msgpack: Final[Any] = untyped_msgpack
 MAGIC: Final = "swarmlib recording"
 VERSION: Final = 2
@@ -167,10 +169,9 @@ class Writer:
         file = self._file
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise Unavailable(f"can't record to {self._path}: it is not a file")
-        try:
-            _claim(file)
-        except BlockingIOError as exc:
-            raise Conflict(f"{self._path} is in use by another record stage") from exc
+        claim(file, self._path, "record")
+        if sys.platform != "win32":
+            os.fchmod(file, 0o600)  # only its owner can read it, even if it existed before
         if append and os.fstat(file).st_size:
             self._go_on()
             return
@@ -253,15 +254,6 @@ class Writer:
             self._lost = True
             self._changed.notify_all()
         _log.error("record: can't write %s (%s): nothing more is recorded", self._path, problem)
-
-
-def _claim(file: int) -> None:
-    """Ensure that no other process records to the file, and only its owner can read it, even if it existed before."""
-    if sys.platform != "win32":
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.fchmod(file, 0o600)
 
 
 class Recording:

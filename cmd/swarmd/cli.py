@@ -17,6 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from . import controlling
+from .audit_commands import audit
 from .policy_commands import policy
 from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
 
@@ -335,6 +336,7 @@ def sweep(older_than: float, everywhere: bool, dry_run: bool, words: tuple[str, 
     raise SystemExit(EXIT_FAILED if left else 0)
 
 
+cli.add_command(audit)
 cli.add_command(policy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,15 +13,20 @@ import trio
 
 from swarmlib import Chain
 from swarmlib.errors import ungrouped
-from swarmlib_backends import control
+from swarmlib_backends import control, reopening
+from swarmlib_backends.reopening import Reopening
 
 from .logs import say
 
 _FILES: Final = 65_536
+_HANGUP: Final[int | None] = getattr(signal, "SIGHUP", None)
 
 
 def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
     """Run `work` until its end, or until SIGINT, SIGTERM or SIGHUP (a closed terminal; ignored under nohup).
+
+    In a process that was started without a terminal, as a service is, SIGHUP has files opened again instead, if a stage
+    has such files.
 
     Return the exit code: 0, or what shells expect for the signal, 128 + its number.
     """
@@ -50,8 +56,8 @@ def _allow_many_files() -> None:
 
 
 async def _run(work: Callable[[], Awaitable[None]]) -> int:
-    ending = _Ending()
-    with ungrouped(), trio.open_signal_receiver(*_ending_signals()) as signals:
+    with ungrouped(), reopening.holding() as files, trio.open_signal_receiver(*_ending_signals()) as signals:
+        ending = _Ending(files)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ending.watch, signals)
             with ending.scope:
@@ -68,14 +74,27 @@ def _ending_signals() -> list[signal.Signals]:
     return found
 
 
+def _has_terminal() -> bool:
+    """Return whether this process has a controlling terminal, whose end SIGHUP tells."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return False
+    return True
+
+
 class _Ending:
     """Ends the work at the first signal, and drops later ones: the closing of every stage is bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Reopening) -> None:
         self.scope = trio.CancelScope()
         self.exit_code = 0
+        self._files = files
+        self._has_terminal = _has_terminal()  # now: a terminal that is closed sends SIGHUP, and is gone then
 
     async def watch(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
+            if number == _HANGUP and not self._has_terminal and self._files():
+                continue
             self.exit_code = self.exit_code or 128 + number
             self.scope.cancel()

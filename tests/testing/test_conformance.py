@@ -14,6 +14,7 @@ from swarmlib.testing import Reference, check_backend
 from swarmlib.testing.rules import RULES
 from swarmlib_backends import (
     Aggregate,
+    Audit,
     Balance,
     Cache,
     Chaos,
@@ -69,6 +70,11 @@ async def test_policy(tmp_path: Path) -> None:
     rules.write_text(f'[[rule]]\nallow = ["*"]\nunjudged = ["*"]\n[rule.container]\n{grants}')
     verbs = {str(verb) for verb in Verb} - {Verb.ATTACH}  # it judges the operations of the Engine API, and no others
     await check_backend(lambda: Policy(rules), verbs=verbs)
+
+
+async def test_audit(tmp_path: Path) -> None:
+    rules = [rule for rule in RULES if rule.name != "opens_any_number_of_times"]  # as of a recording
+    await check_backend(lambda: Audit(str(tmp_path / "log")), rules=rules)
 
 
 async def test_record(tmp_path: Path) -> None:

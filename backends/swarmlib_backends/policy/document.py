@@ -50,6 +50,13 @@ class Verdict:
             yield from differences(dict(request.params), dict(self.changed.params))
             yield from differences(request.json or {}, self.changed.json or {})
 
+    @property
+    def word(self) -> str:
+        """It in a word or two: `allowed`, `denied`, or `would deny` for what passes with a warning."""
+        if not self.allowed:
+            return "denied"
+        return "would deny" if self.reason else "allowed"
+
 
 @dataclass(frozen=True)
 class Rule:

@@ -15,6 +15,7 @@ import trio
 from swarmlib import Denied, Handler, Invalid, Request, Server, SwarmError, argument, option
 from swarmlib.suggestions import nearest
 
+from .. import notes
 from ..dockerapi import table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import Row
@@ -79,6 +80,7 @@ class Policy(Server):
         request = canonical(request)
         row = table.row_of(request.verb, request.path, upload=request.upload is not None)
         verdict = self._document.judge(row, request)
+        notes.judged(verdict.word, verdict.rule.name if verdict.rule else "", verdict.reason)
         if verdict.reason:
             self._log(row, request, verdict)
         if not verdict.allowed:
@@ -94,14 +96,15 @@ class Policy(Server):
     async def _deny(self, row: Row, verdict: Verdict, _: Request) -> NoReturn:
         raise Denied(f"{row.name} is denied by {self._document.name}: {verdict.reason}")
 
-    async def _carry_out(self, row: Row, rule: Rule, judged: Request, _: Request) -> object:
-        return await self.forward(await rule.resolve(row, judged, self.next), self.next)
+    async def _carry_out(self, row: Row, rule: Rule, judged: Request, request: Request) -> object:
+        sent = await rule.resolve(row, judged, self.next)
+        notes.changed(canonical(request), sent)
+        return await self.forward(sent, self.next)
 
     def _log(self, row: Row, request: Request, verdict: Verdict) -> None:
-        what = "would deny" if verdict.allowed else "denied"
         caller = request.meta.caller or "an unknown client"
         advice = f"; it would be allowed by: {verdict.advice}" if verdict.advice else ""
-        _log.warning("policy: %s %s of %s: %s%s", what, row.name, caller, verdict.reason, advice)
+        _log.warning("policy: %s %s of %s: %s%s", verdict.word, row.name, caller, verdict.reason, advice)
 
 
 def presets() -> list[str]:

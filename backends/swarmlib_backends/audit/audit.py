@@ -1,0 +1,230 @@
+"""The stage `audit`: a line about each call, at its end, in a file whose lines are chained."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from time import perf_counter
+from typing import Final
+
+import trio
+
+from swarmlib import (
+    Ack,
+    Error,
+    Filter,
+    Reply,
+    ReplySender,
+    Request,
+    Tap,
+    Unavailable,
+    Unsupported,
+    argument,
+    discard,
+    option,
+)
+from swarmlib.reply import FINAL
+from swarmlib.service import as_error
+from swarmlib.verbs import CONVERSATIONS
+
+from ..dockerapi import table
+from ..dockerapi.canonical import canonical
+from ..dockerapi.rows import Row
+from ..notes import taken
+from ..reopening import reopened
+from ..stream_wrappers import StreamWrapper
+from .journal import STDOUT, Journal
+from .line import Line
+from .writer import Writer
+
+_RUN_BYTES: Final = 4
+
+
+@dataclass
+class Audit(Filter):
+    """Writes a line of JSON about each call at its end: who did what to which object, and what came of it.
+
+    Each line holds the SHA-256 of the line before, so that `swarmd audit verify FILE` finds one that was changed,
+    removed or moved. Secrets are left out. Only the file's owner can read it, if it is new (mode 0600). If it is
+    renamed, as logrotate does, a new one is begun, which continues the chain.
+
+    With `--sync`, the line is on the disk before the client has the end of the answer; a line that can't be written
+    makes the call fail, and no further call is carried out until it can. Without, calls never wait for the disk, and
+    lines that can't be written are counted. A stream or a watch has its line at its end.
+
+    audit /var/log/swarmlib/audit.log --sync
+    """
+
+    file: str = argument(f"file to write; {STDOUT} is standard output")
+    sync: bool = option("have each line on the disk before its call ends; let no call pass without", default=False)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold the file open."""
+        run = secrets.token_hex(_RUN_BYTES)
+        self._ids = (f"{run}-{number}" for number in count(1))
+        journal = await trio.to_thread.run_sync(partial(Journal, self.file, durable=self.sync))
+        self._writer = Writer(journal, self.file, sync=self.sync)
+        async with self._writer.running():
+            with reopened(self._writer.wake):
+                yield
+
+    async def send(self, request: Request) -> None:
+        """Have the end of a call written; forward it."""
+        request = canonical(request)
+        if self.sync:
+            self._writer.check()
+        call = _Call(self, request)
+        request.reply.on_gone(call.gone)
+        upload = None if request.upload is None else _Upload(request.upload, call).alike
+        token = taken.set(call.line.notes)
+        try:
+            await self.next.send(request.replace(upload=upload, reply=_Told(request.reply, call)))
+        except Exception as exc:
+            error = as_error(exc, "", request)
+            told = await call.replied(Error(error))
+            assert isinstance(told, Error)
+            raise told.error from exc
+        finally:
+            taken.reset(token)
+
+    def put(self, entry: bytes) -> None:
+        """Have an entry written."""
+        self._writer.put(entry)
+
+    async def write(self, entry: bytes) -> None:
+        """Have an entry written, and wait for it with `--sync`. Raise as `Writer.write`."""
+        if self.sync:
+            await self._writer.write(entry)
+        else:
+            self._writer.put(entry)
+
+    def next_id(self) -> str:
+        """Return the id of a call: of this run, and its number in it."""
+        return next(self._ids)
+
+
+class _Call:
+    """One call in progress."""
+
+    def __init__(self, stage: Audit, request: Request) -> None:
+        self._stage = stage
+        self._began = perf_counter()
+        self._lasts = request.verb in CONVERSATIONS
+        self._ended = self._streams = False
+        self.line = Line(stage.next_id(), request, _row(request))
+
+    async def replied(self, reply: Reply) -> Reply:
+        """Take a reply into account, and write the line if it is the end; return the reply that the client gets."""
+        self.line.add(reply)
+        if isinstance(reply, Ack) and reply.stream is not None:
+            self._streams = True
+            return reply.replace(stream=_Conversation(reply.stream, self).alike)
+        if isinstance(reply, FINAL) and not (self._lasts and isinstance(reply, Ack)):
+            try:
+                await self.end()
+            except Unavailable as exc:
+                await discard(reply)
+                return Error(exc)
+        return reply
+
+    async def end(self) -> None:
+        """Write the line, if that was not done yet.
+
+        Raises:
+            Unavailable: it can't be written, with `--sync`.
+        """
+        if not self._ended:
+            await self._stage.write(self._entry())
+
+    async def closed(self) -> None:
+        """Write the line at the end of the replies, unless a stream goes on. Raise as `end`."""
+        if not self._streams:
+            await self.end()
+
+    def gone(self) -> None:
+        """Have the line written of a client that disconnects before the end."""
+        if not self._streams:
+            self.broke()
+
+    def broke(self) -> None:
+        """Have the line written of a call whose end the client does not wait for."""
+        if not self._ended:
+            self._stage.put(self._entry())
+
+    def _entry(self) -> bytes:
+        self._ended = True
+        return self.line.finish((perf_counter() - self._began) * 1000)
+
+
+def _row(request: Request) -> Row | None:
+    try:
+        return table.row_of(request.verb, request.path, upload=request.upload is not None)
+    except Unsupported:
+        return None
+
+
+class _Told(Tap):
+    """A reply channel whose end has a line."""
+
+    def __init__(self, inner: ReplySender, call: _Call) -> None:
+        super().__init__(inner, lambda reply: reply)
+        self._call = call
+
+    async def _deliver(self, reply: Reply) -> None:
+        await super()._deliver(await self._call.replied(reply))
+
+    async def _finish(self) -> None:
+        try:
+            await self._call.closed()
+        except Unavailable as exc:
+            await super()._deliver(Error(exc))
+        await super()._finish()
+
+
+class _Upload(StreamWrapper):
+    """A request's upload, whose bytes are counted."""
+
+    def __init__(self, inner: trio.abc.ReceiveStream, call: _Call) -> None:
+        super().__init__(inner)
+        self._call = call
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await super().receive_some(max_bytes)
+        self._call.line.received += len(data)
+        return data
+
+
+class _Conversation(StreamWrapper):
+    """The stream of an `ack`, whose bytes are counted, and whose end has the call's line."""
+
+    def __init__(self, inner: trio.abc.ReceiveStream, call: _Call) -> None:
+        super().__init__(inner)
+        self._call = call
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await super().receive_some(max_bytes)
+        self._call.line.sent += len(data)
+        if not data:
+            await self._end()
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self._call.line.received += len(data)
+        await super().send_all(data)
+
+    async def aclose(self) -> None:
+        try:
+            await super().aclose()
+        finally:
+            self._call.broke()
+
+    async def _end(self) -> None:
+        try:
+            await self._call.end()
+        except Unavailable as exc:
+            raise trio.BrokenResourceError(exc.message) from exc

@@ -1,0 +1,158 @@
+"""The file of an audit: it is appended to, continued after a restart, and opened again once it was renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from swarmlib import Invalid, Unavailable
+
+from ..file_claims import claim
+from .chain import MAX_LINE, Link
+
+STDOUT: Final = "-"
+_BEGIN: Final = b'{"n":'
+_NUMBER: Final = re.compile(rb'\{"n":(\d{1,18}),')
+
+
+def now() -> str:
+    """Return the time in the form of RFC 3339, with milliseconds, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def event(name: str, facts: Mapping[str, Any] | None = None) -> bytes:
+    """Make the entry about the audit itself, not about a call."""
+    return orjson.dumps({"time": now(), "event": name, **(facts or {})})
+
+
+class Journal:
+    """An open file of an audit, or standard output. Its methods block: call one at a time, in a thread."""
+
+    def __init__(self, path: str, *, durable: bool) -> None:
+        """Open the file, which only its owner can read if it is new (mode 0600), and write a line that says so.
+
+        durable: have each line on the disk before `append` returns.
+
+        Raises:
+            Conflict: another stage writes to it.
+            Invalid: it holds something else than lines of an audit.
+            Unavailable: it can't be opened, read or written.
+        """
+        self._path = path
+        self._durable = durable and path != STDOUT
+        try:
+            self._file, self._last = self._open(Link())
+        except OSError as exc:
+            raise Unavailable(f"can't write {path}: {exc.strerror or exc}") from exc
+
+    def append(self, entries: Sequence[bytes]) -> None:
+        """Write entries as lines, all of them or none; first open the file again if its path leads elsewhere.
+
+        Raises:
+            OSError: they can't be written.
+            Conflict, Invalid: as when it was opened first.
+        """
+        if self._was_moved():
+            file, self._last = self._open(self._last)
+            os.close(self._file)
+            self._file = file
+        if entries:
+            self._last = self._write(self._file, entries, self._last)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _was_moved(self) -> bool:
+        """Return whether the path leads to another file, or to none."""
+        if self._path == STDOUT:
+            return False
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return True
+        return not os.path.samestat(found, os.fstat(self._file))
+
+    def _open(self, last: Link) -> tuple[int, Link]:
+        """Open the file; return it with its last line. If it holds none, it continues `last`."""
+        if self._path == STDOUT:
+            file = os.dup(1)
+        else:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            return file, self._begin(file, last)
+        except BaseException:
+            os.close(file)
+            raise
+
+    def _begin(self, file: int, last: Link) -> Link:
+        torn = 0
+        if self._path != STDOUT:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError(errno.EINVAL, "it is not a file; for another program, use - and a pipe")
+            claim(file, self._path, "audit")
+            found, torn = self._tail(file)
+            last = found or last
+        if self._durable:
+            _flush_folder(self._path)
+        if torn:
+            return self._write(file, [event("torn", {"bytes": torn}), event("opened")], last, begin=b"\n")
+        return self._write(file, [event("opened")], last)
+
+    def _tail(self, file: int) -> tuple[Link | None, int]:
+        """Return the file's last line, and how many bytes it has if it is torn, as after a crash."""
+        size = os.fstat(file).st_size
+        begin = max(0, size - 2 * MAX_LINE)
+        lines = os.pread(file, size - begin, begin).split(b"\n")[1 if begin else 0 :]
+        torn = len(lines[-1]) if lines else 0
+        if lines and not torn:
+            lines.pop()
+        if not size:
+            return None, 0
+        numbers = [int(found[1]) if (found := _NUMBER.match(line)) else None for line in lines]
+        known = [(index, number) for index, number in enumerate(numbers) if number is not None]
+        if not known and not (torn and _BEGIN.startswith(lines[-1][: len(_BEGIN)])):
+            raise Invalid(f"{self._path} does not hold the lines of an audit: use another file")
+        index, number = known[-1] if known else (len(lines) - 1, 0)
+        return Link.of_text(number + len(lines) - 1 - index, lines[-1]), torn
+
+    def _write(self, file: int, entries: Sequence[bytes], last: Link, begin: bytes = b"") -> Link:
+        """Write entries after the line `last`; return the new last line. After an error, the file is as before."""
+        lines = [begin]
+        for entry in entries:
+            line, last = last.append(entry)
+            lines += line, b"\n"
+        size = os.fstat(file).st_size
+        try:
+            _write_all(file, b"".join(lines))
+            if self._durable:
+                os.fsync(file)
+        except OSError:
+            if self._path != STDOUT:
+                with suppress(OSError):
+                    os.ftruncate(file, size)
+            raise
+        return last
+
+
+def _write_all(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _flush_folder(path: str) -> None:
+    """Have the name of a new file on the disk."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,247 @@
+"""What the line of a call says, in a form that shows no secret and can't be mistaken for another line."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+from swarmlib import Ack, BadAnswer, Error, Invalid, Json, Log, Reply, Request, SwarmError, Verb
+from swarmlib.terminal import escaped
+
+from .. import redact
+from ..dockerapi import references
+from ..dockerapi.rows import Kind, Row
+from ..dockerapi.status import came_in_band, status_of
+from ..notes import Notes
+from ..redact_text import shortened, without_credentials, without_quotations, without_user
+from . import differences
+from .chain import MAX_LINE
+from .journal import now
+
+MAX_TEXT: Final = 1024
+"""The most characters of a text that a client chose."""
+MAX_ARGV: Final = 4096
+"""The most characters of a command."""
+_ID: Final = re.compile(r"[0-9a-f]{64}|sha256:[0-9a-f]{64}")
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
+_TENANT: Final = "tenant:"
+_NAMES: Final = ("name", "fromImage", "repo", "t", "remote")
+"""The parameters with the name that a client gives to what it creates, or of what it has fetched."""
+_UNKNOWN_STATUS: Final = 502
+
+
+class Line:
+    """What is known about a call so far."""
+
+    def __init__(self, id: str, request: Request, row: Row | None) -> None:
+        self._id = id
+        self._request = request
+        self._row = row
+        self._answer: Mapping[str, Any] = {}
+        self._digest = ""
+        self._status: int | None = None
+        self._error: SwarmError | None = None
+        self.notes = Notes()
+        self.received = len(request.body.raw) if request.body is not None else 0
+        """Bytes from the client: of the body, the upload and the conversation."""
+        self.sent = 0
+        """Bytes to the client: of values, lines and streams."""
+
+    def add(self, reply: Reply) -> None:
+        """Take a reply into account."""
+        if isinstance(reply, Error):
+            self._error = reply.error
+            if self._status is None:
+                self._status = self._status_of(reply.error)
+            return
+        if isinstance(reply, Log):
+            self.sent += len(reply.line)
+        elif reply.value is not None:
+            self._add_value(reply.value)
+        if isinstance(reply, Ack):
+            self._status = self._usual_status(reply)
+
+    def _add_value(self, value: Json) -> None:
+        try:
+            raw = value.raw
+        except Invalid:  # refusing it is left to the source, which can't write it
+            return
+        self.sent += len(raw)
+        if self._row is None:
+            return
+        if self._row.kind is Kind.PROGRESS:
+            if b"igest: " in raw or b'"aux"' in raw:
+                self._digest = _digest_in(_object(value)) or self._digest
+        elif self._row.verb is Verb.SPAWN or (self._row.verb is Verb.GET and len(self._row.shape) == 2):
+            self._answer = _object(value)
+
+    def _usual_status(self, ack: Ack) -> int:
+        status = ack.details.get("status")
+        if isinstance(status, int):
+            return status
+        usual = 200 if self._row is None else self._row.status
+        return 200 if usual == 204 and self.sent else usual
+
+    def _status_of(self, error: SwarmError) -> int:
+        if came_in_band(error):
+            return 200
+        try:
+            return status_of(error)
+        except BadAnswer:
+            return _UNKNOWN_STATUS
+
+    def finish(self, milliseconds: float) -> bytes:
+        """Return the entry: a JSON object on one line, without control characters."""
+        fields = {name: each for name, each in self._fields(milliseconds) if each not in ("", None, {})}
+        entry = _json(fields)
+        for name in ("changed", "argv", "reason", "error"):  # only texts of many escaped characters are that long
+            if len(entry) > MAX_LINE // 2 and name in fields:
+                entry = _json({**fields, name: "left out: the line would be too long"})
+        return entry
+
+    def _fields(self, milliseconds: float) -> Iterator[tuple[str, Any]]:
+        request, notes = self._request, self.notes
+        tenant, caller = _tenant(request.meta.caller)
+        yield "time", now()
+        yield "id", self._id
+        yield "caller", _text(caller)
+        yield "tenant", _text(tenant)
+        yield "operation", self._row.name if self._row else f"{request.verb}"
+        yield "object", self._object()
+        yield "made", _text(self._made())
+        yield "image", _text(self._image())
+        yield "digest", self._known_digest()
+        yield "argv", self._argv()
+        yield "verdict", notes.verdict
+        yield "rule", _text(notes.rule)
+        yield "held", notes.held
+        if notes.reason or self._error:
+            secrets = redact.secrets_of(request)
+            yield "reason", _shown(notes.reason, secrets)
+            yield "error", self._error and _shown(self._error.message, secrets)
+        if notes.before and notes.after:
+            changed = differences.between(notes.before, notes.after)
+            yield "changed", {_text(place): _bounded(value) for place, value in changed.items()}
+        yield "status", self._status
+        yield "ms", round(milliseconds, 3)
+        yield "in", self.received
+        yield "out", self.sent
+
+    def _object(self) -> dict[str, str]:
+        """Return what the call is about: its kind, its full id as far as it is known, and its name if it has one."""
+        path = self._request.path
+        if not path:
+            return {}
+        name, id = self._name(), self._full_id()
+        named = {"kind": path[0], "id": id, "name": "" if name == id else name}
+        return {key: _text(each) for key, each in named.items() if each}
+
+    def _name(self) -> str:
+        """Return the name that the client gave."""
+        request, row = self._request, self._row
+        if row is None or row.kind is Kind.WHOLE:
+            return str(request.params.get("target", "")).partition("?")[0] or "/".join(request.path[1:])
+        if None in row.shape:
+            return request.path[row.shape.index(None)]
+        given = next((request.params[name] for name in _NAMES if request.params.get(name)), None)
+        if given is None:
+            given = _object(request.body).get("Name", "") if row.verb is Verb.SPAWN else ""
+        tag = request.params.get("tag")
+        return f"{given}:{tag}" if tag and row.name == "ImageCreate" else str(given)
+
+    def _full_id(self) -> str:
+        row, notes = self._row, self.notes
+        if row is None:
+            return ""
+        if None not in row.shape or (row.verb is Verb.GET and len(row.shape) == 2):
+            return str(self._answer.get("Id") or self._answer.get("ID") or self._answer.get("Name") or "")
+        place = row.shape.index(None)
+        path = notes.after.path if notes.after else self._request.path
+        name = path[place] if place < len(path) else ""
+        return name if _ID.fullmatch(name) or row.shape[0] == "volumes" else ""
+
+    def _made(self) -> str:
+        """Return the id of what was made in the object that the call is about: a command in a container."""
+        row = self._row
+        return str(self._answer.get("Id", "")) if row and row.verb is Verb.SPAWN and None in row.shape else ""
+
+    def _image(self) -> str:
+        if self._row is None:
+            return ""
+        if self._row.name == "ContainerCreate":
+            return str(_object(self._request.body).get("Image", ""))
+        if self._row.name == "ContainerInspect":
+            return str(_mapping(self._answer.get("Config")).get("Image", ""))
+        return ""
+
+    def _known_digest(self) -> str:
+        if self._row is None or self._digest:
+            return self._digest
+        found = self._image() if self._row.name == "ContainerCreate" else ""
+        if self._row.name in ("ContainerInspect", "ImageInspect"):
+            found = str(self._answer.get("Image" if self._row.name == "ContainerInspect" else "Id", ""))
+        digest = found.rpartition("@")[2]
+        return digest if references.is_digest(digest) else ""
+
+    def _argv(self) -> str:
+        """Return the command of an exec as a shell would take it, without what looks like a secret."""
+        if self._row is None or self._row.name != "ContainerExec":
+            return ""
+        words = _object(self._request.body).get("Cmd")
+        return _command(cast("list[Any]", words)) if isinstance(words, list) else ""
+
+
+def _command(words: Sequence[Any]) -> str:
+    shown = [redact.value({"Env": [word]})["Env"][0] if _VARIABLE.match(word) else word for word in map(str, words)]
+    text = shortened(shlex.join(shown), 2 * MAX_ARGV)  # half a secret would not show that it is one
+    return shortened(without_credentials(text), MAX_ARGV)
+
+
+def _json(fields: Mapping[str, Any]) -> bytes:
+    return escaped(json.dumps(fields, ensure_ascii=False, separators=(",", ":"))).encode()
+
+
+def _tenant(caller: str) -> tuple[str, str]:
+    """Return the tenant of a caller, if it is one's, and the caller as it was known before."""
+    if not caller.startswith(_TENANT):
+        return "", caller
+    name, _, before = caller.removeprefix(_TENANT).partition("/")
+    return name, before
+
+
+def _object(value: Json | None) -> Mapping[str, Any]:
+    """Return a JSON object; an empty one if it is something else."""
+    try:
+        return {} if value is None else _mapping(value.data)
+    except SwarmError:
+        return {}
+
+
+def _mapping(data: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
+
+
+def _digest_in(progress: Mapping[str, Any]) -> str:
+    """Return the digest of an image that a line of progress tells: of a pull, a push or a build."""
+    told = _mapping(progress.get("aux"))
+    status = str(progress.get("status", ""))
+    text = str(told.get("Digest") or told.get("ID") or status.removeprefix("Digest: "))
+    return text if _DIGEST.fullmatch(text) else ""
+
+
+def _text(text: str) -> str:
+    return shortened(without_user(text[: 2 * MAX_TEXT]), MAX_TEXT)
+
+
+def _shown(text: str, secrets: Collection[str]) -> str:
+    return shortened(without_quotations(text, secrets), MAX_TEXT)
+
+
+def _bounded(value: Any) -> Any:
+    """Return a value of a change, or the beginning of its text if it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return value if len(text) <= MAX_TEXT else shortened(text, MAX_TEXT)

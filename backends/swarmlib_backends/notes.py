@@ -1,0 +1,59 @@
+"""What stages find out about a call that a stage in front of them wants to know: its line in an audit, for one.
+
+The stage in front takes notes for the time of a call; those behind it, in its task or in tasks that it started, add to
+them. Where nobody takes notes, nothing happens.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+from swarmlib import Request
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is known about a call from the stages behind.
+
+    Attributes:
+        verdict: what a policy decided: `allowed`, `denied`, or `would deny`; "" if none was asked.
+        rule: the name of the rule that decided; "" where none did.
+        reason: why it is denied, or would be.
+        held: how the wait for a person ended: `approved`, `denied`, `timed out`; "" if the call was not held.
+        before: the request as it came to the first stage that changed it; None if none did.
+        after: the request as the last of these stages has sent it on.
+    """
+
+    verdict: str = ""
+    rule: str = ""
+    reason: str = ""
+    held: str = ""
+    before: Request | None = None
+    after: Request | None = None
+
+
+taken: Final[ContextVar[Notes | None]] = ContextVar("notes", default=None)
+"""The notes on the call in this context."""
+
+
+def judged(verdict: str, rule: str, reason: str) -> None:
+    """Note what a policy decides."""
+    notes = taken.get()
+    if notes is not None:
+        notes.verdict, notes.rule, notes.reason = verdict, rule, reason
+
+
+def changed(before: Request, after: Request) -> None:
+    """Note what a stage made of a request."""
+    notes = taken.get()
+    if notes is not None:
+        notes.before, notes.after = notes.before or before, after
+
+
+def held(outcome: str) -> None:
+    """Note how the wait for a person ended."""
+    notes = taken.get()
+    if notes is not None:
+        notes.held = outcome
