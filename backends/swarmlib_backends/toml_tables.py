@@ -92,6 +92,10 @@ class Table:
         value = self.values.get(key)
         return self.take(key, int if isinstance(value, int) else float, "a number such as 1.5")
 
+    def flag(self, key: str) -> bool:
+        """Take true or false; false if it is missing."""
+        return self.take(key, bool, "true or false") or False
+
     def text(self, key: str) -> str | None:
         """Take a text."""
         return self.take(key, str, "a text")

@@ -65,9 +65,9 @@ async def test_filters(filter: Filter) -> None:
 
 
 async def test_policy(tmp_path: Path) -> None:
-    grants = "".join(f'{kind} = ["**"]\n' for kind in KINDS if kind not in ("binds", "ports"))
+    grants = "".join(f'{kind} = ["**"]\n' for kind in KINDS if kind not in ("binds", "ports", "shm"))
     rules = tmp_path / "everything.toml"
-    rules.write_text(f'[[rule]]\nallow = ["*"]\nunjudged = ["*"]\n[rule.container]\n{grants}')
+    rules.write_text(f'[[rule]]\nallow = ["*"]\nunjudged = ["**"]\n[rule.container]\n{grants}')
     verbs = {str(verb) for verb in Verb} - {Verb.ATTACH}  # it judges the operations of the Engine API, and no others
     await check_backend(lambda: Policy(rules), verbs=verbs)
 

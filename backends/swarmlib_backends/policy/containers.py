@@ -1,4 +1,4 @@
-"""What the description of a container demands: the body of ContainerCreate, in canonical form."""
+"""What containers demand: the bodies of ContainerCreate and ContainerUpdate, in canonical form."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ..dockerapi import references
-from .demands import FIELDS, Demand, Reader, each, flag, given, nothing, other, struct, text
-from .objects import driver, keys
-
-_HARMLESS_BIND_OPTIONS: Final = frozenset(
-    {"", "ro", "rw", "nocopy", "private", "rprivate", "consistent", "cached", "delegated"}
+from . import mounts, names
+from .demands import (
+    FIELDS,
+    Demand,
+    Reader,
+    assigned,
+    each,
+    flag,
+    given,
+    harmless,
+    keys,
+    nothing,
+    other,
+    pairs,
+    struct,
+    text,
 )
+
 _NO_NEW_PRIVILEGES: Final = re.compile(r"no-new-privileges(?:[:=]true)?")
-
-
-def _image(place: str, value: Any) -> Iterator[Demand]:
-    if value:
-        yield Demand("images", value if references.is_digest(value) else references.normal(value), place)
+_HARMLESS_LOG_OPTIONS: Final = frozenset(
+    {"max-size", "max-file", "compress", "mode", "max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag"}
+)
+_DEFAULT_NETWORK: Final = "default"
+_USUAL_SHARES: Final = 1024
+"""The weight that an engine gives a container without one."""
 
 
 def _namespace(kind: str, *own: str) -> Reader:
@@ -31,31 +43,17 @@ def _namespace(kind: str, *own: str) -> Reader:
     return read
 
 
-def _network_mode(place: str, value: Any) -> Iterator[Demand]:
+def network_mode(place: str, value: Any) -> Iterator[Demand]:
+    """Read the network of a container or a build: the engine's default demands nothing."""
     if value == "host" or value.startswith("container:"):
         yield from _namespace("network")(place, value)
-    elif value not in ("", "none"):
+    elif value not in ("", "none", _DEFAULT_NETWORK):
         yield Demand("networks", value, place)
 
 
-def _capability(place: str, value: Any) -> Iterator[Demand]:
+def capability(place: str, value: Any) -> Iterator[Demand]:
+    """Read a capability, in the form of the kernel without `CAP_`."""
     yield Demand("capabilities", value.upper().removeprefix("CAP_"), place)
-
-
-def _bind(place: str, value: Any) -> Iterator[Demand]:
-    source, _, rest = value.partition(":")
-    yield Demand("binds" if source.startswith("/") else "volumes", source, place)
-    for option in rest.partition(":")[2].split(","):
-        if option not in _HARMLESS_BIND_OPTIONS:
-            yield Demand("bind_options", option, place)
-
-
-def _mount(place: str, value: Any) -> Iterator[Demand]:
-    yield from _MOUNTS.get(value.get("Type", ""), _unknown_mount)(place, value)
-
-
-def _unknown_mount(place: str, value: Any) -> Iterator[Demand]:
-    yield Demand(FIELDS, "HostConfig.Mounts", place)
 
 
 def _device(place: str, value: Any) -> Iterator[Demand]:
@@ -66,7 +64,8 @@ def _device_request(place: str, value: Any) -> Iterator[Demand]:
     yield Demand("devices", value.get("Driver") or "any", place)
 
 
-def _security(place: str, value: Any) -> Iterator[Demand]:
+def security(place: str, value: Any) -> Iterator[Demand]:
+    """Read a security option: what only takes privileges away is harmless."""
     if not _NO_NEW_PRIVILEGES.fullmatch(value):
         yield Demand("security", value, place)
 
@@ -84,129 +83,141 @@ def _publish_all(place: str, value: Any) -> Iterator[Demand]:
         yield Demand("ports", "*:any", place)
 
 
-def _log(place: str, value: Any) -> Iterator[Demand]:
-    yield from text("log_drivers")(f"{place}.Type", value.get("Type"))
-    if value.get("Config") and not value.get("Type"):
-        yield Demand(FIELDS, f"{place}.Config", f"{place}.Config")
+def log_options(place: str, value: Any) -> Iterator[Demand]:
+    """Read the options of a log driver: some are addresses to which the engine connects, or files of its host."""
+    for name, inner in value.items():
+        if name not in _HARMLESS_LOG_OPTIONS:
+            yield Demand("log_options", f"{name}={inner}", f"{place}.{name}")
 
 
 def _endpoints(place: str, value: Any) -> Iterator[Demand]:
     joined: Mapping[str, Any] = value
-    for name, endpoint in joined.items():
-        yield Demand("networks", name, f"{place}.{name}")
-        yield from _ENDPOINT(f"{place}.{name}", endpoint)
+    for name, inner in joined.items():
+        if name != _DEFAULT_NETWORK:
+            yield Demand("networks", name, f"{place}.{name}")
+        yield from endpoint(f"{place}.{name}", inner)
 
 
-def _limit(place: str, value: Any) -> Iterator[Demand]:
+def limit(place: str, value: Any) -> Iterator[Demand]:
     """Read a limit: a negative one lifts it, whatever the engine's own default is."""
     if value < 0:
         yield Demand(FIELDS, place, place)
 
 
-_MOUNT_HEAD: Final[Mapping[str, Reader]] = dict.fromkeys(("Type", "Target", "ReadOnly", "Consistency"), nothing)
-_BIND_MOUNT: Final[Mapping[str, Reader]] = {
-    **_MOUNT_HEAD,
-    "Source": text("binds"),
-    "BindOptions": struct(
-        {
-            "Propagation": text("bind_options", "private", "rprivate"),
-            **dict.fromkeys(("NonRecursive", "ReadOnlyNonRecursive", "ReadOnlyForceRecursive"), nothing),
-            "CreateMountpoint": other,
-        }
-    ),
-}
-_VOLUME_MOUNT: Final[Mapping[str, Reader]] = {
-    **_MOUNT_HEAD,
-    "Source": text("volumes"),
-    "VolumeOptions": struct(
-        {
-            "NoCopy": nothing,
-            "Labels": nothing,
-            "Subpath": nothing,
-            "DriverConfig": driver,
-        }
-    ),
-}
-_TMPFS_MOUNT: Final[Mapping[str, Reader]] = {
-    **_MOUNT_HEAD,
-    "Source": other,
-    "TmpfsOptions": struct({"SizeBytes": nothing, "Mode": nothing, "Options": other}),
-}
-_IMAGE_MOUNT: Final[Mapping[str, Reader]] = {
-    **_MOUNT_HEAD,
-    "Source": _image,
-    "ImageOptions": struct({"Subpath": nothing}),
-}
-_MOUNTS: Final[Mapping[str, Reader]] = {
-    "bind": struct(_BIND_MOUNT),
-    "volume": struct(_VOLUME_MOUNT),
-    "tmpfs": struct(_TMPFS_MOUNT),
-    "image": struct(_IMAGE_MOUNT),
-}
-_ENDPOINT: Final = struct(
+def shm(place: str, value: Any) -> Iterator[Demand]:
+    """Read the size of `/dev/shm` in bytes; 0 is the engine's default."""
+    if value:
+        yield Demand("shm", str(value), place)
+
+
+def shares(place: str, value: Any) -> Iterator[Demand]:
+    """Read a share of the CPUs: one above the usual takes from other containers."""
+    if value > _USUAL_SHARES:
+        yield from assigned("priorities")(place, value)
+
+
+def oom_score(place: str, value: Any) -> Iterator[Demand]:
+    """Read what the kernel kills first: with a negative one, it kills other processes before."""
+    if value < 0:
+        yield from assigned("priorities")(place, value)
+
+
+def ulimit(place: str, value: Any) -> Iterator[Demand]:
+    """Read a limit of processes, as docker writes it: `nofile=1024:2048`."""
+    yield Demand("ulimits", f"{value.get('Name', '')}={value.get('Soft', 0)}:{value.get('Hard', 0)}", place)
+
+
+endpoint: Final = struct(
     {
-        **dict.fromkeys(("Aliases", "IPAMConfig", "MacAddress", "GwPriority", "DNSNames"), nothing),
+        **dict.fromkeys(("Aliases", "MacAddress", "GwPriority", "DNSNames"), nothing),
+        "IPAMConfig": harmless("IPv4Address", "IPv6Address", "LinkLocalIPs"),
         # What an engine fills in, and ignores where a client repeats it.
         **dict.fromkeys(("NetworkID", "EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "IPv6Gateway"), nothing),
         **dict.fromkeys(("GlobalIPv6Address", "GlobalIPv6PrefixLen"), nothing),
         "Links": each(text("links")),
-        "DriverOpts": other,
+        "DriverOpts": keys("network_options"),
     }
 )
+HEALTH: Final = harmless("Test", "Interval", "Timeout", "Retries", "StartPeriod", "StartInterval")
 _LIMITS: Final = ("Memory", "MemorySwap", "MemoryReservation", "NanoCpus", "CpuQuota", "CpuPeriod", "PidsLimit")
 """The fields that a rule's requirements judge, and nothing else."""
+_RESOURCES: Final[Mapping[str, Reader]] = {
+    **dict.fromkeys(_LIMITS, limit),
+    **dict.fromkeys(("Init", "MemorySwappiness"), nothing),
+    "CpuShares": shares,
+    **dict.fromkeys(
+        ("BlkioWeight", "CpuRealtimePeriod", "CpuRealtimeRuntime", "OomKillDisable"), assigned("priorities")
+    ),
+    **dict.fromkeys(("CpusetCpus", "CpusetMems"), text("cpusets")),
+    "CgroupParent": text("cgroups"),
+    "Devices": each(_device),
+    "DeviceCgroupRules": each(text("devices")),
+    "DeviceRequests": each(_device_request),
+    "Ulimits": each(ulimit),
+    # The rest has no kind: what limits a device's rates names the device, and some is for Windows or no longer used.
+    **dict.fromkeys(
+        (
+            *("BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps"),
+            *("BlkioDeviceWriteIOps", "KernelMemory", "KernelMemoryTCP", "CpuCount", "CpuPercent", "IOMaximumIOps"),
+            "IOMaximumBandwidth",
+        ),
+        other,
+    ),
+}
+RESTARTS: Final = struct({"Name": text("restarts", "no"), "MaximumRetryCount": nothing})
 _HOST: Final[Mapping[str, Reader]] = {
-    **dict.fromkeys(_LIMITS, _limit),
-    **dict.fromkeys(("AutoRemove", "Init", "ReadonlyRootfs", "CapDrop", "ConsoleSize", "CpuShares"), nothing),
-    **dict.fromkeys(("Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "Tmpfs", "MemorySwappiness"), nothing),
-    "Binds": each(_bind),
-    "Mounts": each(_mount),
+    **_RESOURCES,
+    **dict.fromkeys(("AutoRemove", "ReadonlyRootfs", "CapDrop", "ConsoleSize"), nothing),
+    **dict.fromkeys(("Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "Tmpfs"), nothing),
+    "Binds": each(mounts.bind),
+    "Mounts": each(mounts.mount),
     "VolumesFrom": each(text("volumes_from")),
-    "VolumeDriver": text("volume_drivers", "local"),
-    "NetworkMode": _network_mode,
+    "VolumeDriver": mounts.VOLUME_DRIVER,
+    "StorageOpt": pairs("storage"),
+    "NetworkMode": network_mode,
     "IpcMode": _namespace("ipc", "private", "none", "shareable"),
     "PidMode": _namespace("pid"),
     "UTSMode": _namespace("uts"),
     "UsernsMode": _namespace("user"),
     "CgroupnsMode": _namespace("cgroup", "private"),
+    "Cgroup": text("cgroups"),
     "Privileged": flag("privileged"),
-    "CapAdd": each(_capability),
-    "Devices": each(_device),
-    "DeviceCgroupRules": each(text("devices")),
-    "DeviceRequests": each(_device_request),
-    "SecurityOpt": each(_security),
+    "CapAdd": each(capability),
+    "SecurityOpt": each(security),
     "MaskedPaths": given,
     "ReadonlyPaths": given,
     "Sysctls": keys("sysctls"),
     "GroupAdd": each(text("groups")),
     "Runtime": text("runtimes"),
+    "Annotations": keys("annotations"),
     "Links": each(text("links")),
     "PortBindings": _ports,
     "PublishAllPorts": _publish_all,
-    "LogConfig": _log,
-    "RestartPolicy": struct({"Name": text("restarts", "no"), "MaximumRetryCount": nothing}),
+    "LogConfig": struct({"Type": text("log_drivers"), "Config": log_options}),
+    "RestartPolicy": RESTARTS,
+    "OomScoreAdj": oom_score,
+    "ShmSize": shm,
     "Isolation": text(FIELDS, "default"),
-    # The rest has no kind: CgroupParent, OomScoreAdj, StorageOpt, Ulimits, and whatever engines learn to do.
-    **dict.fromkeys(
-        (
-            *("BlkioWeight", "BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps"),
-            *("BlkioDeviceWriteIOps", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpusetCpus", "CpusetMems"),
-            *("KernelMemory", "KernelMemoryTCP", "OomKillDisable", "OomScoreAdj", "Ulimits", "CpuCount", "CpuPercent"),
-            *("IOMaximumIOps", "IOMaximumBandwidth", "ContainerIDFile", "Cgroup", "CgroupParent", "StorageOpt"),
-            *("ShmSize", "Annotations"),
-        ),
-        other,
-    ),
+    "ContainerIDFile": other,
 }
 _CONFIG: Final[Mapping[str, Reader]] = {
     **dict.fromkeys(("Hostname", "Domainname", "MacAddress", "WorkingDir", "StopSignal", "StopTimeout"), nothing),
     **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"), nothing),
-    **dict.fromkeys(("Env", "Cmd", "Entrypoint", "Shell", "OnBuild", "ArgsEscaped", "Healthcheck"), nothing),
-    **dict.fromkeys(("ExposedPorts", "Volumes", "Labels", "NetworkDisabled", "User"), nothing),
-    "Image": _image,
-    "HostConfig": struct(_HOST),
-    "NetworkingConfig": struct({"EndpointsConfig": _endpoints}),
+    **dict.fromkeys(("Env", "Cmd", "Entrypoint", "Shell", "OnBuild", "ArgsEscaped"), nothing),
+    "Healthcheck": HEALTH,
+    **dict.fromkeys(("ExposedPorts", "Volumes", "Labels", "NetworkDisabled"), nothing),
+    "User": nothing,  # a rule can require one
 }
 
-read: Final = struct(_CONFIG)
+read: Final = struct(
+    {
+        **_CONFIG,
+        "Image": names.image,
+        "HostConfig": struct(_HOST),
+        "NetworkingConfig": struct({"EndpointsConfig": _endpoints}),
+    }
+)
 """Yields what the body of ContainerCreate demands: `read("", body)`."""
+update: Final = struct({**_RESOURCES, "RestartPolicy": RESTARTS})
+commit: Final = struct({**_CONFIG, "Image": nothing})
+"""Reads the configuration of an image that is made of a container: what its name says, an engine ignores."""

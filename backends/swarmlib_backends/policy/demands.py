@@ -64,6 +64,46 @@ def text(kind: str, *harmless: str) -> Reader:
     return read
 
 
+def always(kind: str) -> Reader:
+    """Make the reader of a text that is demanded whatever it is."""
+
+    def read(place: str, value: Value) -> Iterator[Demand]:
+        yield Demand(kind, value, place)
+
+    return read
+
+
+def assigned(kind: str, *harmless: Value) -> Reader:
+    """Make the reader of a value that is demanded together with its field's name, such as `OomScoreAdj=-500`."""
+
+    def read(place: str, value: Value) -> Iterator[Demand]:
+        if value and value not in harmless:
+            text = "true" if value is True else str(value)
+            yield Demand(kind, f"{place.rpartition('.')[2].partition('[')[0]}={text}", place)
+
+    return read
+
+
+def keys(kind: str) -> Reader:
+    """Make the reader of a map whose keys are demanded."""
+
+    def read(place: str, value: Value) -> Iterator[Demand]:
+        for name in value:
+            yield Demand(kind, name, f"{place}.{name}")
+
+    return read
+
+
+def pairs(kind: str) -> Reader:
+    """Make the reader of a map whose entries are demanded, as `KEY=VALUE`."""
+
+    def read(place: str, value: Value) -> Iterator[Demand]:
+        for name, inner in value.items():
+            yield Demand(kind, f"{name}={inner}", f"{place}.{name}")
+
+    return read
+
+
 def each(read: Reader) -> Reader:
     """Make the reader of a list by that of its items."""
 
@@ -94,6 +134,11 @@ def struct(fields: Mapping[str, Reader]) -> Reader:
             yield from fields.get(name, _unknown)(f"{place}.{name}" if place else name, inner)
 
     return read
+
+
+def harmless(*fields: str) -> Reader:
+    """Make the reader of an object whose fields are harmless; any other one is demanded."""
+    return struct(dict.fromkeys(fields, nothing))
 
 
 def _unknown(place: str, value: Value) -> Iterator[Demand]:

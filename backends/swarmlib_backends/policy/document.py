@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from swarmlib import Request, Sender, SwarmError
 from swarmlib.quantities import number_of_bytes
 
 from .. import clients
 from ..clients import Client
-from ..dockerapi.rows import ROWS, Row
+from ..dockerapi.rows import ROWS, WHOLE, Row
+from ..globs import globs
 from ..toml_tables import Table
-from . import answers, folders, operations
+from . import answers, folders, image_ids, operations, readings, requirements
 from .changes import Changes, differences
 from .demands import Demand
 from .grants import KINDS, Grants
+from .names import BY_ID
 from .ownership import CONFINABLE, OWNED, Owner
+from .readings import UNJUDGED
 from .redaction import Redaction
 from .requirements import Requirements
 
@@ -36,12 +38,14 @@ class Verdict:
         reason: why it is denied, or would be; "" if a rule allows it.
         advice: the line that would allow it, for the operator.
         changed: the request as the rule that allows it has changed it, which is what was judged; None if it did not.
+        demands: what it asks for, if a rule allows it.
     """
 
     allowed: bool
     rule: Rule | None = None
     reason: str = ""
     advice: str = ""
+    demands: Sequence[Demand] = ()
     changed: Request | None = None
 
     def changes_of(self, request: Request) -> Iterator[str]:
@@ -77,31 +81,23 @@ class Rule:
         """Return whether it is about this client."""
         return not self.clients or any(client.is_caller(caller) for client in self.clients)
 
-    def refusals(self, row: Row, request: Request) -> Iterator[tuple[str, str]]:
+    def refusals(self, row: Row, request: Request, demands: Sequence[Demand]) -> Iterator[tuple[str, str]]:
         """Yield what a request demands and this rule does not grant: in words, and the line that would grant it."""
-        body = request.json
-        read = operations.JUDGED.get(row.name)
-        for demand in read("", body) if read is not None and body is not None else ():
+        for demand in demands:
             if not self.grants.allows(demand) and not (self.owner and demand.kind in OWNED):
-                what = f"{demand.place} asks for {demand.value!r}, which {demand.kind} of the rule does not list"
-                yield what, f"[rule.container] {demand.kind} = [{demand.value!r}]"
-        for name in request.params.keys() - (row.params.declared.keys() - operations.JUDGED_PARAMETERS):
-            if not self.grants.allows(Demand("parameters", name, name)):
-                what = f"parameters of the rule does not list {name!r:.60}"
-                yield what, f"[rule.container] parameters = [{name!r:.60}]"
+                kind = BY_ID.get(demand.kind, demand.kind)
+                what = f"{demand.place:.100} asks for {demand.value!r:.200}, which {kind} of the rule does not list"
+                yield what, _line(kind, demand.value)
         for what in self.redaction.refusals(row, request) if self.redaction is not None else ():
             yield what, "no [rule.redact]"
-        if row.name == "ContainerCreate":
-            if _LIKE_AN_ID.fullmatch(request.params.get("name", "")):
-                yield "the name could be the id of another container", "another name"
-            for missed in self.requirements.missed_by(body or {}):
-                yield f"it needs {missed}", "[rule.container] without this limit"
+        for missed in self.requirements.missed_by(row.name, request, demands):
+            yield f"it needs {missed}", "[rule.container] without this requirement"
 
-    def acts_on(self, row: Row, body: Any) -> bool:
+    def acts_on(self, row: Row, demands: Sequence[Demand]) -> bool:
         """Return whether a request that this rule allows may have to be resolved, or its answer be redacted."""
         if self.owner is not None or (self.redaction is not None and row.name in self.redaction.by_operation):
             return True
-        return row.name == "ContainerCreate" and folders.asked(body)
+        return folders.asked(demands) or image_ids.asked(demands)
 
     async def resolve(self, row: Row, request: Request, sender: Sender) -> Request:
         """Return the request as it goes on: confined to what is the owner's, with the real paths of folders, and with
@@ -111,12 +107,18 @@ class Rule:
             Denied: an object, or a folder to which a link leads, is not the client's.
             SwarmError: the engine's error for an object that does not exist.
         """
-        if row.name == "ContainerCreate" and folders.asked(request.json):
+        demands = tuple(readings.demands(row, request))
+        if folders.asked(demands):
             request = await folders.resolve(request, self.grants)
+        if image_ids.asked(demands):
+            request = await image_ids.resolve(request, demands, self._allows_image, sender)
         if self.owner is not None:
             request = await self.owner.confine(row, request, sender, self.grants)
         show = None if self.redaction is None else self.redaction.by_operation.get(row.name)
         return request if show is None else request.replace(reply=answers.showing(request.reply, show))
+
+    def _allows_image(self, image: Demand) -> bool:
+        return self.grants.allows(image) and self.requirements.accepts(image)
 
 
 @dataclass(frozen=True)
@@ -155,21 +157,25 @@ class Document:
         denying = next((rule for rule in rules if row.name in rule.deny), None)
         if denying is not None:
             return Verdict(denying.warn, denying, f"rule {denying.name!r} denies {row.name}")
+        demands = tuple(readings.demands(row, request))
         if not rules:
-            return Verdict(self.warn, None, f"no rule allows {row.name} to this client", f'allow = ["{row.name}"]')
-        verdicts = (self._judge_body(rule, row, request) for rule in rules)
+            what, line = (demands[0].value, UNJUDGED) if row is WHOLE else (row.name, "allow")
+            return Verdict(self.warn, None, f"no rule allows {what:.200} to this client", f'{line} = ["{what:.200}"]')
+        verdicts = (self._judge_demands(rule, row, request, demands) for rule in rules)
         first = next(verdicts)
         return first if not first.reason else next((each for each in verdicts if not each.reason), first)
 
     @staticmethod
-    def _judge_body(rule: Rule, row: Row, request: Request) -> Verdict:
+    def _judge_demands(rule: Rule, row: Row, request: Request, demands: Sequence[Demand]) -> Verdict:
         try:
             judged = request if rule.changes is None else rule.changes.apply(row, request)
         except SwarmError as exc:
             return Verdict(rule.warn, rule, f"rule {rule.name!r}: {exc.message}")
-        refusals = list(rule.refusals(row, judged))
+        if judged is not request:
+            demands = tuple(readings.demands(row, judged))
+        refusals = list(rule.refusals(row, judged, demands))
         if not refusals:
-            return Verdict(True, rule, changed=None if judged is request else judged)
+            return Verdict(True, rule, demands=demands, changed=None if judged is request else judged)
         reasons = "; ".join(what for what, _ in refusals[:_MOST_REASONS])
         return Verdict(rule.warn, rule, f"rule {rule.name!r}: {reasons}", refusals[0][1])
 
@@ -177,7 +183,11 @@ class Document:
 _MOST_REASONS: Final = 5
 _REMEMBERED: Final = 4096
 """The pairs of operations and callers whose rules are remembered."""
-_LIKE_AN_ID: Final = re.compile("/?[0-9a-f]{12,}")
+
+
+def _line(kind: str, value: str) -> str:
+    """Return the line of a rule that would grant a demand."""
+    return f"{'' if kind == UNJUDGED else '[rule.container] '}{kind} = [{value!r:.200}]"
 
 
 def parse(text: str, name: str) -> Document:
@@ -206,7 +216,9 @@ def _mode(table: Table, default: str = "enforce") -> bool:
 def _rule(table: Table, index: int, known: Mapping[str, Client], warn: bool) -> Rule:
     name = table.text("name") or f"rule {index}"
     allow, deny = (_operations(table, key) for key in ("allow", "deny"))
-    _check_judged(table, allow)
+    unjudged = table.texts(UNJUDGED) or ()
+    if unjudged:
+        allow |= {WHOLE.name}
     container = table.table("container")
     made = Rule(
         name,
@@ -215,7 +227,7 @@ def _rule(table: Table, index: int, known: Mapping[str, Client], warn: bool) -> 
         deny,
         _mode(table, "warn" if warn else "enforce"),
         _owner(table, allow),
-        _grants(container),
+        _grants(container, unjudged),
         _requirements(container),
         Changes.read(table.table("change")) if "change" in table.values else None,
         Redaction.read(table.table("redact")) if "redact" in table.values else None,
@@ -242,13 +254,6 @@ def _operations(table: Table, key: str) -> frozenset[str]:
     return frozenset[str]().union(*(table.read(key, pattern, operations.named) for pattern in patterns))
 
 
-def _check_judged(table: Table, allow: frozenset[str]) -> None:
-    """Refuse to allow what can't be judged, unless the rule says that it may pass unjudged."""
-    accepted = _operations(table, "unjudged")
-    for name in operations.unjudged(allow - accepted):
-        raise table.mistake("allow", f'{name} is not judged field by field: allowing it requires unjudged = ["{name}"]')
-
-
 def _named_clients(table: Table, known: Mapping[str, Client]) -> Sequence[Client]:
     names = table.texts("clients")
     if names is None:
@@ -261,15 +266,22 @@ def _named_clients(table: Table, known: Mapping[str, Client]) -> Sequence[Client
     return [known[name] for name in names]
 
 
-def _grants(table: Table) -> Grants:
+def _grants(table: Table, unjudged: Sequence[str]) -> Grants:
     lists = {kind: values for kind in KINDS if (values := table.texts(kind)) is not None}
-    return Grants({kind: table.read(kind, values, KINDS[kind]) for kind, values in lists.items()})
+    matches = {kind: table.read(kind, values, KINDS[kind]) for kind, values in lists.items()}
+    return Grants({**matches, UNJUDGED: globs(unjudged)})
 
 
 def _requirements(table: Table) -> Requirements:
-    memory = table.text("memory")
+    memory, users = table.text("memory"), table.texts("users")
     return Requirements(
-        None if memory is None else table.read("memory", memory, number_of_bytes),
-        table.number("cpus"),
-        table.take("pids", int, "a whole number"),
+        memory=None if memory is None else table.read("memory", memory, number_of_bytes),
+        cpus=table.number("cpus"),
+        pids=table.take("pids", int, "a whole number"),
+        users=None if users is None else requirements.users(users),
+        runtime=table.text("runtime"),
+        read_only=table.flag("read_only"),
+        no_new_privileges=table.flag("no_new_privileges"),
+        dropped=requirements.capabilities(table.texts("drop_capabilities") or ()),
+        pinned=table.flag("images_pinned"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import trio
@@ -16,9 +16,9 @@ from .demands import Demand
 from .grants import Grants
 
 
-def asked(body: Any) -> bool:
-    """Return whether the description of a container binds folders of the host."""
-    return any(demand.kind == "binds" for demand in containers.read("", body))
+def asked(demands: Sequence[Demand]) -> bool:
+    """Return whether a request binds folders of the host."""
+    return any(demand.kind == "binds" for demand in demands)
 
 
 async def resolve(request: Request, grants: Grants) -> Request:

@@ -1,4 +1,4 @@
-"""What a rule grants to the demands of a body: for each kind of demand, the values that it allows."""
+"""What a rule grants to the demands of a request: for each kind of demand, the values that it allows."""
 
 from __future__ import annotations
 
@@ -9,17 +9,35 @@ from dataclasses import dataclass
 from typing import Final
 
 from swarmlib import Invalid
+from swarmlib.quantities import number_of_bytes
 
 from ..dockerapi import references
 from ..globs import Match, globs
 from .demands import Demand
+from .names import BY_ID, qualified
 
 _BELOW: Final = "/**"
+_HUB: Final = "docker.io"
+_HUBS: Final = frozenset({_HUB, f"index.{_HUB}"})
 
 
 def images(given: Sequence[str]) -> Match:
-    """Match images by normal references: `busybox` allows `docker.io/library/busybox:latest`, but no other tag."""
-    return globs([each if "*" in each or references.is_digest(each) else references.normal(each) for each in given])
+    """Match images by their references with registry: `busybox` allows `docker.io/library/busybox:latest` only."""
+    return globs([_image(each) for each in given])
+
+
+def _image(given: str) -> str:
+    """Return the pattern of images with the registry that it leaves out, as docker adds it to a name."""
+    if references.is_digest(given):
+        return given
+    if "*" not in given and "?" not in given:
+        return qualified(given)
+    first, slash, rest = given.partition("/")
+    if first in _HUBS and slash:
+        first, slash, rest = rest.partition("/")
+    elif first.startswith("**") or (slash and (first == "localhost" or "." in first or ":" in first)):
+        return given
+    return f"{_HUB}/{first}/{rest}" if slash or first == "**" else f"{_HUB}/library/{first}"
 
 
 def folders(given: Sequence[str]) -> Match:
@@ -71,24 +89,51 @@ def _port(text: str) -> Match:
     return match
 
 
+def sizes(given: Sequence[str]) -> Match:
+    """Match numbers of bytes up to the largest size that is given, such as `256MiB`."""
+    most = max((number_of_bytes(each) for each in given), default=0)
+    return lambda value: value.isdigit() and int(value) <= most
+
+
+def urls(given: Sequence[str]) -> Match:
+    """Match URLs; one that could lead out of the folder that a pattern names is matched by `**` alone."""
+    match, anything = globs(given), "**" in given
+    return lambda value: anything or (match(value) and _DETOUR.search(value) is None)
+
+
+_DETOUR: Final = re.compile(r"\.\.|[\\@%\s]")
 KINDS: Final[Mapping[str, Callable[[Sequence[str]], Match]]] = {
-    "images": images,
+    **dict.fromkeys(("images", "tags", "plugins"), images),
     "binds": folders,
     "ports": ports,
+    "shm": sizes,
+    "urls": urls,
     **dict.fromkeys(
         (
-            *("volumes", "volumes_from", "volume_drivers", "volume_options", "bind_options", "networks", "namespaces"),
-            *("capabilities", "devices", "security", "sysctls", "groups", "runtimes", "links", "log_drivers"),
             *(
-                "restarts",
-                "privileged",
-                "fields",
-                "parameters",
-                "network_drivers",
-                "network_options",
-                "ipam_drivers",
-                "subnets",
+                "volumes",
+                "volumes_from",
+                "volume_drivers",
+                "volume_options",
+                "volume_labels",
+                "bind_options",
+                "storage",
             ),
+            *("networks", "network_drivers", "network_options", "ipam_drivers", "subnets", "links", "namespaces"),
+            *("privileged", "capabilities", "devices", "security", "sysctls", "groups", "runtimes", "annotations"),
+            *(
+                "priorities",
+                "ulimits",
+                "cgroups",
+                "cpusets",
+                "log_drivers",
+                "log_options",
+                "restarts",
+                "checkpoints",
+                "names",
+            ),
+            *("ps_args", "uploads", "build", "registries", "secrets", "configs", "swarm", "nodes"),
+            *("plugin_privileges", "plugin_settings", "fields", "parameters"),
         ),
         globs,
     ),
@@ -104,5 +149,8 @@ class Grants:
 
     def allows(self, demand: Demand) -> bool:
         """Return whether a demand is allowed."""
+        kind = BY_ID.get(demand.kind)
+        if kind is not None:  # which image it is, the engine says later
+            return kind in self.matches
         match = self.matches.get(demand.kind)
         return match is not None and match(demand.value)

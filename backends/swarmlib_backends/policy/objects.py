@@ -1,51 +1,53 @@
-"""What the descriptions of networks, volumes and commands in containers demand."""
+"""What the descriptions of networks, volumes, commands in containers, secrets and configurations demand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from .demands import Demand, Reader, each, flag, nothing, other, struct, text
+from . import containers, mounts, names
+from .demands import Reader, each, flag, harmless, keys, nothing, other, struct, text
 
-
-def keys(kind: str) -> Reader:
-    """Make the reader of a map whose keys are demanded."""
-
-    def read(place: str, value: Any) -> Iterator[Demand]:
-        for name in value:
-            yield Demand(kind, name, f"{place}.{name}")
-
-    return read
-
-
-_DRIVER: Final = text("volume_drivers", "local")
-_OPTIONS: Final = keys("volume_options")
-"""The options of a volume's driver: those of `local` can make any folder of the host a volume."""
 _SUBNET: Final[Mapping[str, Reader]] = {
     **dict.fromkeys(("Subnet", "IPRange", "Gateway"), text("subnets")),
     "AuxiliaryAddresses": other,
 }
 
-driver: Final = struct({"Name": _DRIVER, "Options": _OPTIONS})
 volume: Final = struct(
-    {"Name": nothing, "Labels": nothing, "Driver": _DRIVER, "DriverOpts": _OPTIONS, "ClusterVolumeSpec": other}
+    {
+        "Name": nothing,
+        "Labels": nothing,
+        "Driver": mounts.VOLUME_DRIVER,
+        "DriverOpts": mounts.VOLUME_OPTIONS,
+        "ClusterVolumeSpec": other,
+    }
 )
+volume_update: Final = struct({"Spec": other})
 network: Final = struct(
     {
-        **dict.fromkeys(
-            ("Name", "Labels", "CheckDuplicate", "Internal", "Attachable", "EnableIPv4", "EnableIPv6"), nothing
-        ),
+        "Name": names.new,
+        **dict.fromkeys(("Labels", "CheckDuplicate", "Internal", "Attachable", "EnableIPv4", "EnableIPv6"), nothing),
         "Driver": text("network_drivers", "bridge"),
         "Options": keys("network_options"),
         "IPAM": struct({"Driver": text("ipam_drivers", "default"), "Config": each(struct(_SUBNET)), "Options": other}),
         **dict.fromkeys(("Scope", "Ingress", "ConfigOnly", "ConfigFrom"), other),
     }
 )
+connection: Final = struct({"Container": nothing, "EndpointConfig": containers.endpoint})
+disconnection: Final = harmless("Container", "Force")
 command: Final = struct(
     {
         **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "DetachKeys", "Tty", "ConsoleSize"), nothing),
-        **dict.fromkeys(("Env", "Cmd", "User", "WorkingDir", "Detach"), nothing),
+        **dict.fromkeys(("Env", "Cmd", "WorkingDir", "Detach"), nothing),
+        "User": nothing,  # a rule can require one
         "Privileged": flag("privileged"),
     }
 )
-beginning: Final = struct(dict.fromkeys(("Detach", "Tty", "ConsoleSize"), nothing))
+beginning: Final = harmless("Detach", "Tty", "ConsoleSize")
+_DATA: Final[Mapping[str, Reader]] = {"Name": names.new, **dict.fromkeys(("Labels", "Data"), nothing)}
+secret: Final = struct({**_DATA, "Driver": other, "Templating": other})
+config: Final = struct({**_DATA, "Templating": other})
+_CREDENTIALS: Final = ("username", "password", "email", "auth", "identitytoken", "registrytoken")
+credentials: Final = struct({"serveraddress": names.registry, **dict.fromkeys(_CREDENTIALS, nothing)})
+push_credentials: Final = harmless("serveraddress", *_CREDENTIALS)
+"""Reads the credentials of a push, which go to the registry of the image's name, whatever address they have."""

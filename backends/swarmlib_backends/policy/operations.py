@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Final
 
 from swarmlib import Invalid
 from swarmlib.suggestions import nearest
 
-from ..dockerapi import schema
-from ..dockerapi.rows import ROWS, Row
-from . import containers, objects
-from .demands import Reader
+from ..dockerapi.rows import ROWS, WHOLE, Row
 
-_BY_NAME: Final = {row.name: row for row in ROWS}
-JUDGED: Final[Mapping[str, Reader]] = {
-    "ContainerCreate": containers.read,
-    "ContainerExec": objects.command,
-    "ExecStart": objects.beginning,
-    "NetworkCreate": objects.network,
-    "VolumeCreate": objects.volume,
-}
-"""The readers of the bodies that are judged field by field."""
-JUDGED_PARAMETERS: Final = frozenset({"checkpoint", "checkpoint-dir"})
-"""The parameters that the API knows, and that reach for the host: a start reads a checkpoint from any folder."""
-_BY_PARAMETERS: Final = frozenset({"ImageCreate", "ImageTag", "ImagePush", "ContainerRename", "PluginPull"})
-"""The operations whose parameters decide what happens to other objects than the one in the path."""
+_BY_NAME: Final = {row.name: row for row in (*ROWS, WHOLE)}
 
 
 def family(row: Row) -> str:
     """Return the kind of object that an operation is about: `containers`, `images`, `system`, …"""
-    return row.template.removeprefix("/").partition("/")[0] if row.shape else "system"
+    return row.template.removeprefix("/").partition("/")[0] if row.template and row.shape else "system"
 
 
 def named(pattern: str) -> frozenset[str]:
@@ -57,11 +41,3 @@ def named(pattern: str) -> frozenset[str]:
     if not found:
         raise Invalid(f"unknown operation {pattern!r}; {nearest(value or pattern, known)}")
     return frozenset(found)
-
-
-def unjudged(names: frozenset[str]) -> Iterator[str]:
-    """Yield the operations whose bodies, uploads or parameters say what happens, and are not judged yet."""
-    for name in sorted(names - JUDGED.keys()):
-        row = _BY_NAME[name]
-        if row.upload or schema.body_reader(name) is not None or name in _BY_PARAMETERS:
-            yield name

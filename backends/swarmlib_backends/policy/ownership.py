@@ -35,6 +35,7 @@ from swarmlib.asking import call
 from ..dockerapi.rows import ROWS, Row
 from . import containers
 from .changes import LABELLED, stamp
+from .demands import Demand
 from .grants import Grants
 
 _FILTERED: Final = frozenset(
@@ -47,15 +48,16 @@ _OLDER_FILTERS: Final = frozenset({"before", "since"})
 """Filters of this kind that are parameters of a list of containers."""
 _KINDS: Final[Mapping[str, str]] = {"containers": "Id", "networks": "Id", "volumes": "Name", "exec": "ID"}
 """The kinds of objects that have owners, and the field of their inspection with what names them without doubt."""
-_NAMING_OTHERS: Final = frozenset({"NetworkConnect", "NetworkDisconnect"})
-"""The operations whose body names a second object."""
+_CONNECTING: Final = frozenset({"NetworkConnect", "NetworkDisconnect"})
+"""The operations whose body names a container, besides the network in the path."""
+_COMMIT: Final = "ImageCommit"
 _OF_THE_SYSTEM: Final = frozenset({"SystemPing", "SystemPingHead", "SystemVersion", "SystemInfo", "SystemAuth"})
 
 
 def confinable(row: Row) -> bool:
     """Return whether a client can be confined to its own objects in an operation."""
-    named = None in row.shape and row.shape[0] in _KINDS and row.name not in _NAMING_OTHERS
-    return named or row.name in LABELLED | _FILTERED | _OF_THE_SYSTEM
+    named = None in row.shape and row.shape[0] in _KINDS
+    return named or row.name == _COMMIT or row.name in LABELLED | _FILTERED | _OF_THE_SYSTEM
 
 
 OWNED: Final = frozenset({"networks", "volumes"})
@@ -105,6 +107,15 @@ class Owner:
             return self._filter(row, request)
         if row.name in _OF_THE_SYSTEM:
             return request
+        if row.name == _COMMIT:
+            id = await self._container(request.params.get("container", ""), request, sender)
+            return request.replace(params={**request.params, "container": id})
+        if row.name in _CONNECTING:
+            body = cast("Mapping[str, Any]", request.json)
+            id = await self._container(body.get("Container", ""), request, sender)
+            request = request.replace(body=Json.from_data({**body, "Container": id}))
+            if grants.allows(Demand("networks", request.path[1], "the path")):
+                return request
         return await self._resolve(request, sender)
 
     async def _own_references(self, request: Request, sender: Sender, grants: Grants) -> Request:
@@ -129,6 +140,12 @@ class Owner:
         id = await self._id("networks", name, request, sender)
         if id is None:
             raise NotFound(f"network {name} not found")
+        return id
+
+    async def _container(self, name: str, request: Request, sender: Sender) -> str:
+        id = await self._id("containers", name, request, sender) if name else None
+        if id is None:
+            raise NotFound(f"No such container: {name}")
         return id
 
     async def _make_own(self, name: str, request: Request, sender: Sender) -> None:

@@ -89,7 +89,7 @@ class Policy(Server):
         if rule is None or verdict.reason:
             return None
         judged = verdict.changed or request
-        if judged is request and not rule.acts_on(row, request.json):
+        if judged is request and not rule.acts_on(row, verdict.demands):
             return None
         return partial(self._carry_out, row, rule, judged)
 

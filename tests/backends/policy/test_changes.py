@@ -183,7 +183,7 @@ def test_an_image_comes_from_elsewhere(image: str, used: str) -> None:
         assert found.changed.meta.headers == ()
 
 
-@pytest.mark.parametrize("image", ["ghcr.io/a/b:2", "ghcr.io/docker.io/x", f"sha256:{'0' * 64}"])
+@pytest.mark.parametrize("image", ["ghcr.io/a/b:2", "ghcr.io/docker.io/x"])
 def test_other_images_are_judged_as_they_are(image: str) -> None:
     assert not verdict(IMAGES, create(Image=image)).allowed
 

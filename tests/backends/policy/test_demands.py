@@ -79,7 +79,7 @@ def test_paths_that_are_unmasked_are_demanded(field: str) -> None:
         ({"Binds": ["data:/x"]}, {("volumes", "data")}),
         ({"Mounts": [{"Type": "bind", "Source": "/etc", "Target": "/x"}]}, {("binds", "/etc")}),
         ({"Mounts": [{"Type": "Bind", "Source": "/etc", "Target": "/x"}]}, {("fields", "HostConfig.Mounts")}),
-        ({"Mounts": [{"Type": "image", "Source": "bobimage"}]}, {("images", "bobimage:latest")}),
+        ({"Mounts": [{"Type": "image", "Source": "bobimage"}]}, {("images", "docker.io/library/bobimage:latest")}),
         (
             {"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": {"device": "/etc"}}}}]},
             {("volume_options", "device")},

@@ -33,8 +33,7 @@ def test_nothing_is_allowed_but_what_a_rule_allows() -> None:
 
 @pytest.mark.parametrize("pattern", ["ContainerList", "Container*", "verb:ls", "family:containers"])
 def test_operations_are_selected_by_name_verb_and_family(pattern: str) -> None:
-    unjudged = 'unjudged = ["Container*", "PutContainerArchive"]\n'
-    assert verdict(f'[[rule]]\nallow = ["{pattern}"]\n{unjudged}', LIST).allowed
+    assert verdict(f'[[rule]]\nallow = ["{pattern}"]\n', LIST).allowed
 
 
 def test_a_rule_that_denies_is_stronger_than_one_that_allows() -> None:
@@ -105,12 +104,14 @@ def test_folders_are_bound_where_a_rule_says(folder: str, demanded: str, allowed
     assert verdict(text, create(Binds=[f"{demanded}:/data"])).allowed is allowed
 
 
-@pytest.mark.parametrize("name", ["checkpoint-dir", "brandnew"])
-def test_a_parameter_that_is_unknown_or_reaches_for_the_host_is_refused(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "value"), [("checkpoint-dir", "checkpoints", "/etc"), ("brandnew", "parameters", "brandnew")]
+)
+def test_a_parameter_that_is_unknown_or_reaches_for_the_host_is_refused(name: str, kind: str, value: str) -> None:
     start = Operation(Verb.START, ("containers", "web"), {name: "/etc", "detachKeys": "ctrl-a"})
     text = '[[rule]]\nallow = ["ContainerStart"]\n'
-    assert f"does not list {name!r}" in verdict(text, start).reason
-    assert verdict(f'{text}[rule.container]\nparameters = ["{name}"]\n', start).allowed
+    assert f"{name} asks for {value!r}, which {kind} of the rule does not list" in verdict(text, start).reason
+    assert verdict(f'{text}[rule.container]\n{kind} = ["{value}"]\n', start).allowed
 
 
 @pytest.mark.parametrize(
@@ -155,10 +156,13 @@ def test_ports_are_published_where_a_rule_says(ports: str, demanded: dict[str, s
         (f'[clients.ci]\naddresses = ["10.0.0.1/8"]\n{RULE}', 2, "has host bits set"),
         (f'{RULE}clients = ["ci"]\n', 3, "unknown client 'ci': define it as [clients.ci]"),
         (f"{RULE}clients = []\n", 3, "clients must not be empty"),
-        ('[[rule]]\nallow = ["ImageBuild"]\n', 2, 'requires unjudged = ["ImageBuild"]'),
+        (f'{RULE}unjudged = [true]\n', 3, "unjudged must be a list of texts"),
+        (f'{RULE}[rule.container]\nread_only = "yes"\n', 4, "read_only must be true or false"),
+        (f'{RULE}[rule.container]\nshm = ["lots"]\n', 4, "shm: "),
         ('[[rule]]\nown = "team"\nallow = ["ContainerList"]\n', 2, "invalid owner 'team'"),
         ('[[rule]]\nown = "a=b"\nallow = ["ImageList"]\n', 3, "ImageList can't be confined"),
-        ('[[rule]]\nown = "a=b"\nallow = ["NetworkConnect"]\nunjudged = ["NetworkConnect"]\n', 3, "can't be confined"),
+        ('[[rule]]\nown = "a=b"\nallow = ["ImageBuild"]\n', 3, "can't be confined"),
+        ('[[rule]]\nown = "a=b"\nunjudged = ["POST /session"]\n', 1, "Whole can't be confined"),
         (f"{RULE}[more]\n", 3, "unknown key 'more'"),
     ],
 )  # fmt: skip
