@@ -102,7 +102,10 @@ class Owner:
         if row.name == "ContainerCreate":
             request = await self._own_references(request, sender, grants)
         if row.name in LABELLED:
-            return self._label(row, request)
+            request = self._label(row, request)
+            if row.name == "VolumeCreate" and (name := request.json.get("Name")):
+                await self._make_own(name, request, sender)
+            return request
         if row.name in _FILTERED:
             return self._filter(row, request)
         if row.name in _OF_THE_SYSTEM:
@@ -122,7 +125,10 @@ class Owner:
         """Return the creation of a container with the ids of the owner's networks, once its volumes are there."""
         demands = [each for each in containers.read("", request.json) if not grants.allows(each)]
         for name in {each.value for each in demands if each.kind == "volumes"}:
-            await self._make_own(name, request, sender)
+            if await self._id("volumes", name, request, sender) is None:
+                labelled = Json.from_data({"Name": name, "Labels": {self.label: self.value}})
+                volume = Request(Verb.SPAWN, ("volumes",), body=labelled, meta=request.meta)
+                await self._make_own(name, volume, sender)
         names = {each.value for each in demands if each.kind == "networks"}
         if not names:
             return request
@@ -148,13 +154,10 @@ class Owner:
             raise NotFound(f"No such container: {name}")
         return id
 
-    async def _make_own(self, name: str, request: Request, sender: Sender) -> None:
-        """Make sure that a volume is the owner's: an engine would create a missing one without its label."""
-        if await self._id("volumes", name, request, sender) is not None:
-            return
-        body = Json.from_data({"Name": name, "Labels": {self.label: self.value}})
-        made = (await call(sender, Request(Verb.SPAWN, ("volumes",), body=body, meta=request.meta))).value
-        if not self.owns(made.get("Labels")):  # an engine answers with the volume that is there already
+    async def _make_own(self, name: str, creation: Request, sender: Sender) -> None:
+        """Create a volume; an engine answers with the one of this name that is there already, whoever owns it."""
+        made = (await call(sender, creation)).value
+        if not self.owns(made.get("Labels")):
             raise Conflict(f"the volume {name} is in use: choose another name")
 
     def _label(self, row: Row, request: Request) -> Request:

@@ -20,6 +20,7 @@ own = "team=NAME"
 allow = [
     "ContainerList", "ContainerInspect", "ContainerCreate", "ContainerStart", "ContainerDelete", "ContainerPrune",
     "ContainerExec", "ExecInspect", "NetworkCreate", "NetworkList", "NetworkInspect", "VolumeList", "VolumeInspect",
+    "VolumeCreate",
     "SystemEvents",
 ]
 [rule.container]
@@ -101,6 +102,15 @@ async def test_a_volume_that_a_container_makes_is_its_owners(tmp_path: Path) -> 
         await red.spawn(SLEEPS | data)
         with pytest.raises(Conflict, match="the volume data is in use"):
             await blue.spawn(SLEEPS | data)
+
+
+async def test_creating_a_volume_that_is_anothers_shows_nothing_of_it(tmp_path: Path) -> None:
+    async with teams(tmp_path) as (red, blue, engine):
+        for _ in range(2):
+            await red.spawn({"Name": "data", "Labels": {"secret": "word"}}, "volumes")
+        with pytest.raises(Conflict, match="the volume data is in use"):
+            await blue.spawn({"Name": "data"}, "volumes")
+        assert (await engine.get("volumes", "data"))["Labels"] == {"team": "red", "secret": "word"}
 
 
 async def test_a_filter_that_names_anothers_object_is_denied(tmp_path: Path) -> None:
