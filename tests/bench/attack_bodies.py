@@ -191,21 +191,21 @@ _HOST_FIELDS = ("Privileged", "Binds", "CapAdd", "PidMode", "NetworkMode", "Memo
 
 def body_of(random: Random) -> bytes:
     """The body of a create, most of them with a trick."""
-    host = [(_folded(random, name), _value(random, name)) for name in random.sample(_HOST_FIELDS, random.randint(0, 3))]
+    host = [(folded(random, name), _value(random, name)) for name in random.sample(_HOST_FIELDS, random.randint(0, 3))]
     top = [
-        (_folded(random, name), _value(random, name))
+        (folded(random, name), _value(random, name))
         for name in random.sample(["Cmd", "Env", "Labels", "User", "Tty"], 2)
     ]
-    top.append((_folded(random, "Image"), '"busybox"'))
+    top.append((folded(random, "Image"), '"busybox"'))
     hosts = [host[:1], host[1:]] if random.random() < 0.3 else [host]
-    top += [(_folded(random, "HostConfig"), _object(random, each)) for each in hosts]
+    top += [(folded(random, "HostConfig"), object_of(random, each)) for each in hosts]
     if random.random() < 0.2:
         top += [(name, _value(random, name)) for name in random.sample(_HOST_FIELDS, 1)]
     if random.random() < 0.25:
         name = random.choice(["Image", "User", "Env", "Labels", "HostConfig"])
-        top.append((_folded(random, name), "null" if name == "HostConfig" else _value(random, name)))
+        top.append((folded(random, name), "null" if name == "HostConfig" else _value(random, name)))
     random.shuffle(top)
-    return _whole(random, _object(random, top).encode("utf-8", "surrogatepass"))
+    return _whole(random, object_of(random, top).encode("utf-8", "surrogatepass"))
 
 
 def _value(random: Random, name: str) -> str:
@@ -215,7 +215,7 @@ def _value(random: Random, name: str) -> str:
     return json.dumps(value, ensure_ascii=random.random() < 0.5 or "\ud83d" in str(value))
 
 
-def _folded(random: Random, name: str) -> str:
+def folded(random: Random, name: str) -> str:
     """A field's name as Go takes it for the same: another case, or a letter that folds to it."""
     chosen = random.random()
     if chosen < 0.7:
@@ -231,7 +231,7 @@ def _folded(random: Random, name: str) -> str:
     return random.choice(forms)
 
 
-def _object(random: Random, fields: list[tuple[str, str]]) -> str:
+def object_of(random: Random, fields: list[tuple[str, str]]) -> str:
     space = random.choice(["", "", " ", "\n\t"])
     written = []
     for name, value in fields:

@@ -102,7 +102,7 @@ class World:
     async def undo(self, before: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
         """Remove what is new, and make all objects anew where one of them has changed; return what there is then."""
         now = await self.snapshot()
-        for kind, id in now.keys() - before.keys():
+        for kind, id in sorted(now.keys() - before.keys()):  # containers come first
             for client in self.clients:
                 if kind in ("containers", "networks", "volumes"):
                     await _gone(client, kind, id)
