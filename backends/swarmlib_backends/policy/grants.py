@@ -33,11 +33,11 @@ def _image(given: str) -> str:
     if "*" not in given and "?" not in given:
         return qualified(given)
     first, slash, rest = given.partition("/")
-    if first in _HUBS and slash:
-        first, slash, rest = rest.partition("/")
+    if slash and first in _HUBS:
+        given = rest
     elif first.startswith("**") or (slash and (first == "localhost" or "." in first or ":" in first)):
         return given
-    return f"{_HUB}/{first}/{rest}" if slash or first == "**" else f"{_HUB}/library/{first}"
+    return f"{_HUB}/{given}" if "/" in given or given.startswith("**") else f"{_HUB}/library/{given}"
 
 
 def folders(given: Sequence[str]) -> Match:

@@ -114,12 +114,20 @@ class Owner:
             id = await self._container(request.params.get("container", ""), request, sender)
             return request.replace(params={**request.params, "container": id})
         if row.name in _CONNECTING:
-            body = cast("Mapping[str, Any]", request.json)
-            id = await self._container(body.get("Container", ""), request, sender)
-            request = request.replace(body=Json.from_data({**body, "Container": id}))
-            if grants.allows(Demand("networks", request.path[1], "the path")):
-                return request
+            return await self._connect(request, sender, grants)
         return await self._resolve(request, sender)
+
+    async def _connect(self, request: Request, sender: Sender, grants: Grants) -> Request:
+        """Return the request with the full ids of the container and the network, unless any container may use that.
+
+        An engine is never asked with a network that does not exist: it would add that to a container that is stopped.
+        """
+        kind, name, way = request.path
+        body = cast("Mapping[str, Any]", request.json)
+        id = await self._container(body.get("Container", ""), request, sender)
+        if not grants.allows(Demand("networks", name, "the path")):
+            name = await self._network(name, request, sender)
+        return request.replace(path=(kind, name, way), body=Json.from_data({**body, "Container": id}))
 
     async def _own_references(self, request: Request, sender: Sender, grants: Grants) -> Request:
         """Return the creation of a container with the ids of the owner's networks, once its volumes are there."""
