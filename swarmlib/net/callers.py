@@ -13,11 +13,14 @@ from typing import Any, Final
 
 import trio
 
+from .containers import peer_container
+
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred, unix(7)
 
 
 def by_socket(sock: trio.socket.SocketType) -> str:
-    """`uid:N` by a unix socket (empty where the platform does not tell), `ip:ADDRESS` by TCP.
+    """`uid:N` by a unix socket, or `container:ID` if the peer runs in a container, whose users are not those of this
+    machine; `uid:unknown` if that can't be found out. Empty where the platform does not tell. `ip:ADDRESS` by TCP.
 
     Raises nothing: a TCP peer that is gone already is `ip:unknown`, which is nobody's address.
     """
@@ -28,8 +31,14 @@ def by_socket(sock: trio.socket.SocketType) -> str:
             return "ip:unknown"
     if not hasattr(socket, "SO_PEERCRED"):
         return ""
-    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return f"uid:{uid}"
+    pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    if pid == os.getpid():
+        return f"uid:{uid}"
+    try:
+        id = peer_container(sock, pid)
+    except OSError:  # it has ended, or /proc does not show it: a container's root must not pass for this machine's
+        return "uid:unknown"
+    return f"container:{id}" if id else f"uid:{uid}"
 
 
 def by_process() -> str:

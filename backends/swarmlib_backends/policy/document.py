@@ -11,7 +11,7 @@ from swarmlib import Request, Sender, SwarmError
 from swarmlib.quantities import number_of_bytes
 
 from .. import clients
-from ..clients import Client
+from ..clients import Client, Facts
 from ..dockerapi.rows import ROWS, WHOLE, Row
 from ..globs import globs
 from ..toml_tables import Table
@@ -77,9 +77,10 @@ class Rule:
     changes: Changes | None
     redaction: Redaction | None
 
-    def is_for(self, caller: str) -> bool:
-        """Return whether it is about this client."""
-        return not self.clients or any(client.is_caller(caller) for client in self.clients)
+    def is_for(self, operation: str, caller: str, facts: Facts | None) -> bool:
+        """Return whether it is about this client. What is not known of it never lets a rule allow more."""
+        doubt = operation in self.deny
+        return not self.clients or any(client.is_caller(caller, facts, doubt=doubt) for client in self.clients)
 
     def refusals(self, row: Row, request: Request, demands: Sequence[Demand]) -> Iterator[tuple[str, str]]:
         """Yield what a request demands and this rule does not grant: in words, and the line that would grant it."""
@@ -129,7 +130,9 @@ class Document:
     by_operation: Mapping[str, Sequence[Rule]]
     warn: bool
     """Whether what no rule is about passes, with a warning."""
-    about: Callable[[str, str], Sequence[Rule]]
+    by_facts: frozenset[str]
+    """The operations whose rules depend on what is known about a container that calls."""
+    about: Callable[[str, str, Facts | None], Sequence[Rule]]
     """Returns the rules about an operation and a caller."""
 
     @classmethod
@@ -139,10 +142,11 @@ class Document:
         index = {each: [rule for rule in rules if each in rule.allow | rule.deny] for each in known}
 
         @lru_cache(maxsize=_REMEMBERED)
-        def about(operation: str, caller: str) -> Sequence[Rule]:
-            return [rule for rule in index.get(operation, ()) if rule.is_for(caller)]
+        def about(operation: str, caller: str, facts: Facts | None) -> Sequence[Rule]:
+            return [rule for rule in index.get(operation, ()) if rule.is_for(operation, caller, facts)]
 
-        return cls(name, index, warn, about)
+        asking = (each for each in known if any(one.by_facts for rule in index[each] for one in rule.clients))
+        return cls(name, index, warn, frozenset(asking), about)
 
     @property
     def summary(self) -> str:
@@ -151,9 +155,12 @@ class Document:
         allowed = {name for name, found in self.by_operation.items() if any(name in rule.allow for rule in found)}
         return f"{len(rules)} rules, which allow {len(allowed)} of the {len(ROWS)} operations"
 
-    def judge(self, row: Row, request: Request) -> Verdict:
-        """Judge a request in canonical form, which is of this row. Raises nothing."""
-        rules = self.about(row.name, request.meta.caller)
+    def judge(self, row: Row, request: Request, facts: Facts | None = None) -> Verdict:
+        """Judge a request in canonical form, which is of this row. Raises nothing.
+
+        facts: what is known about the container that calls, if one does; None if that could not be found out.
+        """
+        rules = self.about(row.name, request.meta.caller, facts)
         denying = next((rule for rule in rules if row.name in rule.deny), None)
         if denying is not None:
             return Verdict(denying.warn, denying, f"rule {denying.name!r} denies {row.name}")

@@ -11,33 +11,12 @@ from typing import Final
 from swarmlib import Invalid
 from swarmlib.quantities import number_of_bytes
 
-from ..dockerapi import references
 from ..globs import Match, globs
+from ..image_patterns import images
 from .demands import Demand
-from .names import BY_ID, qualified
+from .names import BY_ID
 
 _BELOW: Final = "/**"
-_HUB: Final = "docker.io"
-_HUBS: Final = frozenset({_HUB, f"index.{_HUB}"})
-
-
-def images(given: Sequence[str]) -> Match:
-    """Match images by their references with registry: `busybox` allows `docker.io/library/busybox:latest` only."""
-    return globs([_image(each) for each in given])
-
-
-def _image(given: str) -> str:
-    """Return the pattern of images with the registry that it leaves out, as docker adds it to a name."""
-    if references.is_digest(given):
-        return given
-    if "*" not in given and "?" not in given:
-        return qualified(given)
-    first, slash, rest = given.partition("/")
-    if slash and first in _HUBS:
-        given = rest
-    elif first.startswith("**") or (slash and (first == "localhost" or "." in first or ":" in first)):
-        return given
-    return f"{_HUB}/{given}" if "/" in given or given.startswith("**") else f"{_HUB}/library/{given}"
 
 
 def folders(given: Sequence[str]) -> Match:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from swarmlib import SwarmError
 
 from ..dockerapi import references
+from ..image_patterns import HUB, qualified
 from .demands import FIELDS, Demand
 
 IMAGES: Final = "images"
@@ -25,17 +25,6 @@ _LIKE_AN_IMAGE_ID: Final = re.compile("(?:sha256:)?[0-9a-f]{1,64}")
 _LIKE_AN_ID: Final = re.compile("/?[0-9a-f]{6,}")
 _DIGEST: Final = re.compile("[a-z0-9+._-]+:[0-9a-fA-F]{32,}")
 _ALL_TAGS: Final = ":*"
-_HUB: Final = "docker.io"
-
-
-@lru_cache(maxsize=1024)
-def qualified(text: str) -> str:
-    """Return the name of an image with its registry and its tag or digest: `docker.io/library/busybox:latest`.
-
-    Raises:
-        SwarmError: it is no name of an image.
-    """
-    return references.full(references.normal(text))
 
 
 def image(place: str, value: Any) -> Iterator[Demand]:
@@ -105,14 +94,14 @@ def plugin(place: str, value: Any) -> Iterator[Demand]:
 def registry(place: str, value: Any) -> Iterator[Demand]:
     """Read the address of a registry; an empty one is Docker Hub's."""
     host = (value.partition("://")[2] if "://" in value else value).partition("/")[0]
-    yield Demand("registries", _HUB if host in ("", f"index.{_HUB}") else host, place)
+    yield Demand("registries", HUB if host in ("", f"index.{HUB}") else host, place)
 
 
 def searched(place: str, value: Any) -> Iterator[Demand]:
     """Read what is searched: a text with a slash begins with a registry if an image's name would."""
     first, slash, _ = value.partition("/")
     has_host = bool(slash) and (first == "localhost" or "." in first or ":" in first)
-    yield Demand("registries", first if has_host else _HUB, place)
+    yield Demand("registries", first if has_host else HUB, place)
 
 
 def new(place: str, value: Any) -> Iterator[Demand]:

@@ -16,11 +16,13 @@ from swarmlib import Denied, Handler, Invalid, Request, Server, SwarmError, argu
 from swarmlib.suggestions import nearest
 
 from .. import notes
+from ..clients import Facts, container_in
 from ..dockerapi import table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import Row
 from ..watched_file import WatchedFile
 from . import document
+from .calling import Callers
 from .document import Rule, Verdict
 
 _log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Policy(Server):
         """Read the rules, and read them again whenever the file has changed."""
         self._file = WatchedFile(self.file or PRESETS / f"{self.preset}.toml")
         await self._read()
+        self._callers = Callers(self.next)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
             yield
@@ -76,10 +79,23 @@ class Policy(Server):
                 _log.warning("policy: the rules of %s have been read again", self._document.name)
 
     def choose(self, request: Request) -> Handler | None:
-        """Judge a request as it arrives; only one that is denied, or confined, needs a task."""
+        """Judge a request as it arrives; a task is needed only by one that is denied or confined, or whose sender the
+        engine must be asked about.
+        """
         request = canonical(request)
         row = table.row_of(request.verb, request.path, upload=request.upload is not None)
-        verdict = self._document.judge(row, request)
+        if row.name in self._document.by_facts and (id := container_in(request.meta.caller)):
+            facts = self._callers.known(id)
+            return partial(self._ask_about, row, id) if facts is None else self._decide(row, request, facts)
+        return self._decide(row, request, None)
+
+    async def _ask_about(self, row: Row, id: str, request: Request) -> object:
+        """Decide about a request once it is known who the container is that sent it."""
+        handler = self._decide(row, canonical(request), await self._callers.find(id))
+        return await (self.forward(request, self.next) if handler is None else handler(request))
+
+    def _decide(self, row: Row, request: Request, facts: Facts | None) -> Handler | None:
+        verdict = self._document.judge(row, request, facts)
         notes.judged(verdict.word, verdict.rule.name if verdict.rule else "", verdict.reason)
         if verdict.reason:
             self._log(row, request, verdict)
