@@ -85,7 +85,7 @@ class Rule:
     def refusals(self, row: Row, request: Request, demands: Sequence[Demand]) -> Iterator[tuple[str, str]]:
         """Yield what a request demands and this rule does not grant: in words, and the line that would grant it."""
         for demand in demands:
-            if not self.grants.allows(demand) and not (self.owner and demand.kind in OWNED):
+            if not self._grants(demand):
                 kind = BY_ID.get(demand.kind, demand.kind)
                 what = f"{demand.place:.100} asks for {demand.value!r:.200}, which {kind} of the rule does not list"
                 yield what, _line(kind, demand.value)
@@ -93,6 +93,13 @@ class Rule:
             yield what, "no [rule.redact]"
         for missed in self.requirements.missed_by(row.name, request, demands):
             yield f"it needs {missed}", "[rule.container] without this requirement"
+
+    def may_allow(self, demands: Sequence[Demand]) -> bool:
+        """Return whether it grants what a request demands, or may change that: a quick check before the whole one."""
+        return self.changes is not None or all(map(self._grants, demands))
+
+    def _grants(self, demand: Demand) -> bool:
+        return self.grants.allows(demand) or (self.owner is not None and demand.kind in OWNED)
 
     def acts_on(self, row: Row, demands: Sequence[Demand]) -> bool:
         """Return whether a request that this rule allows may have to be resolved, or its answer be redacted."""
@@ -168,9 +175,11 @@ class Document:
         if not rules:
             what, line = (demands[0].value, UNJUDGED) if row is WHOLE else (row.name, "allow")
             return Verdict(self.warn, None, f"no rule allows {what:.200} to this client", f'{line} = ["{what:.200}"]')
-        verdicts = (self._judge_demands(rule, row, request, demands) for rule in rules)
-        first = next(verdicts)
-        return first if not first.reason else next((each for each in verdicts if not each.reason), first)
+        first = self._judge_demands(rules[0], row, request, demands)
+        if not first.reason:
+            return first
+        others = (self._judge_demands(each, row, request, demands) for each in rules[1:] if each.may_allow(demands))
+        return next((each for each in others if not each.reason), first)
 
     @staticmethod
     def _judge_demands(rule: Rule, row: Row, request: Request, demands: Sequence[Demand]) -> Verdict:

@@ -1,11 +1,15 @@
 """Files of rules: what they say, and that each mistake in one is named with its line."""
 
+import re
+
 import pytest
 
 from swarmlib import Invalid, Json, Meta, Operation, Request, Verb
 from swarmlib_backends.dockerapi import table
 from swarmlib_backends.policy import document
+from swarmlib_backends.policy.grants import KINDS
 from swarmlib_backends.policy.policy import PRESETS, presets
+from tests.support.paths import ROOT
 
 RULE = '[[rule]]\nallow = ["ContainerList"]\n'
 
@@ -187,6 +191,17 @@ def test_a_mistake_is_named_with_its_line(text: str, line: int, says: str) -> No
         document.parse(text, "rules.toml")
     assert caught.value.message.startswith(f"rules.toml:{line}: ")
     assert says in caught.value.message
+
+
+def test_the_guide_has_each_kind_with_an_example_that_reads() -> None:
+    found = dict[str, str]()
+    for line in (ROOT / "docs" / "policy.md").read_text("utf-8").splitlines():
+        if line.startswith("| `"):
+            kinds, examples = (re.findall("`([^`]*)`", cell) for cell in line.split(" | ")[:2])
+            found |= dict(zip(kinds, [*examples, *examples[-1:] * len(kinds)], strict=False))
+    assert found.keys() == KINDS.keys()
+    text = "".join(f"{kind} = {example}\n" for kind, example in found.items())
+    assert verdict(f"{RULE}[rule.container]\n{text}", LIST).allowed
 
 
 @pytest.mark.parametrize("name", presets())
