@@ -15,7 +15,7 @@ from ..clients import Client, Facts
 from ..dockerapi.rows import ROWS, WHOLE, Row
 from ..globs import globs
 from ..toml_tables import Table
-from . import answers, folders, image_ids, operations, readings, requirements
+from . import answers, folders, hiding, image_ids, operations, readings, requirements
 from .changes import Changes, differences
 from .demands import Demand
 from .grants import KINDS, Grants
@@ -24,6 +24,7 @@ from .ownership import CONFINABLE, OWNED, Owner
 from .readings import UNJUDGED
 from .redaction import Redaction
 from .requirements import Requirements
+from .sight import Sight
 
 MODES: Final = ("enforce", "warn")
 
@@ -122,11 +123,19 @@ class Rule:
             request = await image_ids.resolve(request, demands, self._allows_image, sender)
         if self.owner is not None:
             request = await self.owner.confine(row, request, sender, self.grants)
+        if self.owner is not None and row.name in hiding.OF_AN_IMAGE:
+            request = await Sight(self.owner, self.grants, request.meta, sender).resolve_image(request)
         show = None if self.redaction is None else self.redaction.by_operation.get(row.name)
         return request if show is None else request.replace(reply=answers.showing(request.reply, show))
 
     def _allows_image(self, image: Demand) -> bool:
         return self.grants.allows(image) and self.requirements.accepts(image)
+
+    def sight(self, row: Row, request: Request, sender: Sender) -> Sight | None:
+        """Return what the client may see of the answer to a request; None if it may see all of it."""
+        if self.owner is None or row.name not in hiding.OPERATIONS:
+            return None
+        return Sight(self.owner, self.grants, request.meta, sender)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 What it creates gets the label, whatever it says itself. What it lists, prunes or watches is filtered by the label. An
 object that it names is looked up at the engine: if it has the label, the request goes on with the object's full id, so
 that no other object can take the name's place meanwhile. If not, the client gets what the engine answers for an object
-that does not exist.
+that does not exist. What an answer says of others besides is hidden in `hiding`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from swarmlib import (
     Json,
     NotFound,
     Operation,
-    Path,
     Request,
     Sender,
     SwarmError,
@@ -39,7 +38,10 @@ from .demands import Demand
 from .grants import Grants
 
 _FILTERED: Final = frozenset(
-    {"ContainerList", "NetworkList", "VolumeList", "ContainerPrune", "NetworkPrune", "VolumePrune", "SystemEvents"}
+    {
+        *("ContainerList", "NetworkList", "VolumeList", "SystemEvents"),
+        *("ContainerPrune", "NetworkPrune", "VolumePrune", "ImagePrune"),
+    }
 )
 """The operations with filters by label."""
 _TELLING: Final = frozenset({"ancestor", "before", "network", "since", "volume", "container", "image"})
@@ -51,13 +53,15 @@ _KINDS: Final[Mapping[str, str]] = {"containers": "Id", "networks": "Id", "volum
 _CONNECTING: Final = frozenset({"NetworkConnect", "NetworkDisconnect"})
 """The operations whose body names a container, besides the network in the path."""
 _COMMIT: Final = "ImageCommit"
-_OF_THE_SYSTEM: Final = frozenset({"SystemPing", "SystemPingHead", "SystemVersion", "SystemInfo", "SystemAuth"})
+_OF_THE_SYSTEM: Final = frozenset({"SystemPing", "SystemPingHead", "SystemVersion", "SystemAuth"})
+_HIDDEN_IN_PART: Final = frozenset({"SystemInfo", "SystemDataUsage", "ImageList", "ImageInspect", "ImageHistory"})
+"""The operations whose answers are about everybody's objects, and of which `hiding` leaves what is the client's."""
 
 
 def confinable(row: Row) -> bool:
     """Return whether a client can be confined to its own objects in an operation."""
     named = None in row.shape and row.shape[0] in _KINDS
-    return named or row.name == _COMMIT or row.name in LABELLED | _FILTERED | _OF_THE_SYSTEM
+    return named or row.name == _COMMIT or row.name in LABELLED | _FILTERED | _OF_THE_SYSTEM | _HIDDEN_IN_PART
 
 
 OWNED: Final = frozenset({"networks", "volumes"})
@@ -109,6 +113,9 @@ class Owner:
         if row.name in _FILTERED:
             return self._filter(row, request)
         if row.name in _OF_THE_SYSTEM:
+            return request
+        if row.name in _HIDDEN_IN_PART:
+            _check_telling(row, request)
             return request
         if row.name == _COMMIT:
             id = await self._container(request.params.get("container", ""), request, sender)
@@ -176,10 +183,8 @@ class Owner:
         return request.replace(body=Json.from_data(body))
 
     def _filter(self, row: Row, request: Request) -> Request:
+        _check_telling(row, request)
         filters = dict(cast("Any", row.params.of(request)).filters)
-        older = _OLDER_FILTERS & request.params.keys() if row.name == "ContainerList" else frozenset[str]()
-        for name in (_TELLING & filters.keys()) | older:
-            raise Denied(f"the filter {name!r} would tell of objects that are not yours")
         filters["label"] = [*filters.get("label", ()), f"{self.label}={self.value}"]
         return request.replace(params={**request.params, "filters": orjson.dumps(filters).decode()})
 
@@ -203,18 +208,30 @@ class Owner:
         return str(found[_KINDS[kind]]) if self.owns(labels) else None
 
 
+def _check_telling(row: Row, request: Request) -> None:
+    filters: Mapping[str, Any] = cast("Any", row.params.of(request)).filters if "filters" in row.params.declared else {}
+    older = _OLDER_FILTERS & request.params.keys() if row.name == "ContainerList" else frozenset[str]()
+    for name in (_TELLING & filters.keys()) | older:
+        raise Denied(f"the filter {name!r} would tell of objects that are not yours")
+
+
 async def _missing(request: Request, sender: Sender) -> SwarmError:
-    """Return the error that the engine has for the request if its object does not exist: the engine is asked for one
-    that surely does not.
-    """
+    """Return the error that the engine has for the request if its object does not exist."""
     kind, name, *rest = request.path
     nobody = secrets.token_hex(32)
-    path: Path = (kind, nobody, *rest)
+    return await missing(request.replace(path=(kind, nobody, *rest)), nobody, name, sender)
+
+
+async def missing(request: Request, nobody: str, name: str, sender: Sender) -> SwarmError:
+    """Return the error that the engine has for a request about an object that surely does not exist.
+
+    nobody: the name in the engine's error. name: replaces it.
+    """
     try:
-        await call(sender, request.replace(path=path, upload=None))
+        await call(sender, request.replace(upload=None))
     except SwarmError as exc:
         details = dict(exc.details)
         if isinstance(body := details.get("body"), bytes):
             details["body"] = body.replace(nobody.encode(), name.encode())
-        return type(exc)(exc.message.replace(nobody, name), details=details, path=request.path)
-    return Denied(f"{kind} {name!r} is not yours")
+        return type(exc)(exc.message.replace(nobody, name), details=details)
+    return Denied(f"{request.path[0]} {name!r} is not yours")

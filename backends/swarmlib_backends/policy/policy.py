@@ -21,7 +21,7 @@ from ..dockerapi import table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import Row
 from ..watched_file import WatchedFile
-from . import document
+from . import document, hiding
 from .calling import Callers
 from .document import Rule, Verdict
 
@@ -115,7 +115,11 @@ class Policy(Server):
     async def _carry_out(self, row: Row, rule: Rule, judged: Request, request: Request) -> object:
         sent = await rule.resolve(row, judged, self.next)
         notes.changed(canonical(request), sent)
-        return await self.forward(sent, self.next)
+        sight = rule.sight(row, sent, self.next)
+        if sight is None:
+            return await self.forward(sent, self.next)
+        await hiding.relay_shown(row.name, sent, sight)
+        return None
 
     def _log(self, row: Row, request: Request, verdict: Verdict) -> None:
         caller = request.meta.caller or "an unknown client"

@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Self, TypeAlias, cast
 
 from swarmlib import Request
 
 from .. import shown
-from ..dockerapi.operations import ContainerTop
 from ..dockerapi.rows import Row
 from ..globs import Match, globs
 from ..redact_fields import hidden, without_command
@@ -22,9 +21,6 @@ from .answer_fields import ANSWERS, Fields, Kind
 Show: TypeAlias = Callable[[Any], Any]
 """Returns a value as a client may see it."""
 
-_PS: Final = frozenset({"", "-ef", "aux"})
-"""The options of `ps` with which the command is the last column, and no column shows the environment."""
-
 
 @dataclass(frozen=True)
 class Redaction:
@@ -34,13 +30,11 @@ class Redaction:
         by_operation: returns the value of an answer as the client sees it; operations that show nothing of what is
             redacted are left out.
         labels: the labels whose values are redacted; None for no labels.
-        hides_programs: whether commands or environment variables are redacted.
         hides_sources: whether the host's paths are redacted.
     """
 
     by_operation: Mapping[str, Show]
     labels: Match | None
-    hides_programs: bool
     hides_sources: bool
 
     @classmethod
@@ -58,14 +52,10 @@ class Redaction:
             raise table.mistake("", "[rule.redact] requires env, labels, args or mounts")
         kinds[Kind.TEXT] = hidden
         shows = {name: show for name, fields in ANSWERS.items() if (show := _compiled(fields, kinds)) is not None}
-        return cls(shows, labels, args or env is not None, mounts)
+        return cls(shows, labels, mounts)
 
     def refusals(self, row: Row, request: Request) -> Iterator[str]:
         """Yield why a request would get around the redaction, in words."""
-        if row.name == "ContainerTop" and self.hides_programs:
-            asked = ContainerTop.of(request).ps_args
-            if asked not in _PS:
-                yield f"ps_args {asked!r:.60} may show commands and variables, which the rule redacts"
         if "filters" in request.params and "filters" in row.params.declared:
             yield from self._guesses(cast("Any", row.params.of(request)).filters)
 

@@ -180,7 +180,7 @@ def test_ports_are_published_where_a_rule_says(ports: str, demanded: dict[str, s
         (f'{RULE}[rule.container]\nread_only = "yes"\n', 4, "read_only must be true or false"),
         (f'{RULE}[rule.container]\nshm = ["lots"]\n', 4, "shm: "),
         ('[[rule]]\nown = "team"\nallow = ["ContainerList"]\n', 2, "invalid owner 'team'"),
-        ('[[rule]]\nown = "a=b"\nallow = ["ImageList"]\n', 3, "ImageList can't be confined"),
+        ('[[rule]]\nown = "a=b"\nallow = ["ImageGetAll"]\n', 3, "ImageGetAll can't be confined"),
         ('[[rule]]\nown = "a=b"\nallow = ["ImageBuild"]\n', 3, "can't be confined"),
         ('[[rule]]\nown = "a=b"\nunjudged = ["POST /session"]\n', 1, "Whole can't be confined"),
         (f"{RULE}[more]\n", 3, "unknown key 'more'"),
