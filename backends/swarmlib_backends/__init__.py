@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .retry import Retry
     from .simulator import Simulator
     from .tee import Tee
+    from .tenant import Tenant
     from .timeout import Timeout
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Retry",
     "Simulator",
     "Tee",
+    "Tenant",
     "Timeout",
 ]
 

@@ -15,10 +15,10 @@ from ..clients import Client, Facts
 from ..dockerapi.rows import ROWS, WHOLE, Row
 from ..globs import globs
 from ..toml_tables import Table
-from . import answers, folders, hiding, image_ids, operations, readings, requirements
+from . import answers, folders, grants, hiding, image_ids, operations, readings, requirements
 from .changes import Changes, differences
 from .demands import Demand
-from .grants import KINDS, Grants
+from .grants import Grants
 from .names import BY_ID
 from .ownership import CONFINABLE, OWNED, Owner
 from .readings import UNJUDGED
@@ -247,7 +247,7 @@ def _rule(table: Table, index: int, known: Mapping[str, Client], warn: bool) -> 
     container = table.table("container")
     made = Rule(
         name,
-        _named_clients(table, known),
+        clients.named(table, known),
         allow,
         deny,
         _mode(table, "warn" if warn else "enforce"),
@@ -279,22 +279,8 @@ def _operations(table: Table, key: str) -> frozenset[str]:
     return frozenset[str]().union(*(table.read(key, pattern, operations.named) for pattern in patterns))
 
 
-def _named_clients(table: Table, known: Mapping[str, Client]) -> Sequence[Client]:
-    names = table.texts("clients")
-    if names is None:
-        return ()
-    for name in names:
-        if name not in known:
-            raise table.mistake("clients", f"unknown client {name!r}: define it as [clients.{name}]")
-    if not names:
-        raise table.mistake("clients", "clients must not be empty: leave it out for a rule about everybody")
-    return [known[name] for name in names]
-
-
 def _grants(table: Table, unjudged: Sequence[str]) -> Grants:
-    lists = {kind: values for kind in KINDS if (values := table.texts(kind)) is not None}
-    matches = {kind: table.read(kind, values, KINDS[kind]) for kind, values in lists.items()}
-    return Grants({**matches, UNJUDGED: globs(unjudged)})
+    return Grants({**grants.read(table).matches, UNJUDGED: globs(unjudged)})
 
 
 def _requirements(table: Table) -> Requirements:

@@ -13,6 +13,7 @@ from swarmlib.quantities import number_of_bytes
 
 from ..globs import Match, globs
 from ..image_patterns import images
+from ..toml_tables import Table
 from .demands import Demand
 from .names import BY_ID
 
@@ -133,3 +134,13 @@ class Grants:
             return kind in self.matches
         match = self.matches.get(demand.kind)
         return match is not None and match(demand.value)
+
+
+def read(table: Table) -> Grants:
+    """Take the lists of a table `[….container]`, by the kinds of demands.
+
+    Raises:
+        Invalid: a list is wrong; the error names the line.
+    """
+    lists = {kind: values for kind in KINDS if (values := table.texts(kind)) is not None}
+    return Grants({kind: table.read(kind, values, KINDS[kind]) for kind, values in lists.items()})

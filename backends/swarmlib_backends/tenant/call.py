@@ -1,0 +1,107 @@
+"""One call of a tenant: what it asks, the objects that are its own, and how answers come back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from swarmlib import Denied, Error, Json, Log, Path, Reply, Request, Sender, Server, SwarmError, Tap
+from swarmlib.asking import call
+
+from ..dockerapi.nullable import dict_of
+from ..dockerapi.rows import Row
+from ..policy import operations
+from ..policy.demands import Demand, Reader
+from .names import Names
+from .own import Found, Own
+from .shapes import Show
+from .tenants import Tenancy
+
+_TEXTS: Final = ("body", "line")
+"""The details of an error that hold its text in the engine's own bytes."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a tenant.
+
+    Attributes:
+        tenancy: the tenant.
+        row: the operation.
+        request: the request in canonical form, with the tenant in its caller.
+        sender: the engine, or whatever comes after the stage.
+    """
+
+    tenancy: Tenancy
+    row: Row
+    request: Request
+    sender: Sender
+
+    @property
+    def names(self) -> Names:
+        """The names of the tenant's objects."""
+        return self.tenancy.names
+
+    @cached_property
+    def own(self) -> Own:
+        """The tenant's objects."""
+        return Own(self.tenancy, self.sender, self.request.meta)
+
+    def judge(self, read: Reader, own: Container[str]) -> None:
+        """Refuse what the request demands beyond the harmless, unless it is granted.
+
+        read: yields the demands of the body. own: the kinds of demands that the operation itself limits to what is the
+        tenant's.
+
+        Raises:
+            Denied: something is not granted; the error names the field, and the line that would grant it.
+        """
+        known = self.row.params.declared.keys() - operations.JUDGED_PARAMETERS
+        demands = [Demand("parameters", name, name) for name in self.request.params.keys() - known]
+        demands += () if self.request.json is None else read("", self.request.json)
+        for demand in demands:
+            if demand.kind not in own and not self.tenancy.allows(demand):
+                name, value = self.tenancy.name, f"{demand.value!r:.80}"
+                grant = f"[tenant.{name}.container] {demand.kind} = [{value}]"
+                raise Denied(f"{demand.place} asks for {value}, which is not granted to the tenant {name}: {grant}")
+
+    async def ask(self, request: Request) -> Any:
+        """Ask the engine, and return its answer's value. Raises its error."""
+        return (await call(self.sender, request)).value
+
+    async def forward(self, request: Request, show: Show | None = None) -> Any:
+        """Forward a request; each value of the answer is shown to the tenant by its shape, if there is one."""
+        return await self.forward_seen(request, show and (lambda value: show(self.names, value)))
+
+    async def forward_seen(self, request: Request, see: Callable[[Any], Any] | None) -> Any:
+        """Forward a request; `see` returns each value as it is shown, or None to hold it back."""
+
+        def shown(reply: Reply) -> Reply | None:
+            if isinstance(reply, Error):
+                return Error(self.shown_error(reply.error))
+            if isinstance(reply, Log) or see is None or reply.value is None:
+                return reply
+            value = see(reply.json)
+            return None if value is None else reply.replace(value=Json.from_data(value))
+
+        return await Server.forward(request.replace(reply=Tap(request.reply, shown)), self.sender)
+
+    def shown_error(self, error: SwarmError) -> SwarmError:
+        """Return an error with the tenant's objects named as the tenant knows them."""
+        details = dict(error.details)
+        for name in _TEXTS:
+            if isinstance(text := details.get(name), bytes):
+                details[name] = self.names.in_bytes(text)
+        return type(error)(self.names.in_text(error.message), backend=error.backend, details=details)
+
+    def at(self, found: Found | None, ref: str) -> Path:
+        """Return the request's path with the object's full id; with a name that nothing has if there is no object."""
+        kind, _, *rest = self.request.path
+        id = self.names.nobody(ref) if found is None else found["Name" if kind == "volumes" else "Id"]
+        return (kind, id, *rest)
+
+    def labelled(self, body: dict[str, Any]) -> Json:
+        """Return the body of a new object with the tenant's label."""
+        return Json.from_data({**body, "Labels": self.names.labelled(dict_of(body.get("Labels")))})

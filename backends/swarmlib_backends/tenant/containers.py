@@ -1,0 +1,62 @@
+"""The operations on a tenant's containers, but for their creation."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ..dockerapi.filters import encode
+from ..dockerapi.matching import named as named_by
+from ..dockerapi.nullable import list_of
+from ..dockerapi.operations import ContainerList
+from . import answers
+from .call import Call
+from .shapes import Show
+
+_MAY_BE_NAMES: Final = ("network", "volume")
+"""The filters whose values are names, or something else: a network's id, a place where a volume is mounted."""
+_BOUNDS: Final = ("before", "since")
+"""The filters that name a container."""
+
+
+async def named(call: Call, show: Show | None) -> Any:
+    """Forward an operation on the container that its path names."""
+    ref = call.request.path[1]
+    path = call.at(await call.own.container(ref), ref)
+    return await call.forward(call.request.replace(path=path), show)
+
+
+async def listed(call: Call) -> Any:
+    """List the tenant's containers. Their names are compared here: a filter is an expression about the shown ones."""
+    asked = ContainerList.of(call.request)
+    filters = dict(asked.filters)
+    fits, limit = named_by(filters.pop("name", [])), None
+    params = {name: value for name, value in asked.items() if name not in (*_BOUNDS, "filters")}
+    if "name" in asked.filters and (asked.limit or 0) > 0:
+        limit = asked.limit
+        params = {name: value for name, value in params.items() if name != "limit"} | {"all": "1"}
+    for name in _MAY_BE_NAMES:
+        if name in filters:
+            filters[name] = [each for value in filters[name] for each in (value, call.names.real(value))]
+    for name in _BOUNDS:
+        given = [*filters.get(name, ()), *([asked[name]] if asked.get(name) else ())]
+        if given:
+            filters[name] = [await _bound(call, each) for each in given]
+    if "ancestor" in filters:
+        filters["ancestor"] = [await call.own.image(each) for each in filters["ancestor"]]
+    filters["label"] = [*filters.get("label", ()), call.names.label]
+
+    def see(value: Any) -> Any:
+        shown = [answers.CONTAINER_SUMMARY(call.names, each) for each in value if call.own.owns("containers", each)]
+        return [each for each in shown if fits(*_names(each))][:limit]
+
+    return await call.forward_seen(call.request.replace(params={**params, "filters": encode(filters)}), see)
+
+
+async def _bound(call: Call, ref: str) -> str:
+    found = await call.own.container(ref)
+    return call.names.nobody(ref) if found is None else str(found["Id"])
+
+
+def _names(shown: Any) -> list[str]:
+    """Return the names of a listed container that a filter is about: with their slashes, and without them."""
+    return [form for name in list_of(shown.get("Names")) for form in (name, name.removeprefix("/"))]

@@ -1,0 +1,83 @@
+"""The stage `tenant`: serves each tenant as a Docker host of its own, over one engine that all of them share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import trio
+
+from swarmlib import Denied, Handler, Request, Server, SwarmError, argument
+
+from ..dockerapi import table
+from ..dockerapi.canonical import canonical
+from ..dockerapi.rows import Row
+from ..watched_file import WatchedFile
+from . import tenants
+from .call import Call
+from .operations import OPERATIONS, Operation
+from .tenants import Tenancy
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Tenant(Server):
+    """Gives each tenant a virtual Docker host: names of its own, and nothing of the others in any answer.
+
+    A file says which clients act for which tenant. At the engine, the objects of the tenant `alice` have names such as
+    `alice.web`, and the label `swarmlib.tenant=alice`; she names and sees `web`. What would reach beyond her own
+    objects (the host's folders and namespaces, other containers) is denied unless the file grants it. The file is read
+    again when it changes; while it has a mistake, the tenants that were read last stay.
+
+    tenant /etc/swarmlib/tenants.toml
+    """
+
+    file: Path = argument("a TOML file with the tenants")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Read the tenants, and read them again whenever the file has changed."""
+        self._file = WatchedFile(self.file)
+        self._tenants = tenants.parse(await self._file.read(), str(self.file))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._file.changed()
+            try:
+                self._tenants = tenants.parse(await self._file.read(), str(self.file))
+            except SwarmError as exc:
+                _log.error("tenant: the tenants are unchanged: %s", exc.message)
+            else:
+                _log.warning("tenant: the tenants of %s have been read again", self.file)
+
+    def choose(self, request: Request) -> Handler:
+        """Find the tenant for which a request comes; nothing is forwarded as it came."""
+        request = canonical(request)
+        row = table.row_of(request.verb, request.path, upload=request.upload is not None)
+        tenancy = self._tenants.of(request.meta.caller)
+        operation = OPERATIONS.get(row.name)
+        return partial(_deny, row, tenancy) if operation is None else partial(self._answer, row, operation, tenancy)
+
+    async def _answer(self, row: Row, operation: Operation, tenancy: Tenancy, request: Request) -> Any:
+        request = canonical(request)
+        caller = f"tenant:{tenancy.name}/{request.meta.caller}"
+        call = Call(tenancy, row, request.replace(meta=request.meta.replace(caller=caller)), self.next)
+        try:
+            call.judge(operation.read, operation.own)
+            return await operation.answer(call)
+        except SwarmError as exc:
+            raise call.shown_error(exc) from None
+
+
+async def _deny(row: Row, tenancy: Tenancy, _: Request) -> NoReturn:
+    raise Denied(f"{row.name} is not for tenants: it is about more than the objects of {tenancy.name}")

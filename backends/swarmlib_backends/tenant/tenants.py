@@ -1,0 +1,126 @@
+"""Who the tenants are, and what each may use: read from a TOML file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final, Self
+
+from swarmlib import Denied
+
+from .. import clients
+from ..clients import Client
+from ..globs import Match
+from ..policy import grants
+from ..policy.demands import Demand
+from ..policy.grants import Grants
+from ..toml_tables import Table
+from .names import REGISTRY, Names
+
+_NAME: Final = re.compile(r"[a-z0-9-]{1,32}")
+_HARMLESS: Final[Mapping[str, frozenset[str]]] = {
+    "restarts": frozenset({"always", "unless-stopped", "on-failure"}),
+    "log_drivers": frozenset({"json-file", "local", "none"}),
+}
+"""What any tenant may have, although it is more than the ordinary: it touches nobody else."""
+_REMEMBERED: Final = 4096
+"""The callers whose tenants are remembered."""
+
+
+@dataclass(frozen=True)
+class Tenancy:
+    """A tenant, and its terms.
+
+    Attributes:
+        name: its name.
+        clients: the clients that act for it.
+        images: which images it may pull and use, by normal reference; nobody can change these through the stage.
+        grants: what its containers may have beyond the harmless.
+    """
+
+    name: str
+    clients: Sequence[Client]
+    images: Match
+    grants: Grants
+
+    @cached_property
+    def names(self) -> Names:
+        """The names of its objects."""
+        return Names(self.name)
+
+    def is_shared(self, reference: str) -> bool:
+        """Return whether an image, by its normal reference, is one of those that it may use but not change."""
+        return not reference.startswith(REGISTRY) and self.images(reference)
+
+    def sees(self, reference: str) -> bool:
+        """Return whether it may see a reference, as the engine lists it."""
+        return reference.startswith(self.names.repositories) or self.is_shared(reference)
+
+    def allows(self, demand: Demand) -> bool:
+        """Return whether it may have what a body demands."""
+        return demand.value in _HARMLESS.get(demand.kind, ()) or self.grants.allows(demand)
+
+
+@dataclass(frozen=True)
+class Tenants:
+    """The tenants of a file.
+
+    Attributes:
+        file: the file's name.
+        by_name: the tenants by their names.
+        of: returns the tenant for which a caller (`Meta.caller`) acts. Raises Denied if there is none, or several.
+    """
+
+    file: str
+    by_name: Mapping[str, Tenancy]
+    of: Callable[[str], Tenancy]
+
+    @classmethod
+    def make(cls, file: str, tenancies: Sequence[Tenancy]) -> Self:
+        """Make it of its tenants."""
+
+        @lru_cache(maxsize=_REMEMBERED)
+        def of(caller: str) -> Tenancy:
+            fitting = [each for each in tenancies if any(client.is_caller(caller) for client in each.clients)]
+            if len(fitting) == 1:
+                return fitting[0]
+            who = caller or "an unknown client"
+            if not fitting:
+                raise Denied(f"{who} is no client of a tenant")
+            raise Denied(f"{who} is a client of several tenants")
+
+        return cls(file, {each.name: each for each in tenancies}, of)
+
+
+def parse(text: str, name: str) -> Tenants:
+    """Read the tenants from the text of their file.
+
+    Raises:
+        Invalid: something in it is wrong; the error names the line.
+    """
+    top = Table.parse(text, name)
+    known = clients.read(top.table("clients"))
+    table = top.table("tenant")
+    tenancies = [_tenancy(table, each, known) for each in table.values]
+    top.end()
+    if not tenancies:
+        raise top.mistake("tenant", "the file requires a tenant, [tenant.NAME]")
+    return Tenants.make(name, tenancies)
+
+
+def _tenancy(tenants: Table, name: str, known: Mapping[str, Client]) -> Tenancy:
+    if not _NAME.fullmatch(name):
+        raise tenants.mistake(name, f"invalid tenant {name!r}: expected 1 to 32 of a-z, 0-9 and -")
+    table = tenants.table(name)
+    container = table.table("container")
+    made = Tenancy(
+        name,
+        clients.named(table, known),
+        table.read("images", table.texts("images") or (), grants.images),
+        grants.read(container),
+    )
+    container.end()
+    table.end()
+    return made
