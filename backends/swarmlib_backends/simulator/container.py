@@ -64,6 +64,8 @@ class Mount:
     """Whether it is another container's too, as `VolumesFrom` asked."""
     filled: bool = True
     """Whether a volume that is still empty gets what the image has there."""
+    labels: dict[str, str] | None = None
+    """Those that a volume gets if it is made for this."""
 
 
 @dataclass(slots=True)

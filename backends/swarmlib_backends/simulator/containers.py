@@ -23,6 +23,7 @@ from .links import make_links, unlink
 from .listing import listed
 from .logdrivers import check_readable
 from .mounts import make_volumes, mount_all, mounts_of
+from .networks import NetworkStore
 from .processes import processes_in
 from .resources import check_resources, check_security, check_storage
 
@@ -76,7 +77,8 @@ class Containers(ContainerOperations[Container]):
         id = engine.names.id()
         config = create.config_of(body, image, engine.name if host["NetworkMode"] == "host" else id[:12])
         name = self.store.free_name(name) if name else engine.names.name(self.store.named)
-        container = Container(id, name, engine.clock.now(), image, config, host, _networks(host["NetworkMode"], asked))
+        networks = _networks(host["NetworkMode"], asked, engine.networks)
+        container = Container(id, name, engine.clock.now(), image, config, host, networks)
         try:
             check_security(host)
             check_storage(host)
@@ -187,9 +189,8 @@ class Containers(ContainerOperations[Container]):
             before, once = now, False
 
 
-def _networks(mode: str, asked: dict[str, dict[str, Any]]) -> dict[str, Endpoint]:
+def _networks(mode: str, asked: dict[str, dict[str, Any]], networks: NetworkStore) -> dict[str, Endpoint]:
     if mode.startswith("container:"):
         return {}
-    if asked:
-        return {"bridge" if name == "default" else name: Endpoint(given) for name, given in asked.items()}
-    return {"bridge" if mode == "default" else mode: Endpoint()}
+    given = asked or {mode: {}}
+    return {"bridge" if ref == "default" else networks.name_of(ref): Endpoint(each) for ref, each in given.items()}

@@ -126,8 +126,10 @@ def asked_mount(given: dict[str, Any]) -> Mount:
         raise refusal(400, f'invalid mount config for type "{kind}": {problem}')
     target = posixpath.normpath(target)
     if kind == "volume":
-        filled = not dict_of(given.get("VolumeOptions")).get("NoCopy")
-        return Mount(kind, target, name=source, mode="z", writable=writable, anonymous=not source, filled=filled)
+        options = dict_of(given.get("VolumeOptions"))
+        made = Mount(kind, target, name=source, mode="z", writable=writable, anonymous=not source)
+        made.filled, made.labels = not options.get("NoCopy"), options.get("Labels")
+        return made
     propagation = str(dict_of(given.get("BindOptions")).get("Propagation") or "rprivate") if kind == "bind" else ""
     if propagation and propagation not in _PROPAGATIONS:
         raise refusal(400, f'invalid mount config for type "bind": invalid propagation mode: {propagation}')
@@ -159,7 +161,7 @@ def make_volumes(mounts: Sequence[Mount], engine: Engine) -> None:
     """Make the volumes that are mounted and not there yet."""
     for mount in mounts:
         if mount.type == "volume" and not mount.inherited:
-            mount.name = engine.volumes.make(mount.name).name
+            mount.name = engine.volumes.make(mount.name, mount.labels).name
 
 
 def mount_all(files: Files, mounts: Sequence[Mount], engine: Engine) -> None:

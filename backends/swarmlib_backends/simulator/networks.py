@@ -83,6 +83,13 @@ class NetworkStore:
         """
         return self.only(ref, "network {ref} is ambiguous ({count} matches found {on_name})")
 
+    def name_of(self, ref: str) -> str:
+        """Return the name of the network that `find` finds; `ref` itself if it finds none."""
+        try:
+            return self.find(ref).name
+        except SwarmError:
+            return ref
+
     def only(self, ref: str, several: str, scope: str = "") -> Network:
         """Find as `find` does; `several` is a format of what is said of several, which differs by call."""
         listed = dict(self._networks) if scope in ("", "local") else {}
@@ -119,7 +126,9 @@ class NetworkStore:
         if network.addresses is not None:
             _give(endpoint, network.addresses, given, network.name)
             octets = ipaddress.IPv4Address(endpoint.address).packed
-            asked = container.config.get("MacAddress") if network.name == main_network(container) else None
+            asked = (
+                container.config.get("MacAddress") if main_network(container) in (network.name, network.id) else None
+            )
             endpoint.mac = asked or "02:42:" + ":".join(f"{octet:02x}" for octet in octets)
         endpoint.id, endpoint.network_id = self._context.names.id(), network.id
         endpoint.aliases = aliases_of(container, network, given)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..dockerapi.nullable import dict_of, list_of
 from .names import LABEL, Names
-from .shapes import Show, bind, each, image, keyed, labels, link, name, struct, text
+from .shapes import Show, bind, each, either, image, keyed, labels, link, name, struct, text
 
 ASKED: Final = f"{LABEL}.asked"
 """The label of a mount that was not asked for as such: it has the bind that was, or "" for a volume without a name."""
@@ -97,6 +97,11 @@ PRUNED: Final = struct({"NetworksDeleted": each(name), "VolumesDeleted": each(na
 PROGRESS: Final = struct(
     {"status": text, "id": image, "error": text, "errorDetail": struct({"message": text}), "stream": text}
 )
-_ATTRIBUTES: Final = struct({"name": name, "oldName": name, "image": image, "container": name})
-_ACTOR: Final = struct({"ID": name, "Attributes": lambda names, value: _ATTRIBUTES(names, labels(names, value))})
-EVENT: Final = struct({"from": image, "id": name, "Actor": _ACTOR})
+IMAGE: Final = struct(
+    {"RepoTags": each(image), "RepoDigests": each(image), "Config": _CONFIG, "ContainerConfig": _CONFIG}
+)
+HISTORY: Final = each(struct({"Tags": each(image)}))
+REMOVED: Final = each(struct({"Untagged": image, "Deleted": image}))
+_ATTRIBUTES: Final = struct({"name": either, "oldName": name, "image": image, "container": name})
+_ACTOR: Final = struct({"ID": either, "Attributes": lambda names, value: _ATTRIBUTES(names, labels(names, value))})
+EVENT: Final = struct({"from": image, "id": either, "Actor": _ACTOR})

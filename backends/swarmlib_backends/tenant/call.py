@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from swarmlib import Denied, Error, Json, Log, Path, Reply, Request, Sender, Server, SwarmError, Tap
+from swarmlib import (
+    Conflict,
+    Denied,
+    Error,
+    Json,
+    Log,
+    NotFound,
+    Path,
+    Reply,
+    Request,
+    Sender,
+    Server,
+    SwarmError,
+    Tap,
+    Verb,
+)
 from swarmlib.asking import call
 
 from ..dockerapi.nullable import dict_of
@@ -49,10 +64,10 @@ class Call:
         """The tenant's objects."""
         return Own(self.tenancy, self.sender, self.request.meta)
 
-    def judge(self, read: Reader, own: Container[str]) -> None:
+    def judge(self, read: Reader, limits: Callable[[Demand], bool]) -> None:
         """Refuse what the request demands beyond the harmless, unless it is granted.
 
-        read: yields the demands of the body. own: the kinds of demands that the operation itself limits to what is the
+        read: yields the demands of the body. limits: whether the operation itself limits a demand to what is the
         tenant's.
 
         Raises:
@@ -62,7 +77,7 @@ class Call:
         demands = [Demand("parameters", name, name) for name in self.request.params.keys() - known]
         demands += () if self.request.json is None else read("", self.request.json)
         for demand in demands:
-            if demand.kind not in own and not self.tenancy.allows(demand):
+            if not limits(demand) and not self.tenancy.allows(demand):
                 name, value = self.tenancy.name, f"{demand.value!r:.80}"
                 grant = f"[tenant.{name}.container] {demand.kind} = [{value}]"
                 raise Denied(f"{demand.place} asks for {value}, which is not granted to the tenant {name}: {grant}")
@@ -70,6 +85,15 @@ class Call:
     async def ask(self, request: Request) -> Any:
         """Ask the engine, and return its answer's value. Raises its error."""
         return (await call(self.sender, request)).value
+
+    async def remove(self, path: Path) -> Any:
+        """Remove an object that a prune is about. Return what the engine says of it; None if it could not be removed,
+        because it is used, or gone, by now.
+        """
+        try:
+            return await self.ask(Request(Verb.RM, path, meta=self.request.meta)) or ()
+        except (Conflict, Denied, NotFound):
+            return None
 
     async def forward(self, request: Request, show: Show | None = None) -> Any:
         """Forward a request; each value of the answer is shown to the tenant by its shape, if there is one."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from ..dockerapi.filters import encode
 from ..dockerapi.matching import named as named_by
 from ..dockerapi.nullable import list_of
-from ..dockerapi.operations import ContainerList
-from . import answers
+from ..dockerapi.operations import ContainerList, ContainerPrune, ContainerRename
+from ..dockerapi.status import refusal
+from ..enginekit.filters import pruned
+from . import answers, creation
 from .call import Call
 from .shapes import Show
 
+_STOPPED: Final = frozenset({"created", "exited", "dead"})
 _MAY_BE_NAMES: Final = ("network", "volume")
 """The filters whose values are names, or something else: a network's id, a place where a volume is mounted."""
 _BOUNDS: Final = ("before", "since")
@@ -60,3 +64,32 @@ async def _bound(call: Call, ref: str) -> str:
 def _names(shown: Any) -> list[str]:
     """Return the names of a listed container that a filter is about: with their slashes, and without them."""
     return [form for name in list_of(shown.get("Names")) for form in (name, name.removeprefix("/"))]
+
+
+async def rename(call: Call) -> Any:
+    """Give a container another name of the tenant's."""
+    name = creation.real_name(call, ContainerRename.of(call.request).name)
+    ref = call.request.path[1]
+    path = call.at(await call.own.container(ref), ref)
+    return await call.forward(call.request.replace(path=path, params={**call.request.params, "name": name}))
+
+
+async def prune(call: Call) -> Any:
+    """Remove the tenant's containers that don't run, one by one: a label alone does not say whose a container is."""
+    fits = pruned(ContainerPrune.of(call.request).filters, time.time())
+    gone, size = list[str](), 0
+    for each in await call.own.listed("containers", all="1", size="1"):
+        id = str(each["Id"])
+        prunable = each.get("State") in _STOPPED and fits(call.names.unlabelled(each.get("Labels")), each["Created"])
+        if prunable and await call.remove(("containers", id)) is not None:
+            gone.append(id)
+            size += each.get("SizeRw") or 0
+    return {"ContainersDeleted": gone or None, "SpaceReclaimed": size}
+
+
+async def of_exec(call: Call) -> Any:
+    """Forward an operation on a command in one of the tenant's containers."""
+    id = call.request.path[1]
+    if await call.own.exec(id) is None:
+        raise refusal(404, f"No such exec instance: {id}")
+    return await call.forward(call.request)

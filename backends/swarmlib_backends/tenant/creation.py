@@ -8,24 +8,28 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from swarmlib import Json, NotFound, Unsupported
+from swarmlib import Json, Unsupported
 
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerCreate
 from ..dockerapi.status import refusal
-from . import answers, networks
+from ..policy.demands import Demand
+from . import answers, joining, networks
 from .call import Call
 
-OWN: Final = frozenset({"images", "networks", "volumes", "volumes_from", "links", "ports"})
+_OWN: Final = frozenset({"images", "networks", "volumes", "volumes_from", "links", "ports"})
 """The kinds of demands of which a tenant's containers get no others than what is its own."""
-_JOINED: Final = "container:"
-_JOINABLE: Final = ("NetworkMode", "IpcMode", "PidMode")
-"""The namespaces that may be those of another container."""
+_OWN_NAMESPACES: Final = ("network=container:", "ipc=container:", "pid=container:")
 _ENGINES: Final = ("none", "host")
 """The network modes that name no network of a tenant's; `host` needs a grant."""
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _EXPRESSIBLE: Final = frozenset({"", "rw", "ro", "nocopy"})
 """The options of a bind that a mount can express."""
+
+
+def limits(demand: Demand) -> bool:
+    """Return whether a demand is limited here to what is the tenant's."""
+    return demand.kind in _OWN or (demand.kind == "namespaces" and demand.value.startswith(_OWN_NAMESPACES))
 
 
 def real_name(call: Call, name: str) -> str:
@@ -43,47 +47,16 @@ async def create(call: Call) -> Any:
     host = cast("dict[str, Any]", body.setdefault("HostConfig", {}))
     body["Image"] = await call.own.image(body.get("Image", ""))
     body["Labels"] = call.names.labelled(body.get("Labels"))
-    await _join(call, host)
+    await joining.join(call, host)
     await _networks(call, body, host, name)
     await _volumes(call, body, host)
     return await call.forward(call.request.replace(params=params, body=Json.from_data(body)), answers.WARNED)
 
 
-async def _join(call: Call, host: dict[str, Any]) -> None:
-    """Name the tenant's containers whose namespaces or volumes are used, or that are linked, as the engine does."""
-    for field in _JOINABLE:
-        mode = str(host.get(field, ""))
-        if mode.startswith(_JOINED):
-            host[field] = _JOINED + (await _container(call, mode.removeprefix(_JOINED)))["Id"]
-    if "VolumesFrom" in host:
-        host["VolumesFrom"] = [await _renamed(call, each) for each in host["VolumesFrom"]]
-    if "Links" in host:
-        host["Links"] = [await link(call, each) for each in host["Links"]]
-
-
-async def _container(call: Call, ref: str) -> Mapping[str, Any]:
-    found = await call.own.container(ref)
-    if found is None:
-        raise NotFound(f"No such container: {ref}")
-    return found
-
-
-async def _renamed(call: Call, text: str) -> str:
-    """Return `NAME:rest` with the container's name at the engine."""
-    ref, colon, rest = text.partition(":")
-    return str((await _container(call, ref))["Name"]).removeprefix("/") + colon + rest
-
-
-async def link(call: Call, text: str) -> str:
-    """Return a link, `NAME:ALIAS`, with the container's name at the engine; the alias is the tenant's name for it."""
-    ref, _, alias = text.partition(":")
-    return f"{await _renamed(call, ref)}:{alias or call.names.shown(ref)}"
-
-
 async def _networks(call: Call, body: dict[str, Any], host: dict[str, Any], name: str) -> None:
     """Name the tenant's networks by their ids, and have the container found there by the tenant's name for it."""
     mode = str(host.get("NetworkMode") or "default")
-    if body.get("NetworkDisabled") or mode in _ENGINES or mode.startswith(_JOINED):
+    if body.get("NetworkDisabled") or mode in _ENGINES or mode.startswith(joining.JOINED):
         return
     networking = cast("dict[str, Any]", body.setdefault("NetworkingConfig", {}))
     given = dict_of(networking.get("EndpointsConfig"))

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any, Final
 
-from swarmlib import Conflict, NotFound, Request, Verb
+from swarmlib import Conflict, Json, NotFound, Request, Verb
 
-from ..dockerapi.nullable import list_of
-from . import answers
+from ..dockerapi.ages import since
+from ..dockerapi.filters import encode, flag
+from ..dockerapi.matching import named as named_by
+from ..dockerapi.nullable import dict_of, list_of
+from ..dockerapi.operations import NetworkList, NetworkPrune
+from ..dockerapi.status import refusal
+from ..enginekit.filters import pruned
+from ..policy import containers as descriptions
+from ..policy.demands import Demand, Value, nothing, struct
+from . import answers, joining
 from .call import Call
 from .names import BRIDGE
 
 _DEFAULTS: Final = frozenset({BRIDGE, "default"})
+_RESERVED: Final = _DEFAULTS | {"host", "none"}
+"""The names that mean something else than a network that was created, where a container uses them."""
+_TYPES: Final = frozenset({"builtin", "custom"})
+
+
+def _endpoint(place: str, value: Value) -> Iterator[Demand]:
+    """Read a container's endpoint in a network."""
+    return descriptions.read("", {"NetworkingConfig": {"EndpointsConfig": {"": value}}})
+
+
+connection: Final = struct({"Container": nothing, "EndpointConfig": _endpoint})
+"""Yields what a connection of a container to a network demands."""
+disconnection: Final = struct({"Container": nothing, "Force": nothing})
 
 
 async def named(call: Call) -> Any:
@@ -19,11 +42,77 @@ async def named(call: Call) -> Any:
     return await call.forward(call.request.replace(path=await _path(call)), answers.NETWORK)
 
 
+async def delete(call: Call) -> Any:
+    """Remove a network, but not the one that every host has."""
+    if call.request.path[1] == BRIDGE:
+        raise refusal(403, f"{BRIDGE} is a pre-defined network and cannot be removed")
+    return await named(call)
+
+
+async def listed(call: Call) -> Any:
+    """List the tenant's networks. Filters by name and by type are about what is shown."""
+    filters = dict(NetworkList.of(call.request).filters)
+    fits = named_by(filters.pop("name", []))
+    types = frozenset(filters.pop("type")) if _TYPES.issuperset(filters.get("type", [""])) else _TYPES
+    unused = "dangling" in filters and flag(filters, "dangling", ("true", "1"), ("false", "0"))
+    filters["label"] = [*filters.get("label", ()), call.names.label]
+
+    def see(value: Any) -> Any:
+        shown = [answers.NETWORK(call.names, each) for each in value if call.own.owns("networks", each)]
+        kept = [each for each in shown if fits(each["Name"]) and not (unused and each["Name"] == BRIDGE)]
+        return [each for each in kept if ("builtin" if each["Name"] == BRIDGE else "custom") in types]
+
+    return await call.forward_seen(call.request.replace(params={"filters": encode(filters)}), see)
+
+
 async def create(call: Call) -> Any:
     """Create a network; a second one of its name would keep the containers of both from starting."""
     body = dict(call.request.json)
-    body |= {"Name": call.names.real(str(body.get("Name", ""))), "CheckDuplicate": True}
+    name = str(body.get("Name", ""))
+    if name in _RESERVED:
+        raise refusal(403, f"operation is not permitted on predefined {name} network ")
+    if name.strip():  # an engine refuses an empty one
+        body["Name"] = call.names.real(name)
+    body["CheckDuplicate"] = True
     return await call.forward(call.request.replace(body=call.labelled(body)), answers.WARNED)
+
+
+async def prune(call: Call) -> Any:
+    """Remove the tenant's networks that no container is in, one by one, but not the one that every host has."""
+    fits = pruned(NetworkPrune.of(call.request).filters, time.time())
+    gone = list[str]()
+    for each in await call.own.listed("networks"):
+        name, created = call.names.shown(each["Name"]), since(each["Created"])
+        prunable = name != BRIDGE and fits(call.names.unlabelled(each.get("Labels")), created)
+        if prunable and await call.remove(("networks", str(each["Id"]))) is not None:
+            gone.append(name)
+    return {"NetworksDeleted": gone or None}
+
+
+async def connect(call: Call) -> Any:
+    """Connect a container to a network, in which the tenant's others find it by its name."""
+    await id_of(call, call.request.path[1])  # an engine would connect a container that does not run to any name
+    body = dict(call.request.json)
+    found = await call.own.container(str(body.get("Container", "")))
+    if found is not None:
+        given = dict_of(body.get("EndpointConfig"))
+        if "Links" in given:
+            given = {**given, "Links": [await joining.link(call, each) for each in given["Links"]]}
+        name = call.names.shown(str(found["Name"])).removeprefix("/")
+        body |= {"Container": found["Id"], "EndpointConfig": endpoint(given, name)}
+    return await _with_container(call, body, found)
+
+
+async def disconnect(call: Call) -> Any:
+    """Disconnect a container from a network."""
+    body = dict(call.request.json)
+    return await _with_container(call, body, await call.own.container(str(body.get("Container", ""))))
+
+
+async def _with_container(call: Call, body: dict[str, Any], found: Any) -> Any:
+    ref = str(body.get("Container", ""))
+    body["Container"] = call.names.nobody(ref) if found is None else found["Id"]
+    return await call.forward(call.request.replace(path=await _path(call), body=Json.from_data(body)))
 
 
 async def id_of(call: Call, ref: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..policy import containers as descriptions
 from ..policy import demands, objects
-from ..policy.demands import Reader
-from . import answers, containers, creation, networks
+from ..policy.demands import Demand, Reader, Value
+from . import answers, containers, creation, images, networks, system, volumes
 from .call import Call
 from .shapes import Show
 
@@ -24,17 +24,17 @@ class Operation:
     Attributes:
         answer: does it.
         read: yields what its body demands; without it, any field of a body is refused.
-        own: the kinds of demands that `answer` itself limits to what is the tenant's.
+        limits: whether `answer` itself limits a demand to what is the tenant's.
     """
 
     answer: Callable[[Call], Awaitable[Any]]
     read: Reader = NOTHING
-    own: frozenset[str] = frozenset()
+    limits: Callable[[Demand], bool] = lambda demand: False
 
 
-def _unchanged(show: Show | None = None) -> Operation:
+def _unchanged() -> Operation:
     """Make the operation that names no object."""
-    return Operation(lambda call: call.forward(call.request, show))
+    return Operation(lambda call: call.forward(call.request))
 
 
 def _container(show: Show | None = None, read: Reader = NOTHING) -> Operation:
@@ -42,10 +42,20 @@ def _container(show: Show | None = None, read: Reader = NOTHING) -> Operation:
     return Operation(lambda call: containers.named(call, show), read)
 
 
-OPERATIONS: Final[Mapping[str, Operation]] = {
+def _update(place: str, value: Value) -> Iterator[Demand]:
+    """Read the body of ContainerUpdate, whose fields are some of a container's HostConfig."""
+    return descriptions.read("", {"HostConfig": value})
+
+
+_SYSTEM: Final = {
     **dict.fromkeys(("SystemPing", "SystemPingHead", "SystemVersion"), _unchanged()),
+    "SystemInfo": Operation(system.info),
+    "SystemDataUsage": Operation(system.usage),
+    "SystemEvents": Operation(system.watch),
+}
+_CONTAINERS: Final = {
     "ContainerList": Operation(containers.listed),
-    "ContainerCreate": Operation(creation.create, descriptions.read, creation.OWN),
+    "ContainerCreate": Operation(creation.create, descriptions.read, creation.limits),
     "ContainerInspect": _container(answers.CONTAINER),
     **dict.fromkeys(
         (
@@ -58,7 +68,40 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "ContainerStats": _container(answers.STATS),
     "ContainerWait": _container(answers.WAITED),
-    "NetworkInspect": Operation(networks.named),
-    "NetworkCreate": Operation(networks.create, objects.network),
+    "ContainerUpdate": _container(answers.WARNED, _update),
+    "ContainerRename": Operation(containers.rename),
+    "ContainerPrune": Operation(containers.prune),
     "ContainerExec": _container(answers.WARNED, objects.command),
+    "ExecStart": Operation(containers.of_exec, objects.beginning),
+    **dict.fromkeys(("ExecInspect", "ExecResize"), Operation(containers.of_exec)),
 }
+_IMAGES: Final = {
+    "ImageList": Operation(images.listed),
+    "ImageInspect": Operation(images.named),
+    "ImageHistory": Operation(images.history),
+    "ImageCreate": Operation(images.pull),
+    "ImageImport": Operation(images.imported),
+    "ImageCommit": Operation(images.commit, descriptions.read, lambda demand: demand.kind == "images"),
+    "ImageTag": Operation(images.tag),
+    "ImageDelete": Operation(images.delete),
+    "ImagePrune": Operation(images.prune),
+    "ImageGet": Operation(images.saved),
+    "ImageGetAll": Operation(images.saved_all),
+    "DistributionInspect": Operation(images.distribution),
+}
+_NETWORKS: Final = {
+    "NetworkList": Operation(networks.listed),
+    "NetworkCreate": Operation(networks.create, objects.network),
+    "NetworkInspect": Operation(networks.named),
+    "NetworkDelete": Operation(networks.delete),
+    "NetworkPrune": Operation(networks.prune),
+    "NetworkConnect": Operation(networks.connect, networks.connection, creation.limits),
+    "NetworkDisconnect": Operation(networks.disconnect, networks.disconnection),
+}
+_VOLUMES: Final = {
+    "VolumeList": Operation(volumes.listed),
+    "VolumeCreate": Operation(volumes.create, objects.volume),
+    **dict.fromkeys(("VolumeInspect", "VolumeDelete"), Operation(volumes.named)),
+    "VolumePrune": Operation(volumes.prune),
+}
+OPERATIONS: Final[Mapping[str, Operation]] = {**_SYSTEM, **_CONTAINERS, **_IMAGES, **_NETWORKS, **_VOLUMES}

@@ -70,17 +70,17 @@ class Own:
             SwarmError: no volume can have this name.
         """
         real = self._names.real(check_volume(ref))
-        if (found := await self.volume(ref)) is None and await self._get("volumes", real):
+        if (found := await self.volume(ref)) is None and await self.inspected("volumes", real):
             raise Conflict(f"the volume {ref} is in use: choose another name")
         return None if found is None else str(found["Name"])
 
     async def places_of_volumes(self, image: str) -> Collection[str]:
         """Return where the containers of an image have volumes of their own."""
-        return dict_of(dict_of((await self._get("images", image) or {}).get("Config")).get("Volumes")).keys()
+        return dict_of(dict_of((await self.inspected("images", image) or {}).get("Config")).get("Volumes")).keys()
 
     async def exec(self, id: str) -> Found | None:
         """Return a command in a container by its id."""
-        found = await self._get("exec", id) if _ID.fullmatch(id) else None
+        found = await self.inspected("exec", id) if _ID.fullmatch(id) else None
         owner = found and await self._by_id("containers", str(found.get("ContainerID")))
         return found if owner else None
 
@@ -94,9 +94,9 @@ class Own:
         name = normal(ref)
         real = self._names.real_image(name)
         if references.is_id(name) or references.is_digest(name):
-            return name if self.sees(await self._get("images", name) or {}) else real
+            return name if self.sees(await self.inspected("images", name) or {}) else real
         implied = ":latest" if name == f"{ref}:latest" and not _BEGINNING.fullmatch(ref) else ""
-        if await self._get("images", real):
+        if await self.inspected("images", real):
             return real.removesuffix(implied)
         if self._tenancy.is_shared(name):
             return name.removesuffix(implied)
@@ -142,10 +142,11 @@ class Own:
         return await self._by(kind, ref) if _ID.fullmatch(ref) else None
 
     async def _by(self, kind: str, real: str) -> Found | None:
-        found = await self._get(kind, real)
+        found = await self.inspected(kind, real)
         return found if found and self.owns(kind, found) else None
 
-    async def _get(self, kind: str, real: str) -> Found | None:
+    async def inspected(self, kind: str, real: str) -> Found | None:
+        """Return what the engine says of an object, whose ever it is, by its id or its name at the engine."""
         try:
             return dict_of(await self._ask(Verb.GET, (kind, real), {}))
         except (NotFound, Invalid, Conflict, Ambiguous):  # an engine may say of an odd name that it is invalid

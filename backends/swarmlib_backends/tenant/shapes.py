@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from swarmlib import BadAnswer
 
-from .names import Names
+from .names import REGISTRY, Names
 
 Show: TypeAlias = Callable[[Names, Any], Any]
 """Takes a tenant's names and a value. Raises BadAnswer if the value is not of the type that the shape declares."""
@@ -62,11 +62,6 @@ def keyed(key: Show, inner: Show) -> Show:
     return show
 
 
-def same(names: Names, value: Any) -> Any:
-    """Show a value as it is."""
-    return value
-
-
 def labels(names: Names, value: Any) -> Any:
     """Show labels without those of tenancy."""
     return None if value is None else names.unlabelled(_checked(value, dict))
@@ -76,6 +71,14 @@ name: Final = _leaf(Names.shown)
 """The name of a container, a network or a volume."""
 image: Final = _leaf(Names.shown_image)
 """The reference of an image."""
+
+
+def _either(names: Names, value: str) -> str:
+    return names.shown_image(value) if value.startswith(REGISTRY) else names.shown(value)
+
+
+either: Final = _leaf(_either)
+"""The name of an object of any kind."""
 text: Final = _leaf(Names.in_text)
 """A path, an error or a warning, in which names may stand."""
 

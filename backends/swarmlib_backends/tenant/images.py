@@ -1,0 +1,196 @@
+"""The operations on images: a tenant sees and uses the shared ones, and changes its own only."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from swarmlib import Denied, Request, Verb
+
+from ..dockerapi.filters import encode, flag
+from ..dockerapi.matching import glob
+from ..dockerapi.nullable import dict_of, list_of
+from ..dockerapi.operations import ImageCommit, ImageCreate, ImageGetAll, ImageList, ImagePrune, ImageTag
+from ..dockerapi.references import familiar, is_digest, is_id, normal, repository, tagged
+from ..enginekit.filters import PRUNE_FILTERS, pruned
+from . import answers
+from .call import Call
+
+_UNNAMED: Final = "untagged"
+"""The repository of images that are made without a name: without one, nobody could say whose an image is."""
+_BOUNDS: Final = ("before", "since")
+
+
+async def named(call: Call) -> Any:
+    """Forward an operation on the image that its path names; the answer is about the image itself."""
+    return await call.forward_seen(await _at(call), lambda value: value and shown(call, value))
+
+
+async def saved(call: Call) -> Any:
+    """Forward an operation that reads an image."""
+    return await call.forward(await _at(call))
+
+
+async def saved_all(call: Call) -> Any:
+    """Forward an operation that reads several images."""
+    names = [await call.own.image(each) for each in ImageGetAll.of(call.request).names]
+    return await call.forward(call.request.replace(params={**call.request.params, "names": names}))
+
+
+async def _at(call: Call) -> Request:
+    kind, ref, *rest = call.request.path
+    return call.request.replace(path=(kind, await call.own.image(ref), *rest))
+
+
+def shown(call: Call, image: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return an image, inspected or listed, as the tenant sees it; None if none of its references is for the tenant.
+
+    How many containers use it, and which layers others use too, would tell of others.
+    """
+    tags = [each for each in list_of(image.get("RepoTags")) if call.tenancy.sees(each)]
+    repositories = {repository(each) for each in tags}
+    digests = list_of(image.get("RepoDigests"))
+    digests = [each for each in digests if call.tenancy.sees(each) or repository(each) in repositories]
+    if not tags and not digests:
+        return None
+    hidden = {"Containers": -1, "SharedSize": -1}
+    kept = {name: hidden.get(name, each) for name, each in image.items() if name != "Manifests"}
+    return dict(answers.IMAGE(call.names, {**kept, "RepoTags": tags, "RepoDigests": digests}))
+
+
+async def listed(call: Call) -> Any:
+    """List the images that the tenant sees. A filter by reference is about what is shown."""
+    asked = ImageList.of(call.request)
+    filters = dict(asked.filters)
+    patterns = [glob(each, any_character="[^/]") for each in filters.pop("reference", ())]
+    for name in _BOUNDS:
+        if name in filters:
+            filters[name] = [await call.own.image(each) for each in filters[name]]
+    params = {name: value for name, value in asked.items() if name not in ("filters", "manifests")}
+
+    def fits(tag: str) -> bool:
+        return any(each(form) for each in patterns for form in (tag, familiar(tag), repository(tag)))
+
+    def see(value: Any) -> Any:
+        rows = [row for each in value if (row := shown(call, each)) is not None]
+        if patterns:
+            rows = [{**row, "RepoTags": tags} for row in rows if (tags := [*filter(fits, row["RepoTags"])])]
+        return rows
+
+    return await call.forward_seen(call.request.replace(params={**params, "filters": encode(filters)}), see)
+
+
+async def history(call: Call) -> Any:
+    """Tell how an image was made; its layers' other names are not for the tenant."""
+
+    def see(value: Any) -> Any:
+        layers = [{**each, "Tags": [*filter(call.tenancy.sees, list_of(each.get("Tags")))] or None} for each in value]
+        return answers.HISTORY(call.names, layers)
+
+    return await call.forward_seen(await _at(call), see)
+
+
+async def pull(call: Call) -> Any:
+    """Pull an image that the tenant may use."""
+    reference = _pulled(ImageCreate.of(call.request))
+    if not call.tenancy.is_shared(reference):
+        raise Denied(f"{familiar(reference)} is not among the images of the tenant {call.tenancy.name}")
+    params = {**call.request.params, **_named(reference, "fromImage")}
+    return await call.forward(call.request.replace(params=params), answers.PROGRESS)
+
+
+def _pulled(asked: ImageCreate) -> str:
+    """Return the reference, in normal form, of what is to be pulled."""
+    if not asked.from_image:
+        raise Denied("an image that the engine fetches from an address is not for tenants: send it as the body")
+    if is_digest(asked.tag):
+        return f"{repository(normal(asked.from_image))}@{asked.tag}"
+    if not asked.tag and not {":", "@"} & {*asked.from_image.rpartition("/")[2]}:
+        raise Denied(f"a pull of all tags is not for tenants: name a tag of {asked.from_image}")
+    return tagged(asked.from_image, asked.tag)
+
+
+async def imported(call: Call) -> Any:
+    """Make an image of the tenant's of the files in the body."""
+    asked = ImageCreate.of(call.request)
+    params = {**call.request.params, **_new(call, asked.repo, asked.tag)}
+    return await call.forward(call.request.replace(params=params), answers.PROGRESS)
+
+
+async def commit(call: Call) -> Any:
+    """Make an image of the tenant's of a container."""
+    asked = ImageCommit.of(call.request)
+    found = await call.own.container(asked.container)
+    container = call.names.nobody(asked.container) if found is None else str(found["Id"])
+    params = {**call.request.params, "container": container, **_new(call, asked.repo, asked.tag)}
+    return await call.forward(call.request.replace(params=params))
+
+
+async def tag(call: Call) -> Any:
+    """Give an image another name, of the tenant's."""
+    asked = ImageTag.of(call.request)
+    request = await _at(call)
+    return await call.forward(request.replace(params={**request.params, **_new(call, asked.repo, asked.tag)}))
+
+
+def _new(call: Call, repo: str, tag: str) -> dict[str, str]:
+    """Return the parameters with the name at the engine of a new image of the tenant's."""
+    if not repo:
+        repo, tag = _UNNAMED, secrets.token_hex(6)
+    return _named(call.names.real_image(tagged(repo, tag)), "repo")
+
+
+def _named(reference: str, key: str) -> dict[str, str]:
+    """Return a reference as two parameters."""
+    name = repository(reference)
+    return {key: name, "tag": reference[len(name) + 1 :]}
+
+
+async def delete(call: Call) -> Any:
+    """Remove an image, or a name of one, that is the tenant's. One that has other names too only loses the tenant's.
+
+    Raises:
+        Denied: it is shared.
+    """
+    ref = call.request.path[1]
+    real = await call.own.image(ref)
+    there = call.request.replace(path=("images", real))
+    found = await call.own.inspected("images", real)
+    if found is None or real.startswith(call.names.repositories):
+        return await call.forward(there, answers.REMOVED)
+    references = [*list_of(found.get("RepoTags")), *list_of(found.get("RepoDigests"))]
+    own = [each for each in references if each.startswith(call.names.repositories)]
+    if not (is_id(real) or is_digest(real)) or not own:
+        raise Denied(f"the image {ref} is shared: a tenant can't remove it")
+    if len(own) == len(references):
+        return await call.forward(there, answers.REMOVED)
+    told = [each for name in own for each in await call.ask(there.replace(path=("images", name)))]
+    return answers.REMOVED(call.names, told)
+
+
+async def prune(call: Call) -> Any:
+    """Remove the tenant's images that none of its containers uses, name by name. All of them have names, so that
+    nothing is pruned unless all unused ones are asked for.
+    """
+    filters = ImagePrune.of(call.request).filters
+    fits = pruned(filters, time.time(), {*PRUNE_FILTERS, "dangling"})
+    everything = "dangling" in filters and flag(filters, "dangling", ("false", "0"), ("true", "1"))
+    used = {each.get("ImageID") for each in await call.own.listed("containers", all="1")}
+    told, freed = list[Any](), 0
+    for image in await call.ask(Request(Verb.LS, ("images",), meta=call.request.meta)) if everything else ():
+        if image["Id"] not in used and fits(dict_of(image.get("Labels")), image["Created"]):
+            own = [each for each in list_of(image.get("RepoTags")) if each.startswith(call.names.repositories)]
+            removed = [each for name in own for each in await call.remove(("images", name)) or ()]
+            freed += image["Size"] if any("Deleted" in each for each in removed) else 0
+            told += removed
+    return {"ImagesDeleted": answers.REMOVED(call.names, told) or None, "SpaceReclaimed": freed}
+
+
+async def distribution(call: Call) -> Any:
+    """Ask a registry for an image that the tenant may use."""
+    name = call.request.path[1]
+    if not call.tenancy.is_shared(normal(name)):
+        raise Denied(f"{name} is not among the images of the tenant {call.tenancy.name}")
+    return await call.forward(call.request)

@@ -1,0 +1,45 @@
+"""The containers that a container's description names: those whose namespaces and volumes it uses, and its links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from swarmlib import NotFound
+
+from .call import Call
+
+JOINED: Final = "container:"
+_JOINABLE: Final = ("NetworkMode", "IpcMode", "PidMode")
+"""The namespaces that may be those of another container."""
+
+
+async def join(call: Call, host: dict[str, Any]) -> None:
+    """Name the tenant's containers whose namespaces or volumes are used, or that are linked, as the engine does."""
+    for field in _JOINABLE:
+        mode = str(host.get(field, ""))
+        if mode.startswith(JOINED):
+            host[field] = JOINED + (await _container(call, mode.removeprefix(JOINED)))["Id"]
+    if "VolumesFrom" in host:
+        host["VolumesFrom"] = [await _renamed(call, each) for each in host["VolumesFrom"]]
+    if "Links" in host:
+        host["Links"] = [await link(call, each) for each in host["Links"]]
+
+
+async def _container(call: Call, ref: str) -> Mapping[str, Any]:
+    found = await call.own.container(ref)
+    if found is None:
+        raise NotFound(f"No such container: {ref}")
+    return found
+
+
+async def _renamed(call: Call, text: str) -> str:
+    """Return `NAME:rest` with the container's name at the engine."""
+    ref, colon, rest = text.partition(":")
+    return str((await _container(call, ref))["Name"]).removeprefix("/") + colon + rest
+
+
+async def link(call: Call, text: str) -> str:
+    """Return a link, `NAME:ALIAS`, with the container's name at the engine; the alias is the tenant's name for it."""
+    ref, _, alias = text.partition(":")
+    return f"{await _renamed(call, ref)}:{alias or call.names.shown(ref)}"
