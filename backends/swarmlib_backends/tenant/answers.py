@@ -26,7 +26,7 @@ _HOST_CONFIG_FIELDS: Final = struct(
     {
         "Binds": each(bind),
         "Links": each(link),
-        "Mounts": each(struct({"Source": name, "VolumeOptions": struct({"Labels": labels})})),
+        "Mounts": each(struct({"Source": either, "VolumeOptions": struct({"Labels": labels})})),
         "NetworkMode": name,
         "VolumesFrom": each(bind),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -27,8 +27,7 @@ from swarmlib.asking import call
 
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.rows import Row
-from ..policy import operations
-from ..policy.demands import Demand, Reader
+from ..policy import readings
 from .names import Names
 from .own import Found, Own
 from .shapes import Show
@@ -64,23 +63,18 @@ class Call:
         """The tenant's objects."""
         return Own(self.tenancy, self.sender, self.request.meta)
 
-    def judge(self, read: Reader, limits: Callable[[Demand], bool]) -> None:
+    def judge(self, limited: Container[str]) -> None:
         """Refuse what the request demands beyond the harmless, unless it is granted.
 
-        read: yields the demands of the body. limits: whether the operation itself limits a demand to what is the
-        tenant's.
+        limited: the kinds of demands that the operation itself limits to what is the tenant's.
 
         Raises:
             Denied: something is not granted; the error names the field, and the line that would grant it.
         """
-        known = self.row.params.declared.keys() - operations.JUDGED_PARAMETERS
-        demands = [Demand("parameters", name, name) for name in self.request.params.keys() - known]
-        demands += () if self.request.json is None else read("", self.request.json)
-        for demand in demands:
-            if not limits(demand) and not self.tenancy.allows(demand):
-                name, value = self.tenancy.name, f"{demand.value!r:.80}"
-                grant = f"[tenant.{name}.container] {demand.kind} = [{value}]"
-                raise Denied(f"{demand.place} asks for {value}, which is not granted to the tenant {name}: {grant}")
+        for demand in readings.demands(self.row, self.request):
+            if demand.kind not in limited and not self.tenancy.allows(demand):
+                value, line = f"{demand.value!r:.80}", self.tenancy.line(demand)
+                raise Denied(f"{demand.place} asks for {value}, which {self.tenancy.name} is not granted: {line}")
 
     async def ask(self, request: Request) -> Any:
         """Ask the engine, and return its answer's value. Raises its error."""

@@ -13,23 +13,14 @@ from swarmlib import Json, Unsupported
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerCreate
 from ..dockerapi.status import refusal
-from ..policy.demands import Demand
 from . import answers, joining, networks
 from .call import Call
 
-_OWN: Final = frozenset({"images", "networks", "volumes", "volumes_from", "links", "ports"})
-"""The kinds of demands of which a tenant's containers get no others than what is its own."""
-_OWN_NAMESPACES: Final = ("network=container:", "ipc=container:", "pid=container:")
 _ENGINES: Final = ("none", "host")
 """The network modes that name no network of a tenant's; `host` needs a grant."""
 _NAME: Final = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _EXPRESSIBLE: Final = frozenset({"", "rw", "ro", "nocopy"})
 """The options of a bind that a mount can express."""
-
-
-def limits(demand: Demand) -> bool:
-    """Return whether a demand is limited here to what is the tenant's."""
-    return demand.kind in _OWN or (demand.kind == "namespaces" and demand.value.startswith(_OWN_NAMESPACES))
 
 
 def real_name(call: Call, name: str) -> str:
@@ -77,6 +68,8 @@ async def _volumes(call: Call, body: dict[str, Any], host: dict[str, Any]) -> No
     for mount in mounts:
         if mount.get("Type") == "volume":
             await _mount_own(call, mount)
+        elif mount.get("Type") == "image":
+            mount["Source"] = await call.own.image(mount.get("Source", ""))
     for each in list_of(host.get("Binds")):
         source, _, rest = each.partition(":")
         if source.startswith("/"):

@@ -13,7 +13,7 @@ from ..dockerapi.filters import encode, flag
 from ..dockerapi.matching import glob
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ImageCommit, ImageCreate, ImageGetAll, ImageList, ImagePrune, ImageTag
-from ..dockerapi.references import familiar, is_digest, is_id, normal, repository, tagged
+from ..dockerapi.references import familiar, is_digest, is_id, repository, tagged
 from ..enginekit.filters import PRUNE_FILTERS, pruned
 from . import answers
 from .call import Call
@@ -93,27 +93,14 @@ async def history(call: Call) -> Any:
 
 
 async def pull(call: Call) -> Any:
-    """Pull an image that the tenant may use."""
-    reference = _pulled(ImageCreate.of(call.request))
-    if not call.tenancy.is_shared(reference):
-        raise Denied(f"{familiar(reference)} is not among the images of the tenant {call.tenancy.name}")
-    params = {**call.request.params, **_named(reference, "fromImage")}
-    return await call.forward(call.request.replace(params=params), answers.PROGRESS)
-
-
-def _pulled(asked: ImageCreate) -> str:
-    """Return the reference, in normal form, of what is to be pulled."""
-    if not asked.from_image:
-        raise Denied("an image that the engine fetches from an address is not for tenants: send it as the body")
-    if is_digest(asked.tag):
-        return f"{repository(normal(asked.from_image))}@{asked.tag}"
-    if not asked.tag and not {":", "@"} & {*asked.from_image.rpartition("/")[2]}:
-        raise Denied(f"a pull of all tags is not for tenants: name a tag of {asked.from_image}")
-    return tagged(asked.from_image, asked.tag)
+    """Pull an image, which is shared. One that the engine is to fetch from an address becomes the tenant's own."""
+    if not ImageCreate.of(call.request).from_image:
+        return await imported(call)
+    return await call.forward(call.request, answers.PROGRESS)
 
 
 async def imported(call: Call) -> Any:
-    """Make an image of the tenant's of the files in the body."""
+    """Make an image of the tenant's of files."""
     asked = ImageCreate.of(call.request)
     params = {**call.request.params, **_new(call, asked.repo, asked.tag)}
     return await call.forward(call.request.replace(params=params), answers.PROGRESS)
@@ -139,13 +126,9 @@ def _new(call: Call, repo: str, tag: str) -> dict[str, str]:
     """Return the parameters with the name at the engine of a new image of the tenant's."""
     if not repo:
         repo, tag = _UNNAMED, secrets.token_hex(6)
-    return _named(call.names.real_image(tagged(repo, tag)), "repo")
-
-
-def _named(reference: str, key: str) -> dict[str, str]:
-    """Return a reference as two parameters."""
+    reference = call.names.real_image(tagged(repo, tag))
     name = repository(reference)
-    return {key: name, "tag": reference[len(name) + 1 :]}
+    return {"repo": name, "tag": reference[len(name) + 1 :]}
 
 
 async def delete(call: Call) -> Any:
@@ -186,11 +169,3 @@ async def prune(call: Call) -> Any:
             freed += image["Size"] if any("Deleted" in each for each in removed) else 0
             told += removed
     return {"ImagesDeleted": answers.REMOVED(call.names, told) or None, "SpaceReclaimed": freed}
-
-
-async def distribution(call: Call) -> Any:
-    """Ask a registry for an image that the tenant may use."""
-    name = call.request.path[1]
-    if not call.tenancy.is_shared(normal(name)):
-        raise Denied(f"{name} is not among the images of the tenant {call.tenancy.name}")
-    return await call.forward(call.request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any, Final
 
 from swarmlib import Conflict, Json, NotFound, Request, Verb
@@ -15,8 +14,6 @@ from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import NetworkList, NetworkPrune
 from ..dockerapi.status import refusal
 from ..enginekit.filters import pruned
-from ..policy import containers as descriptions
-from ..policy.demands import Demand, Value, nothing, struct
 from . import answers, joining
 from .call import Call
 from .names import BRIDGE
@@ -25,16 +22,6 @@ _DEFAULTS: Final = frozenset({BRIDGE, "default"})
 _RESERVED: Final = _DEFAULTS | {"host", "none"}
 """The names that mean something else than a network that was created, where a container uses them."""
 _TYPES: Final = frozenset({"builtin", "custom"})
-
-
-def _endpoint(place: str, value: Value) -> Iterator[Demand]:
-    """Read a container's endpoint in a network."""
-    return descriptions.read("", {"NetworkingConfig": {"EndpointsConfig": {"": value}}})
-
-
-connection: Final = struct({"Container": nothing, "EndpointConfig": _endpoint})
-"""Yields what a connection of a container to a network demands."""
-disconnection: Final = struct({"Container": nothing, "Force": nothing})
 
 
 async def named(call: Call) -> Any:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..policy import containers as descriptions
-from ..policy import demands, objects
-from ..policy.demands import Demand, Reader, Value
+from ..policy.names import IMAGE_IDS, IMAGES, TAG_IDS, TAGS
 from . import answers, containers, creation, images, networks, system, volumes
 from .call import Call
 from .shapes import Show
 
-NOTHING: Final = demands.struct({})
-"""Reads a body that has no fields."""
+_LIMITED: Final = frozenset(
+    {
+        *(IMAGES, IMAGE_IDS, TAGS, TAG_IDS, "names", "networks", "volumes"),
+        *("volume_labels", "volumes_from", "links", "ports"),
+        "uploads",  # into a container or an image of the tenant's
+    }
+)
+"""The kinds of demands that the operations below limit to what is the tenant's."""
 
 
 @dataclass(frozen=True)
@@ -23,39 +27,32 @@ class Operation:
 
     Attributes:
         answer: does it.
-        read: yields what its body demands; without it, any field of a body is refused.
-        limits: whether `answer` itself limits a demand to what is the tenant's.
+        limited: the kinds of demands that `answer` itself limits to what is the tenant's; any other needs a grant.
     """
 
     answer: Callable[[Call], Awaitable[Any]]
-    read: Reader = NOTHING
-    limits: Callable[[Demand], bool] = lambda demand: False
+    limited: frozenset[str] = _LIMITED
 
 
 def _unchanged() -> Operation:
     """Make the operation that names no object."""
-    return Operation(lambda call: call.forward(call.request))
+    return Operation(lambda call: call.forward(call.request), frozenset())
 
 
-def _container(show: Show | None = None, read: Reader = NOTHING) -> Operation:
+def _container(show: Show | None = None) -> Operation:
     """Make the operation on a container that its path names."""
-    return Operation(lambda call: containers.named(call, show), read)
-
-
-def _update(place: str, value: Value) -> Iterator[Demand]:
-    """Read the body of ContainerUpdate, whose fields are some of a container's HostConfig."""
-    return descriptions.read("", {"HostConfig": value})
+    return Operation(lambda call: containers.named(call, show))
 
 
 _SYSTEM: Final = {
-    **dict.fromkeys(("SystemPing", "SystemPingHead", "SystemVersion"), _unchanged()),
+    **dict.fromkeys(("SystemPing", "SystemPingHead", "SystemVersion", "SystemAuth"), _unchanged()),
     "SystemInfo": Operation(system.info),
     "SystemDataUsage": Operation(system.usage),
     "SystemEvents": Operation(system.watch),
 }
 _CONTAINERS: Final = {
     "ContainerList": Operation(containers.listed),
-    "ContainerCreate": Operation(creation.create, descriptions.read, creation.limits),
+    "ContainerCreate": Operation(creation.create),
     "ContainerInspect": _container(answers.CONTAINER),
     **dict.fromkeys(
         (
@@ -68,39 +65,39 @@ _CONTAINERS: Final = {
     ),
     "ContainerStats": _container(answers.STATS),
     "ContainerWait": _container(answers.WAITED),
-    "ContainerUpdate": _container(answers.WARNED, _update),
+    "ContainerUpdate": _container(answers.WARNED),
     "ContainerRename": Operation(containers.rename),
     "ContainerPrune": Operation(containers.prune),
-    "ContainerExec": _container(answers.WARNED, objects.command),
-    "ExecStart": Operation(containers.of_exec, objects.beginning),
+    "ContainerExec": _container(answers.WARNED),
+    "ExecStart": Operation(containers.of_exec),
     **dict.fromkeys(("ExecInspect", "ExecResize"), Operation(containers.of_exec)),
 }
 _IMAGES: Final = {
     "ImageList": Operation(images.listed),
     "ImageInspect": Operation(images.named),
     "ImageHistory": Operation(images.history),
-    "ImageCreate": Operation(images.pull),
+    "ImageCreate": Operation(images.pull, _LIMITED - {IMAGES}),
     "ImageImport": Operation(images.imported),
-    "ImageCommit": Operation(images.commit, descriptions.read, lambda demand: demand.kind == "images"),
+    "ImageCommit": Operation(images.commit),
     "ImageTag": Operation(images.tag),
     "ImageDelete": Operation(images.delete),
     "ImagePrune": Operation(images.prune),
     "ImageGet": Operation(images.saved),
     "ImageGetAll": Operation(images.saved_all),
-    "DistributionInspect": Operation(images.distribution),
+    **dict.fromkeys(("DistributionInspect", "ImageSearch"), _unchanged()),
 }
 _NETWORKS: Final = {
     "NetworkList": Operation(networks.listed),
-    "NetworkCreate": Operation(networks.create, objects.network),
+    "NetworkCreate": Operation(networks.create),
     "NetworkInspect": Operation(networks.named),
     "NetworkDelete": Operation(networks.delete),
     "NetworkPrune": Operation(networks.prune),
-    "NetworkConnect": Operation(networks.connect, networks.connection, creation.limits),
-    "NetworkDisconnect": Operation(networks.disconnect, networks.disconnection),
+    "NetworkConnect": Operation(networks.connect),
+    "NetworkDisconnect": Operation(networks.disconnect),
 }
 _VOLUMES: Final = {
     "VolumeList": Operation(volumes.listed),
-    "VolumeCreate": Operation(volumes.create, objects.volume),
+    "VolumeCreate": Operation(volumes.create),
     **dict.fromkeys(("VolumeInspect", "VolumeDelete"), Operation(volumes.named)),
     "VolumePrune": Operation(volumes.prune),
 }

@@ -73,7 +73,7 @@ class Tenant(Server):
         caller = f"tenant:{tenancy.name}/{request.meta.caller}"
         call = Call(tenancy, row, request.replace(meta=request.meta.replace(caller=caller)), self.next)
         try:
-            call.judge(operation.read, operation.limits)
+            call.judge(operation.limited)
             return await operation.answer(call)
         except SwarmError as exc:
             raise call.shown_error(exc) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final, Self
 
-from swarmlib import Denied
+from swarmlib import Denied, SwarmError
 
 from .. import clients
 from ..clients import Client
@@ -16,6 +16,7 @@ from ..globs import Match
 from ..policy import grants
 from ..policy.demands import Demand
 from ..policy.grants import Grants
+from ..policy.names import IMAGES, qualified
 from ..toml_tables import Table
 from .names import REGISTRY, Names
 
@@ -25,6 +26,8 @@ _HARMLESS: Final[Mapping[str, frozenset[str]]] = {
     "log_drivers": frozenset({"json-file", "local", "none"}),
 }
 """What any tenant may have, although it is more than the ordinary: it touches nobody else."""
+_OWN_NAMESPACES: Final = ("network=container:", "ipc=container:", "pid=container:")
+"""Those of other containers, of which a tenant's get no others than its own."""
 _REMEMBERED: Final = 4096
 """The callers whose tenants are remembered."""
 
@@ -36,7 +39,7 @@ class Tenancy:
     Attributes:
         name: its name.
         clients: the clients that act for it.
-        images: which images it may pull and use, by normal reference; nobody can change these through the stage.
+        images: which images, by reference with the registry, it may pull and use; no tenant can change them.
         grants: what its containers may have beyond the harmless.
     """
 
@@ -51,16 +54,29 @@ class Tenancy:
         return Names(self.name)
 
     def is_shared(self, reference: str) -> bool:
-        """Return whether an image, by its normal reference, is one of those that it may use but not change."""
-        return not reference.startswith(REGISTRY) and self.images(reference)
+        """Return whether an image, by its reference, is one of those that it may use but not change."""
+        try:
+            name = qualified(reference)
+        except SwarmError:
+            return False
+        return not name.startswith(REGISTRY) and self.images(name)
 
     def sees(self, reference: str) -> bool:
         """Return whether it may see a reference, as the engine lists it."""
         return reference.startswith(self.names.repositories) or self.is_shared(reference)
 
     def allows(self, demand: Demand) -> bool:
-        """Return whether it may have what a body demands."""
+        """Return whether it may have what a request demands."""
+        if demand.kind == IMAGES:
+            return self.is_shared(demand.value)
+        if demand.kind == "namespaces" and demand.value.startswith(_OWN_NAMESPACES):
+            return True
         return demand.value in _HARMLESS.get(demand.kind, ()) or self.grants.allows(demand)
+
+    def line(self, demand: Demand) -> str:
+        """Return the line of the file that would grant a demand."""
+        table = self.name if demand.kind == IMAGES else f"{self.name}.container"
+        return f"[tenant.{table}] {demand.kind} = [{demand.value!r:.80}]"
 
 
 @dataclass(frozen=True)
