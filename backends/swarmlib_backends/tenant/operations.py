@@ -84,7 +84,7 @@ _IMAGES: Final = {
     "ImagePrune": Operation(images.prune),
     "ImageGet": Operation(images.saved),
     "ImageGetAll": Operation(images.saved_all),
-    **dict.fromkeys(("DistributionInspect", "ImageSearch"), _unchanged()),
+    "DistributionInspect": _unchanged(),
 }
 _NETWORKS: Final = {
     "NetworkList": Operation(networks.listed),

@@ -13,10 +13,11 @@ from swarmlib import Denied, SwarmError
 from .. import clients
 from ..clients import Client
 from ..globs import Match
+from ..image_patterns import images, qualified
 from ..policy import grants
 from ..policy.demands import Demand
 from ..policy.grants import Grants
-from ..policy.names import IMAGES, qualified
+from ..policy.names import IMAGES
 from ..toml_tables import Table
 from .names import REGISTRY, Names
 
@@ -134,7 +135,7 @@ def _tenancy(tenants: Table, name: str, known: Mapping[str, Client]) -> Tenancy:
     made = Tenancy(
         name,
         clients.named(table, known),
-        table.read("images", table.texts("images") or (), grants.images),
+        table.read("images", table.texts("images") or (), images),
         grants.read(container),
     )
     container.end()
