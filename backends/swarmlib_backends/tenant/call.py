@@ -13,6 +13,7 @@ from swarmlib import (
     Error,
     Json,
     Log,
+    Meta,
     NotFound,
     Path,
     Reply,
@@ -58,10 +59,15 @@ class Call:
         """The names of the tenant's objects."""
         return self.tenancy.names
 
+    @property
+    def meta(self) -> Meta:
+        """What is known about the stage's own requests: the caller, and nothing else of the client's."""
+        return Meta(self.request.meta.caller)
+
     @cached_property
     def own(self) -> Own:
         """The tenant's objects."""
-        return Own(self.tenancy, self.sender, self.request.meta)
+        return Own(self.tenancy, self.sender, self.meta)
 
     def judge(self, limited: Container[str]) -> None:
         """Refuse what the request demands beyond the harmless, unless it is granted.
@@ -85,7 +91,7 @@ class Call:
         because it is used, or gone, by now.
         """
         try:
-            return await self.ask(Request(Verb.RM, path, meta=self.request.meta)) or ()
+            return await self.ask(Request(Verb.RM, path, meta=self.meta)) or ()
         except (Conflict, Denied, NotFound):
             return None
 

@@ -162,7 +162,7 @@ async def prune(call: Call) -> Any:
     everything = "dangling" in filters and flag(filters, "dangling", ("false", "0"), ("true", "1"))
     used = {each.get("ImageID") for each in await call.own.listed("containers", all="1")}
     told, freed = list[Any](), 0
-    for image in await call.ask(Request(Verb.LS, ("images",), meta=call.request.meta)) if everything else ():
+    for image in await call.ask(Request(Verb.LS, ("images",), meta=call.meta)) if everything else ():
         if image["Id"] not in used and fits(dict_of(image.get("Labels")), image["Created"]):
             own = [each for each in list_of(image.get("RepoTags")) if each.startswith(call.names.repositories)]
             removed = [each for name in own for each in await call.remove(("images", name)) or ()]

@@ -120,7 +120,7 @@ async def id_of(call: Call, ref: str) -> str:
 async def _make_bridge(call: Call) -> Any:
     body = call.labelled({"Name": call.names.real(BRIDGE), "CheckDuplicate": True})
     try:
-        return await call.ask(Request(Verb.SPAWN, ("networks",), body=body, meta=call.request.meta))
+        return await call.ask(Request(Verb.SPAWN, ("networks",), body=body, meta=call.meta))
     except Conflict:  # another call was first
         return await call.own.network(BRIDGE)
 

@@ -41,7 +41,7 @@ def check_volume(name: str) -> str:
 class Own:
     """Looks up the objects of a tenant.
 
-    sender: where the engine is asked. meta: that of the request for which it is asked.
+    sender: where the engine is asked. meta: what is known about the requests that ask it.
     """
 
     def __init__(self, tenancy: Tenancy, sender: Sender, meta: Meta) -> None:

@@ -73,7 +73,7 @@ async def usage(call: Call) -> Any:
 
 
 async def _images(call: Call) -> list[Any]:
-    found = await call.ask(Request(Verb.LS, ("images",), meta=call.request.meta))
+    found = await call.ask(Request(Verb.LS, ("images",), meta=call.meta))
     return [each for each in found if call.own.sees(each)]
 
 

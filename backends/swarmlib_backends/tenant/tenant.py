@@ -70,8 +70,10 @@ class Tenant(Server):
 
     async def _answer(self, row: Row, operation: Operation, tenancy: Tenancy, request: Request) -> Any:
         request = canonical(request)
-        caller = f"tenant:{tenancy.name}/{request.meta.caller}"
-        call = Call(tenancy, row, request.replace(meta=request.meta.replace(caller=caller)), self.next)
+        meta = request.meta.replace(caller=f"tenant:{tenancy.name}/{request.meta.caller}")
+        # Some clients send parameters that no engine knows, and ignores; the engine behind this may be a newer one.
+        known = {name: each for name, each in request.params.items() if name in row.params.declared}
+        call = Call(tenancy, row, request.replace(params=row.params.read(known), meta=meta), self.next)
         try:
             call.judge(operation.limited)
             return await operation.answer(call)
