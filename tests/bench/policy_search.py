@@ -214,6 +214,8 @@ class _Flaws:
 
 
 def _fits(name: str, value: Any) -> bool:
+    if value == [""]:
+        return True  # no rule, device or link has this name, and an engine refuses to start the container
     return (name in _OWN and value in _OWN[name]) or (name == "PidsLimit" and value > 0)
 
 

@@ -2,15 +2,16 @@
 
 import json
 import re
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
 from swarmlib import connect
 from swarmlib_backends import Record, Simulator
-from swarmlib_backends.policy import document
+from swarmlib_backends.policy import document, probes
 from tests.support.command import invoke as run
-from tests.support.paths import ROOT
+from tests.support.paths import DATA, ROOT
 
 RULES = """
 [[rule]]
@@ -80,3 +81,53 @@ def test_a_command_of_the_docker_cli_is_explained(rules: str) -> None:
 def test_the_rules_of_the_guide_are_read() -> None:
     text = "".join(re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "policy.md").read_text("utf-8"), re.DOTALL))
     assert document.parse(text, "docs/policy.md").summary.startswith("2 rules, which allow 18 of the")
+
+
+def test_probes_are_tested_and_what_is_else_than_expected_is_shown(rules: str, tmp_path: Path) -> None:
+    file = tmp_path / "probes.json"
+    look = {"name": "look", "must": "allow", "path": "/containers/json"}
+    file.write_text(json.dumps([look, {**look, "name": "other", "policy": "another", "must": "deny"}]))
+    assert run("policy", "test", rules, str(file)).stdout == "1 probes: 1 ok, 0 failed, 0 undecided\n"
+    file.write_text(json.dumps([{**look, "must": "deny"}]))
+    assert run("policy", "test", rules, str(file), code=1).stdout.startswith("failed     look: it must be denied")
+    (line,) = run("policy", "test", "--json", rules, str(file), code=1).stdout.splitlines()
+    assert json.loads(line)["calls"][0]["rule"] == "look"
+    file.write_text(json.dumps([{**look, "mst": "deny"}]))
+    assert "did you mean 'must'" in run("policy", "test", rules, str(file), code=2).stderr
+
+
+@pytest.mark.parametrize("policy", ["reader", "sandbox"])
+def test_no_probe_of_the_study_is_judged_otherwise(policy: str) -> None:
+    rules, file = (DATA / "policy" / name for name in (f"{policy}.toml", "probes.json"))
+    assert " 0 failed" in run("policy", "test", str(rules), str(file), env={"SRV": "/srv/alice"}).stdout
+
+
+def test_one_request_is_explained(rules: str) -> None:
+    assert run("policy", "explain", rules, "GET", "/containers/json").stdout.startswith("allowed  ContainerList")
+    body = '{"Image": "busybox", "hostconfig": {"PIDMODE": "host"}}'
+    denied = run("policy", "explain", "--json", rules, "POST", "/containers/create", body, code=1).stdout
+    assert "pid=host" in json.loads(denied)["reason"]
+    assert "METHOD PATH [BODY]" in run("policy", "explain", rules, "GET", code=2).stderr
+
+
+def test_a_request_on_stdin_is_explained(rules: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"GET /containers/json HTTP/1.1\r\nHost: x\r\n\r\n")))
+    assert run("policy", "explain", rules, "-").stdout.startswith("allowed  ContainerList")
+
+
+@pytest.mark.engine
+def test_a_command_is_a_probe(rules: str, tmp_path: Path) -> None:
+    file = tmp_path / "probes.json"
+    probe = {"name": "run", "must": "deny", "docker": "run --rm --pid host busybox true", "rule": "run"}
+    file.write_text(json.dumps([probe, {**probe, "must": "allow", "docker": ["ps"], "rule": "look"}]))
+    assert "2 probes: 2 ok" in run("policy", "test", rules, str(file)).stdout
+
+
+def test_the_probes_of_the_guide_are_read(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "policy.md").read_text("utf-8")
+    rules, text = (re.findall(rf"```{kind}\n(.*?)```", guide, re.DOTALL)[0] for kind in ("toml", "json"))
+    (tmp_path / "ci.toml").write_text(rules)
+    without_command = [each for each in json.loads(text) if "docker" not in each]
+    (tmp_path / "probes.json").write_text(json.dumps(without_command))
+    assert len(probes.read(tmp_path / "probes.json")) == 2
+    assert "2 probes: 2 ok" in run("policy", "test", str(tmp_path / "ci.toml"), str(tmp_path / "probes.json")).stdout
