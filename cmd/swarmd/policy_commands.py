@@ -23,12 +23,13 @@ _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 @click.group()
 def policy() -> None:
-    """Files of rules for the stage 'policy': check, explain, test, replay.
+    """Files of rules for the stage 'policy': check, explain, test, learn, replay.
 
     \b
       swarmd policy check ci.toml
       swarmd policy explain ci.toml docker run --privileged busybox
       swarmd policy test ci.toml probes.json
+      swarmd policy learn session.rec > ci.toml
       swarmd policy replay session.rec ci.toml
       swarmd 'dockerserver unix:///tmp/all.sock' 'policy ci.toml' docker
     """
@@ -132,6 +133,32 @@ def replay(as_json: bool, recording: Path, file: Path) -> None:
     with reporting(EXIT_USAGE):
         found = list(explain.replay(explain.read(file), recording))
     _end_with(found, as_json=as_json)
+
+
+@policy.command()
+@click.option("--generalise", is_flag=True, help="Allow any tag, whatever is below a folder, and every client.")
+@click.option(
+    "--beside",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Learn only what the rules of FILE deny; end with 1 if there is something.",
+)
+@click.argument("recording", type=click.Path(path_type=Path, dir_okay=False))
+def learn(generalise: bool, beside: Path | None, recording: Path) -> None:
+    """Print the smallest policy that serves the calls of a RECORDING.
+
+    \b
+      swarmd policy learn session.rec > ci.toml
+      swarmd policy learn later.rec --beside ci.toml
+    """
+    from swarmlib_backends.policy import explain
+    from swarmlib_backends.policy.learn import learn as learned
+
+    with reporting(EXIT_USAGE):
+        rules = None if beside is None else explain.read(beside)
+        text = learned(recording, beside=rules, generalise=generalise)
+    click.echo(text, nl=False)
+    raise SystemExit(EXIT_FAILED if text and beside is not None else 0)
 
 
 def _end_with(found: Sequence[Judged], *, as_json: bool) -> NoReturn:

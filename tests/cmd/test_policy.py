@@ -131,3 +131,17 @@ def test_the_probes_of_the_guide_are_read(tmp_path: Path) -> None:
     (tmp_path / "probes.json").write_text(json.dumps(without_command))
     assert len(probes.read(tmp_path / "probes.json")) == 2
     assert "2 probes: 2 ok" in run("policy", "test", str(tmp_path / "ci.toml"), str(tmp_path / "probes.json")).stdout
+
+
+async def test_a_recording_becomes_a_policy_and_later_shows_what_is_new(tmp_path: Path) -> None:
+    file, rules = str(tmp_path / "session"), tmp_path / "learned.toml"
+    async with connect(Record(file), Simulator()) as swarm:
+        await swarm.ls()
+    rules.write_text(run("policy", "learn", file).stdout)
+    assert run("policy", "replay", file, str(rules)).stdout.startswith("allowed  ContainerList")
+    assert run("policy", "learn", file, "--beside", str(rules)).stdout == ""
+    async with connect(Record(file, append=True), Simulator()) as swarm:
+        await swarm.get("version")
+    new = run("policy", "learn", file, "--beside", str(rules), code=1).stdout
+    assert 'allow = ["SystemVersion"]' in new
+    assert "No such file" in run("policy", "learn", f"{file}.not", code=2).stderr
