@@ -226,7 +226,7 @@ def folded(random: Random, name: str) -> str:
         name.replace("K", "\u212a"),
         name + " ",
         name + "\0",
-        name[0].lower() + name[1:],
+        name[:1].lower() + name[1:],
     ]
     return random.choice(forms)
 

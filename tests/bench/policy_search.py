@@ -64,6 +64,7 @@ _OWN: Final[Mapping[str, frozenset[Any]]] = {
     "CgroupnsMode": frozenset({"private"}),
     "PidsLimit": frozenset({None, 0}),
 }
+_LOG_OPTIONS: Final = frozenset({"max-size", "max-file", "labels", "env", "tag", "mode", "compress"})
 _IMAGES: Final = ("busybox", "busybox:latest", "docker.io/library/busybox", "docker.io/library/busybox:latest")
 
 
@@ -185,7 +186,9 @@ class _Flaws:
                 yield f"it joins a network: {name} {endpoint['Links']}"
 
     def _of_host(self, host: Mapping[str, Any]) -> Iterator[str]:
-        looked_at = _FREE | {"Binds", "Mounts", "NetworkMode", "SecurityOpt", "PortBindings"}
+        looked_at = _FREE | {"Binds", "Mounts", "NetworkMode", "SecurityOpt", "PortBindings", "RestartPolicy"}
+        if host["RestartPolicy"]["Name"] not in ("", "no"):
+            yield f"it is restarted: {host['RestartPolicy']}"
         if any((host["PortBindings"] or {}).values()):
             yield f"a port is published: {host['PortBindings']}"
         for name in host.keys() - looked_at:
@@ -214,6 +217,10 @@ class _Flaws:
 
 
 def _fits(name: str, value: Any) -> bool:
+    if name == "LogConfig":
+        return value["Type"] == "json-file" and value["Config"].keys() <= _LOG_OPTIONS
+    if name == "OomScoreAdj":
+        return bool(value >= 0)
     if value == [""]:
         return True  # no rule, device or link has this name, and an engine refuses to start the container
     return (name in _OWN and value in _OWN[name]) or (name == "PidsLimit" and value > 0)
