@@ -35,7 +35,7 @@ _WILD: Final = re.compile(r"[*?]|\$\{")
 """What a text of a rule can't hold as itself."""
 _ALL_TAGS: Final = ":*"
 _BELOW: Final = "/**"
-_KEYS: Final = {form: key for key, (form, _) in clients.KINDS.items()}
+_KEYS: Final = {form: key for key, (form, _) in clients.KINDS.items() if key != "groups"}
 
 Grant = tuple[str, str]
 """A kind of demands, and a value of it."""
