@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from swarmlib import Request
+
 from . import mounts, names
 from .demands import (
     FIELDS,
     Demand,
     Reader,
     assigned,
+    both,
     each,
     flag,
     given,
@@ -70,12 +73,15 @@ def security(place: str, value: Any) -> Iterator[Demand]:
         yield Demand("security", value, place)
 
 
+def _port(place: str, value: Any) -> Iterator[Demand]:
+    yield Demand("ports", f"{value.get('HostIp') or '*'}:{value.get('HostPort') or 'any'}", place)
+
+
 def _ports(place: str, value: Any) -> Iterator[Demand]:
     published: Mapping[str, Sequence[Mapping[str, str]] | None] = value
     for port, bindings in published.items():
         for binding in bindings or ():
-            host = binding.get("HostIp") or "*"
-            yield Demand("ports", f"{host}:{binding.get('HostPort') or 'any'}", f"{place}.{port}")
+            yield from _PORT(f"{place}.{port}", binding)
 
 
 def _publish_all(place: str, value: Any) -> Iterator[Demand]:
@@ -122,11 +128,13 @@ def oom_score(place: str, value: Any) -> Iterator[Demand]:
         yield from assigned("priorities")(place, value)
 
 
-def ulimit(place: str, value: Any) -> Iterator[Demand]:
+def _ulimit(place: str, value: Any) -> Iterator[Demand]:
     """Read a limit of processes, as docker writes it: `nofile=1024:2048`."""
     yield Demand("ulimits", f"{value.get('Name', '')}={value.get('Soft', 0)}:{value.get('Hard', 0)}", place)
 
 
+ulimit: Final = both(_ulimit, harmless("Name", "Soft", "Hard"))
+_PORT: Final = both(_port, harmless("HostIp", "HostPort"))
 endpoint: Final = struct(
     {
         **dict.fromkeys(("Aliases", "MacAddress", "GwPriority", "DNSNames"), nothing),
@@ -150,9 +158,9 @@ _RESOURCES: Final[Mapping[str, Reader]] = {
     ),
     **dict.fromkeys(("CpusetCpus", "CpusetMems"), text("cpusets")),
     "CgroupParent": text("cgroups"),
-    "Devices": each(_device),
+    "Devices": each(both(_device, harmless("PathOnHost", "PathInContainer", "CgroupPermissions"))),
     "DeviceCgroupRules": each(text("devices")),
-    "DeviceRequests": each(_device_request),
+    "DeviceRequests": each(both(_device_request, harmless("Driver", "Count", "DeviceIDs", "Capabilities", "Options"))),
     "Ulimits": each(ulimit),
     # The rest has no kind: what limits a device's rates names the device, and some is for Windows or no longer used.
     **dict.fromkeys(
@@ -208,6 +216,14 @@ _CONFIG: Final[Mapping[str, Reader]] = {
     **dict.fromkeys(("ExposedPorts", "Volumes", "Labels", "NetworkDisabled"), nothing),
     "User": nothing,  # a rule can require one
 }
+
+
+def from_nothing(request: Request) -> Iterator[Demand]:
+    """Read the creation of a container without an image: an engine makes it of an empty folder."""
+    body: Mapping[str, Any] = request.json or {}
+    if not body.get("Image"):
+        yield Demand(names.IMAGES, "", "Image")
+
 
 read: Final = struct(
     {

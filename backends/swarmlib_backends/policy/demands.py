@@ -141,6 +141,16 @@ def harmless(*fields: str) -> Reader:
     return struct(dict.fromkeys(fields, nothing))
 
 
+def both(first: Reader, second: Reader) -> Reader:
+    """Make the reader of a value that two readers take."""
+
+    def read(place: str, value: Value) -> Iterator[Demand]:
+        yield from first(place, value)
+        yield from second(place, value)
+
+    return read
+
+
 def _unknown(place: str, value: Value) -> Iterator[Demand]:
     """Read a field that the schema, or this version of swarmlib, does not know: its zero may mean anything."""
     yield Demand(FIELDS, place.partition("[")[0], place)

@@ -14,6 +14,7 @@ from .. import clients
 from ..clients import Client, Facts
 from ..dockerapi.rows import ROWS, WHOLE, Row
 from ..globs import globs
+from ..redact_text import without_credentials
 from ..toml_tables import Table
 from . import answers, folders, grants, hiding, image_ids, operations, readings, requirements
 from .changes import Changes, differences
@@ -87,9 +88,11 @@ class Rule:
         """Yield what a request demands and this rule does not grant: in words, and the line that would grant it."""
         for demand in demands:
             if not self._grants(demand):
-                kind = BY_ID.get(demand.kind, demand.kind)
-                what = f"{demand.place:.100} asks for {demand.value!r:.200}, which {kind} of the rule does not list"
-                yield what, _line(kind, demand.value)
+                kind, value = BY_ID.get(demand.kind, demand.kind), without_credentials(demand.value)
+                yield (
+                    f"{demand.place:.100} asks for {value!r:.200}, which {kind} of the rule does not list",
+                    _line(kind, value),
+                )
         for what in self.redaction.refusals(row, request) if self.redaction is not None else ():
             yield what, "no [rule.redact]"
         for missed in self.requirements.missed_by(row.name, request, demands):

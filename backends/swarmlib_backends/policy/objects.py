@@ -47,7 +47,7 @@ beginning: Final = harmless("Detach", "Tty", "ConsoleSize")
 _DATA: Final[Mapping[str, Reader]] = {"Name": names.new, **dict.fromkeys(("Labels", "Data"), nothing)}
 secret: Final = struct({**_DATA, "Driver": other, "Templating": other})
 config: Final = struct({**_DATA, "Templating": other})
-_CREDENTIALS: Final = ("username", "password", "email", "auth", "identitytoken", "registrytoken")
-credentials: Final = struct({"serveraddress": names.registry, **dict.fromkeys(_CREDENTIALS, nothing)})
-push_credentials: Final = harmless("serveraddress", *_CREDENTIALS)
-"""Reads the credentials of a push, which go to the registry of the image's name, whatever address they have."""
+credentials: Final = harmless(
+    *("serveraddress", "username", "password", "email", "auth", "identitytoken", "registrytoken")
+)
+"""Reads credentials. Those of a push go to the registry of the image's name, whatever address they have."""

@@ -98,6 +98,12 @@ def _unread(request: Request) -> Iterator[Demand]:
     yield Demand(UNJUDGED, f"{method} {place}", "the request")
 
 
+def _asked_registry(request: Request) -> Iterator[Demand]:
+    """Read where an engine tries a password: without an address, at Docker Hub."""
+    body: Mapping[str, Any] = request.json or {}
+    yield from names.registry("serveraddress", body.get("serveraddress", ""))
+
+
 _PLAIN: Final = Reading()
 _USUAL: Final[Mapping[str, Reader]] = {
     # What is shown of objects, and how: none of it reaches for another object, or for the host.
@@ -117,8 +123,8 @@ _USUAL: Final[Mapping[str, Reader]] = {
 _PLUGIN: Final = Reading(together=_in_path(names.plugin))
 _READINGS: Final[Mapping[str, Reading]] = {
     WHOLE.name: Reading(together=_unread),
-    "SystemAuth": Reading(objects.credentials),
-    "ContainerCreate": Reading(containers.read),
+    "SystemAuth": Reading(objects.credentials, together=_asked_registry),
+    "ContainerCreate": Reading(containers.read, together=containers.from_nothing),
     "ContainerUpdate": Reading(containers.update),
     "ContainerExec": Reading(objects.command),
     "ExecStart": Reading(objects.beginning),
@@ -128,7 +134,7 @@ _READINGS: Final[Mapping[str, Reading]] = {
     "ImageImport": Reading(parameters=images.NEW, together=images.imported),
     "ImageBuild": Reading(parameters=images.BUILD),
     "ImageTag": Reading(parameters=dict.fromkeys(("repo", "tag"), nothing), together=images.tagged),
-    "ImagePush": Reading(objects.push_credentials, {"tag": nothing}, images.pushed),
+    "ImagePush": Reading(objects.credentials, {"tag": nothing}, images.pushed),
     "ImageDelete": Reading(together=_in_path(names.removed_image)),
     "ImageGet": Reading(together=_in_path(names.saved_image)),
     "ImageGetAll": Reading(parameters={"names": each(names.saved_image)}),

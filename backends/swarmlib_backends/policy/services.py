@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from . import containers, mounts, names
-from .demands import FIELDS, Demand, Reader, always, each, harmless, keys, nothing, other, struct, text
+from .demands import FIELDS, Demand, Reader, both, each, harmless, keys, nothing, other, struct, text
 
 
 def _network(place: str, value: Any) -> Iterator[Demand]:
@@ -47,14 +47,35 @@ def _mode(profile: str) -> Reader:
 
 
 def _generic(place: str, value: Any) -> Iterator[Demand]:
-    for inner in value.values():
-        yield Demand("devices", inner.get("Kind", ""), place)
+    yield Demand("devices", value.get("Kind", ""), place)
 
 
 _ATTACHMENT: Final = struct({"Aliases": nothing, "DriverOpts": keys("network_options")})
 LOG_DRIVER: Final = struct({"Name": text("log_drivers"), "Options": containers.log_options})
+_PORT: Final = both(_port, harmless("Name", "Protocol", "TargetPort", "PublishedPort", "PublishMode"))
+_GENERIC: Final = struct(
+    dict.fromkeys(("NamedResourceSpec", "DiscreteResourceSpec"), both(_generic, harmless("Kind", "Value")))
+)
 _ROLLOUT: Final = harmless("Parallelism", "Delay", "FailureAction", "Monitor", "MaxFailureRatio", "Order")
-_REFERENCE: Final[Mapping[str, Reader]] = {"File": harmless("Name", "UID", "GID", "Mode"), "Runtime": harmless()}
+
+
+def _referred(kind: str, name: str) -> Reader:
+    """Make the reader of a reference: an engine refuses one whose name is not that of its id."""
+
+    def read(place: str, value: Any) -> Iterator[Demand]:
+        yield Demand(kind, value.get(name, ""), place)
+
+    return read
+
+
+_FILE: Final[Mapping[str, Reader]] = {"File": harmless("Name", "UID", "GID", "Mode")}
+_SECRET: Final = both(
+    _referred("secrets", "SecretName"), struct({**_FILE, **dict.fromkeys(("SecretID", "SecretName"), nothing)})
+)
+_CONFIG: Final = both(
+    _referred("configs", "ConfigName"),
+    struct({**_FILE, "Runtime": harmless(), **dict.fromkeys(("ConfigID", "ConfigName"), nothing)}),
+)
 _PLACEMENT: Final = struct(
     {
         **dict.fromkeys(("Constraints", "MaxReplicas"), nothing),
@@ -98,9 +119,8 @@ _CONTAINER: Final = struct(
         "Groups": each(text("groups")),
         "Privileges": _PRIVILEGES,
         "Mounts": each(mounts.mount),
-        # An engine refuses a reference whose name is not that of the id.
-        "Secrets": each(struct({**_REFERENCE, "SecretName": always("secrets"), "SecretID": nothing})),
-        "Configs": each(struct({**_REFERENCE, "ConfigName": always("configs"), "ConfigID": nothing})),
+        "Secrets": each(_SECRET),
+        "Configs": each(_CONFIG),
         "Isolation": text(FIELDS, "default"),
         "Sysctls": keys("sysctls"),
         "CapabilityAdd": each(containers.capability),
@@ -113,7 +133,7 @@ _RESOURCES: Final = struct(
     {
         "Limits": _LIMITS,
         "Reservations": struct(
-            {**dict.fromkeys(("NanoCPUs", "MemoryBytes"), nothing), "GenericResources": each(_generic)}
+            {**dict.fromkeys(("NanoCPUs", "MemoryBytes"), nothing), "GenericResources": each(_GENERIC)}
         ),
         "SwapBytes": containers.limit,
         "MemorySwappiness": nothing,
@@ -121,22 +141,28 @@ _RESOURCES: Final = struct(
 )
 
 
-def _plugin_privilege(place: str, value: Any) -> Iterator[Demand]:
-    yield from plugin_privilege(place, {name.capitalize(): inner for name, inner in value.items()})
+def _privilege(name: str, value: str) -> Reader:
+    """Make the reader of a privilege that a plugin gets, such as `mount=/dev`, by the names of its fields."""
+
+    def read(place: str, given: Any) -> Iterator[Demand]:
+        for inner in given.get(value) or [""]:
+            yield Demand("plugin_privileges", f"{given.get(name, '')}={inner}", place)
+
+    return read
 
 
-def plugin_privilege(place: str, value: Any) -> Iterator[Demand]:
-    """Read a privilege that a plugin gets, such as `mount=/dev`."""
-    for inner in value.get("Value") or [""]:
-        yield Demand("plugin_privileges", f"{value.get('Name', '')}={inner}", place)
+def plugin_setting(place: str, value: Any) -> Iterator[Demand]:
+    """Read a plugin's variable by its name alone: the value may be a secret."""
+    yield Demand("plugin_settings", value.partition("=")[0], place)
 
 
+plugin_privilege: Final = both(_privilege("Name", "Value"), harmless("Name", "Description", "Value"))
 _PLUGIN: Final = struct(
     {
         "remote": names.plugin,
-        "privileges": each(_plugin_privilege),
+        "privileges": each(both(_privilege("name", "value"), harmless("name", "description", "value"))),
         **dict.fromkeys(("name", "disabled"), nothing),
-        "env": each(text("plugin_settings")),
+        "env": each(plugin_setting),
     }
 )
 _TASK: Final[Mapping[str, Reader]] = {
@@ -159,6 +185,6 @@ service: Final = struct(
         **dict.fromkeys(("UpdateConfig", "RollbackConfig"), _ROLLOUT),
         "TaskTemplate": struct(_TASK),
         "Networks": each(_network),
-        "EndpointSpec": struct({"Mode": nothing, "Ports": each(_port)}),
+        "EndpointSpec": struct({"Mode": nothing, "Ports": each(_PORT)}),
     }
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from .demands import Demand, Reader, assigned, each, keys, nothing, struct, text
-from .services import LOG_DRIVER, plugin_privilege
+from .demands import Demand, Reader, assigned, each, keys, nothing, struct
+from .services import LOG_DRIVER, plugin_privilege, plugin_setting
 
 _SWARM: Final = "swarm"
 _ASSIGNED: Final = assigned(_SWARM)
@@ -69,4 +69,4 @@ node: Final = struct(
     {"Name": nothing, "Labels": keys("nodes"), **dict.fromkeys(("Role", "Availability"), assigned("nodes"))}
 )
 privileges: Final = each(plugin_privilege)
-settings: Final = each(text("plugin_settings"))
+settings: Final = each(plugin_setting)
