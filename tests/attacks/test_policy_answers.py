@@ -5,7 +5,7 @@ far as an operator can do it: by links, networks, volumes and the names of image
 """
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def described(owner: str, **host: Any) -> dict[str, Any]:
     return {**body, "Cmd": ["sh", "-c", "sleep 1000; echo canary-arg"], **secret}
 
 
-async def entangle(engine: Client) -> dict[str, str]:
+async def entangle(engine: Client, folder: Path) -> dict[str, str]:
     """Make the objects of both, and return the ids of their containers by name."""
     for name, team in (("", "alice"), ("canary-", "bob")):
         await engine.spawn({"Name": f"{name}net", "Labels": {"team": team, f"{name}label": "x"}}, "networks")
@@ -57,7 +57,8 @@ async def entangle(engine: Client) -> dict[str, str]:
         described("alice", NetworkMode="canary-net", Links=["canary-box:db"], **shared), name="mine"
     )
     await engine.start(mine.id)
-    linking = await engine.spawn(described("bob", NetworkMode="canary-net", Links=["mine:app"]), name="canary-linking")
+    others: dict[str, Any] = {"Links": ["mine:app"], "Binds": [f"{folder}/canary-src:/s"]}
+    linking = await engine.spawn(described("bob", NetworkMode="canary-net", **others), name="canary-linking")
     for each in (bob.id, mine.id):
         await engine.set("networks", "net", "connect", body={"Container": each})
     await engine.spawn({"Labels": {"team": "bob"}}, "commit", container=bob.id, repo="canary-image")
@@ -65,17 +66,16 @@ async def entangle(engine: Client) -> dict[str, str]:
     await engine.set("networks", "net", "disconnect", body={"Container": bob.id, "Force": True})
     await engine.set("networks", "net", "connect", body={"Container": bob.id})
     made = await bob.spawn({"Cmd": ["true", "canary-arg"]}, "exec")
-    return {"mine": mine.id, "canary-box": bob.id, "linking": linking.id, "exec": made.id}
+    return {"mine": mine.id, "canary-box": bob.id, "linking": linking.id, "exec": made.id, "folder": str(folder)}
 
 
 @asynccontextmanager
-async def world(backend: str, folder: Path) -> AsyncGenerator[tuple[Sender, Client, dict[str, str]]]:
+async def world(backend: str, folder: Path) -> AsyncGenerator[tuple[Sender, Sender, dict[str, str]]]:
     """Alice's channel, the engine behind it, and the ids of the containers."""
     rules = folder / "alice.toml"
     rules.write_text(RULES)
     async with Chain(backend).open() as engine, Policy(rules).open(engine) as alice:
-        client = Client(engine)
-        yield alice, client, await entangle(client)
+        yield alice, engine, await entangle(Client(engine), folder)
 
 
 async def said(alice: Sender, request: Request) -> bytes:
@@ -97,11 +97,12 @@ async def said(alice: Sender, request: Request) -> bytes:
     return bytes(found)
 
 
-def requests(ids: dict[str, str]) -> Iterator[Request]:
-    """Everything that alice can look at: each operation, about each object."""
-    names = ["mine", "net", "vol", "busybox", *OTHERS, *ids.values(), ids["canary-box"][:8]]
+def requests(allowed: Container[str], ids: dict[str, str]) -> Iterator[Request]:
+    """Everything that can be looked at: each operation, about each object."""
+    names = ["mine", "net", "vol", "busybox", *OTHERS, ids["canary-box"][:8]]
+    names += [ids[each] for each in ("mine", "canary-box", "linking", "exec")]
     for row in ROWS:
-        if row.name in ALLOWED and row.verb in (Verb.GET, Verb.LS, Verb.WATCH, Verb.CONNECT):
+        if row.name in allowed and row.verb in (Verb.GET, Verb.LS, Verb.WATCH, Verb.CONNECT):
             yield from _about(row, names, ids)
 
 
@@ -116,8 +117,9 @@ def _about(row: Row, names: list[str], ids: dict[str, str]) -> Iterator[Request]
             yield Request(row.verb, row.path(name), params)
 
 
-async def nothing_of_another_is_in_any_byte(alice: Sender, engine: Client, ids: dict[str, str]) -> None:
-    for request in requests(ids):
+async def nothing_of_another_is_in_any_byte(alice: Sender, behind: Sender, ids: dict[str, str]) -> None:
+    engine = Client(behind)
+    for request in requests(ALLOWED, ids):
         found = await said(alice, request)
         asked = "/".join(request.path).encode()
         for name in OTHERS if CANARY in asked else ():  # what alice says herself may come back
@@ -137,7 +139,8 @@ async def failure(alice: Sender, request: Request) -> tuple[str, object, str, st
     return error.code, error.details.get("status"), error.message, error_body(error).decode()
 
 
-async def what_is_hidden_is_as_if_it_did_not_exist(alice: Sender, engine: Client, ids: dict[str, str]) -> None:
+async def what_is_hidden_is_as_if_it_did_not_exist(alice: Sender, behind: Sender, ids: dict[str, str]) -> None:
+    engine = Client(behind)
     image = str((await engine.get("images", "canary-image"))["Id"]).removeprefix("sha256:")
     hidden = [*OTHERS, "canary-image:2", "docker.io/library/canary-image", ids["canary-box"]]
     hidden += [image, f"sha256:{image}", f"sha256:{image[:12]}", image[:12]]
@@ -158,7 +161,8 @@ async def what_is_hidden_is_as_if_it_did_not_exist(alice: Sender, engine: Client
                 assert (code, status, *map(of_none, texts)) == missing, (row.name, name)
 
 
-async def counts_are_of_what_is_seen(alice: Sender, engine: Client, ids: dict[str, str]) -> None:
+async def counts_are_of_what_is_seen(alice: Sender, behind: Sender, ids: dict[str, str]) -> None:
+    engine = Client(behind)
     client, busybox = Client(alice), (await engine.get("images", "busybox"))["Id"]
     info = await client.get()
     names = ("Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "Images")
@@ -183,7 +187,8 @@ def ordered(container: dict[str, Any]) -> dict[str, Any]:
     return {**container, "Mounts": sorted(container["Mounts"], key=lambda mount: mount["Destination"]), "Status": ""}
 
 
-async def what_is_ones_own_stays_whole(alice: Sender, engine: Client, ids: dict[str, str]) -> None:
+async def what_is_ones_own_stays_whole(alice: Sender, behind: Sender, ids: dict[str, str]) -> None:
+    engine = Client(behind)
     client = Client(alice)
     host = {"NetworkMode": "net", "Binds": ["vol:/w", "more:/m"], "Mounts": [{"Type": "volume", "Target": "/a"}]}
     made = await client.spawn(described("alice", **host), name="own")
@@ -194,7 +199,7 @@ async def what_is_ones_own_stays_whole(alice: Sender, engine: Client, ids: dict[
     assert await client.get("volumes", "vol") == await engine.get("volumes", "vol")
 
 
-async def whose_a_name_is_is_not_told(alice: Sender, engine: Client, ids: dict[str, str]) -> None:
+async def whose_a_name_is_is_not_told(alice: Sender, behind: Sender, ids: dict[str, str]) -> None:
     client = Client(alice)
     with pytest.raises(Conflict) as caught:
         await client.spawn(described("alice"), name="canary-box")
@@ -205,14 +210,74 @@ async def whose_a_name_is_is_not_told(alice: Sender, engine: Client, ids: dict[s
     assert "canary-label" not in str(caught.value.details)
 
 
-async def filters_do_not_tell_of_others_images(alice: Sender, engine: Client, ids: dict[str, str]) -> None:
+async def filters_do_not_tell_of_others_images(alice: Sender, behind: Sender, ids: dict[str, str]) -> None:
     for name in ("since", "before"):
         for image in ("canary-image", "nosuch"):
             with pytest.raises(Denied, match=f"'{name}' would tell"):
                 await Client(alice).ls("images", filters={name: [image]})
 
 
-Check = Callable[[Sender, Client, dict[str, str]], Awaitable[None]]
+REDACTED = """
+[[rule]]
+allow = ["verb:get", "verb:ls", "SystemEvents"]
+[rule.redact]
+env = "*"
+labels = "canary*"
+args = true
+mounts = true
+"""
+SECRETS = ("canary-env", "canary-value", "canary-arg", "canary-src")
+REMOTE = {"DistributionInspect", "ImageSearch", "GetPluginPrivileges"}
+"""Operations that ask a registry."""
+
+
+async def what_is_redacted_is_in_no_answer(alice: Sender, behind: Sender, ids: dict[str, str]) -> None:
+    rules = Path(ids["folder"]) / "redacted.toml"
+    rules.write_text(REDACTED)
+    reads = {row.name for row in ROWS if row.verb in (Verb.GET, Verb.LS)} | {"SystemEvents"}
+    seen = set[str]()
+    async with Policy(rules).open(behind) as dashboard:
+        for request in requests(reads - REMOTE, ids):
+            plain, found = await said(behind, request), await said(dashboard, request)
+            seen |= {secret for secret in SECRETS if secret.encode() in plain}
+            for secret in SECRETS:
+                assert secret.encode() not in found, request
+    assert seen == set(SECRETS)
+
+
+BINDING = """
+[[rule]]
+allow = ["Container*"]
+[rule.container]
+images = ["busybox"]
+binds = ["FOLDER/srv/**"]
+[rule.change]
+paths = {"/work" = "FOLDER/srv"}
+"""
+
+
+async def a_folder_that_becomes_a_link_is_not_mounted(alice: Sender, behind: Sender, ids: dict[str, str]) -> None:
+    folder = Path(ids["folder"])
+    data, aside, rules = folder / "srv/data", folder / "srv/aside", folder / "binding.toml"
+    data.mkdir(parents=True)
+    rules.write_text(BINDING.replace("FOLDER", str(folder)))
+    async with Policy(rules).open(behind) as stage:
+        client = Client(stage)
+        host = {"NetworkMode": "none", "Binds": ["/work/data:/x"]}
+        box = await client.spawn(described("alice", **host), name="bound")
+        assert (await Client(behind).get("containers", "bound"))["HostConfig"]["Binds"] == [f"{data}:/x"]
+        data.rename(aside)
+        for refused in ("/etc", str(folder), str(folder / "srv/nosuch")):
+            data.symlink_to(refused)
+            for start in (client.start("bound"), client.set("containers", box.id, "restart")):
+                with pytest.raises(Denied, match=r"leads to|can't be resolved"):
+                    await start
+            data.unlink()
+        data.symlink_to(aside)
+        await client.start(box.id)
+
+
+Check = Callable[[Sender, Sender, dict[str, str]], Awaitable[None]]
 CHECKS: list[Check] = [
     nothing_of_another_is_in_any_byte,
     what_is_hidden_is_as_if_it_did_not_exist,
@@ -220,13 +285,13 @@ CHECKS: list[Check] = [
     whose_a_name_is_is_not_told,
     filters_do_not_tell_of_others_images,
     what_is_ones_own_stays_whole,
+    what_is_redacted_is_in_no_answer,
+    a_folder_that_becomes_a_link_is_not_mounted,
 ]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_of_the_simulator(
-    check: Callable[[Sender, Client, dict[str, str]], Awaitable[None]], tmp_path: Path
-) -> None:
+async def test_of_the_simulator(check: Check, tmp_path: Path) -> None:
     async with world("simulator", tmp_path) as (alice, engine, ids):
         await check(alice, engine, ids)
 

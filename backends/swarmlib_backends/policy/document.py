@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Self
 
@@ -78,6 +78,8 @@ class Rule:
     requirements: Requirements
     changes: Changes | None
     redaction: Redaction | None
+    raced: frozenset[str] = frozenset()
+    """The kinds of `folders.RACED` that a rule of the policy grants: what a container binds may have become a link."""
 
     def is_for(self, operation: str, caller: str, facts: Facts | None) -> bool:
         """Return whether it is about this client. What is not known of it never lets a rule allow more."""
@@ -109,7 +111,8 @@ class Rule:
         """Return whether a request that this rule allows may have to be resolved, or its answer be redacted."""
         if self.owner is not None or (self.redaction is not None and row.name in self.redaction.by_operation):
             return True
-        return folders.asked(demands) or image_ids.asked(demands)
+        starting = bool(self.raced) and row.name in folders.STARTING
+        return starting or folders.asked(demands) or image_ids.asked(demands)
 
     async def resolve(self, row: Row, request: Request, sender: Sender) -> Request:
         """Return the request as it goes on: confined to what is the owner's, with the real paths of folders, and with
@@ -121,13 +124,15 @@ class Rule:
         """
         demands = tuple(readings.demands(row, request))
         if folders.asked(demands):
-            request = await folders.resolve(request, self.grants)
+            request = await folders.resolve(request, demands, self.grants)
         if image_ids.asked(demands):
             request = await image_ids.resolve(request, demands, self._allows_image, sender)
         if self.owner is not None:
             request = await self.owner.confine(row, request, sender, self.grants)
         if self.owner is not None and row.name in hiding.OF_AN_IMAGE:
             request = await Sight(self.owner, self.grants, request.meta, sender).resolve_image(request)
+        if self.raced and row.name in folders.STARTING:
+            request = await folders.check(request, self.raced, self.grants, sender)
         show = None if self.redaction is None else self.redaction.by_operation.get(row.name)
         return request if show is None else request.replace(reply=answers.showing(request.reply, show))
 
@@ -231,7 +236,8 @@ def parse(text: str, name: str) -> Document:
     top.end()
     if not rules:
         raise top.mistake("rule", "a policy requires a rule, [[rule]]")
-    return Document.of(name, rules, warn=warn)
+    raced = frozenset(kind for kind in folders.RACED if any(kind in rule.grants.matches for rule in rules))
+    return Document.of(name, [replace(rule, raced=raced) for rule in rules], warn=warn)
 
 
 def _mode(table: Table, default: str = "enforce") -> bool:

@@ -12,8 +12,26 @@ _HARMLESS_BIND_OPTIONS: Final = frozenset(
     {"", "ro", "rw", "nocopy", "private", "rprivate", "consistent", "cached", "delegated"}
 )
 VOLUME_DRIVER: Final = text("volume_drivers", "local")
-VOLUME_OPTIONS: Final = keys("volume_options")
-"""The options of a volume's driver: those of `local` can make any folder of the host a volume."""
+_OPTION_NAMES: Final = keys("volume_options")
+_ELSEWHERE: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "tmpfs", "overlay"})
+"""The types of file systems whose device is no path of the host."""
+
+
+def options(place: str, value: Any) -> Iterator[Demand]:
+    """Read the options of a volume's driver: those of `local` can make any folder of the host a volume."""
+    yield from _OPTION_NAMES(place, value)
+    for path in host_paths(value):
+        yield Demand("binds", path, place)
+
+
+def host_paths(options: Mapping[str, str]) -> Iterator[str]:
+    """Yield the paths of the host that a volume of the driver `local` mounts with these options."""
+    flags = options.get("o", "").split(",")
+    if options.get("device") and (options.get("type") not in _ELSEWHERE or not {"bind", "rbind"}.isdisjoint(flags)):
+        yield options["device"]
+    for name, _, value in (flag.partition("=") for flag in flags):
+        if "dir" in name:  # lowerdir, upperdir, workdir and their like
+            yield from value.split(":")
 
 
 def bind(place: str, value: Any) -> Iterator[Demand]:
@@ -53,7 +71,7 @@ _VOLUME: Final[Mapping[str, Reader]] = {
         {
             **dict.fromkeys(("NoCopy", "Subpath"), nothing),
             "Labels": keys("volume_labels"),  # with another's label, it would be another's volume
-            "DriverConfig": struct({"Name": VOLUME_DRIVER, "Options": VOLUME_OPTIONS}),
+            "DriverConfig": struct({"Name": VOLUME_DRIVER, "Options": options}),
         }
     ),
 }

@@ -18,7 +18,7 @@ volume: Final = struct(
         "Name": nothing,
         "Labels": nothing,
         "Driver": mounts.VOLUME_DRIVER,
-        "DriverOpts": mounts.VOLUME_OPTIONS,
+        "DriverOpts": mounts.options,
         "ClusterVolumeSpec": other,
     }
 )

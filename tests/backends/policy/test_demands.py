@@ -82,7 +82,7 @@ def test_paths_that_are_unmasked_are_demanded(field: str) -> None:
         ({"Mounts": [{"Type": "image", "Source": "bobimage"}]}, {("images", "docker.io/library/bobimage:latest")}),
         (
             {"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": {"device": "/etc"}}}}]},
-            {("volume_options", "device")},
+            {("volume_options", "device"), ("binds", "/etc")},
         ),
         ({"NetworkMode": "host"}, {("namespaces", "network=host")}),
         ({"NetworkMode": "container:x"}, {("namespaces", "network=container:x")}),

@@ -45,7 +45,7 @@ def shown(operation: str, value: Any, text: str = ALL) -> Any:
 
 def answers(path: Path) -> Iterator[tuple[str, Any]]:
     """Each operation of a document, with an answer in which every field is."""
-    document: Any = yaml.safe_load(path.read_text())
+    document: Any = yaml.load(path.read_text(), yaml.CSafeLoader)
     for methods in document["paths"].values():
         for operation in methods.values():
             for status, response in operation.get("responses", {}).items() if "responses" in operation else ():
