@@ -31,6 +31,7 @@ def policy() -> None:
       swarmd policy test ci.toml probes.json
       swarmd policy learn session.rec > ci.toml
       swarmd policy replay session.rec ci.toml
+      swarmd policy show-preset act > act.toml
       swarmd 'dockerserver unix:///tmp/all.sock' 'policy ci.toml' docker
     """
 
@@ -133,6 +134,16 @@ def replay(as_json: bool, recording: Path, file: Path) -> None:
     with reporting(EXIT_USAGE):
         found = list(explain.replay(explain.read(file), recording))
     _end_with(found, as_json=as_json)
+
+
+@policy.command("show-preset")
+@click.argument("name", required=False)
+def show_preset(name: str | None) -> None:
+    """Print the rules of the preset NAME, as the beginning of a file of one's own; or the names of all presets."""
+    from swarmlib_backends.policy.policy import preset_text, presets
+
+    with reporting(EXIT_USAGE):
+        click.echo(preset_text(name) if name else "\n".join(presets()), nl=not name)
 
 
 @policy.command()

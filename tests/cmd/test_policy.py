@@ -145,3 +145,10 @@ async def test_a_recording_becomes_a_policy_and_later_shows_what_is_new(tmp_path
     new = run("policy", "learn", file, "--beside", str(rules), code=1).stdout
     assert 'allow = ["SystemVersion"]' in new
     assert "No such file" in run("policy", "learn", f"{file}.not", code=2).stderr
+
+
+def test_a_preset_is_printed_as_the_beginning_of_a_file(tmp_path: Path) -> None:
+    assert "traefik" in run("policy", "show-preset").stdout.splitlines()
+    (tmp_path / "own.toml").write_text(run("policy", "show-preset", "traefik").stdout)
+    assert "which allow 10 of the" in run("policy", "check", str(tmp_path / "own.toml")).stdout
+    assert "did you mean 'traefik'" in run("policy", "show-preset", "traeffik", code=2).stderr

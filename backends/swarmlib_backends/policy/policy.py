@@ -50,8 +50,8 @@ class Policy(Server):
         """See `Backend.check_options`."""
         if (self.file is None) == (not self.preset):
             raise Invalid("policy requires either FILE or --preset")
-        if self.preset and self.preset not in presets():
-            raise Invalid(f"unknown preset {self.preset!r}; {nearest(self.preset, presets())}")
+        if self.preset:
+            preset_text(self.preset)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -130,3 +130,10 @@ class Policy(Server):
 def presets() -> list[str]:
     """Return the names of the rules that come with swarmlib."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def preset_text(name: str) -> str:
+    """Return the rules of a preset. Raises Invalid if there is none of this name."""
+    if name not in presets():
+        raise Invalid(f"unknown preset {name!r}; {nearest(name, presets())}")
+    return (PRESETS / f"{name}.toml").read_text("utf-8")

@@ -8,7 +8,6 @@ from swarmlib import Invalid, Json, Meta, Operation, Request, Verb
 from swarmlib_backends.dockerapi import table
 from swarmlib_backends.policy import document
 from swarmlib_backends.policy.grants import KINDS
-from swarmlib_backends.policy.policy import PRESETS, presets
 from tests.support.paths import ROOT
 
 RULE = '[[rule]]\nallow = ["ContainerList"]\n'
@@ -202,10 +201,3 @@ def test_the_guide_has_each_kind_with_an_example_that_reads() -> None:
     assert found.keys() == KINDS.keys()
     text = "".join(f"{kind} = {example}\n" for kind, example in found.items())
     assert verdict(f"{RULE}[rule.container]\n{text}", LIST).allowed
-
-
-@pytest.mark.parametrize("name", presets())
-def test_a_preset_reads(name: str) -> None:
-    text = (PRESETS / f"{name}.toml").read_text("utf-8")
-    assert verdict(text, LIST).allowed
-    assert not verdict(text, create()).allowed
