@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Self
 
-from swarmlib import Request, Sender, SwarmError
+from swarmlib import Meta, Request, Sender, SwarmError
 from swarmlib.quantities import number_of_bytes
 
 from .. import clients
@@ -130,7 +130,7 @@ class Rule:
         if self.owner is not None:
             request = await self.owner.confine(row, request, sender, self.grants)
         if self.owner is not None and row.name in hiding.OF_AN_IMAGE:
-            request = await Sight(self.owner, self.grants, request.meta, sender).resolve_image(request)
+            request = await Sight(self.owner, self.grants, Meta(request.meta.caller), sender).resolve_image(request)
         if self.raced and row.name in folders.STARTING:
             request = await folders.check(request, self.raced, self.grants, sender)
         show = None if self.redaction is None else self.redaction.by_operation.get(row.name)
@@ -143,7 +143,7 @@ class Rule:
         """Return what the client may see of the answer to a request; None if it may see all of it."""
         if self.owner is None or row.name not in hiding.OPERATIONS:
             return None
-        return Sight(self.owner, self.grants, request.meta, sender)
+        return Sight(self.owner, self.grants, Meta(request.meta.caller), sender)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,21 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from swarmlib import Chain, Client, Conflict, Denied, Invalid, NotFound, SwarmError, connect
+from swarmlib import (
+    Chain,
+    Client,
+    Conflict,
+    Denied,
+    Filter,
+    Invalid,
+    Meta,
+    NotFound,
+    Request,
+    SwarmError,
+    Verb,
+    connect,
+)
+from swarmlib.asking import call
 from swarmlib_backends.policy import Policy
 from swarmlib_backends.simulator import Simulator
 
@@ -111,6 +125,25 @@ async def test_creating_a_volume_that_is_anothers_shows_nothing_of_it(tmp_path: 
         with pytest.raises(Conflict, match="the volume data is in use"):
             await blue.spawn({"Name": "data"}, "volumes")
         assert (await engine.get("volumes", "data"))["Labels"] == {"team": "red", "secret": "word"}
+
+
+async def test_what_is_looked_up_has_nothing_of_the_clients_headers(tmp_path: Path) -> None:
+    """The headers of a request may be none that the operation that looks up its object has."""
+    (tmp_path / "rules.toml").write_text('[[rule]]\nown = "team=red"\nallow = ["ContainerLogs"]\n')
+    seen: list[Request] = []
+
+    class Seeing(Filter):
+        async def send(self, request: Request) -> None:
+            seen.append(request)
+            await self.next.send(request)
+
+    async with Chain(Seeing(), Simulator()).open() as engine, Policy(tmp_path / "rules.toml").open(engine) as policy:
+        await Client(engine).spawn(SLEEPS | {"Labels": {"team": "red"}}, name="web")
+        meta = Meta("uid:7", "1.41", (("accept-encoding", "gzip"),))
+        request = Request(Verb.CONNECT, ("containers", "web", "logs"), {"stdout": "1"}, meta=meta)
+        await call(policy, request)
+    looked_up, asked = seen[-2:]
+    assert (looked_up.meta, asked.meta) == (Meta("uid:7"), meta)
 
 
 async def test_a_filter_that_names_anothers_object_is_denied(tmp_path: Path) -> None:
