@@ -40,6 +40,7 @@ command: Final = struct(
         **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "DetachKeys", "Tty", "ConsoleSize"), nothing),
         **dict.fromkeys(("Env", "Cmd", "WorkingDir", "Detach"), nothing),
         "User": nothing,  # a rule can require one
+        "Container": nothing,  # docker-py repeats the path's there, which is what an engine takes
         "Privileged": flag("privileged"),
     }
 )

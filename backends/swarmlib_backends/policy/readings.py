@@ -63,6 +63,8 @@ def _of_parameters(row: Row, given: Mapping[str, Any], own: Mapping[str, Reader]
     for name, value in given.items():
         declared = row.params.declared.get(name)
         read = own.get(name) or _USUAL.get(name)
+        if name in _IGNORED:
+            continue
         if declared is None or read is None:
             yield Demand(_PARAMETERS, name, name)
         else:
@@ -105,6 +107,8 @@ def _asked_registry(request: Request) -> Iterator[Demand]:
 
 
 _PLAIN: Final = Reading()
+_IGNORED: Final = frozenset({"trunc_cmd", "only_ids"})
+"""The parameters that no engine reads, and that docker-py sends with every list of containers and of images."""
 _USUAL: Final[Mapping[str, Reader]] = {
     # What is shown of objects, and how: none of it reaches for another object, or for the host.
     **dict.fromkeys(("all", "limit", "size", "since", "before", "until", "filters", "digests", "shared-size"), nothing),

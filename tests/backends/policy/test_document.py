@@ -120,6 +120,14 @@ def test_folders_are_bound_where_a_rule_says(folder: str, demanded: str, allowed
     assert verdict(text, create(Binds=[f"{demanded}:/data"])).allowed is allowed
 
 
+def test_what_docker_py_sends_and_no_engine_reads_demands_nothing() -> None:
+    assert verdict(RULE, Operation(Verb.LS, ("containers",), {"all": "1", "trunc_cmd": "0"})).allowed
+    assert not verdict(RULE, Operation(Verb.LS, ("containers",), {"Trunc_cmd": "0"})).allowed
+    body = Json.from_data({"Container": "web", "Cmd": ["true"]})
+    run = Operation(Verb.SPAWN, ("containers", "web", "exec"), body=body)
+    assert verdict('[[rule]]\nallow = ["ContainerExec"]\n', run).allowed
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "value"), [("checkpoint-dir", "checkpoints", "/etc"), ("brandnew", "parameters", "brandnew")]
 )
