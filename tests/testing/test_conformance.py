@@ -4,12 +4,14 @@ The big streams are small here, but in `test_kit` those of the reference are not
 """
 
 import io
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import swarmlib
-from swarmlib import Chain, Filter, Verb
+from swarmlib import Backend, Chain, Filter, Sender, Verb
 from swarmlib.testing import Reference, check_backend
 from swarmlib.testing.rules import RULES
 from swarmlib_backends import (
@@ -31,11 +33,13 @@ from swarmlib_backends import (
     Retry,
     Simulator,
     Tee,
+    Tenant,
     Timeout,
 )
 from swarmlib_backends.policy.grants import KINDS
 from tests.support.engines import Engine
 from tests.support.leaves import containers, processes
+from tests.support.tenants import As
 
 pytestmark = pytest.mark.usefixtures("small_streams")
 LOCAL = processes(Env=["constraint:node==local"])
@@ -75,6 +79,23 @@ async def test_policy(tmp_path: Path) -> None:
 async def test_audit(tmp_path: Path) -> None:
     rules = [rule for rule in RULES if rule.name != "opens_any_number_of_times"]  # as of a recording
     await check_backend(lambda: Audit(str(tmp_path / "log")), rules=rules)
+
+
+@dataclass(eq=False)
+class Host(Backend):
+    """The virtual host of a tenant who may have everything."""
+
+    file: Path
+
+    def open(self, next: Sender, /) -> AbstractAsyncContextManager[Sender]:
+        return Chain(As("uid:1"), Tenant(self.file), Simulator()).open()
+
+
+async def test_tenant(tmp_path: Path) -> None:
+    file = tmp_path / "tenants.toml"
+    file.write_text('[clients.a]\nusers = [1]\n[tenant.a]\nclients = ["a"]\nimages = ["**"]\n')
+    verbs = {str(verb) for verb in Verb} - {Verb.ATTACH}  # as the policy
+    await check_backend(lambda: Host(file), leaf=processes(), verbs=verbs)
 
 
 async def test_record(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import copy
 import re
 import secrets
 from collections.abc import Mapping
+from posixpath import normpath
 from typing import Any, Final, cast
 
 from swarmlib import Json, Unsupported
@@ -78,9 +79,10 @@ async def _volumes(call: Call, body: dict[str, Any], host: dict[str, Any]) -> No
             binds.append(f"{found}:{rest}")
         else:
             mounts.append(_mount_of(call, each, host))
-    taken = {mount.get("Target") for mount in mounts} | {bind.split(":")[1] for bind in binds}
-    asked = dict_of(body.get("Volumes")).keys() | await call.own.places_of_volumes(body["Image"])
-    for place in sorted(asked - taken):
+    taken = [str(mount.get("Target")) for mount in mounts] + [bind.split(":")[1] for bind in binds]
+    taken += [*dict_of(host.get("Tmpfs")), *await joining.places(call, list_of(host.get("VolumesFrom")))]
+    asked = {*dict_of(body.get("Volumes")), *await call.own.places_of_volumes(body["Image"])}
+    for place in sorted({*map(normpath, asked)} - {*map(normpath, taken)}):
         labels = call.names.labelled({}) | {answers.ASKED: ""}
         mounts.append({"Type": "volume", "Target": place, "VolumeOptions": {"Labels": labels}})
     host["Binds"], host["Mounts"] = binds, mounts

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from swarmlib import NotFound
 
+from ..dockerapi.nullable import list_of
 from .call import Call
 
 JOINED: Final = "container:"
@@ -43,3 +44,10 @@ async def link(call: Call, text: str) -> str:
     """Return a link, `NAME:ALIAS`, with the container's name at the engine; the alias is the tenant's name for it."""
     ref, _, alias = text.partition(":")
     return f"{await _renamed(call, ref)}:{alias or call.names.shown(ref)}"
+
+
+async def places(call: Call, inherited: Sequence[str]) -> list[str]:
+    """Return where containers mount something, by their names at the engine with what follows a colon."""
+    names = [each.partition(":")[0] for each in inherited]
+    found = [await call.own.inspected("containers", name) or {} for name in names]
+    return [str(mount["Destination"]) for each in found for mount in list_of(each.get("Mounts"))]

@@ -132,9 +132,13 @@ def _tenancy(tenants: Table, name: str, known: Mapping[str, Client]) -> Tenancy:
         raise tenants.mistake(name, f"invalid tenant {name!r}: expected 1 to 32 of a-z, 0-9 and -")
     table = tenants.table(name)
     container = table.table("container")
+    acting = clients.named(table, known)
+    for each in acting:
+        if each.by_facts is not None:
+            raise table.mistake("clients", f"client {each.name!r}: a tenant's containers are known by their ids only")
     made = Tenancy(
         name,
-        clients.named(table, known),
+        acting,
         table.read("images", table.texts("images") or (), images),
         grants.read(container),
     )
