@@ -80,6 +80,7 @@ CONTAINER: Final = _by_network_name(
     struct(
         {
             "Name": name,
+            "Image": image,
             "State": struct({"Error": text}),
             "Config": _CONFIG,
             "HostConfig": _host_config,
@@ -98,7 +99,13 @@ PROGRESS: Final = struct(
     {"status": text, "id": image, "error": text, "errorDetail": struct({"message": text}), "stream": text}
 )
 IMAGE: Final = struct(
-    {"RepoTags": each(image), "RepoDigests": each(image), "Config": _CONFIG, "ContainerConfig": _CONFIG}
+    {
+        "RepoTags": each(image),
+        "RepoDigests": each(image),
+        "Labels": labels,
+        "Config": _CONFIG,
+        "ContainerConfig": _CONFIG,
+    }
 )
 HISTORY: Final = each(struct({"Tags": each(image)}))
 REMOVED: Final = each(struct({"Untagged": image, "Deleted": image}))
