@@ -7,9 +7,9 @@ from typing import Final
 
 from swarmlib import Conflict, Internal, Request, Verb
 
+from ..keyed_locks import KeyedLocks
 from .fanout import settle
 from .index import placed
-from .keyed_locks import KeyedLocks
 from .member import Member
 from .members import Members
 from .node import Node

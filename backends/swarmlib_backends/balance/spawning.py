@@ -21,10 +21,10 @@ from swarmlib.asking import Answer
 
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerCreate
+from ..keyed_locks import KeyedLocks
 from . import merge
 from .fanout import settle
 from .images import Images
-from .keyed_locks import KeyedLocks
 from .labels import group_of
 from .member import Member
 from .members import Members

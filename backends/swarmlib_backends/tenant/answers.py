@@ -6,9 +6,11 @@ Source: the Engine API's OpenAPI document, and what engines answer besides.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from ..dockerapi.nullable import dict_of, list_of
+from . import ports
 from .names import LABEL, Names
 from .shapes import Show, bind, each, either, image, keyed, labels, link, name, struct, text
 
@@ -64,30 +66,41 @@ def _by_network_name(show: Show) -> Show:
     return shown
 
 
-CONTAINER_SUMMARY: Final = _by_network_name(
-    struct(
-        {
-            "Names": each(name),
-            "Image": image,
-            "Labels": labels,
-            "HostConfig": _host_config,
-            "NetworkSettings": _NETWORKS,
-            "Mounts": each(_MOUNT_POINT),
-        }
-    )
+def _before(change: Callable[[Any], Any], show: Show) -> Show:
+    """Make the shape of a value that is changed before it is shown, as long as it has the labels of tenancy."""
+    return lambda names, value: show(names, change(value))
+
+
+CONTAINER_SUMMARY: Final = _before(
+    ports.show_listed,
+    _by_network_name(
+        struct(
+            {
+                "Names": each(name),
+                "Image": image,
+                "Labels": labels,
+                "HostConfig": _host_config,
+                "NetworkSettings": _NETWORKS,
+                "Mounts": each(_MOUNT_POINT),
+            }
+        )
+    ),
 )
-CONTAINER: Final = _by_network_name(
-    struct(
-        {
-            "Name": name,
-            "Image": image,
-            "State": struct({"Error": text}),
-            "Config": _CONFIG,
-            "HostConfig": _host_config,
-            "Mounts": each(_MOUNT_POINT),
-            "NetworkSettings": _NETWORKS,
-        }
-    )
+CONTAINER: Final = _before(
+    ports.show_inspected,
+    _by_network_name(
+        struct(
+            {
+                "Name": name,
+                "Image": image,
+                "State": struct({"Error": text}),
+                "Config": _CONFIG,
+                "HostConfig": _host_config,
+                "Mounts": each(_MOUNT_POINT),
+                "NetworkSettings": _NETWORKS,
+            }
+        )
+    ),
 )
 STATS: Final = struct({"name": name})
 WAITED: Final = struct({"Error": struct({"Message": text})})

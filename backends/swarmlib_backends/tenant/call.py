@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 from swarmlib import (
+    Answer,
     Conflict,
     Denied,
     Error,
@@ -24,13 +25,15 @@ from swarmlib import (
     Tap,
     Verb,
 )
-from swarmlib.asking import call
+from swarmlib.asking import ask, call
 
+from ..calls import forward, relay
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.rows import Row
 from ..policy import readings
 from .names import Names
 from .own import Found, Own
+from .quotas import Quotas
 from .shapes import Show
 from .tenants import Tenancy
 
@@ -47,12 +50,14 @@ class Call:
         row: the operation.
         request: the request in canonical form, with the tenant in its caller.
         sender: the engine, or whatever comes after the stage.
+        quotas: admit what uses something.
     """
 
     tenancy: Tenancy
     row: Row
     request: Request
     sender: Sender
+    quotas: Quotas
 
     @property
     def names(self) -> Names:
@@ -86,6 +91,10 @@ class Call:
         """Ask the engine, and return its answer's value. Raises its error."""
         return (await call(self.sender, request)).value
 
+    async def create(self, name: str, request: Request, exposed: Collection[str] = ()) -> Answer:
+        """Have an object created, if the quota has room for it; see `Quotas.create`."""
+        return await self.quotas.create(self.names.tenant, name, request, exposed)
+
     async def remove(self, path: Path) -> Any:
         """Remove an object that a prune is about. Return what the engine says of it; None if it could not be removed,
         because it is used, or gone, by now.
@@ -102,23 +111,38 @@ class Call:
     async def forward_seen(self, request: Request, see: Callable[[Any], Any] | None) -> Any:
         """Forward a request; `see` returns each value as it is shown, or None to hold it back."""
 
-        def shown(reply: Reply) -> Reply | None:
-            if isinstance(reply, Error):
-                return Error(self.shown_error(reply.error))
-            if isinstance(reply, Log) or see is None or reply.value is None:
-                return reply
-            value = see(reply.json)
-            return None if value is None else reply.replace(value=Json.from_data(value))
+        tap = Tap(request.reply, lambda reply: self._shown(reply, see))
+        return await Server.forward(request.replace(reply=tap), self.sender)
 
-        return await Server.forward(request.replace(reply=Tap(request.reply, shown)), self.sender)
+    def _shown(self, reply: Reply, see: Callable[[Any], Any] | None) -> Reply | None:
+        if isinstance(reply, Error):
+            return Error(self.shown_error(reply.error))
+        if isinstance(reply, Log) or see is None or reply.value is None:
+            return reply
+        value = see(reply.json)
+        return None if value is None else reply.replace(value=Json.from_data(value))
+
+    async def relay(self, request: Request, show: Show | None = None) -> None:
+        """Send a request, and reply with its answer until that has ended."""
+        see = show and (lambda value: show(self.names, value))
+
+        async def take(reply: Reply) -> None:
+            shown = self._shown(reply, see)
+            if shown is not None:
+                await forward(shown, self.request.reply)
+
+        await relay(await ask(self.sender, request), take)
+
+    async def reply(self, answer: Answer, show: Show | None = None) -> None:
+        """Reply with an answer of the engine, shown as those that are forwarded."""
+        for each in (*answer.before, answer.ack):
+            shown = self._shown(each, show and (lambda value: show(self.names, value)))
+            if shown is not None:
+                await self.request.reply.send(shown)
 
     def shown_error(self, error: SwarmError) -> SwarmError:
         """Return an error with the tenant's objects named as the tenant knows them."""
-        details = dict(error.details)
-        for name in _TEXTS:
-            if isinstance(text := details.get(name), bytes):
-                details[name] = self.names.in_bytes(text)
-        return type(error)(self.names.in_text(error.message), backend=error.backend, details=details)
+        return restated(error, self.names.in_bytes)
 
     def at(self, found: Found | None, ref: str) -> Path:
         """Return the request's path with the object's full id; with a name that nothing has if there is no object."""
@@ -129,3 +153,13 @@ class Call:
     def labelled(self, body: dict[str, Any]) -> Json:
         """Return the body of a new object with the tenant's label."""
         return Json.from_data({**body, "Labels": self.names.labelled(dict_of(body.get("Labels")))})
+
+
+def restated(error: SwarmError, change: Callable[[bytes], bytes]) -> SwarmError:
+    """Return an error with another text, also where it is in the engine's own bytes."""
+    details = dict(error.details)
+    for name in _TEXTS:
+        if isinstance(text := details.get(name), bytes):
+            details[name] = change(text)
+    message = change(error.message.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+    return type(error)(message, backend=error.backend, details=details)

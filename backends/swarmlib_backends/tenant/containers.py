@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from swarmlib import SwarmError
+
 from ..dockerapi.filters import encode
 from ..dockerapi.matching import named as named_by
 from ..dockerapi.nullable import list_of
 from ..dockerapi.operations import ContainerList, ContainerPrune, ContainerRename
 from ..dockerapi.status import refusal
 from ..enginekit.filters import pruned
-from . import answers, creation
-from .call import Call
+from . import answers, creation, ports
+from .call import Call, restated
 from .shapes import Show
 
 _STOPPED: Final = frozenset({"created", "exited", "dead"})
@@ -27,6 +29,32 @@ async def named(call: Call, show: Show | None) -> Any:
     ref = call.request.path[1]
     path = call.at(await call.own.container(ref), ref)
     return await call.forward(call.request.replace(path=path), show)
+
+
+async def start(call: Call) -> Any:
+    """Start or restart a container, if the quota has room for it."""
+    ref = call.request.path[1]
+    found = await call.own.container(ref)
+    request = call.request.replace(path=call.at(found, ref))
+    if found is None:
+        return await call.forward(request)
+    published = ports.labelled(found["Config"]["Labels"])
+    try:
+        await call.reply(await call.quotas.start(call.names.tenant, found["Id"], request))
+    except SwarmError as exc:
+        raise restated(exc, lambda text: ports.show_text(text, published)) from None
+    return None
+
+
+async def update(call: Call) -> Any:
+    """Change the limits of a container, if the quota has room for it."""
+    ref = call.request.path[1]
+    found = await call.own.container(ref)
+    request = call.request.replace(path=call.at(found, ref))
+    if found is None:
+        return await call.forward(request)
+    await call.reply(await call.quotas.update(call.names.tenant, found["Id"], request), answers.WARNED)
+    return None
 
 
 async def listed(call: Call) -> Any:

@@ -42,7 +42,9 @@ async def create(call: Call) -> Any:
     await joining.join(call, host)
     await _networks(call, body, host, name)
     await _volumes(call, body, host)
-    return await call.forward(call.request.replace(params=params, body=Json.from_data(body)), answers.WARNED)
+    exposed = await call.own.exposed_ports(body["Image"]) if host.get("PublishAllPorts") else ()
+    request = call.request.replace(params=params, body=Json.from_data(body))
+    await call.reply(await call.create(params["name"], request, exposed), answers.WARNED)
 
 
 async def _networks(call: Call, body: dict[str, Any], host: dict[str, Any], name: str) -> None:

@@ -17,6 +17,7 @@ from ..dockerapi.references import familiar, is_digest, is_id, repository, tagge
 from ..enginekit.filters import PRUNE_FILTERS, pruned
 from . import answers
 from .call import Call
+from .shapes import Show
 
 _UNNAMED: Final = "untagged"
 """The repository of images that are made without a name: without one, nobody could say whose an image is."""
@@ -99,27 +100,34 @@ async def pull(call: Call) -> Any:
     return await call.forward(call.request, answers.PROGRESS)
 
 
-async def imported(call: Call) -> Any:
+async def imported(call: Call) -> None:
     """Make an image of the tenant's of files."""
     asked = ImageCreate.of(call.request)
-    params = {**call.request.params, **_new(call, asked.repo, asked.tag)}
-    return await call.forward(call.request.replace(params=params), answers.PROGRESS)
+    await _make(call, call.request, _new(call, asked.repo, asked.tag), answers.PROGRESS)
 
 
-async def commit(call: Call) -> Any:
+async def commit(call: Call) -> None:
     """Make an image of the tenant's of a container."""
     asked = ImageCommit.of(call.request)
     found = await call.own.container(asked.container)
     container = call.names.nobody(asked.container) if found is None else str(found["Id"])
-    params = {**call.request.params, "container": container, **_new(call, asked.repo, asked.tag)}
-    return await call.forward(call.request.replace(params=params))
+    request = call.request.replace(params={**call.request.params, "container": container})
+    await _make(call, request, _new(call, asked.repo, asked.tag))
 
 
-async def tag(call: Call) -> Any:
+async def tag(call: Call) -> None:
     """Give an image another name, of the tenant's."""
     asked = ImageTag.of(call.request)
-    request = await _at(call)
-    return await call.forward(request.replace(params={**request.params, **_new(call, asked.repo, asked.tag)}))
+    await _make(call, await _at(call), _new(call, asked.repo, asked.tag))
+
+
+async def _make(call: Call, request: Request, new: Mapping[str, str], show: Show | None = None) -> None:
+    """Forward a request that names an image, if the quota has room for its name.
+
+    new: the parameters with the name.
+    """
+    async with call.quotas.tagging(call.names.tenant, f"{new['repo']}:{new['tag']}"):
+        await call.relay(request.replace(params={**request.params, **new}), show)
 
 
 def _new(call: Call, repo: str, tag: str) -> dict[str, str]:

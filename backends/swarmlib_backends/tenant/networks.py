@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from swarmlib import Conflict, Json, NotFound, Request, Verb
+from swarmlib import Answer, Conflict, Json, NotFound, Request, Verb
 
 from ..dockerapi.ages import since
 from ..dockerapi.filters import encode, flag
@@ -52,7 +52,7 @@ async def listed(call: Call) -> Any:
     return await call.forward_seen(call.request.replace(params={"filters": encode(filters)}), see)
 
 
-async def create(call: Call) -> Any:
+async def create(call: Call) -> None:
     """Create a network; a second one of its name would keep the containers of both from starting."""
     body = dict(call.request.json)
     name = str(body.get("Name", ""))
@@ -61,7 +61,7 @@ async def create(call: Call) -> Any:
     if name.strip():  # an engine refuses an empty one
         body["Name"] = call.names.real(name)
     body["CheckDuplicate"] = True
-    return await call.forward(call.request.replace(body=call.labelled(body)), answers.WARNED)
+    await call.reply(await _made(call, body), answers.WARNED)
 
 
 async def prune(call: Call) -> Any:
@@ -118,11 +118,15 @@ async def id_of(call: Call, ref: str) -> str:
 
 
 async def _make_bridge(call: Call) -> Any:
-    body = call.labelled({"Name": call.names.real(BRIDGE), "CheckDuplicate": True})
     try:
-        return await call.ask(Request(Verb.SPAWN, ("networks",), body=body, meta=call.meta))
+        return (await _made(call, {"Name": call.names.real(BRIDGE), "CheckDuplicate": True})).value
     except Conflict:  # another call was first
         return await call.own.network(BRIDGE)
+
+
+async def _made(call: Call, body: dict[str, Any]) -> Answer:
+    request = Request(Verb.SPAWN, ("networks",), body=call.labelled(body), meta=call.meta)
+    return await call.create(str(body.get("Name", "")), request)
 
 
 def endpoint(given: dict[str, Any], name: str) -> dict[str, Any]:

@@ -57,15 +57,16 @@ _CONTAINERS: Final = {
     **dict.fromkeys(
         (
             *("ContainerTop", "ContainerLogs", "ContainerChanges", "ContainerExport", "ContainerResize"),
-            *("ContainerStart", "ContainerStop", "ContainerRestart", "ContainerKill", "ContainerPause"),
+            *("ContainerStop", "ContainerKill", "ContainerPause"),
             *("ContainerUnpause", "ContainerAttach", "ContainerAttachWebsocket", "ContainerDelete"),
             *("ContainerArchive", "ContainerArchiveInfo", "PutContainerArchive"),
         ),
         _container(),
     ),
+    **dict.fromkeys(("ContainerStart", "ContainerRestart"), Operation(containers.start)),
     "ContainerStats": _container(answers.STATS),
     "ContainerWait": _container(answers.WAITED),
-    "ContainerUpdate": _container(answers.WARNED),
+    "ContainerUpdate": Operation(containers.update),
     "ContainerRename": Operation(containers.rename),
     "ContainerPrune": Operation(containers.prune),
     "ContainerExec": _container(answers.WARNED),

@@ -78,6 +78,10 @@ class Own:
         """Return where the containers of an image have volumes of their own."""
         return dict_of(dict_of((await self.inspected("images", image) or {}).get("Config")).get("Volumes")).keys()
 
+    async def exposed_ports(self, image: str) -> Collection[str]:
+        """Return the ports that an image exposes."""
+        return dict_of(dict_of((await self._get("images", image) or {}).get("Config")).get("ExposedPorts")).keys()
+
     async def exec(self, id: str) -> Found | None:
         """Return a command in a container by its id."""
         found = await self.inspected("exec", id) if _ID.fullmatch(id) else None

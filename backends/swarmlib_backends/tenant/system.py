@@ -44,6 +44,7 @@ async def info(call: Call) -> Any:
     counts = {field: states[state] for state, field in _COUNTS.items()}
     return {
         **{field: engine[field] for field in _OF_THE_HOST if field in engine},
+        **call.tenancy.terms.host,
         **counts,
         "ID": call.tenancy.name,
         "Name": call.tenancy.name,

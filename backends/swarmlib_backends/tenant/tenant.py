@@ -21,7 +21,9 @@ from ..watched_file import WatchedFile
 from . import tenants
 from .call import Call
 from .operations import OPERATIONS, Operation
+from .quotas import Quotas
 from .tenants import Tenancy
+from .terms import Terms
 
 _log = logging.getLogger(__name__)
 
@@ -45,10 +47,14 @@ class Tenant(Server):
         """Read the tenants, and read them again whenever the file has changed."""
         self._file = WatchedFile(self.file)
         self._tenants = tenants.parse(await self._file.read(), str(self.file))
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery, Quotas.open(self.next, self._terms) as self._quotas:
             nursery.start_soon(self._follow)
             yield
             nursery.cancel_scope.cancel()
+
+    def _terms(self, tenant: str) -> Terms:
+        known = self._tenants.by_name.get(tenant)
+        return Terms() if known is None else known.terms
 
     async def _follow(self) -> None:
         while True:
@@ -73,7 +79,7 @@ class Tenant(Server):
         meta = request.meta.replace(caller=f"tenant:{tenancy.name}/{request.meta.caller}")
         # Some clients send parameters that no engine knows, and ignores; the engine behind this may be a newer one.
         known = {name: each for name, each in request.params.items() if name in row.params.declared}
-        call = Call(tenancy, row, request.replace(params=row.params.read(known), meta=meta), self.next)
+        call = Call(tenancy, row, request.replace(params=row.params.read(known), meta=meta), self.next, self._quotas)
         try:
             call.judge(operation.limited)
             return await operation.answer(call)

@@ -20,6 +20,7 @@ from ..policy.grants import Grants
 from ..policy.names import IMAGES
 from ..toml_tables import Table
 from .names import REGISTRY, Names
+from .terms import Terms
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,32}")
 _HARMLESS: Final[Mapping[str, frozenset[str]]] = {
@@ -42,12 +43,14 @@ class Tenancy:
         clients: the clients that act for it.
         images: which images, by reference with the registry, it may pull and use; no tenant can change them.
         grants: what its containers may have beyond the harmless.
+        terms: how much it may use.
     """
 
     name: str
     clients: Sequence[Client]
     images: Match
     grants: Grants
+    terms: Terms
 
     @cached_property
     def names(self) -> Names:
@@ -141,6 +144,7 @@ def _tenancy(tenants: Table, name: str, known: Mapping[str, Client]) -> Tenancy:
         acting,
         table.read("images", table.texts("images") or (), images),
         grants.read(container),
+        Terms.read(table),
     )
     container.end()
     table.end()

@@ -42,7 +42,7 @@ async def create(call: Call) -> Any:
     body = dict(call.request.json or {})
     name = str(body.get("Name", ""))
     body["Name"] = call.names.real(check_volume(name)) if name else secrets.token_hex(32)
-    made = await call.ask(call.request.replace(body=call.labelled(body)))
+    made = (await call.create(body["Name"], call.request.replace(body=call.labelled(body)))).value
     if not call.own.owns("volumes", made):
         raise Conflict(f"the volume {name} is in use: choose another name")
     return answers.VOLUME(call.names, made)

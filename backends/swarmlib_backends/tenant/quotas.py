@@ -1,0 +1,200 @@
+"""The admission of the calls that use what a tenant has a quota of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import trio
+
+from swarmlib import UNSENT, Answer, Json, Request, Sender, SwarmError, TimedOut, Unavailable, Verb
+from swarmlib.asking import call
+
+from ..keyed_locks import KeyedLocks
+from . import amounts, ports
+from .census import Census
+from .ledger import Found, Ledger, Ledgers, Ref, Reservation
+from .terms import Terms
+
+_LEFT_SECONDS: Final = 60.0
+"""Seconds that a call goes on whose client has left: only its end tells what is used."""
+
+
+class Quotas:
+    """Admits calls: reserves what a call may use, has it carried out, and counts what it has made.
+
+    sender: the stages that lead to the engine. terms_of: gives the terms of a tenant.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        terms_of: Callable[[str], Terms],
+        nursery: trio.Nursery,
+    ) -> None:
+        self._sender = sender
+        self._nursery = nursery
+        self._locks = KeyedLocks[str]()
+        self.ledgers = Ledgers(terms_of)
+        self.census = Census(sender, self.ledgers)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, sender: Sender, terms_of: Callable[[str], Terms]) -> AsyncGenerator[Self]:
+        """Count what is there, for as long as the context lasts."""
+        async with trio.open_nursery() as nursery:
+            quotas = cls(sender, terms_of, nursery)
+            nursery.start_soon(quotas.census.run)
+            yield quotas
+            nursery.cancel_scope.cancel()
+
+    async def create(self, tenant: str, name: str, request: Request, exposed: Collection[str] = ()) -> Answer:
+        """Have a container, a network or a volume created, with what the tenant's terms give it.
+
+        name: the name that its engine gets. exposed: the ports that a container's image exposes.
+
+        Raises:
+            Denied: the quota has no room for it, or the terms don't allow it.
+            SwarmError: the engine's error.
+        """
+        ledger = await self._ledger(tenant)
+        kind = request.path[0]
+        if kind == "containers":
+            asked = ports.asked(request.json, exposed)
+            chosen = ledger.ports.choose(ledger.terms.ports, asked)
+            body = ports.published(ledger.terms.container(request.json), chosen, ledger.terms.address)
+            request = request.replace(body=Json.from_data(body))
+            reservation = ledger.create(kind, name, {kind: 1, "ports": len(chosen)}, chosen)
+        elif kind == "networks":
+            request = request.replace(body=Json.from_data(ledger.terms.network(request.json)))
+            reservation = ledger.create(kind, name, {kind: 1})
+        else:
+            reservation = ledger.reserve((kind, name), {kind: 1})
+        return await self._outlive(lambda: self._carry_out(ledger, reservation, request))
+
+    async def start(self, tenant: str, id: str, request: Request) -> Answer:
+        """Have a container started or restarted. Raises as `create`."""
+        return await self._outlive(lambda: self._start(tenant, id, request))
+
+    async def _start(self, tenant: str, id: str, request: Request) -> Answer:
+        async with self._locks.of(id):
+            ledger = await self._ledger(tenant)
+            found, host = await self._inspect(id)
+            reservation = ledger.reserve(("containers", id), {**found.amounts, **amounts.running(host)})
+            return await self._carry_out(ledger, reservation, request)
+
+    async def update(self, tenant: str, id: str, request: Request) -> Answer:
+        """Have the limits of a container changed. Raises as `create`."""
+        return await self._outlive(lambda: self._update(tenant, id, request))
+
+    async def _update(self, tenant: str, id: str, request: Request) -> Answer:
+        async with self._locks.of(id):  # else a start could be judged by the limits before
+            ledger = await self._ledger(tenant)
+            found, host = await self._inspect(id)
+            changed = amounts.changed(host, request.json or {})
+            used = {**found.amounts, **amounts.running(changed)} if "running" in found.amounts else found.amounts
+            reservation = ledger.reserve(("containers", id), used)
+            return await self._carry_out(ledger, reservation, request)
+
+    async def _inspect(self, id: str) -> tuple[Found, Mapping[str, Any]]:
+        value = (await call(self._sender, Request(Verb.GET, ("containers", id)))).value
+        return amounts.found("containers", value), value["HostConfig"]
+
+    async def _ledger(self, tenant: str) -> Ledger:
+        ledger = self.ledgers.of(tenant)
+        if ledger.terms.limits:
+            await self.census.complete()
+        return ledger
+
+    async def _carry_out(self, ledger: Ledger, reservation: Reservation, request: Request) -> Answer:
+        """Send a request whose effects are reserved. The reservation ends when somebody has seen them."""
+        try:
+            answer = await call(self._sender, request)
+        except SwarmError as exc:
+            if reservation.creates and not _is_uncertain(exc):
+                reservation.release()
+            else:
+                self._settle(ledger, reservation, reservation.ref)
+            raise
+        except trio.Cancelled:
+            self._settle(ledger, reservation, reservation.ref)
+            raise
+        if reservation.creates:
+            made = amounts.read(amounts.WithId, answer.value)
+            self._settle(ledger, reservation, (request.path[0], made["Id"]))
+        else:
+            self._settle(ledger, reservation, reservation.ref)
+        return answer
+
+    def _settle(self, ledger: Ledger, reservation: Reservation, ref: Ref) -> None:
+        reservation.settle(ref)
+        if reservation.creates:  # whether it has made something is not known
+            self.census.doubt()
+        else:
+            self.census.look_at(ref, ledger.tenant)
+
+    async def _outlive(self, run: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Await a call that goes on when the client leaves, as it does at an engine: else what it makes is not counted.
+
+        Raises what it raises.
+        """
+        result = _Result()
+        scope = trio.CancelScope()
+        self._nursery.start_soon(result.of, run, scope)
+        try:
+            return await result.get()
+        except trio.Cancelled:
+            scope.deadline = trio.current_time() + _LEFT_SECONDS
+            raise
+
+    @asynccontextmanager
+    async def tagging(self, tenant: str, tag: str) -> AsyncGenerator[None]:
+        """Admit a call that gives an image this tag, which is sent in the context.
+
+        Raises:
+            Denied: the quota has no room for it.
+        """
+        ledger = await self._ledger(tenant)
+        reservation = ledger.reserve(("images", tag), {"images": 1})
+        try:
+            yield
+        finally:
+            reservation.settle(reservation.ref)
+            self.census.look_at_images()
+
+    def usage(self) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+        """Return what each tenant uses, and its limits, by resource: CPUs in billionths, memory in bytes."""
+        return {
+            each.tenant: {"used": dict(each.used), "limits": dict(each.terms.limits)} for each in self.ledgers.all()
+        }
+
+
+class _Result:
+    """What a call that runs in another task returns or raises."""
+
+    def __init__(self) -> None:
+        self._done = trio.Event()
+        self._found: Answer | SwarmError | None = None
+
+    async def of(self, run: Callable[[], Awaitable[Answer]], scope: trio.CancelScope) -> None:
+        """Keep what a call returns or raises."""
+        with scope:
+            try:
+                self._found = await run()
+            except SwarmError as exc:
+                self._found = exc
+        self._done.set()
+
+    async def get(self) -> Answer:
+        """Wait for it."""
+        await self._done.wait()
+        if isinstance(self._found, Answer):
+            return self._found
+        raise self._found or Unavailable("the stage was closed during the call")
+
+
+def _is_uncertain(exc: SwarmError) -> bool:
+    """Return whether a call that failed may have had an effect: no engine has said that it had none."""
+    details = exc.details
+    return isinstance(exc, Unavailable | TimedOut) and not details.get(UNSENT) and "status" not in details
