@@ -21,8 +21,9 @@ class Meta:
 
     Attributes:
         caller: who sent the request, as the source that took it knows: `cert:NAME` by a TLS certificate, `uid:N` by a
-            unix socket, or `container:ID` if the peer runs in a container, `ip:ADDRESS` by a plain TCP connection; ""
-            where it doesn't know. A wire peer can't set it: for its requests, the caller is that peer itself.
+            unix socket, or `container:ID` if the peer runs in a container, `ip:ADDRESS` by a plain TCP connection,
+            `token:DIGEST` by the SHA-256 of a bearer token; "" where it doesn't know. A wire peer can't set it: for its
+            requests, the caller is that peer itself.
         version: the version of the API that the client speaks; "" where the client names none.
         headers: headers of the client's protocol that belong to the operation, such as credentials for a registry.
             Their names are in lower case.

@@ -4,6 +4,7 @@ the client is known, so that no client can pass for one of another kind.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import struct
@@ -51,3 +52,8 @@ def by_certificate(certificate: Mapping[str, Any] | None) -> str:
     subject = (certificate or {}).get("subject", ())
     names = [value for part in subject for key, value in part if key == "commonName"]
     return f"cert:{names[0]}" if names else ""
+
+
+def by_token(token: bytes) -> str:
+    """`token:DIGEST` by the SHA-256 of a bearer token, in hexadecimal. The token itself is a secret."""
+    return f"token:{hashlib.sha256(token).hexdigest()}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -30,6 +30,10 @@ def most_connections(asked: int) -> int:
     return min(asked, max(1, (limit - _OTHER_DESCRIPTORS) // _DESCRIPTORS_EACH))
 
 
+Heed: TypeAlias = Callable[[int, int], object]
+"""Heeds how many clients are connected, and how many of them are busy."""
+
+
 class ClientConnection:
     """One client's connection, for as long as it is open."""
 
@@ -42,10 +46,12 @@ class ClientConnection:
     def idle(self) -> None:
         """Nothing is under way on it, and it may be cut to make room for another."""
         self._limiter.idle[self] = None
+        self._limiter.tell()
 
     def busy(self) -> None:
         """Something is under way, and it is not cut."""
         self._limiter.idle.pop(self, None)
+        self._limiter.tell()
 
     def abort(self) -> None:
         """Cut the connection; what is not whole is broken off, which tells the client so."""
@@ -57,10 +63,12 @@ class ConnectionLimiter:
     client can connect again at any time, and a call of another client is not refused for it.
 
     server: its name, for the log.
+    heed: called with the number of clients that are connected, and of those with a call under way, when it changes.
     """
 
-    def __init__(self, most: int, server: str) -> None:
+    def __init__(self, most: int, server: str, heed: Heed | None = None) -> None:
         self._server = server
+        self._heed = heed
         self._most = most
         self._present = 0
         self._full = False
@@ -82,14 +90,19 @@ class ConnectionLimiter:
             yield None
             return
         client = ClientConnection(self)
-        client.idle()
         self._present += 1
+        client.idle()
         try:
             with client.scope:
                 yield client
         finally:
             self._present -= 1
             client.busy()
+
+    def tell(self) -> None:
+        """Tell how many are connected, and busy, if somebody wants to know."""
+        if self._heed is not None:
+            self._heed(self._present, self._present - len(self.idle))
 
     def make_room(self) -> bool:
         """Cut the connection that has been idle the longest; False where none is."""

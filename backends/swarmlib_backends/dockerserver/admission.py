@@ -114,6 +114,23 @@ def check_type(head: Head) -> None:
         raise Invalid("a form as body is not supported: send parameters in the query")
 
 
+def bearer(head: Head) -> bytes | None:
+    """Return the bearer token that a request presents (RFC 6750, 2.1); None if it presents none.
+
+    Raises:
+        Invalid: it presents several, or an empty one.
+    """
+    found: list[bytes] = []
+    for name, value in head.headers:
+        if name.lower() == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                found.append(token.strip())
+    if found and (len(found) > 1 or not found[0]):
+        raise Invalid("a request that presents a bearer token in Authorization must present exactly one")
+    return found[0] if found else None
+
+
 def takes_json(row: Row) -> bool:
     """Return whether the operation has a JSON body, by the API's schema."""
     return row.kind is not Kind.WHOLE and schema.body_reader(row.name) is not None

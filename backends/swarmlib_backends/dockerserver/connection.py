@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from swarmlib import Invalid, Json, Meta, Request, Sender, SwarmError, TimedOut, Unavailable, dispatch
+from swarmlib.net import callers
 from swarmlib.net.limiter import ClientConnection
 
 from ..dockerapi import table
@@ -19,7 +20,7 @@ from ..http.headers import Headers
 from ..http.incoming import Incoming
 from ..http.outgoing import response_head
 from ..stream_wrappers import Resumed
-from .admission import check_head, check_json, check_type, expects_invitation, takes_json
+from .admission import bearer, check_head, check_json, check_type, expects_invitation, takes_json
 from .exchange import response
 from .fields import OWN_HEADERS
 from .reply import HttpReply, last_response
@@ -180,7 +181,9 @@ class Connection:
         params = found.params
         if exchange.upgrade and found.row.kind is Kind.WHOLE:
             params = {**params, "upgrade": exchange.protocol}
-        meta = Meta(self._caller, found.version, tuple(_kept(exchange.head.headers, found.row)))
+        token = bearer(exchange.head)
+        caller = self._caller if token is None else callers.by_token(token)
+        meta = Meta(caller, found.version, tuple(_kept(exchange.head.headers, found.row)))
         given = Json(body) if body else None
         return Request(found.row.verb, found.path, params, given, meta, upload=exchange.upload)
 

@@ -21,7 +21,7 @@ from swarmlib import Invalid, Source, Unavailable, argument, option
 from swarmlib.net import callers
 from swarmlib.net.address import Address
 from swarmlib.net.hangups import Hangups
-from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, most_connections
+from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, Heed, most_connections
 from swarmlib.net.listening import listening, serve
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
@@ -62,12 +62,14 @@ class DockerServer(Source):
     allow_host: list[str] = option(
         "name that clients on plain tcp may use for this server (header Host)", default=[], metavar="HOST"
     )
+    heed: Heed | None = None
+    """Called with the number of clients that are connected, and of those with a call under way, when it changes."""
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled."""
         if self.max_connections < 1:
             raise Invalid(f"--max-connections must be 1 or more, not {self.max_connections}")
-        self._limiter = ConnectionLimiter(most_connections(self.max_connections), self.name)
+        self._limiter = ConnectionLimiter(most_connections(self.max_connections), self.name, self.heed)
         self._tls = self._tls_context() if self.tls or self.tlsverify else None
         addresses = [_Address.read(address) for address in self.addresses]
         self._hosts = {host.lower() for host in (*self.allow_host, *(address.host for address in addresses)) if host}
