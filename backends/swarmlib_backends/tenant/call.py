@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from swarmlib import (
@@ -106,7 +106,7 @@ class Call:
 
     async def forward(self, request: Request, show: Show | None = None) -> Any:
         """Forward a request; each value of the answer is shown to the tenant by its shape, if there is one."""
-        return await self.forward_seen(request, show and (lambda value: show(self.names, value)))
+        return await self.forward_seen(request, None if show is None else partial(show, self.names))
 
     async def forward_seen(self, request: Request, see: Callable[[Any], Any] | None) -> Any:
         """Forward a request; `see` returns each value as it is shown, or None to hold it back."""
@@ -124,7 +124,7 @@ class Call:
 
     async def relay(self, request: Request, show: Show | None = None) -> None:
         """Send a request, and reply with its answer until that has ended."""
-        see = show and (lambda value: show(self.names, value))
+        see = None if show is None else partial(show, self.names)
 
         async def take(reply: Reply) -> None:
             shown = self._shown(reply, see)
@@ -136,7 +136,7 @@ class Call:
     async def reply(self, answer: Answer, show: Show | None = None) -> None:
         """Reply with an answer of the engine, shown as those that are forwarded."""
         for each in (*answer.before, answer.ack):
-            shown = self._shown(each, show and (lambda value: show(self.names, value)))
+            shown = self._shown(each, None if show is None else partial(show, self.names))
             if shown is not None:
                 await self.request.reply.send(shown)
 

@@ -80,7 +80,7 @@ class Own:
 
     async def exposed_ports(self, image: str) -> Collection[str]:
         """Return the ports that an image exposes."""
-        return dict_of(dict_of((await self._get("images", image) or {}).get("Config")).get("ExposedPorts")).keys()
+        return dict_of(dict_of((await self.inspected("images", image) or {}).get("Config")).get("ExposedPorts")).keys()
 
     async def exec(self, id: str) -> Found | None:
         """Return a command in a container by its id."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 import trio
 
-from swarmlib import UNSENT, Answer, Json, Request, Sender, SwarmError, TimedOut, Unavailable, Verb
+from swarmlib import UNSENT, Answer, Denied, Json, Request, Sender, SwarmError, TimedOut, Unavailable, Verb
 from swarmlib.asking import call
 
+from ..dockerapi.nullable import list_of
 from ..keyed_locks import KeyedLocks
 from . import amounts, ports
 from .census import Census
@@ -61,17 +62,30 @@ class Quotas:
         ledger = await self._ledger(tenant)
         kind = request.path[0]
         if kind == "containers":
-            asked = ports.asked(request.json, exposed)
-            chosen = ledger.ports.choose(ledger.terms.ports, asked)
+            chosen = ledger.ports.choose(ledger.terms.ports, ports.asked(request.json, exposed))
             body = ports.published(ledger.terms.container(request.json), chosen, ledger.terms.address)
             request = request.replace(body=Json.from_data(body))
-            reservation = ledger.create(kind, name, {kind: 1, "ports": len(chosen)}, chosen)
+            held = [ledger.create(kind, name, {kind: 1, "ports": len(chosen)}, chosen)]
+            self._reserve_volumes(ledger, body, held)
         elif kind == "networks":
             request = request.replace(body=Json.from_data(ledger.terms.network(request.json)))
-            reservation = ledger.create(kind, name, {kind: 1})
+            held = [ledger.create(kind, name, {kind: 1})]
         else:
-            reservation = ledger.reserve((kind, name), {kind: 1})
-        return await self._outlive(lambda: self._carry_out(ledger, reservation, request))
+            held = [ledger.reserve((kind, name), {kind: 1})]
+        return await self._outlive(lambda: self._carry_out(ledger, held, request))
+
+    @staticmethod
+    def _reserve_volumes(ledger: Ledger, body: Mapping[str, Any], held: list[Reservation]) -> None:
+        """Reserve the volumes that an engine makes for a container, unless they are there already."""
+        try:
+            for mount in list_of(body["HostConfig"].get("Mounts")):
+                if mount.get("Type") == "volume":
+                    name = mount.get("Source")
+                    one = {"volumes": 1}
+                    held.append(ledger.reserve(("volumes", name), one) if name else ledger.create("volumes", "", one))
+        except Denied:
+            ledger.end(held)
+            raise
 
     async def start(self, tenant: str, id: str, request: Request) -> Answer:
         """Have a container started or restarted. Raises as `create`."""
@@ -82,7 +96,7 @@ class Quotas:
             ledger = await self._ledger(tenant)
             found, host = await self._inspect(id)
             reservation = ledger.reserve(("containers", id), {**found.amounts, **amounts.running(host)})
-            return await self._carry_out(ledger, reservation, request)
+            return await self._carry_out(ledger, [reservation], request)
 
     async def update(self, tenant: str, id: str, request: Request) -> Answer:
         """Have the limits of a container changed. Raises as `create`."""
@@ -95,7 +109,7 @@ class Quotas:
             changed = amounts.changed(host, request.json or {})
             used = {**found.amounts, **amounts.running(changed)} if "running" in found.amounts else found.amounts
             reservation = ledger.reserve(("containers", id), used)
-            return await self._carry_out(ledger, reservation, request)
+            return await self._carry_out(ledger, [reservation], request)
 
     async def _inspect(self, id: str) -> tuple[Found, Mapping[str, Any]]:
         value = (await call(self._sender, Request(Verb.GET, ("containers", id)))).value
@@ -103,34 +117,37 @@ class Quotas:
 
     async def _ledger(self, tenant: str) -> Ledger:
         ledger = self.ledgers.of(tenant)
-        if ledger.terms.limits:
+        if ledger.terms.limits or ledger.terms.ports:
             await self.census.complete()
         return ledger
 
-    async def _carry_out(self, ledger: Ledger, reservation: Reservation, request: Request) -> Answer:
-        """Send a request whose effects are reserved. The reservation ends when somebody has seen them."""
+    async def _carry_out(self, ledger: Ledger, held: Sequence[Reservation], request: Request) -> Answer:
+        """Send a request whose effects are reserved. A reservation ends when somebody has seen them.
+
+        held: the reservation for the object that it is about, then those for others.
+        """
+        first = held[0]
+        without_effect, made = False, first.ref
         try:
             answer = await call(self._sender, request)
+            if first.creates:
+                made = (made[0], amounts.read(amounts.WithId, answer.value)["Id"])
+            return answer
         except SwarmError as exc:
-            if reservation.creates and not _is_uncertain(exc):
-                reservation.release()
+            without_effect = first.creates and not _is_uncertain(exc)
+            raise
+        finally:
+            if without_effect:
+                ledger.end(held)
             else:
-                self._settle(ledger, reservation, reservation.ref)
-            raise
-        except trio.Cancelled:
-            self._settle(ledger, reservation, reservation.ref)
-            raise
-        if reservation.creates:
-            made = amounts.read(amounts.WithId, answer.value)
-            self._settle(ledger, reservation, (request.path[0], made["Id"]))
-        else:
-            self._settle(ledger, reservation, reservation.ref)
-        return answer
+                self._settle(ledger, first, made)
+                for each in held[1:]:
+                    self._settle(ledger, each, each.ref)
 
     def _settle(self, ledger: Ledger, reservation: Reservation, ref: Ref) -> None:
         reservation.settle(ref)
-        if reservation.creates:  # whether it has made something is not known
-            self.census.doubt()
+        if reservation.creates and ref[0] != "volumes":
+            self.census.doubt()  # nobody knows whether it has made something
         else:
             self.census.look_at(ref, ledger.tenant)
 

@@ -101,6 +101,39 @@ async def test_without_egress_every_network_is_internal(tmp_path: Path) -> None:
         assert (await engine.get("containers", "alice.one"))["HostConfig"]["Runtime"] == "runc"
 
 
+async def test_volumes_that_are_made_for_a_container_count(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with world(tmp_path, "[tenant.alice.quota]\nvolumes = 3") as (alice, _, engine):
+        await alice.spawn(body(Binds=["data:/d"]) | {"Volumes": {"/x": {}}}, name="one")
+        await alice.spawn(body(Binds=["data:/d"]), name="two")  # the same one
+        with pytest.raises(Denied, match="volumes: 3 in use"):  # with the first of the two
+            await alice.spawn(body(Binds=["data:/d", "more:/m"]) | {"Volumes": {"/x": {}}}, name="three")
+        await wait_all_tasks_blocked()
+        await alice.spawn({"Name": "last"}, "volumes")
+        with pytest.raises(Denied, match="volumes: 3 in use"):
+            await alice.spawn({"Name": "more"}, "volumes")
+        await alice.spawn({"Name": "last"}, "volumes")  # the same one
+        await engine.rm("volumes", "alice.last")
+        await wait_all_tasks_blocked()
+        await alice.spawn({"Name": "more"}, "volumes")
+
+
+async def test_the_host_is_as_large_as_the_quota(tmp_path: Path) -> None:
+    async with world(tmp_path, '[tenant.alice.quota]\nmemory = "100MiB"\ncpus = 1.5') as (alice, bob, _):
+        info = await alice.get()
+        assert (info["NCPU"], info["MemTotal"]) == (2, 100 * MIB)
+        assert (await bob.get())["NCPU"] == 4
+
+
+async def test_an_image_of_its_own_counts_by_its_name(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with world(tmp_path, "[tenant.alice.quota]\nimages = 1") as (alice, _, _):
+        await alice.set("images", "busybox", "tag", repo="mine", tag="1")
+        with pytest.raises(Denied, match="images: 1 in use"):
+            await alice.set("images", "busybox", "tag", repo="mine", tag="2")
+        await alice.rm("images", "mine:1")
+        await wait_all_tasks_blocked()
+        await alice.set("images", "busybox", "tag", repo="mine", tag="2")
+
+
 @pytest.mark.parametrize(
     ("terms", "error"),
     [
