@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
@@ -49,26 +49,22 @@ class _Other(TypedDict):
 
 
 class WithId(TypedDict):
-    """An entry of a list of containers or networks."""
+    """What was created."""
 
     Id: str
 
 
-class WithName(TypedDict):
-    """An entry of a list of volumes."""
-
+class _Listed(TypedDict, total=False):
+    Id: str
     Name: str
+    Labels: dict[str, str] | None
 
 
-class Volumes(TypedDict):
-    """A list of volumes."""
-
-    Volumes: list[WithName] | None
+class _Volumes(TypedDict):
+    Volumes: list[_Listed] | None
 
 
-class WithTags(TypedDict):
-    """An entry of a list of images."""
-
+class _WithTags(TypedDict):
     RepoTags: list[str] | None
 
 
@@ -136,9 +132,30 @@ def found(kind: str, value: Any) -> Found:
     return Found(labels.get(LABEL), container["Name"].removeprefix("/"), used, published)
 
 
-def owner_of(tag: str) -> str | None:
-    """Return the tenant whose the tag of an image is; None if it is nobody's."""
-    return tag.removeprefix(REGISTRY).partition("/")[0] if tag.startswith(REGISTRY) else None
+def listed(kind: str, value: Any) -> Iterator[tuple[str, str | None]]:
+    """Yield the objects of a list: what names each without doubt, and its tenant, if it has one.
+
+    Raises:
+        BadAnswer: it is malformed.
+    """
+    volumes = kind == "volumes"
+    for each in read(_Volumes, value)["Volumes"] or () if volumes else read(list[_Listed], value):
+        id = each.get("Name") if volumes else each.get("Id")
+        if id is None:
+            raise BadAnswer(f"the engine gave a malformed answer: one of the {kind} has no name")
+        yield id, (each.get("Labels") or {}).get(LABEL)
+
+
+def tags(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the tags of tenants in a list of images, each with its tenant.
+
+    Raises:
+        BadAnswer: it is malformed.
+    """
+    for each in read(list[_WithTags], value):
+        for tag in each["RepoTags"] or ():
+            if tag.startswith(REGISTRY):
+                yield tag, tag.removeprefix(REGISTRY).partition("/")[0]
 
 
 def unreadable(kind: str) -> Found:

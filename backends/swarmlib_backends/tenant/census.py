@@ -172,9 +172,7 @@ class Census:
         filters = orjson.dumps({"label": [LABEL]}).decode()
         params = {"filters": filters} | ({"all": "1"} if kind == "containers" else {})
         value = (await call(self._sender, Request(Verb.LS, (kind,), params))).value
-        if kind != "volumes":
-            return [(kind, each["Id"]) for each in amounts.read(list[amounts.WithId], value)]
-        return [(kind, each["Name"]) for each in amounts.read(amounts.Volumes, value)["Volumes"] or ()]
+        return [(kind, id) for id, _ in amounts.listed(kind, value)]
 
     async def _look(self, ref: Ref) -> None:
         async with self._locks.of(ref):  # or an older answer could be noted after a newer one
@@ -212,11 +210,8 @@ class Census:
         """Look at all tags."""
         looks = {ref: ledger.look(ref) for ledger in self._ledgers.all() for ref in ledger.refs if ref[0] == "images"}
         value = (await call(self._sender, Request(Verb.LS, ("images",)))).value
-        tags = {tag for each in amounts.read(list[amounts.WithTags], value) for tag in each["RepoTags"] or ()}
-        for tag in tags:
-            owner = amounts.owner_of(tag)
-            if owner is not None:
-                ref = ("images", tag)
-                (looks.pop(ref, None) or Look(self._ledgers.of(owner), ref)).saw(Found(owner, tag, {"images": 1}))
+        for tag, owner in amounts.tags(value):
+            ref = ("images", tag)
+            (looks.pop(ref, None) or Look(self._ledgers.of(owner), ref)).saw(Found(owner, tag, {"images": 1}))
         for look in looks.values():
             look.saw(GONE)

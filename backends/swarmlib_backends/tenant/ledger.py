@@ -233,10 +233,11 @@ class Ledgers:
         """Return the ledgers of the tenants that are known."""
         return list(self._by_tenant.values())
 
-    def forget(self, tenant: str) -> None:
-        """Forget a tenant that has ended, if nothing of it is left."""
+    def forget(self, tenant: str) -> bool:
+        """Forget a tenant that has ended, if nothing of it is left; return whether it is not known any more."""
         if tenant in self._by_tenant and not self._by_tenant[tenant].refs:
             del self._by_tenant[tenant]
+        return tenant not in self._by_tenant
 
 
 class Look:

@@ -16,6 +16,7 @@ from ..keyed_locks import KeyedLocks
 from . import amounts, ports
 from .census import Census
 from .ledger import Found, Ledger, Ledgers, Ref, Reservation
+from .resources import Amounts
 from .terms import Terms
 
 _LEFT_SECONDS: Final = 60.0
@@ -180,11 +181,12 @@ class Quotas:
             reservation.settle(reservation.ref)
             self.census.look_at_images()
 
-    def usage(self) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
-        """Return what each tenant uses, and its limits, by resource: CPUs in billionths, memory in bytes."""
-        return {
-            each.tenant: {"used": dict(each.used), "limits": dict(each.terms.limits)} for each in self.ledgers.all()
-        }
+    def usage(self) -> Mapping[str, Mapping[str, Amounts]]:
+        """Return what each tenant uses (`Used`), and its limits (`Limits`), by resource: CPUs in billionths, memory in
+        bytes.
+        """
+        ledgers = self.ledgers.all()
+        return {each.tenant: {"Used": dict(each.used), "Limits": dict(each.terms.limits)} for each in ledgers}
 
 
 class _Result:

@@ -14,12 +14,15 @@ import trio
 
 from swarmlib import Denied, Handler, Request, Server, SwarmError, argument
 
+from ..control import offering
 from ..dockerapi import table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import Row
 from ..watched_file import WatchedFile
-from . import tenants
+from . import desk, tenants
 from .call import Call
+from .endpoints import Sockets
+from .leases import Leases
 from .operations import OPERATIONS, Operation
 from .quotas import Quotas
 from .tenants import Tenancy
@@ -47,20 +50,38 @@ class Tenant(Server):
         """Read the tenants, and read them again whenever the file has changed."""
         self._file = WatchedFile(self.file)
         self._tenants = tenants.parse(await self._file.read(), str(self.file))
-        async with trio.open_nursery() as nursery, Quotas.open(self.next, self._terms) as self._quotas:
-            nursery.start_soon(self._follow)
+        async with (
+            Quotas.open(self.next, self._terms) as self._quotas,
+            Leases.open(self.next, self.file, lambda: self._tenants.lease, self._take, self._forget) as self._leases,
+            offering(desk.KIND, desk.TenantDesk(self._quotas, self._leases, lambda: self._tenants.by_name)),
+            trio.open_nursery() as nursery,
+        ):
+            sockets = Sockets(self._take_for, nursery)
+            await sockets.follow(self._tenants.by_name)
+            nursery.start_soon(self._follow, sockets)
             yield
             nursery.cancel_scope.cancel()
 
     def _terms(self, tenant: str) -> Terms:
-        known = self._tenants.by_name.get(tenant)
+        known = self._tenants.by_name.get(tenant) or self._leases.tenancy(tenant)
         return Terms() if known is None else known.terms
 
-    async def _follow(self) -> None:
+    def _forget(self, tenant: str) -> bool:
+        return self._quotas.ledgers.forget(tenant)
+
+    async def _take_for(self, tenant: str, request: Request) -> None:
+        await self._take(self._tenants.by_name[tenant], request)
+
+    async def _take(self, tenancy: Tenancy, request: Request) -> None:
+        """Take a request that has come by an endpoint of a tenant's own."""
+        await self.take_up(self._handler(tenancy, request), request)
+
+    async def _follow(self, sockets: Sockets) -> None:
         while True:
             await self._file.changed()
             try:
                 self._tenants = tenants.parse(await self._file.read(), str(self.file))
+                await sockets.follow(self._tenants.by_name)
             except SwarmError as exc:
                 _log.error("tenant: the tenants are unchanged: %s", exc.message)
             else:
@@ -68,9 +89,11 @@ class Tenant(Server):
 
     def choose(self, request: Request) -> Handler:
         """Find the tenant for which a request comes; nothing is forwarded as it came."""
+        return self._handler(self._tenants.of(request.meta.caller), request)
+
+    def _handler(self, tenancy: Tenancy, request: Request) -> Handler:
         request = canonical(request)
         row = table.row_of(request.verb, request.path, upload=request.upload is not None)
-        tenancy = self._tenants.of(request.meta.caller)
         operation = OPERATIONS.get(row.name)
         return partial(_deny, row, tenancy) if operation is None else partial(self._answer, row, operation, tenancy)
 

@@ -22,7 +22,10 @@ from ..toml_tables import Table
 from .names import REGISTRY, Names
 from .terms import Terms
 
-_NAME: Final = re.compile(r"[a-z0-9-]{1,32}")
+NAME: Final = re.compile(r"[a-z0-9-]{1,32}")
+"""The names that tenants may have."""
+LEASE: Final = "lease-"
+"""What the names of leases' tenants begin with, and no other tenant's."""
 _HARMLESS: Final[Mapping[str, frozenset[str]]] = {
     "restarts": frozenset({"always", "unless-stopped", "on-failure"}),
     "log_drivers": frozenset({"json-file", "local", "none"}),
@@ -44,6 +47,8 @@ class Tenancy:
         images: which images, by reference with the registry, it may pull and use; no tenant can change them.
         grants: what its containers may have beyond the harmless.
         terms: how much it may use.
+        socket: the unix socket that the stage makes for it, through which everybody acts for it; "" for none.
+        group: the group that may use the socket; "" for its owner alone.
     """
 
     name: str
@@ -51,6 +56,8 @@ class Tenancy:
     images: Match
     grants: Grants
     terms: Terms
+    socket: str = ""
+    group: str = ""
 
     @cached_property
     def names(self) -> Names:
@@ -90,15 +97,17 @@ class Tenants:
     Attributes:
         file: the file's name.
         by_name: the tenants by their names.
+        lease: what leases may use, under a name that no tenant has; None if there are none.
         of: returns the tenant for which a caller (`Meta.caller`) acts. Raises Denied if there is none, or several.
     """
 
     file: str
     by_name: Mapping[str, Tenancy]
+    lease: Tenancy | None
     of: Callable[[str], Tenancy]
 
     @classmethod
-    def make(cls, file: str, tenancies: Sequence[Tenancy]) -> Self:
+    def make(cls, file: str, tenancies: Sequence[Tenancy], lease: Tenancy | None) -> Self:
         """Make it of its tenants."""
 
         @lru_cache(maxsize=_REMEMBERED)
@@ -111,7 +120,7 @@ class Tenants:
                 raise Denied(f"{who} is no client of a tenant")
             raise Denied(f"{who} is a client of several tenants")
 
-        return cls(file, {each.name: each for each in tenancies}, of)
+        return cls(file, {each.name: each for each in tenancies}, lease, of)
 
 
 def parse(text: str, name: str) -> Tenants:
@@ -123,17 +132,23 @@ def parse(text: str, name: str) -> Tenants:
     top = Table.parse(text, name)
     known = clients.read(top.table("clients"))
     table = top.table("tenant")
-    tenancies = [_tenancy(table, each, known) for each in table.values]
+    tenancies = [_named(table, each, known) for each in table.values]
+    lease = _tenancy(top.table("lease"), LEASE, known) if "lease" in top.values else None
     top.end()
-    if not tenancies:
-        raise top.mistake("tenant", "the file requires a tenant, [tenant.NAME]")
-    return Tenants.make(name, tenancies)
+    if not tenancies and lease is None:
+        raise top.mistake("tenant", "the file requires a tenant, [tenant.NAME], or [lease]")
+    return Tenants.make(name, tenancies, lease)
 
 
-def _tenancy(tenants: Table, name: str, known: Mapping[str, Client]) -> Tenancy:
-    if not _NAME.fullmatch(name):
+def _named(tenants: Table, name: str, known: Mapping[str, Client]) -> Tenancy:
+    if not NAME.fullmatch(name):
         raise tenants.mistake(name, f"invalid tenant {name!r}: expected 1 to 32 of a-z, 0-9 and -")
-    table = tenants.table(name)
+    if name.startswith(LEASE):
+        raise tenants.mistake(name, f"invalid tenant {name!r}: names that begin with {LEASE!r} are those of leases")
+    return _tenancy(tenants.table(name), name, known)
+
+
+def _tenancy(table: Table, name: str, known: Mapping[str, Client]) -> Tenancy:
     container = table.table("container")
     acting = clients.named(table, known)
     for each in acting:
@@ -145,6 +160,8 @@ def _tenancy(tenants: Table, name: str, known: Mapping[str, Client]) -> Tenancy:
         table.read("images", table.texts("images") or (), images),
         grants.read(container),
         Terms.read(table),
+        table.text("socket") or "",
+        table.text("socket_group") or "",
     )
     container.end()
     table.end()
