@@ -18,24 +18,16 @@ from click.shell_completion import CompletionItem
 
 from . import controlling
 from .audit_commands import audit
+from .parameters import duration
 from .policy_commands import policy
 from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
+from .tenant_commands import tenant
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from swarmlib import Chain
     from swarmlib_backends.azure import Azure
-
-
-def _duration(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    """Return the seconds of an option that takes a time such as 90s or 1h."""
-    from swarmlib.quantities import seconds
-
-    try:
-        return seconds(value)
-    except ValueError as exc:
-        raise click.BadParameter(str(exc), context, parameter) from exc
 
 
 _words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CHAIN...")
@@ -321,7 +313,7 @@ def azure_rm(name: str, words: tuple[str, ...]) -> None:
 @click.option(
     "--older-than",
     metavar="DURATION",
-    callback=_duration,
+    callback=duration,
     default="1h",
     show_default=True,
     help="Keep newer resources, which may still be in use by a creation.",
@@ -338,6 +330,7 @@ def sweep(older_than: float, everywhere: bool, dry_run: bool, words: tuple[str, 
 
 cli.add_command(audit)
 cli.add_command(policy)
+cli.add_command(tenant)
 
 
 def main() -> None:

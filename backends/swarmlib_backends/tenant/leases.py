@@ -25,12 +25,11 @@ import trio
 from swarmlib import CLEANUP_SECONDS, Conflict, Denied, Invalid, Request, Sender, SwarmError
 from swarmlib.errors import ungrouped
 from swarmlib.net import callers
-from swarmlib.suggestions import nearest
 
 from ..control import folder
+from . import resources
 from .endpoints import endpoint
 from .removal import owned, remove_all
-from .resources import RESOURCES
 from .tenants import LEASE, NAME, Tenancy
 
 _log = logging.getLogger(__name__)
@@ -76,8 +75,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.idle is not None and not self.idle > 0:
             raise Invalid("the idle time of a lease must be more than 0 s")
         for name, limit in self.limits.items():
-            if name not in RESOURCES:
-                raise Invalid(f"unknown resource {name!r:.80}; {nearest(name, sorted(RESOURCES))}")
+            resources.check(name)
             if limit < 0:
                 raise Invalid(f"the limit of {name} must be 0 or more, not {limit}")
 
@@ -232,7 +230,8 @@ class Leases:
         tenancy = replace(terms, name=name, terms=replace(terms.terms, limits=limits))
         if asked.tcp:
             return Lease(asked, tenancy, f"tcp://{asked.tcp}", secrets.token_urlsafe(32))
-        return Lease(asked, tenancy, f"unix://{_made(folder() / 'leases') / name}.sock", "")
+        sockets = Path(terms.socket) if terms.socket else _made(folder() / "leases")
+        return Lease(asked, tenancy, f"unix://{sockets / name}.sock", "")
 
     async def _hold(self, lease: Lease, *, task_status: trio.TaskStatus[None]) -> None:
         """Serve a lease until it is over, then remove what is its tenant's."""
@@ -245,7 +244,7 @@ class Leases:
         reason = "it could not begin"
         try:
             with ungrouped():
-                async with endpoint(lease.host, take, heed=lease.heed):
+                async with endpoint(lease.host, take, group=lease.tenancy.group, heed=lease.heed):
                     task_status.started()
                     reason = "the stage was closed"
                     reason = await lease.over()

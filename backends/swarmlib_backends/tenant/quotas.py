@@ -73,7 +73,11 @@ class Quotas:
             held = [ledger.create(kind, name, {kind: 1})]
         else:
             held = [ledger.reserve((kind, name), {kind: 1})]
-        return await self._outlive(lambda: self._carry_out(ledger, held, request))
+        return await self._outlive(lambda: self._create(ledger, name, held, request))
+
+    async def _create(self, ledger: Ledger, name: str, held: Sequence[Reservation], request: Request) -> Answer:
+        async with self._locks.of(name):  # an engine that is asked twice at once makes two networks of one name
+            return await self._carry_out(ledger, held, request)
 
     @staticmethod
     def _reserve_volumes(ledger: Ledger, body: Mapping[str, Any], held: list[Reservation]) -> None:

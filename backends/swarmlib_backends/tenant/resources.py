@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from swarmlib.quantities import shown_bytes
+from swarmlib import Invalid
+from swarmlib.quantities import number_of_bytes, shown_bytes
+from swarmlib.suggestions import nearest
 
 Amounts: TypeAlias = Mapping[str, int]
 """What is used of each resource: a number of objects, bytes of memory, billionths of a CPU."""
@@ -33,6 +35,27 @@ RESOURCES: Final[Mapping[str, Callable[[int], str]]] = {
 def shown(resource: str, amount: int) -> str:
     """Return the text of an amount, for people."""
     return "no limit" if amount >= UNLIMITED >> 1 else RESOURCES[resource](amount)
+
+
+def check(resource: str) -> None:
+    """Raise Invalid if there is no such resource."""
+    if resource not in RESOURCES:
+        raise Invalid(f"unknown resource {resource!r:.80}; {nearest(resource, sorted(RESOURCES))}")
+
+
+def read(resource: str, text: str) -> int:
+    """Read an amount as people write it.
+
+    Raises:
+        Invalid: there is no such resource, or it is no amount of it.
+    """
+    check(resource)
+    try:
+        if resource == "memory":
+            return number_of_bytes(text)
+        return round(float(text) * 10**9) if resource == "cpus" else int(text)
+    except (ValueError, OverflowError) as exc:
+        raise Invalid(f"invalid amount {text!r:.80} of {resource}: {exc}") from exc
 
 
 def largest(first: Amounts, second: Amounts) -> Amounts:

@@ -97,7 +97,8 @@ class Tenants:
     Attributes:
         file: the file's name.
         by_name: the tenants by their names.
-        lease: what leases may use, under a name that no tenant has; None if there are none.
+        lease: what leases may use, under a name that no tenant has; None if there are none. Its socket is the folder
+            of their sockets.
         of: returns the tenant for which a caller (`Meta.caller`) acts. Raises Denied if there is none, or several.
     """
 
