@@ -11,7 +11,7 @@ from swarmlib import BadAnswer
 
 from . import ports
 from .ledger import Found
-from .names import LABEL, REGISTRY
+from .names import LABEL, REGISTRY, Names
 from .resources import UNLIMITED, Amounts
 from .terms import LIMITED
 
@@ -57,6 +57,7 @@ class WithId(TypedDict):
 class _Listed(TypedDict, total=False):
     Id: str
     Name: str
+    Names: list[str] | None
     Labels: dict[str, str] | None
 
 
@@ -121,7 +122,7 @@ def found(kind: str, value: Any) -> Found:
     """
     if kind != "containers":
         other = read(_Other, value)
-        return Found((other["Labels"] or {}).get(LABEL), other["Name"], {kind: 1})
+        return Found(owner(kind, other["Labels"], other["Name"]), other["Name"], {kind: 1})
     container = read(_Container, value)
     labels = container["Config"].get("Labels") or {}
     published = ports.labelled(labels)
@@ -129,7 +130,17 @@ def found(kind: str, value: Any) -> Found:
     state = container["State"]
     runs = state.get("Running") or state.get("Restarting")  # one that the engine is about to restart counts too
     used = {**there, **running(container["HostConfig"])} if runs else there
-    return Found(labels.get(LABEL), container["Name"].removeprefix("/"), used, published)
+    return Found(owner(kind, labels, container["Name"]), container["Name"].removeprefix("/"), used, published)
+
+
+def owner(kind: str, labels: Mapping[str, str] | None, *names: str) -> str | None:
+    """Return the tenant whose an object is, by its label and one of its names; None if it is nobody's.
+
+    An image can give its containers any label, but no name. A volume without a name has but a label.
+    """
+    found = (labels or {}).get(LABEL)
+    own = found is not None and (kind == "volumes" or any(map(Names(found).is_own, names)))
+    return found if own else None
 
 
 def listed(kind: str, value: Any) -> Iterator[tuple[str, str | None]]:
@@ -143,7 +154,7 @@ def listed(kind: str, value: Any) -> Iterator[tuple[str, str | None]]:
         id = each.get("Name") if volumes else each.get("Id")
         if id is None:
             raise BadAnswer(f"the engine gave a malformed answer: one of the {kind} has no name")
-        yield id, (each.get("Labels") or {}).get(LABEL)
+        yield id, owner(kind, each.get("Labels"), *(each.get("Names") or [each.get("Name", "")]))
 
 
 def tags(value: Any) -> Iterator[tuple[str, str]]:

@@ -18,13 +18,11 @@ from swarmlib.asking import ask, call, next_reply
 from swarmlib.errors import ungrouped
 
 from ..keyed_locks import KeyedLocks
-from . import amounts
+from . import amounts, listing
 from .ledger import GONE, Found, Ledgers, Look, Ref
-from .names import LABEL
 
 _log = logging.getLogger(__name__)
 
-_KINDS: Final = ("containers", "networks", "volumes")
 _ALL_IMAGES: Final = ("images", "")
 """Stands for all tags, as an event of an image does not tell them."""
 _LOOKS: Final = 16
@@ -135,8 +133,13 @@ class Census:
         if event["Action"] not in _CHANGES.get(kind, ()):
             return
         ref = _ALL_IMAGES if kind == "image" else (f"{kind}s", actor["ID"])
-        if kind != "container" or ref in self._owners or LABEL in (actor.get("Attributes") or {}):
-            self._await_look(ref)
+        if kind == "container" and ref not in self._owners:
+            attributes = actor.get("Attributes") or {}
+            owner = amounts.owner(ref[0], attributes, attributes.get("name", ""))
+            if owner is None:
+                return
+            self._owners[ref] = owner
+        self._await_look(ref)
 
     def _await_look(self, ref: Ref) -> None:
         if len(self._waiting) >= _MOST_WAITING:
@@ -154,10 +157,10 @@ class Census:
 
     async def _list_all(self) -> None:
         """List the objects of all tenants, and look at each, and at those that were known and are not listed."""
-        known = [(ref, each.tenant) for each in self._ledgers.all() for ref in each.refs]
-        listed = [ref for kind in _KINDS for ref in await self._listed(kind)]
-        self._owners.update(known)
-        waiting = iter(dict.fromkeys([*listed, *(ref for ref, _ in known if ref[0] != "images"), _ALL_IMAGES]))
+        known = {ref: each.tenant for each in self._ledgers.all() for ref in each.refs}
+        known.update(await listing.owned(self._sender))
+        self._owners.update({ref: tenant for ref, tenant in known.items() if ref[0] != "images"})
+        waiting = iter([*(ref for ref in known if ref[0] != "images"), _ALL_IMAGES])
 
         async def look_at_each() -> None:
             for ref in waiting:
@@ -167,12 +170,6 @@ class Census:
             for _ in range(_LOOKS):
                 nursery.start_soon(look_at_each)
         self._complete.set()
-
-    async def _listed(self, kind: str) -> list[Ref]:
-        filters = orjson.dumps({"label": [LABEL]}).decode()
-        params = {"filters": filters} | ({"all": "1"} if kind == "containers" else {})
-        value = (await call(self._sender, Request(Verb.LS, (kind,), params))).value
-        return [(kind, id) for id, _ in amounts.listed(kind, value)]
 
     async def _look(self, ref: Ref) -> None:
         async with self._locks.of(ref):  # or an older answer could be noted after a newer one

@@ -29,7 +29,8 @@ from swarmlib.net import callers
 from ..control import folder
 from . import resources
 from .endpoints import endpoint
-from .removal import owned, remove_all
+from .listing import owned
+from .removal import remove_all
 from .tenants import LEASE, NAME, Tenancy
 
 _log = logging.getLogger(__name__)
@@ -266,7 +267,7 @@ class Leases:
         """Remove what is left of leases of this stage before it was opened."""
         while True:
             try:
-                found = {owner for _, owner in await owned(self._sender)}
+                found = set((await owned(self._sender)).values())
             except SwarmError as exc:
                 _log.warning("tenant: what earlier leases have left can't be listed yet: %s", exc.message)
                 await trio.sleep(_PAUSE_SECONDS)

@@ -11,9 +11,8 @@ import trio
 from swarmlib import NotFound, Path, Request, Sender, SwarmError, Verb
 from swarmlib.asking import call
 
-from ..dockerapi.filters import encode
-from . import amounts
-from .names import LABEL, Names
+from . import listing
+from .names import Names
 
 _log = logging.getLogger(__name__)
 
@@ -49,25 +48,7 @@ async def remove_all(sender: Sender, tenant: str) -> None:
 
 
 async def _found(sender: Sender, tenant: str) -> list[Path]:
-    names = Names(tenant)
-    return [path for path, owner in await owned(sender, names.label) if owner == tenant]
-
-
-async def owned(sender: Sender, label: str = LABEL) -> list[tuple[Path, str]]:
-    """List the objects of tenants, each with its owner, in the order in which they can be removed.
-
-    label: the filter for those that have labels.
-
-    Raises:
-        SwarmError: the engine does not answer, or gives a malformed answer.
-    """
-    found: list[tuple[Path, str]] = []
-    for kind in ("containers", "networks", "volumes"):
-        params = {"filters": encode({"label": [label]})} | ({"all": "1"} if kind == "containers" else {})
-        value = (await call(sender, Request(Verb.LS, (kind,), params))).value
-        found += [((kind, id), owner) for id, owner in amounts.listed(kind, value) if owner is not None]
-    value = (await call(sender, Request(Verb.LS, ("images",)))).value
-    return found + [(("images", tag), owner) for tag, owner in amounts.tags(value)]
+    return [ref for ref, owner in (await listing.owned(sender, Names(tenant).label)).items() if owner == tenant]
 
 
 async def _remove(sender: Sender, found: list[Path]) -> Mapping[Path, str]:

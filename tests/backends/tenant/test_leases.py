@@ -174,11 +174,13 @@ async def test_after_a_crash_what_leases_have_left_is_removed(tmp_path: Path) ->
         for name in (*names, "lease-00000000-others", "alice"):
             await engine.spawn(SLEEPS | {"Labels": {"swarmlib.tenant": name}}, name=f"{name}.web")
             await engine.spawn({"Name": f"{name}.data", "Labels": {"swarmlib.tenant": name}}, "volumes")
+        label = {"swarmlib.tenant": names[1]}  # which an image may give to whoever uses it
+        await engine.spawn(SLEEPS | {"Labels": label}, name="operators")
         async with desk(sender, tmp_path):
             await wait_all_tasks_blocked()
-            assert await objects(engine) == 4
+            assert await objects(engine) == 5
         left = {each["Names"][0] for each in await engine.ls(all=True)}
-        assert left == {"/lease-00000000-others.web", "/alice.web"}
+        assert left == {"/lease-00000000-others.web", "/alice.web", "/operators"}
 
 
 async def test_the_end_of_the_stage_ends_its_leases(tmp_path: Path) -> None:
