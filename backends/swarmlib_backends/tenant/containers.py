@@ -20,6 +20,8 @@ from .shapes import Show
 _STOPPED: Final = frozenset({"created", "exited", "dead"})
 _MAY_BE_NAMES: Final = ("network", "volume")
 """The filters whose values are names, or something else: a network's id, a place where a volume is mounted."""
+_NO_PORT: Final = "65535/sctp"
+"""A port that no container has: a filter for ports that nobody has published."""
 _BOUNDS: Final = ("before", "since")
 """The filters that name a container."""
 
@@ -73,6 +75,9 @@ async def listed(call: Call) -> Any:
         given = [*filters.get(name, ()), *([asked[name]] if asked.get(name) else ())]
         if given:
             filters[name] = [await _bound(call, each) for each in given]
+    if "publish" in filters:
+        known = await call.quotas.ports_of(call.names.tenant)
+        filters["publish"] = [given for each in filters["publish"] for given in known.at_engine(each)] or [_NO_PORT]
     if "ancestor" in filters:
         filters["ancestor"] = [await call.own.image(each) for each in filters["ancestor"]]
     filters["label"] = [*filters.get("label", ()), call.names.label]

@@ -127,9 +127,15 @@ class Ports:
         return chosen
 
     def at_engine(self, wanted: str) -> list[str]:
-        """Return the ports at the engine that a filter of containers means by a port, `PORT[-PORT][/PROTOCOL]`."""
+        """Return the ports at the engine that a filter of containers means by a port, `PORT[-PORT][/PROTOCOL]`.
+
+        What is none stays, so that the engine says so.
+        """
         numbers, slash, protocol = wanted.partition("/")
-        found = span(numbers)
+        try:
+            found = span(numbers)
+        except Invalid:
+            return [wanted]
         return [
             f"{given}{slash}{protocol}"
             for (each, _, asked), given in self._given.items()

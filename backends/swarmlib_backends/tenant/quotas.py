@@ -16,6 +16,7 @@ from ..keyed_locks import KeyedLocks
 from . import amounts, ports
 from .census import Census
 from .ledger import Found, Ledger, Ledgers, Ref, Reservation
+from .ports import Ports
 from .resources import Amounts
 from .terms import Terms
 
@@ -119,6 +120,10 @@ class Quotas:
     async def _inspect(self, id: str) -> tuple[Found, Mapping[str, Any]]:
         value = (await call(self._sender, Request(Verb.GET, ("containers", id)))).value
         return amounts.found("containers", value), value["HostConfig"]
+
+    async def ports_of(self, tenant: str) -> Ports:
+        """Return the published ports of a tenant."""
+        return (await self._ledger(tenant)).ports
 
     async def _ledger(self, tenant: str) -> Ledger:
         ledger = self.ledgers.of(tenant)

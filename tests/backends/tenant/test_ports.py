@@ -125,3 +125,4 @@ def test_a_filter_by_port_means_the_ports_that_were_asked_for() -> None:
     assert known.at_engine("8080") == [str(chosen[0].given)]
     assert known.at_engine("50-60/tcp") == [f"{chosen[1].given}/tcp"]
     assert known.at_engine("8080/udp") == []
+    assert known.at_engine("http") == ["http"]

@@ -71,6 +71,8 @@ async def test_ports_come_from_the_range_and_are_shown_as_asked(tmp_path: Path) 
         assert not any(name.startswith("swarmlib") for name in found["Config"]["Labels"])
         (listed,) = await alice.ls()
         assert [each["PublicPort"] for each in listed["Ports"]] == [8080]
+        for port, names in (("8080", ["/web"]), ("8000-9000/tcp", ["/web"]), ("20000", []), ("8080/udp", [])):
+            assert [each["Names"][0] for each in await alice.ls(filters={"publish": port})] == names
         await alice.spawn(publishing("8080"), name="again")
         with pytest.raises(SwarmError, match=r"Bind for 127\.0\.0\.1:8080 failed: port is already allocated"):
             await alice.start("containers", "again")
