@@ -55,17 +55,21 @@ class Census:
         self._waiting: dict[Ref, None] = {}
         self._idle = trio.lowlevel.ParkingLot()
         self._locks = KeyedLocks[Ref]()
-        self._complete = trio.Event()
+        self._listed = trio.Event()
+        self._unseen: dict[str, dict[Ref, None]] = {}
+        """The objects that were listed and not looked at yet, by tenant."""
         self._doubts = trio.Event()
 
-    async def complete(self) -> None:
-        """Wait until all objects are known.
+    async def complete(self, tenant: str) -> None:
+        """Wait until all objects of a tenant are known.
 
         Raises:
             Unavailable: it takes too long: the engine does not answer.
         """
         with trio.move_on_after(_PATIENCE_SECONDS):
-            await self._complete.wait()
+            await self._listed.wait()
+            for ref in list(self._unseen.get(tenant, ())):  # not in their turn: there may be many tenants
+                await self._look_first(tenant, ref)
             return
         raise Unavailable("what the tenant uses is not known, as the engine's events can't be read: try again later")
 
@@ -98,8 +102,9 @@ class Census:
 
     def _begin_anew(self) -> None:
         """Know nothing for sure any more."""
-        if self._complete.is_set():
-            self._complete = trio.Event()
+        if self._listed.is_set():
+            self._listed = trio.Event()
+        self._unseen.clear()
         self._waiting.clear()
 
     async def _follow(self) -> None:
@@ -159,17 +164,27 @@ class Census:
         """List the objects of all tenants, and look at each, and at those that were known and are not listed."""
         known = {ref: each.tenant for each in self._ledgers.all() for ref in each.refs}
         known.update(await listing.owned(self._sender))
-        self._owners.update({ref: tenant for ref, tenant in known.items() if ref[0] != "images"})
-        waiting = iter([*(ref for ref in known if ref[0] != "images"), _ALL_IMAGES])
+        await self._look(_ALL_IMAGES)
+        for ref, tenant in known.items():
+            if ref[0] != "images":
+                self._owners[ref] = tenant
+                self._unseen.setdefault(tenant, {})[ref] = None
+        self._listed.set()
+        waiting = iter([(tenant, ref) for tenant, refs in self._unseen.items() for ref in refs])
 
         async def look_at_each() -> None:
-            for ref in waiting:
-                await self._look(ref)
+            for tenant, ref in waiting:
+                await self._look_first(tenant, ref)
 
         async with trio.open_nursery() as nursery:
             for _ in range(_LOOKS):
                 nursery.start_soon(look_at_each)
-        self._complete.set()
+
+    async def _look_first(self, tenant: str, ref: Ref) -> None:
+        """Look at an object for the first time, unless somebody has."""
+        if ref in self._unseen.get(tenant, ()):
+            await self._look(ref)
+            self._unseen.get(tenant, {}).pop(ref, None)
 
     async def _look(self, ref: Ref) -> None:
         async with self._locks.of(ref):  # or an older answer could be noted after a newer one

@@ -128,7 +128,7 @@ class Quotas:
     async def _ledger(self, tenant: str) -> Ledger:
         ledger = self.ledgers.of(tenant)
         if ledger.terms.limits or ledger.terms.ports:
-            await self.census.complete()
+            await self.census.complete(tenant)
         return ledger
 
     async def _carry_out(self, ledger: Ledger, held: Sequence[Reservation], request: Request) -> Answer:
