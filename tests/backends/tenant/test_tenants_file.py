@@ -19,7 +19,7 @@ CLIENTS = "[clients.a]\nusers = [1]\n"
 
 
 def test_the_file_of_the_guide() -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+    text, terms = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
     found = parse(text, "tenants.toml")
     assert (found.of("uid:1001").name, found.of("cert:agent-7").name) == ("alice", "bob")
     assert found.of("uid:1001").is_shared("ghcr.io/team/app:1")
@@ -27,6 +27,12 @@ def test_the_file_of_the_guide() -> None:
     assert found.of("cert:agent-7").allows(Demand("capabilities", "NET_ADMIN", ""))
     with pytest.raises(Denied, match="uid:7 is no client of a tenant"):
         found.of("uid:7")
+    found = parse(terms, "tenants.toml")
+    alice = found.by_name["alice"].terms
+    assert (alice.limits["memory"], alice.limits["cpus"], alice.defaults["memory"]) == (2**33, 4 * 10**9, 2**28)
+    assert (alice.ports, alice.address, alice.egress) == (range(20000, 20100), "127.0.0.1", False)
+    assert found.lease is not None
+    assert found.lease.terms.limits["containers"] == 20
 
 
 @pytest.mark.parametrize("image", ["tenant.invalid/bob/app", "tenant.invalid/bob/app:1", "<none>:<none>", "no image"])
