@@ -54,12 +54,12 @@ class Line(Server):
 
 
 @asynccontextmanager
-async def counted(terms: Terms, *, engine: Simulator | None = None) -> AsyncGenerator[tuple[Quotas, Client, Line]]:
+async def counted(terms: Terms) -> AsyncGenerator[tuple[Quotas, Client, Line]]:
     """Quotas, an operator's own client of the engine, and the line between them."""
     line = Line()
     line.make_stage = lambda: line  # type: ignore[method-assign]
     async with (
-        Chain(engine or Simulator()).open() as sender,
+        Chain(Simulator()).open() as sender,
         line.open(sender) as way,
         Quotas.open(way, lambda _: terms) as quotas,
     ):
@@ -84,7 +84,8 @@ def used(quotas: Quotas, *names: str) -> list[int]:
     return [quotas.ledgers.of("alice").used[name] for name in names]
 
 
-async def test_a_thousand_creations_at_once_make_as_many_as_the_quota_allows() -> None:
+@pytest.mark.parametrize("engine", ["simulator", "balance simulator simulator"])
+async def test_a_thousand_creations_at_once_make_as_many_as_the_quota_allows(engine: str) -> None:
     refused = list[str]()
 
     async def attempt(quotas: Quotas, number: int) -> None:
@@ -93,11 +94,11 @@ async def test_a_thousand_creations_at_once_make_as_many_as_the_quota_allows() -
         except Denied as exc:
             refused.append(exc.message)
 
-    async with counted(Terms({"containers": 10})) as (quotas, engine, _):
+    async with Chain(engine).open() as sender, Quotas.open(sender, lambda _: Terms({"containers": 10})) as quotas:
         async with trio.open_nursery() as nursery:
             for number in range(1000):
                 nursery.start_soon(attempt, quotas, number)
-        assert len(await engine.ls(all=True)) == 10
+        assert len(await Client(sender).ls(all=True)) == 10
     assert len(refused) == 990
     assert refused[0].startswith("the quota of tenant alice is exceeded: containers: 10 in use, 1 more requested")
 

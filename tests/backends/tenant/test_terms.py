@@ -1,11 +1,13 @@
 """What a tenant's terms allow and give, through the stage, over a simulated engine."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from swarmlib import Chain, Client, Denied, Invalid, SwarmError
@@ -101,6 +103,45 @@ async def test_without_egress_every_network_is_internal(tmp_path: Path) -> None:
         found = [await engine.get("networks", f"alice.{name}") for name in ("app", "bridge")]
         assert [each["Internal"] for each in found] == [True, True]
         assert (await engine.get("containers", "alice.one"))["HostConfig"]["Runtime"] == "runc"
+
+
+async def test_what_counts_and_where_ports_are_can_not_be_said_by_the_tenant(tmp_path: Path) -> None:
+    """Labels, limits that lift the ones before, and ports outside of the range are not the tenant's to choose."""
+    terms = 'ports = "20000"\n[tenant.alice.quota]\npids = 100\ncontainers = 2\n[tenant.alice.defaults]\npids = 50'
+    async with world(tmp_path, terms) as (alice, _, engine):
+        forged = {"swarmlib.tenant": "bob", "swarmlib.tenant.ports": '[["80/tcp", "", 80, 80]]'}
+        made = await alice.spawn(body(PidsLimit=0) | {"Labels": forged}, name="one")
+        found = await engine.get("containers", made.id)
+        assert found["HostConfig"]["PidsLimit"] == 50
+        assert found["Config"]["Labels"] == {"swarmlib.tenant": "alice", "swarmlib.tenant.ports": "[]"}
+        await alice.start("containers", "one")
+        for lifted in ({"PidsLimit": 0}, {"PidsLimit": 101}):
+            with pytest.raises(Denied, match="the quota of tenant alice is exceeded: pids"):
+                await alice.set("containers", "one", "update", body=lifted)
+        await alice.spawn(body(PublishAllPorts=True) | {"ExposedPorts": {"80/tcp": {}}}, name="two")
+        await alice.start("containers", "two")
+        ports = (await engine.get("containers", "alice.two"))["NetworkSettings"]["Ports"]["80/tcp"]
+        assert {each["HostPort"] for each in ports} == {"20000"}
+
+
+async def test_a_limit_can_not_be_lifted_while_nobody_looks(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Starts and updates of one container take turns, whoever comes first."""
+    terms = '[tenant.alice.quota]\nmemory = "100MiB"\n[tenant.alice.defaults]\nmemory = "50MiB"'
+    async with world(tmp_path, terms) as (alice, _, engine):
+        await alice.spawn(body(), name="one")
+
+        async def attempt(call: Any) -> None:
+            with suppress(Denied):
+                await call()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(attempt, partial(alice.start, "containers", "one"))
+                raised = {"Memory": 200 * MIB, "MemorySwap": 400 * MIB}
+                nursery.start_soon(attempt, partial(alice.set, "containers", "one", "update", body=raised))
+        host = (await engine.get("containers", "alice.one"))["HostConfig"]
+        running = (await engine.get("containers", "alice.one"))["State"]["Running"]
+        assert not running or host["Memory"] <= 100 * MIB
 
 
 async def test_volumes_that_are_made_for_a_container_count(tmp_path: Path, autojump_clock: MockClock) -> None:
