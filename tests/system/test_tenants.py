@@ -28,6 +28,7 @@ users = [{user}]
 [tenant.{name}]
 clients = ["{name}"]
 images = ["busybox"]
+ports = "{user}"
 """
     for name, user in USERS.items()
 )
@@ -42,6 +43,7 @@ services:
     command: sh -c "echo CANARY > /data/page; exec httpd -f -h /data"
     volumes: ["data:/data"]
     networks: [app]
+    ports: ["8080:80"]
     restart: unless-stopped
   client:
     image: busybox
@@ -123,6 +125,7 @@ def test_the_same_project_twice(pair: list[Tenant], engines: tuple[Engine, Engin
             assert each.compose("exec", "-T", "client", "sh", "-c", ask) == f"{each.canary}\n"
             assert each.run("docker", "ps", "--format", "{{.Names}}").split() == [b"client", b"web"]
             assert each.run("docker", "volume", "ls", "-q") == b"data\n"
+            assert b"0.0.0.0:8080" in each.run("docker", "port", "web", "80")
             assert each.run("docker", "network", "ls", "--format", "{{.Name}}").split() == [b"app"]
             assert each.canary in each.compose("logs", "--no-color", "client")
         for each, other in (pair, pair[::-1]):
