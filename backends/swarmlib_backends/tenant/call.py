@@ -142,7 +142,7 @@ class Call:
 
     def shown_error(self, error: SwarmError) -> SwarmError:
         """Return an error with the tenant's objects named as the tenant knows them."""
-        return restated(error, self.names.in_bytes)
+        return reworded(error, self.names.in_bytes)
 
     def at(self, found: Found | None, ref: str) -> Path:
         """Return the request's path with the object's full id; with a name that nothing has if there is no object."""
@@ -155,7 +155,7 @@ class Call:
         return Json.from_data({**body, "Labels": self.names.labelled(dict_of(body.get("Labels")))})
 
 
-def restated(error: SwarmError, change: Callable[[bytes], bytes]) -> SwarmError:
+def reworded(error: SwarmError, change: Callable[[bytes], bytes]) -> SwarmError:
     """Return an error with another text, also where it is in the engine's own bytes."""
     details = dict(error.details)
     for name in _TEXTS:

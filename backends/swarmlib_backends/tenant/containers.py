@@ -14,7 +14,7 @@ from ..dockerapi.operations import ContainerList, ContainerPrune, ContainerRenam
 from ..dockerapi.status import refusal
 from ..enginekit.filters import pruned
 from . import answers, creation, ports
-from .call import Call, restated
+from .call import Call, reworded
 from .shapes import Show
 
 _STOPPED: Final = frozenset({"created", "exited", "dead"})
@@ -44,7 +44,7 @@ async def start(call: Call) -> Any:
     try:
         await call.reply(await call.quotas.start(call.names.tenant, found["Id"], request))
     except SwarmError as exc:
-        raise restated(exc, lambda text: ports.show_text(text, published)) from None
+        raise reworded(exc, lambda text: ports.show_text(text, published)) from None
     return None
 
 

@@ -109,14 +109,21 @@ class Ports:
         if ports:
             self._of[id] = ports
 
-    def choose(self, span: range, asked: Sequence[Asked]) -> Sequence[Published]:
+    @property
+    def numbers(self) -> Collection[int]:
+        """The ports at the engine that the tenant has."""
+        return self._given.values()
+
+    def choose(self, span: range, asked: Sequence[Asked], others: Collection[int] = ()) -> Sequence[Published]:
         """Choose ports of a range for the bindings of a new container.
+
+        others: ports at the engine that other tenants have, whose ranges may overlap with this one.
 
         Raises:
             Denied: the range has not enough.
         """
         chosen: list[Published] = []
-        taken = set(self._given.values())
+        taken = {*self._given.values(), *others}
         for each in asked:
             used = {*self._given, *(other.key for other in chosen)}
             wanted = _wanted(each, used)

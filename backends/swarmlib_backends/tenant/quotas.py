@@ -64,7 +64,8 @@ class Quotas:
         ledger = await self._ledger(tenant)
         kind = request.path[0]
         if kind == "containers":
-            chosen = ledger.ports.choose(ledger.terms.ports, ports.asked(request.json, exposed))
+            asked = ports.asked(request.json, exposed)
+            chosen = ledger.ports.choose(ledger.terms.ports, asked, self._ports_of_others(ledger)) if asked else ()
             body = ports.published(ledger.terms.container(request.json), chosen, ledger.terms.address)
             request = request.replace(body=Json.from_data(body))
             held = [ledger.create(kind, name, {kind: 1, "ports": len(chosen)}, chosen)]
@@ -79,6 +80,9 @@ class Quotas:
     async def _create(self, ledger: Ledger, name: str, held: Sequence[Reservation], request: Request) -> Answer:
         async with self._locks.of(name):  # an engine that is asked twice at once makes two networks of one name
             return await self._carry_out(ledger, held, request)
+
+    def _ports_of_others(self, ledger: Ledger) -> Collection[int]:
+        return {number for each in self.ledgers.all() if each is not ledger for number in each.ports.numbers}
 
     @staticmethod
     def _reserve_volumes(ledger: Ledger, body: Mapping[str, Any], held: list[Reservation]) -> None:

@@ -70,7 +70,10 @@ class Tenant(Server):
         return self._quotas.ledgers.forget(tenant)
 
     async def _take_for(self, tenant: str, request: Request) -> None:
-        await self._take(self._tenants.by_name[tenant], request)
+        tenancy = self._tenants.by_name.get(tenant)
+        if tenancy is None:  # the file does not have it any more, and its socket is about to be closed
+            raise Denied(f"there is no tenant {tenant}")
+        await self._take(tenancy, request)
 
     async def _take(self, tenancy: Tenancy, request: Request) -> None:
         """Take a request that has come by an endpoint of a tenant's own."""
@@ -81,11 +84,14 @@ class Tenant(Server):
             await self._file.changed()
             try:
                 self._tenants = tenants.parse(await self._file.read(), str(self.file))
-                await sockets.follow(self._tenants.by_name)
             except SwarmError as exc:
                 _log.error("tenant: the tenants are unchanged: %s", exc.message)
-            else:
-                _log.warning("tenant: the tenants of %s have been read again", self.file)
+                continue
+            _log.warning("tenant: the tenants of %s have been read again", self.file)
+            try:
+                await sockets.follow(self._tenants.by_name)
+            except SwarmError as exc:
+                _log.error("tenant: not all tenants have their sockets: %s", exc.message)
 
     def choose(self, request: Request) -> Handler:
         """Find the tenant for which a request comes; nothing is forwarded as it came."""

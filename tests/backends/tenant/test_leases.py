@@ -271,6 +271,34 @@ async def test_a_lease_has_the_quota_of_the_file_but_for_what_it_is_given(tmp_pa
         assert (row["Used"]["containers"], row["Used"]["networks"]) == (2, 1)
 
 
+async def test_leases_share_a_range_of_ports(tmp_path: Path) -> None:
+    text = FILE.replace("[lease.quota]", 'ports = "20000-20001"\n[lease.quota]')
+    publishing = {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}
+    async with Chain(Simulator()).open() as sender, desk(sender, tmp_path, text) as operator:
+        for number in ("20000", "20001"):
+            made = await lease(operator)
+            async with docker(made["Host"]) as tenant:
+                web = await tenant.spawn(SLEEPS | {"HostConfig": publishing}, name="web")
+            host = (await Client(sender).get("containers", web.id))["HostConfig"]
+            assert host["PortBindings"]["80/tcp"][0]["HostPort"] == number
+
+
+async def test_a_socket_follows_the_file(
+    tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    autojump_clock.autojump_threshold = 0.05
+    text = "[tenant.alice]\nimages = ['busybox']\nsocket = 'FOLDER/SOCKET'".replace("FOLDER", str(tmp_path))
+    async with Chain(Simulator()).open() as sender, desk(sender, tmp_path, text.replace("SOCKET", "a.sock")):
+        (tmp_path / "tenants.toml").write_text(text.replace("SOCKET", "other.sock"))
+        await trio.sleep(3)
+        assert (await trio.Path(tmp_path, "a.sock").exists()) is False
+        async with docker(f"unix://{tmp_path}/other.sock") as alice:
+            assert await alice.ls(all=True) == []
+        (tmp_path / "tenants.toml").write_text(text.replace("SOCKET", "none/a.sock"))
+        await trio.sleep(3)
+    assert "not all tenants have their sockets: the socket of tenant alice: can't listen on" in caplog.text
+
+
 async def test_without_the_table_there_are_no_leases(tmp_path: Path) -> None:
     text = "[tenant.alice]\nimages = ['busybox']"
     async with Chain(Simulator()).open() as sender, desk(sender, tmp_path, text) as operator:
