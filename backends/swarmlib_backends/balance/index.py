@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, insort
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final, Generic, TypeVar
 
@@ -156,6 +156,8 @@ class Index:
         self.image_names: dict[Node, ImageNames] = {}
         self._held: dict[Node, Mapping[str, Container]] = {}
         self._groups: dict[str, list[Item]] = {}
+        self._labelled: dict[str, dict[Container, None]] = {}
+        """The containers by each of their labels, `NAME=VALUE`, in the order in which they came."""
         self._order: list[Container] = []
         """Nearly in the order of the list, so that sorting is cheap."""
         self._lists: dict[bool, tuple[bytes, float]] = {}
@@ -232,6 +234,17 @@ class Index:
         """Return the engines that have objects of a group, or the last one that had any."""
         return {item.node for item in self._groups.get(group, ())} or self.departed.holders("groups", group)
 
+    def label(self, container: Container, labels: Mapping[str, str]) -> None:
+        """Set the labels by which a container is listed. A filter can't mean a name that holds `=`."""
+        told = frozenset(f"{name}={value}" for name, value in labels.items() if "=" not in name)
+        for each in container.labels - told:
+            del self._labelled[each][container]
+            if not self._labelled[each]:
+                del self._labelled[each]
+        for each in told - container.labels:
+            self._labelled.setdefault(sys.intern(each), {})[container] = None
+        container.labels = told
+
     # The list of containers.
 
     def changed(self) -> None:
@@ -249,6 +262,7 @@ class Index:
         for container in containers:
             self.containers.remove(container)
             self.group(container, "")
+            self.label(container, {})
         self._order = [each for each in self._order if each not in containers]
         self._lists.clear()
 
@@ -264,6 +278,12 @@ class Index:
     def listed_of(self, nodes: Iterable[Node], *, running: bool, now: float) -> bytes:
         """Return the JSON list of the containers of some nodes, as `listed` does."""
         chosen = [each for node in nodes for each in self.containers_on(node)]
+        return _joined(sorted(chosen, key=_created, reverse=True), running, now)[0]
+
+    def listed_with(self, labels: Sequence[str], nodes: Collection[Node], *, running: bool, now: float) -> bytes:
+        """Return the JSON list of the containers of some nodes that have all of these labels, as `listed` does."""
+        fewest = min((self._labelled.get(each, {}) for each in labels), key=len)
+        chosen = [each for each in fewest if each.labels.issuperset(labels) and each.node in nodes]
         return _joined(sorted(chosen, key=_created, reverse=True), running, now)[0]
 
 

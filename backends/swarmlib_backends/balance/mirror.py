@@ -181,9 +181,10 @@ class Mirror:
         container.tell(summary, inspected)
         self._index.group(container, group_of(summary.get("Labels")))
         self.claim(container, Claim.of(inspected.get("HostConfig") or {}))
+        labels: dict[str, str] = dict_of(summary.get("Labels"))
+        self._index.label(container, labels)
         self._index.changed()
         self._note_links(inspected)
-        labels: dict[str, str] = dict_of(summary.get("Labels"))
         if RESCHEDULE in labels:
             self.inspected[id] = inspected
         if MOVED in labels:

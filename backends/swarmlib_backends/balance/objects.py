@@ -40,7 +40,7 @@ class Item:
 class Container(Item):
     """One container: its summary, ready to send except for its age, and what placement must know of it."""
 
-    __slots__ = ("_after", "_base", "_before", "_status", "_until", "body", "claim", "created", "state")
+    __slots__ = ("_after", "_base", "_before", "_status", "_until", "body", "claim", "created", "labels", "state")
 
     def __init__(self, node: Node, id: str, names: Iterable[str] = ()) -> None:
         super().__init__(node, id, names)
@@ -48,6 +48,8 @@ class Container(Item):
         self.created = 0.0
         self.state = "created"
         self.claim = NOTHING
+        self.labels = frozenset[str]()
+        """As `NAME=VALUE`, set by the index, which finds the container by them."""
         self._before = self._after = ""
         self._base = 0.0
         self._status = b""

@@ -71,9 +71,15 @@ class Selection:
 
     @property
     def plain(self) -> bool:
-        """Whether it asks for nothing but what the index holds."""
+        """Whether it asks for nothing but what the index holds: labels with their values, if any."""
         asked = {name for name, value in self.params.items() if value != "0"}
-        return not self.filters and asked <= {"all", "filters"}
+        known = self.filters.keys() <= {"label"} and all("=" in each for each in self.labels)
+        return known and asked <= {"all", "filters"}
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The labels that each object must have, as `NAME` or `NAME=VALUE`."""
+        return self.filters.get("label", ())
 
 
 def _is_node(label: str) -> bool:

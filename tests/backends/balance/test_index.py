@@ -156,3 +156,22 @@ def test_a_name_counts_from_when_an_image_was_seen_to_get_it() -> None:
     one.listed({"2": ["app:1"], "1": ["old:1"]})
     assert other.given("app:1") > one.given("app:1") > one.given("old:1") == 0
     assert list(one) == ["app:1", "old:1"]
+
+
+def test_containers_are_listed_by_their_labels() -> None:
+    index, node, other = Index(), cast("Member", Up()), cast("Member", Up())
+    for number, labels in enumerate(({"a": "1"}, {"a": "1", "b": "2"}, {"a=1": "x"}, {"a": "2"})):
+        container = Container(node, str(number), ())
+        index.add(container)
+        container.tell({"Id": str(number), "Labels": labels, "State": "running"}, {})
+        index.label(container, labels)
+
+    def listed(*labels: str, nodes: tuple[Member, ...] = (node,)) -> list[str]:
+        return [each["Id"] for each in orjson.loads(index.listed_with(labels, nodes, running=True, now=0.0))]
+
+    assert listed("a=1") == ["0", "1"]
+    assert listed("a=1", "b=2") == ["1"]
+    assert listed("a=1", nodes=(other,)) == listed("a=1=x") == listed("c=3") == []
+    index.remove({each for each in index.containers.find("1") if each.id == "1"})
+    assert listed("a=1") == ["0"]
+    assert listed("b=2") == []
