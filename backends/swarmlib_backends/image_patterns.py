@@ -37,6 +37,6 @@ def _image(given: str) -> str:
     first, slash, rest = given.partition("/")
     if slash and first in _HUBS:
         given = rest
-    elif first.startswith("**") or (slash and (first == "localhost" or "." in first or ":" in first)):
+    elif first.startswith("**") or (slash and references.is_registry(first)):
         return given
     return f"{HUB}/{given}" if "/" in given or given.startswith("**") else f"{HUB}/library/{given}"

@@ -62,10 +62,18 @@ def full(text: str) -> str:
     return _whole(short) + text.removeprefix(found["name"])
 
 
+def is_registry(part: str) -> bool:
+    """Return whether the part of a name before its first slash is a registry; if not, it is a name at Docker Hub.
+
+    Newer engines take a part with capital letters for a registry too; older ones refuse such a name.
+    """
+    return part == "localhost" or "." in part or ":" in part or part != part.lower()
+
+
 def _whole(name: str) -> str:
     """Return a name together with the registry that it leaves out."""
     first, slash, _ = name.partition("/")
-    if slash and (first == "localhost" or "." in first or ":" in first):
+    if slash and is_registry(first):
         return name
     return f"{_DEFAULT[1] if slash else _DEFAULT[0]}{name}"
 

@@ -100,8 +100,7 @@ def registry(place: str, value: Any) -> Iterator[Demand]:
 def searched(place: str, value: Any) -> Iterator[Demand]:
     """Read what is searched: a text with a slash begins with a registry if an image's name would."""
     first, slash, _ = value.partition("/")
-    has_host = bool(slash) and (first == "localhost" or "." in first or ":" in first)
-    yield Demand("registries", first if has_host else HUB, place)
+    yield Demand("registries", first if slash and references.is_registry(first) else HUB, place)
 
 
 def new(place: str, value: Any) -> Iterator[Demand]:

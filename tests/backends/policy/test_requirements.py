@@ -181,6 +181,8 @@ def test_images_can_be_required_to_be_named_by_digest(image: str, allowed: bool)
         ("index.docker.io/team/*", "team/app:2", True),
         ("docker.io/**", "ghcr.io/team/app", False),
         ("docker.io/**", "docker.io.evil.com/x", False),
+        ("docker.io/**", "EVIL/x", False),
+        ("docker.io/**", "Docker.io/x", False),
         ("*", "busybox:1", True),
         ("*", "evil.com/busybox", False),
         ("team/*", "team/app", True),
