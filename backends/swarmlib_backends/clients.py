@@ -191,18 +191,19 @@ def _by_facts(table: Table, containers: Sequence[str]) -> ByFacts | None:
     return ByFacts(names, frozenset(labels), table.read("container_images", allowed, images))
 
 
-def named(table: Table, known: Mapping[str, Client]) -> Sequence[Client]:
-    """Take the list `clients` of a table, which names some of the known clients; () if it is missing.
+def named(table: Table, known: Mapping[str, Client], key: str = "clients") -> Sequence[Client]:
+    """Take a list of a table that names some of the known clients; () if it is missing.
 
     Raises:
         Invalid: a name is unknown, or the list is empty; the error names the line.
     """
-    names = table.texts("clients")
+    names = table.texts(key)
     if names is None:
         return ()
     for name in names:
         if name not in known:
-            raise table.mistake("clients", f"unknown client {name!r}: define it as [clients.{name}]")
+            raise table.mistake(key, f"unknown client {name!r}: define it as [clients.{name}]")
     if not names:
-        raise table.mistake("clients", "clients must not be empty: leave it out for a rule about everybody")
+        whom = "everybody" if key == "clients" else "nobody"
+        raise table.mistake(key, f"{key} must not be empty: leave it out to mean {whom}")
     return [known[name] for name in names]

@@ -23,7 +23,7 @@ _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 @click.group()
 def policy() -> None:
-    """Files of rules for the stage 'policy': check, explain, test, learn, replay.
+    """Files of rules for the stage 'policy': check, explain, test, learn, replay; and the calls that it holds.
 
     \b
       swarmd policy check ci.toml
@@ -32,6 +32,7 @@ def policy() -> None:
       swarmd policy learn session.rec > ci.toml
       swarmd policy replay session.rec ci.toml
       swarmd policy show-preset act > act.toml
+      swarmd policy pending
       swarmd 'dockerserver unix:///tmp/all.sock' 'policy ci.toml' docker
     """
 

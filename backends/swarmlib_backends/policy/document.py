@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, Self
 
 from swarmlib import Meta, Request, Sender, SwarmError
-from swarmlib.quantities import number_of_bytes
+from swarmlib.quantities import number_of_bytes, seconds
 
 from .. import clients
 from ..clients import Client, Facts
@@ -20,8 +20,10 @@ from . import answers, folders, grants, hiding, image_ids, operations, readings,
 from .changes import Changes, differences
 from .demands import Demand
 from .grants import Grants
+from .holding import HOLD_SECONDS, Hold
 from .names import BY_ID
 from .ownership import CONFINABLE, OWNED, Owner
+from .protection import GUARDED, Protection, label_of
 from .readings import UNJUDGED
 from .redaction import Redaction
 from .requirements import Requirements
@@ -78,6 +80,8 @@ class Rule:
     requirements: Requirements
     changes: Changes | None
     redaction: Redaction | None
+    hold: Hold | None
+    """What waits for a person's approval."""
     raced: frozenset[str] = frozenset()
     """The kinds of `folders.RACED` that a rule of the policy grants: what a container binds may have become a link."""
 
@@ -113,6 +117,10 @@ class Rule:
             return True
         starting = bool(self.raced) and row.name in folders.STARTING
         return starting or folders.asked(demands) or image_ids.asked(demands)
+
+    def holds(self, row: Row) -> bool:
+        """Return whether an operation waits for a person's approval."""
+        return self.hold is not None and row.name in self.hold.operations
 
     async def resolve(self, row: Row, request: Request, sender: Sender) -> Request:
         """Return the request as it goes on: confined to what is the owner's, with the real paths of folders, and with
@@ -154,13 +162,15 @@ class Document:
     by_operation: Mapping[str, Sequence[Rule]]
     warn: bool
     """Whether what no rule is about passes, with a warning."""
+    protection: Protection | None
+    """The objects that are protected."""
     by_facts: frozenset[str]
     """The operations whose rules depend on what is known about a container that calls."""
     about: Callable[[str, str, Facts | None], Sequence[Rule]]
     """Returns the rules about an operation and a caller."""
 
     @classmethod
-    def of(cls, name: str, rules: Sequence[Rule], *, warn: bool) -> Self:
+    def of(cls, name: str, rules: Sequence[Rule], *, warn: bool, protection: Protection | None = None) -> Self:
         """Make a policy of its rules."""
         known = {each for rule in rules for each in rule.allow | rule.deny}
         index = {each: [rule for rule in rules if each in rule.allow | rule.deny] for each in known}
@@ -169,8 +179,10 @@ class Document:
         def about(operation: str, caller: str, facts: Facts | None) -> Sequence[Rule]:
             return [rule for rule in index.get(operation, ()) if rule.is_for(operation, caller, facts)]
 
-        asking = (each for each in known if any(one.by_facts for rule in index[each] for one in rule.clients))
-        return cls(name, index, warn, frozenset(asking), about)
+        asking = {each for each in known if any(one.by_facts for rule in index[each] for one in rule.clients)}
+        if protection is not None and any(one.by_facts for one in protection.override):
+            asking |= GUARDED
+        return cls(name, index, warn, protection, frozenset(asking), about)
 
     @property
     def summary(self) -> str:
@@ -197,6 +209,11 @@ class Document:
             return first
         others = (self._judge_demands(each, row, request, demands) for each in rules[1:] if each.may_allow(demands))
         return next((each for each in others if not each.reason), first)
+
+    def guard(self, row: Row, caller: str, facts: Facts | None) -> Protection | None:
+        """Return the protection that a request of this row and caller has to respect; None if it need not."""
+        found = self.protection
+        return found if found is not None and found.concerns(row, caller, facts) else None
 
     @staticmethod
     def _judge_demands(rule: Rule, row: Row, request: Request, demands: Sequence[Demand]) -> Verdict:
@@ -233,11 +250,22 @@ def parse(text: str, name: str) -> Document:
     warn = _mode(top)
     known = clients.read(top.table("clients"))
     rules = [_rule(table, index, known, warn) for index, table in enumerate(top.tables("rule"), 1)]
+    protection = _protection(top, known)
     top.end()
     if not rules:
         raise top.mistake("rule", "a policy requires a rule, [[rule]]")
     raced = frozenset(kind for kind in folders.RACED if any(kind in rule.grants.matches for rule in rules))
-    return Document.of(name, [replace(rule, raced=raced) for rule in rules], warn=warn)
+    return Document.of(name, [replace(rule, raced=raced) for rule in rules], warn=warn, protection=protection)
+
+
+def _protection(table: Table, known: Mapping[str, Client]) -> Protection | None:
+    label, override = table.text("protect"), clients.named(table, known, "override")
+    if label is None:
+        if override:
+            raise table.mistake("override", "override requires protect")
+        return None
+    name, value = table.read("protect", label, label_of)
+    return Protection(name, value, override)
 
 
 def _mode(table: Table, default: str = "enforce") -> bool:
@@ -265,6 +293,7 @@ def _rule(table: Table, index: int, known: Mapping[str, Client], warn: bool) -> 
         _requirements(container),
         Changes.read(table.table("change")) if "change" in table.values else None,
         Redaction.read(table.table("redact")) if "redact" in table.values else None,
+        _hold(table, allow),
     )
     container.end()
     table.end()
@@ -281,6 +310,17 @@ def _owner(table: Table, allow: frozenset[str]) -> Owner | None:
         raise table.mistake("allow", f"{name} can't be confined to the objects of an owner: allow it in another rule")
     owner: Owner = table.read("own", text, Owner.read)
     return owner
+
+
+def _hold(table: Table, allow: frozenset[str]) -> Hold | None:
+    held, text = _operations(table, "hold"), table.text("hold_for")
+    if not held:
+        if text is not None:
+            raise table.mistake("hold_for", "hold_for requires hold")
+        return None
+    for name in sorted(held - allow):
+        raise table.mistake("hold", f"{name} is held, but not allowed by this rule")
+    return Hold(held, HOLD_SECONDS if text is None else table.read("hold_for", text, seconds))
 
 
 def _operations(table: Table, key: str) -> frozenset[str]:

@@ -17,6 +17,7 @@ from swarmlib.suggestions import nearest
 
 from .. import notes
 from ..clients import Facts, container_in
+from ..control import offering
 from ..dockerapi import table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import Row
@@ -24,6 +25,8 @@ from ..watched_file import WatchedFile
 from . import document, hiding
 from .calling import Callers
 from .document import Rule, Verdict
+from .holding import Holding
+from .protection import Protection
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +62,8 @@ class Policy(Server):
         self._file = WatchedFile(self.file or PRESETS / f"{self.preset}.toml")
         await self._read()
         self._callers = Callers(self.next)
-        async with trio.open_nursery() as nursery:
+        self._holding = Holding()
+        async with offering("held", self._holding), trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
             yield
             nursery.cancel_scope.cancel()
@@ -101,25 +105,41 @@ class Policy(Server):
             self._log(row, request, verdict)
         if not verdict.allowed:
             return partial(self._deny, row, verdict)
-        rule = verdict.rule
-        if rule is None or verdict.reason:
+        rule = None if verdict.reason else verdict.rule
+        guard = self._document.guard(row, request.meta.caller, facts)
+        acts = rule is not None and (verdict.changed or rule.holds(row) or rule.acts_on(row, verdict.demands))
+        if guard is None and not acts:
             return None
-        judged = verdict.changed or request
-        if judged is request and not rule.acts_on(row, verdict.demands):
-            return None
-        return partial(self._carry_out, row, rule, judged)
+        return partial(self._carry_out, row, rule, guard, verdict.changed or request)
 
     async def _deny(self, row: Row, verdict: Verdict, _: Request) -> NoReturn:
         raise Denied(f"{row.name} is denied by {self._document.name}: {verdict.reason}")
 
-    async def _carry_out(self, row: Row, rule: Rule, judged: Request, request: Request) -> object:
-        sent = await rule.resolve(row, judged, self.next)
+    async def _carry_out(
+        self, row: Row, rule: Rule | None, guard: Protection | None, judged: Request, request: Request
+    ) -> object:
+        sent = judged if rule is None else await rule.resolve(row, judged, self.next)
+        if guard is not None:
+            sent = await self._guard(guard, row, sent)
+        if rule is not None and rule.hold is not None and rule.holds(row):
+            sent = await self._holding.wait(rule.name, rule.hold, row, sent, self.next)
         notes.changed(canonical(request), sent)
-        sight = rule.sight(row, sent, self.next)
+        sight = None if rule is None else rule.sight(row, sent, self.next)
         if sight is None:
             return await self.forward(sent, self.next)
         await hiding.relay_shown(row.name, sent, sight)
         return None
+
+    async def _guard(self, guard: Protection, row: Row, request: Request) -> Request:
+        try:
+            return await guard.guard(row, request, self.next)
+        except Denied as exc:
+            verdict = Verdict(self._document.warn, None, exc.message, 'override = ["CLIENT"]')
+            notes.judged(verdict.word, "", verdict.reason)
+            self._log(row, request, verdict)
+            if not verdict.allowed:
+                raise
+            return request
 
     def _log(self, row: Row, request: Request, verdict: Verdict) -> None:
         caller = request.meta.caller or "an unknown client"

@@ -1,0 +1,157 @@
+"""Calls that wait until a person approves them, who sees what will be lost."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import trio
+
+from swarmlib import UNSENT, Denied, NotFound, Request, Sender, Server, Unavailable
+from swarmlib.quantities import shown_seconds
+
+from .. import notes, redact
+from ..dockerapi.rows import Row
+from .inspected import KINDS, Inspected, inspect
+from .losses import losses
+
+MAX_HELD: Final = 100
+"""The most calls that wait at once in one stage."""
+MAX_HELD_EACH: Final = 10
+"""The most calls of one caller that wait at once."""
+HOLD_SECONDS: Final = 600.0
+"""How long a call waits if its rule does not say."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What a rule holds.
+
+    Attributes:
+        operations: the operations that wait.
+        seconds: how long, at most.
+    """
+
+    operations: frozenset[str]
+    seconds: float
+
+
+@dataclass
+class _Held:
+    """A call that waits."""
+
+    data: Mapping[str, Any]
+    """What the operator sees of it."""
+    caller: str
+    decided: trio.Event = field(default_factory=trio.Event)
+    approved: bool = False
+    reason: str = ""
+
+
+@dataclass
+class Holding(Server):
+    """The calls that wait in one stage. To the operator, it answers `ls held`, `start held/ID` (approve) and `stop
+    held/ID` (deny, with the parameter `reason`).
+    """
+
+    calls: dict[str, _Held] = field(default_factory=dict[str, _Held])
+
+    async def ls(self, request: Request) -> list[Mapping[str, Any]]:
+        """List the calls that wait, the oldest first."""
+        return [each.data for each in self.calls.values()]
+
+    async def start(self, request: Request) -> None:
+        """Approve a call."""
+        self._decide(request, approved=True)
+
+    async def stop(self, request: Request) -> None:
+        """Deny a call."""
+        self._decide(request, approved=False)
+
+    def _decide(self, request: Request, *, approved: bool) -> None:
+        id = request.path[-1]
+        found = self.calls.get(id)
+        if found is None or found.decided.is_set():
+            raise NotFound(f"no call waits as {id}")
+        found.approved, found.reason = approved, str(request.params.get("reason", ""))
+        found.decided.set()
+
+    async def wait(self, rule: str, hold: Hold, row: Row, request: Request, sender: Sender) -> Request:
+        """Wait until a person has approved a request; return it with the full id of its object.
+
+        Raises:
+            Denied: the person denied it, or nobody approved it in time.
+            Unavailable: too many calls wait.
+            SwarmError: the engine's error for an object that does not exist.
+        """
+        found = await _object(row, request, sender)
+        if found is not None and found.kind != "images":
+            request = request.replace(path=(found.kind, found.id, *request.path[2:]))
+        lost = await losses(found, request, sender)
+        caller = request.meta.caller
+        self._check_room(caller)
+        id = secrets.token_hex(4)
+        held = self.calls[id] = _Held(_shown(id, rule, hold, row, request, found, lost), caller)
+        _log.warning(
+            "policy: %s of %s waits for approval as %s for %s", row.name, caller, id, shown_seconds(hold.seconds)
+        )
+        try:
+            with trio.move_on_after(hold.seconds):
+                await held.decided.wait()
+        finally:
+            del self.calls[id]
+        return _outcome(held, hold, row, request)
+
+    def _check_room(self, caller: str) -> None:
+        own = sum(each.caller == caller for each in self.calls.values())
+        if len(self.calls) >= MAX_HELD or own >= MAX_HELD_EACH:
+            what = f"{own} of your calls wait" if own >= MAX_HELD_EACH else f"{len(self.calls)} calls wait"
+            raise Unavailable(f"{what} for approval already; try again later", details={UNSENT: True, "status": 429})
+
+
+def _outcome(held: _Held, hold: Hold, row: Row, request: Request) -> Request:
+    if held.approved:
+        notes.held("approved")
+        return request
+    if held.decided.is_set():
+        notes.held("denied")
+        raise Denied(f"{row.name} was not approved" + (f": {held.reason:.500}" if held.reason else ""))
+    notes.held("timed out")
+    raise Denied(f"{row.name} was not approved: nobody decided within {shown_seconds(hold.seconds)}")
+
+
+async def _object(row: Row, request: Request, sender: Sender) -> Inspected | None:
+    """Return the object in a request's path, if it is of a kind that has labels."""
+    if None not in row.shape or row.shape[0] not in KINDS:
+        return None
+    try:
+        return await inspect(str(row.shape[0]), request.path[1], request, sender)
+    except NotFound:
+        if row.name == "VolumeDelete":  # with force, an engine is content
+            return None
+        raise
+
+
+def _shown(
+    id: str, rule: str, hold: Hold, row: Row, request: Request, found: Inspected | None, lost: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    now = datetime.now(UTC).replace(microsecond=0)
+    shown = redact.request(request)
+    named = {} if found is None else {"kind": found.kind, "id": found.id, "name": found.name}
+    return {
+        "id": id,
+        "operation": row.name,
+        "caller": request.meta.caller,
+        "rule": rule,
+        "since": now.isoformat(),
+        "until": (now + timedelta(seconds=hold.seconds)).isoformat(),
+        "object": named or {"kind": "/".join(request.path)},
+        "params": dict(shown.params),
+        "body": shown.json,
+        "lost": lost,
+    }

@@ -1,0 +1,161 @@
+"""Protects objects that have a certain label: nobody stops, changes or removes them whom no rule lets do that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import orjson
+
+from swarmlib import BadAnswer, Denied, Json, NotFound, Request, Sender
+
+from ..clients import Client, Facts
+from ..dockerapi.rows import Row
+from .inspected import Inspected, inside, inspect, listed
+
+_KINDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("ContainerStop", "ContainerKill", "ContainerRestart", "ContainerPause"), "containers"),
+    **dict.fromkeys(("ContainerUpdate", "ContainerRename", "ContainerDelete"), "containers"),
+    "ImageDelete": "images",
+    "NetworkDelete": "networks",
+    "VolumeDelete": "volumes",
+    "VolumeUpdate": "volumes",
+    **dict.fromkeys(("ServiceUpdate", "ServiceDelete"), "services"),
+    **dict.fromkeys(("SecretUpdate", "SecretDelete"), "secrets"),
+    **dict.fromkeys(("ConfigUpdate", "ConfigDelete"), "configs"),
+}
+"""The operations that harm the object in their path, and its kind."""
+_PRUNING: Final = frozenset({"ContainerPrune", "ImagePrune", "NetworkPrune", "VolumePrune"})
+_DISCONNECTING: Final = "NetworkDisconnect"
+GUARDED: Final = frozenset({*_KINDS, *_PRUNING, _DISCONNECTING})
+"""The operations that can harm an object."""
+_USED: Final = frozenset({"networks", "volumes"})
+"""The kinds of objects that containers use."""
+
+
+def label_of(text: str) -> tuple[str, str | None]:
+    """Read `LABEL` or `LABEL=VALUE`, for its name and its value. Raises ValueError if it is not that."""
+    label, equals, value = text.partition("=")
+    if not label or (equals and not value):
+        raise ValueError(f"invalid label {text!r}: expected LABEL or LABEL=VALUE, such as swarmlib.protect")
+    return label, value if equals else None
+
+
+@dataclass(frozen=True)
+class Protection:
+    """The label of protected objects.
+
+    Attributes:
+        label: its name.
+        value: its value; None for any.
+        override: the clients who may do what they like.
+    """
+
+    label: str
+    value: str | None
+    override: Sequence[Client]
+
+    def concerns(self, row: Row, caller: str, facts: Facts | None) -> bool:
+        """Return whether an operation can harm an object, and the caller has no override."""
+        return row.name in GUARDED and not any(client.is_caller(caller, facts) for client in self.override)
+
+    async def guard(self, row: Row, request: Request, sender: Sender) -> Request:
+        """Return a request that harms no protected object: with the full id of its object, or pruning the others only.
+
+        Raises:
+            Denied: it would harm one.
+            SwarmError: the engine's error for an object that does not exist, or it could not be found out.
+        """
+        if row.name in _PRUNING:
+            return await self._guard_prune(row, request, sender)
+        if row.name == _DISCONNECTING:
+            body = cast("Mapping[str, Any]", request.json)
+            found = await inspect("containers", str(body.get("Container", "")), request, sender)
+            self._refuse(row, found)
+            return request.replace(body=Json.from_data({**body, "Container": found.id}))
+        kind, name, *rest = request.path
+        try:
+            found = await inspect(_KINDS[row.name], name, request, sender)
+        except NotFound:
+            if row.name == "VolumeDelete":  # with force, an engine is content
+                return request
+            raise
+        self._refuse(row, found)
+        if kind in _USED:
+            await self._refuse_if_used(row, found, request, sender)
+        return request if kind == "images" else request.replace(path=(kind, found.id, *rest))
+
+    def _protects(self, labels: Mapping[str, str]) -> bool:
+        return self.label in labels and self.value in (None, labels[self.label])
+
+    def _refuse(self, row: Row, found: Inspected) -> None:
+        if self._protects(found.labels):
+            what = f"{found.kind}/{found.name}"
+            raise Denied(f"{row.name} is denied: {what} is protected by the label {self.label}")
+
+    async def _refuse_if_used(self, row: Row, found: Inspected, request: Request, sender: Sender) -> None:
+        """Refuse what takes a network or a volume from a protected container, also from one that is stopped."""
+        protected = await listed("containers", {"label": self._shown}, request, sender)
+        uses = _is_in if found.kind == "networks" else _mounts
+        users = [each for each in protected if uses(each, found)]
+        if users:
+            raise Denied(
+                f"{row.name} is denied: {found.kind}/{found.name} is used by containers/{_name_of(users[0])}, "
+                f"which is protected by the label {self.label}"
+            )
+
+    @property
+    def _shown(self) -> str:
+        return self.label if self.value is None else f"{self.label}={self.value}"
+
+    async def _guard_prune(self, row: Row, request: Request, sender: Sender) -> Request:
+        """Leave protected objects out, and refuse to prune networks if one is of a protected container that is stopped:
+        an engine counts it as unused, and no filter leaves out objects by name.
+        """
+        filters = dict(cast("Any", row.params.of(request)).filters)
+        filters["label!"] = [*filters.get("label!", ()), self._shown]
+        if row.name == "NetworkPrune":
+            for each in await listed("containers", {"label": self._shown}, request, sender):
+                if each.get("State") not in ("running", "paused", "restarting") and _own_networks(each):
+                    raise Denied(
+                        f"{row.name} is denied: it would remove networks of containers/{_name_of(each)}, "
+                        f"which is stopped, and protected by the label {self.label}"
+                    )
+        return request.replace(params={**request.params, "filters": orjson.dumps(filters).decode()})
+
+
+def _name_of(container: Mapping[str, Any]) -> str:
+    """Return the name of a container in a list."""
+    names: object = container.get("Names")
+    return str(cast("list[object]", names)[0]).removeprefix("/") if isinstance(names, list) and names else "?"
+
+
+def _networks(container: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return the networks of a container in a list, by the names, or the ids, under which it was put into them."""
+    networks = inside(container, "NetworkSettings", "Networks")
+    if not isinstance(networks, Mapping):
+        raise BadAnswer("a malformed list of containers")
+    return cast("Mapping[str, object]", networks)
+
+
+def _own_networks(container: Mapping[str, Any]) -> bool:
+    """Return whether a container is in a network that can be removed."""
+    return bool(_networks(container).keys() - {"bridge", "host", "none"})
+
+
+def _is_in(container: Mapping[str, Any], network: Inspected) -> bool:
+    """Return whether a container is in a network, or will be when it starts: then the engine has no id for it yet."""
+    for key, each in _networks(container).items():
+        id = inside(each, "NetworkID")
+        if id == network.id or (not id and (key == network.name or network.id.startswith(key))):
+            return True
+    return False
+
+
+def _mounts(container: Mapping[str, Any], volume: Inspected) -> bool:
+    """Return whether a container mounts a volume."""
+    mounts: object = container.get("Mounts")
+    if not isinstance(mounts, list):
+        raise BadAnswer("a malformed list of containers")
+    return any(inside(each, "Name") == volume.id for each in cast("list[object]", mounts))
