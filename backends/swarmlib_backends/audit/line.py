@@ -31,6 +31,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 _TENANT: Final = "tenant:"
 _NAMES: Final = ("name", "fromImage", "repo", "t", "remote")
 """The parameters with the name that a client gives to what it creates, or of what it has fetched."""
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _UNKNOWN_STATUS: Final = 502
 
 
@@ -202,7 +203,7 @@ def _command(words: Sequence[Any]) -> str:
 
 
 def _json(fields: Mapping[str, Any]) -> bytes:
-    return escaped(json.dumps(fields, ensure_ascii=False, separators=(",", ":"))).encode()
+    return escaped(_ENCODE(fields)).encode()
 
 
 def _tenant(caller: str) -> tuple[str, str]:
