@@ -115,8 +115,9 @@ class Rule:
         """Return whether a request that this rule allows may have to be resolved, or its answer be redacted."""
         if self.owner is not None or (self.redaction is not None and row.name in self.redaction.by_operation):
             return True
-        starting = bool(self.raced) and row.name in folders.STARTING
-        return starting or folders.asked(demands) or image_ids.asked(demands)
+        if self.raced and row.name in folders.STARTING:
+            return True
+        return bool(demands) and (folders.asked(demands) or image_ids.asked(demands))
 
     def holds(self, row: Row) -> bool:
         """Return whether an operation waits for a person's approval."""
