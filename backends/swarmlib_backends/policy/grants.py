@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 
 from swarmlib import Invalid
@@ -47,12 +48,14 @@ def _any_of(matches: Sequence[Match]) -> Match:
     return lambda value: any(match(value) for match in matches)
 
 
+_ANY: Final = "*"
+"""Every address, in a demand and in a rule that allows that alone."""
 _PORT: Final = re.compile(r"(?:(?P<address>.+):)?(?:any|(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)")
 
 
 def _port(text: str) -> Match:
     found = _PORT.fullmatch(text)
-    if found is None:
+    if found is None or not (found["address"] in (None, _ANY) or _is_address(found["address"])):
         raise Invalid(f"invalid port {text!r}: expected [ADDRESS:]PORT, [ADDRESS:]FROM-TO or [ADDRESS:]any")
     first = int(found["first"]) if found["first"] else None
     last = int(found["last"]) if found["last"] else first
@@ -67,6 +70,14 @@ def _port(text: str) -> Match:
         return low.isdigit() and (high or low).isdigit() and first <= int(low) <= int(high or low) <= last
 
     return match
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def sizes(given: Sequence[str]) -> Match:
