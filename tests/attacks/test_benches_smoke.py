@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from swarmlib_backends.dockerapi.rows import ROWS
-from tests.bench import http_grammar, wire_grammar, wire_replies
+from tests.bench import http_grammar, policy_grammar, wire_grammar, wire_replies
 from tests.bench.attack_bodies import body_of
 from tests.bench.attack_http import Exchange, HttpAttack
 from tests.bench.attacking import Findings, Gateway
@@ -121,6 +121,14 @@ def test_a_seed_makes_the_same_attack_each_time() -> None:
         assert Exchange.of(seed).data == Exchange.of(seed).data
         twice = [(body_of(Random(seed)), _wire(seed), hostile_answer(Random(seed), ROWS[seed])) for _ in range(2)]
         assert twice[0] == twice[1]
+
+
+def test_a_seed_makes_the_same_attack_on_a_policy_each_time() -> None:
+    names = dict.fromkeys(("n", "srv", "now", "victim_id", "victim_short", "victim_p3", "mine_id", "stopped_id"), "x")
+    made = [[policy_grammar.attack(Random(seed), names) for seed in range(300)] for _ in range(2)]
+    assert made[0] == made[1]
+    kinds = {each.kind.partition(" ")[0] for each in made[0]}
+    assert kinds == {"create", "network", "volume", "exec", "named", "list", "query"}
 
 
 def _wire(seed: int) -> tuple[Any, Any]:
