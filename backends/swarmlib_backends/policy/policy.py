@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -100,9 +100,7 @@ class Policy(Server):
 
     def _decide(self, row: Row, request: Request, facts: Facts | None) -> Handler | None:
         verdict = self._document.judge(row, request, facts)
-        notes.judged(verdict.word, verdict.rule.name if verdict.rule else "", verdict.reason)
-        if verdict.reason:
-            self._log(row, request, verdict)
+        self._note(row, request, verdict)
         if not verdict.allowed:
             return partial(self._deny, row, verdict)
         rule = None if verdict.reason else verdict.rule
@@ -118,9 +116,12 @@ class Policy(Server):
     async def _carry_out(
         self, row: Row, rule: Rule | None, guard: Protection | None, judged: Request, request: Request
     ) -> object:
-        sent = judged if rule is None else await rule.resolve(row, judged, self.next)
+        sent = judged
+        if rule is not None:
+            sent = await self._checked(row, sent, partial(rule.resolve, row, sent, self.next), Verdict(rule.warn, rule))
         if guard is not None:
-            sent = await self._guard(guard, row, sent)
+            denial = Verdict(self._document.warn, advice='override = ["CLIENT"]')
+            sent = await self._checked(row, sent, partial(guard.guard, row, sent, self.next), denial)
         if rule is not None and rule.hold is not None and rule.holds(row):
             sent = await self._holding.wait(rule.name, rule.hold, row, sent, self.next)
         notes.changed(canonical(request), sent)
@@ -130,16 +131,25 @@ class Policy(Server):
         await hiding.relay_shown(row.name, sent, sight)
         return None
 
-    async def _guard(self, guard: Protection, row: Row, request: Request) -> Request:
+    async def _checked(
+        self, row: Row, request: Request, check: Callable[[], Awaitable[Request]], denial: Verdict
+    ) -> Request:
+        """Return what a check that asks the engine makes of a request. What it denies is logged, and passes as it is if
+        the verdict then, `denial`, allows it.
+        """
         try:
-            return await guard.guard(row, request, self.next)
+            return await check()
         except Denied as exc:
-            verdict = Verdict(self._document.warn, None, exc.message, 'override = ["CLIENT"]')
-            notes.judged(verdict.word, "", verdict.reason)
-            self._log(row, request, verdict)
+            verdict = replace(denial, reason=exc.message)
+            self._note(row, request, verdict)
             if not verdict.allowed:
                 raise
             return request
+
+    def _note(self, row: Row, request: Request, verdict: Verdict) -> None:
+        notes.judged(verdict.word, verdict.rule.name if verdict.rule else "", verdict.reason)
+        if verdict.reason:
+            self._log(row, request, verdict)
 
     def _log(self, row: Row, request: Request, verdict: Verdict) -> None:
         caller = request.meta.caller or "an unknown client"

@@ -204,6 +204,29 @@ async def test_a_warning_names_what_would_allow_it(tmp_path: Path, caplog: pytes
     assert 'allowed by: allow = ["SystemVersion"]' in caplog.text
 
 
+@pytest.mark.parametrize("mode", ["enforce", "warn"])
+async def test_what_a_look_at_the_host_denies_is_logged_too(
+    mode: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "allowed").mkdir()
+    (tmp_path / "allowed" / "link").symlink_to("/etc")
+    rules = tmp_path / "rules.toml"
+    rules.write_text(
+        f'[[rule]]\nname = "run"\nmode = "{mode}"\nallow = ["ContainerCreate"]\n'
+        f'[rule.container]\nimages = ["busybox"]\nbinds = ["{tmp_path}/allowed/**"]\n'
+    )
+    body = {"Image": "busybox", "HostConfig": {"Binds": [f"{tmp_path}/allowed/link:/x"]}}
+    with caplog.at_level(logging.WARNING):
+        async with connect(Policy(rules), Simulator()) as swarm:
+            if mode == "warn":
+                await swarm.spawn(body)
+            else:
+                with pytest.raises(Denied, match="leads to /etc"):
+                    await swarm.spawn(body)
+    assert f"{'would deny' if mode == 'warn' else 'denied'} ContainerCreate" in caplog.text
+    assert "leads to /etc" in caplog.text
+
+
 def test_rules_come_from_one_place() -> None:
     for options in ({}, {"file": Path("x"), "preset": "read-only"}):
         with pytest.raises(Invalid, match="either FILE"):
