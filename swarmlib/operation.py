@@ -40,6 +40,13 @@ class Meta:
                 return value
         return None
 
+    def of_caller(self) -> Meta:
+        """Return the meta of what a stage asks on its own in order to answer this call: it says only who the caller is.
+
+        The headers are about the call's own operation; another one may refuse them.
+        """
+        return Meta(self.caller)
+
     def replace(
         self,
         *,

@@ -6,7 +6,7 @@ import difflib
 import logging
 import math
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from swarmlib.wire.references import RefKind
 
 from . import redact
 from .calls import apart, forward
+from .json_differences import differing, in_words
 from .recording import Event, Recording, What, reply_in, request_in
 from .stream_wrappers import OneWay
 
@@ -158,7 +159,9 @@ class _Asked:
         """List how the other request differs."""
         mine, others = self._parts, other._parts
         names = ("verb", "path", "params", "headers", "body", "stream")
-        return [how for name, one, two in zip(names, mine, others, strict=True) for how in _differences(name, one, two)]
+        pairs = zip(names, mine, others, strict=True)
+        differences = (each for name, one, two in pairs for each in differing(one, two, (name,)))
+        return [f"{in_words(place)} {_short(value)}" for place, _, value in differences]
 
 
 def _data(body: Json | None) -> Any:
@@ -168,15 +171,6 @@ def _data(body: Json | None) -> Any:
         return body.data
     except Invalid:
         return body.raw
-
-
-def _differences(name: str, one: Any, two: Any) -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(two, dict):
-        ours, theirs = cast("dict[str, Any]", one), cast("dict[str, Any]", two)
-        for key in ours | theirs:
-            yield from _differences(f"{name}.{key}", ours.get(key), theirs.get(key))
-    elif one != two:
-        yield f"{name} {_short(two)}"
 
 
 def _short(data: Any) -> str:

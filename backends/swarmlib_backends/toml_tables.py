@@ -142,6 +142,11 @@ class Table:
         values = cast("dict[str, Any] | None", self.take(key, dict, f"a table, [{key}]"))
         return Table(self.source, (*self.place, key), values or {})
 
+    def read_table(self, key: str, read: Callable[[Table], T]) -> T | None:
+        """Take a table and read it; None if it is missing. Raises what `read` raises."""
+        table = self.table(key)
+        return read(table) if key in self.values else None
+
     def tables(self, key: str) -> list[Table]:
         """Take a list of tables."""
         values = cast("list[Any]", self.take(key, list, f"tables, each with the head [[{key}]]") or [])

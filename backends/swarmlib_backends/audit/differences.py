@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import zip_longest
-from typing import Any, Final, cast
+from itertools import islice
+from typing import Any, Final
 
 from swarmlib import Request
 
 from .. import redact
+from ..json_differences import Place, differing, in_words
 from ..redact_fields import name_of
 
 MAX_DIFFERENCES: Final = 32
@@ -20,30 +20,23 @@ def between(before: Request, after: Request) -> dict[str, Any]:
 
     A value that may not be shown is ***, one that was removed is None.
     """
-    shown = redact.request(after)
     found = dict[str, Any]()
     if before.path != after.path:
         found["path"] = "/".join(after.path)
-    for place, value in (
-        *_differing("params", before.params, after.params, shown.params),
-        *_differing("", before.json, after.json, shown.json),
-    ):
-        if len(found) == MAX_DIFFERENCES:
-            break
-        found[place] = value
+    shown = redact.request(after)
+    parts = ((before.params, after.params, shown.params, "params."), (before.json, after.json, shown.json, ""))
+    changed = ((place, left, inside) for old, new, left, inside in parts for place, *_ in differing(old, new))
+    for place, left, inside in islice(changed, MAX_DIFFERENCES - len(found)):
+        names = tuple(each if isinstance(each, int) else name_of(each) for each in place)
+        found[inside + in_words(names)] = _at(names, left)
     return found
 
 
-def _differing(place: str, before: Any, after: Any, shown: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        old, new = cast("Mapping[str, Any]", before), cast("Mapping[str, Any]", after)
-        left = cast("Mapping[str, Any]", shown)
-        for name in {**old, **new}:
-            inside = f"{place}.{name_of(name)}".lstrip(".")
-            yield from _differing(inside, old.get(name), new.get(name), left.get(name_of(name)))
-    elif isinstance(before, list) and isinstance(after, list):
-        items = zip_longest(cast("list[Any]", before), cast("list[Any]", after), cast("list[Any]", shown))
-        for index, each in enumerate(items):
-            yield from _differing(f"{place}[{index}]", *each)
-    elif before != after:
-        yield place, shown
+def _at(place: Place, value: Any) -> Any:
+    """Return what is at a place; None if there is nothing."""
+    for each in place:
+        try:
+            value = value[each]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value

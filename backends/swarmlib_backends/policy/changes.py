@@ -10,7 +10,6 @@ import copy
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, Final, Self, cast
 
 from swarmlib import Denied, Json, Meta, Request, SwarmError
@@ -20,6 +19,7 @@ from ..dockerapi import references
 from ..dockerapi.canonical import canonical
 from ..dockerapi.operations import ImageCreate
 from ..dockerapi.rows import Row
+from ..json_differences import differing, in_words
 from ..toml_tables import Table
 from .grants import folders
 from .requirements import Requirements
@@ -157,17 +157,11 @@ def stamp(body: dict[str, Any], labels: Mapping[str, str]) -> None:
     body["Labels"] = {**(body.get("Labels") or {}), **labels}
 
 
-def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
+def differences(before: Any, after: Any) -> Iterator[str]:
     """Yield in words how JSON data differ: the place, what was there and what is there now."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        old, new = cast("Mapping[str, Any]", before), cast("Mapping[str, Any]", after)
-        for name in dict.fromkeys((*old, *new)):
-            yield from differences(old.get(name), new.get(name), f"{place}.{name}" if place else name)
-    elif isinstance(before, list) and isinstance(after, list):
-        for index, (one, other) in enumerate(zip_longest(cast("list[Any]", before), cast("list[Any]", after))):
-            yield from differences(one, other, f"{place}[{index}]")
-    elif before != after:
-        yield f"{place} is {after!r:.200}, not {before!r:.200}" if before else f"{place} is {after!r:.200}"
+    for place, old, new in differing(before, after):
+        was = f", not {old!r:.200}" if old else ""
+        yield f"{in_words(place)} is {new!r:.200}{was}"
 
 
 def _limit(host: dict[str, Any], limits: Requirements) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Self
 
-from swarmlib import Meta, Request, Sender, SwarmError
+from swarmlib import Request, Sender, SwarmError
 from swarmlib.quantities import number_of_bytes, seconds
 
 from .. import clients
@@ -139,7 +139,7 @@ class Rule:
         if self.owner is not None:
             request = await self.owner.confine(row, request, sender, self.grants)
         if self.owner is not None and row.name in hiding.OF_AN_IMAGE:
-            request = await Sight(self.owner, self.grants, Meta(request.meta.caller), sender).resolve_image(request)
+            request = await Sight(self.owner, self.grants, request.meta.of_caller(), sender).resolve_image(request)
         if self.raced and row.name in folders.STARTING:
             request = await folders.check(request, self.raced, self.grants, sender)
         show = None if self.redaction is None else self.redaction.by_operation.get(row.name)
@@ -152,7 +152,7 @@ class Rule:
         """Return what the client may see of the answer to a request; None if it may see all of it."""
         if self.owner is None or row.name not in hiding.OPERATIONS:
             return None
-        return Sight(self.owner, self.grants, Meta(request.meta.caller), sender)
+        return Sight(self.owner, self.grants, request.meta.of_caller(), sender)
 
 
 @dataclass(frozen=True)
@@ -292,8 +292,8 @@ def _rule(table: Table, index: int, known: Mapping[str, Client], warn: bool) -> 
         _owner(table, allow),
         _grants(container, unjudged),
         _requirements(container),
-        Changes.read(table.table("change")) if "change" in table.values else None,
-        Redaction.read(table.table("redact")) if "redact" in table.values else None,
+        table.read_table("change", Changes.read),
+        table.read_table("redact", Redaction.read),
         _hold(table, allow),
     )
     container.end()

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import trio
 
-from swarmlib import Denied, Json, Meta, Request, Sender, Verb
+from swarmlib import Denied, Json, Request, Sender, Verb
 from swarmlib.asking import call
 
 from ..dockerapi.nullable import dict_of, list_of
@@ -72,7 +72,7 @@ async def check(request: Request, kinds: Collection[str], grants: Grants, sender
         SwarmError: the engine's error, such as for a container that does not exist.
     """
     kind, name, *rest = request.path
-    found = (await call(sender, Request(Verb.GET, (kind, name), meta=Meta(request.meta.caller)))).value
+    found = (await call(sender, Request(Verb.GET, (kind, name), meta=request.meta.of_caller()))).value
     host = dict_of(found.get("HostConfig"))
     sources = [*_bound(host)]
     if "volume_options" in kinds:
@@ -101,7 +101,7 @@ def _volumes(found: Mapping[str, Any]) -> Iterator[str]:
 
 async def _devices(volume: str, request: Request, sender: Sender) -> list[str]:
     """Return the paths of the host that a volume mounts."""
-    found = (await call(sender, Request(Verb.GET, ("volumes", volume), meta=Meta(request.meta.caller)))).value
+    found = (await call(sender, Request(Verb.GET, ("volumes", volume), meta=request.meta.of_caller()))).value
     return list(mounts.host_paths(dict_of(found.get("Options"))))
 
 

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
-from swarmlib import Denied, Json, Meta, Request, Sender, Verb
+from swarmlib import Denied, Json, Request, Sender, Verb
 from swarmlib.asking import call
 
 from ..dockerapi import references
@@ -37,7 +37,7 @@ async def resolve(request: Request, demands: Sequence[Demand], allows: Allows, s
     meant: dict[str, str] = {}
     for demand in demands:
         if demand.kind in BY_ID:
-            look = Request(Verb.GET, (_IMAGES, demand.value), meta=Meta(request.meta.caller))
+            look = Request(Verb.GET, (_IMAGES, demand.value), meta=request.meta.of_caller())
             meant[demand.value] = _judged(demand, (await call(sender, look)).value, allows)
     return _replaced(request, meant)
 

@@ -22,7 +22,6 @@ from swarmlib import (
     Denied,
     Invalid,
     Json,
-    Meta,
     NotFound,
     Operation,
     Request,
@@ -143,7 +142,7 @@ class Owner:
         for name in {each.value for each in demands if each.kind == "volumes"}:
             if await self._id("volumes", name, request, sender) is None:
                 labelled = Json.from_data({"Name": name, "Labels": {self.label: self.value}})
-                volume = Request(Verb.SPAWN, ("volumes",), body=labelled, meta=Meta(request.meta.caller))
+                volume = Request(Verb.SPAWN, ("volumes",), body=labelled, meta=request.meta.of_caller())
                 await self._make_own(name, volume, sender)
         names = {each.value for each in demands if each.kind == "networks"}
         if not names:
@@ -199,7 +198,7 @@ class Owner:
     async def _id(self, kind: str, name: str, request: Operation, sender: Sender) -> str | None:
         """Return the full id of an object of the owner's; None if there is none of this name."""
         try:
-            found = (await call(sender, Request(Verb.GET, (kind, name), meta=Meta(request.meta.caller)))).value
+            found = (await call(sender, Request(Verb.GET, (kind, name), meta=request.meta.of_caller()))).value
         except (NotFound, Invalid, Conflict, Ambiguous):  # an ambiguous prefix would tell of others' objects
             return None
         if kind == "exec":

@@ -13,14 +13,12 @@ from typing import Any, Final, cast
 from swarmlib import Request
 from swarmlib.quantities import shown_bytes
 
-from ..dockerapi import references
+from ..dockerapi import limits, references
 from ..dockerapi.operations import ImageBuild
 from ..globs import Match, globs
 from .demands import Demand
 from .names import IMAGES
 
-_PERIOD: Final = 100_000
-"""The period of the CPU quota in microseconds that an engine uses if none is given."""
 _NO_NEW_PRIVILEGES: Final = re.compile(r"no-new-privileges(?:[:=](true|false))?")
 _NOT_ROOT: Final = "nonroot"
 _OTHER_THAN_ROOT: Final = re.compile(r"[1-9][0-9]{0,8}(?::[1-9][0-9]{0,8})?")
@@ -166,13 +164,13 @@ def _command(request: Request) -> Container:
 def _service(request: Request) -> Container:
     task = _inside(request.json or {}, "TaskTemplate")
     resources = _inside(task, "Resources")
-    limits = _inside(resources, "Limits")
+    most = _inside(resources, "Limits")
     spec = _inside(task, "ContainerSpec")
     return Container(
-        memory=limits.get("MemoryBytes", 0),
+        memory=most.get("MemoryBytes", 0),
         swap=resources.get("SwapBytes", 0),
-        cpus=limits.get("NanoCPUs", 0) / 1e9,
-        pids=limits.get("Pids", 0),
+        cpus=most.get("NanoCPUs", 0) / 1e9,
+        pids=most.get("Pids", 0),
         user=spec.get("User", ""),
         runtime="",
         read_only=spec.get("ReadOnly", False),
@@ -184,7 +182,7 @@ def _service(request: Request) -> Container:
 def _built(request: Request) -> Container:
     """Describe the containers of a build; the other requirements can't be met by a build, nor missed."""
     asked = ImageBuild.of(request)
-    cpus = asked.cpuquota / (asked.cpuperiod or _PERIOD)
+    cpus = _cpus({"CpuQuota": asked.cpuquota, "CpuPeriod": asked.cpuperiod})
     return Container(memory=asked.memory, swap=asked.memswap, cpus=cpus)
 
 
@@ -202,9 +200,7 @@ def _inside(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _cpus(host: Mapping[str, Any]) -> float:
-    if host.get("NanoCpus"):
-        return float(host["NanoCpus"]) / 1e9
-    return float(host.get("CpuQuota", 0)) / (host.get("CpuPeriod") or _PERIOD)
+    return (limits.cpus(host) or 0) / 1e9
 
 
 def _takes_privileges_away(options: Sequence[str]) -> bool:

@@ -67,7 +67,7 @@ class Call:
     @property
     def meta(self) -> Meta:
         """What is known about the stage's own requests: the caller, and nothing else of the client's."""
-        return Meta(self.request.meta.caller)
+        return self.request.meta.of_caller()
 
     @cached_property
     def own(self) -> Own:

@@ -134,7 +134,7 @@ def parse(text: str, name: str) -> Tenants:
     known = clients.read(top.table("clients"))
     table = top.table("tenant")
     tenancies = [_named(table, each, known) for each in table.values]
-    lease = _tenancy(top.table("lease"), LEASE, known) if "lease" in top.values else None
+    lease = top.read_table("lease", lambda table: _tenancy(table, LEASE, known))
     top.end()
     if not tenancies and lease is None:
         raise top.mistake("tenant", "the file requires a tenant, [tenant.NAME], or [lease]")

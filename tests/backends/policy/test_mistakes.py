@@ -56,9 +56,14 @@ REDACT = RULE + "[rule.redact]\n"
         (
             RULE + 'images = ["busybox"]\n',
             3,
-            "unknown key 'images'; there are: allow, clients, container, deny, mode, name, own, unjudged",
+            "unknown key 'images'; there are: allow, change, clients, container, deny, hold, hold_for, mode, name, "
+            "own, redact, unjudged",
         ),
-        (RULE + '[container]\nimages = ["busybox"]\n', 3, "unknown key 'container'; there are: clients, mode, rule"),
+        (
+            RULE + '[container]\nimages = ["busybox"]\n',
+            3,
+            "unknown key 'container'; there are: clients, mode, override, protect, rule",
+        ),
         (RULE + '[rule.containers]\nimages = ["busybox"]\n', 3, "unknown key 'containers'; did you mean 'container'?"),
         (CONTAINER + 'image = ["busybox"]\n', 4, "unknown key 'image'; did you mean 'images'?"),
         (CONTAINER + 'images = ["http://x/y"]\n', 4, "images: invalid reference format"),
@@ -152,7 +157,7 @@ REDACT = RULE + "[rule.redact]\n"
         ('[[clients]]\nname = "ci"\n' + RULE, 1, "clients must be a table, [clients], not [{'name': 'ci'}]"),
         ("[clients.ci]\nusers = [-1]\n" + RULE, 2, "users: invalid user '-1': expected the number of a user"),
         ("[clients.ci]\ncertificates = 7.5\n" + RULE, 2, "certificates must be a list of texts, not 7.5"),
-        ('default = "allow"\n' + RULE, 1, "unknown key 'default'; there are: clients, mode, rule"),
+        ('default = "allow"\n' + RULE, 1, "unknown key 'default'; there are: clients, mode, override, protect, rule"),
         ("rule = []\n", 1, "a policy requires a rule, [[rule]]"),
         (
             CONTAINER + 'binds = ["${}"]\n',
