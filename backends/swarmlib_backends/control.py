@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import trio
 
@@ -32,9 +32,6 @@ from swarmlib.suggestions import nearest
 from swarmlib.wire.connection import open_connection
 
 from .listen import Listen
-
-_LONGEST_PATH: Final = 107
-"""The most bytes in the path of a unix socket, unix(7)."""
 
 
 @dataclass
@@ -136,15 +133,13 @@ async def serving(desk: Desk, path: Path | None) -> AsyncGenerator[Path | None]:
     path: where; None for one in `folder()` that is named for this process, and only if a stage offers something.
 
     Raises:
-        Invalid: there is no private folder, or the path is too long for a socket.
+        Invalid: there is no private folder.
         Unavailable: the socket can't be bound.
     """
     if path is None and not desk.offers:
         yield None
         return
     path = path or _made(folder()) / f"{os.getpid()}.sock"
-    if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise Invalid(f"invalid control socket {path}: expected a path of at most {_LONGEST_PATH} bytes")
     async with Chain(Listen([f"unix://{path}"]), desk).open():
         yield path
 

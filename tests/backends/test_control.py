@@ -108,6 +108,6 @@ def test_sockets_that_nobody_serves_are_not_found(tmp_path: Path, monkeypatch: p
 
 
 async def test_a_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match="expected a path of at most 107 bytes"):
+    with pytest.raises(Unavailable, match="path too long"):
         async with controlled(tmp_path / ("x" * 108), Holding()):
             pass

@@ -2,9 +2,10 @@
 
 import logging
 import stat
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import Mock
 
@@ -32,8 +33,10 @@ SLEEPS: dict[str, Any] = {"Image": "busybox", "Cmd": ["sleep", "1000"]}
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swarmlib_backends.tenant.leases.folder", lambda: tmp_path)
+def _folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with TemporaryDirectory() as folder:  # the path of a socket must be short, which that of `tmp_path` is not
+        monkeypatch.setattr("swarmlib_backends.tenant.leases.folder", lambda: Path(folder))
+        yield
 
 
 @asynccontextmanager
