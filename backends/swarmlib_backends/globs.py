@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-Match: TypeAlias = Callable[[str], bool]
-"""Says whether a text is one of those that are meant."""
+Match: TypeAlias = Callable[[str], object]
+"""Returns something true for a text that is one of those that are meant."""
 
 
 def globs(given: Sequence[str]) -> Match:
     """Match texts by shell patterns, in which `*` stands for any characters but `/`, and `**` for those too."""
-    pattern = re.compile("|".join(map(_pattern, given)) or "(?!)", re.DOTALL)
-    return lambda value: pattern.fullmatch(value) is not None
+    return re.compile("|".join(map(_pattern, given)) or "(?!)", re.DOTALL).fullmatch
 
 
 def _pattern(glob: str) -> str:

@@ -93,7 +93,7 @@ class Rule:
     def refusals(self, row: Row, request: Request, demands: Sequence[Demand]) -> Iterator[tuple[str, str]]:
         """Yield what a request demands and this rule does not grant: in words, and the line that would grant it."""
         for demand in demands:
-            if not self._grants(demand):
+            if not self._grants((demand,)):
                 kind, value = BY_ID.get(demand.kind, demand.kind), without_credentials(demand.value)
                 yield (
                     f"{demand.place:.100} asks for {value!r:.200}, which {kind} of the rule does not list",
@@ -106,10 +106,10 @@ class Rule:
 
     def may_allow(self, demands: Sequence[Demand]) -> bool:
         """Return whether it grants what a request demands, or may change that: a quick check before the whole one."""
-        return self.changes is not None or all(map(self._grants, demands))
+        return self.changes is not None or self._grants(demands)
 
-    def _grants(self, demand: Demand) -> bool:
-        return self.grants.allows(demand) or (self.owner is not None and demand.kind in OWNED)
+    def _grants(self, demands: Sequence[Demand]) -> bool:
+        return self.grants.allow(demands, () if self.owner is None else OWNED)
 
     def acts_on(self, row: Row, demands: Sequence[Demand]) -> bool:
         """Return whether a request that this rule allows may have to be resolved, or its answer be redacted."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Final
 
@@ -138,13 +139,23 @@ class Grants:
 
     matches: Mapping[str, Match]
 
+    @cached_property
+    def _of_all_kinds(self) -> Mapping[str, Match]:
+        """With the kinds of ids too: which image it is, the engine says later."""
+        return {**self.matches, **{id: bool for id, kind in BY_ID.items() if kind in self.matches}}
+
     def allows(self, demand: Demand) -> bool:
         """Return whether a demand is allowed."""
-        kind = BY_ID.get(demand.kind)
-        if kind is not None:  # which image it is, the engine says later
-            return kind in self.matches
-        match = self.matches.get(demand.kind)
-        return match is not None and match(demand.value)
+        return self.allow((demand,))
+
+    def allow(self, demands: Sequence[Demand], besides: Collection[str] = ()) -> bool:
+        """Return whether all demands are allowed, but for those of the kinds `besides`."""
+        matches = self._of_all_kinds  # a plain loop, as a policy of many rules runs it for each of them
+        for demand in demands:
+            match = matches.get(demand.kind)
+            if (match is None or not match(demand.value)) and demand.kind not in besides:
+                return False
+        return True
 
 
 def read(table: Table) -> Grants:

@@ -111,7 +111,7 @@ def _add(learned: _Learned, request: Request, beside: Document | None, *, upload
 
 def _is_listable(caller: str) -> bool:
     form, _, value = caller.partition(":")
-    return form in _KEYS and not _WILD.search(value) and clients.KINDS[_KEYS[form]][1]([value])(value)
+    return form in _KEYS and not _WILD.search(value) and bool(clients.KINDS[_KEYS[form]][1]([value])(value))
 
 
 def _is_plain(kind: str, demand: Demand) -> bool:
@@ -124,7 +124,7 @@ def _is_plain(kind: str, demand: Demand) -> bool:
     if kind == UNJUDGED or demand.kind in BY_ID:
         return True
     try:
-        return KINDS[kind]([demand.value])(demand.value)
+        return bool(KINDS[kind]([demand.value])(demand.value))
     except (SwarmError, ValueError):
         return False
 

@@ -70,7 +70,7 @@ class Tenancy:
             name = qualified(reference)
         except SwarmError:
             return False
-        return not name.startswith(REGISTRY) and self.images(name)
+        return not name.startswith(REGISTRY) and bool(self.images(name))
 
     def sees(self, reference: str) -> bool:
         """Return whether it may see a reference, as the engine lists it."""
