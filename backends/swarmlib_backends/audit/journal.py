@@ -6,9 +6,11 @@ import errno
 import os
 import re
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -25,7 +27,14 @@ _NUMBER: Final = re.compile(rb'\{"n":(\d{1,18}),')
 
 def now() -> str:
     """Return the time in the form of RFC 3339, with milliseconds, in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{_second(second)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(second: int) -> str:
+    """Return a second since the epoch in the form of RFC 3339, which many lines share."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def event(name: str, facts: Mapping[str, Any] | None = None) -> bytes:
