@@ -1,4 +1,5 @@
 """Requests a second of `GET /containers/json`, merged from two engines of 100 containers each; beside one, and HAProxy.
+Also through policies: one of 200 rules, and one that confines the client to its own ten containers.
 
     python -m tests.bench.merged [--seconds 2] [--rounds 3]
 
@@ -7,19 +8,32 @@ Needs Debian's wrk and haproxy, and dockerd.
 
 from __future__ import annotations
 
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 from tests.bench.common import in_turns, reachable_engine, show
 from tests.bench.gateway import arguments, haproxy, wrk
+from tests.bench.policy import rules
 from tests.support.engines import docker, engine, swarmd
 
 _PATHS = ("/containers/json?all=1", "/containers/json?all=0")
+_COLUMN = "request by connections"
+_CONFINING = '[[rule]]\nallow = ["ContainerList"]\nown = "team=1"\n'
+
+
+def _policies(folder: Path) -> tuple[Path, Path]:
+    long, confining = folder / "long.toml", folder / "confining.toml"
+    long.write_text(rules(200, each_own_client=False))
+    confining.write_text(_CONFINING)
+    return long, confining
 
 
 def _fill(host: str) -> None:
     def create(number: int) -> None:
-        docker(host, "create", "--network", "none", "--name", f"{host[-20:-12]}{number}", "busybox", "true", check=True)
+        name = ("--name", f"{host[-20:-12]}{number}", "--label", f"team={number // 5}")
+        docker(host, "create", "--network", "none", *name, "busybox", "true", check=True)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(create, range(100)))
@@ -42,17 +56,28 @@ def measure(ports: dict[str, int], seconds: int, rounds: int) -> list[tuple[obje
 def main() -> None:
     """Measure and print."""
     given = arguments(__doc__)
-    with reachable_engine() as (first, direct), engine() as second, haproxy(first) as proxied:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        reachable_engine() as (first, direct),
+        engine() as second,
+        haproxy(first) as proxied,
+    ):
         for each in (first, second):
             _fill(each.host)
-        with swarmd(f"balance (a=docker {first.host}) (b=docker {second.host})") as ours:
+        merged = f"balance (a=docker {first.host}) (b=docker {second.host})"
+        long, confining = _policies(Path(folder))
+        with (
+            swarmd(merged) as ours,
+            swarmd(f"policy {long}", merged) as judged,
+            swarmd(f"policy {confining}", merged) as confined,
+        ):
             listed = docker(ours.host, "ps", "-aq").stdout.count(b"\n")
             if listed != 200:
                 raise RuntimeError(f"{listed} containers are listed, of 200")
             ways = {"one engine, direct": direct, "HAProxy before one": proxied, "balance of two": ours.port}
+            ways |= {"200 rules before it": judged.port, "10 of its own": confined.port}
             rows = measure(ways, given.seconds, given.rounds)
-    columns = ["request by connections", "one engine, direct", "HAProxy before one", "balance of two"]
-    show("Requests a second; one engine lists its own 100 containers, balance those of both", columns, rows)
+    show("Requests a second; one engine lists its own 100 containers, balance those of both", [_COLUMN, *ways], rows)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ _MOST = {"get": 25, "create": 300}
 """Microseconds that a request of each kind may take where each rule is about one client."""
 
 
-def rules(count: int, *, each_own_client: bool) -> Document:
-    """A policy of which the last rule alone allows what the requests here ask for."""
+def rules(count: int, *, each_own_client: bool) -> str:
+    """The text of a policy of which the last rule alone allows what the requests here ask for."""
     text = "".join(f"[clients.c{number}]\nusers = [{number}]\n" for number in range(count))
     for number in range(count):
         clients = f'clients = ["c{number}"]\n' if each_own_client else ""
@@ -36,7 +36,7 @@ def rules(count: int, *, each_own_client: bool) -> Document:
         grants = f'images = ["{image}"]\nbinds = ["/srv"]\nports = ["8000-8999"]\nmemory = "1GiB"\n'
         grants += 'networks = ["front"]\nrestarts = ["always"]\n'
         text += f'[[rule]]\nname = "r{number}"\n{clients}allow = {operations}\n[rule.container]\n{grants}'
-    return document.parse(text, "rules.toml")
+    return text
 
 
 def judge(policy: Document, request: Request) -> float:
@@ -60,7 +60,8 @@ def main() -> None:
         "get": canonical(Request(Verb.GET, ("containers", "web"), meta=meta)),
         "create": canonical(Request(Verb.SPAWN, ("containers",), {}, Json(_BODY.read_bytes()), meta)),
     }
-    own, everybody = (rules(options.rules, each_own_client=own) for own in (True, False))
+    texts = (rules(options.rules, each_own_client=own) for own in (True, False))
+    own, everybody = (document.parse(text, "rules.toml") for text in texts)
     subjects = {f"{kind}, a client each": partial(judge, own, request) for kind, request in requests.items()}
     subjects |= {f"{kind}, for everybody": partial(judge, everybody, request) for kind, request in requests.items()}
     found = in_turns(subjects, options.rounds)
