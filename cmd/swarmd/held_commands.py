@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -31,9 +31,10 @@ def _lines_of(held: Mapping[str, Any]) -> Iterator[str]:
     name = "/".join(each for each in (about["kind"], about.get("name", "")) if each)
     yield f"{held['id']}  {held['operation']} {name}, asked by {held['caller'] or 'an unknown client'}"
     yield f"  since {held['since']}, until {held['until']}, by rule {held['rule']!r}"
-    asked: Mapping[str, Any] = {**held["params"], **(held["body"] or {})}
     lost: Mapping[str, Any] = held["lost"]
-    yield from (f"  {what}: {json.dumps(value)}" for what, value in asked.items())
+    for asked in (held["params"], held["body"]):
+        fields = cast("Mapping[str, Any]", asked if isinstance(asked, Mapping) else {"body": asked} if asked else {})
+        yield from (f"  {what}: {json.dumps(value)}" for what, value in fields.items())
     yield from (f"  will be lost: {what} {json.dumps(value)}" for what, value in lost.items())
 
 

@@ -146,8 +146,8 @@ FILTERS: Final[Mapping[str, Filter[Listed]]] = {
 
 
 def labels_wanted(labels: Mapping[str, str], wanted: Mapping[str, list[str]]) -> bool:
-    """Return whether labels pass the filters `label` and `label!`."""
-    excluded = any(labels_fit(labels, [each]) for each in wanted.get("label!", []))
+    """Return whether labels pass the filters `label` and `label!`: one leaves out what has all of its labels."""
+    excluded = "label!" in wanted and labels_fit(labels, wanted["label!"])
     return labels_fit(labels, wanted.get("label", [])) and not excluded
 
 

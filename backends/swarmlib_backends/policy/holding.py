@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
 import trio
 
-from swarmlib import UNSENT, Denied, NotFound, Request, Sender, Server, Unavailable
+from swarmlib import UNSENT, Denied, NotFound, Request, Sender, Server, TooLarge, Unavailable
 from swarmlib.quantities import shown_seconds
 
 from .. import notes, redact
@@ -23,6 +24,8 @@ MAX_HELD: Final = 100
 """The most calls that wait at once in one stage."""
 MAX_HELD_EACH: Final = 10
 """The most calls of one caller that wait at once."""
+MAX_SHOWN: Final = 64 * 1024
+"""The most bytes, as JSON, that a person is shown of a call: nobody can judge more."""
 HOLD_SECONDS: Final = 600.0
 """How long a call waits if its rule does not say."""
 _log = logging.getLogger(__name__)
@@ -43,11 +46,18 @@ class Hold:
 
 @dataclass
 class _Held:
-    """A call that waits."""
+    """A call that waits.
 
-    data: Mapping[str, Any]
-    """What the operator sees of it."""
-    caller: str
+    Attributes:
+        client: whose call it is, as the bound of each client counts.
+        data: what the operator sees of it; None while that is being found out.
+        decided: set as soon as the operator has decided.
+        approved: what the operator decided.
+        reason: why the operator denied it.
+    """
+
+    client: str
+    data: Mapping[str, Any] | None = None
     decided: trio.Event = field(default_factory=trio.Event)
     approved: bool = False
     reason: str = ""
@@ -63,7 +73,7 @@ class Holding(Server):
 
     async def ls(self, request: Request) -> list[Mapping[str, Any]]:
         """List the calls that wait, the oldest first."""
-        return [each.data for each in self.calls.values()]
+        return [each.data for each in self.calls.values() if each.data is not None and not each.decided.is_set()]
 
     async def start(self, request: Request) -> None:
         """Approve a call."""
@@ -85,33 +95,48 @@ class Holding(Server):
         """Wait until a person has approved a request; return it with the full id of its object.
 
         Raises:
-            Denied: the person denied it, or nobody approved it in time.
+            Denied: the person denied it, or nobody approved it in time; or another object has its object's name now.
             Unavailable: too many calls wait.
+            TooLarge: it is too large to be shown to a person.
             SwarmError: the engine's error for an object that does not exist.
         """
-        found = await _object(row, request, sender)
-        if found is not None and found.kind != "images":
-            request = request.replace(path=(found.kind, found.id, *request.path[2:]))
-        lost = await losses(found, request, sender)
-        caller = request.meta.caller
-        self._check_room(caller)
+        client = _client_of(request.meta.caller)
+        self._check_room(client)
         id = secrets.token_hex(4)
-        held = self.calls[id] = _Held(_shown(id, rule, hold, row, request, found, lost), caller)
-        _log.warning(
-            "policy: %s of %s waits for approval as %s for %s", row.name, caller, id, shown_seconds(hold.seconds)
-        )
+        held = self.calls[id] = _Held(client)
         try:
+            found = await _object(row, request, sender)
+            if found is not None and found.kind != "images":
+                request = request.replace(path=(found.kind, found.id, *request.path[2:]))
+            lost = await losses(found, request, sender)
+            held.data = _shown(id, rule, hold, row, request, found, lost)
+            caller, seconds = request.meta.caller, shown_seconds(hold.seconds)
+            _log.warning("policy: %s of %s waits for approval as %s for %s", row.name, caller, id, seconds)
             with trio.move_on_after(hold.seconds):
                 await held.decided.wait()
         finally:
             del self.calls[id]
-        return _outcome(held, hold, row, request)
+        request = _outcome(held, hold, row, request)
+        now = await _object(row, request, sender)
+        if now is not None and (found is None or _identity(now) != _identity(found)):
+            raise Denied(f"{row.name} was approved for another object: {now.kind}/{now.name} has been made anew since")
+        return request
 
-    def _check_room(self, caller: str) -> None:
-        own = sum(each.caller == caller for each in self.calls.values())
+    def _check_room(self, client: str) -> None:
+        own = sum(each.client == client for each in self.calls.values())
         if len(self.calls) >= MAX_HELD or own >= MAX_HELD_EACH:
             what = f"{own} of your calls wait" if own >= MAX_HELD_EACH else f"{len(self.calls)} calls wait"
             raise Unavailable(f"{what} for approval already; try again later", details={UNSENT: True, "status": 429})
+
+
+def _client_of(caller: str) -> str:
+    """Return whose a call is: all that call for one tenant are one client, however many containers it makes."""
+    return caller.partition("/")[0] if caller.startswith("tenant:") else caller
+
+
+def _identity(found: Inspected) -> object:
+    """Return what tells an object from a later one of its name: a volume has no id, and an image's name can move."""
+    return found.id, found.data.get("CreatedAt"), found.labels
 
 
 def _outcome(held: _Held, hold: Hold, row: Row, request: Request) -> Request:
@@ -143,7 +168,7 @@ def _shown(
     now = datetime.now(UTC).replace(microsecond=0)
     shown = redact.request(request)
     named = {} if found is None else {"kind": found.kind, "id": found.id, "name": found.name}
-    return {
+    data = {
         "id": id,
         "operation": row.name,
         "caller": request.meta.caller,
@@ -155,3 +180,6 @@ def _shown(
         "body": shown.json,
         "lost": lost,
     }
+    if len(orjson.dumps(data)) > MAX_SHOWN:
+        raise TooLarge(f"{row.name} can't be held for approval: it is larger than the {MAX_SHOWN} bytes that are shown")
+    return data

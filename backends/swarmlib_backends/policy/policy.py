@@ -119,17 +119,22 @@ class Policy(Server):
         sent = judged
         if rule is not None:
             sent = await self._checked(row, sent, partial(rule.resolve, row, sent, self.next), Verdict(rule.warn, rule))
-        if guard is not None:
-            denial = Verdict(self._document.warn, advice='override = ["CLIENT"]')
-            sent = await self._checked(row, sent, partial(guard.guard, row, sent, self.next), denial)
+        sent = await self._guard(guard, row, sent)
         if rule is not None and rule.hold is not None and rule.holds(row):
             sent = await self._holding.wait(rule.name, rule.hold, row, sent, self.next)
+            sent = await self._guard(guard, row, sent)  # what is protected may have changed meanwhile
         notes.changed(canonical(request), sent)
         sight = None if rule is None else rule.sight(row, sent, self.next)
         if sight is None:
             return await self.forward(sent, self.next)
         await hiding.relay_shown(row.name, sent, sight)
         return None
+
+    async def _guard(self, guard: Protection | None, row: Row, request: Request) -> Request:
+        if guard is None:
+            return request
+        denial = Verdict(self._document.warn, advice='override = ["CLIENT"]')
+        return await self._checked(row, request, partial(guard.guard, row, request, self.next), denial)
 
     async def _checked(
         self, row: Row, request: Request, check: Callable[[], Awaitable[Request]], denial: Verdict

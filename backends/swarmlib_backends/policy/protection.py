@@ -111,13 +111,19 @@ class Protection:
 
     async def _guard_prune(self, row: Row, request: Request, sender: Sender) -> Request:
         """Leave protected objects out, and refuse to prune networks if one is of a protected container that is stopped:
-        an engine counts it as unused, and no filter leaves out objects by name.
+        an engine counts it as unused, and no filter leaves out objects by name. A container that waits for its restart
+        is in no network either.
         """
         filters = dict(cast("Any", row.params.of(request)).filters)
-        filters["label!"] = [*filters.get("label!", ()), self._shown]
+        if filters.get("label!", [self._shown]) != [self._shown]:
+            raise Denied(
+                f"{row.name} is denied: with its filter label!, it would not leave out what is protected by the label "
+                f"{self.label}, since an engine leaves out only what has all the labels of that filter"
+            )
+        filters["label!"] = [self._shown]
         if row.name == "NetworkPrune":
             for each in await listed("containers", {"label": self._shown}, request, sender):
-                if each.get("State") not in ("running", "paused", "restarting") and _own_networks(each):
+                if each.get("State") not in ("running", "paused") and _own_networks(each):
                     raise Denied(
                         f"{row.name} is denied: it would remove networks of containers/{_name_of(each)}, "
                         f"which is stopped, and protected by the label {self.label}"

@@ -60,8 +60,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncGenerator[Stage]:
-    (folder / "rules.toml").write_text(RULES)
+async def opened(folder: Path, text: str = RULES) -> AsyncGenerator[Stage]:
+    """A policy of these rules over the simulator."""
+    (folder / "rules.toml").write_text(text)
     with control.desk() as desk:
         rules = folder / "rules.toml"
         async with (
