@@ -237,6 +237,12 @@ def _discarded(ours: Any, theirs: Any, body: Mapping[str, Any]) -> bool:
     return not lean(theirs)
 
 
+def _unconfined(ours: Any, theirs: Any, body: Mapping[str, Any]) -> bool:
+    shared = [_host(body).get(mode, "").partition(":")[0] for mode in ("PidMode", "IpcMode")]
+    why = _host(body).get("Privileged") or {"host", "container"} & set(shared)
+    return bool(why) and theirs == [*(ours or ()), "label=disable"]
+
+
 def _of_container(ours: Any, theirs: Any, body: Mapping[str, Any]) -> bool:
     return ours == "container:other" and re.fullmatch("container:[0-9a-f]{64}", theirs) is not None
 
@@ -258,7 +264,7 @@ CHANGED: Final[Mapping[str, tuple[Made, str]]] = {
     "Config.Hostname": (_named_by_the_engine, "its short id, or the machine's name in the machine's network"),
     "Config.Cmd": (_unless_asked(None, ["sh"]), "the image's, unless there is an entrypoint"),
     "Config.Entrypoint": (lambda ours, theirs, _: ours == [""] and not theirs, "an empty one resets the image's"),
-    "HostConfig.SecurityOpt": (_unless_asked(["label=disable"]), _SHARED),
+    "HostConfig.SecurityOpt": (_unconfined, _SHARED),
     "HostConfig.PidMode": (_of_container, _ID),
     "HostConfig.IpcMode": (_of_container, _ID),
     "HostConfig.Links": (_linked, "names are written in full; in other networks than the default, they are not shown"),
