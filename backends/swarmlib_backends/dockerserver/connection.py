@@ -46,7 +46,11 @@ _WHOLE_PREFIXES: Final = (b"accept", b"x-registry-", b"x-docker-expose-session-"
 
 
 class Connection:
-    """Reads a client's requests and forwards them."""
+    """Reads a client's requests and forwards them.
+
+    caller: who it is. tokens: whether a request that presents a bearer token is the caller's whom that names.
+    hosts: the names that it may use for this server; None for any.
+    """
 
     def __init__(
         self,
@@ -55,11 +59,14 @@ class Connection:
         client: ClientConnection,
         caller: str = "",
         hosts: Collection[str] | None = None,
+        *,
+        tokens: bool = False,
     ) -> None:
         self._stream = stream
         self._next = next
         self._client = client
         self._caller = caller
+        self._tokens = tokens
         self._hosts = hosts
         self._incoming = Incoming(stream)
         self._current: HttpReply | None = None
@@ -181,7 +188,7 @@ class Connection:
         params = found.params
         if exchange.upgrade and found.row.kind is Kind.WHOLE:
             params = {**params, "upgrade": exchange.protocol}
-        token = bearer(exchange.head)
+        token = bearer(exchange.head) if self._tokens else None
         caller = self._caller if token is None else callers.by_token(token)
         meta = Meta(caller, found.version, tuple(_kept(exchange.head.headers, found.row)))
         given = Json(body) if body else None

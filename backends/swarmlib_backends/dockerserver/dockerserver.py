@@ -62,6 +62,10 @@ class DockerServer(Source):
     allow_host: list[str] = option(
         "name that clients on plain tcp may use for this server (header Host)", default=[], metavar="HOST"
     )
+    tokens: bool = option(
+        "know a client that sends a bearer token by that alone, and not by its user, certificate or address",
+        default=False,
+    )
     heed: Heed | None = None
     """Called with the number of clients that are connected, and of those with a call under way, when it changes."""
 
@@ -101,7 +105,8 @@ class DockerServer(Source):
     ) -> None:
         plain = self._tls is None and carrier.socket.family != socket.AF_UNIX
         with self._hangups.watching(carrier.socket, ended=client.ended.set, gone=client.abort):
-            await Connection(stream, self.next, client, caller, self._hosts if plain else None).serve()
+            hosts = self._hosts if plain else None
+            await Connection(stream, self.next, client, caller, hosts, tokens=self.tokens).serve()
 
 
 async def _turn_away(stream: trio.abc.HalfCloseableStream, *, in_words: bool) -> None:

@@ -31,16 +31,21 @@ class _Inlet(trio.abc.SendChannel[Request]):
 
 @asynccontextmanager
 async def endpoint(
-    address: str, take: Callable[[Request], Awaitable[None]], *, group: str = "", heed: Heed | None = None
+    address: str,
+    take: Callable[[Request], Awaitable[None]],
+    *,
+    group: str = "",
+    tokens: bool = False,
+    heed: Heed | None = None,
 ) -> AsyncGenerator[None]:
     """Listen on an address, and let `take` have what is asked there.
 
-    group, heed: see `DockerServer`.
+    group, tokens, heed: see `DockerServer`.
 
     Raises:
         SwarmError: the address can't be had.
     """
-    async with DockerServer([address], group=group, heed=heed).open(_Inlet(take)):
+    async with DockerServer([address], group=group, tokens=tokens, heed=heed).open(_Inlet(take)):
         yield
 
 

@@ -245,7 +245,8 @@ class Leases:
         reason = "it could not begin"
         try:
             with ungrouped():
-                async with endpoint(lease.host, take, group=lease.tenancy.group, heed=lease.heed):
+                group, tokens = lease.tenancy.group, bool(lease.token)
+                async with endpoint(lease.host, take, group=group, tokens=tokens, heed=lease.heed):
                     task_status.started()
                     reason = "the stage was closed"
                     reason = await lease.over()

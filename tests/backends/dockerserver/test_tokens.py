@@ -29,10 +29,12 @@ class Asked(trio.abc.SendChannel[Request]):
     async def aclose(self) -> None: ...
 
 
-async def ask(folder: Path, *headers: str, target: str = "/containers/json") -> tuple[str, list[Request]]:
+async def ask(
+    folder: Path, *headers: str, target: str = "/containers/json", tokens: bool = True
+) -> tuple[str, list[Request]]:
     """Send a request with these headers; return the response, and what reached the next stage."""
     asked, path = Asked(), folder / "d.sock"
-    async with DockerServer([f"unix://{path}"]).open(asked), await trio.open_unix_socket(path) as client:
+    async with DockerServer([f"unix://{path}"], tokens=tokens).open(asked), await trio.open_unix_socket(path) as client:
         lines = [f"GET {target} HTTP/1.1", "Host: x", "Connection: close", *headers]
         await client.send_all("\r\n".join([*lines, "", ""]).encode("latin-1"))
         return b"".join([bytes(each) async for each in client]).decode("latin-1"), asked.requests
@@ -56,6 +58,11 @@ async def test_who_presents_a_token_is_known_by_its_digest(
     _, (request,) = await ask(tmp_path, header, target=target)
     assert request.meta.caller == caller
     assert TOKEN not in repr((request, request.meta.headers, request.params))
+
+
+async def test_nobody_passes_for_somebody_else_by_a_token_unless_tokens_are_wanted(tmp_path: Path) -> None:
+    _, (request,) = await ask(tmp_path, f"Authorization: Bearer {TOKEN}", tokens=False)
+    assert request.meta.caller == OWN
 
 
 @pytest.mark.parametrize(
