@@ -67,7 +67,7 @@ class Changes:
             table.pairs("labels"),
             limits,
             table.pairs("paths", _check_folders),
-            table.filled("docker_socket") or "",
+            _socket(table),
             table.filled("network") or "",
             table.pairs("images", _check_images),
         )
@@ -201,8 +201,16 @@ def _of_caller(folder: str, caller: str) -> str:
     return folder.replace(_CALLER, f"{form}-{name}")
 
 
-def _check_folders(pair: tuple[str, str]) -> None:
-    for folder in pair:
+def _socket(table: Table) -> str:
+    path = table.filled("docker_socket")
+    if path is None:
+        return ""
+    table.read("docker_socket", (path,), _check_folders)
+    return path
+
+
+def _check_folders(given: tuple[str, ...]) -> None:
+    for folder in given:
         folders([folder.replace(_CALLER, "caller")])
         if "*" in folder:
             raise ValueError(f"{folder!r} must be a folder: what is below it is meant too")

@@ -189,7 +189,7 @@ class Document:
     def summary(self) -> str:
         """What it allows, in a few words."""
         rules = {rule.name: rule for found in self.by_operation.values() for rule in found}
-        allowed = {name for name, found in self.by_operation.items() if any(name in rule.allow for rule in found)}
+        allowed = {row.name for row in ROWS if any(row.name in rule.allow for rule in rules.values())}
         return f"{len(rules)} rules, which allow {len(allowed)} of the {len(ROWS)} operations"
 
     def judge(self, row: Row, request: Request, facts: Facts | None = None) -> Verdict:

@@ -239,6 +239,7 @@ def test_another_rule_allows_what_one_can_not_change() -> None:
         ("images = {'docker.io/**' = 'mirror.local'}", 4, "both must end in /**"),
         ("images = {'docker.io/*' = 'mirror.local/*'}", 4, "must be an image, or a registry"),
         ("images = {'docker.io/A/**' = 'b/**'}", 4, "lowercase"),
+        ("docker_socket = 'ci.sock'", 4, "invalid folder 'ci.sock'"),
         ("docker_socket = '${NOSUCH_SOCKET}'", 4, "variable NOSUCH_SOCKET is not set"),
         ("network = 1", 4, "network must be a text"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from swarmlib import Chain, Client, Request
+from swarmlib import Chain, Client, Denied, Request, connect
 from swarmlib_backends.dockerapi import table
 from swarmlib_backends.dockerapi.rows import ROWS, WHOLE, Row
 from swarmlib_backends.policy import Policy, document, probes
@@ -248,6 +248,13 @@ async def test_portainer_may_do_everything(tmp_path: Path, caplog: pytest.LogCap
             call = (str(call[0]).replace("evil", f"p{NEVER.index(call)}"), call[1])
             assert (await said(address, request_of(call, {})[0], quiet=5)).startswith(b"HTTP/1.1 201 ")
     assert "would deny ContainerCreate" in caplog.text
+
+
+async def test_portainer_leaves_what_is_protected() -> None:
+    async with connect(Policy(preset="portainer"), Simulator()) as swarm:
+        kept = await swarm.spawn({"Image": "busybox", "Labels": {"swarmlib.protect": ""}})
+        with pytest.raises(Denied, match="protect"):
+            await kept.rm(force=True)
 
 
 def test_every_preset_has_a_script() -> None:
