@@ -59,9 +59,7 @@ async def test_what_is_pending_has_no_control_of_the_terminal(words: tuple[str, 
         assert len(await stage.waiting()) == 1
         text = await printed(stage, tmp_path, *words)
         assert all(each.isprintable() for each in text.splitlines())
-        assert (
-            sum(line.startswith(("0", '{"id": "0')) and "containers/nothing" in line for line in text.split("\n")) == 0
-        )
+        assert not any(line.startswith("00000000") for line in text.split("\n"))  # ids are random
         nursery.cancel_scope.cancel()
 
 
