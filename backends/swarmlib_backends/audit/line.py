@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
+import msgspec
 import orjson
 
 from swarmlib import Ack, BadAnswer, Error, Invalid, Json, Log, Reply, Request, SwarmError, Verb
@@ -38,6 +39,23 @@ _ENCODE_ANY: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _UNKNOWN_STATUS: Final = 502
 
 
+class _Config(msgspec.Struct):
+    Image: str = ""
+
+
+class _Answer(msgspec.Struct):
+    """What a line takes from an answer. The rest is not decoded, which an inspection is full of."""
+
+    Id: str = ""
+    ID: str = ""
+    Name: str = ""
+    Image: str = ""
+    Config: _Config | None = None
+
+
+_decoded: Final = msgspec.json.Decoder(_Answer).decode
+
+
 class Line:
     """What is known about a call so far."""
 
@@ -45,7 +63,7 @@ class Line:
         self._id = id
         self._request = request
         self._row = row
-        self._answer: Mapping[str, Any] = {}
+        self._answer = _Answer()
         self._digest = ""
         self._status: int | None = None
         self._error: SwarmError | None = None
@@ -81,7 +99,7 @@ class Line:
             if b"igest: " in raw or b'"aux"' in raw:
                 self._digest = _digest_in(_object(value)) or self._digest
         elif self._row.verb is Verb.SPAWN or (self._row.verb is Verb.GET and len(self._row.shape) == 2):
-            self._answer = _object(value)
+            self._answer = _answer(raw)
 
     def _usual_status(self, ack: Ack) -> int:
         status = ack.details.get("status")
@@ -164,7 +182,7 @@ class Line:
         if row is None:
             return ""
         if None not in row.shape or (row.verb is Verb.GET and len(row.shape) == 2):
-            return str(self._answer.get("Id") or self._answer.get("ID") or self._answer.get("Name") or "")
+            return self._answer.Id or self._answer.ID or self._answer.Name
         place = row.shape.index(None)
         path = notes.after.path if notes.after else self._request.path
         name = path[place] if place < len(path) else ""
@@ -173,7 +191,7 @@ class Line:
     def _made(self) -> str:
         """Return the id of what was made in the object that the call is about: a command in a container."""
         row = self._row
-        return str(self._answer.get("Id", "")) if row and row.verb is Verb.SPAWN and None in row.shape else ""
+        return self._answer.Id if row and row.verb is Verb.SPAWN and None in row.shape else ""
 
     def _image(self) -> str:
         if self._row is None:
@@ -181,7 +199,7 @@ class Line:
         if self._row.name == "ContainerCreate":
             return str(_object(self._request.body).get("Image", ""))
         if self._row.name == "ContainerInspect":
-            return str(_mapping(self._answer.get("Config")).get("Image", ""))
+            return self._answer.Config.Image if self._answer.Config else ""
         return ""
 
     def _known_digest(self) -> str:
@@ -189,7 +207,7 @@ class Line:
             return self._digest
         found = self._image() if self._row.name == "ContainerCreate" else ""
         if self._row.name in ("ContainerInspect", "ImageInspect"):
-            found = str(self._answer.get("Image" if self._row.name == "ContainerInspect" else "Id", ""))
+            found = self._answer.Image if self._row.name == "ContainerInspect" else self._answer.Id
         digest = found.rpartition("@")[2]
         return digest if references.is_digest(digest) else ""
 
@@ -233,6 +251,14 @@ def _object(value: Json | None) -> Mapping[str, Any]:
         return {} if value is None else _mapping(value.data)
     except SwarmError:
         return {}
+
+
+def _answer(raw: bytes) -> _Answer:
+    """Return what an answer says; nothing if it is not of this shape."""
+    try:
+        return _decoded(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Answer()
 
 
 def _mapping(data: object) -> Mapping[str, Any]:
