@@ -17,7 +17,7 @@ from swarmlib.quantities import shown_seconds
 
 from .. import notes, redact
 from ..dockerapi.rows import Row
-from .inspected import KINDS, Inspected, inspect
+from .inspected import Inspected, in_path
 from .losses import losses
 
 MAX_HELD: Final = 100
@@ -105,7 +105,7 @@ class Holding(Server):
         id = secrets.token_hex(4)
         held = self.calls[id] = _Held(client)
         try:
-            found = await _object(row, request, sender)
+            found = await in_path(row, request, sender)
             if found is not None and found.kind != "images":
                 request = request.replace(path=(found.kind, found.id, *request.path[2:]))
             lost = await losses(found, request, sender)
@@ -117,7 +117,7 @@ class Holding(Server):
         finally:
             del self.calls[id]
         request = _outcome(held, hold, row, request)
-        now = await _object(row, request, sender)
+        now = await in_path(row, request, sender)
         if now is not None and (found is None or _identity(now) != _identity(found)):
             raise Denied(f"{row.name} was approved for another object: {now.kind}/{now.name} has been made anew since")
         return request
@@ -148,18 +148,6 @@ def _outcome(held: _Held, hold: Hold, row: Row, request: Request) -> Request:
         raise Denied(f"{row.name} was not approved" + (f": {held.reason:.500}" if held.reason else ""))
     notes.held("timed out")
     raise Denied(f"{row.name} was not approved: nobody decided within {shown_seconds(hold.seconds)}")
-
-
-async def _object(row: Row, request: Request, sender: Sender) -> Inspected | None:
-    """Return the object in a request's path, if it is of a kind that has labels."""
-    if None not in row.shape or row.shape[0] not in KINDS:
-        return None
-    try:
-        return await inspect(str(row.shape[0]), request.path[1], request, sender)
-    except NotFound:
-        if row.name == "VolumeDelete":  # with force, an engine is content
-            return None
-        raise
 
 
 def _shown(

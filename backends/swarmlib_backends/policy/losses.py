@@ -59,7 +59,7 @@ async def _add(lost: dict[str, Any], found: Inspected, request: Request, sender:
 
 async def _size_of_volume(name: str, request: Request, sender: Sender) -> int | None:
     """Return the bytes in a volume; None if its driver does not tell."""
-    usage: object = (await call(sender, Request(Verb.GET, ("df",), meta=request.meta))).value
+    usage: object = (await call(sender, Request(Verb.GET, ("df",), meta=request.meta.of_caller()))).value
     volumes = cast("list[Mapping[str, Any]]", inside(usage, "Volumes") or [])
     sizes = [inside(each, "UsageData", "Size") for each in volumes if each.get("Name") == name]
     return sizes[0] if sizes and isinstance(sizes[0], int) and sizes[0] >= 0 else None

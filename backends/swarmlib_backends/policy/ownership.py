@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import orjson
-
 from swarmlib import (
     Ambiguous,
     Conflict,
@@ -23,7 +21,6 @@ from swarmlib import (
     Invalid,
     Json,
     NotFound,
-    Operation,
     Request,
     Sender,
     SwarmError,
@@ -31,11 +28,13 @@ from swarmlib import (
 )
 from swarmlib.asking import call
 
+from ..dockerapi.filters import encode
 from ..dockerapi.rows import ROWS, Row
 from . import containers
 from .changes import LABELLED, stamp
 from .demands import Demand
 from .grants import Grants
+from .inspected import described, inspect
 
 _FILTERED: Final = frozenset(
     {
@@ -48,8 +47,8 @@ _TELLING: Final = frozenset({"ancestor", "before", "network", "since", "volume",
 """The filters that name another object, whose existence an answer would tell."""
 _OLDER_FILTERS: Final = frozenset({"before", "since"})
 """Filters of this kind that are parameters of a list of containers."""
-_KINDS: Final[Mapping[str, str]] = {"containers": "Id", "networks": "Id", "volumes": "Name", "exec": "ID"}
-"""The kinds of objects that have owners, and the field of their inspection with what names them without doubt."""
+_KINDS: Final = frozenset({"containers", "networks", "volumes", "exec"})
+"""The kinds of objects that have owners; a command in a container has that of the container."""
 _CONNECTING: Final = frozenset({"NetworkConnect", "NetworkDisconnect"})
 """The operations whose body names a container, besides the network in the path."""
 _COMMIT: Final = "ImageCommit"
@@ -186,7 +185,7 @@ class Owner:
         _check_telling(row, request)
         filters = dict(cast("Any", row.params.of(request)).filters)
         filters["label"] = [*filters.get("label", ()), f"{self.label}={self.value}"]
-        return request.replace(params={**request.params, "filters": orjson.dumps(filters).decode()})
+        return request.replace(params={**request.params, "filters": encode(filters)})
 
     async def _resolve(self, request: Request, sender: Sender) -> Request:
         kind, name, *rest = request.path
@@ -195,17 +194,17 @@ class Owner:
             raise await _missing(request, sender)
         return request.replace(path=(kind, id, *rest))
 
-    async def _id(self, kind: str, name: str, request: Operation, sender: Sender) -> str | None:
+    async def _id(self, kind: str, name: str, request: Request, sender: Sender) -> str | None:
         """Return the full id of an object of the owner's; None if there is none of this name."""
         try:
-            found = (await call(sender, Request(Verb.GET, (kind, name), meta=request.meta.of_caller()))).value
+            if kind == "exec":
+                found = await described(kind, name, request, sender)
+                container = await self._id("containers", str(found["ContainerID"]), request, sender)
+                return None if container is None else str(found["ID"])
+            named = await inspect(kind, name, request, sender)
         except (NotFound, Invalid, Conflict, Ambiguous):  # an ambiguous prefix would tell of others' objects
             return None
-        if kind == "exec":
-            container = await self._id("containers", str(found["ContainerID"]), request, sender)
-            return None if container is None else str(found[_KINDS[kind]])
-        labels = found["Config"]["Labels"] if kind == "containers" else found["Labels"]
-        return str(found[_KINDS[kind]]) if self.owns(labels) else None
+        return named.id if self.owns(named.labels) else None
 
 
 def _check_telling(row: Row, request: Request) -> None:

@@ -6,29 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import orjson
-
-from swarmlib import BadAnswer, Denied, Json, NotFound, Request, Sender
+from swarmlib import BadAnswer, Denied, Json, Request, Sender
 
 from ..clients import Client, Facts
+from ..dockerapi.filters import encode
 from ..dockerapi.rows import Row
-from .inspected import Inspected, inside, inspect, listed
+from .inspected import Inspected, in_path, inside, inspect, listed
 
-_KINDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("ContainerStop", "ContainerKill", "ContainerRestart", "ContainerPause"), "containers"),
-    **dict.fromkeys(("ContainerUpdate", "ContainerRename", "ContainerDelete"), "containers"),
-    "ImageDelete": "images",
-    "NetworkDelete": "networks",
-    "VolumeDelete": "volumes",
-    "VolumeUpdate": "volumes",
-    **dict.fromkeys(("ServiceUpdate", "ServiceDelete"), "services"),
-    **dict.fromkeys(("SecretUpdate", "SecretDelete"), "secrets"),
-    **dict.fromkeys(("ConfigUpdate", "ConfigDelete"), "configs"),
-}
-"""The operations that harm the object in their path, and its kind."""
+_HARMFUL: Final = frozenset(
+    {
+        *("ContainerStop", "ContainerKill", "ContainerRestart", "ContainerPause"),
+        *("ContainerUpdate", "ContainerRename", "ContainerDelete"),
+        *("ImageDelete", "NetworkDelete", "VolumeDelete", "VolumeUpdate"),
+        *("ServiceUpdate", "ServiceDelete", "SecretUpdate", "SecretDelete", "ConfigUpdate", "ConfigDelete"),
+    }
+)
+"""The operations that harm the object in their path."""
 _PRUNING: Final = frozenset({"ContainerPrune", "ImagePrune", "NetworkPrune", "VolumePrune"})
 _DISCONNECTING: Final = "NetworkDisconnect"
-GUARDED: Final = frozenset({*_KINDS, *_PRUNING, _DISCONNECTING})
+GUARDED: Final = frozenset({*_HARMFUL, *_PRUNING, _DISCONNECTING})
 """The operations that can harm an object."""
 _USED: Final = frozenset({"networks", "volumes"})
 """The kinds of objects that containers use."""
@@ -74,17 +70,13 @@ class Protection:
             found = await inspect("containers", str(body.get("Container", "")), request, sender)
             self._refuse(row, found)
             return request.replace(body=Json.from_data({**body, "Container": found.id}))
-        kind, name, *rest = request.path
-        try:
-            found = await inspect(_KINDS[row.name], name, request, sender)
-        except NotFound:
-            if row.name == "VolumeDelete":  # with force, an engine is content
-                return request
-            raise
-        self._refuse(row, found)
-        if kind in _USED:
-            await self._refuse_if_used(row, found, request, sender)
-        return request if kind == "images" else request.replace(path=(kind, found.id, *rest))
+        named = await in_path(row, request, sender)
+        if named is None:
+            return request
+        self._refuse(row, named)
+        if named.kind in _USED:
+            await self._refuse_if_used(row, named, request, sender)
+        return request if named.kind == "images" else request.replace(path=(named.kind, named.id, *request.path[2:]))
 
     def _protects(self, labels: Mapping[str, str]) -> bool:
         return self.label in labels and self.value in (None, labels[self.label])
@@ -128,7 +120,7 @@ class Protection:
                         f"{row.name} is denied: it would remove networks of containers/{_name_of(each)}, "
                         f"which is stopped, and protected by the label {self.label}"
                     )
-        return request.replace(params={**request.params, "filters": orjson.dumps(filters).decode()})
+        return request.replace(params={**request.params, "filters": encode(filters)})
 
 
 def _name_of(container: Mapping[str, Any]) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from typing import Final, NoReturn
 
-import orjson
 import trio
 
 from swarmlib import BadAnswer, NotFound, ReplyReceiver, Request, Sender, Set, SwarmError, TimedOut, Unavailable, Verb
 from swarmlib.asking import ask, call, next_reply
 from swarmlib.errors import ungrouped
 
+from ..dockerapi.filters import encode
 from ..keyed_locks import KeyedLocks
 from . import amounts, listing
 from .ledger import GONE, Found, Ledgers, Look, Ref
@@ -108,7 +108,7 @@ class Census:
         self._waiting.clear()
 
     async def _follow(self) -> None:
-        filters = orjson.dumps({"type": list(_CHANGES)}).decode()
+        filters = encode({"type": list(_CHANGES)})
         async with (
             await ask(self._sender, Request(Verb.WATCH, (), {"filters": filters})) as replies,
             trio.open_nursery() as nursery,

@@ -127,9 +127,21 @@ async def test_creating_a_volume_that_is_anothers_shows_nothing_of_it(tmp_path: 
         assert (await engine.get("volumes", "data"))["Labels"] == {"team": "red", "secret": "word"}
 
 
-async def test_what_is_looked_up_has_nothing_of_the_clients_headers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rules", "request_"),
+    [
+        (
+            '[[rule]]\nown = "team=red"\nallow = ["ContainerLogs"]\n',
+            Request(Verb.CONNECT, ("containers", "web", "logs"), {"stdout": "1"}),
+        ),
+        ('protect = "keep"\n[[rule]]\nallow = ["ContainerStop"]\n', Request(Verb.STOP, ("containers", "web"))),
+    ],
+)
+async def test_what_is_looked_up_has_nothing_of_the_clients_headers(
+    rules: str, request_: Request, tmp_path: Path
+) -> None:
     """The headers of a request may be none that the operation that looks up its object has."""
-    (tmp_path / "rules.toml").write_text('[[rule]]\nown = "team=red"\nallow = ["ContainerLogs"]\n')
+    (tmp_path / "rules.toml").write_text(rules)
     seen: list[Request] = []
 
     class Seeing(Filter):
@@ -140,8 +152,7 @@ async def test_what_is_looked_up_has_nothing_of_the_clients_headers(tmp_path: Pa
     async with Chain(Seeing(), Simulator()).open() as engine, Policy(tmp_path / "rules.toml").open(engine) as policy:
         await Client(engine).spawn(SLEEPS | {"Labels": {"team": "red"}}, name="web")
         meta = Meta("uid:7", "1.41", (("accept-encoding", "gzip"),))
-        request = Request(Verb.CONNECT, ("containers", "web", "logs"), {"stdout": "1"}, meta=meta)
-        await call(policy, request)
+        await call(policy, request_.replace(meta=meta))
     looked_up, asked = seen[-2:]
     assert (looked_up.meta, asked.meta) == (Meta("uid:7"), meta)
 
