@@ -544,7 +544,8 @@ def test_damage_costs_only_what_is_after_it(tmp_path_factory: pytest.TempPathFac
     with closing(Recording(str(file))) as whole:
         ends = [event.place + event.size for event in whole.events()]
     content = bytearray(file.read_bytes())
-    at = data.draw(st.integers(header, len(content) - 1))
+    # A record's size depends on the time in it, so the range that is drawn from does not depend on the file.
+    at = header + data.draw(st.integers(0, 2**16)) % (len(content) - header)
     if data.draw(st.booleans()):
         del content[at:]
     else:

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,15 +82,21 @@ def test_aiodocker_talks_to_an_exec_and_over_a_websocket(plain: Swarmd) -> None:
 def test_aiodocker_sees_events_as_they_come(plain: Swarmd) -> None:
     async def use() -> None:
         async with aio_client(plain) as client:
-            events = client.events.subscribe()
-            async with asyncio.timeout(20):
-                made = await client.containers.create({"Image": "busybox"}, name="seen")
-                event = await events.get()
-                while event is not None and event["Actor"]["ID"] != made.id:
+            events = client.events.subscribe(create_task=False)
+            # The container may be created before the stream is open, so the stream begins before the container.
+            stream = asyncio.create_task(client.events.run(since=str(time.time())))
+            made = await client.containers.create({"Image": "busybox"}, name="seen")
+            try:
+                async with asyncio.timeout(20):
                     event = await events.get()
+                    while event is not None and event["Actor"]["ID"] != made.id:
+                        event = await events.get()
+            finally:
+                await made.delete()
+                await client.events.stop()
+                stream.cancel()
             assert event is not None
             assert event["Action"] == "create"
-            await made.delete()
 
     asyncio.run(use())
 
