@@ -11,7 +11,7 @@ from .clock import Clock
 from .container import Container
 from .containers import ContainerOperations
 from .events import Events
-from .execs import ExecOperations, PlayedExec
+from .execs import ExecOperations, PlayedExec, StreamedExecOperations
 from .filters import FILTERS, Filter, chosen, one_of
 from .lifecycle import Lifecycle, Runner
 from .operations import Operations, answers, operations_of
@@ -20,6 +20,7 @@ from .played import Played
 from .server import ContainerServer, EngineServer
 from .stdio import Stdio, send_lines, send_logs, stdio
 from .store import ContainerStore
+from .streams import StreamedContainerOperations
 from .views import pong
 
 __all__ = [
@@ -46,6 +47,8 @@ __all__ = [
     "PlayedExec",
     "Runner",
     "Stdio",
+    "StreamedContainerOperations",
+    "StreamedExecOperations",
     "answers",
     "anything",
     "chosen",

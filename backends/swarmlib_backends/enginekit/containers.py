@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -15,26 +14,23 @@ import trio
 from swarmlib import Request
 
 from ..dockerapi.operations import (
-    ContainerAttach,
     ContainerDelete,
     ContainerKill,
     ContainerPrune,
     ContainerRename,
-    ContainerResize,
     ContainerRestart,
     ContainerStart,
     ContainerStop,
     ContainerWait,
 )
 from ..dockerapi.status import refusal, restated
-from ..dockerapi.values import signal_asked, signal_number, terminal_size
+from ..dockerapi.values import signal_asked, signal_number
 from .events import Events
 from .filters import pruned
 from .lifecycle import Lifecycle
-from .operations import FOLLOW, answers, ref_of
+from .operations import answers, ref_of
 from .played import Played
 from .refusals import check_not_restarting, check_running, no_link, still_runs
-from .stdio import send_lines, send_logs, stdio
 from .store import ContainerStore
 
 C = TypeVar("C", bound=Played)
@@ -78,11 +74,11 @@ class ContainerOperations(ABC, Generic[C]):
         """Return what a wait is told of a container that has ended."""
         return {"StatusCode": container.exit_code}
 
-    def renamed(self, container: C) -> None:
-        """Do what a backend has to do after a rename: nothing, unless it overrides this."""
-
-    def attached(self, container: C) -> None:
-        """Do what a backend has to do when a client attaches: nothing, unless it overrides this."""
+    async def rename(self, container: C, name: str) -> None:
+        """Give a container another name, and tell it. Raises `SwarmError` if it is not a valid one, or taken."""
+        before = container.name
+        self.store.rename(container, name)
+        self.events.tell_container(container, "rename", oldName=f"/{before}")
 
     def remove_link(self, ref: str) -> None:
         """Remove a link to a container. Raises `SwarmError`: there is none."""
@@ -138,7 +134,7 @@ class ContainerOperations(ABC, Generic[C]):
             if wanted == signal.SIGKILL:
                 await self.lifecycle.kill(container)
             else:
-                self.lifecycle.signal(container, wanted)
+                await self.lifecycle.signal(container, wanted)
 
     @answers("ContainerPause")
     async def _pause(self, request: Request) -> None:
@@ -147,14 +143,14 @@ class ContainerOperations(ABC, Generic[C]):
         if container.status == "paused":
             raise refusal(409, f"Container {container.id} is already paused")
         check_not_restarting(container)
-        self.lifecycle.pause(container)
+        await self.lifecycle.pause(container)
 
     @answers("ContainerUnpause")
     async def _unpause(self, request: Request) -> None:
         container = self.find(request)
         if container.status != "paused":
             raise refusal(500, f"Container {container.id} is not paused")
-        self.lifecycle.unpause(container)
+        await self.lifecycle.unpause(container)
 
     @answers("ContainerWait")
     async def _wait(self, request: Request) -> None:
@@ -174,11 +170,7 @@ class ContainerOperations(ABC, Generic[C]):
 
     @answers("ContainerRename")
     async def _rename(self, request: Request) -> None:
-        container = self.find(request)
-        before = container.name
-        self.store.rename(container, ContainerRename.of(request).name)
-        self.renamed(container)
-        self.events.tell_container(container, "rename", oldName=f"/{before}")
+        await self.rename(self.find(request), ContainerRename.of(request).name)
 
     @answers("ContainerDelete")
     async def _rm(self, request: Request) -> None:
@@ -191,7 +183,7 @@ class ContainerOperations(ABC, Generic[C]):
                 raise still_runs(container.id, container.status)
             with kept(container):  # it is removed here, also if it would remove itself
                 await self.lifecycle.kill(container)
-        self.lifecycle.remove(container, volumes=asked.v)
+        await self.lifecycle.remove(container, volumes=asked.v)
 
     @answers("ContainerPrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
@@ -199,49 +191,9 @@ class ContainerOperations(ABC, Generic[C]):
         ended = [each for each in reversed(self.store) if not each.running and fits(each.labels, each.created)]
         freed = sum(map(self.size, ended))
         for each in ended:
-            self.lifecycle.remove(each, volumes=False)
+            await self.lifecycle.remove(each, volumes=False)
         self.events.tell_object("container", "prune", "", {"reclaimed": str(freed)})
         return {"ContainersDeleted": [each.id for each in ended] or None, "SpaceReclaimed": freed}
-
-    # Input and output.
-
-    @answers("ContainerLogs")
-    async def logs(self, request: Request) -> None:
-        """Answer with a container's logs."""
-        await send_logs(request, self.find(request))
-
-    @answers("ContainerAttach")
-    async def _attach(self, request: Request) -> None:
-        container = self.find(request)
-        if container.status == "paused":
-            raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
-        check_not_restarting(container)
-        self.attached(container)
-        detached = partial(self._detached, container)
-        await request.reply.ack(stream=stdio(container, container.config, ContainerAttach.of(request), detached))
-
-    async def _detached(self, container: C) -> None:
-        self.events.tell_container(container, "detach")
-
-    @answers("ContainerResize")
-    async def _resize(self, request: Request) -> None:
-        rows, columns = terminal_size(ContainerResize.of(request))
-        container = self.find(request)
-        check_running(container)
-        container.resize(rows, columns)
-        self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
-
-    @answers(FOLLOW)
-    async def _follow(self, request: Request) -> None:
-        """Answer with a container's output as `log` replies, and its state when it ends."""
-        container, reply = self.find(request), request.reply
-        follower = container.output.follow(from_start=True)
-        try:
-            await reply.ack()
-            await send_lines(follower, reply)
-        finally:
-            follower.close()
-        await reply.set(self.state(container))
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
+import trio
+
 from swarmlib import NotFound, Request
 
 from ..dockerapi.detachkeys import Typed, keys_of_exec
@@ -20,7 +22,7 @@ from .refusals import check_not_restarting, check_running
 from .stdio import Attachable, Stdio
 
 
-class PlayedExec(Attachable, Protocol):
+class PlayedExec(Protocol):
     """A process to be, that runs, or that has ended, in a container."""
 
     id: str
@@ -30,6 +32,16 @@ class PlayedExec(Attachable, Protocol):
     @property
     def container(self) -> Listed:
         """The container that it is in."""
+        ...
+
+    @property
+    def tty(self) -> bool:
+        """Whether it has a terminal."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
         ...
 
     @property
@@ -48,8 +60,13 @@ class PlayedExec(Attachable, Protocol):
         ...
 
 
+class StreamedExec(PlayedExec, Attachable, Protocol):
+    """A process whose output the backend itself keeps."""
+
+
 C = TypeVar("C", bound=Listed)
 X = TypeVar("X", bound=PlayedExec)
+S = TypeVar("S", bound=StreamedExec)
 
 
 class ExecOperations(ABC, Generic[C, X]):
@@ -70,15 +87,16 @@ class ExecOperations(ABC, Generic[C, X]):
         """Make a process, to be started later, in a container that runs. Raises `SwarmError`."""
 
     @abstractmethod
-    async def begin(self, each: X, body: dict[str, Any]) -> None:
-        """Start a process, as the body of its start asks for. Raises `SwarmError`."""
+    async def open(self, each: X, body: dict[str, Any]) -> trio.abc.Stream | None:
+        """Start a process, as the body of its start asks for; returns the client's stream, None for `Detach`.
+
+        Raises:
+            SwarmError: it can't be started.
+        """
 
     @abstractmethod
-    def resize(self, each: X, rows: int, columns: int) -> None:
+    async def resize(self, each: X, rows: int, columns: int) -> None:
         """Tell a process the size of its terminal. Raises `SwarmError`."""
-
-    async def detached(self, each: X) -> None:
-        """Do what a backend has to do when a client has detached: nothing, unless it overrides this."""
 
     # What it answers.
 
@@ -106,29 +124,11 @@ class ExecOperations(ABC, Generic[C, X]):
             )
         check_running(each.container)
         check_not_restarting(each.container)
-        follower = each.output.follow()
-        try:
-            await self.begin(each, body)
-        except BaseException:
-            follower.close()
-            raise
-        if body.get("Detach"):
-            follower.close()
-            await request.reply.ack()
-        else:
-            await request.reply.ack(stream=self._stdio(each, follower, tty=bool(body.get("Tty"))))
-
-    def _stdio(self, each: X, follower: Follower, *, tty: bool) -> Stdio:
-        """Return a client's stream. tty: how the client reads it, whatever the create has said."""
-        config = each.config
-        streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if config.get(name)}
-        typed = Typed(keys_of_exec(config.get("DetachKeys", ""))) if each.tty else None
-        stdin, on_detach = bool(config.get("AttachStdin")), partial(self.detached, each)
-        return Stdio(each, follower, streams, tty=tty, stdin=stdin, once=True, typed=typed, on_detach=on_detach)
+        await request.reply.ack(stream=await self.open(each, body))
 
     @answers("ExecResize")
     async def _resize(self, request: Request) -> None:
-        self.resize(self._find(request), *terminal_size(ExecResize.of(request)))
+        await self.resize(self._find(request), *terminal_size(ExecResize.of(request)))
 
     @answers("ExecInspect")
     async def _inspect(self, request: Request) -> dict[str, Any]:
@@ -154,6 +154,38 @@ class ExecOperations(ABC, Generic[C, X]):
             "DetachKeys": config.get("DetachKeys", ""),
             "Pid": each.pid,
         }
+
+
+class StreamedExecOperations(ExecOperations[C, S]):
+    """Answers the same for processes whose output the backend itself keeps."""
+
+    @abstractmethod
+    async def begin(self, each: S, body: dict[str, Any]) -> None:
+        """Start a process, as the body of its start asks for. Raises `SwarmError`."""
+
+    async def detached(self, each: S) -> None:
+        """Do what a backend has to do when a client has detached: nothing, unless it overrides this."""
+
+    async def open(self, each: S, body: dict[str, Any]) -> trio.abc.Stream | None:
+        """See `ExecOperations`."""
+        follower = each.output.follow()
+        try:
+            await self.begin(each, body)
+        except BaseException:
+            follower.close()
+            raise
+        if body.get("Detach"):
+            follower.close()
+            return None
+        return self._stdio(each, follower, tty=bool(body.get("Tty")))
+
+    def _stdio(self, each: S, follower: Follower, *, tty: bool) -> Stdio:
+        """Return a client's stream. tty: how the client reads it, whatever the create has said."""
+        config = each.config
+        streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if config.get(name)}
+        typed = Typed(keys_of_exec(config.get("DetachKeys", ""))) if each.tty else None
+        stdin, on_detach = bool(config.get("AttachStdin")), partial(self.detached, each)
+        return Stdio(each, follower, streams, tty=tty, stdin=stdin, once=True, typed=typed, on_detach=on_detach)
 
 
 def _check_not_paused(container: Listed, called: str) -> None:

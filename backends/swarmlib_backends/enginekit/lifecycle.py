@@ -32,16 +32,16 @@ class Lifecycle(Protocol[C_contra]):
     async def kill(self, container: C_contra, /) -> None:
         """Kill one, and wait for its end."""
 
-    def signal(self, container: C_contra, number: int, /) -> None:
+    async def signal(self, container: C_contra, number: int, /) -> None:
         """Send one a signal."""
 
-    def pause(self, container: C_contra, /) -> None:
+    async def pause(self, container: C_contra, /) -> None:
         """Let nothing in one that runs go on."""
 
-    def unpause(self, container: C_contra, /) -> None:
+    async def unpause(self, container: C_contra, /) -> None:
         """Let one that is paused go on."""
 
-    def remove(self, container: C_contra, /, *, volumes: bool) -> None:
+    async def remove(self, container: C_contra, /, *, volumes: bool) -> None:
         """Remove one that doesn't run; with its anonymous volumes, if that is asked for."""
 
 
@@ -72,7 +72,7 @@ class Runner(Generic[C]):
 
     def _end(self, container: C) -> None:
         if container.host.get("AutoRemove") and not container.stoppers:
-            self.remove(container)
+            self._discard(container)
 
     async def stop(self, container: C, number: int, grace: float) -> None:
         """See `Lifecycle.stop`."""
@@ -90,24 +90,27 @@ class Runner(Generic[C]):
         check_running(container)
         await container.stop(signal.SIGKILL, 0)
 
-    def signal(self, container: C, number: int) -> None:
+    async def signal(self, container: C, number: int) -> None:
         """See `Lifecycle.signal`."""
         container.signal(number)
 
-    def pause(self, container: C) -> None:
+    async def pause(self, container: C) -> None:
         """See `Lifecycle.pause`."""
         container.pause()
         container.status = "paused"
         self.events.tell_container(container, "pause")
 
-    def unpause(self, container: C) -> None:
+    async def unpause(self, container: C) -> None:
         """See `Lifecycle.unpause`."""
         container.unpause()
         container.status = "running"
         self.events.tell_container(container, "unpause")
 
-    def remove(self, container: C, *, volumes: bool = False) -> None:
+    async def remove(self, container: C, *, volumes: bool = False) -> None:
         """See `Lifecycle.remove`; one that was removed meanwhile is left alone."""
+        self._discard(container)
+
+    def _discard(self, container: C) -> None:
         if self.store.remove(container):
             container.removed.set()
             self.events.tell_container(container, "destroy")

@@ -9,7 +9,7 @@ import trio
 from .stdio import Attachable
 
 
-class Played(Attachable, Protocol):
+class Played(Protocol):
     """A container as the operations, lists and events see it."""
 
     id: str
@@ -34,6 +34,11 @@ class Played(Attachable, Protocol):
         ...
 
     @property
+    def running(self) -> bool:
+        """Whether it runs, or is paused or about to be restarted."""
+        ...
+
+    @property
     def exited(self) -> trio.Event:
         """Set at the end of this run, or of the next one."""
         ...
@@ -52,6 +57,10 @@ class Played(Attachable, Protocol):
     def grace(self) -> int:
         """Seconds that it then has; a negative number stands for any time."""
         ...
+
+
+class Streamed(Played, Attachable, Protocol):
+    """A container whose output the backend itself keeps."""
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell it the size of its terminal."""

@@ -31,6 +31,13 @@ def check_not_restarting(container: Listed) -> None:
         raise refusal(409, f"Container {container.id} is restarting, wait until the container is running")
 
 
+def check_attachable(container: Listed) -> None:
+    """Refuse an attach to a container that is paused, or about to be restarted. Raises `Conflict`."""
+    if container.status == "paused":
+        raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
+    check_not_restarting(container)
+
+
 def still_runs(id: str, status: str) -> SwarmError:
     """Return the error of removing a container that is `running` or `paused` without force."""
     how = "Unpause and then stop" if status == "paused" else "Stop"

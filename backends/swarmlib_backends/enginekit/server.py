@@ -25,13 +25,13 @@ from . import views
 from .bodies import Accepted
 from .clock import Clock
 from .container import Container
-from .containers import ContainerOperations
 from .events import Events
 from .filters import FILTERS, IMAGES, Filter, by_exit, checked, chosen, one_of
 from .lifecycle import Runner
 from .operations import FOLLOW, Operations, answers, operations_of
 from .refusals import no_such_place
 from .store import ContainerStore
+from .streams import StreamedContainerOperations
 
 _CLOSING_GRACE: Final = CLEANUP_SECONDS / 2
 
@@ -133,7 +133,7 @@ class ContainerServer(EngineServer, Generic[C]):
                 self.nursery.cancel_scope.cancel()
 
 
-class _Operations(ContainerOperations[C]):
+class _Operations(StreamedContainerOperations[C]):
     """What a `ContainerServer` answers: of its containers, of itself, and of images, of which it has none."""
 
     def __init__(self, server: ContainerServer[C], runner: Runner[C]) -> None:

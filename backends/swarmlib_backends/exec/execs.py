@@ -11,7 +11,7 @@ import trio
 from swarmlib import Unsupported
 from swarmlib.supervision import supervised
 
-from ..enginekit.execs import ExecOperations
+from ..enginekit.execs import StreamedExecOperations
 from ..enginekit.output import Output
 from ..enginekit.store import ContainerStore
 from .body import check_exec, console_size
@@ -21,7 +21,7 @@ _KEPT: Final = 100
 """Processes in one workload's place that have ended, and whose exit codes can still be asked for."""
 
 
-class Execs(ExecOperations[ProcessContainer, Beside]):
+class Execs(StreamedExecOperations[ProcessContainer, Beside]):
     """Answers what is asked of processes in workloads' places. output: makes what keeps the output of one."""
 
     def __init__(
@@ -60,6 +60,6 @@ class Execs(ExecOperations[ProcessContainer, Beside]):
         for key in [key for key, each in inside.items() if each.status == "exited"][:-_KEPT]:
             del inside[key]
 
-    def resize(self, each: Beside, rows: int, columns: int) -> None:
+    async def resize(self, each: Beside, rows: int, columns: int) -> None:
         """See `ExecOperations`."""
         each.resize(rows, columns)

@@ -10,10 +10,10 @@ from ..dockerapi import platforms
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerCreate, ContainerInspect, ContainerStats, ContainerTop
 from ..dockerapi.status import refusal
-from ..enginekit.containers import ContainerOperations
 from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_not_restarting, check_running, no_link
 from ..enginekit.stdio import stream_headers
+from ..enginekit.streams import StreamedContainerOperations
 from . import create, stats, views
 from .container import Container, Endpoint
 from .engine import Engine
@@ -30,7 +30,7 @@ from .resources import check_resources, check_security, check_storage
 _TITLES: Final = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
 
 
-class Containers(ContainerOperations[Container]):
+class Containers(StreamedContainerOperations[Container]):
     """Answers what is asked of containers."""
 
     def __init__(self, engine: Engine, lifecycle: Lifecycle) -> None:
@@ -127,8 +127,9 @@ class Containers(ContainerOperations[Container]):
         """See `ContainerOperations`."""
         return {"Error": {"Message": container.error} if container.error else None, **super().end(container)}
 
-    def renamed(self, container: Container) -> None:
-        """Forget what lists say of it, and of those that it has names for."""
+    async def rename(self, container: Container, name: str) -> None:
+        """See `ContainerOperations`. Lists say something else then of it, and of those that it has names for."""
+        await super().rename(container, name)
         for each in (container, *container.links.values()):
             self._engine.changed(each)
 

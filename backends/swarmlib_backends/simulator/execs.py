@@ -8,14 +8,14 @@ from swarmlib import SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.status import refusal
-from ..enginekit.execs import ExecOperations
+from ..enginekit.execs import StreamedExecOperations
 from ..enginekit.output import Piece
 from .container import Container, Exec
 from .engine import Engine
 from .lifecycle import Lifecycle
 
 
-class Execs(ExecOperations[Container, Exec]):
+class Execs(StreamedExecOperations[Container, Exec]):
     """Answers what is asked of processes in containers."""
 
     def __init__(self, engine: Engine, lifecycle: Lifecycle) -> None:
@@ -54,7 +54,7 @@ class Execs(ExecOperations[Container, Exec]):
     async def _say(self, each: Exec, text: str) -> None:
         await each.output.add(Piece(1, self._engine.clock.now(), f"{text}\r\n".encode()))
 
-    def resize(self, each: Exec, rows: int, columns: int) -> None:
+    async def resize(self, each: Exec, rows: int, columns: int) -> None:
         """See `ExecOperations`."""
         if not each.running:
             raise refusal(500, "timeout waiting for exec session ready")

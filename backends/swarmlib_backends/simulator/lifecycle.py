@@ -72,7 +72,7 @@ class Lifecycle:
             self._release(container)
             self._engine.changed(container)
             if container.host["AutoRemove"]:
-                self.remove(container)
+                self._discard(container)
             raise
 
     def _begin(self, container: Container) -> None:
@@ -174,7 +174,7 @@ class Lifecycle:
         if again:
             self._restart_later(container)
         elif container.host["AutoRemove"] and not container.stoppers:
-            self.remove(container)
+            self._discard(container)
 
     def _forget_exec(self, each: Exec) -> None:
         """Forget one that never ran, or has ended, as an engine does with its container's run."""
@@ -219,18 +219,21 @@ class Lifecycle:
 
     # What users ask for.
 
-    def signal(self, container: Container, number: int) -> None:
+    async def signal(self, container: Container, number: int) -> None:
         """Send a signal to one that runs; it is not restarted when it ends of it.
 
         Raises:
             SwarmError: it doesn't run.
         """
+        self._signal(container, number)
+
+    def _signal(self, container: Container, number: int) -> None:
         check_running(container)
         stop = container.config.get("StopSignal")
         if not stop or number in (signal.SIGKILL, container.stop_signal):
             container.manually_stopped = True
             if container.paused:
-                self.unpause(container)
+                self._thaw(container)
         if container.restarting:
             self._end_restarting(container)
             return
@@ -247,7 +250,7 @@ class Lifecycle:
             SwarmError: it doesn't run.
         """
         ended = container.exited
-        self.signal(container, signal.SIGKILL)
+        self._signal(container, signal.SIGKILL)
         if container.running:
             await ended.wait()
 
@@ -255,7 +258,7 @@ class Lifecycle:
         """Ask it to end, kill it after `grace` seconds (never if that is negative), and wait for its end."""
         with kept(container):
             ended = container.exited
-            self.signal(container, number)
+            self._signal(container, number)
             if container.running:
                 until = float("inf") if grace < 0 else self._engine.clock.now() + grace
                 with self._engine.clock.until(until):
@@ -264,9 +267,9 @@ class Lifecycle:
                     await self.kill(container)
             self._engine.tell(container, "stop")
         if not container.running and container.host["AutoRemove"] and not container.stoppers:
-            self.remove(container)
+            self._discard(container)
 
-    def pause(self, container: Container) -> None:
+    async def pause(self, container: Container) -> None:
         """Let nothing in one that runs go on."""
         for process in processes_in(container):
             process.freeze()
@@ -274,16 +277,23 @@ class Lifecycle:
         self._engine.changed(container)
         self._engine.tell(container, "pause")
 
-    def unpause(self, container: Container) -> None:
+    async def unpause(self, container: Container) -> None:
         """Let one that is paused go on."""
+        self._thaw(container)
+
+    def _thaw(self, container: Container) -> None:
         for process in processes_in(container):
             process.thaw()
         container.paused = False
         self._engine.changed(container)
         self._engine.tell(container, "unpause")
 
-    def remove(self, container: Container, *, volumes: bool | None = None) -> None:
-        """Remove one that doesn't run; with its anonymous volumes, if that is said or it removes itself."""
+    async def remove(self, container: Container, *, volumes: bool) -> None:
+        """Remove one that doesn't run; with its anonymous volumes, if that is said."""
+        self._discard(container, volumes=volumes)
+
+    def _discard(self, container: Container, *, volumes: bool | None = None) -> None:
+        """Remove one; with its anonymous volumes if that is said, or, where nothing is said, if it removes itself."""
         engine = self._engine
         if not engine.containers.remove(container):
             return  # it was removed meanwhile

@@ -279,7 +279,7 @@ class Builder:
             if container.running:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEANUP_SECONDS):
                     await self.life.kill(container)
-                self.life.remove(container, volumes=True)
+                await self.life.remove(container, volumes=True)
                 self._left.remove(container)
         return container.exit_code
 
@@ -330,7 +330,7 @@ class Builder:
     async def _remove_containers(self) -> None:
         while self._left:
             container = self._left.pop()
-            self.life.remove(container, volumes=True)
+            await self.life.remove(container, volumes=True)
             await self._say(f"Removing intermediate container {container.id[:12]}\n")
 
     def _commit(
