@@ -228,22 +228,49 @@ def server_context(cert: str, key: str, ca: str = "") -> ssl.SSLContext:
     return context
 
 
-def client_context(ca: str, cert: str = "", key: str = "", *, verify: bool = True) -> ssl.SSLContext:
+def client_context(
+    ca: str, cert: str = "", key: str = "", *, verify: bool = True, server_name: str = ""
+) -> ssl.SSLContext:
     """Make a client's side of TLS: it trusts the authority `ca`, or the system's authorities where that is empty, and
     shows its own certificate, if it has one. All are paths of PEM files.
+
+    server_name: the name that the server is asked for and must prove, instead of that which was connected to.
 
     Raises:
         Invalid: one of them can't be read, or the key does not belong to the certificate; the error names the file.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if ca else ssl.create_default_context()
+    context = _Named(server_name) if ca or server_name else ssl.create_default_context()
     if ca:
         _load_authority(context, ca)
+    elif server_name:
+        context.load_default_certs()
     if cert:
         _load_own(context, cert, key or cert)
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+class _Named(ssl.SSLContext):
+    """A client's context, with another name for the server than the connection has, if one is given."""
+
+    def __new__(cls, server_name: str) -> _Named:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    def __init__(self, server_name: str) -> None:
+        self._server_name = server_name
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """See `ssl.SSLContext.wrap_bio`."""
+        return super().wrap_bio(incoming, outgoing, server_side, self._server_name or server_hostname, session)
 
 
 def _load_authority(context: ssl.SSLContext, path: str) -> None:

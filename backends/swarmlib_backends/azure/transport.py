@@ -29,6 +29,8 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 # azure-core's base class for the responses of transports; its own three transports use it, too.
 from azure.core.rest._http_response_impl_async import AsyncHttpResponseImpl
 
+from ..http.one_piece import OnePiece
+
 CONNECT_SECONDS: Final = 20.0
 READ_SECONDS: Final = 75.0
 """ARM itself gives up on a request after 60 s."""
@@ -83,26 +85,11 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
                 **_content(request),
             )
             if isinstance(request.content, bytes | str):
-                outgoing.stream = _Body(outgoing.content)
+                outgoing.stream = OnePiece(outgoing.content)
             answer = _Answer(request, await self._client.send(outgoing, stream=True))
             if not stream:
                 await answer.read()
         return answer
-
-
-class _Body(httpx.AsyncByteStream):
-    """A body in one piece. httpx's own body is a generator, which a cancelled request leaves unfinished."""
-
-    def __init__(self, data: bytes) -> None:
-        self._left = [data]
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
 
 
 class _Answer(AsyncHttpResponseImpl):

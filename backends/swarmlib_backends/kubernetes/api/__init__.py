@@ -1,0 +1,1 @@
+"""The access to a cluster: kubeconfigs, the apiserver's API, and watches."""

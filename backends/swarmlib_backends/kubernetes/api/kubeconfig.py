@@ -1,0 +1,197 @@
+"""Kubeconfig as kubectl reads it: which files, which context, and the access that these mean.
+
+    access = read_access(context="ci")
+
+Without a context in any file, a program in a Pod uses its service account.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+from swarmlib import Invalid
+from swarmlib.suggestions import nearest
+
+from .access import Access
+from .credentials import Anonymous, Credentials, Password, Token, TokenFile
+from .kubeconfig_file import Cluster, Context, Entry, Kubeconfig, User
+from .tls import Pem, Tls
+
+T = TypeVar("T")
+
+_HOME: Final = "~/.kube/config"
+_SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_PROXIES: Final = ("http", "https", "socks5", "socks5h")
+
+
+def read_access(
+    kubeconfig: str = "",
+    context: str = "",
+    namespace: str = "",
+    environ: Mapping[str, str] = os.environ,
+    service_account: Path = _SERVICE_ACCOUNT,
+) -> Access:
+    """Return the access that kubectl would use.
+
+    kubeconfig: a file, instead of those in $KUBECONFIG or of ~/.kube/config. context, namespace: instead of the current
+    ones. service_account: the folder with a Pod's credentials.
+
+    Raises:
+        Invalid: a file is missing or malformed, or what it says can't be used; the error says where and what.
+    """
+    files = list(_files(kubeconfig, environ))
+    config = Kubeconfig.read(files)
+    chosen = context or config.current_context
+    if chosen:
+        return _access(config, chosen, namespace)
+    if _in_cluster(environ, service_account):
+        return _of_service_account(environ, service_account, namespace)
+    where = f"{', '.join(map(str, files))} has no current context" if files else f"there is no {_HOME}"
+    raise Invalid(f"no cluster is chosen: {where}; use --kubeconfig, --context or $KUBECONFIG")
+
+
+def _files(kubeconfig: str, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Give the files to read. Of those that are only looked for, missing ones are left out."""
+    if kubeconfig:
+        yield Path(kubeconfig).expanduser().absolute()
+        return
+    listed = environ.get("KUBECONFIG", "").split(os.pathsep)
+    for name in dict.fromkeys(each for each in listed if each) or [_HOME]:
+        file = Path(name).expanduser().absolute() if name == _HOME else Path(name).absolute()
+        if file.exists():
+            yield file
+
+
+def _access(config: Kubeconfig, name: str, namespace: str) -> Access:
+    context = _entry(config.contexts, name, "context")
+    if not context.value.cluster:
+        raise context.mistake("it names no cluster")
+    cluster = _entry(config.clusters, context.value.cluster, "cluster", context)
+    user = _entry(config.users, context.value.user, "user", context) if context.value.user else None
+    tls = _tls(cluster, user)
+    return Access(
+        server=_server(cluster, tls),
+        namespace=namespace or context.value.namespace or "default",
+        tls=tls,
+        credentials=_credentials(user) if user else Anonymous(),
+        proxy=_proxy(cluster),
+        impersonation=tuple(_impersonation(user)) if user else (),
+        source=context.label,
+    )
+
+
+def _entry(entries: Mapping[str, Entry[T]], name: str, word: str, context: Entry[Context] | None = None) -> Entry[T]:
+    if name not in entries:
+        where = f"{context.label} names the {word} {name!r}, which does not exist" if context else ""
+        raise Invalid(f"{where or f'no such {word}: {name}'}; {nearest(name, sorted(entries))}")
+    return entries[name]
+
+
+def _server(cluster: Entry[Cluster], tls: Tls) -> str:
+    text = cluster.value.server or ""
+    secure = tls.ca is not None or tls.certificate is not None or not tls.verify
+    url = text if "://" in text else f"{'https' if secure else 'http'}://{text}"
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) and not parts.query
+    except ValueError:
+        valid = False
+    else:
+        valid = valid and not parts.fragment and "@" not in parts.netloc
+    if not valid:
+        raise cluster.mistake("server must be the URL of an apiserver, such as https://HOST:6443")
+    return url.rstrip("/")
+
+
+def _proxy(cluster: Entry[Cluster]) -> str:
+    proxy = cluster.value.proxy_url or ""
+    if proxy and urlsplit(proxy).scheme not in _PROXIES:
+        raise cluster.mistake(f"proxy-url must begin with {'://, '.join(_PROXIES[:-1])}://")
+    return proxy
+
+
+def _tls(cluster: Entry[Cluster], user: Entry[User] | None) -> Tls:
+    of = cluster.value
+    ca = _pem(cluster, "certificate-authority", of.certificate_authority, of.certificate_authority_data)
+    if ca and of.insecure_skip_tls_verify:
+        raise cluster.mistake("insecure-skip-tls-verify and certificate-authority can't be used together")
+    certificate = key = None
+    if user:
+        own = user.value
+        certificate = _pem(user, "client-certificate", own.client_certificate, own.client_certificate_data)
+        key = _pem(user, "client-key", own.client_key, own.client_key_data)
+        if (certificate is None) != (key is None):
+            raise user.mistake("client-certificate and client-key are only used together")
+    return Tls(ca, certificate, key, of.tls_server_name or "", verify=not of.insecure_skip_tls_verify)
+
+
+def _pem(entry: Entry[T], field: str, path: str | None, data: str | None) -> Pem | None:
+    if data and path:
+        raise entry.mistake(f"{field} and {field}-data can't be used together")
+    if path:
+        return Pem(f"{field} of {entry.label}", entry.path(path))
+    if not data:
+        return None
+    try:
+        pem = base64.b64decode("".join(data.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise entry.mistake(f"{field}-data is not base64") from None
+    return Pem(f"{field}-data of {entry.label}", None, pem)
+
+
+def _credentials(user: Entry[User]) -> Credentials:
+    of = user.value
+    if of.auth_provider is not None:
+        raise user.mistake("auth-provider is not supported, nor is it by kubectl since 1.26; use an exec plug-in")
+    if of.exec is not None:
+        raise user.mistake("exec is not supported")
+    if (of.token or of.token_file) and (of.username or of.password):
+        raise user.mistake("a token and a username can't be used together")
+    if of.token_file:
+        return TokenFile(user.path(of.token_file), f"tokenFile of {user.label}", of.token or "")
+    if of.token:
+        return Token(of.token)
+    if of.username or of.password:
+        return Password(of.username or "", of.password or "")
+    return Anonymous()
+
+
+def _impersonation(user: Entry[User]) -> Iterator[tuple[str, str]]:
+    of = user.value
+    if not of.impersonate and (of.as_uid or of.as_groups or of.as_user_extra):
+        raise user.mistake("as-uid, as-groups and as-user-extra require as")
+    if of.impersonate:
+        yield "Impersonate-User", of.impersonate
+    if of.as_uid:
+        yield "Impersonate-Uid", of.as_uid
+    for group in of.as_groups or ():
+        yield "Impersonate-Group", group
+    for name, values in (of.as_user_extra or {}).items():
+        for value in values:
+            yield f"Impersonate-Extra-{quote(name, safe='')}", value
+
+
+def _in_cluster(environ: Mapping[str, str], folder: Path) -> bool:
+    address = environ.get("KUBERNETES_SERVICE_HOST") and environ.get("KUBERNETES_SERVICE_PORT")
+    return bool(address) and (folder / "token").is_file()
+
+
+def _of_service_account(environ: Mapping[str, str], folder: Path, namespace: str) -> Access:
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ["KUBERNETES_SERVICE_PORT"]
+    try:
+        own = environ.get("POD_NAMESPACE") or (folder / "namespace").read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        own = ""
+    return Access(
+        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        namespace=namespace or own or "default",
+        tls=Tls(Pem("the authority of the service account", folder / "ca.crt")),
+        credentials=TokenFile(folder / "token", f"the service account's {folder / 'token'}"),
+        source=f"the service account in {folder}",
+    )

@@ -1,0 +1,257 @@
+"""A watch: everything that there is of a resource, and then every change; nothing is polled, and nothing is missed.
+
+    async with watch(api, PODS, "ci", "app.kubernetes.io/managed-by=swarmlib") as changes:
+        async for change in changes: ...
+
+The cluster tells changes from a version on. A connection that breaks is resumed from the last version that was told;
+bookmarks keep that version young. If the cluster has forgotten it all the same (410), everything is listed again, and
+the differences are reported, so that a reader sees an unbroken row of changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, TypeAlias, cast
+
+import msgspec
+import orjson
+import trio
+
+from swarmlib import BadAnswer, SwarmError, Unavailable
+
+from .client import Api
+from .errors import error_of_status, is_expired
+from .lines import Lines
+from .resources import Resource
+
+Object: TypeAlias = Mapping[str, Any]
+
+PAGE: Final = 100
+"""The most objects of a page of a list. An object has up to 1.5 MB, so that a page fits into `client.MAX_BODY`."""
+MAX_LINE: Final = 8 * 1024 * 1024
+"""The most bytes of an event."""
+WATCH_SECONDS: Final = 240
+"""How long the cluster is asked to tell changes, before the watch is resumed over a new request."""
+_GRACE_SECONDS: Final = 30.0
+"""How much later than that a connection counts as broken: its other side is gone without a goodbye."""
+_SHORT_SECONDS: Final = 1.0
+"""A request that ends sooner counts as a failure, or else requests could follow each other in a tight loop."""
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 30.0
+_log = logging.getLogger(__name__)
+
+
+class Kind(Enum):
+    """What a change is."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    SYNCED = "SYNCED"
+    """Everything that there was at the beginning has been reported; this comes once, without an object."""
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    """What is read here of an object's metadata. A bookmark and a list have a version only."""
+
+    resourceVersion: str  # noqa: N815 - the apiserver's name
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+    @classmethod
+    def of(cls, object: Object) -> Metadata:
+        """Read an object's metadata.
+
+        Raises:
+            BadAnswer: it has none, or of other types.
+        """
+        try:
+            return msgspec.convert(object.get("metadata"), cls)
+        except msgspec.ValidationError as exc:
+            raise BadAnswer(f"the cluster told of a malformed object: metadata: {exc}") from exc
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Which object it is: one that was deleted and created again is another one."""
+        return self.namespace, self.name, self.uid
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of an object. That of one which was deleted is the last state that is known."""
+
+    kind: Kind
+    object: Object
+
+
+@asynccontextmanager
+async def watch(
+    api: Api, resource: Resource, namespace: str = "", labels: str = ""
+) -> AsyncGenerator[AsyncIterator[Change]]:
+    """Watch the objects of a resource; the watch ends with the context.
+
+    namespace: "" for all. labels: a selector, such as "a=b,c"; "" for all.
+
+    Iterating raises the cluster's error if the first list fails. Later failures are logged, and tried again.
+    """
+    params = {"labelSelector": labels} if labels else {}
+    async with aclosing(_Watch(api, resource.path(namespace), params).changes()) as changes:
+        yield changes
+
+
+async def listed(api: Api, path: str, params: Mapping[str, str] | None = None) -> tuple[list[Object], str]:
+    """Return the objects of a list, asked for in pages, and the version that they had together.
+
+    Raises:
+        SwarmError: the cluster's error.
+    """
+    objects: list[Object] = []
+    asked = {**(params or {}), "limit": str(PAGE)}
+    while True:
+        page = _mapping(await api.get(path, asked))
+        objects += [_mapping(each) for each in cast("list[Any]", page.get("items") or [])]
+        token = _mapping(page.get("metadata")).get("continue")
+        if not token:
+            return objects, Metadata.of(page).resourceVersion
+        asked["continue"] = str(token)
+
+
+class _Watch:
+    """A watch's state: what is known, and up to which version."""
+
+    def __init__(self, api: Api, path: str, params: Mapping[str, str]) -> None:
+        self._api = api
+        self._path = path
+        self._params = params
+        self._known: dict[tuple[str, str, str], Object] = {}
+        self._version = ""
+        """The version that changes are told from; "" if everything must be listed again."""
+        self._failures = 0
+
+    async def changes(self) -> AsyncGenerator[Change]:
+        """Tell everything that there is, and then the changes, for ever."""
+        for change in await self._listed():
+            yield change
+        yield Change(Kind.SYNCED, {})
+        while True:
+            try:
+                for change in [] if self._version else await self._listed():
+                    yield change
+                async with aclosing(self._told()) as told:
+                    async for change in told:
+                        yield change
+            except SwarmError as exc:
+                await self._failed(exc)
+
+    async def _listed(self) -> list[Change]:
+        """List everything, and return the differences from what is known."""
+        try:
+            objects, version = await listed(self._api, self._path, self._params)
+        except SwarmError as exc:
+            if not is_expired(exc):  # the first page is too old for the next one
+                raise
+            objects, version = await listed(self._api, self._path, self._params)
+        before, self._known = self._known, {Metadata.of(each).key: each for each in objects}
+        self._version = version
+        gone = [Change(Kind.DELETED, each) for key, each in before.items() if key not in self._known]
+        return gone + [
+            Change(Kind.MODIFIED if key in before else Kind.ADDED, each)
+            for key, each in self._known.items()
+            if key not in before or Metadata.of(before[key]) != Metadata.of(each)
+        ]
+
+    async def _told(self) -> AsyncGenerator[Change]:
+        """Tell the changes since the last version, for one request.
+
+        Raises:
+            SwarmError: the connection broke, or the cluster reports an error.
+        """
+        asked = {
+            **self._params,
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        began = trio.current_time()
+        async with self._api.stream(self._path, asked) as stream:
+            lines = Lines(stream, MAX_LINE)
+            while line := await _next(lines, began + WATCH_SECONDS + _GRACE_SECONDS):
+                if change := self._change(line):
+                    yield change
+        if trio.current_time() - began < _SHORT_SECONDS:
+            raise Unavailable("the cluster ended the request at once")
+
+    def _change(self, line: bytes) -> Change | None:
+        """Take an event into account, and return the change that it tells, if it does.
+
+        Raises:
+            SwarmError: it reports an error, or is malformed.
+        """
+        event, object = _event(line)
+        if event == "ERROR":
+            raise error_of_status(object)
+        metadata = Metadata.of(object)
+        self._failures = 0
+        self._version = metadata.resourceVersion
+        if event == "BOOKMARK":
+            return None
+        if event == "DELETED":
+            self._known.pop(metadata.key, None)
+            return Change(Kind.DELETED, object)
+        kind = Kind.MODIFIED if metadata.key in self._known else Kind.ADDED
+        self._known[metadata.key] = object
+        return Change(kind, object)
+
+    async def _failed(self, exc: SwarmError) -> None:
+        """Wait before the next try, the longer the more have failed, and log the first failure."""
+        if "code" in exc.details:
+            self._version = ""  # what the cluster refuses to tell from this version, it may tell from a new one
+        if not self._failures and not is_expired(exc):
+            _log.warning("kubernetes: the watch of %s broke: %s; it is resumed", self._path, exc)
+        pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 20), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)
+        self._failures += 1
+        await trio.sleep(max(pause, float(exc.details.get("retry_after", 0))))
+
+
+async def _next(lines: Lines, until: float) -> bytes:
+    """Return the next line, or b"" at the end of the request: the cluster's time is over, or ours."""
+    with trio.move_on_at(until):
+        try:
+            return await lines.receive()
+        except trio.BrokenResourceError as exc:
+            raise Unavailable(str(exc)) from exc
+    return b""
+
+
+def _event(line: bytes) -> tuple[str, Object]:
+    """Read an event: its type, and its object.
+
+    Raises:
+        BadAnswer: it is malformed.
+    """
+    try:
+        event = _mapping(orjson.loads(line))
+    except orjson.JSONDecodeError as exc:
+        raise BadAnswer(f"the cluster told an event that is not JSON: {exc}") from exc
+    kind = event.get("type")
+    if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"):
+        raise BadAnswer(f"the cluster told an event of an unknown type: {kind!r:.40}")
+    return kind, _mapping(event.get("object"))
+
+
+def _mapping(value: Any) -> Object:
+    """Return a JSON object.
+
+    Raises:
+        BadAnswer: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise BadAnswer(f"the cluster's answer has {type(value).__name__} where an object was expected")
+    return cast("dict[str, Any]", value)
