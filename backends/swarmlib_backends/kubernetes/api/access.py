@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from .credentials import Anonymous, Credentials, Headers
+from .credentials import Credentials, Fixed, Headers, Shown
 from .tls import Tls
 
 
@@ -19,7 +19,13 @@ class Access:
     server: str
     namespace: str = "default"
     tls: Tls = field(default_factory=Tls)
-    credentials: Credentials = field(default_factory=Anonymous)
+    credentials: Credentials = field(default_factory=Fixed)
     proxy: str = field(default="", repr=False)
     impersonation: Headers = ()
     source: str = ""
+
+    def tls_for(self, shown: Shown) -> Tls:
+        """Return the TLS of a call for which this is shown."""
+        if shown.certificate is None:
+            return self.tls
+        return replace(self.tls, certificate=shown.certificate, key=shown.key)

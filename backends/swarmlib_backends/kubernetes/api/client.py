@@ -24,7 +24,7 @@ from swarmlib import UNSENT, BadAnswer, Invalid, SwarmError, TimedOut, Unavailab
 from ...http.one_piece import OnePiece
 from .access import Access
 from .connections import Body, Connections, why
-from .credentials import Headers
+from .credentials import Headers, Shown
 from .errors import error_of
 
 Params: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -40,6 +40,8 @@ _MAX_ERROR: Final = 1024 * 1024
 _TRIES: Final = 5
 _FIRST_PAUSE: Final = 0.2
 _SWITCHING: Final = 101
+_OUTDATED: Final = "outdated"
+"""The detail of a refusal (401) after which other credentials are shown."""
 _JSON: Final = "application/json"
 
 
@@ -170,35 +172,38 @@ class Api:
             try:
                 return await attempt()
             except SwarmError as exc:
-                if exc.details.get("code") == 401 and not refused and self.access.credentials.refused():
-                    refused = True
-                    continue
                 pause = _pause(call, exc, number)
-                if pause is None:
+                if exc.details.get(_OUTDATED) and not refused:
+                    refused, pause = True, 0.0
+                if pause is None or number == _TRIES - 1:
                     raise
             await trio.sleep(pause)
-        return await attempt()
+        raise AssertionError("the last attempt returns or raises")
 
     @asynccontextmanager
     async def _answered(self, call: _Call) -> AsyncGenerator[tuple[httpx.Response, Body]]:
         """Make one attempt, and give its answer. Raises the apiserver's error."""
-        async with self._connections.transport() as transport:
-            request = await self._request(call)
+        credentials = self.access.credentials
+        shown = await credentials.shown()
+        async with self._connections.transport(shown) as transport:
+            request = self._request(call, shown)
             with _unreached(call, self.access.server):
                 response = await transport.handle_async_request(request)
             async with Body(response) as body:
                 if response.status_code != _SWITCHING and not 200 <= response.status_code < 300:
-                    raise error_of(
-                        response.status_code, await _whole(body, _MAX_ERROR), response.headers.get("Retry-After", "")
-                    )
+                    said = await _whole(body, _MAX_ERROR)
+                    error = error_of(response.status_code, said, response.headers.get("Retry-After", ""))
+                    if response.status_code == 401 and credentials.refused(shown):
+                        error.details = {**error.details, _OUTDATED: True}
+                    raise error
                 yield response, body
 
-    async def _request(self, call: _Call) -> httpx.Request:
+    def _request(self, call: _Call, shown: Shown) -> httpx.Request:
         headers = [
             ("User-Agent", "swarmlib"),
             ("Accept", f"{_JSON}, */*"),
             *self.access.impersonation,
-            *await self.access.credentials.headers(),
+            *shown.headers,
             *call.headers,
         ]
         made = httpx.Request(
@@ -264,9 +269,7 @@ class _NetworkStream(trio.abc.Stream):
     """The stream of an upgraded connection, with trio's errors."""
 
     def __init__(self, response: httpx.Response) -> None:
-        self._response = response
         self._network: Any = response.extensions["network_stream"]
-        self._closed = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
@@ -285,15 +288,14 @@ class _NetworkStream(trio.abc.Stream):
 
     async def aclose(self) -> None:
         """See `trio.abc.AsyncResource`."""
-        self._closed = True
         await self._network.aclose()
 
+    @staticmethod
     @contextmanager
-    def _errors(self) -> Generator[None]:
-        if self._closed:
-            raise trio.ClosedResourceError("this connection is closed")
+    def _errors() -> Generator[None]:
         try:
             yield
         except (httpcore.NetworkError, httpcore.TimeoutException) as exc:
-            kind = trio.ClosedResourceError if self._closed else trio.BrokenResourceError
+            closed = isinstance(exc.__cause__, trio.ClosedResourceError)
+            kind = trio.ClosedResourceError if closed else trio.BrokenResourceError
             raise kind(f"the connection to the cluster broke: {why(exc)}") from exc

@@ -15,7 +15,8 @@ import trio
 from swarmlib import TooLarge, Unsupported
 
 from .access import Access
-from .tls import Stamp
+from .credentials import Shown
+from .tls import Stamp, Tls
 
 _KEEP_SECONDS: Final = 60.0
 """How long an idle connection is kept; load balancers in front of apiservers close theirs after some minutes."""
@@ -48,13 +49,13 @@ class Connections:
         """The current one last; before it those that are outdated, and still in use."""
 
     @asynccontextmanager
-    async def transport(self) -> AsyncGenerator[httpx.AsyncHTTPTransport]:
+    async def transport(self, shown: Shown) -> AsyncGenerator[httpx.AsyncHTTPTransport]:
         """Give the transport for one call, with the certificates as they are now.
 
         Raises:
-            SwarmError: there are no valid credentials, or a certificate can't be read.
+            Invalid: a certificate can't be read.
         """
-        pool = await self._current()
+        pool = await self._current(self._access.tls_for(shown))
         pool.users += 1
         try:
             yield pool.transport
@@ -62,8 +63,7 @@ class Connections:
             pool.users -= 1
             await self._close_outdated()
 
-    async def _current(self) -> _Pool:
-        tls = await self._access.credentials.tls(self._access.tls)
+    async def _current(self, tls: Tls) -> _Pool:
         stamp = tls.stamp()
         if not self._pools or self._pools[-1].stamp != stamp:
             made = _Pool(_transport(self._access, tls.context()), stamp)

@@ -6,80 +6,76 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from swarmlib import Denied
 
-from .tls import Tls
+from .tls import Pem
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
 
-class Credentials(Protocol):
-    """What a request shows of its caller."""
+@dataclass(frozen=True)
+class Shown:
+    """What is shown to the cluster for a call: headers, and a certificate with its key instead of the access's own."""
 
-    async def headers(self) -> Headers:
-        """Return the headers of a request.
+    headers: Headers = field(default=(), repr=False)
+    certificate: Pem | None = None
+    key: Pem | None = None
+
+
+NOTHING: Final = Shown()
+
+
+class Credentials(Protocol):
+    """Where that comes from which is shown to the cluster."""
+
+    async def shown(self) -> Shown:
+        """Return what is shown for a call.
 
         Raises:
             SwarmError: there are no valid credentials, and why.
         """
         ...
 
-    async def tls(self, tls: Tls) -> Tls:
-        """Return the TLS to connect with: `tls`, or the same with the caller's own certificate.
-
-        Raises:
-            SwarmError: as for `headers`.
-        """
-        ...
-
-    def refused(self) -> bool:
-        """Take note that the cluster refused them (401), and return whether another try may show others."""
+    def refused(self, shown: Shown) -> bool:
+        """Take note that the cluster refused these (401), and return whether others may be shown now."""
         ...
 
 
-class Anonymous:
-    """No credentials but a client's certificate, if the TLS has one."""
+@dataclass(frozen=True)
+class Fixed:
+    """Always the same; by default nothing, but perhaps the certificate of the access."""
 
-    async def headers(self) -> Headers:
-        """See `Credentials.headers`."""
-        return ()
+    always: Shown = NOTHING
 
-    async def tls(self, tls: Tls) -> Tls:
-        """See `Credentials.tls`."""
-        return tls
+    async def shown(self) -> Shown:
+        """See `Credentials.shown`."""
+        return self.always
 
-    def refused(self) -> bool:
+    def refused(self, shown: Shown) -> bool:
         """See `Credentials.refused`."""
         return False
 
 
 @dataclass(frozen=True)
-class Token(Anonymous):
-    """A bearer token."""
+class TokenFile:
+    """A bearer token in a file, which is read for each call: such tokens are replaced while they are used.
 
-    token: str = field(repr=False)
-
-    async def headers(self) -> Headers:
-        """See `Credentials.headers`."""
-        return (("Authorization", f"Bearer {self.token}"),)
-
-
-@dataclass(frozen=True)
-class TokenFile(Anonymous):
-    """A bearer token in a file, which is read for each request: such tokens are replaced while they are used.
-
-    what: names it in errors. token: used while the file can't be read; "" for none.
+    path: the file. what: names it in errors. token: used while the file can't be read; "" for none.
     """
 
     path: Path
     what: str
     token: str = field(default="", repr=False)
 
-    async def headers(self) -> Headers:
-        """See `Credentials.headers`. Raises Denied if there is no token."""
-        return (("Authorization", f"Bearer {self._read()}"),)
+    async def shown(self) -> Shown:
+        """See `Credentials.shown`. Raises Denied if there is no token."""
+        return Shown(bearer(self._read()))
+
+    def refused(self, shown: Shown) -> bool:
+        """See `Credentials.refused`."""
+        return bearer(self._read()) != shown.headers
 
     def _read(self) -> str:
         try:
@@ -93,14 +89,12 @@ class TokenFile(Anonymous):
         return token or self.token
 
 
-@dataclass(frozen=True)
-class Password(Anonymous):
-    """A user's name and password."""
+def bearer(token: str) -> Headers:
+    """Return the headers that show a token."""
+    return (("Authorization", f"Bearer {token}"),)
 
-    username: str
-    password: str = field(repr=False)
 
-    async def headers(self) -> Headers:
-        """See `Credentials.headers`."""
-        pair = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-        return (("Authorization", f"Basic {pair}"),)
+def basic(username: str, password: str) -> Headers:
+    """Return the headers that show a name and a password."""
+    pair = base64.b64encode(f"{username}:{password}".encode()).decode()
+    return (("Authorization", f"Basic {pair}"),)

@@ -11,7 +11,18 @@ from typing import Any, Final, cast
 
 import orjson
 
-from swarmlib import Conflict, Denied, Invalid, NotFound, SwarmError, TimedOut, TooLarge, Unavailable, Unsupported
+from swarmlib import (
+    BadAnswer,
+    Conflict,
+    Denied,
+    Invalid,
+    NotFound,
+    SwarmError,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+    Unsupported,
+)
 
 MAX_MESSAGE: Final = 64 * 1024
 """The most characters of an apiserver's message that are kept."""
@@ -92,7 +103,9 @@ def is_expired(error: SwarmError) -> bool:
 def _class(reason: str, code: int) -> type[SwarmError]:
     if found := _BY_REASON.get(reason) or _BY_CODE.get(code):
         return found
-    return Invalid if 400 <= code < 500 else Unavailable
+    if code < 400:
+        return BadAnswer
+    return Invalid if code < 500 else Unavailable
 
 
 def _status_in(raw: bytes) -> Mapping[str, Any] | None:

@@ -12,21 +12,25 @@ import binascii
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 from swarmlib import Invalid
 from swarmlib.suggestions import nearest
 
 from .access import Access
-from .credentials import Anonymous, Credentials, Password, Token, TokenFile
-from .kubeconfig_file import Cluster, Context, Entry, Kubeconfig, User
+from .credentials import Credentials, Fixed, Shown, TokenFile, basic, bearer
+from .exec_plugin import VERSIONS, Plugin, PluginCredentials
+from .kubeconfig_file import Cluster, Context, Entry, ExecPlugin, Kubeconfig, User
 from .tls import Pem, Tls
 
 T = TypeVar("T")
 
 _HOME: Final = "~/.kube/config"
 _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_MODES: Final = ("Never", "IfAvailable", "Always")
+_EXEC_EXTENSION: Final = "client.authentication.k8s.io/exec"
+"""The extension of a cluster that holds what its credential plug-in is told of it."""
 _PROXIES: Final = ("http", "https", "socks5", "socks5h")
 
 
@@ -79,7 +83,7 @@ def _access(config: Kubeconfig, name: str, namespace: str) -> Access:
         server=_server(cluster, tls),
         namespace=namespace or context.value.namespace or "default",
         tls=tls,
-        credentials=_credentials(user) if user else Anonymous(),
+        credentials=_credentials(user, cluster, tls) if user else Fixed(),
         proxy=_proxy(cluster),
         impersonation=tuple(_impersonation(user)) if user else (),
         source=context.label,
@@ -145,21 +149,59 @@ def _pem(entry: Entry[T], field: str, path: str | None, data: str | None) -> Pem
     return Pem(f"{field}-data of {entry.label}", None, pem)
 
 
-def _credentials(user: Entry[User]) -> Credentials:
+def _credentials(user: Entry[User], cluster: Entry[Cluster], tls: Tls) -> Credentials:
     of = user.value
     if of.auth_provider is not None:
         raise user.mistake("auth-provider is not supported, nor is it by kubectl since 1.26; use an exec plug-in")
-    if of.exec is not None:
-        raise user.mistake("exec is not supported")
     if (of.token or of.token_file) and (of.username or of.password):
         raise user.mistake("a token and a username can't be used together")
+    plugin = _plugin(user, of.exec, cluster, tls) if of.exec else None
     if of.token_file:
         return TokenFile(user.path(of.token_file), f"tokenFile of {user.label}", of.token or "")
     if of.token:
-        return Token(of.token)
+        return Fixed(Shown(bearer(of.token)))
     if of.username or of.password:
-        return Password(of.username or "", of.password or "")
-    return Anonymous()
+        return Fixed(Shown(basic(of.username or "", of.password or "")))
+    return PluginCredentials(plugin) if plugin else Fixed()
+
+
+def _plugin(user: Entry[User], of: ExecPlugin, cluster: Entry[Cluster], tls: Tls) -> Plugin:
+    if not of.command:
+        raise user.mistake("exec requires command")
+    if of.api_version not in VERSIONS:
+        raise user.mistake(f"exec.apiVersion must be {' or '.join(VERSIONS)}")
+    if of.interactive_mode not in (*_MODES, *([None, ""] if of.api_version != VERSIONS[0] else [])):
+        raise user.mistake(f"exec.interactiveMode must be one of {', '.join(_MODES)}")
+    if of.interactive_mode == "Always":
+        raise user.mistake("exec.interactiveMode can't be Always: swarmd has no terminal for a credential plug-in")
+    environ = {each.name or "": each.value or "" for each in of.env or ()}
+    if "" in environ:
+        raise user.mistake("a variable of exec.env requires name")
+    return Plugin(
+        label=user.label,
+        # A name without a slash is looked for in PATH.
+        command=str(user.path(of.command)) if os.sep in of.command else of.command,
+        args=of.args or (),
+        environ=environ,
+        version=of.api_version,
+        cluster=_told(cluster, tls) if of.provide_cluster_info else None,
+        hint=of.install_hint or "",
+    )
+
+
+def _told(cluster: Entry[Cluster], tls: Tls) -> dict[str, Any]:
+    """Return what a credential plug-in is told of the cluster."""
+    of = cluster.value
+    own = [each.extension for each in of.extensions or () if each.name == _EXEC_EXTENSION]
+    told = {
+        "server": of.server,
+        "tls-server-name": of.tls_server_name,
+        "insecure-skip-tls-verify": of.insecure_skip_tls_verify,
+        "certificate-authority-data": base64.b64encode(tls.ca.read()).decode() if tls.ca else None,
+        "proxy-url": of.proxy_url,
+        "config": own[0] if own else None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _impersonation(user: Entry[User]) -> Iterator[tuple[str, str]]:

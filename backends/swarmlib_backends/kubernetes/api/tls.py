@@ -27,6 +27,17 @@ class Pem:
     path: Path | None = None
     data: bytes = field(default=b"", repr=False)
 
+    def read(self) -> bytes:
+        """Return its bytes.
+
+        Raises:
+            Invalid: the file can't be read.
+        """
+        try:
+            return self.data if self.path is None else self.path.read_bytes()
+        except OSError as exc:
+            raise Invalid(f"can't read {self.what}, {self.path}: {exc.strerror}") from exc
+
     def stamp(self) -> object:
         """Return a value that changes when its file does."""
         if self.path is None:
