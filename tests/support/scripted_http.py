@@ -20,6 +20,7 @@ class Asked:
     """A request."""
 
     method: str
+    target: str
     path: str
     params: list[tuple[str, str]]
     headers: list[tuple[str, str]]
@@ -137,9 +138,10 @@ async def _exchange(server: Served, stream: trio.abc.Stream) -> bool:
         else:
             break
     assert request is not None
-    parts = urlsplit(request.target.decode())
+    target = request.target.decode()
+    parts = urlsplit(target)
     headers = [(name.decode(), value.decode("latin-1")) for name, value in request.headers.raw_items()]
-    asked = Asked(request.method.decode(), parts.path, parse_qsl(parts.query), headers, body)
+    asked = Asked(request.method.decode(), target, parts.path, parse_qsl(parts.query), headers, body)
     server.asked.append(asked)
     await server.script(asked, Answer(stream, http))
     return http.our_state is h11.DONE

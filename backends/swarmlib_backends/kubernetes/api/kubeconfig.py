@@ -22,6 +22,7 @@ from .access import Access
 from .credentials import Credentials, Fixed, Shown, TokenFile, basic, bearer
 from .exec_plugin import VERSIONS, Plugin, PluginCredentials
 from .kubeconfig_file import Cluster, Context, Entry, ExecPlugin, Kubeconfig, User
+from .proxies import proxy_of
 from .tls import Pem, Tls
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ def read_access(
     config = Kubeconfig.read(files)
     chosen = context or config.current_context
     if chosen:
-        return _access(config, chosen, namespace)
+        return _access(config, chosen, namespace, environ)
     if _in_cluster(environ, service_account):
         return _of_service_account(environ, service_account, namespace)
     where = f"{', '.join(map(str, files))} has no current context" if files else f"there is no {_HOME}"
@@ -72,19 +73,20 @@ def _files(kubeconfig: str, environ: Mapping[str, str]) -> Iterator[Path]:
             yield file
 
 
-def _access(config: Kubeconfig, name: str, namespace: str) -> Access:
+def _access(config: Kubeconfig, name: str, namespace: str, environ: Mapping[str, str]) -> Access:
     context = _entry(config.contexts, name, "context")
     if not context.value.cluster:
         raise context.mistake("it names no cluster")
     cluster = _entry(config.clusters, context.value.cluster, "cluster", context)
     user = _entry(config.users, context.value.user, "user", context) if context.value.user else None
     tls = _tls(cluster, user)
+    server = _server(cluster, tls)
     return Access(
-        server=_server(cluster, tls),
+        server=server,
         namespace=namespace or context.value.namespace or "default",
         tls=tls,
         credentials=_credentials(user, cluster, tls) if user else Fixed(),
-        proxy=_proxy(cluster),
+        proxy=_proxy(cluster) or proxy_of(server, environ),
         impersonation=tuple(_impersonation(user)) if user else (),
         source=context.label,
     )
@@ -230,10 +232,12 @@ def _of_service_account(environ: Mapping[str, str], folder: Path, namespace: str
         own = environ.get("POD_NAMESPACE") or (folder / "namespace").read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         own = ""
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Access(
-        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        server=server,
         namespace=namespace or own or "default",
         tls=Tls(Pem("the authority of the service account", folder / "ca.crt")),
         credentials=TokenFile(folder / "token", f"the service account's {folder / 'token'}"),
+        proxy=proxy_of(server, environ),
         source=f"the service account in {folder}",
     )
