@@ -1,5 +1,5 @@
-"""What many tests share: how thorough Hypothesis is, two real engines for the whole run, a gateway over them, and a
-reader of answers in Go.
+"""What many tests share: how thorough Hypothesis is, two real engines for the whole run, a gateway over them, a real
+Kubernetes cluster, and a reader of answers in Go.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.cluster import Cluster, end, fresh_namespace, shared
 from tests.support.engines import Engine, Swarmd, engine, swarmd
 from tests.support.gotypes import build
 
@@ -26,6 +27,25 @@ settings.load_profile("quick")
 # A run of the tests under nohup ignores SIGHUP, and a swarmd that inherits this goes on ignoring it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+CLUSTER_SECONDS = 1800
+"""The time limit of a test that needs the cluster: the first one may have to build it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.timeout(CLUSTER_SECONDS))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not _is_worker(config):
+        end(os.getpid())
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this is one of the processes that xdist has started for a run."""
+    return hasattr(config, "workerinput")
+
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[tuple[Engine, Engine]]:
@@ -40,6 +60,15 @@ def gateway(engines: tuple[Engine, Engine]) -> Iterator[Swarmd]:
     members = " ".join(f'"docker {each.host}"' for each in engines)
     with swarmd("debug", f"balance {members}") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A namespace of the module's own in the cluster that the whole run shares."""
+    kubeconfig = shared(os.getppid() if _is_worker(request.config) else os.getpid())
+    module = request.module.__name__.rpartition(".")[2]
+    with fresh_namespace(kubeconfig, module, tmp_path_factory.mktemp("cluster")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -26,15 +26,20 @@ START_SECONDS = 60
 _SETUP = "mount --make-rshared /; ip link set lo up; exec dockerd"
 
 
-def wait_until(ready: Callable[[], object], what: str, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Wait for something outside this process, which only asking can tell; fails after START_SECONDS."""
-    deadline = time.monotonic() + START_SECONDS
+def wait_until(
+    ready: Callable[[], object],
+    what: str,
+    process: subprocess.Popen[bytes] | None = None,
+    seconds: float = START_SECONDS,
+) -> None:
+    """Wait for something outside this process, which only asking can tell; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
     pause = 0.01
     while not ready():
         if process is not None and process.poll() is not None:
             raise RuntimeError(f"{what}: it ended with {process.returncode}")
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {START_SECONDS} s")
+            raise TimeoutError(f"{what}: not within {seconds} s")
         select.select([], [], [], pause)
         pause = min(pause * 1.5, 0.25)
 
@@ -96,9 +101,9 @@ class Engine:
 
     def kill(self) -> None:
         """Kill it, with all that it runs, as the crash of its machine would."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
         self._kill_children()
         # Where nobody collects orphans, the engine would find this one's process still there, and wait for it.
         (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)

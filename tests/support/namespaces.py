@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-_HOLD = ["unshare", "-n", "sh", "-c", "ip link set lo up && echo up && exec sleep 3600"]
+_HOLD = ["unshare", "-n", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]
 _CABLE = "cable"
 
 
@@ -18,9 +18,14 @@ class Host:
         assert self._process.stdout.readline() == b"up\n"
 
     @property
+    def pid(self) -> int:
+        """The process that holds its network."""
+        return self._process.pid
+
+    @property
     def prefix(self) -> list[str]:
         """What makes a command one that runs there."""
-        return ["nsenter", f"--net=/proc/{self._process.pid}/ns/net"]
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
 
     def run(self, *command: str) -> None:
         """Run a command there to its end."""
@@ -28,7 +33,7 @@ class Host:
 
     def join(self, other: "Host") -> None:
         """Lay the cable."""
-        peer = ("peer", "name", _CABLE, "netns", str(other._process.pid))
+        peer = ("peer", "name", _CABLE, "netns", str(other.pid))
         self.run("ip", "link", "add", _CABLE, "type", "veth", *peer)
         for host in (self, other):
             host.run("ip", "address", "add", f"{host.address}/24", "dev", _CABLE)

@@ -1,56 +1,15 @@
 """login, push and pull against a real registry, through the gateway; and passwords that never show in a log."""
 
-import json
-import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
-from tests.support.engines import Engine, Swarmd, engine, free_port, swarmd, wait_until
+from tests.support.engines import Engine, Swarmd, engine, swarmd
+from tests.support.registries import PASSWORD, USER, registry
 
 pytestmark = pytest.mark.engine
-
-PASSWORD = "secret"
-HASHED = "$2b$04$EJwNBgJMm6pWbsXPUSlF0OdjpyzKbBz9rFzuNF/ZbIWS06UktSJsm"
-
-
-@contextmanager
-def registry(folder: Path, *, password: bool) -> Iterator[str]:
-    """A registry on the loopback; gives its host and port."""
-    address = f"127.0.0.1:{free_port()}"
-    config: dict[str, object] = {
-        "version": 0.1,
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": {"addr": address},
-    }
-    if password:
-        (folder / "users").write_text(f"me:{HASHED}\n")
-        config["auth"] = {"htpasswd": {"realm": "test", "path": str(folder / "users")}}
-    (folder / "config.yml").write_text(json.dumps(config))  # YAML holds JSON
-    if shutil.which("docker-registry") is None:
-        raise RuntimeError("this test needs docker-registry, as .ci/setup installs it")
-    command = ["docker-registry", "serve", str(folder / "config.yml")]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: _answers(address), "docker-registry")
-        yield address
-    finally:
-        running.terminate()
-        running.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        urlopen(f"http://{address}/v2/", timeout=5).close()
-    except URLError as exc:
-        return getattr(exc, "code", None) == 401
-    return True
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +50,9 @@ def test_login_and_what_needs_it(near: tuple[Engine, Swarmd], tmp_path: Path) ->
         image = f"{address}/box"
         cli("tag", "busybox", image)
         assert "no basic auth credentials" in cli("push", image, code=1)
-        wrong = cli("login", "-u", "me", "--password-stdin", address, code=1, given="wrong")
+        wrong = cli("login", "-u", USER, "--password-stdin", address, code=1, given="wrong")
         assert "401 Unauthorized" in wrong
-        assert "Login Succeeded" in cli("login", "-u", "me", "--password-stdin", address, given=PASSWORD)
+        assert "Login Succeeded" in cli("login", "-u", USER, "--password-stdin", address, given=PASSWORD)
         assert "digest: sha256:" in cli("push", image)
         assert "Status: " in cli("pull", image)
         cli("logout", address)
