@@ -38,14 +38,20 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2, help="how many nodes, without the spare one")
     parser.add_argument("--owner", type=int, help="the process with which the cluster ends")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     folder = given.folder.resolve()
+    if (folder / "kubeconfig").exists():
+        parser.error(f"{folder} has a cluster already; name a new folder")
+    signal.signal(signal.SIGTERM, _exit)
     with ExitStack() as stack:
         if given.owner:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         _start(folder, given.nodes, stack)
         _wait_for(given.owner)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is being ended
+
+
+def _exit(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the nodes must have the time to end
+    sys.exit()
 
 
 def _wait_for(owner: int | None) -> None:
