@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final, cast
 
 from cryptography import x509
@@ -72,6 +75,24 @@ def server(issuer: Issued, hosts: Sequence[str]) -> Issued:
 def client(issuer: Issued, name: str = "client") -> Issued:
     """Issue a client's certificate."""
     return _issue(name, issuer, _LEAF, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
+
+
+def loopback_tls(name: str, host: str) -> tuple[ssl.SSLContext, ssl.SSLContext, bytes]:
+    """Return what a server on this machine needs that nobody knows yet: its own TLS, that of clients who trust it, and
+    the certificate of its authority, whose name is given.
+
+    Raises:
+        Invalid: the host is neither a name nor an address.
+    """
+    issuer = authority(name)
+    issued = server(issuer, [*dict.fromkeys(["localhost", "127.0.0.1", host])])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:  # the ssl module only reads files
+        file = Path(folder) / "server.pem"
+        file.touch(0o600)
+        file.write_bytes(issued.pem + issued.key_pem)
+        context.load_cert_chain(file)
+    return context, ssl.create_default_context(cadata=issuer.pem.decode()), issuer.pem
 
 
 def _issue(subject: str, issuer: Issued | None, *extensions: x509.ExtensionType) -> Issued:

@@ -16,7 +16,7 @@ from azure.core.rest import HttpRequest
 
 from swarmlib_backends.azure import fakearm
 from swarmlib_backends.azure.fakearm import FakeArm
-from swarmlib_backends.azure.fakearm.http import without_nulls
+from swarmlib_backends.azure.fakearm.nulls import without_nulls
 from swarmlib_backends.azure.fakearm.resource import ResourceId, dig, references
 from swarmlib_backends.azure.fakearm.spec import Described, Spec
 from swarmlib_backends.azure.fakearm.world import canonical

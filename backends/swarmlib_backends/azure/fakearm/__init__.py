@@ -16,11 +16,8 @@ list with `statusOnly=true` shows little more of each machine than its state.
 
 from __future__ import annotations
 
-import ssl
-import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -30,10 +27,11 @@ from swarmlib import CLEANUP_SECONDS
 from swarmlib.errors import ungrouped
 
 from ... import certificates
+from ...http.serving import Body
+from ...http.serving import serving as serving_https
 from .arm import VERSIONS, FakeArm
 from .faults import Fault, Faults
 from .groups import PROVIDERS
-from .http import serving as serving_https
 from .machines import Machine, Machines, NoMachines
 from .state import State
 from .throttle import ARM, Limit, Throttle
@@ -89,7 +87,7 @@ async def serving(
         Unavailable: the address is in use, or is not one of this machine.
     """
     random = Random(seed)
-    server_tls, client_tls, ca = _tls(host)
+    server_tls, client_tls, ca = certificates.loopback_tls("fakearm", host)
     tokens = Tokens(TENANT, CLIENT, SECRET, random)
     with ungrouped():
         async with trio.open_nursery() as nursery:
@@ -97,7 +95,7 @@ async def serving(
             _register(state, registered)
             arm = FakeArm(state, Faults(random), tokens, Throttle(dict(limits or {})), spec, ca, client_tls)
             try:
-                async with serving_https(host, port, server_tls, arm.answer) as arm.url:
+                async with serving_https(host, port, server_tls, "fake ARM", arm.answer, _refused) as arm.url:
                     state.first_address = int(arm.url.rpartition(":")[2]) * 64  # to differ from those of another fake
                     yield arm
                     nursery.cancel_scope.cancel()
@@ -111,13 +109,6 @@ def _register(state: State, registered: bool) -> None:
     state.registered["microsoft.resources"] = "Registered"
 
 
-def _tls(host: str) -> tuple[ssl.SSLContext, ssl.SSLContext, bytes]:
-    authority = certificates.authority("fakearm")
-    issued = certificates.server(authority, [*dict.fromkeys(["localhost", "127.0.0.1", host])])
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    with tempfile.TemporaryDirectory(prefix="fakearm-") as folder:  # the ssl module only reads files
-        file = Path(folder) / "server.pem"
-        file.touch(0o600)
-        file.write_bytes(issued.pem + issued.key_pem)
-        context.load_cert_chain(file)
-    return context, ssl.create_default_context(cadata=authority.pem.decode()), authority.pem
+def _refused(reason: str) -> Body:
+    """Return the answer to what is not HTTP."""
+    return {"error": {"code": "BadRequest", "message": reason}}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from ...http.serving import Body
 from . import errors, instance
-from .http import Body
 from .kind import Action
 from .machines import Machine
 from .resource import Resource

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 import orjson
 import trio
 
+from ...http.serving import Answer, Body, Request
 from . import errors
 from .compute import MACHINES
 from .errors import ArmError
 from .faults import Fault, Faults
 from .groups import PROVIDERS
-from .http import Answer, Body, Request
 from .resource import Resource, ResourceId
 from .routes import OPERATION, Routes
 from .state import ArmCall, Group, State

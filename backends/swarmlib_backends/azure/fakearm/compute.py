@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from ...http.serving import Answer, Body
 from . import errors, instance
 from .actions import sizes
 from .crud import Crud
-from .http import Answer, Body
 from .resource import Resource
 from .state import ArmCall, State
 from .validation import is_spot, machines_in, size_of

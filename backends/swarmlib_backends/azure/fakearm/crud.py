@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from ...http.serving import Answer, Body
 from . import errors
 from .errors import ArmError
-from .http import Answer, Body
 from .kind import Action, Kind
 from .operations import Operation
 from .resource import Resource, ResourceId

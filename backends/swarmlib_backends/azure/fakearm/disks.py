@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ...http.serving import Body
 from . import errors
-from .http import Body
 from .kind import Action, Kind
 from .resource import Resource, ResourceId
 from .state import ArmCall, State

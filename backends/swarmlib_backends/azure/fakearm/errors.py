@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from .http import Answer
+from ...http.serving import Answer
 
 
 @dataclass(eq=False)

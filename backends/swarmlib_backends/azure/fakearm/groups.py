@@ -8,10 +8,10 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
+from ...http.serving import Answer, Body
 from . import errors
 from .crud import Crud
 from .errors import ArmError
-from .http import Answer, Body
 from .resource import Resource
 from .state import ArmCall, Group, State
 from .world import canonical

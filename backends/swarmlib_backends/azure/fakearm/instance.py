@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from .http import Body
+from ...http.serving import Body
 from .resource import Resource
 from .storage import all_disks
 from .validation import is_windows

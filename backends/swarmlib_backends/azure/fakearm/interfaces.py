@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
+from ...http.serving import Body
 from . import errors
-from .http import Body
 from .network import NetworkKind, network
 from .resource import Resource, ResourceId, dig
 from .state import ArmCall, valid_address

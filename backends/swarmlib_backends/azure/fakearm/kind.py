@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ...http.serving import Body
 from . import errors
 from .errors import ArmError
-from .http import Body
 from .resource import Resource
 from .state import ArmCall, State
 

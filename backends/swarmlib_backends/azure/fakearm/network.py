@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Any, ClassVar
 
+from ...http.serving import Body
 from . import errors
-from .http import Body
 from .kind import Kind
 from .resource import Resource
 from .state import ArmCall

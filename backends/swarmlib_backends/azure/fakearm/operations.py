@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 import trio
 
+from ...http.serving import Answer, Body
 from .errors import ArmError
-from .http import Answer, Body
 
 _log = logging.getLogger(__name__)
 

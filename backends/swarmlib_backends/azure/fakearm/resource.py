@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, cast
 
-from .http import Body
+from ...http.serving import Body
 from .operations import Operation
 
 _ID: Final = re.compile(

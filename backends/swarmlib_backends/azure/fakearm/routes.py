@@ -6,12 +6,12 @@ import re
 from typing import Final
 from urllib.parse import quote
 
+from ...http.serving import Answer
 from .compute import Compute
 from .crud import Crud
 from .disks import Disks
 from .errors import ArmError
 from .groups import Groups
-from .http import Answer
 from .interfaces import Interfaces, PublicAddresses
 from .network import Subnets, VirtualNetworks
 from .resource import ResourceId

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from ...http.serving import Body
 from . import errors
-from .http import Body
 from .network import NetworkKind, WholeKind
 from .resource import Resource
 from .state import ArmCall

@@ -21,7 +21,8 @@ import orjson
 
 from swarmlib import Invalid
 
-from .http import Body, without_nulls
+from ...http.serving import Body
+from .nulls import without_nulls
 
 try:
     from jsonschema import Draft4Validator, FormatChecker

@@ -13,10 +13,11 @@ from uuid import UUID
 import orjson
 import trio
 
+from ...http.serving import Body, Request
 from . import errors
 from .faults import Fault
-from .http import Body, Request, without_nulls
 from .machines import Machines
+from .nulls import without_nulls
 from .operations import Operation, Work
 from .resource import Resource, ResourceId
 from .world import Region, regions

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...http.serving import Body
 from . import errors
 from .disks import attach, detach, new_disk
-from .http import Body
 from .resource import Resource, ResourceId
 from .state import State
 from .validation import disk_id, is_windows

@@ -9,7 +9,7 @@ from time import time
 from typing import Final
 from urllib.parse import parse_qs
 
-from .http import Answer, Body, Request
+from ...http.serving import Answer, Body, Request
 
 LIFETIME: Final = 3600
 """How long a token is valid, in seconds."""

@@ -6,8 +6,8 @@ import base64
 import binascii
 from typing import Any, Final
 
+from ...http.serving import Body
 from . import errors
-from .http import Body
 from .resource import Resource, ResourceId, dig
 from .state import State
 from .world import SIZES, Size, image_exists

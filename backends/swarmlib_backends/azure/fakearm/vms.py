@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
+from ...http.serving import Body
 from . import errors, instance, validation
 from .actions import Actions
 from .errors import ArmError
-from .http import Body
 from .interfaces import Interfaces, PublicAddresses
 from .kind import Kind
 from .resource import Resource, dig
