@@ -1,1 +1,1 @@
-"""`kubernetes`: a cluster's Pods as containers. Its libraries are imported when a chain is opened."""
+"""`kubernetes`: a namespace of a cluster as an engine, whose containers are Pods."""

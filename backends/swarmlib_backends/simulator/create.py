@@ -13,17 +13,17 @@ from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.schema import empty
 from ..dockerapi.status import refusal, restated
 from ..enginekit.bodies import check_process
+from ..enginekit.configs import completed
 from .addresses import LAST_PORT, address_in
 from .engine import Engine
 from .hosts import HOST_GATEWAY
-from .image import LEFT_OUT_IF_EMPTY, NO_CONFIG, Image
+from .image import Image
 from .links import conflict
 from .logdrivers import DEFAULT, log_config
 from .mounts import asked_mount
 from .resources import check_of_other_systems, check_privileges, check_resources
 
 _MILLISECOND: Final = 1_000_000
-_CONFIG: Final[dict[str, Any]] = NO_CONFIG | {"Labels": {}}
 _HOST: Final[dict[str, Any]] = {
     **empty("HostConfig", *("Annotations", "Init", "Mounts", "StorageOpt", "Sysctls", "Tmpfs")),
     "LogConfig": {"Type": DEFAULT, "Config": {}},
@@ -58,33 +58,10 @@ def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str,
     Raises:
         SwarmError: there is nothing to run.
     """
-    given = {name: value for name, value in body.items() if name not in ("HostConfig", "NetworkingConfig")}
-    config = _CONFIG | {name: value for name, value in given.items() if value is not None or name not in _CONFIG}
-    own = image.config
-    entrypoint, command = given.get("Entrypoint"), given.get("Cmd")
-    if not entrypoint:
-        command = command or own.get("Cmd")
-        entrypoint = entrypoint if entrypoint is not None and given.get("Cmd") else own.get("Entrypoint")
-    config |= {"Cmd": command, "Entrypoint": entrypoint}
-    config["Env"] = _merged_env(list_of(own.get("Env")), list_of(given.get("Env"))) or None
-    config["Labels"] = dict_of(own.get("Labels")) | dict_of(given.get("Labels"))
-    for name in ("User", "WorkingDir", "StopSignal", "Healthcheck"):
-        if not config.get(name) and own.get(name):
-            config[name] = own[name]
-    config["Volumes"] = dict_of(own.get("Volumes")) | dict_of(given.get("Volumes")) or None
-    config["ExposedPorts"] = dict_of(own.get("ExposedPorts")) | dict_of(given.get("ExposedPorts"))
-    config["Hostname"] = config["Hostname"] or hostname
-    for name in LEFT_OUT_IF_EMPTY:
-        if not config.get(name):
-            config.pop(name, None)
+    config = completed(body, image.config, hostname)
     if not config["Cmd"] and not config["Entrypoint"]:
         raise refusal(400, "No command specified")
     return config
-
-
-def _merged_env(own: list[str], given: list[str]) -> list[str]:
-    named = {entry.partition("=")[0] for entry in given}
-    return [*given, *(entry for entry in own if entry.partition("=")[0] not in named)]
 
 
 def check_config(config: Mapping[str, Any]) -> None:

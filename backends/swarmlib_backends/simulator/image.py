@@ -8,16 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from ..dockerapi.schema import empty
 from .files import Node, file, folder, tar
-
-LEFT_OUT_IF_EMPTY: Final = (
-    *("ArgsEscaped", "ExposedPorts", "Healthcheck", "MacAddress", "NetworkDisabled", "Shell", "StopSignal"),
-)
-"""The fields of a configuration that are not shown where they say nothing."""
-NO_CONFIG: Final = empty("ContainerConfig", *LEFT_OUT_IF_EMPTY, "StopTimeout")
-"""The configuration of an image, or of a container, that says nothing."""
-
 
 ADDED: Final[Mapping[str, Node]] = {
     **{path: folder() for path in ("/dev", "/dev/pts", "/dev/shm", "/etc", "/proc", "/sys")},

@@ -14,10 +14,11 @@ from ..dockerapi.operations import ImageDelete, ImageList, ImagePrune, ImagePush
 from ..dockerapi.references import familiar, normal, repository, tagged
 from ..dockerapi.status import refusal, restated, to_tell_in_band
 from ..dockerapi.values import stamp
+from ..enginekit.configs import NO_CONFIG
 from ..enginekit.filters import IMAGES, PRUNE_FILTERS, checked, labels_wanted, pruned
 from ..enginekit.operations import answers, ref_of
 from .engine import Family
-from .image import NO_CONFIG, Image
+from .image import Image
 from .paths import graph_driver
 from .registries import DOCKER_HUB, unreachable
 from .request_fields import as_given

@@ -19,13 +19,14 @@ from ..dockerapi.references import is_id, normal, repository, tagged
 from ..dockerapi.schema import Reader, Wrong, reader
 from ..dockerapi.status import refusal, to_tell_in_band
 from ..dockerapi.values import stamp
+from ..enginekit.configs import NO_CONFIG
 from ..enginekit.operations import answers, body_of, ref_of
 from ..enginekit.stdio import stream_headers
 from .build.configuration import with_changes
 from .container import Container
 from .engine import Family
 from .files import Node, file, tar, untar
-from .image import NO_CONFIG, Image, Origin, digest, layer_of
+from .image import Image, Origin, digest, layer_of
 from .paths import ROOT
 from .registries import check, unreachable
 from .request_fields import as_given, upload_of

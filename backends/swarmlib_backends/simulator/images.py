@@ -10,10 +10,11 @@ from swarmlib import NotFound
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ImageCreate
 from ..dockerapi.references import is_digest, is_id, looked_for, normal, repository, tagged
+from ..enginekit.configs import NO_CONFIG
 from . import pulled
 from .context import Context
 from .files import Files, Node
-from .image import NO_CONFIG, Image, Origin, digest, layer_of
+from .image import Image, Origin, digest, layer_of
 from .programs import PROGRAMS
 from .registries import DOCKER_HUB, unreachable
 

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 
 from ...dockerapi.nullable import list_of
-from ..image import NO_CONFIG, Image
+from ...enginekit.configs import NO_CONFIG
+from ..image import Image
 from ..images import ImageStore
 from .configuration import Configuration
 

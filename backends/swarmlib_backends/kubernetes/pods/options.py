@@ -1,0 +1,40 @@
+"""What the operator of a chain says about all of its Pods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Tools: TypeAlias = Literal["auto", "always", "never"]
+Binds: TypeAlias = Literal["refuse", "copy"]
+
+
+@dataclass(frozen=True)
+class PodOptions:
+    """How Pods are made.
+
+    Attributes:
+        namespace: the one they are in.
+        tools: whether Pods get `/.swarm/busybox`. `auto`: all get it, and a command is started by it if all of the
+            command is known. `always`: a container whose image's entrypoint is not known is refused. `never`: none.
+        tools_image: an image with a static busybox at /bin/busybox.
+        keep: whether a container outlives its command, with its files.
+        requests: the part of a limit that is requested from the scheduler, from 0 to 1.
+        binds: whether folders of the gateway's machine are copied in where they would be mounted, or refused.
+        template: a Pod whose fields are the defaults of all Pods.
+        service_account: whose token containers get; "" for none.
+        pull_secrets: names of Secrets with credentials for registries.
+        domain: the cluster's own domain.
+    """
+
+    namespace: str = "default"
+    tools: Tools = "auto"
+    tools_image: str = "busybox"
+    keep: bool = False
+    requests: float = 1.0
+    binds: Binds = "refuse"
+    template: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    service_account: str = ""
+    pull_secrets: Sequence[str] = ()
+    domain: str = "cluster.local"

@@ -1,0 +1,75 @@
+"""The tools in a Pod: how they get there, and the first process of a container that is started by them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from swarmlib import Unsupported
+
+from .options import PodOptions
+
+FOLDER: Final = "/.swarm"
+"""Where a Pod has its tools."""
+BUSYBOX: Final = f"{FOLDER}/busybox"
+OPEN_GATE: Final = (BUSYBOX, "sh", "-c", f": >{FOLDER}/go; [ ! -p {FOLDER}/gate ] || echo 1<>{FOLDER}/gate")
+"""The command that lets a container start which waits at its gate; harmless if it has started."""
+VOLUME: Final = "swarm-tools"
+MOUNT: Final[dict[str, Any]] = {"name": VOLUME, "mountPath": FOLDER}
+_PROGRAM: Final = Path(__file__).with_name("shim.sh").read_text("utf-8")
+_SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OF_THE_SHELL: Final = ("SHLVL", "PWD", "OLDPWD")
+"""What a shell adds to the environment."""
+_OF_THE_CLUSTER: Final = (
+    *("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS", "KUBERNETES_PORT"),
+    *(f"KUBERNETES_PORT_443_TCP{end}" for end in ("", "_ADDR", "_PORT", "_PROTO")),
+)
+"""What Kubernetes adds to the environment, for programs that use its API."""
+
+
+def fits_shell(entry: str) -> bool:
+    """Return whether a shell passes on a variable with this name; others must be set behind it."""
+    return _SHELL_NAME.fullmatch(entry.partition("=")[0]) is not None
+
+
+def init_container(options: PodOptions) -> dict[str, Any]:
+    """Return the init container that brings the tools."""
+    script = f'/bin/busybox cp /bin/busybox {BUSYBOX} && /bin/busybox echo "$1" >{FOLDER}/shim'
+    return {
+        "name": VOLUME,
+        "image": options.tools_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/bin/busybox", "sh", "-c", script, "sh", _PROGRAM],
+        "volumeMounts": [MOUNT],
+    }
+
+
+def command(words: Sequence[str], env: Sequence[str], *, gate: bool, options: PodOptions) -> list[str]:
+    """Return the command of a container that is started by the shim.
+
+    words: of its own command. env: its environment, with the image's. gate: whether it waits until it is told to go.
+
+    Raises:
+        Unsupported: the command and the environment can't be had together.
+    """
+    named = {entry.partition("=")[0]: entry for entry in env}
+    removed = [name for name, entry in named.items() if "=" not in entry]
+    hidden = [*_OF_THE_SHELL, *(() if options.service_account else _OF_THE_CLUSTER)]
+    unset = [name for name in (*removed, *(each for each in hidden if each not in named)) if fits_shell(name)]
+    behind = [entry for entry in named.values() if "=" in entry and not fits_shell(entry)]
+    if behind and "=" in words[0]:
+        raise Unsupported(
+            f"a Pod can't run the command {words[0]!r:.80} with the variable {behind[0]!r:.80}: rename one"
+        )
+    flags = [*(["-k"] if options.keep else []), *(["-g"] if gate and not options.keep else [])]
+    unsetting = [word for name in unset for word in ("-u", name)]
+    counting = ["-e", str(len(behind))] if behind else []
+    return [BUSYBOX, "sh", f"{FOLDER}/shim", *flags, *unsetting, *counting, "--", *words, *behind]
+
+
+def pre_stop(number: int) -> dict[str, Any]:
+    """Return the hook that ends a container by its own signal, and gives it its time before Kubernetes sends TERM."""
+    script = f'p=$({BUSYBOX} cat {FOLDER}/pid) && kill -{number} "$p"; while kill -0 "$p"; do {BUSYBOX} sleep 0.1; done'
+    return {"exec": {"command": [BUSYBOX, "sh", "-c", script]}}
