@@ -1,0 +1,1 @@
+"""A cluster of the tests' own: what an apiserver says, without one."""

@@ -1,0 +1,143 @@
+"""The cluster's side of exec, attach and port-forward: the handshake, and the channels of one connection.
+
+    answer = handshake(headers, kind="exec", spoken=frozenset({Dialect.V5}))
+    …  # write answer.status and answer.headers; go on if there is a dialect
+    async with serving(answer.dialect, stream, ["stdin", "stdout", "stderr", "error"]) as served:
+        await served.send("stdout", b"hello")
+        await served.finish({"status": "Success"})
+
+It speaks every dialect as the real servers do: v5 as KEP-4006 describes it, the others as 1.20 does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+import orjson
+import trio
+from wsproto.utilities import generate_accept_token
+
+from ..streams.carrier import Carrier, carrying
+from ..streams.channels import Channels, Tunnel
+from ..streams.events import Data, Ended, Multiplexing, Opened, Reset
+from ..streams.negotiate import Dialect
+from ..streams.spdy import Spdy
+
+_COMMAND: Final = {"v5.channel.k8s.io": Dialect.V5, "v4.channel.k8s.io": Dialect.V4}
+_FORWARD: Final = {"SPDY/3.1+portforward.k8s.io": Dialect.TUNNEL, "v4.channel.k8s.io": Dialect.V4}
+_NUMBERS: Final = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
+_FORWARD_NUMBERS: Final = {"data": 0, "error": 1}
+
+
+class Answer(NamedTuple):
+    """The head of the answer to a request for an upgrade; `dialect` is None if it is refused."""
+
+    status: int
+    headers: dict[str, str]
+    dialect: Dialect | None
+
+
+def handshake(headers: Mapping[str, str], *, kind: str, spoken: Collection[Dialect]) -> Answer:
+    """Answer a request for an upgrade.
+
+    headers: the request's, their names in lower case. kind: "exec", "attach" or "portforward". spoken: what this
+    cluster speaks.
+    """
+    if headers.get("upgrade", "").lower() == "spdy/3.1":
+        protocol = "portforward.k8s.io" if kind == "portforward" else "v4.channel.k8s.io"
+        asked = headers.get("x-stream-protocol-version", "").split(",")
+        if Dialect.SPDY not in spoken or protocol not in map(str.strip, asked):
+            return Answer(403, {}, None)
+        found = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": protocol}
+        return Answer(101, found, Dialect.SPDY)
+    dialects = _FORWARD if kind == "portforward" else _COMMAND
+    for protocol in map(str.strip, headers.get("sec-websocket-protocol", "").split(",")):
+        if (dialect := dialects.get(protocol)) and dialect in spoken:
+            token = generate_accept_token(headers.get("sec-websocket-key", "").encode()).decode()
+            found = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Accept": token}
+            return Answer(101, {**found, "Sec-WebSocket-Protocol": protocol}, dialect)
+    return Answer(403, {}, None)
+
+
+class Served:
+    """The channels of one connection, by their names."""
+
+    def __init__(self, carrier: Carrier, numbers: Mapping[str, int], streams: Multiplexing | None) -> None:
+        self._carrier = carrier
+        self._numbers = numbers
+        self._names = {number: name for name, number in numbers.items()}
+        self._streams = streams
+
+    async def receive(self) -> tuple[str, bytes] | None:
+        """Return the next bytes, with their channel; b"" where the client ends one, None at the end of all."""
+        match await self._carrier.receive():
+            case Data(channel, data):
+                return self._names[channel], data
+            case Ended(channel) | Reset(channel):
+                return self._names[channel], b""
+            case _:
+                return None
+
+    async def send(self, name: str, data: bytes) -> None:
+        """Send bytes on a channel."""
+        await self._carrier.send(self._numbers[name], data)
+
+    async def end(self, name: str) -> None:
+        """Send no more on a channel."""
+        await self._carrier.end(self._numbers[name])
+
+    async def finish(self, status: Mapping[str, Any]) -> None:
+        """Say how a command ended, and end the connection as a kubelet does."""
+        await self.send("error", orjson.dumps(status))
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection as a kubelet does: it resets the streams that are open."""
+        if self._streams:
+            await self._carrier.write(b"".join(self._streams.reset(number) for number in self._numbers.values()))
+        await self._carrier.close()
+
+
+@asynccontextmanager
+async def serving(
+    dialect: Dialect, stream: trio.abc.Stream, names: Sequence[str], *, port: int = 0
+) -> AsyncGenerator[Served]:
+    """Serve the channels of a connection after its 101; the stream is closed at the end.
+
+    names: the channels that the request asks for; those of a port-forward are "data" and "error". port: that of a
+    port-forward by WebSocket v4, which repeats it.
+    """
+    async with stream:
+        if dialect in (Dialect.SPDY, Dialect.TUNNEL):
+            framing = Spdy(client=False) if dialect is Dialect.SPDY else Tunnel(client=False)
+            async with carrying(stream, framing) as carrier:
+                yield Served(carrier, await _accepted(carrier, framing, names), framing)
+            return
+        numbers = _FORWARD_NUMBERS if "data" in names else _NUMBERS
+        channels = Channels(client=False, count=len(numbers), version=5 if dialect is Dialect.V5 else 4)
+        async with carrying(stream, channels) as carrier:
+            await carrier.write(_greeting(channels, names, port))
+            yield Served(carrier, numbers, None)
+
+
+async def _accepted(carrier: Carrier, framing: Multiplexing, names: Sequence[str]) -> dict[str, int]:
+    """Accept the streams that a client opens, until there is one of each name."""
+    numbers: dict[str, int] = {}
+    while len(numbers) < len(names):
+        event = await carrier.receive()
+        if isinstance(event, Opened):
+            numbers[event.headers["streamtype"]] = event.channel
+            await carrier.write(framing.accept(event.channel))
+        elif event is None:
+            break
+    return numbers
+
+
+def _greeting(channels: Channels, names: Sequence[str], port: int) -> bytes:
+    """Return what a WebSocket begins with: the port on both channels, or an empty message."""
+    if "data" in names:
+        return b"".join(channels.data(number, port.to_bytes(2, "little")) for number in _FORWARD_NUMBERS.values())
+    first = next(name for name in ("stdout", "stderr", "error") if name in names)
+    return channels.data(_NUMBERS[first], b"")

@@ -1,0 +1,105 @@
+"""What the two framings have in common: SPDY/3.1 (`spdy`) and WebSocket channels (`channels`).
+
+A framing does no I/O. What the peer sent goes into `receive`, which says in events what it means; what is to be sent is
+made by the methods that return bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, TypeAlias
+
+
+class Opened(NamedTuple):
+    """The peer opened a channel, described by its headers. Only servers see it."""
+
+    channel: int
+    headers: Mapping[str, str]
+
+
+class Accepted(NamedTuple):
+    """The peer accepted a channel that was opened here."""
+
+    channel: int
+
+
+class Data(NamedTuple):
+    """Bytes of a channel, as they arrived: a frame may be several of them. They are never empty."""
+
+    channel: int
+    data: bytes
+
+
+class Ended(NamedTuple):
+    """The peer sends no more on a channel."""
+
+    channel: int
+
+
+class Reset(NamedTuple):
+    """The peer ended a channel in both directions."""
+
+    channel: int
+
+
+class Owed(NamedTuple):
+    """Bytes that must be sent as soon as it is possible: the answer to a ping."""
+
+    data: bytes
+
+
+class Closed(NamedTuple):
+    """The peer ends the connection in order; `reason` is empty unless it gave one."""
+
+    reason: str
+
+
+Event: TypeAlias = Opened | Accepted | Data | Ended | Reset | Owed | Closed
+
+
+class Framing(Protocol):
+    """One end of a connection that carries several channels."""
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take what the peer sent, cut anywhere, and return what it means.
+
+        Raises:
+            BadAnswer: the peer broke the protocol. The connection is of no use any more.
+        """
+        ...
+
+    def data(self, channel: int, data: bytes) -> bytes:
+        """Return the frame that carries bytes of a channel."""
+        ...
+
+    def end(self, channel: int) -> bytes:
+        """Return the frame that ends a channel in this direction.
+
+        Raises:
+            Unsupported: the protocol can't end one direction alone.
+        """
+        ...
+
+    def ping(self) -> bytes:
+        """Return a frame that does nothing but show that this end is alive."""
+        ...
+
+    def close(self) -> bytes:
+        """Return the frame that ends the connection in order."""
+        ...
+
+
+class Multiplexing(Framing, Protocol):
+    """A framing whose channels are opened and accepted one by one, as SPDY's streams are."""
+
+    def open(self, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Open a channel: return its number, and the frame that says so."""
+        ...
+
+    def accept(self, channel: int) -> bytes:
+        """Return the frame that accepts a channel which the peer opened."""
+        ...
+
+    def reset(self, channel: int) -> bytes:
+        """Return the frame that ends a channel in both directions."""
+        ...
