@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .docker import Docker
     from .dockerserver import DockerServer
     from .exec import Exec
+    from .kubernetes import Kubernetes
     from .limit import Limit
     from .listen import Listen
     from .policy import Policy
@@ -39,6 +40,7 @@ __all__ = [
     "Docker",
     "DockerServer",
     "Exec",
+    "Kubernetes",
     "Limit",
     "Listen",
     "Policy",

@@ -80,6 +80,10 @@ class ContainerOperations(ABC, Generic[C]):
         self.store.rename(container, name)
         self.events.tell_container(container, "rename", oldName=f"/{before}")
 
+    async def end_for_removal(self, container: C) -> None:
+        """End a container that is to be removed while it runs."""
+        await self.lifecycle.kill(container)
+
     def remove_link(self, ref: str) -> None:
         """Remove a link to a container. Raises `SwarmError`: there is none."""
         raise no_link()
@@ -182,7 +186,7 @@ class ContainerOperations(ABC, Generic[C]):
             if not asked.force:
                 raise still_runs(container.id, container.status)
             with kept(container):  # it is removed here, also if it would remove itself
-                await self.lifecycle.kill(container)
+                await self.end_for_removal(container)
         await self.lifecycle.remove(container, volumes=asked.v)
 
     @answers("ContainerPrune")

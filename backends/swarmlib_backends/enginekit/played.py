@@ -18,8 +18,6 @@ class Played(Protocol):
     """The body of its creation."""
     created: float
     """When it was made, in seconds since the epoch."""
-    exit_code: int
-    """That of its last run."""
     stoppers: int
     """Calls for whose time it does not remove itself when it ends."""
 
@@ -31,6 +29,11 @@ class Played(Protocol):
     @property
     def status(self) -> str:
         """An engine's word for its state."""
+        ...
+
+    @property
+    def exit_code(self) -> int:
+        """That of its last run."""
         ...
 
     @property

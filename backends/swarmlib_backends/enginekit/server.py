@@ -54,9 +54,10 @@ class EngineServer(Server):
 
     def handlers(self) -> Mapping[Verb, Handler]:
         """Return what answers each verb: every one of the table, and `attach`, for which an engine has several rows."""
-        return dict.fromkeys((*(row.verb for row in ROWS), Verb.ATTACH), partial(_play, self._answer))
+        return dict.fromkeys((*(row.verb for row in ROWS), Verb.ATTACH), partial(_play, self.answer))
 
-    async def _answer(self, request: Request) -> Any:
+    async def answer(self, request: Request) -> Any:
+        """Answer a request in canonical form. Raises `SwarmError`; `Unsupported` for what the backend has not."""
         operation = self.operations.get(_operation_of(request))
         if operation is None:
             raise no_such_place(self.name, request)

@@ -16,10 +16,33 @@ from ..dockerapi.detachkeys import Typed, keys
 from ..dockerapi.operations import ContainerAttach, ContainerLogs
 from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION
-from .output import Follower, Line, Lines, Output
+from .output import Follower, Line, Lines, Output, Piece
 
 
-class Attachable(Protocol):
+class Input(Protocol):
+    """A process's stdin."""
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Give it input."""
+
+    async def end_input(self) -> None:
+        """Close its stdin."""
+
+
+class Pieces(Protocol):
+    """What a process writes, as one reader gets it; a `Follower` of an `Output` is one."""
+
+    async def next(self) -> Piece | None:
+        """Return the next piece, or None at the end."""
+
+    def end(self) -> None:
+        """Give what is there now, and then the end."""
+
+    def close(self) -> None:
+        """Read no more."""
+
+
+class Attachable(Input, Protocol):
     """What the streams need of a container."""
 
     @property
@@ -36,12 +59,6 @@ class Attachable(Protocol):
     def running(self) -> bool:
         """Whether more output may come."""
         ...
-
-    async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Give it input."""
-
-    async def end_input(self) -> None:
-        """Close its stdin."""
 
 
 def stream_headers(content_type: bytes | None) -> list[tuple[bytes, bytes]]:
@@ -61,8 +78,8 @@ class Stdio(trio.abc.HalfCloseableStream):
     terminal's (`tty`).
     """
 
-    container: Attachable
-    follower: Follower
+    container: Input
+    follower: Pieces
     streams: set[int]
     _: KW_ONLY
     tty: bool

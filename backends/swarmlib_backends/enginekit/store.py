@@ -54,7 +54,11 @@ class ContainerStore(Generic[C]):
         return True
 
     def rename(self, container: C, name: str) -> None:
-        """Give a container another name.
+        """Give a container another name. Raises what `new_name` does."""
+        self.set_name(container, self.new_name(container, name))
+
+    def new_name(self, container: C, name: str) -> str:
+        """Return the name that a container may be given, without the slash that may stand before it.
 
         Raises:
             SwarmError: it has this name already, or the name is not a valid one, or is taken.
@@ -62,10 +66,13 @@ class ContainerStore(Generic[C]):
         if name.removeprefix("/") == container.name:
             raise refusal(400, "Renaming a container with the same name as its current name")
         with restated("Error when allocating new name: "):
-            free = self.free_name(name if name.startswith("/") else f"/{name}")
+            return self.free_name(name if name.startswith("/") else f"/{name}")
+
+    def set_name(self, container: C, name: str) -> None:
+        """Give a container another name, which is free."""
         del self._by_name[container.name]
-        container.name = free
-        self._by_name[free] = container
+        container.name = name
+        self._by_name[name] = container
 
     def free_name(self, name: str) -> str:
         """Return the name for a new container, without the slash that may stand before it.

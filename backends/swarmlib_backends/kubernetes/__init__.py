@@ -1,1 +1,5 @@
-"""`kubernetes`: a namespace of a cluster as an engine, whose containers are Pods."""
+"""A Kubernetes cluster that answers the Docker API."""
+
+from .kubernetes import Kubernetes
+
+__all__ = ["Kubernetes"]

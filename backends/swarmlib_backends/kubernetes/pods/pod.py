@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from swarmlib import Unsupported
@@ -90,24 +89,19 @@ def _command(record: Record, options: PodOptions, *, gate: bool) -> Object:
     entrypoint, words = list_of(record.config.get("Entrypoint")), list_of(record.config.get("Cmd"))
     if options.tools != "never" and (record.image or record.body.get("Entrypoint")):
         made = shim.command([*entrypoint, *words], list_of(record.config.get("Env")), gate=gate, options=options)
-        return {"command": doubled(made)} | _stop_hook(record, options)
+        return {"command": shim.doubled(made)} | _stop_hook(record, options)
     if gate or options.keep or options.tools == "always":
         raise Unsupported(
             f"a Pod of {record.reference} can't be started by swarmlib's tools, as the entrypoint of the image is not "
             "known: give the entrypoint with --entrypoint"
         )
-    return {name: doubled(given) for name, given in (("command", entrypoint), ("args", words)) if given}
+    return {name: shim.doubled(given) for name, given in (("command", entrypoint), ("args", words)) if given}
 
 
 def _stop_hook(record: Record, options: PodOptions) -> Object:
     if record.stop_signal == signal.SIGTERM and not options.keep:
         return {}
     return {"lifecycle": {"preStop": shim.pre_stop(record.stop_signal)}}
-
-
-def doubled(words: Sequence[str]) -> list[str]:
-    """Return words in which Kubernetes finds no variable to expand: it reads `$(NAME)`, and `$$` as `$`."""
-    return [word.replace("$", "$$") for word in words]
 
 
 def _variable(entry: str) -> Object:

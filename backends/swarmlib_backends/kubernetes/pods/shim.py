@@ -34,6 +34,11 @@ def fits_shell(entry: str) -> bool:
     return _SHELL_NAME.fullmatch(entry.partition("=")[0]) is not None
 
 
+def doubled(words: Sequence[str]) -> list[str]:
+    """Return words in which Kubernetes finds no variable to expand: it reads `$(NAME)`, and `$$` as `$`."""
+    return [word.replace("$", "$$") for word in words]
+
+
 def init_container(options: PodOptions) -> dict[str, Any]:
     """Return the init container that brings the tools."""
     script = f'/bin/busybox cp /bin/busybox {BUSYBOX} && /bin/busybox echo "$1" >{FOLDER}/shim'
@@ -41,7 +46,7 @@ def init_container(options: PodOptions) -> dict[str, Any]:
         "name": VOLUME,
         "image": options.tools_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["/bin/busybox", "sh", "-c", script, "sh", _PROGRAM],
+        "command": doubled(["/bin/busybox", "sh", "-c", script, "sh", _PROGRAM]),
         "volumeMounts": [MOUNT],
     }
 

@@ -1,0 +1,83 @@
+"""The streams of processes in Pods, as Docker's clients know them: those of attach, and of execs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from ..enginekit.output import Piece
+from .cluster import Cluster, pod_name
+from .container import PodContainer
+from .streams.remote import RemoteCommand, RemoteProcess, remote_command
+
+_NUMBERS: Final = {"stdout": 1, "stderr": 2}
+
+
+@asynccontextmanager
+async def remote(cluster: Cluster, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[RemoteProcess]:
+    """Attach to the process of a container, or run another one, for the time of the context.
+
+    It ends when the Pod does, and the container does not remove itself before.
+
+    Raises:
+        SwarmError: the cluster's error.
+    """
+    opened = remote_command(
+        cluster.api,
+        cluster.namespace,
+        pod_name(container),
+        command,
+        dialects=cluster.dialects,
+        ended=container.pod_ended,
+    )
+    with container.kept():
+        async with opened as process:
+            yield process
+
+
+@dataclass(eq=False)
+class RemoteStdio:
+    """A process in a Pod, for `enginekit.Stdio`: what it writes, and its stdin.
+
+    closed: is set when the client has gone, so that the connection can be closed.
+    """
+
+    process: RemoteProcess
+    closed: trio.Event
+    now: Callable[[], float]
+    on_end: Callable[[int | None], None] = lambda _: None
+    """Is called with the exit code when the process has ended."""
+    _reading: trio.CancelScope = field(default_factory=trio.CancelScope)
+    _left: bool = False
+
+    async def next(self) -> Piece | None:
+        """Return the next output; None at the end, or when the client has detached."""
+        if self._left:
+            return None
+        with trio.CancelScope() as self._reading:
+            received = await self.process.receive()
+            if received is not None:
+                return Piece(_NUMBERS[received[0]], self.now(), received[1])
+            self.on_end(self.process.exit_code)
+        return None
+
+    def end(self) -> None:
+        """Give no more."""
+        self._left = True
+        self._reading.cancel()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.closed.set()
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send input."""
+        await self.process.send(data)
+
+    async def end_input(self) -> None:
+        """End stdin."""
+        await self.process.end_input()

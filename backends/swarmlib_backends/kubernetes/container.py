@@ -1,0 +1,116 @@
+"""A container of a cluster: its record, its Pod, and what they say together of how it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from ..enginekit.container import Configured
+from .pods import status
+from .pods.record import Ended, Record
+from .pods.status import State
+
+Pod: TypeAlias = dict[str, Any]
+
+_KILLED: Final = 137
+
+
+@dataclass(eq=False)
+class PodContainer(Configured):
+    """A container as the cluster has it now. `Mirror` keeps it up to date."""
+
+    record: Record
+    pod: Pod | None = None
+    """Its newest Pod; None if it has none (yet, or any more)."""
+    stoppers: int = 0
+    """Calls and streams for whose time it does not remove itself when it ends."""
+    started_here: bool = False
+    """Whether this gateway has started it, and so removes it when it ends, if it removes itself."""
+    exited: trio.Event = field(default_factory=trio.Event)
+    """Set at the end of this run, or of the next one where none is under way; each run has its own."""
+    pod_ended: trio.Event = field(default_factory=trio.Event)
+    """Set when the processes of its Pod, if it has one, have ended or are gone; each Pod has its own."""
+    removed: trio.Event = field(default_factory=trio.Event)
+    _changed: trio.Event = field(default_factory=trio.Event)
+    _lost: Ended | None = None
+    """The end of a run whose Pod was deleted while it ran."""
+
+    def __post_init__(self) -> None:
+        self.id = self.record.id
+        self.name = self.record.name
+        self.created = self.record.created
+        self.config: dict[str, Any] = self.record.config
+        self.state: State = status.state(self.record, self.pod)
+
+    @property
+    def status(self) -> str:
+        """An engine's word for its state."""
+        return self.state.status
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, or is paused or about to be restarted."""
+        return self.state.running
+
+    @property
+    def exit_code(self) -> int:
+        """That of its last run."""
+        return self.state.exit_code
+
+    @property
+    def host(self) -> dict[str, Any]:
+        """The host's side of its configuration."""
+        return self.record.host
+
+    def update(self, record: Record, pod: Pod | None) -> State:
+        """Take what the cluster has now, and wake those who wait; returns the state before."""
+        before = self.state
+        if pod is None and self.pod is not None and before.running:
+            self._lost = Ended(record.run, _KILLED, before.started, time.time(), error="its Pod was deleted")
+        self.record, self.pod, self.config = record, pod, record.config
+        self.state = status.state(self._known_record(), pod)
+        self.wake()
+        if pod is None or status.phase(pod) in ("Failed", "Succeeded"):
+            self.pod_ended.set()
+        elif self.pod_ended.is_set():
+            self.pod_ended = trio.Event()
+        if before.running and not self.state.running:
+            self.exited.set()
+            self.exited = trio.Event()
+        return before
+
+    def _known_record(self) -> Record:
+        """Return the record, with the end that was seen and is not written down yet."""
+        lost = self._lost
+        if lost is None or self.record.last is not None or lost.run != self.record.run:
+            return self.record
+        return replace(self.record, last=lost)
+
+    def wake(self) -> None:
+        """Have all that wait for a change look again."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def next_change(self) -> None:
+        """Wait for the next change of its record or its Pod."""
+        await self._changed.wait()
+
+    async def until(self, fits: Callable[[PodContainer], bool]) -> None:
+        """Wait until it fits, or is removed."""
+        while not (fits(self) or self.removed.is_set()):
+            await self.next_change()
+
+    @contextmanager
+    def kept(self) -> Generator[None]:
+        """Keep it from removing itself for the time of the context."""
+        self.stoppers += 1
+        try:
+            yield
+        finally:
+            self.stoppers -= 1
+            self.wake()

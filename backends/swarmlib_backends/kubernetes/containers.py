@@ -1,0 +1,162 @@
+"""The operations of containers in a cluster."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from swarmlib import Request, Unsupported
+
+from ..dockerapi import platforms
+from ..dockerapi.detachkeys import Typed, keys
+from ..dockerapi.operations import ContainerAttach, ContainerCreate, ContainerInspect, ContainerList, ContainerResize
+from ..dockerapi.status import refusal
+from ..dockerapi.values import terminal_size
+from ..enginekit.bodies import check_process
+from ..enginekit.containers import ContainerOperations
+from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
+from ..enginekit.operations import answers, body_of
+from ..enginekit.refusals import check_attachable, check_running
+from ..enginekit.stdio import Stdio, chosen_streams
+from . import views
+from .attach import RemoteStdio, remote
+from .cluster import Cluster
+from .container import PodContainer
+from .holding import held
+from .lifecycle import Lifecycle
+from .logs import send_logs
+from .pods import names
+from .pods.record import Record
+from .streams.remote import RemoteCommand, RemoteProcess
+
+_FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
+    **FILTERS,
+    "ancestor": one_of(lambda each, value: value in (each.config.get("Image"), views.image_id(each))),
+    "exited": by_exit,
+}
+
+
+class Containers(ContainerOperations[PodContainer]):
+    """Answers what is asked of containers."""
+
+    def __init__(self, cluster: Cluster, lifecycle: Lifecycle, nursery: trio.Nursery) -> None:
+        super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
+        self._cluster = cluster
+        self._life = lifecycle
+        self._nursery = nursery
+        self._terminals: dict[str, list[RemoteProcess]] = {}
+        """The connections by which clients are attached, by the ids of the containers."""
+
+    async def list_containers(self, request: Request) -> list[Any]:
+        """See `ContainerOperations`."""
+        if ContainerList.of(request).size:
+            raise Unsupported("the sizes of containers are not known in a cluster")
+        now = self.now()
+        return [views.summary(each, now) for each in chosen(reversed(self.store), request, _FILTERS)]
+
+    async def create(self, request: Request) -> dict[str, Any]:
+        """See `ContainerOperations`."""
+        body, asked = body_of(request), ContainerCreate.of(request)
+        if not body.get("Image"):
+            raise refusal(400, "Config cannot be empty in order to create a container")
+        check_process(body)
+        if asked.platform:
+            platforms.read(asked.platform)
+        id = names.new_id()
+        name = self.store.free_name(asked.name or f"kubernetes_{secrets.token_hex(4)}")
+        made = await self._cluster.create(Record(id, name, self.now(), body))
+        return {"Id": made.id, "Warnings": []}
+
+    async def inspect(self, request: Request) -> dict[str, Any]:
+        """See `ContainerOperations`."""
+        if ContainerInspect.of(request).size:
+            raise Unsupported("the sizes of containers are not known in a cluster")
+        return views.inspect(self.find(request))
+
+    def state(self, container: PodContainer) -> dict[str, Any]:
+        """See `ContainerOperations`."""
+        return container.state.described()
+
+    def end(self, container: PodContainer) -> dict[str, Any]:
+        """See `ContainerOperations`."""
+        error = container.state.error
+        return {"Error": {"Message": error} if error else None, **super().end(container)}
+
+    async def rename(self, container: PodContainer, name: str) -> None:
+        """See `ContainerOperations`."""
+        before, free = container.name, self.store.new_name(container, name)
+        await self._cluster.rename(container, free)
+        self.events.tell_container(container, "rename", oldName=f"/{before}")
+
+    async def end_for_removal(self, container: PodContainer) -> None:
+        """See `ContainerOperations`. The cluster kills it with its Pod, also where no command can run in it."""
+        self.events.tell_container(container, "kill", signal=str(int(signal.SIGKILL)))
+
+    # Streams.
+
+    @answers("ContainerLogs")
+    async def _logs(self, request: Request) -> None:
+        await send_logs(self._cluster, self._nursery, self.find(request), request)
+
+    @answers("ContainerAttach")
+    async def _attach(self, request: Request) -> None:
+        container, asked = self.find(request), ContainerAttach.of(request)
+        check_attachable(container)
+        if container.status == "created":
+            await self._life.gated(container)
+        stream = await self._stream(container, asked)
+        self.events.tell_container(container, "attach")
+        await request.reply.ack(stream=stream)
+
+    async def _stream(self, container: PodContainer, asked: ContainerAttach) -> trio.abc.Stream:
+        """Attach a client to the process of a container. Raises `SwarmError`."""
+        if asked.logs:
+            raise Unsupported("attach with logs is not supported in a cluster: use the logs themselves")
+        tty, stdin = container.tty, bool(asked.stdin and container.config.get("OpenStdin"))
+        command = RemoteCommand("attach", names.MAIN, stdin=stdin, stderr=not tty, tty=tty)
+        closed = trio.Event()
+        process = await held(self._nursery, self._terminal(container, command), closed)
+        remote_stdio = RemoteStdio(process, closed, self.now)
+        typed = Typed(keys(asked.detach_keys)) if tty else None
+        once, on_detach = bool(container.config.get("StdinOnce")), partial(self._detached, container)
+        streams = chosen_streams(asked)
+        return Stdio(
+            remote_stdio, remote_stdio, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach
+        )
+
+    @asynccontextmanager
+    async def _terminal(self, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[RemoteProcess]:
+        """Attach to a process, whose terminal can be resized for the time of the context."""
+        async with remote(self._cluster, container, command) as process:
+            terminals = self._terminals.setdefault(container.id, [])
+            terminals.append(process)
+            try:
+                yield process
+            finally:
+                terminals.remove(process)
+                if not terminals:
+                    self._terminals.pop(container.id, None)
+
+    async def _detached(self, container: PodContainer) -> None:
+        self.events.tell_container(container, "detach")
+
+    @answers("ContainerResize")
+    async def _resize(self, request: Request) -> None:
+        rows, columns = terminal_size(ContainerResize.of(request))
+        container = self.find(request)
+        if container.pod is None:
+            check_running(container)
+        command = RemoteCommand("attach", names.MAIN, stdout=True, stderr=False, tty=True)
+        for process in self._terminals.get(container.id, []):
+            await process.resize(rows, columns)
+            break
+        else:
+            async with remote(self._cluster, container, command) as process:
+                await process.resize(rows, columns)
+        self.events.tell_container(container, "resize", height=str(rows), width=str(columns))

@@ -1,0 +1,194 @@
+"""The life of containers in a cluster: started, stopped, killed, paused, removed.
+
+Each step is first written into the record, and then done: whoever looks at the cluster afterwards, this gateway or
+another one, knows what was wanted.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import trio
+
+from swarmlib import CLEANUP_SECONDS, SwarmError, TimedOut, Unsupported
+
+from ..dockerapi.status import refusal
+from ..enginekit.events import Events
+from ..enginekit.refusals import check_running
+from . import starting, tools
+from .cluster import Cluster
+from .container import PodContainer
+from .pods import status
+from .pods.record import Record
+from .pods.shim import BUSYBOX, FOLDER, OPEN_GATE
+
+_OVER: Final[dict[str, Any]] = {"spec": {"activeDeadlineSeconds": 1}}
+"""Ends a Pod: the cluster sends TERM, waits as long as the Pod allows, and starts nothing again."""
+_SEND: Final = f'p=$({BUSYBOX} cat {FOLDER}/pid) && kill -"$1" "$p"'
+"""Sends a signal to the first process of a container's command."""
+_SEND_ALL: Final = f'{BUSYBOX} ps -o pid= | while read -r p; do [ "$p" = 1 ] || [ "$p" = $$ ] || kill -"$1" "$p"; done'
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """Moves the containers of a cluster from state to state. What is told of it, the mirror's changes tell."""
+
+    cluster: Cluster
+    events: Events
+    now: Callable[[], float]
+    start_seconds: float
+    """How long a Pod may wait for a node that has room for it."""
+
+    # Start.
+
+    async def start(self, container: PodContainer) -> None:
+        """See `enginekit.Lifecycle`. Returns when it runs, or has already ended."""
+        if container.status != "created":
+            raise Unsupported(
+                f"{container.name} has run: a Pod can't run again with its files, except by `kubernetes --keep`"
+            )
+        try:
+            await self._start(container)
+        except SwarmError as exc:
+            await self._failed(container, exc)
+            raise
+
+    async def _start(self, container: PodContainer) -> None:
+        container.started_here = True
+        run = container.record.run + 1
+        waits = container.pod is not None and status.run_of(container.pod) == run
+        await self.cluster.change(container, lambda each: _started(each, run, self.now()))
+        if waits:
+            await tools.check_run(self.cluster, container, OPEN_GATE, "start")
+        else:
+            await self.cluster.make_pod(container, run=run, gate=False)
+        await self._begun(container)
+
+    async def gated(self, container: PodContainer) -> None:
+        """Make the Pod of one that has not been started, and wait until it is at its gate.
+
+        Raises:
+            SwarmError: it can't be made.
+        """
+        if container.pod is None:
+            tools.check_tools(self.cluster, "what is done to a container before its start")
+            await self.cluster.make_pod(container, run=container.record.run + 1, gate=True)
+        try:
+            await self._begun(container)
+        except SwarmError:
+            await self.cluster.delete_pod(container)
+            raise
+
+    async def _begun(self, container: PodContainer) -> None:
+        """Wait until the Pod of a container runs, or has ended.
+
+        Raises:
+            SwarmError: it can't, in an engine's words. TimedOut: no node has had room for it for `start_seconds`.
+        """
+        with trio.move_on_after(self.start_seconds) as patience:
+            while not container.removed.is_set():
+                pod = container.pod or {}
+                if starting.has_begun(pod):
+                    return
+                if (error := starting.refusal(container, pod)) is not None:
+                    raise error
+                if starting.has_node(pod):  # from here on it is pulled, which takes the time that it takes
+                    patience.deadline = math.inf
+                await container.next_change()
+        if patience.cancelled_caught:
+            why = starting.why_no_node(container.pod or {})
+            raise TimedOut(f"no node has taken {container.name} within {self.start_seconds:g} s: {why}")
+
+    async def _failed(self, container: PodContainer, error: SwarmError) -> None:
+        """Note that a start has failed, and remove the Pod; and the container, if it removes itself."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
+            await self.cluster.change(container, lambda each: replace(each, wanted="created", error=error.message))
+            await self.cluster.delete_pod(container)
+            if container.host.get("AutoRemove"):
+                await self.remove(container, volumes=True)
+
+    # The end.
+
+    async def signal(self, container: PodContainer, number: int) -> None:
+        """See `enginekit.Lifecycle`."""
+        check_running(container)
+        stop = container.config.get("StopSignal")
+        if container.status == "paused" and (not stop or number in (signal.SIGKILL, container.stop_signal)):
+            await self.unpause(container)
+        await self._send(container, number)
+
+    async def _send(self, container: PodContainer, number: int) -> None:
+        self.events.tell_container(container, "kill", signal=str(int(number)))
+        ran = await tools.run(self.cluster, container, (BUSYBOX, "sh", "-c", _SEND, "sh", str(int(number))), "kill")
+        if ran.code and container.running:
+            said = ran.errors.decode("utf-8", "replace").strip()
+            raise refusal(500, f"Cannot kill container: {container.id}: {said}")
+
+    async def kill(self, container: PodContainer) -> None:
+        """See `enginekit.Lifecycle`."""
+        check_running(container)
+        await self._end_restarts(container)
+        await self.signal(container, signal.SIGKILL)
+        await container.until(lambda each: not each.running)
+
+    async def stop(self, container: PodContainer, number: int, grace: float) -> None:
+        """See `enginekit.Lifecycle`."""
+        with container.kept():
+            await self._end_restarts(container)
+            if self.cluster.options.tools == "never":
+                await self._stop_by_deadline(container, number, grace)
+            elif container.running:
+                await self._stop_by_signals(container, number, grace)
+            self.events.tell_container(container, "stop")
+
+    async def _stop_by_signals(self, container: PodContainer, number: int, grace: float) -> None:
+        await self.signal(container, number)
+        with trio.move_on_after(grace if grace >= 0 else math.inf):
+            await container.until(lambda each: not each.running)
+            return
+        if container.running:
+            await self._send(container, signal.SIGKILL)
+            await container.until(lambda each: not each.running)
+
+    async def _stop_by_deadline(self, container: PodContainer, number: int, grace: float) -> None:
+        """End the Pod as the cluster ends one whose time is over: by TERM, and KILL after its own grace."""
+        if number != signal.SIGTERM or grace != container.grace:
+            raise Unsupported("--tools never allows to stop a container only by TERM and with its own grace")
+        await self.cluster.patch_pod(container, _OVER)
+        await container.until(lambda each: not each.running)
+
+    async def _end_restarts(self, container: PodContainer) -> None:
+        """Note that the container is to end, and let the cluster not start it again."""
+        await self.cluster.change(container, lambda each: replace(each, wanted="stopped"))
+        if (container.pod or {}).get("spec", {}).get("restartPolicy", "Never") != "Never":
+            await self.cluster.patch_pod(container, _OVER)
+
+    # Pause.
+
+    async def pause(self, container: PodContainer) -> None:
+        """See `enginekit.Lifecycle`."""
+        await self._send_all(container, signal.SIGSTOP, "pause")
+        await self.cluster.change(container, lambda each: replace(each, paused=True))
+
+    async def unpause(self, container: PodContainer) -> None:
+        """See `enginekit.Lifecycle`."""
+        await self._send_all(container, signal.SIGCONT, "unpause")
+        await self.cluster.change(container, lambda each: replace(each, paused=False))
+
+    async def _send_all(self, container: PodContainer, number: int, what: str) -> None:
+        words = (BUSYBOX, "sh", "-c", _SEND_ALL, "sh", str(int(number)))
+        await tools.check_run(self.cluster, container, words, what)
+
+    # Removal.
+
+    async def remove(self, container: PodContainer, *, volumes: bool) -> None:
+        """See `enginekit.Lifecycle`. Anonymous volumes are parts of the Pod, and go with it."""
+        await self.cluster.remove(container)
+
+
+def _started(record: Record, run: int, now: float) -> Record:
+    return replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None)

@@ -1,0 +1,53 @@
+"""How far the start of a Pod has come, and why it can't go on."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from swarmlib import SwarmError
+
+from ..dockerapi.nullable import dict_of, list_of
+from ..dockerapi.status import refusal as refusal_of
+from .container import Pod, PodContainer
+from .pods import status
+
+_NO_IMAGE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_NO_CONTAINER: Final = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError"}
+)
+
+
+def has_begun(pod: Pod) -> bool:
+    """Return whether Docker's container of a Pod runs, or has ended."""
+    state = dict_of(status.main_status(pod).get("state"))
+    return "running" in state or "terminated" in state or status.phase(pod) in ("Failed", "Succeeded")
+
+
+def has_node(pod: Pod) -> bool:
+    """Return whether a node has been found for a Pod."""
+    return bool(dict_of(pod.get("spec")).get("nodeName"))
+
+
+def refusal(container: PodContainer, pod: Pod) -> SwarmError | None:
+    """Return the error, in an engine's words, of a Pod that can't start; None for one that still may."""
+    for each in _statuses(pod):
+        waiting = dict_of(dict_of(each.get("state")).get("waiting"))
+        reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
+        if reason in _NO_IMAGE:
+            return refusal_of(404, f"No such image: {each.get('image')}: {message or reason}")
+        if reason in _NO_CONTAINER:
+            return refusal_of(500, f"failed to create the container {container.name}: {message or reason}")
+    return None
+
+
+def _statuses(pod: Pod) -> list[dict[str, Any]]:
+    found = dict_of(pod.get("status"))
+    return [*list_of(found.get("initContainerStatuses")), *list_of(found.get("containerStatuses"))]
+
+
+def why_no_node(pod: Pod) -> str:
+    """Return what the cluster says of a Pod for which no node has been found."""
+    for each in list_of(dict_of(pod.get("status")).get("conditions")):
+        if each.get("type") == "PodScheduled" and each.get("message"):
+            return str(each["message"])
+    return "the scheduler has not said why"

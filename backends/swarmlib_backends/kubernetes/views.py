@@ -1,0 +1,133 @@
+"""What an engine shows of its containers, for those of a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from ..dockerapi.ages import human
+from ..dockerapi.nullable import dict_of, list_of
+from ..dockerapi.schema import empty
+from ..dockerapi.values import stamp
+from .container import PodContainer
+
+
+def summary(container: PodContainer, now: float) -> dict[str, Any]:
+    """Return a container as lists show it."""
+    words = _command(container)
+    return {
+        "Id": container.id,
+        "Names": [f"/{container.name}"],
+        "Image": _image(container),
+        "ImageID": image_id(container),
+        "Command": " ".join([*words[:1], *(f"'{word}'" if " " in word else word for word in words[1:])]),
+        "Created": int(container.created),
+        "Ports": [],
+        "Labels": container.labels,
+        "State": container.status,
+        "Status": _status_text(container, now),
+        "HostConfig": {"NetworkMode": _network_mode(container)},
+        "NetworkSettings": {"Networks": {}},
+        "Mounts": [],
+    }
+
+
+def image_id(container: PodContainer) -> str:
+    """Return the id of a container's image: its digest, or where that is not known, one made of its name."""
+    image = container.record.image
+    return (image.digest if image else "") or f"sha256:{hashlib.sha256(_image(container).encode()).hexdigest()}"
+
+
+def _image(container: PodContainer) -> str:
+    return str(container.config.get("Image") or "")
+
+
+def _command(container: PodContainer) -> list[str]:
+    return [*list_of(container.config.get("Entrypoint")), *list_of(container.config.get("Cmd"))] or [""]
+
+
+def _network_mode(container: PodContainer) -> str:
+    return str(container.host.get("NetworkMode") or "default")
+
+
+def _status_text(container: PodContainer, now: float) -> str:
+    state = container.state
+    if state.status == "created":
+        return "Created"
+    if state.status in ("exited", "dead"):
+        return f"Exited ({state.exit_code}) {_age(now - state.finished)} ago"
+    if state.status == "restarting":
+        return f"Restarting ({state.exit_code}) {_age(now - state.finished)} ago"
+    note = " (Paused)" if state.status == "paused" else ""
+    if not note and state.health is not None:
+        status = state.health.status
+        note = " (health: starting)" if status == "starting" else f" ({status})"
+    return f"Up {_age(now - state.started)}{note}"
+
+
+def _age(seconds: float) -> str:
+    return human(max(seconds, 0.0))[0]
+
+
+def inspect(container: PodContainer) -> dict[str, Any]:
+    """Return all there is to know of a container."""
+    path, *args = _command(container)
+    pod = container.pod or {}
+    return {
+        "Id": container.id,
+        "Created": stamp(container.created),
+        "Path": path,
+        "Args": args,
+        "State": container.state.described(),
+        "Image": image_id(container),
+        "ResolvConfPath": "",
+        "HostnamePath": "",
+        "HostsPath": "",
+        "LogPath": "",
+        "Name": f"/{container.name}",
+        "RestartCount": container.state.restarts,
+        "Driver": "kubernetes",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
+        "HostConfig": host_config(container),
+        "GraphDriver": {"Name": "kubernetes", "Data": None},
+        "Mounts": [],
+        "Config": container.config,
+        "NetworkSettings": _network_settings(container, str(dict_of(pod.get("status")).get("podIP") or "")),
+    }
+
+
+def host_config(container: PodContainer) -> dict[str, Any]:
+    """Return the host's side of a container's configuration, with an engine's defaults."""
+    given = {name: value for name, value in container.host.items() if value is not None}
+    shown = empty("HostConfig") | given
+    shown["NetworkMode"] = _network_mode(container)
+    shown["RestartPolicy"] = {"Name": "no", "MaximumRetryCount": 0} | dict_of(given.get("RestartPolicy"))
+    shown["LogConfig"] = {"Type": "kubernetes", "Config": {}}
+    return shown
+
+
+def _network_settings(container: PodContainer, address: str) -> dict[str, Any]:
+    return {
+        "Bridge": "",
+        "SandboxID": "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "Ports": {},
+        "SandboxKey": "",
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": "",
+        "Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": address if container.running else "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "MacAddress": "",
+        "Networks": {},
+    }
