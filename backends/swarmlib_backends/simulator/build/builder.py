@@ -16,6 +16,8 @@ from ...dockerapi.nullable import list_of
 from ...dockerapi.operations import ImageBuild
 from ...dockerapi.references import normal
 from ...dockerapi.status import refusal, restated
+from ...dockerfile.arguments import BuildArgs
+from ...dockerfile.expansion import Expander, expanded
 from ...dockerfile.instructions import Instruction, Stage, instruction, label, stages_of
 from ...dockerfile.lines import Dockerfile, read
 from ..container import Container
@@ -27,12 +29,10 @@ from ..images import Tell
 from ..lifecycle import Lifecycle
 from ..pulled import check_platform
 from ..users import owner_of
-from .configuration import expanded
 from .context import resolved
 from .copying import Copied, sources, target_of
-from .expansion import Expander
 from .request import host_of
-from .stage import BuildArgs, StageState, cached
+from .stage import StageState, cached
 
 _CLEANUP_SECONDS: Final = 5
 _MOST_STEPS: Final = 1000

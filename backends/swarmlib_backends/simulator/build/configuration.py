@@ -9,7 +9,7 @@ import copy
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from swarmlib import Invalid
@@ -17,14 +17,12 @@ from swarmlib import Invalid
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal, restated
 from ...dockerapi.values import signal_number
+from ...dockerfile.expansion import Expander, expanded
 from ...dockerfile.instructions import Instruction, health, instruction
 from ...dockerfile.lines import quoted, read
 from ..addresses import address_in
-from .expansion import Expander
 
 _SHELL: Final = ["/bin/sh", "-c"]
-_EXPANDED: Final = ("add", "arg", "copy", "env", "label", "stopsignal", "user", "volume", "workdir")
-"""Those whose arguments are expanded word by word."""
 _OF_CHANGES: Final = (
     *("cmd", "entrypoint", "healthcheck", "env", "expose", "label", "onbuild", "user", "volume", "workdir"),
 )
@@ -32,21 +30,6 @@ _OF_CHANGES: Final = (
 _MOST_PORTS: Final = 3 * 65536
 """Ports of one EXPOSE, at most: all of each protocol."""
 _UNITS: Final = (("h", 3600), ("m", 60))
-
-
-def expanded(step: Instruction, expander: Expander) -> Instruction:
-    """Return a step with the values of its variables.
-
-    Raises:
-        Invalid: a word of it is wrong.
-    """
-    if step.literal or step.name not in _EXPANDED:
-        return step
-    flags = {name: expander.word(value) if name == "chown" else value for name, value in step.flags.items()}
-    if step.name != "arg":
-        return replace(step, args=tuple(expander.word(word) for word in step.args), flags=flags)
-    parts = [word.partition("=") for word in step.args]
-    return replace(step, args=tuple(f"{expander.word(n)}{is_set}{expander.word(v)}" for n, is_set, v in parts))
 
 
 def with_changes(config: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:

@@ -6,15 +6,19 @@ Source: frontend/dockerfile/shell of github.com/moby/buildkit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from swarmlib import Invalid
 
-from ...dockerapi.status import restated
-from ...dockerfile.lines import SPACE, quoted
+from ..dockerapi.status import restated
+from .instructions import Instruction
+from .lines import SPACE, quoted
 
 _DEEPEST: Final = 50
 """How many `${…}` may be in one another."""
+_EXPANDED: Final = ("add", "arg", "copy", "env", "label", "stopsignal", "user", "volume", "workdir")
+"""Those whose arguments are expanded word by word."""
 _ESCAPABLE: Final = '"$'
 
 
@@ -51,6 +55,21 @@ class Expander:
             return found.ended()
         with restated(f"failed to process {quoted(text)}: "):
             return _Reader(text, self._values, self._escape).word("").ended()
+
+
+def expanded(step: Instruction, expander: Expander) -> Instruction:
+    """Return a step with the values of its variables.
+
+    Raises:
+        Invalid: a word of it is wrong.
+    """
+    if step.literal or step.name not in _EXPANDED:
+        return step
+    flags = {name: expander.word(value) if name == "chown" else value for name, value in step.flags.items()}
+    if step.name != "arg":
+        return replace(step, args=tuple(expander.word(word) for word in step.args), flags=flags)
+    parts = [word.partition("=") for word in step.args]
+    return replace(step, args=tuple(f"{expander.word(n)}{is_set}{expander.word(v)}" for n, is_set, v in parts))
 
 
 class _Word:
