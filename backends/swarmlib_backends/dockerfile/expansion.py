@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from swarmlib import Invalid
+from swarmlib import Invalid, TooLarge
 
 from ..dockerapi.status import restated
 from .instructions import Instruction
 from .lines import SPACE, quoted
 
+_MOST: Final = 64 * 1024
+"""Characters that the words of one step may become: a variable can hold others many times."""
 _DEEPEST: Final = 50
 """How many `${…}` may be in one another."""
 _EXPANDED: Final = ("add", "arg", "copy", "env", "label", "stopsignal", "user", "volume", "workdir")
@@ -31,6 +33,7 @@ class Expander:
             name, _, value = entry.partition("=")
             self._values.setdefault(name, value)
         self._escape = escape
+        self._left = _MOST
 
     def word(self, text: str) -> str:
         """Return a word as one.
@@ -50,11 +53,13 @@ class Expander:
 
     def _expanded(self, text: str) -> _Word:
         if not any(character in text for character in ("$", "'", '"', self._escape)):
-            found = _Word()
+            found = _Word(self._left)
             found.add_bare(text)
-            return found.ended()
-        with restated(f"failed to process {quoted(text)}: "):
-            return _Reader(text, self._values, self._escape).word("").ended()
+        else:
+            with restated(f"failed to process {quoted(text)}: "):
+                found = _Reader(text, self._values, self._escape, self._left).word("")
+        self._left = found.left
+        return found.ended()
 
 
 def expanded(step: Instruction, expander: Expander) -> Instruction:
@@ -75,7 +80,9 @@ def expanded(step: Instruction, expander: Expander) -> Instruction:
 class _Word:
     """What was read of a word, and the words in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: int) -> None:
+        self.left = left
+        """The characters that may still be added."""
         self._pieces: list[str] = []
         self._word: list[str] = []
         self.words: list[str] = []
@@ -86,17 +93,23 @@ class _Word:
 
     def add(self, text: str) -> None:
         """Add what ends no word: it was quoted or escaped."""
-        self._pieces.append(text)
+        self._keep(text)
         self._word.append(text)
 
     def add_bare(self, text: str) -> None:
         """Add what spaces divide."""
-        self._pieces.append(text)
+        self._keep(text)
         for character in text:
             if character in SPACE:
                 self.ended()
             else:
                 self._word.append(character)
+
+    def _keep(self, text: str) -> None:
+        self.left -= len(text)
+        if self.left < 0:
+            raise TooLarge(f"the words of a step are over {_MOST} characters")
+        self._pieces.append(text)
 
     def ended(self) -> _Word:
         if any(self._word):
@@ -106,8 +119,9 @@ class _Word:
 
 
 class _Reader:
-    def __init__(self, text: str, values: Mapping[str, str], escape: str) -> None:
+    def __init__(self, text: str, values: Mapping[str, str], escape: str, left: int) -> None:
         self._text = text
+        self._left = left
         self._values = values
         self._escape = escape
         self._at = 0
@@ -125,7 +139,7 @@ class _Reader:
 
     def word(self, end: str) -> _Word:
         """Return what stands before `end`, or all the rest."""
-        found = _Word()
+        found = _Word(self._left)
         while (character := self._take()) not in ("", end):
             if character == "'":
                 found.add(self._single_quoted())

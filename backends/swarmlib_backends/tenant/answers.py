@@ -24,6 +24,13 @@ _MOUNT_POINT: Final = struct({"Name": name, "Source": text})
 _CONFIG: Final = struct({"Image": image, "Labels": labels})
 
 
+def _last_step(names: Names, value: Any) -> Any:
+    """Show the configuration of the container of an image's last step, but no step that was added."""
+    shown = _CONFIG(names, value)
+    added = any(str(each).endswith(names.stamp) for each in list_of(dict_of(shown).get("Cmd")))
+    return {**shown, "Cmd": None} if added else shown
+
+
 _HOST_CONFIG_FIELDS: Final = struct(
     {
         "Binds": each(bind),
@@ -117,7 +124,7 @@ IMAGE: Final = struct(
         "RepoDigests": each(image),
         "Labels": labels,
         "Config": _CONFIG,
-        "ContainerConfig": _CONFIG,
+        "ContainerConfig": _last_step,
     }
 )
 HISTORY: Final = each(struct({"Tags": each(image)}))

@@ -31,6 +31,7 @@ from ..calls import forward, relay
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.rows import Row
 from ..policy import readings
+from ..policy.demands import Demand
 from .names import Names
 from .own import Found, Own
 from .quotas import Quotas
@@ -83,9 +84,14 @@ class Call:
             Denied: something is not granted; the error names the field, and the line that would grant it.
         """
         for demand in readings.demands(self.row, self.request):
-            if demand.kind not in limited and not self.tenancy.allows(demand):
-                value, line = f"{demand.value!r:.80}", self.tenancy.line(demand)
-                raise Denied(f"{demand.place} asks for {value}, which {self.tenancy.name} is not granted: {line}")
+            if demand.kind not in limited:
+                self.demand(demand)
+
+    def demand(self, demand: Demand) -> None:
+        """Refuse a demand that is not granted. Raises as `judge`."""
+        if not self.tenancy.allows(demand):
+            value, line = f"{demand.value!r:.80}", self.tenancy.line(demand)
+            raise Denied(f"{demand.place} asks for {value}, which {self.tenancy.name} is not granted: {line}")
 
     async def ask(self, request: Request) -> Any:
         """Ask the engine, and return its answer's value. Raises its error."""
@@ -111,10 +117,11 @@ class Call:
     async def forward_seen(self, request: Request, see: Callable[[Any], Any] | None) -> Any:
         """Forward a request; `see` returns each value as it is shown, or None to hold it back."""
 
-        tap = Tap(request.reply, lambda reply: self._shown(reply, see))
+        tap = Tap(request.reply, lambda reply: self.shown(reply, see))
         return await Server.forward(request.replace(reply=tap), self.sender)
 
-    def _shown(self, reply: Reply, see: Callable[[Any], Any] | None) -> Reply | None:
+    def shown(self, reply: Reply, see: Callable[[Any], Any] | None) -> Reply | None:
+        """Return a reply as the tenant sees it; None if `see` holds its value back."""
         if isinstance(reply, Error):
             return Error(self.shown_error(reply.error))
         if isinstance(reply, Log) or see is None or reply.value is None:
@@ -127,7 +134,7 @@ class Call:
         see = None if show is None else partial(show, self.names)
 
         async def take(reply: Reply) -> None:
-            shown = self._shown(reply, see)
+            shown = self.shown(reply, see)
             if shown is not None:
                 await forward(shown, self.request.reply)
 
@@ -136,7 +143,7 @@ class Call:
     async def reply(self, answer: Answer, show: Show | None = None) -> None:
         """Reply with an answer of the engine, shown as those that are forwarded."""
         for each in (*answer.before, answer.ack):
-            shown = self._shown(each, None if show is None else partial(show, self.names))
+            shown = self.shown(each, None if show is None else partial(show, self.names))
             if shown is not None:
                 await self.request.reply.send(shown)
 

@@ -84,10 +84,11 @@ async def listed(call: Call) -> Any:
 
 
 async def history(call: Call) -> Any:
-    """Tell how an image was made; its layers' other names are not for the tenant."""
+    """Tell how an image was made; its layers' other names are not for the tenant, and no step that was added."""
 
     def see(value: Any) -> Any:
-        layers = [{**each, "Tags": [*filter(call.tenancy.sees, list_of(each.get("Tags")))] or None} for each in value]
+        steps = [each for each in value if not str(each.get("CreatedBy")).endswith(call.names.stamp)]
+        layers = [{**each, "Tags": [*filter(call.tenancy.sees, list_of(each.get("Tags")))] or None} for each in steps]
         return answers.HISTORY(call.names, layers)
 
     return await call.forward_seen(await _at(call), see)
@@ -103,7 +104,7 @@ async def pull(call: Call) -> Any:
 async def imported(call: Call) -> None:
     """Make an image of the tenant's of files."""
     asked = ImageCreate.of(call.request)
-    await _make(call, call.request, _new(call, asked.repo, asked.tag), answers.PROGRESS)
+    await _make(call, call.request, new_name(call, asked.repo, asked.tag), answers.PROGRESS)
 
 
 async def commit(call: Call) -> None:
@@ -112,31 +113,30 @@ async def commit(call: Call) -> None:
     found = await call.own.container(asked.container)
     container = call.names.nobody(asked.container) if found is None else str(found["Id"])
     request = call.request.replace(params={**call.request.params, "container": container})
-    await _make(call, request, _new(call, asked.repo, asked.tag))
+    await _make(call, request, new_name(call, asked.repo, asked.tag))
 
 
 async def tag(call: Call) -> None:
     """Give an image another name, of the tenant's."""
     asked = ImageTag.of(call.request)
-    await _make(call, await _at(call), _new(call, asked.repo, asked.tag))
+    await _make(call, await _at(call), new_name(call, asked.repo, asked.tag))
 
 
-async def _make(call: Call, request: Request, new: Mapping[str, str], show: Show | None = None) -> None:
+async def _make(call: Call, request: Request, new: str, show: Show | None = None) -> None:
     """Forward a request that names an image, if the quota has room for its name.
 
-    new: the parameters with the name.
+    new: the name at the engine.
     """
-    async with call.quotas.tagging(call.names.tenant, f"{new['repo']}:{new['tag']}"):
-        await call.relay(request.replace(params={**request.params, **new}), show)
+    name = repository(new)
+    async with call.quotas.tagging(call.names.tenant, new):
+        await call.relay(request.replace(params={**request.params, "repo": name, "tag": new[len(name) + 1 :]}), show)
 
 
-def _new(call: Call, repo: str, tag: str) -> dict[str, str]:
-    """Return the parameters with the name at the engine of a new image of the tenant's."""
+def new_name(call: Call, repo: str = "", tag: str = "") -> str:
+    """Return the name at the engine of a new image of the tenant's. Raises SwarmError if what is asked for is none."""
     if not repo:
         repo, tag = _UNNAMED, secrets.token_hex(6)
-    reference = call.names.real_image(tagged(repo, tag))
-    name = repository(reference)
-    return {"repo": name, "tag": reference[len(name) + 1 :]}
+    return call.names.real_image(tagged(repo, tag))
 
 
 async def delete(call: Call) -> Any:

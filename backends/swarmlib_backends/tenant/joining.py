@@ -20,14 +20,15 @@ async def join(call: Call, host: dict[str, Any]) -> None:
     for field in _JOINABLE:
         mode = str(host.get(field, ""))
         if mode.startswith(JOINED):
-            host[field] = JOINED + (await _container(call, mode.removeprefix(JOINED)))["Id"]
+            host[field] = JOINED + (await container(call, mode.removeprefix(JOINED)))["Id"]
     if "VolumesFrom" in host:
         host["VolumesFrom"] = [await _renamed(call, each) for each in host["VolumesFrom"]]
     if "Links" in host:
         host["Links"] = [await link(call, each) for each in host["Links"]]
 
 
-async def _container(call: Call, ref: str) -> Mapping[str, Any]:
+async def container(call: Call, ref: str) -> Mapping[str, Any]:
+    """Return one of the tenant's containers. Raises NotFound if there is none of this name or id."""
     found = await call.own.container(ref)
     if found is None:
         raise NotFound(f"No such container: {ref}")
@@ -37,7 +38,7 @@ async def _container(call: Call, ref: str) -> Mapping[str, Any]:
 async def _renamed(call: Call, text: str) -> str:
     """Return `NAME:rest` with the container's name at the engine."""
     ref, colon, rest = text.partition(":")
-    return str((await _container(call, ref))["Name"]).removeprefix("/") + colon + rest
+    return str((await container(call, ref))["Name"]).removeprefix("/") + colon + rest
 
 
 async def link(call: Call, text: str) -> str:

@@ -84,6 +84,11 @@ class Names:
         first, slash, rest = real.removeprefix(self.repositories).partition("/")
         return (_PORT.sub(r":\1", first) if slash else first) + slash + rest
 
+    @property
+    def stamp(self) -> str:
+        """The step of a build that sets the tenant's label."""
+        return f"LABEL {self.label}"
+
     def owns(self, labels: Mapping[str, str] | None) -> bool:
         """Return whether an object with these labels is the tenant's."""
         return (labels or {}).get(LABEL) == self.tenant

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..policy.names import IMAGE_IDS, IMAGES, TAG_IDS, TAGS
-from . import answers, containers, creation, images, networks, system, volumes
+from . import answers, building, containers, creation, images, networks, system, volumes
 from .call import Call
 from .shapes import Show
 
@@ -80,6 +80,8 @@ _IMAGES: Final = {
     "ImageCreate": Operation(images.pull, _LIMITED - {IMAGES}),
     "ImageImport": Operation(images.imported),
     "ImageCommit": Operation(images.commit),
+    "ImageBuild": Operation(building.build),
+    "BuildPrune": Operation(building.prune),
     "ImageTag": Operation(images.tag),
     "ImageDelete": Operation(images.delete),
     "ImagePrune": Operation(images.prune),

@@ -180,18 +180,25 @@ class Quotas:
             raise
 
     @asynccontextmanager
-    async def tagging(self, tenant: str, tag: str) -> AsyncGenerator[None]:
-        """Admit a call that gives an image this tag, which is sent in the context.
+    async def tagging(self, tenant: str, *tags: str) -> AsyncGenerator[None]:
+        """Admit a call that gives images these tags, which is sent in the context.
 
         Raises:
-            Denied: the quota has no room for it.
+            Denied: the quota has no room for them.
         """
         ledger = await self._ledger(tenant)
-        reservation = ledger.reserve(("images", tag), {"images": 1})
+        held = list[Reservation]()
+        try:
+            for tag in tags:
+                held.append(ledger.reserve(("images", tag), {"images": 1}))
+        except Denied:
+            ledger.end(held)
+            raise
         try:
             yield
         finally:
-            reservation.settle(reservation.ref)
+            for each in held:
+                each.settle(each.ref)
             self.census.look_at_images()
 
     def usage(self) -> Mapping[str, Mapping[str, Amounts]]:

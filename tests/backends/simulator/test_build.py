@@ -15,12 +15,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from swarmlib import BytesStream, Client, Internal, Invalid, SwarmError, TooLarge, Unsupported, Verb, connect
-from swarmlib_backends.dockerfile.expansion import Expander
+from swarmlib_backends.dockerfile.expansion import Expander, expanded
 from swarmlib_backends.dockerfile.instructions import stages_of
 from swarmlib_backends.dockerfile.lines import read
 from swarmlib_backends.enginekit.configs import NO_CONFIG
 from swarmlib_backends.simulator.build import patterns
-from swarmlib_backends.simulator.build.configuration import Configuration, expanded, with_changes
+from swarmlib_backends.simulator.build.configuration import Configuration, with_changes
 from swarmlib_backends.simulator.build.context import context_of
 from tests.support.builds import Content, context
 
