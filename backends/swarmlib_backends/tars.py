@@ -48,8 +48,7 @@ class Tar:
         Raises:
             SwarmError: it is no tar, or holds what readers disagree on; the engine's error.
         """
-        while await self.piece():
-            pass
+        await self.skip()
         extended: dict[str, str] = {}
         while (found := await self._header()) is not None:
             if found.type == tarfile.XGLTYPE:  # engines ignore it
@@ -94,6 +93,11 @@ class Tar:
         found = await self._exactly(self._left)
         self._left = 0
         return found
+
+    async def skip(self) -> None:
+        """Read what is left of the entry."""
+        while await self.piece():
+            pass
 
     async def _header(self) -> tarfile.TarInfo | None:
         block = await self._some(_BLOCK)
@@ -242,7 +246,10 @@ class Rewritten(trio.abc.ReceiveStream):
             self._ended = True
             return (await self._last() if self._last is not None else b"") + _END
         made = await self._change(self._tar, info)
-        return header(info) if made is None else made
+        if made is None:
+            return header(info)
+        await self._tar.skip()
+        return made
 
     async def aclose(self) -> None:
         """Close the source."""
