@@ -150,6 +150,8 @@ async def test_by_no_operation_is_anothers_object_seen_or_changed(tmp_path: Path
                 expected = none.replace(nobody.encode(), ref.encode())
                 if row.shape[0] == "images":  # an engine names an image with its tag, and an id without
                     answer, expected = (each.replace(b":latest", b"") for each in (answer, expected))
+                if row.name == "ImagePush":  # the denial repeats the name in full
+                    answer, expected = (each.partition(b"\n")[0] for each in (answer, expected))
                 assert answer.replace(ref.encode(), b"") == expected.replace(ref.encode(), b""), (row.name, ref)
         assert await state(the.engine) == before
 

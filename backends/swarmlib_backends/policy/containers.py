@@ -13,6 +13,7 @@ from .demands import (
     FIELDS,
     Demand,
     Reader,
+    always,
     assigned,
     both,
     each,
@@ -142,7 +143,7 @@ endpoint: Final = struct(
         # What an engine fills in, and ignores where a client repeats it.
         **dict.fromkeys(("NetworkID", "EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "IPv6Gateway"), nothing),
         **dict.fromkeys(("GlobalIPv6Address", "GlobalIPv6PrefixLen"), nothing),
-        "Links": each(text("links")),
+        "Links": each(always("links")),
         "DriverOpts": keys("network_options"),
     }
 )
@@ -159,7 +160,7 @@ _RESOURCES: Final[Mapping[str, Reader]] = {
     **dict.fromkeys(("CpusetCpus", "CpusetMems"), text("cpusets")),
     "CgroupParent": text("cgroups"),
     "Devices": each(both(_device, harmless("PathOnHost", "PathInContainer", "CgroupPermissions"))),
-    "DeviceCgroupRules": each(text("devices")),
+    "DeviceCgroupRules": each(always("devices")),
     "DeviceRequests": each(both(_device_request, harmless("Driver", "Count", "DeviceIDs", "Capabilities", "Options"))),
     "Ulimits": each(ulimit),
     # The rest has no kind: what limits a device's rates names the device, and some is for Windows or no longer used.
@@ -179,7 +180,7 @@ _HOST: Final[Mapping[str, Reader]] = {
     **dict.fromkeys(("Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "Tmpfs"), nothing),
     "Binds": each(mounts.bind),
     "Mounts": each(mounts.mount),
-    "VolumesFrom": each(text("volumes_from")),
+    "VolumesFrom": each(always("volumes_from")),
     "VolumeDriver": mounts.VOLUME_DRIVER,
     "StorageOpt": pairs("storage"),
     "NetworkMode": network_mode,
@@ -195,10 +196,10 @@ _HOST: Final[Mapping[str, Reader]] = {
     "MaskedPaths": given,
     "ReadonlyPaths": given,
     "Sysctls": keys("sysctls"),
-    "GroupAdd": each(text("groups")),
+    "GroupAdd": each(always("groups")),
     "Runtime": text("runtimes"),
     "Annotations": keys("annotations"),
-    "Links": each(text("links")),
+    "Links": each(always("links")),
     "PortBindings": _ports,
     "PublishAllPorts": _publish_all,
     "LogConfig": struct({"Type": text("log_drivers"), "Config": log_options}),

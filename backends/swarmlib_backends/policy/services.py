@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from . import containers, mounts, names
-from .demands import FIELDS, Demand, Reader, both, each, harmless, keys, nothing, other, struct, text
+from .demands import FIELDS, Demand, Reader, always, both, each, harmless, keys, nothing, other, struct, text
 
 
 def _network(place: str, value: Any) -> Iterator[Demand]:
@@ -116,7 +116,7 @@ _CONTAINER: Final = struct(
         "DNSConfig": harmless("Nameservers", "Search", "Options"),
         "Healthcheck": containers.HEALTH,
         "Image": names.named_image,
-        "Groups": each(text("groups")),
+        "Groups": each(always("groups")),
         "Privileges": _PRIVILEGES,
         "Mounts": each(mounts.mount),
         "Secrets": each(_SECRET),

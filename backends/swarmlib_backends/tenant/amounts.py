@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Final, TypedDict, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from .resources import UNLIMITED, Amounts
 from .terms import LIMITED
 
 T = TypeVar("T")
+_NO_TAG: Final = "<none>:<none>"
 
 
 class _State(TypedDict, total=False):
@@ -65,8 +66,13 @@ class _Volumes(TypedDict):
     Volumes: list[_Listed] | None
 
 
-class _WithTags(TypedDict):
+class _Tagged(TypedDict):
+    Id: str
     RepoTags: list[str] | None
+
+
+class _Image(_Tagged, total=False):
+    Labels: dict[str, str] | None
 
 
 class _Actor(TypedDict):
@@ -157,16 +163,33 @@ def listed(kind: str, value: Any) -> Iterator[tuple[str, str | None]]:
         yield id, owner(kind, each.get("Labels"), *(each.get("Names") or [each.get("Name", "")]))
 
 
+def tags_of(image: Mapping[str, Any]) -> list[str]:
+    """Return the tags of a listed image. Engines say in two ways that it has none."""
+    return [tag for tag in image.get("RepoTags") or () if tag != _NO_TAG]
+
+
 def tags(value: Any) -> Iterator[tuple[str, str]]:
     """Yield the tags of tenants in a list of images, each with its tenant.
 
     Raises:
         BadAnswer: it is malformed.
     """
-    for each in read(list[_WithTags], value):
-        for tag in each["RepoTags"] or ():
+    for each in read(list[_Image], value):
+        for tag in tags_of(each):
             if tag.startswith(REGISTRY):
                 yield tag, tag.removeprefix(REGISTRY).partition("/")[0]
+
+
+def nameless(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the ids of images in a list that have lost all their names, each with the tenant that made it.
+
+    Raises:
+        BadAnswer: it is malformed.
+    """
+    for each in read(list[_Image], value):
+        owner = (each.get("Labels") or {}).get(LABEL)
+        if owner is not None and not tags_of(each):
+            yield each["Id"], owner
 
 
 def unreadable(kind: str) -> Found:

@@ -9,10 +9,8 @@ from typing import Any, Final, cast
 
 import orjson
 
-from swarmlib import Ack, Invalid, NotFound, Request, Verb
-from swarmlib.asking import ask, next_reply
+from swarmlib import Invalid, NotFound, Request, Verb
 
-from ..calls import forward
 from ..dockerapi import references, strictjson
 from ..dockerapi.nullable import dict_of, list_of
 from ..image_patterns import HUB, qualified
@@ -78,11 +76,8 @@ class Bases:
         auth = _credentials(call.request.meta.header("x-registry-config"), name)
         meta = call.meta.replace(headers=(("x-registry-auth", auth),) if auth else ())
         params = {"fromImage": name, **({"platform": platform} if platform else {})}
-        async with await ask(call.sender, Request(Verb.SPAWN, ("images",), params, meta=meta)) as replies:
-            while not isinstance(reply := await next_reply(replies), Ack):
-                shown = call.shown(reply, partial(answers.PROGRESS, call.names))
-                if shown is not None:
-                    await forward(shown, call.request.reply)
+        pull = Request(Verb.SPAWN, ("images",), params, meta=meta)
+        await call.progress(pull, partial(answers.PROGRESS, call.names))
 
 
 def _is_id(ref: str) -> bool:

@@ -8,8 +8,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from swarmlib import Ack, Denied, Request, SwarmError
-from swarmlib.asking import ask, next_reply
+from swarmlib import Denied
 
 from ..calls import forward
 from ..dockerapi.operations import ImageBuild
@@ -34,6 +33,8 @@ async def build(call: Call) -> None:
     """
     asked = ImageBuild.of(call.request)
     _check(call, asked)
+    upload = call.request.upload
+    assert upload is not None, "the row has one"
     tags = list(dict.fromkeys(new_name(call, each) for each in filter(None, asked.t))) or [new_name(call)]
     bases = Bases(call, pull=asked.pull, platform=asked.platform)
     judge = Judge(bases, call.names.stamp, asked.buildargs or {}, cached=not asked.nocache)
@@ -41,7 +42,8 @@ async def build(call: Call) -> None:
     changed = {**await _changed(call, asked), "t": tags, "dockerfile": context.name}
     params = ImageBuild.read({**call.request.params, **changed})
     async with call.quotas.tagging(call.names.tenant, *tags):
-        await _build(call, call.request.replace(params=params, meta=call.meta), context)
+        request = call.request.replace(params=params, meta=call.meta, upload=context.rewritten(upload))
+        await forward(await call.progress(request, _Steps(call, context).see), call.request.reply)
 
 
 async def prune(call: Call) -> Any:
@@ -88,21 +90,6 @@ def _limits(terms: Terms, asked: ImageBuild) -> dict[str, int]:
     if cpus and not asked.cpuquota:
         found |= {"cpuperiod": _PERIOD, "cpuquota": cpus * _PERIOD // 10**9}
     return found
-
-
-async def _build(call: Call, request: Request, context: Context) -> None:
-    assert request.upload is not None
-    upload = context.rewritten(request.upload)
-    steps = _Steps(call, context)
-    try:
-        async with await ask(call.sender, request.replace(upload=upload)) as replies:
-            while not isinstance(reply := await next_reply(replies), Ack):
-                shown = call.shown(reply, steps.see)
-                if shown is not None:
-                    await forward(shown, call.request.reply)
-            await forward(reply, call.request.reply)
-    except SwarmError as exc:
-        raise upload.failure or exc from None
 
 
 class _Steps:

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any, Final
 
 from swarmlib import (
+    Ack,
     Answer,
     Conflict,
     Denied,
@@ -25,13 +26,14 @@ from swarmlib import (
     Tap,
     Verb,
 )
-from swarmlib.asking import ask, call
+from swarmlib.asking import ask, call, next_reply
 
 from ..calls import forward, relay
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.rows import Row
 from ..policy import readings
 from ..policy.demands import Demand
+from ..tars import Rewritten
 from .names import Names
 from .own import Found, Own
 from .quotas import Quotas
@@ -139,6 +141,22 @@ class Call:
                 await forward(shown, self.request.reply)
 
         await relay(await ask(self.sender, request), take)
+
+    async def progress(self, request: Request, see: Callable[[Any], Any]) -> Ack:
+        """Send a request, forward what is told of its progress as `see` shows it, and return the final reply.
+
+        Raises:
+            SwarmError: the engine's error, or the one for which the request's upload broke off.
+        """
+        try:
+            async with await ask(self.sender, request) as replies:
+                while not isinstance(reply := await next_reply(replies), Ack):
+                    if (shown := self.shown(reply, see)) is not None:
+                        await forward(shown, self.request.reply)
+                return reply
+        except SwarmError as exc:
+            failure = request.upload.failure if isinstance(request.upload, Rewritten) else None
+            raise failure or exc from None
 
     async def reply(self, answer: Answer, show: Show | None = None) -> None:
         """Reply with an answer of the engine, shown as those that are forwarded."""

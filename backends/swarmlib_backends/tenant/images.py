@@ -12,11 +12,13 @@ from swarmlib import Denied, Request, Verb
 from ..dockerapi.filters import encode, flag
 from ..dockerapi.matching import glob
 from ..dockerapi.nullable import dict_of, list_of
-from ..dockerapi.operations import ImageCommit, ImageCreate, ImageGetAll, ImageList, ImagePrune, ImageTag
+from ..dockerapi.operations import ImageCommit, ImageCreate, ImageList, ImagePrune, ImageTag
 from ..dockerapi.references import familiar, is_digest, is_id, repository, tagged
 from ..enginekit.filters import PRUNE_FILTERS, pruned
 from . import answers
+from .amounts import tags_of
 from .call import Call
+from .names import REGISTRY
 from .shapes import Show
 
 _UNNAMED: Final = "untagged"
@@ -26,21 +28,11 @@ _BOUNDS: Final = ("before", "since")
 
 async def named(call: Call) -> Any:
     """Forward an operation on the image that its path names; the answer is about the image itself."""
-    return await call.forward_seen(await _at(call), lambda value: value and shown(call, value))
+    return await call.forward_seen(await at(call), lambda value: value and shown(call, value))
 
 
-async def saved(call: Call) -> Any:
-    """Forward an operation that reads an image."""
-    return await call.forward(await _at(call))
-
-
-async def saved_all(call: Call) -> Any:
-    """Forward an operation that reads several images."""
-    names = [await call.own.image(each) for each in ImageGetAll.of(call.request).names]
-    return await call.forward(call.request.replace(params={**call.request.params, "names": names}))
-
-
-async def _at(call: Call) -> Request:
+async def at(call: Call) -> Request:
+    """Return the request with the reference at the engine of the image that its path names."""
     kind, ref, *rest = call.request.path
     return call.request.replace(path=(kind, await call.own.image(ref), *rest))
 
@@ -91,7 +83,16 @@ async def history(call: Call) -> Any:
         layers = [{**each, "Tags": [*filter(call.tenancy.sees, list_of(each.get("Tags")))] or None} for each in steps]
         return answers.HISTORY(call.names, layers)
 
-    return await call.forward_seen(await _at(call), see)
+    return await call.forward_seen(await at(call), see)
+
+
+async def searched(call: Call) -> Any:
+    """Forward a search of a registry. None of the tenants' images is in one."""
+
+    def see(value: Any) -> Any:
+        return [each for each in list_of(value) if not str(each.get("name")).startswith(REGISTRY)]
+
+    return await call.forward_seen(call.request, see)
 
 
 async def pull(call: Call) -> Any:
@@ -119,7 +120,7 @@ async def commit(call: Call) -> None:
 async def tag(call: Call) -> None:
     """Give an image another name, of the tenant's."""
     asked = ImageTag.of(call.request)
-    await _make(call, await _at(call), new_name(call, asked.repo, asked.tag))
+    await _make(call, await at(call), new_name(call, asked.repo, asked.tag))
 
 
 async def _make(call: Call, request: Request, new: str, show: Show | None = None) -> None:
@@ -162,18 +163,20 @@ async def delete(call: Call) -> Any:
 
 
 async def prune(call: Call) -> Any:
-    """Remove the tenant's images that none of its containers uses, name by name. All of them have names, so that
-    nothing is pruned unless all unused ones are asked for.
+    """Remove the tenant's images that none of its containers uses: those that have lost their names to others, and
+    those with names if all unused ones are asked for.
     """
     filters = ImagePrune.of(call.request).filters
     fits = pruned(filters, time.time(), {*PRUNE_FILTERS, "dangling"})
     everything = "dangling" in filters and flag(filters, "dangling", ("false", "0"), ("true", "1"))
     used = {each.get("ImageID") for each in await call.own.listed("containers", all="1")}
     told, freed = list[Any](), 0
-    for image in await call.ask(Request(Verb.LS, ("images",), meta=call.meta)) if everything else ():
-        if image["Id"] not in used and fits(dict_of(image.get("Labels")), image["Created"]):
-            own = [each for each in list_of(image.get("RepoTags")) if each.startswith(call.names.repositories)]
-            removed = [each for name in own for each in await call.remove(("images", name)) or ()]
+    for image in await call.ask(Request(Verb.LS, ("images",), meta=call.meta)):
+        labels = dict_of(image.get("Labels"))
+        if image["Id"] not in used and fits(call.names.unlabelled(labels), image["Created"]):
+            own = [each for each in tags_of(image) if each.startswith(call.names.repositories)] if everything else []
+            nameless = [image["Id"]] if not tags_of(image) and call.names.owns(labels) else []
+            removed = [each for name in own + nameless for each in await call.remove(("images", name)) or ()]
             freed += image["Size"] if any("Deleted" in each for each in removed) else 0
             told += removed
     return {"ImagesDeleted": answers.REMOVED(call.names, told) or None, "SpaceReclaimed": freed}

@@ -27,4 +27,5 @@ async def owned(sender: Sender, label: str = LABEL) -> Mapping[Ref, str]:
         value = (await call(sender, Request(Verb.LS, (kind,), params))).value
         found.update({(kind, id): owner for id, owner in amounts.listed(kind, value) if owner is not None})
     value = (await call(sender, Request(Verb.LS, ("images",)))).value
-    return {**found, **{("images", tag): owner for tag, owner in amounts.tags(value)}}
+    images = (*amounts.tags(value), *amounts.nameless(value))
+    return {**found, **{("images", ref): owner for ref, owner in images}}

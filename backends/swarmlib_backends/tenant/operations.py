@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..policy.names import IMAGE_IDS, IMAGES, TAG_IDS, TAGS
-from . import answers, building, containers, creation, images, networks, system, volumes
+from . import answers, archives, building, containers, creation, images, networks, pushing, system, volumes
 from .call import Call
 from .shapes import Show
 
@@ -85,8 +85,11 @@ _IMAGES: Final = {
     "ImageTag": Operation(images.tag),
     "ImageDelete": Operation(images.delete),
     "ImagePrune": Operation(images.prune),
-    "ImageGet": Operation(images.saved),
-    "ImageGetAll": Operation(images.saved_all),
+    "ImageGet": Operation(archives.saved),
+    "ImageGetAll": Operation(archives.saved_all),
+    "ImageLoad": Operation(archives.load),
+    "ImagePush": Operation(pushing.push, _LIMITED - {TAGS}),
+    "ImageSearch": Operation(images.searched, frozenset()),
     "DistributionInspect": _unchanged(),
 }
 _NETWORKS: Final = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Self
 
 import trio
@@ -200,6 +200,10 @@ class Quotas:
             for each in held:
                 each.settle(each.ref)
             self.census.look_at_images()
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn of a call that uses a name at the engine which no other call may use meanwhile."""
+        return self._locks.of(name)
 
     def usage(self) -> Mapping[str, Mapping[str, Amounts]]:
         """Return what each tenant uses (`Used`), and its limits (`Limits`), by resource: CPUs in billionths, memory in

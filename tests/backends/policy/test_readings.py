@@ -276,6 +276,15 @@ def demanded(verb: Verb, path: tuple[str, ...], params: dict[str, Any], body: An
     return {(each.kind, each.value) for each in demands(table.row_of(verb, path, upload=False), request)}
 
 
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [("Links", "links"), ("VolumesFrom", "volumes_from"), ("GroupAdd", "groups"), ("DeviceCgroupRules", "devices")],
+)
+def test_an_empty_text_in_a_list_is_demanded_too(field: str, kind: str) -> None:
+    body = {"Image": "busybox", "HostConfig": {field: [""]}}
+    assert (kind, "") in demanded(Verb.SPAWN, ("containers",), {}, body)
+
+
 LIBRARY = "docker.io/library"
 HUB = f"{LIBRARY}/busybox"
 DIGEST = f"sha256:{'0' * 64}"

@@ -40,7 +40,7 @@ HOLDING: Mapping[str, Any] = {
 """What fields hold at the engine, by their names."""
 
 
-OF_NO_OBJECT = {"SystemVersion", "SystemInfo", "DistributionInspect"}
+OF_NO_OBJECT = {"SystemVersion", "SystemInfo", "DistributionInspect", "ImageSearch"}
 """Operations whose answers name no object, but parts of the engine, and registries and what they have."""
 
 OTHERS = {(name, "Name") for name in ("DriverConfig", "GraphDriver", "Snapshot", "Ulimits", "RestartPolicy", "Peers")}

@@ -135,3 +135,41 @@ def test_bytes_of_a_build_that_are_no_tar(folder: Path) -> None:
     for data in (b"", b"x" * 600, b"\x1f\x8b\x08broken", context({"Dockerfile": "FROM busybox\n"})[:700]):
         status, body = api.ask("POST", "/build?t=evil", data)
         assert (status, b"message" in body) == (500, True)
+
+
+def test_archives_of_two_tenants(real: Engine, folder: Path, tmp_path: Path) -> None:
+    for who in ("alice", "bob"):
+        run(folder, who, "tag", "busybox", "kept:1")
+    path = project(folder, "alice", {"Dockerfile": "FROM busybox\nENV of=alice\n"})
+    run(folder, "alice", "build", "-t", "kept:1", "-t", "host:5000/kept", str(path))
+    run(folder, "alice", "save", "-o", f"{tmp_path}/tar", "kept:1", "host:5000/kept")
+    manifest = subprocess.run(["tar", "-xOf", f"{tmp_path}/tar", "manifest.json", "repositories"], capture_output=True)
+    assert b"kept:1" in manifest.stdout
+    assert b"tenant.invalid" not in manifest.stdout
+    docker(real.host, "load", "-i", f"{tmp_path}/tar", check=True)
+    docker(real.host, "rmi", "kept:1", "host:5000/kept", check=True)
+    said = run(folder, "bob", "load", "-i", f"{tmp_path}/tar")
+    assert "Loaded image: kept:1" in said
+    assert "alice" not in said
+    assert "of=alice" in run(folder, "bob", "inspect", "kept:1")
+    run(folder, "alice", "tag", "busybox", "kept:1")
+    subprocess.run(["gzip", f"{tmp_path}/tar"], check=True)
+    run(folder, "bob", "load", "-i", f"{tmp_path}/tar.gz")
+    assert "of=alice" not in run(folder, "alice", "inspect", "kept:1")
+    assert run(folder, "bob", "run", "--rm", "kept:1", "sh", "-c", "echo $of") == "alice\n"
+
+
+def test_images_that_have_lost_their_names_are_pruned(real: Engine, folder: Path) -> None:
+    def nameless() -> list[bytes]:
+        filters = ("--filter", "dangling=true", "--filter", "label=swarmlib.tenant=bob")
+        return docker(real.host, "images", "-q", *filters, check=True).stdout.split()
+
+    run(folder, "bob", "image", "prune", "-f")
+    for number in range(3):
+        path = project(folder, "bob", {"Dockerfile": f"FROM busybox\nENV number={number}\nRUN exit 0\n"})
+        run(folder, "bob", "build", "-t", "moving", str(path))
+    assert len(nameless()) == 2
+    run(folder, "alice", "image", "prune", "-af")
+    assert len(nameless()) == 2
+    run(folder, "bob", "image", "prune", "-f")
+    assert nameless() == []
