@@ -20,7 +20,7 @@ from .catalog import Suite, suites
 from .images import Mirror
 from .outcomes import Outcome, load, read_results, save
 from .page import PAGE, page
-from .ways import WAYS, endpoint
+from .ways import TENANT, WAYS, endpoint
 
 _FOLDER = Path(tempfile.gettempdir()) / "swarmlib-suites"
 _OWN_NETWORK = ("unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", sys.executable, "-m", "tests.suites")
@@ -29,7 +29,7 @@ _INSIDE = "SWARMLIB_SUITES_INSIDE"
 
 @click.command(help=__doc__)
 @click.argument("names", nargs=-1, type=click.Choice(sorted(suites())))
-@click.option("--through", "ways", multiple=True, type=click.Choice(WAYS), default=WAYS, help="A way; all by default.")
+@click.option("--through", "ways", multiple=True, type=click.Choice((*WAYS, TENANT)), default=WAYS, help="A way.")
 @click.option("--folder", type=click.Path(path_type=Path), default=_FOLDER, help="Where suites are kept.")
 @click.option("--record", is_flag=True, help="Keep what came of it in the data, and write docs/compatibility.md.")
 def main(names: tuple[str, ...], ways: tuple[str, ...], folder: Path, record: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a suite is run through: an engine itself, `docker` and `balance` of two before engines, and the simulator."""
+"""What a suite is run through: an engine itself, stages before engines, and the simulator."""
 
 import subprocess
 from collections.abc import Iterator
@@ -8,6 +8,16 @@ from pathlib import Path
 from tests.support.engines import Engine, docker, engine, swarmd
 
 WAYS = ("engine", "docker", "balance", "simulator")
+TENANT = "tenant"
+"""As a tenant of an engine, who may do all that needs no grant."""
+_TENANT = """
+[clients.everybody]
+users = [0]
+[tenant.t]
+clients = ["everybody"]
+images = ["**"]
+ports = "20000-29999"
+"""
 # The engines share a network, so their own subnets may neither meet each other's nor those that tests ask for.
 _POOL = "--default-address-pool=base={},size=24"
 _FIRST = ["--bip=10.200.0.1/24", _POOL.format("10.201.0.0/16")]
@@ -32,8 +42,11 @@ def endpoint(way: str, mirror: str, preload: tuple[str, ...], folder: Path) -> I
             yield engines[0].host
             return
         members = " ".join(f"(docker {each.host})" for each in engines)
-        chain = f"docker {engines[0].host}" if way == "docker" else f"balance {members}"
-        stack.enter_context(swarmd(chain, listen=address))
+        chain = [f"balance {members}" if way == "balance" else f"docker {engines[0].host}"]
+        if way == TENANT:
+            (folder / "tenants.toml").write_text(_TENANT)
+            chain.insert(0, f"tenant {folder}/tenants.toml")
+        stack.enter_context(swarmd(*chain, listen=address))
         yield address
 
 

@@ -112,8 +112,8 @@ class Rule:
         return self.grants.allow(demands, () if self.owner is None else OWNED)
 
     def acts_on(self, row: Row, demands: Sequence[Demand]) -> bool:
-        """Return whether a request that this rule allows may have to be resolved, or its answer be redacted."""
-        if self.owner is not None or (self.redaction is not None and row.name in self.redaction.by_operation):
+        """Return whether a request that this rule allows may have to be resolved."""
+        if self.owner is not None:
             return True
         if self.raced and row.name in folders.STARTING:
             return True
@@ -124,8 +124,7 @@ class Rule:
         return self.hold is not None and row.name in self.hold.operations
 
     async def resolve(self, row: Row, request: Request, sender: Sender) -> Request:
-        """Return the request as it goes on: confined to what is the owner's, with the real paths of folders, and with
-        a reply channel that shows the client what it may see.
+        """Return the request as it goes on: confined to what is the owner's, and with the real paths of folders.
 
         Raises:
             Denied: an object, or a folder to which a link leads, is not the client's.
@@ -142,6 +141,14 @@ class Rule:
             request = await Sight(self.owner, self.grants, request.meta.of_caller(), sender).resolve_image(request)
         if self.raced and row.name in folders.STARTING:
             request = await folders.check(request, self.raced, self.grants, sender)
+        return request
+
+    def redacts(self, row: Row) -> bool:
+        """Return whether the answers of an operation are redacted."""
+        return self.redaction is not None and row.name in self.redaction.by_operation
+
+    def redacted(self, row: Row, request: Request) -> Request:
+        """Return the request with a reply channel that shows the client what it may see."""
         show = None if self.redaction is None else self.redaction.by_operation.get(row.name)
         return request if show is None else request.replace(reply=answers.showing(request.reply, show))
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any, Final
 
 import orjson
@@ -28,6 +29,8 @@ MAX_SHOWN: Final = 64 * 1024
 """The most bytes, as JSON, that a person is shown of a call: nobody can judge more."""
 HOLD_SECONDS: Final = 600.0
 """How long a call waits if its rule does not say."""
+_ONE_MACHINES: Final = 64
+"""The bits of an IPv6 address that say in which network it is."""
 _log = logging.getLogger(__name__)
 
 
@@ -130,8 +133,16 @@ class Holding(Server):
 
 
 def _client_of(caller: str) -> str:
-    """Return whose a call is: all that call for one tenant are one client, however many containers it makes."""
-    return caller.partition("/")[0] if caller.startswith("tenant:") else caller
+    """Return whose a call is: all that call for one tenant are one client, however many containers it makes, and so
+    are all IPv6 addresses of the network that a single machine is given.
+    """
+    if caller.startswith("tenant:"):
+        return caller.partition("/")[0]
+    try:
+        address = IPv6Address(caller.removeprefix("ip:").partition("%")[0])
+    except ValueError:
+        return caller
+    return f"ip:{address.ipv4_mapped or IPv6Network((address, _ONE_MACHINES), strict=False)}"
 
 
 def _identity(found: Inspected) -> object:

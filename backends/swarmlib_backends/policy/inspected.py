@@ -18,6 +18,7 @@ _PLACES: Final[Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = {
     "networks": ("Id", ("Name",), ("Labels",)),
     "volumes": ("Name", ("Name",), ("Labels",)),
     **dict.fromkeys(("services", "secrets", "configs"), ("ID", ("Spec", "Name"), ("Spec", "Labels"))),
+    "nodes": ("ID", ("Description", "Hostname"), ("Spec", "Labels")),
 }
 """Where an object of a kind has what names it without doubt, its name, and its labels."""
 KINDS: Final = frozenset(_PLACES)

@@ -106,9 +106,14 @@ class Policy(Server):
         rule = None if verdict.reason else verdict.rule
         guard = self._document.guard(row, request.meta.caller, facts)
         acts = rule is not None and (verdict.changed or rule.holds(row) or rule.acts_on(row, verdict.demands))
-        if guard is None and not acts:
+        redacting = verdict.rule if verdict.rule is not None and verdict.rule.redacts(row) else None
+        if guard is None and redacting is None and not acts:
             return None
-        return partial(self._carry_out, row, rule, guard, verdict.changed or request)
+        judged = verdict.changed or request
+        # What only passes with a warning is redacted all the same.
+        return partial(
+            self._carry_out, row, rule, guard, judged if redacting is None else redacting.redacted(row, judged)
+        )
 
     async def _deny(self, row: Row, verdict: Verdict, _: Request) -> NoReturn:
         raise Denied(f"{row.name} is denied by {self._document.name}: {verdict.reason}")

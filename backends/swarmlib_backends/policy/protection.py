@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from swarmlib import BadAnswer, Denied, Json, Request, Sender
+from swarmlib import BadAnswer, Denied, Json, Request, Sender, Verb
+from swarmlib.asking import call
 
 from ..clients import Client, Facts
+from ..dockerapi import references
 from ..dockerapi.filters import encode
 from ..dockerapi.rows import Row
-from .inspected import Inspected, in_path, inside, inspect, listed
+from ..image_patterns import qualified
+from . import names, readings
+from .inspected import Inspected, described, in_path, inside, inspect, listed
 
 _HARMFUL: Final = frozenset(
     {
@@ -19,13 +23,18 @@ _HARMFUL: Final = frozenset(
         *("ContainerUpdate", "ContainerRename", "ContainerDelete"),
         *("ImageDelete", "NetworkDelete", "VolumeDelete", "VolumeUpdate"),
         *("ServiceUpdate", "ServiceDelete", "SecretUpdate", "SecretDelete", "ConfigUpdate", "ConfigDelete"),
+        *("NodeUpdate", "NodeDelete"),
     }
 )
 """The operations that harm the object in their path."""
 _PRUNING: Final = frozenset({"ContainerPrune", "ImagePrune", "NetworkPrune", "VolumePrune"})
 _DISCONNECTING: Final = "NetworkDisconnect"
-GUARDED: Final = frozenset({*_HARMFUL, *_PRUNING, _DISCONNECTING})
+_NAMING: Final = frozenset({"ImageTag", "ImageCommit", "ImageBuild", "ImageImport", "ImageCreate", "ImageLoad"})
+"""The operations that can take a name from an image."""
+_LEAVING: Final = "SwarmLeave"
+GUARDED: Final = frozenset({*_HARMFUL, *_PRUNING, *_NAMING, _DISCONNECTING, _LEAVING})
 """The operations that can harm an object."""
+_NO_TAG: Final = "<none>:<none>"
 _USED: Final = frozenset({"networks", "volumes"})
 """The kinds of objects that containers use."""
 
@@ -65,6 +74,12 @@ class Protection:
         """
         if row.name in _PRUNING:
             return await self._guard_prune(row, request, sender)
+        if row.name in _NAMING:
+            await self._guard_names(row, request, sender)
+            return request
+        if row.name == _LEAVING:
+            await self._guard_swarm(row, request, sender)
+            return request
         if row.name == _DISCONNECTING:
             body = cast("Mapping[str, Any]", request.json)
             found = await inspect("containers", str(body.get("Container", "")), request, sender)
@@ -121,6 +136,38 @@ class Protection:
                         f"which is stopped, and protected by the label {self.label}"
                     )
         return request.replace(params={**request.params, "filters": encode(filters)})
+
+    async def _guard_names(self, row: Row, request: Request, sender: Sender) -> None:
+        """Refuse what takes a name from a protected image. Nobody looks into what is loaded: it may have any."""
+        given = {each.value for each in readings.demands(row, request) if each.kind in (names.TAGS, names.IMAGES)}
+        same = (
+            (await described("images", request.path[1], request, sender)).get("Id") if row.name == "ImageTag" else None
+        )
+        for image in await listed("images", {"label": self._shown}, request, sender):
+            for tag in _tags_of(image) if image.get("Id") != same else ():
+                if row.name == "ImageLoad" or {tag, f"{references.repository(tag)}:*"} & given:
+                    raise Denied(
+                        f"{row.name} is denied: it can take the name {tag} from an image that is protected by the "
+                        f"label {self.label}"
+                    )
+
+    async def _guard_swarm(self, row: Row, request: Request, sender: Sender) -> None:
+        """Refuse to leave a swarm with protected objects: a manager that leaves may lose what is the swarm's."""
+        info: object = (await call(sender, Request(Verb.GET, ("info",), meta=request.meta.of_caller()))).value
+        kinds = {"containers": "label"}
+        if inside(info, "Swarm", "ControlAvailable") is not False:
+            kinds |= {"services": "label", "secrets": "label", "configs": "label", "nodes": "node.label"}
+        for kind, filter in kinds.items():
+            if await listed(kind, {filter: self._shown}, request, sender):
+                raise Denied(f"{row.name} is denied: there are {kind} that are protected by the label {self.label}")
+
+
+def _tags_of(image: Mapping[str, Any]) -> list[str]:
+    """Return the names of an image in a list, with their registries."""
+    tags: object = image.get("RepoTags") or []
+    if not isinstance(tags, list):
+        raise BadAnswer("a malformed list of images")
+    return [qualified(str(tag)) for tag in cast("list[object]", tags) if tag != _NO_TAG]
 
 
 def _name_of(container: Mapping[str, Any]) -> str:

@@ -156,6 +156,29 @@ async def test_so_many_calls_wait_and_no_more(tmp_path: Path, monkeypatch: pytes
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(
+    ("callers", "clients"),
+    [
+        (["ip:2001:db8::1", "ip:2001:db8::ffff:1", "ip:2001:db8:0:0:1::"], 1),
+        (["ip:2001:db8::1", "ip:2001:db8:0:1::1"], 2),
+        (["ip:fe80::1%eth0", "ip:fe80::2%eth0"], 1),
+        (["ip:::ffff:10.0.0.1", "ip:10.0.0.1"], 1),
+        (["ip:10.0.0.1", "ip:10.0.0.2", "ip:unknown", "uid:1", "cert:fe80"], 5),
+    ],
+)
+async def test_all_addresses_of_one_machine_wait_as_one_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, callers: list[str], clients: int
+) -> None:
+    monkeypatch.setattr(holding, "MAX_HELD_EACH", 1)
+    async with opened(tmp_path) as stage, trio.open_nursery() as nursery:
+        await stage.engine.spawn(SLEEPS, name="web")
+        for caller in callers:
+            nursery.start_soon(stage.ask, Request(Verb.RM, ("containers", "web")), caller)
+            await wait_all_tasks_blocked(0.01)
+        assert len(await stage.waiting()) == clients
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_a_call_asks_for_is_shown_without_secrets(tmp_path: Path) -> None:
     async with opened(tmp_path) as stage, trio.open_nursery() as nursery:
         body = SLEEPS | {"Env": ["TOKEN=hunter2"]}

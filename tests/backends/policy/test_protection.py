@@ -2,14 +2,30 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from swarmlib import Chain, Client, Denied, Json, Meta, NotFound, Request, Sender, SwarmError, Verb
+from swarmlib import (
+    BytesStream,
+    Chain,
+    Client,
+    Denied,
+    Json,
+    Meta,
+    NotFound,
+    Request,
+    Sender,
+    Server,
+    SwarmError,
+    Verb,
+)
 from swarmlib.asking import call
+from swarmlib.service import Unhandled
 from swarmlib_backends import Policy, Simulator
+from swarmlib_backends.dockerapi.rows import ROWS
 from swarmlib_backends.policy import document
 
 RULES = """
@@ -26,6 +42,9 @@ tags = ["**"]
 names = ["**"]
 networks = ["**"]
 fields = ["**"]
+uploads = ["**"]
+nodes = ["**"]
+urls = ["**"]
 """
 SLEEPS = {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "app", "Binds": ["data:/data"]}}
 
@@ -120,6 +139,96 @@ async def test_an_engine_that_cant_tell_protects_everything(tmp_path: Path) -> N
     async with failing.open() as sender, Policy(tmp_path / "rules.toml").open(sender) as policy:
         with pytest.raises(SwarmError):
             await asked(policy, Request(Verb.RM, ("containers", "web")))
+
+
+NAMINGS = [
+    Request(Verb.SET, ("images", "busybox", "tag"), {"repo": "kept"}),
+    Request(Verb.SET, ("images", "busybox", "tag"), {"repo": "docker.io/library/kept", "tag": "latest"}),
+    Request(Verb.SPAWN, ("commit",), {"container": "other", "repo": "kept"}),
+    Request(Verb.SPAWN, ("images",), {"fromImage": "kept", "tag": "latest"}),
+    Request(Verb.SPAWN, ("images",), {"fromImage": "kept"}),
+    Request(Verb.SPAWN, ("images",), {"fromSrc": "-", "repo": "kept"}, upload=BytesStream(b"")),
+    Request(Verb.SPAWN, ("build",), {"t": ["mine", "kept"]}, upload=BytesStream(b"")),
+    Request(Verb.FILE, ("images",), upload=BytesStream(b"")),
+]
+
+
+@pytest.mark.parametrize("request_", NAMINGS, ids=lambda request: "/".join((request.verb, *request.path)))
+async def test_no_name_is_taken_from_a_protected_image(tmp_path: Path, request_: Request) -> None:
+    async with protected(tmp_path) as (policy, engine):
+        await engine.spawn({}, "commit", container="web", repo="kept", changes="LABEL swarmlib.protect=1")
+        before = (await engine.get("images", "kept"))["Id"]
+        with pytest.raises(Denied, match=r"can take the name docker\.io/library/kept:latest from an image"):
+            await asked(policy, request_)
+        assert (await engine.get("images", "kept"))["Id"] == before
+        await asked(policy, Request(Verb.SET, ("images", "kept", "tag"), {"repo": "kept"}))
+        await asked(policy, Request(Verb.SET, ("images", "kept", "tag"), {"repo": "another"}))
+
+
+@dataclass
+class Swarm(Server):
+    """An engine of a swarm with a protected object."""
+
+    kind: str
+    manages: bool = True
+    done: list[Request] = field(default_factory=list[Request])
+
+    async def get(self, request: Request) -> Any:
+        if request.path[0] == "nodes":
+            labels = {"swarmlib.protect": ""} if self.kind == "nodes" else {}
+            return {"ID": "full", "Description": {"Hostname": "node"}, "Spec": {"Labels": labels}}
+        return {"Swarm": {"ControlAvailable": self.manages}}
+
+    async def ls(self, request: Request) -> Any:
+        return [{"ID": "x"}] if request.path[0] == self.kind else []
+
+    async def set(self, request: Request) -> None:
+        self.done.append(request)
+
+    async def rm(self, request: Request) -> None:
+        self.done.append(request)
+
+
+@pytest.mark.parametrize(
+    ("kind", "manages", "denied"),
+    [
+        *((kind, True, True) for kind in ("services", "secrets", "configs", "nodes", "containers")),
+        ("containers", False, True),
+        ("services", False, False),
+        ("nothing", True, False),
+    ],
+)
+async def test_nobody_leaves_a_swarm_with_what_is_protected(
+    tmp_path: Path, kind: str, manages: bool, denied: bool
+) -> None:
+    (tmp_path / "rules.toml").write_text(RULES.replace("MODE", ""))
+    row = next(row for row in ROWS if row.name == "SwarmLeave")
+    swarm = Swarm(kind, manages=manages)
+    async with swarm.open(Unhandled()) as sender, Policy(tmp_path / "rules.toml").open(sender) as policy:
+        if denied:
+            with pytest.raises(Denied, match=f"there are {kind} that are protected"):
+                await asked(policy, Request(row.verb, row.path("")))
+        else:
+            await asked(policy, Request(row.verb, row.path("")))
+        assert len(swarm.done) == (0 if denied else 1)
+
+
+@pytest.mark.parametrize("name", ["NodeDelete", "NodeUpdate"])
+@pytest.mark.parametrize("kind", ["nodes", "nothing"])
+async def test_a_protected_node_stays(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / "rules.toml").write_text(RULES.replace("MODE", ""))
+    row = next(row for row in ROWS if row.name == name)
+    body = Json.from_data({"Role": "worker"}) if name == "NodeUpdate" else None
+    request = Request(row.verb, row.path("node"), {"version": "1"} if body else {}, body)
+    swarm = Swarm(kind)
+    async with swarm.open(Unhandled()) as sender, Policy(tmp_path / "rules.toml").open(sender) as policy:
+        if kind == "nodes":
+            with pytest.raises(Denied, match="nodes/node is protected"):
+                await asked(policy, request)
+            assert swarm.done == []
+        else:
+            await asked(policy, request)
+            assert [each.path for each in swarm.done] == [("nodes", "full")]
 
 
 @pytest.mark.parametrize(

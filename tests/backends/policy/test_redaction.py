@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from swarmlib import Ack, Invalid, Json, Request, Set, Verb, ask, connect
+from swarmlib import Ack, Chain, Client, Invalid, Json, Request, Set, Verb, ask, connect
 from swarmlib_backends.dockerapi import table
 from swarmlib_backends.dockerapi.canonical import canonical
 from swarmlib_backends.policy import Policy, document
@@ -171,3 +171,22 @@ async def test_an_answer_that_can_not_be_read_is_not_shown(tmp_path: Path) -> No
         seen = [reply async for reply in replies]
     assert [reply.kind for reply in seen] == ["error"]
     assert "canary" not in str(seen[0])
+
+
+@pytest.mark.parametrize("what", ["a denial before the engine is asked", "a denial after that"])
+async def test_what_only_passes_with_a_warning_is_redacted_too(what: str, tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(
+        """
+[[rule]]
+mode = "warn"
+allow = ["ContainerList"]
+own = "team=ci"
+[rule.redact]
+labels = ["*secret*"]
+"""
+    )
+    asked: dict[str, Any] = {"ancestor": ["busybox"]} if what == "a denial after that" else {"label": ["secret=canary"]}
+    async with Chain(Simulator()).open() as sender, Policy(tmp_path / "rules.toml").open(sender) as policy:
+        await Client(sender).spawn({"Image": "busybox", "Labels": {"secret": "canary", "team": "ci"}})
+        (found,) = await Client(policy).ls(all=True, filters=asked)
+        assert found["Labels"] == {"secret": "***", "team": "ci"}
