@@ -23,7 +23,7 @@ from typing import IO, Self
 
 BUSYBOX = Path("/bin/busybox")
 START_SECONDS = 60
-_SETUP = "mount --make-rshared /; ip link set lo up; exec dockerd"
+_SETUP = "mount --make-rshared /; ip link set lo up; "
 
 
 def wait_until(
@@ -51,14 +51,18 @@ def is_served(path: Path) -> bool:
 
 
 class Engine:
-    """One dockerd and its folder; ended, with all its mounts, at the end of its context."""
+    """One dockerd and its folder; ended, with all its mounts, at the end of its context.
 
-    def __init__(self, folder: Path, extra: Sequence[str] = (), namespaces: str = "-nm") -> None:
+    setup: what its shell does before it becomes dockerd.
+    """
+
+    def __init__(self, folder: Path, extra: Sequence[str] = (), namespaces: str = "-nm", setup: str = "") -> None:
         self.folder = folder
         self.socket = folder / "docker.sock"
         self.host = f"unix://{self.socket}"
         self._extra = extra
         self._namespaces = namespaces
+        self._setup = f'{_SETUP}{setup} exec dockerd "$@"'
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -66,7 +70,7 @@ class Engine:
         if shutil.which("dockerd") is None:
             raise RuntimeError("these tests need dockerd: install docker.io, as .ci/setup does")
         options = [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
-        command = ["unshare", self._namespaces, "sh", "-c", f'{_SETUP} "$@"', "dockerd", *options, "-H", self.host]
+        command = ["unshare", self._namespaces, "sh", "-c", self._setup, "dockerd", *options, "-H", self.host]
         log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen([*command, *self._extra], stdout=log, stderr=log)
         log.close()
@@ -162,10 +166,10 @@ def busybox_tar() -> bytes:
 
 
 @contextmanager
-def engine(extra: Sequence[str] = (), namespaces: str = "-nm") -> Iterator[Engine]:
+def engine(extra: Sequence[str] = (), namespaces: str = "-nm", setup: str = "") -> Iterator[Engine]:
     """A running engine with a busybox image."""
     folder = Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp"))
-    started = Engine(folder, extra, namespaces)
+    started = Engine(folder, extra, namespaces, setup)
     try:
         started.start()
         started.load_busybox()

@@ -21,7 +21,7 @@ from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerRename, ImageBuild, ImageCommit, ImageGetAll, ImagePush
 from ..dockerapi.rows import WHOLE
 from ..dockerapi.versions import parsed
-from . import colocation, contexts, events, holders, labels, merge, owners, response_hooks
+from . import colocation, contexts, events, holders, labels, merge, owners, response_hooks, swarm_mode
 from .fanout import ask_all, broadcast, first_answer, forward_answer, missing, refuse_partial, reply_merged
 from .images import Images
 from .lists import Listing
@@ -39,7 +39,7 @@ from .versions import at_version
 
 _CONTAINERS: Final[Path] = ("containers",)
 _IMAGES: Final[Path] = ("images",)
-_SWARM_MODE: Final = frozenset({"swarm", "nodes", "services", "tasks", "secrets", "configs"})
+_UNLOCK: Final[Path] = ("swarm", "unlock")
 _BUILDKIT: Final = ("/session", "/grpc")
 _ANYWHERE: Final = frozenset({"distribution"})
 _WITH_NODE: Final = frozenset({"containers", "networks", "volumes"})
@@ -111,8 +111,9 @@ class Balance(Server):
         await self._members.known()
         if request.meta.version and (advertised := self._members.advertised.range) is not None:
             advertised.check(parsed(request.meta.version))  # refused as an engine refuses it
-        if request.path[:1] and request.path[0] in _SWARM_MODE:
-            return await self._router.to(await owners.manager(self._members), request)
+        if request.path[:1] and request.path[0] in swarm_mode.FAMILIES:
+            find = owners.locked if request.path == _UNLOCK else owners.manager
+            return await self._router.to(await find(self._members.all), request)
         return await handler(request)
 
     # Reading.
@@ -157,8 +158,8 @@ class Balance(Server):
         await reply_merged(request, merged, outcome.missing)
 
     async def _ping(self, request: Request) -> None:
-        """Answer with one member's ping, and the API version that works on all."""
-        answer = await first_answer(self._members.all, request)
+        """Answer with one member's ping, a manager's if there is one, and the API version that works on all."""
+        answer = await first_answer(owners.managers_first(self._members.all), request)
         if (advertised := self._members.advertised.range) is not None:
             before = [reply.replace(details=at_version(reply.details, advertised)) for reply in answer.before]
             answer = Answer(answer.ack.replace(details=at_version(answer.ack.details, advertised)), before)

@@ -25,7 +25,7 @@ def check(index: Index, owner: Owner, others: Iterable[tuple[str, str]]) -> None
         Conflict: another engine has one of them; the error says what is where.
     """
     for kind, ref in others:
-        holders = {item.node for item in index.find(kind, ref)}
+        holders = index.places(kind, ref)
         if holders and owner.member not in holders and not (kind == "networks" and ref in EVERYWHERE):
             there, here = placed(kind, ref, holders), placed(owner.kind, owner.ref, [owner.member])
             raise Conflict(f"{there}, but {here}: objects that are used together must be on one engine")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -42,6 +43,7 @@ from .labels import LABEL
 from .member import Member
 from .members import Members
 from .select import Selection
+from .swarm_mode import SCOPE
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ _WINDOW: Final = 0.02
 _AGAIN: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _UNSENT_EVENTS: Final = 1000
+_REMEMBERED: Final = 1000
+"""Events of a swarm by which a repetition is recognized."""
 _LEFT: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 """The exceptions of sending to a client that has disconnected."""
 
@@ -194,6 +198,8 @@ class _Feed:
         """Send an event, with its engine, unless it was sent before."""
         if self._position is not None and not self._position.take(event):
             return
+        if not self._feeds.is_news(event):
+            return
         actor = dict_of(event.get("Actor"))
         about = {**dict_of(actor.get("Attributes")), LABEL: self.member.name}
         await out.send((self, {**event, "Node": self.member.name, "Actor": {**actor, "Attributes": about}}))
@@ -238,6 +244,8 @@ class _Feeds:
         self._latest: dict[Member, _Feed] = {}
         """Each engine's last feed, including those that have ended."""
         self._refused: list[_Feed] = []
+        self._of_swarm = OrderedDict[tuple[Any, ...], None]()
+        """The last events of a swarm that were sent."""
         self._selection = selection
         self._out = out
         self._nursery = nursery
@@ -258,6 +266,22 @@ class _Feeds:
             await self._tell_missing(feed)
         else:
             self._refused.append(feed)
+
+    def is_news(self, event: Mapping[str, Any]) -> bool:
+        """Return whether no other manager has told this event of a swarm, if it is one: all of them tell it.
+
+        They agree on the time of a change, but each sees a removal at a time of its own, which happens once.
+        """
+        if event.get("scope") != SCOPE:
+            return True
+        kind, action, id = event["Type"], event.get("Action"), dict_of(event.get("Actor")).get("ID")
+        key = (kind, action, id, moment(event) if action == "update" else 0)
+        if key in self._of_swarm:
+            return False
+        self._of_swarm[key] = None
+        if len(self._of_swarm) > _REMEMBERED:
+            self._of_swarm.popitem(last=False)
+        return True
 
     def fail_if_none_begins(self) -> None:
         """Let the watch fail if no engine has accepted it, and no engine that is up may still do so.

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from .departed import Departed
 from .node import Node
 from .objects import RUNNING, Container, Item
+from .swarm_mode import managers_of
 
 _TELLING: Final = 6
 """Digits of an id prefix that are no coincidence: it is ambiguous with an equal name of another engine's object."""
@@ -216,6 +217,13 @@ class Index:
             return None
         there, name = found[0], image_name(ref)
         return there if self._given(name, there.node) > self._given(name, node) else None
+
+    def places(self, kind: str, ref: str) -> set[Node]:
+        """Return the nodes where an object can be used: those that have it; of a swarm's network, all of the swarm."""
+        items = self.find(kind, ref)
+        managers = frozenset[str]().union(*(managers_of(item.node.about) for item in items if item.shared))
+        reached = {node for node in self._held if managers & managers_of(node.about)} if managers else set[Node]()
+        return {item.node for item in items} | reached
 
     def group(self, item: Item, group: str) -> None:
         """Set the group of an object; "" for none."""

@@ -9,6 +9,7 @@ from swarmlib import Path
 
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.versions import Range
+from . import swarm_mode
 from .labels import LABEL
 from .node import Node
 from .versions import common, said_by
@@ -87,22 +88,41 @@ def _real_names(names: list[str]) -> list[str]:
 
 
 def networks(parts: Parts) -> list[Any]:
-    """Merge the networks of all engines, as inspections show them; those of a swarm, the same on all, appear once."""
+    """Merge the networks of all engines, as inspections show them; those of a swarm, the same on all, appear once.
+
+    A manager says which networks its swarm has: a worker may still list one that has been removed.
+    """
     merged: dict[tuple[str, str], dict[str, Any]] = {}
+    managed = frozenset[str]().union(*(swarm_mode.managers_of(node.about) for node, _ in parts if _manages(node)))
     for node, found in parts:
         for item in list_of(found):
-            merged.setdefault(("" if item.get("Scope") == "swarm" else node.name, item["Id"]), inspected(item, node))
+            of_swarm = item.get("Scope") == swarm_mode.SCOPE
+            if of_swarm and not _manages(node) and managed & swarm_mode.managers_of(node.about):
+                continue
+            merged.setdefault(("" if of_swarm else node.name, item["Id"]), inspected(item, node))
     return list(merged.values())
 
 
+def _manages(node: Node) -> bool:
+    return swarm_mode.is_manager(node.about)
+
+
 def volumes(parts: Parts) -> dict[str, Any]:
-    """Merge the volumes of all engines, as inspections show them, and the warnings of each."""
+    """Merge the volumes of all engines, as inspections show them, and the warnings of each.
+
+    Those of a swarm, the same on all its managers, appear once.
+    """
     lists: list[tuple[Node, list[dict[str, Any]], list[str]]] = [
         (node, list_of(dict_of(answer).get("Volumes")), list_of(dict_of(answer).get("Warnings")))
         for node, answer in parts
     ]
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    for node, found, _ in lists:
+        for item in found:
+            of_swarm = bool(item.get("ClusterVolume"))
+            merged.setdefault(("" if of_swarm else node.name, item["Name"]), inspected(item, node))
     return {
-        "Volumes": [inspected(item, node) for node, found, _ in lists for item in found],
+        "Volumes": list(merged.values()),
         "Warnings": [f"{node.name}: {text}" for node, _, texts in lists for text in texts] or None,
     }
 
@@ -118,8 +138,8 @@ def info(parts: Parts) -> dict[str, Any]:
     The fields about swarm mode are a manager's, if there is one: calls that concern swarm mode go there.
     """
     merged = dict(parts[0][1])
-    for manager in [item for _, item in parts if is_manager(item)][:1]:
-        merged["Swarm"] = manager["Swarm"]
+    if (manager := swarm_mode.speaker(item for _, item in parts)) is not None:
+        merged["Swarm"] = parts[manager][1]["Swarm"]
     for key in _SUMS:
         merged[key] = sum(item.get(key) or 0 for _, item in parts)
     warnings = [f"{node.name}: {text}" for node, item in parts for text in list_of(item.get("Warnings"))]
@@ -128,11 +148,6 @@ def info(parts: Parts) -> dict[str, Any]:
     merged |= {"Name": "swarmlib", "Warnings": warnings or None}
     merged["DriverStatus"] = [*list_of(merged.get("DriverStatus")), *drivers]
     return merged
-
-
-def is_manager(info: Mapping[str, Any]) -> bool:
-    """Return whether an engine's description says that it manages a swarm."""
-    return bool(dict_of(info.get("Swarm")).get("ControlAvailable"))
 
 
 def _share(item: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from .labels import MOVED, RESCHEDULE, group_of
 from .node import Claim, Node
 from .objects import Container, Item
 from .shapes import MAX_OBJECTS
+from .swarm_mode import SCOPE
 
 _log = logging.getLogger(__name__)
 
@@ -233,7 +234,8 @@ class Mirror:
             case "network" if action in ("connect", "disconnect"):
                 self.touch(attributes.get("container", ""))
             case "network":
-                self._came_or_went("networks", action, id, (attributes.get("name", ""),))
+                names = (attributes.get("name", ""),)
+                self._came_or_went("networks", action, id, names, shared=event.get("scope") == SCOPE)
             case "volume":
                 self._came_or_went("volumes", action, id, (id,))
             case "image":
@@ -258,9 +260,9 @@ class Mirror:
                     self._stale |= self._linked
             self.touch(id)
 
-    def _came_or_went(self, kind: str, action: str, id: str, names: Sequence[str]) -> None:
+    def _came_or_went(self, kind: str, action: str, id: str, names: Sequence[str], *, shared: bool = False) -> None:
         if action == "create":
-            self.learn(kind, id, tuple(names))
+            self.learn(kind, id, tuple(names), shared=shared)
         elif action in ("destroy", "remove"):
             self._forget(kind, id)
         self._stale_kinds.add(kind)  # an event has no labels, and a list that was just requested may be older
@@ -374,4 +376,8 @@ def _told(kind: str, entry: Mapping[str, Any]) -> tuple[tuple[str, ...], str, bo
     if kind == "images":
         tags: list[str] = [*list_of(entry.get("RepoTags")), *list_of(entry.get("RepoDigests"))]
         return tuple(tag for tag in tags if "<none>" not in tag), "", False
-    return (entry["Name"],), group_of(entry.get("Labels")), entry.get("Scope") == "swarm"
+    return (entry["Name"],), group_of(entry.get("Labels")), _is_shared(kind, entry)
+
+
+def _is_shared(kind: str, entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("ClusterVolume")) if kind == "volumes" else entry.get("Scope") == SCOPE

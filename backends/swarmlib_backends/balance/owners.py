@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from swarmlib import Ambiguous, Invalid, NotFound, Path, Request, SwarmError, Unavailable, Unsupported, Verb
 
+from . import swarm_mode
 from .fanout import Outcome, ask_all, representative, settle
 from .member import Member
 from .members import Members
-from .merge import is_manager
 from .node import EVERYWHERE
 from .objects import Item
 
@@ -59,6 +59,9 @@ async def find(members: Members, path: Path) -> Owner:
     if len(items) > 1 and not _alike(kind, items):
         items = [item for item in items if await may_exist(members, kind, item)]
     if items:
+        if _alike(kind, items) and items[0].shared:  # only a manager changes it
+            holders = [members.of(item.node) for item in items]
+            return Owner(await manager(holders), kind, items[0].id, certain=False)
         return Owner(members.of(_sole(kind, ref, items).node), kind, ref, certain=False)
     if addressed is not None:
         return Owner(addressed[0], kind, addressed[1], certain=True)
@@ -113,23 +116,47 @@ def first_up(members: Sequence[Member]) -> Member:
     raise Unavailable("no engine has answered so far" if members else "balance has no members at the moment")
 
 
-async def manager(members: Members) -> Member:
-    """Return a manager of a swarm; without one, the first engine that answers, which then reports that.
+async def manager(members: Sequence[Member]) -> Member:
+    """Return the member that manages a swarm; without one, the first that answers, which then reports that.
 
     Raises:
+        Unavailable: no manager answers, but there is one.
         SwarmError: no engine answers.
     """
-    outcome = await ask_all(members.all, Request(Verb.GET))
-    outcome.must_have_answers()
-    for member, answer in outcome.answers:
-        if is_manager(answer.value):
-            return member
+    outcome = await _described(members)
+    if (found := swarm_mode.speaker(about for _, about in outcome.values)) is not None:
+        return outcome.answers[found][0]
+    for member, exc in outcome.failures:
+        if swarm_mode.is_manager(member.about):
+            text = f"{member.name}, which manages the swarm, does not answer: {exc.message}"
+            raise Unavailable(text, backend=member.name)
     return outcome.answers[0][0]
+
+
+async def locked(members: Sequence[Member]) -> Member:
+    """Return the member whose swarm is locked; without one, as `manager`; raise what that raises."""
+    outcome = await _described(members)
+    for member, answer in outcome.answers:
+        if swarm_mode.state(answer.value) == swarm_mode.LOCKED:
+            return member
+    return await manager(members)
+
+
+async def _described(members: Sequence[Member]) -> Outcome:
+    outcome = await ask_all(members, Request(Verb.GET))
+    outcome.must_have_answers()
+    return outcome
+
+
+def managers_first(members: Sequence[Member]) -> list[Member]:
+    """Return the members, those first that managed a swarm when they last described themselves."""
+    return sorted(members, key=lambda member: not swarm_mode.is_manager(member.about))
 
 
 async def _indexed(members: Members, kind: str, ref: str) -> Sequence[Item]:
     items = members.index.find(kind, ref)
-    if kind == "images" or (not items and kind in ("networks", "volumes")):  # an image's name can move
+    # An image's name can move, and an event does not say whether a network of that name is the one of a swarm.
+    if kind == "images" or (len(items) != 1 and kind in ("networks", "volumes")):
         await settle(members.all, kind)
         items = members.index.find(kind, ref)
     return items

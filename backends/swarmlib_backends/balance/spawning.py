@@ -35,6 +35,7 @@ from .placement import request as requests
 from .placement.placement import NoRoom, Placement
 from .placement.request import PlacementRequest
 from .provisioner import Provisioner
+from .swarm_mode import SCOPE
 
 NO_CONTAINER: Final = PlacementRequest()
 """The placement request for objects that are not containers."""
@@ -126,13 +127,14 @@ class Spawner:
             member = await self._for_part(kind, name, body)
             answer = await member.ask(request, float("inf"))
             if id := dict_of(answer.value).get("Id") or dict_of(answer.value).get("Name"):
-                member.mirror.learn(kind, id, (name or id,), group_of(body.get("Labels")))
+                group, shared = group_of(body.get("Labels")), _of_swarm(kind, body)
+                member.mirror.learn(kind, id, (name or id,), group, shared=shared)
         return _says_node(answer, member) if kind == "volumes" else answer
 
     async def _for_part(self, kind: str, name: str, body: Mapping[str, Any]) -> Member:
         """Choose where a network or volume goes: to the engine that has one of that name, else to that of its group."""
-        if kind == "networks" and (body.get("Driver") == "overlay" or body.get("Scope") == "swarm"):
-            return await manager(self._members)
+        if _of_swarm(kind, body):
+            return await manager(self._members.all)
         await settle(self._members.all, "containers", "networks", "volumes")
         if items := [item for item in self._members.index.find(kind, name) if name in item.names]:
             return self._members.of(items[0].node)
@@ -188,6 +190,13 @@ class Spawner:
         for name in [name for kind, name in asked.beside if kind == "volumes"]:
             member.mirror.learn("volumes", name, (name,))
         return answer
+
+
+def _of_swarm(kind: str, body: Mapping[str, Any]) -> bool:
+    """Return whether a network or a volume is to be one of a whole swarm, which only a manager creates."""
+    if kind == "volumes":
+        return bool(body.get("ClusterVolumeSpec"))
+    return body.get("Driver") == "overlay" or body.get("Scope") == SCOPE
 
 
 def _says_node(answer: Answer, member: Member) -> Answer:

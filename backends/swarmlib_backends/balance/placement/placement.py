@@ -80,7 +80,7 @@ class Placement:
         if request.isolation:
             yield IsolationFilter(request.isolation)
         for kind, ref in request.beside:
-            if holders := {item.node for item in self._index.find(kind, ref)}:
+            if holders := self._index.places(kind, ref):
                 yield ColocationFilter(kind, ref, holders)
         yield from (AffinityFilter(rule, self._index) for rule in request.affinities if not rule.soft)
 
