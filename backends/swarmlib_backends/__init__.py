@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .replay import Replay
     from .retry import Retry
     from .simulator import Simulator
+    from .swarm import Swarm
     from .tee import Tee
     from .tenant import Tenant
     from .timeout import Timeout
@@ -49,6 +50,7 @@ __all__ = [
     "Replay",
     "Retry",
     "Simulator",
+    "Swarm",
     "Tee",
     "Tenant",
     "Timeout",

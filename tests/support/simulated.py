@@ -275,6 +275,7 @@ class Engine(Server):
                 return None
             case ("networks",):
                 made = {"Name": body["Name"], "Id": f"{self.label}-{body['Name']}", "Labels": body.get("Labels")}
+                made["Scope"] = "swarm" if body.get("Driver") == "overlay" else "local"
                 self.networks[made["Id"]] = made
                 self.tell_of("network", "create", made["Id"], {"name": made["Name"]})
                 return {"Id": made["Id"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path as FilePath
@@ -25,6 +25,7 @@ from . import colocation, contexts, events, holders, labels, merge, owners, resp
 from .fanout import ask_all, broadcast, first_answer, forward_answer, missing, refuse_partial, reply_merged
 from .images import Images
 from .lists import Listing
+from .member_source import MemberSource, source_of
 from .members import Members
 from .members_file import MembersFile
 from .node import Node
@@ -53,7 +54,9 @@ class Balance(Server):
     container goes can be said as in the old Swarm: `-e constraint:region==us`, `-e affinity:container==web`.
     """
 
-    members: Sequence[Stages] = argument("a chain for each engine, in quotes or parentheses", default=[])
+    members: Sequence[Stages] = argument(
+        "a chain for each engine, in quotes or parentheses; or `swarm`, for the nodes of a swarm", default=[]
+    )
     watch_file: str = option(
         "file of members, one chain per line; read again when it changes", default="", metavar="FILE"
     )
@@ -83,8 +86,12 @@ class Balance(Server):
         with ungrouped():
             async with trio.open_nursery() as nursery:
                 self._members = members = Members(self.deadline, nursery)
+                sources: list[MemberSource] = [] if self.provisioner is None else [self.provisioner]
                 for chain in map(Chain.read, self.members):
-                    await members.join(chain)
+                    if (source := source_of(chain)) is None:
+                        await members.join(chain)
+                    else:
+                        sources.append(source)
                 if self.watch_file:
                     file = MembersFile(FilePath(self.watch_file), members)
                     await file.read()
@@ -95,7 +102,9 @@ class Balance(Server):
                 self._spawner = Spawner(members, placement, self._images, self.provisioner)
                 self._listing = Listing(members, strict=self.strict, may_be_empty=self.provisioner is not None)
                 nursery.start_soon(Rescheduler(members, self._spawner, self.reschedule_after).run)
-                async with nullcontext() if self.provisioner is None else self.provisioner.provision(members):
+                async with AsyncExitStack() as stack:
+                    for source in sources:
+                        await stack.enter_async_context(source.provision(members))
                     yield
                 nursery.cancel_scope.cancel()
 

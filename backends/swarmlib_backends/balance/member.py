@@ -37,7 +37,7 @@ from swarmlib.supervision import supervised
 from ..dockerapi import patience
 from ..dockerapi.ages import since
 from ..dockerapi.versions import Range
-from . import answers
+from . import answers, swarm_mode
 from .forwarding import Calls, GiveBack, See
 from .history import History, time_of
 from .index import Index
@@ -65,6 +65,8 @@ class Member(Node):
         self.deadline = deadline
         self.mirror = Mirror(self, index, self.ask)
         self.history = History()
+        self.node_id = ""
+        """The id that its engine must have as the node of a swarm; "" for any engine."""
         self.watchable = True
         """Whether it reports events, so that its objects are in the index."""
         self.known = trio.Event()
@@ -258,7 +260,10 @@ class Member(Node):
     async def _describe(self) -> None:
         try:
             asked = time.time()
-            self.about = (await self.ask(Request(Verb.GET))).value
+            about = (await self.ask(Request(Verb.GET))).value
+            if self.node_id and (said := swarm_mode.node_id(about)) != self.node_id:
+                raise Unavailable(f"its engine is not the node {self.node_id}, but {said or 'in no swarm'}")
+            self.about = about
             self.skew = _skew(asked, since(self.about.get("SystemTime") or ""), time.time())
             await self.learn_range()
         except Unsupported:

@@ -36,7 +36,10 @@ class Members:
         self.advertised = Advertised()
         self.all: list[Member] = []
         """All members, in the order in which they joined, including those that are down."""
-        self._deadline = deadline
+        self.deadline = deadline
+        """Seconds that one member may delay an answer of several."""
+        self.overlay = False
+        """Whether new networks span the nodes of a swarm."""
         self._nursery = nursery
         self._by_node: dict[Node, Member] = {}
         self._listeners: set[trio.MemorySendChannel[dict[str, Any]]] = set()
@@ -61,18 +64,21 @@ class Members:
         """Wait until each member is known to be up or down, or has had enough time to show it since it joined."""
         while self._unknown:
             member = self._unknown[-1]
-            with trio.move_on_at(member.joined + _JOINING * self._deadline):
+            with trio.move_on_at(member.joined + _JOINING * self.deadline):
                 await member.known.wait()
             self._unknown = [each for each in self._unknown if each is not member and not each.known.is_set()]
 
-    async def join(self, chain: Chain) -> Member:
+    async def join(self, chain: Chain, node_id: str = "") -> Member:
         """Open a chain and add it as a member.
+
+        node_id: the id that its engine must have as the node of a swarm, if it is one.
 
         Raises:
             SwarmError: the chain can't be opened.
         """
         name = distinct(chain.name, {member.name for member in self.all})
-        member = Member(name, Bridge(self.advertised), self.index, self._deadline, self.announce)
+        member = Member(name, Bridge(self.advertised), self.index, self.deadline, self.announce)
+        member.node_id = node_id
         await self._nursery.start(self._live, chain, member)
         self._by_node[member] = member
         self._unknown.append(member)

@@ -11,6 +11,7 @@ from swarmlib import Chain, ChainSyntaxError, Invalid, SwarmError
 from ..watched_file import WatchedFile
 from .lasting import lasting
 from .member import Member
+from .member_source import source_of
 from .members import Members
 
 _log = logging.getLogger(__name__)
@@ -62,4 +63,7 @@ def _chains(path: Path, lines: Sequence[str]) -> Mapping[str, Chain]:
             found[text] = Chain.read(text)
         except ChainSyntaxError as exc:
             raise Invalid(f"{path}, line {number}: {exc.message}") from exc
+        if source_of(found[text]) is not None:
+            name = found[text].name
+            raise Invalid(f"{path}, line {number}: {name} has members of its own: name it as an argument of balance")
     return found

@@ -74,6 +74,10 @@ class Node:
         """Why it is down; None unless it is known to be down."""
         self.about: Mapping[str, Any] = {}
         """The engine's description of itself (`info`)."""
+        self.attributes: Mapping[str, str] = {}
+        """What rules may name besides what the engine says of itself: what its source knows, such as `node.role`."""
+        self.closed = ""
+        """Why it takes no new containers, as its source says; "" if it does."""
         self.skew = 0.0
         """Seconds that its clock is ahead of ours."""
         self.load = Load()

@@ -1,39 +1,30 @@
 """The hook by which a balance gets nodes on demand: `Balance(provisioner=…)`.
 
-A provisioner makes each node a member by a chain that reaches it (`members.join`), and removes it by `members.leave`.
-The names of its nodes are generated, so rules about the node's name are ignored. `azure` is a provisioner: its nodes
-are virtual machines, which it deallocates while they are idle.
+A provisioner is a source of members (see `member_source`) that can make more of them. The names of its nodes are
+generated, so rules about the node's name are ignored. `azure` is a provisioner: its nodes are virtual machines, which
+it deallocates while they are idle.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from swarmlib import Request, Unavailable
 
-from .members import Members
+from .member_source import MemberSource
 from .node import Node
 from .placement.request import PlacementRequest
 
 
-class Provisioner(ABC):
+class Provisioner(MemberSource):
     """Provides a balance with nodes."""
 
     @property
     @abstractmethod
     def name(self) -> str:
         """The balance's name in errors."""
-
-    @abstractmethod
-    def provision(self, members: Members, /) -> AbstractAsyncContextManager[None]:
-        """Provide nodes as long as the context is open: when it opens, add those that exist.
-
-        Raises:
-            SwarmError: the nodes can't be provided; the balance does not open then.
-        """
 
     @abstractmethod
     async def make_room(self, request: PlacementRequest, unfit: Callable[[], Unavailable | None], /) -> None:

@@ -30,6 +30,7 @@ from .member import Member
 from .members import Members
 from .node import Node
 from .objects import Container, Item
+from .overlays import may_spread, spanning
 from .owners import manager, may_exist
 from .placement import request as requests
 from .placement.placement import NoRoom, Placement
@@ -72,6 +73,8 @@ class Spawner:
             asked = replace(asked, origins=())
         if self._provisioner is not None:
             asked = replace(asked, constraints=[rule for rule in asked.constraints if rule.key != "node"])
+        if self._members.overlay and may_spread(asked, self._members.index):
+            asked = replace(asked, group="")
         if body is not None:
             request = request.replace(body=Json.from_data(body))
         async with self._names.of(*self._new_names(asked)):
@@ -121,7 +124,9 @@ class Spawner:
             Unavailable: no engine is up.
             SwarmError: the engine answers with an error.
         """
-        body = dict_of(request.json)
+        body: Mapping[str, Any] = dict_of(request.json)
+        if kind == "networks" and self._members.overlay and (spans := spanning(body)) is not body:
+            body, request = spans, request.replace(body=Json.from_data(spans))
         name = str(body.get("Name") or "")
         async with self._names.of(*([(kind, name)] if name else [])):
             member = await self._for_part(kind, name, body)
@@ -138,7 +143,7 @@ class Spawner:
         await settle(self._members.all, "containers", "networks", "volumes")
         if items := [item for item in self._members.index.find(kind, name) if name in item.names]:
             return self._members.of(items[0].node)
-        return self.choose(PlacementRequest(group=group_of(body.get("Labels"))))
+        return self.choose(PlacementRequest(group="" if self._members.overlay else group_of(body.get("Labels"))))
 
     async def _create(self, asked: PlacementRequest, request: Request) -> Answer:
         try:

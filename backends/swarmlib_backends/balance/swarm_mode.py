@@ -22,6 +22,11 @@ def is_manager(about: _About) -> bool:
     return bool(dict_of(about.get("Swarm")).get("ControlAvailable"))
 
 
+def node_id(about: _About) -> str:
+    """Return the id of an engine as a node of a swarm; "" if it is in none."""
+    return dict_of(about.get("Swarm")).get("NodeID") or ""
+
+
 def state(about: _About) -> str:
     """Return the state of an engine in swarm mode, such as `active` or `inactive`."""
     return dict_of(about.get("Swarm")).get("LocalNodeState") or ""

@@ -40,12 +40,12 @@ class Filter(Protocol):
 
 
 class HealthFilter:
-    """Rules out a node that is down."""
+    """Rules out a node that is down, or takes no new containers."""
 
     def reason(self, node: Node) -> Reason:
         """See `Filter.reason`."""
         if node.up:
-            return None
+            return node.closed or None
         return f"it is down ({node.failure.message})" if node.failure else node.trouble
 
 
@@ -66,6 +66,8 @@ class ConstraintFilter:
 def _property(key: str, node: Node) -> str | None:
     if key == "node":
         return node.name
+    if (told := node.attributes.get(key)) is not None:
+        return told
     for name, _, value in (each.partition("=") for each in node.labels):
         if name == key:
             return value
@@ -149,7 +151,7 @@ class SlotsFilter:
 
     def reason(self, node: Node) -> Reason:
         """See `Filter.reason`."""
-        slots = _property(_SLOTS, node) if node.labels else None
+        slots = _property(_SLOTS, node)
         if slots is None or not slots.isdigit() or self.index.count(node) < int(slots):
             return None
         return f"all its {slots} container slots are taken"
