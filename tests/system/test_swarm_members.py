@@ -1,0 +1,169 @@
+"""`balance (swarm MANAGER --engines TEMPLATE --overlay)` over three real engines, which join, work, drain and die."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.engines import Swarmd, docker, docker_process, read_until, swarmd, wait_until
+from tests.support.swarm_engines import Machines, swarm
+
+pytestmark = pytest.mark.engine
+
+PROJECT = """
+version: "2.4"
+services:
+  web: {image: busybox, command: sh -c "until ping -c 1 db; do :; done; echo found; sleep 1000", stop_grace_period: 0s}
+  db: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
+  job: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
+"""
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    with swarm("m1", "w1", "w2") as found:
+        yield found
+
+
+@contextmanager
+def gateway(machines: Machines, options: str = "--overlay") -> Iterator[Swarmd]:
+    """A swarmd that is told of the first manager alone."""
+    template = f"unix://{machines.sockets}/{{addr}}.sock"
+    with swarmd(f"balance (swarm {machines.manager.host} --engines {template} {options})") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def spread(machines: Machines) -> Iterator[Swarmd]:
+    with gateway(machines) as started:
+        yield started
+
+
+def out(host: str, *args: str, input: bytes = b"") -> str:
+    done = docker(host, *args, input=input)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+def nodes_of(host: str, **filters: str) -> dict[str, str]:
+    """The node of each container, by its name."""
+    asked = [text for name, value in filters.items() for text in ("--filter", f"{name}={value}")]
+    lines = out(host, "ps", *asked, "--format", '{{.Names}} {{.Label "swarmlib.node"}}').splitlines()
+    return dict(line.split() for line in lines)  # type: ignore[arg-type]
+
+
+def test_containers_run_on_each_node_and_their_names_are_resolved(
+    spread: Swarmd, machines: Machines, tmp_path: Path
+) -> None:
+    host = spread.host
+    out(host, "network", "create", "net1")
+    for each in machines.all:
+        rules = ("-e", f"constraint:node.hostname=={each.name}", "-e", f"constraint:engine.labels.name=={each.name}")
+        out(host, "run", "-d", "--name", f"on-{each.name}", "--network", "net1", *rules, "busybox", "sleep", "1000")
+    assert nodes_of(host) == {f"on-{each.name}": each.name for each in machines.all}
+    for each, other in zip(machines.all, [*machines.all[1:], machines.manager], strict=True):
+        out(host, "exec", f"on-{each.name}", "ping", "-c", "1", f"on-{other.name}")
+    (tmp_path / "file").write_text("text")
+    out(host, "cp", str(tmp_path / "file"), "on-w1:/copied")
+    assert out(host, "exec", "-i", "on-w1", "sh", "-c", "cat - /copied", input=b"more ") == "more text"
+    run = docker(host, "run", "--rm", "-i", "--network", "net1", "busybox", "sh", "-c", "cat; exit 6", input=b"in")
+    assert (run.stdout, run.returncode) == (b"in", 6)
+    out(host, "rm", "-f", *(f"on-{each.name}" for each in machines.all))
+    out(host, "network", "rm", "net1")
+
+
+def test_a_compose_project_spreads_and_finds_its_services(spread: Swarmd, tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text(PROJECT)
+
+    def compose(*args: str) -> str:
+        command = ["docker-compose", "-H", spread.host, "--project-name", "spread", *args]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    compose("up", "-d")
+    assert len(set(nodes_of(spread.host).values())) == 3
+    wait_until(lambda: "found" in compose("logs", "web"), "web finds db")
+    assert "1 packets received" in compose("exec", "-T", "db", "ping", "-c", "1", "job")
+    compose("down")
+    assert nodes_of(spread.host) == {}
+
+
+def test_a_service_s_container_is_reached_on_its_node(spread: Swarmd, machines: Machines) -> None:
+    host = spread.host
+    command = ("sh", "-c", "read x; echo got $x; echo up; sleep 1000")
+    out(
+        host,
+        "service",
+        "create",
+        "-d",
+        "--name",
+        "serving",
+        "--no-resolve-image",
+        "--constraint",
+        "node.hostname==w2",
+        "--stop-grace-period",
+        "0s",
+        "busybox",
+        *command,
+    )
+    wait_until(lambda: nodes_of(host, name="serving"), "the service runs")
+    (task, node), *_ = nodes_of(host, name="serving").items()
+    assert node == "w2"
+    assert out(host, "exec", task, "echo", "hello") == "hello"
+    assert "sleep" in out(host, "top", task) or "read" in out(host, "top", task)
+    assert out(host, "inspect", "-f", "{{.Node.Name}}", task) == "w2"
+    assert task in out(host, "stats", "--no-stream", task)
+    wait_until(lambda: "up" in out(host, "logs", task), "its container has written")
+    with docker_process(host, "attach", task) as attached:
+        assert attached.stdout is not None
+        out(host, "exec", task, "sh", "-c", "echo seen >/proc/1/fd/1")
+        read_until(attached.stdout.fileno(), b"seen")
+    out(host, "service", "rm", "serving")
+    wait_until(lambda: nodes_of(host) == {}, "the service is gone")
+
+
+def test_a_drained_node_keeps_its_containers_and_takes_no_new_ones(spread: Swarmd) -> None:
+    host = spread.host
+    rule = ("-e", "constraint:node==w1")
+    out(host, "run", "-d", "--name", "kept", *rule, "busybox", "sleep", "1000")
+    out(host, "node", "update", "--availability", "drain", "--label-add", "zone=eu", "w1")
+
+    def refused() -> bool:
+        run = docker(host, "run", "--rm", *rule, "busybox", "true")
+        return b"w1: it is drained" in run.stderr
+
+    wait_until(refused, "the gateway knows")
+    assert nodes_of(host) == {"kept": "w1"}
+    assert out(host, "exec", "kept", "echo", "hello") == "hello"
+    out(host, "node", "update", "--availability", "active", "w1")
+    wait_until(lambda: not refused(), "the gateway knows")
+    assert out(host, "run", "--rm", "-e", "constraint:node.labels.zone==eu", "busybox", "echo", "here") == "here"
+    out(host, "rm", "-f", "kept")
+
+
+def test_a_node_joins_and_another_dies_which_was_the_manager(machines: Machines) -> None:
+    for name in ("m2", "m3"):
+        machines.join(machines.add(name, f"name={name}"), "manager")
+    with gateway(machines) as started:
+        host = started.host
+        for name in ("m1", "m2", "m3"):
+            out(host, "run", "-d", "--name", f"on-{name}", "-e", f"constraint:node=={name}", "busybox", "sleep", "1000")
+        machines.join(machines.add("late", "name=late"))
+        rule = ("-e", "constraint:node==late")
+        wait_until(lambda: docker(host, "run", "--rm", *rule, "busybox", "true").returncode == 0, "the node has joined")
+        machines.manager.engine.kill()
+        wait_until(lambda: "on-m1" not in nodes_of(host), "the gateway sees that the manager is lost")
+        pause = ("node", "update", "--availability", "pause", "late")
+        wait_until(lambda: docker(host, *pause).returncode == 0, "the managers have a new leader")
+
+        def refusal() -> bytes:
+            return docker(host, "run", "--rm", *rule, "busybox", "true").stderr
+
+        wait_until(lambda: b"late: it is paused" in refusal(), "another manager is followed")
+        assert b"m1 is down" in docker(host, "exec", "on-m1", "true").stderr
+        assert out(host, "exec", "on-m2", "echo", "hello") == "hello"
+        assert out(host, "info", "-f", "{{.Swarm.ControlAvailable}} {{.Swarm.Managers}}") == "true 3"
+        assert "m1 is missing" in out(host, "info", "-f", "{{.Warnings}}")
