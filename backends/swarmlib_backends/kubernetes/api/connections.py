@@ -6,7 +6,6 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import httpx
@@ -19,9 +18,10 @@ from .credentials import Shown
 from .tls import Stamp, Tls
 
 _KEEP_SECONDS: Final = 60.0
-"""How long an idle connection is kept; load balancers in front of apiservers close theirs after some minutes."""
-_LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEP_SECONDS)
-"""Each watch, follow of logs and attach has a connection of its own, so that a maximum would block later calls."""
+"""How long an idle connection may be used again; load balancers in front of apiservers close theirs after some minutes.
+"""
+_MAX_IDLE: Final = 32
+"""The most connections that are kept while nobody uses them."""
 _KEEPALIVE: Final = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
     (socket.IPPROTO_TCP, getattr(socket, name), value)
     for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
@@ -30,71 +30,62 @@ _KEEPALIVE: Final = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
 """Has the kernel find a peer that is gone: a silent stream (a watch, logs) would wait for it for ever."""
 
 
-@dataclass
-class _Pool:
-    """A transport with its connections, and how many calls use it. One that is outdated is closed by its last user."""
-
-    transport: httpx.AsyncHTTPTransport
-    stamp: Stamp
-    users: int = 0
-    outdated: bool = False
-
-
 class Connections:
-    """The connections for an access. Not safe for use after `aclose`."""
+    """The connections for an access, each with a transport of its own: as many as there are calls and streams.
+
+    A transport with all of them looks at each one for each call, and has a maximum, where a thousand watches are held.
+    """
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._pools: list[_Pool] = []
-        """The current one last; before it those that are outdated, and still in use."""
+        self._idle: list[httpx.AsyncHTTPTransport] = []
+        self._context: ssl.SSLContext | None = None
+        self._stamp: Stamp | None = None
+        """That of the certificates in the context; None at the end."""
 
     @asynccontextmanager
     async def transport(self, shown: Shown) -> AsyncGenerator[httpx.AsyncHTTPTransport]:
-        """Give the transport for one call, with the certificates as they are now.
+        """Give a transport for one call, with the certificates as they are now.
 
         Raises:
             Invalid: a certificate can't be read.
+            Unsupported: the proxy can't be used.
         """
-        pool = await self._current(self._access.tls_for(shown))
-        pool.users += 1
+        context, stamp = await self._current(self._access.tls_for(shown))
+        transport = self._idle.pop() if self._idle else _transport(self._access, context)
         try:
-            yield pool.transport
+            yield transport
         finally:
-            pool.users -= 1
-            await self._close_outdated()
+            if stamp == self._stamp and len(self._idle) < _MAX_IDLE:
+                self._idle.append(transport)
+            else:
+                await _close([transport])
 
-    async def _current(self, tls: Tls) -> _Pool:
+    async def _current(self, tls: Tls) -> tuple[ssl.SSLContext, Stamp]:
         stamp = tls.stamp()
-        if not self._pools or self._pools[-1].stamp != stamp:
-            made = _Pool(_transport(self._access, tls.context()), stamp)
-            for pool in self._pools:
-                pool.outdated = True
-            self._pools.append(made)
-            await self._close_outdated()
-        return self._pools[-1]
-
-    async def _close_outdated(self) -> None:
-        unused = [pool for pool in self._pools if pool.outdated and not pool.users]
-        for pool in unused:
-            self._pools.remove(pool)
-        await _close(unused)
+        if self._context is None or stamp != self._stamp:
+            self._context, self._stamp = tls.context(), stamp
+            outdated, self._idle = self._idle, []
+            await _close(outdated)
+        return self._context, stamp
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        pools, self._pools = self._pools, []
-        await _close(pools)
+        """Close the connections that nobody uses; the others are closed by their users."""
+        idle, self._idle, self._stamp = self._idle, [], None
+        await _close(idle)
 
 
-async def _close(pools: list[_Pool]) -> None:
+async def _close(transports: list[httpx.AsyncHTTPTransport]) -> None:
     with trio.CancelScope(shield=True):  # closing sockets does not block
-        for pool in pools:
-            await pool.transport.aclose()
+        for transport in transports:
+            await transport.aclose()
 
 
 def _transport(access: Access, context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    limits = httpx.Limits(max_connections=1, keepalive_expiry=_KEEP_SECONDS)
     try:
         return httpx.AsyncHTTPTransport(
-            verify=context, limits=_LIMITS, proxy=access.proxy or None, socket_options=_KEEPALIVE
+            verify=context, limits=limits, proxy=access.proxy or None, socket_options=_KEEPALIVE
         )
     except ImportError as exc:
         raise Unsupported("a SOCKS proxy requires the package socksio: pip install 'httpx[socks]'") from exc
