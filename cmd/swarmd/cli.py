@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 from . import controlling
 from .audit_commands import audit
 from .held_commands import approve, deny, pending
+from .kubernetes_commands import kubernetes
 from .parameters import duration
 from .policy_commands import policy
 from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
@@ -330,6 +331,7 @@ def sweep(older_than: float, everywhere: bool, dry_run: bool, words: tuple[str, 
 
 
 cli.add_command(audit)
+cli.add_command(kubernetes)
 cli.add_command(policy)
 cli.add_command(tenant)
 for command in (pending, approve, deny):

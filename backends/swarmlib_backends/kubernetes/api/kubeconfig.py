@@ -61,6 +61,11 @@ def read_access(
     raise Invalid(f"no cluster is chosen: {where}; use --kubeconfig, --context or $KUBECONFIG")
 
 
+def read_kubeconfig(kubeconfig: str = "", environ: Mapping[str, str] = os.environ) -> Kubeconfig:
+    """Return what the files say together that `read_access` would read. Raises Invalid as it does."""
+    return Kubeconfig.read(_files(kubeconfig, environ))
+
+
 def _files(kubeconfig: str, environ: Mapping[str, str]) -> Iterator[Path]:
     """Give the files to read. Of those that are only looked for, missing ones are left out."""
     if kubeconfig:
