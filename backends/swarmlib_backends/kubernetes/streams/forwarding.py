@@ -15,6 +15,7 @@ import trio
 from swarmlib.errors import ungrouped
 
 from ..api.client import Api
+from ..api.resources import PODS
 from .carrier import Carrier, carrying
 from .channels import Channels, Tunnel
 from .events import Data, Ended, Multiplexing
@@ -156,7 +157,7 @@ async def port_forward(api: Api, namespace: str, pod: str, *, dialects: Dialects
 
     dialects: what the cluster was found to speak.
     """
-    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
+    path = PODS.path(namespace, pod, "portforward")
     with ungrouped():
         async with trio.open_nursery() as nursery:
             yield Forward(api, path, dialects, nursery)

@@ -13,6 +13,7 @@ import trio
 from swarmlib.errors import BadAnswer, Unavailable, ungrouped
 
 from ..api.client import Api
+from ..api.resources import PODS
 from .carrier import Carrier, carrying
 from .channels import Channels
 from .events import Data, Ended, Reset
@@ -156,7 +157,7 @@ async def remote_command(
     Raises:
         SwarmError: the apiserver's error, such as NotFound and Denied; Unavailable if it can't be reached.
     """
-    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/{command.kind}"
+    path = PODS.path(namespace, pod, command.kind)
     names = [*command.streams, "error", *(["resize"] if command.tty else [])]
     async with (
         dialects.upgraded(api, path, command.params, _OFFERS) as (dialect, stream),
