@@ -4,7 +4,8 @@
         pod = await api.get(PODS.path("ci", "web-1"))
 
 Objects are the apiserver's own JSON, and its errors are raised as a `SwarmError` (see `errors`). A call is repeated if
-it certainly had no effect: it was never sent, the cluster refused it as too many (429), or it is a GET.
+it certainly had no effect: it was never sent, the cluster refused it as too many (429), or it is a GET. One that
+upgrades a connection may have started a command, and so is not repeated once it was sent.
 """
 
 from __future__ import annotations
@@ -54,6 +55,12 @@ class _Call:
     params: Params = ()
     content: bytes = b""
     headers: Headers = ()
+    upgrades: bool = False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be repeated after it was sent: a GET has no effect, unless it starts a command (exec)."""
+        return self.method == "GET" and not self.upgrades
 
     @property
     def name(self) -> str:
@@ -140,7 +147,7 @@ class Api:
             SwarmError: as for `get`; the apiserver's error, with its `code`, if it refuses.
             BadAnswer: it answers with another success than 101.
         """
-        async with self._opened(_Call(method, path, params, headers=headers)) as (response, _):
+        async with self._opened(_Call(method, path, params, headers=headers, upgrades=True)) as (response, _):
             if response.status_code != _SWITCHING:
                 raise BadAnswer(f"the cluster answered {response.status_code} where 101 was expected: {method} {path}")
             yield Upgraded(response)
@@ -230,7 +237,7 @@ def _pause(call: _Call, exc: SwarmError, number: int) -> float | None:
     if exc.details.get(UNSENT):
         return usual
     may_pass = isinstance(exc, Unavailable | TimedOut) and not isinstance(exc, BadAnswer)
-    return usual if call.method == "GET" and may_pass else None
+    return usual if call.repeatable and may_pass else None
 
 
 async def _whole(body: Body, limit: int) -> bytes:

@@ -372,6 +372,19 @@ async def test_a_refused_upgrade_is_the_apiservers_error() -> None:
     assert raised.value.details["code"] == 404
 
 
+@pytest.mark.parametrize("cut", [True, False])
+async def test_an_upgrade_is_not_repeated_as_it_may_have_started_something(cut: bool) -> None:
+    async def script(asked: Asked, answer: Answer) -> None:
+        if not cut:
+            await answer.json(error("InternalError", 500), 500)
+
+    async with opened(script) as (api, server):
+        with pytest.raises(Unavailable):
+            async with api.upgrade("GET", PATH + "/a/exec", (), UPGRADE):
+                pass
+    assert len(server.asked) == 1
+
+
 # Credentials.
 
 
