@@ -20,7 +20,7 @@ from .events import Accepted, Closed, Event, Framing, Multiplexing, Owed, Reset
 KEEPALIVE_SECONDS: Final = 20.0
 """How often a ping is sent: load balancers end silent connections after a minute, kubelets after four hours."""
 _CLOSE_SECONDS: Final = 1.0
-_RECEIVE: Final = 256 * 1024
+_RECEIVE: Final = 64 * 1024
 _MAX_FRAME: Final = 64 * 1024
 _MAX_OWED: Final = 8 * 1024
 _MAX_EARLY: Final = 64
@@ -110,11 +110,16 @@ class Carrier:
         """
         view = memoryview(data)
         for start in range(0, len(view), _MAX_FRAME):
-            await self.write(self._framing.data(channel, bytes(view[start : start + _MAX_FRAME])))
+            await self._send(self._framing.data(channel, view[start : start + _MAX_FRAME]))
 
     async def end(self, channel: int) -> None:
         """Send no more on a channel. Raises what `send` does, and Unsupported if the protocol can't say it."""
-        await self.write(self._framing.end(channel))
+        await self._send(self._framing.end(channel))
+
+    async def _send(self, frame: bytes) -> None:
+        if self.ended is not None:
+            raise trio.BrokenResourceError(self.ended or "the peer has ended the connection")
+        await self.write(frame)
 
     async def write(self, frame: bytes) -> None:
         """Send a whole frame that the framing made. Raises what `send` does."""

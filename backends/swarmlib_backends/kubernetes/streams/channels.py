@@ -128,9 +128,9 @@ class Channels:
             events.append(Ended(self._ending[0]))
         self._channel, self._ending = None, b""
 
-    def data(self, channel: int, data: bytes) -> bytes:
+    def data(self, channel: int, data: bytes | memoryview) -> bytes:
         """Return the frame that carries bytes of a channel."""
-        return self._socket.message(bytes((channel,)) + data)
+        return self._socket.message(b"".join((bytes((channel,)), data)))
 
     def end(self, channel: int) -> bytes:
         """Return the frame that ends a channel in this direction.
@@ -184,7 +184,7 @@ class Tunnel:
         """Return the frame that ends a stream in both directions."""
         return self._socket.message(self._spdy.reset(channel))
 
-    def data(self, channel: int, data: bytes) -> bytes:
+    def data(self, channel: int, data: bytes | memoryview) -> bytes:
         """Return the frame that carries bytes of a stream."""
         return self._socket.message(self._spdy.data(channel, data))
 

@@ -68,7 +68,7 @@ class Framing(Protocol):
         """
         ...
 
-    def data(self, channel: int, data: bytes) -> bytes:
+    def data(self, channel: int, data: bytes | memoryview) -> bytes:
         """Return the frame that carries bytes of a channel."""
         ...
 

@@ -84,7 +84,8 @@ class RemoteProcess:
 
         Raises:
             SwarmError: the command could not be run; the apiserver's error.
-            Unavailable: the connection ended before the process did.
+            Unavailable: the connection ended, and the cluster has not said how the process did. An apiserver may lose
+                this, and the last output, of a process that ends while input for it is still under way.
             BadAnswer: the cluster broke the protocol.
         """
         while self._open:
@@ -126,17 +127,22 @@ class RemoteProcess:
         """Send bytes to stdin.
 
         Raises:
-            trio.BrokenResourceError: the connection ended, or an earlier call was cancelled.
+            trio.BrokenResourceError: the process or the connection has ended, or an earlier call was cancelled.
         """
-        await self._carrier.send(self._channels["stdin"], data)
+        await self._carrier.send(self._input("stdin"), data)
 
     async def end_input(self) -> None:
         """End stdin. Raises what `send` does, and Unsupported if the cluster speaks only WebSocket v4."""
-        await self._carrier.end(self._channels["stdin"])
+        await self._carrier.end(self._input("stdin"))
 
     async def resize(self, rows: int, columns: int) -> None:
         """Set the size of the terminal. Raises what `send` does."""
-        await self._carrier.send(self._channels["resize"], orjson.dumps({"Width": columns, "Height": rows}))
+        await self._carrier.send(self._input("resize"), orjson.dumps({"Width": columns, "Height": rows}))
+
+    def _input(self, name: str) -> int:
+        if not self._open:
+            raise trio.BrokenResourceError("the process has ended")
+        return self._channels[name]
 
 
 @asynccontextmanager

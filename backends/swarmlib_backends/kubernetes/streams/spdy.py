@@ -72,9 +72,9 @@ class Spdy:
         self._receiving.discard(channel)
         return _control(_Type.RST_STREAM, _WORDS.pack(channel, _CANCEL))
 
-    def data(self, channel: int, data: bytes) -> bytes:
+    def data(self, channel: int, data: bytes | memoryview) -> bytes:
         """Return the frame that carries bytes of a stream, at most 16 MiB."""
-        return _WORDS.pack(channel, len(data)) + data
+        return b"".join((_WORDS.pack(channel, len(data)), data))
 
     def end(self, channel: int) -> bytes:
         """Return the frame that ends a stream in this direction."""

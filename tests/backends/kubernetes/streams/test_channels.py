@@ -6,9 +6,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wsproto.events import BytesMessage
 
 from swarmlib.errors import BadAnswer, Unsupported
-from swarmlib_backends.kubernetes.streams.channels import Channels, Tunnel
+from swarmlib_backends.kubernetes.streams.channels import Channels, Tunnel, WebSocket
 from swarmlib_backends.kubernetes.streams.events import Accepted, Closed, Data, Ended, Event, Opened, Owed
 from tests.backends.kubernetes.streams.recorded import Recorded, recorded
 from tests.backends.kubernetes.streams.test_spdy import joined
@@ -54,6 +55,8 @@ def test_what_is_sent_arrives(channel: int, data: bytes) -> None:
 def test_a_channel_ends_in_one_direction() -> None:
     client, server = channels(), channels(client=False)
     end = client.end(0)
+    [message_of_it] = WebSocket(client=False).receive(end)
+    assert message_of_it == BytesMessage(b"\xff\x00")
     assert [event for byte in end for event in server.receive(bytes((byte,)))] == [Ended(0)]
     assert client.receive(message(b"\xff\x01")) == [Ended(1)]
     assert client.receive(server.data(2, b"more")) == [Data(2, b"more")]

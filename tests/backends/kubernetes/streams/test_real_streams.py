@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from swarmlib.errors import Conflict, Denied, NotFound, SwarmError
+from swarmlib.errors import Conflict, Denied, NotFound, SwarmError, Unavailable
 from swarmlib_backends.kubernetes.api.client import Api
 from swarmlib_backends.kubernetes.api.kubeconfig import read_access
 from swarmlib_backends.kubernetes.api.resources import PODS
@@ -166,6 +166,23 @@ async def test_50_megabytes_of_input_arrive_whole(spdy: Cli, pod: str) -> None:
     data = os.urandom(1 << 20) * 50
     run = await spdy.run(pod, "sha256sum", stdin=data)
     assert run.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
+
+
+async def test_input_that_nobody_reads_does_not_keep_a_process(cli: Cli, pod: str) -> None:
+    with trio.fail_after(60):
+        async with cli.opened(pod, "head", "-c", "3", stdin=True) as process, trio.open_nursery() as nursery:
+
+            async def feed() -> None:
+                with suppress(trio.BrokenResourceError):
+                    while True:
+                        await process.send(b"x" * 100_000)
+
+            nursery.start_soon(feed)
+            with suppress(
+                Unavailable
+            ):  # an apiserver that can't send on its input forgets the output that is under way
+                assert await collected(process) == Run(b"xxx", b"", 0)
+            nursery.cancel_scope.cancel()
 
 
 async def test_much_output_arrives_whole_and_apart(cli: Cli, pod: str) -> None:

@@ -155,6 +155,10 @@ async def test_a_command_that_can_not_be_run_is_the_cluster_s_error(running: Run
             "details": {"causes": [{"reason": "ExitCode", "message": "x"}]},
         },
         {"status": "Failure", "reason": "NonZeroExitCode", "details": 3},
+        exited(-1),
+        exited(1 << 32),
+        exited(int("9" * 4000)),
+        {"status": 0},
     ],
 )
 async def test_a_malformed_status_is_refused(running: Running, status: dict[str, object]) -> None:
@@ -240,6 +244,14 @@ async def test_a_reader_holds_back_the_peer(running: Running) -> None:
             assert await process.receive()
         await trio.testing.wait_all_tasks_blocked()
         assert sent < 8000
+
+
+async def test_input_for_a_process_that_has_ended_is_refused(running: Running) -> None:
+    async with running(lambda served: served.finish(SUCCESS)) as process:
+        assert await process.receive() is None
+        for call in (process.send(b"x"), process.end_input()):
+            with pytest.raises(trio.BrokenResourceError, match="the process has ended"):
+                await call
 
 
 async def test_pings_are_sent_and_answered_while_nothing_else_is(
