@@ -53,7 +53,7 @@ def exit_code(raw: bytes) -> int:
             return 0
         if status.reason == "NonZeroExitCode":
             return status.exit_code()
-        error: dict[str, Any] = msgspec.json.decode(raw, type=dict)
+        error = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, ValueError) as exc:
         raise BadAnswer("the cluster gave a malformed status of how a command ended") from exc
     raise error_of_status(error)
