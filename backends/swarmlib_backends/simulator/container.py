@@ -12,6 +12,7 @@ import trio
 
 from ..dockerapi.nullable import list_of
 from ..enginekit.container import LOG_BYTES, Configured
+from ..enginekit.mounts import Mount
 from ..enginekit.output import Output
 from ..enginekit.pipe import Pipe
 from .files import Files
@@ -46,26 +47,6 @@ class Endpoint:
         """Forget what it has only while the container runs."""
         self.id = self.address = self.gateway = self.address6 = self.gateway6 = self.mac = ""
         self.prefix = self.prefix6 = 0
-
-
-@dataclass(slots=True, eq=False)
-class Mount:
-    """Something that is mounted: a volume (by its `name`), a folder of the host (`source`), or a tmpfs."""
-
-    type: str
-    target: str
-    name: str = ""
-    source: str = ""
-    mode: str = ""
-    writable: bool = True
-    propagation: str = ""
-    anonymous: bool = False
-    inherited: bool = False
-    """Whether it is another container's too, as `VolumesFrom` asked."""
-    filled: bool = True
-    """Whether a volume that is still empty gets what the image has there."""
-    labels: dict[str, str] | None = None
-    """Those that a volume gets if it is made for this."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from .lifecycle import Lifecycle
 from .links import make_links, unlink
 from .listing import listed
 from .logdrivers import check_readable
-from .mounts import make_volumes, mount_all, mounts_of
+from .mounts import make_volumes, mount_all, mounts_asked
 from .networks import NetworkStore
 from .processes import processes_in
 from .resources import check_resources, check_security, check_storage
@@ -82,7 +82,7 @@ class Containers(StreamedContainerOperations[Container]):
         try:
             check_security(host)
             check_storage(host)
-            container.mounts = mounts_of(config, host, engine)
+            container.mounts = mounts_asked(config, host, engine)
             make_volumes(container.mounts, engine)
             mount_all(container.files, container.mounts, engine)
             make_links(container, engine)

@@ -14,13 +14,13 @@ from ..dockerapi.schema import empty
 from ..dockerapi.status import refusal, restated
 from ..enginekit.bodies import check_process
 from ..enginekit.configs import completed
+from ..enginekit.mounts import asked_mount
 from .addresses import LAST_PORT, address_in
 from .engine import Engine
 from .hosts import HOST_GATEWAY
 from .image import Image
 from .links import conflict
 from .logdrivers import DEFAULT, log_config
-from .mounts import asked_mount
 from .resources import check_of_other_systems, check_privileges, check_resources
 
 _MILLISECOND: Final = 1_000_000

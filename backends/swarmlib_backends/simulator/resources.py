@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
+from ..enginekit.mounts import check_temporary
 from .engine import Engine
-from .mounts import check_temporary
 
 _LEAST_MEMORY: Final = 6 * 1024 * 1024
 _CFS_PERIODS: Final = range(1000, 1_000_001)

@@ -9,7 +9,8 @@ import orjson
 
 from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
-from .container import Container, Endpoint, Health, Mount
+from ..enginekit.mounts import Mount
+from .container import Container, Endpoint, Health
 from .engine import Engine
 from .links import names_of
 from .links import shown as shown_links
