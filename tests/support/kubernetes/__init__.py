@@ -1,0 +1,1 @@
+"""Kubernetes' own documents, and a kubeconfig's client, for tests."""
