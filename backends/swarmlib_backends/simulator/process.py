@@ -140,6 +140,10 @@ class Process:
         handler = self.handlers.get(number)
         if number == signal.SIGKILL:
             self.kill()
+        elif number == signal.SIGSTOP:
+            self.freeze()
+        elif number == signal.SIGCONT and handler is None:
+            self.thaw()
         elif handler is not None:
             handler()
         elif not self._first and number not in _HARMLESS:

@@ -216,6 +216,8 @@ async def _test(run: Run) -> int:
             found = bool(text)
         case ["-z", text]:
             found = not text
+        case ["-p", _]:
+            found = False  # there are no named pipes here
         case ["-e" | "-f" | "-d" | "-s" as kind, name]:
             node = run.node(name)
             found = node is not None and (kind == "-e" or (node.is_folder if kind == "-d" else not node.is_folder))

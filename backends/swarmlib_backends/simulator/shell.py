@@ -6,6 +6,7 @@ found: nothing is skipped silently.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -18,23 +19,25 @@ from .shell_syntax import parse
 
 
 async def sh(run: Run) -> int:
-    """Return the program `sh`: `sh -c SCRIPT`, or a script on stdin."""
-    options = [word for word in run.args[1:] if word.startswith("-")]
-    rest = [word for word in run.args[1:] if not word.startswith("-")]
+    """Return the program `sh`: `sh -c SCRIPT [NAME [ARGUMENT]...]`, `sh FILE [ARGUMENT]...`, or a script on stdin."""
+    count = next((at for at, word in enumerate(run.args[1:]) if not word.startswith("-")), len(run.args) - 1)
+    options, rest = run.args[1 : 1 + count], run.args[1 + count :]
     if any("c" in word for word in options):
         if not rest:
             return await run.fail("sh: -c requires an argument", 2)
-        return await _script(run, rest[0])
+        return await _script(run, rest[0], rest[1:])
     if rest:
         node = run.files.get(run.path(rest[0]))
         if node is None:
             return await run.fail(f"sh: can't open '{rest[0]}': No such file or directory", 2)
-        return await _script(run, node.data.decode("utf-8", "replace"))
+        return await _script(run, node.data.decode("utf-8", "replace"), rest)
     return await _lines(run)
 
 
-async def _script(run: Run, text: str) -> int:
-    shell = Shell(dict(run.env), run.folder, OWN)
+async def _script(run: Run, text: str, given: Sequence[str]) -> int:
+    """Run a script; `given` are its name and its arguments."""
+    name, *args = given or ["sh"]
+    shell = Shell(dict(run.env), run.folder, OWN, args, name)
     async with trio.open_nursery() as shell.nursery:
         code = await guarded(partial(_parsed, text), shell, run)
         shell.nursery.cancel_scope.cancel()

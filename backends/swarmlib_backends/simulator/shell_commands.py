@@ -1,4 +1,4 @@
-"""The shell's own commands: cd, exec, exit, export, trap and wait."""
+"""The shell's own commands: cd, exec, exit, export, kill, read, trap and wait."""
 
 from __future__ import annotations
 
@@ -80,11 +80,46 @@ async def _export(words: list[str], shell: Shell, run: Run) -> int:
     return 0
 
 
+async def _read(words: list[str], shell: Shell, run: Run) -> int:
+    """`read [-r] NAME...`: a line, whose last variable has the rest of it."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        if not (piece := shell.read_ahead or await run.stdin.receive_some()):
+            break
+        end = piece.find(b"\n") + 1 or len(piece)
+        line += piece[:end]
+        shell.read_ahead = bytes(piece[end:])
+    names = [word for word in words[1:] if not word.startswith("-")]
+    values = line.decode("utf-8", "replace").rstrip("\n").split(None, len(names) - 1) if names else []
+    shell.variables |= dict.fromkeys(names, "") | dict(zip(names, (each.strip() for each in values), strict=False))
+    return 0 if line.endswith(b"\n") else 1
+
+
+async def _kill(words: list[str], shell: Shell, run: Run) -> int:
+    """`kill [-SIGNAL] PID...`; the signal 0 only asks whether there is such a process."""
+    named = words[1][1:] if len(words) > 1 and words[1].startswith("-") else ""
+    try:
+        number = 0 if named == "0" else signal_number(named or "TERM")
+    except Invalid:
+        return await run.fail(f"sh: invalid signal '{named}'")
+    code = 0
+    for word in words[2 if named else 1 :]:
+        process = next((each for each in run.beside() if str(each.pid) == word), None)
+        if process is None:
+            code = await run.fail(f"sh: can't kill pid {word}: No such process")
+        elif number:
+            process.signal(number)
+    await trio.lowlevel.checkpoint()
+    return code
+
+
 OWN: Final[Mapping[str, Callable[[list[str], Shell, Run], Awaitable[int]]]] = {
     "exit": _exit,
     "export": _export,
     "exec": _exec,
     "cd": _cd,
+    "kill": _kill,
+    "read": _read,
     "trap": _trap,
     "wait": _wait,
 }

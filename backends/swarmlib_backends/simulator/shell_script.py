@@ -43,8 +43,14 @@ class Shell:
     folder: str
     own: Mapping[str, Callable[[list[str], Shell, Run], Awaitable[int]]]
     """The shell's own commands."""
+    args: Sequence[str] = ()
+    """The script's own: $1, $2 and so on."""
+    name: str = "sh"
+    """What it is called: $0."""
     last: int = 0
     traps: dict[int, Command | None] = field(default_factory=dict[int, "Command | None"])
+    read_ahead: bytes = b""
+    """What was read of stdin behind the last line."""
     pending: list[int] = field(default_factory=list[int])
     signalled: trio.Event = field(default_factory=trio.Event)
     jobs: list[trio.Event] = field(default_factory=list[trio.Event])
@@ -122,8 +128,7 @@ async def _expanded(shell: Shell, run: Run, *given: Word) -> list[str]:
     for word in given:
         words: list[str] = []
         for part in word:
-            value = await _value(part, shell, run)
-            pieces = [value] if isinstance(part, Text) or part.quoted else value.split()
+            pieces = await _pieces(part, shell, run)
             if words and pieces:
                 words[-1] += pieces.pop(0)
             words += pieces
@@ -131,13 +136,22 @@ async def _expanded(shell: Shell, run: Run, *given: Word) -> list[str]:
     return found
 
 
+async def _pieces(part: Part, shell: Shell, run: Run) -> list[str]:
+    """Return the words that a part becomes, which are joined to what stands beside it."""
+    if isinstance(part, Variable) and part.name == "@" and part.quoted:
+        return list(shell.args)
+    value = await _value(part, shell, run)
+    return [value] if isinstance(part, Text) or part.quoted else value.split()
+
+
 async def _value(part: Part, shell: Shell, run: Run) -> str:
     match part:
         case Text():
             return part.text
         case Variable():
-            special = {"?": str(shell.last), "$": str(run.process.pid), "0": "sh"}
-            return special.get(part.name) or shell.variables.get(part.name, "")
+            special = {"?": str(shell.last), "$": str(run.process.pid), "0": shell.name, "#": str(len(shell.args))}
+            special |= {"@": " ".join(shell.args), **{str(at): arg for at, arg in enumerate(shell.args, 1)}}
+            return special[part.name] if part.name in special else shell.variables.get(part.name, "")
         case Output():
             buffer = bytearray()
             given = replace(run, stdout=Sink(partial(_append, buffer)))
@@ -150,7 +164,7 @@ async def _value(part: Part, shell: Shell, run: Run) -> str:
 
 @dataclass(frozen=True)
 class Redirect:
-    """Where a file number leads: `operator` is one of <, >, >>, <& and >&."""
+    """Where a file number leads: `operator` is one of <, >, >>, <>, <& and >&."""
 
     number: int
     operator: str
@@ -190,7 +204,7 @@ async def _redirected(
             if target not in ("1", "2"):
                 raise ShellSyntaxError(f"bad file number {target}")
             sinks[redirect.number] = sinks[int(target)]
-        elif redirect.operator == "<":
+        elif redirect.operator in ("<", "<>") and redirect.number == 0:
             node = run.files.get(path)
             run = replace(run, stdin=BytesStream(node.data if node else b""))
         else:

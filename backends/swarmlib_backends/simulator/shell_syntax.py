@@ -2,8 +2,8 @@
 
 list      = andor {(";" | "&" | newline) andor}         commands  simple ones, with NAME=value before them
 andor     = pipeline {("&&" | "||") pipeline}           words     'quoted', "quoted $NAME", $NAME, ${NAME}, $?, $$,
-pipeline  = command {"|" command}                                 $(list), `list`
-command   = ["!"] (simple | while | if | for | group)   redirects >file >>file <file 2>file >&2 2>&1
+pipeline  = command {"|" command}                                 $1, "$@", $#, $(list), `list`
+command   = ["!"] (simple | while | if | for | group)   redirects >file >>file <file <>file 2>file >&2 2>&1
 while     = ("while" | "until") list "do" list "done"
 if        = "if" list "then" list {"elif" …} ["else" list] "fi"
 for       = "for" NAME "in" {word} "do" list "done"
@@ -22,10 +22,10 @@ from .shell_script import Command, Part, Redirect, ShellSyntaxError, Text, Word
 
 _BLANK: Final = re.compile(r"(?:[ \t]+|\\\n|#[^\n]*)+")
 _OPERATOR: Final = re.compile(r"&&|\|\||;|\n|&(?!>)|\||\(|\)")
-_REDIRECT: Final = re.compile(r"\d?(?:>>|>|<)&?")
+_REDIRECT: Final = re.compile(r"\d?(?:>>|<>|>|<)&?")
 _BARE: Final = re.compile(r"[^\s;&|<>()'\"\\$`]+")
 _QUOTED: Final = re.compile(r"[^\"\\$`]+")
-_VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*|[0?$]))")
+_VARIABLE: Final = re.compile(r"\$(?:\{(\w+|[@#])\}|([A-Za-z_]\w*|[0-9?$@#]))")
 _BACKTICKS: Final = re.compile(r"`((?:\\.|[^`\\])*)`", re.DOTALL)
 _ASSIGNED: Final = re.compile(r"[A-Za-z_]\w*=")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
