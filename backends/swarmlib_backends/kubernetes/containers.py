@@ -29,10 +29,11 @@ from .attach import RemoteStdio, remote
 from .cluster import Cluster
 from .container import PodContainer
 from .holding import held
+from .images.images import Images
 from .lifecycle import Lifecycle
 from .logs import send_logs
 from .pods import names
-from .pods.record import Record
+from .pods.record import Image, Record
 from .streams.remote import RemoteCommand, RemoteProcess
 
 _FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
@@ -45,10 +46,11 @@ _FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
 class Containers(ContainerOperations[PodContainer]):
     """Answers what is asked of containers."""
 
-    def __init__(self, cluster: Cluster, lifecycle: Lifecycle, nursery: trio.Nursery) -> None:
+    def __init__(self, cluster: Cluster, lifecycle: Lifecycle, images: Images, nursery: trio.Nursery) -> None:
         super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
         self._cluster = cluster
         self._life = lifecycle
+        self._images = images
         self._nursery = nursery
         self._terminals: dict[str, list[RemoteProcess]] = {}
         """The connections by which clients are attached, by the ids of the containers."""
@@ -66,12 +68,12 @@ class Containers(ContainerOperations[PodContainer]):
         if not body.get("Image"):
             raise refusal(400, "Config cannot be empty in order to create a container")
         check_process(body)
-        if asked.platform:
-            platforms.read(asked.platform)
-        id = names.new_id()
+        platform = platforms.read(asked.platform) if asked.platform else platforms.HERE
         name = self.store.free_name(asked.name or f"kubernetes_{secrets.token_hex(4)}")
-        made = await self._cluster.create(Record(id, name, self.now(), body))
-        return {"Id": made.id, "Warnings": []}
+        known, warning = await self._images.of_container(str(body["Image"]), platform)
+        image = Image(digest=known.found.digest, config=known.found.config) if known else None
+        made = await self._cluster.create(Record(names.new_id(), name, self.now(), body, image))
+        return {"Id": made.id, "Warnings": [warning] if warning else []}
 
     async def inspect(self, request: Request) -> dict[str, Any]:
         """See `ContainerOperations`."""

@@ -21,6 +21,9 @@ from .api.kubeconfig import read_access
 from .cluster import Cluster
 from .containers import Containers
 from .happenings import Happenings
+from .images.images import Images
+from .images.operations import ImageOperations
+from .images.registry import Registries
 from .lifecycle import Lifecycle
 from .mirror import Mirror
 from .options import KubernetesOptions
@@ -45,15 +48,20 @@ class Engine(EngineServer):
         """Hold the connections to the cluster, and the watches."""
         options, clock = self.options, Clock()
         access = read_access(options.kubeconfig, options.context, options.namespace)
-        async with Api.open(access) as api, trio.open_nursery() as nursery:
+        async with (
+            Api.open(access) as api,
+            Registries.open(options.insecure_registry) as registries,
+            trio.open_nursery() as nursery,
+        ):
             self._mirror = Mirror(api, access.namespace)
             pods = PodOptions(namespace=access.namespace, tools=options.tools, tools_image=options.tools_image)
             cluster = Cluster(api, self._mirror, pods, Dialects())
             events = Events(clock)
             Happenings(cluster, events, nursery, clock.now, self.name)
             lifecycle = Lifecycle(cluster, events, clock.now, options.start_timeout)
-            containers = Containers(cluster, lifecycle, nursery)
-            self.operations = operations_of(self, containers, events, System(cluster))
+            images = Images(registries, clock.now)
+            containers = Containers(cluster, lifecycle, images, nursery)
+            self.operations = operations_of(self, containers, events, System(cluster), ImageOperations(images, events))
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
             try:
                 yield

@@ -20,4 +20,7 @@ class KubernetesOptions:
         "whether containers get swarmlib's tools, which kill, cp, top and attach before start need", default="auto"
     )
     tools_image: str = option("image with a static busybox at /bin/busybox", default="busybox", metavar="IMAGE")
+    insecure_registry: list[str] = option(
+        "registry that is spoken to without TLS, besides those on this machine", default=[], metavar="HOST[:PORT]"
+    )
     start_timeout: Duration = option("how long a container may wait for a node with room for it", default=120.0)

@@ -1,0 +1,149 @@
+"""The operations of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from swarmlib import NotFound, Request, SwarmError, Unsupported
+
+from ...dockerapi import platforms
+from ...dockerapi.filters import flag
+from ...dockerapi.matching import glob
+from ...dockerapi.nullable import dict_of, list_of
+from ...dockerapi.operations import ImageCreate, ImageInspect, ImageList
+from ...dockerapi.platforms import HERE
+from ...dockerapi.references import full, is_digest, looked_for, normal, repository, tagged
+from ...dockerapi.status import to_tell_in_band
+from ...enginekit.configs import NO_CONFIG
+from ...enginekit.events import Events
+from ...enginekit.filters import checked, labels_wanted
+from ...enginekit.operations import answers, ref_of
+from .credentials import Credentials
+from .images import Images, Known
+
+_CREDENTIALS: Final = "x-registry-auth"
+_FILTERS: Final = frozenset({"dangling", "label", "reference"})
+
+
+class ImageOperations:
+    """Answers what is asked of images. None is built, loaded, tagged or removed here: a cluster pulls its images."""
+
+    def __init__(self, images: Images, events: Events) -> None:
+        self._images = images
+        self._events = events
+
+    @answers("ImageCreate")
+    async def _pull(self, request: Request) -> None:
+        """Look an image up in its registry. The nodes pull it when a container needs it."""
+        asked, reply = ImageCreate.of(request), request.reply
+        if not asked.from_image:
+            raise Unsupported("a cluster imports no images: push the image to a registry")
+        name, tag = asked.from_image.removesuffix(":"), asked.tag
+        ref = f"{repository(normal(name))}@{tag}" if is_digest(tag) else tagged(name, tag)
+        platform = platforms.read(asked.platform) if asked.platform else HERE
+        try:
+            known = await self._images.find(ref, _credentials(request), platform)
+        except SwarmError as exc:
+            raise to_tell_in_band(exc) from exc
+        shown = full(ref).partition("/")[2]
+        await reply.set({"status": f"Pulling from {repository(shown)}", "id": ref.rpartition(":")[2]})
+        await reply.set({"status": f"Digest: {known.found.digest}"})
+        await reply.set({"status": f"Status: {ref} is in its registry; a node pulls it when a container needs it"})
+        self._events.tell_object("image", "pull", ref, {"name": repository(ref)})
+
+    @answers("ImageInspect")
+    async def _inspect(self, request: Request) -> dict[str, Any]:
+        ref = ref_of(request)
+        if ImageInspect.of(request).platform:
+            raise Unsupported("images are inspected for the platform of the cluster's nodes only")
+        known = self._named(ref)
+        about = known.found.about
+        return {
+            "Id": known.found.digest,
+            "RepoTags": _tags(known),
+            "RepoDigests": [f"{repository(known.name)}@{known.found.digest}"],
+            "Parent": "",
+            "Comment": "",
+            "Created": str(about.get("created") or "1970-01-01T00:00:00Z"),
+            "Author": str(about.get("author") or ""),
+            "Config": NO_CONFIG | known.found.config,
+            "Architecture": str(about.get("architecture") or ""),
+            "Os": str(about.get("os") or ""),
+            "Size": known.found.size,
+            "VirtualSize": known.found.size,
+            "GraphDriver": {"Name": "kubernetes", "Data": None},
+            "RootFS": {"Type": "layers", "Layers": list_of(dict_of(about.get("rootfs")).get("diff_ids"))},
+            "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+        }
+
+    def _named(self, ref: str) -> Known:
+        """Return an image that is known. Raises `NotFound`: a client pulls it then."""
+        for each in self._images.known():
+            digest = each.found.digest
+            if ref in (digest, digest.removeprefix("sha256:")) or each.name == _normal_or_none(ref):
+                return each
+        raise NotFound(f"no such image: {ref}: No such image: {looked_for(ref)}")
+
+    @answers("ImageList")
+    async def _list(self, request: Request) -> list[Any]:
+        wanted = checked(ImageList.of(request).filters, _FILTERS)
+        if "dangling" in wanted and flag(wanted, "dangling", ["true"], ["false"]):
+            return []
+        patterns = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
+        shown: Iterable[Known] = reversed(self._images.known())
+        return [
+            _summary(each)
+            for each in shown
+            if labels_wanted(dict_of(each.found.config.get("Labels")), wanted)
+            and (not patterns or any(fits(each.name) or fits(repository(each.name)) for fits in patterns))
+        ]
+
+    @answers("DistributionInspect")
+    async def _distribution(self, request: Request) -> dict[str, Any]:
+        known = await self._images.find(ref_of(request), _credentials(request))
+        about = known.found.about
+        return {
+            "Descriptor": {"mediaType": "", "digest": known.found.digest, "size": known.found.size},
+            "Platforms": [{"architecture": about.get("architecture"), "os": about.get("os")}],
+        }
+
+
+def _normal_or_none(ref: str) -> str | None:
+    try:
+        return normal(ref)
+    except SwarmError:  # an id, or nothing at all
+        return None
+
+
+def _credentials(request: Request) -> Credentials:
+    """Return the credentials that a client sends along."""
+    return Credentials.read(next((value for name, value in request.meta.headers if name == _CREDENTIALS), ""))
+
+
+def _tags(known: Known) -> list[str]:
+    return [] if "@" in known.name else [known.name]
+
+
+def _summary(known: Known) -> dict[str, Any]:
+    found = known.found
+    return {
+        "Containers": -1,
+        "Created": int(_moment(str(found.about.get("created") or ""))),
+        "Id": found.digest,
+        "Labels": dict_of(found.config.get("Labels")) or None,
+        "ParentId": "",
+        "RepoDigests": [f"{repository(known.name)}@{found.digest}"],
+        "RepoTags": _tags(known),
+        "SharedSize": -1,
+        "Size": found.size,
+        "VirtualSize": found.size,
+    }
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
