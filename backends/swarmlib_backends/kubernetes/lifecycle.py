@@ -30,7 +30,9 @@ _OVER: Final[dict[str, Any]] = {"spec": {"activeDeadlineSeconds": 1}}
 """Ends a Pod: the cluster sends TERM, waits as long as the Pod allows, and starts nothing again."""
 _SEND: Final = f'p=$({BUSYBOX} cat {FOLDER}/pid) && kill -"$1" "$p"'
 """Sends a signal to the first process of a container's command."""
-_SEND_ALL: Final = f'{BUSYBOX} ps -o pid= | while read -r p; do [ "$p" = 1 ] || [ "$p" = $$ ] || kill -"$1" "$p"; done'
+_SEND_ALL: Final = 'kill -"$1" -1'
+"""Sends a signal to all processes but the sender, a shell without children, and the Pod's first one, which only waits.
+"""
 
 
 @dataclass(frozen=True)

@@ -192,6 +192,8 @@ class Mirror:
             self._tell(parts.container, None)
         elif record is not container.record or parts.pod is not container.pod:
             before = container.update(record, parts.pod)
+            if container.name != record.name:
+                self.containers.set_name(container, record.name)
             self._tell(container, before)
 
     def _remove(self, parts: _Parts, container: PodContainer) -> None:

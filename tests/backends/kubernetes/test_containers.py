@@ -1,0 +1,130 @@
+"""Containers in a real cluster, by the real docker CLI: from create to remove, over more than one gateway."""
+
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.cluster import Cluster
+from tests.support.engines import Swarmd, docker, free_port, swarmd, use_a_terminal, wait_until
+
+pytestmark = pytest.mark.cluster
+
+
+def stage(cluster: Cluster) -> str:
+    return f"kubernetes --kubeconfig {cluster.kubeconfig} --tools-image busybox:1"
+
+
+@pytest.fixture(scope="module")
+def gateway(cluster: Cluster) -> Iterator[Swarmd]:
+    with swarmd(stage(cluster)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def image(cluster: Cluster) -> str:
+    return f"{cluster.registry()}/busybox:1"
+
+
+def output(gateway: Swarmd, *command: str) -> str:
+    return docker(gateway.host, *command, check=True).stdout.decode().strip()
+
+
+def state(gateway: Swarmd, name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(output(gateway, "inspect", "--format", "{{json .State}}", name))
+    return found
+
+
+def test_the_streams_and_the_exit_code_of_a_run_are_exact(gateway: Swarmd, image: str) -> None:
+    for _ in range(3):
+        ran = docker(gateway.host, "run", "--rm", image, "sh", "-c", "echo out; echo err >&2; exit 3")
+        assert (ran.stdout, ran.stderr, ran.returncode) == (b"out\n", b"err\n", 3)
+    assert output(gateway, "ps", "-aq") == ""
+
+
+def test_all_of_stdin_arrives_and_its_end_too(gateway: Swarmd, image: str) -> None:
+    data = os.urandom(5_000_000)
+    ran = docker(gateway.host, "run", "--rm", "-i", image, "sha256sum", input=data)
+    assert ran.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
+
+
+def test_a_stopped_container_keeps_its_own_exit_code_and_its_logs(gateway: Swarmd, image: str) -> None:
+    program = "trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.1; done"
+    output(gateway, "run", "-d", "--name", "My_App.1", image, "sh", "-c", program)
+    wait_until(lambda: "up" in output(gateway, "logs", "My_App.1"), "the first line")
+    output(gateway, "stop", "My_App.1")
+    found = state(gateway, "My_App.1")
+    assert (found["Status"], found["ExitCode"], found["Running"]) == ("exited", 5, False)
+    assert output(gateway, "logs", "My_App.1") == "up\nbye"
+    assert output(gateway, "wait", "My_App.1") == "5"
+    again = docker(gateway.host, "start", "My_App.1")
+    assert again.returncode == 1
+    assert b"has run: a Pod can't run again" in again.stderr
+    output(gateway, "rm", "My_App.1")
+
+
+def test_signals_pauses_and_names(gateway: Swarmd, image: str) -> None:
+    program = "trap 'echo usr1' USR1; echo up; while :; do sleep 0.1; done"
+    output(gateway, "run", "-d", "--name", "signals", image, "sh", "-c", program)
+    wait_until(lambda: "up" in output(gateway, "logs", "signals"), "the first line")
+    output(gateway, "kill", "-s", "USR1", "signals")
+    wait_until(lambda: "usr1" in output(gateway, "logs", "signals"), "the signal's line")
+    output(gateway, "pause", "signals")
+    assert state(gateway, "signals")["Status"] == "paused"
+    output(gateway, "unpause", "signals")
+    output(gateway, "rename", "signals", "renamed")
+    taken = docker(gateway.host, "create", "--name", "renamed", image)
+    assert b'The container name "/renamed" is already in use' in taken.stderr
+    output(gateway, "create", "--name", "signals", image)
+    output(gateway, "kill", "renamed")
+    assert state(gateway, "renamed")["ExitCode"] == 137
+    output(gateway, "rm", "-f", "renamed", "signals")
+    assert output(gateway, "ps", "-aq") == ""
+
+
+def test_what_kubernetes_would_expand_stays_as_it_is(gateway: Swarmd, image: str) -> None:
+    words = ("--rm", "-e", "A=$(B)$$", "-e", "B=b", image, "sh", "-c", 'echo "$A" "$0"', "$(B)$$")
+    assert output(gateway, "run", *words) == "$(B)$$ $(B)$$"
+
+
+def test_an_image_that_no_registry_has_is_no_image(gateway: Swarmd, cluster: Cluster) -> None:
+    ran = docker(gateway.host, "run", "--rm", f"{cluster.registry()}/nothing:1")
+    assert ran.returncode == 125
+    assert b"manifest unknown" in ran.stderr
+
+
+def test_a_gateway_that_was_killed_leaves_nothing_behind_that_another_one_does_not_know(
+    cluster: Cluster, gateway: Swarmd, image: str
+) -> None:
+    with tempfile.NamedTemporaryFile() as log:
+        other = Swarmd((stage(cluster),), log, free_port(), "")
+        wait_until(other.accepts, "swarmd", other.process)
+        output(other, "run", "-d", "--name", "survivor", image, "sh", "-c", "echo alive; sleep 2; exit 6")
+        waiting = subprocess.Popen(["docker", "-H", gateway.host, "wait", "survivor"], stdout=subprocess.PIPE)
+        other.process.kill()
+        other.process.wait()
+    assert waiting.communicate(timeout=60)[0] == b"6\n"
+    assert output(gateway, "logs", "survivor") == "alive"
+    assert state(gateway, "survivor")["ExitCode"] == 6
+    with swarmd(stage(cluster)) as third:
+        assert output(third, "ps", "-a", "--format", "{{.Names}} {{.State}}") == "survivor exited"
+        output(third, "rm", "survivor")
+    wait_until(lambda: output(gateway, "ps", "-aq") == "", "the removal by another gateway")
+
+
+def test_a_terminal_has_its_size_and_its_keys(gateway: Swarmd, image: str) -> None:
+    use_a_terminal(gateway.host, image, prompt=b"/ # ")
+
+
+def test_a_container_whose_pod_somebody_deletes_has_been_killed(cluster: Cluster, gateway: Swarmd, image: str) -> None:
+    output(gateway, "run", "-d", "--name", "lost", image, "sleep", "1000")
+    path = f"/api/v1/namespaces/{cluster.namespace}/pods"
+    for pod in cluster.api.value("GET", path)["items"]:
+        cluster.api.value("DELETE", f"{path}/{pod['metadata']['name']}?gracePeriodSeconds=0")
+    assert output(gateway, "wait", "lost") == "137"
+    assert state(gateway, "lost")["Error"] == "its Pod was deleted"
+    output(gateway, "rm", "lost")
