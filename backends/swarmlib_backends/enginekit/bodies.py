@@ -34,6 +34,8 @@ def only(*values: Any) -> Allows:
     return values.__contains__
 
 
+_MILLISECOND: Final = 1_000_000
+"""Nanoseconds."""
 HARMLESS: Final[Mapping[str, Allows]] = MappingProxyType(
     {
         "ConsoleSize": anything,
@@ -97,6 +99,38 @@ def check_process(config: Mapping[str, Any]) -> None:
     for entry in list_of(config.get("Env")):
         if not entry or entry.startswith("="):
             raise refusal(400, f"invalid environment variable: {entry}")
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raise what is said of a configuration that can't be."""
+    check_process(config)
+    health = dict_of(config.get("Healthcheck"))
+    for name in ("Interval", "Timeout", "StartPeriod"):
+        if 0 != int(health.get(name) or 0) < _MILLISECOND:
+            raise refusal(400, f"{name} in Healthcheck cannot be less than 1ms")
+    if int(health.get("Retries") or 0) < 0:
+        raise refusal(400, "Retries in Healthcheck cannot be negative")
+
+
+def check_restarts(host: Mapping[str, Any]) -> None:
+    """Raise `Invalid` unless the restart policy of a HostConfig is one of an engine's, and agrees with the rest."""
+    policy = dict_of(host.get("RestartPolicy"))
+    if host.get("AutoRemove") and policy.get("Name") not in (None, "", "no"):
+        raise refusal(400, "can't create 'AutoRemove' container with restart policy")
+    check_restart_policy(policy)
+
+
+def check_restart_policy(policy: Mapping[str, Any]) -> None:
+    """Raise `Invalid` unless it is one of an engine's."""
+    name, count = policy.get("Name") or "", int(policy.get("MaximumRetryCount") or 0)
+    if name in ("always", "unless-stopped", "no"):
+        if count:
+            raise refusal(400, f"maximum retry count cannot be used with restart policy '{name}'")
+    elif name == "on-failure":
+        if count < 0:
+            raise refusal(400, "maximum retry count cannot be negative")
+    elif name:
+        raise refusal(400, f"invalid restart policy '{name}'")
 
 
 def _nothing(value: Any) -> bool:

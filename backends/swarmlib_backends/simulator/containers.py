@@ -10,6 +10,7 @@ from ..dockerapi import platforms
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerCreate, ContainerInspect, ContainerStats, ContainerTop
 from ..dockerapi.status import refusal
+from ..enginekit.bodies import check_config, check_restart_policy
 from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_not_restarting, check_running, no_link
 from ..enginekit.stdio import stream_headers
@@ -70,7 +71,7 @@ class Containers(StreamedContainerOperations[Container]):
         """
         engine = self._engine
         create.check_modes(body)
-        create.check_config(body)
+        check_config(body)
         host = create.host_of(body, engine)
         asked = create.networks_asked(body)
         image = image or self._image(str(body.get("Image") or ""), platform)
@@ -114,7 +115,7 @@ class Containers(StreamedContainerOperations[Container]):
         body = body_of(request)
         container = self.find(request)
         check_resources(body, self._engine)
-        create.check_restart_policy(dict_of(body.get("RestartPolicy")))
+        check_restart_policy(dict_of(body.get("RestartPolicy")))
         container.host = create.update(container.host, body, container.id)
         self._engine.tell(container, "update")
         return {"Warnings": None}

@@ -12,7 +12,7 @@ from swarmlib import SwarmError
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.schema import empty
 from ..dockerapi.status import refusal, restated
-from ..enginekit.bodies import check_process
+from ..enginekit.bodies import check_restarts
 from ..enginekit.configs import completed
 from ..enginekit.mounts import asked_mount
 from .addresses import LAST_PORT, address_in
@@ -23,7 +23,6 @@ from .links import conflict
 from .logdrivers import DEFAULT, log_config
 from .resources import check_of_other_systems, check_privileges, check_resources
 
-_MILLISECOND: Final = 1_000_000
 _HOST: Final[dict[str, Any]] = {
     **empty("HostConfig", *("Annotations", "Init", "Mounts", "StorageOpt", "Sysctls", "Tmpfs")),
     "LogConfig": {"Type": DEFAULT, "Config": {}},
@@ -64,17 +63,6 @@ def config_of(body: Mapping[str, Any], image: Image, hostname: str) -> dict[str,
     return config
 
 
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raise what is said of a configuration that can't be."""
-    check_process(config)
-    health = dict_of(config.get("Healthcheck"))
-    for name in ("Interval", "Timeout", "StartPeriod"):
-        if 0 != int(health.get(name) or 0) < _MILLISECOND:
-            raise refusal(400, f"{name} in Healthcheck cannot be less than 1ms")
-    if int(health.get("Retries") or 0) < 0:
-        raise refusal(400, "Retries in Healthcheck cannot be negative")
-
-
 def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
     """Return the host's side of a configuration.
 
@@ -102,11 +90,9 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
         host["MemorySwap"] = 2 * host["Memory"]
     if host["NetworkMode"].startswith("container:"):
         host["NetworkMode"] = _joined_network(host["NetworkMode"].partition(":")[2], engine)
-    if host["AutoRemove"] and policy.get("Name") not in (None, "", "no"):
-        raise refusal(400, "can't create 'AutoRemove' container with restart policy")
+    check_restarts(host)
     for each in list_of(host["ExtraHosts"]):
         _check_extra_host(each)
-    check_restart_policy(host["RestartPolicy"])
     if given.get("ShmSize", 0) < 0:
         raise refusal(400, "SHM size can not be less than 0")
     check_resources(host, engine)
@@ -173,19 +159,6 @@ def _joined_network(ref: str, engine: Engine) -> str:
         return f"container:{engine.find(ref).id}"
     except SwarmError:
         return f"container:{ref}"  # an engine too says so only at the start
-
-
-def check_restart_policy(policy: Mapping[str, Any]) -> None:
-    """Raise `Invalid` unless it is one of an engine's."""
-    name, count = policy.get("Name") or "", int(policy.get("MaximumRetryCount") or 0)
-    if name in ("always", "unless-stopped", "no"):
-        if count:
-            raise refusal(400, f"maximum retry count cannot be used with restart policy '{name}'")
-    elif name == "on-failure":
-        if count < 0:
-            raise refusal(400, "maximum retry count cannot be negative")
-    elif name:
-        raise refusal(400, f"invalid restart policy '{name}'")
 
 
 def update(host: dict[str, Any], body: Mapping[str, Any], id: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ MAIN: Final = "main"
 _SHORT: Final = 32
 """How many digits of an id are in names and labels: 64 don't fit into a label's 63 characters."""
 _IN_POD_NAME: Final = 12
+_IN_DOMAIN: Final = 20
 _LONGEST: Final = 63
 """The most characters of a label's value and of a part of a domain name."""
 _LONGEST_PREFIX: Final = 253
@@ -74,13 +75,21 @@ def pod_name(name: str, id: str) -> str:
 
 
 def network_name(name: str) -> str:
-    """Return the name of the Service that is a network, and of its EndpointSlice."""
-    return f"n-{hashed(name)}"
+    """Return the name of the Service that is a network, and of its EndpointSlice.
+
+    It is part of a search domain, of which several must fit into the 256 characters that C libraries read.
+    """
+    return f"n-{hashed(name)[:_IN_DOMAIN]}"
 
 
 def volume_name(name: str) -> str:
     """Return the name of the PersistentVolumeClaim that is a named volume."""
     return f"v-{hashed(name)}"
+
+
+def anonymous_volume(id: str, target: str) -> str:
+    """Return the name of the volume that a container has at a path without naming one: 64 hexadecimal digits."""
+    return hashlib.sha256(f"{id}:{target}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def hashed(name: str) -> str:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
-from swarmlib import Unsupported
-
 from ...dockerapi.nullable import dict_of, list_of
-from . import names, shim
+from ...enginekit.bodies import check_config, check_restarts
+from . import fields, names, networking, placement, security, shim, template, volumes
+from .fields import refused
 from .options import PodOptions
 from .record import Record
+from .resources import resources
+from .volumes import Volume
 
 Object: TypeAlias = dict[str, Any]
 
 POD: Final = "container"
 """The kind (`names.KIND`) of the Pods that are containers."""
 _RESTARTS: Final = {"always": "Always", "unless-stopped": "Always", "on-failure": "OnFailure"}
+_ENV_NAME: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+_FOREVER: Final = 10**8
+"""Seconds that stand for any time: a negative time to stop, by Docker."""
 
 
 def pod(record: Record, options: PodOptions, *, run: int, gate: bool = False) -> Object:
@@ -26,84 +33,122 @@ def pod(record: Record, options: PodOptions, *, run: int, gate: bool = False) ->
     its command until `shim.OPEN_GATE` is run in it.
 
     Raises:
-        Unsupported: a Pod can't have what is asked for; names it. Invalid: a value is not valid.
+        Unsupported: a Pod can't have what is asked for; the error names it. Invalid: a value is wrong.
         TooLarge: the labels are more than an object may have.
     """
-    return {
+    fields.check(record.body)
+    check_config(record.config)
+    check_restarts(record.host)
+    mounted = volumes.volumes(record, options)
+    made: Object = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": names.pod_name(record.name, record.id),
             "namespace": options.namespace,
             "labels": names.fitting_labels(record.labels) | names.own_labels(POD, record.id),
-            "annotations": names.labels_annotation(record.labels) | {names.RUN: str(run)},
+            "annotations": names.labels_annotation(record.labels) | security.apparmor(record) | {names.RUN: str(run)},
             "ownerReferences": [names.owner_reference(names.record_name(record.id), record.uid)],
         },
-        "spec": _spec(record, options, gate=gate),
+        "spec": _spec(record, options, mounted) | {"containers": [_container(record, options, mounted, gate=gate)]},
     }
+    return template.applied(options.template, made)
 
 
-def _spec(record: Record, options: PodOptions, *, gate: bool) -> Object:
-    spec: Object = {
-        "containers": [_container(record, options, gate=gate)],
+def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Object:
+    host = record.host
+    tools = options.tools != "never"
+    made: Object = {
         "restartPolicy": _restart_policy(record, options),
-        "terminationGracePeriodSeconds": max(record.grace, 0),
+        "terminationGracePeriodSeconds": record.grace if record.grace >= 0 else _FOREVER,
         "automountServiceAccountToken": bool(options.service_account),
         "enableServiceLinks": False,
-        "hostname": record.config["Hostname"],
+        **networking.of_pod(record, options),
+        **placement.placed(record),
     }
-    if options.tools != "never":
-        spec["shareProcessNamespace"] = True
-        spec["initContainers"] = [shim.init_container(options)]
-        spec["volumes"] = [{"name": shim.VOLUME, "emptyDir": {}}]
-    return spec
+    if host.get("PidMode") == "host":
+        made["hostPID"] = True
+    elif tools or host.get("Init"):
+        made["shareProcessNamespace"] = True
+    if host.get("IpcMode") == "host":
+        made["hostIPC"] = True
+    if context := security.of_pod(record):
+        made["securityContext"] = context
+    if options.service_account:
+        made["serviceAccountName"] = options.service_account
+    if options.pull_secrets:
+        made["imagePullSecrets"] = [{"name": name} for name in options.pull_secrets]
+    if tools:
+        made["initContainers"] = [shim.init_container(options), *volumes.fill_container(record, mounted)]
+    of_tools: list[Object] = [{"name": shim.VOLUME, "emptyDir": {}}] if tools else []
+    if found := [*of_tools, *({"name": each.name, **each.source} for each in mounted)]:
+        made["volumes"] = found
+    return made
 
 
 def _restart_policy(record: Record, options: PodOptions) -> str:
+    """Return what the kubelet does when the container ends; with `keep` it never does, for any policy."""
     if options.keep:
         return "Never"
     return _RESTARTS.get(str(dict_of(record.host.get("RestartPolicy")).get("Name") or ""), "Never")
 
 
-def _container(record: Record, options: PodOptions, *, gate: bool) -> Object:
+def _container(record: Record, options: PodOptions, mounted: Sequence[Volume], *, gate: bool) -> Object:
     config = record.config
     made: Object = {
         "name": names.MAIN,
         "image": record.reference,
         "imagePullPolicy": "IfNotPresent",
-        **_command(record, options, gate=gate),
-        "env": [_variable(entry) for entry in list_of(record.body.get("Env")) if "=" in entry],
+        **_process(record, options, gate=gate),
         "stdin": bool(config.get("OpenStdin")),
         "stdinOnce": bool(config.get("StdinOnce")),
         "tty": record.tty,
+        "securityContext": security.of_container(record),
     }
-    if options.tools != "never":
-        made["volumeMounts"] = [shim.MOUNT]
-    if config.get("WorkingDir"):
-        made["workingDir"] = config["WorkingDir"]
+    of_tools = [shim.MOUNT] if options.tools != "never" else []
+    for name, value in (
+        ("workingDir", config.get("WorkingDir")),
+        ("resources", resources(record.host, options)),
+        ("ports", networking.ports(record)),
+        ("volumeMounts", [*of_tools, *(each.mount for each in mounted)]),
+    ):
+        if value:
+            made[name] = value
     return made
 
 
-def _command(record: Record, options: PodOptions, *, gate: bool) -> Object:
-    """Return the command of the container: by the shim if all of it is known, or else by the runtime."""
+def _process(record: Record, options: PodOptions, *, gate: bool) -> Object:
+    """Return the command and the environment: set by the shim if all of the command is known, else by the runtime."""
     entrypoint, words = list_of(record.config.get("Entrypoint")), list_of(record.config.get("Cmd"))
+    own, stop = list_of(record.body.get("Env")), record.stop_signal
     if options.tools != "never" and (record.image or record.body.get("Entrypoint")):
-        made = shim.command([*entrypoint, *words], list_of(record.config.get("Env")), gate=gate, options=options)
-        return {"command": shim.doubled(made)} | _stop_hook(record, options)
+        env = list_of(record.config.get("Env"))
+        command = shim.command([*entrypoint, *words], env, gate=gate, options=options)
+        made: Object = {
+            "command": shim.doubled(command),
+            "env": [_variable(each) for each in own if shim.in_shell(each)],
+        }
+        if stop != signal.SIGTERM or options.keep:
+            made["lifecycle"] = {"preStop": shim.pre_stop(stop)}
+        return made
     if gate or options.keep or options.tools == "always":
-        raise Unsupported(
-            f"a Pod of {record.reference} can't be started by swarmlib's tools, as the entrypoint of the image is not "
-            "known: give the entrypoint with --entrypoint"
-        )
-    return {name: shim.doubled(given) for name, given in (("command", entrypoint), ("args", words)) if given}
-
-
-def _stop_hook(record: Record, options: PodOptions) -> Object:
-    if record.stop_signal == signal.SIGTERM and not options.keep:
-        return {}
-    return {"lifecycle": {"preStop": shim.pre_stop(record.stop_signal)}}
+        why = "the entrypoint of the image is not known: give one with --entrypoint"
+        raise refused((f"swarmlib's first process with {record.reference!r:.80}", why))
+    if stop != signal.SIGTERM:
+        raise refused((f"StopSignal {record.config['StopSignal']!r:.40}", "swarmlib's tools would have to send it"))
+    given = (("command", entrypoint), ("args", words))
+    return {name: shim.doubled(each) for name, each in given if each} | {"env": [_plain_variable(each) for each in own]}
 
 
 def _variable(entry: str) -> Object:
     name, _, value = entry.partition("=")
     return {"name": name, "value": value.replace("$", "$$")}
+
+
+def _plain_variable(entry: str) -> Object:
+    """Return a variable that only Kubernetes can set."""
+    if "=" not in entry:
+        raise refused((f"Env {entry!r:.80}", "swarmlib's tools would have to remove the variable"))
+    if not _ENV_NAME.fullmatch(entry.partition("=")[0]):
+        raise refused((f"Env {entry!r:.80}", "Kubernetes does not allow its name, and swarmlib's tools are not there"))
+    return _variable(entry)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from swarmlib import Unsupported
-
+from .fields import refused
 from .options import PodOptions
 
 FOLDER: Final = "/.swarm"
@@ -29,9 +28,13 @@ _OF_THE_CLUSTER: Final = (
 """What Kubernetes adds to the environment, for programs that use its API."""
 
 
-def fits_shell(entry: str) -> bool:
-    """Return whether a shell passes on a variable with this name; others must be set behind it."""
-    return _SHELL_NAME.fullmatch(entry.partition("=")[0]) is not None
+def in_shell(entry: str) -> bool:
+    """Return whether an entry sets a variable that a shell passes on; others are set behind it."""
+    return "=" in entry and _is_shell_name(entry.partition("=")[0])
+
+
+def _is_shell_name(name: str) -> bool:
+    return _SHELL_NAME.fullmatch(name) is not None
 
 
 def doubled(words: Sequence[str]) -> list[str]:
@@ -46,7 +49,7 @@ def init_container(options: PodOptions) -> dict[str, Any]:
         "name": VOLUME,
         "image": options.tools_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": doubled(["/bin/busybox", "sh", "-c", script, "sh", _PROGRAM]),
+        "command": doubled(("/bin/busybox", "sh", "-c", script, "sh", _PROGRAM)),
         "volumeMounts": [MOUNT],
     }
 
@@ -62,12 +65,10 @@ def command(words: Sequence[str], env: Sequence[str], *, gate: bool, options: Po
     named = {entry.partition("=")[0]: entry for entry in env}
     removed = [name for name, entry in named.items() if "=" not in entry]
     hidden = [*_OF_THE_SHELL, *(() if options.service_account else _OF_THE_CLUSTER)]
-    unset = [name for name in (*removed, *(each for each in hidden if each not in named)) if fits_shell(name)]
-    behind = [entry for entry in named.values() if "=" in entry and not fits_shell(entry)]
+    unset = [name for name in (*removed, *(each for each in hidden if each not in named)) if _is_shell_name(name)]
+    behind = [entry for entry in named.values() if "=" in entry and not in_shell(entry)]
     if behind and "=" in words[0]:
-        raise Unsupported(
-            f"a Pod can't run the command {words[0]!r:.80} with the variable {behind[0]!r:.80}: rename one"
-        )
+        raise refused((f"the command {words[0]!r:.80} with the variable {behind[0]!r:.80}", "rename one of them"))
     flags = [*(["-k"] if options.keep else []), *(["-g"] if gate and not options.keep else [])]
     unsetting = [word for name in unset for word in ("-u", name)]
     counting = ["-e", str(len(behind))] if behind else []
@@ -77,4 +78,4 @@ def command(words: Sequence[str], env: Sequence[str], *, gate: bool, options: Po
 def pre_stop(number: int) -> dict[str, Any]:
     """Return the hook that ends a container by its own signal, and gives it its time before Kubernetes sends TERM."""
     script = f'p=$({BUSYBOX} cat {FOLDER}/pid) && kill -{number} "$p"; while kill -0 "$p"; do {BUSYBOX} sleep 0.1; done'
-    return {"exec": {"command": [BUSYBOX, "sh", "-c", script]}}
+    return {"exec": {"command": [BUSYBOX, "sh", "-c", script]}}  # Kubernetes expands nothing in a hook

@@ -1,0 +1,216 @@
+"""Every field of a creation is mapped or refused by its name: none is dropped."""
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmlib import Json, Request, SwarmError, Unsupported, Verb
+from swarmlib_backends.dockerapi import schema
+from swarmlib_backends.dockerapi.canonical import canonical
+from swarmlib_backends.kubernetes.pods import fields, networking, volumes
+from swarmlib_backends.kubernetes.pods.fields import Each, Entry, Field
+from swarmlib_backends.kubernetes.pods.options import PodOptions
+from tests.backends.kubernetes.pods.containers import OPTIONS, host, made, record
+from tests.support.paths import DATA
+
+SCHEMA: dict[str, Any] = orjson.loads(schema.DATA.read_bytes())
+OUTSIDE = {
+    "the record has it, and the gateway does it": [
+        *("Healthcheck.*", "Shell", "HostConfig.AutoRemove", "HostConfig.RestartPolicy.MaximumRetryCount"),
+        *("HostConfig.PublishAllPorts", "HostConfig.PortBindings.*"),
+    ],
+    "the network's EndpointSlice has it": ["NetworkingConfig.EndpointsConfig.*.Aliases[]"],
+    "the volume's claim has it": ["HostConfig.Mounts[].VolumeOptions.Labels.*"],
+}
+"""The fields that are mapped to something else than the Pod."""
+NOTHING = {
+    "it is said again where it matters": ["Attach*", "HostConfig.ConsoleSize[]", "HostConfig.ContainerIDFile"],
+    "an engine fills it in": [
+        f"NetworkingConfig.EndpointsConfig.*.{name}"
+        for name in ("NetworkID", "EndpointID", "Gateway", "IP*", "GlobalIPv6*", "DNSNames[]")
+    ],
+    "there is no swap": ["HostConfig.MemorySwap", "HostConfig.MemorySwappiness"],
+    "it is of other systems, or of images": ["ArgsEscaped", "OnBuild[]", "HostConfig.Mounts[].Consistency"],
+    "there is nothing to be made": ["HostConfig.Mounts[].BindOptions.CreateMountpoint"],
+    "the Pod has an init anyway": ["HostConfig.Init"],
+}
+"""The fields that ask a cluster for nothing."""
+AROUND: Mapping[str, dict[str, Any]] = {
+    "HostConfig.Mounts[].": {"Type": "volume", "Target": "/data", "Source": "data"},
+    "HostConfig.Mounts[].Tmpfs": {"Type": "tmpfs", "Target": "/data", "Source": ""},
+    "HostConfig.Mounts[].BindOptions": {"Type": "bind", "Target": "/data", "Source": "/data"},
+}
+"""What must stand beside a field, by the beginning of its place; the last one counts."""
+
+
+def places(type_: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Each scalar in a type: its place, its type, and a function that puts a value there."""
+    if isinstance(type_, str) and type_.startswith("#"):
+        yield from places(SCHEMA["types"][type_[1:]], place)
+    elif isinstance(type_, str):
+        yield place, type_, lambda value: value
+    elif isinstance(type_, list):
+        for inner, kind, put in places(type_[0], f"{place}[]"):
+            yield inner, kind, lambda value, put=put: [put(value)]
+    elif not type_:
+        yield place, "object", lambda _: {}
+    else:
+        for name, each in type_.items():
+            for inner, kind, put in places(each, f"{place}.{name}".lstrip(".")):
+                yield inner, kind, lambda value, put=put, name=name: {"80" if name == "*" else name: put(value)}
+
+
+FIELDS = [
+    each
+    for each in places(SCHEMA["rows"]["ContainerCreate"])
+    if each[0].partition(".")[0].partition("[")[0] not in schema.top_level_host_fields()
+]
+WORDS = st.sampled_from(["7", "8.8.8.8", "x.y=z", "tmpfs", "/data", "SYS_TIME", "name:10.0.0.1", "SIGINT", "gpu"])
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("string", "string?"), WORDS | st.text("xyz", min_size=3)),
+    "boolean": st.just(True),
+    "words": st.lists(WORDS, min_size=1),
+    "object": st.none(),
+}
+
+
+def of_type(kind: str) -> st.SearchStrategy[Any]:
+    if kind not in schema.INTEGERS:
+        return VALUES[kind]
+    allowed = schema.INTEGERS[kind]
+    return st.integers(max(allowed.start, -1), min(allowed.stop - 1, 2**40)).filter(lambda number: number != 0)
+
+
+def is_listed(place: str) -> bool:
+    listed = [pattern for lists in (OUTSIDE, NOTHING) for each in lists.values() for pattern in each]
+    return any(fnmatchcase(place, pattern.replace("[", "[[]")) for pattern in listed)
+
+
+def body_with(place: str, value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A body with a value at its place, and the same body without it."""
+    around = next((each for start, each in reversed(AROUND.items()) if place.startswith(start)), None)
+    if around is None:
+        return value, {}
+    mount = value["HostConfig"]["Mounts"][0]
+    return host(Mounts=[around | mount]), host(Mounts=[around])
+
+
+def pod_of(body: dict[str, Any]) -> Any:
+    """The Pod of a body, or its refusal."""
+    try:
+        return made(body, PodOptions(namespace="ci", binds="copy"))
+    except SwarmError as exc:
+        return str(exc)
+
+
+@given(st.data())
+def test_any_field_changes_the_pod_or_is_refused_or_is_listed_here(data: st.DataObject) -> None:
+    place, kind, put = data.draw(st.sampled_from(FIELDS))
+    body, without = body_with(place, put(data.draw(of_type(kind))))
+    found = pod_of(body)
+    if isinstance(found, str):
+        names = [name for name in place.replace("[]", "").split(".") if name != "*"]
+        # An engine's own sentences, about values that no engine takes, name the value.
+        assert any(name in found for name in names) or not found.startswith("a Pod can't have"), (place, body, found)
+    else:
+        assert found != pod_of(without) or is_listed(place), (place, body)
+
+
+def test_what_is_listed_here_is_in_the_schema() -> None:
+    known = [place for place, _, _ in FIELDS]
+    for pattern in (each for lists in (OUTSIDE, NOTHING) for patterns in lists.values() for each in patterns):
+        assert any(fnmatchcase(place, pattern.replace("[", "[[]")) for place in known), pattern
+
+
+def structure(type_: Any) -> Any:
+    """The names of a type's fields, nested like the table: None for what has no fields."""
+    if isinstance(type_, str) and type_.startswith("#"):
+        return structure(SCHEMA["types"][type_[1:]])
+    if isinstance(type_, list):
+        return structure(type_[0])
+    if isinstance(type_, dict) and type_:
+        return structure(type_["*"]) if "*" in type_ else {name: structure(each) for name, each in type_.items()}
+    return None
+
+
+def differences(table: Mapping[str, Entry], known: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    yield from (f"{place}{name}" for name in table.keys() ^ known.keys())
+    for name, entry in table.items():
+        if isinstance(entry, Each):
+            yield from differences(entry.fields, known[name], f"{place}{name}[].")
+        elif not isinstance(entry, Field):
+            yield from differences(entry, known[name], f"{place}{name}.")
+
+
+def test_the_table_has_the_fields_of_the_official_schema_and_no_others() -> None:
+    known = structure(SCHEMA["rows"]["ContainerCreate"])
+    own = {name: each for name, each in known.items() if name not in schema.top_level_host_fields()}
+    assert [*differences(fields.TABLE, own)] == []
+
+
+def test_what_the_docker_cli_sends_for_a_plain_container_asks_for_nothing() -> None:
+    sent = orjson.loads((DATA / "docker-run-28.json").read_bytes())
+    sent["HostConfig"] |= {"Binds": None, "NetworkMode": "default"}
+    request = Request(Verb.SPAWN, ("containers",), {}, Json.from_data(sent))
+    body = canonical(request).json
+    fields.check(body)
+    found = made(body)
+    assert found["spec"]["restartPolicy"] == "Always"
+
+
+@pytest.mark.parametrize(
+    ("fields_of_host", "said"),
+    [
+        ({"CpusetCpus": "0"}, "HostConfig.CpusetCpus (the CPU manager of a node assigns CPUs; limit them by --cpus)"),
+        ({"Devices": [{"PathOnHost": "/dev/kvm"}]}, "HostConfig.Devices (devices come from device plugins"),
+        ({"PidsLimit": 5, "Links": ["db"]}, "HostConfig.PidsLimit (a node limits"),
+        ({"PidsLimit": 5, "Links": ["db"]}, "HostConfig.Links (links don't reach over nodes"),
+        ({"MaskedPaths": []}, "HostConfig.MaskedPaths (a Pod masks what"),
+        ({"LogConfig": {"Type": "none"}}, "HostConfig.LogConfig.Type (a node keeps the logs"),
+        ({"Mounts": [{"Type": "npipe", "Target": "/x"}]}, "HostConfig.Mounts[0].Type (volume, tmpfs and bind"),
+        ({"NewField": 1}, "HostConfig.NewField (swarmlib does not know this field)"),
+    ],
+)
+def test_a_refusal_names_the_field_and_says_what_to_do(fields_of_host: dict[str, Any], said: str) -> None:
+    with pytest.raises(Unsupported) as raised:
+        made(host(**fields_of_host))
+    assert str(raised.value).startswith("a Pod can't have ")
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "fields_of_host",
+    [
+        {"PidsLimit": -1, "PidMode": "", "IpcMode": "private", "UsernsMode": "host", "CgroupnsMode": "private"},
+        {"LogConfig": {"Type": "json-file", "Config": {}}, "VolumeDriver": "local", "Isolation": "default"},
+        {"MemorySwappiness": -1, "ConsoleSize": [24, 80], "Ulimits": [], "Devices": None},
+    ],
+)
+def test_defaults_ask_for_nothing(fields_of_host: dict[str, Any]) -> None:
+    assert made(host(**fields_of_host)) == made()
+
+
+def test_fields_of_several_networks_are_named_with_the_network() -> None:
+    endpoints = {"front": {"Aliases": ["web"]}, "back": {"IPAMConfig": {"IPv4Address": "10.0.0.7"}}}
+    with pytest.raises(Unsupported, match=r"NetworkingConfig.EndpointsConfig.back.IPAMConfig.IPv4Address \("):
+        made({"NetworkingConfig": {"EndpointsConfig": endpoints}})
+
+
+def test_an_endpoint_without_settings_is_one() -> None:
+    body = {"NetworkingConfig": {"EndpointsConfig": {"front": None}}}
+    assert networking.networks(record(body)) == ["front"]
+    fields.check(body)
+
+
+def test_binds_are_refused_unless_they_are_copied() -> None:
+    body = host(Binds=["/srv:/data:ro"])
+    with pytest.raises(Unsupported, match=r"HostConfig\.Binds '/srv'"):
+        made(body, OPTIONS)
+    made(body, PodOptions(binds="copy"))
+    (copy,) = volumes.copied(record(body))
+    assert (copy.source, copy.target, copy.writable) == ("/srv", "/data", False)
