@@ -82,8 +82,7 @@ def check(kubeconfig: str, context: str, namespace: str, as_json: bool) -> None:
     async def work(api: Api) -> tuple[str, list[Checked]]:
         from swarmlib_backends.kubernetes.api import rights
 
-        version = await api.get("/version")
-        return str(version.get("gitVersion", "")), await rights.check(api, access.namespace)
+        return await rights.version(api), await rights.check(api, access.namespace)
 
     version, checked = _run(access, work)
     about = {"server": access.server, "version": version, "source": access.source, "namespace": access.namespace}

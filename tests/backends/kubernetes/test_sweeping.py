@@ -12,8 +12,11 @@ import pytest
 from swarmlib import BadAnswer, Denied
 from swarmlib_backends.kubernetes.api.access import Access
 from swarmlib_backends.kubernetes.api.client import Api
+from swarmlib_backends.kubernetes.api.kubeconfig import read_access
+from swarmlib_backends.kubernetes.api.resources import CONFIG_MAPS
 from swarmlib_backends.kubernetes.pods import names
 from swarmlib_backends.kubernetes.sweeping import orphans, remove
+from tests.support.cluster import Cluster
 from tests.support.scripted_http import Answer, Asked, Served, served
 
 ID, GONE = "a" * 64, "b" * 64
@@ -163,3 +166,22 @@ async def test_what_can_t_be_removed_is_an_error() -> None:
         (orphan,) = (await orphans(api, "ci")).orphans
         with pytest.raises(Denied):
             await remove(api, "ci", orphan)
+
+
+@pytest.mark.cluster
+async def test_on_a_real_cluster_only_orphans_go(cluster: Cluster) -> None:
+    async with Api.open(read_access(str(cluster.kubeconfig))) as api:
+        place = CONFIG_MAPS.path(cluster.namespace)
+        labels = {"labels": names.own_labels("container", ID)}
+        record = await api.post(place, {"metadata": {"name": names.record_name(ID), **labels}})
+        owner = names.owner_reference(names.record_name(ID), record["metadata"]["uid"])
+        await api.post(place, {"metadata": {"name": "owned", "ownerReferences": [owner], **labels}})
+        await api.post(place, {"metadata": {"name": "left", "labels": names.own_labels("test", GONE)}})
+        await api.post(place, {"metadata": {"name": "another-s"}})
+        found = await orphans(api, cluster.namespace)
+        assert [each.label for each in found.orphans] == ["configmaps/left"]
+        assert found.unseen == {}
+        await remove(api, cluster.namespace, found.orphans[0])
+        assert (await orphans(api, cluster.namespace)).orphans == []
+        await api.get(CONFIG_MAPS.path(cluster.namespace, "owned"))
+        await api.get(CONFIG_MAPS.path(cluster.namespace, "another-s"))

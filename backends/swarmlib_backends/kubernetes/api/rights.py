@@ -6,7 +6,7 @@ concerns the cluster as a whole, and many accounts may not have it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -105,7 +105,20 @@ class Checked:
         }
 
 
-async def check(api: Api, namespace: str) -> list[Checked]:
+async def version(api: Api) -> str:
+    """Return the cluster's version, such as v1.20.2.
+
+    Raises:
+        SwarmError: the cluster's error.
+    """
+    answer: Any = await api.get("/version")
+    try:
+        return str(answer["gitVersion"])
+    except (KeyError, TypeError) as exc:
+        raise BadAnswer("the cluster gave a malformed version") from exc
+
+
+async def check(api: Api, namespace: str, rights: Sequence[Right] = (*ROLE, *CLUSTER_ROLE)) -> list[Checked]:
     """Ask the cluster which of the rights this account has.
 
     Raises:
@@ -120,12 +133,11 @@ async def check(api: Api, namespace: str) -> list[Checked]:
 
     with ungrouped():
         async with trio.open_nursery() as nursery:
-            for right in (*ROLE, *CLUSTER_ROLE):
+            for right in rights:
                 for verb in right.verbs:
                     nursery.start_soon(ask, right, verb)
     return [
-        Checked(right, right in CLUSTER_ROLE, {verb: answers[right, verb] for verb in right.verbs})
-        for right in (*ROLE, *CLUSTER_ROLE)
+        Checked(right, right in CLUSTER_ROLE, {verb: answers[right, verb] for verb in right.verbs}) for right in rights
     ]
 
 

@@ -22,7 +22,7 @@ import msgspec
 import orjson
 import trio
 
-from swarmlib import BadAnswer, SwarmError, Unavailable
+from swarmlib import BadAnswer, SwarmError, TimedOut, TooLarge, Unavailable
 
 from .client import Api
 from .errors import error_of_status, is_expired
@@ -33,6 +33,8 @@ Object: TypeAlias = Mapping[str, Any]
 
 PAGE: Final = 100
 """The most objects of a page of a list. An object has up to 1.5 MB, so that a page fits into `client.MAX_BODY`."""
+MAX_OBJECTS: Final = 100_000
+"""The most objects of a list."""
 MAX_LINE: Final = 8 * 1024 * 1024
 """The most bytes of an event."""
 WATCH_SECONDS: Final = 240
@@ -109,13 +111,15 @@ async def listed(api: Api, path: str, params: Mapping[str, str] | None = None) -
     """Return the objects of a list, asked for in pages, and the version that they had together.
 
     Raises:
-        SwarmError: the cluster's error.
+        SwarmError: the cluster's error; TooLarge if there are more than `MAX_OBJECTS`.
     """
     objects: list[Object] = []
     asked = {**(params or {}), "limit": str(PAGE)}
     while True:
         page = _mapping(await api.get(path, asked))
-        objects += [_mapping(each) for each in cast("list[Any]", page.get("items") or [])]
+        objects += [_mapping(each) for each in _items(page)]
+        if len(objects) > MAX_OBJECTS:
+            raise TooLarge(f"the list of {path} has more than {MAX_OBJECTS} objects")
         token = _mapping(page.get("metadata")).get("continue")
         if not token:
             return objects, Metadata.of(page).resourceVersion
@@ -203,16 +207,17 @@ class _Watch:
         if event == "BOOKMARK":
             return None
         if event == "DELETED":
-            self._known.pop(metadata.key, None)
-            return Change(Kind.DELETED, object)
+            return Change(Kind.DELETED, object) if self._known.pop(metadata.key, None) else None
+        if len(self._known) >= MAX_OBJECTS:
+            raise TooLarge(f"the cluster told of more than {MAX_OBJECTS} objects")
         kind = Kind.MODIFIED if metadata.key in self._known else Kind.ADDED
         self._known[metadata.key] = object
         return Change(kind, object)
 
     async def _failed(self, exc: SwarmError) -> None:
         """Wait before the next try, the longer the more have failed, and log the first failure."""
-        if "code" in exc.details:
-            self._version = ""  # what the cluster refuses to tell from this version, it may tell from a new one
+        if not _is_broken_connection(exc):
+            self._version = ""  # what can't be told or read from this version may be so from a new one
         if not self._failures and not is_expired(exc):
             _log.warning("kubernetes: the watch of %s broke: %s; it is resumed", self._path, exc)
         pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 20), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)
@@ -230,6 +235,11 @@ async def _next(lines: Lines, until: float) -> bytes:
     return b""
 
 
+def _is_broken_connection(exc: SwarmError) -> bool:
+    broken = isinstance(exc, Unavailable | TimedOut) and not isinstance(exc, BadAnswer)
+    return broken and "code" not in exc.details
+
+
 def _event(line: bytes) -> tuple[str, Object]:
     """Read an event: its type, and its object.
 
@@ -244,6 +254,13 @@ def _event(line: bytes) -> tuple[str, Object]:
     if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"):
         raise BadAnswer(f"the cluster told an event of an unknown type: {kind!r:.40}")
     return kind, _mapping(event.get("object"))
+
+
+def _items(page: Object) -> list[Any]:
+    items: Any = page.get("items") or []  # Go writes null for an empty list
+    if not isinstance(items, list):
+        raise BadAnswer(f"the cluster's answer has {type(items).__name__} where a list was expected")
+    return cast("list[Any]", items)
 
 
 def _mapping(value: Any) -> Object:

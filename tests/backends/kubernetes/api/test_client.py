@@ -237,7 +237,30 @@ async def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
             await trio.lowlevel.checkpoint()
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"ok", b"\xff"])
+async def test_an_endless_head_is_cut_off(autojump_clock: MockClock) -> None:
+    async def script(asked: Asked, answer: Answer) -> None:
+        await answer.stream.send_all(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            await answer.stream.send_all(b"A: " + b"x" * 1000 + b"\r\n")
+
+    async with opened(script) as (api, _):
+        with pytest.raises(Unavailable, match="broke"):
+            await api.post(PATH, {})
+
+
+@pytest.mark.parametrize(
+    "head", [b"\x00", b"HTTP/1.1 999999 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"]
+)
+async def test_an_answer_that_is_not_http_is_a_broken_connection(head: bytes) -> None:
+    async def script(asked: Asked, answer: Answer) -> None:
+        await answer.stream.send_all(head)
+
+    async with opened(script) as (api, _):
+        with pytest.raises(Unavailable, match="broke"):
+            await api.post(PATH, {})
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"ok", b"\xff", b"[" * 100_000 + b"]" * 100_000])
 async def test_an_answer_that_is_not_json_is_a_bad_one(body: bytes) -> None:
     async def script(asked: Asked, answer: Answer) -> None:
         await answer.whole(body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -27,8 +27,10 @@ from swarmlib_backends.kubernetes.api.resources import (
     Resource,
     served,
 )
+from swarmlib_backends.kubernetes.api.rights import ROLE, Right, check, role
 from swarmlib_backends.kubernetes.api.watch import Kind, watch
 from tests.support.cluster import Cluster
+from tests.support.engines import wait_until
 from tests.support.relay import Relay
 
 pytestmark = pytest.mark.cluster
@@ -233,3 +235,28 @@ async def test_without_rights_calls_watches_streams_and_upgrades_are_denied(
 async def test_the_version_of_endpoint_slices_is_found(api: Api, cluster: Cluster) -> None:
     slices = await served(api, ENDPOINT_SLICES, SLICE_VERSIONS)
     assert (await api.get(slices.path(cluster.namespace)))["apiVersion"] == slices.api_version
+
+
+def test_the_least_role_has_exactly_the_rights(access: Access, cluster: Cluster) -> None:
+    """A user without any gets them by the Role, and nothing more."""
+    user = f"user-of-{cluster.namespace}"
+    own = replace(access, impersonation=(("Impersonate-User", user),))
+
+    async def bind() -> None:
+        async with Api.open(access) as api:
+            for each in role(cluster.namespace, "User", user):
+                plural = f"{each['kind'].lower()}s"
+                await api.post(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{cluster.namespace}/{plural}", each)
+
+    async def missing(rights: Sequence[Right]) -> set[str]:
+        async with Api.open(own) as api:
+            found = await check(api, cluster.namespace, rights)
+        return {f"{each.right.name} {verb}" for each in found for verb in each.missing}
+
+    everything = {f"{right.name} {verb}" for right in ROLE for verb in right.verbs}
+    assert trio.run(missing, ROLE) == everything
+    trio.run(bind)
+    wait_until(lambda: not trio.run(missing, ROLE), "the role's rights")  # the apiserver learns of it by a watch
+    verbs = ("create", "get", "list", "watch", "update", "patch", "delete", "deletecollection")
+    all_verbs = [replace(right, verbs=verbs) for right in ROLE]
+    assert trio.run(missing, all_verbs) == {f"{right.name} {verb}" for right in ROLE for verb in verbs} - everything

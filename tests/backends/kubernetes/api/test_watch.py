@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from swarmlib import Denied, SwarmError
+from swarmlib import Denied, SwarmError, TooLarge
 from swarmlib_backends.kubernetes.api import watch as watching
 from swarmlib_backends.kubernetes.api.access import Access
 from swarmlib_backends.kubernetes.api.client import Api
@@ -74,6 +74,7 @@ class Store:
         self.version += 1
         self.compacted = self.version
         self.history.clear()
+        self._wake()
 
     def _wake(self) -> None:
         self.changed.set()
@@ -101,12 +102,12 @@ class Store:
             await answer.json(EXPIRED, 410)
             return
         await answer.begin(200)
-        if version < self.compacted:
-            await answer.lines({"type": "ERROR", "object": EXPIRED})
-            await answer.end()
-            return
         while True:
             changed = self.changed
+            if version < self.compacted:
+                await answer.lines({"type": "ERROR", "object": EXPIRED})
+                await answer.end()
+                return
             await answer.lines(*(event for at, event in self.history if at > version))
             version = self.version
             await changed.wait()
@@ -410,6 +411,35 @@ async def test_a_malformed_list_is_an_error(items: Any) -> None:
         with pytest.raises(SwarmError, match=r"malformed|expected"):
             async with watch(api, CONFIG_MAPS, "ci") as changes:
                 await anext(aiter(changes))
+
+
+async def test_an_endless_list_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MAX_OBJECTS", 10)
+
+    async def script(asked: Asked, answer: Answer) -> None:
+        await answer.json({"metadata": {"resourceVersion": "1", "continue": "more"}, "items": [OBJECT] * 4})
+
+    async with served(script) as server, Api.open(Access(server.url)) as api:
+        with pytest.raises(TooLarge, match="more than 10 objects"):
+            async with watch(api, CONFIG_MAPS, "ci") as changes:
+                await anext(aiter(changes))
+    assert len(server.asked) == 3
+
+
+async def test_endless_objects_end_only_their_request(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watching, "MAX_OBJECTS", 3)
+    store = Store()
+    async with watched(store) as (view, _):
+        await view.until(lambda: view.synced)
+        for name in "abcd":
+            store.put(name)
+        await view.until(lambda: len(view.told) == 3)
+        store.delete("a")
+        await view.until(lambda: view.agrees(store))
+    assert sorted(view.told[3:]) == ["ADDED d", "DELETED a"]
+    assert "told of more than 3 objects" in caplog.text
 
 
 async def test_what_a_real_cluster_told_of_pods_is_understood() -> None:
