@@ -13,12 +13,14 @@ from typing import Final
 
 import trio
 
-from swarmlib.errors import BadAnswer, Unavailable, ungrouped
+from swarmlib.errors import BadAnswer, TimedOut, Unavailable, ungrouped
 
 from .events import Accepted, Closed, Event, Framing, Multiplexing, Owed, Reset
 
 KEEPALIVE_SECONDS: Final = 20.0
 """How often a ping is sent: load balancers end silent connections after a minute, kubelets after four hours."""
+OPEN_SECONDS: Final = 30.0
+"""How long the peer may take to accept channels; a kubelet itself waits for them no longer."""
 _CLOSE_SECONDS: Final = 1.0
 _RECEIVE: Final = 64 * 1024
 _MAX_FRAME: Final = 64 * 1024
@@ -135,15 +137,19 @@ class Carrier:
 
         Raises:
             Unavailable: the peer refuses one, or ends the connection.
+            TimedOut: it has not accepted all within `OPEN_SECONDS`.
+            BadAnswer: it broke the protocol.
         """
         opened = [framing.open(headers) for headers in channels]
         numbers = [number for number, _ in opened]
-        try:
-            await self.write(b"".join(frame for _, frame in opened))
-        except trio.BrokenResourceError as exc:
-            raise Unavailable(f"the connection to the cluster broke: {exc}") from exc
-        await self._accepted(set(numbers))
-        return numbers
+        with trio.move_on_after(OPEN_SECONDS):
+            try:
+                await self.write(b"".join(frame for _, frame in opened))
+            except trio.BrokenResourceError as exc:
+                raise Unavailable(f"the connection to the cluster broke: {exc}") from exc
+            await self._accepted(set(numbers))
+            return numbers
+        raise TimedOut(f"timed out: the cluster did not accept a stream within {OPEN_SECONDS:g} s")
 
     async def _accepted(self, waiting: set[int]) -> None:
         early: list[Event] = []

@@ -1,0 +1,93 @@
+"""A connection with channels: what waits for what, and what is bounded."""
+
+import pytest
+import trio
+import trio.testing
+
+from swarmlib.errors import BadAnswer, TimedOut, Unavailable
+from swarmlib_backends.kubernetes.streams.carrier import OPEN_SECONDS, Carrier, carrying
+from swarmlib_backends.kubernetes.streams.channels import Channels
+from swarmlib_backends.kubernetes.streams.events import Data
+from swarmlib_backends.kubernetes.streams.spdy import Spdy
+
+HEADERS = {"streamtype": "data"}
+
+
+def channels(*, client: bool) -> Channels:
+    return Channels(client=client, count=5, version=5)
+
+
+async def test_who_receives_does_not_wait_for_who_sends() -> None:
+    """A ping must be answered, but the answer waits behind a frame that the peer doesn't take."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    server = channels(client=False)
+    async with carrying(ours, channels(client=True)) as carrier, trio.open_nursery() as nursery:
+        nursery.start_soon(carrier.send, 0, b"nobody takes this")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(theirs.send_all, server.ping() + server.data(1, b"output"))
+        assert await carrier.receive() == Data(1, b"output")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_pings_but_takes_no_answers_is_given_up() -> None:
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    server = channels(client=False)
+    async with carrying(ours, channels(client=True)) as carrier, trio.open_nursery() as nursery:
+        nursery.start_soon(carrier.send, 0, b"nobody takes this")
+        nursery.start_soon(theirs.send_all, server.ping() * 10_000)
+        with pytest.raises(BadAnswer, match="sends pings faster"):
+            await carrier.receive()
+        nursery.cancel_scope.cancel()
+
+
+async def test_pings_are_answered() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    server = Spdy(client=False)
+    async with carrying(ours, Spdy(client=True)) as carrier, trio.open_nursery() as nursery:
+        ping = server.ping()
+        await theirs.send_all(ping)
+        nursery.start_soon(carrier.receive)
+        assert await theirs.receive_some() == ping
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_comes_before_a_channel_is_accepted_is_kept_in_order() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    spdy, server = Spdy(client=True), Spdy(client=False)
+    async with carrying(ours, spdy) as carrier:
+        await theirs.send_all(server.accept(1) + server.data(1, b"early") + server.data(1, b"bird") + server.accept(3))
+        assert await carrier.open(spdy, HEADERS, HEADERS) == [1, 3]
+        assert [await carrier.receive(), await carrier.receive()] == [Data(1, b"early"), Data(1, b"bird")]
+
+
+async def test_a_peer_that_never_accepts_a_channel(autojump_clock: trio.testing.MockClock) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    spdy, server = Spdy(client=True), Spdy(client=False)
+    async with carrying(ours, spdy) as carrier:
+        with pytest.raises(TimedOut, match="did not accept a stream within 30 s"):
+            await carrier.open(spdy, HEADERS)
+        assert trio.current_time() == OPEN_SECONDS
+        await theirs.send_all(server.data(1, b"x") * 100)
+        with pytest.raises(BadAnswer, match="before it has accepted"):
+            await carrier.open(spdy, HEADERS)
+
+
+@pytest.mark.parametrize("refusal", ["reset", "end"])
+async def test_a_peer_that_refuses_a_channel(refusal: str) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    spdy, server = Spdy(client=True), Spdy(client=False)
+    async with carrying(ours, spdy) as carrier:
+        if refusal == "reset":
+            await theirs.send_all(server.accept(1) + server.reset(3))
+        else:
+            await theirs.send_eof()
+        with pytest.raises(Unavailable, match="refused a stream"):
+            await carrier.open(spdy, HEADERS, HEADERS)
+
+
+async def test_a_connection_that_is_closed_here_says_so_to_who_receives() -> None:
+    ours, _ = trio.testing.memory_stream_pair()
+    carrier = Carrier(ours, channels(client=True))
+    await ours.aclose()
+    with pytest.raises(trio.ClosedResourceError):
+        await carrier.receive()
