@@ -130,7 +130,7 @@ class Forward:
         offers = (
             Offer(Dialect.TUNNEL, "SPDY/3.1+portforward.k8s.io"),
             Offer(Dialect.SPDY, "portforward.k8s.io"),
-            Offer(Dialect.V4, "v4.channel.k8s.io", (("ports", str(port)),)),
+            Offer(Dialect.V4, "v4.channel.k8s.io", [("ports", str(port))]),
         )
         async with self._dialects.upgraded(self._api, self._path, (), offers) as (dialect, stream):
             if dialect is Dialect.V4:

@@ -40,7 +40,7 @@ class Offer(NamedTuple):
 
     dialect: Dialect
     protocol: str
-    params: tuple[tuple[str, str], ...] = ()
+    params: Sequence[tuple[str, str]] = ()
 
 
 class Dialects:

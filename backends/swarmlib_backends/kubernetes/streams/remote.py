@@ -25,11 +25,6 @@ GRACE_SECONDS: Final = 2.0
 """How long output may be silent before it counts as complete, once its container is known to have ended; at most twice
 this, since it is looked at once in this time."""
 
-_OFFERS: Final = (
-    Offer(Dialect.V5, "v5.channel.k8s.io"),
-    Offer(Dialect.SPDY, "v4.channel.k8s.io"),
-    Offer(Dialect.V4, "v4.channel.k8s.io"),
-)
 _NUMBERS: Final = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
 """The channels as WebSockets number them."""
 
@@ -61,6 +56,17 @@ class RemoteCommand:
         flags = [*self.streams, *(["tty"] if self.tty else [])]
         command = [("command", word) for word in self.command]
         return [("container", self.container), *command, *((name, "true") for name in flags)]
+
+    @property
+    def offers(self) -> list[Offer]:
+        """The dialects in which it can be run, the best one first."""
+        # By v4, kubelets take an attach without stdin for one whose input has ended, and end the container's.
+        stdin = [("stdin", "true")] if self.kind == "attach" and not self.stdin else []
+        return [
+            Offer(Dialect.V5, "v5.channel.k8s.io"),
+            Offer(Dialect.SPDY, "v4.channel.k8s.io"),
+            Offer(Dialect.V4, "v4.channel.k8s.io", stdin),
+        ]
 
 
 class RemoteProcess:
@@ -166,7 +172,7 @@ async def remote_command(
     path = PODS.path(namespace, pod, command.kind)
     names = [*command.streams, "error", *(["resize"] if command.tty else [])]
     async with (
-        dialects.upgraded(api, path, command.params, _OFFERS) as (dialect, stream),
+        dialects.upgraded(api, path, command.params, command.offers) as (dialect, stream),
         _process(dialect, stream, names, attached=command.kind == "attach") as process,
     ):
         with ungrouped():

@@ -1,5 +1,7 @@
 """Which dialect is used, and what is remembered."""
 
+from typing import Literal
+
 import pytest
 import trio
 
@@ -83,3 +85,15 @@ async def test_an_answer_that_does_not_fit_is_refused(
     monkeypatch.setattr(api, "forged", {header: "something else"})
     with pytest.raises(BadAnswer, match=f"wrong header {header}"):
         await run(api, Dialects())
+
+
+@pytest.mark.parametrize(("kind", "stdin"), [("attach", True), ("exec", False)])
+async def test_version_4_asks_for_the_input_of_an_attach_lest_it_be_ended(
+    nursery: trio.Nursery, kind: Literal["exec", "attach"], stdin: bool
+) -> None:
+    api = FakeApi(nursery, lambda served: served.finish(SUCCESS), spoken=(Dialect.V4,))
+    command = RemoteCommand(kind, "main")
+    async with remote_command(api, "ns", "pod", command, dialects=Dialects()) as process:
+        assert await process.receive() is None
+    asked = ["stdin=true" in params for _, _, params in api.asked]
+    assert asked == [False, False, stdin]

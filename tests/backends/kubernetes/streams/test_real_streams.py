@@ -109,6 +109,11 @@ class Cli:
     namespace: str
     dialects: Dialects = field(default_factory=Dialects)
 
+    @property
+    def suffix(self) -> str:
+        """Makes the names of Pods unique, for the tests that are run in both ways."""
+        return "-v4" if isinstance(self.api, WithoutSpdy) else "-spdy"
+
     def opened(self, pod: str, *words: str, **options: Any) -> AbstractAsyncContextManager[RemoteProcess]:
         ended = options.pop("ended", None)
         command = RemoteCommand(options.pop("kind", "exec"), options.pop("container", "main"), words, **options)
@@ -213,6 +218,31 @@ async def test_an_attach_gives_and_takes_bytes(spdy: Cli, api: Api, cluster: Clu
     run = await spdy.run("attached", stdin=b"go\ntyped\n", kind="attach")
     assert run == Run(b"out\ntyped\nbye\n", b"err\n", None)
     assert (await in_state(api, cluster, "attached", "terminated"))["exitCode"] == 7
+
+
+WATCHED = "(while :; do echo tick; sleep 0.1; done) & cat; echo closed"
+
+
+async def test_the_input_stays_open_while_somebody_only_watches(cli: Cli, api: Api, cluster: Cluster) -> None:
+    name = "watched" + cli.suffix
+    await started(api, cluster, name, "sh", "-c", WATCHED, stdin=True, stdinOnce=True)
+    with trio.fail_after(60):
+        async with cli.opened(name, kind="attach") as process:
+            for _ in range(5):
+                assert await process.receive() == ("stdout", b"tick\n")
+
+
+async def test_who_only_watched_has_not_ended_the_input(spdy: Cli, api: Api, cluster: Cluster) -> None:
+    await started(api, cluster, "watched", "sh", "-c", WATCHED, stdin=True, stdinOnce=True)
+    with trio.fail_after(60):
+        async with spdy.opened("watched", kind="attach") as process:
+            assert await process.receive() == ("stdout", b"tick\n")
+        async with spdy.opened("watched", kind="attach", stdin=True) as process:
+            await process.send(b"typed\n")
+            seen = b""
+            while b"typed" not in seen and (received := await process.receive()):
+                seen += received[1]
+            assert b"closed" not in seen
 
 
 async def test_an_exec_that_kills_its_own_container_ends(spdy: Cli, api: Api, cluster: Cluster) -> None:
