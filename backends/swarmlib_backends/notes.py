@@ -22,6 +22,7 @@ class Notes:
         rule: the name of the rule that decided; "" where none did.
         reason: why it is denied, or would be.
         held: how the wait for a person ended: `approved`, `denied`, `timed out`; "" if the call was not held.
+        object: what names the object in the request's path without doubt, as a stage has looked it up; "" if none has.
         before: the request as it came to the first stage that changed it; None if none did.
         after: the request as the last of these stages has sent it on.
     """
@@ -30,6 +31,7 @@ class Notes:
     rule: str = ""
     reason: str = ""
     held: str = ""
+    object: str = ""
     before: Request | None = None
     after: Request | None = None
 
@@ -43,6 +45,13 @@ def judged(verdict: str, rule: str, reason: str) -> None:
     notes = taken.get()
     if notes is not None:
         notes.verdict, notes.rule, notes.reason = verdict, rule, reason
+
+
+def found(id: str) -> None:
+    """Note what names the object in the request's path without doubt."""
+    notes = taken.get()
+    if notes is not None:
+        notes.object = id
 
 
 def changed(before: Request, after: Request) -> None:

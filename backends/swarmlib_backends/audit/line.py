@@ -183,6 +183,8 @@ class Line:
             return ""
         if None not in row.shape or (row.verb is Verb.GET and len(row.shape) == 2):
             return self._answer.Id or self._answer.ID or self._answer.Name
+        if notes.object:
+            return notes.object
         place = row.shape.index(None)
         path = notes.after.path if notes.after else self._request.path
         name = path[place] if place < len(path) else ""

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from swarmlib import BadAnswer, NotFound, Request, Sender, Verb
 from swarmlib.asking import call
 
+from .. import notes
 from ..dockerapi.filters import encode
 from ..dockerapi.rows import Row
 
@@ -81,11 +82,13 @@ async def in_path(row: Row, request: Request, sender: Sender) -> Inspected | Non
     if None not in row.shape or row.shape[0] not in KINDS:
         return None
     try:
-        return await inspect(str(row.shape[0]), request.path[1], request, sender)
+        found = await inspect(str(row.shape[0]), request.path[1], request, sender)
     except NotFound:
         if row.name == "VolumeDelete":
             return None
         raise
+    notes.found(found.id)
+    return found
 
 
 def inside(data: object, *place: str) -> object:

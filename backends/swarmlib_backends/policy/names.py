@@ -24,7 +24,8 @@ BY_ID: Final[Mapping[str, str]] = {IMAGE_IDS: IMAGES, TAG_IDS: TAGS}
 _LIKE_AN_IMAGE_ID: Final = re.compile("(?:sha256:)?[0-9a-f]{1,64}")
 _LIKE_AN_ID: Final = re.compile("/?[0-9a-f]{6,}")
 _DIGEST: Final = re.compile("[a-z0-9+._-]+:[0-9a-fA-F]{32,}")
-_ALL_TAGS: Final = ":*"
+ALL_TAGS: Final = ":*"
+"""Ends the name of a repository that stands for all its tags."""
 
 
 def image(place: str, value: Any) -> Iterator[Demand]:
@@ -82,7 +83,7 @@ def repository(kind: str, text: str, tag: str, place: str) -> Demand:
     base = references.repository(found.value)
     if tag:
         return reference(kind, f"{base}:{tag}", place)
-    return found if ":" in name.rpartition("/")[2] else Demand(kind, base + _ALL_TAGS, place)
+    return found if ":" in name.rpartition("/")[2] else Demand(kind, base + ALL_TAGS, place)
 
 
 def plugin(place: str, value: Any) -> Iterator[Demand]:

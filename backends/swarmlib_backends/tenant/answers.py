@@ -11,11 +11,18 @@ from typing import Any, Final
 
 from ..dockerapi.nullable import dict_of, list_of
 from . import ports
-from .names import LABEL, Names
+from .names import BRIDGE, LABEL, Names
 from .shapes import Show, bind, each, either, image, keyed, labels, link, name, struct, text
 
 ASKED: Final = f"{LABEL}.asked"
 """The label of a mount that was not asked for as such: it has the bind that was, or "" for a volume without a name."""
+_OF_DEFAULT_NETWORK: Final = frozenset(
+    {
+        *("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen"),
+        *("IPAddress", "IPPrefixLen", "IPv6Gateway", "MacAddress"),
+    }
+)
+"""What an engine says of a container in its default network outside of the list of networks too."""
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 
 _ENDPOINT: Final = struct({"Links": each(link), "Aliases": each(name), "DNSNames": each(name)})
@@ -56,6 +63,12 @@ def _made_of(mount: Any) -> str | None:
     return dict_of(dict_of(dict_of(mount).get("VolumeOptions")).get("Labels")).get(ASKED)
 
 
+def _default_network(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return where a container is in its networks, with what an engine says of its own default network besides."""
+    bridge = dict_of(dict_of(settings.get("Networks")).get(BRIDGE))
+    return {**settings, **{name: bridge[name] for name in _OF_DEFAULT_NETWORK & bridge.keys() & settings.keys()}}
+
+
 def _by_network_name(show: Show) -> Show:
     """Make the shape of a container whose network mode is shown by the network's name: the engine was given its id."""
 
@@ -68,6 +81,8 @@ def _by_network_name(show: Show) -> Show:
             # A container that has not been started has no id of its network yet, and is in no other one.
             fitting = [each for each, endpoint in networks.items() if dict_of(endpoint).get("NetworkID") in (mode, "")]
             host["NetworkMode"] = fitting[0] if fitting else mode
+        if made.get("NetworkSettings"):
+            made["NetworkSettings"] = _default_network(made["NetworkSettings"])
         return made
 
     return shown

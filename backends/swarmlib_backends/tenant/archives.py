@@ -17,13 +17,14 @@ from typing import Any, Final, cast
 import orjson
 import trio
 
-from swarmlib import Ack, BadAnswer, Invalid, Reply, Request, Server, Tap, TooLarge
+from swarmlib import Ack, BadAnswer, Internal, Invalid, Reply, Request, Server, Tap, TooLarge
 
 from ..calls import forward
 from ..dockerapi import strictjson
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ImageGetAll
 from ..dockerapi.schema import Reader, Wrong, reader
+from ..dockerapi.status import to_tell_in_band
 from ..tars import Change, Rewritten, Tar, with_content
 from . import answers
 from .call import Call
@@ -102,7 +103,11 @@ async def load(call: Call) -> None:
     assert upload is not None, "the row has one"
     async with AsyncExitStack() as stack:
         request = call.request.replace(upload=_Archive(call, stack).rewritten(upload), meta=call.meta)
-        await forward(await call.progress(request, partial(answers.PROGRESS, call.names)), call.request.reply)
+        try:
+            ack = await call.progress(request, partial(answers.PROGRESS, call.names))
+        except Internal as exc:  # an engine tells of an archive that it can't unpack in its progress
+            raise to_tell_in_band(exc) from exc
+        await forward(ack, call.request.reply)
 
 
 class _Archive:

@@ -118,7 +118,7 @@ class _Steps:
             self._hidden = numbered is None
             return numbered
         if text.startswith("Successfully "):
-            self._hidden = False
+            self._hidden = text.startswith(f"Successfully tagged {self._names.unnamed}")
         return None if self._hidden else text
 
 

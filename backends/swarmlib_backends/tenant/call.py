@@ -28,6 +28,7 @@ from swarmlib import (
 )
 from swarmlib.asking import ask, call, next_reply
 
+from .. import notes
 from ..calls import forward, relay
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.rows import Row
@@ -172,7 +173,10 @@ class Call:
     def at(self, found: Found | None, ref: str) -> Path:
         """Return the request's path with the object's full id; with a name that nothing has if there is no object."""
         kind, _, *rest = self.request.path
-        id = self.names.nobody(ref) if found is None else found["Name" if kind == "volumes" else "Id"]
+        if found is None:
+            return (kind, self.names.nobody(ref), *rest)
+        id = str(found["Name" if kind == "volumes" else "Id"])
+        notes.found(id)
         return (kind, id, *rest)
 
     def labelled(self, body: dict[str, Any]) -> Json:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from swarmlib import Denied, Request, Verb
 
+from .. import notes
 from ..dockerapi.filters import encode, flag
 from ..dockerapi.matching import glob
 from ..dockerapi.nullable import dict_of, list_of
@@ -18,11 +19,9 @@ from ..enginekit.filters import PRUNE_FILTERS, pruned
 from . import answers
 from .amounts import tags_of
 from .call import Call
-from .names import REGISTRY
+from .names import REGISTRY, UNNAMED
 from .shapes import Show
 
-_UNNAMED: Final = "untagged"
-"""The repository of images that are made without a name: without one, nobody could say whose an image is."""
 _BOUNDS: Final = ("before", "since")
 
 
@@ -136,7 +135,7 @@ async def _make(call: Call, request: Request, new: str, show: Show | None = None
 def new_name(call: Call, repo: str = "", tag: str = "") -> str:
     """Return the name at the engine of a new image of the tenant's. Raises SwarmError if what is asked for is none."""
     if not repo:
-        repo, tag = _UNNAMED, secrets.token_hex(6)
+        repo, tag = UNNAMED, secrets.token_hex(6)
     return call.names.real_image(tagged(repo, tag))
 
 
@@ -150,6 +149,8 @@ async def delete(call: Call) -> Any:
     real = await call.own.image(ref)
     there = call.request.replace(path=("images", real))
     found = await call.own.inspected("images", real)
+    if found is not None:
+        notes.found(str(found["Id"]))
     if found is None or real.startswith(call.names.repositories):
         return await call.forward(there, answers.REMOVED)
     references = [*list_of(found.get("RepoTags")), *list_of(found.get("RepoDigests"))]

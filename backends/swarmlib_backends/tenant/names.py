@@ -21,6 +21,8 @@ BRIDGE: Final = "bridge"
 """The network of containers that name none."""
 REGISTRY: Final = "tenant.invalid/"
 """What the names of all tenants' own images begin with."""
+UNNAMED: Final = "untagged"
+"""The repository of images that are made without a name."""
 _PORT: Final = re.compile(r"__(\d+)")
 
 
@@ -83,6 +85,13 @@ class Names:
             return real
         first, slash, rest = real.removeprefix(self.repositories).partition("/")
         return (_PORT.sub(r":\1", first) if slash else first) + slash + rest
+
+    @property
+    def unnamed(self) -> str:
+        """What the names at the engine of images begin with that were made without a name: without one, nobody could
+        say whose an image is.
+        """
+        return f"{self.repositories}{UNNAMED}:"
 
     @property
     def stamp(self) -> str:

@@ -49,6 +49,7 @@ _SYSTEM: Final = {
     "SystemInfo": Operation(system.info),
     "SystemDataUsage": Operation(system.usage),
     "SystemEvents": Operation(system.watch),
+    "SwarmLeave": Operation(system.leave),
 }
 _CONTAINERS: Final = {
     "ContainerList": Operation(containers.listed),

@@ -102,9 +102,12 @@ class Own:
         implied = ":latest" if name == f"{ref}:latest" and not _BEGINNING.fullmatch(ref) else ""
         if await self.inspected("images", real):
             return real.removesuffix(implied)
-        if self._tenancy.is_shared(name):
+        shared = self._tenancy.is_shared(name)
+        if shared and not (_BEGINNING.fullmatch(ref) and await self.inspected("images", name) is None):
             return name.removesuffix(implied)
-        return await self._image_beginning_with(ref) or real
+        if (id := await self._image_beginning_with(ref)) is not None:
+            return id
+        return name.removesuffix(implied) if shared else real
 
     async def _image_beginning_with(self, ref: str) -> str | None:
         if not _BEGINNING.fullmatch(ref.removeprefix("sha256:")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from swarmlib import Request, Verb
 
@@ -12,6 +12,7 @@ from ..dockerapi import events
 from ..dockerapi.filters import encode
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import SystemEvents
+from ..dockerapi.status import refusal
 from ..enginekit.filters import checked
 from . import answers, images
 from .call import Call
@@ -55,6 +56,11 @@ async def info(call: Call) -> Any:
         "Swarm": _NO_SWARM,
         "Warnings": None,
     }
+
+
+async def leave(call: Call) -> NoReturn:
+    """Answer as an engine that is in no swarm, as its description says."""
+    raise refusal(503, "This node is not part of a swarm")
 
 
 async def usage(call: Call) -> Any:

@@ -17,7 +17,7 @@ from ..image_patterns import images, qualified
 from ..policy import grants
 from ..policy.demands import Demand
 from ..policy.grants import Grants
-from ..policy.names import IMAGES
+from ..policy.names import ALL_TAGS, IMAGES
 from ..toml_tables import Table
 from .names import REGISTRY, Names
 from .terms import Terms
@@ -65,9 +65,9 @@ class Tenancy:
         return Names(self.name)
 
     def is_shared(self, reference: str) -> bool:
-        """Return whether an image, by its reference, is one of those that it may use but not change."""
+        """Return whether an image, or all of a repository by its full name, is what it may use but not change."""
         try:
-            name = qualified(reference)
+            name = reference if reference.endswith(ALL_TAGS) else qualified(reference)
         except SwarmError:
             return False
         return not name.startswith(REGISTRY) and bool(self.images(name))

@@ -102,6 +102,29 @@ async def test_a_line_says_who_did_what_to_which_object(log: Path) -> None:
     assert mode(log) == 0o600
 
 
+STAGES = {
+    "tenant": '[clients.a]\nusers = [1]\n[tenant.alice]\nclients = ["a"]\nimages = ["**"]\n',
+    "policy": 'protect = "x"\n[[rule]]\nallow = ["*"]\n[rule.container]\nimages = ["**"]\ntags = ["**"]\n',
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_name_comes_with_the_id_that_a_stage_has_looked_up(log: Path, tmp_path: Path, stage: str) -> None:
+    (tmp_path / "rules.toml").write_text(STAGES[stage])
+    meta = Meta(caller="uid:1")
+    async with Chain(Audit(str(log)), f"{stage} {tmp_path}/rules.toml", Simulator()).open() as sender:
+        made = await call(
+            sender, Request(Verb.SPAWN, ("containers",), {"name": "web"}, Json.from_data(SLEEPS), meta=meta)
+        )
+        await call(sender, Request(Verb.STOP, ("containers", "web"), meta=meta))
+        await call(sender, Request(Verb.SET, ("images", "busybox", "tag"), {"repo": "mine"}, meta=meta))
+        await call(sender, Request(Verb.RM, ("images", "mine"), meta=meta))
+    stopped, _, removed = calls(log)[1:]
+    assert stopped["object"] == {"kind": "containers", "id": made.value["Id"], "name": "web"}
+    assert "changed" not in stopped or stage == "policy"
+    assert removed["object"]["id"].startswith("sha256:")
+
+
 @pytest.mark.parametrize(
     ("caller", "expected"),
     [

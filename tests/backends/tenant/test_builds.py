@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from swarmlib import BytesStream, Chain, Client, Denied, Request, SwarmError, Verb, ask
+from swarmlib import BytesStream, Chain, Client, Denied, NotFound, Request, SwarmError, Verb, ask
 from swarmlib.asking import next_reply
 from swarmlib.reply import Ack
 from swarmlib_backends.simulator import Simulator
 from tests.support.builds import Content, context
-from tests.support.tenants import tenants
+from tests.support.tenants import FILE, tenants
 
 FROM = "FROM busybox\n"
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncGenerator[tuple[Client, Client, Client]]:
+async def world(folder: Path, text: str = FILE) -> AsyncGenerator[tuple[Client, Client, Client]]:
     """Clients of alice, of bob, and of the engine behind them."""
-    async with Chain(Simulator()).open() as engine, tenants(engine, folder) as (alice, bob):
+    async with Chain(Simulator()).open() as engine, tenants(engine, folder, text) as (alice, bob):
         yield alice, bob, Client(engine)
 
 
@@ -90,6 +90,16 @@ async def test_a_dockerfile_names_the_tenants_own_images(tmp_path: Path) -> None
             assert "own=1" in (await alice.get("images", "app"))["Config"]["Env"]
         await build(alice, "FROM busybox AS base\nFROM scratch\nCOPY --from=base:1 /bin/busybox /\n", t=["app"])
         await build(alice, "FROM busybox AS x\nFROM scratch\nCOPY --from=0 /bin/busybox /\n", t=["app"])
+
+
+async def test_a_build_without_a_name_is_found_by_its_id(tmp_path: Path) -> None:
+    async with world(tmp_path, FILE.replace('"busybox"', '"**"')) as (alice, bob, _):
+        said = await build(alice, FROM + "ENV a=b\n")
+        *_, last = said.splitlines()
+        id = last.removeprefix("Successfully built ")
+        assert "a=b" in (await alice.get("images", id))["Config"]["Env"]
+        with pytest.raises(NotFound):
+            await bob.get("images", id)
 
 
 REFUSED = {

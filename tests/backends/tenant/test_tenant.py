@@ -88,6 +88,8 @@ async def test_the_default_network_is_one_for_each_tenant(tmp_path: Path) -> Non
             found = await tenant.get("containers", "web")
             assert set(found["NetworkSettings"]["Networks"]) == {"bridge"}
             assert found["HostConfig"]["NetworkMode"] == "bridge"
+            settings = found["NetworkSettings"]
+            assert settings["IPAddress"] == settings["Networks"]["bridge"]["IPAddress"] != ""
             inside = (await tenant.get("networks", "bridge"))["Containers"]
             assert list(inside) == [box.id]
             with pytest.raises(Denied, match="bridge is a pre-defined network and cannot be removed"):
