@@ -317,14 +317,14 @@ class _Maker:
         version = random.choices(
             ["/v1.41", "", "/v1.24", "/v1.18", "/v01.41", "/v1.41.0", "/v1.99"], [12, 3, 2, 1, 1, 1, 1]
         )[0]
-        target = version + target
-        if random.random() < 0.1:
-            at = random.randrange(1, max(2, len(target.partition("?")[0])))
-            target = f"{target[:at]}%{ord(target[at]):02x}{target[at + 1 :]}" if target[at] not in "%" else target
         if body and random.random() < 0.05:
             typed = random.choice(
                 ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-7"]
             )
+        target = version + target
+        if random.random() < 0.1:  # last, as how much is drawn depends on the target's length, and twins differ in that
+            at = random.randrange(1, max(2, len(target.partition("?")[0])))
+            target = f"{target[:at]}%{ord(target[at]):02x}{target[at + 1 :]}" if target[at] not in "%" else target
         lines = [f"{method} {target} HTTP/1.1", "Host: docker", "Connection: close", f"Content-Length: {len(body)}"]
         return "\r\n".join([*lines, *([f"Content-Type: {typed}"] if body else []), "", ""]).encode() + body
 
