@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import trio
 
@@ -17,9 +17,11 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
 from .filters import Listed
 from .operations import answers, body_of, ref_of
-from .output import Follower
 from .refusals import check_not_restarting, check_running
-from .stdio import Attachable, Stdio
+from .stdio import Attachable, Input, Pieces, Stdio
+
+Detached: TypeAlias = Callable[[], Awaitable[None]]
+"""Is called when a client has typed the detach keys."""
 
 
 class PlayedExec(Protocol):
@@ -177,15 +179,20 @@ class StreamedExecOperations(ExecOperations[C, S]):
         if body.get("Detach"):
             follower.close()
             return None
-        return self._stdio(each, follower, tty=bool(body.get("Tty")))
+        return exec_stdio(each.config, each, follower, body, partial(self.detached, each))
 
-    def _stdio(self, each: S, follower: Follower, *, tty: bool) -> Stdio:
-        """Return a client's stream. tty: how the client reads it, whatever the create has said."""
-        config = each.config
-        streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if config.get(name)}
-        typed = Typed(keys_of_exec(config.get("DetachKeys", ""))) if each.tty else None
-        stdin, on_detach = bool(config.get("AttachStdin")), partial(self.detached, each)
-        return Stdio(each, follower, streams, tty=tty, stdin=stdin, once=True, typed=typed, on_detach=on_detach)
+
+def exec_stdio(
+    config: Mapping[str, Any], input: Input, pieces: Pieces, body: Mapping[str, Any], on_detach: Detached
+) -> Stdio:
+    """Return a client's stream to a process of this configuration.
+
+    body: of its start, which says how the client reads the stream, whatever the create has said.
+    """
+    streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if config.get(name)}
+    typed = Typed(keys_of_exec(config.get("DetachKeys", ""))) if config.get("Tty") else None
+    tty, stdin = bool(body.get("Tty")), bool(config.get("AttachStdin"))
+    return Stdio(input, pieces, streams, tty=tty, stdin=stdin, once=True, typed=typed, on_detach=on_detach)
 
 
 def _check_not_paused(container: Listed, called: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,11 @@ async def remote(cluster: Cluster, container: PodContainer, command: RemoteComma
             yield process
 
 
+def piece_of(received: tuple[str, bytes], at: float) -> Piece:
+    """Return output as `RemoteProcess.receive` gives it, with its time."""
+    return Piece(_NUMBERS[received[0]], at, received[1])
+
+
 @dataclass(eq=False)
 class RemoteStdio:
     """A process in a Pod, for `enginekit.Stdio`: what it writes, and its stdin.
@@ -51,19 +57,21 @@ class RemoteStdio:
     now: Callable[[], float]
     on_end: Callable[[int | None], None] = lambda _: None
     """Is called with the exit code when the process has ended."""
+    ahead: deque[Piece] = field(default_factory=deque[Piece])
+    """What is given before anything else."""
     _reading: trio.CancelScope = field(default_factory=trio.CancelScope)
     _left: bool = False
 
     async def next(self) -> Piece | None:
         """Return the next output; None at the end, or when the client has detached."""
-        if self._left:
-            return None
-        with trio.CancelScope() as self._reading:
-            received = await self.process.receive()
-            if received is not None:
-                return Piece(_NUMBERS[received[0]], self.now(), received[1])
-            self.on_end(self.process.exit_code)
-        return None
+        if not (self.ahead or self._left):
+            with trio.CancelScope() as self._reading:
+                received = await self.process.receive()
+                if received is not None:
+                    return piece_of(received, self.now())
+                self.on_end(self.process.exit_code)
+                self._left = True
+        return self.ahead.popleft() if self.ahead else None
 
     def end(self) -> None:
         """Give no more."""

@@ -20,6 +20,7 @@ from .api.client import Api
 from .api.kubeconfig import read_access
 from .cluster import Cluster
 from .containers import Containers
+from .execs import Execs
 from .happenings import Happenings
 from .images.images import Images
 from .images.operations import ImageOperations
@@ -61,7 +62,9 @@ class Engine(EngineServer):
             lifecycle = Lifecycle(cluster, events, clock.now, options.start_timeout)
             images = Images(registries, clock.now)
             containers = Containers(cluster, lifecycle, images, nursery)
-            self.operations = operations_of(self, containers, events, System(cluster), ImageOperations(images, events))
+            execs = Execs(cluster, events, clock.now, nursery)
+            families = (containers, execs, events, System(cluster), ImageOperations(images, events))
+            self.operations = operations_of(self, *families)
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
             try:
                 yield

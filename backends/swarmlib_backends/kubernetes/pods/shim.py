@@ -62,6 +62,31 @@ def command(words: Sequence[str], env: Sequence[str], *, gate: bool, options: Po
     Raises:
         Unsupported: the command and the environment can't be had together.
     """
+    made, behind = _environment(words, env, options)
+    flags = [*(["-k"] if options.keep else []), *(["-g"] if gate and not options.keep else [])]
+    return [BUSYBOX, "sh", f"{FOLDER}/shim", *flags, *made, "--", *words, *behind]
+
+
+def exec_command(
+    words: Sequence[str], env: Sequence[str], own: Sequence[str], *, user: str, folder: str, options: PodOptions
+) -> list[str]:
+    """Return the command of a process beside a container's own, started by the shim.
+
+    words: of its own command. env: the container's environment; own: what the process has besides. user: as Docker
+    names one, and folder: where it works; "" for the container's.
+
+    Raises:
+        Unsupported: the command and the environment can't be had together.
+    """
+    made, behind = _environment(words, [*env, *own], options)
+    given = [entry for entry in own if in_shell(entry)]
+    setting = [BUSYBOX, "env", *given] if given else []
+    place = [*(["-w", folder] if folder else []), *(["-s", user] if user else [])]
+    return [*setting, BUSYBOX, "sh", f"{FOLDER}/shim", "-x", *place, *made, "--", *words, *behind]
+
+
+def _environment(words: Sequence[str], env: Sequence[str], options: PodOptions) -> tuple[list[str], list[str]]:
+    """Return the shim's options that make an environment, and the variables that follow the command."""
     named = {entry.partition("=")[0]: entry for entry in env}
     removed = [name for name, entry in named.items() if "=" not in entry]
     hidden = [*_OF_THE_SHELL, *(() if options.service_account else _OF_THE_CLUSTER)]
@@ -69,10 +94,8 @@ def command(words: Sequence[str], env: Sequence[str], *, gate: bool, options: Po
     behind = [entry for entry in named.values() if "=" in entry and not in_shell(entry)]
     if behind and "=" in words[0]:
         raise refused((f"the command {words[0]!r:.80} with the variable {behind[0]!r:.80}", "rename one of them"))
-    flags = [*(["-k"] if options.keep else []), *(["-g"] if gate and not options.keep else [])]
     unsetting = [word for name in unset for word in ("-u", name)]
-    counting = ["-e", str(len(behind))] if behind else []
-    return [BUSYBOX, "sh", f"{FOLDER}/shim", *flags, *unsetting, *counting, "--", *words, *behind]
+    return [*unsetting, *(["-e", str(len(behind))] if behind else [])], behind
 
 
 def pre_stop(number: int) -> dict[str, Any]:

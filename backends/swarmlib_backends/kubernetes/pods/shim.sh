@@ -1,10 +1,13 @@
 # The first process of a container in a Pod. busybox's ash runs it, from a volume, so that any image will do.
 #
-#   sh shim [-k] [-g] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
+#   sh shim [-k] [-g] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
 #
 #   -k         keep the container when the command ends: write its exit code to /.swarm/code, and run it again at the
 #              next go; it stands first
 #   -g         wait at the gate until /.swarm/go exists: whoever makes that file also writes a line to /.swarm/gate
+#   -x         the command runs beside the container's: the first line of its output is its process id, or why it can't run
+#   -w FOLDER  where the command works
+#   -s USER    who runs the command: NAME or UID, with or without :GROUP; it gets no groups besides
 #   -u NAME    a variable that the command does not get
 #   -e COUNT   how many variables follow the command: those that a shell can't hold, such as discovery.type
 #
@@ -54,14 +57,63 @@ find_program() {
 }
 
 report() {
+  if [ -n "$swarm_beside" ]; then
+    echo "OCI runtime exec failed: exec failed: unable to start container process: $2"
+    exit 126
+  fi
   echo "$2" >/dev/termination-log
   exit "$1"
+}
+
+enter() {
+  case $1 in
+    /*) cd "$1" 2>/dev/null || report 126 "chdir to cwd (\"$1\") set in config.json failed: no such file or directory: unknown" ;;
+    *) report 126 "Cwd must be an absolute path: unknown" ;;
+  esac
+}
+
+# Set swarm_uid and swarm_gid, and HOME, by the name of a user; neither, if the container's user is the same.
+find_user() {
+  swarm_uid=${1%%:*} swarm_gid=0 swarm_home=/
+  find_entry passwd "$swarm_uid" && swarm_uid=$swarm_id swarm_gid=$swarm_group swarm_home=$swarm_folder
+  is_number "$swarm_uid" || report 126 "unable to find user $swarm_uid: no matching entries in passwd file"
+  case $1 in
+    *:*)
+      swarm_gid=${1#*:}
+      find_entry group "$swarm_gid" && swarm_gid=$swarm_id
+      is_number "$swarm_gid" || report 126 "unable to find group $swarm_gid: no matching entries in group file"
+      ;;
+  esac
+  export HOME="$swarm_home"
+  if [ "$("$swarm_box" id -u):$("$swarm_box" id -g)" = "$swarm_uid:$swarm_gid" ]; then
+    swarm_uid=
+  elif [ "$("$swarm_box" id -u)" != 0 ]; then
+    report 126 "user $1: the container does not run as root, which alone can become another user"
+  fi
+}
+
+# Find the entry of /etc/passwd or /etc/group that has a name or a number.
+find_entry() {
+  [ -r "/etc/$1" ] || return 1
+  while IFS=: read -r swarm_name _ swarm_id swarm_group _ swarm_folder _; do
+    if is_number "$swarm_id" && { [ "$swarm_name" = "$2" ] || [ "$swarm_id" = "$2" ]; }; then
+      return 0
+    fi
+  done <"/etc/$1"
+  return 1
+}
+
+is_number() {
+  case $1 in
+    '' | *[!0-9]*) return 1 ;;
+  esac
 }
 
 # Become the command.
 run() {
   find_program "$1"
-  if [ "$swarm_count" -eq 0 ]; then
+  [ -z "$swarm_beside" ] || echo $$
+  if [ "$swarm_count" -eq 0 ] && [ -z "$swarm_uid" ]; then
     swarm_name=$1
     shift
     exec -a "$swarm_name" "$swarm_path" "$@"
@@ -74,21 +126,26 @@ run() {
     shift
     swarm_left=$((swarm_left - 1))
   done
-  exec -a env "$swarm_box" "$@"
+  [ "$swarm_count" -eq 0 ] || set -- "$swarm_box" env "$@"
+  [ -z "$swarm_uid" ] || set -- "$swarm_box" nsenter -S "$swarm_uid" -G "$swarm_gid" -- "$@"
+  exec "$@"
 }
 
 if [ "$1" = -k ]; then
   shift
   keep "$@"
 fi
-swarm_count=0
-while getopts gu:e: swarm_option; do
+swarm_count=0 swarm_uid='' swarm_beside=''
+while getopts gxw:s:u:e: swarm_option; do
   case $swarm_option in
     g) wait_for_go ;;
+    x) swarm_beside=yes ;;
+    w) enter "$OPTARG" ;;
+    s) find_user "$OPTARG" ;;
     u) unset "$OPTARG" ;;
     e) swarm_count=$OPTARG ;;
   esac
 done
 shift $((OPTIND - 1))
-echo $$ >/.swarm/pid
+[ -n "$swarm_beside" ] || echo $$ >/.swarm/pid
 run "$@"
