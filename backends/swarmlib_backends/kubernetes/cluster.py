@@ -14,9 +14,9 @@ from swarmlib import CLEANUP_SECONDS, Conflict, NotFound, SwarmError, Unavailabl
 from ..dockerapi.status import refusal
 from .api.client import Api
 from .api.errors import reason_of
-from .api.resources import CONFIG_MAPS, PODS
+from .api.resources import CONFIG_MAPS, PODS, SECRETS
 from .container import PodContainer
-from .mirror import READY_SECONDS, Mirror
+from .mirror import READY_SECONDS, Body, Mirror
 from .pods import names, reading, record
 from .pods.options import PodOptions
 from .pods.pod import pod as pod_of
@@ -46,8 +46,10 @@ class Cluster:
 
     # Records.
 
-    async def create(self, new: Record) -> PodContainer:
+    async def create(self, new: Record, pull_secret: Body | None = None) -> PodContainer:
         """Write the record of a new container, and reserve its name.
+
+        pull_secret: the Secret that the record names, if it names one; it goes away with the record.
 
         Raises:
             Conflict: another container has the name. SwarmError: the cluster's error.
@@ -55,6 +57,10 @@ class Cluster:
         path = CONFIG_MAPS.path(self.namespace)
         made = reading.read(await self.api.post(path, new.config_map()))
         try:
+            if pull_secret is not None:
+                owner = names.owner_reference(names.record_name(made.id), made.uid)
+                pull_secret["metadata"] |= {"ownerReferences": [owner], "labels": names.own_labels("pull", made.id)}
+                await self.api.post(SECRETS.path(self.namespace), pull_secret)
             reserved = await self._reserve(made)
         except BaseException:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):

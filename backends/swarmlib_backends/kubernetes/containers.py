@@ -29,11 +29,13 @@ from .attach import RemoteStdio, remote
 from .cluster import Cluster
 from .container import PodContainer
 from .holding import held
-from .images.images import Images
+from .images.images import Images, Known
+from .images.pulling import pull_secret
 from .lifecycle import Lifecycle
 from .logs import send_logs
 from .pods import names
-from .pods.record import Image, Record
+from .pods.creation import new
+from .pods.record import Image
 from .streams.remote import RemoteCommand, RemoteProcess
 
 _FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
@@ -71,8 +73,9 @@ class Containers(ContainerOperations[PodContainer]):
         platform = platforms.read(asked.platform) if asked.platform else platforms.HERE
         name = self.store.free_name(asked.name or f"kubernetes_{secrets.token_hex(4)}")
         known, warning = await self._images.of_container(str(body["Image"]), platform)
-        image = Image(digest=known.found.digest, config=known.found.config) if known else None
-        made = await self._cluster.create(Record(names.new_id(), name, self.now(), body, image))
+        secret = pull_secret(known.name, known.credentials) if known else None
+        image = None if known is None else _image(known, secret)
+        made = await self._cluster.create(new(name, body, image, self._cluster.options, self.now()), secret)
         return {"Id": made.id, "Warnings": [warning] if warning else []}
 
     async def inspect(self, request: Request) -> dict[str, Any]:
@@ -162,3 +165,8 @@ class Containers(ContainerOperations[PodContainer]):
             async with remote(self._cluster, container, command) as process:
                 await process.resize(rows, columns)
         self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
+
+
+def _image(known: Known, secret: Mapping[str, Any] | None) -> Image:
+    """Return what the record of a container keeps of its image. secret: that which pulls it, if it needs one."""
+    return Image("", known.found.digest, known.found.config, secret["metadata"]["name"] if secret else "")

@@ -92,9 +92,13 @@ def _transport(access: Access, context: ssl.SSLContext) -> httpx.AsyncHTTPTransp
 
 
 class Body(trio.abc.ReceiveStream):
-    """The body of an answer, as it arrives. Closing it early closes the connection."""
+    """The body of an answer, as it arrives. Closing it early closes the connection.
 
-    def __init__(self, response: httpx.Response) -> None:
+    sender: names who answers, in errors.
+    """
+
+    def __init__(self, response: httpx.Response, sender: str = "the cluster") -> None:
+        self._sender = sender
         assert isinstance(response.stream, httpx.AsyncByteStream)
         self._stream = response.stream
         self._pieces = response.stream.__aiter__()
@@ -116,7 +120,7 @@ class Body(trio.abc.ReceiveStream):
                 if piece:
                     return piece
         except httpx.HTTPError as exc:
-            raise trio.BrokenResourceError(f"the connection to the cluster broke: {why(exc)}") from exc
+            raise trio.BrokenResourceError(f"the connection to {self._sender} broke: {why(exc)}") from exc
         return b""
 
     async def whole(self, limit: int) -> bytes:
@@ -130,7 +134,7 @@ class Body(trio.abc.ReceiveStream):
         while piece := await self.receive_some():
             gathered += piece
             if len(gathered) > limit:
-                raise TooLarge(f"the cluster's answer is longer than {limit} bytes")
+                raise TooLarge(f"the answer of {self._sender} is longer than {limit} bytes")
         return bytes(gathered)
 
     async def aclose(self) -> None:

@@ -16,12 +16,13 @@ import httpx
 import orjson
 import trio
 
-from swarmlib import BadAnswer, Denied, NotFound, TimedOut, TooLarge, Unavailable
+from swarmlib import BadAnswer, Denied, NotFound, TimedOut, Unavailable
 
 from ...dockerapi import schema
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.platforms import HERE, Platform
 from ...dockerapi.schema import Wrong
+from ..api.connections import Body
 from .credentials import Challenge, Credentials
 
 _SECONDS: Final = 30.0
@@ -227,19 +228,13 @@ class _Asked:
 
 
 async def _body(response: httpx.Response) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in response.aiter_raw():
-        pieces.append(piece)
-        size += len(piece)
-        if size > _LARGEST:
-            raise TooLarge(f"the registry sent more than {_LARGEST} bytes")
-    return b"".join(pieces)
+    async with Body(response, "the registry") as body:
+        return await body.whole(_LARGEST)
 
 
 @contextmanager
 def _errors(host: str) -> Generator[None]:
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+    except (httpx.HTTPError, httpx.InvalidURL, trio.BrokenResourceError) as exc:
         raise Unavailable(f"can't reach the registry {host}: {str(exc) or type(exc).__name__}") from exc

@@ -76,8 +76,9 @@ def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Obj
         made["securityContext"] = context
     if options.service_account:
         made["serviceAccountName"] = options.service_account
-    if options.pull_secrets:
-        made["imagePullSecrets"] = [{"name": name} for name in options.pull_secrets]
+    own = [record.image.secret] if record.image and record.image.secret else []
+    if secrets := [*options.pull_secrets, *own]:
+        made["imagePullSecrets"] = [{"name": name} for name in secrets]
     if tools:
         made["initContainers"] = [shim.init_container(options), *volumes.fill_container(record, mounted)]
     of_tools: list[Object] = [{"name": shim.VOLUME, "emptyDir": {}}] if tools else []

@@ -129,7 +129,9 @@ _OF_RECORD: Final[Mapping[str, Reader]] = {
     "name": _matching(_NAME, "the name of a container"),
     "created": _time,
     "body": _body,
-    "image": _object({"reference": _TEXT, "digest": _TEXT, "config": schema.reader("#ContainerConfig")}, make=Image),
+    "image": _object(
+        {"reference": _TEXT, "digest": _TEXT, "config": schema.reader("#ContainerConfig"), "secret": _TEXT}, make=Image
+    ),
     "run": _count,
     "started": _time,
     "wanted": _one_of(_WANTED),

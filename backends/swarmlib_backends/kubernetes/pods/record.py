@@ -38,12 +38,14 @@ class Image:
     """What is known of a container's image.
 
     reference: what the cluster pulls, if that is not the name in the body. digest: of its manifest; "" if unknown.
-    config: what its registry says of it, as the `Config` of an engine's inspection.
+    config: what its registry says of it, as the `Config` of an engine's inspection. secret: the name of the Secret with
+    the credentials that pull it; "" if it needs none.
     """
 
     reference: str = ""
     digest: str = ""
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    secret: str = ""
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,7 @@ async def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
             await answer.send(b"x" * 10_000)
 
     async with opened(script) as (api, server):
-        with pytest.raises(TooLarge, match="the cluster's answer is longer than 100000 bytes"):
+        with pytest.raises(TooLarge, match="the answer of the cluster is longer than 100000 bytes"):
             await api.get(PATH)
         with pytest.raises(TooLarge):
             await api.get("/error")
