@@ -144,6 +144,87 @@ def test_a_drained_node_keeps_its_containers_and_takes_no_new_ones(spread: Swarm
     out(host, "rm", "-f", "kept")
 
 
+AS_SERVICE = ("--label", "swarmlib.swarm=service")
+
+
+def state_of(host: str, name: str) -> str:
+    return out(host, "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name)
+
+
+def test_a_container_that_is_a_service_runs_as_any_other(spread: Swarmd, machines: Machines, tmp_path: Path) -> None:
+    host = spread.host
+    run = docker(host, "run", "--rm", *AS_SERVICE, "busybox", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (run.stdout, run.stderr, run.returncode) == (b"out\n", b"err\n", 3)
+    command = ("sh", "-c", "trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done")
+    out(host, "create", "--name", "web", *AS_SERVICE, "-e", "constraint:node==w1", "-e", "A=$b", "busybox", *command)
+    assert state_of(host, "web") == "created 0"
+    out(host, "start", "web")
+    assert out(host, "ps", "--filter", "name=^web$", "--format", "{{.Status}}").startswith("Up")
+    assert out(host, "service", "ps", "web", "--format", "{{.Node}}") == "w1"
+    assert out(host, "exec", "-i", "web", "sh", "-c", "cat; echo $A", input=b"in ") == "in $b"
+    (tmp_path / "file").write_text("text")
+    out(host, "cp", str(tmp_path / "file"), "web:/copied")
+    assert out(host, "exec", "web", "cat", "/copied") == "text"
+    assert "sleep 0.1" in out(host, "top", "web") or "trap" in out(host, "top", "web")
+    with docker_process(host, "wait", "web") as waiting:
+        out(host, "stop", "web")
+        assert waiting.communicate(timeout=20)[0] == b"5\n"
+    assert (state_of(host, "web"), out(host, "logs", "web")) == ("exited 5", "up")
+    out(host, "start", "web")
+    out(host, "kill", "web")
+    assert state_of(host, "web") == "exited 137"
+    out(host, "rm", "web")
+    assert out(host, "service", "ls", "-q") == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "refusal"),
+    [
+        (["-i"], "a container that is a swarm service can't have AttachStdin, OpenStdin, StdinOnce"),
+        (["--privileged"], "can't have HostConfig.Privileged"),
+        (["--device", "/dev/null"], "can't have HostConfig.Devices"),
+        (["-p", "127.0.0.1:8080:80"], "publishes single ports of all addresses of its node, not 80/tcp so"),
+        (["-e", "constraint:node!=~w1"], "the rule node!=~w1 can't be one of a swarm service"),
+        (["-e", "constraint:node==nosuch"], "the swarm can't place this container: no suitable node"),
+        (["--name", "my.app"], "invalid name 'my.app' of a swarm service"),
+    ],
+)
+def test_what_a_service_cannot_do_is_refused_by_name(spread: Swarmd, args: list[str], refusal: str) -> None:
+    run = docker(spread.host, "run", "--rm", *AS_SERVICE, *args, "busybox", "true")
+    assert refusal in run.stderr.decode()
+    wait_until(lambda: out(spread.host, "service", "ls", "-q") == "", "nothing is left")
+
+
+def test_a_service_that_runs_is_not_paused_and_not_renamed_and_an_image_that_is_missing_is_told(spread: Swarmd) -> None:
+    host = spread.host
+    out(host, "run", "-d", "--name", "still", "--stop-timeout", "0", *AS_SERVICE, "busybox", "sleep", "1000")
+    for args in (["pause", "still"], ["rename", "still", "other"], ["update", "--memory", "64m", "still"]):
+        assert b"still is a swarm service" in docker(host, *args).stderr
+    out(host, "rm", "-f", "still")
+    assert b"No such image: nosuch:latest" in docker(host, "run", "--rm", *AS_SERVICE, "nosuch", "true").stderr
+
+
+def test_a_service_is_run_elsewhere_when_its_node_dies(spread: Swarmd, machines: Machines) -> None:
+    host = spread.host
+    out(host, "swarm", "update", "--dispatcher-heartbeat", "1s")
+    out(host, "node", "update", "--availability", "drain", "m1")
+    for name, policy in (("once", "no"), ("ever", "always")):
+        rule = ("-e", "constraint:node!=m1", "-e", "constraint:node.hostname!=w1")
+        out(host, "run", "-d", "--name", name, "--restart", policy, *AS_SERVICE, *rule[:2], "busybox", "sleep", "1000")
+    places = {name: out(host, "service", "ps", name, "--format", "{{.Node}}") for name in ("once", "ever")}
+    dead = next(each for each in machines.all if each.name == places["once"])
+    dead.engine.kill()
+
+    def alive(name: str) -> bool:
+        return docker(host, "exec", name, "true").returncode == 0
+
+    for name in places:
+        wait_until(lambda name=name: alive(name), f"{name} runs again")  # type: ignore[misc]
+        assert state_of(host, name) == "running 0"
+    out(host, "node", "update", "--availability", "active", "m1")
+    out(host, "rm", "-f", *places)
+
+
 def test_a_node_joins_and_another_dies_which_was_the_manager(machines: Machines) -> None:
     for name in ("m2", "m3"):
         machines.join(machines.add(name, f"name={name}"), "manager")

@@ -20,6 +20,8 @@ from ..dockerapi.operations import ImageBuild
 
 LABEL: Final = "swarmlib.node"
 """The label that tells an object's node."""
+VEHICLE: Final = "swarmlib.swarm"
+"""The label of a container that is to be a `service` of a swarm, which runs it elsewhere when its node dies."""
 RESCHEDULE: Final = "com.docker.swarm.reschedule-policies"
 MOVED: Final = "swarmlib.rescheduled-from"
 """The label of a container that replaces one of an engine that died; its value is the id of that container. It is

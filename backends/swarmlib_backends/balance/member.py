@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 import trio
@@ -54,12 +54,16 @@ _DRIFT_CHECKS: Final = 12
 """Pings between two checks that the index still agrees with the engine."""
 
 Announce: TypeAlias = Callable[[dict[str, Any]], None]
+Hear: TypeAlias = Callable[[Mapping[str, Any]], None]
+"""Takes an event of an engine."""
 
 
 class Member(Node):
     """A node with its chain's channel, the mirror of its objects, and the tasks that follow its state."""
 
-    def __init__(self, name: str, sender: Bridge, index: Index, deadline: float, announce: Announce) -> None:
+    def __init__(
+        self, name: str, sender: Bridge, index: Index, deadline: float, announce: Announce, hear: Hear
+    ) -> None:
         super().__init__(name)
         self.sender = sender
         self.deadline = deadline
@@ -78,6 +82,7 @@ class Member(Node):
         self._came_up = trio.Event()
         self._index = index
         self._announce = announce
+        self._hear = hear
         self._suspected = trio.Event()
         self._keeping = trio.CancelScope()
         self._following = trio.CancelScope()
@@ -278,6 +283,7 @@ class Member(Node):
             if not isinstance(reply, Set):
                 continue
             event = answers.event(reply, self.name)
+            self._hear(event)
             if self.history.keep(event) and self.mirror.apply(event):
                 await self.mirror.settle("containers")  # the inspection must be known before the engine dies
 

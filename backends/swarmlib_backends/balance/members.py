@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from swarmlib.supervision import supervised
 from ..calls import distinct
 from .index import Index
 from .lasting import pauses
-from .member import Member
+from .member import Hear, Member
 from .node import Node
 from .versions import Advertised, Bridge
 
@@ -42,6 +42,7 @@ class Members:
         """Whether new networks span the nodes of a swarm."""
         self._nursery = nursery
         self._by_node: dict[Node, Member] = {}
+        self._hearers: list[Hear] = []
         self._listeners: set[trio.MemorySendChannel[dict[str, Any]]] = set()
         self._unknown: list[Member] = []
         """Members of which it was not known, at the last check, whether they are up."""
@@ -77,7 +78,7 @@ class Members:
             SwarmError: the chain can't be opened.
         """
         name = distinct(chain.name, {member.name for member in self.all})
-        member = Member(name, Bridge(self.advertised), self.index, self.deadline, self.announce)
+        member = Member(name, Bridge(self.advertised), self.index, self.deadline, self.announce, self._hear)
         member.node_id = node_id
         await self._nursery.start(self._live, chain, member)
         self._by_node[member] = member
@@ -120,7 +121,20 @@ class Members:
         await member.leave()
         del self._by_node[member]
 
-    # Events about members, for those who watch events.
+    # Events of members, for stages that follow them, and about members, for those who watch events.
+
+    @contextmanager
+    def heard_by(self, hear: Hear) -> Generator[None]:
+        """Call a function with each event of any member's engine, at once."""
+        self._hearers.append(hear)
+        try:
+            yield
+        finally:
+            self._hearers.remove(hear)
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        for hear in self._hearers:
+            hear(event)
 
     def announce(self, event: dict[str, Any]) -> None:
         """Send an event to all listeners."""

@@ -170,7 +170,7 @@ class Spawner:
             try:
                 member = self.choose(asked, {node: exc.message for node, exc in refused.items()})
             except NoRoom:
-                if len(refused) == len(self._members.all) == 1:
+                if len(refused) == 1 and (asked.service or len(self._members.all) == 1):
                     raise next(iter(refused.values())) from None  # its own words, and status
                 raise
             try:

@@ -7,11 +7,11 @@ import random
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import trio
 
-from swarmlib import Ack, Request, Sender, SwarmError, TimedOut, Unavailable, Verb, ask, next_reply
+from swarmlib import UNSENT, Ack, Request, Sender, SwarmError, TimedOut, Unavailable, Verb, ask, next_reply
 from swarmlib.asking import Answer, call
 from swarmlib.errors import ungrouped
 from swarmlib.supervision import supervised
@@ -26,6 +26,7 @@ from .reaching import Template
 _log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE: Final = 5.0
+_READS: Final = frozenset({Verb.LS, Verb.GET})
 _NODE_EVENTS: Final = {"filters": encode({"type": ["node"]})}
 
 
@@ -86,6 +87,31 @@ class Membership:
         """Return the channels to managers: those of nodes that are up, then those that were given."""
         up = [each.member.calls for each in self._joined.values() if each.node.manages and each.member.up]
         return [*up, *self._given]
+
+    async def ask(self, request: Request) -> Answer:
+        """Ask the managers, one after the other, until one answers.
+
+        Raises:
+            SwarmError: one refuses the request, or may have carried it out without an answer; or none can be asked.
+        """
+        failure: SwarmError = Unavailable("no manager of the swarm is known")
+        for manager in self.managers():
+            try:
+                return await self._ask(manager, request)
+            except (Unavailable, TimedOut) as exc:
+                if request.verb not in _READS and not exc.details.get(UNSENT):
+                    raise
+                failure = exc
+        raise failure
+
+    def is_down(self, id: str) -> bool:
+        """Return whether the swarm says that a node is down, by the node's id, or no longer has it."""
+        return id not in self._joined or self._joined[id].node.down
+
+    def about(self) -> dict[str, Any]:
+        """Return what an engine of the swarm that manages nothing says of it in its `info`."""
+        managers = [{"NodeID": id} for id, each in self._joined.items() if each.node.manages]
+        return {"LocalNodeState": "active", "ControlAvailable": False, "RemoteManagers": managers}
 
     def member_of(self, id: str) -> Member | None:
         """Return the member that a node is, by the node's id; None if it is not a member."""

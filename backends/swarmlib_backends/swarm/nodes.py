@@ -75,6 +75,7 @@ class SwarmNode:
     address: str
     """The IP address at which its engine's machine can be reached; "" if the manager knows none."""
     manages: bool
+    down: bool
     closed: str
     """Why it takes no new containers; "" if it does."""
     attributes: Mapping[str, str]
@@ -105,6 +106,7 @@ def _node(entry: _Listed) -> SwarmNode:
         entry.description.hostname,
         _address(entry),
         entry.spec.role == "manager",
+        entry.status.state == "down",
         _CLOSED.get(entry.spec.availability, "") if ready else f"its swarm says that it is {entry.status.state}",
         _attributes(entry),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import trio
 
-from swarmlib import Backend, Invalid, Sender, argument, option
+from swarmlib import Backend, Chain, Invalid, Sender, argument, option
 from swarmlib.errors import ungrouped
 
 from ..balance import Balance
@@ -16,6 +16,7 @@ from ..balance.member_source import MemberSource
 from ..balance.members import Members
 from .membership import Membership
 from .reaching import EngineChain, Template, engine
+from .services.server import Services
 
 
 @dataclass
@@ -57,6 +58,8 @@ class Swarm(MemberSource, Backend):
             with ungrouped():
                 membership = Membership(members, given, self.engines)
                 await membership.begin()
+                services = Chain(Services(members=members, membership=membership), label="services")
+                await members.join(services)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(membership.follow)
                     yield

@@ -207,6 +207,19 @@ def _mib(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"
 
 
+@dataclass(frozen=True)
+class ServiceFilter:
+    """Whether the container is to be a service of a swarm: then only a swarm can have it, and else no swarm."""
+
+    wanted: bool
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        if (node.about.get("Driver") == "swarm") is self.wanted:
+            return None
+        return "it is not a swarm" if self.wanted else "its containers are services (label swarmlib.swarm=service)"
+
+
 class ProcessesFilter:
     """Rules out a node whose workloads are processes."""
 

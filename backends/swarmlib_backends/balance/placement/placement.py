@@ -21,6 +21,7 @@ from .filters import (
     PortsFilter,
     ProcessesFilter,
     ResourcesFilter,
+    ServiceFilter,
     SlotsFilter,
 )
 from .request import PlacementRequest
@@ -65,6 +66,9 @@ class Placement:
 
         home: the node of the original, if the container is recreated. What it asks for may move it; lack of room can't.
         """
+        yield ServiceFilter(wanted=request.service)
+        if request.service:
+            return
         asked = [*self._asked(request)]
         yield from asked
         if request.of_host and home is not None and _reason(asked, home) is None:

@@ -19,7 +19,7 @@ from swarmlib import Invalid
 from ...dockerapi import isolation
 from ...dockerapi.nullable import dict_of, list_of
 from ..departed import Ref
-from ..labels import LABEL, RESCHEDULE, group_of
+from ..labels import LABEL, RESCHEDULE, VEHICLE, group_of
 from ..node import EVERYWHERE, NOTHING, Claim, Port, port_number
 from . import origins
 from .rules import Rule
@@ -32,6 +32,7 @@ _LABELS: Final = {
 _OWN_NETWORKS: Final = EVERYWHERE | {"", "default", "nat"}
 """Network modes that every engine has."""
 _MODES: Final = ("IpcMode", "PidMode")
+_SERVICE: Final = "service"
 ON_FAILURE: Final = "on-node-failure"
 _MOST_RULES: Final = 100
 """Rules of one kind for one container, at most."""
@@ -56,6 +57,8 @@ class PlacementRequest:
     """The isolation that its engine should have, but may support without listing it, as by the path of a runtime."""
     origins: Sequence[Ref] = ()
     """References to the original of a recreated container, the most reliable first."""
+    service: bool = False
+    """Whether it is to be a service of a swarm, which the swarm itself places."""
     of_host: str = ""
     """The first path or device of its engine's host that it uses."""
 
@@ -89,7 +92,7 @@ def read(name: str, body: Any) -> tuple[PlacementRequest, dict[str, Any] | None]
         name=name,
         image=str(given.get("Image") or ""),
         claim=Claim.of(host, map(_port, exposed)),
-        constraints=[Rule.read(text) for text in _listed(labels, "constraint")],
+        constraints=constraints(labels),
         affinities=[Rule.read(text) for text in _listed(labels, "affinity")],
         beside=[*dict.fromkeys(_used(given, host))],
         group=group_of(labels),
@@ -97,8 +100,21 @@ def read(name: str, body: Any) -> tuple[PlacementRequest, dict[str, Any] | None]
         runtime=isolation.named(given),
         origins=[*origins.told(name, given, node=str(dict_of(given.get("Labels")).get(LABEL) or ""))],
         of_host=origins.of_host(host),
+        service=_is_service(labels),
     )
     return request, cleaned
+
+
+def constraints(labels: Mapping[str, str]) -> list[Rule]:
+    """Return the rules about its node that the labels of a container hold. Raise Invalid if one is wrong."""
+    return [Rule.read(text) for text in _listed(labels, "constraint")]
+
+
+def _is_service(labels: Mapping[str, str]) -> bool:
+    vehicle = labels.get(VEHICLE, "")
+    if vehicle not in ("", _SERVICE):
+        raise Invalid(f"the label {VEHICLE} must be {_SERVICE}, not {vehicle!r:.80}")
+    return bool(vehicle)
 
 
 def _port(exposed: str) -> Port:
