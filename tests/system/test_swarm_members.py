@@ -1,5 +1,7 @@
 """`balance (swarm MANAGER --engines TEMPLATE --overlay)` over three real engines, which join, work, drain and die."""
 
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engines import Swarmd, docker, docker_process, read_until, swarmd, wait_until
+from tests.support.paths import ROOT
 from tests.support.swarm_engines import Machines, swarm
 
 pytestmark = pytest.mark.engine
@@ -175,6 +178,15 @@ def test_a_container_that_is_a_service_runs_as_any_other(spread: Swarmd, machine
     assert state_of(host, "web") == "exited 137"
     out(host, "rm", "web")
     assert out(host, "service", "ls", "-q") == ""
+
+
+def test_the_commands_of_the_guide(spread: Swarmd) -> None:
+    guide = (ROOT / "docs" / "swarm.md").read_text("utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if not line.startswith("swarmd ")]
+    assert len(lines) == 10
+    for line in lines:
+        out(spread.host, *shlex.split(line.removeprefix("docker ")))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The nodes of a swarm as members of a balance: which there are, what each is used for, and who tells it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from swarmlib_backends.balance import Balance
 from swarmlib_backends.swarm import Swarm
 from swarmlib_backends.swarm.nodes import SwarmNode, listed
 from swarmlib_backends.swarm.reaching import Template
+from tests.support.paths import ROOT
 from tests.support.simulated import Engine
 
 
@@ -264,3 +266,16 @@ def test_a_template_is_an_address_or_a_chain() -> None:
     nowhere = next(listed([described("a", status={"Addr": ""})]))
     with pytest.raises(SwarmError, match="the swarm does not tell the addr of a"):
         Template.read("ssh://{addr}").chain(nowhere)
+
+
+def test_the_chains_of_the_guide_are_chains() -> None:
+    guide = (ROOT / "docs" / "swarm.md").read_text("utf-8")
+    lines = re.findall(r"^swarmd '(.*?)' '(.*?)'$", guide, re.MULTILINE)
+    assert len(lines) == 1
+    for stages in lines:
+        for stage in stages:
+            Chain.read(stage)
+    templates = [each.strip('"').replace("\\|", "|") for each in re.findall(r"^\| `(.*\{.*)` \|", guide, re.MULTILINE)]
+    assert len(templates) == 3
+    for each in templates:
+        Template.read(each)
