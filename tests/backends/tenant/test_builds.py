@@ -15,6 +15,7 @@ from swarmlib import BytesStream, Chain, Client, Denied, NotFound, Request, Swar
 from swarmlib.asking import next_reply
 from swarmlib.reply import Ack
 from swarmlib_backends.simulator import Simulator
+from swarmlib_backends.tenant import removal
 from tests.support.builds import Content, context
 from tests.support.tenants import FILE, tenants
 
@@ -100,6 +101,16 @@ async def test_a_build_without_a_name_is_found_by_its_id(tmp_path: Path) -> None
         assert "a=b" in (await alice.get("images", id))["Config"]["Env"]
         with pytest.raises(NotFound):
             await bob.get("images", id)
+
+
+async def test_what_lost_its_name_goes_with_the_tenant(tmp_path: Path) -> None:
+    async with world(tmp_path) as (alice, bob, engine):
+        for number in range(2):
+            await build(alice, FROM + f"ENV number={number}\n", t=["app"])
+            await build(bob, FROM + f"ENV number={number}\n", t=["app"])
+        await removal.remove_all(engine.sender, "alice")
+        left = [each["Labels"] for each in await engine.ls("images", all=True) if each["Labels"]]
+        assert {each["swarmlib.tenant"] for each in left} == {"bob"}
 
 
 REFUSED = {
