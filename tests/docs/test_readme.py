@@ -133,6 +133,7 @@ def test_every_command_is_run_by_one_of_these_tests() -> None:
     known = (
         "docker -H",
         ".venv/bin/python -m pip install -e '.[azure]'",
+        ".venv/bin/python -m pip install -e '.[kubernetes]'",
         "sh .ci/env && .venv/bin/swarmd",
         "sh .ci/test",
         ".venv/bin/swarmd",

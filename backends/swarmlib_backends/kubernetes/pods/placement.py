@@ -30,11 +30,15 @@ def placed(record: Record) -> dict[str, Any]:
         Invalid: a rule is wrong. Unsupported: Kubernetes can't follow it.
     """
     asked, _ = request.read(record.name, record.body)
-    affinity = {
-        "nodeAffinity": _of_nodes(asked.constraints),
-        "podAffinity": _of_pods([rule for rule in asked.affinities if rule.wanted]),
-        "podAntiAffinity": _of_pods([rule for rule in asked.affinities if not rule.wanted]),
-    }
+    affinity = (
+        {
+            "nodeAffinity": _of_nodes(asked.constraints),
+            "podAffinity": _of_pods([rule for rule in asked.affinities if rule.wanted]),
+            "podAntiAffinity": _of_pods([rule for rule in asked.affinities if not rule.wanted]),
+        }
+        if record.ruled
+        else {}
+    )
     made = {"affinity": {name: each for name, each in affinity.items() if each}}
     isolation.agree(asked.isolation, asked.runtime)
     runtime = asked.isolation or asked.runtime

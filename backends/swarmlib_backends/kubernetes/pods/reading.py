@@ -149,6 +149,7 @@ _OF_RECORD: Final[Mapping[str, Reader]] = {
         },
         make=Ended,
     ),
+    "ruled": _FLAG,
     "health": _object({"status": _one_of(_STATUSES), "failing": _count, "log": _list(_PROBE)}, make=Health),
 }
-_RECORD: Final = _object(_OF_RECORD, "image", "last", "health")
+_RECORD: Final = _object(_OF_RECORD, "image", "last", "health", "ruled")

@@ -96,6 +96,8 @@ class Record(Configured):
         last: its last end, if its Pod does not tell that, or no longer.
         health: None if it has no health check, or has not run.
         uid, version: the identity and the `resourceVersion` of its ConfigMap; "" if the cluster doesn't have it yet.
+        ruled: whether the rules for its placement in its labels are the cluster's to follow: those that came in labels
+            have been followed by a `balance` in front, which moves them there.
         config: its configuration as an inspection shows it, completed by its image's.
     """
 
@@ -114,6 +116,7 @@ class Record(Configured):
     health: Health | None = None
     uid: str = ""
     version: str = ""
+    ruled: bool = False
     config: dict[str, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -152,7 +155,7 @@ class Record(Configured):
 
 KEPT: Final = (
     *("id", "name", "created", "body", "image", "run", "started", "wanted", "paused", "restarts", "error", "last"),
-    "health",
+    *("health", "ruled"),
 )
 """What is written of a record: the rest is the ConfigMap's own, or computed."""
 

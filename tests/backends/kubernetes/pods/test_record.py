@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmlib import BadAnswer, TooLarge
-from swarmlib_backends.kubernetes.pods import reading
+from swarmlib_backends.kubernetes.pods import creation, reading
+from swarmlib_backends.kubernetes.pods.options import PodOptions
+from swarmlib_backends.kubernetes.pods.pod import pod
 from swarmlib_backends.kubernetes.pods.record import KEY, Ended, Health, Image, Probe, Record, reservation
 
 ID = "0123456789abcdef" * 4
@@ -124,3 +126,12 @@ def test_the_reservation_of_a_name_goes_away_with_the_record() -> None:
     made = reservation(record())
     assert made["data"] == {"name": "web", "id": ID}
     assert made["metadata"]["ownerReferences"][0]["uid"] == "uid"
+
+
+@pytest.mark.parametrize(("env", "ruled"), [(["constraint:disk==ssd"], True), ([], False)])
+def test_rules_in_labels_were_followed_by_a_balance_in_front(env: list[str], ruled: bool) -> None:
+    labels = {} if ruled else {"com.docker.swarm.constraints": '["disk==ssd"]'}
+    record = creation.new("web", {"Image": "box", "Env": env, "Labels": labels}, None, PodOptions(), 0.0)
+    spec = pod(record, PodOptions(), run=1)["spec"]
+    assert ("affinity" in spec) == ruled
+    assert record.labels["com.docker.swarm.constraints"] == '["disk==ssd"]'

@@ -1,0 +1,77 @@
+"""The commands of the guide to Kubernetes and of the README, on a real cluster, alone and as a member of `balance`."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import Cluster
+from tests.support.engines import Engine, docker, wait_until
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.cluster
+
+GUIDE = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = [
+    line
+    for text in (GUIDE, README)
+    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    for line in block.splitlines()
+    if "kubernetes" in line or "run/swarm.sock run" in line
+]
+
+
+@contextmanager
+def running(command: str, cluster: Cluster, engine: Engine, socket: Path) -> Iterator[str]:
+    """A swarmd of the guide, with the tests' cluster, engine and socket in place of the reader's."""
+    changed = {
+        "unix:///var/run/docker.sock": engine.host,
+        "unix:///run/swarm.sock": f"unix://{socket}",
+        "unix://$PWD/swarm.sock": f"unix://{socket}",
+        "--namespace ci": f"--namespace {cluster.namespace} --kubeconfig {cluster.kubeconfig} --tools-image busybox:1",
+    }
+    for theirs, ours in changed.items():
+        command = command.replace(theirs, ours)
+    _, *words = shlex.split(command)
+    process = subprocess.Popen([ROOT / ".venv" / "bin" / "swarmd", *words], stdin=subprocess.DEVNULL)
+    try:
+        wait_until(socket.exists, "swarmd", process)
+        yield f"unix://{socket}"
+    finally:
+        process.terminate()
+        assert process.wait(20) == 143
+
+
+def test_all_commands_are_among_these() -> None:
+    assert [line.split()[0].rpartition("/")[2] for line in COMMANDS] == [
+        *("pip", "swarmd", "docker", "swarmd"),
+        *("python", "swarmd"),
+    ]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("command", [line for line in COMMANDS if "dockerserver" in line and "balance" not in line])
+def test_a_cluster_is_an_engine(command: str, cluster: Cluster, engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+    with running(command, cluster, engines[0], tmp_path / "s") as host:
+        run = shlex.split(next(line for line in COMMANDS if " run " in line))
+        assert run[3:] == ["run", "--rm", "busybox", "echo", "hello"]
+        ran = docker(host, "run", "--rm", f"{cluster.registry()}/busybox:1", "echo", "hello", check=True)
+        assert ran.stdout == b"hello\n"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("command", [line for line in COMMANDS if "balance" in line])
+def test_a_cluster_is_a_member_beside_an_engine(
+    command: str, cluster: Cluster, engines: tuple[Engine, Engine], tmp_path: Path
+) -> None:
+    with running(command, cluster, engines[0], tmp_path / "s") as host:
+        image = f"{cluster.registry()}/busybox:1"
+        made = docker(host, "run", "--rm", "-e", "constraint:node==/k.*/", image, "hostname", check=True)
+        assert made.stdout.strip()
+        names = docker(host, "info", "--format", "{{range .DriverStatus}}{{.}}{{end}}", check=True).stdout.decode()
+        assert "Node k" in names
