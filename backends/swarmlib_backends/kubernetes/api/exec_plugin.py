@@ -18,7 +18,7 @@ import msgspec
 import orjson
 import trio
 
-from swarmlib import Denied, TooLarge
+from swarmlib import Denied, SwarmError, TooLarge
 from swarmlib.errors import ungrouped
 
 from .credentials import NOTHING, Credentials, Shown, bearer
@@ -85,6 +85,9 @@ class PluginCredentials(Credentials):
         self._shown = NOTHING
         self._expires = 0.0
         """When what is held expires, in seconds since the epoch; 0 if nothing is held."""
+        self._runs = 0
+        self._failure = ""
+        """Why the last run failed, "" if it didn't."""
 
     async def shown(self) -> Shown:
         """See `Credentials.shown`.
@@ -92,13 +95,24 @@ class PluginCredentials(Credentials):
         Raises:
             Denied: the program fails, or prints something else; the error repeats its standard error.
         """
+        runs = self._runs
         async with self._running:  # of many calls, one runs the program
             if self._expires <= time.time():
-                status = await _run(self._plugin)
-                self._shown = _shown(status, self._plugin)
-                until = status.expiration_timestamp
-                self._expires = until.timestamp() if until else float("inf")
+                if self._failure and self._runs > runs:  # in the run that this call has waited for
+                    raise Denied(self._failure)
+                await self._renew()
             return self._shown
+
+    async def _renew(self) -> None:
+        self._runs, self._failure = self._runs + 1, ""
+        try:
+            status = await _run(self._plugin)
+            self._shown = _shown(status, self._plugin)
+        except SwarmError as exc:
+            self._failure = exc.message
+            raise
+        until = status.expiration_timestamp
+        self._expires = until.timestamp() if until else float("inf")
 
     def refused(self, shown: Shown) -> bool:
         """See `Credentials.refused`."""

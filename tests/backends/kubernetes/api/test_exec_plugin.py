@@ -81,6 +81,25 @@ async def test_a_refused_token_is_replaced_but_not_that_which_replaced_it(tmp_pa
     assert runs(tmp_path) == 2
 
 
+async def test_of_many_calls_at_once_one_runs_a_program_that_fails(tmp_path: Path) -> None:
+    credentials = plugin(tmp_path, "open({0!r}, 'a').write('x')\nsys.exit(1)")
+    denied: list[str] = []
+
+    async def call() -> None:
+        with pytest.raises(Denied) as raised:
+            await credentials.shown()
+        denied.append(raised.value.message)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(call)
+    assert len(denied) == 5
+    assert len(set(denied)) == 1
+    assert runs(tmp_path) == 1
+    await call()
+    assert runs(tmp_path) == 2
+
+
 async def test_a_certificate_is_shown(tmp_path: Path) -> None:
     shown = await plugin(tmp_path, printing({"clientCertificateData": "CERT", "clientKeyData": SECRET})).shown()
     assert shown.certificate is not None

@@ -479,20 +479,25 @@ async def test_whatever_happens_the_view_becomes_that_of_the_store(
 ) -> None:
     store = Store()
     store.gone_as_status = gone_as_status
-    async with watched(store) as (view, server):
-        for step in steps:
-            match step:
-                case "cut":
-                    server.cut()
-                case "compact":
-                    store.compact()
-                case "bookmark":
-                    store.bookmark()
-                case "rest":
-                    await trio.testing.wait_all_tasks_blocked(0.001)
-                case (action, name):
-                    store.put(name) if action == "put" else store.delete(name)
-        server.cut()
-        with trio.fail_after(10):
-            while not view.agrees(store):
-                await trio.lowlevel.checkpoint()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(watching, "_FIRST_PAUSE", 0.0)
+        async with watched(store) as (view, server):
+            await _play(steps, store, server)
+            server.cut()
+            with trio.fail_after(10):
+                await view.until(lambda: view.agrees(store))
+
+
+async def _play(steps: list[str | tuple[str, str]], store: Store, server: Served) -> None:
+    for step in steps:
+        match step:
+            case "cut":
+                server.cut()
+            case "compact":
+                store.compact()
+            case "bookmark":
+                store.bookmark()
+            case "rest":
+                await trio.testing.wait_all_tasks_blocked(0.001)
+            case (action, name):
+                store.put(name) if action == "put" else store.delete(name)
