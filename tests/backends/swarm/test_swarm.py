@@ -36,12 +36,12 @@ class Node(Engine):
     manages: bool = False
 
     async def ls(self, request: Request) -> Any:
-        if request.path != ("nodes",):
+        if request.path not in (("nodes",), ("services",)):
             return await super().ls(request)
         await self._enter(request)
         if not self.manages:
             raise SwarmError("This node is not a swarm manager.")
-        return list(self.nodes.values())
+        return list(self.nodes.values()) if request.path == ("nodes",) else []
 
 
 def node(id: str, nodes: dict[str, dict[str, Any]], *, manages: bool = False) -> Node:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import trio
@@ -16,7 +16,7 @@ import trio
 from swarmlib import Json, Request, SwarmError, Unavailable, Verb
 from swarmlib.asking import Answer
 
-from ...balance.lasting import lasting
+from ...balance.lasting import lasting, pauses
 from ...balance.member import Member
 from ...dockerapi.filters import encode
 from ...dockerapi.nullable import dict_of
@@ -30,10 +30,8 @@ from .spec import ID, restarts
 
 _log = logging.getLogger(__name__)
 
-_SETTLING: Final = 0.25
-"""Seconds between two questions for tasks whose state is about to change."""
-_UNSEEN: Final = 2.0
-"""Seconds between two questions for tasks on nodes whose engines can't be followed."""
+_LONGEST: Final = 2.0
+"""Seconds between two questions for tasks whose state is about to change, or whose nodes' engines can't be followed."""
 _OURS: Final = {"filters": encode({"label": [ID]})}
 _SERVICE: Final = "com.docker.swarm.service.id"
 _ATTEMPTS: Final = 5
@@ -72,28 +70,39 @@ class Following:
                 each.ending |= each.service == service and event.get("Action") == "die"
             self._heard.set()
 
+    async def begin(self) -> None:
+        """Find the containers that there are, of which no event tells.
+
+        Raises:
+            SwarmError: as in `sync`.
+        """
+        await self.sync()
+        self._begun = True
+
     async def run(self) -> None:
         """Follow the swarm forever."""
         await lasting("swarm: following its services", self._follow)
 
     async def _follow(self) -> None:
+        waits = pauses(_LONGEST)
         while True:
-            self._heard = trio.Event()
+            if self._heard.is_set():
+                self._heard, waits = trio.Event(), pauses(_LONGEST)
             try:
                 await self.sync()
             except SwarmError as exc:
                 _log.warning("swarm: its services can't be listed: %s", exc.message)
-                await trio.sleep(_UNSEEN)
+                await trio.sleep(_LONGEST)
                 continue
-            with trio.move_on_after(self._pause()):
+            with trio.move_on_after(self._pause(waits)):
                 await self._heard.wait()
 
-    def _pause(self) -> float:
+    def _pause(self, waits: Iterator[float]) -> float:
         """Return how long nothing can have happened without an event, in seconds."""
         if any(each.ending or each.status in ("starting", "restarting") for each in self._store):
-            return _SETTLING
+            return next(waits)
         seen = all(self._is_seen(each) for each in self._store if each.running)
-        return float("inf") if seen else _UNSEEN
+        return float("inf") if seen else _LONGEST
 
     def about(self) -> dict[str, Any]:
         """See `Membership.about`."""
@@ -124,7 +133,6 @@ class Following:
     async def until(self, done: Callable[[], bool]) -> None:
         """Wait until something is so, as the swarm says."""
         while not done():
-            self._heard.set()
             await self._synced.wait()
 
     # What the swarm says.
@@ -150,7 +158,6 @@ class Following:
                     await self._recreate_lost(container, service)
             for gone in [each for each in self._store if each.id not in present]:
                 self.forget(gone)
-            self._begun = True
         self._synced.set()
         self._synced = trio.Event()
 

@@ -50,6 +50,7 @@ class Services(EngineServer):
             operations = ServiceOperations(store, life, events, Clock().now, following)
             self.operations = operations_of(operations, events, self)
             with self.members.heard_by(following.hear):
+                await following.begin()
                 nursery.start_soon(following.run)
                 yield
             nursery.cancel_scope.cancel()

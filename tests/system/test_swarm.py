@@ -1,10 +1,11 @@
-"""`balance (swarm MANAGER --engines TEMPLATE --overlay)` over three real engines, which join, work, drain and die."""
+"""Three real engines in one swarm: as members that are named one by one, and as those of `balance (swarm …)`."""
 
+import json
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,15 @@ services:
   web: {image: busybox, command: sh -c "until ping -c 1 db; do :; done; echo found; sleep 1000", stop_grace_period: 0s}
   db: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
   job: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
+"""
+
+STACK = """
+version: "3.8"
+services:
+  one:
+    image: busybox
+    command: sh -c "echo up; sleep 1000"
+    stop_grace_period: 0s
 """
 
 
@@ -44,6 +54,13 @@ def spread(machines: Machines) -> Iterator[Swarmd]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def worker_first(machines: Machines) -> Iterator[Swarmd]:
+    chains = [f"({each.name}=docker {each.host})" for each in reversed(machines.all)]
+    with swarmd(f"balance {' '.join(chains)}") as started:
+        yield started
+
+
 def out(host: str, *args: str, input: bytes = b"") -> str:
     done = docker(host, *args, input=input)
     assert done.returncode == 0, done.stderr.decode()
@@ -55,6 +72,38 @@ def nodes_of(host: str, **filters: str) -> dict[str, str]:
     asked = [text for name, value in filters.items() for text in ("--filter", f"{name}={value}")]
     lines = out(host, "ps", *asked, "--format", '{{.Names}} {{.Label "swarmlib.node"}}').splitlines()
     return dict(line.split() for line in lines)  # type: ignore[arg-type]
+
+
+def test_a_stack_is_deployed_with_a_worker_first(worker_first: Swarmd, machines: Machines, tmp_path: Path) -> None:
+    host = worker_first.host
+    (tmp_path / "stack.yml").write_text(STACK)
+    assert out(host, "info", "-f", "{{.Swarm.NodeID}}") == machines.manager.run("info", "-f", "{{.Swarm.NodeID}}")
+    out(host, "stack", "deploy", "-d", "--resolve-image", "never", "-c", str(tmp_path / "stack.yml"), "pile")
+    wait_until(lambda: "up" in docker(host, "service", "logs", "pile_one").stdout.decode(), "the service runs")
+    task = out(host, "ps", "--format", "{{.Names}}", "--filter", "name=pile_one")
+    assert out(host, "exec", task, "echo", "hello") == "hello"
+    out(host, "stack", "rm", "pile")
+    wait_until(lambda: "pile" not in out(host, "network", "ls"), "the engines have let go of the network")
+
+
+def test_containers_on_all_nodes_share_a_network_of_the_swarm(worker_first: Swarmd, machines: Machines) -> None:
+    host = worker_first.host
+    with docker_process(host, "events", "--format", "{{json .}}", "--filter", "type=network") as events:
+        assert events.stdout is not None
+        with closing(events.stdout):
+            out(host, "network", "create", "-d", "overlay", "--attachable", "net1")
+            read_until(events.stdout.fileno(), b"net1")
+    for each in machines.all:
+        rule = f"constraint:node=={each.name}"
+        out(host, "run", "-d", "--name", f"on-{each.name}", "--network", "net1", "-e", rule, "busybox", "sleep", "1000")
+    for each in machines.all:
+        for other in machines.all:
+            out(host, "exec", f"on-{each.name}", "ping", "-c", "1", f"on-{other.name}")
+    inspected = json.loads(out(host, "network", "inspect", "net1"))[0]
+    assert (inspected["Name"], inspected["Node"]["Name"]) == ("net1", "m1")
+    out(host, "rm", "-f", *(f"on-{each.name}" for each in machines.all))
+    out(host, "network", "rm", "net1")
+    wait_until(lambda: "net1" not in out(host, "network", "ls"), "the engines have let go of the network")
 
 
 def test_containers_run_on_each_node_and_their_names_are_resolved(
@@ -168,6 +217,9 @@ def test_a_container_that_is_a_service_runs_as_any_other(spread: Swarmd, machine
     (tmp_path / "file").write_text("text")
     out(host, "cp", str(tmp_path / "file"), "web:/copied")
     assert out(host, "exec", "web", "cat", "/copied") == "text"
+    with gateway(machines) as other:  # which knows what the swarm knows
+        assert state_of(other.host, "web") == "running 0"
+        assert out(other.host, "exec", "web", "cat", "/copied") == "text"
     assert "sleep 0.1" in out(host, "top", "web") or "trap" in out(host, "top", "web")
     with docker_process(host, "wait", "web") as waiting:
         out(host, "stop", "web")
