@@ -1,7 +1,7 @@
 """A place for Pods: namespaces in the fake cluster, in both of its releases, and in the real one."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ from swarmlib_backends.kubernetes import fakecluster
 from swarmlib_backends.kubernetes.api.client import Api
 from swarmlib_backends.kubernetes.api.kubeconfig import read_access
 from swarmlib_backends.kubernetes.fakecluster import FakeCluster
+from tests.support.cluster import Cluster
+from tests.support.engines import Swarmd, swarmd
 from tests.support.kubernetes.schemas import Schemas
 
 
@@ -43,3 +45,22 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield Place(kubeconfig, namespace, api, Schemas(release), fake)
     if fake is not None:
         assert fake.bugs == []
+
+
+@pytest.fixture(scope="module")
+def stage(cluster: Cluster) -> str:
+    """The stage of a chain that is the module's namespace in the real cluster."""
+    return f"kubernetes --kubeconfig {cluster.kubeconfig} --tools-image busybox:1"
+
+
+@pytest.fixture(scope="module")
+def gateway(stage: str) -> Iterator[Swarmd]:
+    """A swarmd that serves this namespace."""
+    with swarmd(stage) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def image(cluster: Cluster) -> str:
+    """A busybox in the cluster's registry."""
+    return f"{cluster.registry()}/busybox:1"

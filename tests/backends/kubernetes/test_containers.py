@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,21 +12,6 @@ from tests.support.cluster import Cluster
 from tests.support.engines import Swarmd, docker, free_port, swarmd, use_a_terminal, wait_until
 
 pytestmark = pytest.mark.cluster
-
-
-def stage(cluster: Cluster) -> str:
-    return f"kubernetes --kubeconfig {cluster.kubeconfig} --tools-image busybox:1"
-
-
-@pytest.fixture(scope="module")
-def gateway(cluster: Cluster) -> Iterator[Swarmd]:
-    with swarmd(stage(cluster)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def image(cluster: Cluster) -> str:
-    return f"{cluster.registry()}/busybox:1"
 
 
 def output(gateway: Swarmd, *command: str) -> str:
@@ -98,10 +82,10 @@ def test_an_image_that_no_registry_has_is_no_image(gateway: Swarmd, cluster: Clu
 
 
 def test_a_gateway_that_was_killed_leaves_nothing_behind_that_another_one_does_not_know(
-    cluster: Cluster, gateway: Swarmd, image: str
+    stage: str, gateway: Swarmd, image: str
 ) -> None:
     with tempfile.NamedTemporaryFile() as log:
-        other = Swarmd((stage(cluster),), log, free_port(), "")
+        other = Swarmd((stage,), log, free_port(), "")
         wait_until(other.accepts, "swarmd", other.process)
         output(other, "run", "-d", "--name", "survivor", image, "sh", "-c", "echo alive; sleep 2; exit 6")
         waiting = subprocess.Popen(["docker", "-H", gateway.host, "wait", "survivor"], stdout=subprocess.PIPE)
@@ -110,7 +94,7 @@ def test_a_gateway_that_was_killed_leaves_nothing_behind_that_another_one_does_n
     assert waiting.communicate(timeout=60)[0] == b"6\n"
     assert output(gateway, "logs", "survivor") == "alive"
     assert state(gateway, "survivor")["ExitCode"] == 6
-    with swarmd(stage(cluster)) as third:
+    with swarmd(stage) as third:
         assert output(third, "ps", "-a", "--format", "{{.Names}} {{.State}}") == "survivor exited"
         output(third, "rm", "survivor")
     wait_until(lambda: output(gateway, "ps", "-aq") == "", "the removal by another gateway")
