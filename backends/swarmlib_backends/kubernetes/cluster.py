@@ -16,7 +16,8 @@ from .api.client import Api
 from .api.errors import reason_of
 from .api.resources import CONFIG_MAPS, PODS, SECRETS
 from .container import PodContainer
-from .mirror import READY_SECONDS, Body, Mirror
+from .following import READY_SECONDS, Body
+from .mirror import Mirror
 from .pods import names, reading, record
 from .pods.options import PodOptions
 from .pods.pod import pod as pod_of

@@ -1,38 +1,29 @@
 """The containers of a namespace, as the cluster has them: kept in memory by two watches, of records and of Pods.
 
-Only the watches change it, so that it is one unbroken history, whoever writes. A call that has written something waits
-until a watch has brought it (`seen`): a client finds what it has made.
+Only the watches change it, so that it is one unbroken history, whoever writes.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import TypeAlias
 
-import trio
-
-from swarmlib import BadAnswer, SwarmError, Unavailable
+from swarmlib import BadAnswer
 
 from ..enginekit.store import ContainerStore
 from .api.client import Api
-from .api.resources import CONFIG_MAPS, PODS, Resource
-from .api.watch import Change, Kind, watch
+from .api.resources import CONFIG_MAPS, PODS
 from .container import PodContainer
+from .following import Body, Following
 from .pods import names, reading, record
 from .pods.record import Record
 from .pods.status import State, run_of
 from .reservations import reserved_name
 
 _log = logging.getLogger(__name__)
-READY_SECONDS: Final = 10.0
-"""How long a call waits for the watches of a cluster that can't be reached."""
-_PAUSE_SECONDS: Final = 1.0
-_OWN: Final = names.selector({names.MANAGED_BY: names.OWNER})
 
-Body: TypeAlias = dict[str, Any]
 Listener: TypeAlias = Callable[[PodContainer, State | None], None]
 """Is told of each change of a container, with its state before (None if it is new), and of its removal."""
 
@@ -78,107 +69,27 @@ def _put(to: dict[str, Body], name: str, body: Body | None) -> None:
         to[name] = body
 
 
-@dataclass
-class _View:
-    """How far a watch has come."""
-
-    synced: trio.Event = field(default_factory=trio.Event)
-    moved: trio.Event = field(default_factory=trio.Event)
-    version: int = 0
-
-    def advance(self, version: int) -> None:
-        self.version = max(self.version, version)
-        self.moved.set()
-        self.moved = trio.Event()
-
-
-class Mirror:
-    """The containers of a namespace. `run` keeps them; calls wait until they are complete (`ready`)."""
+class Mirror(Following):
+    """The containers of a namespace."""
 
     def __init__(self, api: Api, namespace: str) -> None:
-        self._api = api
-        self._namespace = namespace
+        super().__init__(api, namespace, (CONFIG_MAPS, PODS))
         self.containers = ContainerStore[PodContainer]()
         self.listeners: list[Listener] = []
         self._parts: dict[str, _Parts] = {}
         """By the values of the label `names.CONTAINER`."""
-        self._views = {resource.kind: _View() for resource in (CONFIG_MAPS, PODS)}
-        self._trouble = ""
 
-    @property
-    def complete(self) -> bool:
-        """Whether all that the cluster has is known."""
-        return all(view.synced.is_set() for view in self._views.values())
-
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        async with trio.open_nursery() as nursery:
-            for resource in (CONFIG_MAPS, PODS):
-                nursery.start_soon(self._follow, resource)
-
-    async def ready(self) -> None:
-        """Wait until all that the cluster has is known.
-
-        Raises:
-            Unavailable: that takes longer than `READY_SECONDS`; the error says what is wrong with the cluster.
-        """
-        if not self.complete:
-            with self._patience("list its containers"):
-                for view in self._views.values():
-                    await view.synced.wait()
-
-    async def seen(self, body: Body) -> None:
-        """Wait until an object is known in the version that the cluster has answered, or in a newer one.
-
-        Raises:
-            Unavailable: the watch does not bring it within `READY_SECONDS`.
-        """
-        view, version = self._views[body["kind"]], version_of(body)
-        if view.version < version:
-            with self._patience("tell of a change"):
-                while view.version < version:
-                    await view.moved.wait()
-
-    @contextmanager
-    def _patience(self, what: str) -> Generator[None]:
-        with trio.move_on_after(READY_SECONDS) as scope:
-            yield
-        if scope.cancelled_caught:
-            why = f": {self._trouble}" if self._trouble else ""
-            raise Unavailable(f"the cluster did not {what} within {READY_SECONDS:g} s{why}")
-
-    async def _follow(self, resource: Resource) -> None:
-        """Watch a resource. A first list that fails is tried again; what breaks later is the watch's own work."""
-        view = self._views[resource.kind]
-        while True:
-            try:
-                async with watch(self._api, resource, self._namespace, _OWN) as changes:
-                    async for change in changes:
-                        self._note(resource, view, change)
-            except SwarmError as exc:
-                self._trouble = exc.message
-                _log.warning("kubernetes: can't list %s: %s; it is tried again", resource.plural, exc)
-                await trio.sleep(_PAUSE_SECONDS)
-
-    # Changes.
-
-    def _note(self, resource: Resource, view: _View, change: Change) -> None:
-        if change.kind is Kind.SYNCED:
-            self._trouble = ""
-            view.synced.set()
-            return
-        body: Body = {"kind": resource.kind, **change.object}  # the objects of a list do not say what they are
-        about = body["metadata"]
-        short = about["labels"].get(names.CONTAINER, "")
+    def note(self, body: Body, *, gone: bool) -> None:
+        """See `Following`."""
+        short = body["metadata"]["labels"].get(names.CONTAINER, "")
         parts = self._parts.setdefault(short, _Parts())
         try:
-            parts.note(body, gone=change.kind is Kind.DELETED)
+            parts.note(body, gone=gone)
         except BadAnswer as exc:
             _log.warning("kubernetes: left out: %s", exc)
         self._settle(parts)
         if parts.none:
             del self._parts[short]
-        view.advance(version_of(body))
 
     def _settle(self, parts: _Parts) -> None:
         """Make the container of what is known now, change it, or end it. It needs its record and its name."""
@@ -207,8 +118,3 @@ class Mirror:
     def _tell(self, container: PodContainer, before: State | None) -> None:
         for listener in self.listeners:
             listener(container, before)
-
-
-def version_of(body: Body) -> int:
-    """Return the version of an object: in all clusters, versions are numbers that grow (KEP-5504)."""
-    return int(body["metadata"]["resourceVersion"])

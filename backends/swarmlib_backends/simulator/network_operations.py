@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, cast
 
 from swarmlib import NotFound, Request, SwarmError
 
-from ..dockerapi.filters import flag
 from ..dockerapi.matching import named
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import NetworkInspect, NetworkList, NetworkPrune
 from ..dockerapi.status import refusal
 from ..dockerapi.values import stamp
-from ..enginekit.filters import checked, labels_wanted, pruned
+from ..enginekit.filters import checked, pruned
+from ..enginekit.networks import FILTERS, PREDEFINED, fits
 from ..enginekit.operations import answers, body_of, ref_of
 from .container import Container, Endpoint
 from .engine import Family
 from .network_options import check_operator, check_options, check_subnets, config_from
-from .networks import PREDEFINED, Network, aliases_of, check_connection
+from .networks import Network, aliases_of, check_connection
 from .request_fields import NOT_A_MANAGER
 
-_FILTERS: Final = {"dangling", "driver", "id", "label", "name", "scope", "type"}
 _BRIDGE_OPTIONS: Final = {
     "com.docker.network.bridge.default_bridge": "true",
     "com.docker.network.bridge.enable_icc": "true",
@@ -37,10 +35,10 @@ class NetworkOperations(Family):
 
     @answers("NetworkList")
     async def _ls(self, request: Request) -> list[Any]:
-        wanted = checked(NetworkList.of(request).filters, _FILTERS)
+        wanted = checked(NetworkList.of(request).filters, FILTERS)
         has_name = named(wanted.get("name", []))
         found = [each for each in self.engine.networks if has_name(each.name)]
-        return [_shown(each, {}) for each in found if _fits(each, wanted, _dangling(each))]
+        return [_shown(each, {}) for each in found if fits(each, wanted, dangling=_dangling(each))]
 
     @answers("NetworkInspect")
     async def _get(self, request: Request) -> dict[str, Any]:
@@ -105,9 +103,9 @@ class NetworkOperations(Family):
 
     @answers("NetworkPrune")
     async def _prune(self, request: Request) -> dict[str, Any]:
-        fits = pruned(NetworkPrune.of(request).filters, self.engine.clock.now())
+        is_wanted = pruned(NetworkPrune.of(request).filters, self.engine.clock.now())
         dangling = filter(_dangling, self.engine.networks)
-        unused = [each for each in dangling if fits(each.body.get("Labels"), each.created)]
+        unused = [each for each in dangling if is_wanted(each.body.get("Labels"), each.created)]
         for each in unused:
             self.engine.networks.remove(each)
         self.engine.tell_of("network", "prune", "", {"reclaimed": "0"})
@@ -181,25 +179,6 @@ class NetworkOperations(Family):
 
 def _dangling(network: Network) -> bool:
     return not network.predefined and not network.members
-
-
-def _fits(network: Network, wanted: dict[str, list[str]], dangling: bool) -> bool:
-    if wanted.get("dangling") and flag(wanted, "dangling", ("true", "1"), ("false", "0")) is not dangling:
-        return False
-    for value in wanted.get("type", []):
-        if value not in ("custom", "builtin"):
-            raise refusal(500, f"invalid filter: 'type'='{value}'")
-        if network.predefined is not (value == "builtin"):
-            return False
-    labels = dict_of(network.body.get("Labels"))
-    tests: dict[str, Callable[[str], bool]] = {
-        "driver": lambda value: network.driver == value,
-        "scope": lambda value: value == "local",
-        "id": lambda value: value in network.id,
-    }
-    return labels_wanted(labels, wanted) and all(
-        any(test(value) for value in wanted[key]) for key, test in tests.items() if wanted.get(key)
-    )
 
 
 def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from swarmlib import NotFound, SwarmError
+from swarmlib import SwarmError
 
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
+from ..enginekit.networks import AMBIGUOUS, PREDEFINED, only
 from .addresses import Address, Addresses, Ipam, Pools, address_in, ipam_of
 from .container import Container, Endpoint
 from .context import Context
 from .links import link_of
-
-PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}
-"""The networks that every engine has, with their drivers."""
 
 
 @dataclass(eq=False)
@@ -81,7 +79,7 @@ class NetworkStore:
         Raises:
             NotFound: there is none. SwarmError: there are several.
         """
-        return self.only(ref, "network {ref} is ambiguous ({count} matches found {on_name})")
+        return self.only(ref, AMBIGUOUS)
 
     def name_of(self, ref: str) -> str:
         """Return the name of the network that `find` finds; `ref` itself if it finds none."""
@@ -92,17 +90,7 @@ class NetworkStore:
 
     def only(self, ref: str, several: str, scope: str = "") -> Network:
         """Find as `find` does; `several` is a format of what is said of several, which differs by call."""
-        listed = dict(self._networks) if scope in ("", "local") else {}
-        if ref in listed:
-            return listed[ref]
-        by_name = [each for each in listed.values() if each.name == ref]
-        by_prefix = [each for id, each in listed.items() if id.startswith(ref)]
-        for where, on_name, fitting in (("name", "on name", by_name), ("ID prefix", "based on ID prefix", by_prefix)):
-            if len(fitting) > 1:
-                raise refusal(400, several.format(ref=ref, count=len(fitting), where=where, on_name=on_name))
-            if fitting:
-                return fitting[0]
-        raise NotFound(f"network {ref} not found")
+        return only(self if scope in ("", "local") else (), ref, several)
 
     def tell(self, action: str, network: Network, container: Container | None = None) -> None:
         """Make an event of what happened to a network."""

@@ -1,0 +1,143 @@
+"""Objects of a namespace, followed by one watch for each resource, whoever changes them.
+
+A call that has written something waits until a watch has brought it (`seen`): a client finds what it has made.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from swarmlib import Denied, SwarmError, Unavailable
+
+from .api.client import Api
+from .api.resources import Resource
+from .api.watch import Change, Kind, watch
+from .pods import names
+
+_log = logging.getLogger(__name__)
+READY_SECONDS: Final = 10.0
+"""How long a call waits for the watches of a cluster that can't be reached."""
+_PAUSE_SECONDS: Final = 1.0
+_OWN: Final = names.selector({names.MANAGED_BY: names.OWNER})
+
+Body: TypeAlias = dict[str, Any]
+
+
+@dataclass
+class _View:
+    """How far a watch has come."""
+
+    synced: trio.Event = field(default_factory=trio.Event)
+    moved: trio.Event = field(default_factory=trio.Event)
+    version: int = 0
+
+    def advance(self, version: int) -> None:
+        self.version = max(self.version, version)
+        self.wake()
+
+    def wake(self) -> None:
+        self.moved.set()
+        self.moved = trio.Event()
+
+
+class Following(ABC):
+    """Follows swarmlib's objects of some resources. `run` does it; calls wait until they are complete (`ready`)."""
+
+    def __init__(self, api: Api, namespace: str, resources: Sequence[Resource]) -> None:
+        self.api = api
+        self.namespace = namespace
+        self._resources = resources
+        self._views = {resource.kind: _View() for resource in resources}
+        self._denied: Denied | None = None
+        self._trouble = ""
+
+    @abstractmethod
+    def note(self, body: Body, *, gone: bool) -> None:
+        """Take an object into account as it is now, or that it is gone."""
+
+    async def served(self, resource: Resource) -> Resource:
+        """Return a resource in the version in which the cluster has it. Raises `SwarmError`."""
+        return resource
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the cluster has is known."""
+        return all(view.synced.is_set() for view in self._views.values())
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for resource in self._resources:
+                nursery.start_soon(self._follow, resource)
+
+    async def ready(self) -> None:
+        """Wait until all that the cluster has is known.
+
+        Raises:
+            Denied: the account may not list it.
+            Unavailable: that takes longer than `READY_SECONDS`; the error says what is wrong with the cluster.
+        """
+        if not self.complete:
+            what = " and ".join(resource.plural for resource in self._resources)
+            with self._patience(f"list its {what}"):
+                for view in self._views.values():
+                    while not (view.synced.is_set() or self._denied):
+                        await view.moved.wait()
+        if self._denied:
+            raise Denied(self._denied.message, details=self._denied.details)
+
+    async def seen(self, body: Body) -> None:
+        """Wait until an object is known in the version that the cluster has answered, or in a newer one.
+
+        Raises:
+            Unavailable: the watch does not bring it within `READY_SECONDS`.
+        """
+        view, version = self._views[body["kind"]], version_of(body)
+        if view.version < version:
+            with self._patience("tell of a change"):
+                while view.version < version:
+                    await view.moved.wait()
+
+    @contextmanager
+    def _patience(self, what: str) -> Generator[None]:
+        with trio.move_on_after(READY_SECONDS) as scope:
+            yield
+        if scope.cancelled_caught:
+            why = f": {self._trouble}" if self._trouble else ""
+            raise Unavailable(f"the cluster did not {what} within {READY_SECONDS:g} s{why}")
+
+    async def _follow(self, resource: Resource) -> None:
+        """Watch a resource. A first list that fails is tried again; what breaks later is the watch's own work."""
+        view = self._views[resource.kind]
+        while True:
+            try:
+                async with watch(self.api, await self.served(resource), self.namespace, _OWN) as changes:
+                    async for change in changes:
+                        self._changed(resource, view, change)
+            except SwarmError as exc:
+                self._trouble, self._denied = exc.message, exc if isinstance(exc, Denied) else None
+                view.wake()
+                _log.warning("kubernetes: can't list %s: %s; it is tried again", resource.plural, exc)
+                await trio.sleep(_PAUSE_SECONDS)
+
+    def _changed(self, resource: Resource, view: _View, change: Change) -> None:
+        if change.kind is Kind.SYNCED:
+            self._trouble, self._denied = "", None
+            view.synced.set()
+            view.wake()
+            return
+        body: Body = {"kind": resource.kind, **change.object}  # the objects of a list do not say what they are
+        self.note(body, gone=change.kind is Kind.DELETED)
+        view.advance(version_of(body))
+
+
+def version_of(body: Body) -> int:
+    """Return the version of an object: in all clusters, versions are numbers that grow (KEP-5504)."""
+    return int(body["metadata"]["resourceVersion"])
