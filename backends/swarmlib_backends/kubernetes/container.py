@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
+from ..dockerapi.nullable import dict_of
 from ..enginekit.container import Configured
 from .pods import status
 from .pods.record import Ended, Record
@@ -66,6 +67,11 @@ class PodContainer(Configured):
     def host(self) -> dict[str, Any]:
         """The host's side of its configuration."""
         return self.record.host
+
+    @property
+    def address(self) -> str:
+        """Its address while it runs; "" for none."""
+        return str(dict_of((self.pod or {}).get("status")).get("podIP") or "") if self.running else ""
 
     def update(self, record: Record, pod: Pod | None) -> State:
         """Take what the cluster has now, and wake those who wait; returns the state before."""

@@ -33,6 +33,7 @@ from .images.images import Images, Known
 from .images.pulling import pull_secret
 from .lifecycle import Lifecycle
 from .logs import send_logs
+from .networking import Networking
 from .pods import names
 from .pods.creation import new
 from .pods.record import Image
@@ -48,10 +49,13 @@ _FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
 class Containers(ContainerOperations[PodContainer]):
     """Answers what is asked of containers."""
 
-    def __init__(self, cluster: Cluster, lifecycle: Lifecycle, images: Images, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, cluster: Cluster, lifecycle: Lifecycle, networking: Networking, images: Images, nursery: trio.Nursery
+    ) -> None:
         super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
         self._cluster = cluster
         self._life = lifecycle
+        self._networking = networking
         self._images = images
         self._nursery = nursery
         self._terminals: dict[str, list[RemoteProcess]] = {}
@@ -62,7 +66,10 @@ class Containers(ContainerOperations[PodContainer]):
         if ContainerList.of(request).size:
             raise Unsupported("the sizes of containers are not known in a cluster")
         now = self.now()
-        return [views.summary(each, now) for each in chosen(reversed(self.store), request, _FILTERS)]
+        return [
+            views.summary(each, now, self._networking.shown(each))
+            for each in chosen(reversed(self.store), request, _FILTERS)
+        ]
 
     async def create(self, request: Request) -> dict[str, Any]:
         """See `ContainerOperations`."""
@@ -75,14 +82,17 @@ class Containers(ContainerOperations[PodContainer]):
         known, warning = await self._images.of_container(str(body["Image"]), platform)
         secret = pull_secret(known.name, known.credentials) if known else None
         image = None if known is None else _image(known, secret)
-        made = await self._cluster.create(new(name, body, image, self._cluster.options, self.now()), secret)
+        name_of = self._networking.networks.name_of
+        record = new(name, body, image, self._cluster.options, self.now(), name_of)
+        made = await self._cluster.create(record, secret)
         return {"Id": made.id, "Warnings": [warning] if warning else []}
 
     async def inspect(self, request: Request) -> dict[str, Any]:
         """See `ContainerOperations`."""
         if ContainerInspect.of(request).size:
             raise Unsupported("the sizes of containers are not known in a cluster")
-        return views.inspect(self.find(request))
+        container = self.find(request)
+        return views.inspect(container, self._networking.shown(container))
 
     def state(self, container: PodContainer) -> dict[str, Any]:
         """See `ContainerOperations`."""

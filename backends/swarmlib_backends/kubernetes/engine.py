@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import trio
 
-from swarmlib import Request
+from swarmlib import Denied, Request
 from swarmlib.supervision import supervised
 
 from ..enginekit.clock import Clock
@@ -20,6 +20,7 @@ from .api.client import Api
 from .api.kubeconfig import read_access
 from .cluster import Cluster
 from .containers import Containers
+from .endpoints import Endpoints
 from .execs import Execs
 from .happenings import Happenings
 from .images.images import Images
@@ -27,8 +28,12 @@ from .images.operations import ImageOperations
 from .images.registry import Registries
 from .lifecycle import Lifecycle
 from .mirror import Mirror
+from .network_operations import NetworkOperations
+from .networking import Networking
+from .networks import Networks
 from .options import KubernetesOptions
 from .pods.options import PodOptions
+from .ports import Ports
 from .streams.negotiate import Dialects
 from .system import System
 
@@ -59,19 +64,27 @@ class Engine(EngineServer):
             cluster = Cluster(api, self._mirror, pods, Dialects())
             events = Events(clock)
             Happenings(cluster, events, nursery, clock.now, self.name)
-            lifecycle = Lifecycle(cluster, events, clock.now, options.start_timeout)
+            self._networks = Networks(api, access.namespace)
+            endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
+            networking = Networking(self._networks, endpoints, ports)
+            lifecycle = Lifecycle(cluster, networking, events, clock.now, options.start_timeout)
             images = Images(registries, clock.now)
-            containers = Containers(cluster, lifecycle, images, nursery)
+            containers = Containers(cluster, lifecycle, networking, images, nursery)
             execs = Execs(cluster, events, clock.now, nursery)
-            families = (containers, execs, events, System(cluster), ImageOperations(images, events))
+            networks = NetworkOperations(cluster, networking, events, clock.now)
+            families = (containers, networks, execs, events, System(cluster), ImageOperations(images, events))
             self.operations = operations_of(self, *families)
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
+            nursery.start_soon(supervised, f"{self.name}: the watches of networks", self._networks.run)
             try:
                 yield
             finally:
+                ports.close()
                 nursery.cancel_scope.cancel()
 
     async def answer(self, request: Request) -> Any:
         """See `EngineServer`. Nothing is answered before all that the cluster has is known."""
         await self._mirror.ready()
+        with suppress(Denied):  # an account without networks can have containers all the same
+            await self._networks.ready()
         return await super().answer(request)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -100,9 +100,22 @@ class Following(ABC):
             Unavailable: the watch does not bring it within `READY_SECONDS`.
         """
         view, version = self._views[body["kind"]], version_of(body)
-        if view.version < version:
-            with self._patience("tell of a change"):
-                while view.version < version:
+        await self._until(view, lambda: view.version >= version, "tell of a change")
+
+    async def until(self, resource: Resource, fits: Callable[[], bool], what: str) -> None:
+        """Wait until a watch has brought what fits.
+
+        what: names in the error what the cluster has not done.
+
+        Raises:
+            Unavailable: that takes longer than `READY_SECONDS`.
+        """
+        await self._until(self._views[resource.kind], fits, what)
+
+    async def _until(self, view: _View, fits: Callable[[], bool], what: str) -> None:
+        if not fits():
+            with self._patience(what):
+                while not fits():
                     await view.moved.wait()
 
     @contextmanager

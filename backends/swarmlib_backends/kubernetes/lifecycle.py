@@ -22,7 +22,9 @@ from ..enginekit.refusals import check_running
 from . import starting, tools
 from .cluster import Cluster
 from .container import PodContainer
+from .networking import Networking
 from .pods import status
+from .pods.publishing import PortMap
 from .pods.record import Record
 from .pods.shim import BUSYBOX, FOLDER, OPEN_GATE
 
@@ -40,6 +42,7 @@ class Lifecycle:
     """Moves the containers of a cluster from state to state. What is told of it, the mirror's changes tell."""
 
     cluster: Cluster
+    networking: Networking
     events: Events
     now: Callable[[], float]
     start_seconds: float
@@ -63,12 +66,13 @@ class Lifecycle:
         container.started_here = True
         run = container.record.run + 1
         waits = container.pod is not None and status.run_of(container.pod) == run
-        await self.cluster.change(container, lambda each: _started(each, run, self.now()))
-        if waits:
-            await tools.check_run(self.cluster, container, OPEN_GATE, "start")
-        else:
-            await self.cluster.make_pod(container, run=run, gate=False)
-        await self._begun(container)
+        async with self.networking.starting(container) as ports:
+            await self.cluster.change(container, lambda each: _started(each, run, self.now(), ports))
+            if waits:
+                await tools.check_run(self.cluster, container, OPEN_GATE, "start")
+            else:
+                await self.cluster.make_pod(container, run=run, gate=False)
+            await self._begun(container)
 
     async def gated(self, container: PodContainer) -> None:
         """Make the Pod of one that has not been started, and wait until it is at its gate.
@@ -192,5 +196,5 @@ class Lifecycle:
         await self.cluster.remove(container)
 
 
-def _started(record: Record, run: int, now: float) -> Record:
-    return replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None)
+def _started(record: Record, run: int, now: float, ports: PortMap) -> Record:
+    return replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None, ports=ports)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from ..dockerapi.ages import human
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.schema import empty
 from ..dockerapi.values import stamp
 from .container import PodContainer
+from .pods import publishing
+
+_OF_BRIDGE: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(("EndpointID", "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"), ""),
+    **dict.fromkeys(("GlobalIPv6PrefixLen", "IPPrefixLen"), 0),
+}
+"""What an inspection tells of the connection to the default network outside of the others too, where there is none."""
 
 
-def summary(container: PodContainer, now: float) -> dict[str, Any]:
-    """Return a container as lists show it."""
+def summary(container: PodContainer, now: float, networks: dict[str, Any]) -> dict[str, Any]:
+    """Return a container as lists show it, with its connections to networks."""
     words = _command(container)
     return {
         "Id": container.id,
@@ -22,12 +30,12 @@ def summary(container: PodContainer, now: float) -> dict[str, Any]:
         "ImageID": image_id(container),
         "Command": " ".join([*words[:1], *(f"'{word}'" if " " in word else word for word in words[1:])]),
         "Created": int(container.created),
-        "Ports": [],
+        "Ports": publishing.listed(container.record) if container.running else [],
         "Labels": container.labels,
         "State": container.status,
         "Status": _status_text(container, now),
         "HostConfig": {"NetworkMode": _network_mode(container)},
-        "NetworkSettings": {"Networks": {}},
+        "NetworkSettings": {"Networks": networks},
         "Mounts": [],
     }
 
@@ -69,10 +77,12 @@ def _age(seconds: float) -> str:
     return human(max(seconds, 0.0))[0]
 
 
-def inspect(container: PodContainer) -> dict[str, Any]:
-    """Return all there is to know of a container."""
+def inspect(container: PodContainer, networks: dict[str, Any]) -> dict[str, Any]:
+    """Return all there is to know of a container.
+
+    networks: its connections to networks.
+    """
     path, *args = _command(container)
-    pod = container.pod or {}
     return {
         "Id": container.id,
         "Created": stamp(container.created),
@@ -96,7 +106,7 @@ def inspect(container: PodContainer) -> dict[str, Any]:
         "GraphDriver": {"Name": "kubernetes", "Data": None},
         "Mounts": [],
         "Config": container.config,
-        "NetworkSettings": _network_settings(container, str(dict_of(pod.get("status")).get("podIP") or "")),
+        "NetworkSettings": _network_settings(container, networks),
     }
 
 
@@ -110,24 +120,18 @@ def host_config(container: PodContainer) -> dict[str, Any]:
     return shown
 
 
-def _network_settings(container: PodContainer, address: str) -> dict[str, Any]:
+def _network_settings(container: PodContainer, networks: dict[str, Any]) -> dict[str, Any]:
+    bridge = dict_of(networks.get("bridge"))
     return {
         "Bridge": "",
         "SandboxID": "",
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
-        "Ports": {},
+        "Ports": publishing.shown(container.record) if container.running else {},
         "SandboxKey": "",
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
-        "EndpointID": "",
-        "Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": address if container.running else "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "MacAddress": "",
-        "Networks": {},
+        **{name: bridge.get(name, unset) for name, unset in _OF_BRIDGE.items()},
+        "Networks": networks,
     }

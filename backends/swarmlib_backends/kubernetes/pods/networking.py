@@ -11,7 +11,9 @@ from swarmlib import Unsupported
 
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal
+from ...enginekit.networks import PREDEFINED
 from . import names
+from .connections import connections
 from .fields import refused
 from .options import PodOptions
 from .record import Record
@@ -19,8 +21,6 @@ from .record import Record
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DOMAIN: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _PORT: Final = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp|sctp))?")
-_OWN: Final = frozenset({"", "default", "bridge"})
-"""The modes that give a container the engine's own network: the Pods'."""
 _MOST_SERVERS: Final = 3
 _MOST_SEARCHES: Final = 6
 """Kubernetes 1.20 allows no more, later versions 32."""
@@ -29,7 +29,7 @@ _EVERYWHERE: Final = "."
 
 
 def networks(record: Record) -> list[str]:
-    """Return the names of the networks that a container was created in; none for the Pods' own or the node's.
+    """Return the names of the networks that a container is connected to; none for the Pods' own or the node's.
 
     Raises:
         Unsupported: a Pod can't be in such a network.
@@ -39,10 +39,7 @@ def networks(record: Record) -> list[str]:
         raise refused(("HostConfig.NetworkMode 'none'", "every Pod has a network"))
     if mode.startswith("container:"):
         raise refused((f"HostConfig.NetworkMode {mode!r:.80}", "Pods don't share networks; put both into one by name"))
-    endpoints = dict_of(dict_of(record.body.get("NetworkingConfig")).get("EndpointsConfig"))
-    if mode == "host":
-        return []
-    return [name for name in dict.fromkeys((mode, *endpoints)) if name not in _OWN]
+    return [name for name in connections(record) if name not in PREDEFINED]
 
 
 def of_pod(record: Record, options: PodOptions) -> dict[str, Any]:

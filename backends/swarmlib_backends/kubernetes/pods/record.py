@@ -95,6 +95,9 @@ class Record(Configured):
         error: why its last start failed.
         last: its last end, if its Pod does not tell that, or no longer.
         health: None if it has no health check, or has not run.
+        networks: the networks that it is connected to, by their names, with what each connection asks for; None for
+            those that its body asks for.
+        ports: its published ports, as an inspection shows them.
         uid, version: the identity and the `resourceVersion` of its ConfigMap; "" if the cluster doesn't have it yet.
         ruled: whether the rules for its placement in its labels are the cluster's to follow: those that came in labels
             have been followed by a `balance` in front, which moves them there.
@@ -117,6 +120,8 @@ class Record(Configured):
     uid: str = ""
     version: str = ""
     ruled: bool = False
+    networks: Mapping[str, Mapping[str, Any]] | None = None
+    ports: Mapping[str, Any] = field(default_factory=dict[str, Any])
     config: dict[str, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -155,7 +160,7 @@ class Record(Configured):
 
 KEPT: Final = (
     *("id", "name", "created", "body", "image", "run", "started", "wanted", "paused", "restarts", "error", "last"),
-    *("health", "ruled"),
+    *("health", "networks", "ports", "ruled"),
 )
 """What is written of a record: the rest is the ConfigMap's own, or computed."""
 

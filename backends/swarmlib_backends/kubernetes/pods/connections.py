@@ -1,0 +1,80 @@
+"""The networks that containers are connected to, and the names that they have there.
+
+What a container is connected to is in its record. All containers of a cluster reach each other; a network is the
+names that its containers have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from ...dockerapi.nullable import dict_of, list_of
+from ...enginekit.networks import PREDEFINED
+from . import fields
+from .fields import refused
+from .record import Record
+
+Connections: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""What each connection asks for, by the names of the networks."""
+
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_SHORT: Final = 12
+
+
+def wanted_connections(body: Mapping[str, Any], name_of: Callable[[str], str]) -> Connections:
+    """Return the connections that a creation asks for.
+
+    body: of the creation. name_of: returns the name of the network that an id or a name refers to.
+
+    Raises:
+        Unsupported: a connection can't be had in a cluster; names why.
+    """
+    mode = str(dict_of(body.get("HostConfig")).get("NetworkMode") or "default")
+    given = dict_of(dict_of(body.get("NetworkingConfig")).get("EndpointsConfig"))
+    own = "bridge" if mode == "default" else mode
+    named = given if own in PREDEFINED and given else {own: {}} | given
+    found: dict[str, Mapping[str, Any]] = {}
+    for ref, each in named.items():
+        name = name_of("bridge" if ref == "default" else ref)
+        found[name] = checked({**found.get(name, {}), **dict_of(each)})
+    return found
+
+
+def checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is kept of what a connection asks for.
+
+    Raises:
+        Unsupported: it can't be had in a cluster; names it.
+    """
+    fields.check({"NetworkingConfig": {"EndpointsConfig": {"": given}}})
+    aliases = list(dict.fromkeys(map(str, list_of(given.get("Aliases")))))
+    for alias in aliases:
+        if not is_label(alias):
+            raise refused((f"Aliases {alias!r:.80}", "a name has letters, digits and '-' in a cluster, at most 63"))
+    return {"Aliases": aliases} if aliases else {}
+
+
+def is_label(name: str) -> bool:
+    """Return whether a name can be resolved in a cluster."""
+    return _LABEL.fullmatch(name.lower()) is not None
+
+
+def connections(record: Record) -> Connections:
+    """Return the connections that a container has."""
+    return wanted_connections(record.body, lambda ref: ref) if record.networks is None else record.networks
+
+
+def aliases(record: Record, network: str) -> list[str] | None:
+    """Return the names that a container has in a network besides its own, as an engine shows them; None for none."""
+    given = list_of(connections(record)[network].get("Aliases"))
+    if network in PREDEFINED:
+        return given or None
+    return [*(each for each in given if each != record.id[:_SHORT]), record.id[:_SHORT]]
+
+
+def resolvable(record: Record, network: str) -> list[str]:
+    """Return the names that a container has in a network, as far as a cluster can resolve them."""
+    found = (record.name, *(aliases(record, network) or ()))
+    return sorted({each.lower() for each in found if is_label(each)})
