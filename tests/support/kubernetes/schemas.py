@@ -40,7 +40,7 @@ class Schemas:
         definitions = json.loads((DATA / f"kubernetes/types-{release}.json").read_text())
         document = {"definitions": {name: _strict(name, each) for name, each in definitions.items()}}
         self._registry = Registry().with_resource("urn:types", Resource.from_contents(document, DRAFT202012))
-        self._names = {_kind_of(each): name for name, each in definitions.items() if _kind_of(each)}
+        self._names = {_kind_of(each): name for name, each in definitions.items() if any(_kind_of(each))}
 
     def errors(self, object: Any) -> list[str]:
         """What is wrong with an object, which says its own kind."""

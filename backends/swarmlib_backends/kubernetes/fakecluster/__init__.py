@@ -36,20 +36,28 @@ __all__ = ["NEW", "OLD", "FakeCluster", "Release", "Rule", "User", "serving"]
 
 @asynccontextmanager
 async def serving(
-    *, host: str = "127.0.0.1", port: int = 0, seed: int = 0, release: Release = OLD, clock: Clock | None = None
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seed: int = 0,
+    release: Release = OLD,
+    clock: Clock | None = None,
+    nodes: int = 2,
 ) -> AsyncGenerator[FakeCluster]:
     """Run a fake; it ends with the context.
 
-    port: 0 takes any free port. seed: of all randomness. clock: its time; by default the machine's.
+    port: 0 takes any free port. seed: of all randomness. clock: its time; by default the machine's. nodes: how
+    many it has.
 
     Raises:
         Unavailable: the address is in use, or is not one of this machine.
     """
     server_tls, client_tls, ca = certificates.loopback_tls("fakecluster", host)
-    cluster = FakeCluster(release, Random(seed), clock or Clock(), ca, client_tls)
+    cluster = FakeCluster(release, Random(seed), clock or Clock(), ca, client_tls, nodes)
     with ungrouped():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Controllers(cluster.objects, release).run)
+            nursery.start_soon(cluster.kubelets.run)
             async with serving_https(host, port, server_tls, "fakecluster", cluster.answer, _refused) as cluster.url:
                 yield cluster
                 nursery.cancel_scope.cancel()

@@ -14,9 +14,11 @@ from ...enginekit.clock import Clock
 from ...http.serving import Answer, Request
 from ..api.resources import NAMESPACES
 from .crud import Crud
-from .errors import StatusError, no_such_path
+from .errors import StatusError
 from .kinds import Release, discovered
+from .kubelet import Kubelets
 from .objects import Objects
+from .pod_streams import PodStreams
 from .rights import Accounts, User, check
 from .routes import act_of
 from .store import Store
@@ -38,6 +40,7 @@ class FakeCluster:
     clock: Clock
     ca: bytes
     tls: ssl.SSLContext
+    nodes: int = 1
     url: str = ""
     accounts: Accounts = field(default_factory=Accounts)
     asked: deque[str] = field(default_factory=lambda: deque[str](maxlen=100_000))
@@ -48,6 +51,8 @@ class FakeCluster:
         self.objects = Objects(self.store, self.clock, self.random)
         self.crud = Crud(self.objects)
         self.admin = self.add_user(User("admin"))
+        self.kubelets = Kubelets(self.objects, self.nodes)
+        self.streams = PodStreams(self.objects, self.kubelets, self.release)
         for name in ("default", "kube-system"):
             self.objects.create(NAMESPACES, "", {"metadata": {"name": name}})
 
@@ -94,7 +99,7 @@ class FakeCluster:
         act = act_of(request, self.release)
         check(user, act, self.release)
         if act.subresource not in ("", "status"):
-            raise no_such_path()
+            return self.streams.answer(act, request)
         return self.crud.answer(act, request, user)
 
     def _bug(self, request: Request, exc: Exception) -> Answer:

@@ -79,6 +79,10 @@ class Objects:
             raise already_exists(resource, metadata["name"])
         return object if dry else self.store.put(resource, object)
 
+    def new_id(self) -> str:
+        """Return 64 hexadecimal digits, as a container's id is."""
+        return f"{self._random.getrandbits(256):064x}"
+
     def _uid(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))
 

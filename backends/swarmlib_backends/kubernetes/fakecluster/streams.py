@@ -64,19 +64,27 @@ def handshake(headers: Mapping[str, str], *, kind: str, spoken: Collection[Diale
 class Served:
     """The channels of one connection, by their names."""
 
-    def __init__(self, carrier: Carrier, numbers: Mapping[str, int], streams: Multiplexing | None) -> None:
+    def __init__(
+        self, carrier: Carrier, numbers: Mapping[str, int], streams: Multiplexing | None, port: int = 0
+    ) -> None:
         self._carrier = carrier
         self._numbers = numbers
         self._names = {number: name for name, number in numbers.items()}
         self._streams = streams
+        self.port = port
+        """The port of a port-forward by SPDY, whose streams name it; else 0."""
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a channel of this name."""
+        return name in self._numbers
 
     async def receive(self) -> tuple[str, bytes] | None:
         """Return the next bytes, with their channel; b"" where the client ends one, None at the end of all."""
         match await self._carrier.receive():
             case Data(channel, data):
-                return self._names[channel], data
+                return self._names.get(channel, ""), data
             case Ended(channel) | Reset(channel):
-                return self._names[channel], b""
+                return self._names.get(channel, ""), b""
             case _:
                 return None
 
@@ -113,26 +121,31 @@ async def serving(
         if dialect in (Dialect.SPDY, Dialect.TUNNEL):
             framing = Spdy(client=False) if dialect is Dialect.SPDY else Tunnel(client=False)
             async with carrying(stream, framing) as carrier:
-                yield Served(carrier, await _accepted(carrier, framing, names), framing)
+                yield Served(carrier, *await _accepted(carrier, framing, names))
             return
-        numbers = _FORWARD_NUMBERS if "data" in names else _NUMBERS
-        channels = Channels(client=False, count=len(numbers), version=5 if dialect is Dialect.V5 else 4)
+        numbers = _FORWARD_NUMBERS if "data" in names else {name: _NUMBERS[name] for name in names}
+        count = len(_FORWARD_NUMBERS if "data" in names else _NUMBERS)
+        channels = Channels(client=False, count=count, version=5 if dialect is Dialect.V5 else 4)
         async with carrying(stream, channels) as carrier:
             await carrier.write(_greeting(channels, names, port))
             yield Served(carrier, numbers, None)
 
 
-async def _accepted(carrier: Carrier, framing: Multiplexing, names: Sequence[str]) -> dict[str, int]:
-    """Accept the streams that a client opens, until there is one of each name."""
+async def _accepted(
+    carrier: Carrier, framing: Multiplexing, names: Sequence[str]
+) -> tuple[dict[str, int], Multiplexing, int]:
+    """Accept the streams that a client opens, until there is one of each name, and return the port that they name."""
     numbers: dict[str, int] = {}
+    port = 0
     while len(numbers) < len(names):
         event = await carrier.receive()
         if isinstance(event, Opened):
             numbers[event.headers["streamtype"]] = event.channel
+            port = int(event.headers.get("port") or 0)
             await carrier.write(framing.accept(event.channel))
         elif event is None:
             break
-    return numbers
+    return numbers, framing, port
 
 
 def _greeting(channels: Channels, names: Sequence[str], port: int) -> bytes:

@@ -1,0 +1,165 @@
+"""The programs of the fake cluster's containers: those of the simulator, and what brings swarmlib's tools to life.
+
+A program is there if its file is: an image without a shell has none, and a busybox that is copied somewhere else is one
+there too.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from swarmlib import SwarmError
+
+from ...simulator.files import Files, Node, file, tar, untar
+from ...simulator.process import Program, Run, contained
+from ...simulator.programs import PROGRAMS
+from ...simulator.pulled import OWN, program_in
+from ..pods.shim import FOLDER
+
+_GATE_SECONDS: Final = 0.02
+_MAX_TAR: Final = 256 * 1024 * 1024
+_LINKS: Final = 8
+_BUILTINS: Final = (":", "[", "echo", "false", "printf", "test", "true")
+"""What a shell has without a file."""
+_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def find_program(files: Files, name: str, env: Mapping[str, str]) -> Program | None:
+    """Return a program by its path, or by its name and the variable PATH; None if there is none."""
+    folders = (env.get("PATH") or _DEFAULT_PATH).split(":")
+    for path in [name] if "/" in name else [posixpath.join(folder, name) for folder in folders]:
+        if (node := _followed(files, posixpath.normpath(posixpath.join("/", path)))) is None or node.is_folder:
+            continue
+        own = program_in(node)
+        if own in OWN:
+            return OWN[own]
+        return _ALL.get(posixpath.basename(path)) if own == "busybox" and node.mode & 0o111 else None
+    return None
+
+
+def program_of_shell(files: Files, name: str, env: Mapping[str, str]) -> Program | None:
+    """Return a program that a shell can run, as `find_program` does."""
+    return _ALL[name] if name in _BUILTINS else find_program(files, name, env)
+
+
+def _followed(files: Files, path: str) -> Node | None:
+    node = files.get(path)
+    for _ in range(_LINKS):
+        if node is None or not node.link:
+            break
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), node.link))
+        node = files.get(path)
+    return node
+
+
+def missing(name: str) -> str:
+    """Return what a container runtime says of a program that isn't there."""
+    problem = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
+    return f'"{name}": {problem}'
+
+
+async def _busybox(run: Run) -> int:
+    """`busybox APPLET ARGUMENT...`."""
+    applet = _ALL.get(run.args[1]) if len(run.args) > 1 else None
+    if applet is None:
+        return await run.fail(f"{' '.join(run.args[1:2])}: applet not found", 127)
+    return await applet(replace(run, args=run.args[1:]))
+
+
+async def _sh(run: Run) -> int:
+    """Return the shell; the script that starts the containers of Pods is known here."""
+    if list(run.args[1:2]) == [f"{FOLDER}/shim"]:
+        return await _shim(replace(run, args=run.args[1:]))
+    return await PROGRAMS["sh"](run)
+
+
+async def _shim(run: Run) -> int:
+    """Do what the script `shim` does: wait at the gate, write down the process, and become the command."""
+    words, env, count = list(run.args[1:]), dict(run.env), 0
+    while words and (flag := words.pop(0)) != "--":
+        match flag:
+            case "-g":
+                await _gate(run)
+            case "-u":
+                env.pop(words.pop(0), None)
+            case "-e":
+                count = int(words.pop(0))
+            case _:
+                return await run.fail(f"shim: the fake cluster doesn't know {flag}", 2)
+    env |= dict(entry.split("=", 1) for entry in words[len(words) - count :])
+    words = words[: len(words) - count]
+    run.files.put(f"{FOLDER}/pid", file(f"{run.process.pid}\n".encode(), run.process.clock.now()))
+    program = find_program(run.files, words[0], env)
+    if program is None:
+        said = f"exec: {missing(words[0])}: unknown\n"
+        run.files.put("/dev/termination-log", file(said.encode(), run.process.clock.now()))
+        return 127
+    run.process.command = words
+    return await contained(program)(replace(run, args=words, env=env))
+
+
+async def _gate(run: Run) -> None:
+    while run.files.get(f"{FOLDER}/go") is None:
+        await run.sleep(_GATE_SECONDS)
+
+
+async def _tar(run: Run) -> int:
+    """`tar c|x[z]f - [-C FOLDER] [NAME...]`, with the options together or apart."""
+    letters, folder, names = _tar_options(run)
+    if "x" in letters:
+        data = bytearray()
+        async for piece in run.stdin:
+            data += piece
+            if len(data) > _MAX_TAR:
+                return await run.fail("tar: short read")
+        try:
+            for name, node in untar(bytes(data), run.process.clock.now()):
+                run.files.put(posixpath.normpath(posixpath.join(folder, name)), node)
+        except SwarmError as exc:
+            return await run.fail(f"tar: {exc.message}")
+        return 0
+    found: dict[str, Node] = {}
+    for name in names or ["."]:
+        path = posixpath.normpath(posixpath.join(folder, name))
+        if path != "/" and run.files.get(path) is None:
+            return await run.fail(f"tar: {name}: No such file or directory")
+        for each in (path, *run.files.below(path)):
+            if (there := run.files.get(each)) is not None:
+                shown = name if each == path else posixpath.join(name, posixpath.relpath(each, path))
+                found[shown.lstrip("/")] = there
+    return await run.say(tar(found))
+
+
+def _tar_options(run: Run) -> tuple[str, str, list[str]]:
+    letters, folder, names, words = "", run.folder, list[str](), list(run.args[1:])
+    while words:
+        word = words.pop(0)
+        if word == "-C" and words:
+            folder = run.path(words.pop(0))
+        elif word == "-" and "f" in letters:
+            pass
+        elif word.startswith("-") or not letters:
+            letters += word.lstrip("-")
+        else:
+            names.append(word)
+    return letters, folder, names
+
+
+async def _mv(run: Run) -> int:
+    if len(run.args) != 3:
+        return await run.fail("mv: expected SOURCE TARGET")
+    node = run.node(run.args[1])
+    if node is None:
+        return await run.fail(f"mv: can't rename '{run.args[1]}': No such file or directory")
+    run.files.put(run.path(run.args[2]), node)
+    run.files.remove(run.path(run.args[1]))
+    return 0
+
+
+_ALL: Final[Mapping[str, Program]] = {
+    name: contained(program)
+    for name, program in {**PROGRAMS, "busybox": _busybox, "sh": _sh, "ash": _sh, "tar": _tar, "mv": _mv}.items()
+}
