@@ -89,8 +89,10 @@ def _environment(words: Sequence[str], env: Sequence[str], options: PodOptions) 
     """Return the shim's options that make an environment, and the variables that follow the command."""
     named = {entry.partition("=")[0]: entry for entry in env}
     removed = [name for name, entry in named.items() if "=" not in entry]
+    if strange := [name for name in removed if not _is_shell_name(name)]:
+        raise refused((f"Env {strange[0]!r:.80}", "a shell can't remove a variable of this name"))
     hidden = [*_OF_THE_SHELL, *(() if options.service_account else _OF_THE_CLUSTER)]
-    unset = [name for name in (*removed, *(each for each in hidden if each not in named)) if _is_shell_name(name)]
+    unset = [*removed, *(each for each in hidden if each not in named)]
     behind = [entry for entry in named.values() if "=" in entry and not in_shell(entry)]
     if behind and "=" in words[0]:
         raise refused((f"the command {words[0]!r:.80} with the variable {behind[0]!r:.80}", "rename one of them"))
