@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -32,10 +33,12 @@ from .network_operations import NetworkOperations
 from .networking import Networking
 from .networks import Networks
 from .options import KubernetesOptions
+from .pods import template
 from .pods.options import PodOptions
 from .ports import Ports
 from .streams.negotiate import Dialects
 from .system import System
+from .yaml_files import read_yaml
 
 
 @dataclass
@@ -60,8 +63,7 @@ class Engine(EngineServer):
             trio.open_nursery() as nursery,
         ):
             self._mirror = Mirror(api, access.namespace)
-            pods = PodOptions(namespace=access.namespace, tools=options.tools, tools_image=options.tools_image)
-            cluster = Cluster(api, self._mirror, pods, Dialects())
+            cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
             Happenings(cluster, events, nursery, clock.now, self.name)
             self._networks = Networks(api, access.namespace)
@@ -88,3 +90,19 @@ class Engine(EngineServer):
         with suppress(Denied):  # an account without networks can have containers all the same
             await self._networks.ready()
         return await super().answer(request)
+
+
+def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
+    """Return how Pods are made. Raises `Invalid`: the template can't be read, or is no Pod."""
+    where = f"the Pod template {options.pod_template}"
+    given = template.check(read_yaml(Path(options.pod_template), where), where) if options.pod_template else {}
+    return PodOptions(
+        namespace=namespace,
+        tools=options.tools,
+        tools_image=options.tools_image,
+        requests=options.requests,
+        template=given,
+        service_account=options.service_account,
+        pull_secrets=options.pull_secret,
+        domain=options.cluster_domain,
+    )

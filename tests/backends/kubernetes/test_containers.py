@@ -1,15 +1,18 @@
 """Containers in a real cluster, by the real docker CLI: from create to remove, over more than one gateway."""
 
+import base64
 import hashlib
 import json
 import os
 import subprocess
 import tempfile
+from pathlib import Path
 
 import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.engines import Swarmd, docker, free_port, swarmd, use_a_terminal, wait_until
+from tests.support.registries import PASSWORD, USER
 
 pytestmark = pytest.mark.cluster
 
@@ -112,3 +115,31 @@ def test_a_container_whose_pod_somebody_deletes_has_been_killed(cluster: Cluster
     assert output(gateway, "wait", "lost") == "137"
     assert state(gateway, "lost")["Error"] == "its Pod was deleted"
     output(gateway, "rm", "lost")
+
+
+def test_an_image_that_wants_a_password_is_pulled_with_that_of_the_client(
+    cluster: Cluster, gateway: Swarmd, tmp_path: Path
+) -> None:
+    registry = cluster.registry(private=True)
+    run = ("run", "--rm", f"{registry}/busybox:1", "echo", "inside")
+    refused = docker(gateway.host, *run)
+    assert (refused.returncode, b"pull access denied" in refused.stderr) == (125, True)
+    auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+    words = ["docker", "--config", tmp_path, "-H", gateway.host, *run]
+    ran = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=120)
+    assert ran.stdout == b"inside\n"
+
+
+def test_pods_are_made_by_a_template_and_request_a_part_of_their_limits(
+    stage: str, cluster: Cluster, image: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pod.yaml").write_text("metadata: {annotations: {team: blue}}\nspec: {priority: 0}\n")
+    with swarmd(f"{stage} --pod-template {tmp_path}/pod.yaml --requests 0.5") as own:
+        output(own, "run", "-d", "--name", "limited", "--memory", "64m", image, "sleep", "1000")
+        pods = cluster.api.value("GET", f"/api/v1/namespaces/{cluster.namespace}/pods")["items"]
+        (found,) = [each for each in pods if each["metadata"]["name"].startswith("limited-")]
+        resources = found["spec"]["containers"][0]["resources"]
+        assert found["metadata"]["annotations"]["team"] == "blue"
+        assert (resources["limits"]["memory"], resources["requests"]["memory"]) == ("67108864", "33554432")
+        output(own, "rm", "-f", "limited")

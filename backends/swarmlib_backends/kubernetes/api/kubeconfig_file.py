@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
-import yaml
 
 from swarmlib import Invalid
 
-_MAX_FILE: Final = 16 * 1024 * 1024
-_TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
+from ..yaml_files import read_yaml
 
 
 class ExecVariable(msgspec.Struct, frozen=True):
@@ -180,38 +178,11 @@ def _by_name(word: str, pairs: Iterable[tuple[str, T]], file: Path) -> Mapping[s
 
 
 def _read(file: Path) -> _File:
+    what = f"the kubeconfig {file}"
     try:
-        with file.open("rb") as opened:
-            raw = opened.read(_MAX_FILE + 1)
-    except OSError as exc:
-        raise Invalid(f"can't read the kubeconfig {file}: {exc.strerror}") from exc
-    if len(raw) > _MAX_FILE:
-        raise Invalid(f"the kubeconfig {file} is longer than {_MAX_FILE} bytes")
-    try:
-        read = msgspec.convert(_parsed(raw, file) or {}, _File)
+        read = msgspec.convert(read_yaml(file, what) or {}, _File)
     except msgspec.ValidationError as exc:
-        raise Invalid(f"the kubeconfig {file} is malformed: {exc}") from exc
+        raise Invalid(f"{what} is malformed: {exc}") from exc
     if read.kind not in (None, "", "Config") or read.api_version not in (None, "", "v1"):
         raise Invalid(f"{file} is no kubeconfig: its kind must be Config, and its apiVersion v1")
     return read
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads YAML as kubectl does, which takes what looks like a date for text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in forms if tag != _TIMESTAMP]
-    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _parsed(raw: bytes, file: Path) -> Any:
-    try:
-        return yaml.load(raw, _Loader)
-    except yaml.MarkedYAMLError as exc:  # its own text quotes the file, and so perhaps a token
-        mark = exc.problem_mark or exc.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise Invalid(f"the kubeconfig {file} is not YAML: {exc.problem}{where}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        raise Invalid(f"the kubeconfig {file} is not YAML: {type(exc).__name__}") from None
