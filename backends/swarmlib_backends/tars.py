@@ -41,6 +41,8 @@ class Tar:
         self._left = 0
         """The bytes of the entry that were not read yet."""
         self._padding = 0
+        self.watch: Callable[[bytes], object] | None = None
+        """Called with each piece of the content of this entry."""
 
     async def next(self) -> tarfile.TarInfo | None:
         """Return the next entry; None at the end, when all of the stream has been read.
@@ -49,6 +51,7 @@ class Tar:
             SwarmError: it is no tar, or holds what readers disagree on; the engine's error.
         """
         await self.skip()
+        self.watch = None
         extended: dict[str, str] = {}
         while (found := await self._header()) is not None:
             if found.type == tarfile.XGLTYPE:  # engines ignore it
@@ -75,6 +78,8 @@ class Tar:
             if not found:
                 raise wrong("unexpected EOF")
             self._left -= len(found)
+            if self.watch is not None:
+                self.watch(found)
             return found
         if self._padding:
             await self._exactly(self._padding)

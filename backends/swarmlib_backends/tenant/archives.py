@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, cast
@@ -40,6 +40,7 @@ _LONGEST: Final = 1 << 20
 _LONGEST_INDEX: Final = 16 << 20
 _MOST: Final = 32 << 20
 """Bytes of all files of an archive that could be configurations."""
+_MOST_FILES: Final = 100_000
 _READ_MANIFEST: Final = reader([{"Config": "string", "RepoTags": ["string"], "Layers": ["string"]}])
 _STEP: Final = {"empty_layer": "boolean", **dict.fromkeys(("created", "created_by", "author", "comment"), "string")}
 _CONFIG_FIELDS: Final[Mapping[str, Any]] = {
@@ -123,6 +124,9 @@ class _Archive:
         self._kept: dict[str, bytes] = {}
         """The files that could be configurations, by their paths."""
         self._size = 0
+        self._digests: dict[str, Callable[[], str]] = {}
+        """Those of the files, by their paths: each could be a layer."""
+        self._links: dict[str, str] = {}
 
     def rewritten(self, archive: trio.abc.ReceiveStream) -> Rewritten:
         """Return what the engine gets."""
@@ -134,16 +138,27 @@ class _Archive:
             if path == _MANIFEST and info.isreg():
                 self._manifest = await tar.content(_LONGEST_INDEX)
             return b""
-        if info.isreg() and info.size <= _LONGEST:
-            content = await tar.content(_LONGEST)
-            if content.startswith(b"{"):
-                self._size += len(content)
-                self._kept[path] = content
-            if self._size > _MOST:
-                raise TooLarge(f"the archive has more than {_MOST} bytes of JSON")
-            return with_content(info, content)
-        self._kept.pop(path, None)
-        return None
+        if len(self._digests) + len(self._links) >= _MOST_FILES:
+            raise TooLarge(f"the archive has more than {_MOST_FILES} files")
+        for known in (self._kept, self._digests, self._links):
+            known.pop(path, None)
+        if info.issym():
+            self._links[path] = _path(posixpath.join(posixpath.dirname(path), info.linkname))
+        if not info.isreg():
+            return None
+        hash = hashlib.sha256()
+        self._digests[path] = hash.hexdigest
+        if info.size > _LONGEST:
+            tar.watch = hash.update
+            return None
+        content = await tar.content(_LONGEST)
+        hash.update(content)
+        if content.startswith(b"{"):
+            self._size += len(content)
+            self._kept[path] = content
+        if self._size > _MOST:
+            raise TooLarge(f"the archive has more than {_MOST} bytes of JSON")
+        return with_content(info, content)
 
     async def _last(self) -> bytes:
         if self._manifest is None:
@@ -153,7 +168,7 @@ class _Archive:
         made: list[dict[str, Any]] = []
         names: list[str] = []
         for each in list_of(given):
-            config = self._config(str(each.get("Config", "")))
+            config = self._config(str(each.get("Config", "")), list_of(each.get("Layers")))
             path = f"{hashlib.sha256(config).hexdigest()}.json"
             files[path] = config
             tags = [new_name(self._call, str(tag)) for tag in list_of(each.get("RepoTags"))] or [new_name(self._call)]
@@ -163,16 +178,27 @@ class _Archive:
         files[_MANIFEST] = orjson.dumps(made)
         return b"".join(with_content(tarfile.TarInfo(path), content) for path, content in files.items())
 
-    def _config(self, path: str) -> bytes:
-        """Return the configuration of an image as the engine gets it."""
+    def _config(self, path: str, layers: Sequence[str]) -> bytes:
+        """Return the configuration of an image as the engine gets it.
+
+        All of its layers must be there: an engine that has one already does not ask for it, whosever it is.
+        """
         content = self._kept.get(_path(path))
         if content is None:
             raise Invalid(f"the archive has no configuration {path!r:.100}, or one over {_LONGEST} bytes")
         found = dict_of(_read(_READ_CONFIG, content, path))
         kept = {name: value for name, value in found.items() if name in _CONFIG_FIELDS}
+        digests = list_of(dict_of(kept.get("rootfs")).get("diff_ids"))
+        if digests != [self._digest(layer) for layer in layers]:
+            raise Invalid(f"the archive does not have the layers that {path!r:.100} names, or has them compressed")
         config = dict_of(kept.get("config"))
         kept["config"] = {**config, "Labels": self._call.names.labelled(config.get("Labels"))}
         return orjson.dumps(kept)
+
+    def _digest(self, layer: str) -> str:
+        path = _path(layer)
+        found = self._digests.get(self._links.get(path, path))
+        return "" if found is None else f"sha256:{found()}"
 
 
 def _path(name: str) -> str:

@@ -72,8 +72,12 @@ async def test_nobody_loads_over_the_image_of_another(tmp_path: Path) -> None:
         assert any("alice/untagged:" in tag for tag in tags)
 
 
-CONFIG = {"rootfs": {"type": "layers", "diff_ids": []}, "container_config": {"Cmd": ["x"]}, "Parent": "x"}
-ITEM = {"Config": "c", "RepoTags": ["evil:latest"], "Layers": []}
+CONFIG: dict[str, Any] = {
+    "rootfs": {"type": "layers", "diff_ids": []},
+    "container_config": {"Cmd": ["x"]},
+    "Parent": "x",
+}
+ITEM: dict[str, Any] = {"Config": "c", "RepoTags": ["evil:latest"], "Layers": []}
 WRONG: dict[str, dict[str, Content]] = {
     "no manifest": {"c": json.dumps(CONFIG)},
     "only that of the old format": {"repositories": '{"operators":{"latest":"x"}}', "x/json": "{}"},
@@ -96,6 +100,23 @@ async def test_an_archive_that_is_wrong_is_refused(what: str, tmp_path: Path) ->
         with pytest.raises(SwarmError):
             await load(alice, WRONG[what])
         assert await engine.ls("images", all=True) == before
+
+
+@pytest.mark.parametrize("content", [None, b"", b"another"])
+async def test_nobody_loads_a_layer_that_only_the_engine_has(content: bytes | None, tmp_path: Path) -> None:
+    async with world(tmp_path) as (alice, bob, engine):
+        await build(bob, FROM + "COPY secret /\n", {"secret": "canary"}, t=["app"])
+        files = await saved(engine, "tenant.invalid/bob/app:latest")
+        (item,) = json.loads(files["manifest.json"])
+        stolen: dict[str, Content] = {
+            item["Config"]: files[item["Config"]],
+            "manifest.json": json.dumps([item | {"RepoTags": ["stolen:latest"]}]),
+        }
+        if content is not None:
+            stolen |= dict.fromkeys(item["Layers"], content)
+        with pytest.raises(SwarmError, match="does not have the layers"):
+            await load(alice, stolen)
+        assert [each["RepoTags"] for each in await alice.ls("images")] == [["busybox:latest"]]
 
 
 async def test_the_engine_gets_a_configuration_without_what_its_cache_compares(tmp_path: Path) -> None:

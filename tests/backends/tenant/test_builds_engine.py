@@ -76,7 +76,7 @@ def test_the_same_project_at_the_same_time(real: Engine, folder: Path) -> None:
         return run(folder, who, "build", "-t", "app:1", "--build-arg", f"WHO={who}", str(path))
 
     with ThreadPoolExecutor(2) as pool:
-        said = dict(zip(("alice", "bob"), pool.map(build, ("alice", "bob")), strict=True))
+        said = dict[str, str](zip(("alice", "bob"), pool.map(build, ("alice", "bob")), strict=True))
     for who, other in (("alice", "bob"), ("bob", "alice")):
         assert "Step 1/10 : ARG VERSION=latest" in said[who]
         assert "Step 10/10 : CMD" in said[who]
@@ -142,7 +142,9 @@ def test_archives_of_two_tenants(real: Engine, folder: Path, tmp_path: Path) -> 
         run(folder, who, "tag", "busybox", "kept:1")
     path = project(folder, "alice", {"Dockerfile": "FROM busybox\nENV of=alice\n"})
     run(folder, "alice", "build", "-t", "kept:1", "-t", "host:5000/kept", str(path))
-    run(folder, "alice", "save", "-o", f"{tmp_path}/tar", "kept:1", "host:5000/kept")
+    run(folder, "alice", "save", "-o", f"{tmp_path}/tar", "kept:1", "host:5000/kept", "busybox")
+    listed = subprocess.run(["tar", "-tvf", f"{tmp_path}/tar"], capture_output=True, check=True).stdout
+    assert b"layer.tar -> ../" in listed  # of a layer that two of the images share
     manifest = subprocess.run(["tar", "-xOf", f"{tmp_path}/tar", "manifest.json", "repositories"], capture_output=True)
     assert b"kept:1" in manifest.stdout
     assert b"tenant.invalid" not in manifest.stdout
@@ -150,6 +152,7 @@ def test_archives_of_two_tenants(real: Engine, folder: Path, tmp_path: Path) -> 
     docker(real.host, "rmi", "kept:1", "host:5000/kept", check=True)
     said = run(folder, "bob", "load", "-i", f"{tmp_path}/tar")
     assert "Loaded image: kept:1" in said
+    assert "Loaded image: busybox:latest" in said
     assert "alice" not in said
     assert "of=alice" in run(folder, "bob", "inspect", "kept:1")
     run(folder, "alice", "tag", "busybox", "kept:1")
