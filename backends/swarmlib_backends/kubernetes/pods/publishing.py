@@ -85,13 +85,17 @@ def shown(record: Record) -> PortMap:
 
 
 def listed(record: Record) -> list[dict[str, Any]]:
-    """Return the ports of a running container as lists show them."""
+    """Return the ports of a running container as lists show them.
+
+    Raises:
+        SwarmError: the record has a port that is none.
+    """
     found = list[dict[str, Any]]()
     for name, places in shown(record).items():
         port, protocol = _exposed(name)
         known = {"PrivatePort": port, "Type": protocol}
-        found += [{"IP": each["HostIp"], **known, "PublicPort": int(each["HostPort"])} for each in list_of(places)]
-        found += [] if places else [known]
+        given = [_binding(name, dict_of(each)) for each in list_of(places)]
+        found += [{"IP": each.host, **known, "PublicPort": each.first} for each in given] or [known]
     return found
 
 

@@ -12,6 +12,7 @@ from ...dockerapi import schema, strictjson
 from ...dockerapi.nullable import dict_of
 from ...dockerapi.schema import Reader, Wrong
 from . import names
+from .publishing import listed
 from .record import KEY, VERSION, Ended, Health, Image, Probe, Record
 
 _ID: Final = re.compile(r"[0-9a-f]{64}")
@@ -35,7 +36,9 @@ def read(config_map: Mapping[str, Any]) -> Record:
         given = _fields(strictjson.read(str(dict_of(config_map.get("data")).get(KEY, "")).encode(), KEY))
         if names.record_name(given["id"]) != about["name"]:
             raise Wrong(f"is the record of {names.record_name(given['id'])}")
-        return Record(**given, uid=about["uid"], version=about["resourceVersion"])
+        found = Record(**given, uid=about["uid"], version=about["resourceVersion"])
+        listed(found)  # its ports can be shown
+        return found
     except (Wrong, SwarmError) as exc:
         what = f"{KEY} {exc}" if isinstance(exc, Wrong) else exc.message
         raise BadAnswer(f"the ConfigMap {about['name']} is not the record of a container: {what}") from exc

@@ -58,6 +58,33 @@ def edited(change: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+NETWORKED = {"networks": {"net": {"Aliases": ["db"]}}, "ports": {"80/tcp": [{"HostIp": "::1", "HostPort": "8080"}]}}
+
+
+def test_its_networks_and_its_ports_come_back() -> None:
+    found = reading.read(edited(NETWORKED))
+    assert reading.read({**found.config_map(), "metadata": edited({})["metadata"]}) == found
+    assert found.ports == NETWORKED["ports"]
+    assert found.networks is not None
+    assert found.networks["net"]["Aliases"] == ["db"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"networks": []},
+        {"networks": {"net": {"Aliases": "db"}}},
+        {"ports": {"80/udp": [{"HostIp": "::1", "HostPort": "8080"}]}},
+        {"ports": {"80/tcp": [{"HostIp": "::1", "HostPort": "x"}]}},
+        {"ports": {"x": None}},
+        {"ports": {"80/tcp": [{"HostIp": "localhost", "HostPort": "1"}]}},
+    ],
+)
+def test_networks_and_ports_that_are_none_are_no_record(odd: dict[str, Any]) -> None:
+    with pytest.raises(BadAnswer, match="is not the record of a container"):
+        reading.read(edited(odd))
+
+
 @given(RECORDS)
 def test_a_record_comes_back_as_it_was(given: Record) -> None:
     assert reading.read(given.config_map()) == given

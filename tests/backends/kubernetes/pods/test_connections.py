@@ -1,0 +1,112 @@
+"""What containers are connected to, and the names that they have there; and the ports that they publish."""
+
+from typing import Any
+
+import pytest
+
+from swarmlib import SwarmError, Unsupported
+from swarmlib_backends.kubernetes.pods import names, publishing
+from swarmlib_backends.kubernetes.pods.connections import aliases, checked, connections, resolvable, wanted_connections
+from tests.backends.kubernetes.pods.containers import ID, host, made, record
+
+
+def body(mode: str, **endpoints: Any) -> dict[str, Any]:
+    return {**host(NetworkMode=mode), "NetworkingConfig": {"EndpointsConfig": endpoints}}
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, ["bridge"]),
+        (body("default"), ["bridge"]),
+        (body("host"), ["host"]),
+        (body("net"), ["net"]),
+        (body("default", net={}), ["net"]),
+        (body("default", default={}, net={}), ["bridge", "net"]),
+        (body("net", other={"Aliases": ["a"]}), ["net", "other"]),
+        (body("5ea1", net={"Aliases": ["a"]}), ["net"]),
+    ],
+)
+def test_a_container_is_in_the_networks_that_its_creation_names(given: dict[str, Any], found: list[str]) -> None:
+    by_id = {"5ea1": "net"}
+    assert [*wanted_connections(given, lambda ref: by_id.get(ref, ref))] == found
+
+
+def test_one_network_by_its_id_and_its_name_keeps_its_aliases() -> None:
+    given = body("5ea1", net={"Aliases": ["a", "a", "B"]})
+    assert wanted_connections(given, lambda _: "net") == {"net": {"Aliases": ["a", "B"]}}
+
+
+def test_what_can_be_resolved_is_its_name_its_aliases_and_the_beginning_of_its_id() -> None:
+    found = record(body("net", net={"Aliases": ["DB", ID[:12]]}))
+    assert aliases(found, "net") == ["DB", ID[:12]]
+    assert resolvable(found, "net") == sorted(["web", "db", ID[:12]])
+    assert aliases(record(), "bridge") is None
+
+
+@pytest.mark.parametrize("alias", ["my_db", "a.b", "-a", "a" * 64, "", "ä", "a\n"])
+def test_an_alias_that_a_cluster_can_t_resolve_is_refused(alias: str) -> None:
+    with pytest.raises(Unsupported, match="a Pod can't have Aliases"):
+        checked({"Aliases": [alias]})
+
+
+def test_what_a_connection_can_t_have_is_refused_by_its_name() -> None:
+    with pytest.raises(Unsupported, match=r"IPAMConfig\.IPv4Address"):
+        checked({"IPAMConfig": {"IPv4Address": "10.0.0.7"}})
+    assert checked({"IPAddress": "10.0.0.7", "NetworkID": "x"}) == {}  # what an engine has told before
+
+
+def test_what_has_changed_counts_and_not_what_was_asked_for() -> None:
+    changed = record(body("net"), networks={"other": {}})
+    assert [*connections(changed)] == ["other"]
+
+
+def test_a_pod_searches_the_domains_of_its_networks() -> None:
+    found = made(body("net", other={}))["spec"]["dnsConfig"]["searches"]
+    assert found == [f"{names.network_name(each)}.ci.svc.cluster.local" for each in ("net", "other")]
+
+
+# Ports.
+
+
+def published(bindings: dict[str, Any], **more: Any) -> list[tuple[int, str, int, int]]:
+    found = publishing.bindings(record(host(PortBindings=bindings, **more) | {"ExposedPorts": {"80/tcp": {}}}))
+    return [(each.port, each.host, each.first, each.last) for each in found]
+
+
+def test_ports_are_published_on_this_machine_alone_unless_an_address_is_named() -> None:
+    assert published({"81/tcp": [{"HostIp": "", "HostPort": "8081"}]}) == [(81, "127.0.0.1", 8081, 8081)]
+    assert published({"81/tcp": [{"HostIp": "0.0.0.0", "HostPort": "1-3"}]}) == [(81, "0.0.0.0", 1, 3)]
+    assert published({"81": None}) == [(81, "127.0.0.1", 0, 0)]
+    assert published({}) == []
+    assert published({}, PublishAllPorts=True) == [(80, "127.0.0.1", 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("80/udp", {}),
+        ("0/tcp", {}),
+        ("65536", {}),
+        ("x", {}),
+        ("80/tcp", {"HostPort": "65536"}),
+        ("80/tcp", {"HostPort": "3-1"}),
+        ("80/tcp", {"HostPort": "x"}),
+        ("80/tcp", {"HostIp": "localhost"}),
+        ("80/tcp", {"HostIp": "127.0.0.1\0"}),
+    ],
+)
+def test_a_port_that_can_t_be_published_is_refused(name: str, wanted: dict[str, str]) -> None:
+    with pytest.raises(SwarmError):
+        published({name: [wanted]})
+
+
+def test_ports_are_shown_as_they_were_given_and_listened_at_again() -> None:
+    ports = {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "4000"}]}
+    found = record({"ExposedPorts": {"80/tcp": {}, "53/udp": {}}}, ports=ports)
+    assert publishing.shown(found) == ports | {"53/udp": None}
+    assert publishing.listed(found) == [
+        {"IP": "127.0.0.1", "PrivatePort": 80, "Type": "tcp", "PublicPort": 4000},
+        {"PrivatePort": 53, "Type": "udp"},
+    ]
+    assert [*publishing.written(found)] == [publishing.Binding(80, "127.0.0.1", 4000, 4000)]
