@@ -6,12 +6,14 @@ is the same, so that it does not matter which of them is first.
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import trio
 
-from swarmlib import Conflict, NotFound
+from swarmlib import Conflict, Denied, NotFound, SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.nullable import dict_of, list_of
@@ -24,8 +26,11 @@ from .pods import names
 from .pods.connections import connections, resolvable
 from .pods.status import State
 
+_log = logging.getLogger(__name__)
 KIND: Final = "connection"
 """The kind (`names.KIND`) of the EndpointSlices."""
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
 _SERVICE: Final = "kubernetes.io/service-name"
 
 
@@ -51,7 +56,9 @@ class Endpoints:
         await self._networks.until(wanted, lambda: not self._missing(container), "take the names of a container")
 
     def _container_changed(self, container: PodContainer, before: State | None) -> None:
-        if not container.removed.is_set():  # its slices go with its record
+        if container.removed.is_set():
+            return  # its slices go with its record
+        if not self._networks.complete or self._missing(container) or self._surplus(container):
             self._write_soon(container)
 
     def _slice_changed(self, slice: Body, gone: bool) -> None:
@@ -68,21 +75,38 @@ class Endpoints:
         else:
             self._written[container.id] = False
             name = f"kubernetes: the names of {container.name}"
-            self._nursery.start_soon(supervised, name, self._write, container)
+            self._nursery.start_soon(partial(supervised, name, self._write, container, expected=(Denied,)))
 
     async def _write(self, container: PodContainer) -> None:
-        """Write what differs, until nothing has changed meanwhile."""
+        """Write what differs, until nothing has changed meanwhile; what fails is tried again.
+
+        Raises:
+            Denied: the account may not have networks.
+        """
+        pause = _FIRST_PAUSE
         try:
-            await self._networks.ready()
-            self._written[container.id] = True
-            while self._written[container.id] and not container.removed.is_set():
+            while not container.removed.is_set():
                 self._written[container.id] = False
-                for body in self._missing(container):
-                    await self._put(body)
-                for name in self._surplus(container):
-                    await self._delete(name)
+                try:
+                    await self._write_once(container)
+                except Denied:
+                    raise
+                except SwarmError as exc:
+                    _log.warning("kubernetes: the names of %s: %s; it is tried again", container.name, exc)
+                    await trio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                else:
+                    if not self._written[container.id]:
+                        return
         finally:
             del self._written[container.id]
+
+    async def _write_once(self, container: PodContainer) -> None:
+        await self._networks.ready()
+        for body in self._missing(container):
+            await self._put(body)
+        for name in self._surplus(container):
+            await self._delete(name)
 
     def _missing(self, container: PodContainer) -> list[Body]:
         """Return the slices of a container that the cluster does not have as they are to be."""
