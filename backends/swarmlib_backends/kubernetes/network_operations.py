@@ -198,7 +198,7 @@ def _check(body: Mapping[str, Any]) -> None:
     if body.get("Scope") not in (None, "", "local"):
         raise Unsupported(f"a network of a cluster can't have Scope {body['Scope']!r:.40}: it is local")
     for name, value in body.items():
-        if name not in _KNOWN and (any(value.values()) if isinstance(value, dict) else value):
+        if name not in _KNOWN and (any(dict_of(value).values()) if isinstance(value, dict) else value):
             raise Unsupported(f"a network of a cluster can't have {name}")
 
 

@@ -34,7 +34,7 @@ def wanted_connections(body: Mapping[str, Any], name_of: Callable[[str], str]) -
     mode = str(dict_of(body.get("HostConfig")).get("NetworkMode") or "default")
     given = dict_of(dict_of(body.get("NetworkingConfig")).get("EndpointsConfig"))
     own = "bridge" if mode == "default" else mode
-    named = given if own in PREDEFINED and given else {own: {}} | given
+    named = given if own in PREDEFINED and given else {own: dict_of(None), **given}
     found: dict[str, Mapping[str, Any]] = {}
     for ref, each in named.items():
         name = name_of("bridge" if ref == "default" else ref)
