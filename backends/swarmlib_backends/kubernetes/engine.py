@@ -19,6 +19,7 @@ from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
 from .api.client import Api
 from .api.kubeconfig import read_access
+from .archive import Archive
 from .cluster import Cluster
 from .containers import Containers
 from .endpoints import Endpoints
@@ -73,8 +74,10 @@ class Engine(EngineServer):
             images = Images(registries, clock.now)
             containers = Containers(cluster, lifecycle, networking, images, nursery)
             execs = Execs(cluster, events, clock.now, nursery)
+            archive = Archive(cluster, lifecycle, nursery)
             networks = NetworkOperations(cluster, networking, events, clock.now)
-            families = (containers, networks, execs, events, System(cluster), ImageOperations(images, events))
+            own = (containers, networks, execs, archive)
+            families = (*own, events, System(cluster), ImageOperations(images, events))
             self.operations = operations_of(self, *families)
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
             nursery.start_soon(supervised, f"{self.name}: the watches of networks", self._networks.run)
