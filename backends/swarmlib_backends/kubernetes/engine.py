@@ -39,6 +39,7 @@ from .pods.options import PodOptions
 from .ports import Ports
 from .streams.negotiate import Dialects
 from .system import System
+from .top import Top
 from .yaml_files import read_yaml
 
 
@@ -76,7 +77,7 @@ class Engine(EngineServer):
             execs = Execs(cluster, events, clock.now, nursery)
             archive = Archive(cluster, lifecycle, nursery)
             networks = NetworkOperations(cluster, networking, events, clock.now)
-            own = (containers, networks, execs, archive)
+            own = (containers, networks, execs, archive, Top(cluster, events))
             families = (*own, events, System(cluster), ImageOperations(images, events))
             self.operations = operations_of(self, *families)
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)

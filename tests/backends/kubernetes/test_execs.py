@@ -136,3 +136,15 @@ def test_without_tools_it_is_plain_or_refused_by_name(without_tools: Swarmd, ima
     assert ran(without_tools, "-i", "plain", "cat", input=b"x\n") == (0, "x\n", "")
     for words, name in ((("-u", "1"), "User"), (("-e", "A=1"), "Env"), (("-w", "/"), "WorkingDir")):
         assert f"exec with {name} needs swarmlib's tools" in ran(without_tools, *words, "plain", "true")[2]
+
+
+def test_the_processes_of_a_container_are_its_own(gateway: Swarmd, box: str) -> None:
+    titles, *rows = docker(gateway.host, "top", box, check=True).stdout.decode().splitlines()
+    assert titles.split() == ["UID", "PID", "PPID", "TTY", "CMD"]
+    assert any(row.split(None, 4)[4] == "sleep 1000" for row in rows)
+    assert not any("busybox ps" in row or row.split()[1] == "1" for row in rows)
+    assert b"top takes no ps options" in docker(gateway.host, "top", box, "aux").stderr
+
+
+def test_an_update_is_refused_by_name(gateway: Swarmd, box: str) -> None:
+    assert b"update is not supported" in docker(gateway.host, "update", "--memory", "64m", box).stderr
