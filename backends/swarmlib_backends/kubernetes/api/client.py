@@ -40,6 +40,8 @@ MAX_BODY: Final = 256 * 1024 * 1024
 _MAX_ERROR: Final = 1024 * 1024
 _TRIES: Final = 5
 _FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 30.0
+"""If the cluster asks to wait for longer than that, its refusal is raised at once."""
 _SWITCHING: Final = 101
 _OUTDATED: Final = "outdated"
 """The detail of a refusal (401) after which other credentials are shown."""
@@ -233,7 +235,8 @@ def _pause(call: _Call, exc: SwarmError, number: int) -> float | None:
     """Return the seconds to wait before a failed call is repeated, or None if it must not be."""
     usual = _FIRST_PAUSE * 2.0**number
     if exc.details.get("code") == 429:
-        return max(usual, float(exc.details.get("retry_after", 0)))
+        pause = max(usual, float(exc.details.get("retry_after", 0)))
+        return pause if pause <= _LONGEST_PAUSE else None
     if exc.details.get(UNSENT):
         return usual
     may_pass = isinstance(exc, Unavailable | TimedOut) and not isinstance(exc, BadAnswer)

@@ -222,7 +222,7 @@ class _Watch:
             _log.warning("kubernetes: the watch of %s broke: %s; it is resumed", self._path, exc)
         pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 20), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)
         self._failures += 1
-        await trio.sleep(max(pause, float(exc.details.get("retry_after", 0))))
+        await trio.sleep(max(pause, min(float(exc.details.get("retry_after", 0)), _LONGEST_PAUSE)))
 
 
 async def _next(lines: Lines, until: float) -> bytes:

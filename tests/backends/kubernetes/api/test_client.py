@@ -132,6 +132,17 @@ async def test_a_call_that_was_refused_as_too_many_is_repeated_when_the_cluster_
     assert [round(later - earlier) for earlier, later in pairwise(times)] == [7, 3]
 
 
+async def test_a_cluster_that_asks_to_wait_for_long_is_unavailable_at_once(autojump_clock: MockClock) -> None:
+    async def script(asked: Asked, answer: Answer) -> None:
+        await answer.json(BUSY, 429, {"Retry-After": "31"})
+
+    async with opened(script) as (api, server):
+        with pytest.raises(Unavailable, match="too busy") as raised:
+            await api.get(PATH)
+    assert raised.value.details["retry_after"] == 31
+    assert len(server.asked) == 1
+
+
 async def test_a_cluster_that_stays_busy_is_unavailable(autojump_clock: MockClock) -> None:
     async def script(asked: Asked, answer: Answer) -> None:
         await answer.json(BUSY, 429)

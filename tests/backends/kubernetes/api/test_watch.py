@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from swarmlib import Denied, SwarmError, TooLarge
+from swarmlib_backends.kubernetes.api import client
 from swarmlib_backends.kubernetes.api import watch as watching
 from swarmlib_backends.kubernetes.api.access import Access
 from swarmlib_backends.kubernetes.api.client import Api
@@ -318,6 +319,25 @@ async def test_a_later_error_is_logged_once_and_tried_again_ever_more_slowly(
     assert "the watch of /api/v1/namespaces/ci/configmaps broke" in caplog.text
 
 
+async def test_a_cluster_can_t_put_a_watch_off_for_long(autojump_clock: MockClock) -> None:
+    store = Store()
+
+    async def refuse(asked: Asked, answer: Answer) -> bool:
+        store.refuse = None
+        busy = {"kind": "Status", "reason": "TooManyRequests", "message": "busy", "code": 429}
+        await answer.json(busy, 429, {"Retry-After": "99999"})
+        return True
+
+    async with watched(store) as (view, server):
+        await view.until(lambda: view.synced)
+        store.refuse = refuse
+        store.put("a")
+        server.cut()
+        began = trio.current_time()
+        await view.until(lambda: view.agrees(store))
+        assert trio.current_time() - began < 40
+
+
 async def test_a_silent_connection_is_given_up(autojump_clock: MockClock) -> None:
     """Its other side is gone, but nobody said so."""
     store = Store()
@@ -481,6 +501,7 @@ async def test_whatever_happens_the_view_becomes_that_of_the_store(
     store.gone_as_status = gone_as_status
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(watching, "_FIRST_PAUSE", 0.0)
+        patched.setattr(client, "_FIRST_PAUSE", 0.0)
         async with watched(store) as (view, server):
             await _play(steps, store, server)
             server.cut()
