@@ -64,10 +64,16 @@ class Connections:
     async def _current(self, tls: Tls) -> tuple[ssl.SSLContext, Stamp]:
         stamp = tls.stamp()
         if self._context is None or stamp != self._stamp:
-            self._context, self._stamp = tls.context(), stamp
+            self._context, self._stamp = self._made_of(tls), stamp
             outdated, self._idle = self._idle, []
             await _close(outdated)
         return self._context, stamp
+
+    def _made_of(self, tls: Tls) -> ssl.SSLContext:
+        if self._access.server.startswith("https:"):
+            return tls.context()
+        # For plain HTTP, nothing is read: the system's authorities take long. This context trusts nobody.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     async def aclose(self) -> None:
         """Close the connections that nobody uses; the others are closed by their users."""

@@ -107,17 +107,21 @@ def _entry(entries: Mapping[str, Entry[T]], name: str, word: str, context: Entry
 def _server(cluster: Entry[Cluster], tls: Tls) -> str:
     text = cluster.value.server or ""
     secure = tls.ca is not None or tls.certificate is not None or not tls.verify
-    url = text if "://" in text else f"{'https' if secure else 'http'}://{text}"
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) and not parts.query
-    except ValueError:
-        valid = False
-    else:
-        valid = valid and not parts.fragment and "@" not in parts.netloc
-    if not valid:
+    url = _plain_url(text if "://" in text else f"{'https' if secure else 'http'}://{text}")
+    if not url:
         raise cluster.mistake("server must be the URL of an apiserver, such as https://HOST:6443")
-    return url.rstrip("/")
+    return url
+
+
+def _plain_url(text: str) -> str:
+    """Return an HTTP URL of a host, and perhaps a port and a path; "" if the text is anything else."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return ""
+    odd = parts.query or parts.fragment or "@" in parts.netloc or port == 0
+    return "" if odd or parts.scheme not in ("http", "https") or not parts.hostname else parts.geturl().rstrip("/")
 
 
 def _proxy(cluster: Entry[Cluster]) -> str:

@@ -161,6 +161,7 @@ def test_relative_paths_are_relative_to_their_own_file(tmp_path: Path) -> None:
     [
         ({"server": "https://k:6443/"}, "https://k:6443"),
         ({"server": "https://rancher/k8s/clusters/c-1"}, "https://rancher/k8s/clusters/c-1"),
+        ({"server": "HTTPS://k"}, "https://k"),
         ({"server": "k:8080"}, "http://k:8080"),
         ({"server": "k:6443", "insecure-skip-tls-verify": True}, "https://k:6443"),
         ({"server": "https://[::1]:6443"}, "https://[::1]:6443"),
