@@ -61,6 +61,8 @@ class ForwardedStream(trio.abc.HalfCloseableStream):
                 case Ended():
                     pass  # no error will come
                 case event:  # the connection ended, or the stream was reset
+                    if self.closed.is_set():
+                        raise trio.ClosedResourceError("this connection was closed")
                     if event is not None or self._ends:
                         raise trio.BrokenResourceError(self._why())
                     self._end()

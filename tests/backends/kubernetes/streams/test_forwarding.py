@@ -1,7 +1,7 @@
 """Port-forward against a cluster in memory, in each of its dialects."""
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
 import trio
@@ -54,9 +54,11 @@ async def next_data(served: Served) -> bytes:
 
 
 async def silent(served: Served) -> None:
-    """Say nothing until the client hangs up."""
+    """Say nothing until the client hangs up, and hang up then."""
     while await served.receive():
         pass
+    with suppress(trio.BrokenResourceError):
+        await served.close()
 
 
 async def double(served: Served) -> None:
