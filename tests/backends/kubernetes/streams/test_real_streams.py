@@ -285,7 +285,7 @@ async def test_two_connections_at_once_end_each_direction_for_itself(api: Api, c
             assert await everything(first) == b"first and more"
 
 
-async def test_200_connections_at_once(way: Any, cluster: Cluster, pod: str) -> None:
+async def test_200_connections_at_once(api: Api, cluster: Cluster, pod: str) -> None:
     lengths: list[int] = []
     opened: list[ForwardedStream] = []
 
@@ -296,7 +296,7 @@ async def test_200_connections_at_once(way: Any, cluster: Cluster, pod: str) -> 
             lengths.append(len(answer.partition(b"\r\n\r\n")[2]))
 
     with trio.fail_after(240):
-        async with port_forward(way, cluster.namespace, pod, dialects=Dialects()) as forward:
+        async with port_forward(api, cluster.namespace, pod, dialects=Dialects()) as forward:
 
             async def connect() -> None:
                 opened.append(await forward.connect(WEB_PORT))
