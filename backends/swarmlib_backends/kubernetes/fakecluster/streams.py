@@ -13,22 +13,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import trio
 from wsproto.utilities import generate_accept_token
 
 from ..streams.carrier import Carrier, carrying
-from ..streams.channels import Channels, Tunnel
+from ..streams.channels import COMMAND_CHANNELS, FORWARD_CHANNELS, Channels, Tunnel
 from ..streams.events import Data, Ended, Multiplexing, Opened, Reset
-from ..streams.negotiate import Dialect
+from ..streams.negotiate import COMMAND, FORWARD, Dialect
 from ..streams.spdy import Spdy
-
-_COMMAND: Final = {"v5.channel.k8s.io": Dialect.V5, "v4.channel.k8s.io": Dialect.V4}
-_FORWARD: Final = {"SPDY/3.1+portforward.k8s.io": Dialect.TUNNEL, "v4.channel.k8s.io": Dialect.V4}
-_NUMBERS: Final = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
-_FORWARD_NUMBERS: Final = {"data": 0, "error": 1}
 
 
 class Answer(NamedTuple):
@@ -45,19 +40,17 @@ def handshake(headers: Mapping[str, str], *, kind: str, spoken: Collection[Diale
     headers: the request's, their names in lower case. kind: "exec", "attach" or "portforward". spoken: what this
     cluster speaks.
     """
-    if headers.get("upgrade", "").lower() == "spdy/3.1":
-        protocol = "portforward.k8s.io" if kind == "portforward" else "v4.channel.k8s.io"
-        asked = headers.get("x-stream-protocol-version", "").split(",")
-        if Dialect.SPDY not in spoken or protocol not in map(str.strip, asked):
-            return Answer(403, {}, None)
-        found = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": protocol}
-        return Answer(101, found, Dialect.SPDY)
-    dialects = _FORWARD if kind == "portforward" else _COMMAND
-    for protocol in map(str.strip, headers.get("sec-websocket-protocol", "").split(",")):
-        if (dialect := dialects.get(protocol)) and dialect in spoken:
-            token = generate_accept_token(headers.get("sec-websocket-key", "").encode()).decode()
-            found = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Accept": token}
-            return Answer(101, {**found, "Sec-WebSocket-Protocol": protocol}, dialect)
+    protocols = FORWARD if kind == "portforward" else COMMAND
+    spdy = headers.get("upgrade", "").lower() == "spdy/3.1"
+    header = "X-Stream-Protocol-Version" if spdy else "Sec-WebSocket-Protocol"
+    for asked in map(str.strip, headers.get(header.lower(), "").split(",")):
+        for dialect, protocol in protocols.items():
+            if dialect in spoken and protocol == asked and (dialect is Dialect.SPDY) is spdy:
+                found = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1" if spdy else "websocket", header: protocol}
+                if not spdy:
+                    token = generate_accept_token(headers.get("sec-websocket-key", "").encode())
+                    found["Sec-WebSocket-Accept"] = token.decode()
+                return Answer(101, found, dialect)
     return Answer(403, {}, None)
 
 
@@ -123,9 +116,9 @@ async def serving(
             async with carrying(stream, framing) as carrier:
                 yield Served(carrier, *await _accepted(carrier, framing, names))
             return
-        numbers = _FORWARD_NUMBERS if "data" in names else {name: _NUMBERS[name] for name in names}
-        count = len(_FORWARD_NUMBERS if "data" in names else _NUMBERS)
-        channels = Channels(client=False, count=count, version=5 if dialect is Dialect.V5 else 4)
+        known = FORWARD_CHANNELS if "data" in names else COMMAND_CHANNELS
+        numbers = {name: known[name] for name in names}
+        channels = Channels(client=False, count=len(known), version=5 if dialect is Dialect.V5 else 4)
         async with carrying(stream, channels) as carrier:
             await carrier.write(_greeting(channels, names, port))
             yield Served(carrier, numbers, None)
@@ -151,6 +144,6 @@ async def _accepted(
 def _greeting(channels: Channels, names: Sequence[str], port: int) -> bytes:
     """Return what a WebSocket begins with: the port on both channels, or an empty message."""
     if "data" in names:
-        return b"".join(channels.data(number, port.to_bytes(2, "little")) for number in _FORWARD_NUMBERS.values())
+        return b"".join(channels.data(number, port.to_bytes(2, "little")) for number in FORWARD_CHANNELS.values())
     first = next(name for name in ("stdout", "stderr", "error") if name in names)
-    return channels.data(_NUMBERS[first], b"")
+    return channels.data(COMMAND_CHANNELS[first], b"")

@@ -19,6 +19,11 @@ from swarmlib.errors import BadAnswer, Unsupported
 from .events import Closed, Data, Ended, Event, Owed
 from .spdy import Spdy
 
+COMMAND_CHANNELS: Final = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
+"""The channels of exec and attach."""
+FORWARD_CHANNELS: Final = {"data": 0, "error": 1}
+"""The channels of a port-forward by v4."""
+
 _CLOSE: Final = 255
 _IN_ORDER: Final = (1000, 1001, 1005)  # normal, going away, and a close frame that gives no code
 

@@ -17,16 +17,14 @@ from swarmlib.errors import ungrouped
 from ..api.client import Api
 from ..api.resources import PODS
 from .carrier import Carrier, carrying
-from .channels import Channels, Tunnel
+from .channels import FORWARD_CHANNELS, Channels, Tunnel
 from .events import Data, Ended, Multiplexing
-from .negotiate import Dialect, Dialects, Offer
+from .negotiate import FORWARD, Dialect, Dialects
 from .spdy import Spdy
 
 MAX_ERROR: Final = 16 * 1024
 """How much is kept of an error that the cluster reports about a connection, in bytes."""
 
-_DATA, _ERROR = 0, 1
-"""The channels as WebSocket v4 numbers them."""
 _PORT_BYTES: Final = 2
 
 
@@ -129,15 +127,11 @@ class Forward:
 
     @asynccontextmanager
     async def _connected(self, port: int) -> AsyncGenerator[ForwardedStream]:
-        offers = (
-            Offer(Dialect.TUNNEL, "SPDY/3.1+portforward.k8s.io"),
-            Offer(Dialect.SPDY, "portforward.k8s.io"),
-            Offer(Dialect.V4, "v4.channel.k8s.io", [("ports", str(port))]),
-        )
-        async with self._dialects.upgraded(self._api, self._path, (), offers) as (dialect, stream):
+        ports = [("ports", str(port))]
+        async with self._dialects.upgraded(self._api, self._path, (), FORWARD, v4=ports) as (dialect, stream):
             if dialect is Dialect.V4:
-                async with carrying(stream, Channels(client=True, count=2, version=4)) as carrier:
-                    yield ForwardedStream(carrier, _DATA, _ERROR, skip=_PORT_BYTES, ends=False)
+                async with carrying(stream, Channels(client=True, count=len(FORWARD_CHANNELS), version=4)) as carrier:
+                    yield ForwardedStream(carrier, **FORWARD_CHANNELS, skip=_PORT_BYTES, ends=False)
             else:
                 framing = Spdy(client=True) if dialect is Dialect.SPDY else Tunnel(client=True)
                 async with carrying(stream, framing) as carrier:

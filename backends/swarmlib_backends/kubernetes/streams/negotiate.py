@@ -9,10 +9,10 @@ command at once, so that choosing SPDY afterwards would run it twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum, auto
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 import trio
 from wsproto.utilities import generate_accept_token, generate_nonce
@@ -35,12 +35,22 @@ class Dialect(Enum):
     V4 = auto()
 
 
-class Offer(NamedTuple):
-    """A dialect, the name by which it is asked for, and the parameters that it needs besides."""
+Params: TypeAlias = Sequence[tuple[str, str]]
+Protocols: TypeAlias = Mapping[Dialect, str]
+"""Dialects, the best one first, with the names by which they are asked for."""
 
-    dialect: Dialect
-    protocol: str
-    params: Sequence[tuple[str, str]] = ()
+COMMAND: Final[Protocols] = {
+    Dialect.V5: "v5.channel.k8s.io",
+    Dialect.SPDY: "v4.channel.k8s.io",
+    Dialect.V4: "v4.channel.k8s.io",
+}
+"""Those of exec and attach."""
+FORWARD: Final[Protocols] = {
+    Dialect.TUNNEL: "SPDY/3.1+portforward.k8s.io",
+    Dialect.SPDY: "portforward.k8s.io",
+    Dialect.V4: "v4.channel.k8s.io",
+}
+"""Those of port-forward."""
 
 
 class Dialects:
@@ -51,47 +61,51 @@ class Dialects:
 
     @asynccontextmanager
     async def upgraded(
-        self, api: Api, path: str, params: Sequence[tuple[str, str]], offers: Sequence[Offer]
+        self, api: Api, path: str, params: Params, protocols: Protocols, *, v4: Params = ()
     ) -> AsyncGenerator[tuple[Dialect, trio.abc.Stream]]:
         """Upgrade a connection to the first of some dialects that the cluster speaks.
 
         A dialect counts as not spoken if it is refused where another one is accepted, and no right was missing.
 
+        v4: the parameters that WebSocket v4 needs besides.
+
         Raises:
-            SwarmError: the apiserver's error; that of the last offer if it refuses all.
+            SwarmError: the apiserver's error; that of the last dialect if it refuses all.
         """
         refused: set[Dialect] = set()
+        *_, last = protocols
         async with AsyncExitStack() as stack:
-            for offer in [offer for offer in offers if offer.dialect not in self._unspoken]:
+            for dialect in [dialect for dialect in protocols if dialect not in self._unspoken]:
+                asked = [*params, *(v4 if dialect is Dialect.V4 else ())]
                 try:
-                    stream = await stack.enter_async_context(_upgraded(api, path, params, offer))
+                    stream = await stack.enter_async_context(_upgraded(api, path, asked, dialect, protocols[dialect]))
                 except SwarmError as exc:
-                    if offer is offers[-1] or exc.details.get("code") not in _UNSPOKEN:
+                    if dialect is last or exc.details.get("code") not in _UNSPOKEN:
                         raise
                     if reason_of(exc) != "Forbidden":
-                        refused.add(offer.dialect)
+                        refused.add(dialect)
                 else:
                     self._unspoken |= refused
-                    yield offer.dialect, stream
+                    yield dialect, stream
                     return
 
 
 @asynccontextmanager
 async def _upgraded(
-    api: Api, path: str, params: Sequence[tuple[str, str]], offer: Offer
+    api: Api, path: str, params: Params, dialect: Dialect, protocol: str
 ) -> AsyncGenerator[trio.abc.Stream]:
     """Upgrade a connection to one dialect, and check that the answer says so."""
-    if offer.dialect is Dialect.SPDY:
-        method, name, protocol_header, expected = "POST", "SPDY/3.1", "X-Stream-Protocol-Version", {}
-        asked: list[tuple[str, str]] = []
+    if dialect is Dialect.SPDY:
+        method, name, protocol_header = "POST", "SPDY/3.1", "X-Stream-Protocol-Version"
+        asked, expected = list[tuple[str, str]](), dict[str, str]()
     else:
         nonce = generate_nonce()
         method, name, protocol_header = "GET", "websocket", "Sec-WebSocket-Protocol"
-        expected = {"Sec-WebSocket-Accept": generate_accept_token(nonce).decode()}
         asked = [("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", nonce.decode())]
-    headers = [("Connection", "Upgrade"), ("Upgrade", name), (protocol_header, offer.protocol), *asked]
-    async with api.upgrade(method, path, [*params, *offer.params], headers) as upgraded:
-        for key, value in {protocol_header: offer.protocol, **expected}.items():
+        expected = {"Sec-WebSocket-Accept": generate_accept_token(nonce).decode()}
+    headers = [("Connection", "Upgrade"), ("Upgrade", name), (protocol_header, protocol), *asked]
+    async with api.upgrade(method, path, params, headers) as upgraded:
+        for key, value in {protocol_header: protocol, **expected}.items():
             if upgraded.headers.get(key) != value:
-                raise BadAnswer(f"the cluster accepted {offer.protocol} with a wrong header {key}: {path}")
+                raise BadAnswer(f"the cluster accepted {protocol} with a wrong header {key}: {path}")
         yield upgraded.stream

@@ -15,18 +15,15 @@ from swarmlib.errors import BadAnswer, Unavailable, ungrouped
 from ..api.client import Api
 from ..api.resources import PODS
 from .carrier import Carrier, carrying
-from .channels import Channels
+from .channels import COMMAND_CHANNELS, Channels
 from .events import Data, Ended, Reset
-from .negotiate import Dialect, Dialects, Offer
+from .negotiate import COMMAND, Dialect, Dialects
 from .spdy import Spdy
 from .status import MAX_STATUS, exit_code
 
 GRACE_SECONDS: Final = 2.0
 """How long output may be silent before it counts as complete, once its container is known to have ended; at most twice
 this, since it is looked at once in this time."""
-
-_NUMBERS: Final = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
-"""The channels as WebSockets number them."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +53,6 @@ class RemoteCommand:
         flags = [*self.streams, *(["tty"] if self.tty else [])]
         command = [("command", word) for word in self.command]
         return [("container", self.container), *command, *((name, "true") for name in flags)]
-
-    @property
-    def offers(self) -> list[Offer]:
-        """The dialects in which it can be run, the best one first."""
-        # By v4, kubelets take an attach without stdin for one whose input has ended, and end the container's.
-        stdin = [("stdin", "true")] if self.kind == "attach" and not self.stdin else []
-        return [
-            Offer(Dialect.V5, "v5.channel.k8s.io"),
-            Offer(Dialect.SPDY, "v4.channel.k8s.io"),
-            Offer(Dialect.V4, "v4.channel.k8s.io", stdin),
-        ]
 
 
 class RemoteProcess:
@@ -170,9 +156,11 @@ async def remote_command(
         SwarmError: the apiserver's error, such as NotFound and Denied; Unavailable if it can't be reached.
     """
     path = PODS.path(namespace, pod, command.kind)
+    # By v4, kubelets take an attach without stdin for one whose input has ended, and end the container's.
+    v4 = [("stdin", "true")] if command.kind == "attach" and not command.stdin else []
     names = [*command.streams, "error", *(["resize"] if command.tty else [])]
     async with (
-        dialects.upgraded(api, path, command.params, command.offers) as (dialect, stream),
+        dialects.upgraded(api, path, command.params, COMMAND, v4=v4) as (dialect, stream),
         _process(dialect, stream, names, attached=command.kind == "attach") as process,
     ):
         with ungrouped():
@@ -194,6 +182,6 @@ async def _process(
             numbers = await carrier.open(spdy, *({"streamtype": name} for name in names))
             yield RemoteProcess(carrier, dict(zip(names, numbers, strict=True)), attached=attached)
     else:
-        channels = Channels(client=True, count=len(_NUMBERS), version=5 if dialect is Dialect.V5 else 4)
+        channels = Channels(client=True, count=len(COMMAND_CHANNELS), version=5 if dialect is Dialect.V5 else 4)
         async with carrying(stream, channels) as carrier:
-            yield RemoteProcess(carrier, {name: _NUMBERS[name] for name in names}, attached=attached)
+            yield RemoteProcess(carrier, {name: COMMAND_CHANNELS[name] for name in names}, attached=attached)
