@@ -10,7 +10,7 @@ from swarmlib import Invalid
 
 from ...dockerapi.matching import Matches, glob, regex
 
-_RULE: Final = re.compile(r"(?P<key>[A-Za-z_][\w.\-]*)(?P<operator>==|!=)(?P<soft>~?)(?P<value>.+)")
+_RULE: Final = re.compile(r"(?P<key>[A-Za-z_][\w.\-/]*)(?P<operator>==|!=)(?P<soft>~?)(?P<value>.+)")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from ...dockerapi.nullable import dict_of, list_of
+from ...dockerapi.status import refusal
 from ...enginekit.bodies import check_config, check_restarts
 from . import fields, names, networking, placement, security, shim, template, volumes
 from .fields import refused
@@ -120,7 +121,7 @@ def _container(record: Record, options: PodOptions, mounted: Sequence[Volume], *
 
 def _process(record: Record, options: PodOptions, *, gate: bool) -> Object:
     """Return the command and the environment: set by the shim if all of the command is known, else by the runtime."""
-    entrypoint, words = list_of(record.config.get("Entrypoint")), list_of(record.config.get("Cmd"))
+    entrypoint, words = _words(record)
     own, stop = list_of(record.body.get("Env")), record.stop_signal
     if options.tools != "never" and (record.image or record.body.get("Entrypoint")):
         env = list_of(record.config.get("Env"))
@@ -139,6 +140,20 @@ def _process(record: Record, options: PodOptions, *, gate: bool) -> Object:
         raise refused((f"StopSignal {record.config['StopSignal']!r:.40}", "swarmlib's tools would have to send it"))
     given = (("command", entrypoint), ("args", words))
     return {name: shim.doubled(each) for name, each in given if each} | {"env": [_plain_variable(each) for each in own]}
+
+
+def _words(record: Record) -> tuple[list[str], list[str]]:
+    """Return the entrypoint and the command of a container.
+
+    Raises:
+        Invalid: there is nothing to run.
+    """
+    entrypoint, words = list_of(record.config.get("Entrypoint")), list_of(record.config.get("Cmd"))
+    if entrypoint == [""]:  # by which clients leave out the image's
+        entrypoint = []
+    if record.image and not (entrypoint or words):
+        raise refusal(400, "No command specified")
+    return entrypoint, words
 
 
 def _variable(entry: str) -> Object:

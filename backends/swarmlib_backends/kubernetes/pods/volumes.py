@@ -147,13 +147,12 @@ def fill_container(record: Record, made: Sequence[Volume]) -> list[dict[str, Any
         | ({"subPath": path} if (path := each.mount.get("subPath")) else {})
         for each in filled
     ]
-    script = [word.replace("$", "$$") for word in (shim.BUSYBOX, "sh", "-c", _COPY, "sh", *pairs)]
     return [
         {
             "name": _FILL,
             "image": record.reference,
             "imagePullPolicy": "IfNotPresent",
-            "command": script,
+            "command": shim.doubled((shim.BUSYBOX, "sh", "-c", _COPY, "sh", *pairs)),
             "volumeMounts": [shim.MOUNT, *behind],
         }
     ]
