@@ -180,8 +180,13 @@ def test_a_task_that_is_replaced_has_ended() -> None:
     assert box.take(service(), [task("a", "running"), task("b", "pending")]) == ["die"]
     assert (box.status, box.exit_code) == ("restarting", 137)
     assert box.take(service(), [task("a", "running"), task("b", "running")]) == ["start"]
-    assert box.take(service(0, ended="5"), []) == ["die"]
-    assert (box.status, box.exit_code) == ("exited", 5)
+    assert box.take(service(0, ended="5 1767225600"), []) == ["die"]
+    assert (box.status, box.exit_code, box.end) == ("exited", 5, "5 1767225600")
+    again = ServiceContainer.of(service(0, ended="5 1767225600"))  # by a gateway that begins
+    assert again.take(service(0, ended="5 1767225600"), []) == []
+    assert (again.status, again.end) == ("exited", box.end)
+    assert again.take(service(0, ended="x" * 99), []) == []
+    assert (again.status, again.exit_code) == ("exited", 137)
 
 
 @pytest.mark.parametrize("policy", ["", "no", "always", "unless-stopped", "on-failure"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ _ENDED: Final = frozenset({"complete", "shutdown", "failed", "rejected", "remove
 """The states of tasks that are over."""
 _EXITED: Final = "task: non-zero exit"
 """How the error begins of a task whose container has run, and ended with another code than 0."""
+_NOT_STARTED: Final = "starting container failed: "
+"""What a swarm says before an engine's own words."""
+_END: Final = re.compile(r"([0-9]{1,3}) ([0-9]{1,12})")
 NO_CODE: Final = 137
 """The exit code of a task that was lost with its node."""
 
@@ -75,9 +79,14 @@ class Task(Struct, rename="pascal"):
         return self.status.state == "running"
 
     @property
+    def moment(self) -> float:
+        """When it came into its state, in seconds since the epoch."""
+        return since(self.status.timestamp) or time.time()
+
+    @property
     def failure(self) -> str:
         """Why its container could not run; "" if it could."""
-        return "" if self.status.err.startswith(_EXITED) else self.status.err
+        return "" if self.status.err.startswith(_EXITED) else self.status.err.removeprefix(_NOT_STARTED)
 
     @property
     def exit_code(self) -> int:
@@ -229,7 +238,10 @@ class ServiceContainer(Container):
         self._run = ""
         if mine is not None:
             self.task = mine
-        self._end(_code(service.spec.labels.get(ENDED, "")) if mine is None or not mine.over else mine.exit_code)
+        if mine is not None and mine.over:
+            self._end(mine.exit_code, mine.moment)
+        else:
+            self._end(*_told_end(service))
         return ["die"]
 
     def _begun_run(self, task: Task) -> list[str]:
@@ -237,19 +249,28 @@ class ServiceContainer(Container):
         if task.running:
             self._run = task.id
             self.began()
+            self.started = task.moment
             return ["start"]
         self.error = task.failure
-        self._end(task.exit_code)
+        self._end(task.exit_code, task.moment)
         return [] if self.error else ["start", "die"]
 
     def _rest(self, service: Service) -> None:
-        ended = service.spec.labels.get(ENDED)
-        self.status = "created" if ended is None else "exited"
-        self.exit_code = 0 if ended is None else _code(ended)
+        if ENDED in service.spec.labels:
+            self._end(*_told_end(service))
+        else:
+            self.status, self.exit_code = "created", 0
 
-    def _end(self, code: int) -> None:
-        self.status, self.exit_code, self.finished, self.ending = "exited", code, time.time(), False
+    def _end(self, code: int, at: float) -> None:
+        self.status, self.exit_code, self.finished, self.ending = "exited", code, at, False
+
+    @property
+    def end(self) -> str:
+        """How its last run ended, as the label tells it."""
+        return f"{self.exit_code} {int(self.finished)}"
 
 
-def _code(ended: str) -> int:
-    return int(ended) if ended.isdecimal() else NO_CODE
+def _told_end(service: Service) -> tuple[int, float]:
+    """Return the exit code and the time in the label of a service that was stopped."""
+    told = _END.fullmatch(service.spec.labels.get(ENDED, ""))
+    return (int(told[1]), float(told[2])) if told else (NO_CODE, time.time())

@@ -28,7 +28,7 @@ class ServiceLifecycle:
 
     async def start(self, container: ServiceContainer) -> None:
         """See `Lifecycle.start`: it has begun once its task runs, or has run."""
-        before = container.task
+        before, ended = container.task, _end(container)
         container.status, container.error = "starting", ""
         await self.following.change(container, again=before is not None)
         await self.following.until(
@@ -36,7 +36,7 @@ class ServiceLifecycle:
         )
         if container.error:
             failure = _not_begun(container.error)
-            await self._rest(container)
+            await self._rest(container, ended)
             container.give_up()
             self.following.ended(container)
             raise failure
@@ -53,7 +53,7 @@ class ServiceLifecycle:
                 await ended.wait()
             if not restarts(container.config):
                 return  # the swarm leaves it as it is, and its task tells all about it
-        await self._rest(container)
+        await self._rest(container, _end(container))
 
     async def kill(self, container: ServiceContainer) -> None:
         """See `Lifecycle.kill`."""
@@ -89,11 +89,14 @@ class ServiceLifecycle:
         if not container.stoppers:
             await self.remove(container, volumes=True)
 
-    async def _rest(self, container: ServiceContainer) -> None:
-        """Let the swarm run it no more."""
-        ended = None if container.task is None else str(container.exit_code)
+    async def _rest(self, container: ServiceContainer, ended: str | None) -> None:
+        """Let the swarm run it no more; `ended` tells how its last run ended, if it has had one."""
         await self.following.change(container, run=False, ended=ended)
         await self.following.sync()
+
+
+def _end(container: ServiceContainer) -> str | None:
+    return None if container.task is None else container.end
 
 
 def _not_begun(error: str) -> SwarmError:

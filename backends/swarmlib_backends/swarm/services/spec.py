@@ -20,7 +20,7 @@ ID: Final = "swarmlib.container"
 BODY: Final = "swarmlib.container.body"
 """The label that holds the body of the container's creation."""
 ENDED: Final = "swarmlib.container.ended"
-"""The label that holds the exit code of a container that was stopped, whose task the swarm has removed."""
+"""The label with the exit code, and the time of the end, of a container whose task the swarm has removed."""
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9](?:[-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 _USUAL_NETWORKS: Final = frozenset({"", "default", "bridge"})
