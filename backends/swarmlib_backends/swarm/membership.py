@@ -105,8 +105,8 @@ class Membership:
         raise failure
 
     def is_down(self, id: str) -> bool:
-        """Return whether the swarm says that a node is down, by the node's id, or no longer has it."""
-        return id not in self._joined or self._joined[id].node.down
+        """Return whether the swarm says that a node is down, by the node's id."""
+        return id in self._joined and self._joined[id].node.down
 
     def about(self) -> dict[str, Any]:
         """Return what an engine of the swarm that manages nothing says of it in its `info`."""

@@ -4,13 +4,17 @@ from typing import Any
 
 import orjson
 import pytest
+import trio
+import trio.testing
 
-from swarmlib import BadAnswer, Chain, Client, Invalid, SwarmError, Unavailable, Unsupported, connect
+from swarmlib import BadAnswer, Chain, Client, Invalid, NotFound, SwarmError, Unavailable, Unsupported, connect
+from swarmlib.client.handles import Workload
 from swarmlib_backends.balance import Balance
 from swarmlib_backends.swarm.services import container as shapes
 from swarmlib_backends.swarm.services.container import ServiceContainer, Task
 from swarmlib_backends.swarm.services.spec import ACCEPTED, BODY, ENDED, ID, restarts, spec
 from tests.support.simulated import Engine
+from tests.support.simulated_swarm import World
 
 FIELDS: dict[str, Any] = {
     "Cmd": ["sleep", "1"],
@@ -224,3 +228,72 @@ async def test_a_container_is_a_service_only_if_it_asks_for_it() -> None:
     async with connect(Balance([Chain(Engine("A"))])) as swarm:
         with pytest.raises(Unavailable, match="A: it is not a swarm"):
             await place(swarm, "service")
+
+
+# Their life.
+
+SERVICE = {"Image": "busybox", "Labels": {"swarmlib.swarm": "service"}}
+
+
+async def test_the_life_of_a_container_that_is_a_service(autojump_clock: trio.testing.MockClock) -> None:
+    world = World()
+    async with connect(world.chain()) as swarm:
+        web = await swarm.spawn(SERVICE, name="web")
+        assert (await swarm.get("containers", "web"))["State"]["Status"] == "created"
+        await web.start()
+        assert (await swarm.get("containers", "web"))["State"]["Status"] == "running"
+        made = await swarm.spawn({"Cmd": ["true"]}, "containers", "web", "exec")
+        assert await swarm.get("exec", made.id) == {"ID": made.id}
+        assert "spawn containers/" in " ".join(world.engines["v"].asked)
+        async with connect(world.chain("n")) as other:  # another gateway, which knows the same
+            assert [each.name for each in await other.ls(filters={"name": "^web$"})] == ["web"]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ended_with, web, 3)
+            await trio.sleep(1)
+            world.swarm.end(3)
+        shown = await swarm.get("containers", web.id)
+        assert (shown["State"]["Status"], shown["State"]["ExitCode"]) == ("exited", 3)
+        await web.start()
+        assert [each["Spec"]["ForceUpdate"] for each in world.swarm.tasks] == [0, 1]
+        world.swarm.end(0)
+        await trio.sleep(1)
+        await web.rm()
+        assert world.swarm.services == {}
+        with pytest.raises(NotFound):
+            await swarm.get("containers", web.id)
+
+
+async def ended_with(web: Workload, code: int) -> None:
+    assert await web.wait() == code
+
+
+async def test_a_service_without_a_restart_policy_is_run_elsewhere_once_when_its_node_is_down(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World()
+    async with connect(world.chain()) as one, connect(world.chain("n")) as other:
+        for swarm in (one, other):
+            await swarm.ls()
+        web = await one.spawn(SERVICE, name="web")
+        await web.start()
+        await trio.sleep(10)
+        world.tell("v", status={"State": "down"})
+        await trio.sleep(60)
+        assert [each["NodeID"] for each in world.swarm.tasks] == ["v", "w"]  # although two gateways saw it
+        for swarm in (one, other):
+            assert (await swarm.get("containers", "web"))["State"]["Status"] == "running"
+
+
+async def test_what_is_started_and_cannot_run_is_as_before_and_says_why(autojump_clock: trio.testing.MockClock) -> None:
+    world = World()
+
+    def refuse(service: Any, id: str) -> None:
+        about = {"ID": "1", "ServiceID": service["ID"], "CreatedAt": "1", "NodeID": id, "Spec": {}}
+        world.swarm.tasks.append({**about, "Status": {"State": "rejected", "Err": "No such image: nosuch:latest"}})
+
+    world.swarm.run = refuse  # type: ignore[method-assign]
+    async with connect(world.chain()) as swarm:
+        web = await swarm.spawn(SERVICE, name="web")
+        with pytest.raises(NotFound, match="No such image: nosuch:latest"):
+            await web.start()
+        assert (await swarm.get("containers", "web"))["State"]["Status"] == "created"

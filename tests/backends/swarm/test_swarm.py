@@ -1,84 +1,20 @@
 """The nodes of a swarm as members of a balance: which there are, what each is used for, and who tells it."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from swarmlib import Chain, Client, Request, SwarmError, Unavailable, connect
+from swarmlib import Chain, Client, SwarmError, Unavailable, connect
 from swarmlib_backends.balance import Balance
 from swarmlib_backends.swarm import Swarm
-from swarmlib_backends.swarm.nodes import SwarmNode, listed
+from swarmlib_backends.swarm.nodes import listed
 from swarmlib_backends.swarm.reaching import Template
 from tests.support.paths import ROOT
 from tests.support.simulated import Engine
-
-
-def described(id: str, role: str = "worker", **about: Any) -> dict[str, Any]:
-    """A node as managers list it; what is given replaces its parts."""
-    return {
-        "ID": id,
-        "Spec": {"Labels": {}, "Role": role, "Availability": "active"} | about.get("spec", {}),
-        "Description": {"Hostname": id, "Engine": {"Labels": {"disk": "ssd"}}} | about.get("description", {}),
-        "Status": {"State": "ready", "Addr": "10.0.0.1"} | about.get("status", {}),
-    }
-
-
-@dataclass
-class Node(Engine):
-    """An engine in a swarm. A manager lists `nodes`, which all managers share."""
-
-    nodes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
-    manages: bool = False
-
-    async def ls(self, request: Request) -> Any:
-        if request.path not in (("nodes",), ("services",)):
-            return await super().ls(request)
-        await self._enter(request)
-        if not self.manages:
-            raise SwarmError("This node is not a swarm manager.")
-        return list(self.nodes.values()) if request.path == ("nodes",) else []
-
-
-def node(id: str, nodes: dict[str, dict[str, Any]], *, manages: bool = False) -> Node:
-    about = {"NodeID": id, "LocalNodeState": "active", "ControlAvailable": manages, "RemoteManagers": [{"NodeID": "m"}]}
-    return Node(id, info={"Swarm": about}, nodes=nodes, manages=manages)
-
-
-class ToEngines(Template):
-    """Reaches the engines of a test by the hostnames of their nodes."""
-
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
-        super().__init__("{hostname}")
-        self.engines = engines
-
-    def chain(self, node: SwarmNode) -> tuple[str, Chain]:
-        return node.hostname, Chain(self.engines[node.hostname], label=node.hostname)
-
-
-class World:
-    """A swarm in memory: `m` and `n` manage it, `v` and `w` work."""
-
-    def __init__(self) -> None:
-        self.nodes = {id: described(id, "manager" if id in "mn" else "worker") for id in "mnvw"}
-        self.engines = {id: node(id, self.nodes, manages=id in "mn") for id in "mnvw"}
-
-    def chain(self, *managers: str, **options: Any) -> Chain:
-        given = [Chain(self.engines[id]) for id in managers or "m"]
-        return Chain(Balance([Chain(Swarm(given, engines=ToEngines(self.engines), **options))], deadline=1.0))
-
-    def tell(self, id: str, action: str = "update", **about: Any) -> None:
-        """Change a node, add it or remove it; all managers tell."""
-        if action == "remove":
-            del self.nodes[id]
-        else:
-            self.nodes[id] = described(id, **about)
-        for manager in "mn":
-            self.engines[manager].tell_of("node", action, id, {"name": id})
+from tests.support.simulated_swarm import ToEngines, World, described, node
 
 
 async def place(swarm: Client, *rules: str) -> str:
@@ -125,7 +61,7 @@ async def test_a_node_that_is_closed_takes_no_new_containers_and_shows_those_it_
 async def test_nodes_join_and_leave_while_it_runs() -> None:
     world = World()
     async with connect(world.chain()) as swarm:
-        world.engines["x"] = node("x", world.nodes)
+        world.engines["x"] = node("x", world.swarm)
         world.engines["x"].add("box")
         world.tell("x", "create")
         await trio.testing.wait_all_tasks_blocked()

@@ -151,9 +151,9 @@ class Following:
                 tasks[task.service_id].append(task)
             present = set[str]()
             for entry in sorted(found, key=lambda each: str(each.get("CreatedAt"))):
-                if (container := self._of(entry)) is not None:
+                if (read := self._of(entry)) is not None:
+                    container, service = read
                     present.add(container.id)
-                    service = shapes.read_service(entry)
                     self._take(container, service, tasks[service.id])
                     await self._recreate_lost(container, service)
             for gone in [each for each in self._store if each.id not in present]:
@@ -161,8 +161,8 @@ class Following:
         self._synced.set()
         self._synced = trio.Event()
 
-    def _of(self, entry: Mapping[str, Any]) -> ServiceContainer | None:
-        """Return the container that a service is; None for one that can't be read, which is logged."""
+    def _of(self, entry: Mapping[str, Any]) -> tuple[ServiceContainer, Service] | None:
+        """Return the container that a service is, and the service; None if it can't be read, which is logged."""
         try:
             service = shapes.read_service(entry)
             known = next((each for each in self._store if each.service == service.id), None)
@@ -175,7 +175,7 @@ class Following:
         except (SwarmError, ValueError) as exc:
             _log.warning("swarm: a service with the label %s is no container: %s", ID, exc)
             return None
-        return known
+        return known, service
 
     def _take(self, container: ServiceContainer, service: Service, tasks: list[Task]) -> None:
         for action in container.take(service, tasks):
@@ -195,7 +195,10 @@ class Following:
         lost = task is not None and container.running and self._membership.is_down(task.node_id)
         if task is not None and lost and not restarts(container.config) and task.spec == service.spec.task_template:
             _log.warning("swarm: %s is run again elsewhere: its node is down", container.name)
-            await self.change(container, again=True)
+            try:
+                await self.change(container, again=True, lost=task.spec.force_update)
+            except SwarmError as exc:
+                _log.error("swarm: %s can't be run again: %s", container.name, exc.message)
 
     def forget(self, container: ServiceContainer) -> None:
         """Forget a container whose service is gone."""
@@ -211,9 +214,17 @@ class Following:
         return await self._membership.ask(request)
 
     async def change(
-        self, container: ServiceContainer, *, run: bool = True, again: bool = False, ended: str | None = None
+        self,
+        container: ServiceContainer,
+        *,
+        run: bool = True,
+        again: bool = False,
+        ended: str | None = None,
+        lost: int | None = None,
     ) -> None:
         """Change the service of a container: whether it runs, whether in a new task, and the label that tells its end.
+
+        lost: the update in which the task began that was lost; nothing is changed if another gateway has replaced it.
 
         Raises:
             SwarmError: the swarm refuses it, or others change the service all the time.
@@ -222,6 +233,8 @@ class Following:
         for attempt in range(_ATTEMPTS):
             told = dict_of((await self.ask(Request(Verb.GET, path))).value)
             wanted = dict_of(told.get("Spec"))
+            if lost is not None and (dict_of(wanted.get("TaskTemplate")).get("ForceUpdate") or 0) != lost:
+                return
             shapes.change(wanted, run=run, again=again, ended=ended)
             version = str(dict_of(told.get("Version")).get("Index"))
             try:
