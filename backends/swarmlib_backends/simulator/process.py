@@ -112,7 +112,7 @@ class Process:
         self.memory = 0
         self.code: int | None = None
         self.on_use: Callable[[], None] = _nothing
-        self._first = first
+        self.first = first
         """Whether it is its container's first, which ignores a signal that it has no handler for."""
         self._scope = trio.CancelScope()
         self._end = 0
@@ -146,7 +146,7 @@ class Process:
             self.thaw()
         elif handler is not None:
             handler()
-        elif not self._first and number not in _HARMLESS:
+        elif not self.first and number not in _HARMLESS:
             self.kill(128 + number)
 
     def freeze(self) -> None:

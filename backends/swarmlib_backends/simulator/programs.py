@@ -138,7 +138,14 @@ async def _sleep(run: Run) -> int:
 
 
 async def _env(run: Run) -> int:
-    return await run.say("".join(f"{name}={value}\n" for name, value in run.env.items()))
+    """`env [NAME=VALUE...] [PROGRAM ARGUMENT...]`."""
+    count = next((at for at, word in enumerate(run.args[1:]) if "=" not in word), len(run.args) - 1)
+    env = run.env | dict(word.split("=", 1) for word in run.args[1 : 1 + count])
+    if not (words := run.args[1 + count :]):
+        return await run.say("".join(f"{name}={value}\n" for name, value in env.items()))
+    if (program := run.program(words[0])) is None:
+        return await run.fail(f"env: can't execute '{words[0]}': No such file or directory", 127)
+    return await program(replace(run, args=words, env=env))
 
 
 async def _touch(run: Run) -> int:

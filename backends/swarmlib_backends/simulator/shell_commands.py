@@ -96,7 +96,7 @@ async def _read(words: list[str], shell: Shell, run: Run) -> int:
 
 
 async def _kill(words: list[str], shell: Shell, run: Run) -> int:
-    """`kill [-SIGNAL] PID...`; the signal 0 only asks whether there is such a process."""
+    """`kill [-SIGNAL] PID...`; -1 is all others but a container's first, and the signal 0 only asks who is there."""
     named = words[1][1:] if len(words) > 1 and words[1].startswith("-") else ""
     try:
         number = 0 if named == "0" else signal_number(named or "TERM")
@@ -104,10 +104,11 @@ async def _kill(words: list[str], shell: Shell, run: Run) -> int:
         return await run.fail(f"sh: invalid signal '{named}'")
     code = 0
     for word in words[2 if named else 1 :]:
-        process = next((each for each in run.beside() if str(each.pid) == word), None)
-        if process is None:
+        others = [each for each in run.beside() if each is not run.process and not each.first]
+        found = others if word == "-1" else [each for each in run.beside() if str(each.pid) == word]
+        if not found:
             code = await run.fail(f"sh: can't kill pid {word}: No such process")
-        elif number:
+        for process in found if number else ():
             process.signal(number)
     await trio.lowlevel.checkpoint()
     return code

@@ -26,6 +26,7 @@ from tests.backends.simulator.test_simulator import ended, run, started, swarm
         (["sh", "-c", 'printf "a b c\nd\n" | while read -r first rest; do echo "$rest,$first"; done'], {}, "b c,a\n,d"),
         (["sh", "-c", "kill -0 $$ && echo there; kill -0 99999999 2>/dev/null || echo gone"], {}, "there\ngone"),
         (["sh", "-c", "[ ! -p /gate ] || echo go 1<>/gate; echo done"], {}, "done"),
+        (["env", "A=1", "B=2", "sh", "-c", "echo $A $B"], {}, "1 2"),
         (["hostname"], {"Hostname": "box"}, "box"),
         (["uname", "-n"], {"Hostname": "box"}, "box"),
     ],

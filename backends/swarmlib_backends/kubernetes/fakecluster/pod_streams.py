@@ -9,6 +9,8 @@ from typing import Any, Final, TypeAlias
 import trio
 from trio.testing import memory_stream_pair
 
+from swarmlib import Unsupported
+
 from ...enginekit.pipe import Pipe
 from ...http.serving import Answer, Body, Request
 from ..api.resources import PODS
@@ -91,8 +93,12 @@ class PodStreams:
             nursery.start_soon(_receive_data, served, ours)
             while data := await ours.receive_some(_PIECE):
                 await served.send("data", bytes(data))
-            await served.close()
-            nursery.cancel_scope.cancel()
+            try:
+                await served.end("data")
+                await served.end("error")
+            except Unsupported:  # by WebSocket v4, a connection ends as a whole
+                await served.close()
+                nursery.cancel_scope.cancel()
 
 
 def _names(query: Mapping[str, str]) -> list[str]:

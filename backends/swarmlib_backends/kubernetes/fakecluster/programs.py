@@ -17,6 +17,7 @@ from ...simulator.files import Files, Node, file, tar, untar
 from ...simulator.process import Program, Run, contained
 from ...simulator.programs import PROGRAMS
 from ...simulator.pulled import OWN, program_in
+from ...simulator.users import user_of
 from ..pods.shim import FOLDER
 
 _GATE_SECONDS: Final = 0.02
@@ -72,38 +73,69 @@ async def _busybox(run: Run) -> int:
 async def _sh(run: Run) -> int:
     """Return the shell; the script that starts the containers of Pods is known here."""
     if list(run.args[1:2]) == [f"{FOLDER}/shim"]:
-        return await _shim(replace(run, args=run.args[1:]))
+        return await _Shim(replace(run, args=run.args[1:])).become()
     return await PROGRAMS["sh"](run)
 
 
-async def _shim(run: Run) -> int:
-    """Do what the script `shim` does: wait at the gate, write down the process, and become the command."""
-    words, env, count = list(run.args[1:]), dict(run.env), 0
-    while words and (flag := words.pop(0)) != "--":
-        match flag:
-            case "-g":
-                await _gate(run)
-            case "-u":
-                env.pop(words.pop(0), None)
-            case "-e":
-                count = int(words.pop(0))
-            case _:
-                return await run.fail(f"shim: the fake cluster doesn't know {flag}", 2)
-    env |= dict(entry.split("=", 1) for entry in words[len(words) - count :])
-    words = words[: len(words) - count]
-    run.files.put(f"{FOLDER}/pid", file(f"{run.process.pid}\n".encode(), run.process.clock.now()))
-    program = find_program(run.files, words[0], env)
-    if program is None:
-        said = f"exec: {missing(words[0])}: unknown\n"
-        run.files.put("/dev/termination-log", file(said.encode(), run.process.clock.now()))
-        return 127
-    run.process.command = words
-    return await contained(program)(replace(run, args=words, env=env))
+class _Shim:
+    """What the script `shim` does for a command: see there for the options, of which `-k` is unknown here."""
 
+    def __init__(self, run: Run) -> None:
+        self._run, self._words = run, list(run.args[1:])
+        self._env, self._folder, self._count, self._beside = dict(run.env), run.folder, 0, False
 
-async def _gate(run: Run) -> None:
-    while run.files.get(f"{FOLDER}/go") is None:
-        await run.sleep(_GATE_SECONDS)
+    async def become(self) -> int:
+        """Take the options, and become the command; returns its exit code."""
+        while self._words and (flag := self._words.pop(0)) != "--":
+            match flag:
+                case "-g":
+                    await self._gate()
+                case "-x":
+                    self._beside = True
+                case "-w":
+                    self._folder = self._words.pop(0)
+                case "-s":
+                    try:
+                        self._run.process.user = user_of(self._run.files, self._words.pop(0), ())
+                    except SwarmError as exc:
+                        return await self._report(126, exc.message)
+                case "-u":
+                    self._env.pop(self._words.pop(0), None)
+                case "-e":
+                    self._count = int(self._words.pop(0))
+                case _:
+                    return await self._run.fail(f"shim: the fake cluster doesn't know {flag}", 2)
+        return await self._command()
+
+    async def _gate(self) -> None:
+        while self._run.files.get(f"{FOLDER}/go") is None:
+            await self._run.sleep(_GATE_SECONDS)
+
+    async def _command(self) -> int:
+        run, words = self._run, self._words[: len(self._words) - self._count]
+        env = self._env | dict(entry.split("=", 1) for entry in self._words[len(words) :])
+        folder = run.files.get(self._folder)
+        if folder is None or not folder.is_folder:
+            problem = f'chdir to cwd ("{self._folder}") set in config.json failed: no such file or directory: unknown'
+            return await self._report(126, problem)
+        program = find_program(run.files, words[0], env)
+        if program is None:
+            return await self._report(127, f"exec: {missing(words[0])}: unknown")
+        if self._beside:
+            await run.say(f"{run.process.pid}\n")
+        else:
+            run.files.put(f"{FOLDER}/pid", file(f"{run.process.pid}\n".encode(), run.process.clock.now()))
+        run.process.command = words
+        return await contained(program)(replace(run, args=words, env=env, folder=self._folder))
+
+    async def _report(self, code: int, problem: str) -> int:
+        if self._beside:
+            said = f"OCI runtime exec failed: exec failed: unable to start container process: {problem}\n"
+            await self._run.say(said)
+            return 126
+        now = self._run.process.clock.now()
+        self._run.files.put("/dev/termination-log", file(f"{problem}\n".encode(), now))
+        return code
 
 
 async def _tar(run: Run) -> int:
