@@ -1,13 +1,14 @@
 """The nodes of a swarm as members of a balance: which there are, what each is used for, and who tells it."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from swarmlib import Chain, Client, SwarmError, Unavailable, connect
+from swarmlib import Chain, Client, Invalid, SwarmError, Unavailable, Unsupported, connect
 from swarmlib_backends.balance import Balance
 from swarmlib_backends.swarm import Swarm
 from swarmlib_backends.swarm.nodes import listed
@@ -215,3 +216,22 @@ def test_the_chains_of_the_guide_are_chains() -> None:
     assert len(templates) == 3
     for each in templates:
         Template.read(each)
+
+
+async def test_with_overlay_what_names_a_kind_of_network_is_left_and_what_an_overlay_cannot_have_is_refused() -> None:
+    world = World()
+    async with connect(world.chain(overlay=True)) as swarm:
+        for name, driver in (("a", ""), ("b", "bridge"), ("c", "macvlan")):
+            await swarm.spawn({"Name": name, "Driver": driver}, "networks")
+        scopes = {each["Name"]: each["Scope"] for each in await swarm.ls("networks") if each["Name"] in "abc"}
+        assert scopes == {"a": "swarm", "b": "swarm", "c": "local"}
+        options = {"com.docker.network.bridge.name": "br0"}
+        with pytest.raises(Unsupported, match=r"can't have Options\.com\.docker\.network\.bridge\.name"):
+            await swarm.spawn({"Name": "d", "Options": options}, "networks")
+
+
+async def test_a_file_of_members_cannot_name_a_source_of_members(tmp_path: Path) -> None:
+    (tmp_path / "members").write_text("swarm unix:///m.sock --engines unix:///{id}.sock\n")
+    with pytest.raises(Invalid, match="line 1: swarm has members of its own"):
+        async with connect(Balance(watch_file=str(tmp_path / "members"))):
+            pass
