@@ -15,6 +15,7 @@ from swarmlib import Request, Unsupported
 
 from ..dockerapi import platforms
 from ..dockerapi.detachkeys import Typed, keys
+from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerAttach, ContainerCreate, ContainerInspect, ContainerList, ContainerResize
 from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
@@ -36,7 +37,9 @@ from .logs import send_logs
 from .networking import Networking
 from .pods import names
 from .pods.creation import new
-from .pods.record import Image
+from .pods.fields import refused
+from .pods.record import Image, Record
+from .pods.volumes import mounts
 from .streams.remote import RemoteCommand, RemoteProcess
 
 _FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
@@ -84,6 +87,7 @@ class Containers(ContainerOperations[PodContainer]):
         image = None if known is None else _image(known, secret)
         name_of = self._networking.networks.name_of
         record = new(name, body, image, self._cluster.options, self.now(), name_of)
+        _check_done_here(record)
         made = await self._cluster.create(record, secret)
         return {"Id": made.id, "Warnings": [warning] if warning else []}
 
@@ -175,6 +179,16 @@ class Containers(ContainerOperations[PodContainer]):
             async with remote(self._cluster, container, command) as process:
                 await process.resize(rows, columns)
         self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
+
+
+def _check_done_here(record: Record) -> None:
+    """Refuse what a Pod could have, and no gateway does for it. Raises `Unsupported`."""
+    volume = next((each for each in mounts(record) if each.type == "volume" and not each.anonymous), None)
+    if volume is not None:
+        why = "named volumes are not made in a cluster; an anonymous one is empty and goes with the container"
+        raise refused((f"the volume {volume.name!r:.80}", why))
+    if list_of(dict_of(record.body.get("Healthcheck")).get("Test")) not in ([], ["NONE"]):
+        raise refused(("Healthcheck", "no gateway runs health checks in a cluster"))
 
 
 def _image(known: Known, secret: Mapping[str, Any] | None) -> Image:

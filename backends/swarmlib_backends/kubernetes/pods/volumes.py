@@ -91,7 +91,7 @@ def _of_mounts(found: Sequence[Mount], options: PodOptions) -> Iterator[tuple[di
             yield _memory(int(dict_of(mount.given.get("TmpfsOptions")).get("SizeBytes") or 0)), where, False
         elif options.binds == "refuse":
             place = "HostConfig.Mounts" if mount.given else "HostConfig.Binds"
-            why = "a Pod has no folders of this machine; --binds copy copies them in, and a named volume keeps files"
+            why = "a Pod has no folders of this machine; docker cp copies files in before the start"
             raise refused((f"{place} {mount.source!r:.80}", why))
 
 

@@ -13,7 +13,8 @@ OPTIONS = PodOptions(namespace="ci", tools_image="busybox:1")
 
 def record(body: dict[str, Any] | None = None, image: Image | None = BUSYBOX, **more: Any) -> Record:
     """A container of busybox; body: what its creation says besides."""
-    return Record(ID, "web", 1.0, {"Image": "busybox:1", **(body or {})}, image, uid="uid", version="17", **more)
+    more = {"uid": "uid", "version": "17", "ruled": True, **more}
+    return Record(ID, "web", 1.0, {"Image": "busybox:1", **(body or {})}, image, **more)
 
 
 def made(
