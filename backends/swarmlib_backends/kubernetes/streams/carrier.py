@@ -18,7 +18,7 @@ from swarmlib.errors import BadAnswer, TimedOut, Unavailable, ungrouped
 from .events import Accepted, Closed, Event, Framing, Multiplexing, Owed, Reset
 
 KEEPALIVE_SECONDS: Final = 20.0
-"""How often a ping is sent: load balancers end silent connections after a minute, kubelets after four hours."""
+"""After how long a silence a ping is sent: load balancers end silent connections after a minute, kubelets after 4 h."""
 OPEN_SECONDS: Final = 30.0
 """How long the peer may take to accept channels; a kubelet itself waits for them no longer."""
 _CLOSE_SECONDS: Final = 1.0
@@ -166,15 +166,22 @@ class Carrier:
         self._events.extendleft(reversed(early))
 
     async def keep_alive(self) -> None:
-        """Send what is owed, and pings, until the connection ends."""
+        """Send what is owed, and pings while the peer is silent, until the connection ends.
+
+        A peer that sends gets none. What it has not read when it closes the connection makes its kernel throw away the
+        end of what it has sent.
+        """
         try:
             while self.ended is None:
+                reads = self._reads if self._reading else None
                 with trio.move_on_after(KEEPALIVE_SECONDS):
                     await self._owing.wait()
-                frame = bytes(self._owed) or self._framing.ping()
+                silent = self._reading and self._reads == reads
+                frame = bytes(self._owed) or (self._framing.ping() if silent else b"")
                 self._owed.clear()
                 self._owing = trio.Event()
-                await self.write(frame)
+                if frame:
+                    await self.write(frame)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # who receives learns of it
 

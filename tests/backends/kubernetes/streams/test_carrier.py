@@ -5,9 +5,9 @@ import trio
 import trio.testing
 
 from swarmlib.errors import BadAnswer, TimedOut, Unavailable
-from swarmlib_backends.kubernetes.streams.carrier import OPEN_SECONDS, Carrier, carrying
+from swarmlib_backends.kubernetes.streams.carrier import KEEPALIVE_SECONDS, OPEN_SECONDS, Carrier, carrying
 from swarmlib_backends.kubernetes.streams.channels import Channels
-from swarmlib_backends.kubernetes.streams.events import Data
+from swarmlib_backends.kubernetes.streams.events import Data, Owed
 from swarmlib_backends.kubernetes.streams.spdy import Spdy
 
 HEADERS = {"streamtype": "data"}
@@ -48,6 +48,23 @@ async def test_pings_are_answered() -> None:
         await theirs.send_all(ping)
         nursery.start_soon(carrier.receive)
         assert await theirs.receive_some() == ping
+        nursery.cancel_scope.cancel()
+
+
+async def test_pings_are_sent_into_silence_only(autojump_clock: trio.testing.MockClock) -> None:
+    """What a peer has not read when it closes the connection makes its kernel throw away what it has sent."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    server = Spdy(client=False)
+    async with carrying(ours, Spdy(client=True)) as carrier, trio.open_nursery() as nursery:
+        await trio.sleep(KEEPALIVE_SECONDS * 5)  # nobody reads: perhaps the peer is sending
+        nursery.start_soon(carrier.receive)
+        for _ in range(5):  # the peer does send
+            await trio.sleep(KEEPALIVE_SECONDS * 0.7)
+            await theirs.send_all(server.close())
+        with trio.move_on_after(KEEPALIVE_SECONDS * 0.5) as silence:
+            await theirs.receive_some()
+        assert silence.cancelled_caught
+        assert server.receive(bytes(await theirs.receive_some())) == [Owed(server.ping()[:-4] + b"\0\0\0\1")]
         nursery.cancel_scope.cancel()
 
 
