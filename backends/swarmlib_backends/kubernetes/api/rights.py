@@ -59,19 +59,15 @@ class Right:
 
 ROLE: Final = (
     Right(CONFIG_MAPS, ("create", "get", "list", "watch", "update", "delete"), "containers"),
-    Right(
-        PODS,
-        ("create", "get", "list", "watch", "patch", "delete"),
-        "running containers",
-    ),
+    Right(PODS, ("create", "list", "watch", "patch", "delete"), "running containers"),
     Right(PODS, ("get",), "logs", "log"),
     Right(PODS, ("get", "create"), "exec, cp, kill, pause, top and health checks", "exec"),
     Right(PODS, ("get", "create"), "attach, and so docker run without --detach", "attach"),
     Right(PODS, ("get", "create"), "published ports", "portforward"),
-    Right(SERVICES, ("create", "get", "list", "watch", "update", "delete"), "networks"),
-    Right(ENDPOINT_SLICES, ("create", "get", "list", "watch", "update", "delete"), "names and aliases in networks"),
-    Right(CLAIMS, ("create", "get", "list", "watch", "update", "delete"), "named volumes"),
-    Right(SECRETS, ("create", "get", "list", "delete"), "images of registries that need credentials"),
+    Right(SERVICES, ("create", "list", "watch", "delete"), "networks"),
+    Right(ENDPOINT_SLICES, ("create", "list", "watch", "update", "delete"), "names and aliases in networks"),
+    Right(CLAIMS, ("create", "list", "watch", "delete"), "named volumes"),
+    Right(SECRETS, ("create", "list", "delete"), "images of registries that need credentials"),
 )
 """In the namespace."""
 CLUSTER_ROLE: Final = (
