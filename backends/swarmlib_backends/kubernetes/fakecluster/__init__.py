@@ -8,7 +8,11 @@ an apiserver's own rules and errors: versions, conflicts, selectors, pages, patc
 compaction, owners, namespaces that end with all that is in them, and the rights of accounts. As a 1.20.2 (`OLD`) or a
 1.35 (`NEW`), it speaks what these speak. `python -m swarmlib_backends.kubernetes.fakecluster --help` runs it.
 
-It lacks Deployments and other controllers' kinds, custom resources, server-side apply, tables and protobuf.
+Its Pods run the simulator's programs, with logs, exec, attach, signals, deadlines and volumes. What serves the ports of
+Pods is given by tests (`cluster.streams.listeners`).
+
+It lacks Deployments and other controllers' kinds, custom resources, server-side apply, tables and protobuf; probes,
+NetworkPolicies and the addresses of Services do nothing.
 """
 
 from __future__ import annotations
