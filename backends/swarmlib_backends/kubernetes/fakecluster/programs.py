@@ -23,6 +23,8 @@ from ..pods.shim import FOLDER
 _GATE_SECONDS: Final = 0.02
 _MAX_TAR: Final = 256 * 1024 * 1024
 _LINKS: Final = 8
+_COLUMNS: Final = {"args": "COMMAND", "pid": "PID  ", "ppid": "PPID ", "tty": "TT    ", "user": "USER    "}
+"""What `ps` shows, with the heads of the columns."""
 _BUILTINS: Final = (":", "[", "echo", "false", "printf", "test", "true")
 """What a shell has without a file."""
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -180,6 +182,21 @@ def _tar_options(run: Run) -> tuple[str, str, list[str]]:
     return letters, folder, names
 
 
+async def _ps(run: Run) -> int:
+    """`ps [-o COLUMN,...]`: the processes of the container, or of the Pod if it shares them."""
+    asked = run.args[2].split(",") if run.args[1:2] == ["-o"] and len(run.args) > 2 else ["pid", "user", "args"]
+    columns = [each.rstrip("=") for each in asked]
+    if unknown := [each for each in columns if each not in _COLUMNS]:
+        return await run.fail(f"ps: bad -o argument '{unknown[0]}'")
+    if not all(each.endswith("=") for each in asked):
+        await run.say(" ".join(_COLUMNS[each] for each in columns) + "\n")
+    for process in run.beside():
+        shown = {"args": " ".join(process.command), "pid": str(process.pid), "ppid": "0", "tty": "?"}
+        shown["user"] = process.user.name or str(process.user.uid)
+        await run.say(" ".join(shown[each].ljust(len(_COLUMNS[each])) for each in columns).rstrip() + "\n")
+    return 0
+
+
 async def _mv(run: Run) -> int:
     if len(run.args) != 3:
         return await run.fail("mv: expected SOURCE TARGET")
@@ -193,5 +210,13 @@ async def _mv(run: Run) -> int:
 
 _ALL: Final[Mapping[str, Program]] = {
     name: contained(program)
-    for name, program in {**PROGRAMS, "busybox": _busybox, "sh": _sh, "ash": _sh, "tar": _tar, "mv": _mv}.items()
+    for name, program in {
+        **PROGRAMS,
+        "busybox": _busybox,
+        "sh": _sh,
+        "ash": _sh,
+        "tar": _tar,
+        "mv": _mv,
+        "ps": _ps,
+    }.items()
 }

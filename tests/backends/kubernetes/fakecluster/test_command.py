@@ -67,6 +67,8 @@ def test_the_docker_cli_runs_containers_on_it(tmp_path: Path, release: str) -> N
         )
         assert run("run", "-d", "--name", "web", "--entrypoint", "sh", "busybox", "-c", program)[1] == 0
         assert run("exec", "-w", "/tmp", "-e", "A=b", "web", "sh", "-c", "pwd; echo $A; exit 4") == (b"/tmp\nb\n", 4)
+        top, code = run("top", "web")
+        assert (code, top.splitlines()[1].endswith(program.encode())) == (0, True), top
         assert run("pause", "web")[1] == run("unpause", "web")[1] == 0
         assert run("stop", "web")[1] == 0
         assert run("wait", "web") == (b"5\n", 0)
