@@ -98,10 +98,10 @@ class Lifecycle:
         with trio.move_on_after(self.start_seconds) as patience:
             while not container.removed.is_set():
                 pod = container.pod or {}
-                if starting.has_begun(pod):
-                    return
                 if (error := starting.refusal(container, pod)) is not None:
                     raise error
+                if starting.has_begun(pod):
+                    return
                 if starting.has_node(pod):  # from here on it is pulled, which takes the time that it takes
                     patience.deadline = math.inf
                 await container.next_change()

@@ -29,7 +29,12 @@ def has_node(pod: Pod) -> bool:
 
 
 def refusal(container: PodContainer, pod: Pod) -> SwarmError | None:
-    """Return the error, in an engine's words, of a Pod that can't start; None for one that still may."""
+    """Return the error, in an engine's words, of a Pod that can't start; None for one that has, or still may."""
+    terminated = dict_of(dict_of(status.main_status(pod).get("state")).get("terminated"))
+    if (unable := status.unable(terminated)) is not None:
+        return refusal_of(400, unable[1])
+    if failed := _failed_preparation(pod):
+        return refusal_of(500, f"failed to create the container {container.name}: {failed}")
     for each in _statuses(pod):
         waiting = dict_of(dict_of(each.get("state")).get("waiting"))
         reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
@@ -38,6 +43,18 @@ def refusal(container: PodContainer, pod: Pod) -> SwarmError | None:
         if reason in _NO_CONTAINER:
             return refusal_of(500, f"failed to create the container {container.name}: {message or reason}")
     return None
+
+
+def _failed_preparation(pod: Pod) -> str:
+    """Return what is said of an init container that has failed for good; "" if none has."""
+    if status.phase(pod) != "Failed":
+        return ""
+    for each in list_of(dict_of(pod.get("status")).get("initContainerStatuses")):
+        ended = dict_of(dict_of(each.get("state")).get("terminated"))
+        if ended.get("exitCode"):
+            why = ended.get("message") or ended.get("reason") or "no reason is given"
+            return f"{each.get('name')} has ended with {ended['exitCode']}: {why}"
+    return ""
 
 
 def _statuses(pod: Pod) -> list[dict[str, Any]]:

@@ -143,3 +143,20 @@ def test_pods_are_made_by_a_template_and_request_a_part_of_their_limits(
         assert found["metadata"]["annotations"]["team"] == "blue"
         assert (resources["limits"]["memory"], resources["requests"]["memory"]) == ("67108864", "33554432")
         output(own, "rm", "-f", "limited")
+
+
+def test_a_command_that_is_not_there_is_told_by_the_start(gateway: Swarmd, image: str) -> None:
+    output(gateway, "create", "--name", "lost", image, "nosuch")
+    ran = docker(gateway.host, "start", "lost")
+    assert ran.returncode == 1
+    assert b'exec: "nosuch": executable file not found in $PATH' in ran.stderr
+    found = state(gateway, "lost")
+    assert (found["Status"], found["ExitCode"]) == ("created", 127)
+    output(gateway, "rm", "lost")
+
+
+def test_what_a_pod_cannot_have_is_refused_by_name(gateway: Swarmd, image: str) -> None:
+    ran = docker(gateway.host, "create", "--cpuset-cpus", "0", "--device", "/dev/null", image)
+    assert ran.returncode == 1
+    assert b"HostConfig.CpusetCpus" in ran.stderr
+    assert b"HostConfig.Devices" in ran.stderr

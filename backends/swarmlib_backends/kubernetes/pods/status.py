@@ -15,7 +15,21 @@ from .record import Ended, Health, Record
 Pod: TypeAlias = Mapping[str, Any]
 
 _KILLED: Final = 137
+_NO_START: Final = 128
+"""The exit code of a container that did not start, unless its command is the reason."""
 _OOM: Final = "OOMKilled"
+_DEADLINE: Final = "DeadlineExceeded"
+"""Why a Pod has failed that was stopped by its deadline."""
+_OVER: Final = ("Failed", "Succeeded")
+"""The phases of Pods in which nothing runs any more."""
+_NOT_STARTED: Final = ("ContainerCannotRun", "StartError")
+"""Why container runtimes say that a container has ended whose command they could not start."""
+_OF_SHIM: Final = 'exec: "'
+"""What the shim's own message begins with, in the same case."""
+_OF_RUNTIME: Final = (
+    "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
+)
+_NOT_FOUND: Final = ("executable file not found", "no such file or directory")
 
 
 @dataclass(frozen=True)
@@ -91,9 +105,12 @@ def state(record: Record, pod: Pod | None) -> State:
         started = max(record.started, moment(running.get("startedAt")))
         return State(status, 0, False, "", started, moment(before.get("finishedAt")), restarts, record.health)
     if terminated := dict_of(now.get("terminated")):
-        return _ended(record, _end(record, terminated), restarts)
-    if phase(pod) in ("Failed", "Succeeded"):
-        return _ended(record, _end(record, {}, reason(pod)), restarts)
+        if not restarts and (failed := unable(terminated)) is not None:
+            return _not_started(record, *failed)
+        status = "restarting" if _restarts(record, pod, terminated) else "exited"
+        return _ended(record, _end(record, terminated, _why_failed(record, pod)), restarts, status)
+    if phase(pod) in _OVER:
+        return _ended(record, _end(record, {}, _why_failed(record, pod)), restarts)
     if before:
         return _ended(record, _end(record, before), restarts, status="restarting")
     return _without_pod(record)
@@ -101,18 +118,63 @@ def state(record: Record, pod: Pod | None) -> State:
 
 def _without_pod(record: Record) -> State:
     """Return the state that the record tells: that of a run whose Pod is gone, or is not there yet."""
+    if record.error:
+        return _not_started(record, _code_of(record.error, _NO_START), record.error)
     if record.last is not None:
         return _ended(record, record.last, 0)
-    return State("created", error=record.error, restarts=record.restarts)
+    return State("created", restarts=record.restarts)
+
+
+def _not_started(record: Record, code: int, error: str) -> State:
+    """Return the state of a container whose last start has failed: it is what it was before."""
+    before = record.last
+    if before is None:
+        return State("created", code, error=error, restarts=record.restarts)
+    return State("exited", code, False, error, before.started, before.finished, record.restarts, record.health)
+
+
+def _code_of(error: str, otherwise: int) -> int:
+    """Return the exit code that an engine derives from the error of a start."""
+    if any(words in error for words in _NOT_FOUND):
+        return 127
+    return 126 if "permission denied" in error else otherwise
 
 
 def _ended(record: Record, end: Ended, restarts: int, status: str = "exited") -> State:
-    error = end.error or record.error
-    return State(status, end.exit_code, end.oom_killed, error, end.started, end.finished, restarts, record.health)
+    return State(status, end.exit_code, end.oom_killed, end.error, end.started, end.finished, restarts, record.health)
+
+
+def _restarts(record: Record, pod: Pod, terminated: Mapping[str, Any]) -> bool:
+    """Return whether the kubelet is about to restart a container that has ended."""
+    policy = dict_of(pod.get("spec")).get("restartPolicy")
+    again = policy == "Always" or (policy == "OnFailure" and terminated.get("exitCode") != 0)
+    return again and record.wanted == "running" and phase(pod) not in _OVER
+
+
+def _why_failed(record: Record, pod: Pod) -> str:
+    """Return why the cluster has ended a Pod as a whole (evicted, lost, …); "" if it has not, or was asked to."""
+    why = dict_of(pod.get("status")).get("reason")
+    return "" if not why or (why == _DEADLINE and record.wanted != "running") else reason(pod)
+
+
+def unable(terminated: Mapping[str, Any]) -> tuple[int, str] | None:
+    """Return an engine's exit code and error for a command that could not be started; None for one that was.
+
+    terminated: the state of a container, as the cluster has it.
+    """
+    why, text = str(terminated.get("reason") or ""), str(terminated.get("message") or "").strip()
+    code = int(terminated.get("exitCode") or 0)
+    if why not in _NOT_STARTED:
+        if code not in (126, 127) or not text.startswith(_OF_SHIM):
+            return None
+        text = f"{_OF_RUNTIME}{text}"
+    return _code_of(text, code), text
 
 
 def _end(record: Record, terminated: Mapping[str, Any], error: str = "") -> Ended:
     code = terminated.get("exitCode")
+    if (found := unable(terminated)) is not None:
+        code, error = found
     return Ended(
         record.run,
         _KILLED if code is None else int(code),
