@@ -155,11 +155,17 @@ def managers_first(members: Sequence[Member]) -> list[Member]:
 
 async def _indexed(members: Members, kind: str, ref: str) -> Sequence[Item]:
     items = members.index.find(kind, ref)
-    # An image's name can move, and an event does not say whether a network of that name is the one of a swarm.
-    if kind == "images" or (len(items) != 1 and kind in ("networks", "volumes")):
+    # An image's name can move, and an event does not say whether a network of that name is the one of a swarm. A node
+    # that stops using such a network tells that as its end, also where it manages the swarm.
+    if kind == "images" or (kind in ("networks", "volumes") and (len(items) != 1 or _is_copy(items[0]))):
         await settle(members.all, kind)
         items = members.index.find(kind, ref)
     return items
+
+
+def _is_copy(item: Item) -> bool:
+    """Return whether an object of a swarm is known only from a member that does not manage it."""
+    return item.shared and not swarm_mode.is_manager(item.node.about)
 
 
 async def may_exist(members: Members, kind: str, item: Item) -> bool:

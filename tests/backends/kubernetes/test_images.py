@@ -22,17 +22,16 @@ def pushed(
 ) -> Iterator[str]:
     """An image with a command, in a registry with a password or without."""
     host = engines[0].host
-    docker(host, "commit", "-c", 'CMD ["echo", "hi"]', "-c", "ENV A=b", _made(host), "with-command:1", check=True)
+    made = docker(host, "create", "busybox", check=True).stdout.decode().strip()
+    docker(host, "commit", "-c", 'CMD ["echo", "hi"]', "-c", "ENV A=b", made, "with-command:1", check=True)
+    docker(host, "rm", made, check=True)
     with registry(tmp_path_factory.mktemp("registry"), password=request.param) as address:
         copy = ["skopeo", "copy", "--insecure-policy", "--src-daemon-host", host, "--dest-tls-verify=false"]
         credentials = ["--dest-creds", f"{USER}:{PASSWORD}"] if request.param else []
         name = f"{address}/box:1"
         subprocess.run([*copy, *credentials, "docker-daemon:with-command:1", f"docker://{name}"], check=True)
         yield name
-
-
-def _made(host: str) -> str:
-    return docker(host, "create", "busybox", check=True).stdout.decode().strip()
+    docker(host, "rmi", "with-command:1", check=True)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,12 +43,20 @@ class Node:
             path = self._folder / stale
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         self.engine.start()
+        self._own_logs()
         self._plane.switch.join(self._number, self.engine.pid)
         for port in self._ports:
             lead(port, os.getpid(), ("127.0.0.1", port), from_pid=self.engine.pid)
         self._load_images()
         self.kubelet = self._run("kubelet", *self._kubelet_options())
         self._run("kube-proxy", *self._proxy_options())
+
+    def _own_logs(self) -> None:
+        """Give the node a /var/log of its own: a kubelet removes the logs of Pods there that are not on its node."""
+        logs = self._folder / "var-log"
+        logs.mkdir(exist_ok=True)
+        within = ["nsenter", f"--target={self.engine.pid}", "--mount"]
+        subprocess.run([*within, "mount", "--bind", logs, "/var/log"], check=True)
 
     def kill(self) -> None:
         """End it with all that runs on it, as the crash of its machine would."""

@@ -171,6 +171,7 @@ async def test_a_namespace_ends_with_all_that_is_in_it(place: Place) -> None:
         await api.get(CONFIG_MAPS.path(name, "a"))
 
 
+@pytest.mark.parametrize("place", ["1.20", "1.35"], indirect=True)  # a young cluster has forgotten nothing
 async def test_forgotten_versions_are_told_as_such(place: Place) -> None:
     api, maps = place.api, Maps(place)
     async with api.stream(maps.list, {"watch": "1", "resourceVersion": "1"}) as stream:
