@@ -103,7 +103,7 @@ async def test_words_are_expanded_as_kubernetes_does(place: Place) -> None:
 
 async def test_logs_are_followed_to_the_end(place: Place) -> None:
     pod = await Pod(place).make("sh", "-c", "echo one; sleep 1; echo two")
-    await pod.running()
+    await pod.until(lambda pod: _state(pod).keys() & {"running", "terminated"})  # a kubelet looks once a second
     assert await pod.log(follow="true") == b"one\ntwo\n"
 
 
