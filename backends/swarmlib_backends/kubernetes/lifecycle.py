@@ -54,7 +54,7 @@ class Lifecycle:
         """See `enginekit.Lifecycle`. Returns when it runs, or has already ended."""
         if container.status != "created":
             raise Unsupported(
-                f"{container.name} has run: a Pod can't run again with its files, except by `kubernetes --keep`"
+                f"{container.name} has run: a Pod can't run again with its files; create the container anew"
             )
         try:
             await self._start(container)
