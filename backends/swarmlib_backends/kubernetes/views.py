@@ -10,6 +10,7 @@ from ..dockerapi.ages import human
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.schema import empty
 from ..dockerapi.values import stamp
+from ..enginekit import health
 from .container import PodContainer
 from .pods import publishing
 
@@ -66,10 +67,7 @@ def _status_text(container: PodContainer, now: float) -> str:
         return f"Exited ({state.exit_code}) {_age(now - state.finished)} ago"
     if state.status == "restarting":
         return f"Restarting ({state.exit_code}) {_age(now - state.finished)} ago"
-    note = " (Paused)" if state.status == "paused" else ""
-    if not note and state.health is not None:
-        status = state.health.status
-        note = " (health: starting)" if status == "starting" else f" ({status})"
+    note = " (Paused)" if state.status == "paused" else health.note(state.health)
     return f"Up {_age(now - state.started)}{note}"
 
 

@@ -12,6 +12,7 @@ import trio
 
 from ..dockerapi.nullable import list_of
 from ..enginekit.container import LOG_BYTES, Configured
+from ..enginekit.health import Probe
 from ..enginekit.mounts import Mount
 from ..enginekit.output import Output
 from ..enginekit.pipe import Pipe
@@ -47,16 +48,6 @@ class Endpoint:
         """Forget what it has only while the container runs."""
         self.id = self.address = self.gateway = self.address6 = self.gateway6 = self.mac = ""
         self.prefix = self.prefix6 = 0
-
-
-@dataclass(slots=True)
-class Probe:
-    """One check of a container's health."""
-
-    start: float
-    end: float
-    exit_code: int
-    output: str
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ import trio
 from swarmlib import SwarmError
 
 from ..dockerapi.nullable import dict_of, list_of
-from .container import Container, Exec, Health, Probe
+from ..enginekit.health import Probe
+from .container import Container, Exec, Health
 from .engine import Engine
 from .processes import Processes
 

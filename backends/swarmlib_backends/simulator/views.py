@@ -9,8 +9,9 @@ import orjson
 
 from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
+from ..enginekit import health
 from ..enginekit.mounts import Mount
-from .container import Container, Endpoint, Health
+from .container import Container, Endpoint
 from .engine import Engine
 from .links import names_of
 from .links import shown as shown_links
@@ -79,16 +80,10 @@ def _status(container: Container, now: float) -> tuple[str, float]:
     since = container.started if up else container.finished
     age, changes_at = human(now - since)
     if up:
-        note = " (Paused)" if container.paused else _health_note(container.health)
+        note = " (Paused)" if container.paused else health.note(container.health)
         return f"Up {age}{note}", since + changes_at
     what = "Restarting" if container.restarting else "Exited"
     return f"{what} ({container.exit_code}) {age} ago", since + changes_at
-
-
-def _health_note(health: Health | None) -> str:
-    if health is None:
-        return ""
-    return " (health: starting)" if health.status == "starting" else f" ({health.status})"
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
@@ -149,15 +144,7 @@ def state(container: Container) -> dict[str, Any]:
         "StartedAt": stamp(container.started),
         "FinishedAt": stamp(container.finished),
     }
-    return shown if container.health is None else shown | {"Health": _health(container.health)}
-
-
-def _health(health: Health) -> dict[str, Any]:
-    log = [
-        {"Start": stamp(probe.start), "End": stamp(probe.end), "ExitCode": probe.exit_code, "Output": probe.output}
-        for probe in health.log
-    ]
-    return {"Status": health.status, "FailingStreak": health.failing, "Log": log}
+    return shown if container.health is None else shown | {"Health": health.described(container.health)}
 
 
 def inspect(container: Container) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from swarmlib import BadAnswer, SwarmError
 from ...dockerapi import schema, strictjson
 from ...dockerapi.nullable import dict_of
 from ...dockerapi.schema import Reader, Wrong
+from ...enginekit.health import Probe
 from . import names
 from .publishing import listed
-from .record import KEY, VERSION, Ended, Health, Image, Probe, Record
+from .record import KEY, VERSION, Ended, Health, Image, Record
 
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")

@@ -16,6 +16,7 @@ from swarmlib import TooLarge
 from ...dockerapi.nullable import dict_of
 from ...enginekit.configs import completed
 from ...enginekit.container import Configured
+from ...enginekit.health import Probe
 from . import names
 
 Wanted: TypeAlias = Literal["created", "running", "stopped", "removed"]
@@ -58,16 +59,6 @@ class Ended:
     finished: float = 0.0
     oom_killed: bool = False
     error: str = ""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One check of a container's health. Times are seconds since the epoch."""
-
-    start: float
-    end: float
-    exit_code: int
-    output: str
 
 
 @dataclass(frozen=True)

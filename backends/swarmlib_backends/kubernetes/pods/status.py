@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.values import stamp
+from ...enginekit import health
 from . import names
 from .record import Ended, Health, Record
 
@@ -65,15 +66,7 @@ class State:
             "StartedAt": stamp(self.started),
             "FinishedAt": stamp(self.finished),
         }
-        return shown if self.health is None else shown | {"Health": _described_health(self.health)}
-
-
-def _described_health(health: Health) -> dict[str, Any]:
-    log = [
-        {"Start": stamp(probe.start), "End": stamp(probe.end), "ExitCode": probe.exit_code, "Output": probe.output}
-        for probe in health.log
-    ]
-    return {"Status": health.status, "FailingStreak": health.failing, "Log": log}
+        return shown if self.health is None else shown | {"Health": health.described(self.health)}
 
 
 def run_of(pod: Pod) -> int:

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmlib import BadAnswer, TooLarge
+from swarmlib_backends.enginekit.health import Probe
 from swarmlib_backends.kubernetes.pods import creation, reading
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from swarmlib_backends.kubernetes.pods.pod import pod
-from swarmlib_backends.kubernetes.pods.record import KEY, Ended, Health, Image, Probe, Record, reservation
+from swarmlib_backends.kubernetes.pods.record import KEY, Ended, Health, Image, Record, reservation
 
 ID = "0123456789abcdef" * 4
 TIMES = st.floats(0, 2.0**36)

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from swarmlib_backends.enginekit.health import Probe
 from swarmlib_backends.kubernetes.pods import names
-from swarmlib_backends.kubernetes.pods.record import Ended, Health, Probe
+from swarmlib_backends.kubernetes.pods.record import Ended, Health
 from swarmlib_backends.kubernetes.pods.status import State, run_of, state, unable
 from tests.backends.kubernetes.pods.containers import record
 
