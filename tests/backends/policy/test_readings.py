@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +13,8 @@ from swarmlib_backends.dockerapi import schema, table
 from swarmlib_backends.dockerapi.canonical import canonical
 from swarmlib_backends.dockerapi.rows import ROWS, WHOLE, Row
 from swarmlib_backends.policy.readings import demands
+from tests.support.schema_places import SCHEMA, places
 
-SCHEMA: dict[str, Any] = orjson.loads(schema.DATA.read_bytes())
 HARMLESS_FIELDS = {
     "the container's own process, and what it sees": [
         *("Hostname", "Domainname", "Env[]", "Cmd", "Cmd[]", "Entrypoint", "Shell", "WorkingDir", "ArgsEscaped"),
@@ -124,28 +123,11 @@ def is_listed(name: str, listed: dict[str, list[str]]) -> bool:
     return any(fnmatchcase(name, pattern.replace("[", "[[]")) for each in listed.values() for pattern in each)
 
 
-def places(type_: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Each scalar in a type: its place, its type, and a function that puts a value there."""
-    if isinstance(type_, str) and type_.startswith("#"):
-        yield from places(SCHEMA["types"][type_[1:]], place)
-    elif isinstance(type_, str):
-        yield place, type_, lambda value: value
-    elif isinstance(type_, list):
-        for inner, kind, put in places(type_[0], f"{place}[]"):
-            yield inner, kind, lambda value, put=put: [put(value)]
-    elif not type_:
-        yield place, "object", lambda _: {}
-    else:
-        for name, each in type_.items():
-            for inner, kind, put in places(each, f"{place}.{name}".lstrip(".")):
-                yield inner, kind, lambda value, put=put, name=name: {"key" if name == "*" else name: put(value)}
-
-
 def fields() -> Iterator[tuple[Row, str, Any, Any]]:
     for row in ROWS:
         type_ = SCHEMA["rows"].get(row.name)
         moved = schema.top_level_host_fields() if row.name == "ContainerCreate" else frozenset[str]()
-        for place, kind, put in places(type_) if type_ is not None else ():
+        for place, kind, put in places(type_, key="key") if type_ is not None else ():
             if place.partition(".")[0].partition("[")[0] not in moved:
                 yield row, place, kind, put
 

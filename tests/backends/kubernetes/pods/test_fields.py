@@ -17,8 +17,8 @@ from swarmlib_backends.kubernetes.pods.fields import Each, Entry, Field
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from tests.backends.kubernetes.pods.containers import OPTIONS, host, made, record
 from tests.support.paths import DATA
+from tests.support.schema_places import SCHEMA, places
 
-SCHEMA: dict[str, Any] = orjson.loads(schema.DATA.read_bytes())
 OUTSIDE = {
     "the record has it, and the gateway does it": [
         *("Healthcheck.*", "Shell", "HostConfig.AutoRemove", "HostConfig.RestartPolicy.MaximumRetryCount"),
@@ -48,26 +48,9 @@ AROUND: Mapping[str, dict[str, Any]] = {
 """What must stand beside a field, by the beginning of its place; the last one counts."""
 
 
-def places(type_: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Each scalar in a type: its place, its type, and a function that puts a value there."""
-    if isinstance(type_, str) and type_.startswith("#"):
-        yield from places(SCHEMA["types"][type_[1:]], place)
-    elif isinstance(type_, str):
-        yield place, type_, lambda value: value
-    elif isinstance(type_, list):
-        for inner, kind, put in places(type_[0], f"{place}[]"):
-            yield inner, kind, lambda value, put=put: [put(value)]
-    elif not type_:
-        yield place, "object", lambda _: {}
-    else:
-        for name, each in type_.items():
-            for inner, kind, put in places(each, f"{place}.{name}".lstrip(".")):
-                yield inner, kind, lambda value, put=put, name=name: {"80" if name == "*" else name: put(value)}
-
-
 FIELDS = [
     each
-    for each in places(SCHEMA["rows"]["ContainerCreate"])
+    for each in places(SCHEMA["rows"]["ContainerCreate"], key="80")
     if each[0].partition(".")[0].partition("[")[0] not in schema.top_level_host_fields()
 ]
 WORDS = st.sampled_from(["7", "8.8.8.8", "x.y=z", "tmpfs", "/data", "SYS_TIME", "name:10.0.0.1", "SIGINT", "gpu"])
