@@ -199,7 +199,7 @@ class Balance(Server):
 
     async def _rename(self, request: Request) -> None:
         """Rename a container on its owner, which checks its own names; those of the other engines are checked here."""
-        owner = await self._router.owner(*request.path)
+        owner = await self._router.owner_of(request)
         name = ContainerRename.of(request).name.removeprefix("/")
         async with self._spawner.renaming(name, owner.member):
             renamed = request.replace(path=(*_CONTAINERS, owner.ref, "rename"))
