@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, Self
 
@@ -27,7 +27,7 @@ from .protection import GUARDED, Protection, label_of
 from .readings import UNJUDGED
 from .redaction import Redaction
 from .requirements import Requirements
-from .sight import Sight
+from .sight import Repeats, Sight
 
 MODES: Final = ("enforce", "warn")
 
@@ -84,6 +84,7 @@ class Rule:
     """What waits for a person's approval."""
     raced: frozenset[str] = frozenset()
     """The kinds of `folders.RACED` that a rule of the policy grants: what a container binds may have become a link."""
+    _repeats: Repeats = field(default_factory=Repeats, compare=False, repr=False)
 
     def is_for(self, operation: str, caller: str, facts: Facts | None) -> bool:
         """Return whether it is about this client. What is not known of it never lets a rule allow more."""
@@ -138,7 +139,7 @@ class Rule:
         if self.owner is not None:
             request = await self.owner.confine(row, request, sender, self.grants)
         if self.owner is not None and row.name in hiding.OF_AN_IMAGE:
-            request = await Sight(self.owner, self.grants, request.meta.of_caller(), sender).resolve_image(request)
+            request = await self._sight(self.owner, request, sender).resolve_image(request)
         if self.raced and row.name in folders.STARTING:
             request = await folders.check(request, self.raced, self.grants, sender)
         return request
@@ -159,7 +160,10 @@ class Rule:
         """Return what the client may see of the answer to a request; None if it may see all of it."""
         if self.owner is None or row.name not in hiding.OPERATIONS:
             return None
-        return Sight(self.owner, self.grants, request.meta.of_caller(), sender)
+        return self._sight(self.owner, request, sender)
+
+    def _sight(self, owner: Owner, request: Request, sender: Sender) -> Sight:
+        return Sight(owner, self.grants, request.meta.of_caller(), sender, self._repeats)
 
 
 @dataclass(frozen=True)
