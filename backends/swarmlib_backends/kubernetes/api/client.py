@@ -24,8 +24,9 @@ from swarmlib import UNSENT, BadAnswer, Invalid, SwarmError, TimedOut, Unavailab
 
 from ...http.handshakes import closing_unfinished
 from ...http.one_piece import OnePiece
+from ...http.received import Body, why
 from .access import Access
-from .connections import Body, Connections, why
+from .connections import Connections
 from .credentials import Headers, Shown
 from .errors import error_of
 
@@ -197,7 +198,7 @@ class Api:
                 request = self._request(call, shown, extensions)
                 with _unreached(call, self.access.server):
                     response = await transport.handle_async_request(request)
-            async with Body(response) as body:
+            async with Body(response, "the cluster") as body:
                 if response.status_code != _SWITCHING and not 200 <= response.status_code < 300:
                     said = await _whole(body, _MAX_ERROR)
                     error = error_of(response.status_code, said, response.headers.get("Retry-After", ""))
