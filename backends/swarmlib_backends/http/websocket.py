@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from wsproto import ConnectionType
@@ -27,9 +28,13 @@ class Closed(NamedTuple):
 
 
 class WebSocket:
-    """One end of a WebSocket connection after its handshake: messages, piece by piece."""
+    """One end of a WebSocket connection after its handshake: messages, piece by piece.
 
-    def __init__(self, *, client: bool) -> None:
+    text: whether messages may be texts too; they are taken as their bytes, and what is a text is sent as one.
+    """
+
+    def __init__(self, *, client: bool, text: bool = False) -> None:
+        self._text = text
         self._connection = Connection(ConnectionType.CLIENT if client else ConnectionType.SERVER)
 
     def receive(self, data: bytes) -> Iterator[BytesMessage | Owed | Closed]:
@@ -50,6 +55,8 @@ class WebSocket:
                         yield Owed(self._connection.send(event.response()))
                 case CloseConnection():
                     yield self._closed(event)
+                case TextMessage() if self._text:
+                    yield BytesMessage(event.data.encode(), event.frame_finished, event.message_finished)
                 case TextMessage():
                     raise BadAnswer("malformed WebSocket message: it is text, not bytes")
                 case _:
@@ -62,6 +69,9 @@ class WebSocket:
 
     def message(self, data: bytes) -> bytes:
         """Return the frame of a message."""
+        if self._text:
+            with suppress(UnicodeDecodeError):
+                return self._send(TextMessage(data.decode()))
         return self._send(BytesMessage(data))
 
     def ping(self) -> bytes:
@@ -74,6 +84,6 @@ class WebSocket:
             return self._connection.send(CloseConnection(1000))
         return b""
 
-    def _send(self, event: BytesMessage | Ping) -> bytes:
+    def _send(self, event: BytesMessage | TextMessage | Ping) -> bytes:
         """Return a frame; b"" when the peer has closed the connection, and reads nothing more."""
         return self._connection.send(event) if self._connection.state is ConnectionState.OPEN else b""

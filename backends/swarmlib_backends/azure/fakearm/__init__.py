@@ -3,11 +3,12 @@
     async with fakearm.serving(seed=7, machines=mine) as arm:
         compute = ComputeManagementClient(credential, arm.state.subscription, base_url=arm.url, ...)
 
-It keeps resource groups, networks and virtual machines with Azure's own rules, errors, asynchronous operations, quotas
-and throttling; all randomness comes from the seed. It also issues tokens, as Entra and the managed identities do. A
-script of faults makes it fail, hang or break where a test wants it (`faults`), and `machines` provides the machines
-behind its virtual machines. Requests and answers are validated against Microsoft's OpenAPI documents if they are given
-(`spec`). `python -m swarmlib_backends.azure.fakearm --help` runs it from a shell.
+It keeps resource groups, networks, virtual machines and container groups with Azure's own rules, errors, asynchronous
+operations, quotas and throttling; all randomness comes from the seed. It also issues tokens, as Entra and the managed
+identities do. A script of faults makes it fail, hang or break where a test wants it (`faults`), `machines` provides the
+machines behind its virtual machines, and the containers of its groups run on an engine, by default a simulated one.
+Requests and answers are validated against Microsoft's OpenAPI documents if they are given (`spec`).
+`python -m swarmlib_backends.azure.fakearm --help` runs it from a shell.
 
 It lacks scale sets, deployments, role assignments and other providers. Security groups filter nothing, extensions run
 nothing, and disks have no content. A public address belongs to the loopback network, where `machines` may listen. A
@@ -23,12 +24,14 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from swarmlib import CLEANUP_SECONDS
+import swarmlib
+from swarmlib import CLEANUP_SECONDS, Backend, Chain
 from swarmlib.errors import ungrouped
 
 from ... import certificates
 from ...http.serving import Body
 from ...http.serving import serving as serving_https
+from ...simulator import Simulator
 from .arm import VERSIONS, FakeArm
 from .faults import Fault, Faults
 from .groups import PROVIDERS
@@ -75,13 +78,15 @@ async def serving(
     seconds: float = 0,
     poll_seconds: float = 0.01,
     limits: Mapping[str, Limit] | None = None,
+    engine: Backend | Chain | None = None,
 ) -> AsyncGenerator[FakeArm]:
     """Run a fake; it ends, and stops its machines, with the context.
 
     port: 0 takes any free port. seed: of all randomness. machines: what is behind virtual machines; by default nothing.
     spec: Microsoft's documents, to validate by. registered: whether the providers are, from the start. seconds: roughly
     how long operations on virtual machines take (others: a tenth). poll_seconds: how long clients are asked to wait
-    between two polls of an operation. limits: the throttling; `ARM` is the real one.
+    between two polls of an operation. limits: the throttling; `ARM` is the real one. engine: where the containers of
+    container groups run, by default a simulator.
 
     Raises:
         Unavailable: the address is in use, or is not one of this machine.
@@ -90,8 +95,9 @@ async def serving(
     server_tls, client_tls, ca = certificates.loopback_tls("fakearm", host)
     tokens = Tokens(TENANT, CLIENT, SECRET, random)
     with ungrouped():
-        async with trio.open_nursery() as nursery:
+        async with swarmlib.connect(engine or Simulator()) as client, trio.open_nursery() as nursery:
             state = State(subscription, random, machines or NoMachines(), nursery, seconds, poll_seconds)
+            state.engine, state.simulated = client, engine is None
             _register(state, registered)
             arm = FakeArm(state, Faults(random), tokens, Throttle(dict(limits or {})), spec, ca, client_tls)
             try:

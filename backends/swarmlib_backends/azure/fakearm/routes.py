@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 from ...http.serving import Answer
 from .compute import Compute
+from .containerinstance.groups import ContainerGroups
+from .containerinstance.service import ContainerInstance
 from .crud import Crud
 from .disks import Disks
 from .errors import ArmError
@@ -38,9 +40,11 @@ class Routes:
         interfaces, addresses = Interfaces(state), PublicAddresses(state)
         machines = VirtualMachines(state, interfaces, addresses)
         networks = [VirtualNetworks(state), Subnets(state), SecurityGroups(state), SecurityRules(state)]
-        self._crud = Crud(state, [machines, Extensions(state), Disks(state), interfaces, addresses, *networks])
+        own = [machines, Extensions(state), Disks(state), ContainerGroups(state), interfaces, addresses]
+        self._crud = Crud(state, [*own, *networks])
         self._groups = Groups(state, self._crud)
         self._compute = Compute(state, self._crud)
+        self.containers = ContainerInstance(state)
 
     async def answer(self, path: str, rest: str, call: ArmCall) -> Answer:
         """Answer a request; `rest` is its path without the subscription.
@@ -50,7 +54,9 @@ class Routes:
         """
         if match := OPERATION.fullmatch(rest):
             return self._operation(match[2], (match[1] or "").lower() == "operations", call)
-        found = self._listed(rest, call) if call.request.method == "GET" else None
+        found = await self.containers.answer(path, rest, call)
+        if found is None and call.request.method == "GET":
+            found = self._listed(rest, call)
         if found is not None:
             return found
         if (match := _GROUPS.fullmatch(rest)) and match[1]:

@@ -13,13 +13,15 @@ from uuid import UUID
 import orjson
 import trio
 
+from swarmlib import Client
+
 from ...http.serving import Body, Request
 from . import errors
 from .faults import Fault
 from .machines import Machines
 from .nulls import without_nulls
 from .operations import Operation, Work
-from .resource import Resource, ResourceId
+from .resource import Resource, ResourceId, dig
 from .world import Region, regions
 
 PUBLIC: Final = IPv4Network("127.64.0.0/10")
@@ -81,6 +83,12 @@ class State:
     operations: dict[str, Operation] = field(default_factory=dict[str, Operation])
     registered: dict[str, str] = field(default_factory=dict[str, str])
     """The registration state of each provider, by its name in lower case."""
+    engine: Client | None = None
+    """Where the containers of container groups run."""
+    simulated: bool = True
+    """Whether that engine is the simulator: its terminals do nothing, and it has one set of ports for all."""
+    registries: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """The registries that want a user with a password to pull an image for a container group, by their names."""
 
     def uuid(self) -> str:
         """Return a new UUID from the seeded randomness."""
@@ -154,6 +162,8 @@ class State:
     def public_address(self) -> str:
         """Return a public address that is not in use."""
         taken = {each.properties.get("ipAddress") for each in self.of_type("Microsoft.Network/publicIPAddresses")}
+        groups = self.of_type("Microsoft.ContainerInstance/containerGroups")
+        taken |= {dig(each.properties, "ipAddress", "ip") for each in groups}
         for offset in range(PUBLIC.num_addresses):
             address = str(PUBLIC[(self.first_address + offset) % PUBLIC.num_addresses])
             if address not in taken and not address.endswith((".0", ".255")):
@@ -188,11 +198,13 @@ class State:
         return operation
 
     async def stop_machines(self) -> None:
-        """Stop every machine that runs, concurrently."""
+        """Stop every machine, and every container on an engine that isn't the fake's own, concurrently."""
         async with trio.open_nursery() as nursery:
             for resource in self.resources.values():
                 if (real := resource.hidden.get("machine")) is not None:
                     nursery.start_soon(self.machines.stop, real)
+                for container in [] if self.simulated else resource.hidden.get("running", []):
+                    nursery.start_soon(container.halt)
 
     def waiting(self) -> dict[str, str]:
         """Return the header that says when to poll again."""
