@@ -5,38 +5,17 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar, cast
 
 from swarmlib import Invalid, SwarmError
 from swarmlib.suggestions import nearest
+from swarmlib.toml_places import Place, line_of, places
 
 T = TypeVar("T")
 
-_HEADER: Final = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
-_KEY: Final = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
-
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
-
-Place = tuple[str | int, ...]
-"""The keys and indexes that lead to a value, such as `("rule", 0, "allow")`."""
-
-
-def _places(text: str) -> Iterator[tuple[Place, int]]:
-    """Yield the place of each table and key in the text of a TOML file, with its line, counted from 1."""
-    table: Place = ()
-    counts: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            name = header[2]
-            if header[1] == "[[":
-                counts[name] = counts.get(name, -1) + 1
-            first, *rest = name.split(".")
-            table = (first, *([counts[first]] if first in counts else []), *(each.strip("\"'") for each in rest))
-            yield table, number
-        elif key := _KEY.match(line):
-            yield (*table, key[1]), number
 
 
 @dataclass(frozen=True)
@@ -73,7 +52,7 @@ class Table:
         except tomllib.TOMLDecodeError as exc:
             line = re.search(r"line (\d+)", str(exc))
             raise Invalid(f"{name}:{line[1] if line else len(text.splitlines())}: {exc}") from exc
-        return cls(Source(name, dict(_places(text))), (), values)
+        return cls(Source(name, {place: line_of(text, span.start) for place, span in places(text).items()}), (), values)
 
     def take(self, key: str, kind: type[T], wanted: str) -> T | None:
         """Take a value of a type; None if it is missing.
