@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path as FilePath
 from typing import Annotated, Any, TypeAlias, cast
 
 import trio
 
 from . import registry
-from .binding import bind, build
+from .binding import build, stage
 from .errors import Invalid, SwarmError, ungrouped
-from .grammar import ChainSyntaxError, ChainText, StageText, parse
+from .grammar import ChainText, parse
 from .options import Reader
 from .reply_channel import CLEANUP_SECONDS
 from .request import Sender
@@ -63,31 +62,10 @@ class Chain:
             source = parse(source)
         if isinstance(source, ChainText):
             text = source.source
-            return cls(*(_stage(stage, text) for stage in source.stages), label=source.label)
+            return cls(*(stage(each.name, each.arguments, text) for each in source.stages), label=source.label)
         if not isinstance(source, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - from untyped code
             raise Invalid(f"invalid chain {source!r}: expected backends, chains or text")
         return cls(*(_from_table(table) for table in source))
-
-    @classmethod
-    def read_file(cls, path: FilePath) -> Chain:
-        """Read a chain from a TOML file: `chain = "…"`, or a `[[stage]]` for each with `backend = "…"` and arguments.
-
-        Raises:
-            Invalid: the file can't be read, or describes no chain; otherwise as `read`.
-        """
-        import tomllib
-
-        try:
-            content = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-            raise Invalid(f"{path}: {exc}") from exc
-        if set(content) not in ({"chain"}, {"stage"}):
-            held = ", ".join(content) or "nothing"
-            raise Invalid(f'{path}: expected chain = "…" or [[stage]] tables, found {held}')
-        source = content.popitem()[1]
-        if not isinstance(source, str | list):
-            raise Invalid(f"{path}: expected chain to be text, and stage to be a list of tables")
-        return cls.read(cast("str | list[Any]", source))
 
     @asynccontextmanager
     async def open(self, next: Sender | None = None) -> AsyncGenerator[Sender]:
@@ -100,15 +78,14 @@ class Chain:
             SwarmError: a stage can't be opened, or failed while open (the body is cancelled then).
         """
         sender = next or Unhandled()
-        stages: list[_OpenStage] = []
+        stages: list[OpenStage] = []
         with ungrouped():
             async with trio.open_nursery() as nursery:
                 try:
                     for backend in reversed(self.backends):
-                        stage = _OpenStage(backend)
+                        stage = OpenStage(backend)
                         stages.insert(0, stage)
-                        sender = await nursery.start(stage.run, sender)
-                        stage.shield()
+                        sender = await stage.open(sender, nursery)
                     yield sender
                 finally:
                     for stage in stages:
@@ -123,7 +100,7 @@ def _backends(stages: Stages) -> Sequence[Backend]:
     return (stages,) if isinstance(stages, Backend) else Chain.read(stages).backends
 
 
-class _OpenStage:
+class OpenStage:
     """A stage in a task of its own, so that closing it can have a deadline of its own.
 
     Opening can be cancelled. Once open, the stage is shielded from whatever cancels the chain's user: it ends when its
@@ -131,39 +108,39 @@ class _OpenStage:
     """
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+        self.backend = backend
         self._scope = trio.CancelScope()
         self._closing = trio.Event()
         self._closed = trio.Event()
 
-    async def run(self, next: Sender, *, task_status: trio.TaskStatus[Sender]) -> None:
+    async def open(self, next: Sender, nursery: trio.Nursery) -> Sender:
+        """Open the stage in a task of `nursery`, and return its channel.
+
+        Raises:
+            SwarmError: it can't be opened. If it fails later, its task does.
+        """
+        self.sender = cast("Sender", await nursery.start(self._run, next))
+        self._scope.shield = True
+        return self.sender
+
+    async def _run(self, next: Sender, *, task_status: trio.TaskStatus[Sender]) -> None:
         try:
             with self._scope, ungrouped():
-                async with self._backend.open(next) as sender:
+                async with self.backend.open(next) as sender:
                     task_status.started(sender)
                     await self._closing.wait()
         except SwarmError as exc:
-            exc.backend = exc.backend or self._backend.name
+            exc.backend = exc.backend or self.backend.name
             raise
         finally:
             self._closed.set()
 
-    def shield(self) -> None:
-        self._scope.shield = True
-
     async def close(self) -> None:
+        """Close the stage, within `CLEANUP_SECONDS`. May be called twice."""
         self._closing.set()
-        self._scope.deadline = trio.current_time() + CLEANUP_SECONDS
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + CLEANUP_SECONDS)
         with trio.CancelScope(shield=True):  # bounded by the deadline just set
             await self._closed.wait()
-
-
-def _stage(stage: StageText, source: str) -> Backend:
-    try:
-        kind = registry.find(stage.name.text)
-    except SwarmError as exc:
-        raise ChainSyntaxError(exc.message, source, stage.name.start, stage.name.end) from exc
-    return bind(stage.name, kind, stage.arguments, source)
 
 
 def _from_table(table: Any) -> Backend:

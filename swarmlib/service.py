@@ -6,8 +6,8 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 
 import trio
 
@@ -19,6 +19,8 @@ from .verbs import CONVERSATIONS, Verb
 
 _log = logging.getLogger(__name__)
 
+Position: TypeAlias = Literal["first", "between", "last", "anywhere"]
+
 
 @dataclass(eq=False)
 class Backend(ABC):
@@ -27,6 +29,12 @@ class Backend(ABC):
     It is a dataclass without an `__init__` of its own, whose fields are its arguments (see `options`). A declared
     argument may be given as text too: `Balance(["docker unix:///a.sock", Exec()])`.
     """
+
+    position: ClassVar[Position] = "anywhere"
+    """Where in a chain it can stand: no stage follows one that is `last`, and one that is `between` needs one."""
+
+    written: tuple[str, int, int] | None = field(default=None, init=False, repr=False)
+    """The text that its stage was read from, with the beginning and the end of its name there, for errors."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -85,6 +93,8 @@ class Filter(_Stage):
     keeps the request (`request.keep()`).
     To see or change replies, put a `Tap` around `request.reply`.
     """
+
+    position: ClassVar[Position] = "between"
 
     async def send(self, request: Request) -> None:
         """Check, change, answer or forward one request."""
@@ -262,6 +272,8 @@ async def _answer(handler: Handler, request: Request) -> Any:
 
 class Source(_Stage):
     """A stage at the head of a chain: it takes no requests, and sends its own to `next`."""
+
+    position: ClassVar[Position] = "first"
 
     @abstractmethod
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:

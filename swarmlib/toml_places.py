@@ -78,7 +78,8 @@ class _Scanner:
         if brackets == 2:
             self._last[table] = self._last.get(table, -1) + 1
         table = self._latest(table)
-        self._found[table] = Span(start, self._at, start, self._at)
+        for known in range(1, len(table) + 1):  # also the tables that it makes by the way
+            self._found.setdefault(table[:known], Span(start, self._at, start, self._at))
         self._at = self._text.index("]", self._at) + brackets
         return table
 

@@ -50,6 +50,8 @@ class Remote(Filter):
     a `listen` (/run/swarmd.sock, or the address's path) or, with --run, runs that chain.
     """
 
+    position = "last"
+
     url: DialUrl = argument(f"address to connect to: {DialAddress.usage()}")
     ca: str = option("tls: authority of the server's certificate (default: the system's)", default="", metavar="FILE")
     cert: str = option("tls: certificate of this client", default="", metavar="FILE")

@@ -1,32 +1,35 @@
-"""Runs a chain, or other work, until a signal; every stage is closed before the process ends."""
+"""Runs chains, or other work, until a signal; every stage is closed before the process ends."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from swarmlib import Chain
+from swarmlib import Chain, SwarmError
 from swarmlib.errors import ungrouped
 from swarmlib_backends import control, reopening
-from swarmlib_backends.reopening import Reopening
+from swarmlib_backends.reopening import Reopening, reopened
 
 from .logs import say
+from .running import Fleet
+from .settings import Settings, read_file
 
 _FILES: Final = 65_536
+_READY: Final = "serving; press Ctrl-C to stop"
 _HANGUP: Final[int | None] = getattr(signal, "SIGHUP", None)
 
 
 def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
-    """Run `work` until its end, or until SIGINT, SIGTERM or SIGHUP (a closed terminal; ignored under nohup).
+    """Run `work` until its end, or until SIGINT, SIGTERM or SIGHUP (ignored under nohup).
 
-    In a process that was started without a terminal, as a service is, SIGHUP has files opened again instead, if a stage
-    has such files.
+    Unless it means that the terminal was closed, SIGHUP has files read or opened again instead, if there are any.
 
     Return the exit code: 0, or what shells expect for the signal, 128 + its number.
     """
@@ -38,8 +41,41 @@ async def serve(chain: Chain, control_socket: Path | None) -> None:
     """Hold `chain` open until cancelled, and serve what its stages offer to the operator on a control socket."""
     with control.desk() as desk:
         async with chain.open(), control.serving(desk, control_socket):
-            say("serving; press Ctrl-C to stop")
+            say(_READY)
             await trio.sleep_forever()
+
+
+async def serve_file(path: Path, chains: Mapping[str, Chain], settings: Settings) -> None:
+    """Hold the chains of a configuration file open until cancelled; read it again when that is asked for (SIGHUP)."""
+    with control.desk() as desk:
+        async with trio.open_nursery() as nursery:
+            fleet = Fleet(nursery)
+            try:
+                await fleet.open(chains)
+                async with control.serving(desk, settings.control):
+                    say(_READY)
+                    await _read_again(path, fleet)
+            finally:
+                await fleet.close()
+
+
+async def _read_again(path: Path, fleet: Fleet) -> None:
+    """Read the configuration again whenever that is asked for. While it has a mistake, the former one stays."""
+    asked, wait = trio.open_memory_channel[None](1)
+
+    def ask() -> None:
+        with suppress(trio.WouldBlock):
+            asked.send_nowait(None)
+
+    with reopened(ask):
+        async for _ in wait:
+            try:
+                configuration, _settings = await trio.to_thread.run_sync(read_file, path)
+            except SwarmError as exc:
+                say(f"error: the configuration stays as it was: {exc.message}")
+                continue
+            for line in await fleet.become(configuration.chains) or ["no chain has changed"]:
+                say(f"{path}: {line}")
 
 
 def _allow_many_files() -> None:
@@ -90,11 +126,14 @@ class _Ending:
         self.scope = trio.CancelScope()
         self.exit_code = 0
         self._files = files
-        self._has_terminal = _has_terminal()  # now: a terminal that is closed sends SIGHUP, and is gone then
+        self._had_terminal = _has_terminal()
 
     async def watch(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
-            if number == _HANGUP and not self._has_terminal and self._files():
+            if number == _HANGUP and not self._terminal_closed() and self._files():
                 continue
             self.exit_code = self.exit_code or 128 + number
             self.scope.cancel()
+
+    def _terminal_closed(self) -> bool:
+        return self._had_terminal and not _has_terminal()

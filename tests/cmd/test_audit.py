@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import tempfile
@@ -70,7 +71,7 @@ def test_sigkill_loses_no_line_of_a_call_that_was_answered(folder: Path) -> None
 
 def test_the_commands_of_the_guide_are_what_there_is() -> None:
     chain, verify = re.findall(r"```sh\nswarmd (.*)\nswarmd (.*)\n```", GUIDE)[0]
-    assert "audit: Writes a line of JSON" in invoke("check", *re.findall(r"'([^']+)'|(docker)$", chain)[1][:1]).stdout
+    assert "audit: Writes a line of JSON" in invoke("check", *shlex.split(chain)).stdout
     assert verify.startswith("audit verify ")
     assert "--sync" in invoke("backends", "audit").stdout
 

@@ -61,9 +61,9 @@ def test_check_explains_a_chain_and_its_sub_chains() -> None:
     assert any(stage.startswith("2. exec:") for stage in stages)
     assert "--json = true" in stages
     assert "MEMBER a:" in stages
-    found = json.loads(run("check", "--json", "debug | exec").stdout)
+    found = json.loads(run("check", "--json", "--no-source", "debug | exec").stdout)
     assert [stage["backend"] for stage in found] == ["debug", "exec"]
-    (balanced,) = json.loads(run("check", "--json", "balance (a=exec)").stdout)
+    (balanced,) = json.loads(run("check", "--json", "--no-source", "balance (a=exec)").stdout)
     assert balanced["arguments"]["members"][0]["label"] == "a"
 
 
@@ -83,8 +83,8 @@ def test_a_wrong_chain_is_pointed_at_and_ends_with_2(command: tuple[str, ...]) -
         (("nosuch", "exec"), "unknown backend 'nosuch'"),
         (("debug", "exec"), "the chain has no source"),
         (("dockerserver", "tcp://127.0.0.1:1"), "dockerserver requires ADDRESS"),
-        (("run",), "expected either CHAIN or --file"),
-        (("run", "-f", "nosuch.toml"), "nosuch.toml"),
+        (("run",), "expected either CHAIN or --config"),
+        (("run", "nosuch.toml"), "nosuch.toml"),
         (("dockerserver tcp://127.0.0.1:1", "--json", "exec"), "unexpected option --json"),
     ],
 )
@@ -139,14 +139,17 @@ async def test_a_control_socket_leads_to_the_stages(tmp_path: Path) -> None:
         await control.ask(socket, Request(Verb.LS, ("held",)))
 
 
-@pytest.mark.parametrize("content", ['chain = "dockerserver tcp://127.0.0.1:PORT | exec"', "STAGES"])
-def test_a_chain_is_kept_in_a_file(content: str, tmp_path: Path) -> None:
-    stages = '[[stage]]\nbackend = "dockerserver"\naddresses = ["tcp://127.0.0.1:PORT"]\n[[stage]]\nbackend = "exec"'
-    file = tmp_path / "chain.toml"
-    file.write_text(content.replace("STAGES", stages).replace("PORT", str(free_port())))
-    with served("run", "-f", str(file)) as process:
+@pytest.mark.parametrize("option", [(), ("--config",)])
+def test_chains_are_kept_in_a_file(option: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "chains.toml"
+    chains = [f'[chain.{name}]\nstages = ["dockerserver unix://{tmp_path}/{name}.sock", "exec"]\n' for name in "ab"]
+    file.write_text("".join(chains))
+    with served("run", *option, str(file)) as process:
+        assert (tmp_path / "a.sock").is_socket()
+        assert (tmp_path / "b.sock").is_socket()
         process.terminate()
         assert process.wait(20) == 143
+    assert json.loads(run("check", "--json", str(file)).stdout).keys() == {"a", "b"}
 
 
 def test_a_terminal_gets_a_table() -> None:

@@ -54,6 +54,8 @@ class Balance(Server):
     container goes can be said as in the old Swarm: `-e constraint:region==us`, `-e affinity:container==web`.
     """
 
+    position = "last"
+
     members: Sequence[Stages] = argument(
         "a chain for each engine, in quotes or parentheses; or `swarm`, for the nodes of a swarm", default=[]
     )

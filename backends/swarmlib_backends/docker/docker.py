@@ -51,6 +51,8 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 class Docker(Server):
     """A Docker engine, reached by unix socket, TCP, TLS, ssh or pipe; by default the one that the docker CLI uses."""
 
+    position = "last"
+
     address: str = argument(ADDRESS_FORMS, default="")
     context: str = option("Docker context to use instead of an address", default="", metavar="NAME")
     cert_path: str = option(

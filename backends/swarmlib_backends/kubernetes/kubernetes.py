@@ -21,6 +21,8 @@ from .options import KubernetesOptions
 class Kubernetes(KubernetesOptions, Backend):
     """A namespace of a Kubernetes cluster as a Docker engine: each container is a Pod."""
 
+    position = "last"
+
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
         """See `Backend.open`.

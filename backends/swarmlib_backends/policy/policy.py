@@ -46,6 +46,8 @@ class Policy(Server):
     policy --preset read-only
     """
 
+    position = "between"
+
     file: Path | None = argument("a TOML file with the rules", default=None)
     preset: str = option("rules that come with swarmlib, instead of a file: read-only, traefik, …", default="")
 

@@ -43,6 +43,8 @@ class Tenant(Server):
     tenant /etc/swarmlib/tenants.toml
     """
 
+    position = "between"
+
     file: Path = argument("a TOML file with the tenants")
 
     @asynccontextmanager

@@ -1,0 +1,195 @@
+"""Chains that serve, and become others while they do: clients stay connected, and calls under way end as they began.
+
+What did not change is kept: a chain, its source with its sockets, and the stages at its end. What did is opened beside
+the former stages, and then gets all further requests; the former stages are closed once their calls have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import trio
+
+from swarmlib import Backend, Chain, Sender, SwarmError, Unhandled
+from swarmlib.chain import OpenStage
+from swarmlib.errors import ungrouped
+from swarmlib.net.handover import Handover, Listening
+from swarmlib_backends.switch import Switch, Way
+
+from .show import plain
+
+
+class _Server(NamedTuple):
+    """The source of a chain, with what it listens on."""
+
+    stage: OpenStage
+    listening: Listening
+
+
+class Running:
+    """One chain."""
+
+    def __init__(self, handover: Handover, nursery: trio.Nursery) -> None:
+        self._handover = handover
+        self._nursery = nursery
+
+    async def open(self, chain: Chain) -> None:
+        """Open a chain.
+
+        Raises:
+            SwarmError: a stage can't be opened; none is open then.
+        """
+        source, *others = chain.backends
+        self.chain = chain
+        self._stages = await self._opened(others, Unhandled())
+        self._switch = Switch(_first(self._stages))
+        try:
+            self._server = await self._serve(source)
+        except BaseException:
+            await _close(self._stages)
+            raise
+
+    @property
+    def listening(self) -> Listening:
+        """What it listens on."""
+        return self._server.listening
+
+    async def become(self, chain: Chain) -> None:
+        """Become another chain, which keeps the stages that are the same.
+
+        Raises:
+            SwarmError: a stage can't be opened; the chain stays as it was.
+        """
+        source, *others = chain.backends
+        kept = self._stages[len(self._stages) - _same_at_the_end(self._stages, others) :]
+        changed = await self._opened(others[: len(others) - len(kept)], _first(kept))
+        try:
+            server = self._server if _same(self._server.stage.backend, source) else await self._serve(source)
+        except BaseException:
+            await _close(changed)
+            raise
+        former, self._stages = self._stages, changed + kept
+        way = self._switch.turn(_first(self._stages))
+        self._nursery.start_soon(_end_stages, way, former[: len(former) - len(kept)])
+        if server is not self._server:
+            self._nursery.start_soon(_end_server, self._server)
+        self._server, self.chain = server, chain
+
+    async def end(self) -> None:
+        """Accept no more connections, and close once those that there are have ended. Cancelled, close at once."""
+        try:
+            await _end_server(self._server)
+        finally:
+            await _close(self._stages)
+
+    async def _serve(self, source: Backend) -> _Server:
+        with self._handover.server() as listening:
+            (stage,) = await self._opened([source], self._switch)
+        return _Server(stage, listening)
+
+    async def _opened(self, backends: Sequence[Backend], next: Sender) -> list[OpenStage]:
+        """Open stages in front of `next`, the last one first."""
+        stages: list[OpenStage] = []
+        try:
+            for backend in reversed(backends):
+                stage = OpenStage(backend)
+                with ungrouped():
+                    next = await stage.open(next, self._nursery)
+                stages.insert(0, stage)
+        except BaseException:
+            await _close(stages)
+            raise
+        return stages
+
+
+@dataclass
+class Fleet:
+    """All chains that run, by their names."""
+
+    nursery: trio.Nursery
+    handover: Handover = field(default_factory=Handover)
+    running: dict[str, Running] = field(default_factory=dict[str, Running])
+
+    async def open(self, chains: Mapping[str, Chain]) -> None:
+        """Open the first chains. Raises as `Running.open`."""
+        for name, chain in chains.items():
+            await self._begin(name, chain)
+
+    async def become(self, chains: Mapping[str, Chain]) -> list[str]:
+        """Change, begin and end chains, and return a sentence about each one that is not as before.
+
+        A chain that can't be opened changes nothing for the others.
+        """
+        said = [await self._change(name, chain) for name, chain in chains.items()]
+        for name in self.running.keys() - chains.keys():
+            self.nursery.start_soon(self.running.pop(name).end)
+            said.append(f"chain {name} takes no more connections")
+        return [each for each in said if each]
+
+    async def close(self) -> None:
+        """Close all chains at once."""
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            async with trio.open_nursery() as nursery:
+                for each in self.running.values():
+                    nursery.start_soon(each.end)
+
+    async def _begin(self, name: str, chain: Chain) -> None:
+        running = Running(self.handover, self.nursery)
+        await running.open(chain)
+        self.running[name] = running
+
+    async def _change(self, name: str, chain: Chain) -> str:
+        running = self.running.get(name)
+        try:
+            if running is None:
+                await self._begin(name, chain)
+                return f"chain {name} is new"
+            if plain(running.chain) == plain(chain):
+                return ""
+            await running.become(chain)
+        except SwarmError as exc:
+            where = f"{exc.backend}: " if exc.backend else ""
+            return f"error: chain {name} stays as it was: {where}{exc.message}"
+        return f"chain {name} has changed"
+
+
+def _first(stages: Sequence[OpenStage]) -> Sender:
+    return stages[0].sender if stages else Unhandled()
+
+
+def _same(one: Backend, other: Backend) -> bool:
+    return bool(plain(Chain(one)) == plain(Chain(other)))
+
+
+def _same_at_the_end(stages: Sequence[OpenStage], backends: Sequence[Backend]) -> int:
+    """Return how many of the last stages are open already."""
+    number = 0
+    for stage, backend in zip(reversed(stages), reversed(backends), strict=False):
+        if not _same(stage.backend, backend):
+            break
+        number += 1
+    return number
+
+
+async def _close(stages: Sequence[OpenStage]) -> None:
+    for stage in stages:
+        await stage.close()
+
+
+async def _end_stages(way: Way, stages: Sequence[OpenStage]) -> None:
+    """Close stages once the calls that go through them have ended. Cancelled, close them at once."""
+    try:
+        await way.drained()
+    finally:
+        await _close(stages)
+
+
+async def _end_server(server: _Server) -> None:
+    server.listening.retire()
+    try:
+        await server.listening.ended.wait()
+    finally:
+        await server.stage.close()
