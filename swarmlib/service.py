@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
@@ -47,6 +47,22 @@ class Backend(ABC):
 
     def check_options(self) -> None:  # noqa: B027 - most backends have nothing to check
         """Check what the arguments' types do not ensure; override it to raise `Invalid`."""
+
+    async def preflight(self) -> None:  # noqa: B027 - most backends need nothing
+        """Find out, without any effect, whether the stage could be opened now; override it if it needs files and such.
+
+        Raises:
+            SwarmError: what `open` would raise.
+        """
+
+    @property
+    def endpoints(self) -> Sequence[str]:
+        """The addresses that a source serves, or that another stage connects to, such as unix:///run/docker.sock.
+
+        Raises:
+            SwarmError: they can't be known now.
+        """
+        return ()
 
     @property
     def name(self) -> str:

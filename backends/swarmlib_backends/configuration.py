@@ -22,8 +22,8 @@ from typing import Any, Self, cast
 
 from swarmlib import Backend, Chain, ChainSyntaxError, Invalid, SwarmError
 from swarmlib.binding import Named, Value, stage
+from swarmlib.checking import check_endpoints, check_order
 from swarmlib.grammar import ChainText, StageText, Word, parse
-from swarmlib.stage_order import check_order
 from swarmlib.toml_places import Place
 
 from .toml_tables import Mistake, Source, Table, filled
@@ -40,6 +40,11 @@ class Configuration:
 
     chains: Mapping[str, Chain]
     swarmd: Table
+    _reader: _Reader
+
+    def located(self, error: Invalid) -> Invalid:
+        """Return an error about one of the chains with the line that it concerns."""
+        return self._reader.located(error)
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -54,7 +59,10 @@ class Configuration:
         if not chains.values:
             raise top.mistake("chain", "there is no chain: expected a table [chain.NAME] with stages")
         reader = _Reader(top.source)
-        return cls({each: reader.top(chains.table(each), each) for each in chains.values}, swarmd)
+        found = {each: reader.top(chains.table(each), each) for each in chains.values}
+        with reader.at(chains.place):
+            check_endpoints(list(found.values()))
+        return cls(found, swarmd, reader)
 
     @classmethod
     def read_file(cls, path: FilePath) -> Self:
@@ -79,7 +87,7 @@ class _Reader:
 
     def top(self, table: Table, name: str) -> Chain:
         """Read `[chain.NAME]`."""
-        with self._at(table.place):
+        with self.at(table.place):
             chain = self._from_table(table, name)
             check_order(chain, has_source=True)
             return chain
@@ -106,7 +114,7 @@ class _Reader:
 
     def _text(self, place: Place, value: str) -> Chain:
         self._texts.append((value, place))
-        with self._at(place):
+        with self.at(place):
             return Chain.read(_expanded(parse(value)))
 
     def _table_stage(self, place: Place, values: dict[str, Any]) -> Backend:
@@ -117,7 +125,7 @@ class _Reader:
             for key, value in values.items()
             if key != "backend"
         ]
-        with self._at(place):
+        with self.at(place):
             span = self._source.span((*place, "backend"))
             return stage(Word(name, True, span.value_start, span.value_end), arguments, self._source.text)
 
@@ -129,8 +137,9 @@ class _Reader:
         """Read the value of an argument: tables are chains, and so are lists in lists."""
         span = self._source.span(place)
         if isinstance(value, str):
-            with self._at(place):
+            with self.at(place):
                 value = filled(value)
+            self._texts.append((value, place))  # it may be that of a chain
         elif isinstance(value, dict):
             value = self._chain(place, cast("dict[str, Any]", value))
         elif isinstance(value, list):
@@ -149,16 +158,19 @@ class _Reader:
         return self._from_table(table, name)
 
     @contextmanager
-    def _at(self, place: Place) -> Generator[None]:
+    def at(self, place: Place) -> Generator[None]:
         """Name the line in the error about the value at a place."""
         try:
             yield
         except Mistake:
             raise
         except SwarmError as exc:
-            at = self._place_in(exc) if isinstance(exc, ChainSyntaxError) else None
-            at = self._source.span(place).value_start if at is None else at
-            raise self._source.mistake_at(at, exc.message) from exc
+            raise self.located(exc, place) from exc
+
+    def located(self, error: SwarmError, place: Place = ()) -> Mistake:
+        """Return an error with its line: that at which it points, or else that of a place."""
+        at = self._place_in(error) if isinstance(error, ChainSyntaxError) else None
+        return self._source.mistake_at(self._source.span(place).value_start if at is None else at, error.message)
 
     def _place_in(self, error: ChainSyntaxError) -> int | None:
         """Return the place in the file that an error points at, or the beginning of the text in which it does."""

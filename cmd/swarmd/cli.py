@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -182,12 +182,14 @@ def stdio(to: str | None, words: tuple[str, ...]) -> None:
 def check(as_json: bool, config: Path | None, no_source: bool, words: tuple[str, ...]) -> None:
     """Explain a chain, or the chains of a configuration file, without running them: each stage and its arguments.
 
-    Whatever 'run' would refuse before it opens a stage is reported, with the exit status 2.
+    Whatever 'run' would refuse is reported, with the exit status 2, as far as it can be known without any effect: also
+    files and contexts that do not exist, and stages that can't work where they stand.
     """
     with reporting(EXIT_USAGE):
         words, config = _file_of(words, config)
-        chains = _chains_in(config) if config else {"": _read(words, has_source=not no_source)}
-    from . import show
+        from . import checks, show
+
+        chains = checks.file(config) if config else {"": checks.chain(_read(words, has_source=not no_source))}
 
     if as_json:
         data = {name: show.plain(chain) for name, chain in chains.items()}
@@ -298,12 +300,6 @@ def _file_of(words: tuple[str, ...], config: Path | None) -> tuple[tuple[str, ..
     return words, config
 
 
-def _chains_in(path: Path) -> Mapping[str, Chain]:
-    from .settings import read_file
-
-    return read_file(path)[0].chains
-
-
 def _read(words: Sequence[str], *, has_source: bool) -> Chain:
     for word in words:
         if word.startswith("-"):
@@ -311,8 +307,9 @@ def _read(words: Sequence[str], *, has_source: bool) -> Chain:
                 f"unexpected option {word}: quote a stage with its arguments, such as 'debug {word}'"
             )
     from swarmlib import Chain
-    from swarmlib.stage_order import check_order
+    from swarmlib.checking import check_endpoints, check_order
 
     chain = Chain(*words)
     check_order(chain, has_source=has_source)
+    check_endpoints([chain])
     return chain

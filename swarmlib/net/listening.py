@@ -60,13 +60,9 @@ async def listening(
         Invalid: there is no such group, or this process was started with no sockets. Denied: other machines reach it.
         Unavailable: it is in use, or can't be bound.
     """
+    check_addresses(addresses, exposed=exposed, safer=safer, group=group)
     with handover.opened() as server:
         for address in addresses:
-            if not exposed and address.host and not _is_loopback(address.host):
-                raise Denied(
-                    f"can't listen on {address}: other machines could connect and get root access; "
-                    f"listen on 127.0.0.1 or a unix socket, {safer}, or use --insecure"
-                )
             try:
                 await server.listen(address, partial(_bind, address))
                 if address.path:
@@ -74,6 +70,24 @@ async def listening(
             except OSError as exc:
                 raise Unavailable(f"can't listen on {address}: {exc.strerror or exc}") from exc
         yield server.listeners
+
+
+def check_addresses(addresses: Sequence[Address], *, exposed: bool, safer: str, group: str = "") -> None:
+    """Check what `listening` takes, without binding anything.
+
+    Raises:
+        Invalid: there is no such group, or an address is given twice. Denied: other machines reach an address.
+    """
+    for index, address in enumerate(addresses):
+        if not exposed and address.host and not _is_loopback(address.host):
+            raise Denied(
+                f"can't listen on {address}: other machines could connect and get root access; "
+                f"listen on 127.0.0.1 or a unix socket, {safer}, or use --insecure"
+            )
+        if address.text in (other.text for other in addresses[:index]):
+            raise Invalid(f"{address} is given more than once")
+    if group:
+        _group_id(group)
 
 
 async def serve(

@@ -59,7 +59,7 @@ def test_a_member_is_a_text_a_list_of_stages_or_a_table() -> None:
         """
         [chain.all]
         stages = [
-            "dockerserver unix:///a.sock",
+            "dockerserver unix:///all.sock",
             { backend = "balance", members = [
                 "a=docker unix:///a.sock",
                 ["debug", { backend = "docker", address = "unix:///b.sock" }],

@@ -58,6 +58,10 @@ class AzureOptions:
         """See `Backend.check_options`."""
         if self.max < 0:
             raise Invalid("--max must be 0 or more")
+        if self.slots < 0:
+            raise Invalid("--slots must be 0 or more")
+        if self.disk < 0:
+            raise Invalid("--disk must be 0 or more")
         if self.poll <= 0:
             raise Invalid("--poll must be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:

@@ -21,13 +21,14 @@ from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerRename, ImageBuild, ImageCommit, ImageGetAll, ImagePush
 from ..dockerapi.rows import WHOLE
 from ..dockerapi.versions import parsed
+from ..watched_file import WatchedFile
 from . import colocation, contexts, events, holders, labels, merge, owners, response_hooks, swarm_mode
 from .fanout import ask_all, broadcast, first_answer, forward_answer, missing, refuse_partial, reply_merged
 from .images import Images
 from .lists import Listing
 from .member_source import MemberSource, source_of
 from .members import Members
-from .members_file import MembersFile
+from .members_file import MembersFile, chains_in
 from .node import Node
 from .placement.placement import Placement
 from .placement.strategies import Strategy
@@ -76,6 +77,16 @@ class Balance(Server):
         """See `Backend.check_options`."""
         if not self.members and not self.watch_file and self.provisioner is None:
             raise Invalid("MEMBER or --watch-file is required")
+        if self.deadline <= 0:
+            raise Invalid("--deadline must be above 0")
+        labels = [label for each in map(Chain.read, self.members) if (label := each.label)]
+        if twice := next((each for each in labels if labels.count(each) > 1), ""):
+            raise Invalid(f"two members are named {twice!r}: each name must be its own")
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        if self.watch_file:
+            await chains_in(WatchedFile(FilePath(self.watch_file)))
 
     @property
     def name(self) -> str:

@@ -47,6 +47,10 @@ class Tenant(Server):
 
     file: Path = argument("a TOML file with the tenants")
 
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        tenants.parse(await WatchedFile(self.file).read(), str(self.file))
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Read the tenants, and read them again whenever the file has changed."""
