@@ -31,8 +31,8 @@ def check_order(chain: Chain, *, has_source: bool) -> None:
             "the chain has no source: its first stage must make requests, as dockerserver or listen does",
         )
     _check_row(chain, has_source=has_source)
-    for nested in _nested(chain):
-        check_order(nested, has_source=False)
+    for each in _nested(chain):
+        check_order(each, has_source=False)
 
 
 async def preflight(chain: Chain) -> list[Invalid]:
@@ -43,8 +43,8 @@ async def preflight(chain: Chain) -> list[Invalid]:
             await stage.preflight()
         except SwarmError as exc:
             found.append(_located(stage, f"{stage.name}: {exc.message}"))
-    for nested in _nested(chain):
-        found += await preflight(nested)
+    for each in _nested(chain):
+        found += await preflight(each)
     return found
 
 
@@ -90,8 +90,8 @@ def _reached(chain: Chain) -> Iterator[tuple[str, Backend]]:
         if stage.position != "first":
             with suppress(SwarmError):  # which `preflight` tells
                 yield from ((_place(each), stage) for each in stage.endpoints)
-    for nested in _nested(chain):
-        yield from _reached(nested)
+    for each in _nested(chain):
+        yield from _reached(each)
 
 
 def _place(address: str) -> str:
@@ -116,13 +116,17 @@ def _check_row(chain: Chain, *, has_source: bool) -> None:
             raise _located(stage, f"nothing answers behind {stage.name}: a stage such as docker must follow it")
 
 
+def nested(stage: Backend) -> Iterator[Chain]:
+    """Yield the chains that are arguments of a stage."""
+    for parameter in parameters(type(stage)):
+        value: Any = getattr(stage, parameter.name)
+        values = cast("list[Any]", value) if isinstance(value, list) else [value]
+        yield from (each for each in values if isinstance(each, Chain))
+
+
 def _nested(chain: Chain) -> Iterator[Chain]:
-    """Yield the chains that are arguments of a chain's stages."""
     for stage in chain.backends:
-        for parameter in parameters(type(stage)):
-            value: Any = getattr(stage, parameter.name)
-            values = cast("list[Any]", value) if isinstance(value, list) else [value]
-            yield from (each for each in values if isinstance(each, Chain))
+        yield from nested(stage)
 
 
 def _located(stage: Backend, problem: str) -> Invalid:

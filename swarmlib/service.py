@@ -55,6 +55,14 @@ class Backend(ABC):
             SwarmError: what `open` would raise.
         """
 
+    async def greet(self) -> str:
+        """Reach what the stage stands for, and return a phrase about who answered; "" if there is nobody to reach.
+
+        Raises:
+            SwarmError: nobody answers.
+        """
+        return ""
+
     @property
     def endpoints(self) -> Sequence[str]:
         """The addresses that a source serves, or that another stage connects to, such as unix:///run/docker.sock.
@@ -290,6 +298,10 @@ class Source(_Stage):
     """A stage at the head of a chain: it takes no requests, and sends its own to `next`."""
 
     position: ClassVar[Position] = "first"
+
+    def invitation(self, address: str) -> str:
+        """Return a line about who can use the server at `address`, and how."""
+        return f"{self.name} serves {address}"
 
     @abstractmethod
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:

@@ -20,7 +20,7 @@ from swarmlib import CLEANUP_SECONDS, Invalid, Sender, Source, SwarmError, argum
 from swarmlib.net import callers
 from swarmlib.net.address import ListenAddress, ListenUrl
 from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, most_connections
-from swarmlib.net.listening import check_addresses, listening, serve
+from swarmlib.net.listening import check_addresses, listening, serve, unix_users
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
 from swarmlib.quantities import Duration
@@ -81,6 +81,13 @@ class Listen(Source):
     def endpoints(self) -> Sequence[str]:
         """See `Backend.endpoints`."""
         return [each.text for each in self._addresses]
+
+    def invitation(self, address: str) -> str:
+        """See `Source.invitation`."""
+        if address.startswith("unix:"):
+            return f"for {unix_users(address)}: remote {address}"
+        scheme = self._addresses[0].scheme if len(self._addresses) == 1 else "tcp"
+        return f"remote {scheme}://{address.partition('://')[2]}"
 
     async def preflight(self) -> None:
         """See `Backend.preflight`."""

@@ -18,6 +18,7 @@ from swarmlib.errors import ungrouped
 from swarmlib.net.handover import Handover, Listening
 from swarmlib_backends.switch import Switch, Way
 
+from .announcing import announce
 from .show import plain
 
 
@@ -34,6 +35,7 @@ class Running:
     def __init__(self, handover: Handover, nursery: trio.Nursery) -> None:
         self._handover = handover
         self._nursery = nursery
+        self.announced = False
 
     async def open(self, chain: Chain) -> None:
         """Open a chain.
@@ -75,6 +77,7 @@ class Running:
         self._nursery.start_soon(_end_stages, way, former[: len(former) - len(kept)])
         if server is not self._server:
             self._nursery.start_soon(_end_server, self._server)
+            self.announced = False
         self._server, self.chain = server, chain
 
     async def end(self) -> None:
@@ -127,6 +130,13 @@ class Fleet:
             self.nursery.start_soon(self.running.pop(name).end)
             said.append(f"chain {name} takes no more connections")
         return [each for each in said if each]
+
+    def announce(self) -> None:
+        """Say where the chains serve whose source is new, and who answers behind them."""
+        for each in self.running.values():
+            if not each.announced:
+                each.announced = True
+                announce(each.chain, each.listening, self.nursery)
 
     async def close(self) -> None:
         """Close all chains at once."""

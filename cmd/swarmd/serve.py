@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +14,11 @@ import trio
 
 from swarmlib import Chain, SwarmError
 from swarmlib.errors import ungrouped
+from swarmlib.net.handover import Handover
 from swarmlib_backends import control, reopening
 from swarmlib_backends.reopening import Reopening, reopened
 
+from .announcing import announce
 from .logs import say
 from .running import Fleet
 from .settings import Settings, read_file
@@ -39,9 +41,15 @@ def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
 
 async def serve(chain: Chain, control_socket: Path | None) -> None:
     """Hold `chain` open until cancelled, and serve what its stages offer to the operator on a control socket."""
+    source, *others = chain.backends
     with control.desk() as desk:
-        async with chain.open(), control.serving(desk, control_socket):
+        async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+            next = await stack.enter_async_context(Chain(*others).open())
+            with Handover().server() as listening:
+                await stack.enter_async_context(Chain(source).open(next))
+            await stack.enter_async_context(control.serving(desk, control_socket))
             say(_READY)
+            announce(chain, listening, nursery)
             await trio.sleep_forever()
 
 
@@ -54,6 +62,7 @@ async def serve_file(path: Path, chains: Mapping[str, Chain], settings: Settings
                 await fleet.open(chains)
                 async with control.serving(desk, settings.control):
                     say(_READY)
+                    fleet.announce()
                     await _read_again(path, fleet)
             finally:
                 await fleet.close()
@@ -76,6 +85,7 @@ async def _read_again(path: Path, fleet: Fleet) -> None:
                 continue
             for line in await fleet.become(configuration.chains) or ["no chain has changed"]:
                 say(f"{path}: {line}")
+            fleet.announce()
 
 
 def _allow_many_files() -> None:

@@ -226,6 +226,22 @@ async def _remove_stale(path: str) -> None:
         os.unlink(path)
 
 
+def unix_users(address: str) -> str:
+    """Return who can use a unix socket, for people."""
+    import grp  # these two are not there on Windows
+    import pwd
+
+    found = os.stat(address.removeprefix("unix://"))
+    if found.st_mode & stat.S_IWOTH:
+        return "every user of this machine"
+    try:
+        user = pwd.getpwuid(found.st_uid).pw_name
+        group = grp.getgrgid(found.st_gid).gr_name
+    except KeyError:  # as in a container without names
+        user, group = f"user {found.st_uid}", str(found.st_gid)
+    return f"{user} and the group {group}" if found.st_mode & stat.S_IWGRP else f"{user} only"
+
+
 def _group_id(group: str) -> int:
     import grp  # it is not there on Windows
 

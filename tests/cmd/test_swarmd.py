@@ -1,11 +1,13 @@
 """The command: its words, its help, its errors, and how it ends."""
 
+import getpass
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -103,11 +105,14 @@ def test_a_port_in_use_ends_with_1_in_one_line() -> None:
 class served:  # noqa: N801 - a context manager, used like a function
     """A swarmd that serves, and is ended with SIGKILL if a test has not ended it."""
 
-    def __init__(self, *args: str) -> None:
+    def __init__(self, *args: str, lines: Sequence[str] = ()) -> None:
+        self.lines = lines
         self.process = subprocess.Popen([*SWARMD, *args], stderr=subprocess.PIPE, text=True)
 
     def __enter__(self) -> subprocess.Popen[str]:
         assert self.process.stderr is not None
+        for line in self.lines:
+            assert self.process.stderr.readline().startswith(line)
         assert self.process.stderr.readline() == "swarmd: serving; press Ctrl-C to stop\n"
         return self.process
 
@@ -130,6 +135,26 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals, code: int, tmp_path: P
         assert process.returncode == code
         assert not socket.exists()
     assert "Traceback" not in error
+
+
+def test_it_says_where_it_serves_and_who_answers(tmp_path: Path) -> None:
+    socket, engine = tmp_path / "a b.sock", tmp_path / "engine.sock"
+    with served(f"dockerserver 'unix://{engine}'", "simulator"):
+        stages = [
+            f"dockerserver 'unix://{socket}' tcp://127.0.0.1:0",
+            f"balance (a=docker unix://{engine}) (b=docker unix:///x)",
+        ]
+        with served(*stages, lines=["swarmd: WARNING: b is down: "]) as process:
+            assert process.stderr is not None
+            lines = [process.stderr.readline() for _ in range(4)]
+    assert lines[0] == f"swarmd: for {getpass.getuser()} only: export DOCKER_HOST='unix://{socket}'\n"
+    assert lines[1].startswith(
+        "swarmd: for every user and program of this machine, with root access (a unix socket is pri"
+    )
+    assert lines[1].rpartition(":")[2].strip() != "0"
+    answers = sorted(lines[2:])
+    assert answers[0].startswith(f"swarmd: a: docker unix://{engine} answers: Docker ")
+    assert answers[1].startswith("swarmd: b: docker unix:///x does not answer: can't connect")
 
 
 async def test_a_control_socket_leads_to_the_stages(tmp_path: Path) -> None:

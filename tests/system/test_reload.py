@@ -43,7 +43,8 @@ class Serving:
         assert run.returncode == 143
 
     def line(self) -> str:
-        return self._said.readline()
+        """The next line of what swarmd says, without those about where it serves."""
+        return next(line for line in self._said if "export DOCKER_HOST" not in line)
 
     async def hang_up(self) -> str:
         """Have the configuration read again, and return what swarmd says of it."""

@@ -16,6 +16,7 @@ import trio
 
 from swarmlib import (
     BadAnswer,
+    Chain,
     Client,
     Internal,
     Invalid,
@@ -77,6 +78,13 @@ class Docker(Server):
     def endpoints(self) -> Sequence[str]:
         """See `Backend.endpoints`."""
         return [self._endpoint().address]
+
+    async def greet(self) -> str:
+        """See `Backend.greet`."""
+        async with Chain(self).open() as sender:
+            told = _Told(await Client(sender).get("version"), self.name)
+        version, api, system, processor = (told.check(name, str) for name in ("Version", "ApiVersion", "Os", "Arch"))
+        return f"Docker {version}, API {api}, {system}/{processor}"
 
     def _endpoint(self) -> Endpoint:
         return replace(locate(self.address, self.context, self.cert_path), ssh_options=self.ssh_options)

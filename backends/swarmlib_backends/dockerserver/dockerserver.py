@@ -9,6 +9,7 @@ at once, and its call cancelled in every stage.
 
 from __future__ import annotations
 
+import shlex
 import socket
 import ssl
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from swarmlib.net import callers
 from swarmlib.net.address import Address
 from swarmlib.net.hangups import Hangups
 from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, Heed, most_connections
-from swarmlib.net.listening import check_addresses, listening, serve
+from swarmlib.net.listening import check_addresses, listening, serve, unix_users
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
 from swarmlib.options import Reader
@@ -42,7 +43,14 @@ _Url: TypeAlias = Annotated[str | Address, Reader(_Address.read)]
 
 @dataclass
 class DockerServer(Source):
-    """A Docker API endpoint for the chain that follows it."""
+    """A Docker API endpoint for the chain that follows it.
+
+    Whoever can reach a Docker API is as good as root. A unix socket can be opened only by the user who runs swarmd, and
+    by the members of --group. A tcp address is open to every user and program of this machine; other machines can
+    connect only with a certificate (--tlsverify).
+
+    dockerserver unix:///run/swarm.sock --group docker
+    """
 
     addresses: Sequence[_Url] = argument(
         "address to listen on: tcp://HOST:PORT, unix:///PATH, or fd:// (socket activation)"
@@ -78,6 +86,17 @@ class DockerServer(Source):
     def endpoints(self) -> Sequence[str]:
         """See `Backend.endpoints`."""
         return [each.text for each in self._urls]
+
+    def invitation(self, address: str) -> str:
+        """See `Source.invitation`."""
+        export = f"export DOCKER_HOST={shlex.quote(address)}"
+        if address.startswith("unix:"):
+            return f"for {unix_users(address)}: {export}"
+        if self.tlsverify:
+            return f"for clients with a certificate: {export} DOCKER_TLS_VERIFY=1"
+        if self.insecure:
+            return f"for everybody who can connect, with root access: {export}"
+        return f"for every user and program of this machine, with root access (a unix socket is private): {export}"
 
     async def preflight(self) -> None:
         """See `Backend.preflight`."""
