@@ -17,7 +17,9 @@ from swarmlib_backends.azure.access import Access
 from swarmlib_backends.azure.client import Arm, connected, parts
 from swarmlib_backends.azure.machines import default_spec, machines
 from swarmlib_backends.azure.objects import Machine
-from swarmlib_backends.azure.provisioning import MACHINES, Maker, Say, provisioning
+from swarmlib_backends.azure.provisioning import Maker, provisioning
+from swarmlib_backends.azure.removal import Remover, Say
+from swarmlib_backends.azure.resources import MACHINES
 from swarmlib_backends.azure.sweeping import orphans
 
 from . import show
@@ -109,8 +111,7 @@ async def sweep(azure: Azure, older_than: float, *, everywhere: bool, dry_run: b
                 if dry_run:
                     click.echo("\n".join(f"remove  {id}" for id in ids))
                     continue
-                async with provisioning(arm, group, Access(azure, arm), say) as maker:
-                    left += await maker.remove_all(ids, "")
+                left += await Remover(arm, group, say).remove(ids)
     for each in left:
         click.echo(f"not removed: {each}", err=True)
     return len(left)

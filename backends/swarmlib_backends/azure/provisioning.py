@@ -7,9 +7,8 @@ that cancels does not wait for Azure. What could not be removed is named.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -18,42 +17,25 @@ from uuid import uuid4
 import trio
 from azure.core import MatchConditions
 
-from swarmlib import CLEANUP_SECONDS, Conflict, NotFound, SwarmError
+from swarmlib import CLEANUP_SECONDS, Conflict, SwarmError
 from swarmlib.errors import ungrouped
 
 from . import spec as specs
 from .access import Access
-from .client import Arm, parts
+from .client import Arm
+from .removal import Remover, Say
+from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SECURITY_GROUPS
+from .rollback import Rollback, Rollbacks
 from .spec import ATTEMPT, MADE, NETWORK, REACH, SPEC, SUBNET, TAG, VM, Body, Spec, tags_of
 
 _log = logging.getLogger(__name__)
 
-MACHINES: Final = "Microsoft.Compute/virtualMachines"
-DISKS: Final = "Microsoft.Compute/disks"
-INTERFACES: Final = "Microsoft.Network/networkInterfaces"
-ADDRESSES: Final = "Microsoft.Network/publicIPAddresses"
-SECURITY_GROUPS: Final = "Microsoft.Network/networkSecurityGroups"
-NETWORKS: Final = "Microsoft.Network/virtualNetworks"
-_ORDER: Final = (MACHINES, DISKS, INTERFACES, ADDRESSES, SECURITY_GROUPS, NETWORKS)
-"""The order of removal: nothing is removed before the things that use it."""
 _ATTEMPTS: Final = 3
 _VANISHED: Final = frozenset(
     {"InvalidResourceReference", "ResourceNotFound", "ResourceGroupNotFound", "ResourceGroupBeingDeleted", "NotFound"}
 )
 """The codes of a call that fails because another swarmd, as the last user of a shared resource, has removed it."""
 _PROVISION_PAUSE: Final = 2.0
-
-Say = Callable[[str, str], None]
-"""Is told an id and its progress: making, made, removing, removed."""
-
-
-@dataclass
-class Rollback:
-    """The removal of what one attempt created; once it has `ended`, `left` names what could not be removed."""
-
-    made: list[str]
-    left: list[str] = field(default_factory=list[str])
-    ended: trio.Event = field(default_factory=trio.Event)
 
 
 class Maker:
@@ -65,10 +47,10 @@ class Maker:
     def __init__(self, arm: Arm, group: str, nursery: trio.Nursery, access: Access, say: Say) -> None:
         self.arm = arm
         self.group = group
-        self._nursery = nursery
         self._access = access
         self._say = say
-        self._rollbacks: list[Rollback] = []
+        self._remover = Remover(arm, group, say)
+        self.rollbacks = Rollbacks(nursery, self._remover)
 
     def id(self, kind: str, name: str) -> str:
         """Return the id of a resource of the group."""
@@ -123,7 +105,7 @@ class Maker:
             with ungrouped():
                 return await self._steps(spec, tags, rollback.made)
         except BaseException as exc:
-            self._roll_back_later(rollback, attempt)
+            self.rollbacks.begin(rollback, attempt)
             if isinstance(exc, SwarmError):
                 await rollback.ended.wait()
                 raise _with_left(exc, rollback.left) from exc.__cause__
@@ -223,11 +205,7 @@ class Maker:
     def remove_later(self, machine: Body) -> None:
         """Remove a machine in the background, and the shared resources if it was their last user."""
         shared = [self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)]
-        self._roll_back_later(Rollback([machine["id"], *shared, self.group]), "")
-
-    def _roll_back_later(self, rollback: Rollback, attempt: str) -> None:
-        self._rollbacks.append(rollback)
-        self._nursery.start_soon(self._roll_back, rollback, attempt)
+        self.rollbacks.begin(Rollback([machine["id"], *shared, self.group]), "")
 
     async def collect(self) -> None:
         """Remove the shared resources, if no machine uses them any more."""
@@ -235,65 +213,9 @@ class Maker:
         if any(each["type"].lower() in (MACHINES.lower(), INTERFACES.lower()) for each in left):
             return
         shared = [each["id"] for each in left if tags_of(each).get(TAG) == "shared"]
-        failed = await self.remove_all([*shared, self.group], "")
+        failed = await self._remover.remove([*shared, self.group])
         if failed:
             _log.warning("not removed: %s", "; ".join(failed))
-
-    async def _roll_back(self, rollback: Rollback, attempt: str) -> None:
-        rollback.left = [f"{id}: it was not tried any more" for id in rollback.made]
-        rollback.left = await self.remove_all(rollback.made, attempt)
-        rollback.ended.set()
-        self._rollbacks.remove(rollback)
-        if rollback.left:
-            _log.error("not removed: %s; `swarmd azure sweep` removes it later", "; ".join(rollback.left))
-
-    async def remove_all(self, ids: Sequence[str], attempt: str) -> list[str]:
-        """Remove resources in an order that works; return those that could not be removed, with the reasons. What is
-        in use stays.
-        """
-        left: list[str] = []
-        for id in sorted((each for each in ids if "/" in each), key=lambda each: _ORDER.index(_kind(each))):
-            try:
-                await self._remove_one(id, attempt)
-            except SwarmError as exc:
-                if not _in_use(exc):
-                    left.append(f"{id}: {exc.message}")
-        if self.group in ids:
-            left += await self._remove_group()
-        return left
-
-    async def _remove_one(self, id: str, attempt: str) -> None:
-        if attempt and _kind(id) == MACHINES:
-            found = await self.arm.find(id)
-            if found is None or tags_of(found).get(ATTEMPT) != attempt:
-                return
-        self._say(id, "removing")
-        await self.arm.delete(id)
-        self._say(id, "removed")
-
-    async def _remove_group(self) -> list[str]:
-        """Delete the group, if swarmlib created it and it is empty."""
-        try:
-            found = await self.arm.group(self.group)
-            if found is None or tags_of(found).get(TAG) != "shared":
-                return []
-            if not await self.arm.listed(self.arm.resources.resources.list_by_resource_group(self.group)):
-                await self.arm.finished(partial(self.arm.resources.resource_groups.begin_delete, self.group))
-        except NotFound:
-            return []
-        except SwarmError as exc:
-            return [] if _in_use(exc) else [f"{self.group}: {exc.message}"]
-        return []
-
-    async def settle(self) -> None:
-        """Wait for the rollbacks that are under way; if this is cancelled, log what may not have been removed."""
-        try:
-            for rollback in [*self._rollbacks]:
-                await rollback.ended.wait()
-        finally:
-            for rollback in self._rollbacks:
-                names = ", ".join(rollback.made)
-                _log.error("perhaps not removed: %s; `swarmd azure sweep` removes it later", names)
 
 
 @asynccontextmanager
@@ -308,19 +230,8 @@ async def provisioning(
                 yield maker
             finally:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
-                    await maker.settle()
+                    await maker.rollbacks.settle()
                 nursery.cancel_scope.cancel()
-
-
-def _kind(id: str) -> str:
-    """Return the kind in an id, as it is spelled here; for an unknown kind, the last one of the order."""
-    found = parts(id)[1].lower()
-    return next((kind for kind in _ORDER if kind.lower() == found), NETWORKS)
-
-
-def _in_use(exc: SwarmError) -> bool:
-    code = str(exc.details.get("azure", ""))
-    return "InUse" in code or "CannotBeDeleted" in code or code == "NicReservedForAnotherVm"
 
 
 def _with_left(exc: SwarmError, left: Sequence[str]) -> SwarmError:

@@ -9,7 +9,7 @@ from typing import Final
 
 from .client import Arm, parts
 from .objects import seconds
-from .provisioning import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SECURITY_GROUPS
+from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SECURITY_GROUPS
 from .spec import MADE, TAG, VM, Body, tags_of
 
 _OWN: Final = frozenset({INTERFACES.lower(), ADDRESSES.lower()})

@@ -27,7 +27,8 @@ from .events import Events
 from .machines import default_spec, machines
 from .objects import Machine
 from .options import AzureOptions
-from .provisioning import MACHINES, provisioning
+from .provisioning import provisioning
+from .resources import MACHINES
 from .spec import LABEL, Body, Spec, is_reserved
 
 _CONTAINERS: Final = "containers"
