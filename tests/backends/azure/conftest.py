@@ -21,7 +21,7 @@ def spec() -> Spec:
 @pytest.fixture
 async def arm(spec: Spec) -> AsyncIterator[fakearm.FakeArm]:
     """A fake whose every answer must be as the documents have it."""
-    async with fakearm.serving(spec=spec) as running:
+    async with fakearm.serving(spec=spec, reserve_seconds=0.1) as running:
         yield running
     assert running.violations == []
 

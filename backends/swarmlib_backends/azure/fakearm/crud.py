@@ -167,7 +167,7 @@ class Crud:
             except Exception:
                 resource.state = "Failed"
                 raise
-            self._state.resources.pop(resource.id.key, None)
+            self._state.drop(resource.id)
 
         operation = self._begin(resource, work, call)
         return Answer(202, None, self.headers(operation, call, location=True))

@@ -19,6 +19,7 @@ from .network import Subnets, VirtualNetworks
 from .resource import ResourceId
 from .security import SecurityGroups, SecurityRules
 from .state import ArmCall, State
+from .tags import TAGS, Tags
 from .vms import Extensions, VirtualMachines
 
 _GROUPS: Final = re.compile(r"/resourceGroups(?:/([^/]+))?", re.IGNORECASE)
@@ -43,6 +44,7 @@ class Routes:
         own = [machines, Extensions(state), Disks(state), ContainerGroups(state), interfaces, addresses]
         self._crud = Crud(state, [*own, *networks])
         self._groups = Groups(state, self._crud)
+        self._tags = Tags(state, lambda resource: self._crud.kind(resource.id.type).busy_error(resource))
         self._compute = Compute(state, self._crud)
         self.containers = ContainerInstance(state)
 
@@ -54,6 +56,8 @@ class Routes:
         """
         if match := OPERATION.fullmatch(rest):
             return self._operation(match[2], (match[1] or "").lower() == "operations", call)
+        if match := TAGS.fullmatch(path):
+            return self._tags.answer(match[1], call)
         found = await self.containers.answer(path, rest, call)
         if found is None and call.request.method == "GET":
             found = self._listed(rest, call)

@@ -74,7 +74,11 @@ class State:
     """Roughly how long an operation on a virtual machine takes; others take a tenth of it."""
     poll_seconds: float
     """How long a client is asked to wait before it polls an operation again."""
+    reserve_seconds: float
+    """How long an interface is reserved for the machine that could not be created with it."""
     first_address: int = 0
+    list_lag: float = 0
+    """How long ARM's own list of resources, unlike the providers' lists, still shows what was deleted."""
     basic_addresses: bool = False
     """Whether Basic public addresses can be created, as was possible until 2025."""
     regions: dict[str, Region] = field(default_factory=regions)
@@ -89,10 +93,21 @@ class State:
     """Whether that engine is the simulator: its terminals do nothing, and it has one set of ports for all."""
     registries: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     """The registries that want a user with a password to pull an image for a container group, by their names."""
+    _gone: list[tuple[float, Resource]] = field(default_factory=list[tuple[float, Resource]])
 
     def uuid(self) -> str:
         """Return a new UUID from the seeded randomness."""
         return str(UUID(int=self.random.getrandbits(128), version=4))
+
+    def drop(self, id: ResourceId) -> None:
+        """Take a resource off the lists; ARM's own list shows it for a while longer."""
+        if (gone := self.resources.pop(id.key, None)) is not None and self.list_lag:
+            self._gone.append((trio.current_time() + self.list_lag, gone))
+
+    def cached(self) -> list[Resource]:
+        """Return what ARM's own list of resources shows."""
+        self._gone = [(until, each) for until, each in self._gone if until > trio.current_time()]
+        return [*self.resources.values(), *(each for _, each in self._gone)]
 
     def of_type(self, type: str, group: str = "") -> Iterator[Resource]:
         """Yield the resources of a type; only a group's, if one is named."""
