@@ -28,15 +28,17 @@ _READY: Final = "serving; press Ctrl-C to stop"
 _HANGUP: Final[int | None] = getattr(signal, "SIGHUP", None)
 
 
-def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
+def run_until_signal(work: Callable[[], Awaitable[None]], hurry: Callable[[], None] = lambda: None) -> int:
     """Run `work` until its end, or until SIGINT, SIGTERM or SIGHUP (ignored under nohup).
 
     Unless it means that the terminal was closed, SIGHUP has files read or opened again instead, if there are any.
 
+    hurry: is called at each further signal, while the work that was cancelled is still ending.
+
     Return the exit code: 0, or what shells expect for the signal, 128 + its number.
     """
     _allow_many_files()
-    return trio.run(_run, work)
+    return trio.run(_run, work, hurry)
 
 
 async def serve(chain: Chain, control_socket: Path | None) -> None:
@@ -101,9 +103,9 @@ def _allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _run(work: Callable[[], Awaitable[None]]) -> int:
+async def _run(work: Callable[[], Awaitable[None]], hurry: Callable[[], None]) -> int:
     with ungrouped(), reopening.holding() as files, trio.open_signal_receiver(*_ending_signals()) as signals:
-        ending = _Ending(files)
+        ending = _Ending(files, hurry)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ending.watch, signals)
             with ending.scope:
@@ -130,18 +132,21 @@ def _has_terminal() -> bool:
 
 
 class _Ending:
-    """Ends the work at the first signal, and drops later ones: the closing of every stage is bounded."""
+    """Ends the work at the first signal, and tells it of later ones."""
 
-    def __init__(self, files: Reopening) -> None:
+    def __init__(self, files: Reopening, hurry: Callable[[], None]) -> None:
         self.scope = trio.CancelScope()
         self.exit_code = 0
         self._files = files
+        self._hurry = hurry
         self._had_terminal = _has_terminal()
 
     async def watch(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
             if number == _HANGUP and not self._terminal_closed() and self._files():
                 continue
+            if self.exit_code:
+                self._hurry()
             self.exit_code = self.exit_code or 128 + number
             self.scope.cancel()
 

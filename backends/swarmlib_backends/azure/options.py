@@ -51,6 +51,7 @@ class AzureOptions:
     whoami: str = option(
         "web service that returns this machine's public address", default="https://api.ipify.org", metavar="URL"
     )
+    not_ours: bool = option("also remove, stop and change machines that swarmlib did not make", default=False)
     keep_allocated: bool = option("keep stopped machines allocated; they are billed", default=False)
     poll: Duration = option("interval at which machines are polled while a client watches events", default=10.0)
 

@@ -4,12 +4,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from swarmlib_backends.azure import fakearm
+from swarmlib_backends.azure import fakearm, patience
 from swarmlib_backends.azure.fakearm.spec import Spec
 from tests.support.azure.sdk import Sdk, opened
 from tests.support.paths import DATA
 
 DOCUMENTS = DATA / "azure/specification"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fake Azure that takes no time needs no patience."""
+    monkeypatch.setattr(patience, "SETTLE_SECONDS", 0.02)
+    monkeypatch.setattr(patience, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "RESERVED_SECONDS", 3)
 
 
 @pytest.fixture(scope="session")
