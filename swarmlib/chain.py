@@ -8,10 +8,11 @@ from typing import Annotated, Any, TypeAlias, cast
 
 import trio
 
-from . import registry
+from . import observing, registry
 from .binding import build, stage
 from .errors import Invalid, SwarmError, ungrouped
 from .grammar import ChainText, parse
+from .observing import Observer
 from .options import Reader
 from .reply_channel import CLEANUP_SECONDS
 from .request import Sender
@@ -68,28 +69,23 @@ class Chain:
         return cls(*(_from_table(table) for table in source))
 
     @asynccontextmanager
-    async def open(self, next: Sender | None = None) -> AsyncGenerator[Sender]:
+    async def open(self, next: Sender | None = None, *, observer: Observer | None = None) -> AsyncGenerator[Sender]:
         """Open every stage, the last one first, and yield the channel of the first, which is also the first to close.
 
         A stage has `CLEANUP_SECONDS` to close before it is cancelled, also when the caller itself is cancelled.
         `next` follows the last stage; by default a request that reaches it is answered `not_implemented`.
+        `observer` observes the stages; by default that of the stage which opens the chain, if it is observed.
 
         Raises:
             SwarmError: a stage can't be opened, or failed while open (the body is cancelled then).
         """
-        sender = next or Unhandled()
-        stages: list[OpenStage] = []
-        with ungrouped():
-            async with trio.open_nursery() as nursery:
-                try:
-                    for backend in reversed(self.backends):
-                        stage = OpenStage(backend)
-                        stages.insert(0, stage)
-                        sender = await stage.open(sender, nursery)
-                    yield sender
-                finally:
-                    for stage in stages:
-                        await stage.close()
+        async with opened(self.stages(observer or observing.here.get()), next or Unhandled()) as sender:
+            yield sender
+
+    def stages(self, observer: Observer | None) -> Sequence[OpenStage]:
+        """Return the stages, of which none is open yet, for whoever opens them one by one."""
+        observers = [None] * len(self.backends) if observer is None else observer.chain(self.label, self.backends)
+        return list(map(OpenStage, self.backends, observers))
 
 
 Stages: TypeAlias = Annotated[str | Backend | Chain, Reader(Chain.read)]
@@ -107,8 +103,10 @@ class OpenStage:
     turn to close comes.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, observer: Observer | None) -> None:
         self.backend = backend
+        self._observer = observer
+        self._begun = False
         self._scope = trio.CancelScope()
         self._closing = trio.Event()
         self._closed = trio.Event()
@@ -124,10 +122,13 @@ class OpenStage:
         return self.sender
 
     async def _run(self, next: Sender, *, task_status: trio.TaskStatus[Sender]) -> None:
+        self._begun = True
+        if self._observer is not None:
+            observing.here.set(self._observer)  # for this task, and those that the stage starts
         try:
             with self._scope, ungrouped():
                 async with self.backend.open(next) as sender:
-                    task_status.started(sender)
+                    task_status.started(sender if self._observer is None else self._observer.inlet(sender))
                     await self._closing.wait()
         except SwarmError as exc:
             exc.backend = exc.backend or self.backend.name
@@ -136,11 +137,34 @@ class OpenStage:
             self._closed.set()
 
     async def close(self) -> None:
-        """Close the stage, within `CLEANUP_SECONDS`. May be called twice."""
-        self._closing.set()
-        self._scope.deadline = min(self._scope.deadline, trio.current_time() + CLEANUP_SECONDS)
-        with trio.CancelScope(shield=True):  # bounded by the deadline just set
-            await self._closed.wait()
+        """Close the stage, within `CLEANUP_SECONDS`, if it was opened. May be called twice."""
+        if self._begun:
+            self._closing.set()
+            self._scope.deadline = min(self._scope.deadline, trio.current_time() + CLEANUP_SECONDS)
+            with trio.CancelScope(shield=True):  # bounded by the deadline just set
+                await self._closed.wait()
+        if self._observer is not None:
+            self._observer.closed()
+            self._observer = None
+
+
+@asynccontextmanager
+async def opened(stages: Sequence[OpenStage], next: Sender) -> AsyncGenerator[Sender]:
+    """Open stages in front of `next`, the last one first, and yield the channel of the first, which closes first.
+
+    Raises:
+        SwarmError: one can't be opened, or failed while open (the body is cancelled then).
+    """
+    sender = next
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            try:
+                for stage in reversed(stages):
+                    sender = await stage.open(sender, nursery)
+                yield sender
+            finally:
+                for stage in stages:
+                    await stage.close()
 
 
 def _from_table(table: Any) -> Backend:

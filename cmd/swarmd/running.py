@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import trio
 
-from swarmlib import Backend, Chain, Sender, SwarmError, Unhandled
+from swarmlib import Chain, Sender, SwarmError, Unhandled
 from swarmlib.chain import OpenStage
 from swarmlib.errors import ungrouped
 from swarmlib.net.handover import Handover, Listening
+from swarmlib.observing import Observer
 from swarmlib_backends.switch import Switch, Way
 
 from .announcing import announce
@@ -32,9 +33,10 @@ class _Server(NamedTuple):
 class Running:
     """One chain."""
 
-    def __init__(self, handover: Handover, nursery: trio.Nursery) -> None:
+    def __init__(self, handover: Handover, nursery: trio.Nursery, observer: Observer | None) -> None:
         self._handover = handover
         self._nursery = nursery
+        self._observer = observer
         self.announced = False
 
     async def open(self, chain: Chain) -> None:
@@ -43,15 +45,16 @@ class Running:
         Raises:
             SwarmError: a stage can't be opened; none is open then.
         """
-        source, *others = chain.backends
-        self.chain = chain
-        self._stages = await self._opened(others, Unhandled())
-        self._switch = Switch(_first(self._stages))
+        stages = chain.stages(self._observer)
+        source, *others = stages
         try:
+            await self._open(others, Unhandled())
+            self._switch = Switch(_first(others))
             self._server = await self._serve(source)
         except BaseException:
-            await _close(self._stages)
+            await _close(stages)
             raise
+        self.chain, self._stages = chain, others
 
     @property
     def listening(self) -> Listening:
@@ -64,14 +67,17 @@ class Running:
         Raises:
             SwarmError: a stage can't be opened; the chain stays as it was.
         """
-        source, *others = chain.backends
+        stages = chain.stages(self._observer)
+        source, *others = stages
         kept = self._stages[len(self._stages) - _same_at_the_end(self._stages, others) :]
-        changed = await self._opened(others[: len(others) - len(kept)], _first(kept))
+        changed = others[: len(others) - len(kept)]
         try:
-            server = self._server if _same(self._server.stage.backend, source) else await self._serve(source)
+            await self._open(changed, _first(kept))
+            server = self._server if _same(self._server.stage, source) else await self._serve(source)
         except BaseException:
-            await _close(changed)
+            await _close(stages)
             raise
+        await _close([each for each in (source, *others[len(changed) :]) if each is not server.stage])
         former, self._stages = self._stages, changed + kept
         way = self._switch.turn(_first(self._stages))
         self._nursery.start_soon(_end_stages, way, former[: len(former) - len(kept)])
@@ -87,31 +93,27 @@ class Running:
         finally:
             await _close(self._stages)
 
-    async def _serve(self, source: Backend) -> _Server:
+    async def _serve(self, source: OpenStage) -> _Server:
         with self._handover.server() as listening:
-            (stage,) = await self._opened([source], self._switch)
-        return _Server(stage, listening)
+            await self._open([source], self._switch)
+        return _Server(source, listening)
 
-    async def _opened(self, backends: Sequence[Backend], next: Sender) -> list[OpenStage]:
+    async def _open(self, stages: Sequence[OpenStage], next: Sender) -> None:
         """Open stages in front of `next`, the last one first."""
-        stages: list[OpenStage] = []
-        try:
-            for backend in reversed(backends):
-                stage = OpenStage(backend)
-                with ungrouped():
-                    next = await stage.open(next, self._nursery)
-                stages.insert(0, stage)
-        except BaseException:
-            await _close(stages)
-            raise
-        return stages
+        for stage in reversed(stages):
+            with ungrouped():
+                next = await stage.open(next, self._nursery)
 
 
 @dataclass
 class Fleet:
-    """All chains that run, by their names."""
+    """All chains that run, by their names.
+
+    observer: observes them; None if nobody does.
+    """
 
     nursery: trio.Nursery
+    observer: Observer | None = None
     handover: Handover = field(default_factory=Handover)
     running: dict[str, Running] = field(default_factory=dict[str, Running])
 
@@ -147,7 +149,7 @@ class Fleet:
                     nursery.start_soon(each.end)
 
     async def _begin(self, name: str, chain: Chain) -> None:
-        running = Running(self.handover, self.nursery)
+        running = Running(self.handover, self.nursery, self.observer)
         await running.open(chain)
         self.running[name] = running
 
@@ -170,15 +172,15 @@ def _first(stages: Sequence[OpenStage]) -> Sender:
     return stages[0].sender if stages else Unhandled()
 
 
-def _same(one: Backend, other: Backend) -> bool:
-    return bool(plain(Chain(one)) == plain(Chain(other)))
+def _same(one: OpenStage, other: OpenStage) -> bool:
+    return bool(plain(Chain(one.backend)) == plain(Chain(other.backend)))
 
 
-def _same_at_the_end(stages: Sequence[OpenStage], backends: Sequence[Backend]) -> int:
+def _same_at_the_end(stages: Sequence[OpenStage], others: Sequence[OpenStage]) -> int:
     """Return how many of the last stages are open already."""
     number = 0
-    for stage, backend in zip(reversed(stages), reversed(backends), strict=False):
-        if not _same(stage.backend, backend):
+    for stage, other in zip(reversed(stages), reversed(others), strict=False):
+        if not _same(stage, other):
             break
         number += 1
     return number

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from swarmlib import Chain, SwarmError
+from swarmlib import Chain, SwarmError, Unhandled
+from swarmlib.chain import opened
 from swarmlib.errors import ungrouped
 from swarmlib.net.handover import Handover
 from swarmlib_backends import control, reopening
+from swarmlib_backends.control import Desk
+from swarmlib_backends.observe import status
+from swarmlib_backends.observe.observation import Observation
+from swarmlib_backends.observe.status import Status
 from swarmlib_backends.reopening import Reopening, reopened
 
 from .announcing import announce
@@ -42,32 +47,43 @@ def run_until_signal(work: Callable[[], Awaitable[None]], hurry: Callable[[], No
 
 
 async def serve(chain: Chain, control_socket: Path | None) -> None:
-    """Hold `chain` open until cancelled, and serve what its stages offer to the operator on a control socket."""
-    source, *others = chain.backends
-    with control.desk() as desk:
-        async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
-            next = await stack.enter_async_context(Chain(*others).open())
-            with Handover().server() as listening:
-                await stack.enter_async_context(Chain(source).open(next))
-            await stack.enter_async_context(control.serving(desk, control_socket))
-            say(_READY)
-            announce(chain, listening, nursery)
-            await trio.sleep_forever()
+    """Hold `chain` open until cancelled; serve its state, and what its stages offer, on a control socket."""
+    async with _operated() as (desk, observation, nursery), AsyncExitStack() as stack:
+        source, *others = chain.stages(observation.root)
+        next = await stack.enter_async_context(opened(others, Unhandled()))
+        with Handover().server() as listening:
+            await stack.enter_async_context(opened([source], next))
+        await stack.enter_async_context(control.serving(desk, control_socket))
+        say(_READY)
+        announce(chain, listening, nursery)
+        await trio.sleep_forever()
 
 
 async def serve_file(path: Path, chains: Mapping[str, Chain], settings: Settings) -> None:
     """Hold the chains of a configuration file open until cancelled; read it again when that is asked for (SIGHUP)."""
+    async with _operated() as (desk, observation, nursery):
+        fleet = Fleet(nursery, observation.root)
+        try:
+            await fleet.open(chains)
+            async with control.serving(desk, settings.control):
+                say(_READY)
+                fleet.announce()
+                await _read_again(path, fleet)
+        finally:
+            await fleet.close()
+
+
+@asynccontextmanager
+async def _operated() -> AsyncGenerator[tuple[Desk, Observation, trio.Nursery]]:
+    """Observe the chains that are opened in this context, and offer their state to the operator."""
+    observation = Observation()
     with control.desk() as desk:
-        async with trio.open_nursery() as nursery:
-            fleet = Fleet(nursery)
-            try:
-                await fleet.open(chains)
-                async with control.serving(desk, settings.control):
-                    say(_READY)
-                    fleet.announce()
-                    await _read_again(path, fleet)
-            finally:
-                await fleet.close()
+        async with (
+            control.offering(status.KIND, Status(observation, desk), needed=False),
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(observation.sample)
+            yield desk, observation, nursery
 
 
 async def _read_again(path: Path, fleet: Fleet) -> None:

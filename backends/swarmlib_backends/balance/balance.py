@@ -16,13 +16,16 @@ from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
 from swarmlib.quantities import Duration
 
+from ..control import offering
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerRename, ImageBuild, ImageCommit, ImageGetAll, ImagePush
 from ..dockerapi.rows import WHOLE
 from ..dockerapi.versions import parsed
+from ..observe import engines
 from ..watched_file import WatchedFile
 from . import colocation, contexts, events, holders, labels, merge, owners, response_hooks, swarm_mode
+from .engines_desk import EnginesDesk
 from .fanout import ask_all, broadcast, first_answer, forward_answer, missing, refuse_partial, reply_merged
 from .images import Images
 from .lists import Listing
@@ -116,6 +119,7 @@ class Balance(Server):
                 self._listing = Listing(members, strict=self.strict, may_be_empty=self.provisioner is not None)
                 nursery.start_soon(Rescheduler(members, self._spawner, self.reschedule_after).run)
                 async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(offering(engines.KIND, EnginesDesk(members), needed=False))
                     for source in sources:
                         await stack.enter_async_context(source.provision(members))
                     yield
