@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Desk(Server):
-    """Takes the operator's requests to the stages that offer what they are about.
+    """Takes the operator's requests to the stages that offer what they are about, and lists what is offered (`ls`).
 
     Attributes:
         offers: the channels of what is offered, by kind.
@@ -78,6 +78,8 @@ class Desk(Server):
             return (await call(sender, request)).value
 
     async def _take(self, request: Request) -> object:
+        if not request.path and request.verb is Verb.LS:
+            return sorted(self.offers)
         kind = request.path[0] if request.path else ""
         offers = self.offers.get(kind, [])
         if not offers:
@@ -187,15 +189,18 @@ def _made(path: Path) -> Path:
     return path
 
 
-def found() -> Path:
-    """Return the control socket of the only swarmd that this user can control here.
+async def found(kind: str) -> Path:
+    """Return the control socket of the only swarmd that this user can control here, and that offers a kind of objects.
 
     Raises:
         Invalid: there is none, or more than one.
     """
-    sockets = sorted(each for each in folder().glob("*.sock") if _answers(each))
+    where = folder()
+    sockets = sorted(each for each in where.glob("*.sock") if _answers(each))
     if not sockets:
-        raise Invalid(f"no swarmd to control is running: there is no socket in {folder()}")
+        raise Invalid(f"no swarmd to control is running: there is no socket in {where}")
+    if len(sockets) > 1:
+        sockets = [each for each in sockets if kind in await ask(each, Request(Verb.LS))] or sockets
     if len(sockets) > 1:
         raise Invalid(f"several swarmd are running: choose one with --control: {', '.join(map(str, sockets))}")
     return sockets[0]

@@ -9,13 +9,15 @@ from typing import Final
 
 import trio
 
-from swarmlib import Ack, Error, Json, Log, Reply, ReplySender, Request, SwarmError, Tap
+from swarmlib import Ack, Error, Json, Log, Reply, ReplySender, Request, SwarmError
 from swarmlib.reply import FINAL
 from swarmlib.verbs import CONVERSATIONS
 
 from ..stream_wrappers import StreamWrapper
 
 INTERNAL: Final = "internal"
+UNANSWERED: Final = "unavailable"
+"""The outcome of a call whose replies ended without a final one: the channel then says so itself."""
 MAX_STEPS: Final = 64
 """The most stages of a call's way that are kept."""
 OK: Final = "ok"
@@ -82,7 +84,7 @@ class Call:
         asked = self.asked
         asked.reply.on_gone(self.gone)
         upload = None if asked.upload is None else _Upload(asked.upload, self).alike
-        return asked.replace(upload=upload, reply=_Replies(asked.reply, self))
+        return asked.replace(upload=upload, reply=_CallReplies(asked.reply, self))
 
     def at(self, stage: int) -> None:
         """Note that it came to a stage."""
@@ -133,6 +135,7 @@ class Call:
         """Note that it has ended; only the first time counts."""
         if not self.over:
             self.over, self.streams = True, False
+            self.outcome = self.outcome or UNANSWERED
             self.seconds = perf_counter() - self.began
             if self.answer is not None:
                 self.sent += self.answer.held  # now: a value of this process is encoded when it is delivered
@@ -143,20 +146,82 @@ current: Final[ContextVar[Call | None]] = ContextVar("call", default=None)
 """The call in whose tasks this is read."""
 
 
-class _Replies(Tap):
+class _Through(ReplySender):
+    """A reply channel that is another one, whose contract and state it shares: it only sees what is sent."""
+
+    def __init__(self, inner: ReplySender) -> None:
+        self._inner = inner
+
+    def pass_to(self, owner: object) -> None:
+        """See `ReplySender.pass_to`."""
+        self._inner.pass_to(owner)
+
+    def is_with(self, owner: object) -> bool:
+        """See `ReplySender.is_with`."""
+        return self._inner.is_with(owner)
+
+    @property
+    def answered(self) -> bool:
+        """See `ReplySender.answered`."""
+        return self._inner.answered
+
+    @property
+    def over(self) -> bool:
+        """See `ReplySender.over`."""
+        return self._inner.over
+
+    @property
+    def gone(self) -> bool:
+        """See `ReplySender.gone`."""
+        return self._inner.gone
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """See `ReplySender.on_gone`."""
+        self._inner.on_gone(callback)
+
+    async def aclose(self) -> None:
+        """See `ReplySender.aclose`."""
+        await self._inner.aclose()
+
+    async def _deliver(self, reply: Reply) -> None:
+        raise AssertionError(reply)  # `send` and `aclose` are the other channel's
+
+    async def _finish(self) -> None:
+        raise AssertionError
+
+
+class _CallReplies(_Through):
     """The replies of a call."""
 
     def __init__(self, inner: ReplySender, call: Call) -> None:
-        super().__init__(inner, call.see)
+        super().__init__(inner)
         self._call = call
 
-    async def _deliver(self, reply: Reply) -> None:
-        await super()._deliver(reply)
+    async def send(self, value: Reply) -> None:
+        """See `ReplySender.send`."""
+        await self._inner.send(self._call.see(value))
         self._call.delivered()
 
-    async def _finish(self) -> None:
+    async def aclose(self) -> None:
+        """See `ReplySender.aclose`."""
+        await super().aclose()
         self._call.closed()
-        await super()._finish()
+
+
+class EngineReplies(_Through):
+    """The replies of one request to an engine, whose time and outcome are noted at the final one."""
+
+    def __init__(self, request: Request, answered: Callable[[Request, float, SwarmError | None], None]) -> None:
+        super().__init__(request.reply)
+        self._request = request
+        self._answered = answered
+        self._began = perf_counter()
+
+    async def send(self, value: Reply) -> None:
+        """See `ReplySender.send`."""
+        if isinstance(value, FINAL):
+            self._answered(self._request, perf_counter() - self._began, getattr(value, "error", None))
+        await self._inner.send(value)
 
 
 class _Upload(StreamWrapper):
@@ -193,18 +258,3 @@ class _Stream(StreamWrapper):
             await self.inner.aclose()
         finally:
             self._call.end()
-
-
-class EngineReply(Tap):
-    """The replies of one request to an engine, whose time and outcome are noted at the final one."""
-
-    def __init__(self, request: Request, answered: Callable[[Request, float, SwarmError | None], None]) -> None:
-        super().__init__(request.reply, self._seen)
-        self._request = request
-        self._answered = answered
-        self._began = perf_counter()
-
-    def _seen(self, reply: Reply) -> Reply:
-        if isinstance(reply, FINAL):
-            self._answered(self._request, perf_counter() - self._began, None if isinstance(reply, Ack) else reply.error)
-        return reply

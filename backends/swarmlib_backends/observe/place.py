@@ -12,7 +12,7 @@ from swarmlib import Backend, Request, Sender, Source, SwarmError
 from swarmlib.observing import Observer
 
 from ..calls import LOOKS
-from .call import Call, EngineReply, current
+from .call import Call, EngineReplies, current
 from .series import Series
 
 UNREACHED: Final = frozenset({"unavailable", "timeout"})
@@ -158,7 +158,7 @@ class Edge(trio.abc.SendChannel[Request]):
     def _to_engine(self, request: Request, call: Call | None) -> Request:
         if call is not None:
             call.engine = self._place.number
-        return request.replace(reply=EngineReply(request, self._place.answered))
+        return request.replace(reply=EngineReplies(request, self._place.answered))
 
     async def aclose(self) -> None:
         """Close the stage's channel."""
