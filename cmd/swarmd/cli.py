@@ -24,6 +24,7 @@ from .held_commands import approve, deny, pending
 from .kubernetes_commands import kubernetes
 from .policy_commands import policy
 from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
+from .status_commands import status, top
 from .tenant_commands import tenant
 
 if TYPE_CHECKING:
@@ -281,7 +282,9 @@ cli.add_command(audit)
 cli.add_command(azure)
 cli.add_command(kubernetes)
 cli.add_command(policy)
+cli.add_command(status)
 cli.add_command(tenant)
+cli.add_command(top)
 for command in (pending, approve, deny):
     policy.add_command(command)
 

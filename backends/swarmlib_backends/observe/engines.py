@@ -89,7 +89,7 @@ def _row(place: Place) -> dict[str, Any]:
     return {
         **found,
         "stage": place.name,
-        "latency_ms": round(place.latency * 1000, 2),
+        "latency_ms": round(place.latency * 1000, 2) if place.latency else None,
         "requests": place.requests,
         "errors": place.errors,
     }

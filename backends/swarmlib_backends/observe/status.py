@@ -45,7 +45,7 @@ async def state(observation: Observation, desk: Desk | None) -> dict[str, Any]:
     """Return what is known of a chain now. Counts are since its start; rates are a second, over the last seconds."""
     return {
         "pid": os.getpid(),
-        "uptime": round(time.time() - observation.began, 1),
+        "uptime": round(time.time() - observation.began, 3),
         "chain": [_stage(observation, place) for place in observation.places.values()],
         "engines": await engines(observation, desk),
         "calls": [_under_way(observation, call) for call in islice(observation.under_way.values(), MOST)],
