@@ -26,6 +26,7 @@ from swarmlib_backends import (
     Exec,
     Limit,
     Listen,
+    Metrics,
     Policy,
     Record,
     Remote,
@@ -160,6 +161,10 @@ class Observed(Backend):
 
 async def test_a_filter_that_is_observed() -> None:
     await check_backend(lambda: Observed(Timeout(after=60)))
+
+
+async def test_metrics() -> None:
+    await check_backend(lambda: Observed(Metrics("tcp://127.0.0.1:0")))
 
 
 async def test_an_engine_that_is_observed() -> None:

@@ -7,13 +7,14 @@ it is known how they answered last; one that has been asked nothing for a while 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final, cast
 
 import trio
 
 from swarmlib import Request, SwarmError, TimedOut, Verb
-from swarmlib.asking import call
+from swarmlib.asking import Answer, call
 
 from ..control import Desk
 from .observation import Observation, name_of
@@ -104,20 +105,23 @@ async def _probe(place: Place) -> None:
     place.asked_at = perf_counter()
     await _ask(place, Request(Verb.GET, ("ping",)))
     if place.failure is None:
-        about = await _ask(place, Request(Verb.GET))
+        answer = await _ask(place, Request(Verb.GET))
+        about: object = {}
+        with suppress(SwarmError):  # it is not JSON
+            about = answer and answer.value
         place.about = cast("Mapping[str, Any]", about) if isinstance(about, Mapping) else {}
 
 
-async def _ask(place: Place, request: Request) -> object:
+async def _ask(place: Place, request: Request) -> Answer | None:
     """Return an engine's answer, and note how it went; None if it answers with an error, or not in time."""
     if place.sender is None:  # it was closed meanwhile
         return None
     began = perf_counter()
-    answer: object = None
+    answer: Answer | None = None
     error: SwarmError | None = TimedOut(f"it did not answer within {PROBE_SECONDS:g} s")
     with trio.move_on_after(PROBE_SECONDS):
         try:
-            answer, error = (await call(place.sender, request)).value, None
+            answer, error = await call(place.sender, request), None
         except SwarmError as exc:
             error = exc
     place.answered(request, perf_counter() - began, error)

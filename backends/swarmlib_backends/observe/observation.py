@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-from swarmlib import Denied, Request, Unsupported, observing
+from swarmlib import Denied, Invalid, Request, Unsupported, observing
 
 from .. import redact
 from ..dockerapi import table
@@ -223,8 +223,13 @@ def name_of(place: Place) -> str:
     return place.label or place.name
 
 
-def current() -> Observation | None:
-    """Return the observation of the chain whose stage reads this; None where nobody observes."""
+def observed(stage: str) -> Observation:
+    """Return the observation of the chain whose stage, of this name, reads this.
+
+    Raises:
+        Invalid: nobody observes the chain.
+    """
     place = observing.here.get()
-    book = place.book if isinstance(place, Place) else None
-    return book if isinstance(book, Observation) else None
+    if not isinstance(place, Place) or not isinstance(place.book, Observation):
+        raise Invalid(f"{stage} requires a chain that is observed: run it by swarmd, or open it with an Observation")
+    return place.book

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from swarmlib import Backend, Request, Sender, Source, SwarmError
+from swarmlib import Backend, Filter, Request, Sender, Source, SwarmError
 from swarmlib.observing import Observer
 
 from ..calls import LOOKS
@@ -46,7 +46,7 @@ class Place(Observer):
         above: the place that has opened its chain.
         row: which of the chains that `above` has opened is its own.
         is_entry: whether clients' requests come here first.
-        is_last: whether no stage of its chain follows.
+        is_last: whether no stage of its chain follows, and it may answer requests itself.
         requests: how many it was sent.
         errors: how many of these ended with an error, if it is an engine.
         answers: of an engine, the series of its answers by outcome.
@@ -84,7 +84,7 @@ class Place(Observer):
         """See `Observer.chain`."""
         self._chains += 1
         places = [Place(self.book, each, self, label or self.label, self._chains) for each in backends]
-        places[-1].is_last = not isinstance(backends[-1], Source)
+        places[-1].is_last = not isinstance(backends[-1], Filter | Source)
         if self.above is None:
             first = 1 if isinstance(backends[0], Source) else 0
             for place in places[first : first + 1]:
