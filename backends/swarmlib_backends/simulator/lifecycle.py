@@ -302,7 +302,7 @@ class Lifecycle:
         if container.host["AutoRemove"] if volumes is None else volumes:
             for mount in container.mounts:
                 if mount.anonymous and engine.volumes.has(mount.name) and not engine.volumes.users(mount.name):
-                    engine.volumes.remove(mount.name)
+                    engine.volumes.discard(mount.name)
         for alias in list(container.links):
             unlink(container, alias, engine)
         container.linked_by.clear()
