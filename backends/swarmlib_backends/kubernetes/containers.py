@@ -39,8 +39,8 @@ from .pods import names
 from .pods.creation import new
 from .pods.fields import refused
 from .pods.record import Image, Record
-from .pods.volumes import mounts
 from .streams.remote import RemoteCommand, RemoteProcess
+from .volume_operations import VolumeOperations
 
 _FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
     **FILTERS,
@@ -53,13 +53,20 @@ class Containers(ContainerOperations[PodContainer]):
     """Answers what is asked of containers."""
 
     def __init__(
-        self, cluster: Cluster, lifecycle: Lifecycle, networking: Networking, images: Images, nursery: trio.Nursery
+        self,
+        cluster: Cluster,
+        lifecycle: Lifecycle,
+        networking: Networking,
+        images: Images,
+        volumes: VolumeOperations,
+        nursery: trio.Nursery,
     ) -> None:
         super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
         self._cluster = cluster
         self._life = lifecycle
         self._networking = networking
         self._images = images
+        self._volumes = volumes
         self._nursery = nursery
         self._terminals: dict[str, list[RemoteProcess]] = {}
         """The connections by which clients are attached, by the ids of the containers."""
@@ -88,6 +95,7 @@ class Containers(ContainerOperations[PodContainer]):
         name_of = self._networking.networks.name_of
         record = new(name, body, image, self._cluster.options, self.now(), name_of)
         _check_done_here(record)
+        await self._volumes.make_for(record)
         made = await self._cluster.create(record, secret)
         return {"Id": made.id, "Warnings": [warning] if warning else []}
 
@@ -183,10 +191,6 @@ class Containers(ContainerOperations[PodContainer]):
 
 def _check_done_here(record: Record) -> None:
     """Refuse what a Pod could have, and no gateway does for it. Raises `Unsupported`."""
-    volume = next((each for each in mounts(record) if each.type == "volume" and not each.anonymous), None)
-    if volume is not None:
-        why = "named volumes are not made in a cluster; an anonymous one is empty and goes with the container"
-        raise refused((f"the volume {volume.name!r:.80}", why))
     if list_of(dict_of(record.body.get("Healthcheck")).get("Test")) not in ([], ["NONE"]):
         raise refused(("Healthcheck", "no gateway runs health checks in a cluster"))
 

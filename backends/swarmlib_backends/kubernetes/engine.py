@@ -35,11 +35,14 @@ from .networking import Networking
 from .networks import Networks
 from .options import KubernetesOptions
 from .pods import template
+from .pods.claims import Claim
 from .pods.options import PodOptions
 from .ports import Ports
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
+from .volume_operations import VolumeOperations
+from .volumes import Volumes
 from .yaml_files import read_yaml
 
 
@@ -68,20 +71,22 @@ class Engine(EngineServer):
             cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
             Happenings(cluster, events, nursery, clock.now, self.name)
-            self._networks = Networks(api, access.namespace)
+            self._networks, volumes = Networks(api, access.namespace), Volumes(api, access.namespace)
             endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
             networking = Networking(self._networks, endpoints, ports)
             lifecycle = Lifecycle(cluster, networking, events, clock.now, options.start_timeout)
             images = Images(registries, clock.now)
-            containers = Containers(cluster, lifecycle, networking, images, nursery)
+            volume_operations = VolumeOperations(cluster, volumes, events, clock.now)
+            containers = Containers(cluster, lifecycle, networking, images, volume_operations, nursery)
             execs = Execs(cluster, events, clock.now, nursery)
             archive = Archive(cluster, lifecycle, nursery)
             networks = NetworkOperations(cluster, networking, events, clock.now)
-            own = (containers, networks, execs, archive, Top(cluster, events))
+            own = (containers, networks, volume_operations, execs, archive, Top(cluster, events))
             families = (*own, events, System(cluster), ImageOperations(images, events))
             self.operations = operations_of(self, *families)
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
             nursery.start_soon(supervised, f"{self.name}: the watches of networks", self._networks.run)
+            nursery.start_soon(supervised, f"{self.name}: the watch of volumes", volumes.run)
             try:
                 yield
             finally:
@@ -109,4 +114,5 @@ def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
         service_account=options.service_account,
         pull_secrets=options.pull_secret,
         domain=options.cluster_domain,
+        claim=Claim(options.volume_size, options.storage_class, options.access_mode),
     )

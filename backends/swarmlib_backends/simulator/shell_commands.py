@@ -1,4 +1,4 @@
-"""The shell's own commands: cd, exec, exit, export, kill, read, trap and wait."""
+"""The shell's own commands: cd, exec, exit, export, kill, read, shift, trap and wait."""
 
 from __future__ import annotations
 
@@ -114,6 +114,14 @@ async def _kill(words: list[str], shell: Shell, run: Run) -> int:
     return code
 
 
+async def _shift(words: list[str], shell: Shell, run: Run) -> int:
+    count = int(words[1]) if len(words) > 1 and words[1].isdigit() else 1
+    if count > len(shell.args):
+        return await run.fail("sh: shift: can't shift that many")
+    shell.args = shell.args[count:]
+    return 0
+
+
 OWN: Final[Mapping[str, Callable[[list[str], Shell, Run], Awaitable[int]]]] = {
     "exit": _exit,
     "export": _export,
@@ -121,6 +129,7 @@ OWN: Final[Mapping[str, Callable[[list[str], Shell, Run], Awaitable[int]]]] = {
     "cd": _cd,
     "kill": _kill,
     "read": _read,
+    "shift": _shift,
     "trap": _trap,
     "wait": _wait,
 }

@@ -144,7 +144,7 @@ _MOUNT: Final[Mapping[str, Entry]] = {
         "Labels": _mapped("labels of the volume"),
         "DriverConfig": {
             "Name": _refused("a storage class makes the volumes of a cluster: see --storage-class", "local"),
-            "Options": _refused("a storage class makes the volumes of a cluster: see --storage-class"),
+            "Options": _mapped("the size and the storage class of the volume's claim"),
         },
         "Subpath": _mapped("volumeMounts.subPath"),
     },

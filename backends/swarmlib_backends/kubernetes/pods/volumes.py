@@ -11,6 +11,7 @@ from typing import Any, Final
 from ...dockerapi.nullable import dict_of
 from ...dockerapi.status import refusal
 from ...enginekit.mounts import Mount, check_temporary, mounts_of
+from ...enginekit.volumes import check_name
 from . import names, shim
 from .fields import refused
 from .options import PodOptions
@@ -18,7 +19,6 @@ from .record import Record
 
 _FILL: Final = "swarm-fill"
 _SHM: Final = "/dev/shm"
-_VOLUME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
 _SIZE: Final = re.compile(r"([0-9]{1,15})([kmgKMG]?)")
 _UNITS: Final = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 _OPTIONS: Final = frozenset({"rw", "nosuid", "nodev", "noexec", "suid", "dev", "exec", "mode=1777", "mode=777"})
@@ -26,11 +26,13 @@ _OPTIONS: Final = frozenset({"rw", "nosuid", "nodev", "noexec", "suid", "dev", "
 _BEHIND: Final = "/.swarm-volumes"
 """Where the volumes are while what the image has in their places is copied into them."""
 _COPY: Final = f"""while [ $# -gt 0 ]; do
-  if [ -d "$1" ] && [ -z "$({shim.BUSYBOX} ls -A "$2")" ]; then
+  there=$({shim.BUSYBOX} ls -A "$2")
+  if [ -d "$1" ] && {{ [ -z "$there" ] || [ "$there" = lost+found ]; }}; then
     {shim.BUSYBOX} cp -a "$1/." "$2" 2>/dev/null || {shim.BUSYBOX} cp -R "$1/." "$2" # only root keeps owners
   fi
   shift 2
 done"""
+"""A new disk has a folder lost+found, and is empty all the same."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,18 @@ class Volume:
 
 
 def mounts(record: Record) -> list[Mount]:
-    """Return what a container mounts, but for memory: as an inspection shows it.
-
-    A volume without a name gets one that is always the same for this container.
+    """Return what a container mounts, but for memory: as an inspection shows it. A volume without a name has none.
 
     Raises:
         SwarmError: a specification is wrong; the words are an engine's.
     """
-    found = mounts_of(record.config, record.host, _check_name)
-    for mount in found:
-        if mount.type == "volume" and mount.anonymous:
-            mount.name = names.anonymous_volume(record.id, mount.target)
-    return found
+    return mounts_of(record.config, record.host, check_name)
+
+
+def named_volumes(record: Record) -> list[str]:
+    """Return the names of the volumes that a container mounts and that outlive it, each once."""
+    found = (mount.name for mount in mounts(record) if mount.type == "volume" and not mount.anonymous)
+    return list(dict.fromkeys(found))
 
 
 def copied(record: Record) -> list[Mount]:
@@ -83,10 +85,13 @@ def _of_mounts(found: Sequence[Mount], options: PodOptions) -> Iterator[tuple[di
     for mount in found:
         where = {"mountPath": mount.target} | ({} if mount.writable else {"readOnly": True})
         if mount.type == "volume":
+            if options.tools == "never" and mount.filled and not mount.anonymous:
+                why = "swarmlib's tools copy what the image has there; mount it with nocopy, or without --tools never"
+                raise refused((f"the volume {mount.name!r:.80}", why))
             if path := dict_of(mount.given.get("VolumeOptions")).get("Subpath"):
                 where["subPath"] = _inside(path)
-            claim = {"persistentVolumeClaim": {"claimName": names.volume_name(mount.name)}}
-            yield {"emptyDir": {}} if mount.anonymous else claim, where, mount.filled
+            claimed = {"persistentVolumeClaim": {"claimName": names.volume_name(mount.name)}}
+            yield {"emptyDir": {}} if mount.anonymous else claimed, where, mount.filled
         elif mount.type == "tmpfs":
             yield _memory(int(dict_of(mount.given.get("TmpfsOptions")).get("SizeBytes") or 0)), where, False
         elif options.binds == "refuse":
@@ -130,12 +135,6 @@ def _inside(path: str) -> str:
     return path
 
 
-def _check_name(name: str) -> None:
-    if not _VOLUME.fullmatch(name):
-        rule = 'only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed'
-        raise refusal(400, f'create {name:.80}: "{name:.80}" includes invalid characters for a volume name, {rule}')
-
-
 def fill_container(record: Record, made: Sequence[Volume]) -> list[dict[str, Any]]:
     """Return the init container that copies what the image has in the places of volumes, if there are such volumes."""
     filled = [each for each in made if each.fill]
@@ -153,6 +152,7 @@ def fill_container(record: Record, made: Sequence[Volume]) -> list[dict[str, Any
             "image": record.reference,
             "imagePullPolicy": "IfNotPresent",
             "command": shim.doubled((shim.BUSYBOX, "sh", "-c", _COPY, "sh", *pairs)),
+            "securityContext": {"runAsUser": 0},  # the image's own user may not write into a new volume
             "volumeMounts": [shim.MOUNT, *behind],
         }
     ]

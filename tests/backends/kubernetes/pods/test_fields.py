@@ -25,7 +25,9 @@ OUTSIDE = {
         *("HostConfig.PublishAllPorts", "HostConfig.PortBindings.*"),
     ],
     "the network's EndpointSlice has it": ["NetworkingConfig.EndpointsConfig.*.Aliases[]"],
-    "the volume's claim has it": ["HostConfig.Mounts[].VolumeOptions.Labels.*"],
+    "the volume's claim has it": [
+        f"HostConfig.Mounts[].VolumeOptions.{name}.*" for name in ("Labels", "DriverConfig.Options")
+    ],
 }
 """The fields that are mapped to something else than the Pod."""
 NOTHING = {
