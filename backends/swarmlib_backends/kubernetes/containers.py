@@ -95,6 +95,7 @@ class Containers(ContainerOperations[PodContainer]):
         name_of = self._networking.networks.name_of
         record = new(name, body, image, self._cluster.options, self.now(), name_of)
         _check_done_here(record)
+        await self._life.binds.check(record)
         await self._volumes.make_for(record)
         made = await self._cluster.create(record, secret)
         return {"Id": made.id, "Warnings": [warning] if warning else []}

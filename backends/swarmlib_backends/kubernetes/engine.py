@@ -20,6 +20,7 @@ from ..enginekit.server import EngineServer
 from .api.client import Api
 from .api.kubeconfig import read_access
 from .archive import Archive
+from .binds import Binds
 from .cluster import Cluster
 from .containers import Containers
 from .endpoints import Endpoints
@@ -74,7 +75,8 @@ class Engine(EngineServer):
             self._networks, volumes = Networks(api, access.namespace), Volumes(api, access.namespace)
             endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
             networking = Networking(self._networks, endpoints, ports)
-            lifecycle = Lifecycle(cluster, networking, events, clock.now, options.start_timeout)
+            binds = Binds(cluster, options.binds_size)
+            lifecycle = Lifecycle(cluster, networking, events, clock.now, binds, options.start_timeout)
             images = Images(registries, clock.now)
             volume_operations = VolumeOperations(cluster, volumes, events, clock.now)
             containers = Containers(cluster, lifecycle, networking, images, volume_operations, nursery)
@@ -114,5 +116,6 @@ def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
         service_account=options.service_account,
         pull_secrets=options.pull_secret,
         domain=options.cluster_domain,
+        binds=options.binds,
         claim=Claim(options.volume_size, options.storage_class, options.access_mode),
     )

@@ -19,7 +19,8 @@ from swarmlib import CLEANUP_SECONDS, SwarmError, TimedOut, Unsupported
 from ..dockerapi.status import refusal
 from ..enginekit.events import Events
 from ..enginekit.refusals import check_running
-from . import starting, tools
+from . import binds, starting, tools
+from .binds import Binds
 from .cluster import Cluster
 from .container import PodContainer
 from .networking import Networking
@@ -45,6 +46,7 @@ class Lifecycle:
     networking: Networking
     events: Events
     now: Callable[[], float]
+    binds: Binds
     start_seconds: float
     """How long a Pod may wait for a node that has room for it."""
 
@@ -95,9 +97,14 @@ class Lifecycle:
         Raises:
             SwarmError: it can't, in an engine's words. TimedOut: no node has had room for it for `start_seconds`.
         """
+        copied = False
         with trio.move_on_after(self.start_seconds) as patience:
             while not container.removed.is_set():
                 pod = container.pod or {}
+                if binds.wait(pod) and not copied:
+                    await self.binds.copy(container)
+                    copied = True
+                    continue
                 if (error := starting.refusal(container, pod)) is not None:
                     raise error
                 if starting.has_begun(pod):

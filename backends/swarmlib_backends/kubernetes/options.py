@@ -41,6 +41,11 @@ class KubernetesOptions:
     )
     volume_size: Size = option("size of a named volume, unless it is created with the option size", default=2**30)
     access_mode: AccessMode = option("how the nodes of a cluster may mount a named volume", default="ReadWriteOnce")
+    binds: Literal["refuse", "copy"] = option(
+        "whether folders of this machine (-v) are copied into the Pod before the start; changes don't come back",
+        default="refuse",
+    )
+    binds_size: Size = option("the most bytes of a folder that is copied", default=256 * 2**20)
     start_timeout: Duration = option("how long a container may wait for a node with room for it", default=120.0)
 
     def check_options(self) -> None:

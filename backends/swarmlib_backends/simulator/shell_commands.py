@@ -29,12 +29,13 @@ async def _exec(words: list[str], shell: Shell, run: Run) -> int:
 
 
 async def _cd(words: list[str], shell: Shell, run: Run) -> int:
-    path = run.path(words[1] if len(words) > 1 else run.env.get("HOME", "/"))
+    given = [word for word in words[1:] if word != "--"] or [run.env.get("HOME", "/")]
+    path = run.path(given[0])
     folder = run.files.get(path)
     if folder is not None and folder.is_folder:
         shell.folder = path
         return 0
-    return await run.fail(f"sh: cd: can't cd to {words[1]}: No such file or directory", 2)
+    return await run.fail(f"sh: cd: can't cd to {given[0]}: No such file or directory", 2)
 
 
 async def _trap(words: list[str], shell: Shell, run: Run) -> int:

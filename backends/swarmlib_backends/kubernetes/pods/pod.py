@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal
 from ...enginekit.bodies import check_config, check_restarts
-from . import fields, names, networking, placement, security, shim, template, volumes
+from . import binds, fields, names, networking, placement, security, shim, template, volumes
 from .fields import refused
 from .options import PodOptions
 from .record import Record
@@ -82,7 +82,8 @@ def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Obj
     if secrets := [*options.pull_secrets, *own]:
         made["imagePullSecrets"] = [{"name": name} for name in secrets]
     if tools:
-        made["initContainers"] = [shim.init_container(options), *volumes.fill_container(record, mounted)]
+        waits = binds.waiting_container(mounted, options)
+        made["initContainers"] = [shim.init_container(options), *waits, *volumes.fill_container(record, mounted)]
     of_tools: list[Object] = [{"name": shim.VOLUME, "emptyDir": {}}] if tools else []
     if found := [*of_tools, *({"name": each.name, **each.source} for each in mounted)]:
         made["volumes"] = found

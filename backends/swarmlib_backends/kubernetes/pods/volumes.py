@@ -5,14 +5,14 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ...dockerapi.nullable import dict_of
 from ...dockerapi.status import refusal
 from ...enginekit.mounts import Mount, check_temporary, mounts_of
 from ...enginekit.volumes import check_name
-from . import names, shim
+from . import binds, names, shim
 from .fields import refused
 from .options import PodOptions
 from .record import Record
@@ -37,12 +37,17 @@ done"""
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume of a Pod, and where its container mounts it. fill: whether it gets what the image has there."""
+    """A volume of a Pod, and where its container mounts it.
+
+    fill: whether it gets what the image has there. bind: the folder or file of the gateway's machine that is copied
+    into it; "" for none.
+    """
 
     name: str
     source: dict[str, Any]
     mount: dict[str, Any]
     fill: bool = False
+    bind: str = ""
 
 
 def mounts(record: Record) -> list[Mount]:
@@ -60,11 +65,6 @@ def named_volumes(record: Record) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def copied(record: Record) -> list[Mount]:
-    """Return the folders and files of the gateway's machine that are copied in before the container starts."""
-    return [mount for mount in mounts(record) if mount.type == "bind"]
-
-
 def volumes(record: Record, options: PodOptions) -> list[Volume]:
     """Return the volumes of a Pod.
 
@@ -73,7 +73,7 @@ def volumes(record: Record, options: PodOptions) -> list[Volume]:
     """
     check_temporary(record.host)
     asked = [*_of_mounts(mounts(record), options), *_of_memory(record.host)]
-    made = [Volume(f"v{n}", source, mount | {"name": f"v{n}"}, fill) for n, (source, mount, fill) in enumerate(asked)]
+    made = [replace(each, name=f"v{n}", mount=each.mount | {"name": f"v{n}"}) for n, each in enumerate(asked)]
     for each in made:
         path = each.mount["mountPath"]
         if options.tools != "never" and (path + "/").startswith(f"{shim.FOLDER}/"):
@@ -81,7 +81,8 @@ def volumes(record: Record, options: PodOptions) -> list[Volume]:
     return made
 
 
-def _of_mounts(found: Sequence[Mount], options: PodOptions) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
+def _of_mounts(found: Sequence[Mount], options: PodOptions) -> Iterator[Volume]:
+    """Yield the volumes of mounts, which get their names later."""
     for mount in found:
         where = {"mountPath": mount.target} | ({} if mount.writable else {"readOnly": True})
         if mount.type == "volume":
@@ -91,16 +92,24 @@ def _of_mounts(found: Sequence[Mount], options: PodOptions) -> Iterator[tuple[di
             if path := dict_of(mount.given.get("VolumeOptions")).get("Subpath"):
                 where["subPath"] = _inside(path)
             claimed = {"persistentVolumeClaim": {"claimName": names.volume_name(mount.name)}}
-            yield {"emptyDir": {}} if mount.anonymous else claimed, where, mount.filled
+            yield Volume("", {"emptyDir": {}} if mount.anonymous else claimed, where, mount.filled)
         elif mount.type == "tmpfs":
-            yield _memory(int(dict_of(mount.given.get("TmpfsOptions")).get("SizeBytes") or 0)), where, False
-        elif options.binds == "refuse":
-            place = "HostConfig.Mounts" if mount.given else "HostConfig.Binds"
-            why = "a Pod has no folders of this machine; docker cp copies files in before the start"
-            raise refused((f"{place} {mount.source!r:.80}", why))
+            yield Volume("", _memory(int(dict_of(mount.given.get("TmpfsOptions")).get("SizeBytes") or 0)), where)
+        else:
+            _check_bind(mount, options)
+            yield Volume("", {"emptyDir": {}}, where | {"subPath": binds.INSIDE}, bind=mount.source)
 
 
-def _of_memory(host: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
+def _check_bind(mount: Mount, options: PodOptions) -> None:
+    place = f"{'HostConfig.Mounts' if mount.given else 'HostConfig.Binds'} {mount.source!r:.80}"
+    if options.binds == "refuse":
+        why = "a Pod has no folders of this machine; --binds copy copies them, or docker cp before the start"
+        raise refused((place, why))
+    if options.tools == "never":
+        raise refused((place, "it would be copied by swarmlib's tools, which --tools never forbids"))
+
+
+def _of_memory(host: Mapping[str, Any]) -> Iterator[Volume]:
     for target, options in dict_of(host.get("Tmpfs")).items():
         where = {"mountPath": posixpath.normpath(target)}
         words = [word for word in str(options).split(",") if word]
@@ -109,11 +118,11 @@ def _of_memory(host: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[s
         read_only = {"readOnly": True} if "ro" in rest else {}
         if strange := sorted(rest - _OPTIONS - {"ro"}):
             raise refused((f"HostConfig.Tmpfs.{target:.80} {strange[0]!r:.40}", "a volume in memory has only a size"))
-        yield _memory(_size(sizes[-1], target) if sizes else 0), where | read_only, False
+        yield Volume("", _memory(_size(sizes[-1], target) if sizes else 0), where | read_only)
     if size := int(host.get("ShmSize") or 0):
         if size < 0:
             raise refusal(400, "SHM size can not be less than 0")
-        yield _memory(size), {"mountPath": _SHM}, False
+        yield Volume("", _memory(size), {"mountPath": _SHM})
 
 
 def _memory(size: int) -> dict[str, Any]:
