@@ -43,6 +43,7 @@ async def test_it_is_there_too_if_a_client_attached_before_the_start(place: Plac
         async with await web.connect(stream=True, stdout=True) as stream:
             await web.start()
             assert b"".join([piece async for piece in stream])[8:] == b"here\n"
+        await web.rm(force=True)
 
 
 async def test_what_can_not_be_copied_is_refused_by_its_name(place: Place, tmp_path: Path) -> None:
