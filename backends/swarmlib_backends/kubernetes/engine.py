@@ -26,6 +26,7 @@ from .containers import Containers
 from .endpoints import Endpoints
 from .execs import Execs
 from .happenings import Happenings
+from .health import HealthChecks
 from .images.images import Images
 from .images.operations import ImageOperations
 from .images.registry import Registries
@@ -72,6 +73,7 @@ class Engine(EngineServer):
             cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
             Happenings(cluster, events, nursery, clock.now, self.name)
+            HealthChecks(cluster, nursery)
             self._networks, volumes = Networks(api, access.namespace), Volumes(api, access.namespace)
             endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
             networking = Networking(self._networks, endpoints, ports)

@@ -25,8 +25,9 @@ from .cluster import Cluster
 from .container import PodContainer
 from .networking import Networking
 from .pods import status
+from .pods.health import initial
 from .pods.publishing import PortMap
-from .pods.record import Record
+from .pods.record import Health, Record
 from .pods.shim import BUSYBOX, FOLDER, OPEN_GATE
 
 _OVER: Final[dict[str, Any]] = {"spec": {"activeDeadlineSeconds": 1}}
@@ -69,7 +70,8 @@ class Lifecycle:
         run = container.record.run + 1
         waits = container.pod is not None and status.run_of(container.pod) == run
         async with self.networking.starting(container) as ports:
-            await self.cluster.change(container, lambda each: _started(each, run, self.now(), ports))
+            health = initial(container.record, self.cluster.options)
+            await self.cluster.change(container, lambda each: _started(each, run, self.now(), ports, health))
             if waits:
                 await tools.check_run(self.cluster, container, OPEN_GATE, "start")
             else:
@@ -203,5 +205,6 @@ class Lifecycle:
         await self.cluster.remove(container)
 
 
-def _started(record: Record, run: int, now: float, ports: PortMap) -> Record:
-    return replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None, ports=ports)
+def _started(record: Record, run: int, now: float, ports: PortMap, health: Health | None) -> Record:
+    begun = replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None)
+    return replace(begun, ports=ports, health=health)
