@@ -107,7 +107,7 @@ class PodContainer(Configured):
     def _with_checks(self, state: State) -> State:
         """Return a state with the checks of this run that are known."""
         known, checked = state.health, self._checked
-        if known is None or checked is None or checked[0] != self.record.run:
+        if known is None or checked is None or checked[0] != self.record.run or known.latest >= checked[1].latest:
             return state
         return replace(state, health=replace(checked[1], status=known.status))
 

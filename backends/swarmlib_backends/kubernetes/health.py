@@ -129,10 +129,6 @@ def _with_status(record: Record, found: Health, run: int) -> Record:
 
 def _with_end(record: Record, end: Health, run: int) -> Record:
     known = record.health
-    if record.run != run or (known is not None and known.status == end.status and _last(known) >= _last(end)):
+    if record.run != run or (known is not None and known.status == end.status and known.latest >= end.latest):
         return record
     return replace(record, health=end)
-
-
-def _last(health: Health) -> float:
-    return health.log[-1].start if health.log else 0.0

@@ -23,6 +23,7 @@ from . import binds, starting, tools
 from .binds import Binds
 from .cluster import Cluster
 from .container import PodContainer
+from .following import READY_SECONDS
 from .networking import Networking
 from .pods import status
 from .pods.health import initial
@@ -138,7 +139,14 @@ class Lifecycle:
 
     async def _send(self, container: PodContainer, number: int) -> None:
         self.events.tell_container(container, "kill", signal=str(int(number)))
-        ran = await tools.run(self.cluster, container, (BUSYBOX, "sh", "-c", _SEND, "sh", str(int(number))), "kill")
+        try:
+            ran = await tools.run(self.cluster, container, (BUSYBOX, "sh", "-c", _SEND, "sh", str(int(number))), "kill")
+        except SwarmError:  # perhaps as the signal has ended the container, and the command with it
+            with trio.move_on_after(READY_SECONDS):
+                await container.until(lambda each: not each.running)
+            if container.running:
+                raise
+            return
         if ran.code and container.running:
             said = ran.errors.decode("utf-8", "replace").strip()
             raise refusal(500, f"Cannot kill container: {container.id}: {said}")
