@@ -17,6 +17,7 @@ from ..enginekit.clock import Clock
 from ..enginekit.events import Events
 from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
+from ..registry.client import Registries
 from .api.client import Api
 from .api.kubeconfig import read_access
 from .archive import Archive
@@ -29,7 +30,6 @@ from .happenings import Happenings
 from .health import HealthChecks
 from .images.images import Images
 from .images.operations import ImageOperations
-from .images.registry import Registries
 from .lifecycle import Lifecycle
 from .mirror import Mirror
 from .network_operations import NetworkOperations

@@ -11,8 +11,8 @@ from swarmlib import BadAnswer, Denied, NotFound, TimedOut, Unavailable
 
 from ...dockerapi.platforms import HERE, Platform
 from ...dockerapi.references import full, normal
-from .credentials import Credentials
-from .registry import Found, Registries
+from ...registry.client import Found, Registries
+from ...registry.credentials import Credentials
 
 _FRESH_SECONDS: Final = 60.0
 _KEPT: Final = 1000

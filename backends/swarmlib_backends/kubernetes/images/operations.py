@@ -20,7 +20,7 @@ from ...enginekit.configs import NO_CONFIG
 from ...enginekit.events import Events
 from ...enginekit.filters import checked, labels_wanted
 from ...enginekit.operations import answers, ref_of
-from .credentials import Credentials
+from ...registry.credentials import Credentials
 from .images import Images, Known
 
 _CREDENTIALS: Final = "x-registry-auth"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from swarmlib import Json, Request, SwarmError, Unsupported, Verb
 from swarmlib_backends.dockerapi import schema
 from swarmlib_backends.dockerapi.canonical import canonical
+from swarmlib_backends.enginekit.fields import Each, Entry, Field
 from swarmlib_backends.kubernetes.pods import fields, networking, volumes
-from swarmlib_backends.kubernetes.pods.fields import Each, Entry, Field
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from tests.backends.kubernetes.pods.containers import OPTIONS, host, made, record
 from tests.support.paths import DATA
