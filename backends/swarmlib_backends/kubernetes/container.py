@@ -13,7 +13,7 @@ import trio
 from ..dockerapi.nullable import dict_of
 from ..enginekit.container import Configured
 from .pods import status
-from .pods.record import Ended, Record
+from .pods.record import Ended, Health, Record
 from .pods.status import State
 
 Pod: TypeAlias = dict[str, Any]
@@ -38,6 +38,8 @@ class PodContainer(Configured):
     """Set when the processes of its Pod, if it has one, have ended or are gone; each Pod has its own."""
     removed: trio.Event = field(default_factory=trio.Event)
     _changed: trio.Event = field(default_factory=trio.Event)
+    _checked: tuple[int, Health] | None = None
+    """The last checks of its health, and the run that they are of."""
     _lost: Ended | None = None
     """The end of a run whose Pod was deleted while it ran."""
 
@@ -79,7 +81,7 @@ class PodContainer(Configured):
         if pod is None and self.pod is not None and before.running:
             self._lost = Ended(record.run, _KILLED, before.started, time.time(), error="its Pod was deleted")
         self.record, self.pod, self.config = record, pod, record.config
-        self.state = status.state(self._known_record(), pod)
+        self.state = self._with_checks(status.state(self._known_record(), pod))
         self.wake()
         if pod is None or status.phase(pod) in ("Failed", "Succeeded"):
             self.pod_ended.set()
@@ -96,6 +98,18 @@ class PodContainer(Configured):
         if lost is None or self.record.last is not None or lost.run != self.record.run:
             return self.record
         return replace(self.record, last=lost)
+
+    def note_health(self, found: Health) -> None:
+        """Note the last checks of this run. What the status is, the record says."""
+        self._checked = self.record.run, found
+        self.state = self._with_checks(self.state)
+
+    def _with_checks(self, state: State) -> State:
+        """Return a state with the checks of this run that are known."""
+        known, checked = state.health, self._checked
+        if known is None or checked is None or checked[0] != self.record.run or known.latest >= checked[1].latest:
+            return state
+        return replace(state, health=replace(checked[1], status=known.status))
 
     def wake(self) -> None:
         """Have all that wait for a change look again."""

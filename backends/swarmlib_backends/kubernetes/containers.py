@@ -15,13 +15,13 @@ from swarmlib import Request, Unsupported
 
 from ..dockerapi import platforms
 from ..dockerapi.detachkeys import Typed, keys
-from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerAttach, ContainerCreate, ContainerInspect, ContainerList, ContainerResize
 from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
-from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
+from ..enginekit.filters import FILTERS, Filter, by_exit, by_health, chosen, one_of
+from ..enginekit.health import plan_of
 from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
@@ -38,14 +38,17 @@ from .networking import Networking
 from .pods import names
 from .pods.creation import new
 from .pods.fields import refused
+from .pods.health import command, plan
+from .pods.options import PodOptions
 from .pods.record import Image, Record
-from .pods.volumes import mounts
 from .streams.remote import RemoteCommand, RemoteProcess
+from .volume_operations import VolumeOperations
 
 _FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
     **FILTERS,
     "ancestor": one_of(lambda each, value: value in (each.config.get("Image"), views.image_id(each))),
     "exited": by_exit,
+    "health": by_health(lambda each: each.state.health),
 }
 
 
@@ -53,13 +56,20 @@ class Containers(ContainerOperations[PodContainer]):
     """Answers what is asked of containers."""
 
     def __init__(
-        self, cluster: Cluster, lifecycle: Lifecycle, networking: Networking, images: Images, nursery: trio.Nursery
+        self,
+        cluster: Cluster,
+        lifecycle: Lifecycle,
+        networking: Networking,
+        images: Images,
+        volumes: VolumeOperations,
+        nursery: trio.Nursery,
     ) -> None:
         super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
         self._cluster = cluster
         self._life = lifecycle
         self._networking = networking
         self._images = images
+        self._volumes = volumes
         self._nursery = nursery
         self._terminals: dict[str, list[RemoteProcess]] = {}
         """The connections by which clients are attached, by the ids of the containers."""
@@ -87,7 +97,9 @@ class Containers(ContainerOperations[PodContainer]):
         image = None if known is None else _image(known, secret)
         name_of = self._networking.networks.name_of
         record = new(name, body, image, self._cluster.options, self.now(), name_of)
-        _check_done_here(record)
+        _check_health(record, self._cluster.options)
+        await self._life.binds.check(record)
+        await self._volumes.make_for(record)
         made = await self._cluster.create(record, secret)
         return {"Id": made.id, "Warnings": [warning] if warning else []}
 
@@ -181,14 +193,12 @@ class Containers(ContainerOperations[PodContainer]):
         self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
 
 
-def _check_done_here(record: Record) -> None:
-    """Refuse what a Pod could have, and no gateway does for it. Raises `Unsupported`."""
-    volume = next((each for each in mounts(record) if each.type == "volume" and not each.anonymous), None)
-    if volume is not None:
-        why = "named volumes are not made in a cluster; an anonymous one is empty and goes with the container"
-        raise refused((f"the volume {volume.name!r:.80}", why))
-    if list_of(dict_of(record.body.get("Healthcheck")).get("Test")) not in ([], ["NONE"]):
-        raise refused(("Healthcheck", "no gateway runs health checks in a cluster"))
+def _check_health(record: Record, options: PodOptions) -> None:
+    """Refuse a health check that can't be made; that of an image is left out then. Raises `Unsupported`."""
+    if options.tools == "never" and plan_of(record.body) is not None:
+        raise refused(("Healthcheck", "swarmlib's tools make the checks, which --tools never forbids"))
+    if (found := plan(record, options)) is not None:
+        command(record, found, options)
 
 
 def _image(known: Known, secret: Mapping[str, Any] | None) -> Image:

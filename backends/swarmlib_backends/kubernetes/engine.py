@@ -21,11 +21,13 @@ from ..registry.client import Registries
 from .api.client import Api
 from .api.kubeconfig import read_access
 from .archive import Archive
+from .binds import Binds
 from .cluster import Cluster
 from .containers import Containers
 from .endpoints import Endpoints
 from .execs import Execs
 from .happenings import Happenings
+from .health import HealthChecks
 from .images.images import Images
 from .images.operations import ImageOperations
 from .lifecycle import Lifecycle
@@ -35,11 +37,14 @@ from .networking import Networking
 from .networks import Networks
 from .options import KubernetesOptions
 from .pods import template
+from .pods.claims import Claim
 from .pods.options import PodOptions
 from .ports import Ports
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
+from .volume_operations import VolumeOperations
+from .volumes import Volumes
 from .yaml_files import read_yaml
 
 
@@ -68,20 +73,24 @@ class Engine(EngineServer):
             cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
             Happenings(cluster, events, nursery, clock.now, self.name)
-            self._networks = Networks(api, access.namespace)
+            HealthChecks(cluster, nursery)
+            self._networks, volumes = Networks(api, access.namespace), Volumes(api, access.namespace)
             endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
             networking = Networking(self._networks, endpoints, ports)
-            lifecycle = Lifecycle(cluster, networking, events, clock.now, options.start_timeout)
+            binds = Binds(cluster, options.binds_size)
+            lifecycle = Lifecycle(cluster, networking, events, clock.now, binds, options.start_timeout)
             images = Images(registries, clock.now)
-            containers = Containers(cluster, lifecycle, networking, images, nursery)
+            volume_operations = VolumeOperations(cluster, volumes, events, clock.now)
+            containers = Containers(cluster, lifecycle, networking, images, volume_operations, nursery)
             execs = Execs(cluster, events, clock.now, nursery)
             archive = Archive(cluster, lifecycle, nursery)
             networks = NetworkOperations(cluster, networking, events, clock.now)
-            own = (containers, networks, execs, archive, Top(cluster, events))
+            own = (containers, networks, volume_operations, execs, archive, Top(cluster, events))
             families = (*own, events, System(cluster), ImageOperations(images, events))
             self.operations = operations_of(self, *families)
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
             nursery.start_soon(supervised, f"{self.name}: the watches of networks", self._networks.run)
+            nursery.start_soon(supervised, f"{self.name}: the watch of volumes", volumes.run)
             try:
                 yield
             finally:
@@ -109,4 +118,6 @@ def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
         service_account=options.service_account,
         pull_secrets=options.pull_secret,
         domain=options.cluster_domain,
+        binds=options.binds,
+        claim=Claim(options.volume_size, options.storage_class, options.access_mode),
     )

@@ -63,6 +63,7 @@ class Happenings:
             self.events.tell_container(container, "pause")
         if before.status == "paused" and after.status == "running":
             self.events.tell_container(container, "unpause")
+        self._tell_health(container, before)
         if after.restarts > before.restarts:
             self.events.tell_container(container, "die", exitCode=str(after.exit_code))
             self.events.tell_container(container, "start")
@@ -70,6 +71,11 @@ class Happenings:
             if not before.running:  # its end came together with its start
                 self.events.tell_container(container, "start")
             self._exited(container)
+
+    def _tell_health(self, container: PodContainer, before: State) -> None:
+        known, now = before.health, container.state.health
+        if container.running and known and now and now.status not in (known.status, "starting"):
+            self.events.tell_container(container, f"health_status: {now.status}")
 
     def _told_end(self, container: PodContainer, before: State | None) -> None:
         if before is not None and before.running:

@@ -19,13 +19,16 @@ from swarmlib import CLEANUP_SECONDS, SwarmError, TimedOut, Unsupported
 from ..dockerapi.status import refusal
 from ..enginekit.events import Events
 from ..enginekit.refusals import check_running
-from . import starting, tools
+from . import binds, starting, tools
+from .binds import Binds
 from .cluster import Cluster
 from .container import PodContainer
+from .following import READY_SECONDS
 from .networking import Networking
 from .pods import status
+from .pods.health import initial
 from .pods.publishing import PortMap
-from .pods.record import Record
+from .pods.record import Health, Record
 from .pods.shim import BUSYBOX, FOLDER, OPEN_GATE
 
 _OVER: Final[dict[str, Any]] = {"spec": {"activeDeadlineSeconds": 1}}
@@ -45,6 +48,7 @@ class Lifecycle:
     networking: Networking
     events: Events
     now: Callable[[], float]
+    binds: Binds
     start_seconds: float
     """How long a Pod may wait for a node that has room for it."""
 
@@ -67,7 +71,8 @@ class Lifecycle:
         run = container.record.run + 1
         waits = container.pod is not None and status.run_of(container.pod) == run
         async with self.networking.starting(container) as ports:
-            await self.cluster.change(container, lambda each: _started(each, run, self.now(), ports))
+            health = initial(container.record, self.cluster.options)
+            await self.cluster.change(container, lambda each: _started(each, run, self.now(), ports, health))
             if waits:
                 await tools.check_run(self.cluster, container, OPEN_GATE, "start")
             else:
@@ -95,9 +100,14 @@ class Lifecycle:
         Raises:
             SwarmError: it can't, in an engine's words. TimedOut: no node has had room for it for `start_seconds`.
         """
+        copied = False
         with trio.move_on_after(self.start_seconds) as patience:
             while not container.removed.is_set():
                 pod = container.pod or {}
+                if binds.wait(pod) and not copied:
+                    await self.binds.copy(container)
+                    copied = True
+                    continue
                 if (error := starting.refusal(container, pod)) is not None:
                     raise error
                 if starting.has_begun(pod):
@@ -129,7 +139,14 @@ class Lifecycle:
 
     async def _send(self, container: PodContainer, number: int) -> None:
         self.events.tell_container(container, "kill", signal=str(int(number)))
-        ran = await tools.run(self.cluster, container, (BUSYBOX, "sh", "-c", _SEND, "sh", str(int(number))), "kill")
+        try:
+            ran = await tools.run(self.cluster, container, (BUSYBOX, "sh", "-c", _SEND, "sh", str(int(number))), "kill")
+        except SwarmError:  # perhaps as the signal has ended the container, and the command with it
+            with trio.move_on_after(READY_SECONDS):
+                await container.until(lambda each: not each.running)
+            if container.running:
+                raise
+            return
         if ran.code and container.running:
             said = ran.errors.decode("utf-8", "replace").strip()
             raise refusal(500, f"Cannot kill container: {container.id}: {said}")
@@ -196,5 +213,6 @@ class Lifecycle:
         await self.cluster.remove(container)
 
 
-def _started(record: Record, run: int, now: float, ports: PortMap) -> Record:
-    return replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None, ports=ports)
+def _started(record: Record, run: int, now: float, ports: PortMap, health: Health | None) -> Record:
+    begun = replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None)
+    return replace(begun, ports=ports, health=health)

@@ -11,8 +11,10 @@ from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.schema import empty
 from ..dockerapi.values import stamp
 from ..enginekit import health
+from ..enginekit.mounts import described
 from .container import PodContainer
 from .pods import publishing
+from .pods.volumes import mounts
 
 _OF_BRIDGE: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("EndpointID", "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"), ""),
@@ -37,7 +39,7 @@ def summary(container: PodContainer, now: float, networks: dict[str, Any]) -> di
         "Status": _status_text(container, now),
         "HostConfig": {"NetworkMode": _network_mode(container)},
         "NetworkSettings": {"Networks": networks},
-        "Mounts": [],
+        "Mounts": _mounts(container),
     }
 
 
@@ -102,10 +104,14 @@ def inspect(container: PodContainer, networks: dict[str, Any]) -> dict[str, Any]
         "ExecIDs": None,
         "HostConfig": host_config(container),
         "GraphDriver": {"Name": "kubernetes", "Data": None},
-        "Mounts": [],
+        "Mounts": _mounts(container),
         "Config": container.config,
         "NetworkSettings": _network_settings(container, networks),
     }
+
+
+def _mounts(container: PodContainer) -> list[dict[str, Any]]:
+    return [described(each, each.source) for each in mounts(container.record)]
 
 
 def host_config(container: PodContainer) -> dict[str, Any]:

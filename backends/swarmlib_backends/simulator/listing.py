@@ -14,14 +14,13 @@ from ..dockerapi.filters import flag
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerList
 from ..dockerapi.status import refusal
-from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
+from ..enginekit.filters import FILTERS, Filter, by_exit, by_health, chosen, one_of
 from . import views
 from .addresses import LAST_PORT
 from .container import Container
 from .engine import Engine
 from .image import Image
 
-_HEALTHS: Final = {"starting", "healthy", "unhealthy", "none"}
 _KEPT_LISTS: Final = 16
 
 
@@ -55,7 +54,7 @@ def _filters(engine: Engine) -> Mapping[str, Filter[Container]]:
         "before": lambda values: _bounded(engine, values, lambda each, bound: each.created < bound.created),
         "exited": by_exit,
         "expose": lambda values: _port(values, lambda each: dict_of(each.config.get("ExposedPorts"))),
-        "health": _health,
+        "health": by_health(lambda each: each.health),
         "is-task": lambda values: lambda each: not flag({"is-task": values}, "is-task", ["true"], ["false"]),
         "isolation": lambda values: lambda each: True,
         "network": one_of(_is_in),
@@ -77,13 +76,6 @@ def _bounded(engine: Engine, values: list[str], fits: Callable[[Container, Conta
         except SwarmError as exc:
             raise refusal(500, f"no such container {ref}") from exc
     return lambda each: all(fits(each, bound) for bound in bounds)
-
-
-def _health(values: list[str]) -> _Test:
-    for value in values:
-        if value not in _HEALTHS:
-            raise refusal(400, f"Unrecognised filter value for health: {value}")
-    return lambda each: not values or (each.health.status if each.health else "none") in values
 
 
 def _ancestor(engine: Engine, values: list[str]) -> _Test:

@@ -78,7 +78,7 @@ _MOUNT: Final[Mapping[str, Entry]] = {
         "Labels": mapped("labels of the volume"),
         "DriverConfig": {
             "Name": unsupported("a storage class makes the volumes of a cluster: see --storage-class", "local"),
-            "Options": unsupported("a storage class makes the volumes of a cluster: see --storage-class"),
+            "Options": mapped("the size and the storage class of the volume's claim"),
         },
         "Subpath": mapped("volumeMounts.subPath"),
     },
