@@ -11,7 +11,6 @@ from typing import Any
 import trio
 
 from swarmlib import Denied, Request
-from swarmlib.supervision import supervised
 
 from ..enginekit.clock import Clock
 from ..enginekit.events import Events
@@ -80,8 +79,8 @@ class Engine(EngineServer):
             own = (containers, networks, execs, archive, Top(cluster, events))
             families = (*own, events, System(cluster), ImageOperations(images, events))
             self.operations = operations_of(self, *families)
-            nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
-            nursery.start_soon(supervised, f"{self.name}: the watches of networks", self._networks.run)
+            nursery.start_soon(self._mirror.run)
+            nursery.start_soon(self._networks.run)
             try:
                 yield
             finally:
