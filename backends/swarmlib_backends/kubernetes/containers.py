@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import trio
 
@@ -21,7 +21,6 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
-from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
 from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
@@ -33,6 +32,7 @@ from .holding import held
 from .images.images import Images, Known
 from .images.pulling import pull_secret
 from .lifecycle import Lifecycle
+from .listing import listed
 from .logs import send_logs
 from .networking import Networking
 from .pods import names
@@ -41,12 +41,6 @@ from .pods.fields import refused
 from .pods.record import Image, Record
 from .pods.volumes import mounts
 from .streams.remote import RemoteCommand, RemoteProcess
-
-_FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
-    **FILTERS,
-    "ancestor": one_of(lambda each, value: value in (each.config.get("Image"), views.image_id(each))),
-    "exited": by_exit,
-}
 
 
 class Containers(ContainerOperations[PodContainer]):
@@ -71,7 +65,7 @@ class Containers(ContainerOperations[PodContainer]):
         now = self.now()
         return [
             views.summary(each, now, self._networking.shown(each))
-            for each in chosen(reversed(self.store), request, _FILTERS)
+            for each in listed(self._cluster.mirror, self._networking, request)
         ]
 
     async def create(self, request: Request) -> dict[str, Any]:

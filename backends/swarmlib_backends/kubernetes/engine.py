@@ -77,7 +77,7 @@ class Engine(EngineServer):
             archive = Archive(cluster, lifecycle, nursery)
             networks = NetworkOperations(cluster, networking, events, clock.now)
             own = (containers, networks, execs, archive, Top(cluster, events))
-            families = (*own, events, System(cluster), ImageOperations(images, events))
+            families = (*own, events, System(cluster, networking, images, clock.now), ImageOperations(images, events))
             self.operations = operations_of(self, *families)
             nursery.start_soon(self._mirror.run)
             nursery.start_soon(self._networks.run)

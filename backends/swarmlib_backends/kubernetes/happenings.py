@@ -70,6 +70,9 @@ class Happenings:
             if not before.running:  # its end came together with its start
                 self.events.tell_container(container, "start")
             self._exited(container)
+        elif after.status == "created" and before.running:
+            self.events.tell_container(container, "die", exitCode=str(after.exit_code))
+            self._start_soon(container, self._note_failure)
 
     def _told_end(self, container: PodContainer, before: State | None) -> None:
         if before is not None and before.running:
@@ -100,6 +103,17 @@ class Happenings:
             else:
                 end = _end_of(container)
                 await self.cluster.change(container, lambda each: _with_end(each, end))
+        except NotFound:
+            pass  # it was removed meanwhile
+
+    async def _note_failure(self, container: PodContainer) -> None:
+        """Write down that a start has failed which seemed to succeed; or remove what removes itself."""
+        try:
+            if container.host.get("AutoRemove"):
+                await self._remove_itself(container)
+            else:
+                error = container.state.error
+                await self.cluster.change(container, lambda each: replace(each, wanted="created", error=error))
         except NotFound:
             pass  # it was removed meanwhile
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from ..dockerapi.ages import human
 from ..dockerapi.nullable import dict_of, list_of
-from ..dockerapi.schema import empty
 from ..dockerapi.values import stamp
 from ..enginekit import health
+from ..enginekit.configs import completed_host
 from .container import PodContainer
 from .pods import publishing
 
@@ -110,12 +110,7 @@ def inspect(container: PodContainer, networks: dict[str, Any]) -> dict[str, Any]
 
 def host_config(container: PodContainer) -> dict[str, Any]:
     """Return the host's side of a container's configuration, with an engine's defaults."""
-    given = {name: value for name, value in container.host.items() if value is not None}
-    shown = empty("HostConfig") | given
-    shown["NetworkMode"] = _network_mode(container)
-    shown["RestartPolicy"] = {"Name": "no", "MaximumRetryCount": 0} | dict_of(given.get("RestartPolicy"))
-    shown["LogConfig"] = {"Type": "kubernetes", "Config": {}}
-    return shown
+    return completed_host(container.host) | {"LogConfig": {"Type": "kubernetes", "Config": {}}}
 
 
 def _network_settings(container: PodContainer, networks: dict[str, Any]) -> dict[str, Any]:
