@@ -82,19 +82,31 @@ def by_mount(of: Callable[[C], Collection[str]]) -> Filter[C]:
     return one_of(lambda each, value: value in of(each))
 
 
-def by_port(of: Callable[[C], Mapping[str, Any]]) -> Filter[C]:
+def by_port(of: Callable[[C], Collection[str]]) -> Filter[C]:
     """Return the filter `publish` or `expose`, whose values are ports and ranges of ports: 80, 80/udp, 80-90/tcp.
 
     It raises `SwarmError` for other values.
 
-    of: returns a container's ports as an inspection shows them, each with its bindings or what is empty.
+    of: returns the ports, each with its protocol (80/tcp), that a container exposes, or at which it is published.
     """
 
     def test(values: list[str]) -> Callable[[C], bool]:
         wanted = {port for value in values for port in _ports(value)}
-        return lambda each: not values or not wanted.isdisjoint(_all_ports(of(each)))
+        return lambda each: not values or not wanted.isdisjoint(of(each))
 
     return test
+
+
+def published(ports: Mapping[str, Any]) -> set[str]:
+    """Return the host's ports, with their protocols, at which a container's ports are published.
+
+    ports: as an inspection shows them, each with its bindings.
+    """
+    return {
+        f"{binding['HostPort']}/{name.partition('/')[2]}"
+        for name, bindings in ports.items()
+        for binding in list_of(bindings or None)
+    }
 
 
 def _ports(value: str) -> list[str]:
@@ -106,15 +118,6 @@ def _ports(value: str) -> list[str]:
             why = f'strconv.ParseUint: parsing "{bound}": invalid syntax'
             raise refusal(500, f"error while looking up for publish {value}: {why}")
     return [f"{port}/{protocol or 'tcp'}" for port in range(int(first), int(last or first) + 1)]
-
-
-def _all_ports(ports: Mapping[str, Any]) -> set[str]:
-    """Return the ports of a container and those at which they are published, each with its protocol."""
-    found = set(ports)
-    for name, bindings in ports.items():
-        protocol = name.partition("/")[2]
-        found.update(f"{binding['HostPort']}/{protocol}" for binding in list_of(bindings or None))
-    return found
 
 
 def _by_task(values: list[str]) -> Callable[[object], bool]:

@@ -46,7 +46,6 @@ class Happenings:
         known = self.cluster.mirror.complete
         if container.removed.is_set():
             self._told_end(container, before)
-            self.events.tell_container(container, "destroy")
         elif before is None:
             if known:
                 self.events.tell_container(container, "create")
@@ -54,6 +53,11 @@ class Happenings:
                 self._look_after(container)
         else:
             self._moved(container, before)
+
+    def tell_removal(self, container: PodContainer, before: State | None) -> None:
+        """Listen to the mirror as the last, so that all that goes before a removal is told before it."""
+        if container.removed.is_set():
+            self.events.tell_container(container, "destroy")
 
     def _moved(self, container: PodContainer, before: State) -> None:
         after = container.state

@@ -11,7 +11,7 @@ from ..dockerapi.nullable import dict_of
 from ..dockerapi.references import normal_or_none
 from ..enginekit.filters import FILTERS, Filter, by_exit, chosen
 from ..enginekit.relations import FILTERS as RELATIONS
-from ..enginekit.relations import by_age, by_health, by_mount, by_network, by_port
+from ..enginekit.relations import by_age, by_health, by_mount, by_network, by_port, published
 from . import views
 from .container import PodContainer
 from .mirror import Mirror
@@ -43,7 +43,7 @@ def _filters(mirror: Mirror, networking: Networking) -> Mapping[str, Filter[PodC
         "expose": by_port(lambda each: dict_of(each.config.get("ExposedPorts"))),
         "health": by_health(lambda each: each.state.health.status if each.state.health else "none"),
         "network": by_network(lambda each: {name: networking.id_of(name) for name in connections(each.record)}),
-        "publish": by_port(lambda each: each.record.ports if each.running else {}),
+        "publish": by_port(lambda each: published(each.record.ports) if each.running else ()),
         "since": by_age(find, before=False),
         "volume": by_mount(lambda each: set(_mounted(each))),
     }

@@ -42,7 +42,7 @@ class Networking:
         return {name: self._connection(container, name) for name in connections(container.record)}
 
     def _connection(self, container: PodContainer, network: str) -> dict[str, Any]:
-        found, begun = container.address, container.status != "created"
+        found, begun = container.address, container.record.run > 0
         old, new = (found, "") if ":" not in found else ("", found)
         return {
             "IPAMConfig": None,

@@ -36,7 +36,7 @@ def summary(container: PodContainer, now: float, networks: dict[str, Any]) -> di
         "State": container.status,
         "Status": _status_text(container, now),
         "HostConfig": {"NetworkMode": _network_mode(container)},
-        "NetworkSettings": {"Networks": networks},
+        "NetworkSettings": {"Networks": {name: {**each, "Aliases": None} for name, each in networks.items()}},
         "Mounts": [],
     }
 

@@ -13,7 +13,7 @@ from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerList
 from ..enginekit.filters import FILTERS, Filter, by_exit, chosen
 from ..enginekit.relations import FILTERS as RELATIONS
-from ..enginekit.relations import by_age, by_health, by_mount, by_network, by_port
+from ..enginekit.relations import by_age, by_health, by_mount, by_network, by_port, published
 from . import views
 from .container import Container
 from .engine import Engine
@@ -55,7 +55,7 @@ def _filters(engine: Engine) -> Mapping[str, Filter[Container]]:
         "expose": by_port(lambda each: dict_of(each.config.get("ExposedPorts"))),
         "health": by_health(lambda each: each.health.status if each.health else "none"),
         "network": by_network(_networks),
-        "publish": by_port(lambda each: {k: v for k, v in each.ports.items() if v}),
+        "publish": by_port(lambda each: published(each.ports)),
         "since": by_age(engine.find, before=False),
         "volume": by_mount(_mounts),
     }
