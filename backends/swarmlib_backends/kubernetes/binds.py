@@ -25,7 +25,8 @@ from .cluster import Cluster
 from .container import Pod, PodContainer
 from .pods import binds
 from .pods.record import Record
-from .pods.volumes import Volume, volumes
+from .pods.volume import Volume
+from .pods.volumes import volumes
 from .streams.remote import RemoteCommand
 from .uploading import upload
 

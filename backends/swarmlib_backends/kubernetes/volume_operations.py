@@ -93,12 +93,18 @@ class VolumeOperations(kit.VolumeOperations[Volume]):
         if before is None:
             return
         runs = container.running and not container.removed.is_set()
-        if runs == before.running:
-            return
+        ended = container.status == "exited" and before.status != "exited"
+        passed = ended and not before.running  # its end came together with its start
+        if passed or (runs and not before.running):
+            self._tell_mounts(container, mounted=True)
+        if passed or (before.running and not runs):
+            self._tell_mounts(container, mounted=False)
+
+    def _tell_mounts(self, container: PodContainer, *, mounted: bool) -> None:
         for mount in mounts(container.record):
             if mount.type == "volume" and not mount.anonymous:
                 about = {"container": container.id, "driver": kit.DRIVER}
-                self.tell("mount" if runs else "unmount", mount.name, (_place(mount) if runs else {}) | about)
+                self.tell("mount" if mounted else "unmount", mount.name, (_place(mount) if mounted else {}) | about)
 
 
 def _place(mount: Mount) -> dict[str, str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from . import shim, tars
 from .options import PodOptions
-
-if TYPE_CHECKING:
-    from .volumes import Volume
+from .volume import Volume
 
 WAITS: Final = "swarm-binds"
 """The name of the init container."""

@@ -15,7 +15,7 @@ from .fields import refused
 from .options import PodOptions
 from .record import Record
 from .resources import resources
-from .volumes import Volume
+from .volume import Volume
 
 Object: TypeAlias = dict[str, Any]
 
