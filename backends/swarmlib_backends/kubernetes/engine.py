@@ -37,9 +37,11 @@ from .options import KubernetesOptions
 from .pods import template
 from .pods.options import PodOptions
 from .ports import Ports
+from .publishers import NodePorts, PodPorts, Publisher
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
+from .walls import Walls
 from .yaml_files import read_yaml
 
 
@@ -69,8 +71,9 @@ class Engine(EngineServer):
             events = Events(clock)
             Happenings(cluster, events, nursery, clock.now, self.name)
             self._networks = Networks(api, access.namespace)
-            endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
-            networking = Networking(self._networks, endpoints, ports)
+            endpoints, ports = Endpoints(cluster, self._networks, nursery), _publisher(cluster, nursery)
+            walls = Walls(cluster, nursery) if options.isolate else None
+            networking = Networking(self._networks, endpoints, ports, walls)
             lifecycle = Lifecycle(cluster, networking, events, clock.now, options.start_timeout)
             images = Images(registries, clock.now)
             containers = Containers(cluster, lifecycle, networking, images, nursery)
@@ -96,6 +99,16 @@ class Engine(EngineServer):
         return await super().answer(request)
 
 
+def _publisher(cluster: Cluster, nursery: trio.Nursery) -> Publisher:
+    match cluster.options.ports:
+        case "forward":
+            return Ports(cluster, nursery)
+        case "pod":
+            return PodPorts()
+        case "node":
+            return NodePorts(cluster)
+
+
 def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
     """Return how Pods are made. Raises `Invalid`: the template can't be read, or is no Pod."""
     where = f"the Pod template {options.pod_template}"
@@ -109,4 +122,6 @@ def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
         service_account=options.service_account,
         pull_secrets=options.pull_secret,
         domain=options.cluster_domain,
+        ports=options.ports,
+        isolate=options.isolate,
     )

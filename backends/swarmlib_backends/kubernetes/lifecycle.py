@@ -67,12 +67,16 @@ class Lifecycle:
         run = container.record.run + 1
         waits = container.pod is not None and status.run_of(container.pod) == run
         async with self.networking.starting(container) as ports:
-            await self.cluster.change(container, lambda each: _started(each, run, self.now(), ports))
+            await self.cluster.change(container, lambda each: self._started(each, run, ports))
             if waits:
                 await tools.check_run(self.cluster, container, OPEN_GATE, "start")
             else:
                 await self.cluster.make_pod(container, run=run, gate=False)
             await self._begun(container)
+
+    def _started(self, record: Record, run: int, ports: PortMap) -> Record:
+        begun = replace(record, wanted="running", run=run, started=self.now(), paused=False, error="", last=None)
+        return replace(begun, ports=ports, via=self.cluster.options.ports)
 
     async def gated(self, container: PodContainer) -> None:
         """Make the Pod of one that has not been started, and wait until it is at its gate.
@@ -194,7 +198,3 @@ class Lifecycle:
     async def remove(self, container: PodContainer, *, volumes: bool) -> None:
         """See `enginekit.Lifecycle`. Anonymous volumes are parts of the Pod, and go with it."""
         await self.cluster.remove(container)
-
-
-def _started(record: Record, run: int, now: float, ports: PortMap) -> Record:
-    return replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None, ports=ports)

@@ -34,6 +34,11 @@ class KubernetesOptions:
     insecure_registry: list[str] = option(
         "registry that is spoken to without TLS, besides those on this machine", default=[], metavar="HOST[:PORT]"
     )
+    ports: Literal["forward", "pod", "node"] = option(
+        "published ports: forwarded by the gateway, told as the Pod's own, or listened for by all nodes",
+        default="forward",
+    )
+    isolate: bool = option("NetworkPolicies that let in only containers of the same network", default=False)
     start_timeout: Duration = option("how long a container may wait for a node with room for it", default=120.0)
 
     def check_options(self) -> None:

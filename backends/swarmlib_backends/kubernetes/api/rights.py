@@ -21,6 +21,7 @@ from .resources import (
     CLAIMS,
     CONFIG_MAPS,
     ENDPOINT_SLICES,
+    NETWORK_POLICIES,
     NODES,
     POD_METRICS,
     PODS,
@@ -64,8 +65,9 @@ ROLE: Final = (
     Right(PODS, ("get", "create"), "exec, cp, kill, pause, top and health checks", "exec"),
     Right(PODS, ("get", "create"), "attach, and so docker run without --detach", "attach"),
     Right(PODS, ("get", "create"), "published ports", "portforward"),
-    Right(SERVICES, ("create", "list", "watch", "delete"), "networks"),
+    Right(SERVICES, ("create", "list", "watch", "delete"), "networks, and ports with --ports node"),
     Right(ENDPOINT_SLICES, ("create", "list", "watch", "update", "delete"), "names and aliases in networks"),
+    Right(NETWORK_POLICIES, ("create", "list", "update", "delete"), "networks that are walls (--isolate)"),
     Right(CLAIMS, ("create", "list", "watch", "delete"), "named volumes"),
     Right(SECRETS, ("create", "list", "delete"), "images of registries that need credentials"),
 )

@@ -82,6 +82,11 @@ def network_name(name: str) -> str:
     return f"n-{hashed(name)[:_IN_DOMAIN]}"
 
 
+def ports_name(id: str) -> str:
+    """Return the name of the Service that publishes a container's ports at the nodes."""
+    return f"p-{short(id)}"
+
+
 def volume_name(name: str) -> str:
     """Return the name of the PersistentVolumeClaim that is a named volume."""
     return f"v-{hashed(name)}"

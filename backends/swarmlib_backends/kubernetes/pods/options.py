@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 Tools: TypeAlias = Literal["auto", "always", "never"]
 Binds: TypeAlias = Literal["refuse", "copy"]
+Publishing: TypeAlias = Literal["forward", "pod", "node"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class PodOptions:
         service_account: whose token containers get; "" for none.
         pull_secrets: names of Secrets with credentials for registries.
         domain: the cluster's own domain.
+        ports: how published ports are reached: the gateway forwards connections to them, they are the Pod's own, or
+            the nodes listen for them.
+        isolate: whether a Pod lets in only those that share a network with it.
     """
 
     namespace: str = "default"
@@ -38,3 +42,5 @@ class PodOptions:
     service_account: str = ""
     pull_secrets: Sequence[str] = ()
     domain: str = "cluster.local"
+    ports: Publishing = "forward"
+    isolate: bool = False

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal
 from ...enginekit.bodies import check_config, check_restarts
-from . import fields, names, networking, placement, security, shim, template, volumes
+from . import fields, names, networking, placement, security, shim, template, volumes, walls
 from .fields import refused
 from .options import PodOptions
 from .record import Record
@@ -47,13 +47,18 @@ def pod(record: Record, options: PodOptions, *, run: int, gate: bool = False) ->
         "metadata": {
             "name": names.pod_name(record.name, record.id),
             "namespace": options.namespace,
-            "labels": names.fitting_labels(record.labels) | names.own_labels(POD, record.id),
+            "labels": _labels(record, options),
             "annotations": names.labels_annotation(record.labels) | security.apparmor(record) | {names.RUN: str(run)},
             "ownerReferences": [names.owner_reference(names.record_name(record.id), record.uid)],
         },
         "spec": _spec(record, options, mounted) | {"containers": [_container(record, options, mounted, gate=gate)]},
     }
     return template.applied(options.template, made)
+
+
+def _labels(record: Record, options: PodOptions) -> dict[str, str]:
+    isolating = walls.labels(record) if options.isolate else {}
+    return names.fitting_labels(record.labels) | names.own_labels(POD, record.id) | isolating
 
 
 def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Object:
