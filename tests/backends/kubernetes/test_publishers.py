@@ -36,7 +36,7 @@ async def start(client: Client, name: str, **host: Any) -> dict[str, Any]:
 
 async def objects(place: Place, resource: Any) -> list[Any]:
     found: list[Any] = (await place.api.get(resource.path(place.namespace)))["items"]
-    return found
+    return [{"apiVersion": resource.api_version, "kind": resource.kind, **each} for each in found]
 
 
 def publishing(*ports: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ async def test_walls_follow_the_networks_of_a_container_over_two_gateways(place:
         await call(one, Verb.SET, "networks", "bridge", "disconnect", body={"Container": "web"})
         assert await walled(place) == (["shop"], ["shop"])
         (policy,) = await objects(place, NETWORK_POLICIES)
-        assert place.schemas.errors({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", **policy}) == []
+        assert place.schemas.errors(policy) == []
         assert policy["metadata"]["name"] == names.record_name(found["Id"])
         await call(other, Verb.RM, "containers", "web", force="1")
         assert await objects(place, NETWORK_POLICIES) == []

@@ -38,9 +38,8 @@ def is_label(name: str) -> bool:
 def policy(record: Record, options: PodOptions) -> dict[str, Any]:
     """Return the NetworkPolicy of a container that has `labels`."""
     joined = [name for name in labels(record) if name != ISOLATED]
-    rules: list[dict[str, Any]] = (
-        [{"from": [{"podSelector": {"matchLabels": {each: ""}}} for each in joined]}] if joined else []
-    )
+    neighbours = [{"podSelector": {"matchLabels": {each: ""}}} for each in joined]
+    rules: list[dict[str, Any]] = [{"from": neighbours}] if neighbours else []  # an empty list would let in all
     if options.ports != "forward" and (ports := published(record)):
         rules.append({"ports": [{"port": number, "protocol": protocol.upper()} for number, protocol in ports]})
     return {
