@@ -193,4 +193,4 @@ def _check_done_here(record: Record) -> None:
 
 def _image(known: Known, secret: Mapping[str, Any] | None) -> Image:
     """Return what the record of a container keeps of its image. secret: that which pulls it, if it needs one."""
-    return Image("", known.found.digest, known.found.config, secret["metadata"]["name"] if secret else "")
+    return Image(known.reference, known.shown_id, known.found.config, secret["metadata"]["name"] if secret else "")

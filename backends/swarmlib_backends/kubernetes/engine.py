@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from swarmlib import Denied, Request
+from swarmlib import Chain, Denied, Request, Sender
 from swarmlib.supervision import supervised
 
 from ..enginekit.clock import Clock
@@ -25,7 +25,12 @@ from .containers import Containers
 from .endpoints import Endpoints
 from .execs import Execs
 from .happenings import Happenings
+from .images.builder import Builder
+from .images.building import Building
+from .images.built import BuiltImages
+from .images.credentials import of_gateway
 from .images.images import Images
+from .images.naming import Naming
 from .images.operations import ImageOperations
 from .images.registry import Registries
 from .lifecycle import Lifecycle
@@ -64,6 +69,7 @@ class Engine(EngineServer):
         async with (
             Api.open(access) as api,
             Registries.open(options.insecure_registry) as registries,
+            _building(options) as building,
             trio.open_nursery() as nursery,
         ):
             self._mirror = Mirror(api, access.namespace)
@@ -75,14 +81,19 @@ class Engine(EngineServer):
             walls = Walls(cluster, nursery) if options.isolate else None
             networking = Networking(self._networks, endpoints, ports, walls)
             lifecycle = Lifecycle(cluster, networking, events, clock.now, options.start_timeout)
-            images = Images(registries, clock.now)
+            built = BuiltImages(cluster, clock.now)
+            images = Images(registries, built, clock.now)
+            builder = await _builder(building, options.registry, registries, built)
+            if builder is not None:
+                images.settled = builder.settled
             containers = Containers(cluster, lifecycle, networking, images, nursery)
             execs = Execs(cluster, events, clock.now, nursery)
             archive = Archive(cluster, lifecycle, nursery)
             networks = NetworkOperations(cluster, networking, events, clock.now)
             own = (containers, networks, execs, archive, Top(cluster, events))
-            families = (*own, events, System(cluster), ImageOperations(images, events))
-            self.operations = operations_of(self, *families)
+            builds = Building(builder, images, events, nursery)
+            of_images = (ImageOperations(images, events), Naming(images, events), builds)
+            self.operations = operations_of(self, *own, events, System(cluster), *of_images)
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
             nursery.start_soon(supervised, f"{self.name}: the watches of networks", self._networks.run)
             try:
@@ -97,6 +108,24 @@ class Engine(EngineServer):
         with suppress(Denied):  # an account without networks can have containers all the same
             await self._networks.ready()
         return await super().answer(request)
+
+
+@asynccontextmanager
+async def _building(options: KubernetesOptions) -> AsyncGenerator[Sender | None]:
+    """Open the chain that builds; None if there is none. Raises `SwarmError`: it can't be opened."""
+    if options.builder is None:
+        yield None
+        return
+    async with Chain.read(options.builder).open() as sender:
+        yield sender
+
+
+async def _builder(sender: Sender | None, registry: str, registries: Registries, built: BuiltImages) -> Builder | None:
+    """Return the builder that a channel leads to. Raises `Unavailable`: as `of_gateway`."""
+    if sender is None:
+        return None
+    credentials = await trio.to_thread.run_sync(of_gateway, registry.partition("/")[0])
+    return Builder(sender, registry, credentials, registries, built)
 
 
 def _publisher(cluster: Cluster, nursery: trio.Nursery) -> Publisher:

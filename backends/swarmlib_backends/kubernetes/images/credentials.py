@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import orjson
+from docker.auth import load_config
+from docker.errors import DockerException
 
-from swarmlib import Invalid
+from swarmlib import Invalid, Unavailable
 
 _FIELDS: Final = ("username", "password", "identitytoken", "registrytoken", "auth")
 _CHALLENGE: Final = re.compile(r'([a-zA-Z_]+)="([^"]*)"')
@@ -56,6 +58,20 @@ class Credentials:
         if wrong := [name for name, value in known.items() if not isinstance(value, str)]:
             raise Invalid(f"{wrong[0]} of the header X-Registry-Auth must be a text")
         return cls(known["username"], known["password"], known["identitytoken"], known["registrytoken"])
+
+
+def of_gateway(host: str) -> Credentials:
+    """Return the credentials for a registry that `docker login` has left on this machine; nobody's for none.
+
+    Raises:
+        Unavailable: a credential helper fails.
+    """
+    try:
+        found: dict[str, Any] = load_config().resolve_authconfig(host) or {}
+    except DockerException as exc:
+        raise Unavailable(f"can't get the credentials for the registry {host}: {exc}") from exc
+    known = {name.lower(): str(text or "") for name, text in found.items()}  # credential helpers write them otherwise
+    return Credentials(known.get("username", ""), known.get("password", ""), known.get("identitytoken", ""))
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,11 @@ def ports_name(id: str) -> str:
     return f"p-{short(id)}"
 
 
+def image_name(name: str) -> str:
+    """Return the name of the ConfigMap that says where an image with a name of its own is."""
+    return f"i-{hashed(name)}"
+
+
 def volume_name(name: str) -> str:
     """Return the name of the PersistentVolumeClaim that is a named volume."""
     return f"v-{hashed(name)}"

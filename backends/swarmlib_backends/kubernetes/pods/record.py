@@ -39,9 +39,9 @@ _LARGEST: Final = 960 * 1024
 class Image:
     """What is known of a container's image.
 
-    reference: what the cluster pulls, if that is not the name in the body. digest: of its manifest; "" if unknown.
-    config: what its registry says of it, as the `Config` of an engine's inspection. secret: the name of the Secret with
-    the credentials that pull it; "" if it needs none.
+    reference: what the cluster pulls, if that is not the name in the body. digest: its id, as it is shown; "" if
+    unknown. config: what its registry says of it, as the `Config` of an engine's inspection. secret: the name of the
+    Secret with the credentials that pull it; "" if it needs none.
     """
 
     reference: str = ""
