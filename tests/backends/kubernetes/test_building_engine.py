@@ -1,8 +1,10 @@
 """Images that a real engine builds for a fake cluster; a real registry brings them to its nodes."""
 
+import base64
 import io
 import json
 import os
+import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -10,13 +12,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.backends.kubernetes.fakecluster.test_command import running
 from tests.support.builds import context
-from tests.support.engines import Engine, Swarmd, docker, engine, swarmd
+from tests.support.engines import Engine, Swarmd, docker, engine, swarmd, wait_until
+from tests.support.registries import PASSWORD, USER
 from tests.support.registries import registry as a_registry
 
 pytestmark = pytest.mark.engine
@@ -25,10 +28,17 @@ WITH_BUILDKIT = "/usr/bin/docker"
 DOCKERFILE = 'FROM busybox\nENTRYPOINT ["echo", "here"]\n'
 
 
+AUTH = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
 @dataclass
 class Place:
-    """A fake cluster with two gateways: one with a builder, and one without."""
+    """A fake cluster with two gateways: one with a builder, and one without.
 
+    config: the folder of a docker configuration with the password of the registry.
+    """
+
+    config: Path
     builder: Engine
     registry: str
     gateway: Swarmd
@@ -40,10 +50,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     with ExitStack() as stack:
         builder = stack.enter_context(engine(["--bridge=none", "--iptables=false"], namespaces="-m"))
-        registry = stack.enter_context(a_registry(folder, password=False))
+        registry = stack.enter_context(a_registry(folder, password=True))
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        patched.setenv("DOCKER_CONFIG", str(folder))  # where a gateway finds the password
+        (folder / "config.json").write_text(json.dumps({"auths": {registry: {"auth": AUTH}}}))
         stage = f"kubernetes --kubeconfig {stack.enter_context(running(folder))} --tools-image busybox:1"
         gateway = f"{stage} --builder (docker {builder.host}) --registry {registry}/ci"
-        yield Place(builder, registry, *(stack.enter_context(swarmd(each)) for each in (gateway, stage)))
+        yield Place(folder, builder, registry, *(stack.enter_context(swarmd(each)) for each in (gateway, stage)))
 
 
 def build(place: Place, folder: Path, *words: str, dockerfile: str = DOCKERFILE, buildkit: bool = False) -> str:
@@ -62,7 +75,8 @@ def output(gateway: Swarmd, *command: str, input: bytes | None = None) -> str:
 
 
 def in_registry(place: Place, path: str) -> Any:
-    with urlopen(f"http://{place.registry}/v2/{path}", timeout=5) as answer:
+    asked = Request(f"http://{place.registry}/v2/{path}", headers={"Authorization": f"Basic {AUTH}"})
+    with urlopen(asked, timeout=5) as answer:
         return json.load(answer)
 
 
@@ -103,7 +117,10 @@ def test_images_are_tagged_pushed_saved_and_loaded(place: Place, tmp_path: Path)
     build(place, tmp_path, "-t", "one")
     output(place.plain, "tag", "one", f"{place.registry}/mine/two:3")
     docker(place.builder.host, "rmi", "one", check=True)  # it is in the registry, and known to the cluster
-    assert "digest: sha256:" in output(place.gateway, "push", f"{place.registry}/mine/two:3")
+    refused = docker(place.gateway.host, "push", f"{place.registry}/mine/two:3")  # the client's own credentials count
+    assert b"no basic auth credentials" in refused.stderr
+    push = ["docker", "--config", place.config, "-H", place.gateway.host, "push", f"{place.registry}/mine/two:3"]
+    assert b"digest: sha256:" in subprocess.run(push, capture_output=True, check=True, timeout=60).stdout
     assert in_registry(place, "mine/two/tags/list")["tags"] == ["3"]
     archive = docker(place.gateway.host, "save", "one", check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as saved:
@@ -146,3 +163,18 @@ def test_a_build_without_a_builder_is_refused(place: Place, tmp_path: Path) -> N
     command = ["docker", "-H", place.plain.host, "build", str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
     assert b"a cluster can't build images by itself" in done.stderr
+
+
+def test_what_buildkit_names_over_its_own_connection_is_known_when_that_ends(place: Place, tmp_path: Path) -> None:
+    build(place, tmp_path, "-t", "before")
+    with socket.create_connection(("127.0.0.1", place.gateway.port), 20) as peer, peer.makefile("rb") as answer:
+        peer.sendall(b"POST /grpc HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        assert answer.readline().split()[1] == b"101"
+        docker(place.builder.host, "tag", "before", "by-buildkit:1", check=True)
+        peer.shutdown(socket.SHUT_RDWR)
+
+    def is_known() -> bool:
+        return docker(place.plain.host, "image", "inspect", "by-buildkit:1").returncode == 0
+
+    wait_until(is_known, "what BuildKit has named")
+    assert output(place.plain, "run", "--rm", "by-buildkit:1") == "here"
