@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import trio
@@ -24,6 +24,7 @@ from .pods.pod import pod as pod_of
 from .pods.record import Record
 from .policies import put_policy
 from .reservations import holder as holder_in
+from .split_logs import SplitLogs
 from .streams.negotiate import Dialects
 
 _TRIES: Final = 10
@@ -40,6 +41,7 @@ class Cluster:
     mirror: Mirror
     options: PodOptions
     dialects: Dialects
+    split_logs: SplitLogs = field(default_factory=SplitLogs)
 
     @property
     def namespace(self) -> str:

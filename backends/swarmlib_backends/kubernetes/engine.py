@@ -152,5 +152,6 @@ def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
         pull_secrets=options.pull_secret,
         domain=options.cluster_domain,
         ports=options.ports,
+        capture=options.logs == "capture",
         isolate=options.isolate,
     )

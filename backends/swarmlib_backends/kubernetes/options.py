@@ -36,6 +36,9 @@ class KubernetesOptions:
     insecure_registry: list[str] = option(
         "registry that is spoken to without TLS, besides those on this machine", default=[], metavar="HOST[:PORT]"
     )
+    logs: Literal["node", "capture"] = option(
+        "logs as the nodes keep them, or with stdout and stderr apart by a second container in each Pod", default="node"
+    )
     ports: Literal["forward", "pod", "node"] = option(
         "published ports: forwarded by the gateway, told as the Pod's own, or listened for by all nodes",
         default="forward",
@@ -51,6 +54,8 @@ class KubernetesOptions:
         """See `Backend.check_options`."""
         if not 0 <= self.requests <= 1:
             raise Invalid(f"--requests must be from 0 to 1, not {self.requests:g}")
+        if self.logs == "capture" and self.tools == "never":
+            raise Invalid("--logs capture and --tools never can't be used together")
         if (self.builder is None) != (not self.registry):
             raise Invalid("--builder and --registry require each other")
         if self.registry:

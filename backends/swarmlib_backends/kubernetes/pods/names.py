@@ -30,6 +30,8 @@ RUN: Final = f"{PREFIX}run"
 """The annotation of a Pod that tells which run of its container it is."""
 MAIN: Final = "main"
 """The name of the container in a Pod that is Docker's."""
+STDERR: Final = "stderr"
+"""The name of the container beside it that writes what it writes to stderr (`--logs capture`)."""
 
 _SHORT: Final = 32
 """How many digits of an id are in names and labels: 64 don't fit into a label's 63 characters."""

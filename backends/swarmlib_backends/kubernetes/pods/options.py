@@ -29,6 +29,7 @@ class PodOptions:
         domain: the cluster's own domain.
         ports: how published ports are reached: the gateway forwards connections to them, they are the Pod's own, or
             the nodes listen for them.
+        capture: whether a second container in each Pod keeps stderr apart in the logs.
         isolate: whether a Pod lets in only those that share a network with it.
     """
 
@@ -43,4 +44,5 @@ class PodOptions:
     pull_secrets: Sequence[str] = ()
     domain: str = "cluster.local"
     ports: Publishing = "forward"
+    capture: bool = False
     isolate: bool = False

@@ -51,7 +51,7 @@ def pod(record: Record, options: PodOptions, *, run: int, gate: bool = False) ->
             "annotations": names.labels_annotation(record.labels) | security.apparmor(record) | {names.RUN: str(run)},
             "ownerReferences": [names.owner_reference(names.record_name(record.id), record.uid)],
         },
-        "spec": _spec(record, options, mounted) | {"containers": [_container(record, options, mounted, gate=gate)]},
+        "spec": _spec(record, options, mounted) | {"containers": _containers(record, options, mounted, gate=gate)},
     }
     return template.applied(options.template, made)
 
@@ -100,6 +100,18 @@ def _restart_policy(record: Record, options: PodOptions) -> str:
     return _RESTARTS.get(str(dict_of(record.host.get("RestartPolicy")).get("Name") or ""), "Never")
 
 
+def _containers(record: Record, options: PodOptions, mounted: Sequence[Volume], *, gate: bool) -> list[Object]:
+    own = _container(record, options, mounted, gate=gate)
+    if not captured(record, options):
+        return [own]
+    return [own, shim.stderr_container(options, again=_restart_policy(record, options) != "Never")]
+
+
+def captured(record: Record, options: PodOptions) -> bool:
+    """Return whether a container beside it writes what a container writes to stderr; a terminal has no stderr."""
+    return options.capture and not record.tty
+
+
 def _container(record: Record, options: PodOptions, mounted: Sequence[Volume], *, gate: bool) -> Object:
     config = record.config
     made: Object = {
@@ -130,7 +142,9 @@ def _process(record: Record, options: PodOptions, *, gate: bool) -> Object:
     own, stop = list_of(record.body.get("Env")), record.stop_signal
     if options.tools != "never" and (record.image or record.body.get("Entrypoint")):
         env = list_of(record.config.get("Env"))
-        command = shim.command([*entrypoint, *words], env, gate=gate, options=options)
+        command = shim.command(
+            [*entrypoint, *words], env, gate=gate, capture=captured(record, options), options=options
+        )
         made: Object = {
             "command": shim.doubled(command),
             "env": [_variable(each) for each in own if shim.in_shell(each)],
@@ -138,7 +152,7 @@ def _process(record: Record, options: PodOptions, *, gate: bool) -> Object:
         if stop != signal.SIGTERM or options.keep:
             made["lifecycle"] = {"preStop": shim.pre_stop(stop)}
         return made
-    if gate or options.keep or options.tools == "always":
+    if gate or options.keep or options.tools == "always" or captured(record, options):
         why = "the entrypoint of the image is not known: give one with --entrypoint"
         raise refused((f"swarmlib's first process with {record.reference!r:.80}", why))
     if stop != signal.SIGTERM:
