@@ -73,7 +73,9 @@ def create(name: str, dry_run: bool, as_json: bool, words: tuple[str, ...]) -> N
     Repeating the command gives the same machine. If it fails or is interrupted, what it has made is removed again, for
     as long as Azure needs for that; a second signal ends it at once, and what is left is named.
     """
-    _run_azure(words, lambda command, *where: command.create(*where, name, dry_run=dry_run, as_json=as_json))
+    _run_azure(
+        words, lambda command, chosen, closing: command.create(chosen, closing, name, dry_run=dry_run, as_json=as_json)
+    )
 
 
 @azure.command("ls", context_settings=_MIXED)
@@ -92,7 +94,7 @@ def azure_rm(name: str, words: tuple[str, ...]) -> None:
 
     A machine that swarmlib did not make is only removed with --not-ours.
     """
-    _run_azure(words, lambda command, *where: command.rm(*where, name))
+    _run_azure(words, lambda command, chosen, closing: command.rm(chosen, closing, name))
 
 
 @azure.command(context_settings=_MIXED)

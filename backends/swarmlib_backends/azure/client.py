@@ -22,6 +22,7 @@ from azure.mgmt.resource.resources.aio import ResourceManagementClient
 
 from swarmlib import Invalid, NotFound, Unavailable
 
+from ..dockerapi.nullable import dict_of
 from .credentials import Credential
 from .failures import mapped
 from .transport import HttpxTransport
@@ -166,8 +167,7 @@ class Arm:
         body = {"operation": operation, "properties": {"tags": dict(tags)}}
         begin = partial(self.resources.tags.begin_update_at_scope, id, body, retry_on_methods=_REPEATABLE)
         changed = await self.finished(begin)
-        found: Body = (changed.get("properties") or {}).get("tags") or {}
-        return found
+        return dict_of(dict_of(changed.get("properties")).get("tags"))
 
     async def fetch(self, url: str) -> bytes:
         """Return the content at a URL that needs no token.

@@ -15,6 +15,7 @@ import trio
 
 from swarmlib import Client
 
+from ...dockerapi.nullable import list_of
 from ...http.serving import Body, Request
 from . import errors
 from .faults import Fault
@@ -218,7 +219,7 @@ class State:
             for resource in self.resources.values():
                 if (real := resource.hidden.get("machine")) is not None:
                     nursery.start_soon(self.machines.stop, real)
-                for container in [] if self.simulated else resource.hidden.get("running", []):
+                for container in [] if self.simulated else list_of(resource.hidden.get("running")):
                     nursery.start_soon(container.halt)
 
     def waiting(self) -> dict[str, str]:
