@@ -37,7 +37,7 @@ from .machines import default_spec, machines
 from .memory import Memory
 from .objects import Machine
 from .options import AzureOptions
-from .power import Power
+from .power import OFF, Power
 from .provisioning import provisioning
 from .spec import MAKING, TAG, Body
 from .stamps import is_past
@@ -47,7 +47,6 @@ _log = logging.getLogger(__name__)
 _LOOKS: Final = 4
 """How many times within the `--idle` period a machine is checked."""
 _LONGEST_LOOK: Final = 15.0
-_OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
 
 
 @dataclass(eq=False)
@@ -222,7 +221,7 @@ class Engines(Provisioner):
             if not is_past(machine.tags[MAKING]):
                 return
             await self._maker.complete(machine.body)
-        await self._join(machine, asleep=machine.power in _OFF)
+        await self._join(machine, asleep=machine.power in OFF)
 
     def _is_engine(self, machine: Machine) -> bool:
         return machine.tags.get(TAG) == "engine" or any(_is_named(machine, text) for text in self._options.vm)
@@ -240,7 +239,7 @@ class Engines(Provisioner):
         engine.stage.power.lease.see(machine.tags)
         if engine.stage.changing or was_asleep is not engine.stage.asleep:
             return
-        if machine.power in _OFF and not was_asleep:
+        if machine.power in OFF and not was_asleep:
             engine.stage.lost()
         elif machine.running and was_asleep:
             self._nursery.start_soon(self._guarded, engine.stage.wake)

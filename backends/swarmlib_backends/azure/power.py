@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from swarmlib import UNSENT, NotFound, Unavailable
 
 from .client import Arm
 from .lease import Lease
 from .objects import Machine
+
+OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
+"""The states of a machine whose engine can't answer until it is started."""
 
 
 class Power:
@@ -48,5 +52,8 @@ class Power:
         return True
 
     async def claim(self) -> bool:
-        """Say that this swarmd uses the machine; return False if another one is deallocating it, or just did."""
-        return await self.lease.hold()
+        """Say that this swarmd uses the machine; return False if it is off, because another one has deallocated it."""
+        if not await self.lease.hold():
+            return True
+        found = await self._arm.find(self._machine.arm_id, expand="instanceView")
+        return found is None or Machine.of(found).power not in OFF

@@ -1,7 +1,9 @@
 """Azure's virtual machines as engines: real dockerd and sshd behind a fake ARM, made when needed and put to sleep."""
 
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +19,7 @@ from swarmlib_backends.azure.fakearm.spec import Spec
 from tests.support.azure.backend import lead, until_nothing_is_left
 from tests.support.azure.machines import RealMachines, written_files
 from tests.support.azure.sdk import machine_body, opened
-from tests.support.engines import Engine, docker, engine, swarmd
+from tests.support.engines import Engine, busybox_tar, docker, engine, swarmd
 
 pytestmark = pytest.mark.engine
 
@@ -247,6 +249,44 @@ async def test_two_swarmd_that_grow_at_once_make_no_more_machines_than_they_may(
         nursery.start_soon(grow, "two")
     assert len(refused) < 2, refused  # none, if one was so slow that it found the other's machine with room
     assert await power_now(cloud) == "running"  # and there is no second one
+
+
+async def test_a_machine_is_not_switched_off_under_what_another_swarmd_sends_to_it(
+    cloud: FakeArm, local: Engine
+) -> None:
+    tar = busybox_tar()
+    chain = f"balance (local=docker {local.host}) (azure=azure --group prod --allow 192.0.2.1 --max 1 --idle 20s)"
+    async with in_thread(swarmd(chain)) as first:
+
+        async def run(*words: str) -> None:
+            done = await trio.to_thread.run_sync(lambda: docker(first.host, *words))
+            assert done.returncode == 0, done.stderr
+
+        await run("create", "--name", "box", "-e", "constraint:node==azure", "--network", "none", "busybox", "true")
+        async with swarmlib.connect(azure(max=1, idle="0.2s")), trio.open_nursery() as nursery:
+            command = ["docker", "-H", first.host, "cp", "-", "box:/"]
+            copying: trio.Process = await nursery.start(partial(trio.run_process, command, stdin=subprocess.PIPE))
+            assert copying.stdin is not None
+            await copying.stdin.send_all(tar[:100_000])
+            await until_looked_at(cloud)
+            assert await power_now(cloud) == "running"
+            await copying.stdin.send_all(tar[100_000:])
+            await copying.stdin.aclose()
+            assert await copying.wait() == 0
+            await until_looked_at(cloud)
+            assert await power_now(cloud) == "running"  # it was used not long ago
+        await run("rm", "box")
+    async with swarmlib.connect(azure(max=1, idle="0.2s")):
+        await power(cloud, "deallocated")  # the first one has ended, and its lease with it
+
+
+async def until_looked_at(cloud: FakeArm) -> None:
+    """Wait until the machines have been listed often enough for one that idles to be found idle."""
+    with trio.fail_after(30):
+        for _ in range(10):
+            cloud.asked.clear()
+            while not any(each.endswith("prod/providers/Microsoft.Compute/virtualMachines") for each in cloud.asked):  # noqa: ASYNC110 - the fake is another program
+                await trio.sleep(0.02)
 
 
 async def old_machine(cloud: FakeArm, folder: Path) -> None:
