@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -13,8 +13,9 @@ import trio
 
 from swarmlib import Chain, NotFound
 from swarmlib.errors import ungrouped
-from swarmlib_backends.azure import Azure, objects
+from swarmlib_backends.azure import Azure, billing, objects
 from swarmlib_backends.azure.access import Access
+from swarmlib_backends.azure.billing import with_address
 from swarmlib_backends.azure.client import Arm, connected, parts
 from swarmlib_backends.azure.machines import check_ours, default_spec, machines
 from swarmlib_backends.azure.objects import Machine
@@ -45,11 +46,14 @@ async def create(azure: Azure, closing: trio.CancelScope, name: str, *, dry_run:
             made = await maker.make(spec)
             machine = Machine.of(await arm.get(str(made["id"]), expand="instanceView"))
             address, certificates = await access.engine(machine)
+            told = _told(machine, await with_address(arm, azure.group))
             if as_json:
-                click.echo(show.as_json(_told(machine) | {"docker_host": address, "docker_cert_path": certificates}))
+                click.echo(show.as_json(told | {"docker_host": address, "docker_cert_path": certificates}))
                 return True
             secured = f"DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={shlex.quote(certificates)} " if certificates else ""
             click.echo(f"{secured}docker -H {address} ps")
+            kept = [each for each in told["billed"] if each != "machine"]
+            click.echo(f"billed: {_cell(told['billed'])}; while deallocated: {_cell(kept)}", err=True)
             return True
 
 
@@ -72,20 +76,27 @@ async def ls(azure: Azure, *, as_json: bool) -> bool:
     with ungrouped():
         async with connected(azure.subscription) as arm:
             found = await machines(arm, azure.group)
-    told = [_told(each) for each in found]
+            addressed = await with_address(arm, azure.group)
+    told = [_told(each, addressed) for each in found]
     if as_json:
         click.echo(show.as_json(told))
         return True
-    titles = ("name", "power", "size", "location")
-    show.print_table(titles, [[each[title] for title in titles] for each in told], terminal=sys.stdout.isatty())
+    titles = ("name", "power", "since", "billed", "size", "location")
+    show.print_table(titles, [[_cell(each[title]) for title in titles] for each in told], terminal=sys.stdout.isatty())
     return True
 
 
-def _told(machine: Machine) -> dict[str, Any]:
+def _cell(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else "+".join(value)
+
+
+def _told(machine: Machine, addressed: Collection[str]) -> dict[str, Any]:
     """Return what `ls` shows about a machine."""
     return {
         "name": machine.name,
         "power": machine.power or str(machine.body["properties"].get("provisioningState", "")).lower(),
+        "since": billing.since(machine),
+        "billed": billing.billed(machine, addressed),
         "size": machine.size,
         "location": str(machine.body["location"]),
         "id": machine.arm_id,

@@ -68,6 +68,7 @@ class Arm:
             "Microsoft.Network/publicIPAddresses": self.network.public_ip_addresses,
             "Microsoft.Network/networkSecurityGroups": self.network.network_security_groups,
             "Microsoft.Network/virtualNetworks": self.network.virtual_networks,
+            "Microsoft.DevTestLab/schedules": _ById(self, "Microsoft.DevTestLab/schedules", "2018-09-15"),
         }
 
     def id(self, group: str, kind: str, name: str) -> str:
@@ -180,6 +181,26 @@ class Arm:
         if answer.status_code != 200:
             raise Unavailable(f"{url.partition('?')[0]} answered {answer.status_code}")
         return answer.content
+
+
+class _ById:
+    """The operations on a type for which there is no client of its own: those for resources of every type."""
+
+    def __init__(self, arm: Arm, kind: str, version: str) -> None:
+        self._arm = arm
+        self._kind = kind
+        self._version = version
+        self._operations = arm.resources.resources
+
+    def get(self, group: str, name: str) -> Any:
+        return self._operations.get_by_id(self._arm.id(group, self._kind, name), api_version=self._version)
+
+    def begin_create_or_update(self, group: str, name: str, body: Body) -> Any:
+        id = self._arm.id(group, self._kind, name)
+        return self._operations.begin_create_or_update_by_id(id, body, api_version=self._version)
+
+    def begin_delete(self, group: str, name: str) -> Any:
+        return self._operations.begin_delete_by_id(self._arm.id(group, self._kind, name), api_version=self._version)
 
 
 def parts(id: str) -> tuple[str, str, str]:

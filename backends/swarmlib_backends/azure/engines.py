@@ -31,6 +31,7 @@ from ..docker import Docker
 from ..enginekit.views import pong
 from .access import Access, state_folder
 from .auto_suspend import AutoSuspend
+from .billing import status, with_address
 from .client import connected
 from .lease import Lease
 from .machines import default_spec, machines
@@ -135,7 +136,9 @@ class Engines(Provisioner):
         sizes += [engine.machine.size for engine in self._engines.values() if not engine.made]
         found = [self._size(size) for size in sizes]
         cpus, memory = sum(cpus for cpus, _ in found), sum(memory for _, memory in found)
-        return {"NCPU": cpus, "MemTotal": memory, "Labels": [LAST_RESORT]}
+        machines = [engine.machine for engine in self._engines.values()]
+        billing = status(machines, self._addressed)
+        return {"NCPU": cpus, "MemTotal": memory, "Labels": [LAST_RESORT], "DriverStatus": billing}
 
     def _size(self, name: str) -> tuple[int, int]:
         """Return the CPUs and the bytes of memory of a machine size; 0 if Azure doesn't know the size."""
@@ -205,6 +208,7 @@ class Engines(Provisioner):
         known = {engine.machine.arm_id.lower(): engine for engine in self._engines.values()}
         # A change of state while Azure is asked doesn't come from others.
         settled = {engine: engine.stage.asleep for engine in known.values() if not engine.stage.changing}
+        self._addressed = await with_address(self._arm, self._options.group)
         for machine in await machines(self._arm, self._options.group):
             engine = known.pop(machine.arm_id.lower(), None)
             if engine is not None:
@@ -236,6 +240,7 @@ class Engines(Provisioner):
         """Note what others say of a machine, and that somebody else has switched it off (as Azure does with spot
         machines), or on.
         """
+        engine.machine = machine
         engine.stage.power.lease.see(machine.tags)
         if engine.stage.changing or was_asleep is not engine.stage.asleep:
             return

@@ -77,6 +77,7 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
         admin=options.admin,
         key=access.public_key(),
         tls=tls,
+        max_hours=options.max_hours,
         cloud_init=(*docker, *([cloudinit.read(Path(options.cloud_init))] if options.cloud_init else [])),
         role="engine" if engine else "workload",
         tags=dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag),

@@ -222,13 +222,14 @@ def state(machine: Machine) -> Body:
     }
 
 
-def info(machines: Iterable[Machine], name: str) -> Body:
-    """Return the description of the service, with its number of machines."""
+def info(machines: Iterable[Machine], name: str, status: list[list[str]]) -> Body:
+    """Return the description of the service, with its number of machines, and lines about them."""
     return {
         "ID": name,
         "Name": name,
         "ServerVersion": "azure",
         "Driver": "azure",
+        "DriverStatus": status,
         "OperatingSystem": "Azure virtual machines",
         "OSType": "linux",
         "Architecture": "x86_64",

@@ -28,6 +28,10 @@ class AzureOptions:
     vm_idle: Duration | None = option(
         "like --idle, for machines given by --vm (default: never deallocate them)", default=None
     )
+    max_hours: int = option(
+        "have Azure deallocate a machine N hours (at most 23) after its start, whatever runs on it (default: never)",
+        default=0,
+    )
     slots: int = option("run at most N containers on a machine; 0: as many as fit into its memory", default=0)
     size: str = option("size of new machines", default="Standard_B2s")
     image: str = option("image of new machines: ubuntu, debian or PUBLISHER:OFFER:SKU:VERSION", default="ubuntu")
@@ -63,6 +67,8 @@ class AzureOptions:
             raise Invalid("--slots must be 0 or more")
         if self.disk < 0:
             raise Invalid("--disk must be 0 or more")
+        if not 0 <= self.max_hours <= 23:
+            raise Invalid("--max-hours must be from 0 to 23")
         if self.poll <= 0:
             raise Invalid("--poll must be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:

@@ -11,6 +11,7 @@ from swarmlib import UNSENT, NotFound, Unavailable
 from .client import Arm
 from .lease import Lease
 from .objects import Machine
+from .shutdown import note_start
 
 OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
 """The states of a machine whose engine can't answer until it is started."""
@@ -38,6 +39,7 @@ class Power:
         except NotFound as exc:
             text = f"{self._machine.name} no longer exists: {exc.message}"
             raise Unavailable(text, details={UNSENT: True}) from exc
+        await note_start(self._arm, self._group, self._machine)
 
     async def off(self, ready: Callable[[], bool]) -> bool:
         """Deallocate the machine, unless another swarmd uses it; return whether that was done.

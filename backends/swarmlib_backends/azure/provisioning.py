@@ -23,16 +23,19 @@ from . import spec as specs
 from .access import Access
 from .client import Arm
 from .removal import Left, Remover, Say
-from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SECURITY_GROUPS, SHARED, kind_of
+from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS, SHARED, kind_of
 from .rollback import Rollback, Rollbacks
+from .shutdown import schedule, schedule_name
 from .spec import (
     ATTEMPT,
     MADE,
     MAKING,
     MAKING_SECONDS,
+    MAX_HOURS,
     NETWORK,
     REACH,
     SPEC,
+    STARTED,
     SUBNET,
     TAG,
     VM,
@@ -85,6 +88,7 @@ class Maker:
         address = [] if spec.private else [self.id(ADDRESSES, spec.ip_name)]
         group = f"/subscriptions/{self.arm.subscription}/resourceGroups/{self.group}"
         own = [self.id(INTERFACES, spec.nic_name), self.id(MACHINES, spec.name)]
+        own += [self.id(SCHEDULES, schedule_name(spec.name))] if spec.max_hours else []
         return [group, *shared, self.id(SECURITY_GROUPS, NETWORK), *address, *own]
 
     # Creation.
@@ -165,8 +169,13 @@ class Maker:
         await self._put(nic, spec.interface(subnet, group, address, tags), rollback)
         whole = await self._access.certified(spec, nic) if spec.tls else spec
         # The certificates are not part of the comparison: they differ each time.
-        told = {SPEC: spec.hash, MAKING: stamp(MAKING_SECONDS)} | ({REACH: "tls"} if spec.tls else {})
-        return await self._put_machine(spec, whole.machine(nic, tags | told), rollback)
+        told = {SPEC: spec.hash, STARTED: stamp(), MAKING: stamp(MAKING_SECONDS)}
+        told |= ({REACH: "tls"} if spec.tls else {}) | ({MAX_HOURS: str(spec.max_hours)} if spec.max_hours else {})
+        made = await self._put_machine(spec, whole.machine(nic, tags | told), rollback)
+        if spec.max_hours:
+            body = schedule(made["id"], spec.location, spec.max_hours, tags)
+            await self._put(self.id(SCHEDULES, schedule_name(spec.name)), body, rollback)
+        return made
 
     def _subnet(self, named: str) -> str:
         if named.startswith("/"):
@@ -256,6 +265,7 @@ class Maker:
             return {}
         name = str(machine["name"])
         own = [id, self.id(INTERFACES, nic_name(name)), self.id(ADDRESSES, ip_name(name))]
+        own += [self.id(SCHEDULES, schedule_name(name))] if MAX_HOURS in tags_of(machine) else []
         return {**await self._remover.remove(own), **await self._remover.collect()}
 
 

@@ -29,6 +29,10 @@ ATTEMPT: Final = f"{TAG}.attempt"
 MAKING: Final = f"{TAG}.making"
 """The tag of a machine that is not complete yet; its value is the time until which its creation may take."""
 MAKING_SECONDS: Final = 1200.0
+STARTED: Final = f"{TAG}.started"
+"""The tag that says when swarmlib last started a machine."""
+MAX_HOURS: Final = f"{TAG}.max-hours"
+"""The tag of a machine that Azure deallocates after so many hours."""
 VM: Final = f"{TAG}.vm"
 REACH: Final = f"{TAG}.reach"
 """The tag of a machine whose engine is not reached by ssh; its value is tls."""
@@ -100,7 +104,8 @@ class Spec:
     image: a URN (publisher:offer:sku:version) or a short name of `IMAGES`. disk: GB; 0 is the image's own size. zone:
     1, 2 or 3; "" for any. network: an existing VNET/SUBNET of the group, or a subnet's id; "" for swarmlib's own.
     private: no public address. identity: "system", or the id of a user-assigned one; "" for none. key: the ssh public
-    key of `admin`. tls: whether its engine is reached by TLS. cloud_init: the parts of its cloud-init data.
+    key of `admin`. tls: whether its engine is reached by TLS. cloud_init: the parts of its cloud-init data. max_hours:
+    after how many hours Azure deallocates it; 0 for never.
     """
 
     name: str
@@ -118,6 +123,7 @@ class Spec:
     key: str = ""
     tls: bool = False
     cloud_init: tuple[bytes, ...] = field(default=(), repr=False)  # may hold secrets
+    max_hours: int = 0
     role: str = "workload"
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 

@@ -43,6 +43,7 @@ async def test_the_command_waits_until_azure_lets_the_interface_of_a_refused_mac
 
 
 async def test_a_chain_names_what_azure_still_reserves_and_removes_it_later(led: FakeArm) -> None:
+    led.state.reserve_seconds = 1.0
     refuse_machines(led)
     async with azure() as swarm:
         with pytest.raises(Unavailable, match=r"SkuNotAvailable.*web-nic.*180 seconds.*\(it is tried again\)"):

@@ -16,7 +16,13 @@ from .resource import Resource
 from .state import ArmCall, Group, State
 from .world import canonical
 
-PROVIDERS: Final = ("Microsoft.Compute", "Microsoft.ContainerInstance", "Microsoft.Network", "Microsoft.Resources")
+PROVIDERS: Final = (
+    "Microsoft.Compute",
+    "Microsoft.ContainerInstance",
+    "Microsoft.Network",
+    "Microsoft.Resources",
+    "Microsoft.DevTestLab",
+)
 _NAME: Final = re.compile(r"[-\w.()]{0,89}[-\w()]")
 _LAST: Final = ("virtualnetworks", "networksecuritygroups", "publicipaddresses", "networkinterfaces")
 """The types that are deleted last with a group, in reverse order, because others use them."""
