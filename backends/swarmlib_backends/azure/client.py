@@ -33,6 +33,8 @@ PUBLIC_CLOUD: Final = "https://management.azure.com"
 _POLL_SECONDS: Final = 5.0
 """The pause between two polls of an operation, unless ARM names one."""
 _REGISTER_SECONDS: Final = 2.0
+_REGISTER_PATIENCE: Final = 600.0
+"""How long a registration may take; then the call that needs it fails with Azure's own error."""
 _RETRIES: Final = 5
 _REPEATABLE: Final = ("HEAD", "GET", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
 """The methods that are repeated when Azure throttles. Its SDK leaves out PATCH, which merges tags, and so may be."""
@@ -47,11 +49,15 @@ class Registration(AsyncARMAutoResourceProviderRegistrationPolicy):
         asked = await self.next.send(self._build_next_request(initial_request, "POST", f"{where}/register?{version}"))
         if asked.http_response.status_code != 200:
             return False
-        while True:
-            found = await self.next.send(self._build_next_request(initial_request, "GET", f"{where}?{version}"))
-            if json.loads(found.http_response.text()).get("registrationState") == "Registered":
-                return True
-            await trio.sleep(_REGISTER_SECONDS)
+        with trio.move_on_after(_REGISTER_PATIENCE):
+            while True:
+                found = await self.next.send(self._build_next_request(initial_request, "GET", f"{where}?{version}"))
+                if found.http_response.status_code != 200:
+                    return False
+                if json.loads(found.http_response.text()).get("registrationState") == "Registered":
+                    return True
+                await trio.sleep(_REGISTER_SECONDS)
+        return False
 
 
 class Arm:

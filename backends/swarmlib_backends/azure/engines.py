@@ -40,6 +40,7 @@ from .objects import Machine
 from .options import AzureOptions
 from .power import OFF, Power
 from .provisioning import provisioning
+from .sizes import LARGEST, sizes
 from .spec import MAKING, TAG, Body
 from .stamps import is_past
 
@@ -85,7 +86,7 @@ class Engines(Provisioner):
         self._growing = trio.Lock()
         async with connected(options.subscription) as self._arm:
             self._access = Access(options, self._arm)
-            self._sizes = await self._arm.listed(self._arm.compute.virtual_machine_sizes.list(options.location))
+            self._sizes = await sizes(self._arm, options.location)
             async with provisioning(self._arm, options.group, self._access) as self._maker:
                 with ungrouped():
                     async with trio.open_nursery() as self._nursery:
@@ -142,10 +143,7 @@ class Engines(Provisioner):
 
     def _size(self, name: str) -> tuple[int, int]:
         """Return the CPUs and the bytes of memory of a machine size; 0 if Azure doesn't know the size."""
-        for each in self._sizes:
-            if str(each.get("name", "")).lower() == name.lower():
-                return int(each["numberOfCores"]), int(each["memoryInMB"]) * 2**20
-        return 0, 0
+        return LARGEST if self._sizes is None else self._sizes.get(name.lower(), (0, 0))
 
     def at_hand(self, node: Node, /) -> bool:
         """Return whether a machine is running."""
