@@ -90,6 +90,7 @@ class Engines(Provisioner):
             async with provisioning(self._arm, options.group, self._access) as self._maker:
                 with ungrouped():
                     async with trio.open_nursery() as self._nursery:
+                        await self._guarded(self._admit)
                         await self._find()
                         self._check_named()
                         self._nursery.start_soon(self._suspend_idle)
@@ -227,6 +228,11 @@ class Engines(Provisioner):
 
     def _is_engine(self, machine: Machine) -> bool:
         return machine.tags.get(TAG) == "engine" or any(_is_named(machine, text) for text in self._options.vm)
+
+    async def _admit(self) -> None:
+        """Let this machine's address reach the existing machines, if new ones may be made: it may have changed."""
+        if self._options.max:
+            await self._maker.admit(default_spec(self._options, "any", self._access, engine=True))
 
     def _check_named(self) -> None:
         """Raise NotFound if a machine that `--vm` names doesn't exist. Machines selected by a tag may appear later."""

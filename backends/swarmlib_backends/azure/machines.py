@@ -74,6 +74,7 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
         Invalid: there is no ssh key, or the file for cloud-init can't be read.
     """
     tls = engine and options.reach == "tls"
+    tags = dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag)
     docker = [cloudinit.docker(options.admin, _engine_labels(options), tls=tls)] if engine else []
     return Spec(
         name=name,
@@ -93,7 +94,8 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
         max_hours=options.max_hours,
         cloud_init=(*docker, *([cloudinit.read(Path(options.cloud_init))] if options.cloud_init else [])),
         role="engine" if engine else "workload",
-        tags=dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag),
+        tags=tags,
+        shared_tags=tags,
     )
 
 

@@ -30,7 +30,8 @@ def is_recent(text: str) -> bool:
 async def test_the_command_shows_what_runs_since_when_and_what_is_billed(led: FakeArm, sdk: Sdk) -> None:
     _, said = await run("create", "box")
     assert "billed: machine+disk+address; while deallocated: disk+address\n" in said
-    await run("create", "hidden", "--private")
+    await sdk.subnet()
+    await run("create", "hidden", "--private", "--network", "net/default")
     await (await sdk.compute.virtual_machines.begin_deallocate("prod", "box")).result()
     box, hidden = sorted(json.loads((await run("ls", "--json"))[0]), key=lambda each: str(each["name"]))
     assert (box["power"], box["since"], box["billed"]) == ("deallocated", "", ["disk", "address"])

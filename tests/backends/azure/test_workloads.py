@@ -235,15 +235,6 @@ async def test_all_that_an_option_or_label_asks_for_is_in_the_machine(led: FakeA
         assert nic.ip_configurations[0].subnet.id == subnet
 
 
-async def test_the_security_group_lets_in_who_is_allowed_and_learns_of_others(led: FakeArm, sdk: object) -> None:
-    async with azure(allow=["192.0.2.1"]) as one, azure(allow=["198.51.100.0/24"]) as two:
-        await one.spawn({"Image": "ubuntu"}, name="one")
-        await two.spawn({"Image": "ubuntu"}, name="two")
-        group = await sdk.network.network_security_groups.get("prod", "swarmlib")  # type: ignore[attr-defined]
-        rules = {(rule.source_address_prefix, rule.destination_port_range) for rule in group.security_rules}
-        assert rules == {("192.0.2.1", "22"), ("198.51.100.0/24", "22")}
-
-
 async def test_changes_are_told_to_who_watches(led: FakeArm) -> None:
     async with azure() as swarm, swarm.watch() as events:
         web = await swarm.spawn({"Image": "ubuntu"}, name="web")

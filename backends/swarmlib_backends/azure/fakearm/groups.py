@@ -67,6 +67,7 @@ class Groups:
         self._state.region(location, "Microsoft.Resources/resourceGroups")
         old = self._state.groups.get(name.lower())
         self._check_old(name, location, old)
+        self._state.policies.check("Microsoft.Resources/resourceGroups", name, body)
         shown = old.name if old else name
         fresh: Body = {
             "id": f"/subscriptions/{self._state.subscription}/resourceGroups/{shown}",

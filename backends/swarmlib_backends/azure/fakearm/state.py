@@ -22,6 +22,7 @@ from .faults import Fault
 from .machines import Machines
 from .nulls import without_nulls
 from .operations import Operation, Work
+from .policies import Policies
 from .resource import Resource, ResourceId, dig
 from .world import Region, regions
 
@@ -86,6 +87,7 @@ class State:
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
     resources: dict[str, Resource] = field(default_factory=dict[str, Resource])
     operations: dict[str, Operation] = field(default_factory=dict[str, Operation])
+    policies: Policies = field(default_factory=Policies)
     registered: dict[str, str] = field(default_factory=dict[str, str])
     """The registration state of each provider, by its name in lower case."""
     engine: Client | None = None
