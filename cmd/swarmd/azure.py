@@ -11,8 +11,10 @@ from typing import Any
 import click
 import trio
 
+import swarmlib
 from swarmlib import Chain, NotFound
 from swarmlib.errors import ungrouped
+from swarmlib_backends import Docker
 from swarmlib_backends.azure import Azure, billing, objects
 from swarmlib_backends.azure.access import Access
 from swarmlib_backends.azure.billing import with_address
@@ -20,6 +22,7 @@ from swarmlib_backends.azure.client import Arm, connected, parts
 from swarmlib_backends.azure.machines import check_ours, default_spec, machines
 from swarmlib_backends.azure.objects import Machine
 from swarmlib_backends.azure.provisioning import Maker, provisioning
+from swarmlib_backends.azure.readiness import until_answers
 from swarmlib_backends.azure.removal import Remover, Say, named
 from swarmlib_backends.azure.resources import MACHINES
 from swarmlib_backends.azure.sweeping import orphans
@@ -34,8 +37,10 @@ def options(words: Sequence[str]) -> Azure:
     return backend
 
 
-async def create(azure: Azure, closing: trio.CancelScope, name: str, *, dry_run: bool, as_json: bool) -> bool:
-    """Make a machine with Docker on it, and print how to reach it."""
+async def create(
+    azure: Azure, closing: trio.CancelScope, name: str, *, dry_run: bool, as_json: bool, wait: bool
+) -> bool:
+    """Make a machine with Docker on it, wait until that answers, and print how to reach it."""
     with progress() as say:
         async with _opened(azure, say, closing) as (arm, access, maker):
             spec = default_spec(azure, name, access, engine=True)
@@ -43,18 +48,37 @@ async def create(azure: Azure, closing: trio.CancelScope, name: str, *, dry_run:
                 planned = [(id, await _is_there(arm, id)) for id in maker.plan(spec)]
                 _print_plan(planned, spec.image, as_json=as_json)
                 return True
-            made = await maker.make(spec)
+
+            async def serves(body: dict[str, Any]) -> None:
+                say(str(body["id"]), "waiting for Docker on")
+                await _until_answers(access, Machine.of(body))
+
+            made = await maker.make(spec, serves) if wait else await maker.make(spec)
             machine = Machine.of(await arm.get(str(made["id"]), expand="instanceView"))
-            address, certificates = await access.engine(machine)
             told = _told(machine, await with_address(arm, azure.group))
+            address, certificates = await access.engine(machine)
             if as_json:
                 click.echo(show.as_json(told | {"docker_host": address, "docker_cert_path": certificates}))
                 return True
-            secured = f"DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={shlex.quote(certificates)} " if certificates else ""
-            click.echo(f"{secured}docker -H {address} ps")
+            _print_way(access, machine, address, certificates)
             kept = [each for each in told["billed"] if each != "machine"]
             click.echo(f"billed: {_cell(told['billed'])}; while deallocated: {_cell(kept)}", err=True)
             return True
+
+
+async def _until_answers(access: Access, machine: Machine) -> None:
+    address, certificates = await access.engine(machine)
+    options = dict[str, str]() if certificates else access.ssh_options(machine)
+    async with swarmlib.connect(Docker(address, cert_path=certificates, ssh_options=options)) as engine:
+        await until_answers(engine, machine.name)
+
+
+def _print_way(access: Access, machine: Machine, address: str, certificates: str) -> None:
+    """Print the command that reaches a machine's engine; and on stderr what ssh needs for it, if it is reached so."""
+    secured = f"DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={shlex.quote(certificates)} " if certificates else ""
+    click.echo(f"{secured}docker -H {address} ps")
+    if not certificates:
+        click.echo(f"in ~/.ssh/config:\n{access.ssh_config(machine, address.rpartition('@')[2])}", err=True)
 
 
 def _print_plan(planned: Sequence[tuple[str, bool]], image: str, *, as_json: bool) -> None:

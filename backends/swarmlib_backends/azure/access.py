@@ -161,6 +161,11 @@ class Access:
         private = self._key_file().with_suffix("")
         return options | ({"IdentityFile": f'"{private}"'} if private.exists() else {})
 
+    def ssh_config(self, machine: Machine, host: str) -> str:
+        """Return the part of ~/.ssh/config by which ssh, and so the docker CLI, reaches a machine as this backend."""
+        lines = [f"  {name} {value}" for name, value in self.ssh_options(machine).items()]
+        return "\n".join([f"Host {host}", *lines])
+
     async def command(self, machine: Machine) -> list[str]:
         """Return the ssh command that opens a shell on a machine, with a terminal."""
         options = {"BatchMode": "yes", "LogLevel": "ERROR", **self.ssh_options(machine)}

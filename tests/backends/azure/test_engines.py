@@ -1,6 +1,7 @@
 """Azure's virtual machines as engines: real dockerd and sshd behind a fake ARM, made when needed and put to sleep."""
 
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial
@@ -280,6 +281,24 @@ async def test_a_machine_is_not_switched_off_under_what_another_swarmd_sends_to_
         await power(cloud, "deallocated")  # the first one has ended, and its lease with it
 
 
+async def test_the_command_returns_when_docker_answers_and_says_what_ssh_needs(cloud: FakeArm, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "swarmd", "azure", "create", "box", "--group", "prod", "--allow", "192.0.2.1"]
+    done = await trio.run_process(words, capture_stdout=True, capture_stderr=True)
+    (address,) = cloud.state.of_type("Microsoft.Network/publicIPAddresses")
+    host = address.properties["ipAddress"]
+    assert done.stdout.decode() == f"docker -H ssh://swarm@{host} ps\n"
+    said = done.stderr.decode()
+    assert "waiting for Docker on virtualMachines box" in said
+    config = said.partition("in ~/.ssh/config:\n")[2].partition("billed: ")[0]
+    assert config.startswith(f"Host {host}\n")
+    (tmp_path / "config").write_text(config)
+    ssh = ["ssh", "-F", str(tmp_path / "config"), "-o", "BatchMode=yes", "-l", "swarm", host, "docker", "version"]
+    version = await trio.run_process(ssh, capture_stdout=True)
+    assert b"Server" in version.stdout
+    (machine,) = cloud.state.of_type("Microsoft.Compute/virtualMachines")
+    assert "swarmlib.making" not in machine.body["tags"]
+
+
 async def until_looked_at(cloud: FakeArm) -> None:
     """Wait until the machines have been listed often enough for one that idles to be found idle."""
     with trio.fail_after(30):
@@ -354,13 +373,14 @@ async def test_the_docker_cli_shows_virtual_machines_as_containers(cloud: FakeAr
         await run(
             "run", "-d", "--name", "web", "--label", "azure.size=Standard_D2s_v5", "--label", "tier=web", "ubuntu"
         )
-        assert await run("ps", "--format", "{{.Names}} {{.State}} {{.Status}}") == "web running Up\n"
+        shown = await run("ps", "--format", "{{.Names}} {{.Image}} {{.State}} {{.Status}}")
+        assert shown.startswith("web ubuntu running Up ")
         assert await run("inspect", "-f", "{{.Azure.properties.hardwareProfile.vmSize}}", "web") == "Standard_D2s_v5\n"
         assert await run("logs", "web") == "web login: "
         assert await run("ps", "-q", "--filter", "label=tier=db") == ""
         await run("restart", "web")
         await run("stop", "web")
-        assert "Exited (0) deallocated" in await run("ps", "-a")
+        assert "ago, deallocated" in await run("ps", "-a")
         assert await run("wait", "web") == "0\n"
         await run("start", "web")
         assert "can't have Cmd" in await run("run", "-d", "ubuntu", "ls", code=125)

@@ -14,7 +14,7 @@ from swarmlib_backends.azure import patience
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from tests.support.azure.backend import azure, lead, left, until_nothing_is_left
-from tests.support.azure.command import COMMAND, GROUP, run
+from tests.support.azure.command import CREATE, run
 from tests.support.azure.sdk import LOCATION, Sdk
 
 
@@ -107,7 +107,7 @@ async def interrupted(arm: FakeArm, log: Path, number: int, *faults: Fault) -> i
     hanging = [arm.faults.add(fault) for fault in faults]
     with log.open("wb") as file:
         async with trio.open_nursery() as nursery:
-            start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=file)
+            start = partial(trio.run_process, CREATE, check=False, stderr=file)
             process: trio.Process = await nursery.start(start)
             for fault in hanging:
                 await fault.hit.wait()

@@ -66,7 +66,7 @@ async def test_for_private_machines_nobody_is_asked_for_the_public_address(led: 
     await sdk.group()
     await sdk.subnet()
     words = ("--group", "prod", "--private", "--network", "net/default", "--whoami", "https://127.0.0.1:1")
-    await trio.to_thread.run_sync(lambda: invoke("azure", "create", "box", *words))
+    await trio.to_thread.run_sync(lambda: invoke("azure", "create", "box", "--no-wait", *words))
     assert opened(led) == set()
 
 

@@ -16,7 +16,7 @@ from swarmd import serve
 from swarmlib import Denied
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from tests.support.azure.backend import azure, lead, left
-from tests.support.azure.command import COMMAND, GROUP, run
+from tests.support.azure.command import CREATE, run
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_what_is_wrong_is_said_in_a_line(led: FakeArm) -> None:
 async def test_what_a_killed_run_has_left_is_swept(led: FakeArm) -> None:
     hanging = led.faults.add(Fault("hang", "PUT", "*/virtualMachines/*"))
     async with trio.open_nursery() as nursery:
-        start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
+        start = partial(trio.run_process, CREATE, check=False, stderr=subprocess.DEVNULL)
         process: trio.Process = await nursery.start(start)
         await hanging.hit.wait()
         process.kill()
@@ -104,7 +104,7 @@ async def test_what_a_killed_run_has_left_is_swept(led: FakeArm) -> None:
 async def test_a_killed_creation_is_completed_by_the_same_command(led: FakeArm) -> None:
     hanging = led.faults.add(Fault("hang-halfway", "PUT", "*/virtualMachines/*"))
     async with trio.open_nursery() as nursery:
-        start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
+        start = partial(trio.run_process, CREATE, check=False, stderr=subprocess.DEVNULL)
         process: trio.Process = await nursery.start(start)
         await hanging.hit.wait()
         process.kill()
