@@ -18,7 +18,7 @@ from ..enginekit import views
 from ..enginekit.bodies import check_process, check_restarts
 from ..enginekit.containers import ContainerOperations
 from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
-from ..enginekit.operations import answers, body_of
+from ..enginekit.operations import FOLLOW, answers, body_of
 from ..enginekit.refusals import check_attachable
 from ..kubernetes.images.images import Images
 from .container import Instance
@@ -122,6 +122,13 @@ class Containers(ContainerOperations[Instance]):
         check_attachable(container)
         await self._outputs.attach(container, request)
         self.events.tell_container(container, "attach")
+
+    @answers(FOLLOW)
+    async def _follow(self, request: Request) -> None:
+        """Answer with a container's output as `log` replies, and its state when it ends."""
+        container = self.find(request)
+        await self._outputs.tell_lines(container, request.reply)
+        await request.reply.set(self.state(container))
 
 
 def _warnings(record: Record) -> list[str]:

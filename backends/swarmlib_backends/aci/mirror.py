@@ -94,7 +94,7 @@ class Mirror:
             if container.is_known:
                 self._tell(container, before)
             container.is_known = True
-        elif not container.starting:
+        elif not (container.starting or self.held.has(container.record)):
             self.forget(container)
 
     def _learn(self, record: Record, group: Body | None) -> None:

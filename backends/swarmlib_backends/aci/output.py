@@ -10,12 +10,12 @@ from typing import Final
 
 import trio
 
-from swarmlib import Request, SwarmError
+from swarmlib import ReplySender, Request, SwarmError
 from swarmlib.supervision import supervised
 
 from ..dockerapi.operations import ContainerAttach, ContainerLogs
 from ..enginekit.output import Output, Piece
-from ..enginekit.stdio import Logs, stdio, stream_headers
+from ..enginekit.stdio import Logs, send_lines, stdio, stream_headers
 from ..stream_wrappers import StreamWrapper
 from .container import Instance
 from .joining import Entry, Joining
@@ -76,6 +76,21 @@ class Outputs:
         if asked.stream:
             stream = self._fed(container, shown, joining, stream)
         await request.reply.ack(stream=stream)
+
+    async def tell_lines(self, container: Instance, reply: ReplySender) -> None:
+        """Acknowledge, and send all that a container writes as `log` replies, until its end. Raises `SwarmError`."""
+        shown, joining = Shown(running=True), Joining()
+        follower = shown.output.follow(from_start=True)
+        if container.status != "created":
+            await shown.add(joining.read(await self._logs(container)))
+        scope = trio.CancelScope()
+        self._nursery.start_soon(self._feed, container, shown, joining, scope)
+        try:
+            await reply.ack()
+            await send_lines(follower, reply)
+        finally:
+            follower.close()
+            scope.cancel()
 
     def _fed(
         self,
