@@ -18,6 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from . import controlling
+from .aci_commands import aci
 from .audit_commands import audit
 from .azure_commands import azure
 from .held_commands import approve, deny, pending
@@ -278,6 +279,7 @@ def new_backend(name: str, folder: Path, kind: str) -> None:
             click.echo(path)
 
 
+cli.add_command(aci)
 cli.add_command(audit)
 cli.add_command(azure)
 cli.add_command(kubernetes)

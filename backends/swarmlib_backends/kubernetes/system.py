@@ -12,11 +12,11 @@ from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from ..enginekit import views as kit_views
 from ..enginekit.operations import answers
+from ..registry.images import Images
+from ..registry.operations import summary
 from . import capacity, views
 from .api.rights import version
 from .cluster import Cluster
-from .images.images import Images
-from .images.operations import summary
 from .networking import Networking
 
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
