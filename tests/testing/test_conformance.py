@@ -15,6 +15,7 @@ from swarmlib import Backend, Chain, Filter, Sender, Verb
 from swarmlib.testing import Reference, check_backend
 from swarmlib.testing.rules import RULES
 from swarmlib_backends import (
+    Aci,
     Aggregate,
     Audit,
     Balance,
@@ -39,6 +40,7 @@ from swarmlib_backends import (
 )
 from swarmlib_backends.observe.observation import Observation
 from swarmlib_backends.policy.grants import KINDS
+from tests.support.azure import aci
 from tests.support.engines import Engine
 from tests.support.leaves import containers, processes
 from tests.support.tenants import As
@@ -125,6 +127,11 @@ async def test_exec() -> None:
 async def test_simulator() -> None:
     # Its files are kept in memory, which is what it is for: no claim is made of theirs.
     await check_backend(Simulator, leaf=processes())
+
+
+async def test_aci(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with aci.fake_process(tmp_path, monkeypatch):
+        await check_backend(lambda: Aci(poll=0.02), leaf=aci.LEAF)
 
 
 async def test_balance() -> None:
