@@ -84,9 +84,8 @@ def test_a_terminal_is_used(host: str) -> None:
         said(host, "rm", "-f", "typed")
 
 
-def test_a_long_command_is_no_problem_for_a_real_terminal(host: str, request: pytest.FixtureRequest) -> None:
-    if "simulated" in request.node.name:
-        pytest.skip("the shell of the simulator reads commands of one line")
+@pytest.mark.parametrize("host", ["real"], indirect=True)  # the simulator's shell reads commands of one line
+def test_a_long_command_is_no_problem_for_a_terminal(host: str) -> None:
     said(host, "run", "-d", "--name", "long", "busybox", "sleep", "1000")
     try:
         assert said(host, "exec", "long", "echo", "x" * 3000) == "x" * 3000 + "\n"
