@@ -31,6 +31,8 @@ from .tenant_commands import tenant
 if TYPE_CHECKING:
     from swarmlib import Chain
 
+    from .logs import Form
+
 
 _config = click.option(
     "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="Run the chains of a TOML file."
@@ -63,8 +65,13 @@ class _ChainGroup(click.Group):
 
 @click.group(cls=_ChainGroup, context_settings={**_RAW, "help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="Log more to stderr, with tracebacks.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="Form of the log lines on stderr.  [default: text]",
+)
 @click.version_option(package_name="swarmlib", prog_name="swarmd")
-def cli(verbose: bool) -> None:
+def cli(verbose: bool, log_format: Form | None) -> None:
     """Run a chain of backends until Ctrl-C.
 
     A chain is a row of backends, each of which sends requests to the next. Each argument is one stage with its own
@@ -98,9 +105,13 @@ def cli(verbose: bool) -> None:
 
     The exit status is 0, 130 after SIGINT, 143 after SIGTERM, 1 if a stage fails, or 2 if the chain is wrong.
     """
+    _set_up_logs(verbose=verbose, form=log_format)
+
+
+def _set_up_logs(*, verbose: bool, form: Form | None) -> None:
     from . import logs
 
-    logs.set_up(logging.INFO if verbose else logging.WARNING)
+    logs.set_up(logging.INFO if verbose else logging.WARNING, form or "text")
 
 
 @cli.command(context_settings=_RAW)
@@ -142,6 +153,8 @@ def _serving_file(path: Path, control: Path | None) -> Callable[[], Awaitable[No
     from .settings import read_file
 
     configuration, settings = read_file(path)
+    given = click.get_current_context().find_root().params
+    _set_up_logs(verbose=given["verbose"] or settings.verbose, form=given["log_format"] or settings.log_format)
     return partial(serve_file, path, configuration.chains, replace(settings, control=control or settings.control))
 
 

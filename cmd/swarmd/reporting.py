@@ -26,7 +26,7 @@ def reporting(exit_code: int) -> Generator[None]:
         from .logs import say
 
         for line in _failures(exc):
-            say(f"error: {line}")
+            say(f"error: {line}", logging.ERROR)
         logging.getLogger(__name__).info("traceback", exc_info=exc)
         raise SystemExit(exit_code) from None
 

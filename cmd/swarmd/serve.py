@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -99,7 +100,7 @@ async def _read_again(path: Path, fleet: Fleet) -> None:
             try:
                 configuration, _settings = await trio.to_thread.run_sync(read_file, path)
             except SwarmError as exc:
-                say(f"error: the configuration stays as it was: {exc.message}")
+                say(f"error: the configuration stays as it was: {exc.message}", logging.ERROR)
                 continue
             for line in await fleet.become(configuration.chains) or ["no chain has changed"]:
                 say(f"{path}: {line}")
