@@ -99,10 +99,6 @@ def cli(verbose: bool, log_format: Form | None) -> None:
       swarmd check 'dockerserver unix:///run/swarm.sock | debug --json | exec'
       swarmd chains.toml
 
-    \b
-    Enable shell completion (for bash; zsh and fish likewise):
-      eval "$(_SWARMD_COMPLETE=bash_source swarmd)"
-
     The exit status is 0, 130 after SIGINT, 143 after SIGTERM, 1 if a stage fails, or 2 if the chain is wrong.
     """
     _set_up_logs(verbose=verbose, form=log_format)
