@@ -19,7 +19,6 @@ from .reply_channel import CLEANUP_SECONDS
 from .request import Sender
 from .service import Backend, Unhandled
 
-
 _place: ContextVar[tuple[str, int]] = ContextVar("place", default=("", 0))
 
 
