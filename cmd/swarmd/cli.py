@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 _config = click.option(
     "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="Run the chains of a TOML file."
 )
+_log_format = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), help="Form of the log lines on stderr.  [default: text]"
+)
 _words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CHAIN...", shell_complete=chain_words)
 _SOCKET: Final = "/run/swarmd.sock"
 """Where `swarmd stdio` looks for a listen."""
@@ -82,11 +85,7 @@ _WIDTH: Final = min(shutil.get_terminal_size().columns, 120)
     context_settings={**_RAW, "help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more to stderr, with tracebacks.")
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    help="Form of the log lines on stderr.  [default: text]",
-)
+@_log_format
 @click.version_option(package_name="swarmlib", prog_name="swarmd")
 def cli(verbose: bool, log_format: Form | None) -> None:
     """Run a chain of backends until Ctrl-C.
@@ -110,7 +109,7 @@ def cli(verbose: bool, log_format: Form | None) -> None:
       here:  swarmd 'dockerserver unix:///tmp/b.sock' 'remote ssh://b'
 
     \b
-    See what there is, and what a chain means before running it; and keep it in a file:
+    See what there is, what a chain means before it is run, and how to keep it in a file:
       swarmd backends
       swarmd check 'dockerserver unix:///run/swarm.sock | debug --json | exec'
       swarmd chains.toml
