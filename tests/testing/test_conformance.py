@@ -37,6 +37,7 @@ from swarmlib_backends import (
     Tee,
     Tenant,
     Timeout,
+    Web,
 )
 from swarmlib_backends.observe.observation import Observation
 from swarmlib_backends.policy.grants import KINDS
@@ -172,6 +173,10 @@ async def test_a_filter_that_is_observed() -> None:
 
 async def test_metrics() -> None:
     await check_backend(lambda: Observed(Metrics("tcp://127.0.0.1:0")))
+
+
+async def test_web() -> None:
+    await check_backend(lambda: Observed(Web("tcp://127.0.0.1:0")))
 
 
 async def test_an_engine_that_is_observed() -> None:

@@ -128,7 +128,7 @@ class Call:
             self.over, self.streams, self._reply = True, False, None
             self.seconds = perf_counter() - self.began
             if self.body is not None:
-                self.received += self.body.held
+                self.received += len(self.body.raw)
             if self.answer is not None:
                 self.sent += self.answer.held  # now: a value of this process is encoded when it is delivered
             self._ended(self)

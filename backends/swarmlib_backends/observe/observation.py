@@ -30,8 +30,10 @@ MAX_KINDS: Final = 2000
 MAX_CLIENTS: Final = 1000
 """The most clients that are remembered; the one that has been silent longest is forgotten."""
 MAX_DENIALS: Final = 100
-MAX_FED: Final = 2000
+MAX_FED: Final = 1000
 """The most ended calls that wait for a viewer; older ones are dropped."""
+MAX_VALUE: Final = 16 * 1024
+"""The most bytes of a body or an answer that wait for a viewer, or are kept for it."""
 RATE_SECONDS: Final = 5.0
 """Rates are those of this time at least, and of twice this time at most."""
 OTHER: Final = "Other"
@@ -78,7 +80,11 @@ class Feed:
     dropped: int = 0
 
     def put(self, call: Call) -> None:
-        """Add a call; drop the oldest one if there are too many."""
+        """Add a call, without a large body or answer; drop the oldest one if there are too many."""
+        if call.body is not None and call.body.held > MAX_VALUE:
+            call.body = None
+        if call.answer is not None and not 0 < call.answer.held <= MAX_VALUE:
+            call.answer = None
         self.dropped += len(self.calls) == MAX_FED
         self.calls.append(call)
 
