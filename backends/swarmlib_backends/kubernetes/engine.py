@@ -40,6 +40,7 @@ from .pods import template
 from .pods.claims import Claim
 from .pods.options import PodOptions
 from .ports import Ports
+from .stats import Stats
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
@@ -83,9 +84,10 @@ class Engine(EngineServer):
             volume_operations = VolumeOperations(cluster, volumes, events, clock.now)
             containers = Containers(cluster, lifecycle, networking, images, volume_operations, nursery)
             execs = Execs(cluster, events, clock.now, nursery)
+            stats = Stats(cluster, nursery, clock.now)
             archive = Archive(cluster, lifecycle, nursery)
             networks = NetworkOperations(cluster, networking, events, clock.now)
-            own = (containers, networks, volume_operations, execs, archive, Top(cluster, events))
+            own = (containers, networks, volume_operations, execs, archive, Top(cluster, events), stats)
             families = (*own, events, System(cluster), ImageOperations(images, events))
             self.operations = operations_of(self, *families)
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)

@@ -1,0 +1,141 @@
+"""What containers use, as `stats` shows it. All who look at a container share the stream of one command in its Pod."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from swarmlib import BadAnswer, Request, SwarmError
+from swarmlib.supervision import supervised
+
+from ..enginekit.operations import answers, ref_of
+from ..enginekit.stats import Asked, Sample, shown
+from . import tools
+from .attach import remote
+from .cluster import Cluster
+from .container import PodContainer
+from .pods import names, usage
+from .streams.remote import RemoteCommand
+
+_LARGEST: Final = 1024 * 1024
+"""The most bytes of a sample."""
+_SECOND: Final = 1.0
+
+
+@dataclass(eq=False)
+class _Feed:
+    """The samples of a container's run, for those who watch them."""
+
+    watchers: int = 0
+    last: Sample = field(default_factory=Sample)
+    over: bool = False
+    error: SwarmError | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    _moved: trio.Event = field(default_factory=trio.Event)
+
+    def give(self, sample: Sample) -> None:
+        """Give the watchers the next sample."""
+        self.last = sample
+        self._wake()
+
+    def end(self, error: SwarmError | None) -> None:
+        """Give no more. error: why, if it is not the end of the container."""
+        self.over, self.error = True, error
+        self._wake()
+
+    def _wake(self) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
+
+    async def next(self) -> Sample | None:
+        """Return the next sample; None at the end. Raises `SwarmError`: the samples can't be had (any more)."""
+        if not self.over:
+            await self._moved.wait()
+        if self.error is not None:
+            raise self.error.__class__(self.error.message, details=self.error.details)
+        return None if self.over else self.last
+
+
+@dataclass(eq=False)
+class Stats:
+    """Answers what is asked of what containers use."""
+
+    cluster: Cluster
+    nursery: trio.Nursery
+    now: Callable[[], float]
+    _feeds: dict[str, _Feed] = field(default_factory=dict[str, _Feed])
+    """By the ids of containers that somebody looks at."""
+
+    @answers("ContainerStats")
+    async def _stats(self, request: Request) -> None:
+        container, asked = self.cluster.mirror.containers.find(ref_of(request)), Asked.of(request)
+        while not container.removed.is_set():
+            if container.status in ("running", "paused"):
+                async with self._feed(container) as feed:
+                    first = await feed.next()
+                    await asked.ack()
+                    await self._send(container, asked, feed, first)
+            else:
+                await asked.ack()
+                await request.reply.set(shown(container.id, container.name, Sample(), Sample()))
+                with trio.move_on_after(_SECOND):
+                    await container.until(lambda each: each.running)
+            if not asked.streams:
+                return
+
+    async def _send(self, container: PodContainer, asked: Asked, feed: _Feed, first: Sample | None) -> None:
+        """Send what a run uses, to its end or once; the first sample tells nothing of how fast it is used."""
+        before, now = (Sample(), first) if asked.at_once else (first, await feed.next())
+        while before is not None and now is not None:
+            await asked.request.reply.set(shown(container.id, container.name, before, now))
+            if not asked.streams:
+                return
+            before, now = now, await feed.next()
+
+    @asynccontextmanager
+    async def _feed(self, container: PodContainer) -> AsyncGenerator[_Feed]:
+        """Give the samples of a container that runs; the first who looks begins them, and the last one ends them."""
+        tools.check_tools(self.cluster, "stats")
+        feed = self._feeds.get(container.id)
+        if feed is None or feed.over:
+            feed = self._feeds[container.id] = _Feed()
+            name = f"kubernetes: what {container.name} uses"
+            self.nursery.start_soon(supervised, name, self._sample, container, feed)
+        feed.watchers += 1
+        try:
+            yield feed
+        finally:
+            feed.watchers -= 1
+            if not feed.watchers:
+                feed.scope.cancel()
+                if self._feeds.get(container.id) is feed:
+                    del self._feeds[container.id]
+
+    async def _sample(self, container: PodContainer, feed: _Feed) -> None:
+        """Give a feed its samples, until nobody looks or the run ends."""
+        error: SwarmError | None = None
+        try:
+            with feed.scope:
+                await self._read(container, feed)
+        except SwarmError as exc:
+            error = exc if container.running else None
+        finally:
+            feed.end(error)
+
+    async def _read(self, container: PodContainer, feed: _Feed) -> None:
+        command = RemoteCommand("exec", names.MAIN, usage.COMMAND, stdin=True)
+        async with remote(self.cluster, container, command) as process:
+            buffer = b""
+            while (received := await process.receive()) is not None:
+                stream, data = received
+                if stream != "stdout":
+                    continue
+                *blocks, buffer = (buffer + data).split(usage.END)
+                if blocks:
+                    feed.give(usage.read(blocks[-1], self.now()))
+                if len(buffer) > _LARGEST:
+                    raise BadAnswer("the Pod tells too much of what it uses")
