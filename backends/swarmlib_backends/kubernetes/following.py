@@ -135,9 +135,10 @@ class Following(ABC):
                     async for change in changes:
                         self._changed(resource, view, change)
             except SwarmError as exc:
+                if exc.message != self._trouble:
+                    _log.warning("kubernetes: can't list %s: %s; it is tried again", resource.plural, exc)
                 self._trouble, self._denied = exc.message, exc if isinstance(exc, Denied) else None
                 view.wake()
-                _log.warning("kubernetes: can't list %s: %s; it is tried again", resource.plural, exc)
                 await trio.sleep(_PAUSE_SECONDS)
 
     def _changed(self, resource: Resource, view: _View, change: Change) -> None:

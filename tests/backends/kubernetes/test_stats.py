@@ -1,10 +1,13 @@
 """What containers use, in fake clusters of both releases: once, second by second, and for many at once."""
 
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
 
 from swarmlib import SwarmError
+from swarmlib_backends.kubernetes.api.client import Api
 from tests.backends.kubernetes.conftest import Place
 from tests.backends.kubernetes.gateways import gateway, make
 
@@ -66,11 +69,28 @@ async def test_a_container_that_does_not_run_uses_nothing_and_its_stats_go_on_wh
                 assert [each["memory_stats"] async for each in told][1:] == []
 
 
-async def test_without_tools_stats_are_refused_by_name(place: Place) -> None:
+async def test_without_tools_stats_are_those_of_the_metrics_server(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with gateway(place, "--tools never") as client:
         web = await client.spawn({"Image": "busybox:1", "Cmd": ["sleep", "100"]}, name="web")
         await web.start()
-        with pytest.raises(SwarmError, match="stats needs swarmlib's tools"):
+        with pytest.raises(SwarmError, match="the cluster's metrics server, which has none of its Pod"):
             async with web.watch("stats"):
                 pass
+
+        ask = Api.get
+
+        async def measured(api: Api, path: str, *args: Any) -> Any:
+            if "metrics.k8s.io" not in path:
+                return await ask(api, path, *args)
+            usage = {"cpu": "1500000000n", "memory": "2048Ki"}
+            return {"containers": [{"name": "side", "usage": {}}, {"name": "main", "usage": usage}]}
+
+        monkeypatch.setattr(Api, "get", measured)
+        async with web.watch("stats", stream=False) as told:
+            (found,) = [each async for each in told]
+        used = found["cpu_stats"]["cpu_usage"]["total_usage"] / found["cpu_stats"]["system_cpu_usage"]
+        assert used * found["cpu_stats"]["online_cpus"] == pytest.approx(1.5)
+        assert found["memory_stats"]["usage"] == 2 * 2**20
         await web.rm(force=True)
