@@ -19,7 +19,6 @@ from ..dockerapi.operations import ContainerList
 from ..dockerapi.status import refusal
 from ..dockerapi.times import filter_moment
 from ..dockerapi.values import labels_fit
-from .health import Checked
 from .played import Played
 
 ENGINES: Final = frozenset(
@@ -34,8 +33,7 @@ IMAGES: Final = frozenset({"before", "dangling", "label", "reference", "since"})
 PRUNE_FILTERS: Final = frozenset({"label", "label!", "until"})
 """The filters that every prune of objects with a time has."""
 _STATUSES: Final = frozenset({"created", "restarting", "running", "removing", "paused", "exited", "dead"})
-_HEALTHS: Final = frozenset({"starting", "healthy", "unhealthy", "none"})
-_OF_STOPPED: Final = frozenset({"before", "exited", "since", "status"})
+_OF_STOPPED: Final = frozenset({"status"})
 """Filters with which a list also holds containers that don't run."""
 
 
@@ -127,21 +125,6 @@ def by_status(values: list[str]) -> Callable[[Listed], bool]:
         if value not in _STATUSES:
             raise refusal(400, f"Invalid filter 'status={value}'")
     return lambda each: not values or each.status in values
-
-
-def by_health(of: Callable[[C], Checked | None]) -> Filter[C]:
-    """Return the filter `health`. of: returns what is known of a container's health, None for nothing.
-
-    Its use raises `SwarmError` if a value is not a status.
-    """
-
-    def fits(values: list[str]) -> Callable[[C], bool]:
-        for value in values:
-            if value not in _HEALTHS:
-                raise refusal(400, f"Unrecognised filter value for health: {value}")
-        return lambda each: not values or (known.status if (known := of(each)) else "none") in values
-
-    return fits
 
 
 def by_exit(values: list[str]) -> Callable[[Played], bool]:

@@ -40,8 +40,8 @@ class PodContainer(Configured):
     _changed: trio.Event = field(default_factory=trio.Event)
     _checked: tuple[int, Health] | None = None
     """The last checks of its health, and the run that they are of."""
-    _lost: Ended | None = None
-    """The end of a run whose Pod was deleted while it ran."""
+    _seen: Ended | None = None
+    """The end of the run whose Pod is gone: as it was seen, or as the deletion of a Pod that ran."""
 
     def __post_init__(self) -> None:
         self.id = self.record.id
@@ -78,8 +78,8 @@ class PodContainer(Configured):
     def update(self, record: Record, pod: Pod | None) -> State:
         """Take what the cluster has now, and wake those who wait; returns the state before."""
         before = self.state
-        if pod is None and self.pod is not None and before.running:
-            self._lost = Ended(record.run, _KILLED, before.started, time.time(), error="its Pod was deleted")
+        if pod is None and self.pod is not None:
+            self._seen = _end_of(record, before)
         self.record, self.pod, self.config = record, pod, record.config
         self.state = self._with_checks(status.state(self._known_record(), pod))
         self.wake()
@@ -94,10 +94,10 @@ class PodContainer(Configured):
 
     def _known_record(self) -> Record:
         """Return the record, with the end that was seen and is not written down yet."""
-        lost = self._lost
-        if lost is None or self.record.last is not None or lost.run != self.record.run:
+        seen = self._seen
+        if seen is None or self.record.last is not None or seen.run != self.record.run:
             return self.record
-        return replace(self.record, last=lost)
+        return replace(self.record, last=seen)
 
     def note_health(self, found: Health) -> None:
         """Note the last checks of this run. What the status is, the record says."""
@@ -134,3 +134,12 @@ class PodContainer(Configured):
         finally:
             self.stoppers -= 1
             self.wake()
+
+
+def _end_of(record: Record, last: State) -> Ended | None:
+    """Return the end of a run whose Pod is gone. last: how it was before that."""
+    if last.running:
+        return Ended(record.run, _KILLED, last.started, time.time(), error="its Pod was deleted")
+    if last.status == "exited":
+        return Ended(record.run, last.exit_code, last.started, last.finished, last.oom_killed, last.error)
+    return None

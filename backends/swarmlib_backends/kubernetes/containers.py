@@ -5,24 +5,31 @@ from __future__ import annotations
 import secrets
 import signal
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
 import trio
 
 from swarmlib import Request, Unsupported
+from swarmlib.client.multiplexed import lines
 
 from ..dockerapi import platforms
 from ..dockerapi.detachkeys import Typed, keys
-from ..dockerapi.operations import ContainerAttach, ContainerCreate, ContainerInspect, ContainerList, ContainerResize
+from ..dockerapi.operations import (
+    ContainerAttach,
+    ContainerCreate,
+    ContainerInspect,
+    ContainerList,
+    ContainerLogs,
+    ContainerResize,
+)
 from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
-from ..enginekit.filters import FILTERS, Filter, by_exit, by_health, chosen, one_of
 from ..enginekit.health import plan_of
-from ..enginekit.operations import answers, body_of
+from ..enginekit.operations import FOLLOW, answers, body_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
 from . import views
@@ -33,7 +40,8 @@ from .holding import held
 from .images.images import Images, Known
 from .images.pulling import pull_secret
 from .lifecycle import Lifecycle
-from .logs import send_logs
+from .listing import listed
+from .logs import open_logs, send_logs
 from .networking import Networking
 from .pods import names
 from .pods.creation import new
@@ -44,12 +52,7 @@ from .pods.record import Image, Record
 from .streams.remote import RemoteCommand, RemoteProcess
 from .volume_operations import VolumeOperations
 
-_FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
-    **FILTERS,
-    "ancestor": one_of(lambda each, value: value in (each.config.get("Image"), views.image_id(each))),
-    "exited": by_exit,
-    "health": by_health(lambda each: each.state.health),
-}
+_BOTH: Final = {"stream": "1", "stdout": "1", "stderr": "1"}
 
 
 class Containers(ContainerOperations[PodContainer]):
@@ -81,7 +84,7 @@ class Containers(ContainerOperations[PodContainer]):
         now = self.now()
         return [
             views.summary(each, now, self._networking.shown(each))
-            for each in chosen(reversed(self.store), request, _FILTERS)
+            for each in listed(self._cluster.mirror, self._networking, request)
         ]
 
     async def create(self, request: Request) -> dict[str, Any]:
@@ -134,6 +137,24 @@ class Containers(ContainerOperations[PodContainer]):
     @answers("ContainerLogs")
     async def _logs(self, request: Request) -> None:
         await send_logs(self._cluster, self._nursery, self.find(request), request)
+
+    @answers(FOLLOW)
+    async def _follow(self, request: Request) -> None:
+        """Answer with a container's output as `log` replies, and its state when it ends."""
+        container, reply = self.find(request), request.reply
+        async with await self._output(container) as stream, aclosing(lines(stream, tty=container.tty)) as found:
+            await reply.ack()
+            async for line in found:
+                await reply.log(line.data, details={"stream": line.stream})
+        await container.until(lambda each: not each.running)
+        await reply.set(self.state(container))
+
+    async def _output(self, container: PodContainer) -> trio.abc.ReceiveStream:
+        """Open the stream of all that a container writes, from its first start on. Raises `SwarmError`."""
+        if container.status == "created":
+            await self._life.gated(container)
+            return await self._stream(container, ContainerAttach.read(_BOTH))
+        return await open_logs(self._cluster, self._nursery, container, ContainerLogs.read(_BOTH | {"follow": "1"}))
 
     @answers("ContainerAttach")
     async def _attach(self, request: Request) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import trio
 
 from swarmlib import Denied, Request
-from swarmlib.supervision import supervised
 
 from ..enginekit.clock import Clock
 from ..enginekit.events import Events
@@ -73,7 +72,7 @@ class Engine(EngineServer):
             self._mirror = Mirror(api, access.namespace)
             cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
-            Happenings(cluster, events, nursery, clock.now, self.name)
+            happenings = Happenings(cluster, events, nursery, clock.now, self.name)
             HealthChecks(cluster, nursery)
             self._networks, volumes = Networks(api, access.namespace), Volumes(api, access.namespace)
             endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
@@ -87,12 +86,14 @@ class Engine(EngineServer):
             stats = Stats(cluster, nursery, clock.now)
             archive = Archive(cluster, lifecycle, nursery)
             networks = NetworkOperations(cluster, networking, events, clock.now)
+            self._mirror.listeners.append(happenings.tell_removal)
             own = (containers, networks, volume_operations, execs, archive, Top(cluster, events), stats)
-            families = (*own, events, System(cluster), ImageOperations(images, events))
+            system = System(cluster, networking, images, volume_operations, clock.now)
+            families = (*own, events, system, ImageOperations(images, events))
             self.operations = operations_of(self, *families)
-            nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
-            nursery.start_soon(supervised, f"{self.name}: the watches of networks", self._networks.run)
-            nursery.start_soon(supervised, f"{self.name}: the watch of volumes", volumes.run)
+            nursery.start_soon(self._mirror.run)
+            nursery.start_soon(self._networks.run)
+            nursery.start_soon(volumes.run)
             try:
                 yield
             finally:

@@ -23,7 +23,6 @@ from . import binds, starting, tools
 from .binds import Binds
 from .cluster import Cluster
 from .container import PodContainer
-from .following import READY_SECONDS
 from .networking import Networking
 from .pods import status
 from .pods.health import initial
@@ -33,6 +32,8 @@ from .pods.shim import BUSYBOX, FOLDER, OPEN_GATE
 
 _OVER: Final[dict[str, Any]] = {"spec": {"activeDeadlineSeconds": 1}}
 """Ends a Pod: the cluster sends TERM, waits as long as the Pod allows, and starts nothing again."""
+_TOLD_SECONDS: Final = 3.0
+"""How much later than a container's end the cluster may tell it."""
 _SEND: Final = f'p=$({BUSYBOX} cat {FOLDER}/pid) && kill -"$1" "$p"'
 """Sends a signal to the first process of a container's command."""
 _SEND_ALL: Final = 'kill -"$1" -1'
@@ -139,17 +140,22 @@ class Lifecycle:
 
     async def _send(self, container: PodContainer, number: int) -> None:
         self.events.tell_container(container, "kill", signal=str(int(number)))
+        words = (BUSYBOX, "sh", "-c", _SEND, "sh", str(int(number)))
         try:
-            ran = await tools.run(self.cluster, container, (BUSYBOX, "sh", "-c", _SEND, "sh", str(int(number))), "kill")
-        except SwarmError:  # perhaps as the signal has ended the container, and the command with it
-            with trio.move_on_after(READY_SECONDS):
-                await container.until(lambda each: not each.running)
-            if container.running:
+            ran = await tools.run(self.cluster, container, words, "kill")
+        except SwarmError:
+            if await self._runs_on(container):
                 raise
             return
         if ran.code and container.running:
             said = ran.errors.decode("utf-8", "replace").strip()
             raise refusal(500, f"Cannot kill container: {container.id}: {said}")
+
+    async def _runs_on(self, container: PodContainer) -> bool:
+        """Return whether a container in which nothing can be run runs: the cluster may tell its end a moment later."""
+        with trio.move_on_after(_TOLD_SECONDS):
+            await container.until(lambda each: not each.running)
+        return container.running
 
     async def kill(self, container: PodContainer) -> None:
         """See `enginekit.Lifecycle`."""

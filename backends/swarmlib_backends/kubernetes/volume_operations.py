@@ -75,6 +75,10 @@ class VolumeOperations(kit.VolumeOperations[Volume]):
         """See `VolumeOperations`. A claim has no folder that anybody could open."""
         return ""
 
+    def size(self, volume: Volume) -> int:
+        """See `VolumeOperations`. A cluster tells only how large a volume may become."""
+        return -1
+
     def shown(self, volume: Volume) -> dict[str, Any]:
         """See `VolumeOperations`."""
         return {**super().shown(volume), "Status": dict(volume.status)}
@@ -93,12 +97,14 @@ class VolumeOperations(kit.VolumeOperations[Volume]):
         if before is None:
             return
         runs = container.running and not container.removed.is_set()
-        if runs == before.running:
-            return
+        unseen = before.status == "created" and container.status == "exited"  # its end came together with its start
         for mount in mounts(container.record):
             if mount.type == "volume" and not mount.anonymous:
                 about = {"container": container.id, "driver": kit.DRIVER}
-                self.tell("mount" if runs else "unmount", mount.name, (_place(mount) if runs else {}) | about)
+                if unseen or (runs and not before.running):
+                    self.tell("mount", mount.name, _place(mount) | about)
+                if unseen or (before.running and not runs):
+                    self.tell("unmount", mount.name, about)
 
 
 def _place(mount: Mount) -> dict[str, str]:

@@ -24,6 +24,7 @@ from .resources import (
     NODES,
     POD_METRICS,
     PODS,
+    QUOTAS,
     SECRETS,
     SERVICES,
     Resource,
@@ -68,6 +69,7 @@ ROLE: Final = (
     Right(ENDPOINT_SLICES, ("create", "list", "watch", "update", "delete"), "names and aliases in networks"),
     Right(CLAIMS, ("create", "list", "watch", "delete"), "named volumes"),
     Right(SECRETS, ("create", "list", "delete"), "images of registries that need credentials"),
+    Right(QUOTAS, ("list",), "what the namespace may use, in info"),
 )
 """In the namespace."""
 CLUSTER_ROLE: Final = (

@@ -14,7 +14,7 @@ from ...dockerapi.matching import glob
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.operations import ImageCreate, ImageInspect, ImageList
 from ...dockerapi.platforms import HERE
-from ...dockerapi.references import full, is_digest, looked_for, normal, repository, tagged
+from ...dockerapi.references import full, is_digest, looked_for, normal, normal_or_none, repository, tagged
 from ...dockerapi.status import to_tell_in_band
 from ...enginekit.configs import NO_CONFIG
 from ...enginekit.events import Events
@@ -82,7 +82,7 @@ class ImageOperations:
         """Return an image that is known. Raises `NotFound`: a client pulls it then."""
         for each in self._images.known():
             digest = each.found.digest
-            if ref in (digest, digest.removeprefix("sha256:")) or each.name == _normal_or_none(ref):
+            if ref in (digest, digest.removeprefix("sha256:")) or each.name == normal_or_none(ref):
                 return each
         raise NotFound(f"no such image: {ref}: No such image: {looked_for(ref)}")
 
@@ -94,7 +94,7 @@ class ImageOperations:
         patterns = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
         shown: Iterable[Known] = reversed(self._images.known())
         return [
-            _summary(each)
+            summary(each)
             for each in shown
             if labels_wanted(dict_of(each.found.config.get("Labels")), wanted)
             and (not patterns or any(fits(each.name) or fits(repository(each.name)) for fits in patterns))
@@ -110,13 +110,6 @@ class ImageOperations:
         }
 
 
-def _normal_or_none(ref: str) -> str | None:
-    try:
-        return normal(ref)
-    except SwarmError:  # an id, or nothing at all
-        return None
-
-
 def _credentials(request: Request) -> Credentials:
     """Return the credentials that a client sends along."""
     return Credentials.read(next((value for name, value in request.meta.headers if name == _CREDENTIALS), ""))
@@ -126,7 +119,8 @@ def _tags(known: Known) -> list[str]:
     return [] if "@" in known.name else [known.name]
 
 
-def _summary(known: Known) -> dict[str, Any]:
+def summary(known: Known) -> dict[str, Any]:
+    """Return an image as lists show it."""
     found = known.found
     return {
         "Containers": -1,
