@@ -117,7 +117,7 @@ def _entries(volume: Volume, limit: int) -> Iterator[tuple[str, tarfile.TarInfo]
     with tarfile.TarFile(os.devnull, "w") as tar:
         for path in _paths(root):
             inside = os.path.relpath(path, root)
-            name = binds.place(volume) if inside == "." else f"{binds.place(volume)}/{inside}"
+            name = binds.place(volume.name) + ("" if inside == "." else f"/{inside}")
             entry = _entry(tar, path, name, volume.bind)
             left -= entry.size
             if left < 0:

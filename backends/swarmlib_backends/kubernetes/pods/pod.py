@@ -82,7 +82,7 @@ def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Obj
     if secrets := [*options.pull_secrets, *own]:
         made["imagePullSecrets"] = [{"name": name} for name in secrets]
     if tools:
-        waits = binds.waiting_container(mounted, options)
+        waits = binds.waiting_container([each.name for each in mounted if each.bind], options)
         made["initContainers"] = [shim.init_container(options), *waits, *volumes.fill_container(record, mounted)]
     of_tools: list[Object] = [{"name": shim.VOLUME, "emptyDir": {}}] if tools else []
     if found := [*of_tools, *({"name": each.name, **each.source} for each in mounted)]:
